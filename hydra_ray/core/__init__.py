@@ -1,0 +1,1 @@
+"""Pure logic: tasks, prompts, retrieval, labels, sharding, metrics. Nothing here knows Ray, HTTP or files of a run."""

@@ -1,0 +1,107 @@
+"""What a task is: which fields its items have, how a question is put, what counts as a right answer.
+
+Built-in tasks are YAML files in `hydra_ray/tasks/`; a user's own task is a file of the same shape.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from hydra_ray.errors import UserError
+
+TASK_DIR = Path(__file__).parent.parent / "tasks"
+
+HIGHER_IS_BETTER = {
+    "accuracy": True,
+    "macro_f1": True,
+    "mae": False,
+    "rmse": False,
+    "rouge1": True,
+    "rougeL": True,
+    "bleu": True,
+}
+
+
+class Task(BaseModel):
+    """A task's definition.
+
+    name: how configs refer to it. lamp_ids: the ids LaMP's files use for it ("LaMP_2M").
+    kind: `classification` (one of `labels`), `rating` (a number of `labels`, ordered) or `generation` (free text).
+    text_fields: fields of an item that are asked about; corpus_fields: fields that retrieval searches (default: the same).
+    answer_field: the field with the user's own answer; None where items carry none (then there are no pseudo-queries).
+    question_marker: in LaMP's `input`, the question's text starts after this; None keeps the whole input.
+    instruction: first line of every prompt; text_label / answer_label name the two parts of an example.
+    labels: every label of a classification, or the scale of a rating as strings, low to high.
+    max_answer_tokens: the LLM's budget for one answer, in tokens.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    lamp_ids: tuple[str, ...] = ()
+    kind: Literal["classification", "rating", "generation"]
+    text_fields: tuple[str, ...]
+    corpus_fields: tuple[str, ...] = ()
+    answer_field: str | None
+    question_marker: str | None = None
+    instruction: str
+    text_label: str = "Text"
+    answer_label: str = "Answer"
+    labels: tuple[str, ...] = ()
+    primary_metric: Literal["accuracy", "macro_f1", "mae", "rmse", "rouge1", "rougeL", "bleu"]
+    max_answer_tokens: int = Field(default=16, ge=1)
+
+    @model_validator(mode="after")
+    def _labels_fit_kind(self) -> "Task":
+        if self.kind != "generation" and not self.labels:
+            raise ValueError(f"a {self.kind} task needs `labels`")
+        if self.kind == "rating":
+            for label in self.labels:
+                float(label)
+        return self
+
+    @property
+    def corpus(self) -> tuple[str, ...]:
+        return self.corpus_fields or self.text_fields
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether a larger primary metric is the better one."""
+        return HIGHER_IS_BETTER[self.primary_metric]
+
+
+def builtin_tasks() -> list[str]:
+    """The names of the tasks that ship with the package."""
+    return sorted(path.stem for path in TASK_DIR.glob("*.yaml"))
+
+
+@lru_cache
+def load_task(name_or_path: str) -> Task:
+    """A built-in task by name, or a user's own from a YAML file.
+
+    Raises UserError if there is no such task or its file is malformed.
+    """
+    path = TASK_DIR / f"{name_or_path}.yaml"
+    if not path.exists():
+        path = Path(name_or_path)
+        if path.suffix not in {".yaml", ".yml"} or not path.exists():
+            known = ", ".join(builtin_tasks())
+            raise UserError(f"unknown task {name_or_path!r}: give one of {known}, or the path of a task's YAML file")
+    try:
+        return Task.model_validate({"name": path.stem, **yaml.safe_load(path.read_text())})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "task"
+        raise UserError(f"{path}: {where}: {first['msg']}") from None
+    except (yaml.YAMLError, TypeError) as error:
+        raise UserError(f"{path}: not a task's YAML mapping: {' '.join(str(error).split())}") from None
+
+
+def task_of_lamp_id(lamp_id: str, fields: set[str]) -> str | None:
+    """The built-in task for the id in a LaMP file; `fields` (of a profile item) tell the two meanings of LaMP_2 apart."""
+    candidates = [name for name in builtin_tasks() if lamp_id in load_task(name).lamp_ids]
+    fitting = [name for name in candidates if set(load_task(name).text_fields) <= fields]
+    return (fitting or candidates or [None])[0]

@@ -1,0 +1,13 @@
+"""What a user did wrong, as opposed to what we did wrong."""
+
+
+class UserError(Exception):
+    """A mistake in the input: config, files, a server that cannot be reached.
+
+    The message is one line that names what is wrong, where, and what to do. The command line prints it and
+    exits with code 2; no traceback is shown.
+    """
+
+
+class BudgetReachedError(UserError):
+    """`llm.max_calls` or `llm.max_cost` was reached. Everything answered so far is kept in the response cache."""
