@@ -1,0 +1,121 @@
+"""Reading the configuration: YAML file, then `a.b=c` overrides; every mistake is one line with the closest match."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from hydra_ray.config import Config
+from hydra_ray.errors import UserError
+
+
+def load_config(file: Path | None, overrides: Sequence[str] = ()) -> Config:
+    """The resolved configuration.
+
+    Raises UserError: no such file, no YAML mapping, unknown key (with the closest match), value that does not validate.
+    """
+    tree: dict[str, Any] = {}
+    if file is not None:
+        tree = _read(file)
+        tree.setdefault("name", file.stem)
+    origin = {path: str(file) for path in _leaves(tree)}
+    for override in overrides:
+        path, value = _parse(override)
+        _set(tree, path, value, override)
+        origin[path] = f"override {override!r}"
+    for path in _leaves(tree):
+        _check_key(path, origin.get(path, str(file)))
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = ".".join(str(part) for part in first["loc"])
+        where = next((o for p, o in origin.items() if path and (p == path or path.startswith(p + "."))), str(file))
+        given = f" (got {first['input']!r})" if path and not isinstance(first["input"], dict) else ""
+        message = first["msg"].removeprefix("Value error, ")
+        raise UserError(f"{where}: {path + ': ' if path else ''}{message}{given}") from None
+
+
+def dump_config(config: Config) -> str:
+    """The whole configuration as YAML, in the schema's order."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(file.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{file}: no such config file") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{file}: cannot be read as YAML: {' '.join(str(error).split())}") from None
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise UserError(f"{file}: a config is a mapping of sections, this is a {type(tree).__name__}")
+    return tree
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> list[str]:
+    paths: list[str] = []
+    for key, value in tree.items():
+        path = f"{prefix}{key}"
+        paths += _leaves(value, path + ".") if isinstance(value, dict) and value else [path]
+    return paths
+
+
+def _parse(override: str) -> tuple[str, Any]:
+    path, sign, text = override.partition("=")
+    if not sign or not path:
+        raise UserError(f"override {override!r}: write it as section.key=value")
+    try:
+        return path, yaml.safe_load(text) if text else None
+    except yaml.YAMLError:
+        return path, text
+
+
+def _set(tree: dict[str, Any], path: str, value: Any, override: str) -> None:
+    *sections, leaf = path.split(".")
+    for section in sections:
+        tree = tree.setdefault(section, {})
+        if not isinstance(tree, dict):
+            raise UserError(f"override {override!r}: {section!r} is a value, not a section")
+    tree[leaf] = value
+
+
+def _check_key(path: str, where: str) -> None:
+    model: type[BaseModel] | None = Config
+    for depth, part in enumerate(path.split(".")):
+        if model is None:
+            return
+        fields = model.model_fields
+        if part not in fields:
+            full = ".".join([*path.split(".")[:depth], part])
+            raise UserError(f"{where}: unknown key {full!r}{_closest(full, part)}")
+        model = _section(fields[part].annotation)
+
+
+def _closest(full: str, part: str) -> str:
+    every = _all_keys(Config)
+    close = difflib.get_close_matches(full, every, n=1, cutoff=0.6)
+    close = close or [key for key in every if key.rsplit(".", 1)[-1] == part][:1]
+    return f"; did you mean {close[0]!r}?" if close else "; `--print-config` lists every key"
+
+
+def _all_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
+    keys: list[str] = []
+    for name, field in model.model_fields.items():
+        keys.append(prefix + name)
+        section = _section(field.annotation)
+        if section is not None:
+            keys += _all_keys(section, f"{prefix}{name}.")
+    return keys
+
+
+def _section(annotation: Any) -> type[BaseModel] | None:
+    for kind in (annotation, *get_args(annotation)):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+    return None

@@ -1,0 +1,59 @@
+"""The queries of a user: real questions, and history items asked as questions (pseudo-queries)."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hydra_ray.core.records import HistoryItem, User
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Something to ask with a known answer, the items it may see, and the item it must not see (itself)."""
+
+    query_id: str
+    text: str
+    gold: str
+    history: tuple[HistoryItem, ...]
+    exclude: str | None
+    pseudo: bool
+
+
+def _draw(items: Sequence[HistoryItem], count: int, seed: int, user_id: str) -> list[HistoryItem]:
+    """A draw that does not depend on the order or number of other users."""
+
+    def key(item: HistoryItem) -> bytes:
+        return hashlib.blake2b(f"{seed}\0{user_id}\0{item.item_id}".encode(), digest_size=8).digest()
+
+    return sorted(items, key=key)[:count]
+
+
+def pseudo_queries(user: User, count: int, seed: int = 0) -> list[Query]:
+    """Up to `count` of the user's safe history items, asked as questions; each sees all the other safe items.
+
+    Items without text or answer cannot be asked. Nothing here is, or is newer than, a question that is evaluated.
+    """
+    safe = tuple(user.safe_history())
+    asked = {q.text for q in user.questions}
+    usable = [item for item in safe if item.answer and item.text and item.text not in asked]
+    return [
+        Query(f"p:{item.item_id}", item.text, item.answer, safe, item.item_id, True)
+        for item in _draw(usable, count, seed, user.user_id)
+        if len(safe) > 1
+    ]
+
+
+def real_queries(user: User, limit: int | None) -> list[Query]:
+    """The user's questions that have a gold answer, newest last, at most `limit` (the newest)."""
+    questions = [q for q in user.questions if q.gold is not None]
+    if limit is not None:
+        questions = questions[-limit:]
+    return [
+        Query(f"q:{q.question_id}", q.text, q.gold or "", tuple(user.history_of(q)), None, False) for q in questions
+    ]
+
+
+def training_queries(user: User, pseudo: int, questions: int | None, seed: int = 0) -> list[Query]:
+    """What heads learn from: a training user's real questions and pseudo-queries; a test user's pseudo-queries alone."""
+    real = real_queries(user, questions) if user.split == "train" else []
+    return real + pseudo_queries(user, pseudo, seed)

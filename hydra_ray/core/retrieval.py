@@ -1,0 +1,117 @@
+"""Which of a user's own records go into a query's context: BM25, recency, random, dense. One index per user."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from rank_bm25 import BM25Okapi
+
+from hydra_ray.core.records import HistoryItem
+
+
+def tokenise(text: str) -> list[str]:
+    """Lower-cased whitespace tokens, as LaMP's BM25 baseline uses."""
+    return text.lower().split()
+
+
+class Retriever(Protocol):
+    """Ranks a user's items for a query."""
+
+    def top(self, query: str, n: int, exclude: str | None = None) -> list[tuple[HistoryItem, float]]:
+        """The n best items with their scores, best first; `exclude` is the id of an item that may not be returned."""
+        ...
+
+
+def _best(
+    items: Sequence[HistoryItem], scores: NDArray[np.float64], n: int, exclude: str | None
+) -> list[tuple[HistoryItem, float]]:
+    """Highest scores first, ties to the newer item."""
+    order = np.lexsort((-np.arange(len(items)), -scores))
+    kept = [int(i) for i in order if items[i].item_id != exclude]
+    return [(items[i], float(scores[i])) for i in kept[:n]]
+
+
+class BM25Retriever:
+    """BM25 (Okapi, rank_bm25's k1 = 1.5, b = .75) over the items' corpus text; one index for all of a user's queries."""
+
+    def __init__(self, items: Sequence[HistoryItem]) -> None:
+        self.items = list(items)
+        corpus = [tokenise(item.corpus) or [""] for item in self.items]
+        self._index = BM25Okapi(corpus) if corpus else None
+
+    def top(self, query: str, n: int, exclude: str | None = None) -> list[tuple[HistoryItem, float]]:
+        if self._index is None:
+            return []
+        scores = np.asarray(self._index.get_scores(tokenise(query)), dtype=np.float64)
+        return _best(self.items, scores, n, exclude)
+
+
+class RecencyRetriever:
+    """The newest items; the score is the item's rank in time."""
+
+    def __init__(self, items: Sequence[HistoryItem]) -> None:
+        self.items = list(items)
+
+    def top(self, query: str, n: int, exclude: str | None = None) -> list[tuple[HistoryItem, float]]:
+        del query
+        return _best(self.items, np.arange(len(self.items), dtype=np.float64), n, exclude)
+
+
+class RandomRetriever:
+    """A random draw that depends on seed, query and the item's id alone, so that it repeats on every machine."""
+
+    def __init__(self, items: Sequence[HistoryItem], seed: int = 0) -> None:
+        self.items = list(items)
+        self.seed = seed
+
+    def top(self, query: str, n: int, exclude: str | None = None) -> list[tuple[HistoryItem, float]]:
+        scores = [
+            int.from_bytes(
+                hashlib.blake2b(f"{self.seed}\0{query}\0{item.item_id}".encode(), digest_size=6).digest(), "little"
+            )
+            / 2**48
+            for item in self.items
+        ]
+        return _best(self.items, np.asarray(scores, dtype=np.float64), n, exclude)
+
+
+class DenseRetriever:
+    """Cosine similarity of encodings. `encode`: texts -> float32 [len(texts), d]."""
+
+    def __init__(self, items: Sequence[HistoryItem], encode: "TextEncode") -> None:
+        self.items = list(items)
+        self._encode = encode
+        self._vectors = _unit(encode([item.corpus for item in self.items])) if self.items else None
+
+    def top(self, query: str, n: int, exclude: str | None = None) -> list[tuple[HistoryItem, float]]:
+        if self._vectors is None:
+            return []
+        scores = self._vectors @ _unit(self._encode([query]))[0]
+        return _best(self.items, scores.astype(np.float64), n, exclude)
+
+
+class TextEncode(Protocol):
+    """Texts to vectors: float32 [n, d]."""
+
+    def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]: ...
+
+
+def _unit(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+
+
+def make_retriever(
+    method: str, items: Sequence[HistoryItem], seed: int = 0, encode: TextEncode | None = None
+) -> Retriever:
+    """The retriever that `retrieval.method` names. Raises ValueError for an unknown one, or dense without encoder."""
+    if method == "bm25":
+        return BM25Retriever(items)
+    if method == "recency":
+        return RecencyRetriever(items)
+    if method == "random":
+        return RandomRetriever(items, seed)
+    if method == "dense" and encode is not None:
+        return DenseRetriever(items, encode)
+    raise ValueError(f"no such retrieval method, or no encoder for it: {method!r}")

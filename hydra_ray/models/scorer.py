@@ -1,0 +1,87 @@
+"""The scorer that reranker and adapter both are: texts -> pair encodings -> a score per row."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from hydra_ray.config import ModelConfig
+from hydra_ray.models.encoder import TextEncoder
+from hydra_ray.models.heads import Deltas, Head, gather
+from hydra_ray.models.pairs import Interaction
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """G queries with up to R rows each, as indices into a table of T texts.
+
+    left: int64 [G], the query's text. right: int64 [G, R], the rows' texts. label: float [G, R] in {0, 1}.
+    mask: float [G, R], 1 where the row exists and has a label. user: int64 [G], the row of the query's user in the
+    deltas that go with the batch.
+    """
+
+    left: Tensor
+    right: Tensor
+    label: Tensor
+    mask: Tensor
+    user: Tensor
+
+
+class Scorer(nn.Module):
+    """Base and population head. `bi`: text vectors interact after encoding; `cross`: the encoder reads the pair."""
+
+    def __init__(self, config: ModelConfig, encoder: TextEncoder | None, encoder_width: int) -> None:
+        """`encoder` is None where text vectors are given (`bi`, frozen encoder)."""
+        super().__init__()
+        self.config = config
+        self.encoder = encoder
+        self.interaction = Interaction(encoder_width, config.width) if config.pair == "bi" else None
+        width = config.width if config.pair == "bi" else encoder_width
+        self.head = Head(config.head, width, config.rank, config.dropout)
+        if encoder is not None and config.freeze_encoder:
+            encoder.requires_grad_(False)
+
+    def encode_pairs(self, texts: Sequence[str] | Tensor, batch: Batch) -> Tensor:
+        """Pair encodings [G, R, Z]; `texts` is the table of texts, or (frozen `bi`) of their vectors [T, D]."""
+        if self.interaction is None:
+            return self._cross(texts, batch)
+        groups, rows = batch.right.shape
+        left_G, right_GR = batch.left, batch.right
+        if isinstance(texts, Tensor):
+            vectors_TD = texts
+        else:
+            assert self.encoder is not None
+            used = torch.unique(torch.cat([left_G, right_GR.reshape(-1)]))
+            vectors_TD = self.encoder(self.encoder.tokens([texts[i] for i in used.tolist()]))
+            left_G, right_GR = torch.searchsorted(used, left_G), torch.searchsorted(used, right_GR)
+        left_GRD = vectors_TD[left_G].unsqueeze(1).expand(groups, rows, -1)
+        pairs_GRZ: Tensor = self.interaction(left_GRD, vectors_TD[right_GR])
+        return pairs_GRZ
+
+    def _cross(self, texts: Sequence[str] | Tensor, batch: Batch) -> Tensor:
+        assert self.encoder is not None
+        assert not isinstance(texts, Tensor)
+        groups, rows = batch.right.shape
+        left = [texts[i] for i in batch.left.tolist() for _ in range(rows)]
+        right = [texts[i] for i in batch.right.reshape(-1).tolist()]
+        encoded: Tensor = self.encoder(self.encoder.tokens(left, right))
+        return encoded.reshape(groups, rows, -1)
+
+    def forward(self, texts: Sequence[str] | Tensor, batch: Batch, deltas: Deltas) -> Tensor:
+        """Logits [G, R, 2]. `deltas`: name -> [U, ...], rows as `batch.user` counts them."""
+        z_GRZ = self.encode_pairs(texts, batch)
+        per_group = {name: value.to(z_GRZ.dtype) for name, value in gather(deltas, batch.user).items()}
+        logits: Tensor = self.head(z_GRZ, per_group)
+        return logits
+
+
+def scores(logits_GR2: Tensor) -> Tensor:
+    """The ranking score of each row, [G, R]: the log-odds of the positive class."""
+    return logits_GR2[..., 1] - logits_GR2[..., 0]
+
+
+def loss_sum(logits_GR2: Tensor, label_GR: Tensor, mask_GR: Tensor) -> Tensor:
+    """Two-class cross-entropy, summed over the rows that have a label."""
+    losses = nn.functional.softplus(scores(logits_GR2)) - label_GR * scores(logits_GR2)
+    return (losses * mask_GR).sum()

@@ -1,0 +1,65 @@
+"""The heads one worker owns, with their optimiser state: stacked rows, touched only where a batch needs them."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from hydra_ray.models.heads import Deltas, Head
+
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+"""AdamW's defaults (Loshchilov and Hutter 2019)."""
+
+
+class HeadTable:
+    """User deltas [U, ...] and a row-wise AdamW: moments and step counts live with the rows.
+
+    Rows that a batch does not touch are neither read nor written, in forward, backward and optimiser.
+    """
+
+    def __init__(self, head: Head, user_ids: Sequence[str]) -> None:
+        self.user_ids = list(user_ids)
+        self.row_of = {user: row for row, user in enumerate(self.user_ids)}
+        self.deltas: Deltas = head.zeros(len(self.user_ids))
+        self.first = {name: torch.zeros_like(value) for name, value in self.deltas.items()}
+        self.second = {name: torch.zeros_like(value) for name, value in self.deltas.items()}
+        self.steps = torch.zeros(len(self.user_ids))
+
+    def take(self, rows: Tensor, device: torch.device | None = None) -> Deltas:
+        """The deltas at `rows` (int64 [n]) as leaves that collect gradients."""
+        return {
+            name: value.index_select(0, rows).to(device).requires_grad_() for name, value in self.deltas.items()
+        }
+
+    @torch.no_grad()
+    def update(self, rows: Tensor, taken: Deltas, lr: float, decay: float, scale: float = 1.0) -> None:
+        """One AdamW step on `rows` from the gradients in `taken`, multiplied by `scale`; `decay` pulls to zero."""
+        if not self.deltas:
+            return
+        self.steps[rows] += 1
+        count = self.steps[rows]
+        for name, leaf in taken.items():
+            if leaf.grad is None:
+                continue
+            gradient = leaf.grad.to("cpu", torch.float32) * scale
+            shape = (-1, *[1] * (gradient.dim() - 1))
+            first = self.first[name][rows] * BETA1 + gradient * (1 - BETA1)
+            second = self.second[name][rows] * BETA2 + gradient.square() * (1 - BETA2)
+            mean = first / (1 - BETA1**count).view(shape)
+            spread = (second / (1 - BETA2**count).view(shape)).sqrt() + EPSILON
+            value = self.deltas[name][rows]
+            self.deltas[name][rows] = value - lr * (mean / spread + decay * value)
+            self.first[name][rows], self.second[name][rows] = first, second
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything a resumed run needs, flat for safetensors."""
+        parts = {"delta": self.deltas, "first": self.first, "second": self.second}
+        flat = {f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()}
+        return {**flat, "steps": self.steps}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """The inverse of `state`; raises KeyError for a state of another head kind."""
+        for part, values in (("delta", self.deltas), ("first", self.first), ("second", self.second)):
+            for name in values:
+                values[name] = state[f"{part}.{name}"]
+        self.steps = state["steps"]
