@@ -1,0 +1,1 @@
+"""The synthetic world: users whose private taste cannot be read off a text, in LaMP's layout and readable English."""

@@ -1,0 +1,114 @@
+"""Users of the synthetic world, made one at a time and independent of how many there are."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
+
+from hydra_ray.core.records import HistoryItem, Question, Split, User
+from hydra_ray.errors import UserError
+from hydra_ray.synth.draws import Draws
+from hydra_ray.synth.headline import Headline
+from hydra_ray.synth.rating import Rating
+from hydra_ray.synth.scene import NOISE, Maker, Taste
+from hydra_ray.synth.tagging import Tagging
+
+MAKERS: dict[str, Callable[[], Maker]] = {"tagging": Tagging, "rating": Rating, "headline": Headline}
+NAMESPACE = "world"
+_FIRST_DAY = date(2020, 1, 1).toordinal()
+
+
+@dataclass(frozen=True, slots=True)
+class SynthItem:
+    """A text of a user with its answer, and what only the oracle knows.
+
+    answer: what the data say (NOISE of them are the user's mistakes). clean: the answer without noise, the best a
+    system can give. key: the value of the user's decisive aspect; two texts of a user match if their keys are equal.
+    values: the value of every aspect. date: ISO.
+    """
+
+    item_id: str
+    text: str
+    answer: str
+    clean: str
+    key: int
+    values: tuple[int, ...]
+    date: str
+
+
+@dataclass(frozen=True, slots=True)
+class SynthUser:
+    """A user: history oldest first, questions (all later than the history), and the hidden taste."""
+
+    user_id: str
+    task: str
+    taste: Taste
+    items: tuple[SynthItem, ...]
+    questions: tuple[SynthItem, ...]
+
+    def matching(self, question: SynthItem) -> list[int]:
+        """Indices of the items with the question's decisive value: the ones that are worth showing as examples."""
+        return [index for index, item in enumerate(self.items) if item.key == question.key]
+
+    def to_user(self, split: Split = "train") -> User:
+        """The record without the hidden part. Every question sees the whole history."""
+        everything = tuple(range(len(self.items)))
+        return User(
+            self.user_id,
+            split,
+            tuple(HistoryItem(item.item_id, item.text, item.text, item.answer, item.date) for item in self.items),
+            tuple(Question(q.item_id, q.text, q.answer, everything, q.date) for q in self.questions),
+        )
+
+
+def maker_of(task: str) -> Maker:
+    """The maker of a synthetic task ("tagging", "rating", "headline"). Raises UserError for any other name."""
+    try:
+        return MAKERS[task]()
+    except KeyError:
+        raise UserError(f"synth.task: unknown task {task!r}: give one of {', '.join(MAKERS)}") from None
+
+
+@lru_cache(maxsize=8192)
+def _iso(ordinal: int) -> str:
+    return date.fromordinal(ordinal).isoformat()
+
+
+def user_id_of(index: int, namespace: str = NAMESPACE) -> str:
+    """The id of user `index`; users of other namespaces than the world's have ids no run can meet."""
+    return f"u{index:08d}" if namespace == NAMESPACE else f"{namespace}-{index:08d}"
+
+
+def make_user(
+    task: str,
+    seed: int,
+    index: int,
+    items: tuple[int, int],
+    questions: int,
+    namespace: str = NAMESPACE,
+) -> SynthUser:
+    """User `index` of the world `seed`: a pure function of its arguments, whatever the number of users.
+
+    items: (fewest, most) history items; the user's own number is drawn uniformly from that range.
+    namespace: other populations of the same world; "tiny" is the one the embedded LLM is trained on.
+    Raises UserError for an unknown task or an impossible range.
+    """
+    if not 1 <= items[0] <= items[1]:
+        raise UserError(f"synth.items: {items} is no range of history sizes: give (fewest, most), fewest at least 1")
+    maker = maker_of(task)
+    draws = Draws(namespace, task, seed, index)
+    user_id = user_id_of(index, namespace)
+    taste = maker.taste(draws)
+    day = _FIRST_DAY + draws.below(365)
+
+    def one(item_id: str) -> SynthItem:
+        nonlocal day
+        day += 1 + draws.below(4)
+        scene = maker.scene(draws, taste)
+        clean = maker.answer(taste, scene)
+        answer = maker.noisy(draws, taste, scene) if draws.uniform() < NOISE else clean
+        return SynthItem(item_id, scene.text, answer, clean, scene.values[taste.aspect], scene.values, _iso(day))
+
+    history = tuple(one(f"{user_id}-{i}") for i in range(draws.between(*items)))
+    asked = tuple(one(f"{user_id}-q{i}") for i in range(questions))
+    return SynthUser(user_id, task, taste, history, asked)

@@ -1,0 +1,160 @@
+"""The synthetic world: deterministic, private, readable, and as hard as it says."""
+
+import re
+from collections import Counter
+from itertools import combinations, product
+
+import numpy as np
+import pytest
+from rank_bm25 import BM25Okapi
+
+from hydra_ray.core.tasks import load_task
+from hydra_ray.errors import UserError
+from hydra_ray.synth.attainable import attainable
+from hydra_ray.synth.rating_words import SCALES
+from hydra_ray.synth.scene import NOISE
+from hydra_ray.synth.tagging import cluster
+from hydra_ray.synth.tagging_words import ASPECTS, TAGS
+from hydra_ray.synth.words import words
+from hydra_ray.synth.world import SynthUser, make_user, user_id_of
+
+TASKS = ("tagging", "rating", "headline")
+
+
+def people(task: str, count: int, items: tuple[int, int] = (10, 10), seed: int = 5) -> list[SynthUser]:
+    return [make_user(task, seed, index, items, 2) for index in range(count)]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_user_is_a_function_of_seed_and_index(task: str) -> None:
+    assert make_user(task, 1, 7, (3, 9), 2) == make_user(task, 1, 7, (3, 9), 2)
+    texts = {make_user(task, seed, index, (3, 9), 2).items[0].text for seed in (1, 2) for index in range(10)}
+    assert len(texts) > 15
+
+
+def test_namespaces_share_no_user() -> None:
+    world, tiny = make_user("tagging", 1, 7, (5, 5), 1), make_user("tagging", 1, 7, (5, 5), 1, namespace="tiny")
+    assert world.user_id != tiny.user_id == user_id_of(7, "tiny")
+    assert [i.text for i in world.items] != [i.text for i in tiny.items]
+
+
+def test_history_sizes_cover_the_range() -> None:
+    sizes = Counter(len(make_user("tagging", 0, index, (4, 8), 1).items) for index in range(400))
+    assert set(sizes) == {4, 5, 6, 7, 8}
+
+
+def test_partitions_are_transversal() -> None:
+    """Two tags that share a cluster under one aspect share none under another, and every aspect uses every tag."""
+    together: Counter[frozenset[int]] = Counter()
+    for aspect in range(len(ASPECTS)):
+        clusters = [cluster(aspect, value) for value in range(5)]
+        assert sorted(tag for c in clusters for tag in c) == list(range(len(TAGS)))
+        together.update(frozenset(pair) for c in clusters for pair in combinations(c, 2))
+    assert max(together.values()) == 1
+
+
+@pytest.mark.parametrize("task", ["tagging", "rating"])
+def test_labels_are_the_tasks(task: str) -> None:
+    labels = load_task(f"synthetic_{task}").labels
+    seen = {item.answer for user in people(task, 200) for item in user.items}
+    assert seen == set(labels)
+
+
+def test_tag_order_is_the_tasks() -> None:
+    assert load_task("synthetic_tagging").labels == TAGS
+
+
+def test_scales_are_monotone() -> None:
+    assert all(list(scale) == sorted(scale) and set(scale) <= set(range(1, 6)) for scale in SCALES.values())
+
+
+def test_phrasings_share_few_content_words() -> None:
+    """A value's phrasings have almost no content word in common, so that the same value rarely shares words."""
+    common = set(words("we i a an the was were it us our my me to of in for and on at with there by from all"))
+    for values in ASPECTS.values():
+        for phrasings in values.values():
+            assert len(phrasings) == 6
+            bags = [set(re.findall(r"[a-z]+", p.lower())) - common for p in phrasings]
+            assert sum(bool(a & b) for a, b in combinations(bags, 2)) <= 1
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_texts_are_short_english(task: str) -> None:
+    for user in people(task, 50):
+        for item in user.items:
+            assert 20 <= len(item.text.split()) <= 40
+            assert re.fullmatch(r"[A-Z][A-Za-z ,]+\.( [A-Z][A-Za-z ]+\.)+", item.text), item.text
+
+
+@pytest.mark.parametrize("task", ["tagging", "rating"])
+def test_attainable_holds(task: str) -> None:
+    pairs = [(item.clean, item.answer) for user in people(task, 1500) for item in user.items]
+    if task == "tagging":
+        assert np.mean([a == b for a, b in pairs]) == pytest.approx(attainable(task)["accuracy"], abs=0.01)
+    else:
+        assert np.mean([abs(int(a) - int(b)) for a, b in pairs]) == pytest.approx(attainable(task)["mae"], abs=0.01)
+    assert np.mean([a != b for a, b in pairs]) == pytest.approx(NOISE, abs=0.01)
+
+
+def test_attainable_headline_holds() -> None:
+    from rouge_score.rouge_scorer import RougeScorer
+
+    scorer = RougeScorer(["rouge1"], use_stemmer=False)
+    items = [item for user in people("headline", 1000) for item in user.items]
+    scores = [scorer.score(item.answer, item.clean)["rouge1"].fmeasure for item in items]
+    assert np.mean(scores) == pytest.approx(attainable("headline")["rouge1"], abs=0.01)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_matching_item_has_the_answer(task: str) -> None:
+    right = []
+    for user in people(task, 100):
+        for question in user.questions:
+            for index in user.matching(question):
+                item = user.items[index]
+                same = item.clean == question.clean
+                if task == "headline":
+                    same = item.key == question.key
+                right.append(same)
+    assert all(right)
+
+
+def test_text_alone_does_not_tell_the_tag() -> None:
+    """For the same four values, users give every tag that some aspect allows: at most 3 x 4 of the 15, none often."""
+    seen: Counter[tuple[tuple[int, ...], str]] = Counter()
+    total: Counter[tuple[int, ...]] = Counter()
+    for user in people("tagging", 3000):
+        for item in user.items:
+            seen[item.values, item.clean] += 1
+            total[item.values] += 1
+    best = sum(max(seen[values, tag] for tag in TAGS) for values in total)
+    assert best / sum(total.values()) < 0.25
+    values = max(total, key=lambda v: total[v])
+    allowed = {TAGS[t] for aspect, value in enumerate(values) for t in cluster(aspect, value)}
+    assert {tag for v, tag in seen if v == values} <= allowed
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_bm25_is_little_better_than_chance(task: str) -> None:
+    hits, chance = [], []
+    for user in people(task, 150, (20, 20)):
+        index = BM25Okapi([item.text.split() for item in user.items])
+        for question in user.questions:
+            top = np.argsort(-index.get_scores(question.text.split()))[:4]
+            hits.append(np.mean([user.items[i].key == question.key for i in top]))
+            chance.append(len(user.matching(question)) / len(user.items))
+    assert np.mean(hits) < np.mean(chance) + 0.15
+
+
+def test_every_aspect_and_every_choice_occurs() -> None:
+    tastes = [make_user("tagging", 0, index, (1, 1), 1).taste for index in range(600)]
+    assert set(product(range(4), range(3))) == {(t.aspect, t.mapping[0] % 3) for t in tastes}
+
+
+def test_mistakes_are_named() -> None:
+    with pytest.raises(UserError, match="unknown task"):
+        make_user("nonsense", 0, 0, (1, 2), 1)
+    with pytest.raises(UserError, match="range"):
+        make_user("tagging", 0, 0, (5, 2), 1)
+    with pytest.raises(UserError, match="unknown task"):
+        attainable("nonsense")
