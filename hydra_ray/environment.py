@@ -1,0 +1,99 @@
+"""Every environment variable that the package sets or reads, with its reason. Nothing else touches `os.environ`."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from hydra_ray.errors import UserError
+
+
+class Variable(NamedTuple):
+    """An environment variable, the value we give it (None: only read) and why."""
+
+    name: str
+    value: str | None
+    reason: str
+
+
+API_KEY = Variable(
+    "HYDRA_RAY_LLM_API_KEY", None, "The chat server's key, if `llm.api_key_env` names no other variable; never shown."
+)
+
+RAY_AUTH_MODE = Variable(
+    "RAY_AUTH_MODE",
+    None,
+    "Read by Ray: `token` or `disabled`. Left as the user set it; unset, Ray 2.60 writes a token of its own for a local"
+    " cluster and later demands it from every `ray` command of the machine. Tests set `disabled`.",
+)
+
+RAY_AUTH_TOKEN_PATH = Variable(
+    "RAY_AUTH_TOKEN_PATH", None, "Read by Ray: the token's file where RAY_AUTH_MODE is `token`."
+)
+
+RAY_ADDRESS = Variable("RAY_ADDRESS", None, "Read by Ray: the cluster to join where `ray.address` is unset.")
+
+# What a process needs before it starts a local Ray (set only where the user has not).
+DRIVER = (
+    Variable("RAY_USAGE_STATS_ENABLED", "0", "No run reports its use to anyone unasked."),
+    Variable("RAY_TRAIN_V2_ENABLED", "1", "The trainer is written for Train V2."),
+    Variable("TOKENIZERS_PARALLELISM", "false", "The tokenisers' threads and forked workers do not mix."),
+)
+
+# What the vLLM replica and its engine process run with.
+ENGINE = (
+    Variable("VLLM_NO_USAGE_STATS", "1", "No run reports its use to anyone unasked."),
+    Variable("VLLM_LOGGING_LEVEL", "WARNING", "The progress lines of `served_llm` say what the user needs."),
+    Variable("TOKENIZERS_PARALLELISM", "false", "One short prompt at a time: threads cost more than they bring."),
+)
+
+ENGINE_CPU = (
+    Variable("VLLM_CPU_OMP_THREADS_BIND", "nobind", "Other processes share the cores; binding makes them queue."),
+    Variable(
+        "VLLM_ENABLE_V1_MULTIPROCESSING",
+        "0",
+        "Lets the engine keep its model in its own process on CPU: one process less to start and to wake per step.",
+    ),
+)
+
+CPU_KV_CACHE = Variable(
+    "VLLM_CPU_KVCACHE_SPACE", None, "GiB for the key-value cache (`llm.serve.kv_cache_gib`); unset, vLLM takes half."
+)
+
+HF_HUB_OFFLINE = Variable(
+    "HF_HUB_OFFLINE", "1", "Set where the weights are a local folder: no look at the hub, no delay without network."
+)
+
+# For the Serve processes that a run starts itself: they inherit it from the local Ray.
+SERVE = (
+    Variable("RAY_SERVE_LOG_TO_STDERR", "0", "Serve's logs stay in its files."),
+    Variable("RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD", "0", "One loop per replica: a hop less per request."),
+)
+
+
+def set_defaults() -> None:
+    """Sets the variables of DRIVER for this process and its children, unless the user has."""
+    for variable in DRIVER:
+        os.environ.setdefault(variable.name, variable.value or "")
+
+
+def engine_variables(*, cpu: bool, kv_cache_gib: int, weights: str) -> dict[str, str]:
+    """The environment of a vLLM replica that loads `weights` (a folder or a hub id)."""
+    variables = {v.name: v.value or "" for v in (*ENGINE, *(ENGINE_CPU if cpu else ()))}
+    if cpu:
+        variables[CPU_KV_CACHE.name] = str(kv_cache_gib)
+    if Path(weights).is_dir():
+        variables[HF_HUB_OFFLINE.name] = HF_HUB_OFFLINE.value or ""
+    return {name: os.environ.get(name, value) for name, value in variables.items()}
+
+
+def api_key(variable: str) -> str:
+    """The key in the environment variable that `llm.api_key_env` names, "" if it is unset.
+
+    Raises UserError, without the key, if it holds what no HTTP header can.
+    """
+    key = os.environ.get(variable, "").strip()
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise UserError(
+            f"environment variable {variable} (llm.api_key_env) is no key: it holds blanks or odd characters"
+        )
+    return key

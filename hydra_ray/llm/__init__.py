@@ -1,0 +1,20 @@
+"""The black box: a client for any OpenAI-compatible chat server, its cache and budget, and vLLM behind Ray Serve.
+
+Texts and token counts come out, nothing else: no logits, no weights. The pieces, from the bottom up:
+
+    types       Request, Answer and the key that names a call
+    identity    which model answered (a retrained model never meets its predecessor's answers)
+    ledger      response cache, counts and hard budget in one SQLite file; ledger_actor shares it over a cluster,
+                and ports are the two ways to reach it
+    books       the client's side of the ledger: many small notes become few exchanges
+    endpoint    one HTTP attempt; retry says when another one follows
+    client      requests in, answers out, in order
+    serving     vLLM behind Ray Serve LLM (the one module that knows vLLM)
+    stage       the client inside a Ray Data pipeline that can be killed and resumed
+"""
+
+from hydra_ray.llm.client import LLMClient
+from hydra_ray.llm.ledger import Ledger
+from hydra_ray.llm.types import Answer, Request
+
+__all__ = ["Answer", "LLMClient", "Ledger", "Request"]

@@ -1,0 +1,205 @@
+"""The ledger of a run root: response cache, counts per run, and the hard budget, in one SQLite file.
+
+Every method is one short transaction (write-ahead log, committed before it returns), so that a process killed at any
+moment loses no answer it had noted, and several workers, or several processes, never overdraw the budget together.
+"""
+
+import json
+import sqlite3
+import threading
+import uuid
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from hydra_ray.errors import UserError
+from hydra_ray.llm.types import Record
+
+WAIT = 0
+REFUSED = -1
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS responses (key TEXT PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS runs (
+  run TEXT PRIMARY KEY, calls INTEGER NOT NULL DEFAULT 0, cached INTEGER NOT NULL DEFAULT 0,
+  prompt_tokens INTEGER NOT NULL DEFAULT 0, completion_tokens INTEGER NOT NULL DEFAULT 0,
+  cost REAL NOT NULL DEFAULT 0, retries INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS in_flight (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, run TEXT NOT NULL, owner TEXT NOT NULL, cost REAL NOT NULL);
+"""
+
+
+class Settled(NamedTuple):
+    """How one reserved call ended. `record` (with its `key`) is kept; the other fields are added to the run's counts.
+
+    reservation: what `exchange` granted. calls: 1 if it was answered or may have been billed, else 0. cost: in the
+    currency of `llm.price_*`.
+    """
+
+    reservation: int
+    key: str | None = None
+    record: Record | None = None
+    calls: int = 0
+    cost: float = 0.0
+    retries: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What a run has used so far, earlier processes of the same run included.
+
+    calls: paid calls. cached: calls that the cache answered. lost: calls that were in flight when a process was killed;
+    they may have been billed, so they count against the budget. retries: attempts after the first. failed: calls given
+    up or refused by the server.
+    """
+
+    calls: int = 0
+    cached: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: float = 0.0
+    retries: int = 0
+    failed: int = 0
+    lost: int = 0
+
+
+class Ledger:
+    """One owner per run root. Thread-safe; a file may also be shared by processes of one machine.
+
+    file: created with its folder. run: whose counts and budget these are; the responses are shared by all runs.
+    max_calls, max_cost: the budget of `run` over all its processes; None is unlimited.
+    Raises UserError if the file is not a ledger or cannot be written.
+    """
+
+    def __init__(self, file: Path, run: str, *, max_calls: int | None = None, max_cost: float | None = None) -> None:
+        self.file = file
+        self.run = run
+        self.max_calls = max_calls
+        self.max_cost = max_cost
+        self._owner = uuid.uuid4().hex
+        self._lock = threading.Lock()
+        self._done = 0
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(file, timeout=60, isolation_level=None, check_same_thread=False)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.executescript(_SCHEMA)
+            self._db.execute("INSERT OR IGNORE INTO runs (run) VALUES (?)", (run,))
+        except (sqlite3.Error, OSError) as error:
+            raise UserError(f"{file}: cannot be used as response cache ({error}): move it away or set `root`") from None
+
+    def get_many(self, keys: Sequence[str]) -> list[Record | None]:
+        """The records kept under `keys`, None where there is none; each one found counts as a cached call."""
+        found: dict[str, Record] = {}
+        with self._lock:
+            for start in range(0, len(keys), 500):
+                part = keys[start : start + 500]
+                marks = ",".join("?" * len(part))
+                rows = self._db.execute(f"SELECT key, record FROM responses WHERE key IN ({marks})", part)
+                found |= {key: json.loads(zlib.decompress(blob)) for key, blob in rows}
+            records = [found.get(key) for key in keys]
+            hits = sum(record is not None for record in records)
+            if hits:
+                self._db.execute("UPDATE runs SET cached = cached + ? WHERE run = ?", (hits, self.run))
+        return records
+
+    def exchange(self, settled: Sequence[Settled], wanted: Sequence[float] = (), done: int = 0) -> list[int]:
+        """Notes ended calls, then reserves new ones, in one transaction.
+
+        wanted: the most each new call can cost. done: requests finished since the last exchange (see `done`).
+        Returns for each wanted call its reservation (> 0), WAIT if it fits only should a call in flight turn out
+        cheaper than feared, or REFUSED if the budget is used up.
+        """
+        with self._lock:
+            self._done += done
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                if settled:
+                    self._note(settled)
+                granted = self._reserve(wanted) if wanted else []
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+        return granted
+
+    def _note(self, settled: Sequence[Settled]) -> None:
+        kept = [(s.key, zlib.compress(json.dumps(s.record).encode(), 1)) for s in settled if s.record is not None]
+        self._db.executemany("INSERT OR REPLACE INTO responses (key, record) VALUES (?, ?)", kept)
+        self._db.executemany("DELETE FROM in_flight WHERE id = ?", [(s.reservation,) for s in settled])
+        self._db.execute(
+            "UPDATE runs SET calls = calls + ?, prompt_tokens = prompt_tokens + ?, completion_tokens ="
+            " completion_tokens + ?, cost = cost + ?, retries = retries + ?, failed = failed + ? WHERE run = ?",
+            (
+                sum(s.calls for s in settled),
+                sum(s.record["prompt_tokens"] for s in settled if s.record),
+                sum(s.record["completion_tokens"] for s in settled if s.record),
+                sum(s.cost for s in settled),
+                sum(s.retries for s in settled),
+                sum(s.failed for s in settled),
+                self.run,
+            ),
+        )
+
+    def _reserve(self, wanted: Sequence[float]) -> list[int]:
+        calls, cost = self._db.execute("SELECT calls, cost FROM runs WHERE run = ?", (self.run,)).fetchone()
+        pending_calls, pending_cost = 0, 0.0
+        query = "SELECT owner = ?, count(*), sum(cost) FROM in_flight WHERE run = ? GROUP BY 1"
+        for mine, count, total in self._db.execute(query, (self._owner, self.run)):
+            if mine:
+                pending_calls, pending_cost = count, total
+            else:  # of a process that is gone
+                calls, cost = calls + count, cost + total
+        granted: list[int] = []
+        for most in wanted:
+            if self._fits(calls + pending_calls + 1, cost + pending_cost + most):
+                row = self._db.execute(
+                    "INSERT INTO in_flight (run, owner, cost) VALUES (?, ?, ?)", (self.run, self._owner, most)
+                )
+                granted.append(row.lastrowid or 0)
+                pending_calls, pending_cost = pending_calls + 1, pending_cost + most
+            else:
+                granted.append(WAIT if pending_calls and self._fits(calls + 1, cost + most) else REFUSED)
+        return granted
+
+    def _fits(self, calls: int, cost: float) -> bool:
+        return (self.max_calls is None or calls <= self.max_calls) and (
+            self.max_cost is None or cost <= self.max_cost * (1 + 1e-9)
+        )
+
+    def counts(self) -> Counts:
+        """What this run has used so far."""
+        with self._lock:
+            row = self._db.execute(
+                "SELECT calls, cached, prompt_tokens, completion_tokens, cost, retries, failed FROM runs WHERE run = ?",
+                (self.run,),
+            ).fetchone()
+            lost = self._db.execute(
+                "SELECT count(*) FROM in_flight WHERE run = ? AND owner != ?", (self.run, self._owner)
+            ).fetchone()
+        return Counts(*row, *lost)
+
+    def done(self) -> int:
+        """Requests that were finished through this ledger since it was opened, cached and failed ones included."""
+        return self._done
+
+    def budget_message(self) -> str:
+        """One line that says which limit was reached and what to do."""
+        used = self.counts()
+        limit = f"llm.max_calls={self.max_calls}"
+        if self.max_calls is None or used.calls + used.lost < self.max_calls:
+            limit = f"llm.max_cost={self.max_cost}"
+        return (
+            f"{limit}: budget of run {self.run!r} reached after {used.calls} calls and a cost of {used.cost:.6g}"
+            f"{f' ({used.lost} calls lost in flight)' if used.lost else ''}: raise the limit and run again, "
+            f"everything answered so far is kept in {self.file}"
+        )
+
+    def close(self) -> None:
+        """Closes the file; noting anything afterwards is an error."""
+        with self._lock:
+            self._db.close()

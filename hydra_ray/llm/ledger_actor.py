@@ -1,0 +1,53 @@
+"""The ledger shared over a cluster: a thin Ray actor, one per run, on the driver's node."""
+
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from hydra_ray.llm.ledger import Counts, Ledger, Settled
+from hydra_ray.llm.types import Record
+
+NAMESPACE = "hydra_ray"
+
+
+class _LedgerActor:
+    """`Ledger`'s methods as an actor's; one call at a time."""
+
+    def __init__(self, file: str, run: str, max_calls: int | None, max_cost: float | None) -> None:
+        self._ledger = Ledger(Path(file), run, max_calls=max_calls, max_cost=max_cost)
+
+    def get_many(self, keys: list[str]) -> list[Record | None]:
+        return self._ledger.get_many(keys)
+
+    def exchange(self, settled: list[Settled], wanted: list[float], done: int) -> list[int]:
+        return self._ledger.exchange(settled, wanted, done)
+
+    def counts(self) -> Counts:
+        return self._ledger.counts()
+
+    def done(self) -> int:
+        return self._ledger.done()
+
+    def budget_message(self) -> str:
+        return self._ledger.budget_message()
+
+
+def ledger_actor(file: Path, run: str, *, max_calls: int | None = None, max_cost: float | None = None) -> Any:
+    """The ledger actor of `run`, started on the driver's node unless it is there already.
+
+    The file stays on the driver's disk, so the actor must stay on this node. It ends with the driver. Should it die
+    before, Ray restarts it and calls that were in flight count as lost until they are settled; an exchange that is then
+    sent twice is counted twice, never forgotten.
+    """
+    actor = ray.remote(_LedgerActor).options(
+        name=f"ledger:{file.resolve()}:{run}",
+        namespace=NAMESPACE,
+        get_if_exists=True,
+        num_cpus=0,
+        max_restarts=-1,
+        max_task_retries=3,
+        scheduling_strategy=NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False),
+    )
+    return actor.remote(str(file.resolve()), run, max_calls, max_cost)

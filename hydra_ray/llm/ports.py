@@ -1,0 +1,52 @@
+"""How a client reaches its run's ledger: in this process, or through the actor that shares it over a cluster."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from hydra_ray.llm.ledger import Ledger, Settled
+from hydra_ray.llm.types import Record
+
+
+class LedgerPort(Protocol):
+    """How a client reaches the ledger: in this process, or through the actor. See `Ledger` for the meaning."""
+
+    async def get_many(self, keys: Sequence[str]) -> list[Record | None]: ...
+
+    async def exchange(self, settled: Sequence[Settled], wanted: Sequence[float], done: int) -> list[int]: ...
+
+    async def budget_message(self) -> str: ...
+
+
+class LocalPort:
+    """A ledger in this process."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    async def get_many(self, keys: Sequence[str]) -> list[Record | None]:
+        return self._ledger.get_many(keys)
+
+    async def exchange(self, settled: Sequence[Settled], wanted: Sequence[float], done: int) -> list[int]:
+        return self._ledger.exchange(settled, wanted, done)
+
+    async def budget_message(self) -> str:
+        return self._ledger.budget_message()
+
+
+class ActorPort:
+    """The ledger actor of a run, from any node. handle: what `ledger_actor.ledger_actor` returned."""
+
+    def __init__(self, handle: Any) -> None:
+        self._handle = handle
+
+    async def get_many(self, keys: Sequence[str]) -> list[Record | None]:
+        found: list[Record | None] = await self._handle.get_many.remote(list(keys))
+        return found
+
+    async def exchange(self, settled: Sequence[Settled], wanted: Sequence[float], done: int) -> list[int]:
+        granted: list[int] = await self._handle.exchange.remote(list(settled), list(wanted), done)
+        return granted
+
+    async def budget_message(self) -> str:
+        message: str = await self._handle.budget_message.remote()
+        return message

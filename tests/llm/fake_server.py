@@ -1,0 +1,81 @@
+"""A chat server in this process that answers, fails, stalls or lies as a test tells it to."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+Script = Callable[[int, dict[str, Any]], Awaitable[web.StreamResponse] | web.StreamResponse | None]
+
+
+def completion(texts: list[str], prompt_tokens: int = 7) -> web.Response:
+    return web.json_response(
+        {
+            "choices": [{"index": i, "message": {"role": "assistant", "content": t}} for i, t in enumerate(texts)],
+            "usage": {"prompt_tokens": prompt_tokens, "completion_tokens": 2 * len(texts)},
+        }
+    )
+
+
+def error(status: int, message: str = "no", **headers: str) -> web.Response:
+    return web.json_response({"error": {"message": message}}, status=status, headers=headers)
+
+
+@dataclass
+class FakeServer:
+    """script: (number of the call from 0, its body) -> a response, or None for the echo that is the default."""
+
+    script: Script | None = None
+    delay_s: float = 0.0
+    models: list[str] | None = field(default_factory=lambda: ["m"])
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    in_flight: int = 0
+    most_in_flight: int = 0
+    url: str = ""
+
+    async def chat(self, request: web.Request) -> web.StreamResponse:
+        body = json.loads(await request.read())
+        number = len(self.bodies)
+        self.bodies.append(body)
+        self.keys.append(request.headers.get("Authorization", ""))
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            if self.delay_s:
+                await asyncio.sleep(self.delay_s)
+            answer = self.script(number, body) if self.script else None
+            if isinstance(answer, Awaitable):
+                answer = await answer
+            return answer or self.echo(body)
+        finally:
+            self.in_flight -= 1
+
+    def echo(self, body: dict[str, Any]) -> web.Response:
+        return completion([f"{body['messages'][-1]['content']}/{i}" for i in range(body.get("n", 1))])
+
+    async def list_models(self, request: web.Request) -> web.StreamResponse:
+        if self.models is None:
+            return error(404)
+        return web.json_response({"data": [{"id": name} for name in self.models]})
+
+
+@asynccontextmanager
+async def serve(fake: FakeServer):
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", fake.chat)
+    app.router.add_get("/v1/models", fake.list_models)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    fake.url = f"http://127.0.0.1:{port}/v1"
+    try:
+        yield fake
+    finally:
+        await runner.cleanup()

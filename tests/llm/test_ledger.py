@@ -1,0 +1,117 @@
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from hydra_ray.errors import UserError
+from hydra_ray.llm.ledger import REFUSED, WAIT, Ledger, Settled
+
+RECORD = {"texts": ["a"], "prompt_tokens": 5, "completion_tokens": 2}
+
+
+def test_answers_and_counts_persist(tmp_path: Path):
+    ledger = Ledger(tmp_path / "deep" / "llm.sqlite", "r")
+    (one, two) = ledger.exchange([], [0.0, 0.0])
+    ledger.exchange([Settled(one, "k", RECORD, calls=1, cost=0.5, retries=2), Settled(two, failed=1)], done=2)
+    assert ledger.done() == 2
+    ledger.close()
+    again = Ledger(tmp_path / "deep" / "llm.sqlite", "r")
+    assert again.get_many(["x", "k"]) == [None, RECORD]
+    counts = again.counts()
+    assert (counts.calls, counts.cached, counts.prompt_tokens, counts.completion_tokens) == (1, 1, 5, 2)
+    assert (counts.cost, counts.retries, counts.failed, counts.lost) == (0.5, 2, 1, 0)
+    assert Ledger(tmp_path / "deep" / "llm.sqlite", "other").counts().calls == 0
+
+
+def test_many_keys_at_once(tmp_path: Path):
+    ledger = Ledger(tmp_path / "l", "r")
+    granted = ledger.exchange([], [0.0] * 1200)
+    ledger.exchange([Settled(g, f"k{i}", RECORD, calls=1) for i, g in enumerate(granted)])
+    assert all(ledger.get_many([f"k{i}" for i in range(1200)]))
+
+
+def test_budget_of_calls_waits_for_flights_then_refuses(tmp_path: Path):
+    ledger = Ledger(tmp_path / "l", "r", max_calls=2)
+    one, two, three = ledger.exchange([], [0.0, 0.0, 0.0])
+    assert one > 0
+    assert two > 0
+    assert three == WAIT
+    assert ledger.exchange([Settled(one)], [0.0])[0] > 0  # a call that cost nothing gives its place back
+    assert ledger.exchange([Settled(two, calls=1), Settled(two + 1, calls=1)], [0.0]) == [REFUSED]
+    assert "llm.max_calls=2" in ledger.budget_message()
+
+
+def test_budget_of_cost_counts_the_worst_case_in_flight(tmp_path: Path):
+    ledger = Ledger(tmp_path / "l", "r", max_cost=1.0)
+    one, two = ledger.exchange([], [0.7, 0.7])
+    assert (one > 0, two) == (True, WAIT)
+    (two,) = ledger.exchange([Settled(one, calls=1, cost=0.2)], [0.7])
+    assert two > 0
+    assert ledger.exchange([Settled(two, calls=1, cost=0.5)], [0.7]) == [REFUSED]
+    assert "llm.max_cost=1.0" in ledger.budget_message()
+
+
+def test_calls_in_flight_when_killed_count_as_lost(tmp_path: Path):
+    first = Ledger(tmp_path / "l", "r", max_calls=3)
+    first.exchange([], [0.0, 0.0])
+    first.close()
+    second = Ledger(tmp_path / "l", "r", max_calls=3)
+    assert second.counts().lost == 2
+    one, two = second.exchange([], [0.0, 0.0])
+    assert one > 0
+    assert two in (WAIT, REFUSED)
+    assert second.exchange([Settled(one, calls=1)], [0.0]) == [REFUSED]
+
+
+def test_threads_never_overdraw(tmp_path: Path):
+    ledgers = [Ledger(tmp_path / "l", "r", max_calls=100)] * 2 + [Ledger(tmp_path / "l", "r", max_calls=100)]
+    granted: list[int] = []
+
+    def take(ledger: Ledger) -> None:
+        while (reservation := ledger.exchange([], [0.0])[0]) > 0:
+            ledger.exchange([Settled(reservation, calls=1)])
+            granted.append(reservation)
+
+    threads = [threading.Thread(target=take, args=(ledger,)) for ledger in ledgers]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    assert ledgers[0].counts().calls == len(granted)
+    assert 90 <= len(granted) <= 100  # another process's flights are taken for lost, never for free
+
+
+def test_a_file_that_is_no_ledger_is_named(tmp_path: Path):
+    (tmp_path / "l").write_text("this is a text file, and long enough to be read as a header of something" * 20)
+    with pytest.raises(UserError, match="response cache"):
+        Ledger(tmp_path / "l", "r")
+
+
+def test_survives_sigkill(tmp_path: Path):
+    program = f"""
+import sys
+from pathlib import Path
+from hydra_ray.llm.ledger import Ledger, Settled
+ledger = Ledger(Path({str(tmp_path / "l")!r}), "r")
+for i in range(100000):
+    (one,) = ledger.exchange([], [0.0])
+    record = {{"texts": [str(i)], "prompt_tokens": 1, "completion_tokens": 1}}
+    ledger.exchange([Settled(one, f"k{{i}}", record, calls=1)])
+    print(i, flush=True)
+"""
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    seen = -1
+    while seen < 50:
+        seen = int(process.stdout.readline())
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    seen = max([seen, *map(int, process.stdout.read().split("\n")[:-1])])
+    process.stdout.close()
+    ledger = Ledger(tmp_path / "l", "r")
+    records = ledger.get_many([f"k{i}" for i in range(seen + 1)])
+    assert [r and r["texts"] for r in records] == [[str(i)] for i in range(seen + 1)]
+    assert seen + 1 <= ledger.counts().calls <= seen + 2
+    assert ledger.counts().lost <= 1

@@ -1,0 +1,60 @@
+from pathlib import Path
+
+import pytest
+
+from hydra_ray.config import LLMConfig, ServeLLMConfig
+from hydra_ray.errors import UserError
+from hydra_ray.llm.identity import model_identity, weights_fingerprint
+from hydra_ray.llm.types import Request, call_key, request_from_json, request_to_json
+
+ASK = Request(({"role": "user", "content": 'né\u2028 "x"'},), temperature=1, n=8, max_tokens=4, seed=3)
+
+
+def test_json_is_canonical_and_reversible():
+    text = request_to_json(ASK)
+    assert request_from_json(text) == Request(ASK.messages, 1.0, 8, 4, 3)
+    swapped = Request(({"content": 'né\u2028 "x"', "role": "user"},), 1.0, 8, 4, 3)
+    assert request_to_json(swapped) == text
+
+
+def test_key_depends_on_everything_but_n():
+    key = call_key("m@h", ASK, 0, 1)
+    assert key == call_key("m@h", Request(ASK.messages, 1.0, 2, 4, 3), 0, 1)
+    others = [
+        call_key("m@i", ASK, 0, 1),
+        call_key("m@h", ASK, 1, 1),
+        call_key("m@h", ASK, 0, 2),
+        call_key("m@h", Request(ASK.messages, 0.5, 8, 4, 3), 0, 1),
+        call_key("m@h", Request(ASK.messages, 1.0, 8, 5, 3), 0, 1),
+        call_key("m@h", Request(ASK.messages, 1.0, 8, 4, None), 0, 1),
+        call_key("m@h", Request(({"role": "system", "content": "né"},), 1.0, 8, 4, 3), 0, 1),
+    ]
+    assert len({key, *others}) == len(others) + 1
+
+
+@pytest.mark.parametrize("wrong", [{"n": 0}, {"max_tokens": 0}, {"messages": ()}])
+def test_impossible_requests_are_refused(wrong):
+    with pytest.raises(ValueError, match="needs messages"):
+        Request(**{"messages": ASK.messages, **wrong})
+
+
+def test_retrained_weights_are_another_model(tmp_path: Path):
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(b"one")
+    cfg = LLMConfig(serve=ServeLLMConfig(source=str(tmp_path)))
+    before = model_identity(cfg)
+    assert before == f"hydra-tiny#{weights_fingerprint(tmp_path)}"
+    (tmp_path / "model.safetensors").write_bytes(b"two")
+    assert model_identity(cfg) != before
+
+
+def test_external_identity_is_name_and_host():
+    assert model_identity(LLMConfig(base_url="https://a.example/v1", model="x")) == "x@a.example"
+    assert model_identity(LLMConfig(base_url="http://a.example:81/v1", model="x")) == "x@a.example:81"
+
+
+def test_missing_or_empty_weight_folders_are_named(tmp_path: Path):
+    with pytest.raises(UserError, match="no such folder"):
+        model_identity(LLMConfig(serve=ServeLLMConfig(source=str(tmp_path / "nothing"))))
+    with pytest.raises(UserError, match=r"config\.json"):
+        model_identity(LLMConfig(serve=ServeLLMConfig(source=str(tmp_path))))
