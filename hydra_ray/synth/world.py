@@ -93,8 +93,8 @@ def make_user(
     namespace: other populations of the same world; "tiny" is the one the embedded LLM is trained on.
     Raises UserError for an unknown task or an impossible range.
     """
-    if not 1 <= items[0] <= items[1]:
-        raise UserError(f"synth.items: {items} is no range of history sizes: give (fewest, most), fewest at least 1")
+    if not 0 <= items[0] <= items[1]:
+        raise UserError(f"synth.items: {items} is no range of history sizes: give (fewest, most)")
     maker = maker_of(task)
     draws = Draws(namespace, task, seed, index)
     user_id = user_id_of(index, namespace)

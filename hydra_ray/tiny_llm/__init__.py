@@ -1,0 +1,1 @@
+"""The embedded black box: a Llama of about a million parameters that follows the examples in its prompt."""
