@@ -1,0 +1,46 @@
+"""Votes, the user's own majority, argmax."""
+
+import math
+
+import pytest
+
+from hydra_ray.core.select import argmax, self_consistency, top_k, user_majority
+from hydra_ray.core.tasks import load_task
+
+TAGS, RATING, HEADLINE = load_task("lamp_2m"), load_task("lamp_3"), load_task("lamp_4")
+
+
+def test_self_consistency_counts_normalised_answers() -> None:
+    assert self_consistency(TAGS, ["action", "Comedy", "Tag: comedy", None, ""]) == "comedy"
+    assert self_consistency(TAGS, ["action", "comedy", "comedy", "action"]) == "action"
+    assert self_consistency(RATING, ["4.0", "5", "four"]) == "4"
+    assert self_consistency(TAGS, [None, "", "no label"]) == ""
+    assert self_consistency(TAGS, []) == ""
+
+
+def test_self_consistency_of_texts_is_the_closest_to_the_others() -> None:
+    assert self_consistency(HEADLINE, ["x y z", "a b c e", "a b c d", "a b q d", None]) == "a b c d"
+    assert self_consistency(HEADLINE, ["a b", "c d"]) == "a b"
+    assert self_consistency(HEADLINE, ["only one"]) == "only one"
+
+
+def test_user_majority() -> None:
+    assert user_majority(TAGS, ["comedy", "action", "Action", "comedy", "classic"]) == "comedy"
+    assert user_majority(TAGS, ["comedy", "comedy", "action", "action"]) == "action"
+    assert user_majority(TAGS, [], "romance") == "romance"
+    assert user_majority(TAGS, ["", ""]) == ""
+    assert user_majority(HEADLINE, ["old one", "new one"]) == "new one"
+
+
+def test_user_majority_of_ratings_suits_the_metric() -> None:
+    assert user_majority(RATING, ["1", "5", "5", "4"]) == "5"
+    rmse = RATING.model_copy(update={"primary_metric": "rmse"})
+    assert user_majority(rmse, ["1", "5", "5", "4"]) == "3.75"
+
+
+def test_argmax_and_top_k() -> None:
+    assert argmax([None, 0.5, math.nan, 0.5, 0.1]) == 1
+    assert top_k([0.1, 0.9, None, 0.9, 0.3], 3) == [1, 3, 4]
+    assert top_k([], 3) == []
+    with pytest.raises(ValueError, match="no candidate"):
+        argmax([None, math.nan])
