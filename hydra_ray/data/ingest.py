@@ -1,0 +1,126 @@
+"""Ingest with Ray Data: source files to users by bucket. A thin shell around `data.passes`.
+
+Two pipelines, because no user is complete before every file is read: one task a file (or a few files) streams rows
+into hash partitions on disk, then one task a partition makes users of them. Rows never enter the object store; what
+travels is plans and tallies. `out` and the source must be reachable from every node.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from hydra_ray.config import Config
+from hydra_ray.core.tasks import Task
+from hydra_ray.data.passes import Plan, spill_sources, write_partition
+from hydra_ray.data.scan import Reader
+from hydra_ray.data.sources import Source, find_sources
+from hydra_ray.data.tally import Tally, counts_of
+from hydra_ray.errors import UserError
+
+Progress = Callable[[int, int], None]
+"""Called with (done, total) in bytes of work: reading a byte of the source and writing it out are one each."""
+
+PARTITION_BYTES = 8 << 20
+MAX_PARTITIONS = 64
+MAX_READERS = 16
+"""Bound the open files: a reader keeps one per partition."""
+
+
+def ingest(config: Config, task: Task, source_dir: Path, out: Path, progress: Progress | None = None) -> dict[str, Any]:
+    """Read the files under `source_dir` as `config.data` says; returns the content of `counts.json`.
+
+    Writes under `out`, a fresh folder of the caller's: `users/bucket=00012/part-0.parquet` (one row a user, see
+    `data.users`), `rejects/*.parquet` (source, record, reason, detail) and, last, `counts.json`. The result depends on
+    the files and the config alone, not on the number of workers. Needs a running Ray (or starts a local one).
+    Raises UserError: a missing, broken or wrong file, or one of which nothing could be used.
+    """
+    sources = find_sources(config.data, source_dir.resolve())
+    size = sum(source.bytes for source in sources)
+    buckets = config.data.buckets
+    partitions = max(1, min(buckets, MAX_PARTITIONS, -(-size // PARTITION_BYTES)))
+    reader = Reader(task, config.data.own)
+    plan = Plan(reader, tuple(sources), out.resolve(), buckets, partitions)
+    (plan.out / "users").mkdir(parents=True, exist_ok=True)
+    (plan.out / "rejects").mkdir(exist_ok=True)
+    tally = Tally()
+    for part in _pass(plan, [{"files": [s.index for s in group]} for group in _groups(sources)], _read):
+        tally.update(part)
+        _report(progress, tally["bytes"], size)
+    sizes = {p: n for p in range(partitions) if (n := tally[f"partition/{p}"])}
+    if not sizes:
+        raise UserError(_nothing(source_dir, tally))
+    written = 0
+    for part in _pass(plan, [{"partition": p, "size": n} for p, n in sizes.items()], _write):
+        tally.update(part)
+        written += part["written"]
+        _report(progress, size + size * written // sum(sizes.values()), size)
+    if not tally["users/train"] + tally["users/test"]:
+        raise UserError(_nothing(source_dir, tally))
+    shutil.rmtree(plan.spill, ignore_errors=True)
+    counts = counts_of(tally, buckets)
+    (plan.out / "counts.json").write_text(json.dumps(counts, indent=2) + "\n")
+    return counts
+
+
+def _groups(sources: list[Source]) -> list[list[Source]]:
+    """The files, dealt to at most MAX_READERS readers, large ones first so that they end together."""
+    groups: list[list[Source]] = [[] for _ in range(min(MAX_READERS, len(sources)))]
+    for source in sorted(sources, key=lambda source: -source.bytes):
+        min(groups, key=lambda group: sum(s.bytes for s in group)).append(source)
+    return [group for group in groups if group]
+
+
+def _report(progress: Progress | None, done: int, size: int) -> None:
+    if progress is not None:
+        progress(min(done, 2 * size), 2 * size)
+
+
+def _nothing(source_dir: Path, tally: Tally) -> str:
+    reasons = sorted(((n, key) for key, n in tally.items() if key.startswith("rejects/")), reverse=True)
+    shown = ", ".join(f"{n} x {key.removeprefix('rejects/')}" for n, key in reasons[:3])
+    return f"{source_dir}: nothing in its files can be used ({shown or 'they are empty'}): check data.task"
+
+
+def _read(plan: Plan, work: dict[str, Any]) -> Iterator[Tally]:
+    chosen = [plan.sources[index] for index in work["files"]]
+    return spill_sources(plan, f"{chosen[0].index:05d}", chosen)
+
+
+def _write(plan: Plan, work: dict[str, Any]) -> Iterator[Tally]:
+    tally = write_partition(plan, work["partition"], work["size"])
+    tally["written"] = work["size"]
+    yield tally
+
+
+def _pass(
+    plan: Plan, works: list[dict[str, Any]], run: Callable[[Plan, dict[str, Any]], Iterator[Tally]]
+) -> Iterator[Tally]:
+    """One Ray Data pipeline: `run` on every piece of work, one task each; yields their tallies as they come.
+
+    A UserError travels as a row, so that the user sees its one line and no worker's traceback.
+    """
+    import pyarrow as pa
+    import ray.data
+
+    def work_on(batch: Any) -> Iterator[Any]:
+        for text in batch.column("work").to_pylist():
+            try:
+                for tally in run(plan, json.loads(text)):
+                    yield pa.table({"tally": [json.dumps(tally)], "error": [""]})
+            except UserError as error:
+                yield pa.table({"tally": ["{}"], "error": [str(error)]})
+
+    context = ray.data.DataContext.get_current().copy()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.target_max_block_size = 1  # every tally is a block of its own, so that progress shows at once
+    with ray.data.DataContext.current(context):
+        rows = ray.data.from_items([{"work": json.dumps(w)} for w in works], override_num_blocks=len(works))
+        done = rows.map_batches(work_on, batch_size=1, batch_format="pyarrow")
+        for batch in done.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+            for text, error in zip(batch.column("tally").to_pylist(), batch.column("error").to_pylist(), strict=True):
+                if error:
+                    raise UserError(error)
+                yield Tally(json.loads(text))

@@ -1,0 +1,29 @@
+"""One face for the readers of all layouts."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hydra_ray.config import OwnConfig
+from hydra_ray.core.tasks import Task
+from hydra_ray.data.lamp import scan_lamp
+from hydra_ray.data.oppu import scan_oppu
+from hydra_ray.data.own import scan_own
+from hydra_ray.data.rejects import Reject
+from hydra_ray.data.rows import SourceRow
+from hydra_ray.data.sources import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """What reading needs besides the files. Small: it travels to every worker."""
+
+    task: Task
+    own: OwnConfig
+
+    def scan(self, source: Source) -> Iterator[SourceRow | Reject]:
+        """The records and rejects of one file, streamed. Raises UserError for a file that cannot be used at all."""
+        if source.kind == "lamp":
+            return scan_lamp(source, self.task)
+        if source.kind == "oppu":
+            return scan_oppu(source, self.task)
+        return scan_own(source, self.task, self.own)
