@@ -1,0 +1,153 @@
+"""report.json: every number of a run, from the table of answers and what the stages counted."""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from hydra_ray.core.metrics import Floats, score_all
+from hydra_ray.core.stats import Sampled, bootstrap, compare_sampled, group_users, per_user_scores
+from hydra_ray.core.tasks import HIGHER_IS_BETTER, Task
+from hydra_ray.report.by_history import by_history
+from hydra_ray.report.methods import FULL, in_order, method_of
+from hydra_ray.report.rows import AnswerRow, answer_counts, check_rows, sorted_rows
+
+LLM_COUNTS = ("calls", "cached", "prompt_tokens", "completion_tokens", "cost")
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What a run used. llm: calls, cached, prompt_tokens, completion_tokens, cost (in the currency of the prices).
+
+    llm_by_stage: the same by stage. seconds: wall time by stage. rejects: reason -> records that were not used.
+    truncated: what was cut to fit the LLM's window -> how often (`dropped_examples`, `clipped_texts`, `question_cut`).
+    """
+
+    llm: Mapping[str, float] = field(default_factory=dict)
+    llm_by_stage: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    rejects: Mapping[str, int] = field(default_factory=dict)
+    truncated: Mapping[str, int] = field(default_factory=dict)
+
+
+def build_report(
+    task: Task,
+    rows: Sequence[AnswerRow],
+    *,
+    train_users: int,
+    config: Mapping[str, Any],
+    costs: Costs | None = None,
+    attainable: Mapping[str, float] | None = None,
+    resamples: int = 10_000,
+    notes: Sequence[str] = (),
+) -> dict[str, Any]:
+    """The whole of report.json as plain, finite JSON values; it does not depend on the order of the rows.
+
+    train_users: distinct users trained on. attainable: metric -> the best anyone can reach, where that is known.
+    Metrics pool the rows of all seeds; `per_seed` holds the primary metric of each seed, its mean and its standard
+    deviation. `best_prompt_method` is picked on the same questions, which favours the baseline. Intervals are 95 %
+    ones over users. A number that does not exist (a gain without baseline, one over zero) is null.
+    Raises ValueError as `check_rows` does.
+    """
+    check_rows(rows)
+    rows, costs = sorted_rows(rows), costs or Costs()
+    users, golds = [row.user_id for row in rows], [row.gold for row in rows]
+    answers = {name: [row.answers[name] for row in rows] for name in in_order(rows[0].answers)}
+    seeds = sorted({row.seed for row in rows})
+    sampled = bootstrap(task, users, golds, answers, resamples)
+    scores = {name: per_user_scores(task, users, golds, preds) for name, preds in answers.items()}
+    best = _best_prompt_method(task, sampled)
+    against = _comparisons(task, sampled, scores)
+    headline = against.get(best or "", {})
+    report = {
+        "task": task.name,
+        "users": {"train": train_users, "test": len(set(users))},
+        "questions": len(rows),
+        "seeds": seeds,
+        "primary_metric": task.primary_metric,
+        "higher_is_better": task.higher_is_better,
+        "methods": {name: score_all(task, golds, preds) for name, preds in answers.items()},
+        "methods_ci95": {name: list(result.ci95) for name, result in sampled.items()},
+        "per_seed": {name: _per_seed(task, rows, seeds, name) for name in answers},
+        "best_prompt_method": best,
+        "relative_gain": headline.get("relative_gain"),
+        "relative_gain_ci95": headline.get("relative_gain_ci95"),
+        "users_helped": headline.get("helped"),
+        "users_harmed": headline.get("harmed"),
+        "hydra_against": against,
+        "per_user": _per_user(users, scores, best),
+        "by_history": by_history(task, rows, [name for name in ("zero_shot", best, FULL) if name in answers]),
+        "answers": {name: answer_counts(task, preds) for name, preds in answers.items()},
+        "users_without_history": len({row.user_id for row in rows if row.history_length == 0}),
+        "attainable": dict(attainable) if attainable else None,
+        "llm": {name: costs.llm.get(name, 0) for name in LLM_COUNTS},
+        "llm_by_stage": {stage: dict(counts) for stage, counts in costs.llm_by_stage.items()},
+        "truncated": dict(costs.truncated),
+        "rejects": dict(costs.rejects),
+        "seconds": dict(costs.seconds),
+        "metric_directions": {name: HIGHER_IS_BETTER[name] for name in score_all(task, golds[:1], [None])},
+        "bootstrap": {"resamples": resamples, "over": "users", "level": 0.95},
+        "notes": list(notes),
+        "config": dict(config),
+    }
+    finite: dict[str, Any] = _finite(report)
+    return finite
+
+
+def _best_prompt_method(task: Task, sampled: Mapping[str, Sampled]) -> str | None:
+    """The best of all that train nothing, ties to the earlier in the catalogue; None if none was run."""
+    names = [name for name in sampled if method_of(name).group == "trains nothing"]
+    sign = 1 if task.higher_is_better else -1
+    return max(names, key=lambda name: sign * sampled[name].value, default=None)
+
+
+def _comparisons(task: Task, sampled: Mapping[str, Sampled], scores: Mapping[str, Floats]) -> dict[str, dict[str, Any]]:
+    if FULL not in sampled:
+        return {}
+    return {
+        name: asdict(compare_sampled(task, sampled[FULL], sampled[name], scores[FULL] - scores[name]))
+        for name in sampled
+        if name != FULL
+    }
+
+
+def _per_seed(task: Task, rows: Sequence[AnswerRow], seeds: Sequence[int], name: str) -> dict[str, Any]:
+    values = {}
+    for seed in seeds:
+        golds, preds = zip(*((row.gold, row.answers[name]) for row in rows if row.seed == seed), strict=True)
+        values[str(seed)] = score_all(task, golds, preds)[task.primary_metric]
+    spread = statistics.stdev(values.values()) if len(values) > 1 else None
+    return {"values": values, "mean": statistics.fmean(values.values()), "spread": spread}
+
+
+def _per_user(users: Sequence[str], scores: Mapping[str, Floats], best: str | None) -> list[dict[str, Any]]:
+    """Each test user's mean row score (higher is better) under HYDRA and the best prompt method, worst change first."""
+    if FULL not in scores or best is None:
+        return []
+    names, user_of_row = group_users(users)
+    counts = np.bincount(user_of_row, minlength=len(names))
+    table = [
+        {
+            "user_id": name,
+            "questions": int(counts[i]),
+            "hydra": float(scores[FULL][i]),
+            "best_prompt_method": float(scores[best][i]),
+            "difference": float(scores[FULL][i] - scores[best][i]),
+        }
+        for i, name in enumerate(names)
+    ]
+    return sorted(table, key=lambda entry: (entry["difference"], entry["user_id"]))
+
+
+def _finite(value: Any) -> Any:
+    """Plain JSON values, None for numbers that are not finite."""
+    if isinstance(value, Mapping):
+        return {str(key): _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

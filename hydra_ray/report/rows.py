@@ -1,0 +1,57 @@
+"""The table a report is made of: one row per answered question."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from hydra_ray.core.tasks import Task
+from hydra_ray.core.text import is_label, normalise
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRow:
+    """One question of one seed, with what every method answered.
+
+    history_length: items that existed when it was asked. answers: method -> raw answer (as the LLM wrote it, so that
+    answers of no label can be told from empty ones), None if none came back.
+    """
+
+    seed: int
+    user_id: str
+    question_id: str
+    gold: str
+    history_length: int
+    answers: Mapping[str, str | None]
+
+
+def check_rows(rows: Sequence[AnswerRow]) -> None:
+    """Raises ValueError without rows, if two rows are one question, or if a row lacks a method that another has."""
+    if not rows:
+        raise ValueError("a report needs at least one answered question")
+    seen: set[tuple[int, str, str]] = set()
+    methods = set(rows[0].answers)
+    for row in rows:
+        key = (row.seed, row.user_id, row.question_id)
+        where = f"seed {row.seed}, user {row.user_id!r}, question {row.question_id!r}"
+        if key in seen:
+            raise ValueError(f"{where}: answered twice")
+        seen.add(key)
+        if set(row.answers) != methods:
+            raise ValueError(f"{where}: answers of {sorted(row.answers)}, elsewhere of {sorted(methods)}")
+
+
+def sorted_rows(rows: Sequence[AnswerRow]) -> list[AnswerRow]:
+    """By seed, user and question, so that nothing depends on the order of completion."""
+    return sorted(rows, key=lambda row: (row.seed, row.user_id, row.question_id))
+
+
+def answer_counts(task: Task, answers: Sequence[str | None]) -> dict[str, int]:
+    """How many answers are `missing` (no call came back), `empty`, and `no_label` (text, but none of the labels)."""
+    counts = {"missing": 0, "empty": 0, "no_label": 0}
+    for answer in answers:
+        if answer is None:
+            counts["missing"] += 1
+        elif not answer.strip():
+            counts["empty"] += 1
+        elif not is_label(task, normalise(task, answer)):
+            counts["no_label"] += 1
+    return counts

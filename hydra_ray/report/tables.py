@@ -1,0 +1,146 @@
+"""Tables for people: on the terminal and in report.md."""
+
+from collections.abc import Mapping, Sequence
+from textwrap import wrap
+from typing import Any
+
+from hydra_ray.report.methods import GROUPS, method_of
+from hydra_ray.report.words import count, duration, finding, metric_title, percent, percent_range, score
+
+Cells = Sequence[Sequence[str]]
+
+
+def result_table(report: Mapping[str, Any]) -> str:
+    """The methods with their metrics as plain text, and the finding below them; printed at the end of a run."""
+    header, body = method_cells(report)
+    widths = [max(len(row[i]) for row in [header, *body]) for i in range(len(header))]
+    rule = "  ".join("-" * width for width in widths)
+    lines = [_line(header, widths), rule]
+    names = list(report["methods"])
+    for i, (name, cells) in enumerate(zip(names, body, strict=True)):
+        if i and method_of(name).group != method_of(names[i - 1]).group:
+            lines.append(rule)
+        lines.append(_line(cells, widths))
+    users, seeds = report["users"], report["seeds"]
+    where = (
+        f"{report['task']}: {users['train']} training users, {users['test']} test users,"
+        f" {report['questions']} questions, seeds {', '.join(map(str, seeds))}"
+    )
+    said = wrap(finding(report), max(len(rule), 72))
+    return "\n".join([where, "", *lines, "* best of those that train nothing", "", *said])
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    first, *rest = [
+        cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(cells, widths, strict=True))
+    ]
+    return "  ".join([first, *rest]).rstrip()
+
+
+def method_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Header and one row per method: name, 95 % interval of the primary metric, all metrics, spread, HYDRA's gain."""
+    primary = report["primary_metric"]
+    metrics = list(report["metric_directions"])
+    arrows = {name: "\u2191" if up else "\u2193" for name, up in report["metric_directions"].items()}
+    header = ["method", *(f"{metric_title(name)} {arrows[name]}" for name in metrics), "95 % interval"]
+    several = len(report["seeds"]) > 1
+    header += ["+- seeds"] if several else []
+    header += ["HYDRA's gain"]
+    body = []
+    for name, values in report["methods"].items():
+        mark = " *" if name == report["best_prompt_method"] else ""
+        low, high = report["methods_ci95"][name]
+        cells = [name + mark, *(score(metric, values[metric]) for metric in metrics)]
+        cells.append(f"{score(primary, low)} to {score(primary, high)}")
+        if several:
+            cells.append(score(primary, report["per_seed"][name]["spread"]))
+        against = report["hydra_against"].get(name)
+        cells.append(percent(against["relative_gain"], True) if against else "")
+        body.append(cells)
+    return header, body
+
+
+def markdown_table(header: Sequence[str], body: Cells) -> str:
+    """A table in Markdown; `|` and line breaks inside cells are neutralised. The first column is left-aligned."""
+
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in cells) + " |"
+
+    return "\n".join([line(header), line([":--", *["--:"] * (len(header) - 1)]), *(line(row) for row in body)])
+
+
+def cost_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Per stage: seconds, calls, cached, tokens in, tokens out; the last row is the sum."""
+    header = ["stage", "time", "LLM calls", "from cache", "prompt tokens", "completion tokens"]
+    keys = ("calls", "cached", "prompt_tokens", "completion_tokens")
+    stages = list(dict.fromkeys([*report["seconds"], *report["llm_by_stage"]]))
+    body = []
+    for stage in stages:
+        used = report["llm_by_stage"].get(stage, {})
+        time = duration(report["seconds"][stage]) if stage in report["seconds"] else "-"
+        body.append([stage, time, *(count(used[key]) if key in used else "" for key in keys)])
+    total = duration(sum(report["seconds"].values()))
+    body.append(["all", total, *(count(report["llm"][key]) for key in keys)])
+    return header, body
+
+
+def answer_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Per method: answers that are missing, empty, or no label; methods without any are left out."""
+    rows = [
+        [name, *(count(counts[key]) for key in ("missing", "empty", "no_label"))]
+        for name, counts in report["answers"].items()
+        if any(counts.values())
+    ]
+    return ["method", "missing", "empty", "no label"], rows
+
+
+def comparison_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """HYDRA against every other method: gain, its interval, users helped and harmed."""
+    body = [
+        [
+            name,
+            percent(other["relative_gain"], True),
+            percent_range(other["relative_gain_ci95"]),
+            percent(other["helped"]),
+            percent(other["harmed"]),
+        ]
+        for name, other in report["hydra_against"].items()
+    ]
+    return ["HYDRA against", "relative gain", "95 % interval", "users helped", "users harmed"], body
+
+
+def count_cells(counts: Mapping[str, int], what: str) -> tuple[list[str], list[list[str]]]:
+    """Reasons with counts, most frequent first."""
+    ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+    return [what, "count"], [[reason, count(number)] for reason, number in ordered]
+
+
+def markdown_report(report: Mapping[str, Any]) -> str:
+    """report.md."""
+    users = report["users"]
+    parts = [
+        f"# {report['task']}",
+        f"{users['train']} training users, {users['test']} test users, {report['questions']} questions, seeds"
+        f" {', '.join(map(str, report['seeds']))}.",
+        finding(report),
+        "## Methods",
+        f"{GROUPS[0].capitalize()} first, ours below. `*` marks the best method that trains nothing.",
+        markdown_table(*method_cells(report)),
+    ]
+    if report["attainable"]:
+        best = ", ".join(f"{metric_title(name)} {score(name, x)}" for name, x in report["attainable"].items())
+        parts.append(f"Attainable at most: {best}.")
+    sections = [
+        ("HYDRA against each method", comparison_cells(report)),
+        ("What it cost", cost_cells(report)),
+        ("Answers that could not be scored as given", answer_cells(report)),
+        ("Cut to fit the LLM's window", count_cells(report["truncated"], "what")),
+        ("Records not used", count_cells(report["rejects"], "reason")),
+    ]
+    for title, (header, body) in sections:
+        if body:
+            parts += [f"## {title}", markdown_table(header, body)]
+    alone = report["users_without_history"]
+    parts.append(f"Cost of the LLM: {report['llm']['cost']:.4g}. Users answered without history: {alone}.")
+    parts += [f"- {note}" for note in report["notes"]]
+    return "\n\n".join(parts) + "\n"

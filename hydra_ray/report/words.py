@@ -1,0 +1,100 @@
+"""Numbers and findings of a report as words: shared by terminal, Markdown and HTML."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from hydra_ray.report.methods import method_of
+
+METRIC_TITLES = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "mae": "MAE",
+    "rmse": "RMSE",
+    "rouge1": "ROUGE-1",
+    "rougeL": "ROUGE-L",
+    "bleu": "BLEU",
+}
+MINUS = "\u2212"
+
+
+def metric_title(name: str) -> str:
+    return METRIC_TITLES.get(name, name)
+
+
+def score(metric: str, value: float | None) -> str:
+    """A metric's value as tables show it: BLEU of 100 with one digit, the others with three."""
+    if value is None:
+        return "-"
+    return f"{value:.1f}" if metric == "bleu" else f"{value:.3f}"
+
+
+def percent(share: float | None, signed: bool = False) -> str:
+    """A share in per cent: `+9.0 %`."""
+    if share is None:
+        return "-"
+    text = f"{100 * share:+.1f} %" if signed else f"{100 * share:.0f} %"
+    return text.replace("-", MINUS)
+
+
+def percent_range(ends: list[float | None] | None) -> str:
+    """`+1.2 % to +9.0 %`; an end that is not finite is `-`."""
+    return "-" if ends is None else f"{percent(ends[0], True)} to {percent(ends[1], True)}"
+
+
+def count(value: float | None) -> str:
+    """A whole number: 12,345."""
+    return "-" if value is None else f"{value:,.0f}"
+
+
+def duration(seconds: float) -> str:
+    """`850 ms`, `12.3 s`, `4 min 05 s`, `2 h 03 min`."""
+    if seconds < 1:
+        return f"{1000 * seconds:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def verdict(report: Mapping[str, Any]) -> str:
+    """What the interval of the gain says, in one word: `better`, `worse`, `not shown` or `no comparison`."""
+    ends = report["relative_gain_ci95"]
+    if report["relative_gain"] is None or ends is None:
+        return "no comparison"
+    low, high = ends
+    if low is not None and low > 0:
+        return "better"
+    return "worse" if high is not None and high < 0 else "not shown"
+
+
+def finding(report: Mapping[str, Any]) -> str:
+    """The run's main finding in sentences."""
+    best, metric = report["best_prompt_method"], report["primary_metric"]
+    if report["relative_gain"] is None:
+        return "No relative gain: HYDRA or every method that trains nothing is missing, or the baseline is at zero."
+    ours, theirs = report["methods"]["hydra"][metric], report["methods"][best][metric]
+    kind = "gain" if report["higher_is_better"] else "error reduction"
+    closing = {
+        "better": "The interval lies above zero.",
+        "worse": "The interval lies below zero: HYDRA is worse here.",
+        "not shown": "The interval contains zero: no difference is shown on these users.",
+        "no comparison": "",
+    }[verdict(report)]
+    return (
+        f"{metric_title(metric)} {score(metric, ours)} for HYDRA, {score(metric, theirs)} for the best method that"
+        f" trains nothing ({method_of(best).title}): relative {kind} {percent(report['relative_gain'], True)}, 95 %"
+        f" interval {percent_range(report['relative_gain_ci95'])}. {closing} Users helped {percent(report['users_helped'])},"
+        f" harmed {percent(report['users_harmed'])}."
+    )
+
+
+def conclusion(report: Mapping[str, Any]) -> str:
+    """A caption for the headline number."""
+    return {
+        "better": "better: the 95 % interval lies above zero",
+        "worse": "worse: the 95 % interval lies below zero",
+        "not shown": "no difference shown: the 95 % interval contains zero",
+        "no comparison": "nothing to compare with",
+    }[verdict(report)]
