@@ -48,11 +48,6 @@ ENGINE = (
 
 ENGINE_CPU = (
     Variable("VLLM_CPU_OMP_THREADS_BIND", "nobind", "Other processes share the cores; binding makes them queue."),
-    Variable(
-        "VLLM_ENABLE_V1_MULTIPROCESSING",
-        "0",
-        "Lets the engine keep its model in its own process on CPU: one process less to start and to wake per step.",
-    ),
 )
 
 CPU_KV_CACHE = Variable(
@@ -63,11 +58,15 @@ HF_HUB_OFFLINE = Variable(
     "HF_HUB_OFFLINE", "1", "Set where the weights are a local folder: no look at the hub, no delay without network."
 )
 
-# For the Serve processes that a run starts itself: they inherit it from the local Ray.
-SERVE = (
-    Variable("RAY_SERVE_LOG_TO_STDERR", "0", "Serve's logs stay in its files."),
-    Variable("RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD", "0", "One loop per replica: a hop less per request."),
-)
+
+class Secret:
+    """A key on its way to another process: pickles, but shows itself to nobody."""
+
+    def __init__(self, value: str) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        return "[key]"
 
 
 def set_defaults() -> None:
@@ -86,8 +85,8 @@ def engine_variables(*, cpu: bool, kv_cache_gib: int, weights: str) -> dict[str,
     return {name: os.environ.get(name, value) for name, value in variables.items()}
 
 
-def api_key(variable: str) -> str:
-    """The key in the environment variable that `llm.api_key_env` names, "" if it is unset.
+def api_key(variable: str) -> Secret:
+    """The key in the environment variable that `llm.api_key_env` names, empty if it is unset.
 
     Raises UserError, without the key, if it holds what no HTTP header can.
     """
@@ -96,4 +95,4 @@ def api_key(variable: str) -> str:
         raise UserError(
             f"environment variable {variable} (llm.api_key_env) is no key: it holds blanks or odd characters"
         )
-    return key
+    return Secret(key)

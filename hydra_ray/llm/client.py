@@ -9,7 +9,8 @@ from types import TracebackType
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 
 from hydra_ray.config import LLMConfig
-from hydra_ray.errors import UserError
+from hydra_ray.environment import Secret
+from hydra_ray.errors import BudgetReachedError, UserError
 from hydra_ray.llm.books import Books
 from hydra_ray.llm.endpoint import ChatEndpoint
 from hydra_ray.llm.identity import model_identity
@@ -64,6 +65,7 @@ class LLMClient:
     ledger: where answers are kept and counted: a `Ledger`, or a port to the actor. base_url: overrides
     `llm.base_url` (the address of the model that the run serves itself). identity: overrides the model's identity.
     concurrency: requests in flight, default `llm.concurrency`. use_cache: False asks again every time (benchmarks).
+    key: default, what `llm.api_key_env` holds in this process (a worker on another node may hold none).
     Raises UserError if there is no address, or key or address cannot be used.
     """
 
@@ -76,6 +78,7 @@ class LLMClient:
         identity: str | None = None,
         concurrency: int | None = None,
         use_cache: bool = True,
+        key: Secret | None = None,
     ) -> None:
         url = base_url or cfg.base_url
         if url is None:
@@ -85,7 +88,7 @@ class LLMClient:
         self._concurrency = concurrency or cfg.concurrency
         self._use_cache = use_cache
         self._port: LedgerPort = LocalPort(ledger) if isinstance(ledger, Ledger) else ledger
-        self._endpoint = ChatEndpoint(cfg, url, self._concurrency)
+        self._endpoint = ChatEndpoint(cfg, url, self._concurrency, key)
         self._books = Books(self._port)
         self._slots = asyncio.Semaphore(self._concurrency)
         self._given_up = 0  # in a row
@@ -99,6 +102,15 @@ class LLMClient:
         other. Raises BudgetReachedError, or UserError where nothing would be answered (key, address, server out of
         order), both only after the calls in flight have ended and everything answered is on disk.
         """
+        answers, over = await self.complete_affordable(requests)
+        if over is not None:
+            raise over
+        return [answer for answer in answers if answer is not None]
+
+    async def complete_affordable(
+        self, requests: Sequence[Request]
+    ) -> tuple[list[Answer | None], BudgetReachedError | None]:
+        """`complete`, but a reached budget is returned beside the answers; None stands for each that it left open."""
         jobs: dict[str, _Job] = {}
         keys = [call_key(self._identity, request, 0, request.n) for request in requests]
         for key, request in zip(keys, requests, strict=True):
@@ -106,13 +118,15 @@ class LLMClient:
                 jobs[key].copies += 1
             else:
                 jobs[key] = _Job(request, 1)
-        calls = await self._plan(list(jobs.values()))
+        over = None
         try:
-            await self._run(deque(calls))
+            await self._run(deque(await self._plan(list(jobs.values()))))
+        except BudgetReachedError as error:
+            over = error
         finally:
             await asyncio.shield(self._books.flush())
         self._check_hopeless([job for job in jobs.values() if job.paid or job.error])
-        return [jobs[key].answer() for key in keys]
+        return [jobs[key].answer() if not jobs[key].open_calls else None for key in keys], over
 
     def complete_sync(self, requests: Sequence[Request]) -> list[Answer]:
         """`complete`, on a background loop of this client's own."""

@@ -23,12 +23,12 @@ class ChatEndpoint:
     """A pooled connection to `{base_url}/chat/completions`. Belongs to the event loop of its first call.
 
     base_url: e.g. `https://host/v1`. connections: pool size. Raises UserError if the URL or the key cannot be used.
-    The key is read from the environment variable `llm.api_key_env` and appears in no message.
+    key: default, what the environment variable `llm.api_key_env` holds; it appears in no message.
     """
 
-    def __init__(self, cfg: LLMConfig, base_url: str, connections: int) -> None:
+    def __init__(self, cfg: LLMConfig, base_url: str, connections: int, key: environment.Secret | None = None) -> None:
         self._cfg = cfg
-        self._key = environment.api_key(cfg.api_key_env)
+        self._key = (key or environment.api_key(cfg.api_key_env)).value
         self.where = _checked(base_url)
         self._connections = connections
         self._proxy = _proxy(self.where)

@@ -32,9 +32,7 @@ def weights_source(source: str) -> str:
     """
     name, _, task = source.partition(":")
     if name == "embedded":
-        from hydra_ray import tiny_llm
-
-        return str(tiny_llm.embedded_path(task) if task else tiny_llm.embedded_path())
+        return str(_embedded(task))
     path = Path(source).expanduser()
     if path.is_dir():
         if not (path / "config.json").exists():
@@ -45,6 +43,16 @@ def weights_source(source: str) -> str:
     if path.is_absolute() or source.startswith((".", "~")):
         raise UserError(f"llm.serve.source: {source}: no such folder")
     return source
+
+
+def _embedded(task: str) -> Path:
+    """The packaged weights, or those of them that were trained for one task."""
+    from hydra_ray.tiny_llm import embedded_path
+
+    folder: Path = embedded_path()
+    if task and not (folder / task / "config.json").exists():
+        raise UserError(f"llm.serve.source: embedded:{task}: no such packaged weights; `embedded` serves every task")
+    return folder / task if task else folder
 
 
 def weights_fingerprint(folder: Path) -> str:

@@ -6,10 +6,12 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from hydra_ray.config import Config
 from hydra_ray.llm.ledger import Counts, Ledger, Settled
 from hydra_ray.llm.types import Record
 
 NAMESPACE = "hydra_ray"
+FILE = "responses.sqlite"
 
 
 class _LedgerActor:
@@ -51,3 +53,8 @@ def ledger_actor(file: Path, run: str, *, max_calls: int | None = None, max_cost
         scheduling_strategy=NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False),
     )
     return actor.remote(str(file.resolve()), run, max_calls, max_cost)
+
+
+def run_ledger(cfg: Config) -> Any:
+    """The ledger actor of the run that `cfg` describes; its file lies in `cfg.root`, shared by all runs there."""
+    return ledger_actor(Path(cfg.root) / FILE, cfg.name, max_calls=cfg.llm.max_calls, max_cost=cfg.llm.max_cost)
