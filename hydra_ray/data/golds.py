@@ -12,7 +12,7 @@ from hydra_ray.data.fields import id_of
 from hydra_ray.data.json_stream import stream_under, value_under
 from hydra_ray.data.rejects import Reject, excerpt
 
-LAYOUT = "a LaMP outputs file"
+LAYOUT = 'a LaMP outputs file ({"task", "golds": [...]})'
 _CACHE_KIB = 8 * 1024
 
 

@@ -44,7 +44,7 @@ def stream_under(path: Path, key: str, what: str) -> Iterator[Any]:
     """The elements of the list under `key` of the object that is the whole of `path`. Raises as `stream_list`."""
     with path.open("rb") as file:
         if _opening(file) not in (b"{", b""):
-            raise UserError(f"{path}: not {what}: the file must be a JSON object with the list {key!r}")
+            raise UserError(f"{path}: not {what}: the file must be a JSON object")
         yield from _elements(path, file, f"{key}.item")
 
 
@@ -52,7 +52,7 @@ def value_under(path: Path, key: str, what: str) -> Any:
     """The value under `key` of the object that is the whole of `path`, None if absent. Raises as `stream_list`."""
     with path.open("rb") as file:
         if _opening(file) not in (b"{", b""):
-            raise UserError(f"{path}: not {what}: the file must be a JSON object with {key!r}")
+            raise UserError(f"{path}: not {what}: the file must be a JSON object")
         return next(_elements(path, file, key), None)
 
 

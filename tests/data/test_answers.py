@@ -1,0 +1,35 @@
+import pytest
+
+from hydra_ray.data.answers import AnswerError, Answers
+
+from .files import HEADLINE, NEWS, NOTES, RATING
+
+
+@pytest.mark.parametrize("raw", [5, 5.0, "5", "5.0", " 5"])
+def test_ratings_are_compared_as_numbers(raw: object) -> None:
+    assert Answers(RATING).read(raw) == "5"
+
+
+@pytest.mark.parametrize(("raw", "label"), [("politics", "politics"), (" Politics\n", "politics"), ("STYLE & BEAUTY", "style & beauty")])
+def test_classes_are_compared_without_case(raw: str, label: str) -> None:
+    assert Answers(NEWS).read(raw) == label
+
+
+def test_the_tasks_own_spelling_counts() -> None:
+    assert Answers(NOTES).read("blue SKY") == "BLUE sky"
+
+
+def test_free_text_stays_as_it_is() -> None:
+    assert Answers(HEADLINE).read(" A  Headline ") == " A  Headline "
+
+
+@pytest.mark.parametrize(("raw", "reason"), [(None, "missing"), ("", "missing"), (" ", "missing"), (True, "label"), (["5"], "label")])
+def test_no_answer(raw: object, reason: str) -> None:
+    with pytest.raises(AnswerError, match=reason):
+        Answers(HEADLINE).read(raw)
+
+
+@pytest.mark.parametrize("raw", ["6", "4.5", "nan", "inf", "five", 0])
+def test_no_label_of_the_scale(raw: object) -> None:
+    with pytest.raises(AnswerError, match="label"):
+        Answers(RATING).read(raw)

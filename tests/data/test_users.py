@@ -1,0 +1,105 @@
+"""Reading back, partitions that are split, sampling."""
+
+from pathlib import Path
+
+import pytest
+
+import hydra_ray.data.passes as passes
+import hydra_ray.data.users_writer as users_writer
+from hydra_ray.core.records import HistoryItem
+from hydra_ray.data.rows import AskedQuestion, SourceRow
+from hydra_ray.data.spill import SpillWriter, pack, read_partition
+from hydra_ray.data.users import list_users, read_counts, read_users, sample_users
+from hydra_ray.errors import UserError
+
+from .files import RATING, golds, ingest_pure, item, lamp_root, question
+
+IDS = [f"u{i}" for i in range(60)]
+
+
+def make_root(root: Path) -> Path:
+    train = [question(u, [item(f"{u}-{n}", f"text {n}") for n in range(3)], user_id=u) for u in IDS[:40]]
+    dev = [question(u, [item(f"{u}-0")], user_id=u) for u in IDS[40:]]
+    return lamp_root(root, train, golds({u: "5" for u in IDS[:40]}), dev, golds({u: "4" for u in IDS[40:]}))
+
+
+@pytest.fixture()
+def out(tmp_path: Path) -> Path:
+    ingest_pure(make_root(tmp_path), RATING, tmp_path / "out", buckets=4)
+    return tmp_path / "out"
+
+
+def test_users_by_split_and_by_id(out: Path) -> None:
+    assert {u.user_id for u in read_users(out)} == set(IDS)
+    assert {u.user_id for u in read_users(out, "test")} == set(IDS[40:])
+    assert {u.user_id for u in read_users(out, "train", ["u3", "u50", "nobody"])} == {"u3"}
+    assert {u.user_id for u in read_users(out, user_ids={"u3", "u50"})} == {"u3", "u50"}
+    assert list(read_users(out, user_ids=[])) == []
+    assert [u.user_id for u in read_users(out)] == [u.user_id for u in read_users(out)]
+
+
+def test_listing_has_the_lengths(out: Path) -> None:
+    table = list_users(out)
+    assert table.column_names == ["user_id", "split", "n_items", "n_questions"]
+    rows = {row["user_id"]: row for row in table.to_pylist()}
+    assert set(rows) == set(IDS)
+    assert rows["u3"] == {"user_id": "u3", "split": "train", "n_items": 3, "n_questions": 1}
+    assert rows["u50"]["n_items"] == 1
+
+
+def test_one_file_a_bucket(out: Path) -> None:
+    names = sorted(str(path.relative_to(out)) for path in (out / "users").rglob("*.parquet"))
+    assert names == [f"users/bucket={b:05d}/part-0.parquet" for b in range(4)]
+
+
+def test_not_an_ingested_folder(tmp_path: Path) -> None:
+    for read in (read_counts, list_users, lambda d: list(read_users(d))):
+        with pytest.raises(UserError) as caught:
+            read(tmp_path)
+        assert str(caught.value) == f"{tmp_path}: no ingested data set (no counts.json): run the ingest step first"
+
+
+@pytest.mark.parametrize("partitions", [1, 3, 4])
+def test_the_result_does_not_depend_on_partitions_or_buffers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, partitions: int
+) -> None:
+    root = make_root(tmp_path)
+    whole = ingest_pure(root, RATING, tmp_path / "whole", buckets=4)
+    monkeypatch.setattr(passes, "GROUP_BYTES", 500)
+    monkeypatch.setattr(users_writer, "GROUP_BYTES", 300)
+    split = ingest_pure(root, RATING, tmp_path / "split", partitions, buckets=4)
+    assert split.users == whole.users
+    assert split.counts == whole.counts
+    assert not list((tmp_path / "split" / "spill").glob("split-*"))
+    assert {u.user_id for u in read_users(tmp_path / "split", "test")} == set(IDS[40:])
+
+
+def test_spilled_rows_come_back(tmp_path: Path) -> None:
+    items = (HistoryItem("1", "t\n ü", "t\n ü", "", ""), HistoryItem("2", "a", "b a", "5", "2020-01-01"))
+    rows = [
+        SourceRow(f"u{n}", "train", 0, n, items, (AskedQuestion("q", "x", None), AskedQuestion("r", "y", "5", "2020-01-01")))
+        for n in range(7)
+    ]
+    with SpillWriter(tmp_path, "w", flush_bytes=600) as spill:
+        full = [spill.add(n % 2, pack(row, n)) for n, row in enumerate(rows)]
+    assert any(full)
+    back = [row for partition in range(2) for row in read_partition(tmp_path, partition)]
+    assert sorted((row.unpack() for row in back), key=lambda row: row.position) == rows
+    assert sorted(row.bucket for row in back) == list(range(7))
+
+
+def test_sampling_depends_on_seed_and_ids_alone() -> None:
+    some = sample_users({"train": IDS[:40], "test": IDS[40:]}, 1, 10, 5)
+    assert some == sample_users({"test": reversed(IDS[40:]), "train": set(IDS[:40])}, 1, 10, 5)
+    assert (len(some["train"]), len(some["test"])) == (10, 5)
+    assert sample_users({"train": IDS[:40], "test": IDS[40:]}, 2, 10, 5) != some
+    more = sample_users({"train": IDS[:40], "test": IDS[40:]}, 1, 20, None)
+    assert more["train"][:10] == some["train"]
+    assert sorted(more["test"]) == sorted(IDS[40:])
+
+
+def test_sampling_is_disjoint_and_gives_what_there_is() -> None:
+    drawn = sample_users({"train": IDS, "test": IDS}, 0, 45, 100)
+    assert not set(drawn["train"]) & set(drawn["test"])
+    assert (len(drawn["train"]), len(drawn["test"])) == (45, 15)
+    assert sample_users({"train": []}, 0, 5, 5) == {"train": [], "test": []}
