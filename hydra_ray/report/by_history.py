@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from hydra_ray.core.stats import bootstrap
 from hydra_ray.core.tasks import Task
 from hydra_ray.report.rows import AnswerRow
@@ -19,8 +17,7 @@ def history_bins(lengths: Sequence[int], bins: int = _BINS) -> list[tuple[int, i
     ranges = [(0, 0)] if len(positive) < len(lengths) else []
     if not positive:
         return ranges
-    edges = np.quantile(positive, np.linspace(0, 1, bins + 1)[1:-1], method="inverted_cdf")
-    lasts = sorted({int(edge) for edge in edges} | {positive[-1]})
+    lasts = sorted({positive[-(-i * len(positive) // bins) - 1] for i in range(1, bins + 1)})
     firsts = [positive[0], *(last + 1 for last in lasts[:-1])]
     return ranges + list(zip(firsts, lasts, strict=True))
 

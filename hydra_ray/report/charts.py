@@ -18,7 +18,7 @@ def methods_chart(report: Mapping[str, Any]) -> str:
     names, ci95 = list(report["methods"]), report["methods_ci95"]
     values = {name: report["methods"][name][metric] for name in names}
     attainable = (report["attainable"] or {}).get(metric)
-    top = 26.0
+    top = 44.0 if attainable is not None else 26.0
     groups = [(group, [name for name in names if method_of(name).group == group]) for group in GROUPS]
     groups = [(group, members) for group, members in groups if members]
     height = top + sum(_HEAD + _ROW * len(members) for _, members in groups) + 34
@@ -40,8 +40,9 @@ def methods_chart(report: Mapping[str, Any]) -> str:
             text(x(values[best]), top - 8, f"best without training: {score(metric, values[best])}", "note", "middle")
         )
     if attainable is not None:
-        parts.append(line(x(attainable), top, x(attainable), bottom, "attainable"))
-        parts.append(text(x(attainable) + 4, bottom - 5, f"attainable {score(metric, attainable)}", "note"))
+        anchor = "end" if x(attainable) > WIDTH / 2 else "start"
+        parts.append(line(x(attainable), top - 18, x(attainable), bottom, "attainable"))
+        parts.append(text(x(attainable), top - 24, f"attainable: {score(metric, attainable)}", "note", anchor))
     direction = "higher" if report["higher_is_better"] else "lower"
     title = f"{metric_title(metric)} by method ({direction} is better)"
     described = "; ".join(f"{name} {score(metric, values[name])}" for name in names)
@@ -113,8 +114,8 @@ def history_chart(report: Mapping[str, Any]) -> str:
         end for entry in bins for m in entry["methods"].values() for end in (*m["ci95"], m["value"]) if end is not None
     ]
     marks = ticks(max(0.0, min(ends)), max(ends), 5)
-    top, height = 40.0, 320.0
-    y = Scale(marks[-1], marks[0], top, height - 56)
+    top, height = 40.0, 340.0
+    y = Scale(marks[-1], marks[0], top, height - 76)
     left, right = 52.0, WIDTH - 4.0
     slot = (right - left) / len(bins)
     parts = [line(left, y(mark), right, y(mark), "grid") for mark in marks]
@@ -122,10 +123,9 @@ def history_chart(report: Mapping[str, Any]) -> str:
     for i, entry in enumerate(bins):
         middle = left + (i + 0.5) * slot
         span = str(entry["from"]) if entry["from"] == entry["to"] else f"{entry['from']}\u2013{entry['to']}"
-        parts.append(text(middle, height - 38, span, "label", "middle"))
-        parts.append(
-            text(middle, height - 22, f"{entry['questions']} questions, {entry['users']} users", "tick", "middle")
-        )
+        parts.append(text(middle, height - 56, span, "label", "middle"))
+        parts.append(text(middle, height - 40, f"{entry['questions']} questions", "tick", "middle"))
+        parts.append(text(middle, height - 26, f"{entry['users']} users", "tick", "middle"))
     for j, name in enumerate(names):
         role = "full" if name == FULL else "best" if name == report["best_prompt_method"] else "plain"
         dodge = (j - (len(names) - 1) / 2) * min(16.0, slot / 8)

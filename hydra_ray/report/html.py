@@ -33,6 +33,7 @@ def html_report(report: Mapping[str, Any]) -> str:
     return _template().render(
         report=report,
         words=words,
+        first_of_ours=next((name for name in report["methods"] if method_of(name).group == "ours"), None),
         about=[method_of(name) for name in report["methods"] if name in known],
         best_title=method_of(report["best_prompt_method"]).title if report["best_prompt_method"] else "-",
         verdict=words.verdict(report),
@@ -40,7 +41,7 @@ def html_report(report: Mapping[str, Any]) -> str:
         methods_chart=Markup(charts.methods_chart(report)),
         users_chart=Markup(charts.users_chart(report)),
         history_chart=Markup(charts.history_chart(report)),
-        methods=tables.method_cells(report),
+        methods=_without_last(tables.method_cells(report)),
         comparisons=tables.comparison_cells(report),
         answers=tables.answer_cells(report),
         truncated=tables.count_cells(report["truncated"], "what was cut"),
@@ -50,6 +51,12 @@ def html_report(report: Mapping[str, Any]) -> str:
         most_helped=[entry for entry in changed[::-1] if entry["difference"] > 0][:_SHOWN_USERS],
         config=yaml.safe_dump(report["config"], sort_keys=False, allow_unicode=True),
     )
+
+
+def _without_last(cells: tuple[list[str], list[list[str]]]) -> tuple[list[str], list[list[str]]]:
+    """The page shows HYDRA's gains in a table of their own."""
+    header, body = cells
+    return header[:-1], [row[:-1] for row in body]
 
 
 def _cost_rows(report: Mapping[str, Any]) -> tuple[list[str], list[list[tuple[str, float]]]]:

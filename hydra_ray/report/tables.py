@@ -44,7 +44,7 @@ def method_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]
     arrows = {name: "\u2191" if up else "\u2193" for name, up in report["metric_directions"].items()}
     header = ["method", *(f"{metric_title(name)} {arrows[name]}" for name in metrics), "95 % interval"]
     several = len(report["seeds"]) > 1
-    header += ["+- seeds"] if several else []
+    header += ["\u00b1 seeds"] if several else []
     header += ["HYDRA's gain"]
     body = []
     for name, values in report["methods"].items():

@@ -85,8 +85,8 @@ def finding(report: Mapping[str, Any]) -> str:
     return (
         f"{metric_title(metric)} {score(metric, ours)} for HYDRA, {score(metric, theirs)} for the best method that"
         f" trains nothing ({method_of(best).title}): relative {kind} {percent(report['relative_gain'], True)}, 95 %"
-        f" interval {percent_range(report['relative_gain_ci95'])}. {closing} Users helped {percent(report['users_helped'])},"
-        f" harmed {percent(report['users_harmed'])}."
+        f" interval {percent_range(report['relative_gain_ci95'])}. {closing}"
+        f" Users helped {percent(report['users_helped'])}, harmed {percent(report['users_harmed'])}."
     )
 
 
