@@ -10,7 +10,9 @@ def test_ratings_are_compared_as_numbers(raw: object) -> None:
     assert Answers(RATING).read(raw) == "5"
 
 
-@pytest.mark.parametrize(("raw", "label"), [("politics", "politics"), (" Politics\n", "politics"), ("STYLE & BEAUTY", "style & beauty")])
+@pytest.mark.parametrize(
+    ("raw", "label"), [("politics", "politics"), (" Politics\n", "politics"), ("STYLE & BEAUTY", "style & beauty")]
+)
 def test_classes_are_compared_without_case(raw: str, label: str) -> None:
     assert Answers(NEWS).read(raw) == label
 
@@ -23,7 +25,9 @@ def test_free_text_stays_as_it_is() -> None:
     assert Answers(HEADLINE).read(" A  Headline ") == " A  Headline "
 
 
-@pytest.mark.parametrize(("raw", "reason"), [(None, "missing"), ("", "missing"), (" ", "missing"), (True, "label"), (["5"], "label")])
+@pytest.mark.parametrize(
+    ("raw", "reason"), [(None, "missing"), ("", "missing"), (" ", "missing"), (True, "label"), (["5"], "label")]
+)
 def test_no_answer(raw: object, reason: str) -> None:
     with pytest.raises(AnswerError, match=reason):
         Answers(HEADLINE).read(raw)

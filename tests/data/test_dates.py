@@ -28,6 +28,8 @@ def test_every_form_becomes_iso(raw: object, iso: str) -> None:
     assert normalise_date(raw) == iso
 
 
-@pytest.mark.parametrize("raw", ["yesterday", "2006-13-01", "2006-02-30", "06-08-2006", 1252800000, True, 2006.5, ["2006"]])
+@pytest.mark.parametrize(
+    "raw", ["yesterday", "2006-13-01", "2006-02-30", "06-08-2006", 1252800000, True, 2006.5, ["2006"]]
+)
 def test_what_cannot_be_read_is_none(raw: object) -> None:
     assert normalise_date(raw) is None

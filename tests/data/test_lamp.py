@@ -59,7 +59,11 @@ def test_text_and_corpus_are_the_tasks_fields(tmp_path: Path) -> None:
     train = [{"id": "1", "input": marked, "profile": profile}]
     root = lamp_root(tmp_path, train, golds({"1": "Gold"}, "LaMP_4"), [{**train[0], "id": "2"}], False)
     user = ingest_pure(root, HEADLINE, tmp_path / "out").users["q:train:1"]
-    assert (user.items[0].text, user.items[0].corpus, user.items[0].answer) == (" the  text ", "Head  the  text ", "Head")
+    assert (user.items[0].text, user.items[0].corpus, user.items[0].answer) == (
+        " the  text ",
+        "Head  the  text ",
+        "Head",
+    )
     assert user.questions[0].text == "one\n article: two "
 
 
@@ -67,9 +71,7 @@ def test_a_user_of_both_splits_goes_wholly_to_one(tmp_path: Path) -> None:
     ids = [f"u{i}" for i in range(40)]
     train = [question(f"t{u}", [item("a", date="2019")], user_id=u) for u in ids]
     dev = [question(f"d{u}", [item("a", date="2019"), item("b", date="2020")], user_id=u) for u in ids]
-    root = lamp_root(
-        tmp_path, train, golds({f"t{u}": "5" for u in ids}), dev, golds({f"d{u}": "5" for u in ids})
-    )
+    root = lamp_root(tmp_path, train, golds({f"t{u}": "5" for u in ids}), dev, golds({f"d{u}": "5" for u in ids}))
     done = ingest_pure(root, RATING, tmp_path / "out")
     test = {u for u in ids if done.users[u].split == "test"}
     assert 5 < len(test) < 25
@@ -100,7 +102,9 @@ def test_lamp_1_keeps_the_whole_input_and_items_without_answer(tmp_path: Path) -
 
 
 def test_the_two_meanings_of_lamp_2_are_told_apart_by_the_fields(tmp_path: Path) -> None:
-    news = [{"id": "1", "input": "article: x", "profile": [{"id": "p", "title": "T", "text": "A", "category": "women"}]}]
+    news = [
+        {"id": "1", "input": "article: x", "profile": [{"id": "p", "title": "T", "text": "A", "category": "women"}]}
+    ]
     root = lamp_root(tmp_path, news, golds({"1": "crime"}, "LaMP_2"), [{**news[0], "id": "2"}], False)
     assert ingest_pure(root, NEWS, tmp_path / "out").users["q:train:1"].questions[0].gold == "crime"
     with pytest.raises(UserError) as caught:

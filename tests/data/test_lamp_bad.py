@@ -124,7 +124,10 @@ def test_missing_folder_and_equal_splits(tmp_path: Path) -> None:
         ({"train": ""}, f"{Q}: is cut off at record 0 "),
         ({"train": "[nonsense]"}, f"{Q}: is not JSON at record 0 "),
         ({"train": '[{"id": "1", "input": "a", "profile": []}] extra'}, f"{Q}: is not JSON at record 1 "),
-        ({"train_golds": '{"golds": [{"id": "1", "output": "5"}, {"id"'}, "train_outputs.json: is cut off at record 0 "),
+        (
+            {"train_golds": '{"golds": [{"id": "1", "output": "5"}, {"id"'},
+            "train_outputs.json: is cut off at record 0 ",
+        ),
         (
             {"train_golds": '{"task": "LaMP_3", "golds": [{"id": "1", "output": "5"}, {"id"'},
             "train_outputs.json: is cut off at record 1 ",
@@ -140,8 +143,14 @@ def test_broken_json(tmp_path: Path, files: dict[str, Any], expected: str) -> No
     [
         ({"train": {"a": 1}}, f"{Q}: not a LaMP questions file: the file must be a JSON list of records"),
         ({"train": [1]}, f"{Q}: not a LaMP questions file: its first record has no id, input and profile"),
-        ({"train": [{"id": "1", "input": "a"}]}, f"{Q}: not a LaMP questions file: its first record has no profile list"),
-        ({"train": [{"id": "1", "profile": []}]}, f"{Q}: not a LaMP questions file: its first record has no input text"),
+        (
+            {"train": [{"id": "1", "input": "a"}]},
+            f"{Q}: not a LaMP questions file: its first record has no profile list",
+        ),
+        (
+            {"train": [{"id": "1", "profile": []}]},
+            f"{Q}: not a LaMP questions file: its first record has no input text",
+        ),
         ({"train": [{"input": "a", "profile": []}]}, f"{Q}: not a LaMP questions file: its first record has no id"),
         ({"train": []}, f"{Q}: holds no questions: write or download the file again"),
         (

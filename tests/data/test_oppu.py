@@ -28,7 +28,10 @@ def test_others_train_and_top_100_test(tmp_path: Path) -> None:
     profile = [item("b", date="2020"), item("a", date="2019")]
     done = ingest(tmp_path, [user(1, query("q1"), query("q2", 3))], [user("2", query("q3", None), profile=profile)])
     assert done.rejects == []
-    assert [(q.question_id, q.gold, q.history) for q in done.users["1"].questions] == [("q1", "5", (0,)), ("q2", "3", (0,))]
+    assert [(q.question_id, q.gold, q.history) for q in done.users["1"].questions] == [
+        ("q1", "5", (0,)),
+        ("q2", "3", (0,)),
+    ]
     test = done.users["2"]
     assert (test.split, [i.item_id for i in test.items]) == ("test", ["a", "b"])
     assert (test.questions[0].text, test.questions[0].gold, test.questions[0].history) == ("fine", None, (0, 1))

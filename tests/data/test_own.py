@@ -69,7 +69,9 @@ def test_parquet_with_real_dates(tmp_path: Path) -> None:
 
 
 def test_columns_of_other_names(tmp_path: Path) -> None:
-    renamed = [{"who": r["user_id"], "key": r["item_id"], "day": r["date"], "text": r["text"], "tag": r["tag"]} for r in ROWS]
+    renamed = [
+        {"who": r["user_id"], "key": r["item_id"], "day": r["date"], "text": r["text"], "tag": r["tag"]} for r in ROWS
+    ]
     write(tmp_path / "a.jsonl", lines(renamed))
     done = ingest(tmp_path, {"user_field": "who", "id_field": "key", "date_field": "day"})
     assert [q.question_id for q in done.users["u"].questions] == ["u-4", "u-5"]
@@ -107,7 +109,7 @@ def test_what_is_set_aside(tmp_path: Path) -> None:
         ("16", "malformed_item"),
     }
     assert done.counts["repeats"] == 1
-    assert [i.item_id for i in done.users["u"].items][0] == "u-9"
+    assert next(i.item_id for i in done.users["u"].items) == "u-9"
 
 
 def test_items_of_the_questions_day_are_in_no_history(tmp_path: Path) -> None:
@@ -158,7 +160,8 @@ def test_split_share() -> None:
         ("[1]\n", "line 1 is no object: JSON Lines has one object a line"),
         (
             lines([{k: v for k, v in ROWS[0].items() if k != "user_id"}]),
-            "no column 'user_id' (own.user_field), it has date, item_id, tag, text, title: name the right one in the config",
+            "no column 'user_id' (own.user_field), it has date, item_id, tag, text, title: "
+            "name the right one in the config",
         ),
         (
             lines([{k: v for k, v in ROWS[0].items() if k != "date"}]),
@@ -167,11 +170,13 @@ def test_split_share() -> None:
         ),
         (
             lines([{k: v for k, v in ROWS[0].items() if k != "tag"}]),
-            "no column 'tag' (answer_field), it has date, item_id, text, title, user_id: name the right one in the task",
+            "no column 'tag' (answer_field), it has date, item_id, text, title, user_id: "
+            "name the right one in the task",
         ),
         (
             lines([{k: v for k, v in ROWS[0].items() if k != "text"}]),
-            "no column 'text' (text_fields[0]), it has date, item_id, tag, title, user_id: name the right one in the task",
+            "no column 'text' (text_fields[0]), it has date, item_id, tag, title, user_id: "
+            "name the right one in the task",
         ),
     ],
 )

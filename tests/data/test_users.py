@@ -20,10 +20,10 @@ IDS = [f"u{i}" for i in range(60)]
 def make_root(root: Path) -> Path:
     train = [question(u, [item(f"{u}-{n}", f"text {n}") for n in range(3)], user_id=u) for u in IDS[:40]]
     dev = [question(u, [item(f"{u}-0")], user_id=u) for u in IDS[40:]]
-    return lamp_root(root, train, golds({u: "5" for u in IDS[:40]}), dev, golds({u: "4" for u in IDS[40:]}))
+    return lamp_root(root, train, golds(dict.fromkeys(IDS[:40], "5")), dev, golds(dict.fromkeys(IDS[40:], "4")))
 
 
-@pytest.fixture()
+@pytest.fixture
 def out(tmp_path: Path) -> Path:
     ingest_pure(make_root(tmp_path), RATING, tmp_path / "out", buckets=4)
     return tmp_path / "out"
@@ -77,7 +77,9 @@ def test_the_result_does_not_depend_on_partitions_or_buffers(
 def test_spilled_rows_come_back(tmp_path: Path) -> None:
     items = (HistoryItem("1", "t\n ü", "t\n ü", "", ""), HistoryItem("2", "a", "b a", "5", "2020-01-01"))
     rows = [
-        SourceRow(f"u{n}", "train", 0, n, items, (AskedQuestion("q", "x", None), AskedQuestion("r", "y", "5", "2020-01-01")))
+        SourceRow(
+            f"u{n}", "train", 0, n, items, (AskedQuestion("q", "x", None), AskedQuestion("r", "y", "5", "2020-01-01"))
+        )
         for n in range(7)
     ]
     with SpillWriter(tmp_path, "w", flush_bytes=600) as spill:
