@@ -137,19 +137,29 @@ class RetrievalConfig(Section):
 
 
 class RerankerConfig(Section):
-    """k: examples kept. label: whose mean a generation score must beat to be positive: the `query`'s or the `user`'s."""
+    """k: examples kept. label: whose mean a generation score must beat to be positive: the `query`'s or the `user`'s.
+
+    history_queries: history items per user whose agreement with the user's other items is learned beside the LLM's
+    feedback; costs no call (0: the HYDRA paper, feedback alone).
+    """
 
     k: int = Field(default=4, ge=1)
     label: Literal["query", "user"] = "query"
+    history_queries: int = Field(default=0, ge=0)
 
 
 class AdapterConfig(Section):
     """n, temperature: candidates per query. label: for generation, `gold` (the gold text alone is positive) or
-    `relative` (samples above the query's mean are)."""
+    `relative` (samples above the query's mean are).
+
+    history_queries: history items per user whose own answer is learned against other labels; costs no call (0: the
+    HYDRA paper, the LLM's samples alone).
+    """
 
     n: int = Field(default=8, ge=1)
     temperature: float = Field(default=1.0, ge=0)
     label: Literal["gold", "relative"] = "relative"
+    history_queries: int = Field(default=0, ge=0)
 
 
 class ModelConfig(Section):

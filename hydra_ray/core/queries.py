@@ -19,8 +19,8 @@ class Query:
     pseudo: bool
 
 
-def _draw(items: Sequence[HistoryItem], count: int, seed: int, user_id: str) -> list[HistoryItem]:
-    """A draw that does not depend on the order or number of other users."""
+def draw_items(items: Sequence[HistoryItem], count: int, seed: int, user_id: str) -> list[HistoryItem]:
+    """`count` items, drawn by seed, user and item id alone: no other user or item changes the draw."""
 
     def key(item: HistoryItem) -> bytes:
         return hashlib.blake2b(f"{seed}\0{user_id}\0{item.item_id}".encode(), digest_size=8).digest()
@@ -38,7 +38,7 @@ def pseudo_queries(user: User, count: int, seed: int = 0) -> list[Query]:
     usable = [item for item in safe if item.answer and item.text and item.text not in asked]
     return [
         Query(f"p:{item.item_id}", item.text, item.answer, safe, item.item_id, True)
-        for item in _draw(usable, count, seed, user.user_id)
+        for item in draw_items(usable, count, seed, user.user_id)
         if len(safe) > 1
     ]
 

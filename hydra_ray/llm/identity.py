@@ -47,7 +47,7 @@ def weights_source(source: str) -> str:
 
 def _embedded(task: str) -> Path:
     """The packaged weights, or those of them that were trained for one task."""
-    from hydra_ray.tiny_llm import embedded_path
+    from hydra_ray.tiny_llm.export import embedded_path
 
     folder: Path = embedded_path()
     if task and not (folder / task / "config.json").exists():

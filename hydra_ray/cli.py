@@ -1,0 +1,159 @@
+"""The command line: `hydra-ray COMMAND --config FILE [a.b=c ...]`. Parses, calls, turns mistakes into one line."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from hydra_ray import __version__
+from hydra_ray.config import Config
+from hydra_ray.errors import UserError
+
+STAGES: dict[str, str] = {
+    "run": "every stage, then the result table",
+    "ingest": "user histories to Parquet by user bucket, rejects beside it",
+    "label": "reranker feedback: every retrieved item alone as the example",
+    "train-reranker": "shared base and user heads of the reranker",
+    "generate": "adapter candidates: samples after the reranker's examples",
+    "train-adapter": "shared base and user heads of the adapter",
+    "fit-users": "heads of the test users, base frozen",
+    "evaluate": "every method's answers to the test users' questions",
+    "report": "report.json, report.md, report.html and predictions",
+}
+BENCHES = ("label", "ingest")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit code: 0 done, 2 a mistake in the input (one line on stderr), 130 interrupted."""
+    # Ray's workers must find the package as this process does.
+    try:
+        return _dispatch(_parser().parse_args(argv))
+    except UserError as error:
+        print(f"hydra-ray: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("hydra-ray: interrupted; the same command continues where it stopped", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="hydra-ray", description="Personalise a black-box LLM for very many users.")
+    parser.add_argument("--version", action="version", version=f"hydra-ray {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, about in STAGES.items():
+        _config_arguments(commands.add_parser(name, help=about, description=about))
+    synth = commands.add_parser("synth", help="write a synthetic world in LaMP's layout")
+    synth.add_argument("--users", type=int, default=150)
+    synth.add_argument("--task", choices=("tagging", "rating", "headline"), default="tagging")
+    synth.add_argument("--seed", type=int, default=0)
+    synth.add_argument("--out", type=Path, required=True)
+    tiny = commands.add_parser("tiny-llm", help="train a small black box for machines without a model hub")
+    tiny.add_argument("action", choices=("train",))
+    tiny.add_argument("--config", type=Path, help="YAML with the training's settings")
+    tiny.add_argument("--out", type=Path, required=True, help="folder for weights, tokenizer and manifest")
+    tiny.add_argument("overrides", nargs="*", metavar="a.b=c")
+    submit = commands.add_parser("submit", help="run a stage as a Ray job on a cluster")
+    submit.add_argument("--address", default=None, help="the cluster's dashboard, e.g. http://127.0.0.1:8265")
+    submit.add_argument("--stage", choices=tuple(STAGES), default="run")
+    submit.add_argument("--no-wait", action="store_true", help="return once the job is accepted")
+    _config_arguments(submit)
+    bench = commands.add_parser("bench", help="measure; one JSON object on stdout")
+    bench.add_argument("name", choices=BENCHES)
+    bench.add_argument("--json", action="store_true", help="the default; kept for scripts")
+    bench.add_argument("--max-users", type=int, default=100_000, help="ingest: the largest world")
+    bench.add_argument("--requests", type=int, default=2000, help="label: calls of the concurrent side")
+    return parser
+
+
+def _config_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, help="YAML file; says only what differs from the defaults")
+    parser.add_argument("--print-config", action="store_true", help="print the resolved configuration and stop")
+    parser.add_argument("--dry-run", action="store_true", help="check the input, say what would be done, and stop")
+    parser.add_argument("overrides", nargs="*", metavar="a.b=c", help="override a key of the config")
+
+
+def _dispatch(args: argparse.Namespace) -> int:
+    if args.command in STAGES:
+        return _stage(args)
+    commands: dict[str, Callable[[argparse.Namespace], int]] = {
+        "synth": _synth,
+        "tiny-llm": _tiny_llm,
+        "submit": _submit,
+        "bench": _bench,
+    }
+    return commands[args.command](args)
+
+
+def _stage(args: argparse.Namespace) -> int:
+    from hydra_ray.config_io import dump_config, load_config
+
+    config = load_config(args.config, args.overrides)
+    if args.print_config:
+        print(dump_config(config), end="")
+        return 0
+    from hydra_ray.pipeline import stages
+
+    if args.dry_run:
+        print(stages.dry_run(config))
+        return 0
+    return stages.run_stage(args.command, config)
+
+
+def _synth(args: argparse.Namespace) -> int:
+    from pydantic import ValidationError
+
+    from hydra_ray.config import SynthConfig
+    from hydra_ray.synth.write import write_world
+
+    try:
+        config = SynthConfig(users=args.users, task=args.task, seed=args.seed)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(f"--{first['loc'][0]}: {first['msg']} (got {first['input']!r})") from None
+
+    def progress(done: int, users: int) -> None:
+        print(f"synth: {done}/{users} users", file=sys.stderr, flush=True)
+
+    summary = write_world(config, args.out, progress)
+    print(f"{args.out}: {summary.train_users} train and {summary.dev_users} dev users, "
+          f"best attainable {json.dumps(summary.attainable)}")  # fmt: skip
+    return 0
+
+
+def _tiny_llm(args: argparse.Namespace) -> int:
+    from hydra_ray.tiny_llm.command import train_from_file
+
+    train_from_file(args.config, args.overrides, args.out)
+    return 0
+
+
+def _submit(args: argparse.Namespace) -> int:
+    from hydra_ray.submit import submit
+
+    return submit(args.stage, args.config, args.overrides, args.address, wait=not args.no_wait)
+
+
+def _bench(args: argparse.Namespace) -> int:
+    from importlib import import_module
+
+    # Everything else that prints must not spoil the one JSON object on stdout.
+    stdout = os.dup(1)
+    os.dup2(2, 1)
+    result = import_module(f"hydra_ray.bench.{args.name}").run(args)
+    with os.fdopen(stdout, "w") as stream:
+        stream.write(json.dumps(result) + "\n")
+    return 0
+
+
+def stage_main(stage: str) -> int:
+    """What a file in `jobs/` runs: its stage, with the arguments of the process."""
+    return main([stage, *sys.argv[1:]])
+
+
+__all__ = ["Config", "main", "stage_main"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,132 @@
+"""What every stage of a run shares: config, task, Ray, the black box, the ledger. All of it started when first used."""
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra_ray.config import Config
+from hydra_ray.core.tasks import Task, load_task
+from hydra_ray.environment import set_defaults
+from hydra_ray.llm.identity import model_identity
+from hydra_ray.pipeline.step import StepResult, run_step
+
+LOGICAL_CPUS_PER_CORE = 4
+"""A local cluster counts more CPUs than there are: actors that wait for the LLM and workers that train take turns."""
+
+
+class Run(contextlib.AbstractContextManager["Run"]):
+    """One invocation. A context manager: leaving it stops what this invocation started."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.task: Task = load_task(config.data.task)
+        self.root = Path(config.root).expanduser().resolve()
+        self.folder = self.root / config.name
+        self.began = time.monotonic()
+        self.calls_before: int | None = None
+        self._stack = contextlib.ExitStack()
+        self._ledger: Any = None
+        self._base_url: str | None = config.llm.base_url
+        self._checked = False
+        self._identity: str | None = None
+        self._ray = False
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+
+    def say(self, line: str) -> None:
+        """One progress line: seconds since the start, then what is going on."""
+        print(f"[{time.monotonic() - self.began:6.1f} s] {line}", file=sys.stderr, flush=True)
+
+    def step(
+        self,
+        name: str,
+        code: int,
+        config: Mapping[str, Any],
+        inputs: Mapping[str, str],
+        work: Callable[[Path], Mapping[str, Any] | None],
+    ) -> StepResult:
+        """`run_step` under this run's root."""
+        return run_step(self.root, name, code, config, inputs, work, self.say)
+
+    def ray(self) -> None:
+        """Joins `ray.address`, or starts a local cluster that ends with this invocation."""
+        if self._ray:
+            return
+        set_defaults()
+        import ray
+
+        self._ray = True
+        if ray.is_initialized():
+            return
+        options: dict[str, Any] = {"log_to_driver": True, "logging_level": "WARNING"}
+        address = self.config.ray.address or os.environ.get("RAY_ADDRESS")
+        if address:
+            self.say(f"ray: joining the cluster at {address}")
+            options["address"] = address
+        else:
+            self.say("ray: starting a local cluster")
+            options["num_cpus"] = self.config.ray.num_cpus or LOGICAL_CPUS_PER_CORE * (os.cpu_count() or 1)
+            options["include_dashboard"] = False
+        ray.init(**options)
+        import ray.data
+
+        ray.data.DataContext.get_current().enable_progress_bars = sys.stderr.isatty()
+        self._stack.callback(ray.shutdown)
+
+    @property
+    def identity(self) -> str:
+        """The model's identity, part of every hash of a step that reads its answers."""
+        if self._identity is None:
+            self._identity = model_identity(self.config.llm)
+        return self._identity
+
+    @property
+    def ledger_file(self) -> Path:
+        return self.root / "cache" / "llm.sqlite"
+
+    def ledger(self) -> Any:
+        """The actor that owns response cache, counts and budget of this run."""
+        if self._ledger is None:
+            import ray
+
+            from hydra_ray.llm.ledger_actor import run_ledger
+
+            self.ray()
+            self._ledger = run_ledger(self.config)
+            if self.calls_before is None:
+                self.calls_before = ray.get(self._ledger.counts.remote()).calls
+        return self._ledger
+
+    def base_url(self) -> str:
+        """Where the black box answers; starts vLLM on first use if `llm.base_url` is unset. Checked before use."""
+        if self._base_url is None:
+            from hydra_ray.llm.serving import served_llm
+
+            self.ray()
+            self._base_url = self._stack.enter_context(served_llm(self.config.llm))
+        if not self._checked:
+            from hydra_ray.llm.client import LLMClient
+            from hydra_ray.llm.ports import ActorPort
+
+            client = LLMClient(
+                self.config.llm, ActorPort(self.ledger()), base_url=self._base_url, identity=self.identity
+            )
+            try:
+                client.check_sync()
+            finally:
+                client.close_sync()
+            self._checked = True
+        return self._base_url
+
+    @property
+    def vector_cache(self) -> Path | None:
+        """Where encodings of a frozen encoder are kept; None where the encoder is trained and they would go stale."""
+        model = self.config.model
+        if not (model.freeze_encoder and model.pair == "bi"):
+            return None
+        return self.root / "cache" / "vectors"

@@ -1,0 +1,91 @@
+"""The last stage: adapters choose, the report is written into the run's own folder."""
+
+import json
+import time
+from collections import Counter
+from typing import Any
+
+from hydra_ray.core.records import Split
+from hydra_ray.data.users import read_counts
+from hydra_ray.llm.ledger import Counts, Ledger
+from hydra_ray.pipeline.evaluation import answer_table
+from hydra_ray.pipeline.job import SHARED, Job
+from hydra_ray.report import AnswerRow, Costs, build_report, write_report
+from hydra_ray.train.artifact import TrainedScorer
+
+
+def finish(job: Job) -> dict[str, Any]:
+    """Runs whatever is not done yet for every seed, then writes report, predictions and manifest to runs/NAME."""
+    run, config = job.run, job.config
+    rows: list[AnswerRow] = []
+    train_users: set[str] = set()
+    for seed in config.protocol.seeds:
+        evaluated = job.evaluate(seed)
+        trained, fitted = job.train("adapter", seed), job.fit("adapter", seed)
+        base = trained.path / config.model.head
+        adapters = {
+            "hydra": TrainedScorer.load(base, fitted.path, run.vector_cache),
+            SHARED: TrainedScorer.load(trained.path / SHARED, None, run.vector_cache),
+        }
+        rows += answer_table(run.task, seed, evaluated.path, adapters)
+        train_users |= set(job.chosen(seed).train)
+    began = time.monotonic()
+    counts = read_counts(job.ingest().path)
+    report = build_report(
+        run.task,
+        rows,
+        train_users=len(train_users),
+        config=config.model_dump(mode="json"),
+        costs=costs(job, counts),
+        attainable=attainable(job),
+        resamples=config.evaluate.bootstrap,
+    )
+    report["seconds"]["report"] = round(time.monotonic() - began, 3)
+    report["this_invocation"] = {"llm_calls": calls_now(job), "seconds": round(time.monotonic() - run.began, 1)}
+    report["steps"] = {name: result.key for name, result in job.results.items()}
+    write_report(run.folder, report, run.task, rows)
+    return report
+
+
+def ledger_counts(job: Job) -> Counts:
+    """The run's counts so far, straight from the ledger's file."""
+    ledger = Ledger(job.run.ledger_file, job.config.name)
+    try:
+        return ledger.counts()
+    finally:
+        ledger.close()
+
+
+def calls_now(job: Job) -> int:
+    """LLM calls of this invocation."""
+    if job.run.calls_before is None:
+        return 0
+    return ledger_counts(job).calls - job.run.calls_before
+
+
+def costs(job: Job, counts: dict[str, Any]) -> Costs:
+    """What the run used, by stage where stages know it."""
+    seconds: Counter[str] = Counter()
+    truncated = 0
+    for result in job.results.values():
+        seconds[result.manifest["step"]] += result.manifest["seconds"]
+        truncated += result.manifest["counts"].get("prompts_cut", 0)
+    used = ledger_counts(job)
+    return Costs(
+        llm={name: getattr(used, name) for name in ("calls", "cached", "prompt_tokens", "completion_tokens", "cost")},
+        seconds={name: round(value, 3) for name, value in seconds.items()},
+        rejects=counts.get("rejects", {}),
+        truncated={"prompts_cut": truncated},
+    )
+
+
+def attainable(job: Job) -> dict[str, float] | None:
+    """What the synthetic world says is the best anyone can reach."""
+    if job.config.data.source != "synthetic":
+        return None
+    world = json.loads((job.synth().path / "world.json").read_text())
+    found: dict[str, float] | None = world.get("attainable")
+    return found
+
+
+__all__ = ["Split", "finish"]

@@ -1,0 +1,238 @@
+"""The main job as a graph of steps. Every stage asks for what it reads, so any of them can be run on its own."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from hydra_ray.config import Config
+from hydra_ray.core.records import Split
+from hydra_ray.data.users import list_users, sample_users
+from hydra_ray.errors import UserError
+from hydra_ray.pipeline import learn
+from hydra_ray.pipeline.context import Run
+from hydra_ray.pipeline.learn import Module
+from hydra_ray.pipeline.makers import EvaluateMaker, GenerateMaker, LabelMaker, SummaryMaker
+from hydra_ray.pipeline.rows import ask_black_box
+from hydra_ray.pipeline.step import StepResult, fingerprint
+
+SHARED = "shared"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The users that a seed draws."""
+
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+
+
+class Job:
+    """The steps of one run. Each method returns the finished step, doing first what it needs."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.config = run.config
+        self.results: dict[str, StepResult] = {}
+        self._chosen: dict[int, Chosen] = {}
+
+    def _step(self, name: str, code: int, config: Mapping[str, Any], inputs: Mapping[str, str], work: Any, label: str = "") -> StepResult:
+        label = label or name
+        if label not in self.results:
+            self.results[label] = self.run.step(name, code, config, inputs, work)
+        return self.results[label]
+
+    def _dump(self, *sections: str) -> dict[str, Any]:
+        whole = self.config.model_dump(mode="json")
+        return {section: whole[section] for section in sections}
+
+    @cached_property
+    def _plain(self) -> dict[str, Any]:
+        """The config as the actors get it."""
+        return self.config.model_dump(mode="json")
+
+    @cached_property
+    def _task(self) -> dict[str, Any]:
+        return self.run.task.model_dump(mode="json")
+
+    def _asks(self) -> dict[str, Any]:
+        """What decides the black box's answers besides the prompts' content."""
+        llm = self.config.llm
+        return {"model": self.run.identity, "window_words": llm.window_words, "text_words": llm.text_words}
+
+    def synth(self) -> StepResult:
+        """The synthetic world as LaMP files."""
+        from hydra_ray.synth.write import write_world
+
+        config = self.config.data.synth
+
+        def work(folder: Path) -> dict[str, Any]:
+            summary = write_world(config, folder)
+            return {"summary": str(summary)}
+
+        return self._step("synth", 1, config.model_dump(mode="json"), {}, work)
+
+    def ingest(self) -> StepResult:
+        """User histories as Parquet by bucket."""
+        from hydra_ray.data.ingest import ingest
+
+        data = self.config.data
+        if data.source == "synthetic":
+            source = self.synth().path
+        else:
+            source = Path(data.root or ".").expanduser()
+            if not source.is_dir():
+                raise UserError(f"data.root: {source} is not a folder; give the one with the {data.source} files")
+
+        def work(folder: Path) -> dict[str, Any]:
+            self.run.ray()
+            return ingest(self.config, self.run.task, source, folder, self._progress("ingest"))
+
+        dumped = data.model_dump(mode="json", exclude={"root", "synth"})
+        return self._step("ingest", 1, {**dumped, "task": self._task}, fingerprint(source), work)
+
+    def _progress(self, name: str) -> Any:
+        spoken = [0.0]
+
+        def report(done: int, total: int) -> None:
+            share = done / max(1, total)
+            if share - spoken[0] >= 0.25 or share >= 1 > spoken[0]:
+                spoken[0] = share
+                self.run.say(f"{name}: {100 * share:.0f} %")
+
+        return report
+
+    def chosen(self, seed: int) -> Chosen:
+        """The users a seed draws; test users without an evaluated question are left out."""
+        if seed not in self._chosen:
+            ids: dict[Split, list[str]] = {"train": [], "test": []}
+            for row in list_users(self.ingest().path).to_pylist():
+                if row["split"] == "train" or row["n_questions"]:
+                    ids[row["split"]].append(row["user_id"])
+            protocol = self.config.protocol
+            drawn = sample_users(ids, seed, protocol.train_users, protocol.test_users)
+            for split in ("train", "test"):
+                if not drawn[split]:
+                    raise UserError(f"data: no {split} users with usable records in {self.config.data.root or 'the data'}")
+            self._chosen[seed] = Chosen(tuple(drawn["train"]), tuple(drawn["test"]))
+        return self._chosen[seed]
+
+    def _ask(self, name: str, code: int, config: dict[str, Any], inputs: dict[str, str], seed: int, make: type, args: Any, users: tuple[str, ...]) -> StepResult:
+        """A step that asks the black box. `args` is called when the step really runs."""
+        users_dir = self.ingest().path
+
+        def work(folder: Path) -> dict[str, Any]:
+            return ask_black_box(self.run, users_dir, users, make, args(), folder, f"{name} seed {seed}")
+
+        whole = {**config, "task": self._task, "seed": seed, "llm": self._asks(), **self._dump("retrieval")}
+        inputs = {"ingest": self.ingest().key, "users": str(hash_of(users)), **inputs}
+        return self._step(name, code, whole, inputs, work, f"{name} seed {seed}")
+
+    def label(self, seed: int) -> StepResult:
+        """Reranker feedback of training and test users' own records (never of an evaluated question)."""
+        chosen = self.chosen(seed)
+        protocol = self.config.protocol
+        config = {
+            "pseudo_queries": protocol.pseudo_queries,
+            "train_questions": protocol.train_questions,
+            "history_queries": self.config.reranker.history_queries,
+        }
+        return self._ask("label", 1, config, {}, seed, LabelMaker,
+                         lambda: (self._plain, seed, self.run.vector_cache), chosen.train + chosen.test)  # fmt: skip
+
+    def train(self, module: Module, seed: int) -> StepResult:
+        """Base and heads of reranker or adapter on the training users, personal and shared."""
+        from hydra_ray.train.trainer import train
+
+        answered = self.label(seed) if module == "reranker" else self.generate(seed)
+        kinds = list(dict.fromkeys([self.config.model.head, SHARED]))
+        name = f"train-{module}"
+
+        def work(folder: Path) -> dict[str, Any]:
+            groups = folder / "groups"
+            counts = learn.write_groups(self.run, module, answered.path, groups)
+            if not counts["rows"]:
+                raise UserError(f"{name}: no labelled rows to learn from; are there answers and histories at all?")
+            self.run.say(f"{name}: {counts['groups']} queries, {counts['rows']} rows, {counts['positive']} positive")
+            losses = train(self.config, kinds, groups, seed, f"{name} seed {seed}", self.run.vector_cache, folder / "scratch", folder)
+            return {**counts, **losses}
+
+        section = self.config.reranker if module == "reranker" else self.config.adapter
+        config = {**self._dump("model", "train"), "label": section.label, "seed": seed}
+        return self._step(name, 1, config, {"answers": answered.key}, work, f"{name} seed {seed}")
+
+    def fit(self, module: Module, seed: int) -> StepResult:
+        """Heads of the test users, on their own history, base frozen."""
+        answered = self.label(seed) if module == "reranker" else self.generate(seed)
+        trained = self.train(module, seed)
+        name = f"fit-{module}"
+
+        def work(folder: Path) -> dict[str, Any]:
+            return learn.fit_users(self.run, module, answered.path, trained.path / self.config.model.head, folder)
+
+        inputs = {"answers": answered.key, "base": trained.key}
+        return self._step(name, 1, self._dump("fit"), inputs, work, f"{name} seed {seed}")
+
+    def generate(self, seed: int) -> StepResult:
+        """Adapter candidates: samples after the reranker's examples."""
+        trained, fitted = self.train("reranker", seed), self.fit("reranker", seed)
+        chosen = self.chosen(seed)
+        protocol, adapter = self.config.protocol, self.config.adapter
+        config = {
+            "pseudo_queries": protocol.pseudo_queries,
+            "train_questions": protocol.train_questions,
+            "k": self.config.reranker.k,
+            **adapter.model_dump(mode="json", exclude={"label"}),
+        }
+        inputs = {"base": trained.key, "heads": fitted.key}
+
+        def args() -> tuple[Any, ...]:
+            base = trained.path / self.config.model.head
+            return self._plain, seed, self.run.vector_cache, base, {"train": base, "test": fitted.path}
+
+        return self._ask("generate", 1, config, inputs, seed, GenerateMaker, args, chosen.train + chosen.test)
+
+    def evaluate(self, seed: int) -> StepResult:
+        """Every method's answers to the test users' questions."""
+        trained, fitted = self.train("reranker", seed), self.fit("reranker", seed)
+        chosen = self.chosen(seed)
+        config = {"questions": self.config.protocol.questions}
+        summaries = self._ask("summarise", 1, config, {}, seed, SummaryMaker,
+                              lambda: (self._plain, seed, self.run.vector_cache), chosen.test)  # fmt: skip
+
+        def args() -> tuple[Any, ...]:
+            base = trained.path / self.config.model.head
+            rerankers = {"hydra": (base, fitted.path), SHARED: (trained.path / SHARED, None)}
+            return self._plain, seed, self.run.vector_cache, rerankers, summary_texts(summaries.path)
+
+        config = {**config, "k": self.config.reranker.k, **self.config.adapter.model_dump(mode="json", include={"n", "temperature"})}  # fmt: skip
+        inputs = {"base": trained.key, "heads": fitted.key, "summaries": summaries.key}
+        return self._ask("evaluate", 1, config, inputs, seed, EvaluateMaker, args, chosen.test)
+
+
+def hash_of(users: tuple[str, ...]) -> str:
+    """A short hash of a list of users."""
+    import hashlib
+
+    return hashlib.blake2b("\0".join(sorted(users)).encode(), digest_size=6).hexdigest()
+
+
+def summary_texts(folder: Path) -> dict[tuple[str, str], str]:
+    """(user, question) -> the first line of the profile summary."""
+    if not (folder / "answers").exists():
+        return {}
+    rows = pq.read_table(folder / "answers", columns=["user_id", "query_id", "texts"]).to_pylist()
+    first = {(r["user_id"], r["query_id"]): (r["texts"] or [""])[0].strip() for r in rows}
+    return {key: text.splitlines()[0] if text else "" for key, text in first.items()}
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+__all__ = ["Chosen", "Config", "Job"]

@@ -1,0 +1,134 @@
+"""From answered rows to models: groups in Parquet, joint training, heads of new users."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow.feather as feather
+import pyarrow.parquet as pq
+import torch
+
+from hydra_ray.config import Config
+from hydra_ray.core.feedback import Row, adapter_candidates, reranker_labels_of_user
+from hydra_ray.core.records import Split
+from hydra_ray.core.tasks import load_task
+from hydra_ray.pipeline.context import Run
+from hydra_ray.pipeline.rows import buckets_of, read_rows
+from hydra_ray.train.artifact import TrainedScorer, UserHeads, save_heads
+from hydra_ray.train.fit import fit_heads, pad_users
+from hydra_ray.train.groups import Group, groups_to_table
+
+Module = Literal["reranker", "adapter"]
+
+
+def groups_of_user(config: Config, module: Module, bucket: int, rows: Sequence[Row]) -> list[Group]:
+    """One user's training groups; rows without anything to score are left out."""
+    task = load_task(config.data.task)
+    if module == "reranker":
+        labels = reranker_labels_of_user(task, rows, config.reranker.label)
+        pairs = [(list(row.right), label) for row, label in zip(rows, labels, strict=True)]
+    else:
+        pairs = [adapter_candidates(task, row, config.adapter.label) for row in rows]
+    return [
+        Group(row.user_id, bucket, row.query_id, row.text, tuple(right), tuple(label))
+        for row, (right, label) in zip(rows, pairs, strict=True)
+        if right
+    ]
+
+
+def read_groups(config: Config, module: Module, folder: Path, buckets: Sequence[int], split: Split) -> Iterator[list[Group]]:
+    """The groups of each user of the given buckets and split."""
+    for _, bucket, rows in read_rows(folder, buckets, split):
+        yield groups_of_user(config, module, bucket, [row for row, _ in rows])
+
+
+def chunks(buckets: Sequence[int], count: int) -> list[list[int]]:
+    """`buckets` in at most `count` runs of nearly equal length."""
+    return [part.tolist() for part in np.array_split(np.asarray(buckets, dtype=np.int64), max(1, count)) if len(part)]
+
+
+def write_groups(run: Run, module: Module, answered: Path, out: Path) -> dict[str, int]:
+    """The training users' groups as Parquet, one file per run of buckets, made by Ray Data. Returns counts."""
+    import ray
+
+    run.ray()
+    config = run.config.model_dump(mode="json")
+
+    def write(batch: dict[str, Any]) -> dict[str, Any]:
+        parsed = Config.model_validate(config)
+        counts = {"groups": [], "rows": [], "positive": []}
+        for number, buckets in zip(batch["number"], batch["buckets"], strict=True):
+            groups = [g for user in read_groups(parsed, module, answered, list(buckets), "train") for g in user]
+            pq.write_table(groups_to_table(groups), out / f"part-{int(number):05d}.parquet", compression="zstd")
+            counts["groups"].append(len(groups))
+            counts["rows"].append(sum(g.labelled for g in groups))
+            counts["positive"].append(int(sum(np.nansum(g.label) for g in groups)))
+        return {name: np.asarray(values) for name, values in counts.items()}
+
+    out.mkdir(parents=True, exist_ok=True)
+    parts = chunks(buckets_of(answered), run.config.ray.actors)
+    items = [{"number": i, "buckets": part} for i, part in enumerate(parts)]
+    rows = ray.data.from_items(items).map_batches(write, batch_size=1).take_all()
+    return {name: int(sum(row[name] for row in rows)) for name in ("groups", "rows", "positive")}
+
+
+class FitBuckets:
+    """Ray Data's callable: fits the heads of all test users of some buckets and leaves them in a folder of their own."""
+
+    def __init__(self, config: dict[str, Any], module: Module, answered: Path, base: Path, vectors: Path | None, out: Path) -> None:
+        self._config = Config.model_validate(config)
+        self._module: Module = module
+        self._answered, self._out = answered, out
+        self._scorer = TrainedScorer.load(base, None, vectors)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        users = []
+        for number, buckets in zip(batch["number"], batch["buckets"], strict=True):
+            folder = self._out / f"chunk-{int(number):05d}"
+            if not (folder / "users.arrow").exists():
+                self._fit(list(buckets), folder)
+            table = feather.read_table(folder / "users.arrow")
+            users.append(table.num_rows)
+        return {"users": np.asarray(users)}
+
+    def _fit(self, buckets: Sequence[int], folder: Path) -> None:
+        per_user = [g for g in read_groups(self._config, self._module, self._answered, buckets, "test") if g]
+        ids: list[str] = []
+        parts: list[dict[str, torch.Tensor]] = []
+        size = self._config.fit.batch_users
+        for start in range(0, len(per_user), size):
+            chunk = per_user[start : start + size]
+            encodings = iter(self._scorer.pair_encodings([g for user in chunk for g in user]))
+            z = [np.concatenate([next(encodings) for _ in user]) for user in chunk]
+            y = [np.asarray([x for g in user for x in g.label], dtype=np.float32) for user in chunk]
+            deltas, _ = fit_heads(self._scorer.scorer.head, *pad_users(z, y), self._config.fit)
+            ids += [user[0].user_id for user in chunk]
+            parts.append(deltas)
+        names = parts[0] if parts else self._scorer.scorer.head.zeros(0)
+        save_heads(ids, {name: torch.cat([p[name] for p in parts]) for name in names} if parts else names, folder)
+
+
+def fit_users(run: Run, module: Module, answered: Path, base: Path, out: Path) -> dict[str, int]:
+    """Fits every test user's head on the frozen base, on Ray Data over buckets; merges them into one artifact."""
+    import ray
+
+    run.ray()
+    scratch = out / "scratch"
+    parts = chunks(buckets_of(answered), max(4, run.config.ray.actors * 4))
+    items = [{"number": i, "buckets": part} for i, part in enumerate(parts)]
+    config = run.config.model_dump(mode="json")
+    ray.data.from_items(items).map_batches(
+        FitBuckets,
+        fn_constructor_args=(config, module, answered, base, run.vector_cache, scratch),
+        batch_size=1,
+        num_cpus=1,
+        compute=ray.data.ActorPoolStrategy(size=run.config.ray.actors),
+    ).take_all()
+    heads = [UserHeads.load(folder) for folder in sorted(scratch.glob("chunk-*"))]
+    users = [user for part in heads for user in part.row_of]
+    names = heads[0].deltas if heads else {}
+    save_heads(users, {name: torch.cat([h.deltas[name] for h in heads]) for name in names}, out)
+    return {"users": len(users)}
+
+

@@ -1,0 +1,185 @@
+"""What each stage asks the black box, user by user. Classes, because Ray Data's actors load a model once and keep it."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra_ray.config import Config
+from hydra_ray.core.feedback import Row, agreement_rows, own_answer_rows
+from hydra_ray.core.prompts import Prompt, Window, answer_prompt, summary_prompt
+from hydra_ray.core.queries import Query, training_queries
+from hydra_ray.core.records import HistoryItem, User
+from hydra_ray.core.retrieval import Retriever, make_retriever
+from hydra_ray.core.select import top_k
+from hydra_ray.core.tasks import load_task
+from hydra_ray.llm.types import Request
+from hydra_ray.models.vector_cache import CachedEncoder
+from hydra_ray.pipeline.rows import Asked
+from hydra_ray.train.artifact import TrainedScorer
+from hydra_ray.train.groups import Group
+
+SUMMARY_ITEMS = 10
+SUMMARY_TOKENS = 32
+PLAIN_KS = (1, 2, 4)
+
+
+class Maker:
+    """What all makers share: task, window, retrieval."""
+
+    def __init__(self, config: dict[str, Any], seed: int, vectors: Path | None) -> None:
+        self.config = Config.model_validate(config)
+        self.task = load_task(self.config.data.task)
+        self.seed = seed
+        self.window = Window(self.config.llm.text_words, self.config.llm.window_words)
+        dense = self.config.retrieval.method == "dense"
+        self.encode = CachedEncoder(self.config.model, vectors) if dense else None
+
+    def retriever(self, items: Sequence[HistoryItem]) -> Retriever:
+        return make_retriever(self.config.retrieval.method, items, self.seed, self.encode)
+
+    def queries(self, user: User) -> list[Query]:
+        protocol = self.config.protocol
+        return training_queries(user, protocol.pseudo_queries, protocol.train_questions, self.seed)
+
+    def request(self, prompt: Prompt, n: int = 1, temperature: float = 0.0) -> Request:
+        return Request(prompt.messages, temperature, n, self.task.max_answer_tokens, None)
+
+    def candidates(self, user: User, queries: Sequence[Query]) -> list[list[HistoryItem]]:
+        """The N retrieved items of every query, best first; one index per distinct history."""
+        indexes: dict[int, Retriever] = {}
+        found = []
+        for query in queries:
+            index = indexes.setdefault(id(query.history), self.retriever(query.history))
+            found.append([item for item, _ in index.top(query.text, self.config.retrieval.n, query.exclude)])
+        return found
+
+
+def was_cut(prompt: Prompt) -> int:
+    """1 if anything of the prompt had to be dropped or clipped."""
+    return int(bool(prompt.dropped_examples or prompt.clipped_texts or prompt.question_cut))
+
+
+class LabelMaker(Maker):
+    """Reranker feedback: every retrieved item alone as the one example, temperature 0."""
+
+    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked]]:
+        for user in users:
+            queries = self.queries(user)
+            for query, items in zip(queries, self.candidates(user, queries), strict=True):
+                prompts = [answer_prompt(self.task, query.text, [item], self.window) for item in items]
+                row = Row(user.user_id, query.query_id, query.text, query.gold, tuple(item.text for item in items))
+                yield user, (row, [self.request(p) for p in prompts], sum(map(was_cut, prompts)), {})
+            free = agreement_rows(
+                self.task, user, self.config.reranker.history_queries, self.config.retrieval.n, self.seed
+            )
+            for row in free:
+                yield user, (row, [], 0, {})
+
+
+class Reranker:
+    """Orders retrieved items by a trained reranker."""
+
+    def __init__(self, base: Path, heads: Path | None, vectors: Path | None) -> None:
+        self._scorer = TrainedScorer.load(base, heads, vectors)
+
+    def __call__(
+        self, user: User, queries: Sequence[Query], items: Sequence[Sequence[HistoryItem]]
+    ) -> list[list[HistoryItem]]:
+        groups = [
+            Group(user.user_id, 0, query.query_id, query.text, tuple(item.text for item in found), (0.0,) * len(found))
+            for query, found in zip(queries, items, strict=True)
+        ]
+        scores = self._scorer.score(groups)
+        return [
+            [found[i] for i in top_k([float(x) for x in s], len(found))]
+            for found, s in zip(items, scores, strict=True)
+        ]
+
+
+class GenerateMaker(Maker):
+    """Adapter candidates: the prompt with the reranker's top k, n samples."""
+
+    def __init__(
+        self, config: dict[str, Any], seed: int, vectors: Path | None, base: Path, heads: dict[str, Path]
+    ) -> None:
+        """heads: split -> folder of its users' heads."""
+        super().__init__(config, seed, vectors)
+        self._rerank = {split: Reranker(base, folder, vectors) for split, folder in heads.items()}
+
+    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked]]:
+        adapter = self.config.adapter
+        for user in users:
+            queries = self.queries(user)
+            ranked = self._rerank[user.split](user, queries, self.candidates(user, queries))
+            for query, items in zip(queries, ranked, strict=True):
+                prompt = answer_prompt(self.task, query.text, items[: self.config.reranker.k], self.window)
+                row = Row(user.user_id, query.query_id, query.text, query.gold, ())
+                yield user, (row, [self.request(prompt, adapter.n, adapter.temperature)], was_cut(prompt), {})
+            for row in own_answer_rows(self.task, user, adapter.history_queries, self.seed):
+                yield user, (row, [], 0, {})
+
+
+class SummaryMaker(Maker):
+    """The profile summaries (PAG) of the evaluated questions: one call per question's history."""
+
+    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked]]:
+        for user in users:
+            for question in evaluated(user, self.config.protocol.questions):
+                newest = user.history_of(question)[-SUMMARY_ITEMS:]
+                prompt = summary_prompt(self.task, newest, self.window)
+                request = Request(prompt.messages, 0.0, 1, SUMMARY_TOKENS, None)
+                row = Row(user.user_id, question.question_id, question.text, question.gold or "", ())
+                yield user, (row, [request] if newest else [], was_cut(prompt), {})
+
+
+class EvaluateMaker(Maker):
+    """Every method's prompt for every evaluated question. `extra["methods"][i]` names the request's method."""
+
+    def __init__(
+        self,
+        config: dict[str, Any],
+        seed: int,
+        vectors: Path | None,
+        rerankers: dict[str, tuple[Path, Path | None]],
+        summaries: dict[tuple[str, str], str],
+    ) -> None:
+        """rerankers: method -> (base, heads); summaries: (user, question) -> profile summary."""
+        super().__init__(config, seed, vectors)
+        self._rerankers = {name: Reranker(base, heads, vectors) for name, (base, heads) in rerankers.items()}
+        self._summaries = summaries
+
+    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked]]:
+        adapter = self.config.adapter
+        for user in users:
+            for question in evaluated(user, self.config.protocol.questions):
+                history = tuple(user.history_of(question))
+                query = Query(question.question_id, question.text, question.gold or "", history, None, False)
+                summary = self._summaries.get((user.user_id, question.question_id), "")
+                bm25 = [i for i, _ in make_retriever("bm25", history).top(query.text, max(PLAIN_KS))]
+                drawn = [i for i, _ in make_retriever("random", history, self.seed).top(query.text, max(PLAIN_KS))]
+                found = self.candidates(user, [query])
+                ranked = {n: rerank(user, [query], found)[0] for n, rerank in self._rerankers.items()}
+                k = self.config.reranker.k
+                greedy: dict[str, Prompt] = {"zero_shot": self._prompt(query, [])}
+                greedy |= {f"random_k{n}": self._prompt(query, drawn[:n]) for n in PLAIN_KS}
+                greedy |= {f"bm25_k{n}": self._prompt(query, bm25[:n]) for n in PLAIN_KS}
+                greedy |= {f"pag_k{n}": self._prompt(query, bm25[:n], summary) for n in (0, 1)}
+                greedy["hydra_reranker"] = self._prompt(query, ranked["hydra"][:k])
+                sampled = {"bm25": self._prompt(query, bm25)}
+                sampled |= {name: self._prompt(query, items[:k]) for name, items in ranked.items()}
+                methods = [f"greedy:{name}" for name in greedy] + [f"samples:{name}" for name in sampled]
+                requests = [self.request(p) for p in greedy.values()]
+                requests += [self.request(p, adapter.n, adapter.temperature) for p in sampled.values()]
+                prompts = [*greedy.values(), *sampled.values()]
+                row = Row(user.user_id, query.query_id, query.text, query.gold, ())
+                extra = {"methods": methods, "history": [item.answer for item in history]}
+                yield user, (row, requests, sum(map(was_cut, prompts)), extra)
+
+    def _prompt(self, query: Query, items: Sequence[HistoryItem], summary: str = "") -> Prompt:
+        return answer_prompt(self.task, query.text, items, self.window, summary)
+
+
+def evaluated(user: User, limit: int | None) -> list[Any]:
+    """The user's questions with a gold answer, the newest `limit` of them."""
+    questions = [q for q in user.questions if q.gold is not None]
+    return questions if limit is None else questions[-limit:]

@@ -1,0 +1,180 @@
+"""The files of the stages that ask the black box: queries and, beside them, the answers to their requests.
+
+    queries/*.parquet   one row a query: whose, what, the texts to score, labels known without asking, the requests
+    answers/*.parquet   one row a request: the texts that came back, or why none did
+
+Both carry the user's bucket, so that one bucket's rows can be read without the rest.
+"""
+
+import json
+import shutil
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset as pads
+import pyarrow.parquet as pq
+
+from hydra_ray.core.feedback import Row
+from hydra_ray.core.records import Split, User, user_from_row
+from hydra_ray.llm.types import Request, request_to_json
+from hydra_ray.pipeline.context import Run
+
+QUERY_SCHEMA = pa.schema(
+    [
+        ("user_id", pa.string()),
+        ("bucket", pa.int32()),
+        ("split", pa.string()),
+        ("query_id", pa.string()),
+        ("text", pa.string()),
+        ("gold", pa.string()),
+        ("right", pa.list_(pa.string())),
+        ("known", pa.list_(pa.float32())),
+        ("requests", pa.list_(pa.string())),
+        ("cut", pa.int32()),
+        ("extra", pa.string()),
+    ]
+)
+
+Asked = tuple[Row, list[Request], int, dict[str, Any]]
+"""A row, its requests, how many of their prompts were cut to fit, and whatever else the stage wants to keep."""
+
+MakeRows = Callable[[Sequence[User]], Iterator[tuple[User, Asked]]]
+
+
+def ask_black_box(run: Run, users_dir: Path, chosen: Sequence[str], make: type, args: tuple[Any, ...], folder: Path,
+                  name: str) -> dict[str, int]:
+    """Makes the rows of the chosen users with `make(*args)` on Ray Data, has their requests answered, writes both.
+
+    `make` is a class whose instances are MakeRows. Killed and called again, it continues. Returns counts.
+    """
+    import ray
+
+    from hydra_ray.data.users import users_dataset
+    from hydra_ray.llm.stage import run_llm_stage
+
+    run.ray()
+    queries = folder / "queries"
+    if not (folder / "scratch" / "queries").exists():
+        shutil.rmtree(queries, ignore_errors=True)
+        users_dataset(users_dir).map_batches(
+            _MakeBatch,
+            fn_constructor_args=(make, args, sorted(chosen)),
+            batch_format="pyarrow",
+            batch_size=64,
+            num_cpus=1,
+            compute=ray.data.ActorPoolStrategy(size=run.config.ray.actors),
+        ).write_parquet(str(queries))
+        (folder / "scratch" / "queries").touch()
+    counts = _count(queries)
+    if counts["requests"] and not (folder / "answers").exists():
+        stage = folder / "scratch" / "llm"
+        run_llm_stage(
+            ray.data.read_parquet(str(queries)).map_batches(explode, batch_format="pyarrow", batch_size=None),
+            run.config,
+            stage,
+            "request_id",
+            base_url=run.base_url(),
+            ledger=run.ledger(),
+            label=name,
+        )
+        (stage / "output").rename(folder / "answers")
+    missing = 0
+    if (folder / "answers").exists():
+        missing = sum(e is not None for e in pq.read_table(folder / "answers", columns=["error"])["error"].to_pylist())
+    if missing:
+        run.say(f"{name}: {missing} answers are missing and recorded as such")
+    return {**counts, "missing_answers": missing}
+
+
+class _MakeBatch:
+    """Ray Data's callable around MakeRows: user rows in, query rows out."""
+
+    def __init__(self, make: type, args: tuple[Any, ...], chosen: Sequence[str]) -> None:
+        self._make: MakeRows = make(*args)
+        self._chosen = set(chosen)
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        picked = [row for row in batch.to_pylist() if row["user_id"] in self._chosen]
+        buckets = {row["user_id"]: row["bucket"] for row in picked}
+        users = [user_from_row({k: row[k] for k in ("user_id", "split", "items", "questions")}) for row in picked]
+        rows = [query_row(user, buckets[user.user_id], asked) for user, asked in self._make(users)]
+        return pa.Table.from_pylist(rows, schema=QUERY_SCHEMA)
+
+
+def query_row(user: User, bucket: int, asked: Asked) -> dict[str, Any]:
+    """The Parquet row of one query."""
+    row, requests, cut, extra = asked
+    return {
+        "user_id": row.user_id,
+        "bucket": bucket,
+        "split": user.split,
+        "query_id": row.query_id,
+        "text": row.text,
+        "gold": row.gold,
+        "right": list(row.right),
+        "known": list(row.known),
+        "requests": [request_to_json(r) for r in requests],
+        "cut": cut,
+        "extra": json.dumps(extra),
+    }
+
+
+def explode(batch: pa.Table) -> pa.Table:
+    """Query rows to request rows with a unique id."""
+    out: dict[str, list[Any]] = {key: [] for key in ("request_id", "user_id", "bucket", "query_id", "position", "request_json")}
+    columns = (batch[name].to_pylist() for name in ("user_id", "bucket", "query_id", "requests"))
+    for user_id, bucket, query_id, requests in zip(*columns, strict=True):
+        for position, request in enumerate(requests):
+            values = (f"{user_id}\x1f{query_id}\x1f{position}", user_id, bucket, query_id, position, request)
+            for key, value in zip(out, values, strict=True):
+                out[key].append(value)
+    return pa.table(out)
+
+
+def _count(queries: Path) -> dict[str, int]:
+    table = pq.read_table(queries, columns=["requests", "cut"]) if any(queries.glob("*.parquet")) else None
+    if table is None:
+        return {"queries": 0, "requests": 0, "prompts_cut": 0}
+    return {
+        "queries": table.num_rows,
+        "requests": sum(len(r) for r in table["requests"].to_pylist()),
+        "prompts_cut": sum(table["cut"].to_pylist()),
+    }
+
+
+def buckets_of(folder: Path) -> list[int]:
+    """The buckets that have queries, ascending."""
+    return sorted(set(pq.read_table(folder / "queries", columns=["bucket"])["bucket"].to_pylist()))
+
+
+def read_rows(
+    folder: Path, buckets: Sequence[int], split: Split | None = None
+) -> Iterator[tuple[str, int, list[tuple[Row, dict[str, Any]]]]]:
+    """User by user: (user id, bucket, [(row with its answers, extra)]) of the given buckets, in a stable order."""
+    wanted = pads.field("bucket").isin(list(buckets))
+    if split is not None:
+        wanted = wanted & (pads.field("split") == split)
+    queries = pads.dataset(folder / "queries", format="parquet").to_table(filter=wanted).to_pylist()
+    answers: dict[tuple[str, str], dict[int, tuple[str, ...]]] = defaultdict(dict)
+    if (folder / "answers").exists():
+        columns = ["user_id", "query_id", "position", "texts"]
+        found = pads.dataset(folder / "answers", format="parquet").to_table(
+            columns=columns, filter=pads.field("bucket").isin(list(buckets))
+        )
+        for row in found.to_pylist():
+            answers[row["user_id"], row["query_id"]][row["position"]] = tuple(row["texts"] or ())
+    users: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for query in queries:
+        users[query["user_id"]].append(query)
+    for user_id in sorted(users):
+        rows = []
+        for query in sorted(users[user_id], key=lambda q: q["query_id"]):
+            own = answers[user_id, query["query_id"]]
+            texts = tuple(own.get(i, ()) for i in range(len(query["requests"])))
+            row = Row(user_id, query["query_id"], query["text"], query["gold"], tuple(query["right"]),
+                      tuple(query["known"]), texts)  # fmt: skip
+            rows.append((row, json.loads(query["extra"])))
+        yield user_id, users[user_id][0]["bucket"], rows

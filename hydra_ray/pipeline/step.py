@@ -1,0 +1,111 @@
+"""Steps addressed by content: a step's folder carries a hash of its config and its inputs; done means a no-op.
+
+    root/steps/NAME-HASH.partial/   while it works; a killed step finds its own unfinished work here
+    root/steps/NAME-HASH/           when it is done, with manifest.json
+"""
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from hydra_ray import __version__
+
+MANIFEST = "manifest.json"
+SCRATCH = "scratch"
+"""Sub-folder of a step for what only an unfinished step needs; removed when the step is done."""
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """A finished step: its folder, its manifest, and whether it had been done before."""
+
+    path: Path
+    manifest: dict[str, Any]
+    reused: bool
+
+    @property
+    def key(self) -> str:
+        """NAME-HASH: what a step that reads this one puts into its own hash."""
+        return self.path.name
+
+
+def step_key(name: str, code: int, config: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
+    """NAME-HASH. `code` is the version of the step's meaning: raise it when the same config gives another output."""
+    text = json.dumps({"code": code, "config": config, "inputs": inputs}, sort_keys=True, default=str)
+    return f"{name}-{hashlib.blake2b(text.encode(), digest_size=6).hexdigest()}"
+
+
+def run_step(
+    root: Path,
+    name: str,
+    code: int,
+    config: Mapping[str, Any],
+    inputs: Mapping[str, str],
+    work: Callable[[Path], Mapping[str, Any] | None],
+    say: Callable[[str], None],
+) -> StepResult:
+    """Does a step unless it is done. `work(folder)` writes the output into `folder` and returns counts.
+
+    The folder appears under its final name only when everything in it is there, manifest included.
+    """
+    key = step_key(name, code, config, inputs)
+    final = root / "steps" / key
+    if (final / MANIFEST).exists():
+        manifest = json.loads((final / MANIFEST).read_text())
+        say(f"{name}: done before ({key})")
+        return StepResult(final, manifest, True)
+    partial = final.with_name(key + ".partial")
+    resumed = partial.exists()
+    (partial / SCRATCH).mkdir(parents=True, exist_ok=True)
+    say(f"{name}: {'continuing' if resumed else 'starting'} ({key})")
+    spent_file = partial / SCRATCH / "seconds"
+    began = time.monotonic()
+    try:
+        counts = work(partial) or {}
+    finally:
+        seconds = time.monotonic() - began + (float(spent_file.read_text()) if spent_file.exists() else 0.0)
+        if partial.exists():
+            (partial / SCRATCH).mkdir(exist_ok=True)
+            spent_file.write_text(str(seconds))
+    shutil.rmtree(partial / SCRATCH, ignore_errors=True)
+    manifest = {
+        "step": name,
+        "key": key,
+        "code": code,
+        "config": dict(config),
+        "inputs": dict(inputs),
+        "counts": dict(counts),
+        "seconds": round(seconds, 3),
+        "versions": versions(),
+    }
+    (partial / MANIFEST).write_text(json.dumps(manifest, indent=2, default=str))
+    partial.rename(final)
+    say(f"{name}: done in {seconds:.1f} s")
+    return StepResult(final, manifest, False)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computed an output."""
+    found = {"hydra_ray": __version__}
+    for package in ("ray", "torch", "transformers", "deepspeed", "pyarrow"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def fingerprint(folder: Path, pattern: str = "*") -> dict[str, str]:
+    """Name -> hash of the content of a folder's files that match `pattern` (not in sub-folders)."""
+    found = {}
+    for file in sorted(folder.glob(pattern)):
+        if file.is_file():
+            with file.open("rb") as stream:
+                found[file.name] = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
+    return found

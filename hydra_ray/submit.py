@@ -1,0 +1,46 @@
+"""Submitting a stage to a cluster through Ray's job client."""
+
+import json
+import os
+import shlex
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra_ray.config_io import load_config
+from hydra_ray.errors import UserError
+
+POLL_SECONDS = 2.0
+
+
+def submit(stage: str, config: Path | None, overrides: Sequence[str], address: str | None, *, wait: bool = True) -> int:
+    """Submits `python -m hydra_ray.cli STAGE` with the resolved config; returns the job's exit code (0: succeeded).
+
+    The cluster's machines must have this package installed; the config travels inside the entrypoint's environment,
+    so no file needs to be there. Raises UserError: bad config, no cluster at the address, job refused.
+    """
+    from ray.job_submission import JobStatus, JobSubmissionClient
+
+    resolved = load_config(config, overrides)
+    target = address or os.environ.get("RAY_DASHBOARD_ADDRESS") or "http://127.0.0.1:8265"
+    try:
+        client = JobSubmissionClient(target)
+    except (ConnectionError, RuntimeError) as error:
+        raise UserError(f"--address {target}: no Ray cluster answers there ({str(error).splitlines()[0]})") from None
+    job = client.submit_job(
+        entrypoint=f"python -m hydra_ray.jobs_entry {shlex.quote(stage)}",
+        runtime_env={"env_vars": {"HYDRA_RAY_CONFIG": json.dumps(resolved.model_dump(mode="json"))}},
+    )
+    print(f"submitted {job} to {target}", flush=True)
+    if not wait:
+        return 0
+    shown = 0
+    while True:
+        status = client.get_job_status(job)
+        logs = client.get_job_logs(job)
+        print(logs[shown:], end="", flush=True)
+        shown = len(logs)
+        if status in (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.STOPPED):
+            print(f"{job}: {status}", flush=True)
+            return 0 if status == JobStatus.SUCCEEDED else 1
+        time.sleep(POLL_SECONDS)

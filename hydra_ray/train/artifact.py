@@ -1,0 +1,146 @@
+"""What training leaves behind: base, population head, user heads and the user -> row map; safetensors, Arrow and JSON.
+
+    model.json          the model's config and its encoder's width
+    base.safetensors    interaction and population head, and the encoder unless it was frozen
+    heads.safetensors   user deltas, name -> [U, ...]
+    users.arrow         user_id, row
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.feather as feather
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from hydra_ray.config import ModelConfig
+from hydra_ray.errors import UserError
+from hydra_ray.models.encoder import TextEncoder
+from hydra_ray.models.heads import Deltas
+from hydra_ray.models.scorer import Scorer, scores
+from hydra_ray.models.vector_cache import CachedEncoder
+from hydra_ray.train.groups import Group, TextTable
+
+FILES = ("model.json", "base.safetensors", "heads.safetensors", "users.arrow")
+
+
+def needs_encoder_in_module(config: ModelConfig) -> bool:
+    """Whether the encoder runs inside the scorer; a frozen `bi` encoder runs once, ahead of it."""
+    return config.pair == "cross" or not config.freeze_encoder
+
+
+def save_base(scorer_state: Mapping[str, Tensor], config: ModelConfig, encoder_width: int, out: Path) -> None:
+    """Writes model.json and base.safetensors."""
+    state = {
+        name: value.detach().to("cpu", torch.float32).contiguous()
+        for name, value in scorer_state.items()
+        if not (config.freeze_encoder and name.startswith("encoder."))
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    save_file(state, out / "base.safetensors")
+    description = {"model": config.model_dump(mode="json"), "encoder_width": encoder_width}
+    (out / "model.json").write_text(json.dumps(description, indent=2))
+
+
+def save_heads(user_ids: Sequence[str], deltas: Deltas, out: Path) -> None:
+    """Writes heads.safetensors and users.arrow."""
+    out.mkdir(parents=True, exist_ok=True)
+    save_file({name: value.contiguous() for name, value in deltas.items()}, out / "heads.safetensors")
+    table = pa.table({"user_id": pa.array(list(user_ids), pa.string()), "row": pa.array(range(len(user_ids)), pa.int64())})
+    feather.write_feather(table, out / "users.arrow", compression="uncompressed")
+
+
+@dataclass
+class UserHeads:
+    """Deltas [U, ...] and whose they are."""
+
+    deltas: Deltas = field(default_factory=dict)
+    row_of: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, folder: Path) -> "UserHeads":
+        """Reads what `save_heads` wrote. Raises UserError if a file is missing."""
+        for name in FILES[2:]:
+            if not (folder / name).exists():
+                raise UserError(f"{folder}: {name} is missing; the step that writes it has not finished, run it again")
+        users = feather.read_table(folder / "users.arrow").to_pydict()
+        return cls(load_file(folder / "heads.safetensors"), dict(zip(users["user_id"], users["row"], strict=True)))
+
+
+def load_scorer(folder: Path) -> Scorer:
+    """The trained base in eval mode, its encoder inside where it is needed there. Raises UserError: a file is missing."""
+    for name in FILES[:2]:
+        if not (folder / name).exists():
+            raise UserError(f"{folder}: {name} is missing; the step that writes it has not finished, run it again")
+    description = json.loads((folder / "model.json").read_text())
+    config = ModelConfig.model_validate(description["model"])
+    encoder = TextEncoder(config) if needs_encoder_in_module(config) else None
+    scorer = Scorer(config, encoder, description["encoder_width"])
+    missing, unexpected = scorer.load_state_dict(load_file(folder / "base.safetensors"), strict=False)
+    wrong = [*unexpected, *[name for name in missing if not name.startswith("encoder.")]]
+    if wrong:
+        raise UserError(f"{folder}: base.safetensors does not fit its model.json (first: {wrong[0]}); train it again")
+    return scorer.eval()
+
+
+class TrainedScorer:
+    """A trained reranker or adapter that scores groups; a user without a head gets the population head."""
+
+    def __init__(self, scorer: Scorer, heads: UserHeads | None = None, vectors: Path | None = None) -> None:
+        """vectors: where encodings of a frozen encoder are cached (None: in memory)."""
+        self.scorer = scorer
+        self.heads = heads or UserHeads()
+        inside = needs_encoder_in_module(scorer.config)
+        self._encode = None if inside else CachedEncoder(scorer.config, vectors)
+
+    @classmethod
+    def load(cls, base: Path, heads: Path | None = None, vectors: Path | None = None) -> "TrainedScorer":
+        """The scorer in `base` with the user heads in `heads` (None: population head for everybody)."""
+        return cls(load_scorer(base), UserHeads.load(heads) if heads else None, vectors)
+
+    def table(self, texts: Sequence[str]) -> Sequence[str] | Tensor:
+        """What the scorer reads for `texts`: the texts, or their vectors [T, D] where the encoder is frozen (`bi`)."""
+        return texts if self._encode is None else torch.from_numpy(self._encode(texts))
+
+    def pair_encodings(self, groups: Sequence[Group]) -> list[NDArray[np.float32]]:
+        """The base's pair encodings per group, float32 [rows of the group, Z]."""
+        return [z[: len(g.right)] for z, g in zip(self._run(groups, encodings=True), groups, strict=True)]
+
+    def score(self, groups: Sequence[Group]) -> list[NDArray[np.float32]]:
+        """The log-odds of every row of every group, float32 [rows of the group]."""
+        return [s[: len(g.right)] for s, g in zip(self._run(groups, encodings=False), groups, strict=True)]
+
+    @torch.inference_mode()
+    def _run(self, groups: Sequence[Group], encodings: bool, size: int = 64) -> list[NDArray[np.float32]]:
+        out: list[NDArray[np.float32]] = []
+        for start in range(0, len(groups), size):
+            chunk = groups[start : start + size]
+            if not any(g.right for g in chunk):
+                out += [np.zeros((0,), np.float32) for _ in chunk]
+                continue
+            padded = [g if g.right else Group(g.user_id, g.bucket, g.query_id, g.left, (g.left,), (0.0,)) for g in chunk]
+            table = TextTable(padded)
+            batch = table.batch(padded, range(len(padded)))
+            z_GRZ = self.scorer.encode_pairs(self.table(table.texts), batch)
+            if encodings:
+                out += list(z_GRZ.numpy())
+                continue
+            out += list(scores(self.scorer.head(z_GRZ, self._deltas([g.user_id for g in padded]))).numpy())
+        return out
+
+    def _deltas(self, user_ids: Sequence[str]) -> Deltas:
+        """One row per group; zeros (the population head) for users without a head of their own."""
+        if not self.heads.deltas:
+            return {}
+        rows = torch.as_tensor([self.heads.row_of.get(user, -1) for user in user_ids])
+        known = (rows >= 0).float()
+        return {
+            name: value.index_select(0, rows.clamp(min=0)) * known.view(-1, *[1] * (value.dim() - 1))
+            for name, value in self.heads.deltas.items()
+        }

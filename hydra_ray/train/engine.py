@@ -1,0 +1,63 @@
+"""The DeepSpeed engine around the base: ZeRO stage, precision and the optimiser's parameter groups. One place."""
+
+from typing import Any
+
+import torch
+
+from hydra_ray.config import TrainConfig
+from hydra_ray.models.scorer import Scorer
+
+
+def deepspeed_config(config: TrainConfig) -> dict[str, Any]:
+    """DeepSpeed's JSON for `train`: ZeRO stage, bf16 on GPU, no loss rescaling of its own."""
+    return {
+        "train_micro_batch_size_per_gpu": 1,
+        "gradient_accumulation_steps": 1,
+        "zero_optimization": {"stage": config.zero_stage},
+        "zero_allow_untested_optimizer": True,
+        "bf16": {"enabled": config.gpu and config.bf16},
+        "gradient_clipping": 1.0,
+        "steps_per_print": 10**9,
+        "wall_clock_breakdown": False,
+    }
+
+
+def train_env(gpu: bool) -> dict[str, str]:
+    """Environment of a training worker; it must stand before DeepSpeed is imported."""
+    env = {"TOKENIZERS_PARALLELISM": "false"}
+    return env if gpu else {**env, "DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1"}
+
+
+def make_engine(scorer: Scorer, config: TrainConfig) -> Any:
+    """A DeepSpeedEngine over the scorer's trainable parameters; call in a worker whose process group is up."""
+    import deepspeed
+    from deepspeed import ops
+
+    if not config.gpu:
+        # The shared-memory collective compiles for half a minute and gloo does the job.
+        ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    encoder = [p for name, p in scorer.named_parameters() if p.requires_grad and name.startswith("encoder.")]
+    rest = [p for name, p in scorer.named_parameters() if p.requires_grad and not name.startswith("encoder.")]
+    groups = [{"params": rest, "lr": config.head_lr}]
+    if encoder:
+        groups.append({"params": encoder, "lr": config.lr})
+    # The client's own optimiser: DeepSpeed's "AdamW" would compile FusedAdam first.
+    optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+    engine, _, _, _ = deepspeed.initialize(
+        model=scorer,
+        optimizer=optimizer,
+        config=deepspeed_config(config),
+        dist_init_required=False,
+    )
+    return engine
+
+
+def full_state(engine: Any, zero_stage: int) -> dict[str, torch.Tensor]:
+    """The base's consolidated weights; every rank must call it (ZeRO 3 gathers)."""
+    module = engine.module
+    if zero_stage < 3:
+        return {name: value.detach().clone() for name, value in module.state_dict().items()}
+    import deepspeed
+
+    with deepspeed.zero.GatheredParameters(list(module.parameters()), modifier_rank=None):
+        return {name: value.detach().clone() for name, value in module.state_dict().items()}

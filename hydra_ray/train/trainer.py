@@ -1,0 +1,70 @@
+"""The driver's side of joint training: start Ray's TorchTrainer, turn its last checkpoint into an artifact."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra_ray.config import Config
+from hydra_ray.errors import UserError
+from hydra_ray.train.artifact import save_heads
+from hydra_ray.train.engine import train_env
+from hydra_ray.train.loop import merge_heads, train_worker
+
+
+def train(
+    config: Config,
+    kinds: Sequence[str],
+    groups: Path,
+    seed: int,
+    name: str,
+    vectors: Path | None,
+    scratch: Path,
+    out: Path,
+) -> dict[str, float]:
+    """Trains base and heads of every kind on the groups in `groups` (Parquet); writes artifacts to out/KIND.
+
+    vectors: the encoding cache. scratch: Ray Train's storage; a killed training found there continues with its next
+    epoch. Returns the last training loss by kind. Raises UserError if a worker fails for good.
+    """
+    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.v2.api.exceptions import TrainingFailedError
+
+    parts = scratch.resolve() / "parts"
+    job = {
+        "groups": str(groups.resolve()),
+        "model": config.model.model_dump(mode="json"),
+        "train": config.train.model_dump(mode="json"),
+        "seed": seed,
+        "name": name,
+        "vectors": str(vectors) if vectors else None,
+        "kinds": list(kinds),
+        "out": str(parts),
+    }
+    trainer = TorchTrainer(
+        train_worker,
+        train_loop_config=job,
+        torch_config=TorchConfig(backend="nccl" if config.train.gpu else "gloo"),
+        scaling_config=ScalingConfig(num_workers=config.train.workers, use_gpu=config.train.gpu),
+        run_config=RunConfig(
+            name="train",
+            storage_path=str(scratch.resolve()),
+            failure_config=FailureConfig(max_failures=config.train.max_failures),
+            checkpoint_config=CheckpointConfig(num_to_keep=1),
+            worker_runtime_env={"env_vars": train_env(config.train.gpu)},
+        ),
+    )
+    try:
+        trainer.fit()
+    except TrainingFailedError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise UserError(f"{name}: training failed {config.train.max_failures + 1} times, last: {reason}") from error
+    losses = {}
+    for kind in kinds:
+        users, deltas = merge_heads(parts / kind)
+        save_heads(users, deltas, out / kind)
+        for file in ("model.json", "base.safetensors"):
+            shutil.copy(parts / kind / file, out / kind / file)
+        losses[f"loss_{kind}"] = json.loads((parts / kind / "metrics.json").read_text())["loss"]
+    return losses
