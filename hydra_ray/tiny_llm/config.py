@@ -6,6 +6,8 @@ from pydantic import Field, model_validator
 
 from hydra_ray.config import Section
 
+TaskName = Literal["tagging", "rating", "headline"]
+
 
 class ShapeConfig(Section):
     """The Llama. width / heads is the head's size; layers, feedforward as usual; embeddings are tied.
@@ -32,13 +34,31 @@ class StageConfig(Section):
 
     share: its part of all steps. examples: (fewest, most) examples before the last question. matching: probability that
     an example is drawn from the items that match the last question, instead of from all. hints: weight of the deep
-    supervision (synthetic data only).
+    supervision; tasks: the tasks' shares, if other than the training's (both for synthetic data only).
     """
 
     share: float = Field(gt=0, le=1)
     examples: tuple[int, int]
     matching: float = Field(default=0.0, ge=0, le=1)
     hints: float = Field(default=0.0, ge=0)
+    tasks: dict[TaskName, float] | None = None
+
+
+CURRICULUM = (
+    StageConfig(share=0.1, examples=(1, 2), matching=0.9, hints=1.0, tasks={"tagging": 1.0}),
+    StageConfig(
+        share=0.25, examples=(2, 6), matching=0.4, hints=1.0, tasks={"tagging": 0.8, "rating": 0.1, "headline": 0.1}
+    ),
+    StageConfig(
+        share=0.35, examples=(1, 6), matching=0.3, hints=1.0, tasks={"tagging": 0.3, "rating": 0.25, "headline": 0.45}
+    ),
+    StageConfig(share=0.3, examples=(1, 8), matching=0.2, hints=0.3),
+)
+"""First copying, one task; then choosing the right example; then the other tasks; at last the world as it is."""
+
+
+def _shares() -> dict[TaskName, float]:
+    return {"tagging": 0.4, "rating": 0.25, "headline": 0.35}
 
 
 class TinyLLMConfig(Section):
@@ -46,8 +66,8 @@ class TinyLLMConfig(Section):
 
     tasks: the synthetic tasks and their shares, when `data_root` is unset; else the one `task` (name or YAML path) of
     the data in LaMP's layout under `data_root`, whose `split` alone is read. held_out: share of those users kept for
-    the behaviour figures. zero_examples, summaries, with_summary: shares of the sequences with no example, that ask for a
-    summary, and that carry one. tokens: tokens per step. text_weight: loss weight of tokens that are no answer,
+    the behaviour figures. zero_examples, summaries, with_summary: shares of the sequences with no example, that ask for
+    a summary, and that carry one. tokens: tokens per step. text_weight: loss weight of tokens that are no answer,
     computed on `text_share` of them. similar: share of examples that are BM25-similar to the question (real data).
     checkpoint_every, probe_every: in steps. bf16: autocast, twice as fast where the CPU has bf16 instructions.
     """
@@ -57,20 +77,14 @@ class TinyLLMConfig(Section):
     task: str | None = None
     split: str = "train"
     held_out: float = Field(default=0.1, gt=0, lt=1)
-    tasks: dict[Literal["tagging", "rating", "headline"], float] = Field(
-        default_factory=lambda: {"tagging": 0.5, "rating": 0.25, "headline": 0.25}
-    )
+    tasks: dict[TaskName, float] = Field(default_factory=_shares)
     shape: ShapeConfig = ShapeConfig()
-    steps: int = Field(default=3000, ge=1)
+    steps: int = Field(default=3600, ge=1)
     tokens: int = Field(default=4096, ge=64)
     lr: float = Field(default=3e-3, gt=0)
     warmup: int = Field(default=100, ge=1)
     weight_decay: float = Field(default=0.05, ge=0)
-    stages: tuple[StageConfig, ...] = (
-        StageConfig(share=0.15, examples=(1, 2), matching=0.9, hints=1.0),
-        StageConfig(share=0.45, examples=(2, 6), matching=0.4, hints=1.0),
-        StageConfig(share=0.40, examples=(1, 8), matching=0.2, hints=0.3),
-    )
+    stages: tuple[StageConfig, ...] = CURRICULUM
     zero_examples: float = Field(default=0.03, ge=0, le=1)
     summaries: float = Field(default=0.04, ge=0, le=1)
     with_summary: float = Field(default=0.1, ge=0, le=1)

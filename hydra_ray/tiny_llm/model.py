@@ -4,6 +4,7 @@ Shapes: B documents, T tokens, N documents' answers in all, D width.
 """
 
 from collections.abc import Sequence as Seq
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -39,12 +40,27 @@ def new_llama(shape: ShapeConfig, tokenizer: Any) -> Any:
     return LlamaForCausalLM(config)
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the generator knows of one task's answers in a batch.
+
+    asks, tells: [N, 2] (row, position) of where an answer is asked for and where it has been told. values: [N, A] value
+    per aspect. decided: [N] aspect * V + value of the decisive aspect. later: [M, 2] positions that predict a token of
+    an answer that is not a person's first. slots: [M], of the person.
+    """
+
+    asks: Tensor
+    tells: Tensor
+    values: Tensor
+    decided: Tensor
+    later: Tensor
+    slots: Tensor
+
+
 class Batch:
     """Documents of a step as tensors, padded on the right (which a causal model never looks at).
 
-    ids, targets: [B, T]; is_answer: [B, T]. asks, tells: [N, 2] (row, position) of the answers that carry a hint.
-    values: [N, A] value per aspect; aspect: [N]; decided: [N] aspect * V + value of the decisive
-    aspect. slots: [B]; later: [B, T], the answers' targets that come after a first answer. task: whose hints.
+    ids, targets: [B, T]; is_answer: [B, T]. known: by synthetic task, for documents that carry hints.
     """
 
     def __init__(self, documents: Seq[Document], tokens: Seq[Tokens], pad: int) -> None:
@@ -52,23 +68,32 @@ class Batch:
         self.ids = torch.full((len(tokens), width), pad)
         self.targets = torch.full((len(tokens), width), IGNORE)
         self.is_answer = torch.zeros((len(tokens), width), dtype=torch.bool)
-        self.later = torch.zeros((len(tokens), width), dtype=torch.bool)
-        self.slots = torch.tensor([document.hints[0].slot if document.hints else 0 for document in documents])
-        asks, tells, values, aspects = [], [], [], []
-        for row, (document, t) in enumerate(zip(documents, tokens, strict=True)):
+        for row, t in enumerate(tokens):
             self.ids[row, : len(t.ids)] = torch.tensor(t.ids)
             self.targets[row, : len(t.ids)] = torch.tensor(t.targets)
             self.is_answer[row, : len(t.ids)] = torch.tensor(t.is_answer)
-            if len(t.asks) > 1:
-                self.later[row, t.asks[1] :] = self.is_answer[row, t.asks[1] :]
-            for ask, tell, hint in zip(t.asks, t.tells, document.hints, strict=False):
-                asks.append((row, ask))
-                tells.append((row, tell))
-                values.append(hint.values)
-                aspects.append(hint.aspect)
-        self.task = documents[0].kind.removeprefix("synthetic_") if values else ""
-        self.asks, self.tells = torch.tensor(asks), torch.tensor(tells)
-        self.values, self.aspect = torch.tensor(values), torch.tensor(aspects)
+        rows: dict[str, list[int]] = {}
+        for row, document in enumerate(documents):
+            if document.hints:
+                rows.setdefault(document.kind.removeprefix("synthetic_"), []).append(row)
+        self.known = {task: _known(task, chosen, documents, tokens) for task, chosen in rows.items()}
+
+
+def _known(task: str, rows: Seq[int], documents: Seq[Document], tokens: Seq[Tokens]) -> Known:
+    """The hints of the documents in `rows`, all of one task."""
+    asks, tells, hints, later, slots = [], [], [], [], []
+    for row in rows:
+        t = tokens[row]
+        for ask, tell, hint in zip(t.asks, t.tells, documents[row].hints, strict=False):
+            asks.append((row, ask))
+            tells.append((row, tell))
+            hints.append(hint)
+        positions = [p for p in range(t.asks[1], len(t.ids)) if t.is_answer[p]] if len(t.asks) > 1 else []
+        later += [(row, position) for position in positions]
+        slots += [documents[row].hints[0].slot] * len(positions)
+    values = torch.tensor([hint.values for hint in hints])
+    decided = torch.tensor([hint.aspect * MAKERS[task]().values + hint.values[hint.aspect] for hint in hints])
+    return Known(torch.tensor(asks), torch.tensor(tells), values, decided, torch.tensor(later), torch.tensor(slots))
 
 
 class Hints(nn.Module):
@@ -93,24 +118,26 @@ class Hints(nn.Module):
         self.slot = nn.Linear(shape.width, len(SLOTS))
 
     def forward(self, layers: Seq[Tensor], batch: Batch) -> dict[str, Tensor]:
-        """The losses by name. layers: hidden states [B, T, D] after 0, 1, 2... layers."""
-        _, values = self.sizes[batch.task]
+        """The losses by name, means over all tasks' answers. layers: hidden states [B, T, D] after each layer."""
 
         def at(layer: int, where: Tensor) -> Tensor:
             return F.rms_norm(layers[layer][where[:, 0], where[:, 1]].float(), layers[layer].shape[-1:])
 
-        decided = batch.aspect * values + batch.values.gather(1, batch.aspect[:, None])[:, 0]
-        read = self.read[batch.task](at(self.read_layer, batch.asks)).view(-1, values)
-        told = self.told[batch.task](at(self.told_layer, batch.tells))
-        wanted = self.wanted[batch.task](at(self.wanted_layer, batch.asks))
-        losses = {
-            "read": F.cross_entropy(read, batch.values.reshape(-1)),
-            "told": F.cross_entropy(told, decided),
-            "wanted": F.cross_entropy(wanted, decided),
-        }
-        if batch.task == "headline" and batch.later.any():
-            where = batch.later.nonzero()
-            losses["slot"] = F.cross_entropy(self.slot(at(self.read_layer, where)), batch.slots[where[:, 0]])
+        losses: dict[str, Tensor] = {}
+        total = sum(len(known.asks) for known in batch.known.values())
+        for task, known in batch.known.items():
+            share = len(known.asks) / total
+            read = self.read[task](at(self.read_layer, known.asks)).view(-1, self.sizes[task][1])
+            told = self.told[task](at(self.told_layer, known.tells))
+            wanted = self.wanted[task](at(self.wanted_layer, known.asks))
+            for name, loss in (
+                ("read", F.cross_entropy(read, known.values.reshape(-1))),
+                ("told", F.cross_entropy(told, known.decided)),
+                ("wanted", F.cross_entropy(wanted, known.decided)),
+            ):
+                losses[name] = losses.get(name, torch.zeros(())) + share * loss
+            if task == "headline" and len(known.later):
+                losses["slot"] = share * F.cross_entropy(self.slot(at(self.read_layer, known.later)), known.slots)
         return losses
 
 
@@ -133,7 +160,7 @@ def loss_of(
         text = entropy(other)
         loss = loss + config.text_weight * text
         parts["text"] = float(text.detach())
-    if hint_weight and batch.task:
+    if hint_weight and batch.known:
         for name, hint in hints(output.hidden_states, batch).items():
             loss = loss + hint_weight / 3 * hint
             parts[name] = float(hint.detach())

@@ -96,7 +96,7 @@ def generate(
 
 
 def score(task: Task, answers: Seq[str], golds: Seq[str]) -> dict[str, float]:
-    """Share of exactly right answers; for ratings also the mean absolute error (no number counts 4), for texts ROUGE-1."""
+    """Share of exactly right answers; for ratings the mean absolute error too (no number: 4), for texts ROUGE-1."""
     figures = {"right": sum(a == g for a, g in zip(answers, golds, strict=True)) / max(1, len(golds))}
     if task.kind == "rating":
         errors = [abs(int(g) - int(a)) if a in task.labels else 4 for a, g in zip(answers, golds, strict=True)]

@@ -16,8 +16,8 @@ IGNORE = -100
 class Hint:
     """What the generator knows of one answered text: every aspect's value, and the aspect that decided.
 
-    values: value per aspect. aspect: the user's decisive aspect. slot: which phrase of the text the user's headlines are
-    built on (0 for other tasks).
+    values: value per aspect. aspect: the user's decisive aspect. slot: which phrase of the text the user's headlines
+    are built on (0 for other tasks).
     """
 
     values: tuple[int, ...]

@@ -1,12 +1,16 @@
 """Where training documents come from: the synthetic world, or users of a training split."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Protocol
 
+from hydra_ray.core.tasks import load_task
+from hydra_ray.errors import UserError
 from hydra_ray.tiny_llm import corpus
 from hydra_ray.tiny_llm.config import StageConfig, TinyLLMConfig
 from hydra_ray.tiny_llm.probe import behaviour, variety
 from hydra_ray.tiny_llm.sequence import Document
+from hydra_ray.tiny_llm.users_corpus import UsersSource, read_training_users
 
 Figures = dict[str, dict[str, dict[str, float]]]
 
@@ -30,9 +34,6 @@ class Source(Protocol):
 
     def behaviour(self, llama: Any, tokenizer: Any, count: int) -> Figures:
         """task -> condition -> figures on unseen users, `count` prompts each."""
-
-    def report(self, figures: Figures) -> list[str]:
-        """The figures as lines to print."""
 
 
 def lines_of(figures: Figures) -> list[str]:
@@ -72,10 +73,12 @@ class SyntheticSource:
             figures[task]["temperature_1"] = {"different_of_8": round(drawn, 2)}
         return figures
 
-    def report(self, figures: Figures) -> list[str]:
-        return lines_of(figures)
-
 
 def source_of(config: TinyLLMConfig) -> Source:
     """The source that the config names. Raises UserError for a split that cannot be read."""
-    return SyntheticSource(config)
+    if config.data_root is None:
+        return SyntheticSource(config)
+    if config.task is None:
+        raise UserError("task: needed with data_root; give a built-in task's name or the path of a task YAML")
+    task = load_task(config.task)
+    return UsersSource(config, task, read_training_users(Path(config.data_root), task, config.split))

@@ -15,7 +15,7 @@ from hydra_ray.tiny_llm.config import StageConfig, TinyLLMConfig
 from hydra_ray.tiny_llm.export import export
 from hydra_ray.tiny_llm.model import Batch, Hints, loss_of, new_llama
 from hydra_ray.tiny_llm.sequence import tokenise
-from hydra_ray.tiny_llm.source import Source, source_of
+from hydra_ray.tiny_llm.source import Source, lines_of, source_of
 from hydra_ray.tiny_llm.tokenizer import load_tokenizer, train_tokenizer
 
 CHECKPOINT = "checkpoint.pt"
@@ -23,7 +23,7 @@ _TOKENIZER = "tokenizer"
 _LINE_EVERY = 50
 _FLOOR = 0.05
 _PROBE = 100
-_FINAL_PROBE = 400
+_FINAL_PROBE = 200
 
 Say = Callable[[str], None]
 
@@ -153,11 +153,11 @@ def train_tiny_llm(
         if trainer.step == stop_at:
             return out
         if trainer.step % config.probe_every == 0 and trainer.step < config.steps:
-            for line in source.report(source.behaviour(trainer.llama, trainer.tokenizer, _PROBE)):
+            for line in lines_of(source.behaviour(trainer.llama, trainer.tokenizer, _PROBE)):
                 say(line)
     trainer.save()
     figures = source.behaviour(trainer.llama, trainer.tokenizer, _FINAL_PROBE)
-    for line in source.report(figures):
+    for line in lines_of(figures):
         say(line)
     export(trainer.llama, trainer.tokenizer, config, out, trainer.seconds, figures)
     return out

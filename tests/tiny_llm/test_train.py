@@ -1,0 +1,99 @@
+"""Training: resumes identically, from the synthetic world and from anyone's users; mistakes are named."""
+
+import json
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from hydra_ray.config import SynthConfig
+from hydra_ray.core.tasks import load_task
+from hydra_ray.errors import UserError
+from hydra_ray.synth.world import make_user
+from hydra_ray.synth.write import write_world
+from hydra_ray.tiny_llm.config import ShapeConfig, StageConfig, TinyLLMConfig
+from hydra_ray.tiny_llm.export import FILES
+from hydra_ray.tiny_llm.source import source_of
+from hydra_ray.tiny_llm.train import CHECKPOINT, lr_at, stage_at, train_tiny_llm
+from hydra_ray.tiny_llm.users_corpus import UsersSource, read_training_users
+
+SMALL = TinyLLMConfig(
+    shape=ShapeConfig(layers=2, width=32, heads=2, feedforward=32, vocab=2000, window=512),
+    steps=6,
+    tokens=400,
+    warmup=2,
+    stages=(StageConfig(share=0.5, examples=(1, 2), hints=1.0), StageConfig(share=0.5, examples=(1, 2))),
+    checkpoint_every=3,
+    probe_every=1000,
+)
+
+
+@pytest.fixture(autouse=True)
+def _few_probes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hydra_ray.tiny_llm.train._FINAL_PROBE", 2)
+
+
+def test_a_killed_training_ends_the_same(tmp_path: Path) -> None:
+    lines: list[str] = []
+    train_tiny_llm(SMALL, tmp_path / "whole", say=lines.append)
+    train_tiny_llm(SMALL, tmp_path / "cut", say=lines.append, stop_at=4)
+    assert (tmp_path / "cut" / CHECKPOINT).exists()
+    assert not (tmp_path / "cut" / "model.safetensors").exists()
+    train_tiny_llm(SMALL, tmp_path / "cut", say=lines.append)
+    assert any("going on from step 4" in line for line in lines)
+    assert any("s to go" in line for line in lines)
+    whole, cut = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "cut"))
+    assert whole.keys() == cut.keys()
+    assert all((whole[name] == cut[name]).all() for name in whole)
+    assert {path.name for path in (tmp_path / "cut").iterdir()} == {*FILES, CHECKPOINT, "tokenizer"}
+    manifest = json.loads((tmp_path / "cut" / "manifest.json").read_text())
+    assert TinyLLMConfig.model_validate(manifest["config"]) == SMALL
+    assert set(manifest["behaviour"]) == set(SMALL.tasks)
+
+
+def test_other_settings_do_not_go_on(tmp_path: Path) -> None:
+    train_tiny_llm(SMALL, tmp_path, say=lambda _: None, stop_at=1)
+    with pytest.raises(UserError, match="other settings"):
+        train_tiny_llm(SMALL.model_copy(update={"lr": 1e-4}), tmp_path, say=lambda _: None)
+
+
+def test_schedule() -> None:
+    config = SMALL.model_copy(update={"steps": 100, "warmup": 10})
+    assert [stage_at(config, s) for s in (0, 49, 50, 99)] == [config.stages[i] for i in (0, 0, 1, 1)]
+    assert lr_at(config, 0) < lr_at(config, 9) > lr_at(config, 50) > lr_at(config, 99) > 0
+
+
+def test_from_a_lamp_training_split(tmp_path: Path) -> None:
+    write_world(SynthConfig(users=30, items=(3, 5)), tmp_path / "data")
+    for dev in (tmp_path / "data").glob("dev_*"):
+        dev.unlink()
+    config = SMALL.model_copy(update={"data_root": str(tmp_path / "data"), "task": "synthetic_tagging"})
+    train_tiny_llm(config, tmp_path / "out", say=lambda _: None)
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert set(manifest["behaviour"]["synthetic_tagging"]) == {
+        "zero",
+        "random4",
+        "bm25_1",
+        "bm25_4",
+        "commonest_answer",
+    }
+
+
+def test_held_out_users_are_only_measured_on() -> None:
+    users = [make_user("tagging", 0, index, (3, 5), 1).to_user() for index in range(20)]
+    source = UsersSource(SMALL, load_task("synthetic_tagging"), users)
+    measured = {item.text for _, items in source.measured for item in items}
+    assert len(source.measured) == 2
+    for step in range(30):
+        for document in source.documents(SMALL.stages[0], step):
+            assert not any(text in document.prompt for text in measured)
+    assert source.documents(SMALL.stages[0], 3) == source.documents(SMALL.stages[0], 3)
+
+
+def test_mistakes_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="task: needed"):
+        source_of(SMALL.model_copy(update={"data_root": str(tmp_path)}))
+    with pytest.raises(UserError, match="no such file"):
+        read_training_users(tmp_path, load_task("synthetic_tagging"), "train")
+    with pytest.raises(UserError, match="2 are needed"):
+        UsersSource(SMALL, load_task("synthetic_tagging"), [make_user("tagging", 0, 0, (5, 5), 1).to_user()])

@@ -1,0 +1,106 @@
+"""The package's own weights: small, safetensors, and they follow the examples of people they have never met."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import LlamaForCausalLM
+
+from hydra_ray.core.tasks import load_task
+from hydra_ray.tiny_llm.config import TinyLLMConfig
+from hydra_ray.tiny_llm.export import FILES, embedded_path
+from hydra_ray.tiny_llm.probe import CONDITIONS, behaviour, generate, probes
+from hydra_ray.tiny_llm.tokenizer import load_tokenizer
+
+BY_NAME = {condition.name: condition for condition in CONDITIONS}
+
+
+@pytest.fixture(scope="module")
+def served() -> tuple[Any, Any]:
+    return (
+        LlamaForCausalLM.from_pretrained(str(embedded_path()), dtype=torch.float32).eval(),
+        load_tokenizer(embedded_path()),
+    )
+
+
+def test_files() -> None:
+    files = list(embedded_path().iterdir())
+    assert {path.name for path in files} == set(FILES)
+    assert sum(path.stat().st_size for path in files) <= 4 * 1024 * 1024
+
+
+def test_manifest_is_complete() -> None:
+    manifest = json.loads((embedded_path() / "manifest.json").read_text())
+    TinyLLMConfig.model_validate(manifest["config"])
+    assert manifest["command"].startswith("hydra-ray tiny-llm train")
+    for task in ("tagging", "rating", "headline"):
+        assert set(BY_NAME) <= set(manifest["behaviour"][task])
+
+
+def test_tagging_follows_examples(served: tuple[Any, Any]) -> None:
+    names = ("none", "one_other", "one_matching", "four_with_one", "four_with_two_or_three")
+    right = {
+        name: values["right"]
+        for name, values in behaviour(*served, ["tagging"], 48, [BY_NAME[n] for n in names])["tagging"].items()
+    }
+    assert right["one_matching"] >= 0.8
+    assert right["none"] <= 0.35
+    assert right["one_other"] <= 0.4
+    assert right["four_with_one"] >= 0.6
+    assert right["four_with_two_or_three"] >= 0.8
+
+
+def test_rating_and_headline_follow_examples(served: tuple[Any, Any]) -> None:
+    names = ("none", "four_matching")
+    figures = behaviour(*served, ["rating", "headline"], 32, [BY_NAME[n] for n in names])
+    assert figures["rating"]["four_matching"]["mae"] < 0.5 < figures["rating"]["none"]["mae"]
+    assert figures["headline"]["four_matching"]["rouge1"] > 0.6 > figures["headline"]["none"]["rouge1"]
+
+
+def test_samples_vary(served: tuple[Any, Any]) -> None:
+    task = load_task("synthetic_tagging")
+    prompts = [p.prompt for p in probes("tagging", BY_NAME["one_other"], 8)]
+    drawn = [generate(*served, prompts, task, temperature=1.0, seed=s) for s in range(8)]
+    assert sum(len(set(answers)) for answers in zip(*drawn, strict=True)) / 8 > 2
+
+
+VLLM = """
+import json, sys
+from vllm import LLM, SamplingParams
+llm = LLM(sys.argv[1], dtype="float32", max_model_len=1024, enforce_eager=True, max_num_seqs=32,
+          distributed_executor_backend="uni")
+chats = [[{"role": "user", "content": prompt}] for prompt in json.loads(sys.argv[2])]
+out = llm.chat(chats, SamplingParams(temperature=0, max_tokens=16), use_tqdm=False)
+print("ANSWERS" + json.dumps([[o.outputs[0].text.strip(), o.outputs[0].finish_reason] for o in out]))
+"""
+
+
+@pytest.mark.cluster
+def test_vllm_answers_as_transformers_do(served: tuple[Any, Any], tmp_path: Path) -> None:
+    pytest.importorskip("vllm")
+    task = load_task("synthetic_tagging")
+    prompts = [p.prompt for p in probes("tagging", BY_NAME["four_with_one"], 24)]
+    settings = {
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        "HF_HUB_OFFLINE": "1",
+    }
+    (tmp_path / "ask.py").write_text(VLLM)
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "ask.py"), str(embedded_path()), json.dumps(prompts)],
+        env={**os.environ, **settings},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=True,
+    )
+    answers = json.loads(done.stdout.split("ANSWERS")[1].splitlines()[0])
+    assert {reason for _, reason in answers} == {"stop"}
+    expected = generate(*served, prompts, task)
+    assert sum(a == e for (a, _), e in zip(answers, expected, strict=True)) >= 23
