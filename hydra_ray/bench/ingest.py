@@ -1,0 +1,153 @@
+"""`hydra-ray bench ingest`: does memory stay flat while the data grow a hundredfold?
+
+Synthetic worlds of 1,000, 10,000 and 100,000 users are ingested, each by a fresh driver with a local Ray of its own.
+Memory is the sum of the proportional set sizes (PSS) over the driver and everything it started (Ray's daemons and
+workers), so that shared pages, the object store's among them, count once; sampled every SAMPLE_S seconds.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import psutil
+
+from hydra_ray.config import Config, SynthConfig
+from hydra_ray.core.tasks import load_task
+from hydra_ray.synth.write import write_world
+
+SIZES = (1_000, 10_000, 100_000)
+SAMPLE_S = 0.25
+_MIB = 1 << 20
+
+
+def run(args: Namespace) -> dict[str, Any]:
+    """Measures and returns the figures.
+
+    args: `max_users` (default 100,000) leaves out larger worlds; `task` (default tagging).
+    ratio: the largest world's peak memory over the smallest's. sizes: for each number of users the source's MiB, the
+    seconds of `ingest`, users and MiB per second, `idle_mib` (Ray before the ingest) and `peak_mib`.
+    Raises RuntimeError if an ingest fails.
+    """
+    largest = int(getattr(args, "max_users", SIZES[-1]))
+    sizes = [size for size in SIZES if size <= largest] or [largest]
+    task = str(getattr(args, "task", "tagging"))
+    figures = {str(size): measure(size, task) for size in sizes}
+    peaks = [figure["peak_mib"] for figure in figures.values()]
+    return {"ratio": round(peaks[-1] / peaks[0], 3), "users": sizes, "sizes": figures, "cpus": psutil.cpu_count()}
+
+
+def measure(users: int, task: str) -> dict[str, float]:
+    """The figures of one world, written before the clock starts and removed afterwards."""
+    with tempfile.TemporaryDirectory(prefix="hydra_ray_bench_") as folder:
+        write_world(SynthConfig.model_validate({"task": task, "users": users}), Path(folder) / "world")
+        source = sum(path.stat().st_size for path in (Path(folder) / "world").iterdir()) / _MIB
+        command = [sys.executable, "-m", "hydra_ray.bench.ingest", folder, task]
+        with (
+            (Path(folder) / "log").open("w+") as log,
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True) as child,
+        ):
+            assert child.stdin is not None
+            assert child.stdout is not None
+            with PeakMemory(child.pid) as memory:
+                ready = child.stdout.readline()
+                idle = memory.sample()
+                reply = child.communicate("go\n")[0] if ready else ""
+            if child.wait() != 0 or not reply:
+                log.seek(0)
+                raise RuntimeError(f"ingest of {users} users failed: {log.read()[-2000:]}")
+        result = json.loads(reply.splitlines()[-1])
+    if result["users"] != users:
+        raise RuntimeError(f"{result['users']} of {users} users came out")
+    seconds = result["seconds"]
+    return {
+        "source_mib": round(source, 1),
+        "seconds": round(seconds, 2),
+        "users_per_s": round(users / seconds, 1),
+        "mib_per_s": round(source / seconds, 2),
+        "idle_mib": round(idle / _MIB, 1),
+        "peak_mib": round(memory.peak / _MIB, 1),
+        "samples": memory.samples,
+    }
+
+
+class PeakMemory:
+    """Samples the memory of a process and all its descendants while the context lasts; `peak` is in bytes."""
+
+    def __init__(self, pid: int) -> None:
+        self._root = psutil.Process(pid)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self.peak = 0
+        self.samples = 0
+
+    def sample(self) -> int:
+        """Bytes now."""
+        try:
+            tree = [self._root, *self._root.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return 0
+        total = sum(_bytes_of(process) for process in tree)
+        self.peak = max(self.peak, total)
+        self.samples += 1
+        return total
+
+    def _watch(self) -> None:
+        while not self._stop.wait(SAMPLE_S):
+            self.sample()
+
+    def __enter__(self) -> "PeakMemory":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+def _bytes_of(process: Any) -> int:
+    """A process's PSS, or its RSS where the system has none; 0 once it is gone."""
+    try:
+        for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError):
+        pass
+    try:
+        return int(process.memory_info().rss)
+    except psutil.Error:
+        return 0
+
+
+def main(argv: Sequence[str]) -> None:
+    """The measured driver: folder (with `world/`) and task. Says `ready`, waits for a line, ingests, prints figures."""
+    from hydra_ray import environment
+
+    environment.set_defaults()
+    import ray
+
+    from hydra_ray.data.ingest import ingest
+
+    folder, task = Path(argv[0]), load_task(f"synthetic_{argv[1]}")
+    config = Config.model_validate({"data": {"source": "lamp", "root": str(folder / "world"), "task": task.name}})
+    ray.init(address="local", include_dashboard=False, logging_level="warning")
+    print("ready", flush=True)
+    sys.stdin.readline()
+    began = time.perf_counter()
+    counts = ingest(config, task, folder / "world", folder / "out")
+    seconds = time.perf_counter() - began
+    ray.shutdown()
+    print(json.dumps({"seconds": seconds, "users": sum(counts["users"].values())}), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
