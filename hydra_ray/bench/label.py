@@ -31,15 +31,15 @@ CONCURRENCY = 64
 REPEATS = 3
 
 
-def labelling_requests(task_name: str, count: int, *, first_user: int = 0, seed: int = 0) -> list[Request]:
-    """`count` different one-shot prompts, ten per user: item text and answer, then another item's text. T = 0, n = 1."""
+def labelling_requests(task_name: str, count: int, *, first_user: int = 0) -> list[Request]:
+    """`count` different one-shot prompts, ten per user: item text and answer, then a question. T = 0, n = 1."""
     task = load_task(f"synthetic_{task_name}")
     requests: list[Request] = []
     index = first_user
     while len(requests) < count:
-        user = make_user(task_name, seed, index, (11, 11), 1).to_user()
+        user = make_user(task_name, 0, index, (10, 10), 1).to_user()
         question = user.questions[0].text
-        for item in user.items[:10]:
+        for item in user.items:
             prompt = answer_prompt(task, question, [item], Window())
             requests.append(Request(prompt.messages, temperature=0.0, n=1, max_tokens=task.max_answer_tokens))
         index += 1
@@ -123,18 +123,12 @@ async def _client_run(
 def _fresh_connections(cfg: LLMConfig, url: str, requests: Sequence[Request]) -> float:
     """Seconds of a plain loop that opens a connection per call."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    headers = {"Content-Type": "application/json"}
     began = time.perf_counter()
     for request in requests:
-        body = {
-            "model": cfg.model,
-            "messages": list(request.messages),
-            "temperature": 0,
-            "max_tokens": request.max_tokens,
-        }
-        headers = {"Content-Type": "application/json"}
-        with opener.open(
-            urllib.request.Request(f"{url}/chat/completions", json.dumps(body).encode(), headers)
-        ) as reply:
+        body = {"model": cfg.model, "messages": list(request.messages), "max_tokens": request.max_tokens}
+        data = json.dumps({**body, "temperature": request.temperature}).encode()
+        with opener.open(urllib.request.Request(f"{url}/chat/completions", data, headers)) as reply:
             json.loads(reply.read())
     return time.perf_counter() - began
 

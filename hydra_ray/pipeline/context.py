@@ -1,6 +1,7 @@
 """What every stage of a run shares: config, task, Ray, the black box, the ledger. All of it started when first used."""
 
 import contextlib
+import logging
 import os
 import sys
 import time
@@ -76,6 +77,7 @@ class Run(contextlib.AbstractContextManager["Run"]):
         import ray.data
 
         ray.data.DataContext.get_current().enable_progress_bars = sys.stderr.isatty()
+        logging.getLogger("ray.data").setLevel(logging.WARNING)
         self._stack.callback(ray.shutdown)
 
     @property
