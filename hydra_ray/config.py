@@ -221,7 +221,7 @@ class EvaluateConfig(Section):
 
 
 class RayConfig(Section):
-    """address: a running cluster (None: a local one is started). actors: Ray Data actors that call the LLM or encode."""
+    """address: a running cluster (None: a local one is started). actors: of Ray Data, that ask or encode."""
 
     address: str | None = None
     num_cpus: int | None = None

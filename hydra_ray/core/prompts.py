@@ -62,9 +62,7 @@ def render(task: Task, query: str, examples: Sequence[tuple[str, str]], summary:
     return "\n\n".join([head, *blocks])
 
 
-def answer_prompt(
-    task: Task, query: str, items: Sequence[HistoryItem], window: Window, summary: str = ""
-) -> Prompt:
+def answer_prompt(task: Task, query: str, items: Sequence[HistoryItem], window: Window, summary: str = "") -> Prompt:
     """The prompt that answers `query` with `items` (best first) as examples.
 
     Truncation by rule, history first and question last: every example is clipped to `window.text_words`; while the
@@ -93,11 +91,13 @@ def answer_prompt(
 
 
 SUMMARY_INSTRUCTION = "Below are texts that one person answered. Name the answers this person gives most often."
-SUMMARY_INSTRUCTION_TEXT = "Below are texts that one person wrote for. Describe this person's way of writing in one line."
+SUMMARY_INSTRUCTION_TEXT = (
+    "Below are texts that one person wrote for. Describe this person's way of writing in one line."
+)
 
 
 def summary_prompt(task: Task, items: Sequence[HistoryItem], window: Window) -> Prompt:
-    """The prompt that asks the LLM for a profile summary (PAG) of `items`, newest last; the oldest are dropped to fit."""
+    """The prompt that asks for a profile summary (PAG) of `items`, newest last; the oldest are dropped to fit."""
     instruction = SUMMARY_INSTRUCTION_TEXT if task.kind == "generation" else SUMMARY_INSTRUCTION
     blocks = []
     for item in items:

@@ -54,6 +54,6 @@ def real_queries(user: User, limit: int | None) -> list[Query]:
 
 
 def training_queries(user: User, pseudo: int, questions: int | None, seed: int = 0) -> list[Query]:
-    """What heads learn from: a training user's real questions and pseudo-queries; a test user's pseudo-queries alone."""
+    """What heads learn from: a training user's questions and pseudo-queries, a test user's pseudo-queries alone."""
     real = real_queries(user, questions) if user.split == "train" else []
     return real + pseudo_queries(user, pseudo, seed)

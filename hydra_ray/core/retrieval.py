@@ -34,7 +34,7 @@ def _best(
 
 
 class BM25Retriever:
-    """BM25 (Okapi, rank_bm25's k1 = 1.5, b = .75) over the items' corpus text; one index for all of a user's queries."""
+    """BM25 (Okapi, rank_bm25's k1 = 1.5, b = .75) over the items' corpus text; one index for all the user's queries."""
 
     def __init__(self, items: Sequence[HistoryItem]) -> None:
         self.items = list(items)
@@ -99,7 +99,8 @@ class TextEncode(Protocol):
 
 
 def _unit(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+    unit: NDArray[np.float32] = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+    return unit
 
 
 def make_retriever(

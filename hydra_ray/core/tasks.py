@@ -30,7 +30,7 @@ class Task(BaseModel):
 
     name: how configs refer to it. lamp_ids: the ids LaMP's files use for it ("LaMP_2M").
     kind: `classification` (one of `labels`), `rating` (a number of `labels`, ordered) or `generation` (free text).
-    text_fields: fields of an item that are asked about; corpus_fields: fields that retrieval searches (default: the same).
+    text_fields: fields of an item that are asked about; corpus_fields: what retrieval searches (default: the same).
     answer_field: the field with the user's own answer; None where items carry none (then there are no pseudo-queries).
     question_marker: in LaMP's `input`, the question's text starts after this; None keeps the whole input.
     instruction: first line of every prompt; text_label / answer_label name the two parts of an example.
@@ -101,7 +101,7 @@ def load_task(name_or_path: str) -> Task:
 
 
 def task_of_lamp_id(lamp_id: str, fields: set[str]) -> str | None:
-    """The built-in task for the id in a LaMP file; `fields` (of a profile item) tell the two meanings of LaMP_2 apart."""
+    """The built-in task for the id in a LaMP file; a profile item's `fields` tell the meanings of LaMP_2 apart."""
     candidates = [name for name in builtin_tasks() if lamp_id in load_task(name).lamp_ids]
     fitting = [name for name in candidates if set(load_task(name).text_fields) <= fields]
-    return (fitting or candidates or [None])[0]
+    return next(iter(fitting or candidates), None)

@@ -14,6 +14,11 @@ class AnswerError(ValueError):
         self.reason = reason
 
 
+def is_missing(value: Any) -> bool:
+    """Whether a field has no value: None or not-a-number, which tables write for it."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
 def _number(text: str) -> float | None:
     try:
         value = float(text)
@@ -40,8 +45,10 @@ class Answers:
 
     def read(self, raw: Any) -> str:
         """The answer as the task spells it. Raises AnswerError."""
-        if raw is None or isinstance(raw, bool | list | dict):
-            raise AnswerError("missing" if raw is None else "label")
+        if is_missing(raw):
+            raise AnswerError("missing")
+        if isinstance(raw, bool | list | dict):
+            raise AnswerError("label")
         text = raw if isinstance(raw, str) else str(raw)
         bare = text.strip()
         if not bare:

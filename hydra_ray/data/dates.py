@@ -14,8 +14,10 @@ def normalise_date(raw: Any) -> str | None:
     `2006-08` becomes `2006-08-01`, `2006` (text or number) `2006-01-01`; a time of day is dropped; `/` may stand for
     `-`, and `20060801` is read as well. Date and time objects (from Parquet) are taken as they are.
     """
-    if raw is None:
+    if raw is None or raw != raw:  # a table's not-a-number
         return ""
+    if isinstance(raw, float) and raw.is_integer():
+        raw = int(raw)
     if isinstance(raw, datetime.datetime | datetime.date):
         return raw.isoformat()[:10]
     if isinstance(raw, bool) or not isinstance(raw, str | int):

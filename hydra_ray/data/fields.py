@@ -6,7 +6,7 @@ from typing import Any
 
 from hydra_ray.core.records import HistoryItem
 from hydra_ray.core.tasks import Task
-from hydra_ray.data.answers import AnswerError, Answers
+from hydra_ray.data.answers import AnswerError, Answers, is_missing
 from hydra_ray.data.dates import normalise_date
 from hydra_ray.data.rejects import Reject, excerpt
 
@@ -83,6 +83,6 @@ def joined(raw: Mapping[str, Any], fields: tuple[str, ...]) -> str:
         value = raw.get(name)
         if isinstance(value, bool | list | dict):
             raise TypeError(f"{name} is no text: {value!r}")
-        if value is not None and str(value).strip():
+        if not is_missing(value) and str(value).strip():
             parts.append(str(value))
     return " ".join(parts)

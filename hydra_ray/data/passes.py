@@ -46,6 +46,7 @@ def spill_sources(plan: Plan, writer: str, sources: Sequence[Source]) -> Iterato
         SpillWriter(plan.spill, writer) as spill,
     ):
         for source in sources:
+            size, seen, done = source.bytes, 0, 0  # what was kept of it stands for what was read
             for row in plan.reader.scan(source):
                 if isinstance(row, Reject):
                     rejects.add(row)
@@ -54,10 +55,12 @@ def spill_sources(plan: Plan, writer: str, sources: Sequence[Source]) -> Iterato
                 bucket = bucket_of(row.user_id, plan.buckets)
                 spilled = pack(row, bucket)
                 tally[f"partition/{bucket % plan.partitions}"] += len(spilled.payload)
+                seen += len(spilled.payload)
                 if spill.add(bucket % plan.partitions, spilled):
+                    tally["bytes"], done = min(seen, size) - done, min(seen, size)
                     yield tally
                     tally = Tally()
-            tally["bytes"] += source.bytes
+            tally["bytes"] += size - done
     yield tally
 
 
@@ -72,6 +75,7 @@ def write_partition(plan: Plan, partition: int, size: int) -> Tally:
         rejects = stack.enter_context(RejectWriter(plan.out / "rejects" / f"merge-{partition:05d}.parquet"))
         writers: dict[int, BucketWriter] = {}
         for rows in _parts(plan, partition, parts):
+            current: BucketWriter | None = None
             for bucket, packed in _by_user(rows):
                 merged = build_user(plan, packed)
                 for reject in merged.rejects:
@@ -82,7 +86,10 @@ def write_partition(plan: Plan, partition: int, size: int) -> Tally:
                     continue
                 if bucket not in writers:
                     writers[bucket] = stack.enter_context(BucketWriter(plan.out, bucket))
-                writers[bucket].add(merged.user)
+                if current is not None and current is not writers[bucket]:
+                    current.flush()  # one bucket's rows are held at a time, however many are open
+                current = writers[bucket]
+                current.add(merged.user)
                 tally.user(merged.user)
     return tally
 

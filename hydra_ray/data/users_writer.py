@@ -61,9 +61,10 @@ class BucketWriter:
         self._rows.append({**row, "n_items": len(user.items), "n_questions": len(user.questions)})
         self._held += _size(user)
         if self._held >= GROUP_BYTES or len(self._rows) >= GROUP_USERS:
-            self._flush()
+            self.flush()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Close the current row group."""
         if self._rows:
             self._writer.write_table(pa.Table.from_pylist(self._rows, schema=SCHEMA))
             self._rows, self._held = [], 0
@@ -75,5 +76,5 @@ class BucketWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is None:
-            self._flush()
+            self.flush()
         self._writer.close()

@@ -7,11 +7,12 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from hydra_ray.config import Config
+from hydra_ray.errors import UserError
 from hydra_ray.llm.ledger import Counts, Ledger, Settled
 from hydra_ray.llm.types import Record
 
 NAMESPACE = "hydra_ray"
-FILE = "responses.sqlite"
+FILE = "cache/llm.sqlite"
 
 
 class _LedgerActor:
@@ -19,6 +20,14 @@ class _LedgerActor:
 
     def __init__(self, file: str, run: str, max_calls: int | None, max_cost: float | None) -> None:
         self._ledger = Ledger(Path(file), run, max_calls=max_calls, max_cost=max_cost)
+        self._failure: UserError | None = None
+
+    def fail(self, failure: UserError | None) -> None:
+        """Tells the driver, through `failure`, what a worker met; None forgets it."""
+        self._failure = failure
+
+    def failure(self) -> UserError | None:
+        return self._failure
 
     def get_many(self, keys: list[str]) -> list[Record | None]:
         return self._ledger.get_many(keys)

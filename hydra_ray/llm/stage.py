@@ -10,7 +10,6 @@ Layout of a stage's folder:
 import contextlib
 import math
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from ray.data.checkpoint import CheckpointConfig
 
 from hydra_ray import environment
 from hydra_ray.config import Config, LLMConfig
-from hydra_ray.errors import BudgetReachedError, UserError
+from hydra_ray.errors import UserError
 from hydra_ray.llm.client import LLMClient
 from hydra_ray.llm.identity import model_identity
 from hydra_ray.llm.ledger_actor import run_ledger
@@ -49,24 +48,34 @@ CHECKPOINT_ACTOR_BYTES = 64 * 2**20
 class AskLLM:
     """The callable for `map_batches` (`batch_format="pyarrow"`): appends the columns of ANSWER_SCHEMA.
 
-    Rows need `request_json` (`hydra_ray.llm.types.request_to_json`). Rows that the budget leaves open are dropped, so
-    that no checkpoint takes them for done. Raises UserError as `LLMClient.complete` does.
+    Rows need `request_json` (`hydra_ray.llm.types.request_to_json`). Rows without a final answer (the budget is used
+    up, the server refuses every request) are dropped, so that no checkpoint takes them for done; the ledger actor is
+    told why, and after a UserError other than the budget's nothing more is asked.
     """
 
     def __init__(
         self, cfg: LLMConfig, ledger: Any, base_url: str, identity: str, concurrency: int, key: environment.Secret
     ) -> None:
         self._loop = LoopThread()
+        self._ledger = ledger
         self._client = LLMClient(
             cfg, ActorPort(ledger), base_url=base_url, identity=identity, concurrency=concurrency, key=key
         )
+        self._hopeless = False
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        requests = [request_from_json(text) for text in batch[REQUEST_COLUMN].to_pylist()]
-        answers, _ = self._loop.run(self._client.complete_affordable(requests))
-        if None in answers:
-            batch = batch.filter(pa.array([answer is not None for answer in answers], pa.bool_()))
-        return append_answers(batch, [answer for answer in answers if answer is not None])
+        answers: list[Answer | None] = [None] * batch.num_rows
+        failure: UserError | None = None
+        if not self._hopeless:
+            requests = [request_from_json(text) for text in batch[REQUEST_COLUMN].to_pylist()]
+            try:
+                answers, failure = self._loop.run(self._client.complete_affordable(requests))
+            except UserError as error:
+                failure, self._hopeless = error, True
+        if failure is not None:
+            ray.get(self._ledger.fail.remote(failure))
+        kept = batch.filter(pa.array([answer is not None for answer in answers], pa.bool_()))
+        return append_answers(kept, [answer for answer in answers if answer is not None])
 
 
 def append_answers(batch: pa.Table, answers: list[Answer]) -> pa.Table:
@@ -104,35 +113,29 @@ def run_llm_stage(
         raise UserError("llm.base_url: not set and no model is served: give the address of a chat server")
     actors = cfg.ray.actors
     concurrency = math.ceil(cfg.llm.concurrency / actors)
-    rows = dataset.count()
-    batch = max(1, min(BATCH_DEPTH * concurrency, math.ceil(rows / actors)))
-    _write_input(dataset, f"{root}/input", batch)
+    _write_input(dataset, f"{root}/input", BATCH_DEPTH * concurrency)
     ids = _ids(f"{root}/input", id_column)
-    if len(set(ids)) != rows:
-        raise ValueError(f"column {id_column!r} of an LLM stage must be unique: {rows} rows, {len(set(ids))} ids")
-    pipeline = ray.data.read_parquet(f"{root}/input", override_num_blocks=max(1, math.ceil(rows / batch)))
+    if len(set(ids)) != len(ids):
+        raise ValueError(f"column {id_column!r} of an LLM stage must be unique: {len(ids)} rows, {len(set(ids))} ids")
+    left = len(set(ids) - set(_ids(f"{root}/done", id_column)))
+    batch = max(1, min(BATCH_DEPTH * concurrency, math.ceil(left / actors)))
+    pipeline = ray.data.read_parquet(f"{root}/input")
     _configure(pipeline.context, f"{root}/done", id_column)
-    answered = pipeline.map_batches(
+    key = environment.api_key(cfg.llm.api_key_env)
+    answered = pipeline.repartition(target_num_rows_per_block=batch).map_batches(
         AskLLM,
-        fn_constructor_args=(
-            cfg.llm,
-            ledger,
-            url,
-            model_identity(cfg.llm),
-            concurrency,
-            environment.api_key(cfg.llm.api_key_env),
-        ),
+        fn_constructor_args=(cfg.llm, ledger, url, model_identity(cfg.llm), concurrency, key),
         batch_size=batch,
         batch_format="pyarrow",
         zero_copy_batch=True,
         num_cpus=0,
         compute=ray.data.ActorPoolStrategy(size=actors),
     )
-    with _progress(label, rows - len(set(ids) & set(_ids(f"{root}/done", id_column))), ledger), _plain_errors():
+    ray.get(ledger.fail.remote(None))
+    with _progress(label, left, ledger):
         answered.write_parquet(f"{root}/output")
-    result = ray.data.read_parquet(f"{root}/output") if _files(f"{root}/output") else None
-    _check_complete(ids, _ids(f"{root}/output", id_column), ledger, root)
-    return result if result is not None else dataset
+    _check_complete(ids, _ids(f"{root}/output", id_column), ray.get(ledger.failure.remote()), root)
+    return ray.data.read_parquet(f"{root}/output") if ids else dataset
 
 
 def _write_input(dataset: Any, path: str, batch: int) -> None:
@@ -164,28 +167,11 @@ def _progress(label: str, total: int, ledger: Any) -> contextlib.AbstractContext
     return PlainProgress(label, total, count)
 
 
-@contextlib.contextmanager
-def _plain_errors() -> Iterator[None]:
-    """Lets a UserError of an actor come out as the plain UserError it was."""
-    try:
-        yield
-    except Exception as error:
-        seen: list[Any] = [error]
-        while (cause := getattr(seen[-1], "cause", None) or seen[-1].__cause__) is not None and cause not in seen:
-            seen.append(cause)
-        for found in reversed(seen):
-            if isinstance(found, UserError):
-                kind = BudgetReachedError if isinstance(found, BudgetReachedError) else UserError
-                raise kind(str(found.args[0] if found.args else found).splitlines()[-1]) from None
-        raise
-
-
-def _check_complete(ids: list[Any], written: list[Any], ledger: Any, root: str) -> None:
-    missing = set(ids) - set(written)
+def _check_complete(ids: list[Any], written: list[Any], failure: UserError | None, root: str) -> None:
     if len(written) != len(set(written)) or set(written) - set(ids):
         raise RuntimeError(f"{root}/output holds rows twice or of other requests: delete {root} and run again")
-    if missing:
-        raise BudgetReachedError(ray.get(ledger.budget_message.remote()))
+    if len(written) < len(ids):
+        raise failure or RuntimeError(f"{root}/output lacks {len(ids) - len(written)} of {len(ids)} rows: run again")
 
 
 def _uri(path: str) -> str:

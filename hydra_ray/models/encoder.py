@@ -68,9 +68,11 @@ class TextEncoder(nn.Module):
             inputs["global_attention_mask"] = attention
         hidden = self.model(**inputs).last_hidden_state
         if self.pooling == "cls":
-            return hidden[:, 0].float()
+            first: Tensor = hidden[:, 0].float()
+            return first
         mask = inputs["attention_mask"].unsqueeze(-1).to(hidden.dtype)
-        return ((hidden * mask).sum(1) / mask.sum(1).clamp(min=1)).float()
+        mean: Tensor = ((hidden * mask).sum(1) / mask.sum(1).clamp(min=1)).float()
+        return mean
 
 
 @torch.inference_mode()

@@ -24,4 +24,5 @@ class Interaction(nn.Module):
         left = nn.functional.normalize(left, dim=-1) * scale
         right = nn.functional.normalize(right, dim=-1) * scale
         agree = self.norm(self.left(left) * self.right(right))
-        return agree + torch.tanh(self.mix(torch.cat([agree, left, right], dim=-1)))
+        pair: Tensor = agree + torch.tanh(self.mix(torch.cat([agree, left, right], dim=-1)))
+        return pair

@@ -30,7 +30,9 @@ class CachedEncoder:
             folder.mkdir(parents=True, exist_ok=True)
             kind = f"{config.encoder}\0{config.pooling}\0{config.max_tokens}"
             name = hashlib.blake2b(kind.encode(), digest_size=6).hexdigest()
-            self._db = sqlite3.connect(folder / f"{name}.sqlite", timeout=60, isolation_level=None, check_same_thread=False)
+            self._db = sqlite3.connect(
+                folder / f"{name}.sqlite", timeout=60, isolation_level=None, check_same_thread=False
+            )
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB) WITHOUT ROWID")

@@ -13,6 +13,7 @@ from hydra_ray.config import Config
 from hydra_ray.core.tasks import Task, load_task
 from hydra_ray.environment import set_defaults
 from hydra_ray.llm.identity import model_identity
+from hydra_ray.llm.ledger_actor import FILE as RESPONSES
 from hydra_ray.pipeline.step import StepResult, run_step
 
 LOGICAL_CPUS_PER_CORE = 4
@@ -89,7 +90,7 @@ class Run(contextlib.AbstractContextManager["Run"]):
 
     @property
     def ledger_file(self) -> Path:
-        return self.root / "cache" / "llm.sqlite"
+        return self.root / RESPONSES
 
     def ledger(self) -> Any:
         """The actor that owns response cache, counts and budget of this run."""

@@ -40,7 +40,9 @@ class Job:
         self.results: dict[str, StepResult] = {}
         self._chosen: dict[int, Chosen] = {}
 
-    def _step(self, name: str, code: int, config: Mapping[str, Any], inputs: Mapping[str, str], work: Any, label: str = "") -> StepResult:
+    def _step(
+        self, name: str, code: int, config: Mapping[str, Any], inputs: Mapping[str, str], work: Any, label: str = ""
+    ) -> StepResult:
         label = label or name
         if label not in self.results:
             self.results[label] = self.run.step(name, code, config, inputs, work)
@@ -117,11 +119,23 @@ class Job:
             drawn = sample_users(ids, seed, protocol.train_users, protocol.test_users)
             for split in ("train", "test"):
                 if not drawn[split]:
-                    raise UserError(f"data: no {split} users with usable records in {self.config.data.root or 'the data'}")
+                    raise UserError(
+                        f"data: no {split} users with usable records in {self.config.data.root or 'the data'}"
+                    )
             self._chosen[seed] = Chosen(tuple(drawn["train"]), tuple(drawn["test"]))
         return self._chosen[seed]
 
-    def _ask(self, name: str, code: int, config: dict[str, Any], inputs: dict[str, str], seed: int, make: type, args: Any, users: tuple[str, ...]) -> StepResult:
+    def _ask(
+        self,
+        name: str,
+        code: int,
+        config: dict[str, Any],
+        inputs: dict[str, str],
+        seed: int,
+        make: type,
+        args: Any,
+        users: tuple[str, ...],
+    ) -> StepResult:
         """A step that asks the black box. `args` is called when the step really runs."""
         users_dir = self.ingest().path
 
@@ -158,7 +172,16 @@ class Job:
             if not counts["rows"]:
                 raise UserError(f"{name}: no labelled rows to learn from; are there answers and histories at all?")
             self.run.say(f"{name}: {counts['groups']} queries, {counts['rows']} rows, {counts['positive']} positive")
-            losses = train(self.config, kinds, groups, seed, f"{name} seed {seed}", self.run.vector_cache, folder / "scratch", folder)
+            losses = train(
+                self.config,
+                kinds,
+                groups,
+                seed,
+                f"{name} seed {seed}",
+                self.run.vector_cache,
+                folder / "scratch",
+                folder,
+            )
             return {**counts, **losses}
 
         section = self.config.reranker if module == "reranker" else self.config.adapter
@@ -209,7 +232,8 @@ class Job:
             rerankers = {"hydra": (base, fitted.path), SHARED: (trained.path / SHARED, None)}
             return self._plain, seed, self.run.vector_cache, rerankers, summary_texts(summaries.path)
 
-        config = {**config, "k": self.config.reranker.k, **self.config.adapter.model_dump(mode="json", include={"n", "temperature"})}  # fmt: skip
+        sampling = self.config.adapter.model_dump(mode="json", include={"n", "temperature"})
+        config = {**config, "k": self.config.reranker.k, **sampling}
         inputs = {"base": trained.key, "heads": fitted.key, "summaries": summaries.key}
         return self._ask("evaluate", 1, config, inputs, seed, EvaluateMaker, args, chosen.test)
 

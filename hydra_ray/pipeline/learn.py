@@ -37,7 +37,9 @@ def groups_of_user(config: Config, module: Module, bucket: int, rows: Sequence[R
     ]
 
 
-def read_groups(config: Config, module: Module, folder: Path, buckets: Sequence[int], split: Split) -> Iterator[list[Group]]:
+def read_groups(
+    config: Config, module: Module, folder: Path, buckets: Sequence[int], split: Split
+) -> Iterator[list[Group]]:
     """The groups of each user of the given buckets and split."""
     for _, bucket, rows in read_rows(folder, buckets, split):
         yield groups_of_user(config, module, bucket, [row for row, _ in rows])
@@ -57,7 +59,7 @@ def write_groups(run: Run, module: Module, answered: Path, out: Path) -> dict[st
 
     def write(batch: dict[str, Any]) -> dict[str, Any]:
         parsed = Config.model_validate(config)
-        counts = {"groups": [], "rows": [], "positive": []}
+        counts: dict[str, list[int]] = {"groups": [], "rows": [], "positive": []}
         for number, buckets in zip(batch["number"], batch["buckets"], strict=True):
             groups = [g for user in read_groups(parsed, module, answered, list(buckets), "train") for g in user]
             pq.write_table(groups_to_table(groups), out / f"part-{int(number):05d}.parquet", compression="zstd")
@@ -74,9 +76,11 @@ def write_groups(run: Run, module: Module, answered: Path, out: Path) -> dict[st
 
 
 class FitBuckets:
-    """Ray Data's callable: fits the heads of all test users of some buckets and leaves them in a folder of their own."""
+    """Ray Data's callable: fits the heads of all test users of some buckets, leaves them in a folder of their own."""
 
-    def __init__(self, config: dict[str, Any], module: Module, answered: Path, base: Path, vectors: Path | None, out: Path) -> None:
+    def __init__(
+        self, config: dict[str, Any], module: Module, answered: Path, base: Path, vectors: Path | None, out: Path
+    ) -> None:
         self._config = Config.model_validate(config)
         self._module: Module = module
         self._answered, self._out = answered, out
@@ -130,5 +134,3 @@ def fit_users(run: Run, module: Module, answered: Path, base: Path, out: Path) -
     names = heads[0].deltas if heads else {}
     save_heads(users, {name: torch.cat([h.deltas[name] for h in heads]) for name in names}, out)
     return {"users": len(users)}
-
-

@@ -1,4 +1,4 @@
-"""What each stage asks the black box, user by user. Classes, because Ray Data's actors load a model once and keep it."""
+"""What each stage asks the black box, user by user. Classes: Ray Data's actors load a model once and keep it."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -91,8 +91,7 @@ class Reranker:
         ]
         scores = self._scorer.score(groups)
         return [
-            [found[i] for i in top_k([float(x) for x in s], len(found))]
-            for found, s in zip(items, scores, strict=True)
+            [found[i] for i in top_k([float(x) for x in s], len(found))] for found, s in zip(items, scores, strict=True)
         ]
 
 

@@ -44,8 +44,9 @@ Asked = tuple[Row, list[Request], int, dict[str, Any]]
 MakeRows = Callable[[Sequence[User]], Iterator[tuple[User, Asked]]]
 
 
-def ask_black_box(run: Run, users_dir: Path, chosen: Sequence[str], make: type, args: tuple[Any, ...], folder: Path,
-                  name: str) -> dict[str, int]:
+def ask_black_box(
+    run: Run, users_dir: Path, chosen: Sequence[str], make: type, args: tuple[Any, ...], folder: Path, name: str
+) -> dict[str, int]:
     """Makes the rows of the chosen users with `make(*args)` on Ray Data, has their requests answered, writes both.
 
     `make` is a class whose instances are MakeRows. Killed and called again, it continues. Returns counts.
@@ -124,7 +125,9 @@ def query_row(user: User, bucket: int, asked: Asked) -> dict[str, Any]:
 
 def explode(batch: pa.Table) -> pa.Table:
     """Query rows to request rows with a unique id."""
-    out: dict[str, list[Any]] = {key: [] for key in ("request_id", "user_id", "bucket", "query_id", "position", "request_json")}
+    out: dict[str, list[Any]] = {
+        key: [] for key in ("request_id", "user_id", "bucket", "query_id", "position", "request_json")
+    }
     columns = (batch[name].to_pylist() for name in ("user_id", "bucket", "query_id", "requests"))
     for user_id, bucket, query_id, requests in zip(*columns, strict=True):
         for position, request in enumerate(requests):

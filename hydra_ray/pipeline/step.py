@@ -1,7 +1,7 @@
 """Steps addressed by content: a step's folder carries a hash of its config and its inputs; done means a no-op.
 
-    root/steps/NAME-HASH.partial/   while it works; a killed step finds its own unfinished work here
-    root/steps/NAME-HASH/           when it is done, with manifest.json
+root/steps/NAME-HASH.partial/   while it works; a killed step finds its own unfinished work here
+root/steps/NAME-HASH/           when it is done, with manifest.json
 """
 
 import hashlib

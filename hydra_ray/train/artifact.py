@@ -1,9 +1,9 @@
 """What training leaves behind: base, population head, user heads and the user -> row map; safetensors, Arrow and JSON.
 
-    model.json          the model's config and its encoder's width
-    base.safetensors    interaction and population head, and the encoder unless it was frozen
-    heads.safetensors   user deltas, name -> [U, ...]
-    users.arrow         user_id, row
+model.json          the model's config and its encoder's width
+base.safetensors    interaction and population head, and the encoder unless it was frozen
+heads.safetensors   user deltas, name -> [U, ...]
+users.arrow         user_id, row
 """
 
 import json
@@ -52,7 +52,9 @@ def save_heads(user_ids: Sequence[str], deltas: Deltas, out: Path) -> None:
     """Writes heads.safetensors and users.arrow."""
     out.mkdir(parents=True, exist_ok=True)
     save_file({name: value.contiguous() for name, value in deltas.items()}, out / "heads.safetensors")
-    table = pa.table({"user_id": pa.array(list(user_ids), pa.string()), "row": pa.array(range(len(user_ids)), pa.int64())})
+    table = pa.table(
+        {"user_id": pa.array(list(user_ids), pa.string()), "row": pa.array(range(len(user_ids)), pa.int64())}
+    )
     feather.write_feather(table, out / "users.arrow", compression="uncompressed")
 
 
@@ -74,7 +76,7 @@ class UserHeads:
 
 
 def load_scorer(folder: Path) -> Scorer:
-    """The trained base in eval mode, its encoder inside where it is needed there. Raises UserError: a file is missing."""
+    """The trained base in eval mode, its encoder inside where needed. Raises UserError if a file is missing."""
     for name in FILES[:2]:
         if not (folder / name).exists():
             raise UserError(f"{folder}: {name} is missing; the step that writes it has not finished, run it again")
@@ -124,7 +126,9 @@ class TrainedScorer:
             if not any(g.right for g in chunk):
                 out += [np.zeros((0,), np.float32) for _ in chunk]
                 continue
-            padded = [g if g.right else Group(g.user_id, g.bucket, g.query_id, g.left, (g.left,), (0.0,)) for g in chunk]
+            padded = [
+                g if g.right else Group(g.user_id, g.bucket, g.query_id, g.left, (g.left,), (0.0,)) for g in chunk
+            ]
             table = TextTable(padded)
             batch = table.batch(padded, range(len(padded)))
             z_GRZ = self.scorer.encode_pairs(self.table(table.texts), batch)

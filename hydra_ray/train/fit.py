@@ -53,7 +53,7 @@ def fit_heads(head: Head, z_URZ: Tensor, label_UR: Tensor, mask_UR: Tensor, conf
     optimizer = torch.optim.AdamW(list(deltas.values()), lr=config.lr, weight_decay=0.0)
     for _ in range(config.epochs):
         optimizer.zero_grad()
-        losses()[1].sum().backward()
+        torch.autograd.backward(losses()[1].sum())
         optimizer.step()
     with torch.no_grad():
         final_U = losses()[0]

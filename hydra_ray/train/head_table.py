@@ -27,9 +27,7 @@ class HeadTable:
 
     def take(self, rows: Tensor, device: torch.device | None = None) -> Deltas:
         """The deltas at `rows` (int64 [n]) as leaves that collect gradients."""
-        return {
-            name: value.index_select(0, rows).to(device).requires_grad_() for name, value in self.deltas.items()
-        }
+        return {name: value.index_select(0, rows).to(device).requires_grad_() for name, value in self.deltas.items()}
 
     @torch.no_grad()
     def update(self, rows: Tensor, taken: Deltas, lr: float, decay: float, scale: float = 1.0) -> None:

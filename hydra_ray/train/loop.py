@@ -35,7 +35,9 @@ def train_worker(job: dict[str, Any]) -> None:
 
     context = ray.train.get_context()
     rank, world = context.get_world_rank(), context.get_world_size()
-    finished = [kind for kind in job["kinds"] if all(_rank_files(Path(job["out"]) / kind, r)[-1].exists() for r in range(world))]
+    finished = [
+        kind for kind in job["kinds"] if all(_rank_files(Path(job["out"]) / kind, r)[-1].exists() for r in range(world))
+    ]
     if world > 1:
         torch.distributed.barrier()
     checkpoint = ray.train.get_checkpoint()

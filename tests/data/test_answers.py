@@ -26,7 +26,15 @@ def test_free_text_stays_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("raw", "reason"), [(None, "missing"), ("", "missing"), (" ", "missing"), (True, "label"), (["5"], "label")]
+    ("raw", "reason"),
+    [
+        (None, "missing"),
+        (float("nan"), "missing"),
+        ("", "missing"),
+        (" ", "missing"),
+        (True, "label"),
+        (["5"], "label"),
+    ],
 )
 def test_no_answer(raw: object, reason: str) -> None:
     with pytest.raises(AnswerError, match=reason):

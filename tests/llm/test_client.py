@@ -172,7 +172,7 @@ def test_429_for_ever_ends_the_run_and_keeps_what_was_answered(tmp_path):
     with pytest.raises(UserError, match=r"HTTP 429.*llm\.concurrency"):
         go(tmp_path, fake, [ask(f"q{i}") for i in range(500)], retries=1, concurrency=4)
     assert len(fake.bodies) < 60
-    answers, ledger = go(tmp_path, FakeServer(), [ask(f"q{i}") for i in range(5)])
+    _, ledger = go(tmp_path, FakeServer(), [ask(f"q{i}") for i in range(5)])
     assert ledger.counts().cached == 5
 
 
@@ -297,8 +297,11 @@ def test_two_clients_share_one_budget(tmp_path):
 def test_check(tmp_path):
     async def inner(fake):
         async with serve(fake):
-            async with LLMClient(LLMConfig(base_url=fake.url, model="m"), Ledger(tmp_path / "l", "r")) as client:
+            client = LLMClient(LLMConfig(base_url=fake.url, model="m"), Ledger(tmp_path / "l", "r"))
+            try:
                 await client.check()
+            finally:
+                await client.close()
         return len(fake.bodies)
 
     assert asyncio.run(inner(FakeServer())) == 0

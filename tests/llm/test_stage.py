@@ -97,14 +97,11 @@ def test_a_refused_key_comes_out_as_one_line(tmp_path, local_ray, threaded_serve
     with pytest.raises(UserError, match="HYDRA_RAY_LLM_API_KEY") as caught:
         run_llm_stage(_dataset(20), _config(tmp_path, threaded_server), tmp_path / "stage")
     assert "\n" not in str(caught.value)
-    with pytest.raises(ValueError, match="unique"):
-        import ray
+    import ray
 
-        run_llm_stage(
-            ray.data.from_items([{**row, "request_id": "same"} for row in _rows(3)]),
-            _config(tmp_path, threaded_server),
-            tmp_path / "stage2",
-        )
+    twice = ray.data.from_items([{**row, "request_id": "same"} for row in _rows(3)])
+    with pytest.raises(ValueError, match="unique"):
+        run_llm_stage(twice, _config(tmp_path, threaded_server), tmp_path / "stage2")
 
 
 PROGRAM = """

@@ -1,0 +1,44 @@
+# make quickstart: the whole main job on embedded defaults. make test: the tests. Both make the environment first.
+PYTHON ?= python3.11
+EXTRA ?= cpu
+VENV := .venv
+BIN := $(VENV)/bin
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+export RAY_AUTH_MODE ?= disabled
+
+# The CPU build of torch: from the folder of wheels that pip is configured with, where there is one that holds it, else
+# from PyTorch's own CPU index.
+WHEELS := $(firstword $(wildcard $(addsuffix /torch-*cpu*.whl,$(UV_FIND_LINKS) $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null))))
+ifeq ($(EXTRA),cpu)
+TORCH := $(if $(WHEELS),--find-links $(dir $(WHEELS)),--torch-backend cpu)
+endif
+
+.PHONY: quickstart test unit lint types check clean
+.DEFAULT_GOAL := check
+
+$(VENV)/.ready: pyproject.toml requirements-$(EXTRA).txt overrides.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q uv
+	$(BIN)/uv pip install -q $(TORCH) --overrides overrides.txt -c requirements-$(EXTRA).txt -e ".[$(EXTRA),dev]"
+	touch $@
+
+quickstart: $(VENV)/.ready
+	$(BIN)/hydra-ray run --config configs/quickstart.yaml
+
+test: $(VENV)/.ready
+	$(BIN)/python -m pytest
+
+unit: $(VENV)/.ready
+	$(BIN)/python -m pytest -m "not cluster"
+
+lint: $(VENV)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.ready
+	$(BIN)/mypy
+
+check: lint types test
+
+clean:
+	rm -rf $(VENV)
