@@ -132,8 +132,9 @@ def run_llm_stage(
         compute=ray.data.ActorPoolStrategy(size=actors),
     )
     ray.get(ledger.fail.remote(None))
-    with _progress(label, left, ledger):
-        answered.write_parquet(f"{root}/output")
+    if left:
+        with _progress(label, left, ledger):
+            answered.write_parquet(f"{root}/output")
     _check_complete(ids, _ids(f"{root}/output", id_column), ray.get(ledger.failure.remote()), root)
     return ray.data.read_parquet(f"{root}/output") if ids else dataset
 
