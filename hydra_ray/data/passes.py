@@ -57,7 +57,8 @@ def spill_sources(plan: Plan, writer: str, sources: Sequence[Source]) -> Iterato
                 tally[f"partition/{bucket % plan.partitions}"] += len(spilled.payload)
                 seen += len(spilled.payload)
                 if spill.add(bucket % plan.partitions, spilled):
-                    tally["bytes"], done = min(seen, size) - done, min(seen, size)
+                    tally["bytes"] += min(seen, size) - done
+                    done = min(seen, size)
                     yield tally
                     tally = Tally()
             tally["bytes"] += size - done
@@ -74,8 +75,8 @@ def write_partition(plan: Plan, partition: int, size: int) -> Tally:
     with ExitStack() as stack:
         rejects = stack.enter_context(RejectWriter(plan.out / "rejects" / f"merge-{partition:05d}.parquet"))
         writers: dict[int, BucketWriter] = {}
+        current: BucketWriter | None = None
         for rows in _parts(plan, partition, parts):
-            current: BucketWriter | None = None
             for bucket, packed in _by_user(rows):
                 merged = build_user(plan, packed)
                 for reject in merged.rejects:

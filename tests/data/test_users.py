@@ -1,13 +1,17 @@
 """Reading back, partitions that are split, sampling."""
 
+import functools
 from pathlib import Path
 
 import pytest
 
 import hydra_ray.data.passes as passes
 import hydra_ray.data.users_writer as users_writer
+from hydra_ray.config import DataConfig, OwnConfig
 from hydra_ray.core.records import HistoryItem
 from hydra_ray.data.rows import AskedQuestion, SourceRow
+from hydra_ray.data.scan import Reader
+from hydra_ray.data.sources import find_sources
 from hydra_ray.data.spill import SpillWriter, pack, read_partition
 from hydra_ray.data.users import list_users, read_counts, read_users, sample_users
 from hydra_ray.errors import UserError
@@ -72,6 +76,19 @@ def test_the_result_does_not_depend_on_partitions_or_buffers(
     assert split.counts == whole.counts
     assert not list((tmp_path / "split" / "spill").glob("split-*"))
     assert {u.user_id for u in read_users(tmp_path / "split", "test")} == set(IDS[40:])
+
+
+def test_tallies_of_one_reader_add_up_to_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passes, "SpillWriter", functools.partial(SpillWriter, flush_bytes=600))
+    root = make_root(tmp_path)
+    sources = find_sources(DataConfig(source="lamp", root=str(root)), root)
+    plan = passes.Plan(Reader(RATING, OwnConfig()), tuple(sources), tmp_path / "out", 4, 2)
+    tallies = list(passes.spill_sources(plan, "one", sources))
+    assert len(tallies) > 5
+    assert all(tally["bytes"] >= 0 for tally in tallies)
+    assert sum(tally["bytes"] for tally in tallies) == sum(source.bytes for source in sources)
+    rows = [row for partition in range(2) for row in read_partition(plan.spill, partition)]
+    assert sum(len(row.payload) for row in rows) == sum(t["partition/0"] + t["partition/1"] for t in tallies)
 
 
 def test_spilled_rows_come_back(tmp_path: Path) -> None:
