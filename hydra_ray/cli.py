@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hydra_ray import __version__
-from hydra_ray.config import Config
 from hydra_ray.errors import UserError
 
 STAGES: dict[str, str] = {
@@ -27,7 +26,6 @@ BENCHES = ("label", "ingest")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code: 0 done, 2 a mistake in the input (one line on stderr), 130 interrupted."""
-    # Ray's workers must find the package as this process does.
     try:
         return _dispatch(_parser().parse_args(argv))
     except UserError as error:
@@ -93,12 +91,14 @@ def _stage(args: argparse.Namespace) -> int:
     if args.print_config:
         print(dump_config(config), end="")
         return 0
-    from hydra_ray.pipeline import stages
-
     if args.dry_run:
-        print(stages.dry_run(config))
+        from hydra_ray.pipeline.dry_run import dry_run
+
+        print(dry_run(config))
         return 0
-    return stages.run_stage(args.command, config)
+    from hydra_ray.pipeline.stages import run_stage
+
+    return run_stage(args.command, config)
 
 
 def _synth(args: argparse.Namespace) -> int:
@@ -150,9 +150,6 @@ def _bench(args: argparse.Namespace) -> int:
 def stage_main(stage: str) -> int:
     """What a file in `jobs/` runs: its stage, with the arguments of the process."""
     return main([stage, *sys.argv[1:]])
-
-
-__all__ = ["Config", "main", "stage_main"]
 
 
 if __name__ == "__main__":

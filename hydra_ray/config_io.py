@@ -33,7 +33,8 @@ def load_config(file: Path | None, overrides: Sequence[str] = ()) -> Config:
     except ValidationError as error:
         first = error.errors()[0]
         path = ".".join(str(part) for part in first["loc"])
-        where = next((o for p, o in origin.items() if path and (p == path or path.startswith(p + "."))), str(file))
+        touching = (o for p, o in origin.items() if path and f"{p}.".startswith(f"{path}.") | f"{path}.".startswith(f"{p}."))
+        where = next(touching, str(file or "config"))
         given = f" (got {first['input']!r})" if path and not isinstance(first["input"], dict) else ""
         message = first["msg"].removeprefix("Value error, ")
         raise UserError(f"{where}: {path + ': ' if path else ''}{message}{given}") from None

@@ -19,6 +19,8 @@ API_KEY = Variable(
     "HYDRA_RAY_LLM_API_KEY", None, "The chat server's key, if `llm.api_key_env` names no other variable; never shown."
 )
 
+JOB_CONFIG = Variable("HYDRA_RAY_CONFIG", None, "Set by `hydra-ray submit` for its job: the resolved config as JSON.")
+
 RAY_AUTH_MODE = Variable(
     "RAY_AUTH_MODE",
     None,

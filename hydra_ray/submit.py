@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hydra_ray.config_io import load_config
+from hydra_ray.environment import JOB_CONFIG
 from hydra_ray.errors import UserError
 
 POLL_SECONDS = 2.0
@@ -29,7 +30,7 @@ def submit(stage: str, config: Path | None, overrides: Sequence[str], address: s
         raise UserError(f"--address {target}: no Ray cluster answers there ({str(error).splitlines()[0]})") from None
     job = client.submit_job(
         entrypoint=f"python -m hydra_ray.jobs_entry {shlex.quote(stage)}",
-        runtime_env={"env_vars": {"HYDRA_RAY_CONFIG": json.dumps(resolved.model_dump(mode="json"))}},
+        runtime_env={"env_vars": {JOB_CONFIG.name: json.dumps(resolved.model_dump(mode="json"))}},
     )
     print(f"submitted {job} to {target}", flush=True)
     if not wait:

@@ -1,0 +1,24 @@
+"""The entrypoint of a submitted job: the stage is an argument, the resolved config is in the environment."""
+
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import yaml
+
+from hydra_ray.cli import main
+from hydra_ray.environment import JOB_CONFIG
+
+
+def run_submitted() -> int:
+    """Runs the stage named by the first argument with the config in HYDRA_RAY_CONFIG; returns the exit code."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "submitted.yaml"
+        file.write_text(yaml.safe_dump(json.loads(os.environ[JOB_CONFIG.name])))
+        return main([sys.argv[1], "--config", str(file)])
+
+
+if __name__ == "__main__":
+    sys.exit(run_submitted())

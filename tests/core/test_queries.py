@@ -1,0 +1,48 @@
+from hydra_ray.core.feedback import agreement_rows, own_answer_rows
+from hydra_ray.core.queries import pseudo_queries, training_queries
+from hydra_ray.core.records import HistoryItem, Question, User
+from hydra_ray.core.tasks import load_task
+
+ITEMS = tuple(HistoryItem(str(i), f"text {i}", f"text {i}", f"{i % 3}", f"2020-01-0{i + 1}") for i in range(6))
+
+
+def user(split="test"):  # type: ignore[no-untyped-def]
+    early = Question("q1", "early", "1", (0, 1, 2), "2020-01-04")
+    late = Question("q2", "late", "2", (0, 1, 2, 3, 4), "2020-01-06")
+    return User("u", split, ITEMS, (early, late))
+
+
+def test_nothing_newer_than_the_first_evaluated_question_is_learned_from() -> None:
+    assert {q.query_id for q in pseudo_queries(user(), 10)} == {"p:0", "p:1", "p:2"}
+    assert all({i.item_id for i in q.history} == {"0", "1", "2"} for q in pseudo_queries(user(), 10))
+    rows = agreement_rows(load_task("lamp_3"), user(), 10, 10, 0) + own_answer_rows(load_task("lamp_3"), user(), 10, 0)
+    assert {row.query_id for row in rows} <= {"h:0", "h:1", "h:2"}
+
+
+def test_a_test_users_questions_are_never_learned_from_and_a_training_users_are() -> None:
+    assert all(q.pseudo for q in training_queries(user("test"), 10, None))
+    assert [q.query_id for q in training_queries(user("train"), 0, None)] == ["q:q1", "q:q2"]
+    assert [q.query_id for q in training_queries(user("train"), 0, 1)] == ["q:q2"]
+
+
+def test_an_item_that_is_itself_a_question_is_not_asked() -> None:
+    twin = User("u", "test", ITEMS, (Question("q", "text 0", "1", (0, 1, 2)),))
+    assert "p:0" not in {q.query_id for q in pseudo_queries(twin, 10)}
+
+
+def test_the_draw_does_not_depend_on_other_items() -> None:
+    few = [q.query_id for q in pseudo_queries(User("u", "test", ITEMS), 2, seed=3)]
+    more = [q.query_id for q in pseudo_queries(User("u", "test", ITEMS), 4, seed=3)]
+    assert more[:2] == few
+
+
+def test_agreement_is_equal_answers_and_own_answers_beat_others() -> None:
+    lone = User("u", "test", ITEMS)
+    for row in agreement_rows(load_task("lamp_3"), lone, 6, 10, 0):
+        answers = {i.text: i.answer for i in ITEMS}
+        assert list(row.known) == [float(answers[t] == row.gold) for t in row.right]
+    for row in own_answer_rows(load_task("lamp_3"), lone, 6, 0):
+        assert row.right[0] == row.gold
+        assert row.known == (1.0,) + (0.0,) * (len(row.right) - 1)
+        assert len(set(row.right)) == len(row.right)
+    assert own_answer_rows(load_task("lamp_4"), lone, 6, 0) == []

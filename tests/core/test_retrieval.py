@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+
+from hydra_ray.core.records import HistoryItem
+from hydra_ray.core.retrieval import make_retriever
+
+ITEMS = [
+    HistoryItem("a", "red fox runs", "red fox runs", "x", "2020-01-01"),
+    HistoryItem("b", "blue whale swims", "blue whale swims", "y", "2020-01-02"),
+    HistoryItem("c", "green frog jumps", "green frog jumps", "z", "2020-01-03"),
+    HistoryItem("d", "old tortoise sleeps", "old tortoise sleeps", "z", "2020-01-04"),
+]
+
+
+def test_bm25_finds_the_item_with_the_querys_words() -> None:
+    assert [i.item_id for i, _ in make_retriever("bm25", ITEMS).top("a blue whale", 1)] == ["b"]
+
+
+@pytest.mark.parametrize("method", ["bm25", "recency", "random"])
+def test_a_pseudo_query_never_retrieves_itself(method: str) -> None:
+    found = make_retriever(method, ITEMS).top("blue whale swims", 10, exclude="b")
+    assert {i.item_id for i, _ in found} == {"a", "c", "d"}
+
+
+def test_recency_is_newest_first_and_ties_go_to_the_newer() -> None:
+    assert [i.item_id for i, _ in make_retriever("recency", ITEMS).top("", 2)] == ["d", "c"]
+    assert [i.item_id for i, _ in make_retriever("bm25", ITEMS).top("nothing shared", 4)] == ["d", "c", "b", "a"]
+
+
+def test_random_repeats_itself_and_depends_on_seed_and_query_alone() -> None:
+    first = [i.item_id for i, _ in make_retriever("random", ITEMS, 1).top("q", 4)]
+    shuffled = [i.item_id for i, _ in make_retriever("random", ITEMS[::-1], 1).top("q", 4)]
+    assert first == shuffled
+    assert len({tuple(i.item_id for i, _ in make_retriever("random", ITEMS, s).top("q", 4)) for s in range(20)}) > 1
+
+
+def test_dense_ranks_by_cosine() -> None:
+    axes = {"red fox runs": 0, "blue whale swims": 1, "green frog jumps": 2, "old tortoise sleeps": 3, "whale": 1}
+
+    def encode(texts):  # type: ignore[no-untyped-def]
+        return np.eye(4, dtype=np.float32)[[axes[t] for t in texts]] * 3
+
+    assert make_retriever("dense", ITEMS, encode=encode).top("whale", 1)[0][0].item_id == "b"
+
+
+@pytest.mark.parametrize("method", ["bm25", "recency", "random"])
+def test_an_empty_history_retrieves_nothing(method: str) -> None:
+    assert make_retriever(method, []).top("q", 3) == []

@@ -1,0 +1,39 @@
+import pytest
+import torch
+
+from hydra_ray.models.heads import Head, gather, parameters_per_user
+
+KINDS = ["dense", "low_rank", "linear", "shared"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_zero_delta_is_the_population_head(kind: str) -> None:
+    head = Head(kind, 8, 2, 0.0)  # type: ignore[arg-type]
+    z = torch.randn(3, 4, 8)
+    assert torch.allclose(head(z, head.zeros(3)), head(z, {}))
+
+
+@pytest.mark.parametrize("kind", ["dense", "low_rank", "linear"])
+def test_every_delta_reaches_its_own_user_alone(kind: str) -> None:
+    head = Head(kind, 8, 2, 0.0)  # type: ignore[arg-type]
+    deltas = {name: torch.randn_like(value) for name, value in head.zeros(3).items()}
+    z = torch.randn(3, 4, 8)
+    alone = torch.cat([head(z[i : i + 1], gather(deltas, torch.tensor([i]))) for i in range(3)])
+    assert torch.allclose(head(z, deltas), alone, atol=1e-6)
+    assert not torch.allclose(head(z, deltas), head(z, {}))
+
+
+@pytest.mark.parametrize("kind", ["dense", "low_rank", "linear"])
+def test_gradients_reach_every_part_of_a_delta(kind: str) -> None:
+    head = Head(kind, 8, 2, 0.0)  # type: ignore[arg-type]
+    deltas = {name: (0.1 * torch.randn_like(v)).requires_grad_() for name, v in head.zeros(2).items()}
+    head(torch.randn(2, 3, 8), deltas).square().sum().backward()
+    assert all(v.grad is not None and v.grad.abs().sum() > 0 for v in deltas.values())
+
+
+def test_sizes_are_those_of_the_paper() -> None:
+    # 768 x 768 + 768 + 768 x 2 + 2 (HYDRA's head at Longformer's width)
+    assert parameters_per_user("dense", 768, 8) == 592_130
+    assert parameters_per_user("low_rank", 768, 8) * 4 < 60_000
+    assert parameters_per_user("linear", 768, 8) == 768 * 2 + 2
+    assert parameters_per_user("shared", 768, 8) == 0

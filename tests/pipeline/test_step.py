@@ -1,0 +1,55 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from hydra_ray.pipeline.step import fingerprint, run_step, step_key
+
+
+def test_a_finished_step_is_not_done_again_and_says_what_it_was(tmp_path: Path) -> None:
+    calls = []
+
+    def work(folder: Path) -> dict[str, int]:
+        calls.append(folder)
+        (folder / "out.txt").write_text("x")
+        return {"rows": 3}
+
+    first = run_step(tmp_path, "s", 1, {"a": 1}, {"in": "k"}, work, lambda line: None)
+    again = run_step(tmp_path, "s", 1, {"a": 1}, {"in": "k"}, work, lambda line: None)
+    assert len(calls) == 1
+    assert (first.path, again.reused) == (again.path, True)
+    manifest = json.loads((first.path / "manifest.json").read_text())
+    assert (manifest["counts"], manifest["config"], manifest["inputs"]) == ({"rows": 3}, {"a": 1}, {"in": "k"})
+    assert manifest["versions"]["hydra_ray"]
+
+
+def test_a_failed_step_leaves_no_result_and_continues_in_its_own_folder(tmp_path: Path) -> None:
+    def breaks(folder: Path) -> None:
+        (folder / "half").write_text("kept")
+        raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        run_step(tmp_path, "s", 1, {}, {}, breaks, lambda line: None)
+    assert not (tmp_path / "steps" / step_key("s", 1, {}, {})).exists()
+    lines: list[str] = []
+    result = run_step(tmp_path, "s", 1, {}, {}, lambda f: {"half": (f / "half").read_text()}, lines.append)
+    assert result.manifest["counts"] == {"half": "kept"}
+    assert "continuing" in lines[0]
+    assert not (result.path / "scratch").exists()
+
+
+def test_the_key_follows_config_inputs_and_code() -> None:
+    base = step_key("s", 1, {"a": 1, "b": 2}, {"i": "x"})
+    assert base == step_key("s", 1, {"b": 2, "a": 1}, {"i": "x"})
+    others = [step_key("s", 2, {"a": 1, "b": 2}, {"i": "x"}), step_key("s", 1, {"a": 2, "b": 2}, {"i": "x"}),
+              step_key("s", 1, {"a": 1, "b": 2}, {"i": "y"}), step_key("t", 1, {"a": 1, "b": 2}, {"i": "x"})]  # fmt: skip
+    assert len({base, *others}) == 5
+
+
+def test_a_fingerprint_follows_content_not_time(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("a")
+    before = fingerprint(tmp_path)
+    (tmp_path / "f").write_text("a")
+    assert fingerprint(tmp_path) == before
+    (tmp_path / "f").write_text("b")
+    assert fingerprint(tmp_path) != before

@@ -1,0 +1,103 @@
+from pathlib import Path
+
+import pytest
+
+from hydra_ray.cli import main
+from hydra_ray.config import Config
+from hydra_ray.config_io import dump_config, load_config
+from hydra_ray.core.tasks import builtin_tasks, load_task
+from hydra_ray.errors import UserError
+
+CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("trian.epochs=3", "override 'trian.epochs=3': unknown key 'trian'; did you mean 'train'?"),
+        ("train.epoch=3", "override 'train.epoch=3': unknown key 'train.epoch'; did you mean 'train.epochs'?"),
+        ("epochs", "override 'epochs': write it as section.key=value"),
+        ("train.epochs.x=1", "override 'train.epochs.x=1': train.epochs: Input should be a valid integer (got {'x': 1})"),
+    ],
+)
+def test_a_mistyped_key_is_one_line_with_the_closest_match(override: str, message: str) -> None:
+    with pytest.raises(UserError) as error:
+        load_config(None, [override])
+    assert str(error.value).startswith(message.split(" (got")[0])
+
+
+def test_values_are_checked_and_named() -> None:
+    with pytest.raises(UserError, match=r"train\.epochs: .*valid integer.*'x'"):
+        load_config(None, ["train.epochs=x"])
+    with pytest.raises(UserError, match=r"reranker\.k: 20 examples cannot be kept of retrieval\.n=10"):
+        load_config(None, ["reranker.k=20"])
+    with pytest.raises(UserError, match=r"data\.root: needed for data\.source=lamp"):
+        load_config(None, ["data.source=lamp"])
+
+
+def test_missing_and_broken_files_are_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such config file"):
+        load_config(tmp_path / "none.yaml")
+    (tmp_path / "list.yaml").write_text("- a\n")
+    with pytest.raises(UserError, match="a config is a mapping of sections, this is a list"):
+        load_config(tmp_path / "list.yaml")
+    (tmp_path / "bad.yaml").write_text("a: [\n")
+    with pytest.raises(UserError, match="cannot be read as YAML"):
+        load_config(tmp_path / "bad.yaml")
+
+
+def test_overrides_beat_the_file_and_the_file_names_the_run(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("train: {epochs: 3, batch: 8}\n")
+    config = load_config(file, ["train.epochs=5"])
+    assert (config.name, config.train.epochs, config.train.batch) == ("mine", 5, 8)
+
+
+def test_a_printed_config_reads_back_as_itself(tmp_path: Path) -> None:
+    config = load_config(None, ["protocol.seeds=[1,2]", "name=x"])
+    (tmp_path / "x.yaml").write_text(dump_config(config))
+    assert load_config(tmp_path / "x.yaml") == config
+
+
+@pytest.mark.parametrize("file", [f for f in CONFIGS if f.name != "tiny_llm.yaml"], ids=lambda f: f.stem)
+def test_every_config_in_the_repository_is_valid_and_its_task_exists(file: Path) -> None:
+    config = load_config(file, ["data.root=somewhere"])
+    assert load_task(config.data.task)
+
+
+def test_config_is_frozen() -> None:
+    with pytest.raises(Exception, match="frozen"):
+        Config().name = "y"  # type: ignore[misc]
+
+
+def test_builtin_tasks_cover_lamp_and_the_synthetic_world() -> None:
+    assert {"lamp_1", "lamp_2m", "lamp_2n", "lamp_3", "lamp_4", "lamp_5", "lamp_6", "lamp_7"} <= set(builtin_tasks())
+    assert len(load_task("lamp_2m").labels) == len(load_task("lamp_2n").labels) == 15
+
+
+def test_an_own_task_file_with_a_mistake_is_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text("kind: classification\ntext_fields: [text]\nanswer_field: tag\ninstruction: x\nprimary_metric: accuracy\n")
+    with pytest.raises(UserError, match="a classification task needs `labels`"):
+        load_task(str(file))
+    with pytest.raises(UserError, match="unknown task 'nonsense'"):
+        load_task("nonsense")
+
+
+def test_the_command_line_exits_with_2_and_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--config", "none.yaml"]) == 2
+    assert main(["run", "trian.epochs=3"]) == 2
+    assert main(["run", "--dry-run", "data.source=lamp", "data.root=/nonexistent", "data.task=lamp_3"]) == 2
+    captured = capsys.readouterr()
+    lines = captured.err.splitlines()
+    assert len(lines) == 3
+    assert all(line.startswith("hydra-ray: error: ") for line in lines)
+    assert "Traceback" not in captured.err
+
+
+def test_print_config_and_dry_run_do_no_work(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["run", "--print-config", "name=p"]) == 0
+    assert "name: p" in capsys.readouterr().out
+    assert main(["run", "--dry-run", f"root={tmp_path}"]) == 0
+    assert "synthetic_tagging" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,69 @@
+import numpy as np
+import torch
+
+from hydra_ray.config import FitConfig
+from hydra_ray.models.heads import Head, gather
+from hydra_ray.models.scorer import scores
+from hydra_ray.train.fit import fit_heads, pad_users
+from hydra_ray.train.head_table import HeadTable
+
+
+def users(count: int = 4) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Users who like opposite directions of the same feature; their numbers of rows differ."""
+    rng = np.random.default_rng(0)
+    z = [rng.normal(size=(30 + 5 * u, 6)).astype(np.float32) for u in range(count)]
+    y = [(x[:, 0] * (1 if u % 2 else -1) > 0).astype(np.float32) for u, x in enumerate(z)]
+    return z, y
+
+
+def test_opposite_tastes_are_fitted_and_stay_apart() -> None:
+    torch.manual_seed(0)
+    for kind in ("dense", "low_rank", "linear"):
+        head = Head(kind, 6, 2, 0.0)  # type: ignore[arg-type]
+        z, y = users()
+        deltas, loss = fit_heads(head, *pad_users(z, y), FitConfig(l2=0.001))
+        for u in range(4):
+            s = scores(head(torch.from_numpy(z[u])[None], gather(deltas, torch.tensor([u]))))[0].detach().numpy()
+            assert ((s > 0) == (y[u] > 0.5)).mean() > 0.85, kind
+        assert loss.shape == (4,)
+
+
+def test_a_batched_fit_equals_fitting_each_user_alone() -> None:
+    torch.manual_seed(0)
+    head = Head("linear", 6, 2, 0.0)
+    z, y = users()
+    together, _ = fit_heads(head, *pad_users(z, y), FitConfig())
+    for u in range(4):
+        alone, _ = fit_heads(head, *pad_users(z[u : u + 1], y[u : u + 1]), FitConfig())
+        assert all(torch.allclose(together[n][u], alone[n][0], atol=1e-4) for n in alone)
+
+
+def test_a_user_without_rows_keeps_the_population_head_and_missing_labels_do_not_count() -> None:
+    head = Head("linear", 6, 2, 0.0)
+    z, y = users(2)
+    y[0][:] = np.nan
+    deltas, _ = fit_heads(head, *pad_users(z, y), FitConfig())
+    assert all(bool((value[0] == 0).all()) for value in deltas.values())
+    assert any(bool((value[1] != 0).any()) for value in deltas.values())
+
+
+def test_the_row_optimiser_is_adamw_and_touches_only_its_rows() -> None:
+    torch.manual_seed(0)
+    table = HeadTable(Head("linear", 3, 1, 0.0), ["a", "b", "c"])
+    rows = torch.tensor([0, 2])
+    reference = {n: v[rows].clone().requires_grad_() for n, v in table.deltas.items()}
+    optimizer = torch.optim.AdamW(list(reference.values()), lr=0.1, weight_decay=0.05)
+    for _ in range(3):
+        taken = table.take(rows)
+        for n in taken:
+            loss = (taken[n] - 1).square().sum()
+            loss.backward()
+            reference[n].grad = taken[n].grad.clone()
+        optimizer.step()
+        table.update(rows, taken, 0.1, 0.05)
+    for n, value in table.deltas.items():
+        assert torch.allclose(value[rows], reference[n].detach(), atol=1e-6)
+        assert bool((value[1] == 0).all())
+    restored = HeadTable(Head("linear", 3, 1, 0.0), ["a", "b", "c"])
+    restored.load_state(table.state())
+    assert all(torch.equal(restored.deltas[n], table.deltas[n]) for n in table.deltas)
