@@ -39,7 +39,10 @@ def run(args: Namespace) -> dict[str, Any]:
     largest = int(getattr(args, "max_users", SIZES[-1]))
     sizes = [size for size in SIZES if size <= largest] or [largest]
     task = str(getattr(args, "task", "tagging"))
-    figures = {str(size): measure(size, task) for size in sizes}
+    figures: dict[str, dict[str, float]] = {}
+    for size in sizes:
+        figures[str(size)] = measure(size, task)
+        print(f"bench ingest: {size} users: {json.dumps(figures[str(size)])}", file=sys.stderr, flush=True)
     peaks = [figure["peak_mib"] for figure in figures.values()]
     return {"ratio": round(peaks[-1] / peaks[0], 3), "users": sizes, "sizes": figures, "cpus": psutil.cpu_count()}
 
