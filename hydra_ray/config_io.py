@@ -33,7 +33,9 @@ def load_config(file: Path | None, overrides: Sequence[str] = ()) -> Config:
     except ValidationError as error:
         first = error.errors()[0]
         path = ".".join(str(part) for part in first["loc"])
-        touching = (o for p, o in origin.items() if path and f"{p}.".startswith(f"{path}.") | f"{path}.".startswith(f"{p}."))
+        touching = (
+            o for p, o in origin.items() if path and f"{p}.".startswith(f"{path}.") | f"{path}.".startswith(f"{p}.")
+        )
         where = next(touching, str(file or "config"))
         given = f" (got {first['input']!r})" if path and not isinstance(first["input"], dict) else ""
         message = first["msg"].removeprefix("Value error, ")

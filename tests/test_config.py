@@ -17,7 +17,10 @@ CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.yaml"))
         ("trian.epochs=3", "override 'trian.epochs=3': unknown key 'trian'; did you mean 'train'?"),
         ("train.epoch=3", "override 'train.epoch=3': unknown key 'train.epoch'; did you mean 'train.epochs'?"),
         ("epochs", "override 'epochs': write it as section.key=value"),
-        ("train.epochs.x=1", "override 'train.epochs.x=1': train.epochs: Input should be a valid integer (got {'x': 1})"),
+        (
+            "train.epochs.x=1",
+            "override 'train.epochs.x=1': train.epochs: Input should be a valid integer (got {'x': 1})",
+        ),
     ],
 )
 def test_a_mistyped_key_is_one_line_with_the_closest_match(override: str, message: str) -> None:
@@ -77,7 +80,9 @@ def test_builtin_tasks_cover_lamp_and_the_synthetic_world() -> None:
 
 def test_an_own_task_file_with_a_mistake_is_one_line(tmp_path: Path) -> None:
     file = tmp_path / "own.yaml"
-    file.write_text("kind: classification\ntext_fields: [text]\nanswer_field: tag\ninstruction: x\nprimary_metric: accuracy\n")
+    file.write_text(
+        "kind: classification\ntext_fields: [text]\nanswer_field: tag\ninstruction: x\nprimary_metric: accuracy\n"
+    )
     with pytest.raises(UserError, match="a classification task needs `labels`"):
         load_task(str(file))
     with pytest.raises(UserError, match="unknown task 'nonsense'"):

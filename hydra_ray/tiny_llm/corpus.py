@@ -1,18 +1,15 @@
 """Training documents of the synthetic world: users of the namespace "tiny", whom no run ever meets."""
 
-from collections.abc import Mapping
-
 from hydra_ray.core.records import HistoryItem
 from hydra_ray.core.tasks import load_task
 from hydra_ray.synth.draws import Draws
 from hydra_ray.synth.world import SynthItem, SynthUser, make_user
-from hydra_ray.tiny_llm.config import StageConfig, TaskName, TinyLLMConfig
+from hydra_ray.tiny_llm.config import StageConfig, TinyLLMConfig
 from hydra_ray.tiny_llm.sequence import Document, Hint, answer_document, favourites, summary_document
 
 NAMESPACE = "tiny"
 _PEOPLE = 2**40
 _SUMMARY_ITEMS = (4, 24)
-_TOKENS = 36
 
 
 def record(item: SynthItem) -> HistoryItem:
@@ -46,31 +43,27 @@ def _answered(task: str, draws: Draws, config: TinyLLMConfig, count: int, matchi
     )
 
 
-def task_of(draws: Draws, shares: Mapping[TaskName, float]) -> str:
-    """A synthetic task, drawn by its share."""
-    names = list(shares)
-    at = draws.uniform() * sum(shares.values())
+def task_of(draws: Draws, config: TinyLLMConfig) -> str:
+    """A synthetic task, drawn by the configured shares."""
+    names = list(config.tasks)
+    at = draws.uniform() * sum(config.tasks.values())
     for name in names:
-        at -= shares[name]
+        at -= config.tasks[name]
         if at < 0:
             return name
     return names[-1]
 
 
-def _asked(task: str, draws: Draws, config: TinyLLMConfig, count: int) -> Document:
-    person = _person(task, draws, config, count)
-    return summary_document(load_task(f"synthetic_{task}"), [record(item) for item in person.items])
-
-
 def documents(config: TinyLLMConfig, stage: StageConfig, step: int, tokens: int) -> list[Document]:
-    """The documents of a step, about `tokens` tokens, of all tasks and one length: a pure function of its arguments."""
+    """The documents of a step, about `tokens` tokens of one task and one length: a pure function of its arguments."""
     draws = Draws("tiny-llm", config.seed, step)
-    shares = stage.tasks or config.tasks
+    task = task_of(draws, config)
     kind = draws.uniform()
     if kind < config.summaries:
         count = draws.between(*_SUMMARY_ITEMS)
-        rows = max(1, tokens // (_TOKENS * count))
-        return [_asked(task_of(draws, shares), draws, config, count) for _ in range(rows)]
+        definition = load_task(f"synthetic_{task}")
+        people = [_person(task, draws, config, count) for _ in range(max(1, tokens // (35 * count)))]
+        return [summary_document(definition, [record(item) for item in person.items]) for person in people]
     count = draws.between(*stage.examples) if kind < 1 - config.zero_examples else 0
-    rows = max(1, tokens // (_TOKENS * (count + 1) + 20))
-    return [_answered(task_of(draws, shares), draws, config, count, stage.matching) for _ in range(rows)]
+    rows = max(1, tokens // (35 * (count + 1) + 20))
+    return [_answered(task, draws, config, count, stage.matching) for _ in range(rows)]

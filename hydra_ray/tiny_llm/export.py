@@ -55,6 +55,7 @@ def export(
     }
     (out / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n")
     (out / "model.safetensors").chmod(0o644)
+    tokenizer.backend_tokenizer.no_padding()  # measuring left its own padding on
     tokenizer.save_pretrained(str(out))
     tidy_tokenizer_config(out)
     manifest = {

@@ -118,7 +118,7 @@ class Hints(nn.Module):
         self.slot = nn.Linear(shape.width, len(SLOTS))
 
     def forward(self, layers: Seq[Tensor], batch: Batch) -> dict[str, Tensor]:
-        """The losses by name, means over all tasks' answers. layers: hidden states [B, T, D] after each layer."""
+        """The losses by name, means over the answers. layers: hidden states [B, T, D] after each layer."""
 
         def at(layer: int, where: Tensor) -> Tensor:
             return F.rms_norm(layers[layer][where[:, 0], where[:, 1]].float(), layers[layer].shape[-1:])

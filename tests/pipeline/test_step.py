@@ -41,8 +41,12 @@ def test_a_failed_step_leaves_no_result_and_continues_in_its_own_folder(tmp_path
 def test_the_key_follows_config_inputs_and_code() -> None:
     base = step_key("s", 1, {"a": 1, "b": 2}, {"i": "x"})
     assert base == step_key("s", 1, {"b": 2, "a": 1}, {"i": "x"})
-    others = [step_key("s", 2, {"a": 1, "b": 2}, {"i": "x"}), step_key("s", 1, {"a": 2, "b": 2}, {"i": "x"}),
-              step_key("s", 1, {"a": 1, "b": 2}, {"i": "y"}), step_key("t", 1, {"a": 1, "b": 2}, {"i": "x"})]  # fmt: skip
+    others = [
+        step_key("s", 2, {"a": 1, "b": 2}, {"i": "x"}),
+        step_key("s", 1, {"a": 2, "b": 2}, {"i": "x"}),
+        step_key("s", 1, {"a": 1, "b": 2}, {"i": "y"}),
+        step_key("t", 1, {"a": 1, "b": 2}, {"i": "x"}),
+    ]
     assert len({base, *others}) == 5
 
 
