@@ -69,7 +69,7 @@ class SyntheticSource:
     def behaviour(self, llama: Any, tokenizer: Any, count: int) -> Figures:
         figures = behaviour(llama, tokenizer, list(self.config.tasks), count)
         for task in figures:
-            drawn = variety(llama, tokenizer, task)
+            drawn = variety(llama, tokenizer, task, min(count, 32))
             figures[task]["temperature_1"] = {"different_of_8": round(drawn, 2)}
         return figures
 

@@ -31,6 +31,7 @@ SMALL = TinyLLMConfig(
 @pytest.fixture(autouse=True)
 def _few_probes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hydra_ray.tiny_llm.train._FINAL_PROBE", 2)
+    monkeypatch.setattr("hydra_ray.tiny_llm.source._TOKENIZER_STEPS", 20)
 
 
 def test_a_killed_training_ends_the_same(tmp_path: Path) -> None:
