@@ -44,7 +44,7 @@ DRIVER = (
 # What the vLLM replica and its engine process run with.
 ENGINE = (
     Variable("VLLM_NO_USAGE_STATS", "1", "No run reports its use to anyone unasked."),
-    Variable("VLLM_LOGGING_LEVEL", "WARNING", "The progress lines of `served_llm` say what the user needs."),
+    Variable("VLLM_LOGGING_LEVEL", "ERROR", "The progress lines of `served_llm` say what the user needs."),
     Variable("TOKENIZERS_PARALLELISM", "false", "One short prompt at a time: threads cost more than they bring."),
 )
 

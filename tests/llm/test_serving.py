@@ -1,0 +1,122 @@
+import socket
+from pathlib import Path
+
+import pytest
+
+from hydra_ray.config import Config, LLMConfig, ServeLLMConfig
+from hydra_ray.errors import UserError
+from hydra_ray.llm import serve_app, serving
+from hydra_ray.llm.types import Request, request_to_json
+
+
+def _weights(tmp_path: Path) -> str:
+    (tmp_path / "config.json").write_text("{}")
+    return str(tmp_path)
+
+
+def test_cpu_settings_reach_the_engine(tmp_path):
+    cfg = LLMConfig(serve=ServeLLMConfig(source=_weights(tmp_path), max_model_len=512, kv_cache_gib=2))
+    spec = serving.engine_spec(cfg)
+    assert spec["accelerator_config"] == {"kind": "cpu"}
+    assert spec["model_loading_config"] == {"model_id": "hydra-tiny", "model_source": str(tmp_path)}
+    assert spec["engine_kwargs"]["max_model_len"] == 512
+    assert spec["engine_kwargs"]["enforce_eager"]
+    variables = spec["runtime_env"]["env_vars"]
+    assert variables["VLLM_CPU_KVCACHE_SPACE"] == "2"
+    assert variables["HF_HUB_OFFLINE"] == "1"
+
+
+def test_gpu_settings_reach_the_engine():
+    serve = ServeLLMConfig(
+        source="org/model", accelerator="gpu", accelerator_type="H100", tensor_parallel=2, replicas=(1, 4)
+    )
+    spec = serving.engine_spec(LLMConfig(model="m", serve=serve))
+    assert (spec["accelerator_config"], spec["accelerator_type"]) == ({"kind": "gpu"}, "H100")
+    assert spec["engine_kwargs"]["tensor_parallel_size"] == 2
+    assert "enforce_eager" not in spec["engine_kwargs"]
+    assert spec["deployment_config"]["autoscaling_config"] == {"min_replicas": 1, "max_replicas": 4}
+    assert not {"VLLM_CPU_KVCACHE_SPACE", "HF_HUB_OFFLINE"} & set(spec["runtime_env"]["env_vars"])
+
+
+def test_only_one_cpu_replica_is_served_directly():
+    def direct(**serve) -> bool:
+        return serving.is_direct(LLMConfig(serve=ServeLLMConfig(**serve)))
+
+    assert direct()
+    assert not direct(replicas=(1, 2))
+    assert not direct(accelerator="gpu")
+    assert not direct(tensor_parallel=2)
+
+
+def test_without_vllm_the_user_is_told_what_to_install(monkeypatch):
+    monkeypatch.setattr(serving.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"hydra-ray\[cpu\]"):
+        serving.require_vllm()
+
+
+def test_other_weights_or_settings_are_another_application(tmp_path):
+    source = _weights(tmp_path)
+
+    def name(**serve) -> str:
+        return serve_app.application_name(LLMConfig(serve=ServeLLMConfig(source=source, **serve)))
+
+    first = name()
+    assert name() == first
+    assert name(max_model_len=512) != first
+    (tmp_path / "model.safetensors").write_bytes(b"x")
+    assert name() != first
+
+
+def test_a_port_in_use_is_named():
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(UserError, match=rf"llm\.serve\.port: 127\.0\.0\.1:{port}"):
+            serve_app._check_port("127.0.0.1", port)
+
+
+def test_the_telling_line_of_a_traceback():
+    text = "Traceback (most recent call last):\n  File x\nValueError: no such architecture\n\nRetrying 2 more time(s)."
+    assert serve_app._last_line(text) == "ValueError: no such architecture"
+    assert serve_app._last_line("just this") == "just this"
+    assert serve_app._last_line("") == ""
+
+
+@pytest.mark.cluster
+def test_a_served_model_answers_through_the_whole_stage(tmp_path, local_ray):
+    """vLLM through Ray Serve LLM, the HTTP client, the ledger actor and Ray Data, with random weights."""
+    import ray
+    from ray import serve
+
+    from hydra_ray.llm.stage import run_llm_stage
+
+    from .tiny_model import make_tiny_model
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    weights = make_tiny_model(tmp_path / "weights")
+    llm = LLMConfig(concurrency=16, serve=ServeLLMConfig(source=str(weights), port=port, max_model_len=256))
+    cfg = Config(root=str(tmp_path / "runs"), llm=llm)
+    with serving.served_llm(llm) as url:
+        assert url == f"http://127.0.0.1:{port}/v1"
+        with serving.served_llm(llm) as again:  # the running application is used, and survives its second user
+            assert again == url
+        asks = [Request(({"role": "user", "content": f"Note {i}"},), 1.0, 2, 5) for i in range(40)]
+        asks.append(Request(({"role": "user", "content": "far too long " * 40},), 1.0, 2, 5))
+        rows = [{"request_id": str(i), "request_json": request_to_json(ask)} for i, ask in enumerate(asks)]
+        answers = run_llm_stage(ray.data.from_items(rows), cfg, tmp_path / "stage", base_url=url).take_all()
+    answered = {row["request_id"]: row for row in answers}
+    assert len(answers) == len(answered) == 41
+    assert "HTTP 400" in answered["40"]["error"]
+    for i in range(40):
+        row = answered[str(i)]
+        assert row["error"] is None
+        assert len(row["texts"]) == 2
+        assert row["prompt_tokens"] > 0
+        assert 2 <= row["completion_tokens"] <= 10
+    assert not serve.status().applications
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        assert probe.connect_ex(("127.0.0.1", port)) != 0
