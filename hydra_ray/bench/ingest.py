@@ -1,8 +1,9 @@
 """`hydra-ray bench ingest`: does memory stay flat while the data grow a hundredfold?
 
 Synthetic worlds of 1,000, 10,000 and 100,000 users are ingested, each by a fresh driver with a local Ray of its own.
-Memory is the sum of the proportional set sizes (PSS) over the driver and everything it started (Ray's daemons and
-workers), so that shared pages, the object store's among them, count once; sampled every SAMPLE_S seconds.
+Memory is summed over the driver and everything it started (Ray's daemons and workers), every SAMPLE_S seconds: the
+proportional set size (PSS), so that shared pages, the object store's among them, count once, less the pages of mapped
+files. Those are libraries (the ingest maps no data), whose share depends on what else runs on the machine.
 """
 
 import json
@@ -33,7 +34,8 @@ def run(args: Namespace) -> dict[str, Any]:
 
     args: `max_users` (default 100,000) leaves out larger worlds; `task` (default tagging).
     ratio: the largest world's peak memory over the smallest's. sizes: for each number of users the source's MiB, the
-    seconds of `ingest`, users and MiB per second, `idle_mib` (Ray before the ingest) and `peak_mib`.
+    seconds of `ingest`, users and MiB per second, `idle_mib` (Ray before the ingest), `peak_mib`, `peak_with_files_mib`
+    (whole PSS) and `worker_mib` (the largest single worker). A small world may need one worker, a larger one wants all.
     Raises RuntimeError if an ingest fails.
     """
     largest = int(getattr(args, "max_users", SIZES[-1]))
@@ -77,28 +79,38 @@ def measure(users: int, task: str) -> dict[str, float]:
         "mib_per_s": round(source / seconds, 2),
         "idle_mib": round(idle / _MIB, 1),
         "peak_mib": round(memory.peak / _MIB, 1),
+        "peak_with_files_mib": round(memory.peak_with_files / _MIB, 1),
+        "worker_mib": round(memory.worker / _MIB, 1),
         "samples": memory.samples,
     }
 
 
 class PeakMemory:
-    """Samples the memory of a process and all its descendants while the context lasts; `peak` is in bytes."""
+    """Samples the memory of a process and all its descendants while the context lasts; all in bytes.
+
+    peak, peak_with_files: of the sum, without and with mapped files. worker: of one Ray worker, without.
+    """
 
     def __init__(self, pid: int) -> None:
         self._root = psutil.Process(pid)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self.peak = 0
+        self.peak_with_files = 0
+        self.worker = 0
         self.samples = 0
 
     def sample(self) -> int:
-        """Bytes now."""
+        """Bytes now, without mapped files."""
         try:
             tree = [self._root, *self._root.children(recursive=True)]
         except psutil.NoSuchProcess:
             return 0
-        total = sum(_bytes_of(process) for process in tree)
+        sizes = [(_bytes_of(process), _is_worker(process)) for process in tree]
+        total = sum(own for (own, _), _ in sizes)
         self.peak = max(self.peak, total)
+        self.peak_with_files = max(self.peak_with_files, sum(whole for (_, whole), _ in sizes))
+        self.worker = max([self.worker, *(own for (own, _), worker in sizes if worker)])
         self.samples += 1
         return total
 
@@ -117,18 +129,28 @@ class PeakMemory:
         self._thread.join()
 
 
-def _bytes_of(process: Any) -> int:
-    """A process's PSS, or its RSS where the system has none; 0 once it is gone."""
+def _bytes_of(process: Any) -> tuple[int, int]:
+    """A process's PSS without and with mapped files, or its RSS where the system has no PSS; 0 once it is gone."""
     try:
-        for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
-    except (OSError, ValueError):
+        lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()[1:]
+        kib = {name: int(value.split()[0]) for name, value in (line.split(":") for line in lines)}
+        return (kib["Pss_Anon"] + kib["Pss_Shmem"]) * 1024, kib["Pss"] * 1024
+    except (OSError, ValueError, KeyError):
         pass
     try:
-        return int(process.memory_info().rss)
+        rss = int(process.memory_info().rss)
     except psutil.Error:
-        return 0
+        return 0, 0
+    return rss, rss
+
+
+def _is_worker(process: Any) -> bool:
+    """Whether it runs tasks of the pipelines; Ray's own actors and agents have names of their own."""
+    try:
+        command = " ".join(process.cmdline())
+    except psutil.Error:
+        return False
+    return command.startswith(("ray::MapBatches", "ray::IDLE"))
 
 
 def main(argv: Sequence[str]) -> None:

@@ -32,6 +32,9 @@ class Head(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.dense = nn.Linear(width, width)
         self.out = nn.Linear(width, 2)
+        # What the pair encoding says is a good start: the head begins as tanh(z), not as a random mixture of it.
+        nn.init.eye_(self.dense.weight)
+        nn.init.zeros_(self.dense.bias)
         if kind == "low_rank":
             self.down = nn.Parameter(torch.empty(width, rank))
             nn.init.normal_(self.down, std=1 / math.sqrt(width))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from hydra_ray.config import ModelConfig
 from hydra_ray.models.encoder import TextEncoder
 from hydra_ray.models.heads import Deltas, Head, gather
-from hydra_ray.models.pairs import Interaction
+from hydra_ray.models.pairs import Concepts, Interaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,25 +29,36 @@ class Batch:
 
 
 class Scorer(nn.Module):
-    """Base and population head. `bi`: text vectors interact after encoding; `cross`: the encoder reads the pair."""
+    """Base and population head. `bi`, `concepts`: vectors interact; `cross`: the encoder reads the pair."""
 
-    def __init__(self, config: ModelConfig, encoder: TextEncoder | None, encoder_width: int) -> None:
-        """`encoder` is None where text vectors are given (`bi`, frozen encoder)."""
+    def __init__(
+        self, config: ModelConfig, encoder: TextEncoder | None, encoder_width: int, symmetric: bool = True
+    ) -> None:
+        """`encoder` is None where vectors are given (frozen encoder). symmetric: both texts of a pair are of one kind."""
         super().__init__()
         self.config = config
         self.encoder = encoder
-        self.interaction = Interaction(encoder_width, config.width) if config.pair == "bi" else None
-        width = config.width if config.pair == "bi" else encoder_width
+        self.interaction: Interaction | Concepts | None = None
+        if config.pair == "bi":
+            self.interaction = Interaction(encoder_width, config.width)
+        elif config.pair == "concepts":
+            self.interaction = Concepts(encoder_width, config.width, symmetric, config.dropout)
+        width = encoder_width if config.pair == "cross" else config.width
         self.head = Head(config.head, width, config.rank, config.dropout)
         if encoder is not None and config.freeze_encoder:
             encoder.requires_grad_(False)
 
     def encode_pairs(self, texts: Sequence[str] | Tensor, batch: Batch) -> Tensor:
-        """Pair encodings [G, R, Z]; `texts` is the table of texts, or (frozen `bi`) of their vectors [T, D]."""
+        """Pair encodings [G, R, Z]; `texts` is the table of texts, or of the vectors of a frozen encoder:
+        [T, D] (`bi`) or [T, S, D], one per sentence (`concepts`)."""
         if self.interaction is None:
             return self._cross(texts, batch)
         groups, rows = batch.right.shape
         left_G, right_GR = batch.left, batch.right
+        if isinstance(self.interaction, Concepts):
+            assert isinstance(texts, Tensor)
+            agreements_GRZ: Tensor = self.interaction(texts[left_G], texts[right_GR])
+            return agreements_GRZ
         if isinstance(texts, Tensor):
             vectors_TD = texts
         else:

@@ -130,6 +130,6 @@ class Run(contextlib.AbstractContextManager["Run"]):
     def vector_cache(self) -> Path | None:
         """Where encodings of a frozen encoder are kept; None where the encoder is trained and they would go stale."""
         model = self.config.model
-        if not (model.freeze_encoder and model.pair == "bi"):
+        if not model.freeze_encoder or model.pair == "cross":
             return None
         return self.root / "cache" / "vectors"

@@ -179,6 +179,7 @@ class Job:
                 seed,
                 f"{name} seed {seed}",
                 self.run.vector_cache,
+                module == "reranker",
                 folder / "scratch",
                 folder,
             )

@@ -24,6 +24,7 @@ from hydra_ray.errors import UserError
 from hydra_ray.models.encoder import TextEncoder
 from hydra_ray.models.heads import Deltas
 from hydra_ray.models.scorer import Scorer, scores
+from hydra_ray.models.text_vectors import text_vectors
 from hydra_ray.models.vector_cache import CachedEncoder
 from hydra_ray.train.groups import Group, TextTable
 
@@ -31,7 +32,7 @@ FILES = ("model.json", "base.safetensors", "heads.safetensors", "users.arrow")
 
 
 def needs_encoder_in_module(config: ModelConfig) -> bool:
-    """Whether the encoder runs inside the scorer; a frozen `bi` encoder runs once, ahead of it."""
+    """Whether the encoder runs inside the scorer; otherwise it runs once, ahead of it."""
     return config.pair == "cross" or not config.freeze_encoder
 
 
@@ -44,7 +45,8 @@ def save_base(scorer_state: Mapping[str, Tensor], config: ModelConfig, encoder_w
     }
     out.mkdir(parents=True, exist_ok=True)
     save_file(state, out / "base.safetensors")
-    description = {"model": config.model_dump(mode="json"), "encoder_width": encoder_width}
+    symmetric = "interaction.right.weight" not in state
+    description = {"model": config.model_dump(mode="json"), "encoder_width": encoder_width, "symmetric": symmetric}
     (out / "model.json").write_text(json.dumps(description, indent=2))
 
 
@@ -83,7 +85,7 @@ def load_scorer(folder: Path) -> Scorer:
     description = json.loads((folder / "model.json").read_text())
     config = ModelConfig.model_validate(description["model"])
     encoder = TextEncoder(config) if needs_encoder_in_module(config) else None
-    scorer = Scorer(config, encoder, description["encoder_width"])
+    scorer = Scorer(config, encoder, description["encoder_width"], description["symmetric"])
     missing, unexpected = scorer.load_state_dict(load_file(folder / "base.safetensors"), strict=False)
     wrong = [*unexpected, *[name for name in missing if not name.startswith("encoder.")]]
     if wrong:
@@ -107,8 +109,9 @@ class TrainedScorer:
         return cls(load_scorer(base), UserHeads.load(heads) if heads else None, vectors)
 
     def table(self, texts: Sequence[str]) -> Sequence[str] | Tensor:
-        """What the scorer reads for `texts`: the texts, or their vectors [T, D] where the encoder is frozen (`bi`)."""
-        return texts if self._encode is None else torch.from_numpy(self._encode(texts))
+        """What the scorer reads for `texts`: the texts, or their vectors where the encoder is frozen."""
+        config = self.scorer.config
+        return texts if self._encode is None else text_vectors(self._encode, texts, config.pair, config.sentences)
 
     def pair_encodings(self, groups: Sequence[Group]) -> list[NDArray[np.float32]]:
         """The base's pair encodings per group, float32 [rows of the group, Z]."""

@@ -8,11 +8,11 @@ from torch import Tensor
 from hydra_ray.models.heads import Deltas, Head
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
-"""AdamW's defaults (Loshchilov and Hutter 2019)."""
+"""Adam's defaults (Kingma and Ba 2015)."""
 
 
 class HeadTable:
-    """User deltas [U, ...] and a row-wise AdamW: moments and step counts live with the rows.
+    """User deltas [U, ...] and a row-wise Adam: moments and step counts live with the rows.
 
     Rows that a batch does not touch are neither read nor written, in forward, backward and optimiser.
     """
@@ -30,8 +30,8 @@ class HeadTable:
         return {name: value.index_select(0, rows).to(device).requires_grad_() for name, value in self.deltas.items()}
 
     @torch.no_grad()
-    def update(self, rows: Tensor, taken: Deltas, lr: float, decay: float, scale: float = 1.0) -> None:
-        """One AdamW step on `rows` from the gradients in `taken`, multiplied by `scale`; `decay` pulls to zero."""
+    def update(self, rows: Tensor, taken: Deltas, lr: float, scale: float = 1.0) -> None:
+        """One Adam step on `rows` from the gradients in `taken`, multiplied by `scale`."""
         if not self.deltas:
             return
         self.steps[rows] += 1
@@ -46,7 +46,7 @@ class HeadTable:
             mean = first / (1 - BETA1**count).view(shape)
             spread = (second / (1 - BETA2**count).view(shape)).sqrt() + EPSILON
             value = self.deltas[name][rows]
-            self.deltas[name][rows] = value - lr * (mean / spread + decay * value)
+            self.deltas[name][rows] = value - lr * mean / spread
             self.first[name][rows], self.second[name][rows] = first, second
 
     def state(self) -> dict[str, Tensor]:

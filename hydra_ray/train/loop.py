@@ -14,7 +14,10 @@ from torch import Tensor
 
 from hydra_ray.config import ModelConfig, TrainConfig
 from hydra_ray.models.encoder import TextEncoder
+from hydra_ray.models.heads import Deltas
+from hydra_ray.models.pairs import Concepts
 from hydra_ray.models.scorer import Batch, Scorer, loss_sum
+from hydra_ray.models.text_vectors import text_vectors
 from hydra_ray.models.vector_cache import CachedEncoder
 from hydra_ray.train.artifact import needs_encoder_in_module, save_base
 from hydra_ray.train.engine import full_state, make_engine
@@ -83,13 +86,15 @@ class Worker:
             encoder = None
             self._say(f"encoding {len(self.texts.texts)} texts once, or reading them from the cache")
             cached = CachedEncoder(self.model, Path(job["vectors"]) if job["vectors"] else None)
-            vectors = cached(self.texts.texts)
-            self.encoder_width = vectors.shape[1]
-            self.inputs = torch.from_numpy(vectors).to(self.device)
+            vectors = text_vectors(cached, self.texts.texts or [""], self.model.pair, self.model.sentences)
+            self.encoder_width = vectors.shape[-1]
+            self.inputs = vectors.to(self.device)
             if self.train.gpu and self.train.bf16:
                 self.inputs = self.inputs.bfloat16()
         torch.manual_seed(self.seed)
-        scorer = Scorer(self.model, encoder, self.encoder_width)
+        scorer = Scorer(self.model, encoder, self.encoder_width, job["symmetric"])
+        if isinstance(scorer.interaction, Concepts):
+            scorer.interaction.centres.data = load_file(job["centres"])["centres"]
         self.heads = HeadTable(scorer.head, sorted({g.user_id for g in self.groups.values()}))
         self.metrics: dict[str, float] = {}
         # Every rank draws the same base; dropout then differs by rank.
@@ -166,12 +171,13 @@ class Worker:
             # Nothing of this batch is ours, but DeepSpeed's collectives need every rank: a row of weight zero.
             batch, taken = self._empty_batch(), {}
         batch = Batch(*(getattr(batch, name).to(self.device) for name in Batch.__slots__))
-        logits = self.engine(self.inputs if len(self.inputs) else self._no_inputs(), batch, taken)
+        logits = self.engine(self.inputs if len(self.inputs) else [""], batch, taken)
         loss = loss_sum(logits.float(), batch.label, batch.mask)
+        prior = delta_prior(taken, batch) * self.train.delta_decay
         # DeepSpeed averages over workers: times their number over all rows makes it the mean over the global batch.
-        self.engine.backward(loss * (self.world / step.rows))
+        self.engine.backward((loss + prior) * (self.world / step.rows))
         self.engine.step()
-        self.heads.update(rows, taken, self.train.head_lr, self.train.delta_decay, scale=1.0 / self.world)
+        self.heads.update(rows, taken, self.train.delta_lr, scale=1.0 / self.world)
         return float(loss.detach())
 
     def _empty_batch(self) -> Batch:
@@ -179,15 +185,18 @@ class Worker:
         index = torch.zeros(1, dtype=torch.int64)
         return Batch(index, index.unsqueeze(1), zero, zero.clone(), index)
 
-    def _no_inputs(self) -> list[str] | Tensor:
-        """A stand-in table for a rank that owns no users at all."""
-        if isinstance(self.inputs, Tensor):
-            return torch.zeros(1, self.encoder_width, dtype=self.inputs.dtype, device=self.device)
-        return [""]
-
     def _say(self, line: str) -> None:
         if self.rank == 0:
             print(f"{self.name}: {line}", flush=True)
+
+
+def delta_prior(taken: Deltas, batch: Batch) -> Tensor:
+    """Squared norms of the users' deltas, each as often as the user has labelled rows in the batch."""
+    rows_g = batch.mask.sum(1)
+    total = rows_g.new_zeros(())
+    for value in taken.values():
+        total = total + (value.flatten(1).square().sum(1)[batch.user] * rows_g).sum()
+    return total
 
 
 def merge_heads(folder: Path) -> tuple[list[str], dict[str, Tensor]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from hydra_ray.config import Config
 from hydra_ray.errors import UserError
 from hydra_ray.train.artifact import save_heads
+from hydra_ray.train.concepts import write_centres
 from hydra_ray.train.engine import train_env
 from hydra_ray.train.loop import merge_heads, train_worker
 
@@ -19,19 +20,23 @@ def train(
     seed: int,
     name: str,
     vectors: Path | None,
+    symmetric: bool,
     scratch: Path,
     out: Path,
 ) -> dict[str, float]:
     """Trains base and heads of every kind on the groups in `groups` (Parquet); writes artifacts to out/KIND.
 
-    vectors: the encoding cache. scratch: Ray Train's storage; a killed training found there continues with its next
-    epoch. Returns the last training loss by kind. Raises UserError if a worker fails for good.
+    vectors: the encoding cache. symmetric: whether both texts of a pair are of one kind (reranker).
+    scratch: Ray Train's storage; a killed training found there continues with its next epoch. Returns the last training loss by kind. Raises UserError if a worker fails for good.
     """
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
     from ray.train.v2.api.exceptions import TrainingFailedError
 
     parts = scratch.resolve() / "parts"
+    centres = scratch.resolve() / "centres.safetensors"
+    if config.model.pair == "concepts" and not centres.exists():
+        write_centres(config.model, groups, vectors, seed, centres)
     job = {
         "groups": str(groups.resolve()),
         "model": config.model.model_dump(mode="json"),
@@ -39,6 +44,8 @@ def train(
         "seed": seed,
         "name": name,
         "vectors": str(vectors) if vectors else None,
+        "symmetric": symmetric,
+        "centres": str(centres),
         "kinds": list(kinds),
         "out": str(parts),
     }

@@ -47,12 +47,12 @@ def test_a_user_without_rows_keeps_the_population_head_and_missing_labels_do_not
     assert any(bool((value[1] != 0).any()) for value in deltas.values())
 
 
-def test_the_row_optimiser_is_adamw_and_touches_only_its_rows() -> None:
+def test_the_row_optimiser_is_adam_and_touches_only_its_rows() -> None:
     torch.manual_seed(0)
     table = HeadTable(Head("linear", 3, 1, 0.0), ["a", "b", "c"])
     rows = torch.tensor([0, 2])
     reference = {n: v[rows].clone().requires_grad_() for n, v in table.deltas.items()}
-    optimizer = torch.optim.AdamW(list(reference.values()), lr=0.1, weight_decay=0.05)
+    optimizer = torch.optim.Adam(list(reference.values()), lr=0.1)
     for _ in range(3):
         taken = table.take(rows)
         for n in taken:
@@ -60,7 +60,7 @@ def test_the_row_optimiser_is_adamw_and_touches_only_its_rows() -> None:
             loss.backward()
             reference[n].grad = taken[n].grad.clone()
         optimizer.step()
-        table.update(rows, taken, 0.1, 0.05)
+        table.update(rows, taken, 0.1)
     for n, value in table.deltas.items():
         assert torch.allclose(value[rows], reference[n].detach(), atol=1e-6)
         assert bool((value[1] == 0).all())

@@ -71,7 +71,7 @@ def test_one_and_two_workers_give_the_same_model(
         )
         out = tmp_path / f"out{workers}"
         losses[workers] = train(
-            config, [kind, "shared"], tmp_path / "groups", 0, "t", None, tmp_path / f"s{workers}", out
+            config, [kind, "shared"], tmp_path / "groups", 0, "t", None, True, tmp_path / f"s{workers}", out
         )
     assert losses[1] == pytest.approx(losses[2], rel=1e-4)
     one, two = (UserHeads.load(tmp_path / f"out{w}" / kind) for w in (1, 2))
