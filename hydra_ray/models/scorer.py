@@ -34,7 +34,7 @@ class Scorer(nn.Module):
     def __init__(
         self, config: ModelConfig, encoder: TextEncoder | None, encoder_width: int, symmetric: bool = True
     ) -> None:
-        """`encoder` is None where vectors are given (frozen encoder). symmetric: both texts of a pair are of one kind."""
+        """`encoder` is None where vectors are given (frozen encoder). symmetric: both texts are of a kind."""
         super().__init__()
         self.config = config
         self.encoder = encoder

@@ -27,7 +27,8 @@ def train(
     """Trains base and heads of every kind on the groups in `groups` (Parquet); writes artifacts to out/KIND.
 
     vectors: the encoding cache. symmetric: whether both texts of a pair are of one kind (reranker).
-    scratch: Ray Train's storage; a killed training found there continues with its next epoch. Returns the last training loss by kind. Raises UserError if a worker fails for good.
+    scratch: Ray Train's storage; a killed training found there continues with its next epoch.
+    Returns the last training loss by kind. Raises UserError if a worker fails for good.
     """
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
