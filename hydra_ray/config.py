@@ -153,13 +153,15 @@ class AdapterConfig(Section):
     `relative` (samples above the query's mean are).
 
     history_queries: history items per user whose own answer is learned against other labels; costs no call (0: the
-    HYDRA paper, the LLM's samples alone).
+    HYDRA paper, the LLM's samples alone). select: `best`, the sample with the highest score (the paper), or `weighted`,
+    the answer with the highest sum of probabilities over its samples.
     """
 
     n: int = Field(default=8, ge=1)
     temperature: float = Field(default=1.0, ge=0)
     label: Literal["gold", "relative"] = "relative"
     history_queries: int = Field(default=0, ge=0)
+    select: Literal["best", "weighted"] = "weighted"
 
 
 class ModelConfig(Section):

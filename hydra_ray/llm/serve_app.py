@@ -178,7 +178,11 @@ def _check_port(host: str, port: int) -> None:
 
 
 def _last_line(message: str) -> str:
-    """The line of a traceback that says what is wrong: the last that starts with an error's name, or the last."""
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    named = [line for line in lines if line.split(":")[0].endswith(("Error", "Exception")) and ": " in line]
-    return (named or lines or [""])[-1][:400]
+    """What a traceback says is wrong, on one line: its last named error with the line that explains it, or the end."""
+    lines = [line for line in message.splitlines() if line.strip()]
+    named = [i for i, text in enumerate(lines) if ": " in text and text.split(":")[0].endswith(("Error", "Exception"))]
+    if not named:
+        return lines[-1].strip()[:400] if lines else ""
+    first = named[-1]
+    told = lines[first : first + 2] if lines[first + 1 : first + 2] and lines[first + 1][0] == " " else [lines[first]]
+    return " ".join(text.strip() for text in told)[:400]

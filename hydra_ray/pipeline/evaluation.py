@@ -1,6 +1,11 @@
 """From the evaluated questions' answers to one table row per question: what every method answered."""
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from hydra_ray.core.feedback import Row
 from hydra_ray.core.select import argmax, self_consistency, user_majority
@@ -15,14 +20,16 @@ ADAPTERS = {"hydra_adapter": ("bm25", "hydra"), "hydra_shared": ("shared", "shar
 """Method -> (whose samples, whose adapter)."""
 
 
-def answer_table(task: Task, seed: int, answered: Path, adapters: dict[str, TrainedScorer]) -> list[AnswerRow]:
-    """One row per question with the answers of all methods. adapters: `hydra` and `shared`."""
+def answer_table(
+    task: Task, seed: int, answered: Path, adapters: dict[str, TrainedScorer], select: str
+) -> list[AnswerRow]:
+    """One row per question with all methods' answers. adapters: `hydra`, `shared`; select: `adapter.select`."""
     table: list[AnswerRow] = []
     for user_id, bucket, rows in read_rows(answered, buckets_of(answered)):
         by_method = [dict(zip(extra["methods"], row.answers, strict=True)) for row, extra in rows]
         chosen = {
             method: _choose(task, user_id, bucket, [row for row, _ in rows],
-                            [answers[f"samples:{samples}"] for answers in by_method], adapters[adapter])
+                            [answers[f"samples:{samples}"] for answers in by_method], adapters[adapter], select)
             for method, (samples, adapter) in ADAPTERS.items()
         }  # fmt: skip
         for i, (row, extra) in enumerate(rows):
@@ -40,16 +47,32 @@ def answer_table(task: Task, seed: int, answered: Path, adapters: dict[str, Trai
 
 
 def _choose(
-    task: Task, user_id: str, bucket: int, rows: list[Row], samples: list[tuple[str, ...]], adapter: TrainedScorer
+    task: Task,
+    user_id: str,
+    bucket: int,
+    rows: list[Row],
+    samples: list[tuple[str, ...]],
+    adapter: TrainedScorer,
+    select: str,
 ) -> list[str | None]:
-    """The adapter's best sample for each question; the first sample where none holds an answer."""
-    candidates = [list(dict.fromkeys(a for a in (normalise(task, text) for text in texts) if a)) for texts in samples]
+    """The adapter's answer for each question; the first sample where none holds an answer."""
+    counts = [Counter(a for a in (normalise(task, text) for text in texts) if a) for texts in samples]
     groups = [
-        Group(user_id, bucket, row.query_id, row.text, tuple(texts), (0.0,) * len(texts))
-        for row, texts in zip(rows, candidates, strict=True)
+        Group(user_id, bucket, row.query_id, row.text, tuple(count), (0.0,) * len(count))
+        for row, count in zip(rows, counts, strict=True)
     ]
-    scores = adapter.score(groups)
     picked: list[str | None] = []
-    for texts, raw, score in zip(candidates, samples, scores, strict=True):
-        picked.append(texts[argmax([float(x) for x in score])] if texts else (raw[0] if raw else None))
+    for count, raw, score in zip(counts, samples, adapter.score(groups), strict=True):
+        weight = candidate_weights(score, list(count.values()), select)
+        picked.append(list(count)[argmax(weight)] if count else (raw[0] if raw else None))
     return picked
+
+
+def candidate_weights(log_odds: NDArray[np.float32], counts: Sequence[int], select: str) -> list[float]:
+    """What the answer is chosen by. `best`: the log-odds. `weighted`: the sum of the probabilities of equal samples.
+
+    The latter is weighted voting over samples as in Li et al. 2023 (arXiv 2206.02336).
+    """
+    if select == "best":
+        return [float(x) for x in log_odds]
+    return [float(n / (1 + np.exp(-float(x)))) for x, n in zip(log_odds, counts, strict=True)]

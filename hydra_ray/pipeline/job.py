@@ -210,7 +210,7 @@ class Job:
             "pseudo_queries": protocol.pseudo_queries,
             "train_questions": protocol.train_questions,
             "k": self.config.reranker.k,
-            **adapter.model_dump(mode="json", exclude={"label"}),
+            **adapter.model_dump(mode="json", exclude={"label", "select"}),
         }
         inputs = {"base": trained.key, "heads": fitted.key}
 

@@ -79,6 +79,7 @@ def test_a_port_in_use_is_named():
 def test_the_telling_line_of_a_traceback():
     text = "Traceback (most recent call last):\n  File x\nValueError: no such architecture\n\nRetrying 2 more time(s)."
     assert serve_app._last_line(text) == "ValueError: no such architecture"
+    assert serve_app._last_line("RuntimeError: 1 error\n  too long\nmore") == "RuntimeError: 1 error too long"
     assert serve_app._last_line("just this") == "just this"
     assert serve_app._last_line("") == ""
 
