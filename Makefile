@@ -19,7 +19,7 @@ endif
 $(VENV)/.ready: pyproject.toml requirements-$(EXTRA).txt overrides.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q uv
-	$(BIN)/uv pip install -q $(TORCH) --overrides overrides.txt -c requirements-$(EXTRA).txt -e ".[$(EXTRA),dev]"
+	$(BIN)/uv pip install -q --compile-bytecode $(TORCH) --overrides overrides.txt -c requirements-$(EXTRA).txt -e ".[$(EXTRA),dev]"
 	touch $@
 
 quickstart: $(VENV)/.ready

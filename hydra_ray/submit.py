@@ -7,11 +7,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from tenacity import Retrying, retry_if_exception_message, stop_after_delay, wait_fixed
+
 from hydra_ray.config_io import load_config
 from hydra_ray.environment import JOB_CONFIG
 from hydra_ray.errors import UserError
 
 POLL_SECONDS = 2.0
+AGENT_SECONDS = 90.0
 
 
 def submit(stage: str, config: Path | None, overrides: Sequence[str], address: str | None, *, wait: bool = True) -> int:
@@ -28,10 +31,21 @@ def submit(stage: str, config: Path | None, overrides: Sequence[str], address: s
         client = JobSubmissionClient(target)
     except (ConnectionError, RuntimeError) as error:
         raise UserError(f"--address {target}: no Ray cluster answers there ({str(error).splitlines()[0]})") from None
-    job = client.submit_job(
-        entrypoint=f"python -m hydra_ray.jobs_entry {shlex.quote(stage)}",
-        runtime_env={"env_vars": {JOB_CONFIG.name: json.dumps(resolved.model_dump(mode="json"))}},
+    # A cluster that has just started answers before its job agent is there.
+    patient = Retrying(
+        retry=retry_if_exception_message(match=".*No available agent.*"),
+        stop=stop_after_delay(AGENT_SECONDS),
+        wait=wait_fixed(POLL_SECONDS),
+        reraise=True,
     )
+    try:
+        job = patient(
+            client.submit_job,
+            entrypoint=f"python -m hydra_ray.jobs_entry {shlex.quote(stage)}",
+            runtime_env={"env_vars": {JOB_CONFIG.name: json.dumps(resolved.model_dump(mode="json"))}},
+        )
+    except RuntimeError as error:
+        raise UserError(f"--address {target}: the cluster refused the job: {str(error).splitlines()[0]}") from None
     print(f"submitted {job} to {target}", flush=True)
     if not wait:
         return 0

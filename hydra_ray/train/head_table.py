@@ -18,6 +18,7 @@ class HeadTable:
     """
 
     def __init__(self, head: Head, user_ids: Sequence[str]) -> None:
+        self._head = head
         self.user_ids = list(user_ids)
         self.row_of = {user: row for row, user in enumerate(self.user_ids)}
         self.deltas: Deltas = head.zeros(len(self.user_ids))
@@ -28,6 +29,10 @@ class HeadTable:
     def take(self, rows: Tensor, device: torch.device | None = None) -> Deltas:
         """The deltas at `rows` (int64 [n]) as leaves that collect gradients."""
         return {name: value.index_select(0, rows).to(device).requires_grad_() for name, value in self.deltas.items()}
+
+    def blank(self, device: torch.device | None = None) -> Deltas:
+        """The zero delta of nobody, [1, ...]."""
+        return {name: value.to(device).requires_grad_() for name, value in self._head.zeros(1).items()}
 
     @torch.no_grad()
     def update(self, rows: Tensor, taken: Deltas, lr: float, scale: float = 1.0) -> None:

@@ -168,8 +168,9 @@ class Worker:
             local = {user: i for i, user in enumerate(users)}
             batch = self.texts.batch(groups, [local[g.user_id] for g in groups])
         else:
-            # Nothing of this batch is ours, but DeepSpeed's collectives need every rank: a row of weight zero.
-            batch, taken = self._empty_batch(), {}
+            # Nothing of this batch is ours, but DeepSpeed's collectives need every rank and every parameter: a row of
+            # weight zero with a delta of zero.
+            batch, taken = self._empty_batch(), self.heads.blank(self.device)
         batch = Batch(*(getattr(batch, name).to(self.device) for name in Batch.__slots__))
         logits = self.engine(self.inputs if len(self.inputs) else [""], batch, taken)
         loss = loss_sum(logits.float(), batch.label, batch.mask)
@@ -177,7 +178,8 @@ class Worker:
         # DeepSpeed averages over workers: times their number over all rows makes it the mean over the global batch.
         self.engine.backward((loss + prior) * (self.world / step.rows))
         self.engine.step()
-        self.heads.update(rows, taken, self.train.delta_lr, scale=1.0 / self.world)
+        if groups:
+            self.heads.update(rows, taken, self.train.delta_lr, scale=1.0 / self.world)
         return float(loss.detach())
 
     def _empty_batch(self) -> Batch:
