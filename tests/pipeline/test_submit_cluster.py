@@ -37,7 +37,8 @@ def free_port() -> int:
 @pytest.fixture
 def two_nodes() -> Iterator[str]:
     """A head and a second node, each a process of ours; yields the dashboard's address."""
-    environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1"}
+    # As in an activated environment: a job's `python` is the one that the node's PATH finds.
+    environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
     environment.pop("RAY_ADDRESS", None)
     gcs, dashboard = free_port(), free_port()
     nodes: list[subprocess.Popen[bytes]] = []
