@@ -5,7 +5,6 @@ import time
 from collections import Counter
 from typing import Any
 
-from hydra_ray.core.records import Split
 from hydra_ray.data.users import read_counts
 from hydra_ray.llm.ledger import Counts, Ledger
 from hydra_ray.pipeline.evaluation import answer_table
@@ -86,6 +85,3 @@ def attainable(job: Job) -> dict[str, float] | None:
     world = json.loads((job.synth().path / "world.json").read_text())
     found: dict[str, float] | None = world.get("attainable")
     return found
-
-
-__all__ = ["Split", "finish"]

@@ -1,6 +1,6 @@
 """The main job as a graph of steps. Every stage asks for what it reads, so any of them can be run on its own."""
 
-import json
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +9,6 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from hydra_ray.config import Config
 from hydra_ray.core.records import Split
 from hydra_ray.data.users import list_users, sample_users
 from hydra_ray.errors import UserError
@@ -241,8 +240,6 @@ class Job:
 
 def hash_of(users: tuple[str, ...]) -> str:
     """A short hash of a list of users."""
-    import hashlib
-
     return hashlib.blake2b("\0".join(sorted(users)).encode(), digest_size=6).hexdigest()
 
 
@@ -253,11 +250,3 @@ def summary_texts(folder: Path) -> dict[tuple[str, str], str]:
     rows = pq.read_table(folder / "answers", columns=["user_id", "query_id", "texts"]).to_pylist()
     first = {(r["user_id"], r["query_id"]): (r["texts"] or [""])[0].strip() for r in rows}
     return {key: text.splitlines()[0] if text else "" for key, text in first.items()}
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text())
-    return found
-
-
-__all__ = ["Chosen", "Config", "Job"]
