@@ -25,7 +25,7 @@ class SynthConfig(Section):
     users: int = Field(default=150, ge=2)
     train_share: float = Field(default=0.667, gt=0, lt=1)
     seed: int = 0
-    items: tuple[int, int] = (12, 40)
+    items: tuple[int, int] = (10, 30)
     questions: int = Field(default=1, ge=1)
 
 

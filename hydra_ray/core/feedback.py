@@ -4,13 +4,13 @@ A `Row` is one query of one user: the texts to be scored (`right`), the requests
 where the user's own history knows the labels already (`known`), no requests at all.
 """
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from hydra_ray.core.draws import stable_draw
 from hydra_ray.core.labels import AdapterReading, RerankerReading, adapter_rows, reranker_labels
 from hydra_ray.core.metrics import generation_score
-from hydra_ray.core.queries import Query, draw_items
+from hydra_ray.core.queries import draw_items
 from hydra_ray.core.records import HistoryItem, User
 from hydra_ray.core.tasks import Task
 from hydra_ray.core.text import normalise_gold
@@ -109,11 +109,4 @@ def own_answer_rows(task: Task, user: User, count: int, seed: int, others: int =
 
 
 def _shuffled(labels: Sequence[str], key: str) -> list[str]:
-    def draw(label: str) -> bytes:
-        return hashlib.blake2b(f"{key}\0{label}".encode(), digest_size=8).digest()
-
-    return sorted(labels, key=draw)
-
-
-Rerank = Callable[[Sequence[Query], Sequence[Sequence[HistoryItem]]], list[list[HistoryItem]]]
-"""Queries and their retrieved items -> the items, best first."""
+    return sorted(labels, key=lambda label: stable_draw(key, label))

@@ -1,9 +1,9 @@
 """The queries of a user: real questions, and history items asked as questions (pseudo-queries)."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hydra_ray.core.draws import stable_draw
 from hydra_ray.core.records import HistoryItem, User
 
 
@@ -21,11 +21,7 @@ class Query:
 
 def draw_items(items: Sequence[HistoryItem], count: int, seed: int, user_id: str) -> list[HistoryItem]:
     """`count` items, drawn by seed, user and item id alone: no other user or item changes the draw."""
-
-    def key(item: HistoryItem) -> bytes:
-        return hashlib.blake2b(f"{seed}\0{user_id}\0{item.item_id}".encode(), digest_size=8).digest()
-
-    return sorted(items, key=key)[:count]
+    return sorted(items, key=lambda item: stable_draw(seed, user_id, item.item_id))[:count]
 
 
 def pseudo_queries(user: User, count: int, seed: int = 0) -> list[Query]:

@@ -1,6 +1,5 @@
 """Which of a user's own records go into a query's context: BM25, recency, random, dense. One index per user."""
 
-import hashlib
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -8,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rank_bm25 import BM25Okapi
 
+from hydra_ray.core.draws import stable_seed
 from hydra_ray.core.records import HistoryItem
 
 
@@ -67,13 +67,7 @@ class RandomRetriever:
         self.seed = seed
 
     def top(self, query: str, n: int, exclude: str | None = None) -> list[tuple[HistoryItem, float]]:
-        scores = [
-            int.from_bytes(
-                hashlib.blake2b(f"{self.seed}\0{query}\0{item.item_id}".encode(), digest_size=6).digest(), "little"
-            )
-            / 2**48
-            for item in self.items
-        ]
+        scores = [stable_seed(self.seed, query, item.item_id) / 2**31 for item in self.items]
         return _best(self.items, np.asarray(scores, dtype=np.float64), n, exclude)
 
 

@@ -1,17 +1,13 @@
 """Which users a protocol trains on and evaluates: drawn by seed and id alone."""
 
-import hashlib
 from collections.abc import Iterable, Mapping
 
+from hydra_ray.core.draws import stable_draw
 from hydra_ray.core.records import Split
 
 
 def _draw(ids: Iterable[str], seed: int, split: Split, count: int | None) -> list[str]:
-    def key(user_id: str) -> tuple[bytes, str]:
-        text = f"{seed}\0{split}\0{user_id}".encode()
-        return hashlib.blake2b(text, digest_size=8).digest(), user_id
-
-    return sorted(set(ids), key=key)[:count]
+    return sorted(set(ids), key=lambda user_id: (stable_draw(seed, split, user_id), user_id))[:count]
 
 
 def sample_users(

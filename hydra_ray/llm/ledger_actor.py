@@ -14,6 +14,10 @@ from hydra_ray.llm.types import Record
 NAMESPACE = "hydra_ray"
 FILE = "cache/llm.sqlite"
 
+# Handles by cluster, job and name, kept as long as the driver lives: an actor whose last handle is dropped ends some
+# time later, and until then its name still leads to it.
+_held: dict[tuple[str, str, str], Any] = {}
+
 
 class _LedgerActor:
     """`Ledger`'s methods as an actor's; one call at a time."""
@@ -52,8 +56,17 @@ def ledger_actor(file: Path, run: str, *, max_calls: int | None = None, max_cost
     before, Ray restarts it and calls that were in flight count as lost until they are settled; an exchange that is then
     sent twice is counted twice, never forgotten.
     """
+    context = ray.get_runtime_context()
+    name = f"ledger:{file.resolve()}:{run}:{max_calls}:{max_cost}"
+    key = (context.gcs_address, context.get_job_id(), name)
+    if key not in _held:
+        _held[key] = _start(name, file, run, max_calls, max_cost)
+    return _held[key]
+
+
+def _start(name: str, file: Path, run: str, max_calls: int | None, max_cost: float | None) -> Any:
     actor = ray.remote(_LedgerActor).options(
-        name=f"ledger:{file.resolve()}:{run}",
+        name=name,
         namespace=NAMESPACE,
         get_if_exists=True,
         num_cpus=0,

@@ -1,8 +1,7 @@
-"""The client inside a Ray Data pipeline: rows with a request in, the same rows with answers out, resumable.
+"""The client inside a Ray Data pipeline: rows with requests in, the same rows with their answers out, resumable.
 
 Layout of a stage's folder:
 
-    input/    the requests, in files of one batch each
     done/     ids of the rows whose answers are written (Ray Data's checkpoint, committed file by file)
     output/   the answers
 """
@@ -10,14 +9,17 @@ Layout of a stage's folder:
 import contextlib
 import math
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import ray
 from pyarrow import fs
 from ray.data.checkpoint import CheckpointConfig
+from ray.data.expressions import col
 
 from hydra_ray import environment
 from hydra_ray.config import Config, LLMConfig
@@ -30,14 +32,16 @@ from hydra_ray.llm.ports import ActorPort
 from hydra_ray.llm.progress import PlainProgress
 from hydra_ray.llm.types import Answer, request_from_json
 
-REQUEST_COLUMN = "request_json"
+ID_COLUMN = "row_id"
+REQUESTS_COLUMN = "requests"
+COUNT_COLUMN = "n_requests"
 ANSWER_SCHEMA = pa.schema(
     [
-        ("texts", pa.list_(pa.string())),
-        ("error", pa.string()),
+        ("texts", pa.list_(pa.list_(pa.string()))),
+        ("errors", pa.list_(pa.string())),
         ("prompt_tokens", pa.int64()),
         ("completion_tokens", pa.int64()),
-        ("cached", pa.bool_()),
+        ("cached", pa.int64()),
     ]
 )
 # Requests in a batch for each one in flight: the slots that run dry at a batch's end are then a few per cent of all.
@@ -48,9 +52,10 @@ CHECKPOINT_ACTOR_BYTES = 64 * 2**20
 class AskLLM:
     """The callable for `map_batches` (`batch_format="pyarrow"`): appends the columns of ANSWER_SCHEMA.
 
-    Rows need `request_json` (`hydra_ray.llm.types.request_to_json`). Rows without a final answer (the budget is used
-    up, the server refuses every request) are dropped, so that no checkpoint takes them for done; the ledger actor is
-    told why, and after a UserError other than the budget's nothing more is asked.
+    Rows need `requests`, a list of `hydra_ray.llm.types.request_to_json`; the column is not passed on. Rows of which a
+    request has no final answer (the budget is used up, the server refuses every request) are dropped, so that no
+    checkpoint takes them for done; the ledger actor is told why, and after a UserError other than the budget's nothing
+    more is asked.
     """
 
     def __init__(
@@ -64,44 +69,61 @@ class AskLLM:
         self._hopeless = False
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        answers: list[Answer | None] = [None] * batch.num_rows
+        requests = [[request_from_json(text) for text in texts] for texts in batch[REQUESTS_COLUMN].to_pylist()]
+        flat = [request for row in requests for request in row]
+        answers: list[Answer | None] = [None] * len(flat)
         failure: UserError | None = None
         if not self._hopeless:
-            requests = [request_from_json(text) for text in batch[REQUEST_COLUMN].to_pylist()]
             try:
-                answers, failure = self._loop.run(self._client.complete_affordable(requests))
+                answers, failure = self._loop.run(self._client.complete_affordable(flat))
             except UserError as error:
                 failure, self._hopeless = error, True
         if failure is not None:
             ray.get(self._ledger.fail.remote(failure))
-        kept = batch.filter(pa.array([answer is not None for answer in answers], pa.bool_()))
-        return append_answers(kept, [answer for answer in answers if answer is not None])
+        rows = list(by_row(answers, [len(row) for row in requests]))
+        kept = batch.drop_columns([REQUESTS_COLUMN]).filter(pa.array([row is not None for row in rows], pa.bool_()))
+        return append_answers(kept, [row for row in rows if row is not None])
 
 
-def append_answers(batch: pa.Table, answers: list[Answer]) -> pa.Table:
-    """The batch with the columns of ANSWER_SCHEMA."""
+def by_row(answers: Sequence[Answer | None], counts: Sequence[int]) -> Iterator[list[Answer] | None]:
+    """Answers of each row in turn, None for a row that lacks one. counts: requests of each row."""
+    at = 0
+    for count in counts:
+        row = [answer for answer in answers[at : at + count] if answer is not None]
+        yield row if len(row) == count else None
+        at += count
+
+
+def append_answers(batch: pa.Table, rows: Sequence[Sequence[Answer]]) -> pa.Table:
+    """The batch with the columns of ANSWER_SCHEMA: texts and errors by request, the counts summed over them."""
+    columns = {
+        "texts": [[answer.texts for answer in row] for row in rows],
+        "errors": [[answer.error for answer in row] for row in rows],
+        "prompt_tokens": [sum(answer.prompt_tokens for answer in row) for row in rows],
+        "completion_tokens": [sum(answer.completion_tokens for answer in row) for row in rows],
+        "cached": [sum(answer.cached for answer in row) for row in rows],
+    }
     for field in ANSWER_SCHEMA:
-        values = [getattr(answer, field.name) for answer in answers]
-        batch = batch.append_column(field, pa.array(values, field.type))
+        batch = batch.append_column(field, pa.array(columns[field.name], field.type))
     return batch
 
 
 def run_llm_stage(
-    dataset: Any,
+    source: str | Path,
     cfg: Config,
     checkpoint_path: str | Path,
-    id_column: str = "request_id",
     *,
+    keep: Sequence[str] = (),
     base_url: str | None = None,
     ledger: Any = None,
     label: str = "llm",
-) -> Any:
-    """Answers every row of a Ray dataset and returns the dataset of the answered rows, each exactly once, in any order.
+) -> str:
+    """Answers every row of a folder of Parquet files and returns the folder of the answered rows, each exactly once.
 
-    dataset: rows with a unique `id_column` and `request_json`; other columns pass through. checkpoint_path: this
-    stage's own folder, on storage that every node sees; a run that was killed is resumed by calling this again with
-    the same rows. base_url: of the served model, default `llm.base_url`. ledger: default, the run's own actor.
-    label: in progress lines.
+    source: rows with a unique `row_id`, `requests` (see AskLLM) and their number `n_requests`; rows without requests
+    are left out. keep: other columns that pass through. checkpoint_path: this stage's own folder, on storage that every
+    node sees; a run that was killed is resumed by calling this again with the same rows. base_url: of the served model,
+    default `llm.base_url`. ledger: default, the run's own actor. label: in progress lines.
 
     Raises BudgetReachedError when everything the budget allows is answered and written, UserError where nothing more
     would be answered, ValueError if ids are not unique.
@@ -113,16 +135,19 @@ def run_llm_stage(
         raise UserError("llm.base_url: not set and no model is served: give the address of a chat server")
     actors = cfg.ray.actors
     concurrency = math.ceil(cfg.llm.concurrency / actors)
-    _write_input(dataset, f"{root}/input", BATCH_DEPTH * concurrency)
-    ids = _ids(f"{root}/input", id_column)
-    if len(set(ids)) != len(ids):
-        raise ValueError(f"column {id_column!r} of an LLM stage must be unique: {len(ids)} rows, {len(set(ids))} ids")
-    left = len(set(ids) - set(_ids(f"{root}/done", id_column)))
-    batch = max(1, min(BATCH_DEPTH * concurrency, math.ceil(left / actors)))
-    pipeline = ray.data.read_parquet(f"{root}/input")
-    _configure(pipeline.context, f"{root}/done", id_column)
+    wanted = _wanted(str(source))
+    done = set(_ids(f"{root}/done"))
+    left = {row_id: count for row_id, count in wanted.items() if row_id not in done}
+    requests = sum(left.values())
+    # In rows: enough requests to keep every slot busy, but work for every actor.
+    full = math.ceil(BATCH_DEPTH * concurrency * len(left) / max(1, requests))
+    batch = max(1, min(full, math.ceil(len(left) / actors)))
+    columns = [ID_COLUMN, *(name for name in keep if name != ID_COLUMN), REQUESTS_COLUMN]
+    pipeline = ray.data.read_parquet(str(source))
+    _configure(pipeline.context, f"{root}/done")
+    asking = pipeline.filter(expr=col(COUNT_COLUMN) > 0).select_columns(columns)
     key = environment.api_key(cfg.llm.api_key_env)
-    answered = pipeline.repartition(target_num_rows_per_block=batch).map_batches(
+    answered = asking.repartition(target_num_rows_per_block=batch).map_batches(
         AskLLM,
         fn_constructor_args=(cfg.llm, ledger, url, model_identity(cfg.llm), concurrency, key),
         batch_size=batch,
@@ -133,23 +158,15 @@ def run_llm_stage(
     )
     ray.get(ledger.fail.remote(None))
     if left:
-        with _progress(label, left, ledger):
+        with _progress(label, requests, ledger):
             answered.write_parquet(f"{root}/output")
-    _check_complete(ids, _ids(f"{root}/output", id_column), ray.get(ledger.failure.remote()), root)
-    return ray.data.read_parquet(f"{root}/output") if ids else dataset
+    _check_complete(wanted, _ids(f"{root}/output"), ray.get(ledger.failure.remote()), root)
+    return f"{root}/output"
 
 
-def _write_input(dataset: Any, path: str, batch: int) -> None:
-    """Checkpoints need a pipeline that begins with files. Written anew: a killed run may have left half of them."""
-    system, inner = fs.FileSystem.from_uri(_uri(path))
-    if system.get_file_info(inner).type != fs.FileType.NotFound:
-        system.delete_dir(inner)
-    dataset.write_parquet(path, max_rows_per_file=batch)
-
-
-def _configure(context: Any, done: str, id_column: str) -> None:
+def _configure(context: Any, done: str) -> None:
     """Checkpointing for this pipeline alone; progress bars only where there is a terminal."""
-    checkpoint = CheckpointConfig(id_column=id_column, checkpoint_path=_uri(done), delete_checkpoint_on_success=False)
+    checkpoint = CheckpointConfig(id_column=ID_COLUMN, checkpoint_path=_uri(done), delete_checkpoint_on_success=False)
     checkpoint.checkpoint_actor_memory_bytes = CHECKPOINT_ACTOR_BYTES
     context.checkpoint_config = checkpoint
     context.enable_progress_bars = sys.stderr.isatty()
@@ -168,28 +185,39 @@ def _progress(label: str, total: int, ledger: Any) -> contextlib.AbstractContext
     return PlainProgress(label, total, count)
 
 
-def _check_complete(ids: list[Any], written: list[Any], failure: UserError | None, root: str) -> None:
-    if len(written) != len(set(written)) or set(written) - set(ids):
+def _check_complete(wanted: dict[str, int], written: list[str], failure: UserError | None, root: str) -> None:
+    if len(written) != len(set(written)) or not set(written) <= set(wanted):
         raise RuntimeError(f"{root}/output holds rows twice or of other requests: delete {root} and run again")
-    if len(written) < len(ids):
-        raise failure or RuntimeError(f"{root}/output lacks {len(ids) - len(written)} of {len(ids)} rows: run again")
+    if len(written) < len(wanted):
+        missing = len(wanted) - len(written)
+        raise failure or RuntimeError(f"{root}/output lacks {missing} of {len(wanted)} rows: run again")
 
 
 def _uri(path: str) -> str:
     return path if "://" in path else str(Path(path).resolve())
 
 
-def _files(path: str) -> list[str]:
-    """Committed Parquet files in a folder; none if there is no such folder."""
+def _tables(path: str, columns: list[str]) -> Iterator[pa.Table]:
+    """Some columns of the committed Parquet files in a folder, file by file; none if there is no such folder."""
     system, inner = fs.FileSystem.from_uri(_uri(path))
     found = system.get_file_info(fs.FileSelector(inner, recursive=True, allow_not_found=True))
-    names = [info.path for info in found if info.type == fs.FileType.File and info.path.endswith(".parquet")]
-    return [name for name in names if not name.endswith(".pending.parquet")]
+    for info in found:
+        if info.path.endswith(".parquet") and not info.path.endswith(".pending.parquet"):
+            yield pq.read_table(info.path, columns=columns, filesystem=system)
 
 
-def _ids(path: str, id_column: str) -> list[Any]:
-    system, _ = fs.FileSystem.from_uri(_uri(path))
-    ids: list[Any] = []
-    for name in _files(path):
-        ids += pq.read_table(name, columns=[id_column], filesystem=system)[id_column].to_pylist()
-    return ids
+def _wanted(path: str) -> dict[str, int]:
+    """The ids of the rows that have requests, with how many. Raises ValueError if an id comes twice."""
+    wanted: dict[str, int] = {}
+    rows = 0
+    for table in _tables(path, [ID_COLUMN, COUNT_COLUMN]):
+        asking = table.filter(pc.field(COUNT_COLUMN) > 0)
+        rows += asking.num_rows
+        wanted |= zip(asking[ID_COLUMN].to_pylist(), asking[COUNT_COLUMN].to_pylist(), strict=True)
+    if len(wanted) != rows:
+        raise ValueError(f"column {ID_COLUMN!r} of an LLM stage must be unique: {rows} rows, {len(wanted)} ids")
+    return wanted
+
+
+def _ids(path: str) -> list[str]:
+    return [row_id for table in _tables(path, [ID_COLUMN]) for row_id in table[ID_COLUMN].to_pylist()]

@@ -2,13 +2,14 @@
 
 import json
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import Any
 
 from hydra_ray.data.users import read_counts
 from hydra_ray.llm.ledger import Counts, Ledger
 from hydra_ray.pipeline.evaluation import answer_table
 from hydra_ray.pipeline.job import SHARED, Job
+from hydra_ray.pipeline.rows import CUTS
 from hydra_ray.report import AnswerRow, Costs, build_report, write_report
 from hydra_ray.train.artifact import TrainedScorer
 
@@ -65,16 +66,23 @@ def calls_now(job: Job) -> int:
 def costs(job: Job, counts: dict[str, Any]) -> Costs:
     """What the run used, by stage where stages know it."""
     seconds: Counter[str] = Counter()
-    truncated = 0
+    truncated: Counter[str] = Counter(dict.fromkeys(CUTS, 0))
+    by_stage: dict[str, Counter[str]] = defaultdict(Counter)
     for result in job.results.values():
-        seconds[result.manifest["step"]] += result.manifest["seconds"]
-        truncated += result.manifest["counts"].get("prompts_cut", 0)
+        stage, counted = result.manifest["step"], result.manifest["counts"]
+        seconds[stage] += result.manifest["seconds"]
+        truncated.update({name: counted.get(name, 0) for name in CUTS})
+        if "requests" in counted:
+            calls = counted["requests"] - counted["cached"] - counted["missing_answers"]
+            tokens = {name: counted[name] for name in ("prompt_tokens", "completion_tokens")}
+            by_stage[stage].update({"calls": calls, "cached": counted["cached"], **tokens})
     used = ledger_counts(job)
     return Costs(
         llm={name: getattr(used, name) for name in ("calls", "cached", "prompt_tokens", "completion_tokens", "cost")},
+        llm_by_stage=by_stage,
         seconds={name: round(value, 3) for name, value in seconds.items()},
         rejects=counts.get("rejects", {}),
-        truncated={"prompts_cut": truncated},
+        truncated=truncated,
     )
 
 

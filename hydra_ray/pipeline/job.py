@@ -75,7 +75,7 @@ class Job:
             summary = write_world(config, folder)
             return {"summary": str(summary)}
 
-        return self._step("synth", 1, config.model_dump(mode="json"), {}, work)
+        return self._step("synth", 2, config.model_dump(mode="json"), {}, work)
 
     def ingest(self) -> StepResult:
         """User histories as Parquet by bucket."""
@@ -154,7 +154,7 @@ class Job:
             "train_questions": protocol.train_questions,
             "history_queries": self.config.reranker.history_queries,
         }
-        return self._ask("label", 1, config, {}, seed, LabelMaker,
+        return self._ask("label", 2, config, {}, seed, LabelMaker,
                          lambda: (self._plain, seed, self.run.vector_cache), chosen.train + chosen.test)  # fmt: skip
 
     def train(self, module: Module, seed: int) -> StepResult:
@@ -217,14 +217,14 @@ class Job:
             base = trained.path / self.config.model.head
             return self._plain, seed, self.run.vector_cache, base, {"train": base, "test": fitted.path}
 
-        return self._ask("generate", 1, config, inputs, seed, GenerateMaker, args, chosen.train + chosen.test)
+        return self._ask("generate", 2, config, inputs, seed, GenerateMaker, args, chosen.train + chosen.test)
 
     def evaluate(self, seed: int) -> StepResult:
         """Every method's answers to the test users' questions."""
         trained, fitted = self.train("reranker", seed), self.fit("reranker", seed)
         chosen = self.chosen(seed)
         config = {"questions": self.config.protocol.questions}
-        summaries = self._ask("summarise", 1, config, {}, seed, SummaryMaker,
+        summaries = self._ask("summarise", 2, config, {}, seed, SummaryMaker,
                               lambda: (self._plain, seed, self.run.vector_cache), chosen.test)  # fmt: skip
 
         def args() -> tuple[Any, ...]:
@@ -235,7 +235,7 @@ class Job:
         sampling = self.config.adapter.model_dump(mode="json", include={"n", "temperature"})
         config = {**config, "k": self.config.reranker.k, **sampling}
         inputs = {"base": trained.key, "heads": fitted.key, "summaries": summaries.key}
-        return self._ask("evaluate", 1, config, inputs, seed, EvaluateMaker, args, chosen.test)
+        return self._ask("evaluate", 2, config, inputs, seed, EvaluateMaker, args, chosen.test)
 
 
 def hash_of(users: tuple[str, ...]) -> str:
@@ -248,5 +248,5 @@ def summary_texts(folder: Path) -> dict[tuple[str, str], str]:
     if not (folder / "answers").exists():
         return {}
     rows = pq.read_table(folder / "answers", columns=["user_id", "query_id", "texts"]).to_pylist()
-    first = {(r["user_id"], r["query_id"]): (r["texts"] or [""])[0].strip() for r in rows}
+    first = {(r["user_id"], r["query_id"]): (r["texts"][0] or [""])[0].strip() for r in rows}
     return {key: text.splitlines()[0] if text else "" for key, text in first.items()}

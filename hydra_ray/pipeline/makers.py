@@ -1,22 +1,22 @@
-"""What each stage asks the black box, user by user. Classes: Ray Data's actors load a model once and keep it."""
+"""What each stage asks the black box, user by user. Classes: Ray Data's actors load a model once and keep it.
 
-from collections.abc import Iterator, Sequence
+Models are imported where they are used: most makers need none, and torch is slow to import in every worker.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra_ray.config import Config
+from hydra_ray.core.draws import stable_seed
 from hydra_ray.core.feedback import Row, agreement_rows, own_answer_rows
 from hydra_ray.core.prompts import Prompt, Window, answer_prompt, summary_prompt
 from hydra_ray.core.queries import Query, training_queries
 from hydra_ray.core.records import HistoryItem, User
 from hydra_ray.core.retrieval import Retriever, make_retriever
-from hydra_ray.core.select import top_k
 from hydra_ray.core.tasks import load_task
 from hydra_ray.llm.types import Request
-from hydra_ray.models.vector_cache import CachedEncoder
-from hydra_ray.pipeline.rows import Asked
-from hydra_ray.train.artifact import TrainedScorer
-from hydra_ray.train.groups import Group
+from hydra_ray.pipeline.rows import CUTS, Asked
 
 SUMMARY_ITEMS = 10
 SUMMARY_TOKENS = 32
@@ -31,8 +31,11 @@ class Maker:
         self.task = load_task(self.config.data.task)
         self.seed = seed
         self.window = Window(self.config.llm.text_words, self.config.llm.window_words)
-        dense = self.config.retrieval.method == "dense"
-        self.encode = CachedEncoder(self.config.model, vectors) if dense else None
+        self.encode: Any = None
+        if self.config.retrieval.method == "dense":
+            from hydra_ray.models.vector_cache import CachedEncoder
+
+            self.encode = CachedEncoder(self.config.model, vectors)
 
     def retriever(self, items: Sequence[HistoryItem]) -> Retriever:
         return make_retriever(self.config.retrieval.method, items, self.seed, self.encode)
@@ -41,8 +44,15 @@ class Maker:
         protocol = self.config.protocol
         return training_queries(user, protocol.pseudo_queries, protocol.train_questions, self.seed)
 
-    def request(self, prompt: Prompt, n: int = 1, temperature: float = 0.0) -> Request:
-        return Request(prompt.messages, temperature, n, self.task.max_answer_tokens, None)
+    def request(self, prompt: Prompt) -> Request:
+        """One answer at temperature 0."""
+        return Request(prompt.messages, 0.0, 1, self.task.max_answer_tokens)
+
+    def samples(self, prompt: Prompt, user: User, query: Query) -> Request:
+        """`adapter.n` samples. All methods ask a query's samples with one seed: the same draws from equal prompts."""
+        adapter = self.config.adapter
+        seed = stable_seed(self.seed, user.user_id, query.query_id)
+        return Request(prompt.messages, adapter.temperature, adapter.n, self.task.max_answer_tokens, seed)
 
     def candidates(self, user: User, queries: Sequence[Query]) -> list[list[HistoryItem]]:
         """The N retrieved items of every query, best first; one index per distinct history."""
@@ -54,9 +64,10 @@ class Maker:
         return found
 
 
-def was_cut(prompt: Prompt) -> int:
-    """1 if anything of the prompt had to be dropped or clipped."""
-    return int(bool(prompt.dropped_examples or prompt.clipped_texts or prompt.question_cut))
+def cuts(prompts: Iterable[Prompt]) -> dict[str, int]:
+    """What was cut from prompts to fit the LLM's window -> how often (the columns of `CUTS`)."""
+    kinds = [(p.dropped_examples, p.clipped_texts, int(p.question_cut)) for p in prompts]
+    return dict(zip(CUTS, (sum(column) for column in zip(*kinds, strict=True)), strict=False))
 
 
 class LabelMaker(Maker):
@@ -68,31 +79,12 @@ class LabelMaker(Maker):
             for query, items in zip(queries, self.candidates(user, queries), strict=True):
                 prompts = [answer_prompt(self.task, query.text, [item], self.window) for item in items]
                 row = Row(user.user_id, query.query_id, query.text, query.gold, tuple(item.text for item in items))
-                yield user, (row, [self.request(p) for p in prompts], sum(map(was_cut, prompts)), {})
+                yield user, (row, [self.request(p) for p in prompts], cuts(prompts), {})
             free = agreement_rows(
                 self.task, user, self.config.reranker.history_queries, self.config.retrieval.n, self.seed
             )
             for row in free:
-                yield user, (row, [], 0, {})
-
-
-class Reranker:
-    """Orders retrieved items by a trained reranker."""
-
-    def __init__(self, base: Path, heads: Path | None, vectors: Path | None) -> None:
-        self._scorer = TrainedScorer.load(base, heads, vectors)
-
-    def __call__(
-        self, user: User, queries: Sequence[Query], items: Sequence[Sequence[HistoryItem]]
-    ) -> list[list[HistoryItem]]:
-        groups = [
-            Group(user.user_id, 0, query.query_id, query.text, tuple(item.text for item in found), (0.0,) * len(found))
-            for query, found in zip(queries, items, strict=True)
-        ]
-        scores = self._scorer.score(groups)
-        return [
-            [found[i] for i in top_k([float(x) for x in s], len(found))] for found, s in zip(items, scores, strict=True)
-        ]
+                yield user, (row, [], {}, {})
 
 
 class GenerateMaker(Maker):
@@ -102,20 +94,21 @@ class GenerateMaker(Maker):
         self, config: dict[str, Any], seed: int, vectors: Path | None, base: Path, heads: dict[str, Path]
     ) -> None:
         """heads: split -> folder of its users' heads."""
+        from hydra_ray.pipeline.rerank import Reranker
+
         super().__init__(config, seed, vectors)
         self._rerank = {split: Reranker(base, folder, vectors) for split, folder in heads.items()}
 
     def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked]]:
-        adapter = self.config.adapter
         for user in users:
             queries = self.queries(user)
             ranked = self._rerank[user.split](user, queries, self.candidates(user, queries))
             for query, items in zip(queries, ranked, strict=True):
                 prompt = answer_prompt(self.task, query.text, items[: self.config.reranker.k], self.window)
                 row = Row(user.user_id, query.query_id, query.text, query.gold, ())
-                yield user, (row, [self.request(prompt, adapter.n, adapter.temperature)], was_cut(prompt), {})
-            for row in own_answer_rows(self.task, user, adapter.history_queries, self.seed):
-                yield user, (row, [], 0, {})
+                yield user, (row, [self.samples(prompt, user, query)], cuts([prompt]), {})
+            for row in own_answer_rows(self.task, user, self.config.adapter.history_queries, self.seed):
+                yield user, (row, [], {}, {})
 
 
 class SummaryMaker(Maker):
@@ -126,9 +119,9 @@ class SummaryMaker(Maker):
             for question in evaluated(user, self.config.protocol.questions):
                 newest = user.history_of(question)[-SUMMARY_ITEMS:]
                 prompt = summary_prompt(self.task, newest, self.window)
-                request = Request(prompt.messages, 0.0, 1, SUMMARY_TOKENS, None)
+                request = Request(prompt.messages, 0.0, 1, SUMMARY_TOKENS)
                 row = Row(user.user_id, question.question_id, question.text, question.gold or "", ())
-                yield user, (row, [request] if newest else [], was_cut(prompt), {})
+                yield user, (row, [request] if newest else [], cuts([prompt]), {})
 
 
 class EvaluateMaker(Maker):
@@ -143,12 +136,13 @@ class EvaluateMaker(Maker):
         summaries: dict[tuple[str, str], str],
     ) -> None:
         """rerankers: method -> (base, heads); summaries: (user, question) -> profile summary."""
+        from hydra_ray.pipeline.rerank import Reranker
+
         super().__init__(config, seed, vectors)
         self._rerankers = {name: Reranker(base, heads, vectors) for name, (base, heads) in rerankers.items()}
         self._summaries = summaries
 
     def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked]]:
-        adapter = self.config.adapter
         for user in users:
             for question in evaluated(user, self.config.protocol.questions):
                 history = tuple(user.history_of(question))
@@ -168,11 +162,11 @@ class EvaluateMaker(Maker):
                 sampled |= {name: self._prompt(query, items[:k]) for name, items in ranked.items()}
                 methods = [f"greedy:{name}" for name in greedy] + [f"samples:{name}" for name in sampled]
                 requests = [self.request(p) for p in greedy.values()]
-                requests += [self.request(p, adapter.n, adapter.temperature) for p in sampled.values()]
+                requests += [self.samples(p, user, query) for p in sampled.values()]
                 prompts = [*greedy.values(), *sampled.values()]
                 row = Row(user.user_id, query.query_id, query.text, query.gold, ())
                 extra = {"methods": methods, "history": [item.answer for item in history]}
-                yield user, (row, requests, sum(map(was_cut, prompts)), extra)
+                yield user, (row, requests, cuts(prompts), extra)
 
     def _prompt(self, query: Query, items: Sequence[HistoryItem], summary: str = "") -> Prompt:
         return answer_prompt(self.task, query.text, items, self.window, summary)

@@ -1,7 +1,7 @@
 """The files of the stages that ask the black box: queries and, beside them, the answers to their requests.
 
     queries/*.parquet   one row a query: whose, what, the texts to score, labels known without asking, the requests
-    answers/*.parquet   one row a request: the texts that came back, or why none did
+    answers/*.parquet   one row a query that asks: for each request the texts that came back, or why none did
 
 Both carry the user's bucket, so that one bucket's rows can be read without the rest.
 """
@@ -22,8 +22,12 @@ from hydra_ray.core.records import Split, User, user_from_row
 from hydra_ray.llm.types import Request, request_to_json
 from hydra_ray.pipeline.context import Run
 
+CUTS = ("dropped_examples", "clipped_texts", "question_cut")
+"""What may be cut from a prompt to fit the LLM's window; a column each."""
+
 QUERY_SCHEMA = pa.schema(
     [
+        ("row_id", pa.string()),
         ("user_id", pa.string()),
         ("bucket", pa.int32()),
         ("split", pa.string()),
@@ -33,13 +37,14 @@ QUERY_SCHEMA = pa.schema(
         ("right", pa.list_(pa.string())),
         ("known", pa.list_(pa.float32())),
         ("requests", pa.list_(pa.string())),
-        ("cut", pa.int32()),
+        ("n_requests", pa.int32()),
+        *((name, pa.int32()) for name in CUTS),
         ("extra", pa.string()),
     ]
 )
 
-Asked = tuple[Row, list[Request], int, dict[str, Any]]
-"""A row, its requests, how many of their prompts were cut to fit, and whatever else the stage wants to keep."""
+Asked = tuple[Row, list[Request], dict[str, int], dict[str, Any]]
+"""A row, its requests, what was cut from their prompts (see CUTS), and whatever else the stage wants to keep."""
 
 MakeRows = Callable[[Sequence[User]], Iterator[tuple[User, Asked]]]
 
@@ -72,22 +77,20 @@ def ask_black_box(
     counts = _count(queries)
     if counts["requests"] and not (folder / "answers").exists():
         stage = folder / "scratch" / "llm"
-        run_llm_stage(
-            ray.data.read_parquet(str(queries)).map_batches(explode, batch_format="pyarrow", batch_size=None),
+        output = run_llm_stage(
+            queries,
             run.config,
             stage,
-            "request_id",
+            keep=("user_id", "bucket", "query_id"),
             base_url=run.base_url(),
             ledger=run.ledger(),
             label=name,
         )
-        (stage / "output").rename(folder / "answers")
-    missing = 0
-    if (folder / "answers").exists():
-        missing = sum(e is not None for e in pq.read_table(folder / "answers", columns=["error"])["error"].to_pylist())
-    if missing:
-        run.say(f"{name}: {missing} answers are missing and recorded as such")
-    return {**counts, "missing_answers": missing}
+        Path(output).rename(folder / "answers")
+    used = _used(folder / "answers")
+    if used["missing_answers"]:
+        run.say(f"{name}: {used['missing_answers']} answers are missing and recorded as such")
+    return {**counts, **used}
 
 
 class _MakeBatch:
@@ -109,6 +112,7 @@ def query_row(user: User, bucket: int, asked: Asked) -> dict[str, Any]:
     """The Parquet row of one query."""
     row, requests, cut, extra = asked
     return {
+        "row_id": f"{row.user_id}\x1f{row.query_id}",
         "user_id": row.user_id,
         "bucket": bucket,
         "split": user.split,
@@ -118,34 +122,31 @@ def query_row(user: User, bucket: int, asked: Asked) -> dict[str, Any]:
         "right": list(row.right),
         "known": list(row.known),
         "requests": [request_to_json(r) for r in requests],
-        "cut": cut,
+        "n_requests": len(requests),
+        **{name: cut.get(name, 0) for name in CUTS},
         "extra": json.dumps(extra),
     }
 
 
-def explode(batch: pa.Table) -> pa.Table:
-    """Query rows to request rows with a unique id."""
-    out: dict[str, list[Any]] = {
-        key: [] for key in ("request_id", "user_id", "bucket", "query_id", "position", "request_json")
-    }
-    columns = (batch[name].to_pylist() for name in ("user_id", "bucket", "query_id", "requests"))
-    for user_id, bucket, query_id, requests in zip(*columns, strict=True):
-        for position, request in enumerate(requests):
-            values = (f"{user_id}\x1f{query_id}\x1f{position}", user_id, bucket, query_id, position, request)
-            for key, value in zip(out, values, strict=True):
-                out[key].append(value)
-    return pa.table(out)
-
-
 def _count(queries: Path) -> dict[str, int]:
-    table = pq.read_table(queries, columns=["requests", "cut"]) if any(queries.glob("*.parquet")) else None
-    if table is None:
-        return {"queries": 0, "requests": 0, "prompts_cut": 0}
+    if not any(queries.glob("*.parquet")):
+        return {"queries": 0, "requests": 0, **dict.fromkeys(CUTS, 0)}
+    table = pq.read_table(queries, columns=["n_requests", *CUTS])
     return {
         "queries": table.num_rows,
-        "requests": sum(len(r) for r in table["requests"].to_pylist()),
-        "prompts_cut": sum(table["cut"].to_pylist()),
+        "requests": sum(table["n_requests"].to_pylist()),
+        **{name: sum(table[name].to_pylist()) for name in CUTS},
     }
+
+
+def _used(answers: Path) -> dict[str, int]:
+    """What the answers cost, whoever paid for them, and how many are missing."""
+    if not answers.exists():
+        return {"missing_answers": 0, "cached": 0, "prompt_tokens": 0, "completion_tokens": 0}
+    columns = ["cached", "prompt_tokens", "completion_tokens"]
+    table = pq.read_table(answers, columns=["errors", *columns])
+    missing = sum(error is not None for errors in table["errors"].to_pylist() for error in errors)
+    return {"missing_answers": missing, **{name: sum(table[name].to_pylist()) for name in columns}}
 
 
 def buckets_of(folder: Path) -> list[int]:
@@ -161,23 +162,19 @@ def read_rows(
     if split is not None:
         wanted = wanted & (pads.field("split") == split)
     queries = pads.dataset(folder / "queries", format="parquet").to_table(filter=wanted).to_pylist()
-    answers: dict[tuple[str, str], dict[int, tuple[str, ...]]] = defaultdict(dict)
+    answers: dict[str, tuple[tuple[str, ...], ...]] = {}
     if (folder / "answers").exists():
-        columns = ["user_id", "query_id", "position", "texts"]
         found = pads.dataset(folder / "answers", format="parquet").to_table(
-            columns=columns, filter=pads.field("bucket").isin(list(buckets))
+            columns=["row_id", "texts"], filter=pads.field("bucket").isin(list(buckets))
         )
-        for row in found.to_pylist():
-            answers[row["user_id"], row["query_id"]][row["position"]] = tuple(row["texts"] or ())
+        answers = {row["row_id"]: tuple(map(tuple, row["texts"])) for row in found.to_pylist()}
     users: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for query in queries:
         users[query["user_id"]].append(query)
     for user_id in sorted(users):
         rows = []
         for query in sorted(users[user_id], key=lambda q: q["query_id"]):
-            own = answers[user_id, query["query_id"]]
-            texts = tuple(own.get(i, ()) for i in range(len(query["requests"])))
             row = Row(user_id, query["query_id"], query["text"], query["gold"], tuple(query["right"]),
-                      tuple(query["known"]), texts)  # fmt: skip
+                      tuple(query["known"]), answers.get(query["row_id"], ()))  # fmt: skip
             rows.append((row, json.loads(query["extra"])))
         yield user_id, users[user_id][0]["bucket"], rows

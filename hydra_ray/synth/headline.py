@@ -7,7 +7,7 @@ reveals the whole headline.
 
 from hydra_ray.synth.draws import Draws
 from hydra_ray.synth.headline_words import ASPECTS, DAYS, NAMES, OPENINGS, SLOTS, TEMPLATES
-from hydra_ray.synth.scene import Scene, Taste
+from hydra_ray.synth.scene import Scene, Taste, Wording
 
 OWN = 3
 _PHRASES = tuple(tuple(values.values()) for values in ASPECTS.values())
@@ -18,6 +18,7 @@ class Headline:
 
     aspects = len(_PHRASES)
     values = len(_PHRASES[0])
+    phrases = _PHRASES
 
     def taste(self, draws: Draws) -> Taste:
         aspect = draws.below(self.aspects)
@@ -25,7 +26,7 @@ class Headline:
         own = tuple(tuple(draws.sample(pool, OWN)) for pool in (NAMES, DAYS))
         return Taste(aspect, mapping, draws.below(len(SLOTS)), own)
 
-    def scene(self, draws: Draws, taste: Taste) -> Scene:
+    def scene(self, draws: Draws, taste: Taste, wording: Wording) -> Scene:
         values = tuple(draws.below(self.values) for _ in range(self.aspects))
         phrases = tuple(draws.pick(slot) for slot in SLOTS)
         names, days = taste.own
@@ -33,8 +34,7 @@ class Headline:
         opening = draws.pick(OPENINGS).format(
             name=draws.pick(names), day=draws.pick(days), who=who, where=where, what=what, count=count
         )
-        sentences = [draws.pick(_PHRASES[aspect][value]) for aspect, value in enumerate(values)]
-        return Scene(values, " ".join([opening, *draws.sample(sentences, len(sentences))]), phrases)
+        return Scene(values, " ".join([opening, *wording.sentences(values)]), phrases)
 
     def answer(self, taste: Taste, scene: Scene) -> str:
         return TEMPLATES[taste.mapping[scene.values[taste.aspect]]].format(scene.phrases[taste.slot])

@@ -2,7 +2,7 @@
 
 from hydra_ray.synth.draws import Draws
 from hydra_ray.synth.rating_words import ASPECTS, HOUSES, NAMES, OPENINGS, SCALES, TRIPS
-from hydra_ray.synth.scene import Scene, Taste
+from hydra_ray.synth.scene import Scene, Taste, Wording
 
 OWN = 3
 _PHRASES = tuple(ASPECTS.values())
@@ -14,18 +14,18 @@ class Rating:
 
     aspects = len(_PHRASES)
     values = len(_PHRASES[0])
+    phrases = _PHRASES
 
     def taste(self, draws: Draws) -> Taste:
         aspect = draws.below(self.aspects)
         own = tuple(tuple(draws.sample(pool, OWN)) for pool in (NAMES, HOUSES, TRIPS))
         return Taste(aspect, draws.pick(_SCALES), 0, own)
 
-    def scene(self, draws: Draws, taste: Taste) -> Scene:
+    def scene(self, draws: Draws, taste: Taste, wording: Wording) -> Scene:
         values = tuple(draws.below(self.values) for _ in range(self.aspects))
         names, houses, trips = taste.own
         opening = draws.pick(OPENINGS).format(name=draws.pick(names), house=draws.pick(houses), trip=draws.pick(trips))
-        sentences = [draws.pick(_PHRASES[aspect][value]) for aspect, value in enumerate(values)]
-        return Scene(values, " ".join([opening, *draws.sample(sentences, len(sentences))]))
+        return Scene(values, " ".join([opening, *wording.sentences(values)]))
 
     def answer(self, taste: Taste, scene: Scene) -> str:
         return str(taste.mapping[scene.values[taste.aspect]])

@@ -1,5 +1,6 @@
-"""What the three synthetic tasks have in common: a taste, a scene, and a maker that turns them into text and answer."""
+"""What the three synthetic tasks have in common: a taste, a wording, a scene, and the maker of text and answer."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -36,16 +37,48 @@ class Scene:
     phrases: tuple[str, ...] = ()
 
 
+class Wording:
+    """How a user puts things: fresh words for what matters to the user, stock phrases for the rest.
+
+    No phrasing of the decisive aspect's value comes back before all others of that value were used; any other value is
+    always said in the same words. So texts that share many words agree in what does not matter: lexical overlap
+    misleads.
+    """
+
+    def __init__(self, draws: Draws, phrases: Sequence[Sequence[Sequence[str]]], decisive: int) -> None:
+        """phrases: aspect -> value -> phrasings. decisive: the aspect that matters."""
+        self._draws = draws
+        self._phrases = phrases
+        self._decisive = decisive
+        self._stock = [[draws.pick(phrasings) for phrasings in values] for values in phrases]
+        self._fresh: dict[int, list[str]] = {}
+
+    def sentences(self, values: Sequence[int]) -> list[str]:
+        """One sentence per aspect, in random order."""
+        said = [self._decisively(v) if a == self._decisive else self._stock[a][v] for a, v in enumerate(values)]
+        return self._draws.sample(said, len(said))
+
+    def _decisively(self, value: int) -> str:
+        phrasings = self._phrases[self._decisive][value]
+        if not self._fresh.get(value):
+            self._fresh[value] = self._draws.sample(phrasings, len(phrasings))
+        return self._fresh[value].pop()
+
+
 class Maker(Protocol):
     """One synthetic task."""
 
     aspects: int
     values: int
 
+    @property
+    def phrases(self) -> Sequence[Sequence[Sequence[str]]]:
+        """aspect -> value -> phrasings."""
+
     def taste(self, draws: Draws) -> Taste:
         """Draw a user's taste."""
 
-    def scene(self, draws: Draws, taste: Taste) -> Scene:
+    def scene(self, draws: Draws, taste: Taste, wording: Wording) -> Scene:
         """Draw a text of this user's."""
 
     def answer(self, taste: Taste, scene: Scene) -> str:

@@ -8,7 +8,7 @@ says much about both.
 """
 
 from hydra_ray.synth.draws import Draws
-from hydra_ray.synth.scene import Scene, Taste
+from hydra_ray.synth.scene import Scene, Taste, Wording
 from hydra_ray.synth.tagging_words import ASPECTS, NAMES, OPENINGS, PLACES, TAGS, THINGS
 
 OWN = 3
@@ -26,6 +26,7 @@ class Tagging:
 
     aspects = len(_PHRASES)
     values = len(_PHRASES[0])
+    phrases = _PHRASES
 
     def taste(self, draws: Draws) -> Taste:
         aspect = draws.below(self.aspects)
@@ -33,14 +34,13 @@ class Tagging:
         own = tuple(tuple(draws.sample(pool, OWN)) for pool in (NAMES, PLACES, THINGS))
         return Taste(aspect, mapping, 0, own)
 
-    def scene(self, draws: Draws, taste: Taste) -> Scene:
+    def scene(self, draws: Draws, taste: Taste, wording: Wording) -> Scene:
         values = tuple(draws.below(self.values) for _ in range(self.aspects))
         names, places, things = taste.own
         opening = draws.pick(OPENINGS).format(
             name=draws.pick(names), place=draws.pick(places), thing=draws.pick(things)
         )
-        sentences = [draws.pick(_PHRASES[aspect][value]) for aspect, value in enumerate(values)]
-        return Scene(values, " ".join([opening, *draws.sample(sentences, len(sentences))]))
+        return Scene(values, " ".join([opening, *wording.sentences(values)]))
 
     def answer(self, taste: Taste, scene: Scene) -> str:
         return TAGS[taste.mapping[scene.values[taste.aspect]]]

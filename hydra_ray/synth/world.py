@@ -10,7 +10,7 @@ from hydra_ray.errors import UserError
 from hydra_ray.synth.draws import Draws
 from hydra_ray.synth.headline import Headline
 from hydra_ray.synth.rating import Rating
-from hydra_ray.synth.scene import NOISE, Maker, Taste
+from hydra_ray.synth.scene import NOISE, Maker, Taste, Wording
 from hydra_ray.synth.tagging import Tagging
 
 MAKERS: dict[str, Callable[[], Maker]] = {"tagging": Tagging, "rating": Rating, "headline": Headline}
@@ -99,12 +99,13 @@ def make_user(
     draws = Draws(namespace, task, seed, index)
     user_id = user_id_of(index, namespace)
     taste = maker.taste(draws)
+    wording = Wording(draws, maker.phrases, taste.aspect)
     day = _FIRST_DAY + draws.below(365)
 
     def one(item_id: str) -> SynthItem:
         nonlocal day
         day += 1 + draws.below(4)
-        scene = maker.scene(draws, taste)
+        scene = maker.scene(draws, taste, wording)
         clean = maker.answer(taste, scene)
         answer = maker.noisy(draws, taste, scene) if draws.uniform() < NOISE else clean
         return SynthItem(item_id, scene.text, answer, clean, scene.values[taste.aspect], scene.values, _iso(day))

@@ -1,6 +1,8 @@
 import socket
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from hydra_ray.config import Config, LLMConfig, ServeLLMConfig
@@ -87,7 +89,6 @@ def test_the_telling_line_of_a_traceback():
 @pytest.mark.cluster
 def test_a_served_model_answers_through_the_whole_stage(tmp_path, local_ray):
     """vLLM through Ray Serve LLM, the HTTP client, the ledger actor and Ray Data, with random weights."""
-    import ray
     from ray import serve
 
     from hydra_ray.llm.stage import run_llm_stage
@@ -106,15 +107,17 @@ def test_a_served_model_answers_through_the_whole_stage(tmp_path, local_ray):
             assert again == url
         asks = [Request(({"role": "user", "content": f"Note {i}"},), 1.0, 2, 5) for i in range(40)]
         asks.append(Request(({"role": "user", "content": "far too long " * 40},), 1.0, 2, 5))
-        rows = [{"request_id": str(i), "request_json": request_to_json(ask)} for i, ask in enumerate(asks)]
-        answers = run_llm_stage(ray.data.from_items(rows), cfg, tmp_path / "stage", base_url=url).take_all()
-    answered = {row["request_id"]: row for row in answers}
+        rows = [{"row_id": str(i), "requests": [request_to_json(ask)], "n_requests": 1} for i, ask in enumerate(asks)]
+        (tmp_path / "source").mkdir()
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / "source" / "rows.parquet")
+        answers = pq.read_table(run_llm_stage(tmp_path / "source", cfg, tmp_path / "stage", base_url=url)).to_pylist()
+    answered = {row["row_id"]: row for row in answers}
     assert len(answers) == len(answered) == 41
-    assert "HTTP 400" in answered["40"]["error"]
+    assert "HTTP 400" in answered["40"]["errors"][0]
     for i in range(40):
         row = answered[str(i)]
-        assert row["error"] is None
-        assert len(row["texts"]) == 2
+        assert row["errors"] == [None]
+        assert len(row["texts"][0]) == 2
         assert row["prompt_tokens"] > 0
         assert 2 <= row["completion_tokens"] <= 10
     assert not serve.status().applications

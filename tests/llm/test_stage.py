@@ -6,23 +6,34 @@ import time
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from hydra_ray.config import Config, LLMConfig, RayConfig
 from hydra_ray.errors import BudgetReachedError, UserError
 from hydra_ray.llm.progress import PlainProgress, line
-from hydra_ray.llm.stage import ANSWER_SCHEMA, append_answers
+from hydra_ray.llm.stage import ANSWER_SCHEMA, append_answers, by_row
 from hydra_ray.llm.types import Answer, Request, request_to_json
 
 from .fake_server import FakeServer, error
 
 
 def test_columns_keep_their_types_when_nothing_is_missing():
-    batch = pa.table({"request_id": ["a"]})
+    batch = pa.table({"row_id": ["a"]})
     for answers in ([Answer(("x", "y"), 3, 4)], [Answer((), error="HTTP 400: no")]):
-        table = append_answers(batch, answers)
-        assert table.schema == pa.schema([("request_id", pa.string()), *ANSWER_SCHEMA])
-    assert table.to_pylist()[0]["error"] == "HTTP 400: no"
+        table = append_answers(batch, [answers])
+        assert table.schema == pa.schema([("row_id", pa.string()), *ANSWER_SCHEMA])
+    assert table.to_pylist()[0]["errors"] == ["HTTP 400: no"]
+    both = append_answers(batch, [[Answer(("x",), 3, 4, cached=True), Answer(("y",), 5, 6)]]).to_pylist()[0]
+    assert both == {
+        "row_id": "a", "texts": [["x"], ["y"]], "errors": [None, None],
+        "prompt_tokens": 8, "completion_tokens": 10, "cached": 1,
+    }  # fmt: skip
+
+
+def test_a_row_that_lacks_an_answer_is_left_open():
+    a, b, c = (Answer((x,)) for x in "abc")
+    assert list(by_row([a, b, None, c], [2, 0, 1, 1])) == [[a, b], [], None, [c]]
 
 
 def test_progress_lines(capsys):
@@ -33,6 +44,11 @@ def test_progress_lines(capsys):
     assert capsys.readouterr().err.count("[label] 3/3") >= 2
 
 
+SCHEMA = pa.schema(
+    [("row_id", pa.string()), ("requests", pa.list_(pa.string())), ("n_requests", pa.int32()), ("extra", pa.int64())]
+)
+
+
 def _config(tmp_path: Path, fake: FakeServer, **llm) -> Config:
     settings = {"base_url": fake.url, "model": "m", "concurrency": 8, "retry_wait_s": 0.01, **llm}
     return Config(name="r", root=str(tmp_path / "runs"), llm=LLMConfig(**settings), ray=RayConfig(actors=2))
@@ -40,35 +56,44 @@ def _config(tmp_path: Path, fake: FakeServer, **llm) -> Config:
 
 def _rows(count: int, start: int = 0) -> list[dict]:
     asks = [Request(({"role": "user", "content": f"q{i}"},), n=2, temperature=1.0) for i in range(start, count)]
-    return [{"request_id": f"r{i}", "request_json": request_to_json(a), "extra": i} for i, a in enumerate(asks)]
+    return [
+        {"row_id": f"r{i}", "requests": [request_to_json(a)], "n_requests": 1, "extra": i} for i, a in enumerate(asks)
+    ]
 
 
-def _dataset(count: int):
-    import ray
+def _source(folder: Path, rows: list[dict]) -> Path:
+    folder.mkdir(exist_ok=True)
+    for part in range(4):
+        pq.write_table(pa.Table.from_pylist(rows[part::4], schema=SCHEMA), folder / f"{part}.parquet")
+    return folder
 
-    return ray.data.from_items(_rows(count))
+
+def _answered(*args, **kwargs) -> list[dict]:
+    from hydra_ray.llm.stage import run_llm_stage
+
+    return pq.read_table(run_llm_stage(*args, keep=("extra",), **kwargs)).to_pylist()
 
 
 @pytest.mark.cluster
 def test_every_row_once_with_its_own_answer(tmp_path, local_ray, threaded_server, capfd):
     from ray.data import DataContext
 
-    from hydra_ray.llm.stage import run_llm_stage
-
     threaded_server.script = lambda number, body: (
         error(400, "too long") if body["messages"][0]["content"] == "q7" else None
     )
     cfg = _config(tmp_path, threaded_server)
-    rows = run_llm_stage(_dataset(60), cfg, tmp_path / "stage").take_all()
+    silent = [{"row_id": "silent", "requests": [], "n_requests": 0, "extra": 60}]
+    source = _source(tmp_path / "source", _rows(60) + silent)
+    rows = _answered(source, cfg, tmp_path / "stage")
     assert sorted(r["extra"] for r in rows) == list(range(60))
     for row in rows:
         expected = [] if row["extra"] == 7 else [f"q{row['extra']}/0", f"q{row['extra']}/1"]
-        assert list(row["texts"]) == expected
-        assert (row["error"] == "HTTP 400: too long") == (row["extra"] == 7)
+        assert row["texts"] == [expected]
+        assert row["errors"] == ["HTTP 400: too long" if row["extra"] == 7 else None]
     assert len(threaded_server.bodies) == 60
     assert DataContext.get_current().checkpoint_config is None
     assert "[llm] 60/60" in capfd.readouterr().err
-    again = run_llm_stage(_dataset(60), cfg, tmp_path / "stage").take_all()
+    again = _answered(source, cfg, tmp_path / "stage")
     assert sorted(r["extra"] for r in again) == list(range(60))
     assert len(threaded_server.bodies) == 60
 
@@ -76,51 +101,45 @@ def test_every_row_once_with_its_own_answer(tmp_path, local_ray, threaded_server
 @pytest.mark.cluster
 def test_a_reached_budget_keeps_and_resumes(tmp_path, local_ray, threaded_server):
     from hydra_ray.llm.ledger_actor import ledger_actor
-    from hydra_ray.llm.stage import run_llm_stage
 
     file = tmp_path / "runs" / "responses.sqlite"
     threaded_server.delay_s = 0.005
     cfg = _config(tmp_path, threaded_server)
+    source = _source(tmp_path / "source", _rows(60))
     with pytest.raises(BudgetReachedError, match=r"llm\.max_calls=25"):
-        run_llm_stage(_dataset(60), cfg, tmp_path / "stage", ledger=ledger_actor(file, "small", max_calls=25))
+        _answered(source, cfg, tmp_path / "stage", ledger=ledger_actor(file, "small", max_calls=25))
     assert len(threaded_server.bodies) == 25
-    rows = run_llm_stage(_dataset(60), cfg, tmp_path / "stage", ledger=ledger_actor(file, "large")).take_all()
+    rows = _answered(source, cfg, tmp_path / "stage", ledger=ledger_actor(file, "large"))
     assert sorted(r["extra"] for r in rows) == list(range(60))
     assert len(threaded_server.bodies) == 60
 
 
 @pytest.mark.cluster
 def test_a_refused_key_comes_out_as_one_line(tmp_path, local_ray, threaded_server):
-    from hydra_ray.llm.stage import run_llm_stage
-
     threaded_server.script = lambda number, body: error(401)
     with pytest.raises(UserError, match="HYDRA_RAY_LLM_API_KEY") as caught:
-        run_llm_stage(_dataset(20), _config(tmp_path, threaded_server), tmp_path / "stage")
+        _answered(_source(tmp_path / "source", _rows(20)), _config(tmp_path, threaded_server), tmp_path / "stage")
     assert "\n" not in str(caught.value)
-    import ray
-
-    twice = ray.data.from_items([{**row, "request_id": "same"} for row in _rows(3)])
+    twice = _source(tmp_path / "twice", [{**row, "row_id": "same"} for row in _rows(3)])
     with pytest.raises(ValueError, match="unique"):
-        run_llm_stage(twice, _config(tmp_path, threaded_server), tmp_path / "stage2")
+        _answered(twice, _config(tmp_path, threaded_server), tmp_path / "stage2")
 
 
 PROGRAM = """
 import os, sys, tempfile
 os.environ["RAY_AUTH_MODE"] = "disabled"
 from pathlib import Path
+import pyarrow.parquet as pq
 import ray
 from hydra_ray.config import Config, LLMConfig, RayConfig
 from hydra_ray.llm.stage import run_llm_stage
-from hydra_ray.llm.types import Request, request_to_json
 url, folder = sys.argv[1:3]
 ray.init(num_cpus=2, include_dashboard=False, object_store_memory=200 * 2**20, _temp_dir=tempfile.mkdtemp(prefix="hr"))
 cfg = Config(root=folder, llm=LLMConfig(base_url=url, model="m", concurrency=4), ray=RayConfig(actors=1))
-asks = [Request(({"role": "user", "content": f"q{i}"},), n=2, temperature=1.0) for i in range(400)]
-rows = [{"request_id": f"r{i}", "request_json": request_to_json(a), "extra": i} for i, a in enumerate(asks)]
-result = run_llm_stage(ray.data.from_items(rows), cfg, folder + "/stage").take_all()
+result = pq.read_table(run_llm_stage(folder + "/source", cfg, folder + "/stage", keep=("extra",))).to_pylist()
 assert sorted(r["extra"] for r in result) == list(range(400)), len(result)
 for row in result:
-    assert list(row["texts"]) == [f"q{row['extra']}/0", f"q{row['extra']}/1"], row
+    assert row["texts"] == [[f"q{row['extra']}/0", f"q{row['extra']}/1"]], row
 print("complete", flush=True)
 """
 
@@ -129,6 +148,7 @@ print("complete", flush=True)
 def test_a_killed_run_is_resumed_without_loss_or_repetition(tmp_path, threaded_server):
     """The driver is killed in the middle; the second run pays only what was not answered before the kill."""
     threaded_server.delay_s = 0.02
+    _source(tmp_path / "source", _rows(400))
     command = [sys.executable, "-c", PROGRAM, threaded_server.url, str(tmp_path)]
     first = subprocess.Popen(command, start_new_session=True)
     deadline = time.monotonic() + 300

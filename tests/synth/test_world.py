@@ -134,16 +134,28 @@ def test_text_alone_does_not_tell_the_tag() -> None:
     assert {tag for v, tag in seen if v == values} <= allowed
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_bm25_is_little_better_than_chance(task: str) -> None:
+@pytest.mark.parametrize(("task", "gain"), [("tagging", 0.05), ("rating", 0.09), ("headline", 0.09)])
+def test_lexical_overlap_misleads_bm25(task: str, gain: float) -> None:
+    """The items most similar to a question match it hardly more often than any others."""
     hits, chance = [], []
-    for user in people(task, 150, (20, 20)):
+    for user in people(task, 300, (20, 20)):
         index = BM25Okapi([item.text.split() for item in user.items])
         for question in user.questions:
             top = np.argsort(-index.get_scores(question.text.split()))[:4]
             hits.append(np.mean([user.items[i].key == question.key for i in top]))
             chance.append(len(user.matching(question)) / len(user.items))
-    assert np.mean(hits) < np.mean(chance) + 0.15
+    assert np.mean(hits) < np.mean(chance) + gain
+
+
+def test_what_matters_is_said_in_fresh_words_and_the_rest_in_stock_phrases() -> None:
+    for user in people("tagging", 30, (30, 30)):
+        for aspect, values in enumerate(ASPECTS.values()):
+            for value, phrasings in enumerate(values.values()):
+                said = [next(p for p in phrasings if p in i.text) for i in user.items if i.values[aspect] == value]
+                if aspect != user.taste.aspect:
+                    assert len(set(said)) <= 1
+                else:
+                    assert len(set(said)) == min(len(said), len(phrasings))
 
 
 def test_every_aspect_and_every_choice_occurs() -> None:
