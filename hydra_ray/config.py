@@ -154,7 +154,8 @@ class AdapterConfig(Section):
 
     history_queries: history items per user whose own answer is learned against other labels; costs no call (0: the
     HYDRA paper, the LLM's samples alone). select: `best`, the sample with the highest score (the paper), or `weighted`,
-    the answer with the highest sum of probabilities over its samples.
+    the answer with the highest sum of probabilities over its samples. evidence: the adapter also reads what speaks for
+    a candidate beside its text (`hydra_ray.core.evidence`); false: the paper.
     """
 
     n: int = Field(default=8, ge=1)
@@ -162,6 +163,7 @@ class AdapterConfig(Section):
     label: Literal["gold", "relative"] = "relative"
     history_queries: int = Field(default=0, ge=0)
     select: Literal["best", "weighted"] = "weighted"
+    evidence: bool = True
 
 
 class ModelConfig(Section):

@@ -16,6 +16,8 @@ from hydra_ray.core.tasks import Task
 from hydra_ray.core.text import normalise_gold
 
 MISSING = float("nan")
+OWN_ROW = "h:"
+"""Before the item's id in the query id of a row that is about an item of the history and costs no call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ def agreement_rows(task: Task, user: User, count: int, n: int, seed: int) -> lis
         if others:
             known = _agreement(task, item, others)
             texts = tuple(other.text for other in others)
-            rows.append(Row(user.user_id, f"h:{item.item_id}", item.text, item.answer, texts, tuple(known)))
+            rows.append(Row(user.user_id, f"{OWN_ROW}{item.item_id}", item.text, item.answer, texts, tuple(known)))
     return rows
 
 
@@ -104,7 +106,9 @@ def own_answer_rows(task: Task, user: User, count: int, seed: int, others: int =
         wrong = _shuffled(own, key)[: others // 2]
         wrong += _shuffled([label for label in task.labels if label != gold and label not in wrong], key)
         right = (gold, *wrong[:others])
-        rows.append(Row(user.user_id, f"h:{item.item_id}", item.text, gold, right, (1.0, *[0.0] * (len(right) - 1))))
+        rows.append(
+            Row(user.user_id, f"{OWN_ROW}{item.item_id}", item.text, gold, right, (1.0, *[0.0] * (len(right) - 1)))
+        )
     return rows
 
 

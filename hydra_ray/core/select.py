@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from hydra_ray.core.rouge import rouge_l
 from hydra_ray.core.tasks import Task
-from hydra_ray.core.text import normalise
+from hydra_ray.core.text import normalise, texts_of
 
 
 def self_consistency(task: Task, samples: Sequence[str | None]) -> str:
@@ -16,7 +16,7 @@ def self_consistency(task: Task, samples: Sequence[str | None]) -> str:
     classification and rating: the most frequent, ties to the earliest sample. generation: the sample with the highest
     mean ROUGE-L to the other samples, ties to the earliest. Missing and empty samples have no vote.
     """
-    answers = [answer for answer in (normalise(task, sample) for sample in samples) if answer]
+    answers = texts_of(task, samples)
     if not answers:
         return ""
     if task.kind != "generation":

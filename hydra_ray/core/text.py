@@ -6,6 +6,7 @@ Applied to every answer before labels, votes and metrics. Never guesses: an answ
 import math
 import re
 import unicodedata
+from collections.abc import Iterable
 from functools import lru_cache
 
 from hydra_ray.core.tasks import Task
@@ -25,6 +26,11 @@ _QUOTES = {
 _NUMBER = re.compile(r"(?<![\w.])(-?\d+(?:\.\d+)?)(?:\s*(?:/|out of)\s*(\d+(?:\.\d+)?))?(?![\w]|\.\d)", re.IGNORECASE)
 _WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _LEADING_WORD = re.compile(rf"^({'|'.join(_WORDS)})\b(?!\s+of\b)", re.IGNORECASE)
+
+
+def texts_of(task: Task, samples: Iterable[str | None]) -> list[str]:
+    """The answers in raw samples, normalised; missing samples and those that hold no answer are left out."""
+    return [answer for answer in (normalise(task, sample) for sample in samples) if answer]
 
 
 def normalise(task: Task, text: str | None) -> str:

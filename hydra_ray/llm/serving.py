@@ -42,6 +42,8 @@ def engine_spec(cfg: LLMConfig) -> dict[str, Any]:
     }
     if cpu:
         engine["enforce_eager"] = True  # compiling takes longer than the small models that run here
+        # A seeded request whose prompt is read in parts ends vLLM 0.29's engine: CPU generators cannot be set back.
+        engine["enable_chunked_prefill"] = False
     if serve.tensor_parallel > 1:
         engine["tensor_parallel_size"] = serve.tensor_parallel
     variables = environment.engine_variables(cpu=cpu, kv_cache_gib=serve.kv_cache_gib, weights=weights)

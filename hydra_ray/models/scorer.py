@@ -18,7 +18,7 @@ class Batch:
 
     left: int64 [G], the query's text. right: int64 [G, R], the rows' texts. label: float [G, R] in {0, 1}.
     mask: float [G, R], 1 where the row exists and has a label. user: int64 [G], the row of the query's user in the
-    deltas that go with the batch.
+    deltas that go with the batch. evidence: float [G, R, E], further numbers for each row, E may be 0.
     """
 
     left: Tensor
@@ -26,17 +26,31 @@ class Batch:
     label: Tensor
     mask: Tensor
     user: Tensor
+    evidence: Tensor
+
+
+EVIDENCE_SCALE = 2.0
+"""Brings evidence, shares in [0, 1], to the size of the pair encodings."""
 
 
 class Scorer(nn.Module):
     """Base and population head. `bi`, `concepts`: vectors interact; `cross`: the encoder reads the pair."""
 
     def __init__(
-        self, config: ModelConfig, encoder: TextEncoder | None, encoder_width: int, symmetric: bool = True
+        self,
+        config: ModelConfig,
+        encoder: TextEncoder | None,
+        encoder_width: int,
+        symmetric: bool = True,
+        evidence: int = 0,
     ) -> None:
-        """`encoder` is None where vectors are given (frozen encoder). symmetric: both texts are of a kind."""
+        """`encoder` is None where vectors are given (frozen encoder). symmetric: both texts are of a kind.
+
+        evidence: numbers per row beside the texts, appended to the pair encoding.
+        """
         super().__init__()
         self.config = config
+        self.evidence = evidence
         self.encoder = encoder
         self.interaction: Interaction | Concepts | None = None
         if config.pair == "bi":
@@ -44,13 +58,19 @@ class Scorer(nn.Module):
         elif config.pair == "concepts":
             self.interaction = Concepts(encoder_width, config.width, symmetric, config.dropout)
         width = encoder_width if config.pair == "cross" else config.width
-        self.head = Head(config.head, width, config.rank, config.dropout)
+        self.head = Head(config.head, width + evidence, config.rank, config.dropout)
         if encoder is not None and config.freeze_encoder:
             encoder.requires_grad_(False)
 
     def encode_pairs(self, texts: Sequence[str] | Tensor, batch: Batch) -> Tensor:
-        """Pair encodings [G, R, Z]; `texts` is the table of texts, or of the vectors of a frozen encoder:
-        [T, D] (`bi`) or [T, S, D], one per sentence (`concepts`)."""
+        """Pair encodings with the evidence appended, [G, R, Z + E]; `texts` is the table of texts, or of the vectors
+        of a frozen encoder: [T, D] (`bi`) or [T, S, D], one per sentence (`concepts`)."""
+        pairs_GRZ = self._pairs(texts, batch)
+        if not self.evidence:
+            return pairs_GRZ
+        return torch.cat([pairs_GRZ, EVIDENCE_SCALE * batch.evidence.to(pairs_GRZ.dtype)], dim=-1)
+
+    def _pairs(self, texts: Sequence[str] | Tensor, batch: Batch) -> Tensor:
         if self.interaction is None:
             return self._cross(texts, batch)
         groups, rows = batch.right.shape

@@ -3,14 +3,16 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hydra_ray.core.evidence import evidence, habits
 from hydra_ray.core.feedback import Row
 from hydra_ray.core.select import argmax, self_consistency, user_majority
 from hydra_ray.core.tasks import Task
-from hydra_ray.core.text import normalise
+from hydra_ray.core.text import texts_of
 from hydra_ray.pipeline.rows import buckets_of, read_rows
 from hydra_ray.report import AnswerRow
 from hydra_ray.train.artifact import TrainedScorer
@@ -28,7 +30,7 @@ def answer_table(
     for user_id, bucket, rows in read_rows(answered, buckets_of(answered)):
         by_method = [dict(zip(extra["methods"], row.answers, strict=True)) for row, extra in rows]
         chosen = {
-            method: _choose(task, user_id, bucket, [row for row, _ in rows],
+            method: _choose(task, user_id, bucket, rows, samples,
                             [answers[f"samples:{samples}"] for answers in by_method], adapters[adapter], select)
             for method, (samples, adapter) in ADAPTERS.items()
         }  # fmt: skip
@@ -50,17 +52,24 @@ def _choose(
     task: Task,
     user_id: str,
     bucket: int,
-    rows: list[Row],
+    rows: list[tuple[Row, dict[str, Any]]],
+    prompts: str,
     samples: list[tuple[str, ...]],
     adapter: TrainedScorer,
     select: str,
 ) -> list[str | None]:
-    """The adapter's answer for each question; the first sample where none holds an answer."""
-    counts = [Counter(a for a in (normalise(task, text) for text in texts) if a) for texts in samples]
-    groups = [
-        Group(user_id, bucket, row.query_id, row.text, tuple(count), (0.0,) * len(count))
-        for row, count in zip(rows, counts, strict=True)
-    ]
+    """The adapter's answer for each question; the first sample where none holds an answer.
+
+    prompts: whose prompts the samples answer, and whose weights of the retrieved records are the evidence.
+    """
+    answers = [texts_of(task, texts) for texts in samples]
+    counts = [Counter(texts) for texts in answers]
+    groups = []
+    for (row, extra), texts, count in zip(rows, answers, counts, strict=True):
+        beside: list[tuple[float, float]] = []
+        if adapter.scorer.evidence:
+            beside = evidence(task, list(count), texts, habits(task, extra["history"]), extra["supporters"][prompts])
+        groups.append(Group(user_id, bucket, row.query_id, row.text, tuple(count), (0.0,) * len(count), tuple(beside)))
     picked: list[str | None] = []
     for count, raw, score in zip(counts, samples, adapter.score(groups), strict=True):
         weight = candidate_weights(score, list(count.values()), select)

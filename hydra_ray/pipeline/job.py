@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from hydra_ray.core.evidence import WIDTH as EVIDENCE
 from hydra_ray.core.records import Split
 from hydra_ray.data.users import list_users, sample_users
 from hydra_ray.errors import UserError
@@ -179,13 +180,15 @@ class Job:
                 f"{name} seed {seed}",
                 self.run.vector_cache,
                 module == "reranker",
+                EVIDENCE if module == "adapter" and self.config.adapter.evidence else 0,
                 folder / "scratch",
                 folder,
             )
             return {**counts, **losses}
 
         section = self.config.reranker if module == "reranker" else self.config.adapter
-        config = {**self._dump("model", "train"), "label": section.label, "seed": seed}
+        reading = section.model_dump(mode="json", include={"label", "evidence"})
+        config = {**self._dump("model", "train"), **reading, "seed": seed}
         return self._step(name, 1, config, {"answers": answered.key}, work, f"{name} seed {seed}")
 
     def fit(self, module: Module, seed: int) -> StepResult:
@@ -209,7 +212,7 @@ class Job:
             "pseudo_queries": protocol.pseudo_queries,
             "train_questions": protocol.train_questions,
             "k": self.config.reranker.k,
-            **adapter.model_dump(mode="json", exclude={"label", "select"}),
+            **adapter.model_dump(mode="json", exclude={"label", "select", "evidence"}),
         }
         inputs = {"base": trained.key, "heads": fitted.key}
 

@@ -10,9 +10,11 @@ import pyarrow.parquet as pq
 import torch
 
 from hydra_ray.config import Config
+from hydra_ray.core.evidence import evidence
 from hydra_ray.core.feedback import Row, adapter_candidates, reranker_labels_of_user
 from hydra_ray.core.records import Split
 from hydra_ray.core.tasks import load_task
+from hydra_ray.core.text import texts_of
 from hydra_ray.pipeline.context import Run
 from hydra_ray.pipeline.rows import buckets_of, read_rows
 from hydra_ray.train.artifact import TrainedScorer, UserHeads, save_heads
@@ -22,19 +24,28 @@ from hydra_ray.train.groups import Group, groups_to_table
 Module = Literal["reranker", "adapter"]
 
 
-def groups_of_user(config: Config, module: Module, bucket: int, rows: Sequence[Row]) -> list[Group]:
-    """One user's training groups; rows without anything to score are left out."""
+def groups_of_user(
+    config: Config, module: Module, bucket: int, rows: Sequence[tuple[Row, dict[str, Any]]]
+) -> list[Group]:
+    """One user's training groups from (row, extra); rows without anything to score are left out."""
     task = load_task(config.data.task)
     if module == "reranker":
-        labels = reranker_labels_of_user(task, rows, config.reranker.label)
-        pairs = [(list(row.right), label) for row, label in zip(rows, labels, strict=True)]
-    else:
-        pairs = [adapter_candidates(task, row, config.adapter.label) for row in rows]
-    return [
-        Group(row.user_id, bucket, row.query_id, row.text, tuple(right), tuple(label))
-        for row, (right, label) in zip(rows, pairs, strict=True)
-        if right
-    ]
+        labels = reranker_labels_of_user(task, [row for row, _ in rows], config.reranker.label)
+        return [
+            Group(row.user_id, bucket, row.query_id, row.text, row.right, tuple(label))
+            for (row, _), label in zip(rows, labels, strict=True)
+            if row.right
+        ]
+    groups = []
+    for row, extra in rows:
+        right, label = adapter_candidates(task, row, config.adapter.label)
+        beside: list[tuple[float, float]] = []
+        if config.adapter.evidence:
+            samples = texts_of(task, row.answers[0] if row.answers else ())
+            beside = evidence(task, right, samples, extra["own"], extra["supporters"])
+        if right:
+            groups.append(Group(row.user_id, bucket, row.query_id, row.text, tuple(right), tuple(label), tuple(beside)))
+    return groups
 
 
 def read_groups(
@@ -42,7 +53,7 @@ def read_groups(
 ) -> Iterator[list[Group]]:
     """The groups of each user of the given buckets and split."""
     for _, bucket, rows in read_rows(folder, buckets, split):
-        yield groups_of_user(config, module, bucket, [row for row, _ in rows])
+        yield groups_of_user(config, module, bucket, rows)
 
 
 def chunks(buckets: Sequence[int], count: int) -> list[list[int]]:

@@ -9,7 +9,8 @@ from typing import Any
 
 from hydra_ray.config import Config
 from hydra_ray.core.draws import stable_seed
-from hydra_ray.core.feedback import Row, agreement_rows, own_answer_rows
+from hydra_ray.core.evidence import Supporter, habits, weight_of
+from hydra_ray.core.feedback import OWN_ROW, Row, agreement_rows, own_answer_rows
 from hydra_ray.core.prompts import Prompt, Window, answer_prompt, summary_prompt
 from hydra_ray.core.queries import Query, training_queries
 from hydra_ray.core.records import HistoryItem, User
@@ -102,13 +103,23 @@ class GenerateMaker(Maker):
     def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked]]:
         for user in users:
             queries = self.queries(user)
-            ranked = self._rerank[user.split](user, queries, self.candidates(user, queries))
-            for query, items in zip(queries, ranked, strict=True):
-                prompt = answer_prompt(self.task, query.text, items[: self.config.reranker.k], self.window)
+            for query, items in zip(queries, self._ranked(user, queries), strict=True):
+                examples = [item for item, _ in items[: self.config.reranker.k]]
+                prompt = answer_prompt(self.task, query.text, examples, self.window)
                 row = Row(user.user_id, query.query_id, query.text, query.gold, ())
-                yield user, (row, [self.samples(prompt, user, query)], cuts([prompt]), {})
-            for row in own_answer_rows(self.task, user, self.config.adapter.history_queries, self.seed):
-                yield user, (row, [], {}, {})
+                yield user, (row, [self.samples(prompt, user, query)], cuts([prompt]), self.known(query, items))
+            free = own_answer_rows(self.task, user, self.config.adapter.history_queries, self.seed)
+            queries = [own_query(user, row) for row in free]
+            for row, query, items in zip(free, queries, self._ranked(user, queries), strict=True):
+                yield user, (row, [], {}, self.known(query, items))
+
+    def _ranked(self, user: User, queries: Sequence[Query]) -> list[list[tuple[HistoryItem, float]]]:
+        return self._rerank[user.split](user, queries, self.candidates(user, queries))
+
+    def known(self, query: Query, ranked: Sequence[tuple[HistoryItem, float]]) -> dict[str, Any]:
+        """What evidence is made of once there are candidates."""
+        others = [item.answer for item in query.history if item.item_id != query.exclude]
+        return {"own": habits(self.task, others), "supporters": supporters(ranked)}
 
 
 class SummaryMaker(Maker):
@@ -152,24 +163,41 @@ class EvaluateMaker(Maker):
                 drawn = [i for i, _ in make_retriever("random", history, self.seed).top(query.text, max(PLAIN_KS))]
                 found = self.candidates(user, [query])
                 ranked = {n: rerank(user, [query], found)[0] for n, rerank in self._rerankers.items()}
-                k = self.config.reranker.k
+                best = {name: [item for item, _ in items[: self.config.reranker.k]] for name, items in ranked.items()}
                 greedy: dict[str, Prompt] = {"zero_shot": self._prompt(query, [])}
                 greedy |= {f"random_k{n}": self._prompt(query, drawn[:n]) for n in PLAIN_KS}
                 greedy |= {f"bm25_k{n}": self._prompt(query, bm25[:n]) for n in PLAIN_KS}
                 greedy |= {f"pag_k{n}": self._prompt(query, bm25[:n], summary) for n in (0, 1)}
-                greedy["hydra_reranker"] = self._prompt(query, ranked["hydra"][:k])
+                greedy["hydra_reranker"] = self._prompt(query, best["hydra"])
                 sampled = {"bm25": self._prompt(query, bm25)}
-                sampled |= {name: self._prompt(query, items[:k]) for name, items in ranked.items()}
+                sampled |= {name: self._prompt(query, items) for name, items in best.items()}
                 methods = [f"greedy:{name}" for name in greedy] + [f"samples:{name}" for name in sampled]
                 requests = [self.request(p) for p in greedy.values()]
                 requests += [self.samples(p, user, query) for p in sampled.values()]
                 prompts = [*greedy.values(), *sampled.values()]
                 row = Row(user.user_id, query.query_id, query.text, query.gold, ())
-                extra = {"methods": methods, "history": [item.answer for item in history]}
+                extra = {
+                    "methods": methods,
+                    "history": [item.answer for item in history],
+                    # Without a reranker, every retrieved record weighs the same.
+                    "supporters": {"bm25": supporters([(item, 0.0) for item in found[0]])}
+                    | {name: supporters(items) for name, items in ranked.items()},
+                }
                 yield user, (row, requests, cuts(prompts), extra)
 
     def _prompt(self, query: Query, items: Sequence[HistoryItem], summary: str = "") -> Prompt:
         return answer_prompt(self.task, query.text, items, self.window, summary)
+
+
+def supporters(ranked: Sequence[tuple[HistoryItem, float]]) -> list[Supporter]:
+    """The retrieved records as evidence: answer and weight."""
+    return [(item.answer, weight_of(log_odds)) for item, log_odds in ranked]
+
+
+def own_query(user: User, row: Row) -> Query:
+    """The query of a row that `own_answer_rows` made: an item of the user's, asked of all the others."""
+    item_id = row.query_id.removeprefix(OWN_ROW)
+    return Query(row.query_id, row.text, row.gold, tuple(user.safe_history()), item_id, True)
 
 
 def evaluated(user: User, limit: int | None) -> list[Any]:

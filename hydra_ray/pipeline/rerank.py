@@ -18,12 +18,14 @@ class Reranker:
 
     def __call__(
         self, user: User, queries: Sequence[Query], items: Sequence[Sequence[HistoryItem]]
-    ) -> list[list[HistoryItem]]:
+    ) -> list[list[tuple[HistoryItem, float]]]:
+        """Each query's items with their log-odds of being a good example, best first."""
         groups = [
             Group(user.user_id, 0, query.query_id, query.text, tuple(item.text for item in found), (0.0,) * len(found))
             for query, found in zip(queries, items, strict=True)
         ]
         scores = self._scorer.score(groups)
         return [
-            [found[i] for i in top_k([float(x) for x in s], len(found))] for found, s in zip(items, scores, strict=True)
+            [(found[i], float(s[i])) for i in top_k([float(x) for x in s], len(found))]
+            for found, s in zip(items, scores, strict=True)
         ]

@@ -1,6 +1,6 @@
 """What training leaves behind: base, population head, user heads and the user -> row map; safetensors, Arrow and JSON.
 
-model.json          the model's config and its encoder's width
+model.json          the model's config, its encoder's width, its numbers of evidence per row
 base.safetensors    interaction and population head, and the encoder unless it was frozen
 heads.safetensors   user deltas, name -> [U, ...]
 users.arrow         user_id, row
@@ -36,7 +36,9 @@ def needs_encoder_in_module(config: ModelConfig) -> bool:
     return config.pair == "cross" or not config.freeze_encoder
 
 
-def save_base(scorer_state: Mapping[str, Tensor], config: ModelConfig, encoder_width: int, out: Path) -> None:
+def save_base(
+    scorer_state: Mapping[str, Tensor], config: ModelConfig, encoder_width: int, evidence: int, out: Path
+) -> None:
     """Writes model.json and base.safetensors."""
     state = {
         name: value.detach().to("cpu", torch.float32).contiguous()
@@ -46,7 +48,12 @@ def save_base(scorer_state: Mapping[str, Tensor], config: ModelConfig, encoder_w
     out.mkdir(parents=True, exist_ok=True)
     save_file(state, out / "base.safetensors")
     symmetric = "interaction.right.weight" not in state
-    description = {"model": config.model_dump(mode="json"), "encoder_width": encoder_width, "symmetric": symmetric}
+    description = {
+        "model": config.model_dump(mode="json"),
+        "encoder_width": encoder_width,
+        "symmetric": symmetric,
+        "evidence": evidence,
+    }
     (out / "model.json").write_text(json.dumps(description, indent=2))
 
 
@@ -85,7 +92,7 @@ def load_scorer(folder: Path) -> Scorer:
     description = json.loads((folder / "model.json").read_text())
     config = ModelConfig.model_validate(description["model"])
     encoder = TextEncoder(config) if needs_encoder_in_module(config) else None
-    scorer = Scorer(config, encoder, description["encoder_width"], description["symmetric"])
+    scorer = Scorer(config, encoder, description["encoder_width"], description["symmetric"], description["evidence"])
     missing, unexpected = scorer.load_state_dict(load_file(folder / "base.safetensors"), strict=False)
     wrong = [*unexpected, *[name for name in missing if not name.startswith("encoder.")]]
     if wrong:
@@ -129,8 +136,10 @@ class TrainedScorer:
             if not any(g.right for g in chunk):
                 out += [np.zeros((0,), np.float32) for _ in chunk]
                 continue
+            blank = ((0.0,) * self.scorer.evidence,) if self.scorer.evidence else ()
             padded = [
-                g if g.right else Group(g.user_id, g.bucket, g.query_id, g.left, (g.left,), (0.0,)) for g in chunk
+                g if g.right else Group(g.user_id, g.bucket, g.query_id, g.left, (g.left,), (0.0,), blank)
+                for g in chunk
             ]
             table = TextTable(padded)
             batch = table.batch(padded, range(len(padded)))

@@ -17,14 +17,16 @@ GROUP_SCHEMA = pa.schema(
         ("left", pa.string()),
         ("right", pa.list_(pa.string())),
         ("label", pa.list_(pa.float32())),
+        ("evidence", pa.list_(pa.list_(pa.float32()))),
     ]
 )
-"""Parquet schema of groups: `right[i]` has `label[i]` in {0, 1}, or null where there is none (a missing answer)."""
+"""Parquet schema of groups: `right[i]` has `label[i]` in {0, 1}, or null where there is none (a missing answer), and
+`evidence[i]`, further numbers that speak for it (none: an empty list)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One query: its text `left`, the rows' texts `right` and their labels (NaN: none)."""
+    """One query: its text `left`, the rows' texts `right`, their labels (NaN: none) and their evidence, if any."""
 
     user_id: str
     bucket: int
@@ -32,6 +34,7 @@ class Group:
     left: str
     right: tuple[str, ...]
     label: tuple[float, ...]
+    evidence: tuple[tuple[float, ...], ...] = ()
 
     @property
     def labelled(self) -> int:
@@ -49,6 +52,7 @@ def groups_to_table(groups: Sequence[Group]) -> pa.Table:
             "left": g.left,
             "right": list(g.right),
             "label": [None if np.isnan(x) else float(x) for x in g.label],
+            "evidence": [list(numbers) for numbers in g.evidence],
         }
         for g in groups
     ]
@@ -65,6 +69,7 @@ def groups_from_table(table: pa.Table) -> list[Group]:
             row["left"],
             tuple(row["right"]),
             tuple(float("nan") if x is None else x for x in row["label"]),
+            tuple(map(tuple, row["evidence"])),
         )
         for row in table.to_pylist()
     ]
@@ -86,7 +91,11 @@ class TextTable:
         right = np.zeros((len(groups), max(1, width)), dtype=np.int64)
         label = np.zeros(right.shape, dtype=np.float32)
         mask = np.zeros(right.shape, dtype=np.float32)
+        numbers = next((len(g.evidence[0]) for g in groups if g.evidence), 0)
+        evidence = np.zeros((*right.shape, numbers), dtype=np.float32)
         for i, group in enumerate(groups):
+            if group.evidence:
+                evidence[i, : len(group.evidence)] = group.evidence
             for j, (text, y) in enumerate(zip(group.right, group.label, strict=True)):
                 right[i, j] = self.index[text]
                 if not np.isnan(y):
@@ -98,4 +107,5 @@ class TextTable:
             torch.from_numpy(label),
             torch.from_numpy(mask),
             torch.as_tensor(list(user_rows), dtype=torch.int64),
+            torch.from_numpy(evidence),
         )

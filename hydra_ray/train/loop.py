@@ -92,7 +92,8 @@ class Worker:
             if self.train.gpu and self.train.bf16:
                 self.inputs = self.inputs.bfloat16()
         torch.manual_seed(self.seed)
-        scorer = Scorer(self.model, encoder, self.encoder_width, job["symmetric"])
+        self.evidence = int(job["evidence"])
+        scorer = Scorer(self.model, encoder, self.encoder_width, job["symmetric"], self.evidence)
         if isinstance(scorer.interaction, Concepts):
             scorer.interaction.centres.data = load_file(job["centres"])["centres"]
         self.heads = HeadTable(scorer.head, sorted({g.user_id for g in self.groups.values()}))
@@ -130,7 +131,7 @@ class Worker:
         state = full_state(self.engine, self.train.zero_stage)
         out.mkdir(parents=True, exist_ok=True)
         if self.rank == 0:
-            save_base(state, self.model, self.encoder_width, out)
+            save_base(state, self.model, self.encoder_width, self.evidence, out)
             (out / "metrics.json").write_text(json.dumps(self.metrics))
         heads, users = _rank_files(out, self.rank)
         save_file(self.heads.state(), heads)
@@ -185,7 +186,7 @@ class Worker:
     def _empty_batch(self) -> Batch:
         zero = torch.zeros(1, 1)
         index = torch.zeros(1, dtype=torch.int64)
-        return Batch(index, index.unsqueeze(1), zero, zero.clone(), index)
+        return Batch(index, index.unsqueeze(1), zero, zero.clone(), index, torch.zeros(1, 1, self.evidence))
 
     def _say(self, line: str) -> None:
         if self.rank == 0:

@@ -21,12 +21,14 @@ def train(
     name: str,
     vectors: Path | None,
     symmetric: bool,
+    evidence: int,
     scratch: Path,
     out: Path,
 ) -> dict[str, float]:
     """Trains base and heads of every kind on the groups in `groups` (Parquet); writes artifacts to out/KIND.
 
     vectors: the encoding cache. symmetric: whether both texts of a pair are of one kind (reranker).
+    evidence: numbers per row beside its text (see `Group`).
     scratch: Ray Train's storage; a killed training found there continues with its next epoch.
     Returns the last training loss by kind. Raises UserError if a worker fails for good.
     """
@@ -46,6 +48,7 @@ def train(
         "name": name,
         "vectors": str(vectors) if vectors else None,
         "symmetric": symmetric,
+        "evidence": evidence,
         "centres": str(centres),
         "kinds": list(kinds),
         "out": str(parts),

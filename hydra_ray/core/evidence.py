@@ -1,0 +1,68 @@
+"""What speaks for a candidate answer besides its text: the user's own records. Pure.
+
+Two numbers per candidate, each a share in [0, 1]:
+
+    habit      label tasks: how often the user has given this answer
+               generation: mean agreement with the other samples
+    support    how much of the retrieved records' weight stands behind this answer; generation: their mean likeness to
+               it. A record weighs what the reranker believes of it: a soft nearest-neighbour vote among the user's own
+               answers.
+"""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+
+from hydra_ray.core.metrics import generation_score
+from hydra_ray.core.tasks import Task
+from hydra_ray.core.text import normalise_gold
+
+WIDTH = 2
+"""Numbers per candidate."""
+
+Supporter = tuple[str, float]
+"""A retrieved record's answer and its weight, in [0, 1]."""
+
+
+def weight_of(log_odds: float) -> float:
+    """The probability that a reranker's score stands for."""
+    return 1 / (1 + math.exp(-max(-60.0, min(60.0, log_odds))))
+
+
+def habits(task: Task, answers: Iterable[str]) -> dict[str, int]:
+    """The user's own answers, normalised, and how often each was given; nothing for generation."""
+    return {} if task.kind == "generation" else dict(Counter(normalise_gold(task, answer) for answer in answers))
+
+
+def evidence(
+    task: Task,
+    candidates: Sequence[str],
+    samples: Sequence[str],
+    own: dict[str, int],
+    supporters: Sequence[Supporter],
+) -> list[tuple[float, float]]:
+    """(habit, support) of every candidate (normalised). samples: all that came back for the query, normalised, equal
+    ones as often as they came. own: from `habits`, the query's own record left out."""
+    total = sum(weight for _, weight in supporters)
+    if task.kind == "generation":
+        return [
+            (_consensus(text, samples), _share(sum(w * generation_score(a, text) for a, w in supporters), total))
+            for text in candidates
+        ]
+    given = sum(own.values())
+    behind: defaultdict[str, float] = defaultdict(float)
+    for answer, weight in supporters:
+        behind[normalise_gold(task, answer)] += weight
+    return [(_share(own.get(text, 0), given), _share(behind[text], total)) for text in candidates]
+
+
+def _consensus(text: str, samples: Sequence[str]) -> float:
+    """Mean score against the other samples; 0 if there are none."""
+    others = list(samples)
+    if text in others:
+        others.remove(text)
+    return _share(sum(generation_score(other, text) for other in others), len(others))
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole > 0 else 0.0
