@@ -27,13 +27,24 @@ BENCHES = ("label", "ingest")
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code: 0 done, 2 a mistake in the input (one line on stderr), 130 interrupted."""
     try:
-        return _dispatch(_parser().parse_args(argv))
+        return _dispatch(_parse(argv))
     except UserError as error:
         print(f"hydra-ray: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("hydra-ray: interrupted; the same command continues where it stopped", file=sys.stderr)
         return 130
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Overrides may stand anywhere; argparse alone takes positional arguments in one place only."""
+    parser = _parser()
+    args, rest = parser.parse_known_args(argv)
+    if rest and (not hasattr(args, "overrides") or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        args.overrides = [*args.overrides, *rest]
+    return args
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -11,25 +11,31 @@ from pydantic import BaseModel, ValidationError
 from hydra_ray.config import Config
 from hydra_ray.errors import UserError
 
+Settings = TypeVar("Settings", bound=BaseModel)
+
 
 def load_config(file: Path | None, overrides: Sequence[str] = ()) -> Config:
-    """The resolved configuration.
+    """The resolved configuration of a run, named after its file unless it has a name. Raises as `load_settings`."""
+    return load_settings(Config, file, overrides, {"name": file.stem} if file else {})
+
+
+def load_settings(
+    schema: type[Settings], file: Path | None, overrides: Sequence[str] = (), fallback: Mapping[str, Any] | None = None
+) -> Settings:
+    """Settings of a schema: its defaults, then `fallback`, the YAML file, the `a.b=c` overrides (c is read as YAML).
 
     Raises UserError: no such file, no YAML mapping, unknown key (with the closest match), value that does not validate.
     """
-    tree: dict[str, Any] = {}
-    if file is not None:
-        tree = _read(file)
-        tree.setdefault("name", file.stem)
+    tree = {**(fallback or {}), **(_read(file) if file else {})}
     origin = {path: str(file) for path in _leaves(tree)}
     for override in overrides:
         path, value = _parse(override)
         _set(tree, path, value, override)
         origin[path] = f"override {override!r}"
     for path in _leaves(tree):
-        _check_key(path, origin.get(path, str(file)))
+        _check_key(schema, path, origin.get(path, str(file)))
     try:
-        return Config.model_validate(tree)
+        return schema.model_validate(tree)
     except ValidationError as error:
         first = error.errors()[0]
         path = ".".join(str(part) for part in first["loc"])
@@ -88,23 +94,25 @@ def _set(tree: dict[str, Any], path: str, value: Any, override: str) -> None:
     tree[leaf] = value
 
 
-def _check_key(path: str, where: str) -> None:
-    model: type[BaseModel] | None = Config
+def _check_key(schema: type[BaseModel], path: str, where: str) -> None:
+    model: type[BaseModel] | None = schema
     for depth, part in enumerate(path.split(".")):
         if model is None:
             return
         fields = model.model_fields
         if part not in fields:
             full = ".".join([*path.split(".")[:depth], part])
-            raise UserError(f"{where}: unknown key {full!r}{_closest(full, part)}")
+            raise UserError(f"{where}: unknown key {full!r}{_closest(schema, full, part)}")
         model = _section(fields[part].annotation)
 
 
-def _closest(full: str, part: str) -> str:
-    every = _all_keys(Config)
+def _closest(schema: type[BaseModel], full: str, part: str) -> str:
+    every = _all_keys(schema)
     close = difflib.get_close_matches(full, every, n=1, cutoff=0.6)
     close = close or [key for key in every if key.rsplit(".", 1)[-1] == part][:1]
-    return f"; did you mean {close[0]!r}?" if close else "; `--print-config` lists every key"
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return "; `--print-config` lists every key" if schema is Config else f"; there are {', '.join(every)}"
 
 
 def _all_keys(model: type[BaseModel], prefix: str = "") -> list[str]:

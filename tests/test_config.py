@@ -100,6 +100,20 @@ def test_the_command_line_exits_with_2_and_one_line(capsys: pytest.CaptureFixtur
     assert "Traceback" not in captured.err
 
 
+def test_overrides_may_stand_on_both_sides_of_options(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["run", "seeds=1", "--print-config"]) == 2
+    assert "protocol.seeds" in capsys.readouterr().err
+    assert main(["run", "train.epochs=7", "--print-config", "train.batch=9"]) == 0
+    printed = capsys.readouterr().out
+    assert "epochs: 7" in printed
+    assert "batch: 9" in printed
+    missing = ["tiny-llm", "train", "--out", str(tmp_path), f"data_root={tmp_path / 'none'}", "task=lamp_3"]
+    assert main(missing) == 2
+    assert "no such file" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["run", "--no-such-option"])
+
+
 def test_print_config_and_dry_run_do_no_work(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["run", "--print-config", "name=p"]) == 0
     assert "name: p" in capsys.readouterr().out

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from hydra_ray.config import Section
+from hydra_ray.config import OwnConfig, Section
 
 TaskName = Literal["tagging", "rating", "headline"]
 
@@ -59,7 +59,8 @@ class TinyLLMConfig(Section):
     """Everything `train_tiny_llm` needs.
 
     tasks: the synthetic tasks and their shares, when `data_root` is unset; else the one `task` (name or YAML path) of
-    the data in LaMP's layout under `data_root`, whose `split` alone is read. held_out: share of those users kept for
+    the data under `data_root`: in LaMP's layout, whose `split` alone is read, or own rows as `own` describes them, of
+    which the training users' are read. held_out: share of those users kept for
     the behaviour figures. zero_examples, summaries, with_summary: shares of the sequences with no example, that ask for
     a summary, and that carry one. tokens: tokens per step. text_weight: loss weight of tokens that are no answer,
     computed on `text_share` of them. similar: share of examples that are BM25-similar to the question (real data).
@@ -68,6 +69,7 @@ class TinyLLMConfig(Section):
 
     seed: int = 0
     data_root: str | None = None
+    own: OwnConfig | None = None
     task: str | None = None
     split: str = "train"
     held_out: float = Field(default=0.1, gt=0, lt=1)

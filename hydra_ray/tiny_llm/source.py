@@ -1,7 +1,6 @@
 """Where training documents come from: the synthetic world, or users of a training split."""
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, Protocol
 
 from hydra_ray.core.tasks import load_task
@@ -81,4 +80,4 @@ def source_of(config: TinyLLMConfig) -> Source:
     if config.task is None:
         raise UserError("task: needed with data_root; give a built-in task's name or the path of a task YAML")
     task = load_task(config.task)
-    return UsersSource(config, task, read_training_users(Path(config.data_root), task, config.split))
+    return UsersSource(config, task, read_training_users(config, task))

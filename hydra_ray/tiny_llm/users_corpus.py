@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from hydra_ray.config import OwnConfig
+from hydra_ray.config import DataConfig, OwnConfig
 from hydra_ray.core.prompts import Window, answer_prompt
 from hydra_ray.core.records import HistoryItem, User
 from hydra_ray.core.retrieval import BM25Retriever
@@ -16,6 +16,7 @@ from hydra_ray.data.rejects import Reject
 from hydra_ray.data.rows import SourceRow
 from hydra_ray.data.scan import Reader
 from hydra_ray.data.sources import Source as File
+from hydra_ray.data.sources import find_sources
 from hydra_ray.errors import UserError
 from hydra_ray.synth.draws import Draws
 from hydra_ray.tiny_llm.config import StageConfig, TinyLLMConfig
@@ -27,23 +28,34 @@ _TEXT_WORDS = 64
 _INDEXES = 4096
 
 
-def read_training_users(root: Path, task: Task, split: str) -> list[User]:
-    """The users of a training split in LaMP's layout under `root`; no other file is opened.
+def read_training_users(config: TinyLLMConfig, task: Task) -> list[User]:
+    """The training users of the data under `config.data_root`; of LaMP's files, the training split's alone are opened.
 
-    Raises UserError: files missing, not LaMP's layout, another task's.
+    Raises UserError: files missing, not of the layout, another task's.
     """
+    root = Path(config.data_root or ".")
+    rows: dict[str, list[SourceRow]] = {}
+    names = []
+    for file in _own_files(config, root) if config.own else [_lamp_file(root, config.split)]:
+        names.append(file.name)
+        for row in Reader(task, config.own or OwnConfig()).scan(file):
+            if not isinstance(row, Reject) and row.split == "train":
+                rows.setdefault(row.user_id, []).append(row)
+    return [merge_user(rows[user_id], names).user for user_id in sorted(rows)]
+
+
+def _lamp_file(root: Path, split: str) -> File:
     questions, outputs = root / f"{split}_questions.json", root / f"{split}_outputs.json"
     for path in (questions, outputs):
         if not path.is_file():
             raise UserError(
                 f"{path}: no such file: data_root must hold {split}_questions.json and {split}_outputs.json"
             )
-    file = File("lamp", 0, questions, "train", outputs, split)
-    rows: dict[str, list[SourceRow]] = {}
-    for row in Reader(task, OwnConfig()).scan(file):
-        if not isinstance(row, Reject):
-            rows.setdefault(row.user_id, []).append(row)
-    return [merge_user(rows[user_id], [questions.name]).user for user_id in sorted(rows)]
+    return File("lamp", 0, questions, "train", outputs, split)
+
+
+def _own_files(config: TinyLLMConfig, root: Path) -> list[File]:
+    return find_sources(DataConfig(source="own", root=str(root), own=config.own or OwnConfig()), root)
 
 
 def answered(user: User) -> list[HistoryItem]:

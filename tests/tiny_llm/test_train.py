@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from hydra_ray.config import SynthConfig
+from hydra_ray.config import OwnConfig, SynthConfig
 from hydra_ray.core.tasks import load_task
+from hydra_ray.data.own import split_of
 from hydra_ray.errors import UserError
 from hydra_ray.synth.world import make_user
 from hydra_ray.synth.write import write_world
@@ -91,10 +92,32 @@ def test_held_out_users_are_only_measured_on() -> None:
     assert source.documents(SMALL.stages[0], 3) == source.documents(SMALL.stages[0], 3)
 
 
+def test_own_rows_train_on_the_training_users_alone(tmp_path: Path) -> None:
+    rows = [
+        {
+            "user_id": f"u{user}",
+            "item_id": f"{user}-{i}",
+            "text": f"text {user} {i}",
+            "tag": "cat",
+            "date": "2020-01-01",
+        }
+        for user in range(40)
+        for i in range(3)
+    ]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    task = load_task("synthetic_tagging")
+    task = task.model_copy(update={"text_fields": ("text",), "answer_field": "tag", "labels": ("cat", "dog")})
+    users = read_training_users(TinyLLMConfig(data_root=str(tmp_path), own=OwnConfig()), task)
+    assert 20 < len(users) < 40
+    assert {user.user_id for user in users} == {
+        f"u{i}" for i in range(40) if split_of(f"u{i}", OwnConfig().test_share) == "train"
+    }
+
+
 def test_mistakes_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="task: needed"):
         source_of(SMALL.model_copy(update={"data_root": str(tmp_path)}))
     with pytest.raises(UserError, match="no such file"):
-        read_training_users(tmp_path, load_task("synthetic_tagging"), "train")
+        read_training_users(TinyLLMConfig(data_root=str(tmp_path)), load_task("synthetic_tagging"))
     with pytest.raises(UserError, match="2 are needed"):
         UsersSource(SMALL, load_task("synthetic_tagging"), [make_user("tagging", 0, 0, (5, 5), 1).to_user()])
