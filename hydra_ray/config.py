@@ -230,11 +230,15 @@ class EvaluateConfig(Section):
 
 
 class RayConfig(Section):
-    """address: a running cluster (None: a local one is started). actors: of Ray Data, that ask or encode."""
+    """address: a running cluster (None: a local one is started). actors: of Ray Data, that ask or encode.
+
+    worker_logs: print what Ray's workers write; it is in Ray's own log files anyhow.
+    """
 
     address: str | None = None
     num_cpus: int | None = None
     actors: int = Field(default=1, ge=1)
+    worker_logs: bool = False
 
 
 class Config(Section):

@@ -39,6 +39,7 @@ DRIVER = (
     Variable("RAY_USAGE_STATS_ENABLED", "0", "No run reports its use to anyone unasked."),
     Variable("RAY_TRAIN_V2_ENABLED", "1", "The trainer is written for Train V2."),
     Variable("TOKENIZERS_PARALLELISM", "false", "The tokenisers' threads and forked workers do not mix."),
+    Variable("RAY_BACKEND_LOG_LEVEL", "fatal", "Ray's C++ notes on standard error are no news for a run's user."),
 )
 
 # What the vLLM replica and its engine process run with.

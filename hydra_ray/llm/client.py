@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
@@ -110,7 +110,10 @@ class LLMClient:
     async def complete_affordable(
         self, requests: Sequence[Request]
     ) -> tuple[list[Answer | None], BudgetReachedError | None]:
-        """`complete`, but a reached budget is returned beside the answers; None stands for each that it left open."""
+        """`complete`, but a reached budget is returned beside the answers; None stands for each that it left open.
+
+        Of equal requests only the first counts as paid.
+        """
         jobs: dict[str, _Job] = {}
         keys = [call_key(self._identity, request, 0, request.n) for request in requests]
         for key, request in zip(keys, requests, strict=True):
@@ -126,7 +129,15 @@ class LLMClient:
         finally:
             await asyncio.shield(self._books.flush())
         self._check_hopeless([job for job in jobs.values() if job.paid or job.error])
-        return [jobs[key].answer() if not jobs[key].open_calls else None for key in keys], over
+        answers: list[Answer | None] = []
+        given: set[str] = set()
+        for key in keys:
+            answer = jobs[key].answer() if not jobs[key].open_calls else None
+            if answer is not None and key in given and answer.error is None:
+                answer = replace(answer, cached=True)
+            given.add(key)
+            answers.append(answer)
+        return answers, over
 
     def complete_sync(self, requests: Sequence[Request]) -> list[Answer]:
         """`complete`, on a background loop of this client's own."""

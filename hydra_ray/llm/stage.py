@@ -46,7 +46,7 @@ ANSWER_SCHEMA = pa.schema(
 )
 # Requests in a batch for each one in flight: the slots that run dry at a batch's end are then a few per cent of all.
 BATCH_DEPTH = 16
-CHECKPOINT_ACTOR_BYTES = 64 * 2**20
+CHECKPOINT_ACTOR_BYTES = 192 * 2**20
 
 
 class AskLLM:
@@ -95,12 +95,13 @@ def by_row(answers: Sequence[Answer | None], counts: Sequence[int]) -> Iterator[
 
 
 def append_answers(batch: pa.Table, rows: Sequence[Sequence[Answer]]) -> pa.Table:
-    """The batch with the columns of ANSWER_SCHEMA: texts and errors by request, the counts summed over them."""
+    """The batch with the columns of ANSWER_SCHEMA: texts and errors by request, tokens of what was paid for now."""
+    paid = [[answer for answer in row if not answer.cached] for row in rows]
     columns = {
         "texts": [[answer.texts for answer in row] for row in rows],
         "errors": [[answer.error for answer in row] for row in rows],
-        "prompt_tokens": [sum(answer.prompt_tokens for answer in row) for row in rows],
-        "completion_tokens": [sum(answer.completion_tokens for answer in row) for row in rows],
+        "prompt_tokens": [sum(answer.prompt_tokens for answer in row) for row in paid],
+        "completion_tokens": [sum(answer.completion_tokens for answer in row) for row in paid],
         "cached": [sum(answer.cached for answer in row) for row in rows],
     }
     for field in ANSWER_SCHEMA:

@@ -65,7 +65,7 @@ class Run(contextlib.AbstractContextManager["Run"]):
         self._ray = True
         if ray.is_initialized():
             return
-        options: dict[str, Any] = {"log_to_driver": True, "logging_level": "WARNING"}
+        options: dict[str, Any] = {"log_to_driver": self.config.ray.worker_logs, "logging_level": "WARNING"}
         address = self.config.ray.address or os.environ.get("RAY_ADDRESS")
         if address:
             self.say(f"ray: joining the cluster at {address}")
@@ -78,7 +78,8 @@ class Run(contextlib.AbstractContextManager["Run"]):
         import ray.data
 
         ray.data.DataContext.get_current().enable_progress_bars = sys.stderr.isatty()
-        logging.getLogger("ray.data").setLevel(logging.WARNING)
+        for quiet in ("ray.data", "ray.serve", "ray.train"):
+            logging.getLogger(quiet).setLevel(logging.ERROR)
         self._stack.callback(ray.shutdown)
 
     @property

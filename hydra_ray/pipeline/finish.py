@@ -82,6 +82,7 @@ def costs(job: Job, counts: dict[str, Any]) -> Costs:
         llm_by_stage=by_stage,
         seconds={name: round(value, 3) for name, value in seconds.items()},
         rejects=counts.get("rejects", {}),
+        warnings=counts.get("warnings", {}),
         truncated=truncated,
     )
 

@@ -183,6 +183,7 @@ class Job:
                 EVIDENCE if module == "adapter" and self.config.adapter.evidence else 0,
                 folder / "scratch",
                 folder,
+                self.run.say,
             )
             return {**counts, **losses}
 

@@ -140,7 +140,7 @@ def _count(queries: Path) -> dict[str, int]:
 
 
 def _used(answers: Path) -> dict[str, int]:
-    """What the answers cost, whoever paid for them, and how many are missing."""
+    """What the answers cost this step, and how many are missing."""
     if not answers.exists():
         return {"missing_answers": 0, "cached": 0, "prompt_tokens": 0, "completion_tokens": 0}
     columns = ["cached", "prompt_tokens", "completion_tokens"]

@@ -23,6 +23,7 @@ class Costs:
     """What a run used. llm: calls, cached, prompt_tokens, completion_tokens, cost (in the currency of the prices).
 
     llm_by_stage: the same by stage. seconds: wall time by stage. rejects: reason -> records that were not used.
+    warnings: reason -> records that were used with something amiss.
     truncated: what was cut to fit the LLM's window -> how often (`dropped_examples`, `clipped_texts`, `question_cut`).
     """
 
@@ -30,6 +31,7 @@ class Costs:
     llm_by_stage: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     rejects: Mapping[str, int] = field(default_factory=dict)
+    warnings: Mapping[str, int] = field(default_factory=dict)
     truncated: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -87,6 +89,7 @@ def build_report(
         "llm_by_stage": {stage: dict(counts) for stage, counts in costs.llm_by_stage.items()},
         "truncated": dict(costs.truncated),
         "rejects": dict(costs.rejects),
+        "warnings": dict(costs.warnings),
         "seconds": dict(costs.seconds),
         "metric_directions": {name: HIGHER_IS_BETTER[name] for name in score_all(task, golds[:1], [None])},
         "bootstrap": {"resamples": resamples, "over": "users", "level": 0.95},

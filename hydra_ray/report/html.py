@@ -46,6 +46,7 @@ def html_report(report: Mapping[str, Any]) -> str:
         answers=tables.answer_cells(report),
         truncated=tables.count_cells(report["truncated"], "what was cut"),
         rejects=tables.count_cells(report["rejects"], "reason"),
+        warnings=tables.count_cells(report["warnings"], "what"),
         costs=_cost_rows(report),
         most_harmed=[entry for entry in changed if entry["difference"] < 0][:_SHOWN_USERS],
         most_helped=[entry for entry in changed[::-1] if entry["difference"] > 0][:_SHOWN_USERS],

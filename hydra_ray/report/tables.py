@@ -136,6 +136,7 @@ def markdown_report(report: Mapping[str, Any]) -> str:
         ("Answers that could not be scored as given", answer_cells(report)),
         ("Cut to fit the LLM's window", count_cells(report["truncated"], "what")),
         ("Records not used", count_cells(report["rejects"], "reason")),
+        ("Records used with something amiss", count_cells(report["warnings"], "what")),
     ]
     for title, (header, body) in sections:
         if body:

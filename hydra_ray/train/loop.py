@@ -21,6 +21,7 @@ from hydra_ray.models.text_vectors import text_vectors
 from hydra_ray.models.vector_cache import CachedEncoder
 from hydra_ray.train.artifact import needs_encoder_in_module, save_base
 from hydra_ray.train.engine import full_state, make_engine
+from hydra_ray.train.follow import append_line
 from hydra_ray.train.groups import Group, TextTable, groups_from_table
 from hydra_ray.train.head_table import HeadTable
 from hydra_ray.train.plan import Step, owner_of, plan_epoch
@@ -31,8 +32,9 @@ PROGRESS_SECONDS = 5.0
 def train_worker(job: dict[str, Any]) -> None:
     """The `train_loop_per_worker` of Ray's TorchTrainer.
 
-    `job`: groups (folder), model, train, seed, name, vectors (folder of the encoding cache or None), kinds (head kinds
-    to train one after the other on the same groups) and out (each kind's result goes to out/KIND).
+    `job`: groups (folder), model, train, seed, name, vectors (folder of the encoding cache or None), symmetric,
+    evidence, centres (file), kinds (head kinds to train one after the other on the same groups), progress (file that
+    takes rank 0's lines) and out (each kind's result goes to out/KIND).
     """
     import ray.train
 
@@ -69,6 +71,7 @@ class Worker:
         self.model = ModelConfig.model_validate({**job["model"], "head": kind})
         self.train = TrainConfig.model_validate(job["train"])
         self.seed, self.name, self.rank, self.world = int(job["seed"]), f"{job['name']} ({kind})", rank, world
+        self.progress = Path(job["progress"])
         self.device = torch.device("cuda", torch.cuda.current_device()) if self.train.gpu else torch.device("cpu")
         # The plan needs every group's bucket and size; the texts are read for this worker's own users alone.
         source = pads.dataset(job["groups"], format="parquet")
@@ -190,7 +193,7 @@ class Worker:
 
     def _say(self, line: str) -> None:
         if self.rank == 0:
-            print(f"{self.name}: {line}", flush=True)
+            append_line(self.progress, f"{self.name}: {line}")
 
 
 def delta_prior(taken: Deltas, batch: Batch) -> Tensor:

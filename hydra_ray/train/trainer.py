@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hydra_ray.config import Config
@@ -10,6 +10,7 @@ from hydra_ray.errors import UserError
 from hydra_ray.train.artifact import save_heads
 from hydra_ray.train.concepts import write_centres
 from hydra_ray.train.engine import train_env
+from hydra_ray.train.follow import Follow
 from hydra_ray.train.loop import merge_heads, train_worker
 
 
@@ -24,12 +25,14 @@ def train(
     evidence: int,
     scratch: Path,
     out: Path,
+    say: Callable[[str], None] = print,
 ) -> dict[str, float]:
     """Trains base and heads of every kind on the groups in `groups` (Parquet); writes artifacts to out/KIND.
 
     vectors: the encoding cache. symmetric: whether both texts of a pair are of one kind (reranker).
     evidence: numbers per row beside its text (see `Group`).
     scratch: Ray Train's storage; a killed training found there continues with its next epoch.
+    say: gets the workers' progress lines.
     Returns the last training loss by kind. Raises UserError if a worker fails for good.
     """
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
@@ -37,6 +40,7 @@ def train(
     from ray.train.v2.api.exceptions import TrainingFailedError
 
     parts = scratch.resolve() / "parts"
+    progress = scratch.resolve() / "progress"
     centres = scratch.resolve() / "centres.safetensors"
     if config.model.pair == "concepts" and not centres.exists():
         write_centres(config.model, groups, vectors, seed, centres)
@@ -51,6 +55,7 @@ def train(
         "evidence": evidence,
         "centres": str(centres),
         "kinds": list(kinds),
+        "progress": str(progress),
         "out": str(parts),
     }
     trainer = TorchTrainer(
@@ -67,7 +72,8 @@ def train(
         ),
     )
     try:
-        trainer.fit()
+        with Follow(progress, say):
+            trainer.fit()
     except TrainingFailedError as error:
         reason = str(error).strip().splitlines()[-1]
         raise UserError(f"{name}: training failed {config.train.max_failures + 1} times, last: {reason}") from error

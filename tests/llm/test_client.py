@@ -53,7 +53,8 @@ def test_order_is_kept_and_duplicates_are_paid_once(tmp_path):
     assert len(fake.bodies) == ledger.counts().calls == 30
     assert fake.most_in_flight <= 16
     assert ledger.done() == 90
-    assert all(a.prompt_tokens == 7 and a.completion_tokens == 2 and not a.cached for a in answers)
+    assert all(a.prompt_tokens == 7 and a.completion_tokens == 2 for a in answers)
+    assert [a.cached for a in answers] == [False] * 30 + [True] * 60
 
 
 def test_cached_answers_are_no_calls(tmp_path):

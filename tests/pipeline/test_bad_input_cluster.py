@@ -1,0 +1,125 @@
+"""Bad input and a bad black box through the command line: one clear line, exit code 2, nothing lost."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hydra_ray.cli import main
+from tests.data.files import golds, item, lamp_root, question
+from tests.llm.fake_server import FakeServer, completion, error
+
+LONG = "word " * 3000
+
+
+@pytest.fixture(scope="module")
+def shared_ray() -> Iterator[None]:
+    """One Ray for all invocations of this module."""
+    import ray
+
+    ray.init(address="local", num_cpus=8, include_dashboard=False, log_to_driver=False, logging_level="warning")
+    yield
+    ray.shutdown()
+
+
+def reviews(user: str, count: int) -> list[dict[str, Any]]:
+    return [item(f"{user}-{i}", f"{user} bought thing {i % 3} again", str(1 + i % 5)) for i in range(count)]
+
+
+def hostile_data(root: Path) -> Path:
+    train = [question(f"{n}", reviews(f"t{n}", 6), f"thing {n % 3}", user_id=f"t{n}") for n in range(100, 108)]
+    dev = [question(f"{n}", reviews(f"d{n}", 6), f"thing {n % 3}", user_id=f"d{n}") for n in range(200, 204)]
+    dev.append(question("210", [], "nothing known about me", user_id="empty"))
+    dev.append(question("211", reviews("long", 5), LONG, user_id="long"))
+    odd = [item("o-0", LONG, "3"), item("o-1", score=None), item("o-2", date="never"), *reviews("odd", 3)]
+    dev.append(question("212", odd, "thing 1", user_id="odd"))
+    return lamp_root(
+        root,
+        train,
+        golds({q["id"]: str(1 + i % 5) for i, q in enumerate(train)}),
+        dev,
+        golds({q["id"]: str(1 + i % 5) for i, q in enumerate(dev)}),
+    )
+
+
+def command(stage: str, tmp_path: Path, url: str, *more: str) -> list[str]:
+    return [
+        stage, f"root={tmp_path / 'runs'}", "name=hostile", "data.source=lamp", "data.task=lamp_3",
+        f"data.root={tmp_path / 'data'}", "protocol.pseudo_queries=2", f"llm.base_url={url}", "llm.model=m",
+        "llm.concurrency=8", "llm.retries=1", "llm.retry_wait_s=0.01", "train.epochs=1", "train.workers=1",
+        "evaluate.bootstrap=100", *more,
+    ]  # fmt: skip
+
+
+def odd_answers(number: int, body: dict[str, Any]) -> Any:
+    """Nothing, no number, a number in words and plain numbers, in turn."""
+    texts = ["", "I would rather not say", "Score: 4", "2"]
+    return completion([texts[(number + i) % 4] for i in range(body.get("n", 1))])
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(600)
+def test_a_whole_run_over_odd_records_and_odd_answers(
+    shared_ray: None, threaded_server: FakeServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    hostile_data(tmp_path / "data")
+    threaded_server.script = odd_answers
+    assert main(command("run", tmp_path, threaded_server.url)) == 0
+    out, err = capfd.readouterr()
+    assert "Traceback" not in out + err
+    report = json.loads((tmp_path / "runs" / "hostile" / "report.json").read_text())
+    assert report["users"] == {"train": 8, "test": 7}
+    assert report["users_without_history"] == 1
+    assert report["rejects"]["missing_answer"] == 1
+    assert report["warnings"]["malformed_date"] == 1
+    assert report["truncated"]["clipped_texts"] > 0
+    assert report["truncated"]["question_cut"] > 0
+    assert report["answers"]["zero_shot"]["empty"] + report["answers"]["zero_shot"]["no_label"] > 0
+    assert set(report["llm_by_stage"]) == {"label", "generate", "summarise", "evaluate"}
+    assert sum(used["calls"] for used in report["llm_by_stage"].values()) == report["llm"]["calls"]
+    predicted = json.loads(next((tmp_path / "runs" / "hostile" / "predictions").glob("hydra*.json")).read_text())
+    assert {gold["id"] for gold in predicted["golds"]} == {"200", "201", "202", "203", "210", "211", "212"}
+    calls = len(threaded_server.bodies)
+    assert main(command("run", tmp_path, threaded_server.url)) == 0
+    assert "this run: 0 LLM calls" in capfd.readouterr().out
+    assert len(threaded_server.bodies) == calls
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("status", "more", "message"),
+    [
+        (None, ["llm.base_url=http://127.0.0.1:9/v1"], "is the server running"),
+        (401, [], "HYDRA_RAY_LLM_API_KEY is not set: check it"),
+        (429, [], "lower llm.concurrency"),
+        (None, ["llm.max_calls=20"], "llm.max_calls=20"),
+    ],
+    ids=["unreachable", "401", "429", "budget"],
+)
+def test_a_black_box_that_does_not_answer_ends_in_one_line_and_the_run_can_go_on(
+    shared_ray: None,
+    threaded_server: FakeServer,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    status: int | None,
+    more: list[str],
+    message: str,
+) -> None:
+    hostile_data(tmp_path / "data")
+    threaded_server.script = (lambda number, body: error(status)) if status else None
+    assert main(command("label", tmp_path, threaded_server.url, *more)) == 2
+    out, err = capfd.readouterr()
+    (line,) = [line for line in err.splitlines() if line.startswith("hydra-ray: error:")]
+    assert message in line
+    assert "Traceback" not in out + err
+    paid = len(threaded_server.bodies) if status is None else 0
+    threaded_server.script = None
+    threaded_server.bodies.clear()
+    assert main(command("label", tmp_path, threaded_server.url)) == 0
+    distinct = {json.dumps(body, sort_keys=True) for body in threaded_server.bodies}
+    assert len(distinct) == len(threaded_server.bodies)
+    if "llm.max_calls=20" in more:
+        assert paid == 20
