@@ -46,7 +46,7 @@ def test_tagging_follows_examples(served: tuple[Any, Any]) -> None:
     names = ("none", "one_other", "one_matching", "four_with_one", "four_with_two_or_three")
     right = {
         name: values["right"]
-        for name, values in behaviour(*served, ["tagging"], 48, [BY_NAME[n] for n in names])["tagging"].items()
+        for name, values in behaviour(*served, ["tagging"], 160, [BY_NAME[n] for n in names])["tagging"].items()
     }
     assert right["one_matching"] >= 0.8
     assert right["none"] <= 0.35
