@@ -64,6 +64,8 @@ class TinyLLMConfig(Section):
     the behaviour figures. zero_examples, summaries, with_summary: shares of the sequences with no example, that ask for
     a summary, and that carry one. tokens: tokens per step. text_weight: loss weight of tokens that are no answer,
     computed on `text_share` of them. similar: share of examples that are BM25-similar to the question (real data).
+    swapped: share of sequences whose labels are swapped among each other, so that only the examples can tell the answer
+    (real data, classification; symbol tuning, Wei et al. 2023, arXiv 2305.08298).
     checkpoint_every, probe_every: in steps. bf16: autocast, twice as fast where the CPU has bf16 instructions.
     """
 
@@ -87,6 +89,7 @@ class TinyLLMConfig(Section):
     text_weight: float = Field(default=0.1, ge=0)
     text_share: float = Field(default=0.15, ge=0, le=1)
     similar: float = Field(default=0.5, ge=0, le=1)
+    swapped: float = Field(default=0.0, ge=0, le=1)
     checkpoint_every: int = Field(default=250, ge=1)
     probe_every: int = Field(default=500, ge=1)
     threads: int = Field(default=2, ge=1)

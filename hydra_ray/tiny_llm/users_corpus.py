@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -117,8 +118,17 @@ class UsersSource:
         taken = {item.item_id for item in chosen} | {query.item_id}
         rest = [item for item in items if item.item_id not in taken]
         chosen += draws.sample(rest, min(count - len(chosen), len(rest)))
+        if self.task.kind == "classification" and draws.uniform() < self.config.swapped:
+            query, *chosen = self._swapped(draws, [query, *chosen])
+            rest = []
         summary = favourites(self.task, rest) if rest and draws.uniform() < self.config.with_summary else ""
         return answer_document(self.task, query, draws.sample(chosen, len(chosen)), self.window, summary)
+
+    def _swapped(self, draws: Draws, items: list[HistoryItem]) -> list[HistoryItem]:
+        """The items with every label replaced by another one, the same for the same."""
+        labels = list(self.task.labels)
+        other = dict(zip(labels, draws.sample(labels, len(labels)), strict=True))
+        return [replace(item, answer=other.get(item.answer, item.answer)) for item in items]
 
     def documents(self, stage: StageConfig, step: int) -> list[Document]:
         """As for the synthetic world; `stage.matching` and `stage.hints` have no meaning here."""

@@ -1,13 +1,15 @@
 """Bad input and a bad black box through the command line: one clear line, exit code 2, nothing lost."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hydra_ray.cli import main
 from tests.data.files import golds, item, lamp_root, question
 from tests.llm.fake_server import FakeServer, completion, error
 
@@ -15,12 +17,12 @@ LONG = "word " * 3000
 
 
 @pytest.fixture(scope="module")
-def shared_ray() -> Iterator[None]:
-    """One Ray for all invocations of this module."""
+def cluster() -> Iterator[str]:
+    """One Ray for all invocations of this module: its address."""
     import ray
 
     ray.init(address="local", num_cpus=8, include_dashboard=False, log_to_driver=False, logging_level="warning")
-    yield
+    yield ray.get_runtime_context().gcs_address
     ray.shutdown()
 
 
@@ -44,13 +46,18 @@ def hostile_data(root: Path) -> Path:
     )
 
 
-def command(stage: str, tmp_path: Path, url: str, *more: str) -> list[str]:
-    return [
-        stage, f"root={tmp_path / 'runs'}", "name=hostile", "data.source=lamp", "data.task=lamp_3",
+def hydra_ray(cluster: str, stage: str, tmp_path: Path, url: str, *more: str) -> "subprocess.CompletedProcess[str]":
+    """Runs the command as a user would, on the cluster; whatever happens, without a traceback."""
+    command = [
+        sys.executable, "-m", "hydra_ray.cli", stage, f"root={tmp_path / 'runs'}", "name=hostile", "data.source=lamp", "data.task=lamp_3",
         f"data.root={tmp_path / 'data'}", "protocol.pseudo_queries=2", f"llm.base_url={url}", "llm.model=m",
         "llm.concurrency=8", "llm.retries=1", "llm.retry_wait_s=0.01", "train.epochs=1", "train.workers=1",
-        "evaluate.bootstrap=100", *more,
+        "evaluate.bootstrap=100", f"ray.address={cluster}", *more,
     ]  # fmt: skip
+    environment = {name: value for name, value in os.environ.items() if name != "HYDRA_RAY_LLM_API_KEY"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400, check=False)
+    assert "Traceback" not in done.stdout + done.stderr, done.stderr
+    return done
 
 
 def odd_answers(number: int, body: dict[str, Any]) -> Any:
@@ -62,13 +69,12 @@ def odd_answers(number: int, body: dict[str, Any]) -> Any:
 @pytest.mark.cluster
 @pytest.mark.timeout(600)
 def test_a_whole_run_over_odd_records_and_odd_answers(
-    shared_ray: None, threaded_server: FakeServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    cluster: str, threaded_server: FakeServer, tmp_path: Path
 ) -> None:
     hostile_data(tmp_path / "data")
     threaded_server.script = odd_answers
-    assert main(command("run", tmp_path, threaded_server.url)) == 0
-    out, err = capfd.readouterr()
-    assert "Traceback" not in out + err
+    done = hydra_ray(cluster, "run", tmp_path, threaded_server.url)
+    assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "runs" / "hostile" / "report.json").read_text())
     assert report["users"] == {"train": 8, "test": 7}
     assert report["users_without_history"] == 1
@@ -82,8 +88,8 @@ def test_a_whole_run_over_odd_records_and_odd_answers(
     predicted = json.loads(next((tmp_path / "runs" / "hostile" / "predictions").glob("hydra*.json")).read_text())
     assert {gold["id"] for gold in predicted["golds"]} == {"200", "201", "202", "203", "210", "211", "212"}
     calls = len(threaded_server.bodies)
-    assert main(command("run", tmp_path, threaded_server.url)) == 0
-    assert "this run: 0 LLM calls" in capfd.readouterr().out
+    again = hydra_ray(cluster, "run", tmp_path, threaded_server.url)
+    assert "this run: 0 LLM calls" in again.stdout
     assert len(threaded_server.bodies) == calls
 
 
@@ -99,27 +105,23 @@ def test_a_whole_run_over_odd_records_and_odd_answers(
     ],
     ids=["unreachable", "401", "429", "budget"],
 )
-def test_a_black_box_that_does_not_answer_ends_in_one_line_and_the_run_can_go_on(
-    shared_ray: None,
+def test_a_black_box_that_does_not_answer_ends_in_one_line(
+    cluster: str,
     threaded_server: FakeServer,
     tmp_path: Path,
-    capfd: pytest.CaptureFixture[str],
     status: int | None,
     more: list[str],
     message: str,
 ) -> None:
     hostile_data(tmp_path / "data")
     threaded_server.script = (lambda number, body: error(status)) if status else None
-    assert main(command("label", tmp_path, threaded_server.url, *more)) == 2
-    out, err = capfd.readouterr()
-    (line,) = [line for line in err.splitlines() if line.startswith("hydra-ray: error:")]
+    refused = hydra_ray(cluster, "label", tmp_path, threaded_server.url, *more)
+    assert refused.returncode == 2
+    (line,) = [line for line in refused.stderr.splitlines() if line.startswith("hydra-ray: error:")]
     assert message in line
-    assert "Traceback" not in out + err
-    paid = len(threaded_server.bodies) if status is None else 0
-    threaded_server.script = None
-    threaded_server.bodies.clear()
-    assert main(command("label", tmp_path, threaded_server.url)) == 0
+    if more != ["llm.max_calls=20"]:
+        return
+    assert len(threaded_server.bodies) == 20
+    assert hydra_ray(cluster, "label", tmp_path, threaded_server.url).returncode == 0
     distinct = {json.dumps(body, sort_keys=True) for body in threaded_server.bodies}
     assert len(distinct) == len(threaded_server.bodies)
-    if "llm.max_calls=20" in more:
-        assert paid == 20

@@ -1,6 +1,7 @@
 """Training: resumes identically, from the synthetic world and from anyone's users; mistakes are named."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,21 @@ def test_held_out_users_are_only_measured_on() -> None:
         for document in source.documents(SMALL.stages[0], step):
             assert not any(text in document.prompt for text in measured)
     assert source.documents(SMALL.stages[0], 3) == source.documents(SMALL.stages[0], 3)
+
+
+def test_swapped_labels_are_the_same_for_the_same_label() -> None:
+    users = [make_user("tagging", 0, index, (12, 12), 1).to_user() for index in range(4)]
+    config = SMALL.model_copy(update={"swapped": 1.0, "summaries": 0.0, "with_summary": 0.0, "similar": 0.0})
+    source = UsersSource(config, load_task("synthetic_tagging"), users)
+    true = {item.text: item.answer for _, items in source.trained for item in items}
+    swapped = 0
+    for step in range(20):
+        for document in source.documents(StageConfig(share=1, examples=(3, 3)), step):
+            notes = re.findall(r"Note: (.*)\nTag:(.*)", document.prompt + document.answer)
+            pairs = {(true[text], label.strip()) for text, label in notes}
+            assert len(pairs) == len(dict(pairs)) == len({label for _, label in pairs})
+            swapped += any(own != label for own, label in pairs)
+    assert swapped > 10
 
 
 def test_own_rows_train_on_the_training_users_alone(tmp_path: Path) -> None:
