@@ -49,10 +49,10 @@ def hostile_data(root: Path) -> Path:
 def hydra_ray(cluster: str, stage: str, tmp_path: Path, url: str, *more: str) -> "subprocess.CompletedProcess[str]":
     """Runs the command as a user would, on the cluster; whatever happens, without a traceback."""
     command = [
-        sys.executable, "-m", "hydra_ray.cli", stage, f"root={tmp_path / 'runs'}", "name=hostile", "data.source=lamp", "data.task=lamp_3",
-        f"data.root={tmp_path / 'data'}", "protocol.pseudo_queries=2", f"llm.base_url={url}", "llm.model=m",
-        "llm.concurrency=8", "llm.retries=1", "llm.retry_wait_s=0.01", "train.epochs=1", "train.workers=1",
-        "evaluate.bootstrap=100", f"ray.address={cluster}", *more,
+        sys.executable, "-m", "hydra_ray.cli", stage, f"root={tmp_path / 'runs'}", "name=hostile",
+        "data.source=lamp", "data.task=lamp_3", f"data.root={tmp_path / 'data'}", "protocol.pseudo_queries=2",
+        f"llm.base_url={url}", "llm.model=m", "llm.concurrency=8", "llm.retries=1", "llm.retry_wait_s=0.01",
+        "train.epochs=1", "train.workers=1", "evaluate.bootstrap=100", f"ray.address={cluster}", *more,
     ]  # fmt: skip
     environment = {name: value for name, value in os.environ.items() if name != "HYDRA_RAY_LLM_API_KEY"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400, check=False)
