@@ -100,6 +100,8 @@ def test_every_row_once_with_its_own_answer(tmp_path, local_ray, threaded_server
 
 @pytest.mark.cluster
 def test_a_reached_budget_keeps_and_resumes(tmp_path, local_ray, threaded_server):
+    import ray
+
     from hydra_ray.llm.ledger_actor import ledger_actor
 
     file = tmp_path / "runs" / "responses.sqlite"
@@ -109,6 +111,7 @@ def test_a_reached_budget_keeps_and_resumes(tmp_path, local_ray, threaded_server
     with pytest.raises(BudgetReachedError, match=r"llm\.max_calls=25"):
         _answered(source, cfg, tmp_path / "stage", ledger=ledger_actor(file, "small", max_calls=25))
     assert len(threaded_server.bodies) == 25
+    assert ray.get(ledger_actor(file, "small", max_calls=25).counts.remote()).calls == 25
     rows = _answered(source, cfg, tmp_path / "stage", ledger=ledger_actor(file, "large"))
     assert sorted(r["extra"] for r in rows) == list(range(60))
     assert len(threaded_server.bodies) == 60
