@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("name", choices=BENCHES)
     bench.add_argument("--json", action="store_true", help="the default; kept for scripts")
     bench.add_argument("--max-users", type=int, default=100_000, help="ingest: the largest world")
-    bench.add_argument("--requests", type=int, default=2000, help="label: calls of the concurrent side")
+    bench.add_argument("--requests", type=int, default=640, help="label: concurrent calls per task and repeat")
     return parser
 
 

@@ -153,17 +153,20 @@ class AdapterConfig(Section):
     `relative` (samples above the query's mean are).
 
     history_queries: history items per user whose own answer is learned against other labels; costs no call (0: the
-    HYDRA paper, the LLM's samples alone). select: `best`, the sample with the highest score (the paper), or `weighted`,
-    the answer with the highest sum of probabilities over its samples. evidence: the adapter also reads what speaks for
-    a candidate beside its text (`hydra_ray.core.evidence`); false: the paper.
+    HYDRA paper, the LLM's samples alone). evidence: the adapter also reads what speaks for a candidate beside its text
+    (`hydra_ray.core.evidence`). own_candidates: the user's own past answers are candidates beside the samples (not for
+    generation). select: `best`, the candidate with the highest score, or `weighted`, a vote in which every candidate
+    has its samples and half a sample more, weighted by its probability; for a task that MAE measures, the median of it.
+    The paper: evidence false, own_candidates false, select best.
     """
 
     n: int = Field(default=8, ge=1)
     temperature: float = Field(default=1.0, ge=0)
     label: Literal["gold", "relative"] = "relative"
     history_queries: int = Field(default=0, ge=0)
-    select: Literal["best", "weighted"] = "weighted"
     evidence: bool = True
+    own_candidates: bool = True
+    select: Literal["best", "weighted"] = "weighted"
 
 
 class ModelConfig(Section):
@@ -214,12 +217,13 @@ class TrainConfig(Section):
 class FitConfig(Section):
     """Heads of new users: base frozen, encodings computed once, thousands fitted as one batched problem.
 
-    l2: pull towards the population head. batch_users: users in one batched problem.
+    l2: pull towards the population head; None: the strength that serves the training users best on rows held out.
+    batch_users: users in one batched problem.
     """
 
     epochs: int = Field(default=60, ge=1)
     lr: float = Field(default=0.05, gt=0)
-    l2: float = Field(default=0.01, ge=0)
+    l2: float | None = Field(default=None, ge=0)
     batch_users: int = Field(default=1024, ge=1)
 
 

@@ -49,11 +49,11 @@ def labelling_requests(task_name: str, count: int, *, first_user: int = 0) -> li
 def run(args: Namespace) -> dict[str, Any]:
     """Measures and returns the figures; calls/s are medians of REPEATS interleaved runs.
 
-    args: `calls` (concurrent calls per run, default 640), `sequential` (calls one at a time per run, default 60),
+    args: `requests` (concurrent calls per run, default 640), `sequential` (calls one at a time per run, default 60),
     `tasks` (default tagging and headline), `source` (weights, default `embedded`), `port` (default 8199).
     Raises UserError as `served_llm` does.
     """
-    calls, alone = int(getattr(args, "calls", 640)), int(getattr(args, "sequential", 60))
+    calls, alone = int(getattr(args, "requests", 640)), int(getattr(args, "sequential", 60))
     tasks: Sequence[str] = getattr(args, "tasks", None) or ("tagging", "headline")
     base = LLMConfig(concurrency=CONCURRENCY)
     serve = base.serve.model_copy(

@@ -1,12 +1,14 @@
-"""What speaks for a candidate answer besides its text: the user's own records. Pure.
+"""What speaks for a candidate answer besides its text: the user's own records and the other samples. Pure.
 
-Two numbers per candidate, each a share in [0, 1]:
+Four numbers per candidate, each in [0, 1]:
 
     habit      label tasks: how often the user has given this answer
                generation: mean agreement with the other samples
     support    how much of the retrieved records' weight stands behind this answer; generation: their mean likeness to
                it. A record weighs what the reranker believes of it: a soft nearest-neighbour vote among the user's own
                answers.
+    votes      share of the query's samples that are this answer
+    voted      1 where there are samples at all (rows that the user's own history labels have none)
 """
 
 import math
@@ -17,7 +19,7 @@ from hydra_ray.core.metrics import generation_score
 from hydra_ray.core.tasks import Task
 from hydra_ray.core.text import normalise_gold
 
-WIDTH = 2
+WIDTH = 4
 """Numbers per candidate."""
 
 Supporter = tuple[str, float]
@@ -34,26 +36,38 @@ def habits(task: Task, answers: Iterable[str]) -> dict[str, int]:
     return {} if task.kind == "generation" else dict(Counter(normalise_gold(task, answer) for answer in answers))
 
 
+def own_candidates(own: dict[str, int], texts: Sequence[str]) -> list[str]:
+    """The user's own answers that are not among `texts`, the most frequent first: candidates that cost no call."""
+    return sorted(set(own) - set(texts) - {""}, key=lambda text: (-own[text], text))
+
+
 def evidence(
     task: Task,
     candidates: Sequence[str],
     samples: Sequence[str],
     own: dict[str, int],
     supporters: Sequence[Supporter],
-) -> list[tuple[float, float]]:
-    """(habit, support) of every candidate (normalised). samples: all that came back for the query, normalised, equal
-    ones as often as they came. own: from `habits`, the query's own record left out."""
+) -> list[tuple[float, float, float, float]]:
+    """(habit, support, votes, voted) of every candidate (normalised).
+
+    samples: all that came back for the query, normalised, equal ones as often as they came. own: from `habits`, the
+    query's own record left out.
+    """
     total = sum(weight for _, weight in supporters)
-    if task.kind == "generation":
-        return [
-            (_consensus(text, samples), _share(sum(w * generation_score(a, text) for a, w in supporters), total))
-            for text in candidates
-        ]
     given = sum(own.values())
+    times, voted = Counter(samples), float(bool(samples))
     behind: defaultdict[str, float] = defaultdict(float)
     for answer, weight in supporters:
         behind[normalise_gold(task, answer)] += weight
-    return [(_share(own.get(text, 0), given), _share(behind[text], total)) for text in candidates]
+    rows = []
+    for text in candidates:
+        if task.kind == "generation":
+            habit = _consensus(text, samples)
+            support = _share(sum(weight * generation_score(answer, text) for answer, weight in supporters), total)
+        else:
+            habit, support = _share(own.get(text, 0), given), _share(behind[text], total)
+        rows.append((habit, support, _share(times[text], len(samples)), voted))
+    return rows
 
 
 def _consensus(text: str, samples: Sequence[str]) -> float:

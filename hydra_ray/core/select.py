@@ -51,6 +51,21 @@ def user_majority(task: Task, answers: Sequence[str], fallback: str = "") -> str
     return Counter(reversed(given)).most_common(1)[0][0]
 
 
+def weighted_median(numbers: Sequence[str], weights: Sequence[float]) -> str:
+    """The number (as text) with half of the weight at or below it: the answer that the absolute error asks for.
+
+    Ties go to the lower number. Raises ValueError if there are no numbers.
+    """
+    if not numbers:
+        raise ValueError("no numbers")
+    half, below = sum(weights) / 2, 0.0
+    for number, weight in sorted(zip(numbers, weights, strict=True), key=lambda pair: float(pair[0])):
+        below += weight
+        if below >= half:
+            return number
+    return max(numbers, key=float)
+
+
 def argmax(scores: Sequence[float | None]) -> int:
     """The position of the highest score, ties to the earliest; None and NaN never win.
 

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hydra_ray.core.evidence import evidence, habits
+from hydra_ray.config import AdapterConfig
+from hydra_ray.core.evidence import evidence, habits, own_candidates, weight_of
 from hydra_ray.core.feedback import Row
-from hydra_ray.core.select import argmax, self_consistency, user_majority
+from hydra_ray.core.select import argmax, self_consistency, user_majority, weighted_median
 from hydra_ray.core.tasks import Task
 from hydra_ray.core.text import texts_of
 from hydra_ray.pipeline.rows import buckets_of, read_rows
@@ -21,17 +22,20 @@ from hydra_ray.train.groups import Group
 ADAPTERS = {"hydra_adapter": ("bm25", "hydra"), "hydra_shared": ("shared", "shared"), "hydra": ("hydra", "hydra")}
 """Method -> (whose samples, whose adapter)."""
 
+UNSEEN = 0.5
+"""Votes that every candidate has beside its samples."""
+
 
 def answer_table(
-    task: Task, seed: int, answered: Path, adapters: dict[str, TrainedScorer], select: str
+    task: Task, seed: int, answered: Path, adapters: dict[str, TrainedScorer], config: AdapterConfig
 ) -> list[AnswerRow]:
-    """One row per question with all methods' answers. adapters: `hydra`, `shared`; select: `adapter.select`."""
+    """One row per question with all methods' answers. adapters: `hydra`, `shared`."""
     table: list[AnswerRow] = []
     for user_id, bucket, rows in read_rows(answered, buckets_of(answered)):
         by_method = [dict(zip(extra["methods"], row.answers, strict=True)) for row, extra in rows]
         chosen = {
             method: _choose(task, user_id, bucket, rows, samples,
-                            [answers[f"samples:{samples}"] for answers in by_method], adapters[adapter], select)
+                            [answers[f"samples:{samples}"] for answers in by_method], adapters[adapter], config)
             for method, (samples, adapter) in ADAPTERS.items()
         }  # fmt: skip
         for i, (row, extra) in enumerate(rows):
@@ -56,32 +60,40 @@ def _choose(
     prompts: str,
     samples: list[tuple[str, ...]],
     adapter: TrainedScorer,
-    select: str,
+    config: AdapterConfig,
 ) -> list[str | None]:
-    """The adapter's answer for each question; the first sample where none holds an answer.
+    """The adapter's answer for each question; the first sample where there is no candidate.
 
     prompts: whose prompts the samples answer, and whose weights of the retrieved records are the evidence.
     """
-    answers = [texts_of(task, texts) for texts in samples]
-    counts = [Counter(texts) for texts in answers]
-    groups = []
-    for (row, extra), texts, count in zip(rows, answers, counts, strict=True):
-        beside: list[tuple[float, float]] = []
+    groups, votes = [], []
+    for (row, extra), raw in zip(rows, samples, strict=True):
+        texts, own = texts_of(task, raw), habits(task, extra["history"])
+        count = Counter(texts)
+        candidates = [*count, *(own_candidates(own, texts) if config.own_candidates else [])]
+        beside: list[tuple[float, ...]] = []
         if adapter.scorer.evidence:
-            beside = evidence(task, list(count), texts, habits(task, extra["history"]), extra["supporters"][prompts])
-        groups.append(Group(user_id, bucket, row.query_id, row.text, tuple(count), (0.0,) * len(count), tuple(beside)))
-    picked: list[str | None] = []
-    for count, raw, score in zip(counts, samples, adapter.score(groups), strict=True):
-        weight = candidate_weights(score, list(count.values()), select)
-        picked.append(list(count)[argmax(weight)] if count else (raw[0] if raw else None))
-    return picked
+            beside += evidence(task, candidates, texts, own, extra["supporters"][prompts])
+        blank = (0.0,) * len(candidates)
+        groups.append(Group(user_id, bucket, row.query_id, row.text, tuple(candidates), blank, tuple(beside)))
+        votes.append([count[text] for text in candidates])
+    scored = zip(groups, adapter.score(groups), votes, samples, strict=True)
+    return [
+        pick(task, g.right, s, v, config.select) if g.right else (raw[0] if raw else None) for g, s, v, raw in scored
+    ]
 
 
-def candidate_weights(log_odds: NDArray[np.float32], counts: Sequence[int], select: str) -> list[float]:
-    """What the answer is chosen by. `best`: the log-odds. `weighted`: the sum of the probabilities of equal samples.
+def pick(
+    task: Task, candidates: Sequence[str], log_odds: NDArray[np.float32], votes: Sequence[int], select: str
+) -> str:
+    """The chosen one of the candidates. votes: samples that gave each; `select` is `adapter.select`.
 
-    The latter is weighted voting over samples as in Li et al. 2023 (arXiv 2206.02336).
+    `weighted` is weighted voting over samples (Li et al. 2023, arXiv 2206.02336) with half a vote for what was not
+    sampled (the estimate of Krichevsky and Trofimov 1981).
     """
     if select == "best":
-        return [float(x) for x in log_odds]
-    return [float(n / (1 + np.exp(-float(x)))) for x, n in zip(log_odds, counts, strict=True)]
+        return candidates[argmax([float(x) for x in log_odds])]
+    weights = [weight_of(float(x)) * (count + UNSEEN) for x, count in zip(log_odds, votes, strict=True)]
+    if task.primary_metric == "mae":
+        return weighted_median(candidates, weights)
+    return candidates[argmax(weights)]

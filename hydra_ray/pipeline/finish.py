@@ -27,7 +27,7 @@ def finish(job: Job) -> dict[str, Any]:
             "hydra": TrainedScorer.load(base, fitted.path, run.vector_cache),
             SHARED: TrainedScorer.load(trained.path / SHARED, None, run.vector_cache),
         }
-        rows += answer_table(run.task, seed, evaluated.path, adapters, config.adapter.select)
+        rows += answer_table(run.task, seed, evaluated.path, adapters, config.adapter)
         train_users |= set(job.chosen(seed).train)
     began = time.monotonic()
     counts = read_counts(job.ingest().path)

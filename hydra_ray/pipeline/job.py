@@ -21,6 +21,8 @@ from hydra_ray.pipeline.rows import ask_black_box
 from hydra_ray.pipeline.step import StepResult, fingerprint
 
 SHARED = "shared"
+CODE: dict[Module, int] = {"reranker": 1, "adapter": 3}
+"""Version of what training means (see `step_key`)."""
 
 
 @dataclass(frozen=True)
@@ -188,9 +190,9 @@ class Job:
             return {**counts, **losses}
 
         section = self.config.reranker if module == "reranker" else self.config.adapter
-        reading = section.model_dump(mode="json", include={"label", "evidence"})
+        reading = section.model_dump(mode="json", include={"label", "evidence", "own_candidates"})
         config = {**self._dump("model", "train"), **reading, "seed": seed}
-        return self._step(name, 1, config, {"answers": answered.key}, work, f"{name} seed {seed}")
+        return self._step(name, CODE[module], config, {"answers": answered.key}, work, f"{name} seed {seed}")
 
     def fit(self, module: Module, seed: int) -> StepResult:
         """Heads of the test users, on their own history, base frozen."""
@@ -202,7 +204,7 @@ class Job:
             return learn.fit_users(self.run, module, answered.path, trained.path / self.config.model.head, folder)
 
         inputs = {"answers": answered.key, "base": trained.key}
-        return self._step(name, 1, self._dump("fit"), inputs, work, f"{name} seed {seed}")
+        return self._step(name, 2, self._dump("fit"), inputs, work, f"{name} seed {seed}")
 
     def generate(self, seed: int) -> StepResult:
         """Adapter candidates: samples after the reranker's examples."""
@@ -213,7 +215,7 @@ class Job:
             "pseudo_queries": protocol.pseudo_queries,
             "train_questions": protocol.train_questions,
             "k": self.config.reranker.k,
-            **adapter.model_dump(mode="json", exclude={"label", "select", "evidence"}),
+            **adapter.model_dump(mode="json", exclude={"label", "select", "evidence", "own_candidates"}),
         }
         inputs = {"base": trained.key, "heads": fitted.key}
 

@@ -1,6 +1,7 @@
 """From answered rows to models: groups in Parquet, joint training, heads of new users."""
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,15 +11,15 @@ import pyarrow.parquet as pq
 import torch
 
 from hydra_ray.config import Config
-from hydra_ray.core.evidence import evidence
+from hydra_ray.core.evidence import evidence, own_candidates
 from hydra_ray.core.feedback import Row, adapter_candidates, reranker_labels_of_user
 from hydra_ray.core.records import Split
 from hydra_ray.core.tasks import load_task
-from hydra_ray.core.text import texts_of
+from hydra_ray.core.text import is_match, texts_of
 from hydra_ray.pipeline.context import Run
 from hydra_ray.pipeline.rows import buckets_of, read_rows
 from hydra_ray.train.artifact import TrainedScorer, UserHeads, save_heads
-from hydra_ray.train.fit import fit_heads, pad_users
+from hydra_ray.train.fit import L2_GRID, Rows, choose_l2, fit_heads, pad_users
 from hydra_ray.train.groups import Group, groups_to_table
 
 Module = Literal["reranker", "adapter"]
@@ -39,10 +40,13 @@ def groups_of_user(
     groups = []
     for row, extra in rows:
         right, label = adapter_candidates(task, row, config.adapter.label)
-        beside: list[tuple[float, float]] = []
+        if config.adapter.own_candidates and row.answers:
+            more = own_candidates(extra["own"], right)
+            right, label = right + more, label + [float(is_match(task, row.gold, text)) for text in more]
+        beside: list[tuple[float, ...]] = []
         if config.adapter.evidence:
             samples = texts_of(task, row.answers[0] if row.answers else ())
-            beside = evidence(task, right, samples, extra["own"], extra["supporters"])
+            beside += evidence(task, right, samples, extra["own"], extra["supporters"])
         if right:
             groups.append(Group(row.user_id, bucket, row.query_id, row.text, tuple(right), tuple(label), tuple(beside)))
     return groups
@@ -90,8 +94,16 @@ class FitBuckets:
     """Ray Data's callable: fits the heads of all test users of some buckets, leaves them in a folder of their own."""
 
     def __init__(
-        self, config: dict[str, Any], module: Module, answered: Path, base: Path, vectors: Path | None, out: Path
+        self,
+        config: dict[str, Any],
+        module: Module,
+        answered: Path,
+        base: Path,
+        vectors: Path | None,
+        out: Path,
+        l2: float,
     ) -> None:
+        self._l2 = l2
         self._config = Config.model_validate(config)
         self._module: Module = module
         self._answered, self._out = answered, out
@@ -114,17 +126,36 @@ class FitBuckets:
         size = self._config.fit.batch_users
         for start in range(0, len(per_user), size):
             chunk = per_user[start : start + size]
-            encodings = iter(self._scorer.pair_encodings([g for user in chunk for g in user]))
-            z = [np.concatenate([next(encodings) for _ in user]) for user in chunk]
-            y = [np.asarray([x for g in user for x in g.label], dtype=np.float32) for user in chunk]
-            deltas, _ = fit_heads(self._scorer.scorer.head, *pad_users(z, y), self._config.fit)
+            parts.append(fit_heads(self._scorer.scorer.head, encode(self._scorer, chunk), self._config.fit, self._l2))
             ids += [user[0].user_id for user in chunk]
-            parts.append(deltas)
         names = parts[0] if parts else self._scorer.scorer.head.zeros(0)
         save_heads(ids, {name: torch.cat([p[name] for p in parts]) for name in names} if parts else names, folder)
 
 
-def fit_users(run: Run, module: Module, answered: Path, base: Path, out: Path) -> dict[str, int]:
+def encode(scorer: TrainedScorer, users: Sequence[Sequence[Group]]) -> Rows:
+    """The users' groups as padded rows of pair encodings."""
+    encodings = iter(scorer.pair_encodings([group for user in users for group in user]))
+    z = [np.concatenate([next(encodings) for _ in user]) for user in users]
+    y = [np.asarray([x for group in user for x in group.label], dtype=np.float32) for user in users]
+    return pad_users(z, y)
+
+
+TUNING_USERS = 256
+
+
+def tune_l2(config: Config, module: Module, answered: Path, base: Path, vectors: Path | None) -> dict[str, Any]:
+    """What `choose_l2` finds on up to TUNING_USERS training users who have two queries or more."""
+    scorer = TrainedScorer.load(base, None, vectors)
+    found = (g for g in read_groups(config, module, answered, buckets_of(answered), "train") if len(g) > 1)
+    users = list(islice(found, TUNING_USERS))
+    if not users or not scorer.scorer.head.delta_shapes():
+        return {"l2": L2_GRID[-1], "tuning_users": len(users)}
+    halves = encode(scorer, [user[::2] for user in users]), encode(scorer, [user[1::2] for user in users])
+    l2, tried = choose_l2(scorer.scorer.head, halves, config.fit)
+    return {"l2": l2, "tuning_users": len(users), "held_out_loss": {str(k): round(v, 5) for k, v in tried.items()}}
+
+
+def fit_users(run: Run, module: Module, answered: Path, base: Path, out: Path) -> dict[str, Any]:
     """Fits every test user's head on the frozen base, on Ray Data over buckets; merges them into one artifact."""
     import ray
 
@@ -133,9 +164,15 @@ def fit_users(run: Run, module: Module, answered: Path, base: Path, out: Path) -
     parts = chunks(buckets_of(answered), max(4, run.config.ray.actors * 4))
     items = [{"number": i, "buckets": part} for i, part in enumerate(parts)]
     config = run.config.model_dump(mode="json")
+    found: dict[str, Any] = {"l2": run.config.fit.l2}
+    if run.config.fit.l2 is None:
+        found = tune_l2(run.config, module, answered, base, run.vector_cache)
+        run.say(
+            f"fit-{module}: l2 {found['l2']:g}, the best of {len(L2_GRID)} on {found['tuning_users']} training users"
+        )
     ray.data.from_items(items).map_batches(
         FitBuckets,
-        fn_constructor_args=(config, module, answered, base, run.vector_cache, scratch),
+        fn_constructor_args=(config, module, answered, base, run.vector_cache, scratch, found["l2"]),
         batch_size=1,
         num_cpus=1,
         compute=ray.data.ActorPoolStrategy(size=run.config.ray.actors),
@@ -144,4 +181,4 @@ def fit_users(run: Run, module: Module, answered: Path, base: Path, out: Path) -
     users = [user for part in heads for user in part.row_of]
     names = heads[0].deltas if heads else {}
     save_heads(users, {name: torch.cat([h.deltas[name] for h in heads]) for name in names}, out)
-    return {"users": len(users)}
+    return {"users": len(users), **found}

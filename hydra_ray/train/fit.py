@@ -29,32 +29,58 @@ def pad_users(
     return z_URZ, label_UR, mask_UR
 
 
-def fit_heads(head: Head, z_URZ: Tensor, label_UR: Tensor, mask_UR: Tensor, config: FitConfig) -> tuple[Deltas, Tensor]:
-    """Deltas [U, ...] fitted from the population head, and each user's last loss [U].
+Rows = tuple[Tensor, Tensor, Tensor]
+"""z [U, R, Z], label [U, R], mask [U, R], as `pad_users` makes them."""
+
+
+def fit_heads(head: Head, rows: Rows, config: FitConfig, l2: float) -> Deltas:
+    """Deltas [U, ...] fitted from the population head.
 
     Minimises, independently per user, the mean cross-entropy over the user's rows plus `l2` times the squared norm of
     the delta, by AdamW without dropout. A user without rows keeps the population head (zero delta).
     """
     head.eval()
     head.requires_grad_(False)
+    z_URZ = rows[0]
     deltas = {name: value.requires_grad_() for name, value in head.zeros(len(z_URZ)).items()}
-    count_U = mask_UR.sum(1).clamp(min=1)
-
-    def losses() -> tuple[Tensor, Tensor]:
-        s_UR = scores(head.output(h_URZ, deltas) if h_URZ is not None else head(z_URZ, deltas))
-        data_U = ((torch.nn.functional.softplus(s_UR) - label_UR * s_UR) * mask_UR).sum(1) / count_U
-        prior_U = sum((value.flatten(1).square().sum(1) for value in deltas.values()), torch.zeros(len(z_URZ)))
-        return data_U, data_U + config.l2 * prior_U
-
+    if not deltas:
+        return {}
     # Where only the output layer is the user's, the hidden states are the same in every epoch.
     h_URZ = head.hidden(z_URZ, {}) if set(deltas) <= {"out_weight", "out_bias"} else None
-    if not deltas:
-        return {}, losses()[0]
     optimizer = torch.optim.AdamW(list(deltas.values()), lr=config.lr, weight_decay=0.0)
     for _ in range(config.epochs):
         optimizer.zero_grad()
-        torch.autograd.backward(losses()[1].sum())
+        prior_U = sum((value.flatten(1).square().sum(1) for value in deltas.values()), torch.zeros(len(z_URZ)))
+        torch.autograd.backward((_losses(head, rows, deltas, h_URZ) + l2 * prior_U).sum())
         optimizer.step()
-    with torch.no_grad():
-        final_U = losses()[0]
-    return {name: value.detach() for name, value in deltas.items()}, final_U
+    return {name: value.detach() for name, value in deltas.items()}
+
+
+def _losses(head: Head, rows: Rows, deltas: Deltas, h_URZ: Tensor | None = None) -> Tensor:
+    """Mean cross-entropy of each user's rows, [U]."""
+    z_URZ, label_UR, mask_UR = rows
+    s_UR = scores(head.output(h_URZ, deltas) if h_URZ is not None else head(z_URZ, deltas))
+    loss_UR = torch.nn.functional.softplus(s_UR) - label_UR * s_UR
+    return (loss_UR * mask_UR).sum(1) / mask_UR.sum(1).clamp(min=1)
+
+
+L2_GRID = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 10.0)
+"""Strengths that `choose_l2` tries; at the last one a delta hardly leaves zero."""
+
+
+def choose_l2(head: Head, halves: tuple[Rows, Rows], config: FitConfig) -> tuple[float, dict[float, float]]:
+    """The strength with the least loss on one half of the users' queries after a fit on the other, both ways round.
+
+    An empirical Bayes estimate of the prior of the users' deltas, by cross-validation over training users. halves: rows
+    of the same users, from different queries. Returns it and every strength's mean loss.
+    """
+    tried = {}
+    for l2 in L2_GRID:
+        held_out = []
+        for learned, kept in (halves, halves[::-1]):
+            deltas = fit_heads(head, learned, config, l2)
+            with torch.no_grad():
+                known = kept[2].sum(1) > 0
+                held_out.append(_losses(head, kept, deltas)[known])
+        tried[l2] = float(torch.cat(held_out).mean()) if held_out else 0.0
+    return min(tried, key=lambda l2: (tried[l2], -l2)), tried

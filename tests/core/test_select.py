@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from hydra_ray.core.select import argmax, self_consistency, top_k, user_majority
+from hydra_ray.core.select import argmax, self_consistency, top_k, user_majority, weighted_median
 from hydra_ray.core.tasks import load_task
 
 TAGS, RATING, HEADLINE = load_task("lamp_2m"), load_task("lamp_3"), load_task("lamp_4")
@@ -44,3 +44,11 @@ def test_argmax_and_top_k() -> None:
     assert top_k([], 3) == []
     with pytest.raises(ValueError, match="no candidate"):
         argmax([None, math.nan])
+
+
+def test_the_weighted_median_splits_the_weight() -> None:
+    assert weighted_median(["1", "5", "4"], [0.2, 0.3, 0.6]) == "4"
+    assert weighted_median(["1", "5"], [1.0, 1.0]) == "1"
+    assert weighted_median(["3"], [0.0]) == "3"
+    with pytest.raises(ValueError, match="no numbers"):
+        weighted_median([], [])
