@@ -140,12 +140,14 @@ class RerankerConfig(Section):
     """k: examples kept. label: whose mean a generation score must beat to be positive: the `query`'s or the `user`'s.
 
     history_queries: history items per user whose agreement with the user's other items is learned beside the LLM's
-    feedback; costs no call (0: the HYDRA paper, feedback alone).
+    feedback; costs no call (0: the HYDRA paper, feedback alone). evidence: the reranker also reads an item's retrieval
+    score, as a share of the best item's (false: the paper); it helps where lexical overlap does.
     """
 
     k: int = Field(default=4, ge=1)
     label: Literal["query", "user"] = "query"
     history_queries: int = Field(default=0, ge=0)
+    evidence: bool = False
 
 
 class AdapterConfig(Section):

@@ -59,6 +59,12 @@ class RecencyRetriever:
         return _best(self.items, np.arange(len(self.items), dtype=np.float64), n, exclude)
 
 
+def shares(found: Sequence[tuple[HistoryItem, float]]) -> list[float]:
+    """Scores as shares of the best one's, in [0, 1]; all 0 where even the best says nothing."""
+    best = max((score for _, score in found), default=0.0)
+    return [min(1.0, max(0.0, score / best)) if best > 0 else 0.0 for _, score in found]
+
+
 class RandomRetriever:
     """A random draw that depends on seed, query and the item's id alone, so that it repeats on every machine."""
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from hydra_ray.core.evidence import WIDTH as EVIDENCE
+from hydra_ray.core.evidence import WIDTH
 from hydra_ray.core.records import Split
 from hydra_ray.data.users import list_users, sample_users
 from hydra_ray.errors import UserError
@@ -21,8 +21,10 @@ from hydra_ray.pipeline.rows import ask_black_box
 from hydra_ray.pipeline.step import StepResult, fingerprint
 
 SHARED = "shared"
-CODE: dict[Module, int] = {"reranker": 1, "adapter": 3}
+CODE: dict[Module, int] = {"reranker": 2, "adapter": 3}
 """Version of what training means (see `step_key`)."""
+EVIDENCE: dict[Module, int] = {"reranker": 1, "adapter": WIDTH}
+"""Numbers per row beside its text."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,7 @@ class Job:
             "train_questions": protocol.train_questions,
             "history_queries": self.config.reranker.history_queries,
         }
-        return self._ask("label", 2, config, {}, seed, LabelMaker,
+        return self._ask("label", 3, config, {}, seed, LabelMaker,
                          lambda: (self._plain, seed, self.run.vector_cache), chosen.train + chosen.test)  # fmt: skip
 
     def train(self, module: Module, seed: int) -> StepResult:
@@ -165,6 +167,7 @@ class Job:
         from hydra_ray.train.trainer import train
 
         answered = self.label(seed) if module == "reranker" else self.generate(seed)
+        section = self.config.reranker if module == "reranker" else self.config.adapter
         kinds = list(dict.fromkeys([self.config.model.head, SHARED]))
         name = f"train-{module}"
 
@@ -182,14 +185,13 @@ class Job:
                 f"{name} seed {seed}",
                 self.run.vector_cache,
                 module == "reranker",
-                EVIDENCE if module == "adapter" and self.config.adapter.evidence else 0,
+                EVIDENCE[module] if section.evidence else 0,
                 folder / "scratch",
                 folder,
                 self.run.say,
             )
             return {**counts, **losses}
 
-        section = self.config.reranker if module == "reranker" else self.config.adapter
         reading = section.model_dump(mode="json", include={"label", "evidence", "own_candidates"})
         config = {**self._dump("model", "train"), **reading, "seed": seed}
         return self._step(name, CODE[module], config, {"answers": answered.key}, work, f"{name} seed {seed}")

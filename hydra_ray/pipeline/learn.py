@@ -33,8 +33,16 @@ def groups_of_user(
     if module == "reranker":
         labels = reranker_labels_of_user(task, [row for row, _ in rows], config.reranker.label)
         return [
-            Group(row.user_id, bucket, row.query_id, row.text, row.right, tuple(label))
-            for (row, _), label in zip(rows, labels, strict=True)
+            Group(
+                row.user_id,
+                bucket,
+                row.query_id,
+                row.text,
+                row.right,
+                tuple(label),
+                tuple((share,) for share in extra["shares"]) if config.reranker.evidence else (),
+            )
+            for (row, extra), label in zip(rows, labels, strict=True)
             if row.right
         ]
     groups = []

@@ -14,7 +14,7 @@ from hydra_ray.core.feedback import OWN_ROW, Row, agreement_rows, own_answer_row
 from hydra_ray.core.prompts import Prompt, Window, answer_prompt, summary_prompt
 from hydra_ray.core.queries import Query, training_queries
 from hydra_ray.core.records import HistoryItem, User
-from hydra_ray.core.retrieval import Retriever, make_retriever
+from hydra_ray.core.retrieval import Retriever, make_retriever, shares
 from hydra_ray.core.tasks import load_task
 from hydra_ray.llm.types import Request
 from hydra_ray.pipeline.rows import CUTS, Asked
@@ -22,6 +22,9 @@ from hydra_ray.pipeline.rows import CUTS, Asked
 SUMMARY_ITEMS = 10
 SUMMARY_TOKENS = 32
 PLAIN_KS = (1, 2, 4)
+
+Found = tuple[HistoryItem, float]
+"""A retrieved item and its score as a share of the best one's."""
 
 
 class Maker:
@@ -55,13 +58,16 @@ class Maker:
         seed = stable_seed(self.seed, user.user_id, query.query_id)
         return Request(prompt.messages, adapter.temperature, adapter.n, self.task.max_answer_tokens, seed)
 
-    def candidates(self, user: User, queries: Sequence[Query]) -> list[list[HistoryItem]]:
-        """The N retrieved items of every query, best first; one index per distinct history."""
+    def candidates(self, queries: Sequence[Query], n: int | None = None) -> list[list[Found]]:
+        """The n (default: N) retrieved items of every query, best first, each with the share of the best one's score;
+        one index per distinct history."""
         indexes: dict[int, Retriever] = {}
         found = []
         for query in queries:
-            index = indexes.setdefault(id(query.history), self.retriever(query.history))
-            found.append([item for item, _ in index.top(query.text, self.config.retrieval.n, query.exclude)])
+            if id(query.history) not in indexes:
+                indexes[id(query.history)] = self.retriever(query.history)
+            top = indexes[id(query.history)].top(query.text, n or self.config.retrieval.n, query.exclude)
+            found.append([(item, share) for (item, _), share in zip(top, shares(top), strict=True)])
         return found
 
 
@@ -77,15 +83,19 @@ class LabelMaker(Maker):
     def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked]]:
         for user in users:
             queries = self.queries(user)
-            for query, items in zip(queries, self.candidates(user, queries), strict=True):
-                prompts = [answer_prompt(self.task, query.text, [item], self.window) for item in items]
-                row = Row(user.user_id, query.query_id, query.text, query.gold, tuple(item.text for item in items))
-                yield user, (row, [self.request(p) for p in prompts], cuts(prompts), {})
+            for query, found in zip(queries, self.candidates(queries), strict=True):
+                prompts = [answer_prompt(self.task, query.text, [item], self.window) for item, _ in found]
+                row = Row(user.user_id, query.query_id, query.text, query.gold, tuple(item.text for item, _ in found))
+                extra = {"shares": [share for _, share in found]}
+                yield user, (row, [self.request(p) for p in prompts], cuts(prompts), extra)
             free = agreement_rows(
                 self.task, user, self.config.reranker.history_queries, self.config.retrieval.n, self.seed
             )
-            for row in free:
-                yield user, (row, [], {}, {})
+            history = tuple(user.safe_history())
+            queries = [own_query(user, row, history) for row in free]
+            for row, found in zip(free, self.candidates(queries, len(history)), strict=True):
+                share_of = {item.text: share for item, share in found}
+                yield user, (row, [], {}, {"shares": [share_of.get(text, 0.0) for text in row.right]})
 
 
 class GenerateMaker(Maker):
@@ -109,12 +119,13 @@ class GenerateMaker(Maker):
                 row = Row(user.user_id, query.query_id, query.text, query.gold, ())
                 yield user, (row, [self.samples(prompt, user, query)], cuts([prompt]), self.known(query, items))
             free = own_answer_rows(self.task, user, self.config.adapter.history_queries, self.seed)
-            queries = [own_query(user, row) for row in free]
+            history = tuple(user.safe_history())
+            queries = [own_query(user, row, history) for row in free]
             for row, query, items in zip(free, queries, self._ranked(user, queries), strict=True):
                 yield user, (row, [], {}, self.known(query, items))
 
     def _ranked(self, user: User, queries: Sequence[Query]) -> list[list[tuple[HistoryItem, float]]]:
-        return self._rerank[user.split](user, queries, self.candidates(user, queries))
+        return self._rerank[user.split](user, queries, self.candidates(queries))
 
     def known(self, query: Query, ranked: Sequence[tuple[HistoryItem, float]]) -> dict[str, Any]:
         """What evidence is made of once there are candidates."""
@@ -161,7 +172,7 @@ class EvaluateMaker(Maker):
                 summary = self._summaries.get((user.user_id, question.question_id), "")
                 bm25 = [i for i, _ in make_retriever("bm25", history).top(query.text, max(PLAIN_KS))]
                 drawn = [i for i, _ in make_retriever("random", history, self.seed).top(query.text, max(PLAIN_KS))]
-                found = self.candidates(user, [query])
+                found = self.candidates([query])
                 ranked = {n: rerank(user, [query], found)[0] for n, rerank in self._rerankers.items()}
                 best = {name: [item for item, _ in items[: self.config.reranker.k]] for name, items in ranked.items()}
                 greedy: dict[str, Prompt] = {"zero_shot": self._prompt(query, [])}
@@ -180,7 +191,7 @@ class EvaluateMaker(Maker):
                     "methods": methods,
                     "history": [item.answer for item in history],
                     # Without a reranker, every retrieved record weighs the same.
-                    "supporters": {"bm25": supporters([(item, 0.0) for item in found[0]])}
+                    "supporters": {"bm25": supporters([(item, 0.0) for item, _ in found[0]])}
                     | {name: supporters(items) for name, items in ranked.items()},
                 }
                 yield user, (row, requests, cuts(prompts), extra)
@@ -194,10 +205,9 @@ def supporters(ranked: Sequence[tuple[HistoryItem, float]]) -> list[Supporter]:
     return [(item.answer, weight_of(log_odds)) for item, log_odds in ranked]
 
 
-def own_query(user: User, row: Row) -> Query:
-    """The query of a row that `own_answer_rows` made: an item of the user's, asked of all the others."""
-    item_id = row.query_id.removeprefix(OWN_ROW)
-    return Query(row.query_id, row.text, row.gold, tuple(user.safe_history()), item_id, True)
+def own_query(user: User, row: Row, history: tuple[HistoryItem, ...]) -> Query:
+    """The query of a row that costs no call: an item of the user's `history`, asked of all the others."""
+    return Query(row.query_id, row.text, row.gold, history, row.query_id.removeprefix(OWN_ROW), True)
 
 
 def evaluated(user: User, limit: int | None) -> list[Any]:

@@ -17,15 +17,24 @@ class Reranker:
         self._scorer = TrainedScorer.load(base, heads, vectors)
 
     def __call__(
-        self, user: User, queries: Sequence[Query], items: Sequence[Sequence[HistoryItem]]
+        self, user: User, queries: Sequence[Query], found: Sequence[Sequence[tuple[HistoryItem, float]]]
     ) -> list[list[tuple[HistoryItem, float]]]:
-        """Each query's items with their log-odds of being a good example, best first."""
+        """Each query's items with their log-odds of being a good example, best first.
+
+        found: the items with the share of the best one's retrieval score.
+        """
+        beside = bool(self._scorer.scorer.evidence)
         groups = [
-            Group(user.user_id, 0, query.query_id, query.text, tuple(item.text for item in found), (0.0,) * len(found))
-            for query, found in zip(queries, items, strict=True)
+            Group(
+                user.user_id,
+                0,
+                query.query_id,
+                query.text,
+                tuple(item.text for item, _ in items),
+                (0.0,) * len(items),
+                tuple((share,) for _, share in items) if beside else (),
+            )
+            for query, items in zip(queries, found, strict=True)
         ]
-        scores = self._scorer.score(groups)
-        return [
-            [(found[i], float(s[i])) for i in top_k([float(x) for x in s], len(found))]
-            for found, s in zip(items, scores, strict=True)
-        ]
+        scored = zip(found, self._scorer.score(groups), strict=True)
+        return [[(items[i][0], float(s[i])) for i in top_k([float(x) for x in s], len(items))] for items, s in scored]
