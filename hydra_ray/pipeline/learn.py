@@ -24,6 +24,9 @@ from hydra_ray.train.groups import Group, groups_to_table
 
 Module = Literal["reranker", "adapter"]
 
+TUNING_USERS = 256
+"""Training users that the pull of new heads is chosen on: their mean loss is then known to a few per cent."""
+
 
 def groups_of_user(
     config: Config, module: Module, bucket: int, rows: Sequence[tuple[Row, dict[str, Any]]]
@@ -148,14 +151,12 @@ def encode(scorer: TrainedScorer, users: Sequence[Sequence[Group]]) -> Rows:
     return pad_users(z, y)
 
 
-TUNING_USERS = 256
-
-
 def tune_l2(config: Config, module: Module, answered: Path, base: Path, vectors: Path | None) -> dict[str, Any]:
     """What `choose_l2` finds on up to TUNING_USERS training users who have two queries or more."""
     scorer = TrainedScorer.load(base, None, vectors)
-    found = (g for g in read_groups(config, module, answered, buckets_of(answered), "train") if len(g) > 1)
-    users = list(islice(found, TUNING_USERS))
+    # Bucket by bucket, so that no more is read than is used.
+    found = (g for bucket in buckets_of(answered) for g in read_groups(config, module, answered, [bucket], "train"))
+    users = list(islice((groups for groups in found if len(groups) > 1), TUNING_USERS))
     if not users or not scorer.scorer.head.delta_shapes():
         return {"l2": L2_GRID[-1], "tuning_users": len(users)}
     halves = encode(scorer, [user[::2] for user in users]), encode(scorer, [user[1::2] for user in users])
