@@ -43,7 +43,7 @@ def two_nodes() -> Iterator[str]:
     gcs, dashboard = free_port(), free_port()
     nodes: list[subprocess.Popen[bytes]] = []
     with tempfile.TemporaryDirectory(prefix="hr", ignore_cleanup_errors=True) as folder:
-        common = [str(BIN / "ray"), "start", "--block", "--num-cpus=6", "--object-store-memory=200000000"]
+        common = [str(BIN / "ray"), "start", "--block", "--num-cpus=4", "--object-store-memory=200000000"]
         head = ["--head", f"--port={gcs}", f"--dashboard-port={dashboard}", "--dashboard-host=127.0.0.1",
                 "--node-ip-address=127.0.0.1", f"--temp-dir={folder}"]  # fmt: skip
         commands = [[*common, *head], [*common, f"--address=127.0.0.1:{gcs}"]]

@@ -40,6 +40,9 @@ def make_encoder(folder: Path) -> Path:
     return folder
 
 
+EVIDENCE = 1
+
+
 def make_groups(folder: Path) -> list[Group]:
     rng = random.Random(0)
     groups = []
@@ -48,7 +51,8 @@ def make_groups(folder: Path) -> list[Group]:
             word = rng.choice(WORDS)
             right = tuple(f"{rng.choice(WORDS)} thing" for _ in range(6))
             label = tuple(float(r.split()[0] == word) for r in right)
-            groups.append(Group(f"u{u}", bucket_of(f"u{u}", 16), f"q{q}", f"{word} text", right, label))
+            beside = tuple((rng.random(),) for _ in right)
+            groups.append(Group(f"u{u}", bucket_of(f"u{u}", 16), f"q{q}", f"{word} text", right, label, beside))
     folder.mkdir()
     pq.write_table(groups_to_table(groups), folder / "part-0.parquet")
     return groups
@@ -80,7 +84,7 @@ def test_one_and_two_workers_give_the_same_model(
         )
         out = tmp_path / f"out{workers}"
         losses[workers] = train(
-            config, [kind, "shared"], tmp_path / "groups", 0, "t", None, True, tmp_path / f"s{workers}", out
+            config, [kind, "shared"], tmp_path / "groups", 0, "t", None, True, EVIDENCE, tmp_path / f"s{workers}", out
         )
     assert losses[1] == pytest.approx(losses[2], rel=1e-4)
     one, two = (UserHeads.load(tmp_path / f"out{w}" / kind) for w in (1, 2))
