@@ -1,10 +1,9 @@
 """Workers' progress lines on the driver: a file that one process appends to and another reads as it grows."""
 
-import contextlib
-import threading
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
+
+from hydra_ray.repeating import Repeating
 
 EVERY_S = 1.0
 
@@ -15,32 +14,16 @@ def append_line(file: Path, line: str) -> None:
         stream.write(line + "\n")
 
 
-class Follow(contextlib.AbstractContextManager["Follow"]):
+class Follow(Repeating):
     """Calls `say` with every whole line that is appended to `file` while the block runs.
 
     On a cluster the file lies on the storage that all nodes share, so no log needs to travel.
     """
 
     def __init__(self, file: Path, say: Callable[[str], None], every_s: float = EVERY_S) -> None:
-        self._file, self._say, self._every_s = file, say, every_s
+        super().__init__(self._read, every_s)
+        self._file, self._say = file, say
         self._at = file.stat().st_size if file.exists() else 0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> "Follow":
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
-        self._read()
-
-    def _run(self) -> None:
-        while not self._stop.wait(self._every_s):
-            self._read()
 
     def _read(self) -> None:
         if not self._file.exists():

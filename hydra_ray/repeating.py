@@ -1,0 +1,30 @@
+"""Something done every so often beside the main work."""
+
+import contextlib
+import threading
+from collections.abc import Callable
+from types import TracebackType
+
+
+class Repeating(contextlib.AbstractContextManager["Repeating"]):
+    """Calls `work` every `every_s` seconds from a thread while the block runs, and once more when it ends."""
+
+    def __init__(self, work: Callable[[], None], every_s: float) -> None:
+        self._work, self._every_s = work, every_s
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> "Repeating":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join(timeout=30)
+        self._work()
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._every_s):
+            self._work()
