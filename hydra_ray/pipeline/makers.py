@@ -92,7 +92,7 @@ class LabelMaker(Maker):
                 self.task, user, self.config.reranker.history_queries, self.config.retrieval.n, self.seed
             )
             history = tuple(user.safe_history())
-            queries = [own_query(user, row, history) for row in free]
+            queries = [own_query(row, history) for row in free]
             for row, found in zip(free, self.candidates(queries, len(history)), strict=True):
                 share_of = {item.text: share for item, share in found}
                 yield user, (row, [], {}, {"shares": [share_of.get(text, 0.0) for text in row.right]})
@@ -120,7 +120,7 @@ class GenerateMaker(Maker):
                 yield user, (row, [self.samples(prompt, user, query)], cuts([prompt]), self.known(query, items))
             free = own_answer_rows(self.task, user, self.config.adapter.history_queries, self.seed)
             history = tuple(user.safe_history())
-            queries = [own_query(user, row, history) for row in free]
+            queries = [own_query(row, history) for row in free]
             for row, query, items in zip(free, queries, self._ranked(user, queries), strict=True):
                 yield user, (row, [], {}, self.known(query, items))
 
@@ -205,7 +205,7 @@ def supporters(ranked: Sequence[tuple[HistoryItem, float]]) -> list[Supporter]:
     return [(item.answer, weight_of(log_odds)) for item, log_odds in ranked]
 
 
-def own_query(user: User, row: Row, history: tuple[HistoryItem, ...]) -> Query:
+def own_query(row: Row, history: tuple[HistoryItem, ...]) -> Query:
     """The query of a row that costs no call: an item of the user's `history`, asked of all the others."""
     return Query(row.query_id, row.text, row.gold, history, row.query_id.removeprefix(OWN_ROW), True)
 
