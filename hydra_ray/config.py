@@ -199,7 +199,8 @@ class TrainConfig(Section):
 
     batch: rows per step, all workers together. lr: of the encoder; head_lr: of everything after it; delta_lr: of the
     users' deltas; delta_decay: L2 penalty on them, which pulls a user's head towards the population head. workers:
-    Ray Train workers. gpu: one GPU each (nccl, bf16 if `bf16`).
+    Ray Train workers. gpu: one GPU each (nccl, bf16 if `bf16`). checkpoint_s: seconds between checkpoints at least,
+    each at an epoch's end (0: after every epoch).
     """
 
     epochs: int = Field(default=2, ge=1)
@@ -214,6 +215,7 @@ class TrainConfig(Section):
     gpu: bool = False
     bf16: bool = True
     max_failures: int = Field(default=2, ge=0)
+    checkpoint_s: float = Field(default=60.0, ge=0)
 
 
 class FitConfig(Section):

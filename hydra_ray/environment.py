@@ -38,8 +38,13 @@ RAY_ADDRESS = Variable("RAY_ADDRESS", None, "Read by Ray: the cluster to join wh
 DRIVER = (
     Variable("RAY_USAGE_STATS_ENABLED", "0", "No run reports its use to anyone unasked."),
     Variable("RAY_TRAIN_V2_ENABLED", "1", "The trainer is written for Train V2."),
+    Variable("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5", "A worker's report waits for the next look: 2 s by default."),
     Variable("TOKENIZERS_PARALLELISM", "false", "The tokenisers' threads and forked workers do not mix."),
     Variable("RAY_BACKEND_LOG_LEVEL", "fatal", "Ray's C++ notes on standard error are no news for a run's user."),
+)
+
+FOOTER_READERS = Variable(
+    "RAY_DATA_PARQUET_FOOTER_NUM_ACTORS", None, "Read by Ray Data; unset, one a node (see `hydra_ray.parquet`)."
 )
 
 # What the vLLM replica and its engine process run with.
@@ -76,6 +81,11 @@ def set_defaults() -> None:
     """Sets the variables of DRIVER for this process and its children, unless the user has."""
     for variable in DRIVER:
         os.environ.setdefault(variable.name, variable.value or "")
+
+
+def set_footer_readers(count: int) -> None:
+    """How many actors Ray Data starts to read Parquet footers, unless it has been said already."""
+    os.environ.setdefault(FOOTER_READERS.name, str(count))
 
 
 def engine_variables(*, cpu: bool, kv_cache_gib: int, weights: str) -> dict[str, str]:

@@ -78,6 +78,6 @@ def list_users(directory: Path) -> Any:
 
 def users_dataset(directory: Path) -> Any:
     """The users as a Ray Dataset with the columns of SCHEMA. Needs a running Ray; raises UserError as above."""
-    import ray.data
+    from hydra_ray.parquet import read_parquet
 
-    return ray.data.read_parquet([str(path) for path in _files(directory)], partitioning=None)
+    return read_parquet([str(path) for path in _files(directory)])

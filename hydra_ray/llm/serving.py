@@ -35,7 +35,9 @@ def engine_spec(cfg: LLMConfig) -> dict[str, Any]:
         "dtype": serve.dtype,
         "max_model_len": serve.max_model_len,
         "max_num_seqs": serve.max_num_seqs,
-        "max_num_batched_tokens": max(8192, serve.max_model_len),
+        # Measured on two CPU cores: steps of one window answer a fifth more calls/s than steps of 8,192 tokens, as HTTP
+        # and tokenising go on beside the shorter steps and their activations stay in the cache.
+        "max_num_batched_tokens": serve.max_model_len if cpu else max(8192, serve.max_model_len),
         "enable_prefix_caching": True,
         "disable_log_stats": True,
         "generation_config": "vllm",  # sample exactly as each request says, not as the weights' own file suggests
@@ -139,13 +141,14 @@ class DirectReplica:
 def _lean_server(spec: dict[str, Any]) -> Any:
     """Ray's LLMServer, not started, without the steps that a local model on one CPU node does not need.
 
-    No task that downloads weights (it is one more process that imports vLLM), and the model in the engine's own
-    process instead of a worker's behind it (again one import less, and no hand-over per step).
+    No task that downloads weights (it is one more process that imports vLLM), the model in the engine's own process
+    instead of a worker's behind it (again one import less, and no hand-over per step), and no usage report, which
+    starts an actor of its own with all of Ray LLM's imports before the first request is answered.
     """
     from pathlib import Path
 
     from ray.llm._internal.common.callbacks.base import CallbackBase, CallbackConfig
-    from ray.llm._internal.serve.core.server.llm_server import LLMServer
+    from ray.llm._internal.serve.core.server import llm_server
     from ray.llm._internal.serve.engines.vllm.vllm_engine import VLLMEngine
     from ray.serve.llm import LLMConfig as EngineConfig
 
@@ -165,7 +168,8 @@ def _lean_server(spec: dict[str, Any]) -> Any:
         callback_config=CallbackConfig(callback_class=NoDownload),
         placement_group_config={"bundles": [{"CPU": 0.001}]},
     )
-    return LLMServer.sync_init(config, engine_cls=OneProcessEngine)
+    llm_server.push_telemetry_report_for_all_models = lambda **_: None
+    return llm_server.LLMServer.sync_init(config, engine_cls=OneProcessEngine)
 
 
 @contextlib.contextmanager

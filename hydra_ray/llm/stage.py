@@ -31,6 +31,7 @@ from hydra_ray.llm.loop import LoopThread
 from hydra_ray.llm.ports import ActorPort
 from hydra_ray.llm.progress import PlainProgress
 from hydra_ray.llm.types import Answer, request_from_json
+from hydra_ray.parquet import read_parquet
 
 ID_COLUMN = "row_id"
 REQUESTS_COLUMN = "requests"
@@ -144,7 +145,7 @@ def run_llm_stage(
     full = math.ceil(BATCH_DEPTH * concurrency * len(left) / max(1, requests))
     batch = max(1, min(full, math.ceil(len(left) / actors)))
     columns = [ID_COLUMN, *(name for name in keep if name != ID_COLUMN), REQUESTS_COLUMN]
-    pipeline = ray.data.read_parquet(str(source))
+    pipeline = read_parquet(str(source))
     _configure(pipeline.context, f"{root}/done")
     asking = pipeline.filter(expr=col(COUNT_COLUMN) > 0).select_columns(columns)
     key = environment.api_key(cfg.llm.api_key_env)

@@ -193,7 +193,8 @@ class Job:
             return {**counts, **losses}
 
         reading = section.model_dump(mode="json", include={"label", "evidence", "own_candidates"})
-        config = {**self._dump("model", "train"), **reading, "seed": seed}
+        training = self.config.train.model_dump(mode="json", exclude={"max_failures", "checkpoint_s"})
+        config = {**self._dump("model"), "train": training, **reading, "seed": seed}
         return self._step(name, CODE[module], config, {"answers": answered.key}, work, f"{name} seed {seed}")
 
     def fit(self, module: Module, seed: int) -> StepResult:

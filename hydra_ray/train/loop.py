@@ -53,6 +53,8 @@ def train_worker(job: dict[str, Any]) -> None:
         start = worker.restore(checkpoint)
         for epoch in range(start, worker.train.epochs):
             metrics = worker.run_epoch(epoch)
+            if not worker.checkpoint_is_due():
+                continue
             with tempfile.TemporaryDirectory() as folder:
                 worker.save(Path(folder), epoch + 1)
                 ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))
@@ -101,6 +103,7 @@ class Worker:
             scorer.interaction.centres.data = load_file(job["centres"])["centres"]
         self.heads = HeadTable(scorer.head, sorted({g.user_id for g in self.groups.values()}))
         self.metrics: dict[str, float] = {}
+        self.saved_at = time.monotonic()
         # Every rank draws the same base; dropout then differs by rank.
         self.engine = make_engine(scorer, self.train)
         torch.manual_seed(self.seed * 1009 + rank)
@@ -120,6 +123,15 @@ class Worker:
             self.heads.load_state(load_file(_rank_files(Path(folder), self.rank)[0]))
         self._say(f"continuing after epoch {state['epoch']}")
         return int(state["epoch"])
+
+    def checkpoint_is_due(self) -> bool:
+        """Whether `train.checkpoint_s` have passed since the last checkpoint by rank 0's clock. Every rank must ask."""
+        due = torch.tensor([float(time.monotonic() - self.saved_at >= self.train.checkpoint_s)], device=self.device)
+        if self.world > 1:
+            torch.distributed.broadcast(due, src=0)
+        if due.item():
+            self.saved_at = time.monotonic()
+        return bool(due.item())
 
     def save(self, folder: Path, epoch: int) -> None:
         """This rank's part of a checkpoint. Every rank must call it."""
