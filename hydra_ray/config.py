@@ -156,7 +156,8 @@ class AdapterConfig(Section):
 
     history_queries: history items per user whose own answer is learned against other labels; costs no call (0: the
     HYDRA paper, the LLM's samples alone). evidence: the adapter also reads what speaks for a candidate beside its text
-    (`hydra_ray.core.evidence`). own_candidates: the user's own past answers are candidates beside the samples (not for
+    (`hydra_ray.core.evidence`); support: so many retrieved records may speak, the N for the prompt and those after them
+    (for generation only the N). own_candidates: the user's own past answers are candidates beside the samples (not for
     generation). select: `best`, the candidate with the highest score, or `weighted`, a vote in which every candidate
     has its samples and half a sample more, weighted by its probability; for a task that MAE measures, the median of it.
     The paper: evidence false, own_candidates false, select best.
@@ -167,6 +168,7 @@ class AdapterConfig(Section):
     label: Literal["gold", "relative"] = "relative"
     history_queries: int = Field(default=0, ge=0)
     evidence: bool = True
+    support: int = Field(default=64, ge=1)
     own_candidates: bool = True
     select: Literal["best", "weighted"] = "weighted"
 

@@ -241,7 +241,7 @@ class Job:
             rerankers = {"hydra": (base, fitted.path), SHARED: (trained.path / SHARED, None)}
             return self._plain, seed, self.run.vector_cache, rerankers, summary_texts(summaries.path)
 
-        sampling = self.config.adapter.model_dump(mode="json", include={"n", "temperature"})
+        sampling = self.config.adapter.model_dump(mode="json", include={"n", "temperature", "support"})
         config = {**config, "k": self.config.reranker.k, **sampling}
         inputs = {"base": trained.key, "heads": fitted.key, "summaries": summaries.key}
         return self._ask("evaluate", 2, config, inputs, seed, EvaluateMaker, args, chosen.test)

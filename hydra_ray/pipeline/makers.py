@@ -35,6 +35,9 @@ class Maker:
         self.task = load_task(self.config.data.task)
         self.seed = seed
         self.window = Window(self.config.llm.text_words, self.config.llm.window_words)
+        # Generation compares every supporting record with every candidate word by word: N are dear enough.
+        label = self.task.kind != "generation"
+        self.support = max(self.config.retrieval.n, self.config.adapter.support if label else 0)
         self.encode: Any = None
         if self.config.retrieval.method == "dense":
             from hydra_ray.models.vector_cache import CachedEncoder
@@ -69,6 +72,11 @@ class Maker:
             top = indexes[id(query.history)].top(query.text, n or self.config.retrieval.n, query.exclude)
             found.append([(item, share) for (item, _), share in zip(top, shares(top), strict=True)])
         return found
+
+    def examples(self, found: Sequence[Found], ranked: Sequence[Found]) -> list[HistoryItem]:
+        """The k records for the prompt: of the N first `found`, those that come first in `ranked` (all of `found`)."""
+        first = {item.item_id for item, _ in found[: self.config.retrieval.n]}
+        return [item for item, _ in ranked if item.item_id in first][: self.config.reranker.k]
 
 
 def cuts(prompts: Iterable[Prompt]) -> dict[str, int]:
@@ -113,21 +121,22 @@ class GenerateMaker(Maker):
     def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked]]:
         for user in users:
             queries = self.queries(user)
-            for query, items in zip(queries, self._ranked(user, queries), strict=True):
-                examples = [item for item, _ in items[: self.config.reranker.k]]
-                prompt = answer_prompt(self.task, query.text, examples, self.window)
+            for query, found, items in zip(queries, *self._ranked(user, queries), strict=True):
+                prompt = answer_prompt(self.task, query.text, self.examples(found, items), self.window)
                 row = Row(user.user_id, query.query_id, query.text, query.gold, ())
                 yield user, (row, [self.samples(prompt, user, query)], cuts([prompt]), self.known(query, items))
             free = own_answer_rows(self.task, user, self.config.adapter.history_queries, self.seed)
             history = tuple(user.safe_history())
             queries = [own_query(row, history) for row in free]
-            for row, query, items in zip(free, queries, self._ranked(user, queries), strict=True):
+            for row, query, items in zip(free, queries, self._ranked(user, queries)[1], strict=True):
                 yield user, (row, [], {}, self.known(query, items))
 
-    def _ranked(self, user: User, queries: Sequence[Query]) -> list[list[tuple[HistoryItem, float]]]:
-        return self._rerank[user.split](user, queries, self.candidates(queries))
+    def _ranked(self, user: User, queries: Sequence[Query]) -> tuple[list[list[Found]], list[list[Found]]]:
+        """Each query's records as they were retrieved, and the same as the reranker orders them."""
+        found = self.candidates(queries, self.support)
+        return found, self._rerank[user.split](user, queries, found)
 
-    def known(self, query: Query, ranked: Sequence[tuple[HistoryItem, float]]) -> dict[str, Any]:
+    def known(self, query: Query, ranked: Sequence[Found]) -> dict[str, Any]:
         """What evidence is made of once there are candidates."""
         others = [item.answer for item in query.history if item.item_id != query.exclude]
         return {"own": habits(self.task, others), "supporters": supporters(ranked)}
@@ -172,9 +181,9 @@ class EvaluateMaker(Maker):
                 summary = self._summaries.get((user.user_id, question.question_id), "")
                 bm25 = [i for i, _ in make_retriever("bm25", history).top(query.text, max(PLAIN_KS))]
                 drawn = [i for i, _ in make_retriever("random", history, self.seed).top(query.text, max(PLAIN_KS))]
-                found = self.candidates([query])
+                found = self.candidates([query], self.support)
                 ranked = {n: rerank(user, [query], found)[0] for n, rerank in self._rerankers.items()}
-                best = {name: [item for item, _ in items[: self.config.reranker.k]] for name, items in ranked.items()}
+                best = {name: self.examples(found[0], items) for name, items in ranked.items()}
                 greedy: dict[str, Prompt] = {"zero_shot": self._prompt(query, [])}
                 greedy |= {f"random_k{n}": self._prompt(query, drawn[:n]) for n in PLAIN_KS}
                 greedy |= {f"bm25_k{n}": self._prompt(query, bm25[:n]) for n in PLAIN_KS}
@@ -190,8 +199,8 @@ class EvaluateMaker(Maker):
                 extra = {
                     "methods": methods,
                     "history": [item.answer for item in history],
-                    # Without a reranker, every retrieved record weighs the same.
-                    "supporters": {"bm25": supporters([(item, 0.0) for item, _ in found[0]])}
+                    # Without a reranker, the N retrieved records weigh the same.
+                    "supporters": {"bm25": supporters([(item, 0.0) for item, _ in found[0][: self.config.retrieval.n]])}
                     | {name: supporters(items) for name, items in ranked.items()},
                 }
                 yield user, (row, requests, cuts(prompts), extra)
