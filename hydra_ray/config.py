@@ -172,6 +172,10 @@ class AdapterConfig(Section):
     own_candidates: bool = True
     select: Literal["best", "weighted"] = "weighted"
 
+    def records(self, shown: int) -> int:
+        """Retrieved records that evidence is made of, where `shown` may be shown to the LLM."""
+        return max(shown, self.support) if self.evidence else shown
+
 
 class ModelConfig(Section):
     """The shared base and the user heads; reranker and adapter are two models of this shape.

@@ -83,9 +83,13 @@ def set_defaults() -> None:
         os.environ.setdefault(variable.name, variable.value or "")
 
 
+_said_readers = [""]  # what `set_footer_readers` set last
+
+
 def set_footer_readers(count: int) -> None:
-    """How many actors Ray Data starts to read Parquet footers, unless it has been said already."""
-    os.environ.setdefault(FOOTER_READERS.name, str(count))
+    """How many actors Ray Data starts to read Parquet footers, unless the user has said so."""
+    if os.environ.get(FOOTER_READERS.name, _said_readers[0]) == _said_readers[0]:
+        os.environ[FOOTER_READERS.name] = _said_readers[0] = str(count)
 
 
 def engine_variables(*, cpu: bool, kv_cache_gib: int, weights: str) -> dict[str, str]:

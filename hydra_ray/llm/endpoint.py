@@ -66,7 +66,7 @@ class ChatEndpoint:
         if is_transient(status):
             pause = parse_retry_after(headers.get("Retry-After"))
             raise TransientError(f"HTTP {status}: {message}", status=status, retry_after_s=pause)
-        if status in {401, 403, 404} or status < 400:
+        if status in {401, 402, 403, 404} or status < 400:
             raise self.refusal(status, headers)
         raise RejectedError(f"HTTP {status}: {message}")
 
@@ -91,6 +91,8 @@ class ChatEndpoint:
         if status in {401, 403}:
             state = "is not accepted" if self._key else "is not set"
             return UserError(f"{self.where}: HTTP {status}: the key in environment variable {name} {state}: check it")
+        if status == 402:
+            return UserError(f"{self.where}: HTTP 402: the account has no credit left: top it up and run again")
         if status == 404:
             return UserError(
                 f"{self.where}: HTTP 404: no such path or model: check llm.base_url (it usually ends in /v1) and "

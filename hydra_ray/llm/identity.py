@@ -12,14 +12,16 @@ EDGE = 2**20
 
 
 def model_identity(cfg: LLMConfig) -> str:
-    """`name@host` for an external server; `name#fingerprint` of the weights for a model that is served locally.
+    """`name@host` for an external server, with the path before /v1 if there is one; `name#fingerprint` of the weights
+    for a model that is served locally.
 
     Raises UserError if the weights cannot be read.
     """
     if cfg.base_url is not None:
         parts = urlsplit(cfg.base_url)
         host = parts.hostname or cfg.base_url
-        return f"{cfg.model}@{host}{f':{parts.port}' if parts.port else ''}"
+        port = f":{parts.port}" if parts.port else ""
+        return f"{cfg.model}@{host}{port}{parts.path.rstrip('/').removesuffix('/v1')}"
     source = weights_source(cfg.serve.source)
     path = Path(source)
     return f"{cfg.model}#{weights_fingerprint(path) if path.is_dir() else source}"

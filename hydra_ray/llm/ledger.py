@@ -5,8 +5,10 @@ moment loses no answer it had noted, and several workers, or several processes, 
 """
 
 import json
+import math
 import sqlite3
 import threading
+import time
 import uuid
 import zlib
 from collections.abc import Sequence
@@ -19,6 +21,7 @@ from hydra_ray.llm.types import Record
 
 WAIT = 0
 REFUSED = -1
+LOST_AFTER_S = 300.0
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS responses (key TEXT PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID;
@@ -70,15 +73,26 @@ class Ledger:
     """One owner per run root. Thread-safe; a file may also be shared by processes of one machine.
 
     file: created with its folder. run: whose counts and budget these are; the responses are shared by all runs.
-    max_calls, max_cost: the budget of `run` over all its processes; None is unlimited.
+    max_calls, max_cost: the budget of `run` over all its processes; None is unlimited. lost_after_s: a reservation that
+    is not settled by then belongs to a worker that is gone; its call counts as made. More than a call can take.
     Raises UserError if the file is not a ledger or cannot be written.
     """
 
-    def __init__(self, file: Path, run: str, *, max_calls: int | None = None, max_cost: float | None = None) -> None:
+    def __init__(
+        self,
+        file: Path,
+        run: str,
+        *,
+        max_calls: int | None = None,
+        max_cost: float | None = None,
+        lost_after_s: float = LOST_AFTER_S,
+    ) -> None:
         self.file = file
         self.run = run
         self.max_calls = max_calls
         self.max_cost = max_cost
+        self._lost_after_s = lost_after_s
+        self._made: dict[int, float] = {}  # my reservations: when
         self._owner = uuid.uuid4().hex
         self._lock = threading.Lock()
         self._done = 0
@@ -131,6 +145,8 @@ class Ledger:
         kept = [(s.key, zlib.compress(json.dumps(s.record).encode(), 1)) for s in settled if s.record is not None]
         self._db.executemany("INSERT OR REPLACE INTO responses (key, record) VALUES (?, ?)", kept)
         self._db.executemany("DELETE FROM in_flight WHERE id = ?", [(s.reservation,) for s in settled])
+        for ended in settled:
+            self._made.pop(ended.reservation, None)
         self._db.execute(
             "UPDATE runs SET calls = calls + ?, prompt_tokens = prompt_tokens + ?, completion_tokens ="
             " completion_tokens + ?, cost = cost + ?, retries = retries + ?, failed = failed + ? WHERE run = ?",
@@ -148,19 +164,21 @@ class Ledger:
     def _reserve(self, wanted: Sequence[float]) -> list[int]:
         calls, cost = self._db.execute("SELECT calls, cost FROM runs WHERE run = ?", (self.run,)).fetchone()
         pending_calls, pending_cost = 0, 0.0
-        query = "SELECT owner = ?, count(*), sum(cost) FROM in_flight WHERE run = ? GROUP BY 1"
-        for mine, count, total in self._db.execute(query, (self._owner, self.run)):
-            if mine:
-                pending_calls, pending_cost = count, total
-            else:  # of a process that is gone
-                calls, cost = calls + count, cost + total
+        now = time.monotonic()
+        for number, feared in self._db.execute("SELECT id, cost FROM in_flight WHERE run = ?", (self.run,)):
+            if now - self._made.get(number, -math.inf) <= self._lost_after_s:
+                pending_calls, pending_cost = pending_calls + 1, pending_cost + feared
+            else:  # of a process, or a worker, that is gone
+                calls, cost = calls + 1, cost + feared
         granted: list[int] = []
         for most in wanted:
             if self._fits(calls + pending_calls + 1, cost + pending_cost + most):
                 row = self._db.execute(
                     "INSERT INTO in_flight (run, owner, cost) VALUES (?, ?, ?)", (self.run, self._owner, most)
                 )
-                granted.append(row.lastrowid or 0)
+                number = row.lastrowid or 0
+                granted.append(number)
+                self._made[number] = now
                 pending_calls, pending_cost = pending_calls + 1, pending_cost + most
             else:
                 granted.append(WAIT if pending_calls and self._fits(calls + 1, cost + most) else REFUSED)

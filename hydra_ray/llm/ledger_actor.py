@@ -8,22 +8,22 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from hydra_ray.config import Config
 from hydra_ray.errors import UserError
-from hydra_ray.llm.ledger import Counts, Ledger, Settled
+from hydra_ray.llm.ledger import LOST_AFTER_S, Counts, Ledger, Settled
 from hydra_ray.llm.types import Record
 
 NAMESPACE = "hydra_ray"
 FILE = "cache/llm.sqlite"
 
-# Handles by cluster, job and name, kept as long as the driver lives: an actor whose last handle is dropped ends some
+# Handles by cluster and name, kept as long as the driver lives: an actor whose last handle is dropped ends some
 # time later, and until then its name still leads to it.
-_held: dict[tuple[str, str, str], Any] = {}
+_held: dict[tuple[str, str], Any] = {}
 
 
 class _LedgerActor:
     """`Ledger`'s methods as an actor's; one call at a time."""
 
-    def __init__(self, file: str, run: str, max_calls: int | None, max_cost: float | None) -> None:
-        self._ledger = Ledger(Path(file), run, max_calls=max_calls, max_cost=max_cost)
+    def __init__(self, file: str, run: str, max_calls: int | None, max_cost: float | None, lost_after_s: float) -> None:
+        self._ledger = Ledger(Path(file), run, max_calls=max_calls, max_cost=max_cost, lost_after_s=lost_after_s)
         self._failure: UserError | None = None
 
     def fail(self, failure: UserError | None) -> None:
@@ -49,7 +49,14 @@ class _LedgerActor:
         return self._ledger.budget_message()
 
 
-def ledger_actor(file: Path, run: str, *, max_calls: int | None = None, max_cost: float | None = None) -> Any:
+def ledger_actor(
+    file: Path,
+    run: str,
+    *,
+    max_calls: int | None = None,
+    max_cost: float | None = None,
+    lost_after_s: float = LOST_AFTER_S,
+) -> Any:
     """The ledger actor of `run`, started on the driver's node unless it is there already.
 
     The file stays on the driver's disk, so the actor must stay on this node. It ends with the driver. Should it die
@@ -57,14 +64,15 @@ def ledger_actor(file: Path, run: str, *, max_calls: int | None = None, max_cost
     sent twice is counted twice, never forgotten.
     """
     context = ray.get_runtime_context()
-    name = f"ledger:{file.resolve()}:{run}:{max_calls}:{max_cost}"
-    key = (context.gcs_address, context.get_job_id(), name)
+    # Of this job alone: another's would end with it. The file serves several.
+    name = f"ledger:{context.get_job_id()}:{file.resolve()}:{run}:{max_calls}:{max_cost}"
+    key = (context.gcs_address, name)
     if key not in _held:
-        _held[key] = _start(name, file, run, max_calls, max_cost)
+        _held[key] = _start(name, (str(file.resolve()), run, max_calls, max_cost, lost_after_s))
     return _held[key]
 
 
-def _start(name: str, file: Path, run: str, max_calls: int | None, max_cost: float | None) -> Any:
+def _start(name: str, args: tuple[Any, ...]) -> Any:
     actor = ray.remote(_LedgerActor).options(
         name=name,
         namespace=NAMESPACE,
@@ -74,9 +82,15 @@ def _start(name: str, file: Path, run: str, max_calls: int | None, max_cost: flo
         max_task_retries=3,
         scheduling_strategy=NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False),
     )
-    return actor.remote(str(file.resolve()), run, max_calls, max_cost)
+    return actor.remote(*args)
 
 
 def run_ledger(cfg: Config) -> Any:
     """The ledger actor of the run that `cfg` describes; its file lies in `cfg.root`, shared by all runs there."""
-    return ledger_actor(Path(cfg.root) / FILE, cfg.name, max_calls=cfg.llm.max_calls, max_cost=cfg.llm.max_cost)
+    return ledger_actor(
+        Path(cfg.root).expanduser() / FILE,
+        cfg.name,
+        max_calls=cfg.llm.max_calls,
+        max_cost=cfg.llm.max_cost,
+        lost_after_s=2 * cfg.llm.timeout_s + 60,
+    )

@@ -3,12 +3,13 @@
 import contextlib
 import hashlib
 import json
+import logging
 import socket
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import ray
@@ -20,6 +21,8 @@ from hydra_ray.llm.identity import model_identity
 
 SAY_EVERY_S = 5.0
 POLL_S = 0.25
+LAST_WORDS_S = 1.0
+"""The raylet's notes on a killed actor arrive within this time."""
 
 
 def application_name(cfg: LLMConfig) -> str:
@@ -44,6 +47,8 @@ class ServedApp:
         """Deploys what `build(cluster)` returns unless it runs already; returns the base URL. See `served_llm`."""
         if not ray.is_initialized():
             raise RuntimeError("served_llm needs a running Ray: call ray.init first")
+        # Importing Serve sets its logger to INFO; what matters of its steps is in the lines below.
+        logging.getLogger("ray.serve").setLevel(logging.ERROR)
         running = _serve_is_running()
         if running and self._status()[0] == "RUNNING":
             url = self._url()
@@ -78,7 +83,8 @@ class ServedApp:
             if self._deployed:
                 serve.delete(self._name)
             if self._started_serve and not serve.status().applications:
-                serve.shutdown()
+                with _raylet_unheard():
+                    serve.shutdown()
 
     def _start_serve(self) -> None:
         options = {"host": self._cfg.serve.host, "port": self._cfg.serve.port}
@@ -158,6 +164,21 @@ class ServedApp:
         if always or now - self._said >= SAY_EVERY_S:
             self._said = now
             print(f"[llm] {now - self._began:5.1f} s  {stage}", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def _raylet_unheard() -> Iterator[None]:
+    """Keeps from the terminal what the raylet says of the controller that `serve.shutdown` kills on purpose: that its
+    tasks failed. Ray has no public way to say so; without this one the notes are printed."""
+    from ray._private import worker
+
+    before = getattr(worker, "_worker_logs_enabled", None)
+    worker._worker_logs_enabled = False
+    try:
+        yield
+        time.sleep(LAST_WORDS_S)
+    finally:
+        worker._worker_logs_enabled = before
 
 
 def _serve_is_running() -> bool:

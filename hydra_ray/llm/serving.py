@@ -37,7 +37,7 @@ def engine_spec(cfg: LLMConfig) -> dict[str, Any]:
         "max_num_seqs": serve.max_num_seqs,
         # Measured on two CPU cores: steps of one window answer a fifth more calls/s than steps of 8,192 tokens, as HTTP
         # and tokenising go on beside the shorter steps and their activations stay in the cache.
-        "max_num_batched_tokens": serve.max_model_len if cpu else max(8192, serve.max_model_len),
+        "max_num_batched_tokens": max(serve.max_num_seqs if cpu else 8192, serve.max_model_len),
         "enable_prefix_caching": True,
         "disable_log_stats": True,
         "generation_config": "vllm",  # sample exactly as each request says, not as the weights' own file suggests

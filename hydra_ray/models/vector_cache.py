@@ -1,6 +1,10 @@
-"""Encodings of a frozen encoder, computed once: SQLite, keyed by encoder and text; shared by a machine's processes."""
+"""Encodings of a frozen encoder, computed once: SQLite, keyed by encoder and text; shared by a machine's processes.
+
+Each machine has a file of its own: a write-ahead log needs memory that all its users share; storage does not give it.
+"""
 
 import hashlib
+import socket
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,7 +35,10 @@ class CachedEncoder:
             kind = f"{config.encoder}\0{config.pooling}\0{config.max_tokens}"
             name = hashlib.blake2b(kind.encode(), digest_size=6).hexdigest()
             self._db = sqlite3.connect(
-                folder / f"{name}.sqlite", timeout=60, isolation_level=None, check_same_thread=False
+                folder / f"{name}-{socket.gethostname()}.sqlite",
+                timeout=60,
+                isolation_level=None,
+                check_same_thread=False,
             )
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")

@@ -32,6 +32,6 @@ def dry_run(config: Config) -> str:
             f"users       {protocol.train_users or 'all'} train, {protocol.test_users or 'all'} test, "
             f"{len(protocol.seeds)} seed(s)",
             f"LLM calls   at most about {bound:,} for feedback and candidates" if users else "LLM calls   all users",
-            f"results     {Path(config.root) / config.name}",
+            f"results     {Path(config.root).expanduser() / config.name}",
         ]
     )

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,8 @@ def answer_table(
 ) -> list[AnswerRow]:
     """One row per question with all methods' answers. adapters: `hydra`, `shared`."""
     table: list[AnswerRow] = []
-    for user_id, bucket, rows in read_rows(answered, buckets_of(answered)):
+    by_bucket = (read_rows(answered, [bucket]) for bucket in buckets_of(answered))
+    for user_id, bucket, rows in chain.from_iterable(by_bucket):
         by_method = [dict(zip(extra["methods"], row.answers, strict=True)) for row, extra in rows]
         chosen = {
             method: _choose(task, user_id, bucket, rows, samples,

@@ -85,6 +85,7 @@ class Job:
     def ingest(self) -> StepResult:
         """User histories as Parquet by bucket."""
         from hydra_ray.data.ingest import ingest
+        from hydra_ray.data.sources import find_sources
 
         data = self.config.data
         if data.source == "synthetic":
@@ -93,13 +94,14 @@ class Job:
             source = Path(data.root or ".").expanduser()
             if not source.is_dir():
                 raise UserError(f"data.root: {source} is not a folder; give the one with the {data.source} files")
+        read = [file for s in find_sources(data, source) for file in (s.path, s.outputs) if file is not None]
 
         def work(folder: Path) -> dict[str, Any]:
             self.run.ray()
             return ingest(self.config, self.run.task, source, folder, self._progress("ingest"))
 
         dumped = data.model_dump(mode="json", exclude={"root", "synth"})
-        return self._step("ingest", 1, {**dumped, "task": self._task}, fingerprint(source), work)
+        return self._step("ingest", 2, {**dumped, "task": self._task}, fingerprint(read, source), work)
 
     def _progress(self, name: str) -> Any:
         spoken = [0.0]
@@ -147,6 +149,8 @@ class Job:
             return ask_black_box(self.run, users_dir, users, make, args(), folder, f"{name} seed {seed}")
 
         whole = {**config, "task": self._task, "seed": seed, "llm": self._asks(), **self._dump("retrieval")}
+        if self.config.retrieval.method == "dense":
+            whole["encoder"] = self.config.model.model_dump(include={"encoder", "pooling", "max_tokens"})
         inputs = {"ingest": self.ingest().key, "users": str(hash_of(users)), **inputs}
         return self._step(name, code, whole, inputs, work, f"{name} seed {seed}")
 
@@ -219,6 +223,7 @@ class Job:
             "train_questions": protocol.train_questions,
             "k": self.config.reranker.k,
             **adapter.model_dump(mode="json", exclude={"label", "select", "evidence", "own_candidates"}),
+            "support": adapter.records(self.config.retrieval.n),
         }
         inputs = {"base": trained.key, "heads": fitted.key}
 
@@ -241,7 +246,8 @@ class Job:
             rerankers = {"hydra": (base, fitted.path), SHARED: (trained.path / SHARED, None)}
             return self._plain, seed, self.run.vector_cache, rerankers, summary_texts(summaries.path)
 
-        sampling = self.config.adapter.model_dump(mode="json", include={"n", "temperature", "support"})
+        sampling = self.config.adapter.model_dump(mode="json", include={"n", "temperature"})
+        sampling["support"] = self.config.adapter.records(self.config.retrieval.n)
         config = {**config, "k": self.config.reranker.k, **sampling}
         inputs = {"base": trained.key, "heads": fitted.key, "summaries": summaries.key}
         return self._ask("evaluate", 2, config, inputs, seed, EvaluateMaker, args, chosen.test)

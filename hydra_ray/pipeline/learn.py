@@ -1,5 +1,6 @@
 """From answered rows to models: groups in Parquet, joint training, heads of new users."""
 
+import shutil
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -94,7 +95,9 @@ def write_groups(run: Run, module: Module, answered: Path, out: Path) -> dict[st
             counts["positive"].append(int(sum(np.nansum(g.label) for g in groups)))
         return {name: np.asarray(values) for name, values in counts.items()}
 
-    out.mkdir(parents=True, exist_ok=True)
+    # An attempt with other actors cut the buckets otherwise: none of its files may stay.
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
     parts = chunks(buckets_of(answered), run.config.ray.actors)
     items = [{"number": i, "buckets": part} for i, part in enumerate(parts)]
     rows = ray.data.from_items(items).map_batches(write, batch_size=1).take_all()
@@ -169,8 +172,9 @@ def fit_users(run: Run, module: Module, answered: Path, base: Path, out: Path) -
     import ray
 
     run.ray()
-    scratch = out / "scratch"
     parts = chunks(buckets_of(answered), max(4, run.config.ray.actors * 4))
+    # What an attempt with other actors has fitted is cut otherwise and must not be taken for a part of this one.
+    scratch = out / "scratch" / f"of-{len(parts)}"
     items = [{"number": i, "buckets": part} for i, part in enumerate(parts)]
     config = run.config.model_dump(mode="json")
     found: dict[str, Any] = {"l2": run.config.fit.l2}

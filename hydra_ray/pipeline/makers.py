@@ -36,8 +36,8 @@ class Maker:
         self.seed = seed
         self.window = Window(self.config.llm.text_words, self.config.llm.window_words)
         # Generation compares every supporting record with every candidate word by word: N are dear enough.
-        label = self.task.kind != "generation"
-        self.support = max(self.config.retrieval.n, self.config.adapter.support if label else 0)
+        n = self.config.retrieval.n
+        self.support = n if self.task.kind == "generation" else self.config.adapter.records(n)
         self.encode: Any = None
         if self.config.retrieval.method == "dense":
             from hydra_ray.models.vector_cache import CachedEncoder

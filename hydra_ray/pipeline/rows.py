@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
@@ -98,10 +99,10 @@ class _MakeBatch:
 
     def __init__(self, make: type, args: tuple[Any, ...], chosen: Sequence[str]) -> None:
         self._make: MakeRows = make(*args)
-        self._chosen = set(chosen)
+        self._chosen = pa.array(chosen, pa.string())
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        picked = [row for row in batch.to_pylist() if row["user_id"] in self._chosen]
+        picked = batch.filter(pc.is_in(batch["user_id"], self._chosen)).to_pylist()
         buckets = {row["user_id"]: row["bucket"] for row in picked}
         users = [user_from_row({k: row[k] for k in ("user_id", "split", "items", "questions")}) for row in picked]
         rows = [query_row(user, buckets[user.user_id], asked) for user, asked in self._make(users)]
@@ -151,6 +152,8 @@ def _used(answers: Path) -> dict[str, int]:
 
 def buckets_of(folder: Path) -> list[int]:
     """The buckets that have queries, ascending."""
+    if not any((folder / "queries").glob("*.parquet")):
+        return []
     return sorted(set(pq.read_table(folder / "queries", columns=["bucket"])["bucket"].to_pylist()))
 
 

@@ -4,11 +4,13 @@ root/steps/NAME-HASH.partial/   while it works; a killed step finds its own unfi
 root/steps/NAME-HASH/           when it is done, with manifest.json
 """
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -52,14 +54,45 @@ def run_step(
 ) -> StepResult:
     """Does a step unless it is done. `work(folder)` writes the output into `folder` and returns counts.
 
-    The folder appears under its final name only when everything in it is there, manifest included.
+    The folder appears under its final name only when everything in it is there, manifest included. Where another run
+    under the same root is at the same step, this one waits for it.
     """
     key = step_key(name, code, config, inputs)
     final = root / "steps" / key
-    if (final / MANIFEST).exists():
-        manifest = json.loads((final / MANIFEST).read_text())
-        say(f"{name}: done before ({key})")
-        return StepResult(final, manifest, True)
+    with contextlib.nullcontext() if (final / MANIFEST).exists() else _alone(root, name, key, say):
+        if (final / MANIFEST).exists():
+            manifest = json.loads((final / MANIFEST).read_text())
+            say(f"{name}: done before ({key})")
+            return StepResult(final, manifest, True)
+        return _do(final, name, code, config, inputs, work, say)
+
+
+@contextlib.contextmanager
+def _alone(root: Path, name: str, key: str, say: Callable[[str], None]) -> Iterator[None]:
+    """Holds the step's lock, which ends with the process; on storage without locks, nothing."""
+    file = root / "steps" / ".locks" / key
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"{name}: another run is at it, waiting ({key})")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError as error:
+            say(f"{name}: {root} has no locks ({error.strerror}): let no other run work there at the same time")
+        yield
+
+
+def _do(
+    final: Path,
+    name: str,
+    code: int,
+    config: Mapping[str, Any],
+    inputs: Mapping[str, str],
+    work: Callable[[Path], Mapping[str, Any] | None],
+    say: Callable[[str], None],
+) -> StepResult:
+    key = final.name
     partial = final.with_name(key + ".partial")
     resumed = partial.exists()
     (partial / SCRATCH).mkdir(parents=True, exist_ok=True)
@@ -101,11 +134,11 @@ def versions() -> dict[str, str]:
     return found
 
 
-def fingerprint(folder: Path, pattern: str = "*") -> dict[str, str]:
-    """Name -> hash of the content of a folder's files that match `pattern` (not in sub-folders)."""
+def fingerprint(files: Iterable[Path], root: Path) -> dict[str, str]:
+    """Name under `root` -> hash of the content, of each file."""
     found = {}
-    for file in sorted(folder.glob(pattern)):
-        if file.is_file():
-            with file.open("rb") as stream:
-                found[file.name] = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
+    for file in sorted(files):
+        with file.open("rb") as stream:
+            digest = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=8))
+        found[str(file.relative_to(root))] = digest.hexdigest()
     return found

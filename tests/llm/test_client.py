@@ -120,7 +120,8 @@ def test_a_refused_prompt_is_missing_and_shifts_nothing(tmp_path, status):
 
 
 @pytest.mark.parametrize(
-    ("status", "hint"), [(401, VARIABLE), (403, VARIABLE), (404, "llm.base_url"), (307, "final address")]
+    ("status", "hint"),
+    [(401, VARIABLE), (402, "top it up"), (403, VARIABLE), (404, "llm.base_url"), (307, "final address")],
 )
 def test_what_every_request_would_get_ends_the_run_at_once(tmp_path, monkeypatch, caplog, status, hint):
     monkeypatch.setenv(VARIABLE, KEY)

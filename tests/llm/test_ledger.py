@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -115,3 +116,15 @@ for i in range(100000):
     assert [r and r["texts"] for r in records] == [[str(i)] for i in range(seen + 1)]
     assert seen + 1 <= ledger.counts().calls <= seen + 2
     assert ledger.counts().lost <= 1
+
+
+def test_a_reservation_of_a_worker_that_is_gone_does_not_wait_for_ever(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "l.sqlite", "r", max_calls=1, lost_after_s=0.05)
+    (one,) = ledger.exchange([], [0.0])
+    assert one > 0
+    assert ledger.exchange([], [0.0]) == [WAIT]
+    time.sleep(0.06)
+    assert ledger.exchange([], [0.0]) == [REFUSED]
+    # It was only slow: its answer still counts once.
+    ledger.exchange([Settled(one, calls=1)])
+    assert ledger.counts().calls == 1

@@ -22,6 +22,7 @@ def test_cpu_settings_reach_the_engine(tmp_path):
     assert spec["accelerator_config"] == {"kind": "cpu"}
     assert spec["model_loading_config"] == {"model_id": "hydra-tiny", "model_source": str(tmp_path)}
     assert spec["engine_kwargs"]["max_model_len"] == 512
+    assert spec["engine_kwargs"]["max_num_batched_tokens"] == 512
     assert spec["engine_kwargs"]["enforce_eager"]
     variables = spec["runtime_env"]["env_vars"]
     assert variables["VLLM_CPU_KVCACHE_SPACE"] == "2"

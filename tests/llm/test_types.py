@@ -50,6 +50,7 @@ def test_retrained_weights_are_another_model(tmp_path: Path):
 
 def test_external_identity_is_name_and_host():
     assert model_identity(LLMConfig(base_url="https://a.example/v1", model="x")) == "x@a.example"
+    assert model_identity(LLMConfig(base_url="http://a.example:81/one/v1/", model="x")) == "x@a.example:81/one"
     assert model_identity(LLMConfig(base_url="http://a.example:81/v1", model="x")) == "x@a.example:81"
 
 

@@ -1,9 +1,12 @@
 import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from hydra_ray.pipeline.step import fingerprint, run_step, step_key
+from hydra_ray.pipeline.step import StepResult, fingerprint, run_step, step_key
 
 
 def test_a_finished_step_is_not_done_again_and_says_what_it_was(tmp_path: Path) -> None:
@@ -52,8 +55,41 @@ def test_the_key_follows_config_inputs_and_code() -> None:
 
 def test_a_fingerprint_follows_content_not_time(tmp_path: Path) -> None:
     (tmp_path / "f").write_text("a")
-    before = fingerprint(tmp_path)
+    before = fingerprint([tmp_path / "f"], tmp_path)
     (tmp_path / "f").write_text("a")
-    assert fingerprint(tmp_path) == before
+    assert fingerprint([tmp_path / "f"], tmp_path) == before
     (tmp_path / "f").write_text("b")
-    assert fingerprint(tmp_path) != before
+    assert fingerprint([tmp_path / "f"], tmp_path) != before
+
+
+def test_a_fingerprint_tells_folders_apart(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "f").write_text(folder)
+    assert set(fingerprint(tmp_path.glob("*/f"), tmp_path)) == {"a/f", "b/f"}
+
+
+def test_two_runs_at_the_same_step_do_it_once(tmp_path: Path) -> None:
+    said: list[str] = []
+    inside, go = threading.Event(), threading.Event()
+    times: list[int] = []
+
+    def work(folder: Path) -> None:
+        times.append(1)
+        inside.set()
+        assert go.wait(30)
+
+    def run() -> StepResult:
+        return run_step(tmp_path, "s", 1, {}, {}, work, said.append)
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(run)
+        assert inside.wait(30)
+        second = pool.submit(run)
+        while not any("another run is at it" in line for line in said):
+            assert not second.done()
+            time.sleep(0.01)
+        go.set()
+        assert not first.result(30).reused
+        assert second.result(30).reused
+    assert times == [1]
