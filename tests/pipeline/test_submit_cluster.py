@@ -59,7 +59,7 @@ def two_nodes() -> Iterator[str]:
                 os.killpg(node.pid, signal.SIGTERM)
             for node in nodes:
                 try:
-                    node.wait(30)
+                    node.wait(10)
                 except subprocess.TimeoutExpired:
                     os.killpg(node.pid, signal.SIGKILL)
 
