@@ -1,20 +1,20 @@
 """Something done every so often beside the main work."""
 
-import contextlib
 import threading
 from collections.abc import Callable
 from types import TracebackType
+from typing import Self
 
 
-class Repeating(contextlib.AbstractContextManager["Repeating"]):
+class Repeating:
     """Calls `work` every `every_s` seconds from a thread while the block runs, and once more when it ends."""
 
-    def __init__(self, work: Callable[[], None], every_s: float) -> None:
+    def __init__(self, work: Callable[[], object], every_s: float) -> None:
         self._work, self._every_s = work, every_s
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> "Repeating":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

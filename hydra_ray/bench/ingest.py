@@ -10,18 +10,17 @@ import json
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import psutil
 
 from hydra_ray.config import Config, SynthConfig
 from hydra_ray.core.tasks import load_task
+from hydra_ray.repeating import Repeating
 from hydra_ray.synth.write import write_world
 
 SIZES = (1_000, 10_000, 100_000)
@@ -85,16 +84,15 @@ def measure(users: int, task: str) -> dict[str, float]:
     }
 
 
-class PeakMemory:
+class PeakMemory(Repeating):
     """Samples the memory of a process and all its descendants while the context lasts; all in bytes.
 
     peak, peak_with_files: of the sum, without and with mapped files. worker: of one Ray worker, without.
     """
 
     def __init__(self, pid: int) -> None:
+        super().__init__(self.sample, SAMPLE_S)
         self._root = psutil.Process(pid)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
         self.peak = 0
         self.peak_with_files = 0
         self.worker = 0
@@ -113,20 +111,6 @@ class PeakMemory:
         self.worker = max([self.worker, *(own for (own, _), worker in sizes if worker)])
         self.samples += 1
         return total
-
-    def _watch(self) -> None:
-        while not self._stop.wait(SAMPLE_S):
-            self.sample()
-
-    def __enter__(self) -> "PeakMemory":
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
 
 
 def _bytes_of(process: Any) -> tuple[int, int]:

@@ -59,12 +59,13 @@ def run_step(
     """
     key = step_key(name, code, config, inputs)
     final = root / "steps" / key
-    with contextlib.nullcontext() if (final / MANIFEST).exists() else _alone(root, name, key, say):
+    with _alone(root, name, key, say):
         if (final / MANIFEST).exists():
             manifest = json.loads((final / MANIFEST).read_text())
             say(f"{name}: done before ({key})")
             return StepResult(final, manifest, True)
-        return _do(final, name, code, config, inputs, work, say)
+        about = {"step": name, "key": key, "code": code, "config": dict(config), "inputs": dict(inputs)}
+        return _do(final, about, work, say)
 
 
 @contextlib.contextmanager
@@ -85,14 +86,12 @@ def _alone(root: Path, name: str, key: str, say: Callable[[str], None]) -> Itera
 
 def _do(
     final: Path,
-    name: str,
-    code: int,
-    config: Mapping[str, Any],
-    inputs: Mapping[str, str],
+    about: Mapping[str, Any],
     work: Callable[[Path], Mapping[str, Any] | None],
     say: Callable[[str], None],
 ) -> StepResult:
-    key = final.name
+    """`work`, begun or continued; its folder gets `about` with counts, seconds and versions as manifest."""
+    name, key = about["step"], about["key"]
     partial = final.with_name(key + ".partial")
     resumed = partial.exists()
     (partial / SCRATCH).mkdir(parents=True, exist_ok=True)
@@ -108,11 +107,7 @@ def _do(
             spent_file.write_text(str(seconds))
     shutil.rmtree(partial / SCRATCH, ignore_errors=True)
     manifest = {
-        "step": name,
-        "key": key,
-        "code": code,
-        "config": dict(config),
-        "inputs": dict(inputs),
+        **about,
         "counts": dict(counts),
         "seconds": round(seconds, 3),
         "versions": versions(),
