@@ -208,9 +208,14 @@ class TrainConfig(Section):
     concepts, delta_lr 0.1 or head_lr 0.006 it stayed there in one training of two.
 
     batch: rows per step, all workers together. lr: of the encoder; head_lr: of everything after it; delta_lr: of the
-    users' deltas; delta_decay: L2 penalty on them, which pulls a user's head towards the population head. workers:
-    Ray Train workers. gpu: one GPU each (nccl, bf16 if `bf16`). checkpoint_s: seconds between checkpoints at least,
-    each at an epoch's end (0: after every epoch).
+    users' deltas; delta_decay: L2 penalty on them, which pulls a user's head towards the population head.
+
+    workers: Ray Train workers; min_workers: so few may do while there are no resources for more (elastic training).
+    gpu: one GPU each (nccl, bf16 if `bf16`). accumulate: micro-batches that a worker's share of a batch is cut into.
+    activation_checkpointing: recompute the encoder's activations instead of keeping them. offload: keep the base's
+    `optimizer` state (ZeRO 1 and up), or that and its `parameters` (ZeRO 3), in CPU memory.
+    checkpoint_s: seconds between checkpoints at least; checkpoint_steps: how often that is looked at, besides each
+    epoch's end. trackers: what gets the metrics besides `metrics-*.jsonl`; their own environment variables set them up.
     """
 
     epochs: int = Field(default=8, ge=1)
@@ -221,11 +226,17 @@ class TrainConfig(Section):
     weight_decay: float = Field(default=0.01, ge=0)
     delta_decay: float = Field(default=0.01, ge=0)
     workers: int = Field(default=2, ge=1)
+    min_workers: int | None = Field(default=None, ge=1)
     zero_stage: Literal[0, 1, 2, 3] = 1
     gpu: bool = False
     bf16: bool = True
+    accumulate: int = Field(default=1, ge=1)
+    activation_checkpointing: bool = False
+    offload: Literal["none", "optimizer", "parameters"] = "none"
     max_failures: int = Field(default=2, ge=0)
     checkpoint_s: float = Field(default=60.0, ge=0)
+    checkpoint_steps: int = Field(default=16, ge=1)
+    trackers: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] = ()
 
 
 class FitConfig(Section):
@@ -284,4 +295,10 @@ class Config(Section):
             raise ValueError(f"reranker.k: {self.reranker.k} examples cannot be kept of retrieval.n={self.retrieval.n}")
         if self.model.pair == "concepts" and not self.model.freeze_encoder:
             raise ValueError("model.freeze_encoder: must be true with model.pair=concepts; bi and cross can train it")
+        train = self.train
+        if train.min_workers is not None and train.min_workers > train.workers:
+            raise ValueError(f"train.min_workers: {train.min_workers} is more than train.workers={train.workers}")
+        needed = {"none": 0, "optimizer": 1, "parameters": 3}[train.offload]
+        if train.zero_stage < needed:
+            raise ValueError(f"train.offload: {train.offload} needs train.zero_stage={needed} or more")
         return self

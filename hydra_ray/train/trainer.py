@@ -5,13 +5,18 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import torch
+
 from hydra_ray.config import Config
 from hydra_ray.errors import UserError
+from hydra_ray.models.heads import Deltas
 from hydra_ray.train.artifact import save_heads
+from hydra_ray.train.checkpoint import read_bucket
 from hydra_ray.train.concepts import write_centres
 from hydra_ray.train.engine import train_env
 from hydra_ray.train.follow import Follow
-from hydra_ray.train.loop import merge_heads, train_worker
+from hydra_ray.train.loop import train_worker
+from hydra_ray.train.tracker import check_trackers
 
 
 def train(
@@ -39,9 +44,12 @@ def train(
     from ray.train.torch import TorchConfig, TorchTrainer
     from ray.train.v2.api.exceptions import TrainingFailedError
 
+    check_trackers(config.train.trackers)
     parts = scratch.resolve() / "parts"
     progress = scratch.resolve() / "progress"
     centres = scratch.resolve() / "centres.safetensors"
+    fatal = scratch.resolve() / "fatal"
+    fatal.unlink(missing_ok=True)
     if config.model.pair == "concepts" and not centres.exists():
         write_centres(config.model, groups, vectors, seed, centres)
     job = {
@@ -56,13 +64,16 @@ def train(
         "centres": str(centres),
         "kinds": list(kinds),
         "progress": str(progress),
+        "metrics": str(scratch.resolve() / "metrics"),
+        "fatal": str(fatal),
         "out": str(parts),
     }
+    fewest, most = config.train.min_workers, config.train.workers
     trainer = TorchTrainer(
         train_worker,
         train_loop_config=job,
         torch_config=TorchConfig(backend="nccl" if config.train.gpu else "gloo"),
-        scaling_config=ScalingConfig(num_workers=config.train.workers, use_gpu=config.train.gpu),
+        scaling_config=ScalingConfig(num_workers=(fewest, most) if fewest else most, use_gpu=config.train.gpu),
         run_config=RunConfig(
             name="train",
             storage_path=str(scratch.resolve()),
@@ -75,6 +86,8 @@ def train(
         with Follow(progress, say):
             trainer.fit()
     except TrainingFailedError as error:
+        if fatal.exists():
+            raise UserError(fatal.read_text()) from None
         reason = str(error).strip().splitlines()[-1]
         raise UserError(f"{name}: training failed {config.train.max_failures + 1} times, last: {reason}") from error
     losses = {}
@@ -83,5 +96,17 @@ def train(
         save_heads(users, deltas, out / kind)
         for file in ("model.json", "base.safetensors"):
             shutil.copy(parts / kind / file, out / kind / file)
-        losses[f"loss_{kind}"] = json.loads((parts / kind / "metrics.json").read_text())["loss"]
+        *_, last = (scratch / "metrics" / f"metrics-{name.replace(' ', '-')}-{kind}.jsonl").read_text().splitlines()
+        losses[f"loss_{kind}"] = json.loads(last)["loss"]
+    shutil.copytree(scratch / "metrics", out / "metrics", dirs_exist_ok=True)
     return losses
+
+
+def merge_heads(folder: Path) -> tuple[list[str], Deltas]:
+    """All buckets' users and deltas, sorted by user id: independent of who owned whom."""
+    read = [read_bucket(file) for file in sorted(folder.glob("heads-*.safetensors"))]
+    users = [user for ids, _ in read for user in ids]
+    order = torch.as_tensor(sorted(range(len(users)), key=users.__getitem__))
+    names = sorted(name.removeprefix("delta.") for name in read[0][1] if name.startswith("delta."))
+    merged = {name: torch.cat([state[f"delta.{name}"] for _, state in read])[order] for name in names}
+    return [users[int(i)] for i in order], merged
