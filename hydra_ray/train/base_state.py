@@ -74,7 +74,9 @@ def _put(parameter: Any, value: Tensor, key: str | None) -> None:
         safe_set_local_optimizer_state,
     )
 
-    if hasattr(parameter, "ds_id"):  # ZeRO 3; its own setter of whole values cannot do sizes that the ranks do not divide
+    if hasattr(
+        parameter, "ds_id"
+    ):  # ZeRO 3; its own setter of whole values cannot do sizes that the ranks do not divide
         size, ranks = parameter.ds_tensor.numel(), torch.distributed.get_world_size()
         flat = nn.functional.pad(value.flatten(), (0, size * ranks - value.numel()))
         mine = flat.narrow(0, size * torch.distributed.get_rank(), size)

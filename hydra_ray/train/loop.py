@@ -131,6 +131,8 @@ class Worker:
 
     def run(self, report: Report) -> None:
         """Trains from where the checkpoint was to the end and leaves the result. Every rank must call it."""
+        rows, busiest = sum(self.share.rows), self.share.imbalance()
+        self._say(f"{rows} rows, workers {self.world}; the busiest has {busiest:.2f} times the mean")
         for epoch in range(self.at.epoch, self.train.epochs):
             self._epoch(epoch, report)
         if self.tracker:

@@ -1,9 +1,10 @@
 """`python -m tests.train.ranks PLAN RANK WORLD`: one rank of plain processes that train what PLAN (JSON) lists.
 
-PLAN: [{job, start, keep, die_at}, ...], trained one after the other. start: a checkpoint's folder, or null. keep: folder
-that takes the checkpoints, numbered, or null. die_at: after so many checkpoints, training is given up, or null.
+PLAN: [{job, start, keep, die_at}, ...], trained one after the other. start: a checkpoint's folder, or null. keep:
+folder that takes the checkpoints, numbered, or null. die_at: after so many checkpoints, training is given up, or null.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -19,7 +20,7 @@ import torch  # noqa: E402
 from hydra_ray.train.loop import train_kinds  # noqa: E402
 
 
-class GivenUp(Exception):
+class GivenUpError(Exception):
     """The run was told to stop here."""
 
 
@@ -35,10 +36,8 @@ for part in json.loads(plan.read_text()):
             shutil.copytree(folder, Path(part["keep"]) / f"{taken:03d}", dirs_exist_ok=True)
         torch.distributed.barrier()
         if part["die_at"] == taken:
-            raise GivenUp
+            raise GivenUpError
 
-    try:
+    with contextlib.suppress(GivenUpError):
         train_kinds(part["job"], rank, world, Path(part["start"]) if part["start"] else None, report)
-    except GivenUp:
-        pass
 torch.distributed.destroy_process_group()

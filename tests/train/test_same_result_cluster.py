@@ -18,13 +18,14 @@ from tests.train.tiny import USERS, make_encoder, make_groups, make_job
 CASES = [
     (0, "bi", "linear"), (1, "bi", "linear"), (2, "bi", "linear"), (3, "bi", "linear"),
     (0, "bi", "dense"), (1, "cross", "dense"), (2, "bi", "dense"), (3, "bi", "dense"),
-    (0, "bi", "low_rank"), (1, "bi", "low_rank"), (2, "cross", "low_rank"), (3, "cross", "low_rank"), (3, "bi", "shared"),
+    (0, "bi", "low_rank"), (1, "bi", "low_rank"), (2, "cross", "low_rank"), (3, "cross", "low_rank"),
+    (3, "bi", "shared"),
 ]  # fmt: skip
 """ZeRO stage, pair (`cross` trains the encoder), head kind."""
 CUT = [(0, "bi", "linear"), (1, "cross", "low_rank"), (2, "bi", "dense"), (3, "cross", "linear")]
 """Those whose run is cut."""
 AT = (3, 7, 10)
-"""Steps after which it is cut: in the midst of the first epoch (seven steps), at its end, in the midst of the second."""
+"""Steps after which it is cut: amid the first epoch (seven steps), at its end, amid the second."""
 ATOL = 1e-5
 """Float tolerance: the largest difference seen was 4e-7."""
 
@@ -82,9 +83,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("same")
     make_encoder(folder / "encoder")
     make_groups(folder / "groups")
-    plans = {
-        world: [part(folder, case, folder / name_of(case) / str(world)) for case in CASES] for world in (1, 2, 3)
-    }
+    plans = {world: [part(folder, case, folder / name_of(case) / str(world)) for case in CASES] for world in (1, 2, 3)}
     often = {"epochs": 2, "checkpoint_s": 0, "checkpoint_steps": 1, "accumulate": 2}
     for case in CUT:
         here = folder / name_of(case)
@@ -117,5 +116,7 @@ def test_a_cut_run_goes_on_to_the_same_result_on_any_number_of_workers(
     for name in (*[f"on-2-{at}" for at in AT], "on-1-10", "on-3-10"):
         assert_same(folder / "whole", folder / name, case[-1])
     assert not (folder / "given-up" / case[-1]).exists()
-    steps = [json.loads(line)["step"] for line in next((folder / "whole").glob("metrics/*.jsonl")).read_text().splitlines()]
+    steps = [
+        json.loads(line)["step"] for line in next((folder / "whole").glob("metrics/*.jsonl")).read_text().splitlines()
+    ]
     assert steps == sorted(set(steps))
