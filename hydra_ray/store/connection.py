@@ -1,0 +1,95 @@
+"""A store's address, its spec, and versions of it whose files have been checked against their seal."""
+
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+
+from hydra_ray.errors import UserError
+from hydra_ray.store.lance_io import Files, LanceError
+from hydra_ray.store.seal import BrokenFile, Sums, check_seal, write_seal
+from hydra_ray.store.spec import HeadSpec
+from hydra_ray.store.table import Table, open_dataset
+
+_NEWEST = (1 << 64) - 1  # Lance names the manifest of version v after _NEWEST - v, so that the newest is listed first
+
+
+class Connection:
+    """Opens versions of one store. files: its raw files. spec: what it holds."""
+
+    def __init__(self, uri: str, options: Mapping[str, str] | None, spec: HeadSpec) -> None:
+        self.uri = uri
+        self.options = options
+        self.spec = spec
+        self.files = Files(uri, options)
+        self._sums: Sums = {}  # files known to be whole
+
+    @classmethod
+    def open(
+        cls, uri: str, version: int | None, options: Mapping[str, str] | None, *, check: bool
+    ) -> tuple["Connection", Table]:
+        """The store at `uri` and a version of it (None: the latest).
+
+        Raises UserError if there is no store, no such version, a broken manifest, or (check) another broken file.
+        """
+        try:
+            dataset = open_dataset(uri, version, options)
+        except LanceError as error:
+            raise UserError(_cannot_open(uri, version, options, error)) from None
+        spec = HeadSpec.from_metadata(dataset.schema.metadata, uri)
+        connection = cls(uri, options, spec)
+        table = Table(dataset, spec.row_bytes)
+        if check:
+            connection.check(table)
+        return connection, table
+
+    def latest(self, table: Table) -> Table:
+        """The latest version, checked. Raises UserError if it cannot be opened."""
+        try:
+            newest = table.latest()
+        except LanceError as error:
+            raise UserError(_cannot_open(self.uri, None, self.options, error)) from None
+        if newest is not table:
+            self.check(newest)
+        return newest
+
+    def broken_files(self, table: Table, *, again: bool = False) -> list[BrokenFile]:
+        """The sealed files of a version that are broken; again: reads those that were found whole before, too."""
+        sums, broken = check_seal(self.files, table.version, {} if again else self._sums)
+        if not broken:
+            self._sums = {**sums} or self._sums
+        return broken
+
+    def check(self, table: Table) -> None:
+        """Raises UserError for a version with broken files, before Lance reads them."""
+        broken = self.broken_files(table)
+        if broken:
+            more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
+            raise UserError(
+                f"{self.uri}: version {table.version}: {broken[0].path}{more} is broken: {broken[0].what}; put the "
+                f"file back, rebuild a broken index with open(check=False).reindex(), or open an older version"
+            )
+
+    def seal(self, table: Table) -> None:
+        """Seals a version. A vacuum or a newer write may have removed its files meanwhile: then it needs no seal."""
+        try:
+            write_seal(self.files, table.dataset, self._sums)
+        except LanceError:
+            if table.latest().version == table.version:
+                raise
+
+
+def _cannot_open(uri: str, version: int | None, options: Mapping[str, str] | None, error: LanceError) -> str:
+    """What to tell a user whose store does not open."""
+    try:
+        names = Files(uri, options).names("_versions")
+    except LanceError:
+        names = []
+    paths = {_NEWEST - int(stem): name for name in names if (stem := PurePosixPath(name).stem).isdigit()}
+    if not paths:
+        return f"{uri}: no head store there ({error}); fit-users makes one, or correct the path"
+    if version is not None and version not in paths:
+        return f"{uri} has no version {version} (it has {min(paths)} to {max(paths)}; vacuum removes old ones)"
+    wanted = max(paths) if version is None else version
+    return (
+        f"{uri}: version {wanted} cannot be opened: {paths[wanted]}: {error}; put that file back, or remove it to go "
+        "back to the version before"
+    )
