@@ -48,10 +48,7 @@ FOOTER_READERS = Variable(
 )
 
 # What must stand before Lance is imported (see `hydra_ray.store`).
-STORE = (
-    Variable("LANCE_LOG", "error", "Lance's notes (a dataset `will be created`) are no news for a store's user."),
-    Variable("RUST_BACKTRACE", "0", "A broken file's error is one line; Lance's Rust stack says nothing to its user."),
-)
+STORE = (Variable("LANCE_LOG", "error", "Lance's notes (a dataset `will be created`) are no news for a store's user."),)
 
 # What the vLLM replica and its engine process run with.
 ENGINE = (

@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 
 from hydra_ray.errors import UserError
 from hydra_ray.store.lance_io import Files, LanceError
-from hydra_ray.store.seal import BrokenFile, Sums, check_seal, write_seal
+from hydra_ray.store.seal import BrokenFile, Sums, check_seal, newest_sealed, write_seal
 from hydra_ray.store.spec import HeadSpec
 from hydra_ray.store.table import Table, open_dataset
 
@@ -31,14 +31,16 @@ class Connection:
         Raises UserError if there is no store, no such version, a broken manifest, or (check) another broken file.
         """
         try:
-            dataset = open_dataset(uri, version, options)
+            dataset, schema = open_dataset(uri, version, options)
         except LanceError as error:
             raise UserError(_cannot_open(uri, version, options, error)) from None
-        spec = HeadSpec.from_metadata(dataset.schema.metadata, uri)
+        spec = HeadSpec.from_metadata(schema.metadata, uri)
         connection = cls(uri, options, spec)
         table = Table(dataset, spec.row_bytes)
         if check:
             connection.check(table)
+        if check and version is None:
+            connection.check_newest(table)
         return connection, table
 
     def latest(self, table: Table) -> Table:
@@ -49,7 +51,17 @@ class Connection:
             raise UserError(_cannot_open(self.uri, None, self.options, error)) from None
         if newest is not table:
             self.check(newest)
+            self.check_newest(newest)
         return newest
+
+    def check_newest(self, table: Table) -> None:
+        """Raises UserError if a version after the latest was sealed once: its manifest is gone."""
+        sealed = newest_sealed(self.files)
+        if sealed > table.version and sealed > table.latest().version:
+            raise UserError(
+                f"{self.uri}: the manifest of version {sealed} (_versions/{_NEWEST - sealed}.manifest) is missing; put "
+                f"it back, or remove _seals/{sealed}.json to go back to version {table.latest().version}"
+            )
 
     def broken_files(self, table: Table, *, again: bool = False) -> list[BrokenFile]:
         """The sealed files of a version that are broken; again: reads those that were found whole before, too."""
@@ -64,17 +76,26 @@ class Connection:
         if broken:
             more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
             raise UserError(
-                f"{self.uri}: version {table.version}: {broken[0].path}{more} is broken: {broken[0].what}; put the "
-                f"file back, rebuild a broken index with open(check=False).reindex(), or open an older version"
+                f"{self.uri}: version {table.version}: {broken[0].path}{more} is broken: {broken[0].what}; "
+                f"{_remedy(broken[0].path)}"
             )
 
     def seal(self, table: Table) -> None:
         """Seals a version. A vacuum or a newer write may have removed its files meanwhile: then it needs no seal."""
         try:
-            write_seal(self.files, table.dataset, self._sums)
+            self._sums = write_seal(self.files, table.dataset, self._sums)
         except LanceError:
             if table.latest().version == table.version:
                 raise
+
+
+def _remedy(path: str) -> str:
+    """What to do about a broken file that is no data file."""
+    if path.startswith("_indices/"):
+        return "nothing is lost: rebuild the index with HeadStore.open(uri, check=False).reindex()"
+    if path.startswith("_seals/"):
+        return "nothing is lost: remove that file, the next write makes one"
+    return "put the file back, or open an older version"
 
 
 def _cannot_open(uri: str, version: int | None, options: Mapping[str, str] | None, error: LanceError) -> str:
@@ -90,6 +111,6 @@ def _cannot_open(uri: str, version: int | None, options: Mapping[str, str] | Non
         return f"{uri} has no version {version} (it has {min(paths)} to {max(paths)}; vacuum removes old ones)"
     wanted = max(paths) if version is None else version
     return (
-        f"{uri}: version {wanted} cannot be opened: {paths[wanted]}: {error}; put that file back, or remove it to go "
-        "back to the version before"
+        f"{uri}: version {wanted} cannot be opened: {paths[wanted]}: {error}; put that file back, or open an older "
+        f"version, or remove it and _seals/{wanted}.json to go back for good"
     )

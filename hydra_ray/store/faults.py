@@ -39,7 +39,7 @@ def faults_of_fragments(table: Table, spec: HeadSpec, fragments: Iterable[int]) 
         except LanceError as error:
             buckets = buckets_of_fragments(table, spec) if buckets is None else buckets
             found.append(Fault(files[fragment], buckets.get(fragment, ()), str(error)))
-        rows = [Fault(files[fragment], (b,), f"{what} ({n} rows)") for (b, what), n in sorted(wrong.items())]
+        rows = [Fault(files[fragment], (b,), f"{what} (rows: {n})") for (b, what), n in sorted(wrong.items())]
         found += rows
     return found
 

@@ -29,8 +29,8 @@ class BrokenFile:
     what: str
 
 
-def write_seal(files: Files, dataset: Any, known: Sums) -> None:
-    """Seals the version that `dataset` shows. known: files summed before, which are not read again.
+def write_seal(files: Files, dataset: Any, known: Sums) -> Sums:
+    """Seals the version that `dataset` shows; known: files summed before, which are not read again. Returns the sums.
 
     Raises LanceError if a file is missing, UserError if the disk is full.
     """
@@ -49,6 +49,7 @@ def write_seal(files: Files, dataset: Any, known: Sums) -> None:
         local.write(seal)
         local.flush()
         files.upload(local.name, _path(dataset.version))
+    return sums
 
 
 def check_seal(files: Files, version: int, known: Sums) -> tuple[Sums, list[BrokenFile]]:
@@ -76,6 +77,12 @@ def check_seal(files: Files, version: int, known: Sums) -> tuple[Sums, list[Brok
         except LanceError as error:
             broken.append(BrokenFile(file, str(error)))
     return sums, broken
+
+
+def newest_sealed(files: Files) -> int:
+    """The greatest version that has a seal, 0 if none has."""
+    stems = [PurePosixPath(path).stem for path in files.names(FOLDER)]
+    return max([int(stem) for stem in stems if stem.isdigit()], default=0)
 
 
 def drop_seals(files: Files, keep: int) -> None:

@@ -120,8 +120,9 @@ class Table:
         Raises ConflictError if another writer was first to change a fragment that holds rows to go.
         """
         with lance_errors(self._where):
+            updated: list[Any] = []
             if out is None:
-                removed, updated = [f.fragment_id for f in self.dataset.get_fragments()], []
+                removed = [int(fragment.fragment_id) for fragment in self.dataset.get_fragments()]
             else:
                 removed, updated = self._without(np.concatenate([np.empty(0, np.uint64), *out]))
             operation = lance.LanceOperation.Update(
@@ -174,10 +175,11 @@ class Table:
             )
 
 
-def open_dataset(uri: str, version: int | None, options: Mapping[str, str] | None) -> Any:
+def open_dataset(uri: str, version: int | None, options: Mapping[str, str] | None) -> tuple[Any, pa.Schema]:
     """A dataset at a version (None: the latest), for a Table. Raises LanceError if it cannot be opened."""
     with lance_errors(uri):
-        return lance.dataset(uri, version, storage_options=dict(options) if options else None)
+        dataset = lance.dataset(uri, version, storage_options=dict(options) if options else None)
+        return dataset, dataset.schema
 
 
 def fragment_to_json(fragment: Any) -> dict[str, Any]:
