@@ -12,6 +12,7 @@ import tempfile
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,13 +61,13 @@ def measure(users: int) -> dict[str, float]:
         point, whole, one = [], [], []
         for _ in range(REPEATS):
             wanted = [user_id(int(i)) for i in rng.choice(users, READS, replace=False)]
-            seconds, got = timed(lambda wanted=wanted: reader.get(wanted)[1])
+            seconds, (_, got) = timed(partial(reader.get, wanted))
             point.append(seconds)
-            seconds, same = timed(lambda wanted=wanted: by_shards(reader, wanted))
+            seconds, same = timed(partial(by_shards, reader, wanted))
             whole.append(seconds)
             if any(not np.array_equal(got[name], same[name]) for name in got):
                 raise RuntimeError("the two ways read different heads")
-            one.append(timed(lambda wanted=wanted: reader.get(wanted[:1]))[0])
+            one.append(timed(partial(reader.get, wanted[:1]))[0])
         some = [user_id(int(i)) for i in rng.choice(users, READS, replace=False)]
         put_s, _ = timed(lambda: store.put(some, arrays_of(len(some), seed=-1)))
         delete_s, _ = timed(lambda: store.delete(some))

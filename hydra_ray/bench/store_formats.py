@@ -7,6 +7,7 @@ reader uses to skip. safetensors: a file per bucket with the ids in its header, 
 
 import json
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -120,7 +121,11 @@ class Safetensors:
         return str(self._folder / f"{bucket:03d}.safetensors")
 
 
-FORMATS = {"lance": Lance, "parquet": Parquet, "safetensors": Safetensors}
+FORMATS: dict[str, type[Lance] | type[Parquet] | type[Safetensors]] = {
+    "lance": Lance,
+    "parquet": Parquet,
+    "safetensors": Safetensors,
+}
 
 
 def compare(users: int) -> dict[str, dict[str, float]]:
@@ -131,7 +136,7 @@ def compare(users: int) -> dict[str, dict[str, float]]:
         for name, kind in FORMATS.items():
             (Path(folder) / name).mkdir()
             made[name] = kind(Path(folder) / name)
-            seconds, _ = timed(lambda one=made[name]: _write(one, users))
+            seconds, _ = timed(partial(_write, made[name], users))
             figures[name] = {"write_s": round(seconds, 2)}
         reads: dict[str, list[float]] = {name: [] for name in made}
         buckets: dict[str, list[float]] = {name: [] for name in made}
@@ -139,11 +144,11 @@ def compare(users: int) -> dict[str, dict[str, float]]:
         for repeat in range(REPEATS):
             wanted = [user_id(int(i)) for i in rng.choice(users, READS, replace=False)]
             for name, one in made.items():
-                seconds, found = timed(lambda one=one, wanted=wanted: one.get(wanted))
+                seconds, found = timed(partial(one.get, wanted))
                 if found != len(wanted):
                     raise RuntimeError(f"{name} found {found} of {len(wanted)} users")
                 reads[name].append(seconds)
-                buckets[name].append(timed(lambda one=one, bucket=repeat: one.bucket(bucket))[0])
+                buckets[name].append(timed(partial(one.bucket, repeat))[0])
         for name in made:
             figures[name]["point_reads_ms"] = round(1e3 * median(reads[name]), 1)
             figures[name]["bucket_ms"] = round(1e3 * median(buckets[name]), 1)

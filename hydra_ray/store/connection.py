@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from hydra_ray.errors import UserError
 from hydra_ray.store.lance_io import Files, LanceError
 from hydra_ray.store.seal import BrokenFile, Sums, check_seal, newest_sealed, write_seal
-from hydra_ray.store.spec import HeadSpec
+from hydra_ray.store.spec import HeadSpec, check_format
 from hydra_ray.store.table import Table, open_dataset
 
 _NEWEST = (1 << 64) - 1  # Lance names the manifest of version v after _NEWEST - v, so that the newest is listed first
@@ -15,12 +15,13 @@ _NEWEST = (1 << 64) - 1  # Lance names the manifest of version v after _NEWEST -
 class Connection:
     """Opens versions of one store. files: its raw files. spec: what it holds."""
 
-    def __init__(self, uri: str, options: Mapping[str, str] | None, spec: HeadSpec) -> None:
+    def __init__(self, uri: str, options: Mapping[str, str] | None, spec: HeadSpec, sums: Sums | None = None) -> None:
+        """sums: files known to be whole."""
         self.uri = uri
         self.options = options
         self.spec = spec
         self.files = Files(uri, options)
-        self._sums: Sums = {}  # files known to be whole
+        self._sums: Sums = sums or {}
 
     @classmethod
     def open(
@@ -34,11 +35,11 @@ class Connection:
             dataset, schema = open_dataset(uri, version, options)
         except LanceError as error:
             raise UserError(_cannot_open(uri, version, options, error)) from None
+        check_format(schema.metadata, uri)
+        sums = _whole(Files(uri, options), uri, int(dataset.version), {}) if check else {}
         spec = HeadSpec.from_metadata(schema.metadata, uri)
-        connection = cls(uri, options, spec)
+        connection = cls(uri, options, spec, sums)
         table = Table(dataset, spec.row_bytes)
-        if check:
-            connection.check(table)
         if check and version is None:
             connection.check_newest(table)
         return connection, table
@@ -50,7 +51,7 @@ class Connection:
         except LanceError as error:
             raise UserError(_cannot_open(self.uri, None, self.options, error)) from None
         if newest is not table:
-            self.check(newest)
+            self._sums = _whole(self.files, self.uri, newest.version, self._sums)
             self.check_newest(newest)
         return newest
 
@@ -63,22 +64,9 @@ class Connection:
                 f"it back, or remove _seals/{sealed}.json to go back to version {table.latest().version}"
             )
 
-    def broken_files(self, table: Table, *, again: bool = False) -> list[BrokenFile]:
-        """The sealed files of a version that are broken; again: reads those that were found whole before, too."""
-        sums, broken = check_seal(self.files, table.version, {} if again else self._sums)
-        if not broken:
-            self._sums = {**sums} or self._sums
-        return broken
-
-    def check(self, table: Table) -> None:
-        """Raises UserError for a version with broken files, before Lance reads them."""
-        broken = self.broken_files(table)
-        if broken:
-            more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
-            raise UserError(
-                f"{self.uri}: version {table.version}: {broken[0].path}{more} is broken: {broken[0].what}; "
-                f"{_remedy(broken[0].path)}"
-            )
+    def broken_files(self, table: Table) -> list[BrokenFile]:
+        """The sealed files of a version that are broken now."""
+        return check_seal(self.files, table.version, {})[1]
 
     def seal(self, table: Table) -> None:
         """Seals a version. A vacuum or a newer write may have removed its files meanwhile: then it needs no seal."""
@@ -87,6 +75,16 @@ class Connection:
         except LanceError:
             if table.latest().version == table.version:
                 raise
+
+
+def _whole(files: Files, uri: str, version: int, known: Sums) -> Sums:
+    """The sums of a version whose files are whole, checked before Lance reads them. Raises UserError if one is not."""
+    sums, broken = check_seal(files, version, known)
+    if not broken:
+        return sums or known
+    more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
+    raise UserError(f"{uri}: version {version}: {broken[0].path}{more} is broken: {broken[0].what}; "
+                    f"{_remedy(broken[0].path)}")  # fmt: skip
 
 
 def _remedy(path: str) -> str:
@@ -105,8 +103,10 @@ def _cannot_open(uri: str, version: int | None, options: Mapping[str, str] | Non
     except LanceError:
         names = []
     paths = {_NEWEST - int(stem): name for name in names if (stem := PurePosixPath(name).stem).isdigit()}
+    if not paths and "not found" in str(error):
+        return f"{uri}: no head store there; fit-users makes one, or correct the path"
     if not paths:
-        return f"{uri}: no head store there ({error}); fit-users makes one, or correct the path"
+        return f"{uri}: no head store can be opened there: {error}"
     if version is not None and version not in paths:
         return f"{uri} has no version {version} (it has {min(paths)} to {max(paths)}; vacuum removes old ones)"
     wanted = max(paths) if version is None else version

@@ -188,7 +188,7 @@ class HeadStore:
 
     def verify(self) -> list[Fault]:
         """Reads everything at this version; the broken shards by file and buckets, none if all is well."""
-        broken = self._connection.broken_files(self._table, again=True)
+        broken = self._connection.broken_files(self._table)
         if broken:
             return faults_of_files(broken)
         return faults_of_fragments(self._table, self.spec, sorted(self._table.data_files()))

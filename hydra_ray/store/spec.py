@@ -5,7 +5,6 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
 
 from hydra_ray.errors import UserError
 
@@ -77,16 +76,21 @@ class HeadSpec:
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[bytes, bytes] | None, where: str) -> "HeadSpec":
-        """Reads `to_metadata`. Raises UserError if `where` is no head store, or one of a newer version."""
+        """Reads `to_metadata`. Raises UserError if `where` is no head store."""
         try:
-            described: dict[str, Any] = json.loads((metadata or {})[_KEY])
-            written = int(described["format"])
+            return cls(**json.loads((metadata or {})[_KEY])["spec"])
         except (KeyError, ValueError, TypeError):
-            raise UserError(f"{where} is a Lance dataset but no head store (or its description is broken)") from None
-        if written > FORMAT:
-            raise UserError(f"{where} was written by a newer version of hydra_ray (store format {written}, this one "
-                            f"reads up to {FORMAT}); upgrade hydra_ray to read it")  # fmt: skip
-        try:
-            return cls(**described["spec"])
-        except (KeyError, TypeError) as error:
-            raise UserError(f"{where}: the store's description is broken ({error}); see `verify`") from None
+            raise UserError(f"{where} is a Lance dataset but no head store; correct the path") from None
+
+
+def check_format(metadata: Mapping[bytes, bytes] | None, where: str) -> None:
+    """Raises UserError for a store that a newer version of hydra_ray wrote, which may mean all else differently."""
+    try:
+        written = int(json.loads((metadata or {})[_KEY])["format"])
+    except (KeyError, ValueError, TypeError):
+        return  # no head store, or broken: whoever reads on will say so
+    if written > FORMAT:
+        raise UserError(
+            f"{where} was written by a newer version of hydra_ray (store format {written}, this one reads up to "
+            f"{FORMAT}); upgrade hydra_ray to read it"
+        )

@@ -35,7 +35,7 @@ def replace_rows(
 
     def commit() -> tuple[Table, int]:
         base = connection.latest(table)
-        out = None if everything else [addresses(base.rows_of_users(some, ("user_id",))) for some in users]
+        out = None if everything else [addresses(base.rows_of_users(some, ())) for some in users]
         if not fragments and out is not None and not any(len(some) for some in out):
             return base, base.version
         return base.replace(out, fragments), base.version
@@ -79,7 +79,8 @@ def vacuum(connection: Connection, table: Table, *, unpublished: bool) -> Table:
         base = settle(connection, base, (base.rows_of_bucket(bucket, ("user_id",)) for bucket in buckets))
         return base.compact()
 
-    new = finish(connection, _insist(connection, work))
+    # Anew: Lance's index keeps the ids of rows whose whole file is gone.
+    new = finish(connection, _insist(connection, work), anew=True)
     try:
         new.forget_old_versions(unpublished=unpublished)
         drop_seals(connection.files, new.version)
