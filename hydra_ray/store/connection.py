@@ -39,7 +39,7 @@ class Connection:
         sums = _whole(Files(uri, options), uri, int(dataset.version), {}) if check else {}
         spec = HeadSpec.from_metadata(schema.metadata, uri)
         connection = cls(uri, options, spec, sums)
-        table = Table(dataset, spec.row_bytes)
+        table = Table(dataset, spec.row_bytes, connection.files)
         if check and version is None:
             connection.check_newest(table)
         return connection, table

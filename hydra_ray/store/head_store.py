@@ -199,7 +199,7 @@ class HeadStore:
 
     def _write(self, rows: pa.Table) -> list[object]:
         try:
-            return self._table.write(rows)
+            return self._table.write(rows) if rows.num_rows else []
         except LanceError as error:
             raise UserError(f"{self._connection.uri}: cannot write: {error}; nothing was published") from None
 

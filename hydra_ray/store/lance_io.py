@@ -57,38 +57,40 @@ class Files:
     def __init__(self, uri: str, options: Mapping[str, str] | None) -> None:
         with lance_errors(uri):
             self._session = LanceFileSession(uri, dict(options) if options else None)
-        self._uri = uri
+        self.uri = uri
 
     def names(self, folder: str) -> list[str]:
         """Paths below `folder`, relative to the dataset."""
-        with lance_errors(self._uri):
+        with lance_errors(self.uri):
             return sorted(str(path) for path in self._session.list(folder))
 
-    def chunks(self, path: str, size: int) -> Iterator[bytes]:
-        """The first `size` bytes of a file. Raises LanceError if it is missing or shorter."""
-        for start in range(0, size, _READ_BYTES):
-            with lance_errors(self._uri):
-                yield bytes(self._session.read_range(path, start, min(_READ_BYTES, size - start)))
+    def chunks(self, path: str, size: int, *, start: int = 0) -> Iterator[bytes]:
+        """The bytes of a file from `start` to `size`. Raises LanceError if it is missing or shorter."""
+        for at in range(start, size, _READ_BYTES):
+            with lance_errors(self.uri):
+                yield bytes(self._session.read_range(path, at, min(_READ_BYTES, size - at)))
 
-    def text(self, path: str) -> str:
-        """A small file. Raises LanceError if it is missing, ValueError if it is no UTF-8."""
+    def content(self, path: str) -> bytes:
+        """A whole small file. Raises LanceError if it is missing."""
         with tempfile.TemporaryDirectory() as folder:
             local = Path(folder) / "file"
-            with lance_errors(self._uri):
+            with lance_errors(self.uri):
                 self._session.download_file(path, str(local))
-            return local.read_text(encoding="utf-8")
+            return local.read_bytes()
 
-    def upload(self, local: str, path: str) -> None:
-        """Copies a local file to `path`; it appears whole or not at all."""
-        with lance_errors(self._uri):
-            self._session.upload_file(local, path)
+    def upload(self, content: bytes, path: str) -> None:
+        """Writes a file; it appears whole or not at all."""
+        with tempfile.TemporaryDirectory() as folder, lance_errors(self.uri):
+            local = Path(folder) / "file"
+            local.write_bytes(content)
+            self._session.upload_file(str(local), path)
 
     def remove(self, path: str) -> None:
         """Removes a file."""
-        with lance_errors(self._uri):
+        with lance_errors(self.uri):
             self._session.delete_file(path)
 
     def column(self, path: str, name: str) -> pa.Table:
         """One column of a Lance file that need not be published. Raises LanceError if it is missing or broken."""
-        with lance_errors(self._uri):
+        with lance_errors(self.uri):
             return self._session.open_reader(path, columns=[name]).read_all().to_table()

@@ -6,7 +6,6 @@ A version whose writer was killed before the seal is read without (its rows are 
 """
 
 import json
-import tempfile
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -45,10 +44,7 @@ def write_seal(files: Files, dataset: Any, known: Sums) -> Sums:
         sums[path] = known[path] if path in known else (sizes[path], _crc(files, path, sizes[path]))
     body = json.dumps(sums)
     seal = json.dumps({"version": dataset.version, "crc": crc32(body.encode()), "files": body})
-    with tempfile.NamedTemporaryFile("w", suffix=".json") as local:
-        local.write(seal)
-        local.flush()
-        files.upload(local.name, _path(dataset.version))
+    files.upload(seal.encode(), _path(dataset.version))
     return sums
 
 
@@ -61,7 +57,7 @@ def check_seal(files: Files, version: int, known: Sums) -> tuple[Sums, list[Brok
     try:
         if path not in files.names(FOLDER):
             return {}, []
-        seal = json.loads(files.text(path))
+        seal = json.loads(files.content(path))
         if crc32(seal["files"].encode()) != seal["crc"] or seal["version"] != version:
             raise ValueError("its checksum does not match")
         sums: Sums = {path: (size, crc) for path, (size, crc) in json.loads(seal["files"]).items()}

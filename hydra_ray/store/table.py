@@ -17,20 +17,23 @@ import pyarrow.compute as pc
 from lance.fragment import FragmentMetadata, write_fragments
 from numpy.typing import NDArray
 
-from hydra_ray.store.lance_io import lance_errors
+from hydra_ray.store.lance_io import Files, lance_errors
 from hydra_ray.store.rows import COLUMNS
+from hydra_ray.store.written import check_deletion_file, check_size
 
 INDEXES = {"user_id": "BTREE", "bucket": "BITMAP"}
 _IDS_A_QUERY = 10_000
 _BATCH_BYTES = 64 << 20
 _FILE_BYTES = 256 << 20
+_SEGMENTS = 8  # of an index, every one of which is asked in every read
 
 
 class Table:
-    """A dataset at one version. row_bytes: bytes of a row's values, which bounds batches and files."""
+    """A dataset at one version. row_bytes: bytes of a row's values, which bounds batches and files. files: its own."""
 
-    def __init__(self, dataset: Any, row_bytes: int) -> None:
+    def __init__(self, dataset: Any, row_bytes: int, files: Files) -> None:
         self.dataset = dataset
+        self._files = files
         self.version = int(dataset.version)
         self._where = str(dataset.uri)
         self._row_bytes = row_bytes
@@ -42,7 +45,7 @@ class Table:
             dataset = lance.write_dataset(
                 schema.empty_table(), uri, mode="create", storage_options=dict(options) if options else None
             )
-        return cls(dataset, row_bytes)
+        return cls(dataset, row_bytes, Files(uri, options))
 
     def latest(self) -> "Table":
         """The latest version, with this one's caches."""
@@ -54,7 +57,7 @@ class Table:
         if version == self.version:
             return self
         with lance_errors(self._where):
-            return Table(self.dataset.checkout_version(version), self._row_bytes)
+            return Table(self.dataset.checkout_version(version), self._row_bytes, self._files)
 
     # reading
 
@@ -102,33 +105,37 @@ class Table:
     def _batch_rows(self) -> int:
         return max(1, min(8192, _BATCH_BYTES // self._row_bytes))
 
+    @property
+    def _file_rows(self) -> int:
+        return max(1, _FILE_BYTES // self._row_bytes)
+
     # writing
 
-    def write(self, rows: pa.Table) -> list[Any]:
+    def write(self, rows: pa.Table | pa.RecordBatchReader) -> list[Any]:
         """Writes rows into fragments that no version shows until they are committed."""
-        if not rows.num_rows:
-            return []
         with lance_errors(self._where):
             fragments: list[Any] = write_fragments(
-                rows.to_reader(self._batch_rows), self.dataset, mode="append", max_bytes_per_file=_FILE_BYTES
+                rows, self.dataset, mode="append", max_bytes_per_file=_FILE_BYTES, max_rows_per_file=self._file_rows
             )
-            return fragments
+        for file in (file for fragment in fragments for file in fragment.files):
+            check_size(self._files, f"data/{file.path}", file.file_size_bytes)
+        return fragments
 
     def replace(self, out: Iterable[NDArray[np.uint64]] | None, into: Sequence[Any]) -> "Table":
         """One commit: the rows at the addresses `out` (None: all rows) go, the fragments `into` come.
 
         Raises ConflictError if another writer was first to change a fragment that holds rows to go.
         """
+        if out is None:
+            return self._commit([int(fragment) for fragment in self.data_files()], [], into)
+        return self._commit(*self._without(np.concatenate([np.empty(0, np.uint64), *out])), into)
+
+    def _commit(self, removed: list[int], updated: list[Any], new: Sequence[Any]) -> "Table":
+        operation = lance.LanceOperation.Update(
+            removed_fragment_ids=removed, updated_fragments=updated, new_fragments=list(new)
+        )
         with lance_errors(self._where):
-            updated: list[Any] = []
-            if out is None:
-                removed = [int(fragment.fragment_id) for fragment in self.dataset.get_fragments()]
-            else:
-                removed, updated = self._without(np.concatenate([np.empty(0, np.uint64), *out]))
-            operation = lance.LanceOperation.Update(
-                removed_fragment_ids=removed, updated_fragments=updated, new_fragments=list(into)
-            )
-            return Table(lance.LanceDataset.commit(self.dataset, operation, self.version), self._row_bytes)
+            return Table(lance.LanceDataset.commit(self.dataset, operation, self.version), self._row_bytes, self._files)
 
     def _without(self, addresses: NDArray[np.uint64]) -> tuple[list[int], list[Any]]:
         """Ids of the fragments that are left empty, and the others that lose rows, with their new deletion files."""
@@ -136,36 +143,51 @@ class Table:
         updated: list[Any] = []
         fragment_of, offset_of = addresses >> np.uint64(32), addresses & np.uint64(0xFFFFFFFF)
         for fragment in np.unique(fragment_of).tolist():
-            left = self.dataset.get_fragment(fragment).delete_rows(offset_of[fragment_of == fragment].tolist())
+            with lance_errors(self._where):
+                left = self.dataset.get_fragment(fragment).delete_rows(offset_of[fragment_of == fragment].tolist())
             if left is None:
                 removed.append(fragment)
             else:
+                check_deletion_file(self._files, left.deletion_file.path(fragment))
                 updated.append(left)
         return removed, updated
 
-    def index(self, *, anew: bool = False) -> "Table":
-        """Brings the indexes up to date (anew: builds them from the rows). Reads are right without, but slower."""
-        dataset = self.dataset
+    def rewrite(self) -> "Table":
+        """One commit: rows of files that hold deleted rows, and of small files, go to new ones. Raises as `replace`."""
         with lance_errors(self._where):
-            there = set() if anew else {description.field_names[0] for description in dataset.describe_indices()}
-            for column, kind in INDEXES.items():
-                if column not in there:
-                    dataset.create_scalar_index(column, kind, replace=True)
-            if there:
-                dataset.optimize.optimize_indices()
-            return Table(dataset, self._row_bytes).latest()
+            all_of = [fragment.metadata for fragment in self.dataset.get_fragments()]
+        small = [f for f in all_of if f.physical_rows < self._file_rows // 2]
+        old = [f.id for f in all_of if f.deletion_file is not None or (f in small and len(small) > 1)]
+        if not old:
+            return self
+        batches = (batch.select(COLUMNS) for fragment in old for batch in self.rows_of_fragment(fragment))
+        return self._commit(old, [], self.write(pa.RecordBatchReader.from_batches(self.dataset.schema, batches)))
 
-    def compact(self) -> "Table":
-        """Rewrites every file that holds deleted rows, and joins small files. Raises ConflictError as `replace`."""
+    def index(self, *, anew: bool = False) -> "Table":
+        """Brings the indexes up to date: a segment for the fragments that no segment covers, or (anew, or where there
+        are many segments) one for all. Reads are right without, but slower.
+        """
+        for column, kind in INDEXES.items():
+            self._index(column, kind, anew=anew)
+        return self.latest()
+
+    def _index(self, column: str, kind: str, *, anew: bool) -> None:
+        name, live = f"{column}_idx", set(self.data_files())
         with lance_errors(self._where):
-            self.dataset.optimize.compact_files(
-                target_rows_per_fragment=max(1, _FILE_BYTES // self._row_bytes),
-                max_bytes_per_file=_FILE_BYTES,
-                materialize_deletions=True,
-                materialize_deletions_threshold=0.0,
-                batch_size=self._batch_rows,
-            )
-            return Table(self.dataset, self._row_bytes).latest()
+            segments = [s for index in self.dataset.describe_indices() if index.name == name for s in index.segments]
+            covered = {fragment for segment in segments for fragment in segment.fragment_ids}
+            anew = anew or len(segments) >= _SEGMENTS
+            todo = sorted(live if anew else live - covered)
+            if todo:
+                segment = self.dataset.create_index_uncommitted(column, kind, name, replace=True, fragment_ids=todo)
+        if todo:
+            for file in segment.files:
+                check_size(self._files, f"_indices/{segment.uuid}/{file.path}", file.size_bytes)
+        with lance_errors(self._where):
+            if anew and segments:
+                self.dataset.drop_index(name)
+            if todo:
+                self.dataset.commit_existing_index_segments(name, column, [segment])
 
     def forget_old_versions(self, *, unpublished: bool) -> None:
         """Removes all versions but the latest with their files; unpublished: files of no version, too, at any age."""

@@ -40,23 +40,22 @@ def replace_rows(
             return base, base.version
         return base.replace(out, fragments), base.version
 
+    def settled() -> Table:
+        base = connection.latest(table)
+        return settle(base, (base.rows_of_users(some, ("user_id",)) for some in users))
+
     new, read = _insist(connection, commit)
     if new.version == read:
         return new
     if fragments and new.version > read + 1:
-        new = settle(connection, new, (new.rows_of_users(some, ("user_id",)) for some in users))
+        new = _insist(connection, settled)
     return finish(connection, new)
 
 
-def settle(connection: Connection, table: Table, groups: Iterable[Iterable[pa.RecordBatch]]) -> Table:
+def settle(table: Table, groups: Iterable[Iterable[pa.RecordBatch]]) -> Table:
     """Removes the older rows of users that have several; groups: batches with `user_id`, a user in one group only."""
     old = [superseded(batches) for batches in groups]
-    if not any(len(some) for some in old):
-        return table
-    try:
-        return table.replace(old, [])
-    except ConflictError:  # the other writer is at it, too; readers take the newer row meanwhile
-        return connection.latest(table)
+    return table.replace(old, []) if any(len(some) for some in old) else table
 
 
 def finish(connection: Connection, table: Table, *, anew: bool = False) -> Table:
@@ -76,8 +75,8 @@ def vacuum(connection: Connection, table: Table, *, unpublished: bool) -> Table:
 
     def work() -> Table:
         base = connection.latest(table)
-        base = settle(connection, base, (base.rows_of_bucket(bucket, ("user_id",)) for bucket in buckets))
-        return base.compact()
+        base = settle(base, (base.rows_of_bucket(bucket, ("user_id",)) for bucket in buckets))
+        return base.rewrite()
 
     # Anew: Lance's index keeps the ids of rows whose whole file is gone.
     new = finish(connection, _insist(connection, work), anew=True)
