@@ -42,10 +42,12 @@ def roaring_size(raw: bytes) -> int:
     The header: cookie and number of containers (u32 each), then per container its key and its cardinality - 1 (u16
     each), then per container an offset (u32). A container of up to 4,096 values takes 2 bytes each, a larger one 8,192.
     """
+    cookie: int
+    containers: int
     cookie, containers = struct.unpack_from("<II", raw)
     if cookie != _ROARING:
         return 0
-    pairs = struct.unpack_from(f"<{2 * containers}H", raw, 8)
+    pairs: tuple[int, ...] = struct.unpack_from(f"<{2 * containers}H", raw, 8)
     return 8 + 8 * containers + sum(2 * (less + 1) if less < 4096 else 8192 for less in pairs[1::2])
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from hydra_ray.errors import UserError
 from hydra_ray.store.head_store import HeadStore
+from hydra_ray.store.parts import Part
 from tests.store.made_up import USERS, constant, parts_of
 
 GHOSTS = [f"ghost{i}" for i in range(200)]
@@ -67,7 +68,7 @@ def compete(uri: str, name: str, value: float, pipe: Connection) -> None:
 def starve(uri: str, limits: list[int], pipe: Connection) -> None:
     """Writes with a limit on the size of a file, as on a full disk; says what came of it."""
     store = HeadStore.open(uri)
-    parts = parts_of(store, USERS, 2.0)
+    parts: list[Part] = []
     ways: list[Callable[[], object]] = [
         lambda: store.put(USERS, constant(40, 2.0)),
         lambda: store.publish(parts, replace=True),
@@ -75,6 +76,7 @@ def starve(uri: str, limits: list[int], pipe: Connection) -> None:
         store.vacuum,
     ]
     for limit in limits:
+        parts[:] = parts_of(store, USERS, 2.0)
         for number, way in enumerate(ways):
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
             try:
