@@ -81,10 +81,11 @@ def newest_sealed(files: Files) -> int:
     return max([int(stem) for stem in stems if stem.isdigit()], default=0)
 
 
-def drop_seals(files: Files, keep: int) -> None:
-    """Removes the seals of all versions but `keep`."""
+def drop_seals(files: Files, before: int) -> None:
+    """Removes the seals of all versions before one."""
     for path in files.names(FOLDER):
-        if PurePosixPath(path).name != PurePosixPath(_path(keep)).name:
+        stem = PurePosixPath(path).stem
+        if stem.isdigit() and int(stem) < before:
             files.remove(path)
 
 
