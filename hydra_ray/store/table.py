@@ -1,13 +1,14 @@
 """One version of the Lance dataset below a head store: rows by user or bucket, and commits that replace rows.
 
-The only module, beside `lance_io`, that knows Lance's API. Every change of rows is one commit of one kind, "these rows
-out, these fragments in" (Lance's Update operation), so that `put`, `publish` and `delete` share one conflict rule:
-where another commit changed a fragment that this one changes, Lance refuses and the caller looks up its rows again.
-A row's address is its fragment's id << 32 | its offset; ids only grow, so of two rows of one user that two writers
-inserted at once, the one with the greater address is the later commit's.
+The only module, beside `lance_io` and `seal`, that knows Lance's API. Every change of rows is one commit of one kind,
+"these rows out, these fragments in" (Lance's Update operation), so that `put`, `publish` and `delete` share one
+conflict rule: where another commit changed a fragment that this one changes, Lance refuses and the caller looks up its
+rows again. A row's address is its fragment's id << 32 | its offset; ids only grow, so of two rows of one user that two
+writers inserted at once, the one with the greater address is the later commit's.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from typing import Any
 
 import lance
@@ -167,9 +168,10 @@ class Table:
         """Brings the indexes up to date: a segment for the fragments that no segment covers, or (anew, or where there
         are many segments) one for all. Reads are right without, but slower.
         """
+        moving = Table(copy(self.dataset), self._row_bytes, self._files)  # Lance moves the dataset it indexes
         for column, kind in INDEXES.items():
-            self._index(column, kind, anew=anew)
-        return self.latest()
+            moving._index(column, kind, anew=anew)
+        return moving.latest()
 
     def _index(self, column: str, kind: str, *, anew: bool) -> None:
         name, live = f"{column}_idx", set(self.data_files())
