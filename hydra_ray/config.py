@@ -184,8 +184,8 @@ class ModelConfig(Section):
     pair: `cross` reads both texts at once; `bi` reads each alone and lets them interact after it (each text is encoded
     once, however many pairs it is in); `concepts` reads each sentence alone and compares what the texts speak of
     (encoder frozen). pooling: `mean` or `cls` over tokens. freeze_encoder: train only what follows. head: `dense`,
-    `low_rank`, `linear` or `shared`. max_tokens: longest input of the encoder. width: of a pair's encoding (`bi`), or
-    the number of concepts. sentences: of a text, the rest is left out (`concepts`).
+    `low_rank`, `linear`, `shrunk` or `shared`. max_tokens: longest input of the encoder. width: of a pair's encoding
+    (`bi`), or the number of concepts. sentences: of a text, the rest is left out (`concepts`).
     """
 
     encoder: str = "minilm"
@@ -193,7 +193,7 @@ class ModelConfig(Section):
     pooling: Literal["mean", "cls"] = "mean"
     freeze_encoder: bool = True
     max_tokens: int = Field(default=128, ge=8)
-    head: Literal["dense", "low_rank", "linear", "shared"] = "linear"
+    head: Literal["dense", "low_rank", "linear", "shrunk", "shared"] = "linear"
     rank: int = Field(default=8, ge=1)
     dropout: float = Field(default=0.1, ge=0, lt=1)
     width: int = Field(default=64, ge=8)
@@ -207,12 +207,14 @@ class TrainConfig(Section):
     reads, over several seeds. Training leaves a plateau suddenly, and may not within the epochs there are: with 32
     concepts, delta_lr 0.1 or head_lr 0.006 it stayed there in one training of two.
 
-    batch: rows per step, all workers together. lr: of the encoder; head_lr: of everything after it; delta_lr: of the
-    users' deltas; delta_decay: L2 penalty on them, which pulls a user's head towards the population head. workers:
-    Ray Train workers. gpu: one GPU each (nccl, bf16 if `bf16`). checkpoint_s: seconds between checkpoints at least,
-    each at an epoch's end (0: after every epoch).
+    loss: of base, population head and user heads, new users' too (`hydra_ray.models.losses`); `listwise` and `pairwise`
+    order a query's rows but say no probability. batch: rows per step, all workers together. lr: of the encoder;
+    head_lr: of everything after it; delta_lr: of the users' deltas; delta_decay: L2 penalty on them, which pulls a
+    user's head towards the population head. workers: Ray Train workers. gpu: one GPU each (nccl, bf16 if `bf16`).
+    checkpoint_s: seconds between checkpoints at least, each at an epoch's end (0: after every epoch).
     """
 
+    loss: Literal["two_class", "listwise", "pairwise", "two_class_listwise"] = "two_class"
     epochs: int = Field(default=8, ge=1)
     batch: int = Field(default=256, ge=1)
     lr: float = Field(default=2e-5, gt=0)
@@ -232,12 +234,14 @@ class FitConfig(Section):
     """Heads of new users: base frozen, encodings computed once, thousands fitted as one batched problem.
 
     l2: pull towards the population head; None: the strength that serves the training users best on rows held out.
-    batch_users: users in one batched problem.
+    batch_users: users in one batched problem. patience: epochs without a better loss on the user's own held-out queries
+    after which a user is done (early stopping).
     """
 
     epochs: int = Field(default=60, ge=1)
     lr: float = Field(default=0.05, gt=0)
     l2: float | None = Field(default=None, ge=0)
+    patience: int = Field(default=10, ge=1)
     batch_users: int = Field(default=1024, ge=1)
 
 

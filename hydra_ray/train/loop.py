@@ -15,8 +15,9 @@ from torch import Tensor
 from hydra_ray.config import ModelConfig, TrainConfig
 from hydra_ray.models.encoder import TextEncoder
 from hydra_ray.models.heads import Deltas
+from hydra_ray.models.losses import loss_sum
 from hydra_ray.models.pairs import Concepts
-from hydra_ray.models.scorer import Batch, Scorer, loss_sum
+from hydra_ray.models.scorer import Batch, Scorer
 from hydra_ray.models.text_vectors import text_vectors
 from hydra_ray.models.vector_cache import CachedEncoder
 from hydra_ray.train.artifact import needs_encoder_in_module, save_base
@@ -189,7 +190,7 @@ class Worker:
             batch, taken = self._empty_batch(), self.heads.blank(self.device)
         batch = Batch(*(getattr(batch, name).to(self.device) for name in Batch.__slots__))
         logits = self.engine(self.inputs if len(self.inputs) else [""], batch, taken)
-        loss = loss_sum(logits.float(), batch.label, batch.mask)
+        loss = loss_sum(logits.float(), batch.label, batch.mask, self.train.loss)
         prior = delta_prior(taken, batch) * self.train.delta_decay
         # DeepSpeed averages over workers: times their number over all rows makes it the mean over the global batch.
         self.engine.backward((loss + prior) * (self.world / step.rows))
