@@ -234,14 +234,15 @@ class FitConfig(Section):
     """Heads of new users: base frozen, encodings computed once, thousands fitted as one batched problem.
 
     l2: pull towards the population head; None: the strength that serves the training users best on rows held out.
-    batch_users: users in one batched problem. patience: epochs without a better loss on the user's own held-out queries
-    after which a user is done (early stopping).
+    stop_margin: a user learns for fewer epochs, or none, where that is better on the user's own held-out queries by
+    more than so many standard errors; 0: wherever it is better at all, which costs more than it gains where the pull
+    suits the users (see `hydra_ray.train.early_stopping`). batch_users: users in one batched problem.
     """
 
     epochs: int = Field(default=60, ge=1)
     lr: float = Field(default=0.05, gt=0)
     l2: float | None = Field(default=None, ge=0)
-    patience: int = Field(default=10, ge=1)
+    stop_margin: float = Field(default=2.0, ge=0)
     batch_users: int = Field(default=1024, ge=1)
 
 

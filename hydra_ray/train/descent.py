@@ -23,15 +23,19 @@ class Losses:
         index_UQR = rows.rows_by_query()
         self._shape = index_UQR.shape
         self._index = index_UQR.clamp(min=0).flatten(1)
-        self._label_UQR = self._spread(rows.label_UR)
-        self._mask_UQR = self._spread(rows.mask_UR) * (index_UQR >= 0)
+        self._label_UQR = self._spread(rows.label)
+        self._mask_UQR = self._spread(rows.mask) * (index_UQR >= 0)
         self._mask_UQR = self._mask_UQR * counts(self._label_UQR, self._mask_UQR, loss).unsqueeze(-1)
-        self.rows_U = self._mask_UQR.sum((1, 2))
+        self.rows_UQ = self._mask_UQR.sum(2)
+        self.rows_U = self.rows_UQ.sum(1)
 
     def __call__(self, s_UR: Tensor) -> Tensor:
         """[U]; 0 for a user without rows that count."""
-        total_UQ = query_losses(self._spread(s_UR), self._label_UQR, self._mask_UQR, self.loss)
-        return total_UQ.sum(1) / self.rows_U.clamp(min=1)
+        return self.by_query(s_UR).sum(1) / self.rows_U.clamp(min=1)
+
+    def by_query(self, s_UR: Tensor) -> Tensor:
+        """Each query's loss, the sum over its rows, [U, Q]."""
+        return query_losses(self._spread(s_UR), self._label_UQR, self._mask_UQR, self.loss)
 
     def _spread(self, x_UR: Tensor) -> Tensor:
         return x_UR.gather(1, self._index).view(self._shape)
@@ -47,7 +51,7 @@ class Descent:
         head.eval()
         head.requires_grad_(False)
         self._head, self._rows, self._lr, self._l2, self._loss = head, rows, config.lr, l2, loss
-        device = rows.z_URZ.device
+        device = rows.z.device
         self.deltas: Deltas = {
             name: torch.zeros(len(rows), *shape, device=device) for name, shape in head.delta_shapes().items()
         }
@@ -56,7 +60,7 @@ class Descent:
         self._steps = 0
         # Where only the output layer is the user's, the hidden states are the same in every epoch.
         output_only = set(self.deltas) <= {"out_weight", "out_bias"}
-        self._h_URZ = head.hidden(rows.z_URZ, {}) if output_only else None
+        self._h_URZ = head.hidden(rows.z, {}) if output_only else None
         self._losses = Losses(rows, loss)
 
     def epoch(self) -> Tensor:
@@ -90,7 +94,7 @@ class Descent:
     def _forward(self, deltas: Deltas) -> Tensor:
         if self._h_URZ is not None:
             return scores(self._head.output(self._h_URZ, deltas))
-        return scores(self._head(self._rows.z_URZ, deltas))
+        return scores(self._head(self._rows.z, deltas))
 
     def _adam(self, name: str, leaf: Tensor, gradient: Tensor) -> None:
         first, second = self._first[name], self._second[name]
@@ -103,7 +107,7 @@ class Descent:
 
 def descend(head: Head, rows: UserRows, epochs_U: Tensor, config: FitConfig, l2: float, loss: Loss) -> Deltas:
     """Deltas [U, ...] after each user's own number of epochs (int64 [U]); 0 epochs give exactly zero."""
-    device = rows.z_URZ.device
+    device = rows.z.device
     out = {name: torch.zeros(len(rows), *shape, device=device) for name, shape in head.delta_shapes().items()}
     # Those who go on longest come first, so that the ones still learning are always a prefix.
     order = epochs_U.argsort(descending=True, stable=True)

@@ -15,7 +15,7 @@ def fit_heads(head: Head, rows: UserRows, config: FitConfig, l2: float, loss: Lo
     Minimises, independently per user, the mean loss over the user's rows plus `l2` times the squared norm of the
     delta, by AdamW without dropout. A user without rows keeps the population head (zero delta).
     """
-    epochs_U = torch.full((len(rows),), config.epochs, dtype=torch.int64, device=rows.z_URZ.device)
+    epochs_U = torch.full((len(rows),), config.epochs, dtype=torch.int64, device=rows.z.device)
     return descend(head, rows, epochs_U, config, l2, loss)
 
 
@@ -38,6 +38,6 @@ def choose_l2(
             deltas = fit_heads(head, learned, config, l2, loss)
             with torch.no_grad():
                 losses = Losses(kept, loss)
-                held_out.append(losses(scores(head(kept.z_URZ, deltas)))[losses.rows_U > 0])
+                held_out.append(losses(scores(head(kept.z, deltas)))[losses.rows_U > 0])
         tried[l2] = float(torch.cat(held_out).mean()) if held_out else 0.0
     return min(tried, key=lambda l2: (tried[l2], -l2)), tried

@@ -29,15 +29,15 @@ HALVINGS = 30
 class ShrunkFit:
     """Posterior mode w [U, F] of the residual, weights then bias, and the posterior variances [U, F] of its entries."""
 
-    w_UF: Tensor
-    variance_UF: Tensor
+    w: Tensor
+    variance: Tensor
 
 
 @torch.no_grad()
 def population_features(head: Head, rows: UserRows) -> tuple[Tensor, Tensor]:
     """The population head's hidden states h [U, R, Z] and its log-odds [U, R] on the rows."""
     head.eval()
-    h_URZ = head.hidden(rows.z_URZ, {})
+    h_URZ = head.hidden(rows.z, {})
     return h_URZ, scores(head.output(h_URZ, {}))
 
 

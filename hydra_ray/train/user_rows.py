@@ -27,17 +27,17 @@ class UserRows:
     query: which of the user's queries the row belongs to, 0, 1, ... in order; -1 where there is no row.
     """
 
-    z_URZ: Tensor
-    label_UR: Tensor
-    mask_UR: Tensor
-    query_UR: Tensor
+    z: Tensor
+    label: Tensor
+    mask: Tensor
+    query: Tensor
 
     def __len__(self) -> int:
-        return len(self.z_URZ)
+        return len(self.z)
 
     def only(self, kept_UR: Tensor) -> "UserRows":
         """The same users with the rows alone where `kept` (bool or float [U, R]) holds."""
-        return replace(self, mask_UR=self.mask_UR * kept_UR.to(self.mask_UR.dtype))
+        return replace(self, mask=self.mask * kept_UR.to(self.mask.dtype))
 
     def users(self, index_U: Tensor) -> "UserRows":
         """The users at `index` (int64)."""
@@ -46,16 +46,16 @@ class UserRows:
     def rows_by_query(self) -> Tensor:
         """Indices of each query's rows, int64 [U, Q, rows of the longest query]; -1 where there is none."""
         users = len(self)
-        exists_UR = self.query_UR >= 0
+        exists_UR = self.query >= 0
         if not bool(exists_UR.any()):
-            return torch.full((users, 1, 1), -1, dtype=torch.int64, device=self.query_UR.device)
-        count_UQ = torch.nn.functional.one_hot(self.query_UR.clamp(min=0)) * exists_UR.unsqueeze(-1)
+            return torch.full((users, 1, 1), -1, dtype=torch.int64, device=self.query.device)
+        count_UQ = torch.nn.functional.one_hot(self.query.clamp(min=0)) * exists_UR.unsqueeze(-1)
         # The row's place among its query's rows: how many of them there are up to here.
-        place_UR = count_UQ.cumsum(1).gather(2, self.query_UR.clamp(min=0).unsqueeze(-1)).squeeze(-1) - 1
+        place_UR = count_UQ.cumsum(1).gather(2, self.query.clamp(min=0).unsqueeze(-1)).squeeze(-1) - 1
         longest = int(count_UQ.sum(1).max())
-        index_UQR = torch.full((users, count_UQ.shape[-1], longest), -1, device=self.query_UR.device)
+        index_UQR = torch.full((users, count_UQ.shape[-1], longest), -1, device=self.query.device)
         u, r = exists_UR.nonzero(as_tuple=True)
-        index_UQR[u, self.query_UR[u, r], place_UR[u, r]] = r
+        index_UQR[u, self.query[u, r], place_UR[u, r]] = r
         return index_UQR
 
     def held_out(self) -> Tensor:
@@ -63,9 +63,9 @@ class UserRows:
 
         A user with fewer than FEWEST_QUERIES queries has none.
         """
-        enough_U = self.query_UR.amax(1) + 1 >= FEWEST_QUERIES
-        chosen_UR = self.query_UR % HELD_OUT_EVERY == FEWEST_QUERIES - 1
-        return chosen_UR & (self.query_UR >= 0) & enough_U.unsqueeze(1)
+        enough_U = self.query.amax(1) + 1 >= FEWEST_QUERIES
+        chosen_UR = self.query % HELD_OUT_EVERY == FEWEST_QUERIES - 1
+        return chosen_UR & (self.query >= 0) & enough_U.unsqueeze(1)
 
 
 def pad_users(
