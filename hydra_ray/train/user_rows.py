@@ -79,7 +79,7 @@ def pad_users(
     rows of one query; a user's queries are counted in order of appearance (None: all rows of a user are one query).
     Raises UserError for an encoding that is not finite; it names the user's place in the batch.
     """
-    users, rows = len(encodings), max(1, max((len(x) for x in labels), default=1))
+    users, rows = len(encodings), max(1, max((int((~np.isnan(y)).sum()) for y in labels), default=1))
     width = encodings[0].shape[-1] if users else 0
     z_URZ = torch.zeros(users, rows, width)
     label_UR, mask_UR = torch.zeros(users, rows), torch.zeros(users, rows)
