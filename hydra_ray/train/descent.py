@@ -6,7 +6,7 @@ from torch import Tensor
 from hydra_ray.config import FitConfig
 from hydra_ray.models.heads import Deltas, Head, scores
 from hydra_ray.models.losses import Loss, counts, query_losses
-from hydra_ray.train.user_rows import UserRows
+from hydra_ray.train.user_rows import UserRows, refuse_nonfinite
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 """Adam's defaults (Kingma and Ba 2015)."""
@@ -106,7 +106,10 @@ class Descent:
 
 
 def descend(head: Head, rows: UserRows, epochs_U: Tensor, config: FitConfig, l2: float, loss: Loss) -> Deltas:
-    """Deltas [U, ...] after each user's own number of epochs (int64 [U]); 0 epochs give exactly zero."""
+    """Deltas [U, ...] after each user's own number of epochs (int64 [U]); 0 epochs give exactly zero.
+
+    Raises UserError if a delta is not finite; it names the user's place in the batch.
+    """
     device = rows.z.device
     out = {name: torch.zeros(len(rows), *shape, device=device) for name, shape in head.delta_shapes().items()}
     # Those who go on longest come first, so that the ones still learning are always a prefix.
@@ -126,4 +129,6 @@ def descend(head: Head, rows: UserRows, epochs_U: Tensor, config: FitConfig, l2:
         if 0 < len(learning) <= len(left) // 2:
             descent.keep(learning)
             order, left = order[learning], left[learning]
+    for value in out.values():
+        refuse_nonfinite("fitted heads", value)
     return out

@@ -6,8 +6,8 @@ from hydra_ray.bench.fit import ASKED, KINDS, SHOWN, run, user_pairs
 
 
 def test_both_sides_compute_the_same_and_every_figure_is_there() -> None:
-    result = run(Namespace(users=1, epochs=(1, 2), solve_users=4))
-    assert set(result["epochs"]) == {"1", "2"}
+    result = run(Namespace(users=1, epochs=(2,), solve_users=4))
+    assert set(result["epochs"]) == {"2"}
     for figures in result["epochs"].values():
         assert figures["largest_difference"] < 1e-4
         assert figures["held_out_accuracy"]["cached"] == figures["held_out_accuracy"]["recomputed"]

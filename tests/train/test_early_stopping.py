@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from hydra_ray.config import FitConfig
+from hydra_ray.errors import UserError
 from hydra_ray.models.heads import Head, HeadKind
 from hydra_ray.models.losses import Loss
 from hydra_ray.train.descent import descend
@@ -116,3 +117,11 @@ def test_ranking_losses_fit_too_and_queries_with_equal_labels_do_not_test(loss: 
     rows.label[rows.held_out()] = 1
     tested = fit_heads_stopped(head, rows, rows.held_out(), BEST, 0.001, loss).tested
     assert bool(tested.all()) == (loss == "two_class_listwise")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_head_that_becomes_nan_is_refused_and_its_user_named(kind: HeadKind) -> None:
+    rows = draw(3)
+    rows.z[1, 0, 0] = torch.nan
+    with pytest.raises(UserError, match="fitted heads of user 1 of 3 in the batch are NaN or infinite \\(1 users"):
+        fit_heads(Head(kind, 6, 2, 0.0), rows, FitConfig(epochs=2), 0.01)
