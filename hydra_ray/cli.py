@@ -21,7 +21,7 @@ STAGES: dict[str, str] = {
     "evaluate": "every method's answers to the test users' questions",
     "report": "report.json, report.md, report.html and predictions",
 }
-BENCHES = ("label", "ingest", "store")
+BENCHES = ("label", "ingest", "store", "fit")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

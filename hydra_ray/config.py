@@ -184,8 +184,8 @@ class ModelConfig(Section):
     pair: `cross` reads both texts at once; `bi` reads each alone and lets them interact after it (each text is encoded
     once, however many pairs it is in); `concepts` reads each sentence alone and compares what the texts speak of
     (encoder frozen). pooling: `mean` or `cls` over tokens. freeze_encoder: train only what follows. head: `dense`,
-    `low_rank`, `linear` or `shared`. max_tokens: longest input of the encoder. width: of a pair's encoding (`bi`), or
-    the number of concepts. sentences: of a text, the rest is left out (`concepts`).
+    `low_rank`, `linear`, `shrunk` or `shared`. max_tokens: longest input of the encoder. width: of a pair's encoding
+    (`bi`), or the number of concepts. sentences: of a text, the rest is left out (`concepts`).
     """
 
     encoder: str = "minilm"
@@ -193,7 +193,7 @@ class ModelConfig(Section):
     pooling: Literal["mean", "cls"] = "mean"
     freeze_encoder: bool = True
     max_tokens: int = Field(default=128, ge=8)
-    head: Literal["dense", "low_rank", "linear", "shared"] = "linear"
+    head: Literal["dense", "low_rank", "linear", "shrunk", "shared"] = "linear"
     rank: int = Field(default=8, ge=1)
     dropout: float = Field(default=0.1, ge=0, lt=1)
     width: int = Field(default=64, ge=8)
@@ -207,8 +207,10 @@ class TrainConfig(Section):
     reads, over several seeds. Training leaves a plateau suddenly, and may not within the epochs there are: with 32
     concepts, delta_lr 0.1 or head_lr 0.006 it stayed there in one training of two.
 
-    batch: rows per step, all workers together. lr: of the encoder; head_lr: of everything after it; delta_lr: of the
-    users' deltas; delta_decay: L2 penalty on them, which pulls a user's head towards the population head.
+    loss: of base, population head and user heads, new users' too (`hydra_ray.models.losses`); `listwise` and `pairwise`
+    order a query's rows but say no probability. batch: rows per step, all workers together. lr: of the encoder;
+    head_lr: of everything after it; delta_lr: of the users' deltas; delta_decay: L2 penalty on them, which pulls a
+    user's head towards the population head.
 
     workers: Ray Train workers; min_workers: so few may do while there are no resources for more (elastic training).
     gpu: one GPU each (nccl, bf16 if `bf16`). accumulate: micro-batches that a worker's share of a batch is cut into.
@@ -218,6 +220,7 @@ class TrainConfig(Section):
     epoch's end. trackers: what gets the metrics besides `metrics-*.jsonl`; their own environment variables set them up.
     """
 
+    loss: Literal["two_class", "listwise", "pairwise", "two_class_listwise"] = "two_class"
     epochs: int = Field(default=8, ge=1)
     batch: int = Field(default=256, ge=1)
     lr: float = Field(default=2e-5, gt=0)
@@ -243,12 +246,15 @@ class FitConfig(Section):
     """Heads of new users: base frozen, encodings computed once, thousands fitted as one batched problem.
 
     l2: pull towards the population head; None: the strength that serves the training users best on rows held out.
-    batch_users: users in one batched problem.
+    stop_margin: a user learns for fewer epochs, or none, where that is better on the user's own held-out queries by
+    more than so many standard errors; 0: wherever it is better at all, which costs more than it gains where the pull
+    suits the users (see `hydra_ray.train.early_stopping`). batch_users: users in one batched problem.
     """
 
     epochs: int = Field(default=60, ge=1)
     lr: float = Field(default=0.05, gt=0)
     l2: float | None = Field(default=None, ge=0)
+    stop_margin: float = Field(default=2.0, ge=0)
     batch_users: int = Field(default=1024, ge=1)
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-HeadKind = Literal["dense", "low_rank", "linear", "shared"]
+HeadKind = Literal["dense", "low_rank", "linear", "shrunk", "shared"]
 Deltas = dict[str, Tensor]
 
 
@@ -21,6 +21,8 @@ class Head(nn.Module):
     - `dense`: a user's delta covers both layers, (Z + 1) Z + 2 (Z + 1) numbers: the paper's.
     - `low_rank`: a rank-K delta of the dense layer and the user's own output layer.
     - `linear`: the user's output layer alone.
+    - `shrunk`: a delta of the same shape as `linear`'s, but nothing of it is trained jointly: it is solved for in
+      closed form under an estimated prior (`hydra_ray.train.shrunk`). See `joint_kind`.
     - `shared`: no delta.
     """
 
@@ -47,7 +49,7 @@ class Head(nn.Module):
             return {"dense_weight": (z, z), "dense_bias": (z,), **output}
         if self.kind == "low_rank":
             return {"down": (z, k), "up": (k, z), **output}
-        if self.kind == "linear":
+        if self.kind in ("linear", "shrunk"):
             return output
         return {}
 
@@ -76,6 +78,19 @@ class Head(nn.Module):
     def forward(self, z_GRZ: Tensor, deltas: Deltas) -> Tensor:
         """Logits [G, R, 2]. `deltas` holds one row per group, [G, ...] (empty: the population head)."""
         return self.output(self.hidden(z_GRZ, deltas), deltas)
+
+
+def scores(logits_GR2: Tensor) -> Tensor:
+    """The ranking score of each row, [G, R]: the log-odds of the positive class."""
+    return logits_GR2[..., 1] - logits_GR2[..., 0]
+
+
+def joint_kind(kind: HeadKind) -> HeadKind:
+    """The kind that base and population head of `kind` are trained as: `shrunk` has no user parameters in training.
+
+    The modules of both have the same parameters, so that a base trained as `shared` loads with `shrunk` heads.
+    """
+    return "shared" if kind == "shrunk" else kind
 
 
 def gather(deltas: Deltas, rows: Tensor) -> Deltas:

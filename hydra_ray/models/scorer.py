@@ -105,14 +105,3 @@ class Scorer(nn.Module):
         per_group = {name: value.to(z_GRZ.dtype) for name, value in gather(deltas, batch.user).items()}
         logits: Tensor = self.head(z_GRZ, per_group)
         return logits
-
-
-def scores(logits_GR2: Tensor) -> Tensor:
-    """The ranking score of each row, [G, R]: the log-odds of the positive class."""
-    return logits_GR2[..., 1] - logits_GR2[..., 0]
-
-
-def loss_sum(logits_GR2: Tensor, label_GR: Tensor, mask_GR: Tensor) -> Tensor:
-    """Two-class cross-entropy, summed over the rows that have a label."""
-    losses = nn.functional.softplus(scores(logits_GR2)) - label_GR * scores(logits_GR2)
-    return (losses * mask_GR).sum()

@@ -20,8 +20,9 @@ from hydra_ray.core.text import is_match, texts_of
 from hydra_ray.pipeline.context import Run
 from hydra_ray.pipeline.rows import buckets_of, read_rows
 from hydra_ray.train.artifact import TrainedScorer, UserHeads, save_heads
-from hydra_ray.train.fit import L2_GRID, Rows, choose_l2, fit_heads, pad_users
+from hydra_ray.train.fit import L2_GRID, choose_l2, fit_heads
 from hydra_ray.train.groups import Group, groups_to_table
+from hydra_ray.train.user_rows import UserRows, pad_users
 
 Module = Literal["reranker", "adapter"]
 
@@ -146,7 +147,7 @@ class FitBuckets:
         save_heads(ids, {name: torch.cat([p[name] for p in parts]) for name in names} if parts else names, folder)
 
 
-def encode(scorer: TrainedScorer, users: Sequence[Sequence[Group]]) -> Rows:
+def encode(scorer: TrainedScorer, users: Sequence[Sequence[Group]]) -> UserRows:
     """The users' groups as padded rows of pair encodings."""
     encodings = iter(scorer.pair_encodings([group for user in users for group in user]))
     z = [np.concatenate([next(encodings) for _ in user]) for user in users]

@@ -22,8 +22,8 @@ from torch import Tensor
 from hydra_ray.config import ModelConfig
 from hydra_ray.errors import UserError
 from hydra_ray.models.encoder import TextEncoder
-from hydra_ray.models.heads import Deltas
-from hydra_ray.models.scorer import Scorer, scores
+from hydra_ray.models.heads import Deltas, scores
+from hydra_ray.models.scorer import Scorer
 from hydra_ray.models.text_vectors import text_vectors
 from hydra_ray.models.vector_cache import CachedEncoder
 from hydra_ray.train.groups import Group, TextTable

@@ -15,8 +15,9 @@ from hydra_ray.config import ModelConfig, TrainConfig
 from hydra_ray.errors import UserError
 from hydra_ray.models.encoder import TextEncoder
 from hydra_ray.models.heads import Deltas
+from hydra_ray.models.losses import loss_sum
 from hydra_ray.models.pairs import Concepts
-from hydra_ray.models.scorer import Batch, Scorer, loss_sum
+from hydra_ray.models.scorer import Batch, Scorer
 from hydra_ray.train import base_state, checkpoint
 from hydra_ray.train.artifact import needs_encoder_in_module, save_base
 from hydra_ray.train.checkpoint import Progress
@@ -188,20 +189,8 @@ class Worker:
         rows = torch.as_tensor([self.heads.row_of[user] for user in users], dtype=torch.int64)
         local = {user: i for i, user in enumerate(users)}
         taken = self.heads.take(rows, self.device)
-        total = 0.0
-        for part in parts_of(groups, self.train.accumulate):
-            # Where nothing of this batch is ours, DeepSpeed's collectives still need every rank and every parameter:
-            # a row of weight zero with a delta of zero.
-            batch = self.share.texts.batch(part, [local[g.user_id] for g in part]) if part else self._empty_batch()
-            deltas = taken if part else self.heads.blank(self.device)
-            loss, prior = self._loss(batch, deltas)
-            if not torch.isfinite(loss):
-                raise UserError(self._diverged(part, epoch, number, float(loss)))
-            # DeepSpeed averages over workers and micro-batches: times their number over all rows makes it the mean over
-            # the global batch.
-            self.engine.backward((loss + prior) * (self.world * self.train.accumulate / step.rows))
-            self.engine.step()
-            total += float(loss.detach())
+from hydra_ray.models.scorer import Batch, Scorer
+from hydra_ray.train import base_state, checkpoint
         if groups:
             self.heads.update(rows, taken, self.train.delta_lr, scale=1.0 / self.world)
         return total
@@ -210,7 +199,7 @@ class Worker:
         """Cross-entropy and the deltas' prior, both summed over rows."""
         batch = Batch(*(getattr(batch, name).to(self.device) for name in Batch.__slots__))
         logits = self.engine(self.inputs, batch, deltas)
-        return loss_sum(logits.float(), batch.label, batch.mask), delta_prior(deltas, batch) * self.train.delta_decay
+        return loss_sum(logits.float(), batch.label, batch.mask, self.train.loss), delta_prior(deltas, batch) * self.train.delta_decay
 
     def _first_step(self) -> None:
         """A step that changes nothing: the optimiser's state exists only after one."""

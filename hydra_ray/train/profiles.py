@@ -19,7 +19,12 @@ RECORDS = 128
 """Newest records of a user that are read, as in mixture-of-facets personalisation (2026)."""
 
 PROFILE_SCHEMA = pa.schema(
-    [("user_id", pa.string()), ("bucket", pa.int32()), ("items", pa.list_(pa.string())), ("texts", pa.list_(pa.string()))]
+    [
+        ("user_id", pa.string()),
+        ("bucket", pa.int32()),
+        ("items", pa.list_(pa.string())),
+        ("texts", pa.list_(pa.string())),
+    ]
 )
 """Parquet schema of profiles."""
 

@@ -2,9 +2,9 @@ import numpy as np
 import torch
 
 from hydra_ray.config import FitConfig
-from hydra_ray.models.heads import Head, gather
-from hydra_ray.models.scorer import scores
-from hydra_ray.train.fit import L2_GRID, choose_l2, fit_heads, pad_users
+from hydra_ray.models.heads import Head, gather, scores
+from hydra_ray.train.fit import L2_GRID, choose_l2, fit_heads
+from hydra_ray.train.user_rows import pad_users
 
 
 def users(count: int = 4) -> tuple[list[np.ndarray], list[np.ndarray]]:
