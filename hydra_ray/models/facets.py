@@ -56,7 +56,8 @@ class FacetHead(nn.Module):
         logits_GRF2 = torch.einsum("grfz,fzk->grfk", self.dropout(h_GRFZ), self.out) + self.out_bias
         if not deltas:
             return logits_GRF2.mean(2)
-        return torch.einsum("grfk,gf->grk", logits_GRF2, 1 / self.facets + deltas[MIXTURE])
+        logits_GR2: Tensor = torch.einsum("grfk,gf->grk", logits_GRF2, 1 / self.facets + deltas[MIXTURE])
+        return logits_GR2
 
 
 class Router(nn.Module):

@@ -189,17 +189,30 @@ class Worker:
         rows = torch.as_tensor([self.heads.row_of[user] for user in users], dtype=torch.int64)
         local = {user: i for i, user in enumerate(users)}
         taken = self.heads.take(rows, self.device)
-from hydra_ray.models.scorer import Batch, Scorer
-from hydra_ray.train import base_state, checkpoint
+        total = 0.0
+        for part in parts_of(groups, self.train.accumulate):
+            # Where nothing of this batch is ours, DeepSpeed's collectives still need every rank and every parameter:
+            # a row of weight zero with a delta of zero.
+            batch = self.share.texts.batch(part, [local[g.user_id] for g in part]) if part else self._empty_batch()
+            deltas = taken if part else self.heads.blank(self.device)
+            loss, prior = self._loss(batch, deltas)
+            if not torch.isfinite(loss):
+                raise UserError(self._diverged(part, epoch, number, float(loss)))
+            # DeepSpeed averages over workers and micro-batches: times their number over all rows makes it the mean over
+            # the global batch.
+            self.engine.backward((loss + prior) * (self.world * self.train.accumulate / step.rows))
+            self.engine.step()
+            total += float(loss.detach())
         if groups:
             self.heads.update(rows, taken, self.train.delta_lr, scale=1.0 / self.world)
         return total
 
     def _loss(self, batch: Batch, deltas: Deltas) -> tuple[Tensor, Tensor]:
-        """Cross-entropy and the deltas' prior, both summed over rows."""
+        """The loss and the deltas' prior, both summed over rows."""
         batch = Batch(*(getattr(batch, name).to(self.device) for name in Batch.__slots__))
         logits = self.engine(self.inputs, batch, deltas)
-        return loss_sum(logits.float(), batch.label, batch.mask, self.train.loss), delta_prior(deltas, batch) * self.train.delta_decay
+        loss = loss_sum(logits.float(), batch.label, batch.mask, self.train.loss)
+        return loss, delta_prior(deltas, batch) * self.train.delta_decay
 
     def _first_step(self) -> None:
         """A step that changes nothing: the optimiser's state exists only after one."""
