@@ -30,11 +30,11 @@ def gather(
             at = np.array([place[user] for user in users], np.intp)
         except KeyError as error:
             raise FaultyRowError(f"the index gave user {error} for another") from None
-        addresses = batch["_rowaddr"].to_numpy().astype(np.int64)
-        for i in np.argsort(addresses):  # the later row of a user overwrites
-            if addresses[i] > address_N[at[i]]:
-                address_N[at[i]] = addresses[i]
-                values_NP[at[i]] = values_of(spec, batch)[i]
+        address = batch["_rowaddr"].to_numpy().astype(np.int64)
+        order = np.argsort(address)  # of a repeated place, NumPy keeps what it was assigned last
+        order = order[address[order] > address_N[at[order]]]
+        address_N[at[order]] = address[order]
+        values_NP[at[order]] = values_of(spec, batch)[order]
     if len(place) == len(user_ids):
         return address_N >= 0, values_NP
     rows = np.array([place[user] for user in user_ids], np.intp)
@@ -51,7 +51,7 @@ def gather_bucket(
         users += _checked(spec, batch)
         if any(b != bucket for b in batch["bucket"].to_pylist()):
             raise FaultyRowError(f"the index gave rows of another bucket for bucket {bucket}")
-        values.append(values_of(spec, batch).astype(np.float32))
+        values.append(values_of(spec, batch).astype(np.float32, copy=False))
         addresses.append(batch["_rowaddr"].to_numpy())
     values_NP, address_N = np.concatenate(values), np.concatenate(addresses)
     newest = {users[i]: i for i in np.argsort(address_N).tolist()}

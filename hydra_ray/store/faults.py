@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 
 from hydra_ray.store.lance_io import LanceError
 from hydra_ray.store.rows import faulty
@@ -56,9 +57,9 @@ def buckets_of_fragments(table: Table, spec: HeadSpec) -> dict[int, tuple[int, .
     return {fragment: tuple(buckets) for fragment, buckets in found.items()}
 
 
-def fragments_of(batches: Iterable[object]) -> set[int]:
+def fragments_of(batches: Iterable[pa.RecordBatch]) -> set[int]:
     """The fragments that batches with `_rowaddr` come from."""
-    return {int(f) for batch in batches for f in np.unique(batch["_rowaddr"].to_numpy() >> np.uint64(32))}  # type: ignore[index]
+    return {int(f) for batch in batches for f in np.unique(batch["_rowaddr"].to_numpy() >> np.uint64(32))}
 
 
 def faults_of_files(broken: Iterable[BrokenFile]) -> list[Fault]:

@@ -31,7 +31,7 @@ class HeadStore:
     """Heads of one module (reranker or adapter) of one base. Made by `create` or `open`.
 
     Every read checks the rows it reads: a broken one, or a missing file, is a UserError that names bucket and file.
-    N: users.
+    Each process opens its own. N: users.
     """
 
     def __init__(self, connection: Connection, table: Table, *, pinned: bool) -> None:
