@@ -5,10 +5,12 @@ most 2^-11, a tenth of what dropout does to the same numbers in training.
 """
 
 import hashlib
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -55,20 +57,40 @@ def features_of(groups: Sequence[Group], encodings: Sequence[NDArray[np.float32]
 
 
 def save_features(users: Sequence[UserFeatures], width: int, file: Path) -> None:
-    """Writes a bucket's file, whole or not at all."""
+    """Writes one bucket's file, whole or not at all. width: Z."""
     counts = [len(user.label) for user in users]
-    z = np.concatenate([user.z for user in users]) if users else np.zeros((0, width), np.float32)
-    table = pa.table(
-        {
-            "user": np.repeat(np.arange(len(users), dtype=np.int32), counts),
-            "query": _flat([user.query.astype(np.int32) for user in users], np.int32),
-            "label": _flat([user.label for user in users], np.float32),
-            "z": pa.FixedSizeListArray.from_arrays(pa.array(z.astype(np.float16).reshape(-1)), width),
-        }
-    ).replace_schema_metadata(
-        {"users": "\n".join(f"{user.fingerprint} {user.user_id!r}" for user in users), "width": str(width)}
-    )
+    z = _joined([user.z for user in users], np.float16, (0, width))
+    columns = {
+        "user": np.repeat(np.arange(len(users), dtype=np.int32), counts),
+        "query": _joined([user.query for user in users], np.int32, (0,)),
+        "label": _joined([user.label for user in users], np.float32, (0,)),
+        "z": pa.FixedSizeListArray.from_arrays(pa.array(z.reshape(-1)), width),
+    }
+    whose = json.dumps([[user.user_id, user.fingerprint] for user in users])
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f"{file.name}.{os.getpid()}")
-    feather.write_feather(table, part, compression="uncompressed")
+    feather.write_feather(pa.table(columns).replace_schema_metadata({"users": whose}), part, compression="uncompressed")
     part.rename(file)
+
+
+def load_features(file: Path) -> list[UserFeatures]:
+    """What `save_features` wrote, float16 made float32 again. Raises UserError if the file is broken."""
+    try:
+        table = feather.read_table(file, memory_map=True).combine_chunks()
+        whose = json.loads(table.schema.metadata[b"users"])
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file}: no file of features ({error}); remove it, and it is made again") from None
+    user = table["user"].to_numpy()
+    z = table["z"].combine_chunks().flatten().to_numpy().reshape(len(table), -1)
+    ends = np.searchsorted(user, np.arange(len(whose)), side="right")
+    starts = np.searchsorted(user, np.arange(len(whose)), side="left")
+    label, query = table["label"].to_numpy(), table["query"].to_numpy()
+    return [
+        UserFeatures(user_id, z[a:b].astype(np.float32), label[a:b].copy(), query[a:b].astype(np.int64), fingerprint)
+        for (user_id, fingerprint), a, b in zip(whose, starts, ends, strict=True)
+    ]
+
+
+def _joined(parts: Sequence[NDArray[Any]], dtype: type, empty: tuple[int, ...]) -> NDArray[Any]:
+    joined: NDArray[Any] = (np.concatenate(parts) if parts else np.zeros(empty)).astype(dtype)
+    return joined

@@ -2,21 +2,21 @@
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-
-import torch
 
 from hydra_ray.config import Config
 from hydra_ray.errors import UserError
 from hydra_ray.models.heads import Deltas
-from hydra_ray.train.artifact import save_heads
+from hydra_ray.store.spec import HeadSpec
+from hydra_ray.train.artifact import BASE, MODEL, fingerprint, load_scorer
 from hydra_ray.train.checkpoint import read_bucket
 from hydra_ray.train.concepts import write_centres
 from hydra_ray.train.engine import train_env
 from hydra_ray.train.follow import Follow
 from hydra_ray.train.loop import train_worker
 from hydra_ray.train.tracker import check_trackers
+from hydra_ray.train.user_heads import write_heads
 
 
 def train(
@@ -92,21 +92,24 @@ def train(
         raise UserError(f"{name}: training failed {config.train.max_failures + 1} times, last: {reason}") from error
     losses = {}
     for kind in kinds:
-        users, deltas = merge_heads(parts / kind)
-        save_heads(users, deltas, out / kind)
-        for file in ("model.json", "base.safetensors"):
+        for file in (MODEL, BASE):
+            (out / kind).mkdir(parents=True, exist_ok=True)
             shutil.copy(parts / kind / file, out / kind / file)
+        shapes = load_scorer(out / kind).head.delta_shapes()
+        if shapes:
+            spec = HeadSpec(
+                kind, config.model.width, config.model.rank, shapes, fingerprint(out / kind), config.data.buckets
+            )
+            write_heads(out / kind, spec, trained_heads(parts / kind))
         *_, last = (scratch / "metrics" / f"metrics-{name.replace(' ', '-')}-{kind}.jsonl").read_text().splitlines()
         losses[f"loss_{kind}"] = json.loads(last)["loss"]
     shutil.copytree(scratch / "metrics", out / "metrics", dirs_exist_ok=True)
     return losses
 
 
-def merge_heads(folder: Path) -> tuple[list[str], Deltas]:
-    """All buckets' users and deltas, sorted by user id: independent of who owned whom."""
-    read = [read_bucket(file) for file in sorted(folder.glob("heads-*.safetensors"))]
-    users = [user for ids, _ in read for user in ids]
-    order = torch.as_tensor(sorted(range(len(users)), key=users.__getitem__))
-    names = sorted(name.removeprefix("delta.") for name in read[0][1] if name.startswith("delta."))
-    merged = {name: torch.cat([state[f"delta.{name}"] for _, state in read])[order] for name in names}
-    return [users[int(i)] for i in order], merged
+def trained_heads(folder: Path) -> Iterator[tuple[int, list[str], Deltas]]:
+    """Bucket, users and deltas as the workers left them."""
+    for file in sorted(folder.glob("heads-*.safetensors")):
+        users, state = read_bucket(file)
+        deltas = {name.removeprefix("delta."): value for name, value in state.items() if name.startswith("delta.")}
+        yield int(file.stem.removeprefix("heads-")), users, deltas
