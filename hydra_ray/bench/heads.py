@@ -76,7 +76,7 @@ def run(args: Namespace) -> dict[str, Any]:
 
 def make_table(head: Head, users: int) -> Deltas:
     """Deltas [U, ...] of trained size (standard deviation 0.01), so that no result is zero."""
-    return {name: torch.randn(users, *shape) * 0.01 for name, shape in head.delta_shapes().items()}
+    return {name: torch.empty(users, *shape).normal_(std=0.01) for name, shape in head.delta_shapes().items()}
 
 
 def make_batch(users: int, width: int, device: torch.device | None = None) -> Batch:

@@ -150,7 +150,7 @@ class Job:
 
         whole = {**config, "task": self._task, "seed": seed, "llm": self._asks(), **self._dump("retrieval")}
         if self.config.retrieval.method == "dense":
-            whole["encoder"] = self.config.model.model_dump(include={"encoder", "pooling", "max_tokens"})
+            whole["encoder"] = self.config.model.model_dump(include={"encoder", "pooling", "max_tokens", "precision"})
         inputs = {"ingest": self.ingest().key, "users": str(hash_of(users)), **inputs}
         return self._step(name, code, whole, inputs, work, f"{name} seed {seed}")
 
