@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from hydra_ray.cpu import Precision
+
 
 class Section(BaseModel):
     """Base of every section: immutable, no unknown keys."""
@@ -184,8 +186,12 @@ class ModelConfig(Section):
     pair: `cross` reads both texts at once; `bi` reads each alone and lets them interact after it (each text is encoded
     once, however many pairs it is in); `concepts` reads each sentence alone and compares what the texts speak of
     (encoder frozen). pooling: `mean` or `cls` over tokens. freeze_encoder: train only what follows. head: `dense`,
-    `low_rank`, `linear`, `shrunk` or `shared`. max_tokens: longest input of the encoder. width: of a pair's encoding
-    (`bi`), or the number of concepts. sentences: of a text, the rest is left out (`concepts`).
+    `low_rank`, `linear`, `shrunk`, `facets` or `shared` (see `hydra_ray.models.heads` and `facets`). rank: of
+    `low_rank`. facets, facets_top: heads there are, and those mixed for one user. max_tokens: longest input of the
+    encoder. width: of a pair's encoding (`bi`), or the number of concepts. sentences: of a text, the rest is left out
+    (`concepts`). precision: `fp32`, or `bf16` for a frozen encoder that runs ahead (`bi`, `concepts`): three times as
+    fast where the processor multiplies in it (AVX512-BF16, AMX, GPUs), slower elsewhere; vectors are equal to three
+    digits.
     """
 
     encoder: str = "minilm"
@@ -193,11 +199,14 @@ class ModelConfig(Section):
     pooling: Literal["mean", "cls"] = "mean"
     freeze_encoder: bool = True
     max_tokens: int = Field(default=128, ge=8)
-    head: Literal["dense", "low_rank", "linear", "shrunk", "shared"] = "linear"
+    head: Literal["dense", "low_rank", "linear", "shrunk", "facets", "shared"] = "linear"
     rank: int = Field(default=8, ge=1)
+    facets: int = Field(default=7, ge=2)
+    facets_top: int = Field(default=3, ge=1)
     dropout: float = Field(default=0.1, ge=0, lt=1)
     width: int = Field(default=64, ge=8)
     sentences: int = Field(default=8, ge=1)
+    precision: Precision = "fp32"
 
 
 class TrainConfig(Section):
@@ -301,6 +310,8 @@ class Config(Section):
             raise ValueError(f"reranker.k: {self.reranker.k} examples cannot be kept of retrieval.n={self.retrieval.n}")
         if self.model.pair == "concepts" and not self.model.freeze_encoder:
             raise ValueError("model.freeze_encoder: must be true with model.pair=concepts; bi and cross can train it")
+        if self.model.facets_top > self.model.facets:
+            raise ValueError(f"model.facets_top: {self.model.facets_top} is more than model.facets={self.model.facets}")
         train = self.train
         if train.min_workers is not None and train.min_workers > train.workers:
             raise ValueError(f"train.min_workers: {train.min_workers} is more than train.workers={train.workers}")

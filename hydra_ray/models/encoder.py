@@ -1,6 +1,6 @@
 """The text encoder: any Hugging Face encoder, one vector per text."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer
 
 from hydra_ray.config import ModelConfig
+from hydra_ray.cpu import Precision
 from hydra_ray.errors import UserError
 
 MINILM = "minilm"
@@ -24,19 +25,26 @@ def encoder_path(name: str) -> str:
     return name
 
 
+DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+TOKENS = 1024
+"""Tokens of a batch, padding included: more does not make a core faster, its caches overflow instead."""
+
+
 class TextEncoder(nn.Module):
     """Tokeniser, encoder and pooling in one. `width` is D.
 
     Raises UserError if the weights are not to be had.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, precision: Precision = "fp32") -> None:
+        """precision: of weights and arithmetic; an encoder that is trained needs fp32."""
         super().__init__()
         source = encoder_path(config.encoder)
         local = Path(source).exists()
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local)
-            self.model = AutoModel.from_pretrained(source, local_files_only=local, dtype=torch.float32)
+            self.model = AutoModel.from_pretrained(source, local_files_only=local, dtype=DTYPES[precision])
         except (OSError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise UserError(
@@ -49,15 +57,18 @@ class TextEncoder(nn.Module):
 
     def tokens(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> dict[str, Tensor]:
         """Tokenised, truncated and padded texts, or text pairs (longest first to be cut)."""
+        return self.padded(self.token_lists(texts, pairs))
+
+    def token_lists(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[dict[str, list[int]]]:
+        """What `tokens` tokenises, text by text, not padded: `input_ids` and whatever else the model reads."""
         encoded = self.tokenizer(
-            list(texts),
-            list(pairs) if pairs is not None else None,
-            padding=True,
-            truncation=True,
-            max_length=self.max_tokens,
-            return_tensors="pt",
+            list(texts), list(pairs) if pairs is not None else None, truncation=True, max_length=self.max_tokens
         )
-        return dict(encoded)
+        return [{name: values[i] for name, values in encoded.items()} for i in range(len(texts))]
+
+    def padded(self, lists: Sequence[Mapping[str, list[int]]]) -> dict[str, Tensor]:
+        """Some of `token_lists` as one batch, int64 [n, longest]."""
+        return dict(self.tokenizer.pad(list(lists), return_tensors="pt"))
 
     def forward(self, tokens: dict[str, Tensor]) -> Tensor:
         """float32 [n, D]."""
@@ -70,18 +81,38 @@ class TextEncoder(nn.Module):
         if self.pooling == "cls":
             first: Tensor = hidden[:, 0].float()
             return first
-        mask = inputs["attention_mask"].unsqueeze(-1).to(hidden.dtype)
-        mean: Tensor = ((hidden * mask).sum(1) / mask.sum(1).clamp(min=1)).float()
+        hidden, mask = hidden.float(), inputs["attention_mask"].unsqueeze(-1).float()
+        mean: Tensor = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)
         return mean
 
 
 @torch.inference_mode()
-def encode_texts(encoder: TextEncoder, texts: Sequence[str], batch: int = 64) -> NDArray[np.float32]:
-    """float32 [len(texts), D], in the order given; sorted by length inside so that little is padded."""
+def encode_texts(
+    encoder: TextEncoder, texts: Sequence[str], pairs: Sequence[str] | None = None, tokens: int = TOKENS
+) -> NDArray[np.float32]:
+    """float32 [len(texts), D], in the order given, of texts or of text pairs.
+
+    Tokenised once, sorted by tokens inside and cut into batches of at most `tokens` tokens, so that little is padded.
+    """
     encoder.eval()
     out = np.zeros((len(texts), encoder.width), dtype=np.float32)
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-    for start in range(0, len(order), batch):
-        index = order[start : start + batch]
-        out[index] = encoder(encoder.tokens([texts[i] for i in index])).cpu().numpy()
+    if not len(texts):
+        return out
+    lists = encoder.token_lists(texts, pairs)
+    for index in batches_by_length([len(one["input_ids"]) for one in lists], tokens):
+        out[index] = encoder(encoder.padded([lists[i] for i in index])).cpu().numpy()
     return out
+
+
+def batches_by_length(lengths: Sequence[int], tokens: int) -> list[list[int]]:
+    """Every index once, shortest first, in batches whose padded size (rows times longest) is at most `tokens`.
+
+    A row longer than that is a batch of its own.
+    """
+    found: list[list[int]] = []
+    for i in sorted(range(len(lengths)), key=lambda i: lengths[i]):
+        if found and (len(found[-1]) + 1) * lengths[i] <= tokens:
+            found[-1].append(i)
+        else:
+            found.append([i])
+    return found

@@ -79,6 +79,53 @@ class Head(nn.Module):
         """Logits [G, R, 2]. `deltas` holds one row per group, [G, ...] (empty: the population head)."""
         return self.output(self.hidden(z_GRZ, deltas), deltas)
 
+    def of_users(self, z_GRZ: Tensor, deltas: Deltas, user_G: Tensor) -> Tensor:
+        """Logits [G, R, 2], where group g belongs to the user at row `user_G[g]` (int64 [G]) of `deltas` [U, ...].
+
+        The groups of a user are laid side by side, padded, so that each delta is read where it lies: a dense delta is
+        far larger than the rows it is for. Deltas of users who have no group here are left aside.
+        """
+        if not deltas:
+            logits_GR2: Tensor = self(z_GRZ, deltas)
+            return logits_GR2
+        present, user_G = torch.unique(user_G, return_inverse=True)
+        users, rows = len(present), z_GRZ.shape[1]
+        if users < len(next(iter(deltas.values()))):
+            deltas = gather(deltas, present)
+        slot_G = _slots(user_G)
+        z_USRZ = z_GRZ.new_zeros(users, int(slot_G.max()) + 1, *z_GRZ.shape[1:])
+        z_USRZ = z_USRZ.index_put((user_G, slot_G), z_GRZ)
+        logits_USR2: Tensor = self(z_USRZ.flatten(1, 2), deltas).unflatten(1, (-1, rows))
+        return logits_USR2[user_G, slot_G]
+
+
+def _slots(user_G: Tensor) -> Tensor:
+    """How many earlier groups the user of each group has, int64 [G]; user_G: int64 in [0, U), each at least once."""
+    order_G = torch.argsort(user_G, stable=True)
+    counts_U = torch.bincount(user_G)
+    first_U = counts_U.cumsum(0) - counts_U
+    slot_G = torch.empty_like(user_G)
+    slot_G[order_G] = torch.arange(len(user_G), device=user_G.device) - first_U[user_G[order_G]]
+    return slot_G
+
+
+def take(deltas: Deltas, rows: Tensor, device: torch.device | None = None, buffers: Deltas | None = None) -> Deltas:
+    """The deltas of the users at `rows` (int64 [n], on the deltas' device), as leaves that collect gradients.
+
+    buffers: memory that a caller keeps from step to step, grown here; what was taken into it holds until the next
+    take. Fresh memory for a batch of dense heads costs more in page faults than the copy itself.
+    """
+    taken: Deltas = {}
+    for name, value in deltas.items():
+        if buffers is None:
+            copy = value.index_select(0, rows)
+        else:
+            if len(buffers.get(name, ())) < len(rows):
+                buffers[name] = value.new_empty(len(rows), *value.shape[1:])
+            copy = torch.index_select(value, 0, rows, out=buffers[name][: len(rows)])
+        taken[name] = copy.to(device).requires_grad_()
+    return taken
+
 
 def scores(logits_GR2: Tensor) -> Tensor:
     """The ranking score of each row, [G, R]: the log-odds of the positive class."""

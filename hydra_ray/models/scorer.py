@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from hydra_ray.config import ModelConfig
 from hydra_ray.models.encoder import TextEncoder
-from hydra_ray.models.heads import Deltas, Head, gather
+from hydra_ray.models.heads import Deltas, Head
 from hydra_ray.models.pairs import Concepts, Interaction
 
 
@@ -102,6 +102,5 @@ class Scorer(nn.Module):
     def forward(self, texts: Sequence[str] | Tensor, batch: Batch, deltas: Deltas) -> Tensor:
         """Logits [G, R, 2]. `deltas`: name -> [U, ...], rows as `batch.user` counts them."""
         z_GRZ = self.encode_pairs(texts, batch)
-        per_group = {name: value.to(z_GRZ.dtype) for name, value in gather(deltas, batch.user).items()}
-        logits: Tensor = self.head(z_GRZ, per_group)
-        return logits
+        same_type = {name: value.to(z_GRZ.dtype) for name, value in deltas.items()}
+        return self.head.of_users(z_GRZ, same_type, batch.user)

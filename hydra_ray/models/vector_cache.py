@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hydra_ray.config import ModelConfig
 from hydra_ray.models.encoder import TextEncoder, encode_texts
 
-CHUNK = 256
+CHUNK = 1024
 """Texts that are encoded between two commits: what a killed run may have to encode again."""
 
 
@@ -32,7 +32,7 @@ class CachedEncoder:
         self._db: sqlite3.Connection | None = None
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-            kind = f"{config.encoder}\0{config.pooling}\0{config.max_tokens}"
+            kind = f"{config.encoder}\0{config.pooling}\0{config.max_tokens}\0{config.precision}"
             name = hashlib.blake2b(kind.encode(), digest_size=6).hexdigest()
             self._db = sqlite3.connect(
                 folder / f"{name}-{socket.gethostname()}.sqlite",
@@ -61,7 +61,7 @@ class CachedEncoder:
     def encoder(self) -> TextEncoder:
         """The encoder itself, loaded on first use."""
         if self._encoder is None:
-            self._encoder = TextEncoder(self._config)
+            self._encoder = TextEncoder(self._config, self._config.precision)
         return self._encoder
 
     def _look_up(self, text: str) -> bool:

@@ -12,14 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-import torch
 
 from hydra_ray.config import Config
 from hydra_ray.core.records import Split
 from hydra_ray.models.heads import HeadKind
 from hydra_ray.pipeline.context import Run
+from hydra_ray.pipeline.fit_records import Previous, UserFit, count_fitted, record_file, write_record
 from hydra_ray.pipeline.groups import Module, chunks, read_groups
 from hydra_ray.pipeline.rows import buckets_of
 from hydra_ray.store.head_store import HeadStore
@@ -28,26 +26,12 @@ from hydra_ray.train import solver
 from hydra_ray.train.artifact import TrainedScorer, fingerprint
 from hydra_ray.train.features import UserFeatures, features_of, load_features, save_features
 from hydra_ray.train.groups import Group
-from hydra_ray.train.solver import Fitted, Tuned
+from hydra_ray.train.solver import Tuned
 from hydra_ray.train.user_heads import FOLDER, new_store
-from hydra_ray.train.user_rows import UserRows, pad_users
+from hydra_ray.train.user_rows import pad_users
 
 TUNING_USERS = 256
 """Training users that the pull of new heads is chosen on: their mean loss is then known to a few per cent."""
-
-FITTED_SCHEMA = pa.schema(
-    [
-        ("user_id", pa.string()),
-        ("bucket", pa.int32()),
-        ("rows", pa.int32()),
-        ("fingerprint", pa.string()),
-        ("epoch", pa.int32()),
-        ("kept_population", pa.bool_()),
-        ("loss_before", pa.float32()),
-        ("loss_after", pa.float32()),
-    ]
-)
-"""What is known of every fitted user beside the head itself; the losses are on the user's own held-out rows."""
 
 
 @dataclass(frozen=True)
@@ -86,11 +70,6 @@ class Fit:
         return HeadSpec(self.kind, model.width, model.rank, shapes, fingerprint(self.base), self.config.data.buckets)
 
 
-def problem(users: Sequence[UserFeatures]) -> UserRows:
-    """Users' features as one batched problem."""
-    return pad_users([u.z for u in users], [u.label for u in users], [u.query for u in users])
-
-
 def encode(scorer: TrainedScorer, users: Sequence[list[Group]]) -> list[UserFeatures]:
     """Features of users from their groups."""
     encodings = iter(scorer.pair_encodings([group for groups in users for group in groups]))
@@ -104,19 +83,21 @@ class FitBuckets:
         self._fit, self._tuned, self._out = fit, tuned, out
         self._scorer = fit.scorer()
         self._store = HeadStore.open(str(out / FOLDER), expect=fit.spec(self._scorer))
-        self._previous = HeadStore.open(str(fit.previous / FOLDER)) if fit.previous else None
+        self._previous = Previous(fit.previous) if fit.previous else None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """batch: `buckets`, lists of bucket numbers. Small buckets are fitted together, up to `fit.batch_users`."""
+        users = 0
         for buckets in batch["buckets"]:
             waiting: dict[int, list[UserFeatures]] = {}
             for bucket in map(int, buckets):
                 waiting[bucket] = self._features(bucket)
+                users += len(waiting[bucket])
                 if sum(map(len, waiting.values())) >= self._fit.config.fit.batch_users:
                     self._finish(waiting)
                     waiting = {}
             self._finish(waiting)
-        return {"buckets": np.asarray([len(buckets) for buckets in batch["buckets"]])}
+        return {"users": np.asarray([users])}
 
     def _features(self, bucket: int) -> list[UserFeatures]:
         """One bucket's features, encoded or as an earlier run kept them."""
@@ -128,15 +109,65 @@ class FitBuckets:
 
     def _finish(self, waiting: dict[int, list[UserFeatures]]) -> None:
         """Fits the users of these buckets, writes their parts and then their records."""
-        users = [user for bucket in waiting.values() for user in bucket]
+        found: dict[str, UserFit] = {}
+        for bucket, users in waiting.items():
+            if self._previous:
+                found |= self._previous.unchanged(bucket, users)
+        changed = [user for users in waiting.values() for user in users if user.user_id not in found]
         size = self._fit.config.fit.batch_users
-        slices = [users[i : i + size] for i in range(0, len(users), size)]
-        parts = [self._solve(part) for part in slices]
-        start = 0
-        for bucket, own in waiting.items():
-            save_bucket(self._store, bucket, own, [p.of(i) for i in range(start, start + len(own))], self._out)
-            start += len(own)
+        for start in range(0, len(changed), size):
+            found |= self._solve(changed[start : start + size])
+        for bucket, users in waiting.items():
+            write_record(self._store, bucket, [found[user.user_id] for user in users], self._out)
 
-    def _solve(self, users: Sequence[UserFeatures]) -> Fitted:
+    def _solve(self, users: Sequence[UserFeatures]) -> dict[str, UserFit]:
         config, head = self._fit.config, self._scorer.scorer.head
-        return solver.solve(head, problem(users), self._tuned, config.fit, config.train.loss)
+        ids = [user.user_id for user in users]
+        start = self._previous.deltas(ids) if self._previous else None
+        rows = pad_users([u.z for u in users], [u.label for u in users], [u.query for u in users])
+        fitted = solver.solve(head, rows, self._tuned, config.fit, config.train.loss, start)
+        return {user.user_id: UserFit.of(user, fitted, i) for i, user in enumerate(users)}
+
+
+def tune(fit: Fit, run: Run) -> Tuned:
+    """What `solver.tune` finds on up to TUNING_USERS training users who have two queries or more."""
+    scorer = fit.scorer()
+    # Bucket by bucket, so that no more is read than is used.
+    found = (groups for bucket in buckets_of(fit.answered) for groups in fit.groups(bucket, ("train",)))
+    users = encode(scorer, list(islice((groups for groups in found if len(groups) > 1), TUNING_USERS)))
+    rows = pad_users([u.z for u in users], [u.label for u in users], [u.query for u in users])
+    tuned = solver.tune(scorer.scorer.head, rows, fit.config.fit, fit.config.train.loss)
+    run.say(f"fit-{fit.module}: {solver.describe(tuned)}, from {len(users)} training users")
+    return tuned
+
+
+def fit_users(run: Run, fit: Fit, out: Path) -> dict[str, Any]:
+    """Fits the heads of all users of the fit's splits and publishes them in `out`; returns counts."""
+    import ray
+
+    run.ray()
+    scorer = fit.scorer()
+    store = new_store(out, fit.spec(scorer))
+    scratch = out / "scratch"
+    scratch.mkdir(parents=True, exist_ok=True)
+    learned = scratch / "tuned.json"
+    if not learned.exists():
+        learned.write_text(json.dumps(tune(fit, run)))
+    tuned = json.loads(learned.read_text())
+    buckets = buckets_of(fit.answered)
+    left = [bucket for bucket in buckets if not record_file(out, bucket).exists()]
+    if len(left) < len(buckets):
+        run.say(f"fit-{fit.module}: {len(buckets) - len(left)} of {len(buckets)} buckets are done already")
+    if left:
+        parts = chunks(left, max(4, run.config.ray.actors * 4))
+        ray.data.from_items([{"buckets": part} for part in parts]).map_batches(
+            FitBuckets,
+            fn_constructor_args=(fit, tuned, out),
+            batch_size=1,
+            num_cpus=1,
+            compute=ray.data.ActorPoolStrategy(size=run.config.ray.actors),
+        ).take_all()
+    store.publish([json.loads(record_file(out, bucket).read_text()) for bucket in buckets], replace=True)
+    counts = count_fitted(out)
+    run.say(f"fit-{fit.module}: {counts['users']} users, {counts['kept_population']} keep the population head")
+    return {**counts, **tuned}

@@ -15,7 +15,7 @@ from hydra_ray.data.users import list_users, sample_users
 from hydra_ray.errors import UserError
 from hydra_ray.pipeline import learn
 from hydra_ray.pipeline.context import Run
-from hydra_ray.pipeline.learn import Module
+from hydra_ray.pipeline.groups import Module
 from hydra_ray.pipeline.makers import EvaluateMaker, GenerateMaker, LabelMaker, SummaryMaker
 from hydra_ray.pipeline.rows import ask_black_box
 from hydra_ray.pipeline.step import StepResult, fingerprint
@@ -150,7 +150,7 @@ class Job:
 
         whole = {**config, "task": self._task, "seed": seed, "llm": self._asks(), **self._dump("retrieval")}
         if self.config.retrieval.method == "dense":
-            whole["encoder"] = self.config.model.model_dump(include={"encoder", "pooling", "max_tokens"})
+            whole["encoder"] = self.config.model.model_dump(include={"encoder", "pooling", "max_tokens", "precision"})
         inputs = {"ingest": self.ingest().key, "users": str(hash_of(users)), **inputs}
         return self._step(name, code, whole, inputs, work, f"{name} seed {seed}")
 

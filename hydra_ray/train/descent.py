@@ -42,18 +42,22 @@ class Losses:
 
 
 class Descent:
-    """Adam from the population head, one full batch per epoch, without dropout; all on the device of the rows.
+    """Adam from the population head, or from `start`, one full batch per epoch, without dropout; all on the device of
+    the rows.
 
     Minimises per user the mean loss over the user's rows plus `l2` times the squared norm of the delta.
     """
 
-    def __init__(self, head: Head, rows: UserRows, config: FitConfig, l2: float, loss: Loss) -> None:
+    def __init__(
+        self, head: Head, rows: UserRows, config: FitConfig, l2: float, loss: Loss, start: Deltas | None = None
+    ) -> None:
         head.eval()
         head.requires_grad_(False)
         self._head, self._rows, self._lr, self._l2, self._loss = head, rows, config.lr, l2, loss
         device = rows.z.device
         self.deltas: Deltas = {
-            name: torch.zeros(len(rows), *shape, device=device) for name, shape in head.delta_shapes().items()
+            name: start[name].to(device, copy=True) if start else torch.zeros(len(rows), *shape, device=device)
+            for name, shape in head.delta_shapes().items()
         }
         self._first = {name: torch.zeros_like(value) for name, value in self.deltas.items()}
         self._second = {name: torch.zeros_like(value) for name, value in self.deltas.items()}
@@ -82,6 +86,11 @@ class Descent:
         """The scores [U, R] of all rows as the deltas are now."""
         return self._forward(self.deltas)
 
+    @torch.no_grad()
+    def population(self) -> Tensor:
+        """The population head's scores [U, R] of all rows."""
+        return self._forward({})
+
     def keep(self, index: Tensor) -> None:
         """Goes on with the users at `index` (int64) alone."""
         for values in (self.deltas, self._first, self._second):
@@ -105,8 +114,18 @@ class Descent:
         leaf.grad = None
 
 
-def descend(head: Head, rows: UserRows, epochs_U: Tensor, config: FitConfig, l2: float, loss: Loss) -> Deltas:
+def descend(
+    head: Head,
+    rows: UserRows,
+    epochs_U: Tensor,
+    config: FitConfig,
+    l2: float,
+    loss: Loss,
+    start: Deltas | None = None,
+) -> Deltas:
     """Deltas [U, ...] after each user's own number of epochs (int64 [U]); 0 epochs give exactly zero.
+
+    start: where they begin, [U, ...] (None: at the population head).
 
     Raises UserError if a delta is not finite; it names the user's place in the batch.
     """
@@ -118,7 +137,8 @@ def descend(head: Head, rows: UserRows, epochs_U: Tensor, config: FitConfig, l2:
     order, left = order[left > 0], left[left > 0]
     if not len(order) or not out:
         return out
-    descent = Descent(head, rows.users(order), config, l2, loss)
+    begin = {name: value[order] for name, value in start.items()} if start else None
+    descent = Descent(head, rows.users(order), config, l2, loss, begin)
     for epoch in range(1, int(left[0]) + 1):
         descent.epoch()
         done = (left == epoch).nonzero().flatten()

@@ -53,13 +53,14 @@ def fit_heads_stopped(
     l2: float,
     loss: Loss = "two_class",
     refit: bool = True,
+    start: Deltas | None = None,
 ) -> FitResult:
     """Fits as `fit_heads` does, but each user for that user's own number of epochs, at most `config.epochs`.
 
     First on the rows that are not held out (`held_out`: bool [U, R], whole queries, see `UserRows.held_out`), to find
-    that number; then from the start again on all the user's rows (`refit`; false: on the rows not held out). Users do
-    not influence each other, and one who is done costs the others no time. A user without rows to learn from keeps the
-    population head.
+    that number; then from the start again on all the user's rows (`refit`; false: on the rows not held out). start:
+    deltas [U, ...] of an earlier fit, where learning begins (None: at the population head). Users do not influence each
+    other, and one who is done costs the others no time. A user without rows to learn from keeps the population head.
     """
     device = rows.z.device
     learned, kept = rows.only(~held_out_UR), rows.only(held_out_UR)
@@ -69,27 +70,33 @@ def fit_heads_stopped(
     before_U, after_U = (torch.full((len(rows),), torch.nan, device=device) for _ in range(2))
     if len(who) and head.delta_shapes():
         epoch_U[who], before_U[who], after_U[who] = _choose_epochs(
-            head, learned.users(who), kept.users(who), config, l2, loss
+            head,
+            learned.users(who),
+            kept.users(who),
+            config,
+            l2,
+            loss,
+            {name: value[who] for name, value in start.items()} if start else None,
         )
     # The prior alone would only pull at a delta of zero.
     epoch_U[Losses(rows, loss).rows_U == 0] = 0
-    deltas = descend(head, rows if refit else learned, epoch_U, config, l2, loss)
+    deltas = descend(head, rows if refit else learned, epoch_U, config, l2, loss, start)
     return FitResult(deltas, epoch_U, tested_U, before_U, after_U)
 
 
 def _choose_epochs(
-    head: Head, learned: UserRows, kept: UserRows, config: FitConfig, l2: float, loss: Loss
+    head: Head, learned: UserRows, kept: UserRows, config: FitConfig, l2: float, loss: Loss, start: Deltas | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Each user's number of epochs, held-out loss before, and after so many; [U] each."""
-    descent, losses = Descent(head, learned, config, l2, loss), Losses(kept, loss)
+    descent, losses = Descent(head, learned, config, l2, loss, start), Losses(kept, loss)
+    best_UQ = losses.by_query(descent.population())
+    before_U = best_U = best_UQ.sum(1) / losses.rows_U
+    epoch_U = torch.zeros(len(learned), dtype=torch.int64, device=before_U.device)
     for epoch in range(config.epochs + 1):
         # Learned and held-out rows lie in the same tensors: the scores that a step needs anyway test the one before.
         now_UQ = losses.by_query(descent.epoch() if epoch < config.epochs else descent.scores())
         now_U = now_UQ.sum(1) / losses.rows_U
-        if epoch == 0:
-            before_U, best_U, best_UQ = now_U, now_U, now_UQ
-            epoch_U = torch.zeros(len(learned), dtype=torch.int64, device=now_U.device)
-        better_U = now_U < best_U - LEAST_GAIN
+        better_U = (now_U < best_U - LEAST_GAIN) & (epoch > 0)
         best_UQ = torch.where(better_U.unsqueeze(1), now_UQ, best_UQ)
         best_U, epoch_U = torch.where(better_U, now_U, best_U), torch.where(better_U, epoch, epoch_U)
     gain_UQ = (now_UQ - best_UQ) / losses.rows_UQ.clamp(min=1)

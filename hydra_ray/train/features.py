@@ -1,7 +1,7 @@
 """Pair encodings of one bucket's users, computed once: float16 in Arrow, reused by every later fit on the same base.
 
-One row per labelled row: user_id, query (0, 1, ... of the user), label, z. Rounding to float16 is a relative error of at
-most 2^-11, a tenth of what dropout does to the same numbers in training.
+One row per labelled row: user (0, 1, ... of the bucket), query (0, 1, ... of the user), label, z. Rounding to float16
+is a relative error of at most 2^-11.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from hydra_ray.train.groups import Group
 
 @dataclass(frozen=True, slots=True)
 class UserFeatures:
-    """One user's rows: z float32 [R, Z], label float32 [R], query int64 [R], and a fingerprint of what they came from."""
+    """One user's rows: z float32 [R, Z], label float32 [R], query int64 [R]; fingerprint: of what they came from."""
 
     user_id: str
     z: NDArray[np.float32]

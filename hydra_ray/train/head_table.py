@@ -5,10 +5,13 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from hydra_ray.models.heads import Deltas, Head
+from hydra_ray.models.heads import Deltas, Head, take
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 """Adam's defaults (Kingma and Ba 2015)."""
+
+CHUNK = 1 << 18
+"""Numbers of one array that an optimiser step works on at once: 1 MiB, the size of a core's second cache or so."""
 
 
 class HeadTable:
@@ -30,6 +33,7 @@ class HeadTable:
         self.first = {name: torch.zeros_like(value) for name, value in self.deltas.items()}
         self.second = {name: torch.zeros_like(value) for name, value in self.deltas.items()}
         self.steps = torch.zeros(len(self.user_ids))
+        self._buffers: Deltas = {}
 
     @property
     def buckets(self) -> list[int]:
@@ -41,8 +45,8 @@ class HeadTable:
         return [self.user_ids[row] for row in self._rows_of[bucket]]
 
     def take(self, rows: Tensor, device: torch.device | None = None) -> Deltas:
-        """The deltas at `rows` (int64 [n]) as leaves that collect gradients."""
-        return {name: value.index_select(0, rows).to(device).requires_grad_() for name, value in self.deltas.items()}
+        """The deltas at `rows` (int64 [n]) as leaves that collect gradients; they hold until the next `take`."""
+        return take(self.deltas, rows, device, self._buffers)
 
     def blank(self, device: torch.device | None = None) -> Deltas:
         """The zero delta of nobody, [1, ...]."""
@@ -58,15 +62,22 @@ class HeadTable:
         for name, leaf in taken.items():
             if leaf.grad is None:
                 continue
-            gradient = leaf.grad.to("cpu", torch.float32) * scale
-            shape = (-1, *[1] * (gradient.dim() - 1))
-            first = self.first[name][rows] * BETA1 + gradient * (1 - BETA1)
-            second = self.second[name][rows] * BETA2 + gradient.square() * (1 - BETA2)
-            mean = first / (1 - BETA1**count).view(shape)
-            spread = (second / (1 - BETA2**count).view(shape)).sqrt() + EPSILON
-            value = self.deltas[name][rows]
-            self.deltas[name][rows] = value - lr * mean / spread
-            self.first[name][rows], self.second[name][rows] = first, second
+            gradient = leaf.grad.to("cpu", torch.float32)
+            # A few rows at a time: what is in between stays in the processor's caches.
+            size = max(1, CHUNK // max(1, gradient[0].numel()))
+            for start in range(0, len(rows), size):
+                part = slice(start, start + size)
+                self._adam(name, rows[part], gradient[part] * scale, count[part], lr)
+
+    def _adam(self, name: str, rows: Tensor, gradient: Tensor, count: Tensor, lr: float) -> None:
+        """One Adam step on `rows` of one array; gradient [n, ...], count (steps so far, this one too) [n]."""
+        shape = (-1, *[1] * (gradient.dim() - 1))
+        first = self.first[name][rows] * BETA1 + gradient * (1 - BETA1)
+        second = self.second[name][rows] * BETA2 + gradient.square() * (1 - BETA2)
+        mean = first / (1 - BETA1**count).view(shape)
+        spread = (second / (1 - BETA2**count).view(shape)).sqrt() + EPSILON
+        self.deltas[name][rows] -= lr * mean / spread
+        self.first[name][rows], self.second[name][rows] = first, second
 
     def state(self, bucket: int) -> dict[str, Tensor]:
         """Everything a resumed run needs of one bucket's heads, flat for safetensors; rows as in `users_of`."""

@@ -20,8 +20,11 @@ Tuned = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """Deltas [U, ...] and, per user [U]: epochs learned (int64; 0 where there are none), whether the population head was
-    kept because the user's own rows could not beat it, and held-out loss (nats a row, NaN: not tested) before and after.
+    """Deltas [U, ...] and what is known of each user, [U].
+
+    epoch: int64, epochs learned; 0 for solvers without epochs. kept_population: bool, whether the user's own rows could
+    not beat the population head. before, after: held-out loss of the population head and of the user's, in nats a row;
+    NaN where it was not tested.
     """
 
     deltas: Deltas
@@ -54,15 +57,20 @@ def tune(head: Head, rows: UserRows, config: FitConfig, loss: Loss) -> Tuned:
     return {"l2": l2, "held_out_loss": {f"{k:g}": round(v, 5) for k, v in tried.items()}, **tested}
 
 
-def solve(head: Head, rows: UserRows, tuned: Tuned, config: FitConfig, loss: Loss) -> Fitted:
-    """Every user's head; users do not influence each other. Raises UserError for features that are not finite."""
+def solve(
+    head: Head, rows: UserRows, tuned: Tuned, config: FitConfig, loss: Loss, start: Deltas | None = None
+) -> Fitted:
+    """Every user's head; users do not influence each other. start: deltas [U, ...] of an earlier fit, to begin at.
+
+    Raises UserError for features that are not finite.
+    """
     if head.kind == "shrunk":
         precision = torch.tensor(tuned["precision"], dtype=rows.z.dtype, device=rows.z.device)
         deltas = fit_shrunk_heads(head, rows, precision)
         unknown = torch.full((len(rows),), torch.nan)
         none = rows.mask.sum(1) == 0
         return Fitted(deltas, torch.zeros(len(rows), dtype=torch.int64), none, unknown, unknown)
-    found = fit_heads_stopped(head, rows, rows.held_out(), config, tuned["l2"], loss)
+    found = fit_heads_stopped(head, rows, rows.held_out(), config, tuned["l2"], loss, start=start)
     return Fitted(found.deltas, found.epoch, found.kept_population, found.before, found.after)
 
 

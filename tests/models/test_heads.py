@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from hydra_ray.models.heads import Head, gather, joint_kind, parameters_per_user
+from hydra_ray.models.heads import Head, gather, joint_kind, parameters_per_user, take
 
 KINDS = ["dense", "low_rank", "linear", "shrunk", "shared"]
 
@@ -43,3 +43,30 @@ def test_a_base_trained_as_the_joint_kind_loads_with_heads_of_the_kind() -> None
     assert {kind: joint_kind(kind) for kind in KINDS} == {**{k: k for k in KINDS}, "shrunk": "shared"}  # type: ignore[arg-type]
     trained = Head("shared", 8, 2, 0.0)
     Head("shrunk", 8, 2, 0.0).load_state_dict(trained.state_dict())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_groups_of_users_score_as_with_a_delta_gathered_for_each(kind: str) -> None:
+    head = Head(kind, 8, 2, 0.0)  # type: ignore[arg-type]
+    deltas = {name: torch.randn_like(value).requires_grad_() for name, value in head.zeros(5).items()}
+    user = torch.tensor([3, 0, 3, 4, 0, 3])  # out of order, repeated, and two users without a group
+    z = torch.randn(6, 2, 8, requires_grad=True)
+    inputs = [z, *deltas.values()]
+    together, apart = head.of_users(z, deltas, user), head(z, gather(deltas, user))
+    assert torch.allclose(together, apart, atol=1e-6)
+    weight = torch.randn_like(apart)
+    found = torch.autograd.grad((together * weight).sum(), inputs)
+    expected = torch.autograd.grad((apart * weight).sum(), inputs)
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(found, expected, strict=True))
+
+
+def test_taken_deltas_are_leaves_and_use_the_memory_given() -> None:
+    head = Head("linear", 4, 1, 0.0)
+    deltas = {name: torch.randn_like(value) for name, value in head.zeros(5).items()}
+    buffers: dict[str, torch.Tensor] = {}
+    for rows in ([1], [4, 0, 2], [3, 1]):  # grows, then shrinks
+        index = torch.tensor(rows)
+        taken = take(deltas, index, None, buffers)
+        assert all(leaf.is_leaf and leaf.requires_grad for leaf in taken.values())
+        assert all(torch.equal(taken[name], deltas[name][index]) for name in deltas)
+    assert all(len(value) == 3 and not value.requires_grad for value in buffers.values())
