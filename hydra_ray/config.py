@@ -219,7 +219,7 @@ class TrainConfig(Section):
     loss: of base, population head and user heads, new users' too (`hydra_ray.models.losses`); `listwise` and `pairwise`
     order a query's rows but say no probability. batch: rows per step, all workers together. lr: of the encoder;
     head_lr: of everything after it; delta_lr: of the users' deltas; delta_decay: L2 penalty on them, which pulls a
-    user's head towards the population head.
+    user's head towards the population head. balance: weight of the loss that keeps `facets` equally used.
 
     workers: Ray Train workers; min_workers: so few may do while there are no resources for more (elastic training).
     gpu: one GPU each (nccl, bf16 if `bf16`). accumulate: micro-batches that a worker's share of a batch is cut into.
@@ -237,6 +237,7 @@ class TrainConfig(Section):
     delta_lr: float = Field(default=0.05, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
     delta_decay: float = Field(default=0.01, ge=0)
+    balance: float = Field(default=0.01, ge=0)
     workers: int = Field(default=2, ge=1)
     min_workers: int | None = Field(default=None, ge=1)
     zero_stage: Literal[0, 1, 2, 3] = 1

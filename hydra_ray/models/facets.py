@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from hydra_ray.models.heads import Deltas
+from hydra_ray.models.heads import Deltas, HeadKind
 
 PROFILE, PRESENT, MIXTURE = "profile", "present", "mixture"
 """Names in `Deltas`: encodings [U, H, D] and which of them exist [U, H]; or the weights that the router made of them,
@@ -21,10 +21,9 @@ less 1/F, [U, F]: zeros are the population's mixture, all facets alike, as zeros
 class FacetHead(nn.Module):
     """F heads like `Head`, and a mixture of their logits. The same interface."""
 
-    kind = "facets"
-
     def __init__(self, width: int, facets: int, dropout: float) -> None:
         super().__init__()
+        self.kind: HeadKind = "facets"
         self.width, self.facets = width, facets
         self.dropout = nn.Dropout(dropout)
         # As in `Head`, each begins as tanh(z); noise sets them apart.
@@ -47,7 +46,8 @@ class FacetHead(nn.Module):
 
     def of_users(self, z_GRZ: Tensor, deltas: Deltas, user_G: Tensor) -> Tensor:
         """Logits [G, R, 2]; see `Head.of_users`."""
-        return self(z_GRZ, {name: value[user_G] for name, value in deltas.items()})
+        logits_GR2: Tensor = self(z_GRZ, {name: value[user_G] for name, value in deltas.items()})
+        return logits_GR2
 
     def forward(self, z_GRZ: Tensor, deltas: Deltas) -> Tensor:
         """Logits [G, R, 2]; deltas: one mixture per query (empty: the population's)."""
@@ -78,6 +78,11 @@ class Router(nn.Module):
         kept = logits_UF.topk(self.top, dim=-1).indices
         only_UF = torch.full_like(logits_UF, -math.inf).scatter(-1, kept, logits_UF.gather(-1, kept))
         return torch.softmax(only_UF, -1), torch.softmax(logits_UF, -1)
+
+
+def mixtures(weights_UF: Tensor) -> Deltas:
+    """A router's weights as what is kept of a user (see MIXTURE)."""
+    return {MIXTURE: weights_UF - 1 / weights_UF.shape[-1]}
 
 
 def balance_loss(probability_GF: Tensor, routed_F: Tensor, rows_G: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-HeadKind = Literal["dense", "low_rank", "linear", "shrunk", "shared"]
+HeadKind = Literal["dense", "low_rank", "linear", "shrunk", "facets", "shared"]
 Deltas = dict[str, Tensor]
 
 
@@ -24,6 +24,8 @@ class Head(nn.Module):
     - `shrunk`: a delta of the same shape as `linear`'s, but nothing of it is trained jointly: it is solved for in
       closed form under an estimated prior (`hydra_ray.train.shrunk`). See `joint_kind`.
     - `shared`: no delta.
+
+    `facets` is another class, `hydra_ray.models.facets.FacetHead`.
     """
 
     def __init__(self, kind: HeadKind, width: int, rank: int, dropout: float) -> None:
@@ -56,6 +58,10 @@ class Head(nn.Module):
     def zeros(self, users: int) -> Deltas:
         """Deltas of `users` users that leave the population head as it is."""
         return {name: torch.zeros(users, *shape) for name, shape in self.delta_shapes().items()}
+
+    def learned(self, users: int) -> Deltas:
+        """What joint training learns of `users` users, at the start: as `zeros`, nothing for kinds that are solved."""
+        return {} if self.kind == "shrunk" else self.zeros(users)
 
     def hidden(self, z_GRZ: Tensor, deltas: Deltas) -> Tensor:
         """tanh of the dense layer: [G, R, Z]."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from hydra_ray.models.facets import FacetHead
 from hydra_ray.models.heads import Deltas, Head, take
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
@@ -21,7 +22,7 @@ class HeadTable:
     by bucket, so that a bucket's heads can be stored and read alone.
     """
 
-    def __init__(self, head: Head, bucket_of: Mapping[str, int]) -> None:
+    def __init__(self, head: Head | FacetHead, bucket_of: Mapping[str, int]) -> None:
         """bucket_of: this worker's users and their buckets."""
         self._head = head
         self.user_ids = sorted(bucket_of, key=lambda user: (bucket_of[user], user))
@@ -29,7 +30,7 @@ class HeadTable:
         self._rows_of: dict[int, list[int]] = {}
         for row, user in enumerate(self.user_ids):
             self._rows_of.setdefault(bucket_of[user], []).append(row)
-        self.deltas: Deltas = head.zeros(len(self.user_ids))
+        self.deltas: Deltas = head.learned(len(self.user_ids))
         self.first = {name: torch.zeros_like(value) for name, value in self.deltas.items()}
         self.second = {name: torch.zeros_like(value) for name, value in self.deltas.items()}
         self.steps = torch.zeros(len(self.user_ids))
@@ -50,7 +51,7 @@ class HeadTable:
 
     def blank(self, device: torch.device | None = None) -> Deltas:
         """The zero delta of nobody, [1, ...]."""
-        return {name: value.to(device).requires_grad_() for name, value in self._head.zeros(1).items()}
+        return {name: value.to(device).requires_grad_() for name, value in self._head.learned(1).items()}
 
     @torch.no_grad()
     def update(self, rows: Tensor, taken: Deltas, lr: float, scale: float = 1.0) -> None:

@@ -4,6 +4,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from torch import Tensor
 from hydra_ray.config import ModelConfig, TrainConfig
 from hydra_ray.errors import UserError
 from hydra_ray.models.encoder import TextEncoder
+from hydra_ray.models.facets import balance_loss
 from hydra_ray.models.heads import Deltas
 from hydra_ray.models.losses import loss_sum
 from hydra_ray.models.pairs import Concepts
 from hydra_ray.models.scorer import Batch, Scorer
+from hydra_ray.models.vector_cache import CachedEncoder
 from hydra_ray.train import base_state, checkpoint
 from hydra_ray.train.artifact import needs_encoder_in_module, save_base
 from hydra_ray.train.checkpoint import Progress
@@ -26,6 +29,7 @@ from hydra_ray.train.follow import append_line
 from hydra_ray.train.groups import Group
 from hydra_ray.train.head_table import HeadTable
 from hydra_ray.train.plan import Step
+from hydra_ray.train.profiles import Profiles, read_profiles
 from hydra_ray.train.share import Share
 from hydra_ray.train.tracker import make_tracker
 
@@ -55,7 +59,7 @@ def train_worker(job: dict[str, Any]) -> None:
 def train_kinds(job: Mapping[str, Any], rank: int, world: int, start: Path | None, report: Report) -> None:
     """Trains one head kind after the other; the process group must be up if there are several workers.
 
-    job: groups (folder), model, train, seed, name, vectors (folder of the encoding cache or None), symmetric,
+    job: groups, profiles (folders; profiles for `facets` alone), model, train, seed, name, vectors (folder of the encoding cache or None), symmetric,
     evidence, centres (file), kinds (head kinds to train one after the other on the same groups), progress (file that
     takes rank 0's lines), metrics (folder), fatal (file that takes the reason why trying again is useless) and out
     (each kind's result goes to out/KIND). start: a checkpoint of this job, of any number of workers.
@@ -91,7 +95,7 @@ class Worker:
         self.seed, self.name, self.rank, self.world = int(job["seed"]), f"{job['name']} ({kind})", rank, share.world
         self.share, self.lines, self.out = share, Path(job["progress"]), Path(job["out"]) / kind
         self.device = torch.device("cuda", torch.cuda.current_device()) if self.train.gpu else torch.device("cpu")
-        self.at = Progress(0, 0, 0, 0.0, self.model.model_dump(mode="json"))
+        self.at = Progress(0, 0, 0, 0.0, [], self.model.model_dump(mode="json"))
         found = checkpoint.load_progress(start, self.at.model) if start else None
         self.inputs = share.inputs(self.model, Path(job["vectors"]) if job["vectors"] else None, self.device, self._say)
         if isinstance(self.inputs, Tensor) and self.train.gpu and self.train.bf16:
@@ -100,6 +104,11 @@ class Worker:
         self.evidence = int(job["evidence"])
         scorer = self._scorer(job)
         self.heads = HeadTable(scorer.head, share.users())
+        self.profiles = None
+        if kind == "facets":
+            vectors = Path(job["vectors"]) if job["vectors"] else None
+            mine = read_profiles(Path(job["profiles"]), self.heads.buckets)
+            self.profiles = Profiles(mine, CachedEncoder(self.model, vectors))
         if start and found:
             masters, moments = checkpoint.load_base(start)
             scorer.load_state_dict(masters, strict=False)
@@ -157,7 +166,7 @@ class Worker:
         for number, step in enumerate(steps[first:], first + 1):
             last = number == len(steps)
             loss += self._step(step, epoch, number)
-            self.at = Progress(epoch, number, self.at.total + 1, self.at.loss, self.at.model)
+            self.at = replace(self.at, epoch=epoch, step=number, total=self.at.total + 1)
             if time.monotonic() - spoke > PROGRESS_SECONDS or (last and epoch + 1 == self.train.epochs):
                 spoke = time.monotonic()
                 left = len(steps) * (self.train.epochs - epoch) - number
@@ -167,14 +176,14 @@ class Worker:
                 due = self._agree(time.monotonic() - self.saved_at >= self.train.checkpoint_s)
                 if not due and not last:
                     continue
-                whole = before + self._sum(loss)
+                whole = before + float(self._sum(torch.tensor(loss)))
                 metrics = {"loss": whole / sum(s.rows for s in steps[:number]), "epoch": epoch + number / len(steps)}
                 metrics["rows_per_s"] = sum(s.rows for s in steps[first:number]) / (time.monotonic() - began)
                 if self.tracker:
                     self.tracker.log(self.at.total, metrics)
-                self.at = Progress(epoch, number, self.at.total, whole, self.at.model)
+                self.at = replace(self.at, loss=whole)
                 if last:
-                    self.at = Progress(epoch + 1, 0, self.at.total, 0.0, self.at.model)
+                    self.at = replace(self.at, epoch=epoch + 1, step=0, loss=0.0)
                 if due:
                     self._checkpoint(metrics, report)
         if epoch + 1 == self.train.epochs and self.rank == 0:
@@ -189,12 +198,20 @@ class Worker:
         rows = torch.as_tensor([self.heads.row_of[user] for user in users], dtype=torch.int64)
         local = {user: i for i, user in enumerate(users)}
         taken = self.heads.take(rows, self.device)
-        total = 0.0
+        total, routed_F = 0.0, torch.zeros(self.model.facets)
         for part in parts_of(groups, self.train.accumulate):
             # Where nothing of this batch is ours, DeepSpeed's collectives still need every rank and every parameter:
             # a row of weight zero with a delta of zero.
-            batch = self.share.texts.batch(part, [local[g.user_id] for g in part]) if part else self._empty_batch()
-            deltas = taken if part else self.heads.blank(self.device)
+            if not part:
+                batch, deltas = self._empty_batch(), self._blank()
+            elif self.profiles:
+                # Each query on its own, for its profile leaves out the record that it asks.
+                batch, deltas = (
+                    self.share.texts.batch(part, range(len(part))),
+                    self.profiles.of_groups(part, self.device),
+                )
+            else:
+                batch, deltas = self.share.texts.batch(part, [local[g.user_id] for g in part]), taken
             loss, prior = self._loss(batch, deltas)
             if not torch.isfinite(loss):
                 raise UserError(self._diverged(part, epoch, number, float(loss)))
@@ -203,16 +220,34 @@ class Worker:
             self.engine.backward((loss + prior) * (self.world * self.train.accumulate / step.rows))
             self.engine.step()
             total += float(loss.detach())
+            if self.profiles:
+                routed_F += self._routed(batch)
         if groups:
             self.heads.update(rows, taken, self.train.delta_lr, scale=1.0 / self.world)
+        if self.profiles:
+            self.at = replace(self.at, routed=(self._sum(routed_F) / step.rows).tolist())
         return total
 
     def _loss(self, batch: Batch, deltas: Deltas) -> tuple[Tensor, Tensor]:
-        """The loss and the deltas' prior, both summed over rows."""
+        """The loss, and what keeps heads in bounds, both summed over rows: the deltas' prior, or the facets' balance."""
         batch = Batch(*(getattr(batch, name).to(self.device) for name in Batch.__slots__))
         logits = self.engine(self.inputs, batch, deltas)
         loss = loss_sum(logits.float(), batch.label, batch.mask, self.train.loss)
-        return loss, delta_prior(deltas, batch) * self.train.delta_decay
+        if not self.profiles:
+            return loss, delta_prior(deltas, batch) * self.train.delta_decay
+        _, probability_GF = self.engine.module.routed
+        routed_F = torch.tensor(self.at.routed or [0.0] * self.model.facets, device=self.device)
+        return loss, balance_loss(probability_GF.float(), routed_F, batch.mask.sum(1)) * self.train.balance
+
+    def _routed(self, batch: Batch) -> Tensor:
+        """The rows that each facet has taken part in, shared among those mixed, [F]."""
+        weights_GF, _ = self.engine.module.routed
+        chosen_GF = (weights_GF.detach() > 0).float().cpu()
+        return (chosen_GF / chosen_GF.sum(1, keepdim=True) * batch.mask.sum(1, keepdim=True)).sum(0)
+
+    def _blank(self) -> Deltas:
+        """Deltas, or profiles, of nobody."""
+        return self.profiles.blank(self.device) if self.profiles else self.heads.blank(self.device)
 
     def _first_step(self) -> None:
         """A step that changes nothing: the optimiser's state exists only after one."""
@@ -221,7 +256,7 @@ class Worker:
         for group in groups:
             group["lr"] = 0.0
         for _ in range(self.train.accumulate):
-            loss, _ = self._loss(self._empty_batch(), self.heads.blank(self.device))
+            loss, _ = self._loss(self._empty_batch(), self._blank())
             self.engine.backward(loss)
             self.engine.step()
         for group, rate in zip(groups, rates, strict=True):
@@ -244,12 +279,12 @@ class Worker:
             torch.distributed.broadcast(said, src=0)
         return bool(said.item())
 
-    def _sum(self, value: float) -> float:
+    def _sum(self, values: Tensor) -> Tensor:
         """The sum over workers."""
-        summed = torch.tensor([value], dtype=torch.float64, device=self.device)
+        summed = values.to(self.device, torch.float64)
         if self.world > 1:
             torch.distributed.all_reduce(summed)
-        return float(summed)
+        return summed.cpu()
 
     def _empty_batch(self) -> Batch:
         zero = torch.zeros(1, 1)
