@@ -15,7 +15,9 @@ import numpy as np
 
 from hydra_ray.config import Config
 from hydra_ray.core.records import Split
-from hydra_ray.models.heads import HeadKind
+from hydra_ray.data.users import read_users
+from hydra_ray.models.facets import MIXTURE
+from hydra_ray.models.heads import Head, HeadKind
 from hydra_ray.pipeline.context import Run
 from hydra_ray.pipeline.fit_records import Previous, UserFit, count_fitted, record_file, write_record
 from hydra_ray.pipeline.groups import Module, chunks, read_groups
@@ -26,6 +28,7 @@ from hydra_ray.train import solver
 from hydra_ray.train.artifact import TrainedScorer, fingerprint
 from hydra_ray.train.features import UserFeatures, features_of, load_features, save_features
 from hydra_ray.train.groups import Group
+from hydra_ray.train.profiles import Profile, profile_of
 from hydra_ray.train.solver import Tuned
 from hydra_ray.train.user_heads import FOLDER, new_store
 from hydra_ray.train.user_rows import pad_users
@@ -38,8 +41,8 @@ TUNING_USERS = 256
 class Fit:
     """One fit: whose heads, on which answers and which base. Pickles; every path is absolute.
 
-    features: folder of the kept encodings. previous: an earlier fit on the same base, whose users with unchanged rows
-    keep their heads, or None.
+    users: the ingested histories. features: folder of the kept encodings. previous: an earlier fit on the same base,
+    whose users with unchanged rows keep their heads, or None.
     """
 
     config: Config
@@ -47,16 +50,23 @@ class Fit:
     kind: HeadKind
     splits: tuple[Split, ...]
     answered: Path
+    users: Path
     base: Path
     vectors: Path | None
     features: Path
     previous: Path | None
 
     def scorer(self) -> TrainedScorer:
-        """The base, with a head of the kind that is fitted."""
+        """The base, with a head of the kind that is fitted (`shrunk` is trained as `shared`)."""
         scorer = TrainedScorer.load(self.base, None, self.vectors)
         scorer.scorer.head.kind = self.kind
         return scorer
+
+    def head(self, scorer: TrainedScorer) -> Head:
+        """The population head that users' heads are fitted from."""
+        head = scorer.scorer.head
+        assert isinstance(head, Head)
+        return head
 
     def groups(self, bucket: int, splits: Sequence[Split]) -> Iterator[list[Group]]:
         """The groups of each user of a bucket."""
@@ -74,6 +84,49 @@ def encode(scorer: TrainedScorer, users: Sequence[list[Group]]) -> list[UserFeat
     """Features of users from their groups."""
     encodings = iter(scorer.pair_encodings([group for groups in users for group in groups]))
     return [features_of(groups, list(islice(encodings, len(groups)))) for groups in users]
+
+
+class MixBuckets:
+    """Ray Data's callable for `facets`: one forward pass of the router instead of a fit."""
+
+    def __init__(self, fit: Fit, tuned: Tuned, out: Path) -> None:
+        self._fit, self._out = fit, out
+        self._scorer = fit.scorer()
+        self._store = HeadStore.open(str(out / FOLDER), expect=fit.spec(self._scorer))
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """batch: `buckets`, lists of bucket numbers."""
+        users = 0
+        for bucket in (int(bucket) for buckets in batch["buckets"] for bucket in buckets):
+            ids = {groups[0].user_id for groups in self._fit.groups(bucket, self._fit.splits)}
+            found = read_users(self._fit.users, None, ids)
+            mixed = mixed_users(self._scorer, [profile_of(user, bucket) for user in found])
+            write_record(self._store, bucket, mixed, self._out)
+            users += len(mixed)
+        return {"users": np.asarray([users])}
+
+
+def mixed_users(scorer: TrainedScorer, profiles: Sequence[Profile]) -> list[UserFit]:
+    """Users' mixtures from their records; a user without any keeps the population's."""
+    if not profiles:
+        return []
+    weights = scorer.mix(profiles)
+    return [
+        UserFit(
+            {MIXTURE: delta} if profile.texts else None,
+            {
+                "user_id": profile.user_id,
+                "fingerprint": profile.fingerprint(),
+                "rows": len(profile.texts),
+                "epoch": 0,
+                "kept_population": not profile.texts,
+                "reused": False,
+                "loss_before": None,
+                "loss_after": None,
+            },
+        )
+        for profile, delta in zip(profiles, weights, strict=True)
+    ]
 
 
 class FitBuckets:
@@ -121,7 +174,7 @@ class FitBuckets:
             write_record(self._store, bucket, [found[user.user_id] for user in users], self._out)
 
     def _solve(self, users: Sequence[UserFeatures]) -> dict[str, UserFit]:
-        config, head = self._fit.config, self._scorer.scorer.head
+        config, head = self._fit.config, self._fit.head(self._scorer)
         ids = [user.user_id for user in users]
         start = self._previous.deltas(ids) if self._previous else None
         rows = pad_users([u.z for u in users], [u.label for u in users], [u.query for u in users])
@@ -136,7 +189,7 @@ def tune(fit: Fit, run: Run) -> Tuned:
     found = (groups for bucket in buckets_of(fit.answered) for groups in fit.groups(bucket, ("train",)))
     users = encode(scorer, list(islice((groups for groups in found if len(groups) > 1), TUNING_USERS)))
     rows = pad_users([u.z for u in users], [u.label for u in users], [u.query for u in users])
-    tuned = solver.tune(scorer.scorer.head, rows, fit.config.fit, fit.config.train.loss)
+    tuned = solver.tune(fit.head(scorer), rows, fit.config.fit, fit.config.train.loss)
     run.say(f"fit-{fit.module}: {solver.describe(tuned)}, from {len(users)} training users")
     return tuned
 
@@ -147,12 +200,14 @@ def fit_users(run: Run, fit: Fit, out: Path) -> dict[str, Any]:
 
     run.ray()
     scorer = fit.scorer()
+    if not scorer.scorer.head.delta_shapes():
+        return {"users": 0}
     store = new_store(out, fit.spec(scorer))
     scratch = out / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
     learned = scratch / "tuned.json"
     if not learned.exists():
-        learned.write_text(json.dumps(tune(fit, run)))
+        learned.write_text(json.dumps({} if fit.kind == "facets" else tune(fit, run)))
     tuned = json.loads(learned.read_text())
     buckets = buckets_of(fit.answered)
     left = [bucket for bucket in buckets if not record_file(out, bucket).exists()]
@@ -161,7 +216,7 @@ def fit_users(run: Run, fit: Fit, out: Path) -> dict[str, Any]:
     if left:
         parts = chunks(left, max(4, run.config.ray.actors * 4))
         ray.data.from_items([{"buckets": part} for part in parts]).map_batches(
-            FitBuckets,
+            MixBuckets if fit.kind == "facets" else FitBuckets,
             fn_constructor_args=(fit, tuned, out),
             batch_size=1,
             num_cpus=1,

@@ -14,9 +14,11 @@ from hydra_ray.core.feedback import Row, adapter_candidates, reranker_labels_of_
 from hydra_ray.core.records import Split
 from hydra_ray.core.tasks import load_task
 from hydra_ray.core.text import is_match, texts_of
+from hydra_ray.data.users import read_users
 from hydra_ray.pipeline.context import Run
 from hydra_ray.pipeline.rows import buckets_of, read_rows
 from hydra_ray.train.groups import Group, groups_to_table
+from hydra_ray.train.profiles import profile_of, profiles_to_table
 
 Module = Literal["reranker", "adapter"]
 
@@ -69,8 +71,13 @@ def chunks(buckets: Sequence[int], count: int) -> list[list[int]]:
     return [part.tolist() for part in np.array_split(np.asarray(buckets, dtype=np.int64), max(1, count)) if len(part)]
 
 
-def write_groups(run: Run, module: Module, answered: Path, out: Path) -> dict[str, int]:
-    """The training users' groups as Parquet, one file per run of buckets, made by Ray Data. Returns counts."""
+def write_groups(
+    run: Run, module: Module, answered: Path, out: Path, users_dir: Path | None = None, profiles: Path | None = None
+) -> dict[str, int]:
+    """The training users' groups as Parquet, one file per run of buckets, made by Ray Data. Returns counts.
+
+    profiles: takes the same users' profiles as well, made of the ingested histories in `users_dir`.
+    """
     import ray
 
     run.ray()
@@ -81,15 +88,22 @@ def write_groups(run: Run, module: Module, answered: Path, out: Path) -> dict[st
         counts: dict[str, list[int]] = {"groups": [], "rows": [], "positive": []}
         for number, buckets in zip(batch["number"], batch["buckets"], strict=True):
             groups = [g for user in read_groups(parsed, module, answered, list(buckets), "train") for g in user]
-            pq.write_table(groups_to_table(groups), out / f"part-{int(number):05d}.parquet", compression="zstd")
+            file = f"part-{int(number):05d}.parquet"
+            pq.write_table(groups_to_table(groups), out / file, compression="zstd")
+            if profiles and users_dir:
+                bucket_of = {g.user_id: g.bucket for g in groups}
+                found = (profile_of(u, bucket_of[u.user_id]) for u in read_users(users_dir, "train", set(bucket_of)))
+                pq.write_table(profiles_to_table(found), profiles / file, compression="zstd")
             counts["groups"].append(len(groups))
             counts["rows"].append(sum(g.labelled for g in groups))
             counts["positive"].append(int(sum(np.nansum(g.label) for g in groups)))
         return {name: np.asarray(values) for name, values in counts.items()}
 
     # An attempt with other actors cut the buckets otherwise: none of its files may stay.
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
+    for folder in (out, profiles):
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
     parts = chunks(buckets_of(answered), run.config.ray.actors)
     items = [{"number": i, "buckets": part} for i, part in enumerate(parts)]
     rows = ray.data.from_items(items).map_batches(write, batch_size=1).take_all()

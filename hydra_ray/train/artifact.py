@@ -19,11 +19,13 @@ from torch import Tensor
 from hydra_ray.config import ModelConfig
 from hydra_ray.errors import UserError
 from hydra_ray.models.encoder import TextEncoder
+from hydra_ray.models.facets import MIXTURE, PRESENT, PROFILE, mixtures
 from hydra_ray.models.heads import scores
 from hydra_ray.models.scorer import Scorer
 from hydra_ray.models.text_vectors import text_vectors
 from hydra_ray.models.vector_cache import CachedEncoder
 from hydra_ray.train.groups import Group, TextTable
+from hydra_ray.train.profiles import Profile, Profiles
 from hydra_ray.train.user_heads import UserHeads
 
 MODEL, BASE = "model.json", "base.safetensors"
@@ -106,6 +108,18 @@ class TrainedScorer:
     def score(self, groups: Sequence[Group]) -> list[NDArray[np.float32]]:
         """The log-odds of every row of every group, float32 [rows of the group]."""
         return [s[: len(g.right)] for s, g in zip(self._run(groups, encodings=False), groups, strict=True)]
+
+    @torch.inference_mode()
+    def mix(self, profiles: Sequence[Profile]) -> NDArray[np.float32]:
+        """For `facets`: what is kept of each user, float32 [U, F] (see `hydra_ray.models.facets.MIXTURE`)."""
+        router, config = self.scorer.router, self.scorer.config
+        assert router is not None
+        # Where the encoder is trained, the router still reads what it was before.
+        encode = self._encode or CachedEncoder(config.model_copy(update={"freeze_encoder": True}), None)
+        read = Profiles(profiles, encode).of_users()
+        weights_UF, _ = router(read[PROFILE], read[PRESENT])
+        found: NDArray[np.float32] = mixtures(weights_UF)[MIXTURE].numpy()
+        return found
 
     @torch.inference_mode()
     def _run(self, groups: Sequence[Group], encodings: bool, size: int = 64) -> list[NDArray[np.float32]]:

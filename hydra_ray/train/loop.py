@@ -59,10 +59,11 @@ def train_worker(job: dict[str, Any]) -> None:
 def train_kinds(job: Mapping[str, Any], rank: int, world: int, start: Path | None, report: Report) -> None:
     """Trains one head kind after the other; the process group must be up if there are several workers.
 
-    job: groups, profiles (folders; profiles for `facets` alone), model, train, seed, name, vectors (folder of the encoding cache or None), symmetric,
-    evidence, centres (file), kinds (head kinds to train one after the other on the same groups), progress (file that
-    takes rank 0's lines), metrics (folder), fatal (file that takes the reason why trying again is useless) and out
-    (each kind's result goes to out/KIND). start: a checkpoint of this job, of any number of workers.
+    job: groups, profiles (folders; profiles for `facets` alone), model, train, seed, name, vectors (folder of the
+    encoding cache or None), symmetric, evidence, centres (file), kinds (head kinds to train one after the other on the
+    same groups), progress (file that takes rank 0's lines), metrics (folder), fatal (file that takes the reason why
+    trying again is useless) and out (each kind's result goes to out/KIND). start: a checkpoint of this job, of any
+    number of workers.
     """
     fatal = Path(job["fatal"])
     if fatal.exists():
@@ -229,7 +230,7 @@ class Worker:
         return total
 
     def _loss(self, batch: Batch, deltas: Deltas) -> tuple[Tensor, Tensor]:
-        """The loss, and what keeps heads in bounds, both summed over rows: the deltas' prior, or the facets' balance."""
+        """The loss, and the deltas' prior or the facets' balance; both summed over rows."""
         batch = Batch(*(getattr(batch, name).to(self.device) for name in Batch.__slots__))
         logits = self.engine(self.inputs, batch, deltas)
         loss = loss_sum(logits.float(), batch.label, batch.mask, self.train.loss)
@@ -243,7 +244,8 @@ class Worker:
         """The rows that each facet has taken part in, shared among those mixed, [F]."""
         weights_GF, _ = self.engine.module.routed
         chosen_GF = (weights_GF.detach() > 0).float().cpu()
-        return (chosen_GF / chosen_GF.sum(1, keepdim=True) * batch.mask.sum(1, keepdim=True)).sum(0)
+        rows_GF: Tensor = chosen_GF / chosen_GF.sum(1, keepdim=True) * batch.mask.sum(1, keepdim=True)
+        return rows_GF.sum(0)
 
     def _blank(self) -> Deltas:
         """Deltas, or profiles, of nobody."""

@@ -1,5 +1,6 @@
 """What a router reads of a user: the newest records of the user's own history, encoded once by the frozen encoder."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,10 @@ class Profile:
     bucket: int
     items: tuple[str, ...]
     texts: tuple[str, ...]
+
+    def fingerprint(self) -> str:
+        """Says whether the records are the same as they were."""
+        return hashlib.blake2b(repr(self.texts).encode(), digest_size=8).hexdigest()
 
 
 def profile_of(user: User, bucket: int) -> Profile:
@@ -82,6 +87,10 @@ class Profiles:
             kind, _, asked = group.query_id.partition(":")
             present_GH[g, :count] = torch.tensor([float(kind == "q" or item != asked) for item in profile.items])
         return {PROFILE: profile_GHD.to(device), PRESENT: present_GH.to(device)}
+
+    def of_users(self) -> Deltas:
+        """Everybody's profile, [U, H, D] and [U, H], in the order given."""
+        return self.of_groups([Group(user, 0, "", "", (), ()) for user in self._of])
 
     def blank(self, device: torch.device | None = None) -> Deltas:
         """Nobody's."""

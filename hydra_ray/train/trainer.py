@@ -9,7 +9,7 @@ from hydra_ray.config import Config
 from hydra_ray.errors import UserError
 from hydra_ray.models.heads import Deltas
 from hydra_ray.store.spec import HeadSpec
-from hydra_ray.train.artifact import BASE, MODEL, fingerprint, load_scorer
+from hydra_ray.train.artifact import BASE, MODEL, fingerprint
 from hydra_ray.train.checkpoint import read_bucket
 from hydra_ray.train.concepts import write_centres
 from hydra_ray.train.engine import train_env
@@ -26,6 +26,7 @@ def train(
     seed: int,
     name: str,
     vectors: Path | None,
+    profiles: Path | None,
     symmetric: bool,
     evidence: int,
     scratch: Path,
@@ -34,7 +35,8 @@ def train(
 ) -> dict[str, float]:
     """Trains base and heads of every kind on the groups in `groups` (Parquet); writes artifacts to out/KIND.
 
-    vectors: the encoding cache. symmetric: whether both texts of a pair are of one kind (reranker).
+    vectors: the encoding cache. profiles: the training users' (Parquet), for `facets`.
+    symmetric: whether both texts of a pair are of one kind (reranker).
     evidence: numbers per row beside its text (see `Group`).
     scratch: Ray Train's storage; a killed training found there continues with its next epoch.
     say: gets the workers' progress lines.
@@ -54,6 +56,7 @@ def train(
         write_centres(config.model, groups, vectors, seed, centres)
     job = {
         "groups": str(groups.resolve()),
+        "profiles": str(profiles.resolve()) if profiles else None,
         "model": config.model.model_dump(mode="json"),
         "train": config.train.model_dump(mode="json"),
         "seed": seed,
@@ -95,11 +98,10 @@ def train(
         for file in (MODEL, BASE):
             (out / kind).mkdir(parents=True, exist_ok=True)
             shutil.copy(parts / kind / file, out / kind / file)
-        shapes = load_scorer(out / kind).head.delta_shapes()
+        shapes = {name: tuple(value.shape[1:]) for name, value in next(trained_heads(parts / kind))[2].items()}
         if shapes:
-            spec = HeadSpec(
-                kind, config.model.width, config.model.rank, shapes, fingerprint(out / kind), config.data.buckets
-            )
+            model, base = config.model, fingerprint(out / kind)
+            spec = HeadSpec(kind, model.width, model.rank, shapes, base, config.data.buckets)
             write_heads(out / kind, spec, trained_heads(parts / kind))
         *_, last = (scratch / "metrics" / f"metrics-{name.replace(' ', '-')}-{kind}.jsonl").read_text().splitlines()
         losses[f"loss_{kind}"] = json.loads(last)["loss"]

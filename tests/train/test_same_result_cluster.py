@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from hydra_ray.config import ModelConfig, TrainConfig
-from hydra_ray.train.trainer import merge_heads
+from hydra_ray.train.trainer import trained_heads
 from tests.train.tiny import USERS, make_encoder, make_groups, make_job
 
 CASES = [
@@ -59,9 +59,14 @@ def part(folder: Path, case: tuple[int, str, str], out: Path, start: Path | None
 def result(folder: Path, kind: str) -> tuple[float, dict[str, torch.Tensor]]:
     """The last loss, and everything that was learned by name."""
     lines = next((folder / "metrics").glob(f"*-{kind}.jsonl")).read_text().splitlines()
-    users, deltas = merge_heads(folder / kind)
-    assert users == USERS
-    return json.loads(lines[-1])["loss"], {**deltas, **load_file(folder / kind / "base.safetensors")}
+    read = list(trained_heads(folder / kind))
+    users = [user for _, ids, _ in read for user in ids]
+    assert sorted(users) == USERS
+    names = read[0][2]
+    deltas = {name: torch.cat([heads[name] for _, _, heads in read]) for name in names}
+    order = [users.index(user) for user in USERS]
+    learned = {name: value[order] for name, value in deltas.items()}
+    return json.loads(lines[-1])["loss"], {**learned, **load_file(folder / kind / "base.safetensors")}
 
 
 def assert_same(one: Path, two: Path, kind: str) -> None:

@@ -13,8 +13,9 @@ import torch
 from hydra_ray import environment
 from hydra_ray.config import Config, ModelConfig, TrainConfig
 from hydra_ray.errors import UserError
-from hydra_ray.train.artifact import FILES, TrainedScorer, UserHeads
+from hydra_ray.train.artifact import TrainedScorer, fingerprint
 from hydra_ray.train.trainer import train
+from hydra_ray.train.user_heads import UserHeads
 from tests.train.test_same_result_cluster import ATOL, result, train_in_ranks
 from tests.train.tiny import EVIDENCE, USERS, make_encoder, make_groups, make_job
 
@@ -63,7 +64,7 @@ def test_a_dead_node_costs_the_steps_since_the_last_checkpoint(nodes: tuple[Any,
 
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
-    losses = train(asked, [KIND], tmp_path / "groups", 0, "t", None, True, EVIDENCE, scratch, out, said.append)
+    losses = train(asked, [KIND], tmp_path / "groups", 0, "t", None, None, True, EVIDENCE, scratch, out, said.append)
     killer.join(timeout=1)
     assert not killer.is_alive()
     went_on = [line for line in said if "continuing after epoch" in line]
@@ -76,12 +77,11 @@ def test_a_dead_node_costs_the_steps_since_the_last_checkpoint(nodes: tuple[Any,
     train_in_ranks([{"job": job, "start": None, "keep": None, "die_at": None}], 1, tmp_path)
     loss, learned = result(quiet, KIND)
     assert losses["loss_linear"] == pytest.approx(loss, rel=1e-5)
-    heads = UserHeads.load(out / KIND)
-    assert list(heads.row_of) == USERS
-    for name, value in heads.deltas.items():
+    heads = UserHeads.open(out / KIND, fingerprint(out / KIND))
+    assert heads is not None
+    assert heads.user_ids == USERS
+    for name, value in heads.of(USERS).items():
         assert torch.allclose(value, learned[name], atol=ATOL), name
-    for file in FILES:
-        assert (out / KIND / file).exists()
     assert (out / "metrics" / "metrics-t-linear.jsonl").exists()
     scorer = TrainedScorer.load(out / KIND, out / KIND)
     assert [len(s) for s in scorer.score(groups[:3])] == [6, 6, 6]
@@ -92,7 +92,7 @@ def test_a_loss_that_is_no_number_ends_training_with_one_line(nodes: tuple[Any, 
     asked = config(make_encoder(tmp_path / "encoder"), workers=1, min_workers=None, head_lr=1e30, max_failures=0)
     make_groups(tmp_path / "groups")
     scratch = tmp_path / "scratch"
-    run = (tmp_path / "groups", 0, "t", None, True, EVIDENCE, scratch, tmp_path / "out", lambda line: None)
+    run = (tmp_path / "groups", 0, "t", None, None, True, EVIDENCE, scratch, tmp_path / "out", lambda line: None)
     with pytest.raises(
         UserError, match=r"t \(linear\): the loss is (nan|inf) in epoch 1 step \d .*last checkpoint is kept"
     ):

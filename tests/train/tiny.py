@@ -59,6 +59,7 @@ def make_job(folder: Path, model: ModelConfig, train: TrainConfig, kinds: list[s
     """A job for `train_kinds`; `folder` holds `groups`."""
     return {
         "groups": str(folder / "groups"),
+        "profiles": str(folder / "profiles"),
         "model": model.model_dump(mode="json"),
         "train": train.model_dump(mode="json"),
         "seed": 0,
