@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from hydra_ray.config import Config
 from hydra_ray.core.records import Split
@@ -184,6 +185,8 @@ class FitBuckets:
 
 def tune(fit: Fit, run: Run) -> Tuned:
     """What `solver.tune` finds on up to TUNING_USERS training users who have two queries or more."""
+    # PyTorch's threads spin while they wait: beside other processes on the same cores, two take 20 times as long as one.
+    torch.set_num_threads(1)
     scorer = fit.scorer()
     # Bucket by bucket, so that no more is read than is used.
     found = (groups for bucket in buckets_of(fit.answered) for groups in fit.groups(bucket, ("train",)))

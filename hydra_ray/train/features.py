@@ -81,7 +81,8 @@ def load_features(file: Path) -> list[UserFeatures]:
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{file}: no file of features ({error}); remove it, and it is made again") from None
     user = table["user"].to_numpy()
-    z = table["z"].combine_chunks().flatten().to_numpy().reshape(len(table), -1)
+    width = table.schema.field("z").type.list_size
+    z = table["z"].combine_chunks().flatten().to_numpy().reshape(len(table), width)
     ends = np.searchsorted(user, np.arange(len(whose)), side="right")
     starts = np.searchsorted(user, np.arange(len(whose)), side="left")
     label, query = table["label"].to_numpy(), table["query"].to_numpy()
