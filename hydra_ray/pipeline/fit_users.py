@@ -185,7 +185,7 @@ class FitBuckets:
 
 def tune(fit: Fit, run: Run) -> Tuned:
     """What `solver.tune` finds on up to TUNING_USERS training users who have two queries or more."""
-    # PyTorch's threads spin while they wait: beside other processes on the same cores, two take 20 times as long as one.
+    # PyTorch's threads spin while they wait: beside other processes, two take 20 times as long as one.
     torch.set_num_threads(1)
     scorer = fit.scorer()
     # Bucket by bucket, so that no more is read than is used.
