@@ -73,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--json", action="store_true", help="the default; kept for scripts")
     bench.add_argument("--max-users", type=int, default=100_000, help="ingest, heads: the most users")
     bench.add_argument("--threads", type=int, help="heads, encode: of both sides (default: heads 1, encode PyTorch's)")
+    bench.add_argument("--device", default="cuda", help="cuda: what runs it (cpu: the same code, small)")
     bench.add_argument("--requests", type=int, default=640, help="label: concurrent calls per task and repeat")
     return parser
 

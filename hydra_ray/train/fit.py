@@ -37,12 +37,13 @@ def fit_heads(head: Head, rows: Rows, config: FitConfig, l2: float) -> Deltas:
     """Deltas [U, ...] fitted from the population head.
 
     Minimises, independently per user, the mean cross-entropy over the user's rows plus `l2` times the squared norm of
-    the delta, by AdamW without dropout. A user without rows keeps the population head (zero delta).
+    the delta, by AdamW without dropout. A user without rows keeps the population head (zero delta). Runs where the rows
+    are; the head must be there too.
     """
     head.eval()
     head.requires_grad_(False)
     z_URZ = rows[0]
-    deltas = {name: value.requires_grad_() for name, value in head.zeros(len(z_URZ)).items()}
+    deltas = {name: value.to(z_URZ.device).requires_grad_() for name, value in head.zeros(len(z_URZ)).items()}
     if not deltas:
         return {}
     # Where only the output layer is the user's, the hidden states are the same in every epoch.
@@ -50,7 +51,7 @@ def fit_heads(head: Head, rows: Rows, config: FitConfig, l2: float) -> Deltas:
     optimizer = torch.optim.AdamW(list(deltas.values()), lr=config.lr, weight_decay=0.0)
     for _ in range(config.epochs):
         optimizer.zero_grad()
-        prior_U = sum((value.flatten(1).square().sum(1) for value in deltas.values()), torch.zeros(len(z_URZ)))
+        prior_U = sum((value.flatten(1).square().sum(1) for value in deltas.values()), z_URZ.new_zeros(len(z_URZ)))
         torch.autograd.backward((_losses(head, rows, deltas, h_URZ) + l2 * prior_U).sum())
         optimizer.step()
     return {name: value.detach() for name, value in deltas.items()}
