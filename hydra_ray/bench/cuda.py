@@ -7,6 +7,7 @@ on the device reaches in the same run (read and written); activations are not co
 """
 
 import argparse
+import gc
 import json
 import math
 from collections.abc import Sequence
@@ -124,12 +125,12 @@ def _device(name: str) -> torch.device:
 
 
 def _fit(kind: HeadKind, users: int, sizes: Sizes, device: torch.device, bandwidth: float) -> dict[str, float]:
+    _free(device)
     head = Head(kind, sizes.width, RANK, 0.0).to(device)
     config = FitConfig(epochs=sizes.epochs)
     work = partial(fit_heads, head, _rows(users, sizes, device), config, 0.01)
     spent = interleaved({"fit": work}, REPEATS, device)["fit"]
     moved = fit_bytes(kind, users, sizes)
-    _free(device)
     return {
         "users": users,
         "seconds": round(spent, 4),
@@ -147,6 +148,7 @@ def _rows(users: int, sizes: Sizes, device: torch.device) -> Rows:
 
 
 def _heads(sizes: Sizes, device: torch.device, bandwidth: float) -> dict[str, float]:
+    _free(device)
     head = Head("dense", sizes.width, RANK, 0.0).to(device)
     table = {name: value.to(device) for name, value in make_table(head, sizes.compared).items()}
     batch = make_batch(sizes.compared, sizes.width, device)
@@ -155,8 +157,6 @@ def _heads(sizes: Sizes, device: torch.device, bandwidth: float) -> dict[str, fl
         "one_hot": partial(one_hot_step, head, table, batch),
     }
     spent = interleaved(ways, REPEATS, device)
-    del table, ways
-    _free(device)
     return {
         "users": sizes.compared,
         "ours_ms": round(1e3 * spent["ours"], 3),
@@ -168,6 +168,7 @@ def _heads(sizes: Sizes, device: torch.device, bandwidth: float) -> dict[str, fl
 
 def _resident(sizes: Sizes, device: torch.device) -> tuple[int, float]:
     """The dense heads that fit, held at once and written throughout, and the milliseconds of a step on them."""
+    _free(device)
     memory = sizes.memory if sizes.memory is not None else torch.cuda.mem_get_info(device)[0] - KEPT_FREE
     users = memory // (FLOAT * parameters_per_user("dense", sizes.width, RANK))
     head = Head("dense", sizes.width, RANK, 0.0).to(device)
@@ -189,6 +190,7 @@ def _digits(value: float) -> float:
 
 def _free(device: torch.device) -> None:
     """Gives what the last measurement used back to the device."""
+    gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
 
