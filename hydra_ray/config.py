@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from hydra_ray.cpu import Precision, fastest_precision
+from hydra_ray.cpu import Precision
 
 
 class Section(BaseModel):
@@ -186,10 +186,12 @@ class ModelConfig(Section):
     pair: `cross` reads both texts at once; `bi` reads each alone and lets them interact after it (each text is encoded
     once, however many pairs it is in); `concepts` reads each sentence alone and compares what the texts speak of
     (encoder frozen). pooling: `mean` or `cls` over tokens. freeze_encoder: train only what follows. head: `dense`,
-    `low_rank`, `linear` or `shared`. max_tokens: longest input of the encoder. width: of a pair's encoding (`bi`), or
-    the number of concepts. sentences: of a text, the rest is left out (`concepts`). precision: `bf16` or `fp32`, of a
-    frozen encoder that runs ahead (`bi`, `concepts`); unset, bf16 if the processor that reads the config computes in it
-    (`hydra_ray.cpu`): equal vectors to three digits, thrice as fast. Encoders that are trained are fp32.
+    `low_rank`, `linear`, `shrunk`, `facets` or `shared` (see `hydra_ray.models.heads` and `facets`). rank: of
+    `low_rank`. facets, facets_top: heads there are, and those mixed for one user. max_tokens: longest input of the
+    encoder. width: of a pair's encoding (`bi`), or the number of concepts. sentences: of a text, the rest is left out
+    (`concepts`). precision: `fp32`, or `bf16` for a frozen encoder that runs ahead (`bi`, `concepts`): three times as
+    fast where the processor multiplies in it (AVX512-BF16, AMX, GPUs), slower elsewhere; vectors are equal to three
+    digits.
     """
 
     encoder: str = "minilm"
@@ -197,12 +199,14 @@ class ModelConfig(Section):
     pooling: Literal["mean", "cls"] = "mean"
     freeze_encoder: bool = True
     max_tokens: int = Field(default=128, ge=8)
-    head: Literal["dense", "low_rank", "linear", "shared"] = "linear"
+    head: Literal["dense", "low_rank", "linear", "shrunk", "facets", "shared"] = "linear"
     rank: int = Field(default=8, ge=1)
+    facets: int = Field(default=7, ge=2)
+    facets_top: int = Field(default=3, ge=1)
     dropout: float = Field(default=0.1, ge=0, lt=1)
     width: int = Field(default=64, ge=8)
     sentences: int = Field(default=8, ge=1)
-    precision: Precision = Field(default_factory=fastest_precision)
+    precision: Precision = "fp32"
 
 
 class TrainConfig(Section):
@@ -212,12 +216,20 @@ class TrainConfig(Section):
     reads, over several seeds. Training leaves a plateau suddenly, and may not within the epochs there are: with 32
     concepts, delta_lr 0.1 or head_lr 0.006 it stayed there in one training of two.
 
-    batch: rows per step, all workers together. lr: of the encoder; head_lr: of everything after it; delta_lr: of the
-    users' deltas; delta_decay: L2 penalty on them, which pulls a user's head towards the population head. workers:
-    Ray Train workers. gpu: one GPU each (nccl, bf16 if `bf16`). checkpoint_s: seconds between checkpoints at least,
-    each at an epoch's end (0: after every epoch).
+    loss: of base, population head and user heads, new users' too (`hydra_ray.models.losses`); `listwise` and `pairwise`
+    order a query's rows but say no probability. batch: rows per step, all workers together. lr: of the encoder;
+    head_lr: of everything after it; delta_lr: of the users' deltas; delta_decay: L2 penalty on them, which pulls a
+    user's head towards the population head. balance: weight of the loss that keeps `facets` equally used.
+
+    workers: Ray Train workers; min_workers: so few may do while there are no resources for more (elastic training).
+    gpu: one GPU each (nccl, bf16 if `bf16`). accumulate: micro-batches that a worker's share of a batch is cut into.
+    activation_checkpointing: recompute the encoder's activations instead of keeping them. offload: keep the base's
+    `optimizer` state (ZeRO 1 and up), or that and its `parameters` (ZeRO 3), in CPU memory.
+    checkpoint_s: seconds between checkpoints at least; checkpoint_steps: how often that is looked at, besides each
+    epoch's end. trackers: what gets the metrics besides `metrics-*.jsonl`; their own environment variables set them up.
     """
 
+    loss: Literal["two_class", "listwise", "pairwise", "two_class_listwise"] = "two_class"
     epochs: int = Field(default=8, ge=1)
     batch: int = Field(default=256, ge=1)
     lr: float = Field(default=2e-5, gt=0)
@@ -225,25 +237,35 @@ class TrainConfig(Section):
     delta_lr: float = Field(default=0.05, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
     delta_decay: float = Field(default=0.01, ge=0)
+    balance: float = Field(default=0.01, ge=0)
     workers: int = Field(default=2, ge=1)
+    min_workers: int | None = Field(default=None, ge=1)
     zero_stage: Literal[0, 1, 2, 3] = 1
     gpu: bool = False
     bf16: bool = True
+    accumulate: int = Field(default=1, ge=1)
+    activation_checkpointing: bool = False
+    offload: Literal["none", "optimizer", "parameters"] = "none"
     max_failures: int = Field(default=2, ge=0)
     checkpoint_s: float = Field(default=60.0, ge=0)
+    checkpoint_steps: int = Field(default=16, ge=1)
+    trackers: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] = ()
 
 
 class FitConfig(Section):
     """Heads of new users: base frozen, encodings computed once, thousands fitted as one batched problem.
 
     l2: pull towards the population head; None: the strength that serves the training users best on rows held out.
-    batch_users: users in one batched problem.
+    stop_margin: a user learns for fewer epochs, or none, where that is better on the user's own held-out queries by
+    more than so many standard errors; 0: wherever it is better at all, which costs more than it gains where the pull
+    suits the users (see `hydra_ray.train.early_stopping`). batch_users: users in one batched problem.
     """
 
     epochs: int = Field(default=60, ge=1)
     lr: float = Field(default=0.05, gt=0)
     l2: float | None = Field(default=None, ge=0)
-    batch_users: int = Field(default=1024, ge=1)
+    stop_margin: float = Field(default=2.0, ge=0)
+    batch_users: int = Field(default=256, ge=1)
 
 
 class EvaluateConfig(Section):
@@ -289,4 +311,12 @@ class Config(Section):
             raise ValueError(f"reranker.k: {self.reranker.k} examples cannot be kept of retrieval.n={self.retrieval.n}")
         if self.model.pair == "concepts" and not self.model.freeze_encoder:
             raise ValueError("model.freeze_encoder: must be true with model.pair=concepts; bi and cross can train it")
+        if self.model.facets_top > self.model.facets:
+            raise ValueError(f"model.facets_top: {self.model.facets_top} is more than model.facets={self.model.facets}")
+        train = self.train
+        if train.min_workers is not None and train.min_workers > train.workers:
+            raise ValueError(f"train.min_workers: {train.min_workers} is more than train.workers={train.workers}")
+        needed = {"none": 0, "optimizer": 1, "parameters": 3}[train.offload]
+        if train.zero_stage < needed:
+            raise ValueError(f"train.offload: {train.offload} needs train.zero_stage={needed} or more")
         return self

@@ -47,6 +47,9 @@ FOOTER_READERS = Variable(
     "RAY_DATA_PARQUET_FOOTER_NUM_ACTORS", None, "Read by Ray Data; unset, one a node (see `hydra_ray.parquet`)."
 )
 
+# What must stand before Lance is imported (see `hydra_ray.store`).
+STORE = (Variable("LANCE_LOG", "error", "Lance's notes (a dataset `will be created`) are no news for a store's user."),)
+
 # What the vLLM replica and its engine process run with.
 ENGINE = (
     Variable("VLLM_NO_USAGE_STATS", "1", "No run reports its use to anyone unasked."),
@@ -79,7 +82,16 @@ class Secret:
 
 def set_defaults() -> None:
     """Sets the variables of DRIVER for this process and its children, unless the user has."""
-    for variable in DRIVER:
+    _set(DRIVER)
+
+
+def set_store_defaults() -> None:
+    """Sets the variables of STORE, unless the user has; Lance reads them once, when it is imported."""
+    _set(STORE)
+
+
+def _set(variables: tuple[Variable, ...]) -> None:
+    for variable in variables:
         os.environ.setdefault(variable.name, variable.value or "")
 
 

@@ -149,7 +149,7 @@ def _measure(kind: HeadKind, sizes: Sequence[int], width: int, repeats: int) -> 
 
 
 def _update_ms(kind: HeadKind, width: int, repeats: int) -> float:
-    table = HeadTable(Head(kind, width, RANK, 0.0), [str(user) for user in range(BATCH)])
+    table = HeadTable(Head(kind, width, RANK, 0.0), {str(user): 0 for user in range(BATCH)})
     rows = torch.randperm(BATCH)
     taken = table.take(rows)
     for leaf in taken.values():

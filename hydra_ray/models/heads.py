@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-HeadKind = Literal["dense", "low_rank", "linear", "shared"]
+HeadKind = Literal["dense", "low_rank", "linear", "shrunk", "facets", "shared"]
 Deltas = dict[str, Tensor]
 
 
@@ -21,7 +21,11 @@ class Head(nn.Module):
     - `dense`: a user's delta covers both layers, (Z + 1) Z + 2 (Z + 1) numbers: the paper's.
     - `low_rank`: a rank-K delta of the dense layer and the user's own output layer.
     - `linear`: the user's output layer alone.
+    - `shrunk`: a delta of the same shape as `linear`'s, but nothing of it is trained jointly: it is solved for in
+      closed form under an estimated prior (`hydra_ray.train.shrunk`). See `joint_kind`.
     - `shared`: no delta.
+
+    `facets` is another class, `hydra_ray.models.facets.FacetHead`.
     """
 
     def __init__(self, kind: HeadKind, width: int, rank: int, dropout: float) -> None:
@@ -47,13 +51,17 @@ class Head(nn.Module):
             return {"dense_weight": (z, z), "dense_bias": (z,), **output}
         if self.kind == "low_rank":
             return {"down": (z, k), "up": (k, z), **output}
-        if self.kind == "linear":
+        if self.kind in ("linear", "shrunk"):
             return output
         return {}
 
     def zeros(self, users: int) -> Deltas:
         """Deltas of `users` users that leave the population head as it is."""
         return {name: torch.zeros(users, *shape) for name, shape in self.delta_shapes().items()}
+
+    def learned(self, users: int) -> Deltas:
+        """What joint training learns of `users` users, at the start: as `zeros`, nothing for kinds that are solved."""
+        return {} if self.kind == "shrunk" else self.zeros(users)
 
     def hidden(self, z_GRZ: Tensor, deltas: Deltas) -> Tensor:
         """tanh of the dense layer: [G, R, Z]."""
@@ -123,6 +131,19 @@ def take(deltas: Deltas, rows: Tensor, device: torch.device | None = None, buffe
             copy = torch.index_select(value, 0, rows, out=buffers[name][: len(rows)])
         taken[name] = copy.to(device).requires_grad_()
     return taken
+
+
+def scores(logits_GR2: Tensor) -> Tensor:
+    """The ranking score of each row, [G, R]: the log-odds of the positive class."""
+    return logits_GR2[..., 1] - logits_GR2[..., 0]
+
+
+def joint_kind(kind: HeadKind) -> HeadKind:
+    """The kind that base and population head of `kind` are trained as: `shrunk` has no user parameters in training.
+
+    The modules of both have the same parameters, so that a base trained as `shared` loads with `shrunk` heads.
+    """
+    return "shared" if kind == "shrunk" else kind
 
 
 def gather(deltas: Deltas, rows: Tensor) -> Deltas:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from hydra_ray.config import ModelConfig
 from hydra_ray.models.encoder import TextEncoder
+from hydra_ray.models.facets import PRESENT, PROFILE, FacetHead, Router, mixtures
 from hydra_ray.models.heads import Deltas, Head
 from hydra_ray.models.pairs import Concepts, Interaction
 
@@ -58,7 +59,14 @@ class Scorer(nn.Module):
         elif config.pair == "concepts":
             self.interaction = Concepts(encoder_width, config.width, symmetric, config.dropout)
         width = encoder_width if config.pair == "cross" else config.width
-        self.head = Head(config.head, width + evidence, config.rank, config.dropout)
+        self.head: Head | FacetHead
+        self.router: Router | None = None
+        if config.head == "facets":
+            self.head = FacetHead(width + evidence, config.facets, config.dropout)
+            self.router = Router(encoder_width, config.width, config.facets, config.facets_top)
+        else:
+            self.head = Head(config.head, width + evidence, config.rank, config.dropout)
+        self.routed: tuple[Tensor, Tensor] | None = None
         if encoder is not None and config.freeze_encoder:
             encoder.requires_grad_(False)
 
@@ -100,18 +108,13 @@ class Scorer(nn.Module):
         return encoded.reshape(groups, rows, -1)
 
     def forward(self, texts: Sequence[str] | Tensor, batch: Batch, deltas: Deltas) -> Tensor:
-        """Logits [G, R, 2]. `deltas`: name -> [U, ...], rows as `batch.user` counts them."""
+        """Logits [G, R, 2]. `deltas`: name -> [U, ...], rows as `batch.user` counts them; or, for `facets`, profiles.
+
+        What the router made of profiles, weights and probabilities [U, F], is left in `routed`.
+        """
+        if self.router is not None and PROFILE in deltas:
+            self.routed = self.router(deltas[PROFILE], deltas[PRESENT])
+            deltas = mixtures(self.routed[0])
         z_GRZ = self.encode_pairs(texts, batch)
         same_type = {name: value.to(z_GRZ.dtype) for name, value in deltas.items()}
         return self.head.of_users(z_GRZ, same_type, batch.user)
-
-
-def scores(logits_GR2: Tensor) -> Tensor:
-    """The ranking score of each row, [G, R]: the log-odds of the positive class."""
-    return logits_GR2[..., 1] - logits_GR2[..., 0]
-
-
-def loss_sum(logits_GR2: Tensor, label_GR: Tensor, mask_GR: Tensor) -> Tensor:
-    """Two-class cross-entropy, summed over the rows that have a label."""
-    losses = nn.functional.softplus(scores(logits_GR2)) - label_GR * scores(logits_GR2)
-    return (losses * mask_GR).sum()

@@ -22,9 +22,8 @@ def finish(job: Job) -> dict[str, Any]:
     for seed in config.protocol.seeds:
         evaluated = job.evaluate(seed)
         trained, fitted = job.train("adapter", seed), job.fit("adapter", seed)
-        base = trained.path / config.model.head
         adapters = {
-            "hydra": TrainedScorer.load(base, fitted.path, run.vector_cache),
+            "hydra": TrainedScorer.load(job.base("adapter", seed), fitted.path, run.vector_cache),
             SHARED: TrainedScorer.load(trained.path / SHARED, None, run.vector_cache),
         }
         rows += answer_table(run.task, seed, evaluated.path, adapters, config.adapter)

@@ -13,15 +13,15 @@ from hydra_ray.core.evidence import WIDTH
 from hydra_ray.core.records import Split
 from hydra_ray.data.users import list_users, sample_users
 from hydra_ray.errors import UserError
-from hydra_ray.pipeline import learn
+from hydra_ray.models.heads import joint_kind
 from hydra_ray.pipeline.context import Run
-from hydra_ray.pipeline.learn import Module
+from hydra_ray.pipeline.groups import Module, write_groups
 from hydra_ray.pipeline.makers import EvaluateMaker, GenerateMaker, LabelMaker, SummaryMaker
 from hydra_ray.pipeline.rows import ask_black_box
 from hydra_ray.pipeline.step import StepResult, fingerprint
 
 SHARED = "shared"
-CODE: dict[Module, int] = {"reranker": 2, "adapter": 3}
+CODE: dict[Module, int] = {"reranker": 3, "adapter": 4}
 """Version of what training means (see `step_key`)."""
 EVIDENCE: dict[Module, int] = {"reranker": 1, "adapter": WIDTH}
 """Numbers per row beside its text."""
@@ -172,12 +172,13 @@ class Job:
 
         answered = self.label(seed) if module == "reranker" else self.generate(seed)
         section = self.config.reranker if module == "reranker" else self.config.adapter
-        kinds = list(dict.fromkeys([self.config.model.head, SHARED]))
+        kinds = list(dict.fromkeys([joint_kind(self.config.model.head), SHARED]))
         name = f"train-{module}"
 
         def work(folder: Path) -> dict[str, Any]:
             groups = folder / "groups"
-            counts = learn.write_groups(self.run, module, answered.path, groups)
+            profiles = folder / "profiles" if "facets" in kinds else None
+            counts = write_groups(self.run, module, answered.path, groups, self.ingest().path, profiles)
             if not counts["rows"]:
                 raise UserError(f"{name}: no labelled rows to learn from; are there answers and histories at all?")
             self.run.say(f"{name}: {counts['groups']} queries, {counts['rows']} rows, {counts['positive']} positive")
@@ -188,6 +189,7 @@ class Job:
                 seed,
                 f"{name} seed {seed}",
                 self.run.vector_cache,
+                profiles,
                 module == "reranker",
                 EVIDENCE[module] if section.evidence else 0,
                 folder / "scratch",
@@ -201,17 +203,35 @@ class Job:
         config = {**self._dump("model"), "train": training, **reading, "seed": seed}
         return self._step(name, CODE[module], config, {"answers": answered.key}, work, f"{name} seed {seed}")
 
+    def base(self, module: Module, seed: int) -> Path:
+        """The trained base that users' heads belong to."""
+        return self.train(module, seed).path / joint_kind(self.config.model.head)
+
     def fit(self, module: Module, seed: int) -> StepResult:
-        """Heads of the test users, on their own history, base frozen."""
+        """Heads of the test users, on their own history, base frozen; of kinds that joint training does not give a
+        user, also those of the training users, whose prompts the adapter learns from."""
+        from hydra_ray.pipeline.fit_users import Fit, fit_users
+
         answered = self.label(seed) if module == "reranker" else self.generate(seed)
-        trained = self.train(module, seed)
+        trained, base = self.train(module, seed), self.base(module, seed)
+        both = module == "reranker" and self.fitted_alone
+        splits: tuple[Split, ...] = ("train", "test") if both else ("test",)
         name = f"fit-{module}"
+        features = self.run.root / "cache" / "features" / f"{answered.key}-{trained.key}-{base.name}-{len(splits)}"
+        fit = Fit(self.config, module, self.config.model.head, splits, answered.path, self.ingest().path, base,
+                  self.run.vector_cache, features, None)  # fmt: skip
 
         def work(folder: Path) -> dict[str, Any]:
-            return learn.fit_users(self.run, module, answered.path, trained.path / self.config.model.head, folder)
+            return fit_users(self.run, fit, folder)
 
+        config = {**self._dump("fit"), "head": self.config.model.head, "loss": self.config.train.loss}
         inputs = {"answers": answered.key, "base": trained.key}
-        return self._step(name, 2, self._dump("fit"), inputs, work, f"{name} seed {seed}")
+        return self._step(name, 3, config, inputs, work, f"{name} seed {seed}")
+
+    @property
+    def fitted_alone(self) -> bool:
+        """Whether nobody's head comes from joint training."""
+        return self.config.model.head in ("shrunk", "facets")
 
     def generate(self, seed: int) -> StepResult:
         """Adapter candidates: samples after the reranker's examples."""
@@ -228,8 +248,9 @@ class Job:
         inputs = {"base": trained.key, "heads": fitted.key}
 
         def args() -> tuple[Any, ...]:
-            base = trained.path / self.config.model.head
-            return self._plain, seed, self.run.vector_cache, base, {"train": base, "test": fitted.path}
+            base = self.base("reranker", seed)
+            heads = {"train": fitted.path if self.fitted_alone else base, "test": fitted.path}
+            return self._plain, seed, self.run.vector_cache, base, heads
 
         return self._ask("generate", 2, config, inputs, seed, GenerateMaker, args, chosen.train + chosen.test)
 
@@ -242,8 +263,7 @@ class Job:
                               lambda: (self._plain, seed, self.run.vector_cache), chosen.test)  # fmt: skip
 
         def args() -> tuple[Any, ...]:
-            base = trained.path / self.config.model.head
-            rerankers = {"hydra": (base, fitted.path), SHARED: (trained.path / SHARED, None)}
+            rerankers = {"hydra": (self.base("reranker", seed), fitted.path), SHARED: (trained.path / SHARED, None)}
             return self._plain, seed, self.run.vector_cache, rerankers, summary_texts(summaries.path)
 
         sampling = self.config.adapter.model_dump(mode="json", include={"n", "temperature"})

@@ -1,19 +1,16 @@
-"""What training leaves behind: base, population head, user heads and the user -> row map; safetensors, Arrow and JSON.
+"""What training leaves behind: base and population head as safetensors and JSON, user heads in a head store.
 
-model.json          the model's config, its encoder's width, its numbers of evidence per row
+model.json          the model's config, its encoder's width, its numbers of evidence per row, the weights' fingerprint
 base.safetensors    interaction and population head, and the encoder unless it was frozen
-heads.safetensors   user deltas, name -> [U, ...]
-users.arrow         user_id, row
+heads/              the training users' heads, for kinds that have user parameters (`hydra_ray.train.user_heads`)
 """
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.feather as feather
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
@@ -22,13 +19,16 @@ from torch import Tensor
 from hydra_ray.config import ModelConfig
 from hydra_ray.errors import UserError
 from hydra_ray.models.encoder import TextEncoder
-from hydra_ray.models.heads import Deltas
-from hydra_ray.models.scorer import Scorer, scores
+from hydra_ray.models.facets import MIXTURE, PRESENT, PROFILE, mixtures
+from hydra_ray.models.heads import scores
+from hydra_ray.models.scorer import Scorer
 from hydra_ray.models.text_vectors import text_vectors
 from hydra_ray.models.vector_cache import CachedEncoder
 from hydra_ray.train.groups import Group, TextTable
+from hydra_ray.train.profiles import Profile, Profiles
+from hydra_ray.train.user_heads import UserHeads
 
-FILES = ("model.json", "base.safetensors", "heads.safetensors", "users.arrow")
+MODEL, BASE = "model.json", "base.safetensors"
 
 
 def needs_encoder_in_module(config: ModelConfig) -> bool:
@@ -46,58 +46,38 @@ def save_base(
         if not (config.freeze_encoder and name.startswith("encoder."))
     }
     out.mkdir(parents=True, exist_ok=True)
-    save_file(state, out / "base.safetensors")
+    save_file(state, out / BASE)
     symmetric = "interaction.right.weight" not in state
     description = {
         "model": config.model_dump(mode="json"),
         "encoder_width": encoder_width,
         "symmetric": symmetric,
         "evidence": evidence,
+        "fingerprint": hashlib.blake2b((out / BASE).read_bytes(), digest_size=8).hexdigest(),
     }
-    (out / "model.json").write_text(json.dumps(description, indent=2))
-
-
-def save_heads(user_ids: Sequence[str], deltas: Deltas, out: Path) -> None:
-    """Writes heads.safetensors and users.arrow."""
-    out.mkdir(parents=True, exist_ok=True)
-    save_file({name: value.contiguous() for name, value in deltas.items()}, out / "heads.safetensors")
-    table = pa.table(
-        {"user_id": pa.array(list(user_ids), pa.string()), "row": pa.array(range(len(user_ids)), pa.int64())}
-    )
-    feather.write_feather(table, out / "users.arrow", compression="uncompressed")
-
-
-@dataclass
-class UserHeads:
-    """Deltas [U, ...] and whose they are."""
-
-    deltas: Deltas = field(default_factory=dict)
-    row_of: dict[str, int] = field(default_factory=dict)
-
-    @classmethod
-    def load(cls, folder: Path) -> "UserHeads":
-        """Reads what `save_heads` wrote. Raises UserError if a file is missing."""
-        for name in FILES[2:]:
-            if not (folder / name).exists():
-                raise UserError(f"{folder}: {name} is missing; the step that writes it has not finished, run it again")
-        users = feather.read_table(folder / "users.arrow").to_pydict()
-        return cls(load_file(folder / "heads.safetensors"), dict(zip(users["user_id"], users["row"], strict=True)))
+    (out / MODEL).write_text(json.dumps(description, indent=2))
 
 
 def load_scorer(folder: Path) -> Scorer:
     """The trained base in eval mode, its encoder inside where needed. Raises UserError if a file is missing."""
-    for name in FILES[:2]:
+    for name in (MODEL, BASE):
         if not (folder / name).exists():
             raise UserError(f"{folder}: {name} is missing; the step that writes it has not finished, run it again")
-    description = json.loads((folder / "model.json").read_text())
+    description = json.loads((folder / MODEL).read_text())
     config = ModelConfig.model_validate(description["model"])
     encoder = TextEncoder(config) if needs_encoder_in_module(config) else None
     scorer = Scorer(config, encoder, description["encoder_width"], description["symmetric"], description["evidence"])
-    missing, unexpected = scorer.load_state_dict(load_file(folder / "base.safetensors"), strict=False)
+    missing, unexpected = scorer.load_state_dict(load_file(folder / BASE), strict=False)
     wrong = [*unexpected, *[name for name in missing if not name.startswith("encoder.")]]
     if wrong:
-        raise UserError(f"{folder}: base.safetensors does not fit its model.json (first: {wrong[0]}); train it again")
+        raise UserError(f"{folder}: {BASE} does not fit its {MODEL} (first: {wrong[0]}); train it again")
     return scorer.eval()
+
+
+def fingerprint(folder: Path) -> str:
+    """Of the base's weights in `folder`: what heads fitted on them belong to."""
+    found: str = json.loads((folder / MODEL).read_text())["fingerprint"]
+    return found
 
 
 class TrainedScorer:
@@ -106,14 +86,15 @@ class TrainedScorer:
     def __init__(self, scorer: Scorer, heads: UserHeads | None = None, vectors: Path | None = None) -> None:
         """vectors: where encodings of a frozen encoder are cached (None: in memory)."""
         self.scorer = scorer
-        self.heads = heads or UserHeads()
+        self.heads = heads
         inside = needs_encoder_in_module(scorer.config)
         self._encode = None if inside else CachedEncoder(scorer.config, vectors)
 
     @classmethod
     def load(cls, base: Path, heads: Path | None = None, vectors: Path | None = None) -> "TrainedScorer":
         """The scorer in `base` with the user heads in `heads` (None: population head for everybody)."""
-        return cls(load_scorer(base), UserHeads.load(heads) if heads else None, vectors)
+        scorer = load_scorer(base)
+        return cls(scorer, UserHeads.open(heads, fingerprint(base)) if heads else None, vectors)
 
     def table(self, texts: Sequence[str]) -> Sequence[str] | Tensor:
         """What the scorer reads for `texts`: the texts, or their vectors where the encoder is frozen."""
@@ -127,6 +108,18 @@ class TrainedScorer:
     def score(self, groups: Sequence[Group]) -> list[NDArray[np.float32]]:
         """The log-odds of every row of every group, float32 [rows of the group]."""
         return [s[: len(g.right)] for s, g in zip(self._run(groups, encodings=False), groups, strict=True)]
+
+    @torch.inference_mode()
+    def mix(self, profiles: Sequence[Profile]) -> NDArray[np.float32]:
+        """For `facets`: what is kept of each user, float32 [U, F] (see `hydra_ray.models.facets.MIXTURE`)."""
+        router, config = self.scorer.router, self.scorer.config
+        assert router is not None
+        # Where the encoder is trained, the router still reads what it was before.
+        encode = self._encode or CachedEncoder(config.model_copy(update={"freeze_encoder": True}), None)
+        read = Profiles(profiles, encode).of_users()
+        weights_UF, _ = router(read[PROFILE], read[PRESENT])
+        found: NDArray[np.float32] = mixtures(weights_UF)[MIXTURE].numpy()
+        return found
 
     @torch.inference_mode()
     def _run(self, groups: Sequence[Group], encodings: bool, size: int = 64) -> list[NDArray[np.float32]]:
@@ -147,16 +140,6 @@ class TrainedScorer:
             if encodings:
                 out += list(z_GRZ.numpy())
                 continue
-            out += list(scores(self.scorer.head(z_GRZ, self._deltas([g.user_id for g in padded]))).numpy())
+            deltas = self.heads.of([g.user_id for g in padded]) if self.heads else {}
+            out += list(scores(self.scorer.head(z_GRZ, deltas)).numpy())
         return out
-
-    def _deltas(self, user_ids: Sequence[str]) -> Deltas:
-        """One row per group; zeros (the population head) for users without a head of their own."""
-        if not self.heads.deltas:
-            return {}
-        rows = torch.as_tensor([self.heads.row_of.get(user, -1) for user in user_ids])
-        known = (rows >= 0).float()
-        return {
-            name: value.index_select(0, rows.clamp(min=0)) * known.view(-1, *[1] * (value.dim() - 1))
-            for name, value in self.heads.deltas.items()
-        }

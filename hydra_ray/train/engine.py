@@ -9,12 +9,19 @@ from hydra_ray.models.scorer import Scorer
 
 
 def deepspeed_config(config: TrainConfig) -> dict[str, Any]:
-    """DeepSpeed's JSON for `train`: ZeRO stage, bf16 on GPU, no loss rescaling of its own."""
+    """DeepSpeed's JSON for `train`: ZeRO stage, offload, accumulation, bf16 on GPU."""
+    zero: dict[str, Any] = {"stage": config.zero_stage}
+    if config.offload != "none":
+        zero["offload_optimizer"] = {"device": "cpu", "pin_memory": config.gpu}
+    if config.offload == "parameters":
+        zero["offload_param"] = {"device": "cpu", "pin_memory": config.gpu}
     return {
         "train_micro_batch_size_per_gpu": 1,
-        "gradient_accumulation_steps": 1,
-        "zero_optimization": {"stage": config.zero_stage},
+        "gradient_accumulation_steps": config.accumulate,
+        "zero_optimization": zero,
         "zero_allow_untested_optimizer": True,
+        # Torch's AdamW also where the state lies on the CPU: DeepSpeed's own would be compiled first.
+        "zero_force_ds_cpu_optimizer": False,
         "bf16": {"enabled": config.gpu and config.bf16},
         "gradient_clipping": 1.0,
         "steps_per_print": 10**9,
@@ -50,14 +57,3 @@ def make_engine(scorer: Scorer, config: TrainConfig) -> Any:
         dist_init_required=False,
     )
     return engine
-
-
-def full_state(engine: Any, zero_stage: int) -> dict[str, torch.Tensor]:
-    """The base's consolidated weights; every rank must call it (ZeRO 3 gathers)."""
-    module = engine.module
-    if zero_stage < 3:
-        return {name: value.detach().clone() for name, value in module.state_dict().items()}
-    import deepspeed
-
-    with deepspeed.zero.GatheredParameters(list(module.parameters()), modifier_rank=None):
-        return {name: value.detach().clone() for name, value in module.state_dict().items()}

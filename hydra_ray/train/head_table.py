@@ -1,10 +1,11 @@
 """The heads one worker owns, with their optimiser state: stacked rows, touched only where a batch needs them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
+from hydra_ray.models.facets import FacetHead
 from hydra_ray.models.heads import Deltas, Head, take
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
@@ -17,18 +18,32 @@ CHUNK = 1 << 18
 class HeadTable:
     """User deltas [U, ...] and a row-wise Adam: moments and step counts live with the rows.
 
-    Rows that a batch does not touch are neither read nor written, in forward, backward and optimiser.
+    Rows that a batch does not touch are neither read nor written, in forward, backward and optimiser. Rows are sorted
+    by bucket, so that a bucket's heads can be stored and read alone.
     """
 
-    def __init__(self, head: Head, user_ids: Sequence[str]) -> None:
+    def __init__(self, head: Head | FacetHead, bucket_of: Mapping[str, int]) -> None:
+        """bucket_of: this worker's users and their buckets."""
         self._head = head
-        self.user_ids = list(user_ids)
+        self.user_ids = sorted(bucket_of, key=lambda user: (bucket_of[user], user))
         self.row_of = {user: row for row, user in enumerate(self.user_ids)}
-        self.deltas: Deltas = head.zeros(len(self.user_ids))
+        self._rows_of: dict[int, list[int]] = {}
+        for row, user in enumerate(self.user_ids):
+            self._rows_of.setdefault(bucket_of[user], []).append(row)
+        self.deltas: Deltas = head.learned(len(self.user_ids))
         self.first = {name: torch.zeros_like(value) for name, value in self.deltas.items()}
         self.second = {name: torch.zeros_like(value) for name, value in self.deltas.items()}
         self.steps = torch.zeros(len(self.user_ids))
         self._buffers: Deltas = {}
+
+    @property
+    def buckets(self) -> list[int]:
+        """The buckets that have users here, ascending."""
+        return sorted(self._rows_of)
+
+    def users_of(self, bucket: int) -> list[str]:
+        """The users of one bucket, in row order."""
+        return [self.user_ids[row] for row in self._rows_of[bucket]]
 
     def take(self, rows: Tensor, device: torch.device | None = None) -> Deltas:
         """The deltas at `rows` (int64 [n]) as leaves that collect gradients; they hold until the next `take`."""
@@ -36,7 +51,7 @@ class HeadTable:
 
     def blank(self, device: torch.device | None = None) -> Deltas:
         """The zero delta of nobody, [1, ...]."""
-        return {name: value.to(device).requires_grad_() for name, value in self._head.zeros(1).items()}
+        return {name: value.to(device).requires_grad_() for name, value in self._head.learned(1).items()}
 
     @torch.no_grad()
     def update(self, rows: Tensor, taken: Deltas, lr: float, scale: float = 1.0) -> None:
@@ -65,15 +80,17 @@ class HeadTable:
         self.deltas[name][rows] -= lr * mean / spread
         self.first[name][rows], self.second[name][rows] = first, second
 
-    def state(self) -> dict[str, Tensor]:
-        """Everything a resumed run needs, flat for safetensors."""
+    def state(self, bucket: int) -> dict[str, Tensor]:
+        """Everything a resumed run needs of one bucket's heads, flat for safetensors; rows as in `users_of`."""
+        rows = torch.as_tensor(self._rows_of[bucket])
         parts = {"delta": self.deltas, "first": self.first, "second": self.second}
-        flat = {f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()}
-        return {**flat, "steps": self.steps}
+        flat = {f"{part}.{name}": value[rows] for part, values in parts.items() for name, value in values.items()}
+        return {**flat, "steps": self.steps[rows]}
 
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        """The inverse of `state`; raises KeyError for a state of another head kind."""
+    def load_state(self, bucket: int, state: Mapping[str, Tensor]) -> None:
+        """The inverse of `state`. Raises KeyError or RuntimeError for a state of another head kind or width."""
+        rows = torch.as_tensor(self._rows_of[bucket])
         for part, values in (("delta", self.deltas), ("first", self.first), ("second", self.second)):
-            for name in values:
-                values[name] = state[f"{part}.{name}"]
-        self.steps = state["steps"]
+            for name, value in values.items():
+                value[rows] = state[f"{part}.{name}"]
+        self.steps[rows] = state["steps"]

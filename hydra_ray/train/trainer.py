@@ -2,16 +2,21 @@
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from hydra_ray.config import Config
 from hydra_ray.errors import UserError
-from hydra_ray.train.artifact import save_heads
+from hydra_ray.models.heads import Deltas
+from hydra_ray.store.spec import HeadSpec
+from hydra_ray.train.artifact import BASE, MODEL, fingerprint
+from hydra_ray.train.checkpoint import read_bucket
 from hydra_ray.train.concepts import write_centres
 from hydra_ray.train.engine import train_env
 from hydra_ray.train.follow import Follow
-from hydra_ray.train.loop import merge_heads, train_worker
+from hydra_ray.train.loop import train_worker
+from hydra_ray.train.tracker import check_trackers
+from hydra_ray.train.user_heads import write_heads
 
 
 def train(
@@ -21,6 +26,7 @@ def train(
     seed: int,
     name: str,
     vectors: Path | None,
+    profiles: Path | None,
     symmetric: bool,
     evidence: int,
     scratch: Path,
@@ -29,7 +35,8 @@ def train(
 ) -> dict[str, float]:
     """Trains base and heads of every kind on the groups in `groups` (Parquet); writes artifacts to out/KIND.
 
-    vectors: the encoding cache. symmetric: whether both texts of a pair are of one kind (reranker).
+    vectors: the encoding cache. profiles: the training users' (Parquet), for `facets`.
+    symmetric: whether both texts of a pair are of one kind (reranker).
     evidence: numbers per row beside its text (see `Group`).
     scratch: Ray Train's storage; a killed training found there continues with its next epoch.
     say: gets the workers' progress lines.
@@ -39,13 +46,17 @@ def train(
     from ray.train.torch import TorchConfig, TorchTrainer
     from ray.train.v2.api.exceptions import TrainingFailedError
 
+    check_trackers(config.train.trackers)
     parts = scratch.resolve() / "parts"
     progress = scratch.resolve() / "progress"
     centres = scratch.resolve() / "centres.safetensors"
+    fatal = scratch.resolve() / "fatal"
+    fatal.unlink(missing_ok=True)
     if config.model.pair == "concepts" and not centres.exists():
         write_centres(config.model, groups, vectors, seed, centres)
     job = {
         "groups": str(groups.resolve()),
+        "profiles": str(profiles.resolve()) if profiles else None,
         "model": config.model.model_dump(mode="json"),
         "train": config.train.model_dump(mode="json"),
         "seed": seed,
@@ -56,13 +67,16 @@ def train(
         "centres": str(centres),
         "kinds": list(kinds),
         "progress": str(progress),
+        "metrics": str(scratch.resolve() / "metrics"),
+        "fatal": str(fatal),
         "out": str(parts),
     }
+    fewest, most = config.train.min_workers, config.train.workers
     trainer = TorchTrainer(
         train_worker,
         train_loop_config=job,
         torch_config=TorchConfig(backend="nccl" if config.train.gpu else "gloo"),
-        scaling_config=ScalingConfig(num_workers=config.train.workers, use_gpu=config.train.gpu),
+        scaling_config=ScalingConfig(num_workers=(fewest, most) if fewest else most, use_gpu=config.train.gpu),
         run_config=RunConfig(
             name="train",
             storage_path=str(scratch.resolve()),
@@ -75,13 +89,29 @@ def train(
         with Follow(progress, say):
             trainer.fit()
     except TrainingFailedError as error:
+        if fatal.exists():
+            raise UserError(fatal.read_text()) from None
         reason = str(error).strip().splitlines()[-1]
         raise UserError(f"{name}: training failed {config.train.max_failures + 1} times, last: {reason}") from error
     losses = {}
     for kind in kinds:
-        users, deltas = merge_heads(parts / kind)
-        save_heads(users, deltas, out / kind)
-        for file in ("model.json", "base.safetensors"):
+        for file in (MODEL, BASE):
+            (out / kind).mkdir(parents=True, exist_ok=True)
             shutil.copy(parts / kind / file, out / kind / file)
-        losses[f"loss_{kind}"] = json.loads((parts / kind / "metrics.json").read_text())["loss"]
+        shapes = {name: tuple(value.shape[1:]) for name, value in next(trained_heads(parts / kind))[2].items()}
+        if shapes:
+            model, base = config.model, fingerprint(out / kind)
+            spec = HeadSpec(kind, model.width, model.rank, shapes, base, config.data.buckets)
+            write_heads(out / kind, spec, trained_heads(parts / kind))
+        *_, last = (scratch / "metrics" / f"metrics-{name.replace(' ', '-')}-{kind}.jsonl").read_text().splitlines()
+        losses[f"loss_{kind}"] = json.loads(last)["loss"]
+    shutil.copytree(scratch / "metrics", out / "metrics", dirs_exist_ok=True)
     return losses
+
+
+def trained_heads(folder: Path) -> Iterator[tuple[int, list[str], Deltas]]:
+    """Bucket, users and deltas as the workers left them."""
+    for file in sorted(folder.glob("heads-*.safetensors")):
+        users, state = read_bucket(file)
+        deltas = {name.removeprefix("delta."): value for name, value in state.items() if name.startswith("delta.")}
+        yield int(file.stem.removeprefix("heads-")), users, deltas

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from hydra_ray.models.heads import Head, gather, parameters_per_user, take
+from hydra_ray.models.heads import Head, gather, joint_kind, parameters_per_user, take
 
-KINDS = ["dense", "low_rank", "linear", "shared"]
+KINDS = ["dense", "low_rank", "linear", "shrunk", "shared"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -37,6 +37,12 @@ def test_sizes_are_those_of_the_paper() -> None:
     assert parameters_per_user("low_rank", 768, 8) * 4 < 60_000
     assert parameters_per_user("linear", 768, 8) == 768 * 2 + 2
     assert parameters_per_user("shared", 768, 8) == 0
+
+
+def test_a_base_trained_as_the_joint_kind_loads_with_heads_of_the_kind() -> None:
+    assert {kind: joint_kind(kind) for kind in KINDS} == {**{k: k for k in KINDS}, "shrunk": "shared"}  # type: ignore[arg-type]
+    trained = Head("shared", 8, 2, 0.0)
+    Head("shrunk", 8, 2, 0.0).load_state_dict(trained.state_dict())
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -2,10 +2,9 @@ import numpy as np
 import torch
 
 from hydra_ray.config import FitConfig
-from hydra_ray.models.heads import Head, gather
-from hydra_ray.models.scorer import scores
-from hydra_ray.train.fit import L2_GRID, choose_l2, fit_heads, pad_users
-from hydra_ray.train.head_table import HeadTable
+from hydra_ray.models.heads import Head, gather, scores
+from hydra_ray.train.fit import L2_GRID, choose_l2, fit_heads
+from hydra_ray.train.user_rows import pad_users
 
 
 def users(count: int = 4) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -44,28 +43,6 @@ def test_a_user_without_rows_keeps_the_population_head_and_missing_labels_do_not
     deltas = fit_heads(head, pad_users(z, y), FitConfig(), 0.01)
     assert all(bool((value[0] == 0).all()) for value in deltas.values())
     assert any(bool((value[1] != 0).any()) for value in deltas.values())
-
-
-def test_the_row_optimiser_is_adam_and_touches_only_its_rows() -> None:
-    torch.manual_seed(0)
-    table = HeadTable(Head("linear", 3, 1, 0.0), ["a", "b", "c"])
-    rows = torch.tensor([0, 2])
-    reference = {n: v[rows].clone().requires_grad_() for n, v in table.deltas.items()}
-    optimizer = torch.optim.Adam(list(reference.values()), lr=0.1)
-    for _ in range(3):
-        taken = table.take(rows)
-        for n in taken:
-            loss = (taken[n] - 1).square().sum()
-            loss.backward()
-            reference[n].grad = taken[n].grad.clone()
-        optimizer.step()
-        table.update(rows, taken, 0.1)
-    for n, value in table.deltas.items():
-        assert torch.allclose(value[rows], reference[n].detach(), atol=1e-6)
-        assert bool((value[1] == 0).all())
-    restored = HeadTable(Head("linear", 3, 1, 0.0), ["a", "b", "c"])
-    restored.load_state(table.state())
-    assert all(torch.equal(restored.deltas[n], table.deltas[n]) for n in table.deltas)
 
 
 def test_the_pull_is_chosen_by_what_generalises() -> None:

@@ -1,0 +1,94 @@
+"""A head without a fit: F shared heads, mixed by weights that a router reads from the user's own records.
+
+Shapes: U users, H records of the user with most, D width of an encoding, F facets, G queries, R rows, Z pair encoding.
+The design follows mixture-of-facets personalisation (2026): frozen encodings of the history, a linear router, softmax
+over the best few facets. In place of its Transformer and sparse autoencoder stands the mean of a small network over
+the records (Deep Sets, Zaheer et al. 2017).
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from hydra_ray.models.heads import Deltas, HeadKind
+
+PROFILE, PRESENT, MIXTURE = "profile", "present", "mixture"
+"""Names in `Deltas`: encodings [U, H, D] and which of them exist [U, H]; or the weights that the router made of them,
+less 1/F, [U, F]: zeros are the population's mixture, all facets alike, as zeros are every other kind's population."""
+
+
+class FacetHead(nn.Module):
+    """F heads like `Head`, and a mixture of their logits. The same interface."""
+
+    def __init__(self, width: int, facets: int, dropout: float) -> None:
+        super().__init__()
+        self.kind: HeadKind = "facets"
+        self.width, self.facets = width, facets
+        self.dropout = nn.Dropout(dropout)
+        # As in `Head`, each begins as tanh(z); noise sets them apart.
+        self.dense = nn.Parameter(torch.eye(width).repeat(facets, 1, 1) + torch.randn(facets, width, width) * 0.02)
+        self.bias = nn.Parameter(torch.zeros(facets, width))
+        self.out = nn.Parameter(torch.randn(facets, width, 2) / math.sqrt(width))
+        self.out_bias = nn.Parameter(torch.zeros(facets, 2))
+
+    def delta_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name -> shape of what is kept of a user."""
+        return {MIXTURE: (self.facets,)}
+
+    def zeros(self, users: int) -> Deltas:
+        """The population's mixture."""
+        return {MIXTURE: torch.zeros(users, self.facets)}
+
+    def learned(self, users: int) -> Deltas:
+        """See `Head.learned`: nothing is any user's own."""
+        return {}
+
+    def of_users(self, z_GRZ: Tensor, deltas: Deltas, user_G: Tensor) -> Tensor:
+        """Logits [G, R, 2]; see `Head.of_users`."""
+        logits_GR2: Tensor = self(z_GRZ, {name: value[user_G] for name, value in deltas.items()})
+        return logits_GR2
+
+    def forward(self, z_GRZ: Tensor, deltas: Deltas) -> Tensor:
+        """Logits [G, R, 2]; deltas: one mixture per query (empty: the population's)."""
+        x_GRZ = self.dropout(z_GRZ)
+        h_GRFZ = torch.tanh(torch.einsum("grz,fzy->grfy", x_GRZ, self.dense) + self.bias)
+        logits_GRF2 = torch.einsum("grfz,fzk->grfk", self.dropout(h_GRFZ), self.out) + self.out_bias
+        if not deltas:
+            return logits_GRF2.mean(2)
+        logits_GR2: Tensor = torch.einsum("grfk,gf->grk", logits_GRF2, 1 / self.facets + deltas[MIXTURE])
+        return logits_GR2
+
+
+class Router(nn.Module):
+    """Mixture weights from a user's records: no parameter of its own for any user."""
+
+    def __init__(self, width_in: int, width: int, facets: int, top: int) -> None:
+        super().__init__()
+        self.top = top
+        self.record = nn.Sequential(nn.Linear(width_in, width), nn.GELU(), nn.Linear(width, width), nn.GELU())
+        self.out = nn.Linear(width, facets)
+
+    def forward(self, profile_UHD: Tensor, present_UH: Tensor) -> tuple[Tensor, Tensor]:
+        """(weights [U, F], softmax over the best `top`; probabilities [U, F], over all)."""
+        unit_UHD = nn.functional.normalize(profile_UHD, dim=-1)
+        seen_UHY = self.record(unit_UHD) * present_UH.unsqueeze(-1)
+        mean_UY = seen_UHY.sum(1) / present_UH.sum(1, keepdim=True).clamp(min=1)
+        logits_UF = self.out(mean_UY)
+        kept = logits_UF.topk(self.top, dim=-1).indices
+        only_UF = torch.full_like(logits_UF, -math.inf).scatter(-1, kept, logits_UF.gather(-1, kept))
+        return torch.softmax(only_UF, -1), torch.softmax(logits_UF, -1)
+
+
+def mixtures(weights_UF: Tensor) -> Deltas:
+    """A router's weights as what is kept of a user (see MIXTURE)."""
+    return {MIXTURE: weights_UF - 1 / weights_UF.shape[-1]}
+
+
+def balance_loss(probability_GF: Tensor, routed_F: Tensor, rows_G: Tensor) -> Tensor:
+    """F times the sum over facets of its share of the rows times its mean probability, summed over rows.
+
+    The load-balancing loss of Switch Transformers (Fedus et al. 2022, eq. 4). routed: each facet's share of the rows of
+    the step before, of all workers, so that the loss is a sum over rows, whoever owns them.
+    """
+    return len(routed_F) * ((probability_GF * routed_F).sum(-1) * rows_G).sum()

@@ -1,0 +1,133 @@
+"""What a fit leaves of every bucket besides the heads: its part of the store, and what is known of each user.
+
+fitted/bucket-N.parquet    one row per user (FITTED_SCHEMA)
+records/bucket-N.json      the bucket's part, not yet published; written last: the bucket is done
+"""
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+
+from hydra_ray.models.heads import Deltas
+from hydra_ray.store.head_store import HeadStore
+from hydra_ray.train.features import UserFeatures
+from hydra_ray.train.solver import Fitted
+from hydra_ray.train.user_heads import FOLDER
+
+FITTED_SCHEMA = pa.schema(
+    [
+        ("user_id", pa.string()),
+        ("fingerprint", pa.string()),
+        ("rows", pa.int32()),
+        ("epoch", pa.int32()),
+        ("kept_population", pa.bool_()),
+        ("reused", pa.bool_()),
+        ("loss_before", pa.float32()),
+        ("loss_after", pa.float32()),
+    ]
+)
+"""fingerprint: of the rows that the head was fitted on. reused: the head is an earlier fit's. The losses are those of
+`solver.Fitted`, null where they are not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserFit:
+    """One user's head (name -> array; None: the population head) and row of FITTED_SCHEMA."""
+
+    delta: dict[str, NDArray[np.float32]] | None
+    known: dict[str, Any]
+
+    @classmethod
+    def of(cls, user: UserFeatures, fitted: Fitted, i: int) -> "UserFit":
+        """The user at place `i` of what was fitted."""
+        kept = bool(fitted.kept_population[i]) or not len(user.label)
+        before, after = float(fitted.before[i]), float(fitted.after[i])
+        known = {
+            "user_id": user.user_id,
+            "fingerprint": user.fingerprint,
+            "rows": len(user.label),
+            "epoch": int(fitted.epoch[i]),
+            "kept_population": kept,
+            "reused": False,
+            "loss_before": None if math.isnan(before) else before,
+            "loss_after": None if math.isnan(after) else after,
+        }
+        delta = {name: value[i].numpy() for name, value in fitted.deltas.items()}
+        return cls(None if kept else delta, known)
+
+
+def record_file(out: Path, bucket: int) -> Path:
+    """There when the bucket is done."""
+    return out / "records" / f"bucket-{bucket:06d}.json"
+
+
+def write_record(store: HeadStore, bucket: int, users: Sequence[UserFit], out: Path) -> None:
+    """Writes one bucket's heads, what is known of its users, and last its record; nothing of it is published yet."""
+    own = [user for user in users if user.delta is not None]
+    arrays = {
+        name: np.stack([user.delta[name] for user in own if user.delta]) if own else np.zeros((0, *shape), np.float32)
+        for name, shape in store.spec.shapes.items()
+    }
+    part = store.write_part(bucket, [user.known["user_id"] for user in own], arrays)
+    for folder in ("fitted", "records"):
+        (out / folder).mkdir(exist_ok=True)
+    table = pa.Table.from_pylist([user.known for user in users], schema=FITTED_SCHEMA)
+    pq.write_table(table, out / "fitted" / f"bucket-{bucket:06d}.parquet", compression="zstd")
+    file = record_file(out, bucket)
+    unfinished = file.with_name(f"{file.name}.{os.getpid()}")
+    unfinished.write_text(json.dumps(part))
+    unfinished.rename(file)
+
+
+def count_fitted(out: Path) -> dict[str, int]:
+    """users, with_rows, kept_population (those with rows that could not beat it), reused."""
+    counts = dict.fromkeys(("users", "with_rows", "kept_population", "reused"), 0)
+    for file in sorted((out / "fitted").glob("bucket-*.parquet")):
+        table = pq.read_table(file, columns=["rows", "kept_population", "reused"], partitioning=None)
+        some = pc.greater(table["rows"], 0)
+        counts["users"] += table.num_rows
+        counts["with_rows"] += pc.sum(some).as_py() or 0
+        counts["kept_population"] += pc.sum(pc.and_(some, table["kept_population"])).as_py() or 0
+        counts["reused"] += pc.sum(table["reused"]).as_py() or 0
+    return counts
+
+
+class Previous:
+    """An earlier fit: the heads of users whose rows have not changed, and where the others' learning begins."""
+
+    def __init__(self, folder: Path) -> None:
+        """folder: of the finished fit. Raises UserError as `HeadStore.open`."""
+        self._folder = folder
+        self._store = HeadStore.open(str(folder / FOLDER))
+
+    def unchanged(self, bucket: int, users: Sequence[UserFeatures]) -> dict[str, UserFit]:
+        """Those of a bucket's users whose rows are what they were fitted on, with their heads."""
+        file = self._folder / "fitted" / f"bucket-{bucket:06d}.parquet"
+        if not file.exists():
+            return {}
+        known = {row["user_id"]: row for row in pq.read_table(file, partitioning=None).to_pylist()}
+        same = [u.user_id for u in users if u.user_id in known and known[u.user_id]["fingerprint"] == u.fingerprint]
+        found, arrays = self._store.get(same)
+        return {
+            user: UserFit(
+                {name: value[i] for name, value in arrays.items()} if found[i] else None,
+                {**known[user], "reused": True},
+            )
+            for i, user in enumerate(same)
+        }
+
+    def deltas(self, user_ids: Sequence[str]) -> Deltas:
+        """Deltas [U, ...], zeros for users who had none."""
+        _, arrays = self._store.get(user_ids)
+        return {name: torch.from_numpy(value) for name, value in arrays.items()}

@@ -1,0 +1,110 @@
+"""From answered rows to what is learned from: groups of scored rows, user by user; the training users' as Parquet."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from hydra_ray.config import Config
+from hydra_ray.core.evidence import evidence, own_candidates
+from hydra_ray.core.feedback import Row, adapter_candidates, reranker_labels_of_user
+from hydra_ray.core.records import Split
+from hydra_ray.core.tasks import load_task
+from hydra_ray.core.text import is_match, texts_of
+from hydra_ray.data.users import read_users
+from hydra_ray.pipeline.context import Run
+from hydra_ray.pipeline.rows import buckets_of, read_rows
+from hydra_ray.train.groups import Group, groups_to_table
+from hydra_ray.train.profiles import profile_of, profiles_to_table
+
+Module = Literal["reranker", "adapter"]
+
+
+def groups_of_user(
+    config: Config, module: Module, bucket: int, rows: Sequence[tuple[Row, dict[str, Any]]]
+) -> list[Group]:
+    """One user's training groups from (row, extra); rows without anything to score are left out."""
+    task = load_task(config.data.task)
+    if module == "reranker":
+        labels = reranker_labels_of_user(task, [row for row, _ in rows], config.reranker.label)
+        return [
+            Group(
+                row.user_id,
+                bucket,
+                row.query_id,
+                row.text,
+                row.right,
+                tuple(label),
+                tuple((share,) for share in extra["shares"]) if config.reranker.evidence else (),
+            )
+            for (row, extra), label in zip(rows, labels, strict=True)
+            if row.right
+        ]
+    groups = []
+    for row, extra in rows:
+        right, label = adapter_candidates(task, row, config.adapter.label)
+        if config.adapter.own_candidates and row.answers:
+            more = own_candidates(extra["own"], right)
+            right, label = right + more, label + [float(is_match(task, row.gold, text)) for text in more]
+        beside: list[tuple[float, ...]] = []
+        if config.adapter.evidence:
+            samples = texts_of(task, row.answers[0] if row.answers else ())
+            beside += evidence(task, right, samples, extra["own"], extra["supporters"])
+        if right:
+            groups.append(Group(row.user_id, bucket, row.query_id, row.text, tuple(right), tuple(label), tuple(beside)))
+    return groups
+
+
+def read_groups(
+    config: Config, module: Module, folder: Path, buckets: Sequence[int], split: Split
+) -> Iterator[list[Group]]:
+    """The groups of each user of the given buckets and split."""
+    for _, bucket, rows in read_rows(folder, buckets, split):
+        yield groups_of_user(config, module, bucket, rows)
+
+
+def chunks(buckets: Sequence[int], count: int) -> list[list[int]]:
+    """`buckets` in at most `count` runs of nearly equal length."""
+    return [part.tolist() for part in np.array_split(np.asarray(buckets, dtype=np.int64), max(1, count)) if len(part)]
+
+
+def write_groups(
+    run: Run, module: Module, answered: Path, out: Path, users_dir: Path | None = None, profiles: Path | None = None
+) -> dict[str, int]:
+    """The training users' groups as Parquet, one file per run of buckets, made by Ray Data. Returns counts.
+
+    profiles: takes the same users' profiles as well, made of the ingested histories in `users_dir`.
+    """
+    import ray
+
+    run.ray()
+    config = run.config.model_dump(mode="json")
+
+    def write(batch: dict[str, Any]) -> dict[str, Any]:
+        parsed = Config.model_validate(config)
+        counts: dict[str, list[int]] = {"groups": [], "rows": [], "positive": []}
+        for number, buckets in zip(batch["number"], batch["buckets"], strict=True):
+            groups = [g for user in read_groups(parsed, module, answered, list(buckets), "train") for g in user]
+            file = f"part-{int(number):05d}.parquet"
+            pq.write_table(groups_to_table(groups), out / file, compression="zstd")
+            if profiles and users_dir:
+                bucket_of = {g.user_id: g.bucket for g in groups}
+                found = (profile_of(u, bucket_of[u.user_id]) for u in read_users(users_dir, "train", set(bucket_of)))
+                pq.write_table(profiles_to_table(found), profiles / file, compression="zstd")
+            counts["groups"].append(len(groups))
+            counts["rows"].append(sum(g.labelled for g in groups))
+            counts["positive"].append(int(sum(np.nansum(g.label) for g in groups)))
+        return {name: np.asarray(values) for name, values in counts.items()}
+
+    # An attempt with other actors cut the buckets otherwise: none of its files may stay.
+    for folder in (out, profiles):
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+    parts = chunks(buckets_of(answered), run.config.ray.actors)
+    items = [{"number": i, "buckets": part} for i, part in enumerate(parts)]
+    rows = ray.data.from_items(items).map_batches(write, batch_size=1).take_all()
+    return {name: int(sum(row[name] for row in rows)) for name in ("groups", "rows", "positive")}

@@ -1,0 +1,8 @@
+"""The head store: every user's head of a run in one versioned Lance dataset, local or on an object store.
+
+`head_store` is the public face and `spec` says what a store holds; DECISION.md says why Lance. Knows `core` only.
+"""
+
+from hydra_ray import environment
+
+environment.set_store_defaults()  # before any module here imports lance

@@ -1,0 +1,109 @@
+"""The base's weights and optimiser state, whole: the same whatever ZeRO stage and number of workers they came from."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+MOMENTS = ("exp_avg", "exp_avg_sq")
+"""AdamW's state of a parameter, besides its step count, which all of them share."""
+
+
+def trainable(engine: Any) -> Iterator[tuple[str, nn.Parameter]]:
+    """The parameters that training changes, by name, in the same order on every rank."""
+    return ((name, p) for name, p in engine.module.named_parameters() if p.requires_grad)
+
+
+def weights(engine: Any) -> dict[str, Tensor]:
+    """Trainable parameters as float32 on the CPU, whole; every rank must call it (ZeRO gathers)."""
+    from deepspeed.utils import safe_get_full_fp32_param
+
+    found = {}
+    for name, parameter in trainable(engine):
+        whole = safe_get_full_fp32_param(parameter)
+        found[name] = (parameter if whole is None else whole).detach().to("cpu", torch.float32).clone()
+    return found
+
+
+def optimizer_state(engine: Any) -> dict[str, Tensor]:
+    """AdamW's moments as float32, whole, and its step count; every rank must call it.
+
+    Names: `exp_avg.PARAMETER`, `exp_avg_sq.PARAMETER`, `step`. Only after the first step.
+    """
+    from deepspeed.utils import safe_get_full_optimizer_state
+
+    inner = _linked(engine)
+    found = {}
+    for name, parameter in trainable(engine):
+        for key in MOMENTS:
+            whole = safe_get_full_optimizer_state(parameter, key)
+            value = inner.state[parameter][key] if whole is None else whole
+            found[f"{key}.{name}"] = value.detach().to("cpu", torch.float32).clone()
+    found["step"] = _steps(inner).clone()
+    return found
+
+
+def load_optimizer_state(engine: Any, masters: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
+    """Puts whole float32 weights and optimiser state into an engine that has made at least one step; every rank.
+
+    The engine's module must hold the same weights already, as far as its precision goes. Raises KeyError for a state of
+    other parameters.
+    """
+    inner = _linked(engine)
+    for name, parameter in trainable(engine):
+        plain = parameter in inner.state
+        if not plain:
+            _put(parameter, masters[name].to(parameter.device), None)
+        for key in MOMENTS:
+            value = state[f"{key}.{name}"].to(parameter.device)
+            if plain:
+                inner.state[parameter][key].copy_(value)
+            else:
+                _put(parameter, value, key)
+    for values in inner.state.values():
+        values["step"].copy_(state["step"])
+
+
+def _put(parameter: Any, value: Tensor, key: str | None) -> None:
+    """Sets a partitioned parameter's master weight, or the state `key` of it, from the whole value."""
+    from deepspeed.utils import (
+        safe_set_full_fp32_param,
+        safe_set_full_optimizer_state,
+        safe_set_local_fp32_param,
+        safe_set_local_optimizer_state,
+    )
+
+    if hasattr(
+        parameter, "ds_id"
+    ):  # ZeRO 3; its own setter of whole values cannot do sizes that the ranks do not divide
+        size, ranks = parameter.ds_tensor.numel(), torch.distributed.get_world_size()
+        flat = nn.functional.pad(value.flatten(), (0, size * ranks - value.numel()))
+        mine = flat.narrow(0, size * torch.distributed.get_rank(), size)
+        if key is None:
+            safe_set_local_fp32_param(parameter, mine)
+        else:
+            safe_set_local_optimizer_state(parameter, mine, key)
+    elif key is None:
+        safe_set_full_fp32_param(parameter, value)
+    else:
+        safe_set_full_optimizer_state(parameter, value, key)
+
+
+def _linked(engine: Any) -> Any:
+    """Torch's own optimiser under DeepSpeed's wrappers, its state reachable through every parameter."""
+    optimizer = engine.optimizer
+    if getattr(optimizer, "_hp_optimizer_states_linked", False):
+        # DeepSpeed 0.19 links after the first parameter group's first step, when the other groups have no state yet.
+        optimizer._hp_optimizer_states_linked = False
+        optimizer._lazy_init_hp_params_optimizer_state()
+    while hasattr(optimizer, "optimizer"):
+        optimizer = optimizer.optimizer
+    return optimizer
+
+
+def _steps(inner: Any) -> Tensor:
+    for values in inner.state.values():
+        count: Tensor = values["step"].detach().to("cpu", torch.float32)
+        return count
+    return torch.zeros(())

@@ -1,0 +1,154 @@
+"""Gradient descent on the deltas of many users at once, where each user's course is independent of the others'."""
+
+import torch
+from torch import Tensor
+
+from hydra_ray.config import FitConfig
+from hydra_ray.models.heads import Deltas, Head, scores
+from hydra_ray.models.losses import Loss, counts, query_losses
+from hydra_ray.train.user_rows import UserRows, refuse_nonfinite
+
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+"""Adam's defaults (Kingma and Ba 2015)."""
+
+
+class Losses:
+    """Each user's mean loss over the rows that count, from scores [U, R].
+
+    For a ranking loss, only rows of queries with unequal labels count.
+    """
+
+    def __init__(self, rows: UserRows, loss: Loss) -> None:
+        self.loss: Loss = loss
+        index_UQR = rows.rows_by_query()
+        self._shape = index_UQR.shape
+        self._index = index_UQR.clamp(min=0).flatten(1)
+        self._label_UQR = self._spread(rows.label)
+        self._mask_UQR = self._spread(rows.mask) * (index_UQR >= 0)
+        self._mask_UQR = self._mask_UQR * counts(self._label_UQR, self._mask_UQR, loss).unsqueeze(-1)
+        self.rows_UQ = self._mask_UQR.sum(2)
+        self.rows_U = self.rows_UQ.sum(1)
+
+    def __call__(self, s_UR: Tensor) -> Tensor:
+        """[U]; 0 for a user without rows that count."""
+        return self.by_query(s_UR).sum(1) / self.rows_U.clamp(min=1)
+
+    def by_query(self, s_UR: Tensor) -> Tensor:
+        """Each query's loss, the sum over its rows, [U, Q]."""
+        return query_losses(self._spread(s_UR), self._label_UQR, self._mask_UQR, self.loss)
+
+    def _spread(self, x_UR: Tensor) -> Tensor:
+        return x_UR.gather(1, self._index).view(self._shape)
+
+
+class Descent:
+    """Adam from the population head, or from `start`, one full batch per epoch, without dropout; all on the device of
+    the rows.
+
+    Minimises per user the mean loss over the user's rows plus `l2` times the squared norm of the delta.
+    """
+
+    def __init__(
+        self, head: Head, rows: UserRows, config: FitConfig, l2: float, loss: Loss, start: Deltas | None = None
+    ) -> None:
+        head.eval()
+        head.requires_grad_(False)
+        self._head, self._rows, self._lr, self._l2, self._loss = head, rows, config.lr, l2, loss
+        device = rows.z.device
+        self.deltas: Deltas = {
+            name: start[name].to(device, copy=True) if start else torch.zeros(len(rows), *shape, device=device)
+            for name, shape in head.delta_shapes().items()
+        }
+        self._first = {name: torch.zeros_like(value) for name, value in self.deltas.items()}
+        self._second = {name: torch.zeros_like(value) for name, value in self.deltas.items()}
+        self._steps = 0
+        # Where only the output layer is the user's, the hidden states are the same in every epoch.
+        output_only = set(self.deltas) <= {"out_weight", "out_bias"}
+        self._h_URZ = head.hidden(rows.z, {}) if output_only else None
+        self._losses = Losses(rows, loss)
+
+    def epoch(self) -> Tensor:
+        """One step; returns the scores [U, R] of all rows before it, those that `rows` masks out too."""
+        with torch.enable_grad():
+            leaves = {name: value.requires_grad_() for name, value in self.deltas.items()}
+            s_UR = self._forward(leaves)
+            prior_U = sum((x.flatten(1).square().sum(1) for x in leaves.values()), torch.zeros_like(s_UR[:, 0]))
+            torch.autograd.backward((self._losses(s_UR) + self._l2 * prior_U).sum())
+        self._steps += 1
+        with torch.no_grad():
+            for name, leaf in leaves.items():
+                assert leaf.grad is not None
+                self._adam(name, leaf, leaf.grad)
+        return s_UR.detach()
+
+    @torch.no_grad()
+    def scores(self) -> Tensor:
+        """The scores [U, R] of all rows as the deltas are now."""
+        return self._forward(self.deltas)
+
+    @torch.no_grad()
+    def population(self) -> Tensor:
+        """The population head's scores [U, R] of all rows."""
+        return self._forward({})
+
+    def keep(self, index: Tensor) -> None:
+        """Goes on with the users at `index` (int64) alone."""
+        for values in (self.deltas, self._first, self._second):
+            for name in values:
+                values[name] = values[name].detach()[index]
+        self._rows = self._rows.users(index)
+        self._h_URZ = None if self._h_URZ is None else self._h_URZ[index]
+        self._losses = Losses(self._rows, self._loss)
+
+    def _forward(self, deltas: Deltas) -> Tensor:
+        if self._h_URZ is not None:
+            return scores(self._head.output(self._h_URZ, deltas))
+        return scores(self._head(self._rows.z, deltas))
+
+    def _adam(self, name: str, leaf: Tensor, gradient: Tensor) -> None:
+        first, second = self._first[name], self._second[name]
+        first.lerp_(gradient, 1 - BETA1)
+        second.mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
+        spread = (second / (1 - BETA2**self._steps)).sqrt_().add_(EPSILON)
+        leaf.addcdiv_(first, spread, value=-self._lr / (1 - BETA1**self._steps))
+        leaf.grad = None
+
+
+def descend(
+    head: Head,
+    rows: UserRows,
+    epochs_U: Tensor,
+    config: FitConfig,
+    l2: float,
+    loss: Loss,
+    start: Deltas | None = None,
+) -> Deltas:
+    """Deltas [U, ...] after each user's own number of epochs (int64 [U]); 0 epochs give exactly zero.
+
+    start: where they begin, [U, ...] (None: at the population head).
+
+    Raises UserError if a delta is not finite; it names the user's place in the batch.
+    """
+    device = rows.z.device
+    out = {name: torch.zeros(len(rows), *shape, device=device) for name, shape in head.delta_shapes().items()}
+    # Those who go on longest come first, so that the ones still learning are always a prefix.
+    order = epochs_U.argsort(descending=True, stable=True)
+    left = epochs_U[order]
+    order, left = order[left > 0], left[left > 0]
+    if not len(order) or not out:
+        return out
+    begin = {name: value[order] for name, value in start.items()} if start else None
+    descent = Descent(head, rows.users(order), config, l2, loss, begin)
+    for epoch in range(1, int(left[0]) + 1):
+        descent.epoch()
+        done = (left == epoch).nonzero().flatten()
+        for name in out if len(done) else ():
+            out[name][order[done]] = descent.deltas[name].detach()[done]
+        learning = (left > epoch).nonzero().flatten()
+        # Half the users gone pays for the copy: a user who is done costs at most one other user's time.
+        if 0 < len(learning) <= len(left) // 2:
+            descent.keep(learning)
+            order, left = order[learning], left[learning]
+    for value in out.values():
+        refuse_nonfinite("fitted heads", value)
+    return out

@@ -1,0 +1,57 @@
+"""What one training worker reads: its own users' groups and their texts, and how large everybody's are."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.dataset as pads
+import torch
+from torch import Tensor
+
+from hydra_ray.config import ModelConfig
+from hydra_ray.models.text_vectors import text_vectors
+from hydra_ray.models.vector_cache import CachedEncoder
+from hydra_ray.train.artifact import needs_encoder_in_module
+from hydra_ray.train.groups import Group, TextTable, groups_from_table
+from hydra_ray.train.plan import Step, imbalance, pack_buckets, plan_epoch
+
+
+class Share:
+    """The groups of the buckets that `rank` of `world` workers owns.
+
+    The plan needs every group's bucket and size; texts are read for this worker's own users alone.
+    """
+
+    def __init__(self, groups: Path, rank: int, world: int) -> None:
+        """groups: folder with Parquet files of GROUP_SCHEMA."""
+        self.world = world
+        source = pads.dataset(groups, format="parquet")
+        index = source.to_table(columns=["bucket", "label"])
+        self.buckets: list[int] = index.column("bucket").to_pylist()
+        self.rows = [sum(y is not None for y in label) for label in index.column("label").to_pylist()]
+        self.owner = pack_buckets(self.buckets, self.rows, world)
+        mine = [i for i, bucket in enumerate(self.buckets) if self.owner[bucket] == rank]
+        self.groups: dict[int, Group] = dict(zip(mine, groups_from_table(source.take(mine)), strict=True))
+        self.texts = TextTable(list(self.groups.values()))
+
+    def users(self) -> dict[str, int]:
+        """This worker's users and their buckets."""
+        return {group.user_id: group.bucket for group in self.groups.values()}
+
+    def imbalance(self) -> float:
+        """See `plan.imbalance`."""
+        return imbalance(self.buckets, self.rows, self.owner)
+
+    def plan(self, batch_rows: int, seed: int, epoch: int) -> list[Step]:
+        """See `plan_epoch`; the same on every worker."""
+        return plan_epoch(self.buckets, self.rows, self.owner, self.world, batch_rows, seed, epoch)
+
+    def inputs(
+        self, model: ModelConfig, vectors: Path | None, device: torch.device, say: Callable[[str], Any]
+    ) -> list[str] | Tensor:
+        """What the scorer reads: the texts, or their vectors [T, ...] where the encoder is frozen."""
+        if needs_encoder_in_module(model):
+            return self.texts.texts or [""]
+        say(f"encoding {len(self.texts.texts)} texts once, or reading them from the cache")
+        cached = CachedEncoder(model, vectors)
+        return text_vectors(cached, self.texts.texts or [""], model.pair, model.sentences).to(device)

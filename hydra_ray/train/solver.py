@@ -1,0 +1,82 @@
+"""One way to fit each head kind: what the training users teach first, then the users themselves."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hydra_ray.config import FitConfig
+from hydra_ray.models.heads import Deltas, Head
+from hydra_ray.models.losses import Loss
+from hydra_ray.train.early_stopping import fit_heads_stopped
+from hydra_ray.train.fit import L2_GRID, choose_l2
+from hydra_ray.train.shrunk_prior import estimate_prior, fit_shrunk_heads
+from hydra_ray.train.user_rows import UserRows
+
+Tuned = dict[str, Any]
+"""What was learned from the training users, as JSON: `l2`, or the prior's `precision`, and how it was found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """Deltas [U, ...] and what is known of each user, [U].
+
+    epoch: int64, epochs learned; 0 for solvers without epochs. kept_population: bool, whether the user's own rows could
+    not beat the population head. before, after: held-out loss of the population head and of the user's, in nats a row;
+    NaN where it was not tested.
+    """
+
+    deltas: Deltas
+    epoch: Tensor
+    kept_population: Tensor
+    before: Tensor
+    after: Tensor
+
+
+def tune(head: Head, rows: UserRows, config: FitConfig, loss: Loss) -> Tuned:
+    """How strongly new users' heads are pulled to the population head, from training users with two queries or more."""
+    tested = {"tuning_users": len(rows)}
+    if not len(rows):
+        width = rows.z.shape[-1]
+        flat = {"precision": [1.0] * (width + 1)} if head.kind == "shrunk" else {"l2": L2_GRID[-1]}
+        return {**flat, **tested}
+    if head.kind == "shrunk":
+        prior = estimate_prior(head, rows)
+        return {
+            "precision": prior.precision.tolist(),
+            "scale": prior.scale,
+            "rounds": prior.rounds,
+            "held_out_loss": {f"{k:g}": round(v, 5) for k, v in prior.held_out.items()},
+            **tested,
+        }
+    if config.l2 is not None:
+        return {"l2": config.l2}
+    even = rows.query % 2 == 0
+    l2, tried = choose_l2(head, (rows.only(even), rows.only(~even)), config, loss)
+    return {"l2": l2, "held_out_loss": {f"{k:g}": round(v, 5) for k, v in tried.items()}, **tested}
+
+
+def solve(
+    head: Head, rows: UserRows, tuned: Tuned, config: FitConfig, loss: Loss, start: Deltas | None = None
+) -> Fitted:
+    """Every user's head; users do not influence each other. start: deltas [U, ...] of an earlier fit, to begin at.
+
+    Raises UserError for features that are not finite.
+    """
+    if head.kind == "shrunk":
+        precision = torch.tensor(tuned["precision"], dtype=rows.z.dtype, device=rows.z.device)
+        deltas = fit_shrunk_heads(head, rows, precision)
+        unknown = torch.full((len(rows),), torch.nan)
+        none = rows.mask.sum(1) == 0
+        return Fitted(deltas, torch.zeros(len(rows), dtype=torch.int64), none, unknown, unknown)
+    found = fit_heads_stopped(head, rows, rows.held_out(), config, tuned["l2"], loss, start=start)
+    return Fitted(found.deltas, found.epoch, found.kept_population, found.before, found.after)
+
+
+def describe(tuned: Tuned) -> str:
+    """One line for the progress."""
+    if "l2" in tuned:
+        return f"l2 {tuned['l2']:g}"
+    values = torch.tensor(tuned["precision"]).rsqrt()
+    return f"prior of the residuals, standard deviations {float(values.min()):.2g} to {float(values.max()):.2g}"

@@ -1,0 +1,127 @@
+"""The result must not depend on the number of workers, nor on where a run was cut: DeepSpeed over gloo, no Ray."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from hydra_ray.config import ModelConfig, TrainConfig
+from hydra_ray.train.trainer import trained_heads
+from tests.train.tiny import USERS, make_encoder, make_groups, make_job
+
+CASES = [
+    (0, "bi", "linear"), (1, "bi", "linear"), (2, "bi", "linear"), (3, "bi", "linear"),
+    (0, "bi", "dense"), (1, "cross", "dense"), (2, "bi", "dense"), (3, "bi", "dense"),
+    (0, "bi", "low_rank"), (1, "bi", "low_rank"), (2, "cross", "low_rank"), (3, "cross", "low_rank"),
+    (3, "bi", "shared"),
+]  # fmt: skip
+"""ZeRO stage, pair (`cross` trains the encoder), head kind."""
+CUT = [(0, "bi", "linear"), (1, "cross", "low_rank"), (2, "bi", "dense"), (3, "cross", "linear")]
+"""Those whose run is cut."""
+AT = (3, 7, 10)
+"""Steps after which it is cut: amid the first epoch (seven steps), at its end, amid the second."""
+ATOL = 1e-5
+"""Float tolerance: the largest difference seen was 4e-7."""
+
+
+def train_in_ranks(parts: list[dict[str, Any]], world: int, folder: Path) -> None:
+    """Trains `parts` one after the other in `world` processes."""
+    plan = folder / f"plan-{world}.json"
+    plan.write_text(json.dumps(parts))
+    command = [sys.executable, "-m", "tests.train.ranks", str(plan)]
+    env = {**os.environ, "PYTHONPATH": os.getcwd()}
+    log = folder / "errors"
+    with log.open("w") as errors:
+        ranks = [
+            subprocess.Popen([*command, str(r), str(world)], env=env, stderr=errors, stdout=subprocess.DEVNULL)
+            for r in range(world)
+        ]
+        codes = [rank.wait(timeout=300) for rank in ranks]
+    assert codes == [0] * world, log.read_text()[-2000:]
+
+
+def part(folder: Path, case: tuple[int, str, str], out: Path, start: Path | None = None, **more: Any) -> dict[str, Any]:
+    """One entry of a plan (see `tests.train.ranks`); `train` in `more` are its settings."""
+    stage, pair, kind = case
+    model = ModelConfig(encoder=str(folder / "encoder"), pair=pair, freeze_encoder=pair == "bi", width=16, dropout=0.0)  # type: ignore[arg-type]
+    train = {"epochs": 1, "batch": 24, "zero_stage": stage, "lr": 1e-3, **more.pop("train", {})}
+    out.mkdir(parents=True)
+    job = make_job(folder, model, TrainConfig(**train), [kind], out)
+    return {"job": job, "start": str(start) if start else None, "keep": None, "die_at": None, **more}
+
+
+def result(folder: Path, kind: str) -> tuple[float, dict[str, torch.Tensor]]:
+    """The last loss, and everything that was learned by name."""
+    lines = next((folder / "metrics").glob(f"*-{kind}.jsonl")).read_text().splitlines()
+    read = list(trained_heads(folder / kind))
+    users = [user for _, ids, _ in read for user in ids]
+    assert sorted(users) == USERS
+    names = read[0][2]
+    deltas = {name: torch.cat([heads[name] for _, _, heads in read]) for name in names}
+    order = [users.index(user) for user in USERS]
+    learned = {name: value[order] for name, value in deltas.items()}
+    return json.loads(lines[-1])["loss"], {**learned, **load_file(folder / kind / "base.safetensors")}
+
+
+def assert_same(one: Path, two: Path, kind: str) -> None:
+    loss, learned = result(one, kind)
+    other, also = result(two, kind)
+    assert other == pytest.approx(loss, rel=1e-5), two
+    assert learned.keys() == also.keys()
+    for name, value in learned.items():
+        assert torch.allclose(value, also[name], atol=ATOL), (two, name, (value - also[name]).abs().max())
+
+
+def name_of(case: tuple[int, str, str]) -> str:
+    return "-".join(map(str, case))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """CASE/1, /2 and /3: trained by so many workers. CASE/whole, and CASE/on-WORLD-STEP: cut and continued there."""
+    folder = tmp_path_factory.mktemp("same")
+    make_encoder(folder / "encoder")
+    make_groups(folder / "groups")
+    plans = {world: [part(folder, case, folder / name_of(case) / str(world)) for case in CASES] for world in (1, 2, 3)}
+    often = {"epochs": 2, "checkpoint_s": 0, "checkpoint_steps": 1, "accumulate": 2}
+    for case in CUT:
+        here = folder / name_of(case)
+        kept = here / "kept"
+        plans[2].append(part(folder, case, here / "whole", keep=str(kept), train=often))
+        for at in AT:
+            plans[2].append(part(folder, case, here / f"on-2-{at}", kept / f"{at:03d}", train=often))
+        plans[2].append(part(folder, case, here / "given-up", die_at=4, train=often))
+        for world in (1, 3):
+            plans[world].append(part(folder, case, here / f"on-{world}-10", kept / "010", train=often))
+    for world in (2, 1, 3):
+        train_in_ranks(plans[world], world, folder)
+    return folder
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("case", CASES, ids=name_of)
+def test_one_two_and_three_workers_learn_the_same(trained: Path, case: tuple[int, str, str]) -> None:
+    folder = trained / name_of(case)
+    for world in (2, 3):
+        assert_same(folder / "1", folder / str(world), case[-1])
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("case", CUT, ids=name_of)
+def test_a_cut_run_goes_on_to_the_same_result_on_any_number_of_workers(
+    trained: Path, case: tuple[int, str, str]
+) -> None:
+    folder = trained / name_of(case)
+    for name in (*[f"on-2-{at}" for at in AT], "on-1-10", "on-3-10"):
+        assert_same(folder / "whole", folder / name, case[-1])
+    assert not (folder / "given-up" / case[-1]).exists()
+    steps = [
+        json.loads(line)["step"] for line in next((folder / "whole").glob("metrics/*.jsonl")).read_text().splitlines()
+    ]
+    assert steps == sorted(set(steps))
