@@ -75,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--users", type=int, default=100_000, help="store: users in the store")
     bench.add_argument("--million", action="store_true", help="store: a store of 1,000,000 users as well (3 GB)")
     bench.add_argument("--threads", type=int, help="heads, encode: of both sides (default: heads 1, encode PyTorch's)")
+    bench.add_argument("--device", default="cuda", help="cuda: what runs it (cpu: the same code, small)")
     bench.add_argument("--requests", type=int, default=640, help="label: concurrent calls per task and repeat")
     return parser
 

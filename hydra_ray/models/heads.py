@@ -98,11 +98,14 @@ class Head(nn.Module):
         users, rows = len(present), z_GRZ.shape[1]
         if users < len(next(iter(deltas.values()))):
             deltas = gather(deltas, present)
+        # Where only the output layer is the user's, the dense layer sees no padding.
+        shared_dense = set(deltas) <= {"out_weight", "out_bias"}
+        x_GRZ = self.hidden(z_GRZ, {}) if shared_dense else z_GRZ
         slot_G = _slots(user_G)
-        z_USRZ = z_GRZ.new_zeros(users, int(slot_G.max()) + 1, *z_GRZ.shape[1:])
-        z_USRZ = z_USRZ.index_put((user_G, slot_G), z_GRZ)
-        logits_USR2: Tensor = self(z_USRZ.flatten(1, 2), deltas).unflatten(1, (-1, rows))
-        return logits_USR2[user_G, slot_G]
+        x_USRZ = x_GRZ.new_zeros(users, int(slot_G.max()) + 1, *x_GRZ.shape[1:])
+        x_USRZ = x_USRZ.index_put((user_G, slot_G), x_GRZ).flatten(1, 2)
+        logits_USR2: Tensor = self.output(x_USRZ, deltas) if shared_dense else self(x_USRZ, deltas)
+        return logits_USR2.reshape(users, -1, rows, 2)[user_G, slot_G]
 
 
 def _slots(user_G: Tensor) -> Tensor:

@@ -1,6 +1,8 @@
+import pytest
 import torch
 
-from hydra_ray.models.heads import Head
+from hydra_ray.models.heads import Head, HeadKind
+from hydra_ray.train import head_table
 from hydra_ray.train.head_table import HeadTable
 
 
@@ -47,3 +49,25 @@ def test_the_row_optimiser_is_adam_and_touches_only_its_rows() -> None:
     for n, value in table.deltas.items():
         assert torch.allclose(value[rows], reference[n].detach(), atol=1e-6)
         assert bool((value[1] == 0).all())
+
+
+def stepped(kind: HeadKind) -> HeadTable:
+    """A table after a few steps on some of its rows, in changing company."""
+    torch.manual_seed(0)
+    table = HeadTable(Head(kind, 6, 2, 0.0), dict.fromkeys("abcde", 0))
+    for rows in ([0, 3], [3, 1, 0], [4]):
+        index = torch.tensor(rows)
+        taken = table.take(index)
+        for leaf in taken.values():
+            leaf.grad = torch.randn_like(leaf)
+        table.update(index, taken, 0.1, scale=0.5)
+    return table
+
+
+@pytest.mark.parametrize("kind", ["dense", "low_rank", "linear"])
+def test_rows_in_parts_take_the_step_they_take_together(kind: HeadKind, monkeypatch: pytest.MonkeyPatch) -> None:
+    together = stepped(kind).state(0)
+    monkeypatch.setattr(head_table, "CHUNK", 1)
+    apart = stepped(kind).state(0)
+    assert together["steps"].tolist() == [2, 1, 0, 2, 1]
+    assert all(torch.equal(together[name], apart[name]) for name in together)
