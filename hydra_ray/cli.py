@@ -52,7 +52,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"hydra-ray {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, about in STAGES.items():
-        _config_arguments(commands.add_parser(name, help=about, description=about))
+        stage = commands.add_parser(name, help=about, description=about)
+        _config_arguments(stage)
+        if name == "fit-users":
+            stage.add_argument("--since", metavar="RUN", help="keep that run's bases, fit only users with new records")
     synth = commands.add_parser("synth", help="write a synthetic world in LaMP's layout")
     synth.add_argument("--users", type=int, default=150)
     synth.add_argument("--task", choices=("tagging", "rating", "headline"), default="tagging")
@@ -102,7 +105,8 @@ def _dispatch(args: argparse.Namespace) -> int:
 def _stage(args: argparse.Namespace) -> int:
     from hydra_ray.config_io import dump_config, load_config
 
-    config = load_config(args.config, args.overrides)
+    since = getattr(args, "since", None)
+    config = load_config(args.config, [*args.overrides, *([f"fit.since={since}"] if since else [])])
     if args.print_config:
         print(dump_config(config), end="")
         return 0

@@ -259,6 +259,8 @@ class FitConfig(Section):
     stop_margin: a user learns for fewer epochs, or none, where that is better on the user's own held-out queries by
     more than so many standard errors; 0: wherever it is better at all, which costs more than it gains where the pull
     suits the users (see `hydra_ray.train.early_stopping`). batch_users: users in one batched problem.
+    since: an earlier run, its name or folder: its trained bases are kept, and only users whose records have changed
+    since are fitted again, starting from the heads they had.
     """
 
     epochs: int = Field(default=60, ge=1)
@@ -266,6 +268,7 @@ class FitConfig(Section):
     l2: float | None = Field(default=None, ge=0)
     stop_margin: float = Field(default=2.0, ge=0)
     batch_users: int = Field(default=256, ge=1)
+    since: str | None = None
 
 
 class EvaluateConfig(Section):

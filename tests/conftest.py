@@ -1,5 +1,14 @@
 import os
 
+import pytest
+import torch
+
 # Before anything imports Ray: a token file would otherwise be demanded from every later `ray` command.
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    """PyTorch's threads spin while they wait, and tests share the cores with what they start."""
+    torch.set_num_threads(1)

@@ -58,7 +58,7 @@ class Fit:
     previous: Path | None
 
     def scorer(self) -> TrainedScorer:
-        """The base, with a head of the kind that is fitted (`shrunk` is trained as `shared`)."""
+        """The base, with a head of the kind that is fitted (`shrunk` is trained as `linear`)."""
         scorer = TrainedScorer.load(self.base, None, self.vectors)
         scorer.scorer.head.kind = self.kind
         return scorer

@@ -18,6 +18,7 @@ from hydra_ray.pipeline.context import Run
 from hydra_ray.pipeline.groups import Module, write_groups
 from hydra_ray.pipeline.makers import EvaluateMaker, GenerateMaker, LabelMaker, SummaryMaker
 from hydra_ray.pipeline.rows import ask_black_box
+from hydra_ray.pipeline.since import Since
 from hydra_ray.pipeline.step import StepResult, fingerprint
 
 SHARED = "shared"
@@ -170,6 +171,8 @@ class Job:
         """Base and heads of reranker or adapter on the training users, personal and shared."""
         from hydra_ray.train.trainer import train
 
+        if self.since:
+            return self._trained_before(module, seed)
         answered = self.label(seed) if module == "reranker" else self.generate(seed)
         section = self.config.reranker if module == "reranker" else self.config.adapter
         kinds = list(dict.fromkeys([joint_kind(self.config.model.head), SHARED]))
@@ -200,8 +203,33 @@ class Job:
 
         reading = section.model_dump(mode="json", include={"label", "evidence", "own_candidates"})
         training = self.config.train.model_dump(mode="json", exclude={"max_failures", "checkpoint_s"})
-        config = {**self._dump("model"), "train": training, **reading, "seed": seed}
+        config = {"model": self._joint_model, "train": training, **reading, "seed": seed}
         return self._step(name, CODE[module], config, {"answers": answered.key}, work, f"{name} seed {seed}")
+
+    @property
+    def _joint_model(self) -> dict[str, Any]:
+        """What is trained: the model's config with the kind that its heads are trained as."""
+        return {**self._dump("model")["model"], "head": joint_kind(self.config.model.head)}
+
+    @cached_property
+    def since(self) -> Since | None:
+        """The earlier run whose bases are kept."""
+        return Since(self.run.root, self.config.fit.since) if self.config.fit.since else None
+
+    def _trained_before(self, module: Module, seed: int) -> StepResult:
+        """The training of the earlier run. Raises UserError if it was of another model."""
+        assert self.since is not None
+        label = f"train-{module} seed {seed}"
+        found = self.since.step(label)
+        then, now = found.manifest["config"]["model"], self._joint_model
+        wrong = [name for name, value in now.items() if then.get(name) != value]
+        if wrong:
+            raise UserError(f"fit.since: {found.key} has model.{wrong[0]}={then.get(wrong[0])}, this config "
+                            f"{now[wrong[0]]}; leave fit.since out to train anew")  # fmt: skip
+        if label not in self.results:
+            self.run.say(f"train-{module}: the base of an earlier run is kept ({found.key})")
+        self.results[label] = found
+        return found
 
     def base(self, module: Module, seed: int) -> Path:
         """The trained base that users' heads belong to."""
@@ -218,20 +246,22 @@ class Job:
         splits: tuple[Split, ...] = ("train", "test") if both else ("test",)
         name = f"fit-{module}"
         features = self.run.root / "cache" / "features" / f"{answered.key}-{trained.key}-{base.name}-{len(splits)}"
+        previous = self.since.step(f"{name} seed {seed}") if self.since else None
         fit = Fit(self.config, module, self.config.model.head, splits, answered.path, self.ingest().path, base,
-                  self.run.vector_cache, features, None)  # fmt: skip
+                  self.run.vector_cache, features, previous.path if previous else None)  # fmt: skip
 
         def work(folder: Path) -> dict[str, Any]:
             return fit_users(self.run, fit, folder)
 
-        config = {**self._dump("fit"), "head": self.config.model.head, "loss": self.config.train.loss}
-        inputs = {"answers": answered.key, "base": trained.key}
+        config: dict[str, Any] = {"fit": self.config.fit.model_dump(mode="json", exclude={"since"})}
+        config |= {"head": self.config.model.head, "loss": self.config.train.loss}
+        inputs = {"answers": answered.key, "base": trained.key, "since": previous.key if previous else ""}
         return self._step(name, 3, config, inputs, work, f"{name} seed {seed}")
 
     @property
     def fitted_alone(self) -> bool:
         """Whether nobody's head comes from joint training."""
-        return self.config.model.head in ("shrunk", "facets")
+        return self.config.model.head == "facets"
 
     def generate(self, seed: int) -> StepResult:
         """Adapter candidates: samples after the reranker's examples."""

@@ -7,6 +7,7 @@ from hydra_ray.config import Config
 from hydra_ray.pipeline.context import Run
 from hydra_ray.pipeline.finish import finish
 from hydra_ray.pipeline.job import Job
+from hydra_ray.pipeline.since import write_steps
 
 Stage = Callable[[Job, int], object]
 
@@ -31,6 +32,7 @@ def run_stage(stage: str, config: Config) -> int:
         else:
             for seed in config.protocol.seeds:
                 PER_SEED[stage](job, seed)
+        write_steps(run.folder, {label: result.key for label, result in job.results.items()})
         for name, result in job.results.items():
             print(f"{name}: {result.path}", file=sys.stderr)
     return 0
