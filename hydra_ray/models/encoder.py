@@ -51,6 +51,9 @@ class TextEncoder(nn.Module):
                 f"model.encoder={config.encoder}: cannot be loaded ({reason}); give a folder with its weights, "
                 f"a reachable hub id, or `{MINILM}`"
             ) from None
+        longest = getattr(self.model.config, "max_position_embeddings", None)
+        if longest is not None and longest < config.max_tokens:
+            raise UserError(f"model.max_tokens={config.max_tokens}: {config.encoder} reads {longest} tokens at most")
         self.pooling = config.pooling
         self.max_tokens = config.max_tokens
         self.width = int(self.model.config.hidden_size)

@@ -67,10 +67,14 @@ def costs(job: Job, counts: dict[str, Any]) -> Costs:
     seconds: Counter[str] = Counter()
     truncated: Counter[str] = Counter(dict.fromkeys(CUTS, 0))
     by_stage: dict[str, Counter[str]] = defaultdict(Counter)
+    heads: dict[str, Counter[str]] = defaultdict(Counter)
     for result in job.results.values():
         stage, counted = result.manifest["step"], result.manifest["counts"]
         seconds[stage] += result.manifest["seconds"]
         truncated.update({name: counted.get(name, 0) for name in CUTS})
+        if stage.startswith("fit-") and "with_rows" in counted:
+            names = ("users", "with_rows", "kept_population", "reused")
+            heads[stage.removeprefix("fit-")].update({name: counted[name] for name in names})
         if "requests" in counted:
             calls = counted["requests"] - counted["cached"] - counted["missing_answers"]
             tokens = {name: counted[name] for name in ("prompt_tokens", "completion_tokens")}
@@ -80,6 +84,7 @@ def costs(job: Job, counts: dict[str, Any]) -> Costs:
         llm={name: getattr(used, name) for name in ("calls", "cached", "prompt_tokens", "completion_tokens", "cost")},
         llm_by_stage=by_stage,
         seconds={name: round(value, 3) for name, value in seconds.items()},
+        heads=heads,
         rejects=counts.get("rejects", {}),
         warnings=counts.get("warnings", {}),
         truncated=truncated,

@@ -24,6 +24,8 @@ class Costs:
 
     llm_by_stage: the same by stage. seconds: wall time by stage. rejects: reason -> records that were not used.
     warnings: reason -> records that were used with something amiss.
+    heads: what was fitted -> `users`, `with_rows`, `kept_population` (whose own rows could not beat the population
+    head) and `reused` (of an earlier run), all seeds together.
     truncated: what was cut to fit the LLM's window -> how often (`dropped_examples`, `clipped_texts`, `question_cut`).
     """
 
@@ -32,6 +34,7 @@ class Costs:
     seconds: Mapping[str, float] = field(default_factory=dict)
     rejects: Mapping[str, int] = field(default_factory=dict)
     warnings: Mapping[str, int] = field(default_factory=dict)
+    heads: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     truncated: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -87,6 +90,7 @@ def build_report(
         "attainable": dict(attainable) if attainable else None,
         "llm": {name: costs.llm.get(name, 0) for name in LLM_COUNTS},
         "llm_by_stage": {stage: dict(counts) for stage, counts in costs.llm_by_stage.items()},
+        "heads": {name: dict(counts) for name, counts in costs.heads.items()},
         "truncated": dict(costs.truncated),
         "rejects": dict(costs.rejects),
         "warnings": dict(costs.warnings),

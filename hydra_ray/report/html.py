@@ -43,6 +43,7 @@ def html_report(report: Mapping[str, Any]) -> str:
         history_chart=Markup(charts.history_chart(report)),
         methods=_without_last(tables.method_cells(report)),
         comparisons=tables.comparison_cells(report),
+        heads=tables.head_cells(report),
         answers=tables.answer_cells(report),
         truncated=tables.count_cells(report["truncated"], "what was cut"),
         rejects=tables.count_cells(report["rejects"], "reason"),

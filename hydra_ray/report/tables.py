@@ -115,6 +115,13 @@ def count_cells(counts: Mapping[str, int], what: str) -> tuple[list[str], list[l
     return [what, "count"], [[reason, count(number)] for reason, number in ordered]
 
 
+def head_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Users' heads by module: how many were fitted, and how many kept the population head."""
+    names = ("users", "with_rows", "kept_population", "reused")
+    body = [[name, *[count(counts[n]) for n in names]] for name, counts in report["heads"].items()]
+    return ["heads of", "users", "with rows of their own", "keep the population head", "of an earlier run"], body
+
+
 def markdown_report(report: Mapping[str, Any]) -> str:
     """report.md."""
     users = report["users"]
@@ -133,6 +140,7 @@ def markdown_report(report: Mapping[str, Any]) -> str:
     sections = [
         ("HYDRA against each method", comparison_cells(report)),
         ("What it cost", cost_cells(report)),
+        ("Users' heads", head_cells(report)),
         ("Answers that could not be scored as given", answer_cells(report)),
         ("Cut to fit the LLM's window", count_cells(report["truncated"], "what")),
         ("Records not used", count_cells(report["rejects"], "reason")),

@@ -20,7 +20,7 @@ KEYS = {
     "task", "users", "seeds", "primary_metric", "higher_is_better", "methods", "best_prompt_method", "relative_gain",
     "relative_gain_ci95", "users_helped", "users_harmed", "llm", "rejects", "seconds", "per_seed", "answers",
     "truncated", "users_without_history", "attainable", "per_user", "by_history", "hydra_against", "methods_ci95",
-    "config",
+    "config", "heads",
 }  # fmt: skip
 
 

@@ -49,7 +49,9 @@ def train_in_ranks(parts: list[dict[str, Any]], world: int, folder: Path) -> Non
 def part(folder: Path, case: tuple[int, str, str], out: Path, start: Path | None = None, **more: Any) -> dict[str, Any]:
     """One entry of a plan (see `tests.train.ranks`); `train` in `more` are its settings."""
     stage, pair, kind = case
-    model = ModelConfig(encoder=str(folder / "encoder"), pair=pair, freeze_encoder=pair == "bi", width=16, dropout=0.0)  # type: ignore[arg-type]
+    model = ModelConfig(
+        encoder=str(folder / "encoder"), pair=pair, freeze_encoder=pair == "bi", width=16, max_tokens=32, dropout=0.0
+    )  # type: ignore[arg-type]
     train = {"epochs": 1, "batch": 24, "zero_stage": stage, "lr": 1e-3, **more.pop("train", {})}
     out.mkdir(parents=True)
     job = make_job(folder, model, TrainConfig(**train), [kind], out)

@@ -45,7 +45,8 @@ def nodes() -> Iterator[tuple[Any, Any]]:
 def config(encoder: Path, **more: Any) -> Config:
     often = {"checkpoint_s": 0, "checkpoint_steps": 3, "epochs": 2, "batch": 24, "workers": 2, "min_workers": 1}
     return Config(
-        model=ModelConfig(encoder=str(encoder), pair="bi", width=16, dropout=0.0), train=TrainConfig(**often | more)
+        model=ModelConfig(encoder=str(encoder), pair="bi", width=16, max_tokens=32, dropout=0.0),
+        train=TrainConfig(**often | more),
     )
 
 

@@ -1,0 +1,73 @@
+"""A small answered step, its ingested users and a random base, for tests of fitting."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from transformers import AutoConfig
+
+from hydra_ray.config import Config
+from hydra_ray.core.feedback import agreement_rows
+from hydra_ray.core.records import User
+from hydra_ray.core.sharding import bucket_of
+from hydra_ray.core.tasks import load_task
+from hydra_ray.models.heads import joint_kind
+from hydra_ray.models.scorer import Scorer
+from hydra_ray.pipeline.fit_users import Fit
+from hydra_ray.pipeline.rows import QUERY_SCHEMA, query_row
+from hydra_ray.synth.world import make_user
+from hydra_ray.train.artifact import save_base
+from tests.train.tiny import make_encoder
+
+
+def make_config(folder: Path, kind: str = "linear", **fit: Any) -> Config:
+    model = {
+        "encoder": str(folder / "encoder"),
+        "pair": "bi",
+        "width": 8,
+        "max_tokens": 32,
+        "dropout": 0.0,
+        "head": kind,
+    }
+    whole = {"data": {"buckets": 8}, "model": model, "fit": {"epochs": 5, "l2": 0.01, **fit}}
+    return Config.model_validate({**whole, "root": str(folder / "runs")})
+
+
+def users() -> list[tuple[User, int]]:
+    """Twelve users of the synthetic world with their buckets; every third is a training user."""
+    made = [make_user("tagging", 0, i, (5, 6), 1).to_user() for i in range(12)]
+    return [
+        (User(u.user_id, "train" if i % 3 == 0 else "test", u.items, u.questions), bucket_of(u.user_id, 8))
+        for i, u in enumerate(made)
+    ]
+
+
+def write_answers(folder: Path, queries: int = 4, more: str | None = None) -> None:
+    """Queries that the users' own histories answer; `more`: a user who has one query more than the others."""
+    task = load_task("synthetic_tagging")
+    rows = [
+        query_row(user, bucket, (row, [], {}, {"shares": [0.5] * len(row.right)}))
+        for user, bucket in users()
+        for row in agreement_rows(task, user, queries + (user.user_id == more), 3, 0)
+    ]
+    (folder / "queries").mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist(rows, schema=QUERY_SCHEMA), folder / "queries" / "part.parquet")
+
+
+def write_base(folder: Path, config: Config) -> Path:
+    """A base that nobody trained."""
+    make_encoder(folder / "encoder")
+    width = AutoConfig.from_pretrained(folder / "encoder").hidden_size
+    torch.manual_seed(0)
+    model = config.model.model_copy(update={"head": joint_kind(config.model.head)})
+    scorer = Scorer(model, None, width, True, 0)
+    save_base(scorer.state_dict(), model, width, 0, folder / "base")
+    return folder / "base"
+
+
+def make_fit(folder: Path, config: Config, answered: Path, previous: Path | None = None) -> Fit:
+    features = folder / f"features-{answered.name}"
+    return Fit(config, "reranker", config.model.head, ("test",), answered, folder / "ingest", folder / "base", None,
+               features, previous)  # fmt: skip

@@ -1,0 +1,84 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hydra_ray.pipeline.fit_records import count_fitted, record_file
+from hydra_ray.pipeline.fit_users import Fit, FitBuckets
+from hydra_ray.pipeline.rows import buckets_of
+from hydra_ray.store.head_store import HeadStore
+from hydra_ray.train.user_heads import FOLDER, new_store
+from tests.pipeline.fitted_world import make_config, make_fit, users, write_answers, write_base
+
+TUNED = {"l2": 0.01}
+TEST_USERS = sorted(user.user_id for user, _ in users() if user.split == "test")
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Path:
+    write_base(tmp_path, make_config(tmp_path))
+    write_answers(tmp_path / "answered")
+    return tmp_path
+
+
+def fitted(fit: Fit, out: Path, batch: int = 1) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+    """Everybody's output weights, fitted without Ray in runs of `batch` buckets."""
+    import json
+
+    store = new_store(out, fit.spec(fit.scorer()))
+    buckets = buckets_of(fit.answered)
+    parts = [buckets[i : i + batch] for i in range(0, len(buckets), batch)]
+    FitBuckets(fit, TUNED, out)({"buckets": parts})
+    store.publish([json.loads(record_file(out, bucket).read_text()) for bucket in buckets], replace=True)
+    ids = store.users()
+    return dict(zip(ids, store.get(ids)[1]["out_weight"], strict=True))
+
+
+def test_users_are_fitted_alike_however_buckets_are_cut_and_whatever_fits_a_batch(world: Path) -> None:
+    config = make_config(world)
+    one = fitted(make_fit(world, config, world / "answered"), world / "one")
+    assert set(one) <= set(TEST_USERS)
+    assert count_fitted(world / "one")["users"] == len(TEST_USERS)
+    small = make_config(world, batch_users=2)
+    two = fitted(make_fit(world, small, world / "answered"), world / "two", batch=8)
+    assert one.keys() == two.keys()
+    for user, value in one.items():
+        assert np.allclose(value, two[user], atol=1e-6)
+        assert np.abs(value).max() > 0
+
+
+def test_encodings_are_computed_once(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fit = make_fit(world, make_config(world), world / "answered")
+    one = fitted(fit, world / "one")
+    monkeypatch.setattr("hydra_ray.pipeline.fit_users.encode", lambda *_: pytest.fail("encoded again"))
+    two = fitted(fit, world / "two")
+    assert all(np.array_equal(one[user], two[user]) for user in one)
+
+
+def test_since_fits_only_users_whose_rows_have_changed(world: Path) -> None:
+    config, changed = make_config(world), TEST_USERS[2]
+    before = fitted(make_fit(world, config, world / "answered"), world / "before")
+    write_answers(world / "later", more=changed)
+    after = fitted(make_fit(world, config, world / "later", world / "before"), world / "after")
+    assert count_fitted(world / "after")["reused"] == len(TEST_USERS) - 1
+    for user in set(before) - {changed}:
+        assert np.array_equal(before[user], after[user])
+    assert not np.array_equal(before[changed], after[changed])
+
+
+def test_a_warm_start_begins_at_the_earlier_head(world: Path) -> None:
+    no_epochs_left = make_config(world, epochs=1, lr=1e-9, stop_margin=2.0)
+    before = fitted(make_fit(world, make_config(world), world / "answered"), world / "before")
+    write_answers(world / "later", more=TEST_USERS[2])
+    after = fitted(make_fit(world, no_epochs_left, world / "later", world / "before"), world / "after")
+    assert np.allclose(after[TEST_USERS[2]], before[TEST_USERS[2]], atol=1e-6)
+
+
+def test_shrunk_heads_are_solved_on_the_base_of_linear_ones(world: Path) -> None:
+    config = make_config(world, "shrunk")
+    fit = make_fit(world, config, world / "answered")
+    out = world / "shrunk"
+    new_store(out, fit.spec(fit.scorer()))
+    FitBuckets(fit, {"precision": [1.0] * 9}, out)({"buckets": [buckets_of(fit.answered)]})
+    assert HeadStore.open(str(out / FOLDER)).spec.kind == "shrunk"
+    assert count_fitted(out) == {"users": 8, "with_rows": 8, "kept_population": 0, "reused": 0}
