@@ -129,7 +129,7 @@ def take(deltas: Deltas, rows: Tensor, device: torch.device | None = None, buffe
         if buffers is None:
             copy = value.index_select(0, rows)
         else:
-            if len(buffers.get(name, ())) < len(rows):
+            if name not in buffers or len(buffers[name]) < len(rows):
                 buffers[name] = value.new_empty(len(rows), *value.shape[1:])
             copy = torch.index_select(value, 0, rows, out=buffers[name][: len(rows)])
         taken[name] = copy.to(device).requires_grad_()

@@ -64,8 +64,8 @@ def test_taken_deltas_are_leaves_and_use_the_memory_given() -> None:
     head = Head("linear", 4, 1, 0.0)
     deltas = {name: torch.randn_like(value) for name, value in head.zeros(5).items()}
     buffers: dict[str, torch.Tensor] = {}
-    for rows in ([1], [4, 0, 2], [3, 1]):  # grows, then shrinks
-        index = torch.tensor(rows)
+    for rows in ([], [1], [4, 0, 2], [3, 1]):  # nothing, grows, then shrinks
+        index = torch.tensor(rows, dtype=torch.int64)
         taken = take(deltas, index, None, buffers)
         assert all(leaf.is_leaf and leaf.requires_grad for leaf in taken.values())
         assert all(torch.equal(taken[name], deltas[name][index]) for name in deltas)

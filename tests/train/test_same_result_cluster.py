@@ -13,16 +13,17 @@ from safetensors.torch import load_file
 
 from hydra_ray.config import ModelConfig, TrainConfig
 from hydra_ray.train.trainer import trained_heads
-from tests.train.tiny import USERS, make_encoder, make_groups, make_job
+from tests.train.tiny import USERS, make_encoder, make_groups, make_job, make_profiles
 
 CASES = [
     (0, "bi", "linear"), (1, "bi", "linear"), (2, "bi", "linear"), (3, "bi", "linear"),
     (0, "bi", "dense"), (1, "cross", "dense"), (2, "bi", "dense"), (3, "bi", "dense"),
     (0, "bi", "low_rank"), (1, "bi", "low_rank"), (2, "cross", "low_rank"), (3, "cross", "low_rank"),
-    (3, "bi", "shared"),
+    (3, "bi", "shared"), (1, "bi", "facets"), (2, "bi", "facets"),
 ]  # fmt: skip
 """ZeRO stage, pair (`cross` trains the encoder), head kind."""
-CUT = [(0, "bi", "linear"), (1, "cross", "low_rank"), (2, "bi", "dense"), (3, "cross", "linear")]
+CUT = [(0, "bi", "linear"), (1, "cross", "low_rank"), (2, "bi", "dense"), (3, "cross", "linear"),
+       (1, "bi", "facets")]  # fmt: skip
 """Those whose run is cut."""
 AT = (3, 7, 10)
 """Steps after which it is cut: amid the first epoch (seven steps), at its end, amid the second."""
@@ -90,6 +91,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("same")
     make_encoder(folder / "encoder")
     make_groups(folder / "groups")
+    make_profiles(folder / "profiles")
     plans = {world: [part(folder, case, folder / name_of(case) / str(world)) for case in CASES] for world in (1, 2, 3)}
     often = {"epochs": 2, "checkpoint_s": 0, "checkpoint_steps": 1, "accumulate": 2}
     for case in CUT:

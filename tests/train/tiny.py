@@ -11,6 +11,7 @@ from transformers import BertConfig, BertModel, BertTokenizerFast
 from hydra_ray.config import ModelConfig, TrainConfig
 from hydra_ray.core.sharding import bucket_of
 from hydra_ray.train.groups import Group, groups_to_table
+from hydra_ray.train.profiles import Profile, profiles_to_table
 
 WORDS = ["red", "green", "blue", "sad", "happy", "fast", "slow", "old"]
 EVIDENCE = 1
@@ -53,6 +54,17 @@ def make_groups(folder: Path) -> list[Group]:
     folder.mkdir()
     pq.write_table(groups_to_table(groups), folder / "part-0.parquet")
     return groups
+
+
+def make_profiles(folder: Path) -> None:
+    """The records of the same users, as a router reads them."""
+    rng = random.Random(1)
+    profiles = [
+        Profile(user, bucket_of(user, 16), ("a", "b", "c"), tuple(f"{rng.choice(WORDS)} thing" for _ in range(3)))
+        for user in USERS
+    ]
+    folder.mkdir()
+    pq.write_table(profiles_to_table(profiles), folder / "part-0.parquet")
 
 
 def make_job(folder: Path, model: ModelConfig, train: TrainConfig, kinds: list[str], out: Path) -> dict[str, Any]:
