@@ -3,6 +3,10 @@
 `head_store` is the public face and `spec` says what a store holds; DECISION.md says why Lance. Knows `core` only.
 """
 
+import warnings
+
 from hydra_ray import environment
 
+# Ray and `subprocess` start programs of their own after a fork; nobody here goes on with Lance in a forked child.
+warnings.filterwarnings("ignore", message="lance is not fork-safe")
 environment.set_store_defaults()  # before any module here imports lance

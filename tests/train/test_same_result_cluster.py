@@ -25,6 +25,8 @@ CASES = [
 CUT = [(0, "bi", "linear"), (1, "cross", "low_rank"), (2, "bi", "dense"), (3, "cross", "linear"),
        (1, "bi", "facets")]  # fmt: skip
 """Those whose run is cut."""
+FRUGAL = (2, "cross", "low_rank")
+"""That which is also trained with what saves memory."""
 AT = (3, 7, 10)
 """Steps after which it is cut: amid the first epoch (seven steps), at its end, amid the second."""
 ATOL = 1e-5
@@ -93,6 +95,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_groups(folder / "groups")
     make_profiles(folder / "profiles")
     plans = {world: [part(folder, case, folder / name_of(case) / str(world)) for case in CASES] for world in (1, 2, 3)}
+    frugal = {"offload": "optimizer", "activation_checkpointing": True}
+    plans[2].append(part(folder, FRUGAL, folder / name_of(FRUGAL) / "frugal", train=frugal))
     often = {"epochs": 2, "checkpoint_s": 0, "checkpoint_steps": 1, "accumulate": 2}
     for case in CUT:
         here = folder / name_of(case)
@@ -114,6 +118,11 @@ def test_one_two_and_three_workers_learn_the_same(trained: Path, case: tuple[int
     folder = trained / name_of(case)
     for world in (2, 3):
         assert_same(folder / "1", folder / str(world), case[-1])
+
+
+@pytest.mark.cluster
+def test_what_saves_memory_changes_nothing(trained: Path) -> None:
+    assert_same(trained / name_of(FRUGAL) / "2", trained / name_of(FRUGAL) / "frugal", FRUGAL[-1])
 
 
 @pytest.mark.cluster
