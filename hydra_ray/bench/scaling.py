@@ -47,20 +47,20 @@ WIRE_USERS = (16, 64)
 def run(args: Namespace) -> dict[str, Any]:
     """Measures and returns the figures.
 
-    args: `repeats` of one and two workers in turns (default 2), `encoder` (default minilm), `steps` (timed, default
-    STEPS), `cases` (default MODELS).
+    args: `repeats` of one and two workers in turns (default 2), `encoder` (default minilm) and its `max_tokens`
+    (default 128), `steps` (timed, default STEPS), `cases` (default MODELS).
     ratio: steps per second of two workers over one's where the encoder is trained. cases: per case and number of
     workers `steps_per_s`, `rows_per_s`, `cpu_s_per_row` (all workers together), `payload_mib` per step by collective,
     `sent_mib` per step (by all workers); and `ratio`, `balance`, and `cpu_ratio`: what two cores would reach that never
-    wait, twice one worker's processor time per row over both workers'. wire: bytes sent per step by head kind and users.
-    Raises RuntimeError if a worker fails.
+    wait, twice one worker's processor time per row over both workers'. wire: bytes sent per step by head kind and
+    number of users. Raises RuntimeError if a worker fails.
     """
     encoder, steps = str(getattr(args, "encoder", "minilm")), int(getattr(args, "steps", STEPS))
     chosen = {name: MODELS[name] for name in getattr(args, "cases", MODELS)}
     with tempfile.TemporaryDirectory(prefix="hydra_ray_bench_") as name:
         folder = Path(name)
         few, many = (write_pairs(users, folder / f"groups-{users}") for users in WIRE_USERS)
-        make = Jobs(folder, encoder)
+        make = Jobs(folder, encoder, int(getattr(args, "max_tokens", 128)))
         # As many users as make the steps; the centres and vectors of the default model are made before the clock runs.
         timed = write_pairs(-(-(WARM + steps) * BATCH // (QUERIES * SHOWN)), folder / "groups")
         jobs = {name: make.job(timed, model, "linear") for name, model in chosen.items()}
@@ -133,14 +133,14 @@ def write_pairs(users: int, folder: Path) -> Path:
 class Jobs:
     """Jobs for `train_kinds`' workers, each with a folder of its own."""
 
-    def __init__(self, folder: Path, encoder: str) -> None:
-        self._folder, self._encoder, self._made = folder, encoder, 0
+    def __init__(self, folder: Path, encoder: str, max_tokens: int) -> None:
+        self._folder, self._encoder, self._max_tokens, self._made = folder, encoder, max_tokens, 0
 
     def job(self, groups: Path, model: Mapping[str, Any], kind: str) -> dict[str, Any]:
         """One epoch over `groups`; see `hydra_ray.train.loop.train_kinds`."""
         self._made += 1
         out, vectors = self._folder / f"job-{self._made}", self._folder / "vectors"
-        config = ModelConfig(encoder=self._encoder, dropout=0.0, **model)
+        config = ModelConfig(encoder=self._encoder, max_tokens=self._max_tokens, dropout=0.0, **model)
         centres = self._folder / f"centres-{groups.name}"
         if config.pair == "concepts" and not centres.exists():
             write_centres(config, groups, vectors, 0, centres)
