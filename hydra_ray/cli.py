@@ -21,7 +21,7 @@ STAGES: dict[str, str] = {
     "evaluate": "every method's answers to the test users' questions",
     "report": "report.json, report.md, report.html and predictions",
 }
-BENCHES = ("label", "ingest", "heads", "encode", "fit", "store", "cuda")
+BENCHES = ("label", "ingest", "heads", "encode", "fit", "fit-scale", "scaling", "store", "cuda")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -74,9 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     bench = commands.add_parser("bench", help="measure; one JSON object on stdout")
     bench.add_argument("name", choices=BENCHES)
     bench.add_argument("--json", action="store_true", help="the default; kept for scripts")
-    bench.add_argument("--max-users", type=int, default=100_000, help="ingest, heads: the most users")
+    bench.add_argument("--max-users", type=int, default=100_000, help="ingest, heads, fit-scale: the most users")
     bench.add_argument("--users", type=int, default=100_000, help="store: users in the store")
-    bench.add_argument("--million", action="store_true", help="store: a store of 1,000,000 users as well (3 GB)")
+    bench.add_argument("--million", action="store_true", help="store, fit-scale: 1,000,000 users as well")
     bench.add_argument("--threads", type=int, help="heads, encode: of both sides (default: heads 1, encode PyTorch's)")
     bench.add_argument("--device", default="cuda", help="cuda: what runs it (cpu: the same code, small)")
     bench.add_argument("--requests", type=int, default=640, help="label: concurrent calls per task and repeat")
@@ -160,7 +160,7 @@ def _bench(args: argparse.Namespace) -> int:
     # Everything else that prints must not spoil the one JSON object on stdout.
     stdout = os.dup(1)
     os.dup2(2, 1)
-    result = import_module(f"hydra_ray.bench.{args.name}").run(args)
+    result = import_module(f"hydra_ray.bench.{args.name.replace('-', '_')}").run(args)
     with os.fdopen(stdout, "w") as stream:
         stream.write(json.dumps(result) + "\n")
     return 0

@@ -134,7 +134,7 @@ def _is_worker(process: Any) -> bool:
         command = " ".join(process.cmdline())
     except psutil.Error:
         return False
-    return command.startswith(("ray::MapBatches", "ray::IDLE"))
+    return command.startswith(("ray::MapBatches", "ray::MapWorker", "ray::_MapWorker", "ray::IDLE"))
 
 
 def main(argv: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ written as a part of the store, and its record says that it is done. A killed st
 """
 
 import json
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -69,6 +70,21 @@ class Fit:
         assert isinstance(head, Head)
         return head
 
+    def buckets(self) -> list[int]:
+        """The buckets that have users, ascending."""
+        return buckets_of(self.answered)
+
+    def encoded(self, scorer: TrainedScorer, bucket: int, splits: Sequence[Split]) -> list[UserFeatures]:
+        """A bucket's users and their features, computed now. Whatever else a fit does works from these alone, so that
+        a subclass may take them from elsewhere."""
+        return encode(scorer, list(self.groups(bucket, splits)))
+
+    def tuning_users(self, scorer: TrainedScorer) -> list[UserFeatures]:
+        """Up to TUNING_USERS training users who have two queries or more."""
+        # Bucket by bucket, so that no more is read than is used.
+        found = (groups for bucket in self.buckets() for groups in self.groups(bucket, ("train",)))
+        return encode(scorer, list(islice((groups for groups in found if len(groups) > 1), TUNING_USERS)))
+
     def groups(self, bucket: int, splits: Sequence[Split]) -> Iterator[list[Group]]:
         """The groups of each user of a bucket."""
         for split in splits:
@@ -87,6 +103,18 @@ def encode(scorer: TrainedScorer, users: Sequence[list[Group]]) -> list[UserFeat
     return [features_of(groups, list(islice(encodings, len(groups)))) for groups in users]
 
 
+class Since:
+    """When some buckets were begun."""
+
+    def __init__(self) -> None:
+        self._began, self._worked = time.time(), time.process_time()
+
+    def row(self, users: int) -> dict[str, Any]:
+        """Ray Data's row of what is done: users, `began` (seconds since the epoch), `cpu_s` spent in this process."""
+        cpu_s = time.process_time() - self._worked
+        return {name: np.asarray([x]) for name, x in (("users", users), ("began", self._began), ("cpu_s", cpu_s))}
+
+
 class MixBuckets:
     """Ray Data's callable for `facets`: one forward pass of the router instead of a fit."""
 
@@ -97,14 +125,14 @@ class MixBuckets:
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """batch: `buckets`, lists of bucket numbers."""
-        users = 0
+        users, since = 0, Since()
         for bucket in (int(bucket) for buckets in batch["buckets"] for bucket in buckets):
             ids = {groups[0].user_id for groups in self._fit.groups(bucket, self._fit.splits)}
             found = read_users(self._fit.users, None, ids)
             mixed = mixed_users(self._scorer, [profile_of(user, bucket) for user in found])
             write_record(self._store, bucket, mixed, self._out)
             users += len(mixed)
-        return {"users": np.asarray([users])}
+        return since.row(users)
 
 
 def mixed_users(scorer: TrainedScorer, profiles: Sequence[Profile]) -> list[UserFit]:
@@ -141,7 +169,7 @@ class FitBuckets:
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """batch: `buckets`, lists of bucket numbers. Small buckets are fitted together, up to `fit.batch_users`."""
-        users = 0
+        users, since = 0, Since()
         for buckets in batch["buckets"]:
             waiting: dict[int, list[UserFeatures]] = {}
             for bucket in map(int, buckets):
@@ -151,13 +179,13 @@ class FitBuckets:
                     self._finish(waiting)
                     waiting = {}
             self._finish(waiting)
-        return {"users": np.asarray([users])}
+        return since.row(users)
 
     def _features(self, bucket: int) -> list[UserFeatures]:
         """One bucket's features, encoded or as an earlier run kept them."""
         file = self._fit.features / f"bucket-{bucket:06d}.arrow"
         if not file.exists():
-            users = encode(self._scorer, list(self._fit.groups(bucket, self._fit.splits)))
+            users = self._fit.encoded(self._scorer, bucket, self._fit.splits)
             save_features(users, self._scorer.scorer.head.width, file)
         return load_features(file)
 
@@ -184,13 +212,11 @@ class FitBuckets:
 
 
 def tune(fit: Fit, run: Run) -> Tuned:
-    """What `solver.tune` finds on up to TUNING_USERS training users who have two queries or more."""
+    """What `solver.tune` finds on `Fit.tuning_users`."""
     # PyTorch's threads spin while they wait: beside other processes, two take 20 times as long as one.
     torch.set_num_threads(1)
     scorer = fit.scorer()
-    # Bucket by bucket, so that no more is read than is used.
-    found = (groups for bucket in buckets_of(fit.answered) for groups in fit.groups(bucket, ("train",)))
-    users = encode(scorer, list(islice((groups for groups in found if len(groups) > 1), TUNING_USERS)))
+    users = fit.tuning_users(scorer)
     rows = pad_users([u.z for u in users], [u.label for u in users], [u.query for u in users])
     tuned = solver.tune(fit.head(scorer), rows, fit.config.fit, fit.config.train.loss)
     run.say(f"fit-{fit.module}: {solver.describe(tuned)}, from {len(users)} training users")
@@ -198,7 +224,11 @@ def tune(fit: Fit, run: Run) -> Tuned:
 
 
 def fit_users(run: Run, fit: Fit, out: Path) -> dict[str, Any]:
-    """Fits the heads of all users of the fit's splits and publishes them in `out`; returns counts."""
+    """Fits the heads of all users of the fit's splits and publishes them in `out`; returns counts and times.
+
+    fit_s: seconds from the first bucket's beginning to the published version, by the workers' clocks; publish_s: those
+    of them that publishing took. cpu_s: processor seconds of the workers and of publishing. All of this attempt alone.
+    """
     import ray
 
     run.ray()
@@ -212,20 +242,32 @@ def fit_users(run: Run, fit: Fit, out: Path) -> dict[str, Any]:
     if not learned.exists():
         learned.write_text(json.dumps({} if fit.kind == "facets" else tune(fit, run)))
     tuned = json.loads(learned.read_text())
-    buckets = buckets_of(fit.answered)
+    buckets = fit.buckets()
     left = [bucket for bucket in buckets if not record_file(out, bucket).exists()]
     if len(left) < len(buckets):
         run.say(f"fit-{fit.module}: {len(buckets) - len(left)} of {len(buckets)} buckets are done already")
+    began, cpu_s = time.time(), 0.0
     if left:
         parts = chunks(left, max(4, run.config.ray.actors * 4))
-        ray.data.from_items([{"buckets": part} for part in parts]).map_batches(
-            MixBuckets if fit.kind == "facets" else FitBuckets,
-            fn_constructor_args=(fit, tuned, out),
-            batch_size=1,
-            num_cpus=1,
-            compute=ray.data.ActorPoolStrategy(size=run.config.ray.actors),
-        ).take_all()
+        done = (
+            ray.data.from_items([{"buckets": part} for part in parts])
+            .map_batches(
+                MixBuckets if fit.kind == "facets" else FitBuckets,
+                fn_constructor_args=(fit, tuned, out),
+                batch_size=1,
+                num_cpus=1,
+                compute=ray.data.ActorPoolStrategy(size=run.config.ray.actors),
+            )
+            .take_all()
+        )
+        began, cpu_s = min(row["began"] for row in done), sum(row["cpu_s"] for row in done)
+    fitted, since = time.time(), Since()
     store.publish([json.loads(record_file(out, bucket).read_text()) for bucket in buckets], replace=True)
+    ended, publishing = time.time(), float(since.row(0)["cpu_s"][0])
     counts = count_fitted(out)
-    run.say(f"fit-{fit.module}: {counts['users']} users, {counts['kept_population']} keep the population head")
-    return {**counts, **tuned}
+    times = {"fit_s": ended - began, "publish_s": ended - fitted, "cpu_s": cpu_s + publishing}
+    run.say(
+        f"fit-{fit.module}: {counts['users']} users in {times['fit_s']:.1f} s, {counts['kept_population']} keep the "
+        "population head"
+    )
+    return {**counts, **{name: round(value, 3) for name, value in times.items()}, **tuned}

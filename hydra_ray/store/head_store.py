@@ -132,6 +132,10 @@ class HeadStore:
         """How many users have a head here."""
         return self._read(lambda table: table.count())
 
+    def io(self) -> tuple[int, int]:
+        """Read requests and bytes since the last call, as Lance counts them: what an object store would be asked."""
+        return self._table.io()
+
     # writing
 
     def put(self, user_ids: Sequence[str], arrays: Mapping[str, NDArray[np.floating]]) -> int:

@@ -102,6 +102,11 @@ class Table:
         with lance_errors(self._where):
             return sorted(int(described["version"]) for described in self.dataset.versions())
 
+    def io(self) -> tuple[int, int]:
+        """Read requests and bytes since the last call."""
+        stats = self.dataset.io_stats_incremental()
+        return int(stats.read_iops), int(stats.read_bytes)
+
     @property
     def _batch_rows(self) -> int:
         return max(1, min(8192, _BATCH_BYTES // self._row_bytes))

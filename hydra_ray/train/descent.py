@@ -62,9 +62,11 @@ class Descent:
         self._first = {name: torch.zeros_like(value) for name, value in self.deltas.items()}
         self._second = {name: torch.zeros_like(value) for name, value in self.deltas.items()}
         self._steps = 0
-        # Where only the output layer is the user's, the hidden states are the same in every epoch.
+        # What the population's layers alone make of the rows is the same in every epoch: hidden states and logits
+        # where only the output layer is the user's, else what the dense layer gives.
         output_only = set(self.deltas) <= {"out_weight", "out_bias"}
         self._h_URZ = head.hidden(rows.z, {}) if output_only else None
+        self._fixed = head.dense(rows.z) if self._h_URZ is None else head.out(self._h_URZ)
         self._losses = Losses(rows, loss)
 
     def epoch(self) -> Tensor:
@@ -98,12 +100,14 @@ class Descent:
                 values[name] = values[name].detach()[index]
         self._rows = self._rows.users(index)
         self._h_URZ = None if self._h_URZ is None else self._h_URZ[index]
+        self._fixed = self._fixed[index]
         self._losses = Losses(self._rows, self._loss)
 
     def _forward(self, deltas: Deltas) -> Tensor:
         if self._h_URZ is not None:
-            return scores(self._head.output(self._h_URZ, deltas))
-        return scores(self._head(self._rows.z, deltas))
+            return scores(self._head.output(self._h_URZ, deltas, self._fixed))
+        h_URZ = self._head.hidden(self._rows.z, deltas, self._fixed)
+        return scores(self._head.output(h_URZ, deltas))
 
     def _adam(self, name: str, leaf: Tensor, gradient: Tensor) -> None:
         first, second = self._first[name], self._second[name]

@@ -1,0 +1,121 @@
+"""The users of `bench fit-scale`: a fit whose features are drawn instead of encoded, and a few whose texts are.
+
+The shape is the default adapter's: 64 concepts and 4 numbers of evidence, ten queries of 8 rows. Each user has a taste
+of their own, drawn from one normal distribution, that the labels follow; half of their noise is the logistic one.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hydra_ray.config import Config
+from hydra_ray.core.records import Split
+from hydra_ray.core.sharding import bucket_of
+from hydra_ray.models.scorer import Scorer
+from hydra_ray.pipeline.fit_users import Fit, encode
+from hydra_ray.synth.world import make_user
+from hydra_ray.train.artifact import TrainedScorer, save_base
+from hydra_ray.train.features import UserFeatures
+from hydra_ray.train.groups import Group
+
+QUERIES, SHOWN, EVIDENCE = 10, 8, 4
+ROWS = QUERIES * SHOWN
+USERS_PER_BUCKET = 1_000
+TASTE = 0.4
+"""Standard deviation of a taste's weights: log-odds of 2 on rows of 68 standard normal numbers' tanh."""
+L2 = 0.03
+"""The pull is given: choosing it is a fixed cost, on as many training users however many are fitted."""
+ENCODER_WIDTH = 384
+SHAPE_OF_USER = {"queries": QUERIES, "rows_of_a_query": SHOWN, "evidence": EVIDENCE, "taste": TASTE, "l2": L2}
+
+
+def make_config(kind: str, users: int) -> Config:
+    """Defaults, but for the head kind, the pull and the number of buckets."""
+    buckets = max(1, users // USERS_PER_BUCKET)
+    return Config.model_validate({"model": {"head": kind}, "fit": {"l2": L2}, "data": {"buckets": buckets}})
+
+
+@dataclass(frozen=True)
+class DrawnFit(Fit):
+    """A fit of made-up users. members: file with their numbers [N], bucket by bucket, and where each bucket starts."""
+
+    members: Path
+
+    def buckets(self) -> list[int]:
+        return list(range(self.config.data.buckets))
+
+    def encoded(self, scorer: TrainedScorer, bucket: int, splits: Sequence[Split]) -> list[UserFeatures]:
+        with np.load(self.members) as found:
+            mine = found["users"][found["starts"][bucket] : found["starts"][bucket + 1]]
+        return draw([user_id(int(i)) for i in mine], scorer.scorer.head.width, bucket)
+
+    def tuning_users(self, scorer: TrainedScorer) -> list[UserFeatures]:
+        return draw(["tuning"], scorer.scorer.head.width, -1)
+
+
+def drawn_fit(config: Config, users: int, folder: Path) -> DrawnFit:
+    """The fit of `users` users, on a base of random weights; what it needs is written below `folder`."""
+    buckets = config.data.buckets
+    bucket_N = np.fromiter((bucket_of(user_id(i), buckets) for i in range(users)), np.int32, users)
+    starts = np.concatenate([[0], np.bincount(bucket_N, minlength=buckets).cumsum()])
+    np.savez(folder / "members.npz", users=np.argsort(bucket_N, kind="stable").astype(np.int32), starts=starts)
+    base = random_base(config, folder / "base")
+    nowhere = folder / "nothing"
+    kind, features = config.model.head, folder / "features"
+    return DrawnFit(config, "adapter", kind, ("test",), nowhere, nowhere, base, None, features, None,
+                    folder / "members.npz")  # fmt: skip
+
+
+def random_base(config: Config, folder: Path) -> Path:
+    """A base that nobody trained; returns its folder."""
+    scorer = Scorer(config.model, None, ENCODER_WIDTH, False, EVIDENCE)
+    save_base(scorer.state_dict(), config.model, ENCODER_WIDTH, EVIDENCE, folder)
+    return folder
+
+
+def user_id(index: int) -> str:
+    """The id of a made-up user."""
+    return f"user{index:08d}"
+
+
+def draw(ids: Sequence[str], width: int, seed: int) -> list[UserFeatures]:
+    """Users with a taste: z normal, labels by the log-odds tanh(z) · taste."""
+    rng = np.random.default_rng(seed % (1 << 32))
+    query_R = np.repeat(np.arange(QUERIES), SHOWN)
+    users = []
+    for user in ids:
+        z_RZ: NDArray[np.float32] = rng.standard_normal((ROWS, width), np.float32)
+        odds_R = np.tanh(z_RZ) @ (TASTE * rng.standard_normal(width, np.float32))
+        label_R = (rng.logistic(size=ROWS) < odds_R).astype(np.float32)
+        users.append(UserFeatures(user, z_RZ, label_R, query_R, f"{seed:x}"))
+    return users
+
+
+def encode_s_per_1000(users: int) -> float:
+    """Seconds per 1,000 users that their texts' encoding takes in one process, the encoder loaded before."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="hydra_ray_bench_") as folder:
+        scorer = TrainedScorer.load(random_base(make_config("linear", 1), Path(folder)))
+        encode(scorer, list(texts(1)))
+        found = list(texts(users, first=1))
+        began = time.perf_counter()
+        encode(scorer, found)
+        return round((time.perf_counter() - began) / users * 1000, 2)
+
+
+def texts(users: int, first: int = 0) -> Iterator[list[Group]]:
+    """Users of the synthetic world, each question beside the same SHOWN items."""
+    blank = ((0.0,) * EVIDENCE,) * SHOWN
+    for index in range(first, first + users):
+        user = make_user("tagging", 0, index, (SHOWN, SHOWN), QUERIES, "bench")
+        right = tuple(item.text for item in user.items)
+        yield [
+            Group(user.user_id, 0, q.item_id, q.text, right, tuple(float(i.answer == q.answer) for i in user.items),
+                  blank)
+            for q in user.questions
+        ]  # fmt: skip

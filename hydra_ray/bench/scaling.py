@@ -1,0 +1,226 @@
+"""`hydra-ray bench scaling`: the same training by one worker and by two, a core each, and what the two exchange.
+
+The product's own loop, in plain processes over gloo instead of Ray Train's workers, which differ only in how they are
+started: pairs of the synthetic world, ZeRO 1, one thread a worker. `trained`: MiniLM reads each pair and is trained
+(`model.pair: cross`); `frozen`: the same, encoder frozen; `concepts`: the default model, whose vectors are encoded
+before. A step takes as long as its busiest worker: `balance` is what the cut by ownership leaves of perfect.
+
+`wire` shows what does not cross a wire: users' heads, their gradients and optimiser state. Bytes per step are the same
+for every number of users and every head kind, but for the population's own parameters (`low_rank` has some more).
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import psutil
+import pyarrow.parquet as pq
+
+from hydra_ray.bench.collectives import wire_bytes
+from hydra_ray.config import ModelConfig, TrainConfig
+from hydra_ray.core.sharding import bucket_of
+from hydra_ray.synth.world import make_user
+from hydra_ray.train.concepts import write_centres
+from hydra_ray.train.groups import Group, groups_to_table
+
+QUERIES, SHOWN, BUCKETS = 8, 8, 64
+BATCH = 128
+WARM, STEPS = 1, 4
+"""Steps of a case: not timed (DeepSpeed allocates), then timed."""
+MODELS: dict[str, dict[str, Any]] = {
+    "trained": {"pair": "cross", "freeze_encoder": False},
+    "frozen": {"pair": "cross", "freeze_encoder": True},
+    "concepts": {"pair": "concepts", "freeze_encoder": True},
+}
+WIRE_KINDS = ("shared", "linear", "dense", "low_rank")
+WIRE_USERS = (16, 64)
+
+
+def run(args: Namespace) -> dict[str, Any]:
+    """Measures and returns the figures.
+
+    args: `repeats` of one and two workers in turns (default 2), `encoder` (default minilm) and its `max_tokens`
+    (default 128), `steps` (timed, default STEPS), `cases` (default MODELS).
+    ratio: steps per second of two workers over one's where the encoder is trained. cases: per case and number of
+    workers `steps_per_s`, `rows_per_s`, `cpu_s_per_row` (all workers together), `payload_mib` per step by collective,
+    `sent_mib` per step (by all workers); and `ratio`, `balance`, and `cpu_ratio`: what two cores would reach that never
+    wait, twice one worker's processor time per row over both workers'. wire: bytes sent per step by head kind and
+    number of users. Raises RuntimeError if a worker fails.
+    """
+    encoder, steps = str(getattr(args, "encoder", "minilm")), int(getattr(args, "steps", STEPS))
+    chosen = {name: MODELS[name] for name in getattr(args, "cases", MODELS)}
+    with tempfile.TemporaryDirectory(prefix="hydra_ray_bench_") as name:
+        folder = Path(name)
+        few, many = (write_pairs(users, folder / f"groups-{users}") for users in WIRE_USERS)
+        make = Jobs(folder, encoder, int(getattr(args, "max_tokens", 128)))
+        # As many users as make the steps; the centres and vectors of the default model are made before the clock runs.
+        timed = write_pairs(-(-(WARM + steps) * BATCH // (QUERIES * SHOWN)), folder / "groups")
+        jobs = {name: make.job(timed, model, "linear") for name, model in chosen.items()}
+        taken: dict[str, dict[int, list[list[dict[str, Any]]]]] = {name: {1: [], 2: []} for name in chosen}
+        for _ in range(int(getattr(args, "repeats", 2))):
+            for world in (1, 2):
+                found = in_ranks(list(jobs.values()), world, folder)
+                for case, ranks in zip(jobs, zip(*found, strict=True), strict=True):
+                    taken[case][world] += [rank[WARM:] for rank in ranks]
+                print(f"bench scaling: {world} worker(s) done", file=sys.stderr, flush=True)
+        wires = {
+            f"{kind}, {users} users": make.job(groups, MODELS["concepts"], kind)
+            for kind in WIRE_KINDS
+            for users, groups in zip(WIRE_USERS, (few, many), strict=True)
+        }
+        sent = in_ranks(list(wires.values()), 2, folder)[0]
+    cases = {case: _figures(worlds) for case, worlds in taken.items()}
+    return {
+        "ratio": next(iter(cases.values()))["ratio"],
+        "cases": cases,
+        "wire": {
+            name: mean(wire_bytes(s["payload"], 2) for s in steps) for name, steps in zip(wires, sent, strict=True)
+        },
+        "encoder": encoder,
+        "batch": BATCH,
+        "threads_per_worker": 1,
+        "cpus": psutil.cpu_count(),
+        "load": round(psutil.getloadavg()[0], 1),
+    }
+
+
+def _figures(worlds: dict[int, list[list[dict[str, Any]]]]) -> dict[str, Any]:
+    """One case's. worlds: number of workers -> per run and rank its timed steps."""
+    figures: dict[str, Any] = {}
+    for world, runs in worlds.items():
+        steps = [step for rank in runs for step in rank]
+        seconds, cpu_s = sum(step["seconds"] for step in steps), sum(step["cpu_s"] for step in steps)
+        rows = sum(step["rows"] for step in steps)
+        payload = {name: mean(s["payload"].get(name, 0) for s in steps) for name in steps[0]["payload"]}
+        figures[str(world)] = {
+            "steps_per_s": round(len(steps) / seconds, 4),
+            "rows_per_s": round(rows / seconds * world, 2),
+            "cpu_s_per_row": round(cpu_s / rows, 5),
+            "payload_mib": {name: round(size / 2**20, 4) for name, size in payload.items() if size},
+            "sent_mib": round(wire_bytes(payload, world) / 2**20, 4),
+        }
+    one, two = figures["1"], figures["2"]
+    both = zip(worlds[2][0], worlds[2][1], strict=True)  # the plan is the same in every repeat
+    figures["balance"] = round(mean(mean(s["rows"] for s in step) / max(s["rows"] for s in step) for step in both), 3)
+    figures["ratio"] = round(two["steps_per_s"] / one["steps_per_s"], 3)
+    figures["cpu_ratio"] = round(2 * one["cpu_s_per_row"] / two["cpu_s_per_row"], 3)
+    return figures
+
+
+def write_pairs(users: int, folder: Path) -> Path:
+    """QUERIES questions of each user beside SHOWN of the user's items, labelled by whether the answers agree."""
+    groups = []
+    for index in range(users):
+        user = make_user("tagging", 0, index, (SHOWN, SHOWN), QUERIES, "bench")
+        right = tuple(item.text for item in user.items)
+        for asked in user.questions:
+            label = tuple(float(item.answer == asked.answer) for item in user.items)
+            bucket = bucket_of(user.user_id, BUCKETS)
+            groups.append(Group(user.user_id, bucket, asked.item_id, asked.text, right, label))
+    folder.mkdir()
+    pq.write_table(groups_to_table(groups), folder / "part-0.parquet")
+    return folder
+
+
+class Jobs:
+    """Jobs for `train_kinds`' workers, each with a folder of its own."""
+
+    def __init__(self, folder: Path, encoder: str, max_tokens: int) -> None:
+        self._folder, self._encoder, self._max_tokens, self._made = folder, encoder, max_tokens, 0
+
+    def job(self, groups: Path, model: Mapping[str, Any], kind: str) -> dict[str, Any]:
+        """One epoch over `groups`; see `hydra_ray.train.loop.train_kinds`."""
+        self._made += 1
+        out, vectors = self._folder / f"job-{self._made}", self._folder / "vectors"
+        config = ModelConfig(encoder=self._encoder, max_tokens=self._max_tokens, dropout=0.0, **model)
+        centres = self._folder / f"centres-{groups.name}"
+        if config.pair == "concepts" and not centres.exists():
+            write_centres(config, groups, vectors, 0, centres)
+        out.mkdir()
+        return {
+            "groups": str(groups),
+            "profiles": None,
+            "model": config.model_dump(mode="json"),
+            "train": TrainConfig(epochs=1, batch=BATCH, checkpoint_s=1e9).model_dump(mode="json"),
+            "seed": 0,
+            "name": "bench",
+            "vectors": str(vectors),
+            "symmetric": True,
+            "evidence": 0,
+            "centres": str(centres),
+            "kinds": [kind],
+            "progress": str(out / "progress"),
+            "metrics": str(out / "metrics"),
+            "fatal": str(out / "fatal"),
+            "out": str(out),
+        }
+
+
+def in_ranks(jobs: Sequence[dict[str, Any]], world: int, folder: Path) -> list[list[list[dict[str, Any]]]]:
+    """Trains the jobs one after the other in `world` processes; per rank and job its steps (see `main`)."""
+    plan = folder / f"plan-{world}-{time.monotonic_ns()}.json"
+    plan.write_text(json.dumps(jobs))
+    command = [sys.executable, "-m", "hydra_ray.bench.scaling", str(plan)]
+    env = {**os.environ, "DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    with (folder / "log").open("w") as log:
+        ranks = [
+            subprocess.Popen(
+                [*command, str(rank), str(world)],
+                env={**env, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world)},
+                stdout=log,
+                stderr=log,
+            )
+            for rank in range(world)
+        ]
+        codes = [rank.wait() for rank in ranks]
+    if any(codes):
+        raise RuntimeError(f"training in {world} processes failed: {(folder / 'log').read_text()[-2000:]}")
+    return [json.loads(plan.with_suffix(f".{rank}").read_text()) for rank in range(world)]
+
+
+def main(argv: Sequence[str]) -> None:
+    """One rank: plan, rank, world. Writes per job and step `rows` (its own), `seconds`, `cpu_s` and `payload`."""
+    import torch
+
+    from hydra_ray.bench.collectives import Collectives
+    from hydra_ray.train.loop import Worker
+    from hydra_ray.train.plan import Step
+    from hydra_ray.train.share import Share
+
+    plan, rank, world = Path(argv[0]), int(argv[1]), int(argv[2])
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{plan}.store", rank=rank, world_size=world)
+    counted = Collectives()
+
+    class Measured(Worker):
+        """Notes what each step took."""
+
+        def _step(self, step: Step, epoch: int, number: int) -> float:
+            before, began, worked = counted.payload.copy(), time.perf_counter(), time.process_time()
+            loss = super()._step(step, epoch, number)
+            rows = sum(self.share.rows[i] for i in step.groups[self.rank])
+            payload = {name: size - before[name] for name, size in counted.payload.items()}
+            spent = {"seconds": time.perf_counter() - began, "cpu_s": time.process_time() - worked}
+            taken.append({"rows": rows, **spent, "payload": payload})
+            return loss
+
+    results = []
+    for job in json.loads(plan.read_text()):
+        taken: list[dict[str, Any]] = []
+        share = Share(Path(job["groups"]), rank, world)
+        Measured(job, job["kinds"][0], share, rank, None).run(lambda metrics, folder: None)
+        results.append(taken)
+    plan.with_suffix(f".{rank}").write_text(json.dumps(results))
+    torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,55 @@
+"""The users that the bench fits, and the bench itself on a number of them that says nothing."""
+
+import os
+from argparse import Namespace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hydra_ray.bench import fit_scale
+from hydra_ray.bench.fit_scale_users import ROWS, draw, drawn_fit, encode_s_per_1000, make_config, texts, user_id
+from hydra_ray.core.sharding import bucket_of
+
+
+def test_every_user_is_drawn_once_in_the_bucket_of_its_id(tmp_path: Path) -> None:
+    config = make_config("linear", 3_000)
+    fit = drawn_fit(config, 300, tmp_path)
+    scorer = fit.scorer()
+    found = [(user.user_id, bucket) for bucket in fit.buckets() for user in fit.encoded(scorer, bucket, ("test",))]
+    assert sorted(user for user, _ in found) == [user_id(i) for i in range(300)]
+    assert all(bucket == bucket_of(user, config.data.buckets) for user, bucket in found)
+    assert fit.head(scorer).width == fit.encoded(scorer, 0, ("test",))[0].z.shape[1]
+
+
+def test_a_taste_can_be_learned() -> None:
+    (user,) = draw(["a"], 68, 0)
+    assert user.z.shape == (ROWS, 68)
+    assert 0.2 < user.label.mean() < 0.8
+    assert np.array_equal(draw(["a"], 68, 0)[0].z, user.z)
+    taste, *_ = np.linalg.lstsq(np.tanh(user.z), user.label - 0.5, rcond=None)
+    assert (((np.tanh(user.z) @ taste) > 0) == (user.label > 0.5)).mean() > 0.9
+
+
+def test_users_with_texts_have_the_same_shape() -> None:
+    (groups,) = texts(1)
+    assert sum(group.labelled for group in groups) == ROWS
+    assert encode_s_per_1000(1) > 0
+
+
+@pytest.mark.cluster
+def test_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(os.environ, "RAY_AUTH_MODE", "disabled")
+    monkeypatch.setattr(fit_scale, "REPEATED", 80)
+    result = fit_scale.run(Namespace(sizes=(40,), kinds=("linear",), encoded=0))
+    assert (result["users"], result["ratio"], result["memory_ratio"]) == ([40], 1.0, 1.0)
+    figure = result["kinds"]["linear"]["40"]
+    assert figure["runs"] == 2
+    assert figure["buckets"] == 1
+    assert figure["fit_s"] > figure["publish_s"] > 0
+    assert figure["start_s"] > 0
+    assert figure["cpu_s_per_1000"] > 0
+    assert 0 <= figure["kept_population"] < 1
+    # 138 numbers of four bytes; forty users share the store's fixed bytes.
+    assert 552 < figure["bytes_per_user"] < 2_000
+    assert 0 < figure["idle_mib"] <= figure["peak_mib"]

@@ -1,0 +1,31 @@
+"""The scaling bench on a random BERT and few steps: what it counts, not how fast it is."""
+
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+
+from hydra_ray.bench import scaling
+from tests.train.tiny import make_encoder
+
+
+@pytest.mark.cluster
+def test_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scaling, "BATCH", 32)
+    monkeypatch.setattr(scaling, "WIRE_USERS", (3, 9))
+    encoder = make_encoder(tmp_path / "encoder")
+    result = scaling.run(Namespace(repeats=1, steps=2, encoder=str(encoder), max_tokens=32))
+    assert list(result["cases"]) == ["trained", "frozen", "concepts"]
+    for case in result["cases"].values():
+        assert case["ratio"] == pytest.approx(case["2"]["steps_per_s"] / case["1"]["steps_per_s"], abs=1e-2)
+        assert case["1"]["sent_mib"] == 0 < case["2"]["sent_mib"]
+        assert 0 < case["balance"] <= 1
+    trained, frozen = result["cases"]["trained"]["2"], result["cases"]["frozen"]["2"]
+    assert trained["sent_mib"] > 2 * frozen["sent_mib"]
+    wire = result["wire"]
+    # Users' heads cross no wire: neither their number nor their kind changes the bytes.
+    for kind in scaling.WIRE_KINDS:
+        assert wire[f"{kind}, 3 users"] == wire[f"{kind}, 9 users"]
+    assert wire["shared, 3 users"] == wire["linear, 3 users"] == wire["dense, 3 users"]
+    # All-reduced (2 of 2 workers) and gathered (1): the 64 x 8 numbers of `low_rank` that everybody shares.
+    assert wire["low_rank, 3 users"] - wire["linear, 3 users"] == 3 * 64 * 8 * 4
