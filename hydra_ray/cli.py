@@ -106,7 +106,7 @@ def _stage(args: argparse.Namespace) -> int:
     from hydra_ray.config_io import dump_config, load_config
 
     since = getattr(args, "since", None)
-    config = load_config(args.config, [*args.overrides, *([f"fit.since={since}"] if since else [])])
+    config = load_config(args.config, [*args.overrides, *([f"fit.since={json.dumps(since)}"] if since else [])])
     if args.print_config:
         print(dump_config(config), end="")
         return 0

@@ -140,7 +140,7 @@ def main(argv: Sequence[str]) -> None:
             began = time.time()
             counts = fit_users(run, fit, folder / "out")
             counts["all_s"] = time.time() - began
-            counts["buckets"] = len(fit.buckets())
+            counts["buckets"] = len(fit.by_bucket())
             files = [file for file in (folder / "out" / FOLDER).rglob("*") if file.is_file()]
             counts["bytes"] = sum(file.stat().st_size for file in files)
             runs.append(counts)

@@ -16,7 +16,7 @@ from hydra_ray.config import Config
 from hydra_ray.core.records import Split
 from hydra_ray.core.sharding import bucket_of
 from hydra_ray.models.scorer import Scorer
-from hydra_ray.pipeline.fit_users import Fit, encode
+from hydra_ray.pipeline.fit import Fit, encode
 from hydra_ray.synth.world import make_user
 from hydra_ray.train.artifact import TrainedScorer, save_base
 from hydra_ray.train.features import UserFeatures
@@ -45,8 +45,8 @@ class DrawnFit(Fit):
 
     members: Path
 
-    def buckets(self) -> list[int]:
-        return list(range(self.config.data.buckets))
+    def by_bucket(self) -> dict[int, list[str]]:
+        return {bucket: [] for bucket in range(self.config.data.buckets)}
 
     def encoded(self, scorer: TrainedScorer, bucket: int, splits: Sequence[Split]) -> list[UserFeatures]:
         with np.load(self.members) as found:
@@ -66,7 +66,7 @@ def drawn_fit(config: Config, users: int, folder: Path) -> DrawnFit:
     base = random_base(config, folder / "base")
     nowhere = folder / "nothing"
     kind, features = config.model.head, folder / "features"
-    return DrawnFit(config, "adapter", kind, ("test",), nowhere, nowhere, base, None, features, None,
+    return DrawnFit(config, "adapter", kind, ("test",), (), nowhere, nowhere, base, None, features, None,
                     folder / "members.npz")  # fmt: skip
 
 

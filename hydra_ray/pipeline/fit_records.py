@@ -6,7 +6,6 @@ records/bucket-N.json      the bucket's part, not yet published; written last: t
 
 import json
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +20,11 @@ from numpy.typing import NDArray
 
 from hydra_ray.models.heads import Deltas
 from hydra_ray.store.head_store import HeadStore
+from hydra_ray.store.spec import HeadSpec
 from hydra_ray.train.features import UserFeatures
 from hydra_ray.train.solver import Fitted
 from hydra_ray.train.user_heads import FOLDER
+from hydra_ray.whole_file import write_text
 
 FITTED_SCHEMA = pa.schema(
     [
@@ -84,10 +85,7 @@ def write_record(store: HeadStore, bucket: int, users: Sequence[UserFit], out: P
         (out / folder).mkdir(exist_ok=True)
     table = pa.Table.from_pylist([user.known for user in users], schema=FITTED_SCHEMA)
     pq.write_table(table, out / "fitted" / f"bucket-{bucket:06d}.parquet", compression="zstd")
-    file = record_file(out, bucket)
-    unfinished = file.with_name(f"{file.name}.{os.getpid()}")
-    unfinished.write_text(json.dumps(part))
-    unfinished.rename(file)
+    write_text(record_file(out, bucket), json.dumps(part))
 
 
 def count_fitted(out: Path) -> dict[str, int]:
@@ -106,10 +104,10 @@ def count_fitted(out: Path) -> dict[str, int]:
 class Previous:
     """An earlier fit: the heads of users whose rows have not changed, and where the others' learning begins."""
 
-    def __init__(self, folder: Path) -> None:
-        """folder: of the finished fit. Raises UserError as `HeadStore.open`."""
+    def __init__(self, folder: Path, spec: HeadSpec) -> None:
+        """folder: of the finished fit. Raises UserError if its heads are not what `spec` says."""
         self._folder = folder
-        self._store = HeadStore.open(str(folder / FOLDER))
+        self._store = HeadStore.open(str(folder / FOLDER), expect=spec)
 
     def unchanged(self, bucket: int, users: Sequence[UserFeatures]) -> dict[str, UserFit]:
         """Those of a bucket's users whose rows are what they were fitted on, with their heads."""

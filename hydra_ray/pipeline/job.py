@@ -19,11 +19,19 @@ from hydra_ray.pipeline.groups import Module, write_groups
 from hydra_ray.pipeline.makers import EvaluateMaker, GenerateMaker, LabelMaker, SummaryMaker
 from hydra_ray.pipeline.rows import ask_black_box
 from hydra_ray.pipeline.since import Since
-from hydra_ray.pipeline.step import StepResult, fingerprint
+from hydra_ray.pipeline.step import StepResult, fingerprint, step_key
 
 SHARED = "shared"
 CODE: dict[Module, int] = {"reranker": 3, "adapter": 4}
 """Version of what training means (see `step_key`)."""
+FEATURES = 1
+"""Version of what the kept features mean."""
+HOW_NOT_WHAT = {
+    "max_failures", "checkpoint_s", "checkpoint_steps", "trackers", "workers", "min_workers",
+    "activation_checkpointing", "offload",
+}  # fmt: skip
+"""Keys of `train` that say how it is done: a run that was cut short goes on under others. (Another number of workers
+draws other dropout; without dropout the result is the same.)"""
 EVIDENCE: dict[Module, int] = {"reranker": 1, "adapter": WIDTH}
 """Numbers per row beside its text."""
 
@@ -201,10 +209,14 @@ class Job:
             )
             return {**counts, **losses}
 
-        reading = section.model_dump(mode="json", include={"label", "evidence", "own_candidates"})
-        training = self.config.train.model_dump(mode="json", exclude={"max_failures", "checkpoint_s"})
-        config = {"model": self._joint_model, "train": training, **reading, "seed": seed}
+        training = self.config.train.model_dump(mode="json", exclude=HOW_NOT_WHAT)
+        config = {"model": self._joint_model, "train": training, **self._reading(module), "seed": seed}
         return self._step(name, CODE[module], config, {"answers": answered.key}, work, f"{name} seed {seed}")
+
+    def _reading(self, module: Module) -> dict[str, Any]:
+        """How answers become labelled rows."""
+        section = self.config.reranker if module == "reranker" else self.config.adapter
+        return section.model_dump(mode="json", include={"label", "evidence", "own_candidates"})
 
     @property
     def _joint_model(self) -> dict[str, Any]:
@@ -221,11 +233,13 @@ class Job:
         assert self.since is not None
         label = f"train-{module} seed {seed}"
         found = self.since.step(label)
-        then, now = found.manifest["config"]["model"], self._joint_model
+        told = found.manifest["config"]
+        then = {"loss": told["train"]["loss"], **told["model"], **{name: told[name] for name in self._reading(module)}}
+        now = {"loss": self.config.train.loss, **self._joint_model, **self._reading(module)}
         wrong = [name for name, value in now.items() if then.get(name) != value]
         if wrong:
-            raise UserError(f"fit.since: {found.key} has model.{wrong[0]}={then.get(wrong[0])}, this config "
-                            f"{now[wrong[0]]}; leave fit.since out to train anew")  # fmt: skip
+            raise UserError(f"fit.since: {found.key} was trained with {wrong[0]}={then.get(wrong[0])}, this config "
+                            f"says {now[wrong[0]]}; leave fit.since out to train anew")  # fmt: skip
         if label not in self.results:
             self.run.say(f"train-{module}: the base of an earlier run is kept ({found.key})")
         self.results[label] = found
@@ -238,23 +252,27 @@ class Job:
     def fit(self, module: Module, seed: int) -> StepResult:
         """Heads of the test users, on their own history, base frozen; of kinds that joint training does not give a
         user, also those of the training users, whose prompts the adapter learns from."""
-        from hydra_ray.pipeline.fit_users import Fit, fit_users
+        from hydra_ray.pipeline.fit import Fit
+        from hydra_ray.pipeline.fit_users import fit_users
 
         answered = self.label(seed) if module == "reranker" else self.generate(seed)
         trained, base = self.train(module, seed), self.base(module, seed)
         both = module == "reranker" and self.fitted_alone
         splits: tuple[Split, ...] = ("train", "test") if both else ("test",)
         name = f"fit-{module}"
-        features = self.run.root / "cache" / "features" / f"{answered.key}-{trained.key}-{base.name}-{len(splits)}"
+        reading = self._reading(module)
+        chosen = self.chosen(seed).test + (self.chosen(seed).train if both else ())
+        about = {"base": base.name, "splits": splits, "answers": answered.key, "trained": trained.key, **reading}
+        features = self.run.root / "cache" / "features" / step_key(f"fit-{module}", FEATURES, about, {})
         previous = self.since.step(f"{name} seed {seed}") if self.since else None
-        fit = Fit(self.config, module, self.config.model.head, splits, answered.path, self.ingest().path, base,
+        fit = Fit(self.config, module, self.config.model.head, splits, chosen, answered.path, self.ingest().path, base,
                   self.run.vector_cache, features, previous.path if previous else None)  # fmt: skip
 
         def work(folder: Path) -> dict[str, Any]:
             return fit_users(self.run, fit, folder)
 
         config: dict[str, Any] = {"fit": self.config.fit.model_dump(mode="json", exclude={"since"})}
-        config |= {"head": self.config.model.head, "loss": self.config.train.loss}
+        config |= {"head": self.config.model.head, "loss": self.config.train.loss, **reading}
         inputs = {"answers": answered.key, "base": trained.key, "since": previous.key if previous else ""}
         return self._step(name, 3, config, inputs, work, f"{name} seed {seed}")
 

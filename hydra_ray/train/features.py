@@ -56,8 +56,18 @@ def features_of(groups: Sequence[Group], encodings: Sequence[NDArray[np.float32]
     return UserFeatures(groups[0].user_id, z[known], label[known], query[known], fingerprint_of(groups))
 
 
+def nothing_of(user_id: str, width: int) -> UserFeatures:
+    """A user without rows."""
+    return UserFeatures(user_id, np.zeros((0, width), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), "")
+
+
 def save_features(users: Sequence[UserFeatures], width: int, file: Path) -> None:
-    """Writes one bucket's file, whole or not at all. width: Z."""
+    """Writes one bucket's file, whole or not at all. width: Z. Raises UserError for what float16 cannot hold."""
+    for user in users:
+        if len(user.z) and np.abs(user.z).max() > np.finfo(np.float16).max:
+            raise UserError(
+                f"user {user.user_id!r}: an encoding is larger than float16 holds; normalise the base's output"
+            )
     counts = [len(user.label) for user in users]
     z = _joined([user.z for user in users], np.float16, (0, width))
     columns = {

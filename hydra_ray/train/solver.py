@@ -11,7 +11,7 @@ from hydra_ray.models.heads import Deltas, Head
 from hydra_ray.models.losses import Loss
 from hydra_ray.train.early_stopping import fit_heads_stopped
 from hydra_ray.train.fit import L2_GRID, choose_l2
-from hydra_ray.train.shrunk_prior import estimate_prior, fit_shrunk_heads
+from hydra_ray.train.shrunk_prior import SMALLEST, estimate_prior, fit_shrunk_heads
 from hydra_ray.train.user_rows import UserRows
 
 Tuned = dict[str, Any]
@@ -23,8 +23,8 @@ class Fitted:
     """Deltas [U, ...] and what is known of each user, [U].
 
     epoch: int64, epochs learned; 0 for solvers without epochs. kept_population: bool, whether the user's own rows could
-    not beat the population head. before, after: held-out loss of the population head and of the user's, in nats a row;
-    NaN where it was not tested.
+    not beat the population head (`shrunk`, whose prior sees to that, keeps it only without rows). before, after:
+    held-out loss of the population head and of the user's, in nats a row; NaN where it was not tested.
     """
 
     deltas: Deltas
@@ -36,10 +36,12 @@ class Fitted:
 
 def tune(head: Head, rows: UserRows, config: FitConfig, loss: Loss) -> Tuned:
     """How strongly new users' heads are pulled to the population head, from training users with two queries or more."""
+    if config.l2 is not None and head.kind != "shrunk":
+        return {"l2": config.l2}
     tested = {"tuning_users": len(rows)}
     if not len(rows):
-        width = rows.z.shape[-1]
-        flat = {"precision": [1.0] * (width + 1)} if head.kind == "shrunk" else {"l2": L2_GRID[-1]}
+        # Nobody shows how users differ: they stay at the population head.
+        flat = {"precision": [1 / SMALLEST] * (head.width + 1)} if head.kind == "shrunk" else {"l2": L2_GRID[-1]}
         return {**flat, **tested}
     if head.kind == "shrunk":
         prior = estimate_prior(head, rows)
@@ -50,8 +52,6 @@ def tune(head: Head, rows: UserRows, config: FitConfig, loss: Loss) -> Tuned:
             "held_out_loss": {f"{k:g}": round(v, 5) for k, v in prior.held_out.items()},
             **tested,
         }
-    if config.l2 is not None:
-        return {"l2": config.l2}
     even = rows.query % 2 == 0
     l2, tried = choose_l2(head, (rows.only(even), rows.only(~even)), config, loss)
     return {"l2": l2, "held_out_loss": {f"{k:g}": round(v, 5) for k, v in tried.items()}, **tested}
@@ -71,7 +71,7 @@ def solve(
         none = rows.mask.sum(1) == 0
         return Fitted(deltas, torch.zeros(len(rows), dtype=torch.int64), none, unknown, unknown)
     found = fit_heads_stopped(head, rows, rows.held_out(), config, tuned["l2"], loss, start=start)
-    return Fitted(found.deltas, found.epoch, found.kept_population, found.before, found.after)
+    return Fitted(found.deltas, found.epoch, found.epoch == 0, found.before, found.after)
 
 
 def describe(tuned: Tuned) -> str:

@@ -15,7 +15,7 @@ from hydra_ray.core.sharding import bucket_of
 from hydra_ray.core.tasks import load_task
 from hydra_ray.models.heads import joint_kind
 from hydra_ray.models.scorer import Scorer
-from hydra_ray.pipeline.fit_users import Fit
+from hydra_ray.pipeline.fit import Fit
 from hydra_ray.pipeline.rows import QUERY_SCHEMA, query_row
 from hydra_ray.synth.world import make_user
 from hydra_ray.train.artifact import save_base
@@ -69,5 +69,6 @@ def write_base(folder: Path, config: Config) -> Path:
 
 def make_fit(folder: Path, config: Config, answered: Path, previous: Path | None = None) -> Fit:
     features = folder / f"features-{answered.name}"
-    return Fit(config, "reranker", config.model.head, ("test",), answered, folder / "ingest", folder / "base", None,
-               features, previous)  # fmt: skip
+    chosen = tuple(user.user_id for user, _ in users() if user.split == "test")
+    return Fit(config, "reranker", config.model.head, ("test",), chosen, answered, folder / "ingest",
+               folder / "base", None, features, previous)  # fmt: skip

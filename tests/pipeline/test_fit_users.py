@@ -1,11 +1,12 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from hydra_ray.pipeline.fit import Fit
+from hydra_ray.pipeline.fit_buckets import FitBuckets
 from hydra_ray.pipeline.fit_records import count_fitted, record_file
-from hydra_ray.pipeline.fit_users import Fit, FitBuckets
-from hydra_ray.pipeline.rows import buckets_of
 from hydra_ray.store.head_store import HeadStore
 from hydra_ray.train.user_heads import FOLDER, new_store
 from tests.pipeline.fitted_world import make_config, make_fit, users, write_answers, write_base
@@ -26,9 +27,9 @@ def fitted(fit: Fit, out: Path, batch: int = 1) -> dict[str, np.ndarray]:  # typ
     import json
 
     store = new_store(out, fit.spec(fit.scorer()))
-    buckets = buckets_of(fit.answered)
+    buckets = list(fit.by_bucket())
     parts = [buckets[i : i + batch] for i in range(0, len(buckets), batch)]
-    FitBuckets(fit, TUNED, out)({"buckets": parts})
+    assert FitBuckets(fit, TUNED, out)({"buckets": parts})["error"] == ""
     store.publish([json.loads(record_file(out, bucket).read_text()) for bucket in buckets], replace=True)
     ids = store.users()
     return dict(zip(ids, store.get(ids)[1]["out_weight"], strict=True))
@@ -50,7 +51,7 @@ def test_users_are_fitted_alike_however_buckets_are_cut_and_whatever_fits_a_batc
 def test_encodings_are_computed_once(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fit = make_fit(world, make_config(world), world / "answered")
     one = fitted(fit, world / "one")
-    monkeypatch.setattr("hydra_ray.pipeline.fit_users.encode", lambda *_: pytest.fail("encoded again"))
+    monkeypatch.setattr("hydra_ray.pipeline.fit.encode", lambda *_: pytest.fail("encoded again"))
     two = fitted(fit, world / "two")
     assert all(np.array_equal(one[user], two[user]) for user in one)
 
@@ -79,6 +80,36 @@ def test_shrunk_heads_are_solved_on_the_base_of_linear_ones(world: Path) -> None
     fit = make_fit(world, config, world / "answered")
     out = world / "shrunk"
     new_store(out, fit.spec(fit.scorer()))
-    FitBuckets(fit, {"precision": [1.0] * 9}, out)({"buckets": [buckets_of(fit.answered)]})
+    FitBuckets(fit, {"precision": [1.0] * 9}, out)({"buckets": [list(fit.by_bucket())]})
     assert HeadStore.open(str(out / FOLDER)).spec.kind == "shrunk"
     assert count_fitted(out) == {"users": 8, "with_rows": 8, "kept_population": 0, "reused": 0}
+
+
+def test_a_broken_file_of_features_is_one_line_and_finished_buckets_stay(world: Path) -> None:
+    fit, out = make_fit(world, make_config(world, batch_users=1), world / "answered"), world / "out"
+    new_store(out, fit.spec(fit.scorer()))
+    first, second, *_ = fit.by_bucket()
+    fit.features.mkdir()
+    (fit.features / f"bucket-{second:06d}.arrow").write_bytes(b"not Arrow")
+    (error,) = FitBuckets(fit, TUNED, out)({"buckets": [[first, second]]})["error"]
+    assert error.endswith("remove it, and it is made again")
+    assert record_file(out, first).exists()
+    assert not record_file(out, second).exists()
+
+
+def test_since_takes_no_heads_of_another_base_or_kind(world: Path) -> None:
+    config = make_config(world)
+    fitted(make_fit(world, config, world / "answered"), world / "before")
+    other = make_config(world, "shrunk")
+    fit, out = make_fit(world, other, world / "answered", world / "before"), world / "after"
+    new_store(out, fit.spec(fit.scorer()))
+    (error,) = FitBuckets(fit, {"precision": [1.0] * 9}, out)({"buckets": [list(fit.by_bucket())]})["error"]
+    assert "linear" in error
+    assert "shrunk" in error
+
+
+def test_a_user_without_rows_is_counted(world: Path) -> None:
+    fit, out = make_fit(world, make_config(world), world / "answered"), world / "out"
+    more = replace(fit, chosen=(*fit.chosen, "nobody"))
+    fitted(more, out)
+    assert count_fitted(out) == {"users": 9, "with_rows": 8, "kept_population": 0, "reused": 0}

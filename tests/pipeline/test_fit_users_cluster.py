@@ -11,7 +11,6 @@ import pytest
 
 from hydra_ray.pipeline.context import Run
 from hydra_ray.pipeline.fit_users import fit_users
-from hydra_ray.pipeline.rows import buckets_of
 from hydra_ray.store.head_store import HeadStore
 from hydra_ray.train.user_heads import FOLDER
 from tests.pipeline.fitted_world import make_config, make_fit, write_answers, write_base
@@ -41,7 +40,7 @@ def test_a_killed_fit_goes_on_with_the_next_bucket(tmp_path: Path, capsys: pytes
         time.sleep(0.01)
     killed.kill()
     killed.wait()
-    buckets = buckets_of(tmp_path / "answered")
+    buckets = list(make_fit(tmp_path, config, tmp_path / "answered").by_bucket())
     done = len(list(records.glob("*.json")))
     assert done >= 2
     assert HeadStore.open(str(tmp_path / "killed" / FOLDER)).count() == 0  # nothing is published by halves

@@ -1,0 +1,88 @@
+"""What a fit of users' heads is: whose heads, of which kind, on which answers and which frozen base."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from hydra_ray.config import Config
+from hydra_ray.core.records import Split
+from hydra_ray.core.sharding import bucket_of
+from hydra_ray.models.heads import Head, HeadKind
+from hydra_ray.pipeline.groups import Module, read_groups
+from hydra_ray.pipeline.rows import buckets_of
+from hydra_ray.store.spec import HeadSpec
+from hydra_ray.train.artifact import TrainedScorer, fingerprint
+from hydra_ray.train.features import UserFeatures, features_of
+from hydra_ray.train.groups import Group
+
+TUNING_USERS = 256
+"""Training users that the pull of new heads is chosen on: their mean loss is then known to a few per cent."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One fit: whose heads, on which answers and which base. Pickles; every path is absolute.
+
+    chosen: the users who get heads. users: the ingested histories. features: folder of the kept encodings. previous: an
+    earlier fit on the same base, whose users with unchanged rows keep their heads, or None.
+    """
+
+    config: Config
+    module: Module
+    kind: HeadKind
+    splits: tuple[Split, ...]
+    chosen: tuple[str, ...]
+    answered: Path
+    users: Path
+    base: Path
+    vectors: Path | None
+    features: Path
+    previous: Path | None
+
+    def scorer(self) -> TrainedScorer:
+        """The base, with a head of the kind that is fitted (`shrunk` is trained as `linear`)."""
+        scorer = TrainedScorer.load(self.base, None, self.vectors)
+        scorer.scorer.head.kind = self.kind
+        return scorer
+
+    def head(self, scorer: TrainedScorer) -> Head:
+        """The population head that users' heads are fitted from."""
+        head = scorer.scorer.head
+        assert isinstance(head, Head)
+        return head
+
+    def by_bucket(self) -> dict[int, list[str]]:
+        """The users who get heads, by bucket, ascending."""
+        found: dict[int, list[str]] = {}
+        for user in self.chosen:
+            found.setdefault(bucket_of(user, self.config.data.buckets), []).append(user)
+        return dict(sorted(found.items()))
+
+    def encoded(self, scorer: TrainedScorer, bucket: int, splits: Sequence[Split]) -> list[UserFeatures]:
+        """A bucket's users and their features, computed now. Whatever else a fit does works from these alone, so that
+        a subclass may take them from elsewhere."""
+        return encode(scorer, list(self.groups(bucket, splits)))
+
+    def tuning_users(self, scorer: TrainedScorer) -> list[UserFeatures]:
+        """Up to TUNING_USERS training users who have two queries or more."""
+        # Bucket by bucket, so that no more is read than is used.
+        found = (groups for bucket in buckets_of(self.answered) for groups in self.groups(bucket, ("train",)))
+        return encode(scorer, list(islice((groups for groups in found if len(groups) > 1), TUNING_USERS)))
+
+    def groups(self, bucket: int, splits: Sequence[Split]) -> Iterator[list[Group]]:
+        """The groups of each user of a bucket."""
+        for split in splits:
+            yield from (g for g in read_groups(self.config, self.module, self.answered, [bucket], split) if g)
+
+    def spec(self, scorer: TrainedScorer) -> HeadSpec:
+        """What the heads are."""
+        model, head = self.config.model, scorer.scorer.head
+        shapes = head.delta_shapes()
+        return HeadSpec(self.kind, model.width, model.rank, shapes, fingerprint(self.base), self.config.data.buckets)
+
+
+def encode(scorer: TrainedScorer, users: Sequence[list[Group]]) -> list[UserFeatures]:
+    """Features of users from their groups."""
+    encodings = iter(scorer.pair_encodings([group for groups in users for group in groups]))
+    return [features_of(groups, list(islice(encodings, len(groups)))) for groups in users]

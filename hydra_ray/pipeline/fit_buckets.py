@@ -1,0 +1,152 @@
+"""What the workers of a fit do: all users of some buckets, whose heads are left as parts of the store, with records."""
+
+import time
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hydra_ray.data.users import read_users
+from hydra_ray.errors import UserError
+from hydra_ray.models.facets import MIXTURE
+from hydra_ray.pipeline.fit import Fit
+from hydra_ray.pipeline.fit_records import Previous, UserFit, write_record
+from hydra_ray.store.head_store import HeadStore
+from hydra_ray.train import solver
+from hydra_ray.train.artifact import TrainedScorer
+from hydra_ray.train.features import UserFeatures, load_features, nothing_of, save_features
+from hydra_ray.train.profiles import Profile, profile_of
+from hydra_ray.train.solver import Tuned
+from hydra_ray.train.user_heads import FOLDER
+from hydra_ray.train.user_rows import pad_users
+
+
+class Buckets:
+    """Ray Data's callable: `work` on lists of buckets; nothing is loaded before the first."""
+
+    def __init__(self, fit: Fit, tuned: Tuned, out: Path) -> None:
+        self.fit, self.tuned, self.out = fit, tuned, out
+        self.chosen = fit.by_bucket()
+
+    @cached_property
+    def scorer(self) -> TrainedScorer:
+        """The frozen base."""
+        return self.fit.scorer()
+
+    @cached_property
+    def store(self) -> HeadStore:
+        """Takes the parts."""
+        return HeadStore.open(str(self.out / FOLDER), expect=self.fit.spec(self.scorer))
+
+    def work(self, buckets: Sequence[int]) -> int:
+        """Finishes these buckets; returns their users."""
+        raise NotImplementedError
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """batch: `buckets`, lists of bucket numbers. Returns users, `began` (seconds since the epoch), `cpu_s` spent in
+        this process, and `error`: a mistake of the user travels as a row, so that nobody reads a worker's traceback."""
+        began, worked, users, error = time.time(), time.process_time(), 0, ""
+        try:
+            for buckets in batch["buckets"]:
+                users += self.work([int(bucket) for bucket in buckets])
+        except UserError as mistake:
+            error = str(mistake)
+        except OSError as failure:
+            error = (
+                f"{failure.filename or self.out}: {failure.strerror}; mend that and run again, finished buckets stay"
+            )
+        row = {"users": users, "began": began, "cpu_s": time.process_time() - worked, "error": error}
+        return {name: np.asarray([value]) for name, value in row.items()}
+
+
+class MixBuckets(Buckets):
+    """For `facets`: one forward pass of the router instead of a fit."""
+
+    def work(self, buckets: Sequence[int]) -> int:
+        """See Buckets."""
+        users = 0
+        for bucket in buckets:
+            found = read_users(self.fit.users, None, self.chosen[bucket])
+            mixed = mixed_users(self.scorer, [profile_of(user, bucket) for user in found])
+            write_record(self.store, bucket, mixed, self.out)
+            users += len(mixed)
+        return users
+
+
+def mixed_users(scorer: TrainedScorer, profiles: Sequence[Profile]) -> list[UserFit]:
+    """Users' mixtures from their records; a user without any keeps the population's."""
+    if not profiles:
+        return []
+    weights = scorer.mix(profiles)
+    return [
+        UserFit(
+            {MIXTURE: delta} if profile.texts else None,
+            {
+                "user_id": profile.user_id,
+                "fingerprint": profile.fingerprint(),
+                "rows": len(profile.texts),
+                "epoch": 0,
+                "kept_population": not profile.texts,
+                "reused": False,
+                "loss_before": None,
+                "loss_after": None,
+            },
+        )
+        for profile, delta in zip(profiles, weights, strict=True)
+    ]
+
+
+class FitBuckets(Buckets):
+    """For kinds that are fitted. Small buckets are fitted together, up to `fit.batch_users`."""
+
+    @cached_property
+    def previous(self) -> Previous | None:
+        """The earlier fit that this one builds on."""
+        return Previous(self.fit.previous, self.fit.spec(self.scorer)) if self.fit.previous else None
+
+    def work(self, buckets: Sequence[int]) -> int:
+        """See Buckets."""
+        users = 0
+        waiting: dict[int, list[UserFeatures]] = {}
+        for bucket in buckets:
+            waiting[bucket] = self._features(bucket)
+            users += len(waiting[bucket])
+            if sum(map(len, waiting.values())) >= self.fit.config.fit.batch_users:
+                self._finish(waiting)
+                waiting = {}
+        self._finish(waiting)
+        return users
+
+    def _features(self, bucket: int) -> list[UserFeatures]:
+        """One bucket's features, encoded or as an earlier run kept them."""
+        file = self.fit.features / f"bucket-{bucket:06d}.arrow"
+        if not file.exists():
+            users = self.fit.encoded(self.scorer, bucket, self.fit.splits)
+            save_features(users, self.scorer.scorer.head.width, file)
+        found = load_features(file)
+        known, width = {user.user_id for user in found}, self.scorer.scorer.head.width
+        # Whoever has no rows at all is counted, too.
+        return found + [nothing_of(user, width) for user in self.chosen[bucket] if user not in known]
+
+    def _finish(self, waiting: dict[int, list[UserFeatures]]) -> None:
+        """Fits the users of these buckets, writes their parts and then their records."""
+        found: dict[str, UserFit] = {}
+        for bucket, users in waiting.items():
+            if self.previous:
+                found |= self.previous.unchanged(bucket, users)
+        changed = [user for users in waiting.values() for user in users if user.user_id not in found]
+        size = self.fit.config.fit.batch_users
+        for start in range(0, len(changed), size):
+            found |= self._solve(changed[start : start + size])
+        for bucket, users in waiting.items():
+            write_record(self.store, bucket, [found[user.user_id] for user in users], self.out)
+
+    def _solve(self, users: Sequence[UserFeatures]) -> dict[str, UserFit]:
+        config, head = self.fit.config, self.fit.head(self.scorer)
+        ids = [user.user_id for user in users]
+        start = self.previous.deltas(ids) if self.previous else None
+        rows = pad_users([u.z for u in users], [u.label for u in users], [u.query for u in users])
+        fitted = solver.solve(head, rows, self.tuned, config.fit, config.train.loss, start)
+        return {user.user_id: UserFit.of(user, fitted, i) for i, user in enumerate(users)}
