@@ -17,7 +17,7 @@ STAGES: dict[str, str] = {
     "train-reranker": "shared base and user heads of the reranker",
     "generate": "adapter candidates: samples after the reranker's examples",
     "train-adapter": "shared base and user heads of the adapter",
-    "fit-users": "heads of the test users, base frozen",
+    "fit-users": "heads of new users, base frozen",
     "evaluate": "every method's answers to the test users' questions",
     "report": "report.json, report.md, report.html and predictions",
 }

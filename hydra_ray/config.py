@@ -319,6 +319,8 @@ class Config(Section):
         train = self.train
         if train.min_workers is not None and train.min_workers > train.workers:
             raise ValueError(f"train.min_workers: {train.min_workers} is more than train.workers={train.workers}")
+        if train.gpu and train.bf16 and train.zero_stage == 0:
+            raise ValueError("train.zero_stage: 0 needs train.bf16=false; DeepSpeed keeps no reachable state there")
         needed = {"none": 0, "optimizer": 1, "parameters": 3}[train.offload]
         if train.zero_stage < needed:
             raise ValueError(f"train.offload: {train.offload} needs train.zero_stage={needed} or more")

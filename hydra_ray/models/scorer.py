@@ -92,7 +92,7 @@ class Scorer(nn.Module):
         else:
             assert self.encoder is not None
             used = torch.unique(torch.cat([left_G, right_GR.reshape(-1)]))
-            vectors_TD = self.encoder(self.encoder.tokens([texts[i] for i in used.tolist()]))
+            vectors_TD = self._like_head(self.encoder(self.encoder.tokens([texts[i] for i in used.tolist()])))
             left_G, right_GR = torch.searchsorted(used, left_G), torch.searchsorted(used, right_GR)
         left_GRD = vectors_TD[left_G].unsqueeze(1).expand(groups, rows, -1)
         pairs_GRZ: Tensor = self.interaction(left_GRD, vectors_TD[right_GR])
@@ -104,8 +104,12 @@ class Scorer(nn.Module):
         groups, rows = batch.right.shape
         left = [texts[i] for i in batch.left.tolist() for _ in range(rows)]
         right = [texts[i] for i in batch.right.reshape(-1).tolist()]
-        encoded: Tensor = self.encoder(self.encoder.tokens(left, right))
+        encoded = self._like_head(self.encoder(self.encoder.tokens(left, right)))
         return encoded.reshape(groups, rows, -1)
+
+    def _like_head(self, encoded: Tensor) -> Tensor:
+        """In the head's precision: the encoder answers in float32, DeepSpeed may hold all weights in bf16."""
+        return encoded.to(next(self.head.parameters()).dtype)
 
     def forward(self, texts: Sequence[str] | Tensor, batch: Batch, deltas: Deltas) -> Tensor:
         """Logits [G, R, 2]. `deltas`: name -> [U, ...], rows as `batch.user` counts them; or, for `facets`, profiles.
@@ -113,7 +117,8 @@ class Scorer(nn.Module):
         What the router made of profiles, weights and probabilities [U, F], is left in `routed`.
         """
         if self.router is not None and PROFILE in deltas:
-            self.routed = self.router(deltas[PROFILE], deltas[PRESENT])
+            dtype = self.router.out.weight.dtype
+            self.routed = self.router(deltas[PROFILE].to(dtype), deltas[PRESENT].to(dtype))
             deltas = mixtures(self.routed[0])
         z_GRZ = self.encode_pairs(texts, batch)
         same_type = {name: value.to(z_GRZ.dtype) for name, value in deltas.items()}

@@ -18,6 +18,9 @@ from hydra_ray.models.encoder import TextEncoder, encode_texts
 CHUNK = 1024
 """Texts that are encoded between two commits: what a killed run may have to encode again."""
 
+REMEMBERED = 100_000
+"""Texts whose vectors stay in memory at most, between two calls: 150 MB at 384 numbers each."""
+
 
 class CachedEncoder:
     """Texts -> float32 [n, D]; the encoder is loaded when the first text is not in the cache.
@@ -46,6 +49,8 @@ class CachedEncoder:
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """float32 [len(texts), D], in the order given."""
+        if len(self._memory) > REMEMBERED:
+            self._memory.clear()
         wanted = [text for text in dict.fromkeys(texts) if text not in self._memory]
         missing = [text for text in wanted if not self._look_up(text)]
         for start in range(0, len(missing), CHUNK):

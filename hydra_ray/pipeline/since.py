@@ -5,6 +5,7 @@ from pathlib import Path
 
 from hydra_ray.errors import UserError
 from hydra_ray.pipeline.step import MANIFEST, StepResult
+from hydra_ray.whole_file import write_text
 
 STEPS = "steps.json"
 
@@ -14,11 +15,11 @@ def write_steps(folder: Path, steps: dict[str, str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / STEPS
     known = json.loads(file.read_text()) if file.exists() else {}
-    file.write_text(json.dumps({**known, **steps}, indent=2))
+    write_text(file, json.dumps({**known, **steps}, indent=2))
 
 
 class Since:
-    """The steps of an earlier run under the same root."""
+    """The steps of an earlier run, whose root must be this one's."""
 
     def __init__(self, root: Path, run: str) -> None:
         """run: its name or folder. Raises UserError if there is no such run."""

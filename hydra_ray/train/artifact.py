@@ -29,6 +29,8 @@ from hydra_ray.train.profiles import Profile, Profiles
 from hydra_ray.train.user_heads import UserHeads
 
 MODEL, BASE = "model.json", "base.safetensors"
+MIXED_AT_ONCE = 256
+"""Users whose records a router reads at once: 50 MB at 128 records and 384 numbers each."""
 
 
 def needs_encoder_in_module(config: ModelConfig) -> bool:
@@ -94,7 +96,10 @@ class TrainedScorer:
     def load(cls, base: Path, heads: Path | None = None, vectors: Path | None = None) -> "TrainedScorer":
         """The scorer in `base` with the user heads in `heads` (None: population head for everybody)."""
         scorer = load_scorer(base)
-        return cls(scorer, UserHeads.open(heads, fingerprint(base)) if heads else None, vectors)
+        own = UserHeads.open(heads, fingerprint(base)) if heads else None
+        if heads and own is None and scorer.head.delta_shapes():
+            raise UserError(f"{heads}: the users' heads are missing; remove the folder, and the step makes them again")
+        return cls(scorer, own, vectors)
 
     def table(self, texts: Sequence[str]) -> Sequence[str] | Tensor:
         """What the scorer reads for `texts`: the texts, or their vectors where the encoder is frozen."""
@@ -116,9 +121,11 @@ class TrainedScorer:
         assert router is not None
         # Where the encoder is trained, the router still reads what it was before.
         encode = self._encode or CachedEncoder(config.model_copy(update={"freeze_encoder": True}), None)
-        read = Profiles(profiles, encode).of_users()
-        weights_UF, _ = router(read[PROFILE], read[PRESENT])
-        found: NDArray[np.float32] = mixtures(weights_UF)[MIXTURE].numpy()
+        parts = []
+        for start in range(0, len(profiles), MIXED_AT_ONCE):
+            read = Profiles(profiles[start : start + MIXED_AT_ONCE], encode).of_users()
+            parts.append(mixtures(router(read[PROFILE], read[PRESENT])[0])[MIXTURE].numpy())
+        found: NDArray[np.float32] = np.concatenate(parts)
         return found
 
     @torch.inference_mode()

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -67,9 +67,12 @@ def save_base(folder: Path, progress: Progress, weights: Mapping[str, Tensor], o
 def load_progress(folder: Path, model: Mapping[str, Any]) -> Progress | None:
     """Where the checkpoint's training was; None if it trained another head kind of the same base.
 
-    Raises UserError if its base is another.
+    Raises UserError if its base is another, or the file is broken.
     """
-    progress = Progress(**json.loads((folder / PROGRESS).read_text()))
+    try:
+        progress = Progress(**json.loads((folder / PROGRESS).read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{folder / PROGRESS}: no checkpoint of this version ({error}); remove {folder}") from None
     wrong = [name for name, value in model.items() if name != "head" and progress.model.get(name) != value]
     if wrong:
         name = wrong[0]
@@ -81,8 +84,11 @@ def load_progress(folder: Path, model: Mapping[str, Any]) -> Progress | None:
 
 
 def load_base(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Weights and optimiser state."""
-    return load_file(folder / BASE), load_file(folder / OPTIMIZER)
+    """Weights and optimiser state. Raises UserError if a file is missing or broken."""
+    try:
+        return load_file(folder / BASE), load_file(folder / OPTIMIZER)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{folder}: the base cannot be read ({error}); remove it to start over") from None
 
 
 def load_heads(folder: Path, table: HeadTable) -> None:

@@ -22,7 +22,9 @@ def write_centres(config: ModelConfig, groups: Path, vectors: Path | None, seed:
     sentences = _sample(sorted({s for text in set(left) for s in sentences_of(text, config.sentences)}), seed)
     points = CachedEncoder(config, vectors)(sentences)
     points = points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)
-    save_file({"centres": kmeans(points, config.width, seed)}, out)
+    part = out.with_suffix(".part")
+    save_file({"centres": kmeans(points, config.width, seed)}, part)
+    part.rename(out)
 
 
 def kmeans(points: NDArray[np.float32], count: int, seed: int) -> NDArray[np.float32]:

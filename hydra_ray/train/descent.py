@@ -6,10 +6,8 @@ from torch import Tensor
 from hydra_ray.config import FitConfig
 from hydra_ray.models.heads import Deltas, Head, scores
 from hydra_ray.models.losses import Loss, counts, query_losses
+from hydra_ray.train.head_table import BETA1, BETA2, EPSILON
 from hydra_ray.train.user_rows import UserRows, refuse_nonfinite
-
-BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
-"""Adam's defaults (Kingma and Ba 2015)."""
 
 
 class Losses:

@@ -13,7 +13,7 @@ def fit_heads(head: Head, rows: UserRows, config: FitConfig, l2: float, loss: Lo
     """Deltas [U, ...] after `config.epochs` epochs from the population head, for every user.
 
     Minimises, independently per user, the mean loss over the user's rows plus `l2` times the squared norm of the
-    delta, by AdamW without dropout. A user without rows keeps the population head (zero delta).
+    delta, by Adam without dropout. A user without rows keeps the population head (zero delta).
     """
     epochs_U = torch.full((len(rows),), config.epochs, dtype=torch.int64, device=rows.z.device)
     return descend(head, rows, epochs_U, config, l2, loss)

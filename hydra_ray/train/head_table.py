@@ -92,5 +92,8 @@ class HeadTable:
         rows = torch.as_tensor(self._rows_of[bucket])
         for part, values in (("delta", self.deltas), ("first", self.first), ("second", self.second)):
             for name, value in values.items():
-                value[rows] = state[f"{part}.{name}"]
+                found = state[f"{part}.{name}"]
+                if found.shape != (len(rows), *value.shape[1:]):
+                    raise RuntimeError(f"{part}.{name} is of shape {tuple(found.shape)}")
+                value[rows] = found
         self.steps[rows] = state["steps"]

@@ -123,8 +123,8 @@ class Worker:
         self.tracker = None
         if rank == 0:
             settings = {**self.at.model, **job["train"], "seed": self.seed}
-            run = f"{job['name'].replace(' ', '-')}-{kind}"
-            self.tracker = make_tracker(self.train.trackers, Path(job["metrics"]), run, settings, self.at.total)
+            run, folder = f"{job['name']} {kind}", Path(job["metrics"])
+            self.tracker = make_tracker(self.train.trackers, folder, run, settings, self.at.total)
         self.saved_at = time.monotonic()
 
     def _scorer(self, job: Mapping[str, Any]) -> Scorer:
@@ -299,7 +299,7 @@ class Worker:
             bad = next(i for i, vector in enumerate(self.inputs) if not torch.isfinite(vector).all())
             return f"{where}: the encoding of {self.share.texts.texts[bad][:60]!r} is not finite; check model.encoder"
         users = ", ".join(sorted({g.user_id for g in part})[:3])
-        return f"{where} (users {users}, ...); lower train.head_lr or train.delta_lr. The last checkpoint is kept"
+        return f"{where} (users {users}, ...); lower train.head_lr or train.delta_lr. The last two checkpoints are kept"
 
     def _say(self, line: str) -> None:
         if self.rank == 0:

@@ -77,7 +77,7 @@ class Profiles:
     def of_groups(self, groups: Sequence[Group], device: torch.device | None = None) -> Deltas:
         """One profile per query, [G, H, D], and which of its records exist, [G, H]: the record asked is left out."""
         found = [self._of.get(group.user_id, Profile(group.user_id, group.bucket, (), ())) for group in groups]
-        longest = max(1, *(len(profile.texts) for profile in found), 1)
+        longest = max((len(profile.texts) for profile in found), default=0) or 1
         profile_GHD = torch.zeros(len(groups), longest, self.width)
         present_GH = torch.zeros(len(groups), longest)
         for g, (group, profile) in enumerate(zip(groups, found, strict=True)):

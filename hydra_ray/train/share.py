@@ -4,8 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.dataset as pads
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hydra_ray.config import ModelConfig
@@ -14,6 +16,14 @@ from hydra_ray.models.vector_cache import CachedEncoder
 from hydra_ray.train.artifact import needs_encoder_in_module
 from hydra_ray.train.groups import Group, TextTable, groups_from_table
 from hydra_ray.train.plan import Step, imbalance, pack_buckets, plan_epoch
+
+
+def labelled_rows(label: Any) -> NDArray[np.int64]:
+    """How many of each group's labels are not null; label: Arrow list array of floats."""
+    before = np.concatenate([[0], np.cumsum(label.values.is_valid().to_numpy(zero_copy_only=False))])
+    offsets = label.offsets.to_numpy()
+    rows: NDArray[np.int64] = before[offsets[1:]] - before[offsets[:-1]]
+    return rows
 
 
 class Share:
@@ -28,7 +38,7 @@ class Share:
         source = pads.dataset(groups, format="parquet")
         index = source.to_table(columns=["bucket", "label"])
         self.buckets: list[int] = index.column("bucket").to_pylist()
-        self.rows = [sum(y is not None for y in label) for label in index.column("label").to_pylist()]
+        self.rows = labelled_rows(index.column("label").combine_chunks()).tolist()
         self.owner = pack_buckets(self.buckets, self.rows, world)
         mine = [i for i, bucket in enumerate(self.buckets) if self.owner[bucket] == rank]
         self.groups: dict[int, Group] = dict(zip(mine, groups_from_table(source.take(mine)), strict=True))

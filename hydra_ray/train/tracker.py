@@ -29,12 +29,17 @@ def check_trackers(names: Sequence[str]) -> None:
             raise UserError(f"train.trackers: {name} needs the package {PACKAGES[name]}; install it or leave it out")
 
 
+def metrics_file(folder: Path, run: str) -> Path:
+    """Where a run's metrics are always kept."""
+    return folder / f"metrics-{run.replace(' ', '-')}.jsonl"
+
+
 def make_tracker(names: Sequence[str], folder: Path, run: str, config: Mapping[str, Any], step: int = 0) -> Tracker:
     """All trackers as one. folder: takes metrics-RUN.jsonl and TensorBoard's files. step: a resumed run's; what was
     logged after it is logged again, so those lines are dropped."""
     makers: dict[str, Callable[[Path, str, Mapping[str, Any]], Tracker]]
     makers = {"tensorboard": TensorBoard, "mlflow": MLflow, "wandb": WandB}
-    return All([Jsonl(folder / f"metrics-{run}.jsonl", step), *[makers[name](folder, run, config) for name in names]])
+    return All([Jsonl(metrics_file(folder, run), step), *[makers[name](folder, run, config) for name in names]])
 
 
 class All:

@@ -15,7 +15,7 @@ from hydra_ray.train.concepts import write_centres
 from hydra_ray.train.engine import train_env
 from hydra_ray.train.follow import Follow
 from hydra_ray.train.loop import train_worker
-from hydra_ray.train.tracker import check_trackers
+from hydra_ray.train.tracker import check_trackers, metrics_file
 from hydra_ray.train.user_heads import write_heads
 
 
@@ -38,7 +38,7 @@ def train(
     vectors: the encoding cache. profiles: the training users' (Parquet), for `facets`.
     symmetric: whether both texts of a pair are of one kind (reranker).
     evidence: numbers per row beside its text (see `Group`).
-    scratch: Ray Train's storage; a killed training found there continues with its next epoch.
+    scratch: Ray Train's storage; a training that was cut short and is found there goes on with its next step.
     say: gets the workers' progress lines.
     Returns the last training loss by kind. Raises UserError if a worker fails for good.
     """
@@ -81,7 +81,7 @@ def train(
             name="train",
             storage_path=str(scratch.resolve()),
             failure_config=FailureConfig(max_failures=config.train.max_failures),
-            checkpoint_config=CheckpointConfig(num_to_keep=1),
+            checkpoint_config=CheckpointConfig(num_to_keep=2),
             worker_runtime_env={"env_vars": train_env(config.train.gpu)},
         ),
     )
@@ -103,7 +103,7 @@ def train(
             model, base = config.model, fingerprint(out / kind)
             spec = HeadSpec(kind, model.width, model.rank, shapes, base, config.data.buckets)
             write_heads(out / kind, spec, trained_heads(parts / kind))
-        *_, last = (scratch / "metrics" / f"metrics-{name.replace(' ', '-')}-{kind}.jsonl").read_text().splitlines()
+        *_, last = metrics_file(scratch / "metrics", f"{name} {kind}").read_text().splitlines()
         losses[f"loss_{kind}"] = json.loads(last)["loss"]
     shutil.copytree(scratch / "metrics", out / "metrics", dirs_exist_ok=True)
     return losses

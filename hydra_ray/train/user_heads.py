@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ class UserHeads:
 
     def __init__(self, store: HeadStore) -> None:
         self._store = store
-        self._kept: OrderedDict[str, tuple[bool, dict[str, NDArray[np.float32]]]] = OrderedDict()
+        self._kept: OrderedDict[str, dict[str, NDArray[np.float32]]] = OrderedDict()
         self._most = max(1, KEPT_BYTES // store.spec.row_bytes)
 
     @classmethod
@@ -37,7 +38,7 @@ class UserHeads:
         if not (artifact / FOLDER).exists():
             return None
         store = HeadStore.open(str(artifact / FOLDER))
-        store.spec.check(HeadSpec(**{**vars(store.spec), "base": base}), str(artifact / FOLDER))
+        store.spec.check(replace(store.spec, base=base), str(artifact / FOLDER))
         return cls(store)
 
     @property
@@ -49,10 +50,10 @@ class UserHeads:
         """Deltas [n, ...], zeros (the population head) for users without a head of their own."""
         missing = [user for user in dict.fromkeys(user_ids) if user not in self._kept]
         if missing:
-            found, arrays = self._store.get(missing)
+            _, arrays = self._store.get(missing)
             for i, user in enumerate(missing):
-                self._kept[user] = (bool(found[i]), {name: value[i] for name, value in arrays.items()})
-        rows = [self._kept[user][1] for user in user_ids]
+                self._kept[user] = {name: value[i] for name, value in arrays.items()}
+        rows = [self._kept[user] for user in user_ids]
         deltas: dict[str, Tensor] = {
             name: torch.from_numpy(np.stack([row[name] for row in rows])) if rows else torch.zeros(0, *shape)
             for name, shape in self._store.spec.shapes.items()
@@ -67,7 +68,8 @@ class UserHeads:
 def new_store(artifact: Path, spec: HeadSpec) -> HeadStore:
     """The store in an artifact's folder: the one that an earlier attempt made, or a new one."""
     folder = artifact / FOLDER
-    if folder.exists():
+    # A folder without a version is what a killed `create` left.
+    if any((folder / "_versions").glob("*")):
         return HeadStore.open(str(folder), expect=spec)
     return HeadStore.create(str(folder), spec)
 

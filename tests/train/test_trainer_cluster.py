@@ -95,6 +95,6 @@ def test_a_loss_that_is_no_number_ends_training_with_one_line(nodes: tuple[Any, 
     scratch = tmp_path / "scratch"
     run = (tmp_path / "groups", 0, "t", None, None, True, EVIDENCE, scratch, tmp_path / "out", lambda line: None)
     with pytest.raises(
-        UserError, match=r"t \(linear\): the loss is (nan|inf) in epoch 1 step \d .*last checkpoint is kept"
+        UserError, match=r"t \(linear\): the loss is (nan|inf) in epoch 1 step \d .*last two checkpoints are kept"
     ):
         train(asked, [KIND], *run)
