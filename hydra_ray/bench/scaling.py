@@ -191,9 +191,10 @@ def main(argv: Sequence[str]) -> None:
     import torch
 
     from hydra_ray.bench.collectives import Collectives
-    from hydra_ray.train.loop import Worker
+    from hydra_ray.train.loop import Loop
     from hydra_ray.train.plan import Step
     from hydra_ray.train.share import Share
+    from hydra_ray.train.worker import Worker
 
     plan, rank, world = Path(argv[0]), int(argv[1]), int(argv[2])
     torch.set_num_threads(1)
@@ -203,9 +204,9 @@ def main(argv: Sequence[str]) -> None:
     class Measured(Worker):
         """Notes what each step took."""
 
-        def _step(self, step: Step, epoch: int, number: int) -> float:
+        def step(self, step: Step, epoch: int, number: int) -> float:
             before, began, worked = counted.payload.copy(), time.perf_counter(), time.process_time()
-            loss = super()._step(step, epoch, number)
+            loss = super().step(step, epoch, number)
             rows = sum(self.share.rows[i] for i in step.groups[self.rank])
             payload = {name: size - before[name] for name, size in counted.payload.items()}
             spent = {"seconds": time.perf_counter() - began, "cpu_s": time.process_time() - worked}
@@ -216,7 +217,8 @@ def main(argv: Sequence[str]) -> None:
     for job in json.loads(plan.read_text()):
         taken: list[dict[str, Any]] = []
         share = Share(Path(job["groups"]), rank, world)
-        Measured(job, job["kinds"][0], share, rank, None).run(lambda metrics, folder: None)
+        worker = Measured(job, job["kinds"][0], share, rank, None)
+        Loop(job, worker, lambda metrics, folder: None).run(Path(job["out"]) / job["kinds"][0])
         results.append(taken)
     plan.with_suffix(f".{rank}").write_text(json.dumps(results))
     torch.distributed.destroy_process_group()
