@@ -77,6 +77,9 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--max-users", type=int, default=100_000, help="ingest, heads, fit-scale: the most users")
     bench.add_argument("--users", type=int, default=100_000, help="store: users in the store")
     bench.add_argument("--million", action="store_true", help="store, fit-scale: 1,000,000 users as well")
+    bench.add_argument(
+        "--kinds", nargs="+", choices=("linear", "low_rank"), help="fit-scale: head kinds (default: both)"
+    )
     bench.add_argument("--threads", type=int, help="heads, encode: of both sides (default: heads 1, encode PyTorch's)")
     bench.add_argument("--device", default="cuda", help="cuda: what runs it (cpu: the same code, small)")
     bench.add_argument("--requests", type=int, default=640, help="label: concurrent calls per task and repeat")

@@ -23,7 +23,7 @@ from typing import Any
 
 import psutil
 
-from hydra_ray.bench.fit_scale_users import ROWS, SHAPE_OF_USER, drawn_fit, encode_s_per_1000, make_config
+from hydra_ray.bench.fit_scale_users import ROWS, SHAPE_OF_USER, drawn_fit, encoding, make_config
 from hydra_ray.bench.ingest import PeakMemory
 from hydra_ray.models.heads import HeadKind
 
@@ -68,7 +68,7 @@ def run(args: Namespace) -> dict[str, Any]:
         "features": "drawn at every size",
         "user": SHAPE_OF_USER,
         "rows_per_user": ROWS,
-        "encoding": {"users": encoded, "s_per_1000": encode_s_per_1000(encoded)} if encoded else {},
+        "encoding": encoding(encoded) if encoded else {},
         "cpus": psutil.cpu_count(),
     }
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hydra_ray.bench import fit_scale
-from hydra_ray.bench.fit_scale_users import ROWS, draw, drawn_fit, encode_s_per_1000, make_config, texts, user_id
+from hydra_ray.bench.fit_scale_users import ROWS, draw, drawn_fit, encoding, make_config, texts, user_id
 from hydra_ray.core.sharding import bucket_of
 
 
@@ -34,7 +34,7 @@ def test_a_taste_can_be_learned() -> None:
 def test_users_with_texts_have_the_same_shape() -> None:
     (groups,) = texts(1)
     assert sum(group.labelled for group in groups) == ROWS
-    assert encode_s_per_1000(1) > 0
+    assert encoding(1)["s_per_1000"] > 0
 
 
 @pytest.mark.cluster
