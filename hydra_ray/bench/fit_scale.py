@@ -32,8 +32,8 @@ MILLION = 1_000_000
 KINDS: tuple[HeadKind, ...] = ("linear", "low_rank")
 ENCODED = 20
 """Users whose texts are encoded: some seconds on one core."""
-REPEATED = 3_000
-"""Sizes are fitted as often as their users go into so many (once at least); the figures are medians."""
+REPEATS, FEW = 3, 3_000
+"""Up to FEW users are fitted REPEATS times, more once; the figures are medians."""
 _MIB = 1 << 20
 
 
@@ -136,7 +136,7 @@ def main(argv: Sequence[str]) -> None:
         print("ready", flush=True)
         sys.stdin.readline()
         runs = []
-        for _ in range(max(1, REPEATED // users)):
+        for _ in range(REPEATS if users <= FEW else 1):
             began = time.time()
             counts = fit_users(run, fit, folder / "out")
             counts["all_s"] = time.time() - began

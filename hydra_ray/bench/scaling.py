@@ -18,7 +18,7 @@ import time
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import mean
+from statistics import mean, median
 from typing import Any
 
 import psutil
@@ -64,13 +64,11 @@ def run(args: Namespace) -> dict[str, Any]:
         # As many users as make the steps; the centres and vectors of the default model are made before the clock runs.
         timed = write_pairs(-(-(WARM + steps) * BATCH // (QUERIES * SHOWN)), folder / "groups")
         jobs = {name: make.job(timed, model, "linear") for name, model in chosen.items()}
-        taken: dict[str, dict[int, list[list[dict[str, Any]]]]] = {name: {1: [], 2: []} for name in chosen}
-        for _ in range(int(getattr(args, "repeats", 2))):
-            for world in (1, 2):
-                found = in_ranks(list(jobs.values()), world, folder)
-                for case, ranks in zip(jobs, zip(*found, strict=True), strict=True):
-                    taken[case][world] += [rank[WARM:] for rank in ranks]
-                print(f"bench scaling: {world} worker(s) done", file=sys.stderr, flush=True)
+        taken: dict[str, dict[int, list[list[dict[str, Any]]]]] = {case: {1: [], 2: []} for case in jobs}
+        for case, job in jobs.items():
+            for world in (1, 2) * int(getattr(args, "repeats", 2)):
+                taken[case][world] += [rank[0][WARM:] for rank in in_ranks([job], world, folder)]
+            print(f"bench scaling: {case}: {json.dumps(_figures(taken[case]))}", file=sys.stderr, flush=True)
         wires = {
             f"{kind}, {users} users": make.job(groups, MODELS["concepts"], kind)
             for kind in WIRE_KINDS
@@ -97,12 +95,13 @@ def _figures(worlds: dict[int, list[list[dict[str, Any]]]]) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     for world, runs in worlds.items():
         steps = [step for rank in runs for step in rank]
-        seconds, cpu_s = sum(step["seconds"] for step in steps), sum(step["cpu_s"] for step in steps)
-        rows = sum(step["rows"] for step in steps)
+        # The middle step: on a busy machine a few take many times as long.
+        seconds, rows = median(step["seconds"] for step in steps), sum(step["rows"] for step in steps)
+        cpu_s = sum(step["cpu_s"] for step in steps)
         payload = {name: mean(s["payload"].get(name, 0) for s in steps) for name in steps[0]["payload"]}
         figures[str(world)] = {
-            "steps_per_s": round(len(steps) / seconds, 4),
-            "rows_per_s": round(rows / seconds * world, 2),
+            "steps_per_s": round(1 / seconds, 4),
+            "rows_per_s": round(rows / len(steps) * world / seconds, 2),
             "cpu_s_per_row": round(cpu_s / rows, 5),
             "payload_mib": {name: round(size / 2**20, 4) for name, size in payload.items() if size},
             "sent_mib": round(wire_bytes(payload, world) / 2**20, 4),

@@ -40,11 +40,10 @@ def test_users_with_texts_have_the_same_shape() -> None:
 @pytest.mark.cluster
 def test_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, "RAY_AUTH_MODE", "disabled")
-    monkeypatch.setattr(fit_scale, "REPEATED", 80)
     result = fit_scale.run(Namespace(sizes=(40,), kinds=("linear",), encoded=0))
     assert (result["users"], result["ratio"], result["memory_ratio"]) == ([40], 1.0, 1.0)
     figure = result["kinds"]["linear"]["40"]
-    assert figure["runs"] == 2
+    assert figure["runs"] == fit_scale.REPEATS
     assert figure["buckets"] == 1
     assert figure["fit_s"] > figure["publish_s"] > 0
     assert figure["start_s"] > 0
