@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from hydra_ray import environment
-from hydra_ray.config import Config, ModelConfig, TrainConfig
+from hydra_ray.config import Config, DataConfig, ModelConfig, TrainConfig
 from hydra_ray.errors import UserError
 from hydra_ray.train.artifact import TrainedScorer, fingerprint
 from hydra_ray.train.trainer import train
@@ -45,6 +45,7 @@ def nodes() -> Iterator[tuple[Any, Any]]:
 def config(encoder: Path, **more: Any) -> Config:
     often = {"checkpoint_s": 0, "checkpoint_steps": 3, "epochs": 2, "batch": 24, "workers": 2, "min_workers": 1}
     return Config(
+        data=DataConfig(buckets=16),
         model=ModelConfig(encoder=str(encoder), pair="bi", width=16, max_tokens=32, dropout=0.0),
         train=TrainConfig(**often | more),
     )
