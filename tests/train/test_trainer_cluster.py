@@ -43,7 +43,7 @@ def nodes() -> Iterator[tuple[Any, Any]]:
 
 
 def config(encoder: Path, **more: Any) -> Config:
-    often = {"checkpoint_s": 0, "checkpoint_steps": 3, "epochs": 2, "batch": 24, "workers": 2, "min_workers": 1}
+    often = {"checkpoint_s": 0, "checkpoint_steps": 3, "epochs": 10, "batch": 24, "workers": 2, "min_workers": 1}
     return Config(
         data=DataConfig(buckets=16),
         model=ModelConfig(encoder=str(encoder), pair="bi", width=16, max_tokens=32, dropout=0.0),
