@@ -1,11 +1,20 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all: a writer killed at any time leaves the old file or the new one."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 
+@contextlib.contextmanager
+def whole(file: Path) -> Iterator[Path]:
+    """Another name to write under, which becomes `file` when the block ends without an error."""
+    part = file.with_name(f"{file.name}.{os.getpid()}.tmp")
+    yield part
+    os.replace(part, file)
+
+
 def write_text(file: Path, text: str) -> None:
-    """Writes `text` under another name first; a writer killed at any time leaves the old file or the new one."""
-    part = file.with_name(f"{file.name}.{os.getpid()}")
-    part.write_text(text)
-    part.rename(file)
+    """Writes `text`, whole or not at all."""
+    with whole(file) as part:
+        part.write_text(text)

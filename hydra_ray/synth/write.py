@@ -15,6 +15,7 @@ from hydra_ray.errors import UserError
 from hydra_ray.synth.attainable import attainable
 from hydra_ray.synth.scene import NOISE
 from hydra_ray.synth.world import SynthItem, SynthUser, make_user, maker_of, user_id_of
+from hydra_ray.whole_file import write_text
 
 QUESTION = {
     "tagging": "Which tag would this person give to the following note? text: ",
@@ -152,9 +153,7 @@ def write_world(config: SynthConfig, out: Path, progress: Callable[[int, int], N
         )
         for name in names:
             os.replace(out / f"{name}.{os.getpid()}.tmp", out / name)
-        temporary = out / f"world.json.{os.getpid()}.tmp"
-        temporary.write_text(json.dumps(asdict(summary), indent=2) + "\n")
-        os.replace(temporary, out / "world.json")
+        write_text(out / "world.json", json.dumps(asdict(summary), indent=2) + "\n")
     except OSError as error:
         raise UserError(f"{out}: cannot write the synthetic world there: {error.strerror}") from None
     if progress is not None:

@@ -1,7 +1,6 @@
 """Trains the tiny LLM: `run(config, out)`, one process, resumes from its last checkpoint."""
 
 import math
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from hydra_ray.tiny_llm.model import Batch, Hints, loss_of, new_llama
 from hydra_ray.tiny_llm.sequence import tokenise
 from hydra_ray.tiny_llm.source import Source, lines_of, source_of
 from hydra_ray.tiny_llm.tokenizer import load_tokenizer, train_tokenizer
+from hydra_ray.whole_file import whole
 
 CHECKPOINT = "checkpoint.pt"
 _TOKENIZER = "tokenizer"
@@ -73,9 +73,8 @@ class _Trainer:
             "hints": self.hints.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
-        temporary = self.out / f"{CHECKPOINT}.{os.getpid()}.tmp"
-        torch.save(state, temporary)
-        os.replace(temporary, self.out / CHECKPOINT)
+        with whole(self.out / CHECKPOINT) as part:
+            torch.save(state, part)
 
     def load(self) -> bool:
         """Go on from the checkpoint in `out` if there is one. Raises UserError if it is of another configuration."""

@@ -11,6 +11,7 @@ from safetensors.numpy import save_file
 from hydra_ray.config import ModelConfig
 from hydra_ray.models.text_vectors import sentences_of
 from hydra_ray.models.vector_cache import CachedEncoder
+from hydra_ray.whole_file import whole
 
 SAMPLE = 4000
 """Sentences that k-means sees at most."""
@@ -22,9 +23,8 @@ def write_centres(config: ModelConfig, groups: Path, vectors: Path | None, seed:
     sentences = _sample(sorted({s for text in set(left) for s in sentences_of(text, config.sentences)}), seed)
     points = CachedEncoder(config, vectors)(sentences)
     points = points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)
-    part = out.with_suffix(".part")
-    save_file({"centres": kmeans(points, config.width, seed)}, part)
-    part.rename(out)
+    with whole(out) as part:
+        save_file({"centres": kmeans(points, config.width, seed)}, part)
 
 
 def kmeans(points: NDArray[np.float32], count: int, seed: int) -> NDArray[np.float32]:
