@@ -11,7 +11,6 @@ and importing PyTorch there come before, cost the same at every size, and stand 
 
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,7 +23,7 @@ from typing import Any
 import psutil
 
 from hydra_ray.bench.fit_scale_users import ROWS, SHAPE_OF_USER, drawn_fit, encoding, make_config
-from hydra_ray.bench.ingest import PeakMemory
+from hydra_ray.bench.memory import MIB, run_measured
 from hydra_ray.models.heads import HeadKind
 
 SIZES = (1_000, 10_000, 100_000)
@@ -34,7 +33,6 @@ ENCODED = 20
 """Users whose texts are encoded: some seconds on one core."""
 REPEATS, FEW = 3, 3_000
 """Up to FEW users are fitted REPEATS times, more once; the figures are medians."""
-_MIB = 1 << 20
 
 
 def run(args: Namespace) -> dict[str, Any]:
@@ -89,20 +87,8 @@ def measure(kind: HeadKind, users: int) -> dict[str, float]:
     """
     with tempfile.TemporaryDirectory(prefix="hydra_ray_bench_") as folder:
         command = [sys.executable, "-m", "hydra_ray.bench.fit_scale", folder, kind, str(users)]
-        with (
-            (Path(folder) / "log").open("w+") as log,
-            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True) as child,
-        ):
-            assert child.stdin is not None
-            assert child.stdout is not None
-            with PeakMemory(child.pid) as memory:
-                ready = child.stdout.readline()
-                idle = memory.sample()
-                reply = child.communicate("go\n")[0] if ready else ""
-            if child.wait() != 0 or not reply:
-                log.seek(0)
-                raise RuntimeError(f"fitting {users} users failed: {log.read()[-2000:]}")
-        runs: list[dict[str, float]] = json.loads(reply.splitlines()[-1])
+        reply, memory, idle = run_measured(command, f"fitting {users} users")
+    runs: list[dict[str, float]] = json.loads(reply)
     if any(one["users"] != users for one in runs):
         raise RuntimeError(f"{[one['users'] for one in runs]} of {users} users were fitted")
     middle = {name: median(one[name] for one in runs) for name in runs[0]}
@@ -112,9 +98,9 @@ def measure(kind: HeadKind, users: int) -> dict[str, float]:
         "fit_s": round(middle["fit_s"], 2),
         "publish_s": round(middle["publish_s"], 3),
         "start_s": round(middle["all_s"] - middle["fit_s"], 2),
-        "idle_mib": round(idle / _MIB, 1),
-        "peak_mib": round(memory.peak / _MIB, 1),
-        "worker_mib": round(memory.worker / _MIB, 1),
+        "idle_mib": round(idle / MIB, 1),
+        "peak_mib": round(memory.peak / MIB, 1),
+        "worker_mib": round(memory.worker / MIB, 1),
         "bytes_per_user": round(middle["bytes"] / users, 1),
         "buckets": int(middle["buckets"]),
         "kept_population": round(middle["kept_population"] / users, 4),

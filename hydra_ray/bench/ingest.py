@@ -1,13 +1,11 @@
 """`hydra-ray bench ingest`: does memory stay flat while the data grow a hundredfold?
 
 Synthetic worlds of 1,000, 10,000 and 100,000 users are ingested, each by a fresh driver with a local Ray of its own.
-Memory is summed over the driver and everything it started (Ray's daemons and workers), every SAMPLE_S seconds: the
-proportional set size (PSS), so that shared pages, the object store's among them, count once, less the pages of mapped
-files. Those are libraries (the ingest maps no data), whose share depends on what else runs on the machine.
+Memory is summed over the driver and everything it started (Ray's daemons and workers), without mapped files, of which
+the ingest maps none but libraries (`hydra_ray.bench.memory`).
 """
 
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,14 +16,12 @@ from typing import Any
 
 import psutil
 
+from hydra_ray.bench.memory import MIB, run_measured
 from hydra_ray.config import Config, SynthConfig
 from hydra_ray.core.tasks import load_task
-from hydra_ray.repeating import Repeating
 from hydra_ray.synth.write import write_world
 
 SIZES = (1_000, 10_000, 100_000)
-SAMPLE_S = 0.25
-_MIB = 1 << 20
 
 
 def run(args: Namespace) -> dict[str, Any]:
@@ -52,22 +48,10 @@ def measure(users: int, task: str) -> dict[str, float]:
     """The figures of one world, written before the clock starts and removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="hydra_ray_bench_") as folder:
         write_world(SynthConfig.model_validate({"task": task, "users": users}), Path(folder) / "world")
-        source = sum(path.stat().st_size for path in (Path(folder) / "world").iterdir()) / _MIB
+        source = sum(path.stat().st_size for path in (Path(folder) / "world").iterdir()) / MIB
         command = [sys.executable, "-m", "hydra_ray.bench.ingest", folder, task]
-        with (
-            (Path(folder) / "log").open("w+") as log,
-            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True) as child,
-        ):
-            assert child.stdin is not None
-            assert child.stdout is not None
-            with PeakMemory(child.pid) as memory:
-                ready = child.stdout.readline()
-                idle = memory.sample()
-                reply = child.communicate("go\n")[0] if ready else ""
-            if child.wait() != 0 or not reply:
-                log.seek(0)
-                raise RuntimeError(f"ingest of {users} users failed: {log.read()[-2000:]}")
-        result = json.loads(reply.splitlines()[-1])
+        reply, memory, idle = run_measured(command, f"ingest of {users} users")
+    result = json.loads(reply)
     if result["users"] != users:
         raise RuntimeError(f"{result['users']} of {users} users came out")
     seconds = result["seconds"]
@@ -76,65 +60,12 @@ def measure(users: int, task: str) -> dict[str, float]:
         "seconds": round(seconds, 2),
         "users_per_s": round(users / seconds, 1),
         "mib_per_s": round(source / seconds, 2),
-        "idle_mib": round(idle / _MIB, 1),
-        "peak_mib": round(memory.peak / _MIB, 1),
-        "peak_with_files_mib": round(memory.peak_with_files / _MIB, 1),
-        "worker_mib": round(memory.worker / _MIB, 1),
+        "idle_mib": round(idle / MIB, 1),
+        "peak_mib": round(memory.peak / MIB, 1),
+        "peak_with_files_mib": round(memory.peak_with_files / MIB, 1),
+        "worker_mib": round(memory.worker / MIB, 1),
         "samples": memory.samples,
     }
-
-
-class PeakMemory(Repeating):
-    """Samples the memory of a process and all its descendants while the context lasts; all in bytes.
-
-    peak, peak_with_files: of the sum, without and with mapped files. worker: of one Ray worker, without.
-    """
-
-    def __init__(self, pid: int) -> None:
-        super().__init__(self.sample, SAMPLE_S)
-        self._root = psutil.Process(pid)
-        self.peak = 0
-        self.peak_with_files = 0
-        self.worker = 0
-        self.samples = 0
-
-    def sample(self) -> int:
-        """Bytes now, without mapped files."""
-        try:
-            tree = [self._root, *self._root.children(recursive=True)]
-        except psutil.NoSuchProcess:
-            return 0
-        sizes = [(_bytes_of(process), _is_worker(process)) for process in tree]
-        total = sum(own for (own, _), _ in sizes)
-        self.peak = max(self.peak, total)
-        self.peak_with_files = max(self.peak_with_files, sum(whole for (_, whole), _ in sizes))
-        self.worker = max([self.worker, *(own for (own, _), worker in sizes if worker)])
-        self.samples += 1
-        return total
-
-
-def _bytes_of(process: Any) -> tuple[int, int]:
-    """A process's PSS without and with mapped files, or its RSS where the system has no PSS; 0 once it is gone."""
-    try:
-        lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()[1:]
-        kib = {name: int(value.split()[0]) for name, value in (line.split(":") for line in lines)}
-        return (kib["Pss_Anon"] + kib["Pss_Shmem"]) * 1024, kib["Pss"] * 1024
-    except (OSError, ValueError, KeyError):
-        pass
-    try:
-        rss = int(process.memory_info().rss)
-    except psutil.Error:
-        return 0, 0
-    return rss, rss
-
-
-def _is_worker(process: Any) -> bool:
-    """Whether it runs tasks of the pipelines; Ray's own actors and agents have names of their own."""
-    try:
-        command = " ".join(process.cmdline())
-    except psutil.Error:
-        return False
-    return command.startswith(("ray::MapBatches", "ray::MapWorker", "ray::_MapWorker", "ray::IDLE"))
 
 
 def main(argv: Sequence[str]) -> None:

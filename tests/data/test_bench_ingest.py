@@ -7,7 +7,8 @@ from argparse import Namespace
 
 import pytest
 
-from hydra_ray.bench.ingest import PeakMemory, run
+from hydra_ray.bench.ingest import run
+from hydra_ray.bench.memory import PeakMemory
 
 
 def test_peak_counts_descendants() -> None:
