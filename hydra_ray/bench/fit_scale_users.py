@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 
 from hydra_ray.config import Config
-from hydra_ray.core.records import Split
 from hydra_ray.core.sharding import bucket_of
 from hydra_ray.models.scorer import Scorer
 from hydra_ray.pipeline.fit import Fit, encode
@@ -50,7 +49,7 @@ class DrawnFit(Fit):
     def by_bucket(self) -> dict[int, list[str]]:
         return {bucket: [] for bucket in range(self.config.data.buckets)}
 
-    def encoded(self, scorer: TrainedScorer, bucket: int, splits: Sequence[Split]) -> list[UserFeatures]:
+    def encoded(self, scorer: TrainedScorer, bucket: int) -> list[UserFeatures]:
         with np.load(self.members) as found:
             mine = found["users"][found["starts"][bucket] : found["starts"][bucket + 1]]
         return draw([user_id(int(i)) for i in mine], scorer.scorer.head.width, bucket)

@@ -59,10 +59,10 @@ class Fit:
             found.setdefault(bucket_of(user, self.config.data.buckets), []).append(user)
         return dict(sorted(found.items()))
 
-    def encoded(self, scorer: TrainedScorer, bucket: int, splits: Sequence[Split]) -> list[UserFeatures]:
+    def encoded(self, scorer: TrainedScorer, bucket: int) -> list[UserFeatures]:
         """A bucket's users and their features, computed now. Whatever else a fit does works from these alone, so that
         a subclass may take them from elsewhere."""
-        return encode(scorer, list(self.groups(bucket, splits)))
+        return encode(scorer, list(self.groups(bucket, self.splits)))
 
     def tuning_users(self, scorer: TrainedScorer) -> list[UserFeatures]:
         """Up to TUNING_USERS training users who have two queries or more."""

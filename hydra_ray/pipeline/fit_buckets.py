@@ -16,11 +16,10 @@ from hydra_ray.pipeline.fit_records import Previous, UserFit, write_record
 from hydra_ray.store.head_store import HeadStore
 from hydra_ray.train import solver
 from hydra_ray.train.artifact import TrainedScorer
-from hydra_ray.train.features import UserFeatures, load_features, nothing_of, save_features
+from hydra_ray.train.features import UserFeatures, load_features, nothing_of, rows_of, save_features
 from hydra_ray.train.profiles import Profile, profile_of
 from hydra_ray.train.solver import Tuned
 from hydra_ray.train.user_heads import FOLDER
-from hydra_ray.train.user_rows import pad_users
 
 
 class Buckets:
@@ -81,20 +80,8 @@ def mixed_users(scorer: TrainedScorer, profiles: Sequence[Profile]) -> list[User
         return []
     weights = scorer.mix(profiles)
     return [
-        UserFit(
-            {MIXTURE: delta} if profile.texts else None,
-            {
-                "user_id": profile.user_id,
-                "fingerprint": profile.fingerprint(),
-                "rows": len(profile.texts),
-                "epoch": 0,
-                "kept_population": not profile.texts,
-                "reused": False,
-                "loss_before": None,
-                "loss_after": None,
-            },
-        )
-        for profile, delta in zip(profiles, weights, strict=True)
+        UserFit.make(user.user_id, user.fingerprint(), len(user.texts), {MIXTURE: delta} if user.texts else None)
+        for user, delta in zip(profiles, weights, strict=True)
     ]
 
 
@@ -123,7 +110,7 @@ class FitBuckets(Buckets):
         """One bucket's features, encoded or as an earlier run kept them."""
         file = self.fit.features / f"bucket-{bucket:06d}.arrow"
         if not file.exists():
-            users = self.fit.encoded(self.scorer, bucket, self.fit.splits)
+            users = self.fit.encoded(self.scorer, bucket)
             save_features(users, self.scorer.scorer.head.width, file)
         found = load_features(file)
         known, width = {user.user_id for user in found}, self.scorer.scorer.head.width
@@ -147,6 +134,5 @@ class FitBuckets(Buckets):
         config, head = self.fit.config, self.fit.head(self.scorer)
         ids = [user.user_id for user in users]
         start = self.previous.deltas(ids) if self.previous else None
-        rows = pad_users([u.z for u in users], [u.label for u in users], [u.query for u in users])
-        fitted = solver.solve(head, rows, self.tuned, config.fit, config.train.loss, start)
+        fitted = solver.solve(head, rows_of(users), self.tuned, config.fit, config.train.loss, start)
         return {user.user_id: UserFit.of(user, fitted, i) for i, user in enumerate(users)}

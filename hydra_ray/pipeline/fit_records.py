@@ -50,22 +50,41 @@ class UserFit:
     known: dict[str, Any]
 
     @classmethod
-    def of(cls, user: UserFeatures, fitted: Fitted, i: int) -> "UserFit":
-        """The user at place `i` of what was fitted."""
-        kept = bool(fitted.kept_population[i]) or not len(user.label)
-        before, after = float(fitted.before[i]), float(fitted.after[i])
+    def make(
+        cls,
+        user_id: str,
+        fingerprint: str,
+        rows: int,
+        delta: dict[str, NDArray[np.float32]] | None,
+        epoch: int = 0,
+        before: float = math.nan,
+        after: float = math.nan,
+    ) -> "UserFit":
+        """A head made now. before, after: NaN where they are not known."""
         known = {
-            "user_id": user.user_id,
-            "fingerprint": user.fingerprint,
-            "rows": len(user.label),
-            "epoch": int(fitted.epoch[i]),
-            "kept_population": kept,
+            "user_id": user_id,
+            "fingerprint": fingerprint,
+            "rows": rows,
+            "epoch": epoch,
+            "kept_population": delta is None,
             "reused": False,
             "loss_before": None if math.isnan(before) else before,
             "loss_after": None if math.isnan(after) else after,
         }
-        delta = {name: value[i].numpy() for name, value in fitted.deltas.items()}
-        return cls(None if kept else delta, known)
+        return cls(delta, known)
+
+    @classmethod
+    def of(cls, user: UserFeatures, fitted: Fitted, i: int) -> "UserFit":
+        """The user at place `i` of what was fitted."""
+        kept = bool(fitted.kept_population[i]) or not len(user.label)
+        delta = None if kept else {name: value[i].numpy() for name, value in fitted.deltas.items()}
+        epoch, before, after = int(fitted.epoch[i]), float(fitted.before[i]), float(fitted.after[i])
+        return cls.make(user.user_id, user.fingerprint, len(user.label), delta, epoch, before, after)
+
+
+def fitted_file(out: Path, bucket: int) -> Path:
+    """What is known of a bucket's users."""
+    return out / "fitted" / f"bucket-{bucket:06d}.parquet"
 
 
 def record_file(out: Path, bucket: int) -> Path:
@@ -81,11 +100,12 @@ def write_record(store: HeadStore, bucket: int, users: Sequence[UserFit], out: P
         for name, shape in store.spec.shapes.items()
     }
     part = store.write_part(bucket, [user.known["user_id"] for user in own], arrays)
-    for folder in ("fitted", "records"):
-        (out / folder).mkdir(exist_ok=True)
+    fitted, record = fitted_file(out, bucket), record_file(out, bucket)
+    for file in (fitted, record):
+        file.parent.mkdir(exist_ok=True)
     table = pa.Table.from_pylist([user.known for user in users], schema=FITTED_SCHEMA)
-    pq.write_table(table, out / "fitted" / f"bucket-{bucket:06d}.parquet", compression="zstd")
-    write_text(record_file(out, bucket), json.dumps(part))
+    pq.write_table(table, fitted, compression="zstd")
+    write_text(record, json.dumps(part))
 
 
 def count_fitted(out: Path) -> dict[str, int]:
@@ -111,7 +131,7 @@ class Previous:
 
     def unchanged(self, bucket: int, users: Sequence[UserFeatures]) -> dict[str, UserFit]:
         """Those of a bucket's users whose rows are what they were fitted on, with their heads."""
-        file = self._folder / "fitted" / f"bucket-{bucket:06d}.parquet"
+        file = fitted_file(self._folder, bucket)
         if not file.exists():
             return {}
         known = {row["user_id"]: row for row in pq.read_table(file, partitioning=None).to_pylist()}

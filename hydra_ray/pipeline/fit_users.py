@@ -18,22 +18,21 @@ from hydra_ray.pipeline.fit_buckets import FitBuckets, MixBuckets
 from hydra_ray.pipeline.fit_records import Previous, count_fitted, record_file
 from hydra_ray.pipeline.groups import chunks
 from hydra_ray.train import solver
+from hydra_ray.train.artifact import TrainedScorer
+from hydra_ray.train.features import rows_of
 from hydra_ray.train.solver import Tuned
 from hydra_ray.train.user_heads import new_store
-from hydra_ray.train.user_rows import pad_users
 from hydra_ray.whole_file import write_text
 
 
-def tune(fit: Fit, run: Run) -> Tuned:
+def tune(fit: Fit, scorer: TrainedScorer, run: Run) -> Tuned:
     """What `solver.tune` finds on `Fit.tuning_users`."""
     threads = torch.get_num_threads()
     # PyTorch's threads spin while they wait: beside other processes, two take 20 times as long as one.
     torch.set_num_threads(1)
     try:
-        scorer = fit.scorer()
         users = fit.tuning_users(scorer)
-        rows = pad_users([u.z for u in users], [u.label for u in users], [u.query for u in users])
-        tuned = solver.tune(fit.head(scorer), rows, fit.config.fit, fit.config.train.loss)
+        tuned = solver.tune(fit.head(scorer), rows_of(users), fit.config.fit, fit.config.train.loss)
     finally:
         torch.set_num_threads(threads)
     run.say(f"fit-{fit.module}: {solver.describe(tuned)}, from {len(users)} training users")
@@ -61,7 +60,7 @@ def fit_users(run: Run, fit: Fit, out: Path) -> dict[str, Any]:
     scratch.mkdir(parents=True, exist_ok=True)
     learned = scratch / "tuned.json"
     if not learned.exists():
-        write_text(learned, json.dumps({} if fit.kind == "facets" else tune(fit, run)))
+        write_text(learned, json.dumps({} if fit.kind == "facets" else tune(fit, scorer, run)))
     tuned = json.loads(learned.read_text())
     buckets = list(fit.by_bucket())
     left = [bucket for bucket in buckets if not record_file(out, bucket).exists()]

@@ -6,7 +6,6 @@ is a relative error of at most 2^-11.
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,8 @@ from numpy.typing import NDArray
 
 from hydra_ray.errors import UserError
 from hydra_ray.train.groups import Group
+from hydra_ray.train.user_rows import UserRows, pad_users
+from hydra_ray.whole_file import whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,11 @@ def nothing_of(user_id: str, width: int) -> UserFeatures:
     return UserFeatures(user_id, np.zeros((0, width), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), "")
 
 
+def rows_of(users: Sequence[UserFeatures]) -> UserRows:
+    """The users' rows as one batched problem."""
+    return pad_users([user.z for user in users], [user.label for user in users], [user.query for user in users])
+
+
 def save_features(users: Sequence[UserFeatures], width: int, file: Path) -> None:
     """Writes one bucket's file, whole or not at all. width: Z. Raises UserError for what float16 cannot hold."""
     for user in users:
@@ -78,9 +84,9 @@ def save_features(users: Sequence[UserFeatures], width: int, file: Path) -> None
     }
     whose = json.dumps([[user.user_id, user.fingerprint] for user in users])
     file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f"{file.name}.{os.getpid()}")
-    feather.write_feather(pa.table(columns).replace_schema_metadata({"users": whose}), part, compression="uncompressed")
-    part.rename(file)
+    table = pa.table(columns).replace_schema_metadata({"users": whose})
+    with whole(file) as part:
+        feather.write_feather(table, part, compression="uncompressed")
 
 
 def load_features(file: Path) -> list[UserFeatures]:

@@ -42,7 +42,8 @@ class Worker:
         self.device = torch.device("cuda", torch.cuda.current_device()) if self.train.gpu else torch.device("cpu")
         self.at = Progress(0, 0, 0, 0.0, [], self.model.model_dump(mode="json"))
         found = checkpoint.load_progress(start, self.at.model) if start else None
-        self.inputs = share.inputs(self.model, Path(job["vectors"]) if job["vectors"] else None, self.device, self.say)
+        vectors = Path(job["vectors"]) if job["vectors"] else None
+        self.inputs = share.inputs(self.model, vectors, self.device, self.say)
         if isinstance(self.inputs, Tensor) and self.train.gpu and self.train.bf16:
             self.inputs = self.inputs.bfloat16()
         torch.manual_seed(self.seed)
@@ -51,7 +52,6 @@ class Worker:
         self.heads = HeadTable(scorer.head, share.users())
         self.profiles = None
         if kind == "facets":
-            vectors = Path(job["vectors"]) if job["vectors"] else None
             mine = read_profiles(Path(job["profiles"]), self.heads.buckets)
             self.profiles = Profiles(mine, CachedEncoder(self.model, vectors))
         if start and found:

@@ -16,12 +16,10 @@ def test_every_user_is_drawn_once_in_the_bucket_of_its_id(tmp_path: Path) -> Non
     config = make_config("linear", 3_000)
     fit = drawn_fit(config, 300, tmp_path)
     scorer = fit.scorer()
-    found = [
-        (user.user_id, bucket) for bucket in list(fit.by_bucket()) for user in fit.encoded(scorer, bucket, ("test",))
-    ]
+    found = [(user.user_id, bucket) for bucket in list(fit.by_bucket()) for user in fit.encoded(scorer, bucket)]
     assert sorted(user for user, _ in found) == [user_id(i) for i in range(300)]
     assert all(bucket == bucket_of(user, config.data.buckets) for user, bucket in found)
-    assert fit.head(scorer).width == fit.encoded(scorer, 0, ("test",))[0].z.shape[1]
+    assert fit.head(scorer).width == fit.encoded(scorer, 0)[0].z.shape[1]
 
 
 def test_a_taste_can_be_learned() -> None:
