@@ -1,0 +1,125 @@
+"""What a personalised answer consists of: the JSON of `/v1/personalize`, from which the chat endpoint takes its part."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+Stage = Literal["retrieve", "rerank", "llm", "select"]
+
+Reason = Literal[
+    "no_user", "user_unknown", "history_unreadable", "reranker_down", "head_unreadable", "adapter_down", "no_candidate"
+]
+"""no_user: the request names none. user_unknown: nobody of that id: population head, plain prompt. history_unreadable:
+plain prompt. reranker_down: BM25 order. head_unreadable: population head. adapter_down, no_candidate: first sample."""
+
+
+class Degraded(BaseModel):
+    """Something that was not done as it should have been, and why."""
+
+    reason: Reason
+    detail: str = ""
+
+
+class TraceItem(BaseModel):
+    """A retrieved record. bm25: retrieval score; bm25_rank: from 0. reranker: log-odds, null if it did not run;
+    rank: from 0, after the reranker. in_prompt: whether it was shown to the LLM."""
+
+    item_id: str
+    text: str
+    answer: str
+    date: str = ""
+    bm25: float
+    bm25_rank: int
+    reranker: float | None = None
+    rank: int
+    in_prompt: bool = False
+
+
+class TraceCandidate(BaseModel):
+    """A candidate answer, best first. votes: samples that gave it. own: one of the user's own past answers.
+    adapter: log-odds, null if it did not run. weight: what the choice was made by."""
+
+    text: str
+    votes: int
+    own: bool
+    adapter: float | None = None
+    weight: float | None = None
+
+
+class Prompt(BaseModel):
+    """What the LLM was shown. tokens: as the server counted, 0 if it did not say."""
+
+    words: int
+    tokens: int
+    examples: int
+    dropped_examples: int = 0
+    question_cut: bool = False
+
+
+class Versions(BaseModel):
+    """Which run, which heads. history: the user's revision (0: none). own_heads: modules that used the user's own."""
+
+    run: str
+    hydra_ray: str
+    history: int = 0
+    reranker_heads: int = 0
+    adapter_heads: int = 0
+    own_heads: list[Literal["reranker", "adapter"]] = Field(default_factory=list)
+
+
+class Trace(BaseModel):
+    """How an answer came about. ms: per stage, and `total`."""
+
+    request_id: str
+    user_id: str | None
+    task: str
+    items: int = 0
+    retrieved: list[TraceItem] = Field(default_factory=list)
+    prompt: Prompt
+    candidates: list[TraceCandidate]
+    versions: Versions
+    ms: dict[str, float]
+    llm_tokens: int = 0
+    degraded: list[Degraded] = Field(default_factory=list)
+
+
+class Personalised(BaseModel):
+    """answer: the chosen one, normalised as the task says. answers: the n best, the first is `answer`. plain: the
+    LLM's answer without personalisation, where it was asked for."""
+
+    answer: str
+    answers: list[str]
+    plain: str | None = None
+    trace: Trace
+
+
+class UserInfo(BaseModel):
+    """What `GET /v1/users/{id}` says. fit: see `hydra_ray.serve.types.FitState`. stale: there are newer records than
+    those the heads were fitted on."""
+
+    user_id: str
+    items: int
+    revision: int
+    fit: Literal["never", "imported", "queued", "running", "done", "failed"]
+    stale: bool
+    message: str = ""
+
+
+class NewItem(BaseModel):
+    """A record to append. item_id: unique for the user; a known one is replaced in its place. date: ISO, or empty."""
+
+    model_config = {"extra": "forbid"}
+
+    item_id: str = Field(min_length=1, max_length=256)
+    text: str = Field(max_length=100_000)
+    answer: str = Field(default="", max_length=20_000)
+    corpus: str | None = Field(default=None, max_length=100_000, description="what retrieval searches; default: text")
+    date: str = Field(default="", max_length=32)
+
+
+class Export(BaseModel):
+    """Everything that is kept of a user."""
+
+    user: UserInfo
+    items: list[NewItem]
+    heads: dict[str, dict[str, list[float]] | None]

@@ -1,0 +1,104 @@
+"""What a finished run gives to serve from: its config, its bases, its heads, its users; found and checked."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from hydra_ray.config import Config
+from hydra_ray.core.tasks import Task, load_task
+from hydra_ray.errors import UserError
+from hydra_ray.models.heads import joint_kind
+from hydra_ray.pipeline.since import STEPS
+from hydra_ray.pipeline.step import MANIFEST
+from hydra_ray.serve.types import Module
+from hydra_ray.train.solver import Tuned
+
+MODULES: tuple[Module, ...] = ("reranker", "adapter")
+REPORT = "report.json"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A run to serve from. Pickles; every path is absolute.
+
+    seed: whose training. base: module -> folder of the trained base. heads: module -> folders of users' heads (the
+    training users' and the fitted ones'; those that have none are left out). tuned: module -> how strongly single
+    users' heads are pulled to the population head. users: folder of the ingested histories.
+    """
+
+    name: str
+    config: Config
+    seed: int
+    base: Mapping[Module, Path]
+    heads: Mapping[Module, tuple[Path, ...]]
+    tuned: Mapping[Module, Tuned]
+    users: Path
+
+    @property
+    def task(self) -> Task:
+        """The run's task."""
+        return load_task(self.config.data.task)
+
+
+def find_run(root: Path, run: str) -> Path:
+    """The run's folder, by path or by name under `root`. Raises UserError if there is none."""
+    for folder in (Path(run).expanduser(), root.expanduser() / run):
+        if folder.is_dir():
+            return folder.resolve()
+    raise UserError(f"--run {run}: there is no such folder, nor one of that name in {root}; give a run's folder")
+
+
+def load_bundle(folder: Path, seed: int | None = None) -> Bundle:
+    """Reads a finished run's folder. Raises UserError if it is incomplete, or of another version of hydra_ray."""
+    report = _json(folder / REPORT, "finish it with `hydra-ray run` first")
+    steps = _json(folder / STEPS, "finish it with `hydra-ray run` first")
+    try:
+        config = Config.model_validate(report["config"])
+    except (KeyError, ValidationError) as error:
+        first = str(error).splitlines()[-1] if not isinstance(error, ValidationError) else str(error.errors()[0]["loc"])
+        raise UserError(
+            f"{folder / REPORT}: its config is not one of this version of hydra_ray ({first}); run it again with this one"
+        ) from None
+    chosen = config.protocol.seeds[0] if seed is None else seed
+    if chosen not in config.protocol.seeds:
+        raise UserError(
+            f"seed {chosen}: the run in {folder} was made with {list(config.protocol.seeds)}; give one of them"
+        )
+    found = _Steps(folder, steps)
+    base, heads, tuned = {}, {}, {}
+    for module in MODULES:
+        trained, fitted = found.step(f"train-{module} seed {chosen}"), found.step(f"fit-{module} seed {chosen}")
+        base[module] = trained / joint_kind(config.model.head)
+        heads[module] = tuple(f for f in (base[module], fitted) if (f / "heads").exists())
+        tuned[module] = _json(fitted / MANIFEST, "run it again")["counts"]
+    return Bundle(folder.name, config, chosen, base, heads, tuned, found.step("ingest"))
+
+
+class _Steps:
+    """The folders of a run's steps, beside the run's own."""
+
+    def __init__(self, folder: Path, steps: Mapping[str, str]) -> None:
+        self._folder, self._steps = folder, steps
+
+    def step(self, label: str) -> Path:
+        key = self._steps.get(label)
+        path = self._folder.parent / "steps" / key if key else None
+        if path is None or not (path / MANIFEST).exists():
+            raise UserError(f"{self._folder}: its step {label!r} is missing; finish the run with `hydra-ray run` first")
+        return path
+
+
+def _json(file: Path, mend: str) -> dict[str, Any]:
+    try:
+        tree = json.loads(file.read_text())
+    except OSError as error:
+        raise UserError(f"{file}: {error.strerror}; the run is incomplete: {mend}") from None
+    except ValueError:
+        raise UserError(f"{file}: broken; {mend}") from None
+    if not isinstance(tree, dict):
+        raise UserError(f"{file}: broken; {mend}")
+    return tree

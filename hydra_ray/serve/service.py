@@ -1,0 +1,57 @@
+"""What the HTTP front needs of the service behind it. The gateway implements it with Ray, tests without."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from hydra_ray.serve.answers import Export, NewItem, Personalised, UserInfo
+from hydra_ray.serve.types import Ask, UserKey
+
+
+class Service(Protocol):
+    """All methods may raise OverloadedError, StageDownError and DeadlineError (see `hydra_ray.serve.types`)."""
+
+    @property
+    def run(self) -> str:
+        """The run's name: the model id of the OpenAI endpoints."""
+        ...
+
+    @property
+    def task(self) -> str:
+        """The run's task."""
+        ...
+
+    async def personalize(self, user: UserKey | None, ask: Ask, request_id: str) -> Personalised:
+        """The answer and its trace. Raises LLMDownError, RefusedError too."""
+        ...
+
+    async def append(self, user: UserKey, items: Sequence[NewItem]) -> UserInfo:
+        """Adds records, durably, the user too if unknown; the next request sees them."""
+        ...
+
+    async def user(self, user: UserKey) -> UserInfo | None:
+        """None: nobody of that id."""
+        ...
+
+    async def users(self, tenant: str, prefix: str, limit: int) -> list[UserInfo]:
+        """The tenant's users whose id begins so, sorted by id."""
+        ...
+
+    async def fit(self, user: UserKey) -> UserInfo | None:
+        """Queues a fit of the user's heads; None: nobody of that id."""
+        ...
+
+    async def delete(self, user: UserKey) -> bool:
+        """Removes history and heads, confirmed by a read; False: nobody of that id."""
+        ...
+
+    async def export(self, user: UserKey) -> Export | None:
+        """Everything kept of the user; None: nobody of that id."""
+        ...
+
+    async def ready(self) -> dict[str, str]:
+        """Part -> `ok`, or why it is not."""
+        ...
+
+    async def metrics(self) -> str:
+        """Prometheus text."""
+        ...
