@@ -1,4 +1,4 @@
-"""What a personalised answer consists of: the JSON of `/v1/personalize`, from which the chat endpoint takes its part."""
+"""A personalised answer and a user, as JSON: `/v1/personalize`, `/v1/users`; the chat endpoint takes a part of it."""
 
 from typing import Literal
 

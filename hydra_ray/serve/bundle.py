@@ -57,11 +57,12 @@ def load_bundle(folder: Path, seed: int | None = None) -> Bundle:
     report = _json(folder / REPORT, "finish it with `hydra-ray run` first")
     steps = _json(folder / STEPS, "finish it with `hydra-ray run` first")
     try:
-        config = Config.model_validate(report["config"])
-    except (KeyError, ValidationError) as error:
-        first = str(error).splitlines()[-1] if not isinstance(error, ValidationError) else str(error.errors()[0]["loc"])
+        config = Config.model_validate(report.get("config"))
+    except ValidationError as error:
+        first = ".".join(str(part) for part in error.errors()[0]["loc"]) or "config"
         raise UserError(
-            f"{folder / REPORT}: its config is not one of this version of hydra_ray ({first}); run it again with this one"
+            f"{folder / REPORT}: was made by another hydra_ray ({first}: {error.errors()[0]['msg']}); run it "
+            "again with this one"
         ) from None
     chosen = config.protocol.seeds[0] if seed is None else seed
     if chosen not in config.protocol.seeds:
