@@ -88,9 +88,9 @@ class Personaliser:
         retriever: Retrieves,
         scorer: Scores,
         llm: Samples,
-        evidence_of: Mapping[Module, bool],
+        evidence_of: Mapping[Module, int],
     ) -> None:
-        """evidence_of: which modules read evidence (`BatchScorer.evidence`)."""
+        """evidence_of: numbers of evidence that each module reads (`BatchScorer.evidence`)."""
         self._bundle = bundle
         self._config = bundle.config
         self._task = bundle.task
@@ -153,8 +153,9 @@ class Personaliser:
                 ),
             )
         finally:
-            if plain and not plain.done():
+            if plain:
                 plain.cancel()
+                await asyncio.gather(plain, return_exceptions=True)
 
     async def _plain(self, ask: Ask) -> str:
         """The LLM's own answer: no examples, temperature 0."""

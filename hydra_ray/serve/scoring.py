@@ -43,9 +43,9 @@ class BatchScorer:
             self._scorers[module] = TrainedScorer(scorer, self.heads.get(module), encode=self.vectors)
 
     @property
-    def evidence(self) -> Mapping[Module, bool]:
-        """Which modules read evidence beside the texts."""
-        return {module: bool(scorer.scorer.evidence) for module, scorer in self._scorers.items()}
+    def evidence(self) -> Mapping[Module, int]:
+        """How many numbers of evidence per text each module reads."""
+        return {module: scorer.scorer.evidence for module, scorer in self._scorers.items()}
 
     def refresh(self) -> None:
         """Takes over new versions of the head stores."""
