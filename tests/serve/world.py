@@ -20,7 +20,7 @@ def make_bundle(folder: Path, kind: str = "linear") -> Bundle:
     """Both modules have the same random base, without evidence."""
     config = make_config(folder, kind)
     config = config.model_copy(update={"adapter": config.adapter.model_copy(update={"evidence": False})})
-    base = write_base(folder, config)
+    base = write_base(folder, config, spread=0.5)
     return Bundle("a-run", config, 0, dict.fromkeys(MODULES, base), {}, {}, folder / "ingest")
 
 
