@@ -18,13 +18,15 @@ from ray.serve.config import RequestRouterConfig
 
 from hydra_ray.core.records import HistoryItem
 from hydra_ray.models.vector_cache import CachedEncoder
+from hydra_ray.serve import metric_names
 from hydra_ray.serve.bundle import MODULES, Bundle, find_run, load_bundle
 from hydra_ray.serve.config import GatewayConfig, Scaling, ScorerConfig, ServeConfig
 from hydra_ray.serve.fits import Fits
 from hydra_ray.serve.fitting import UserFitter
 from hydra_ray.serve.gateway import RemoteService
 from hydra_ray.serve.http.app import HttpSettings, make_app
-from hydra_ray.serve.http.keys import Keys
+from hydra_ray.serve.http.keys import Keys, load_keys
+from hydra_ray.serve.http.logs import to_stream
 from hydra_ray.serve.llm import ChatSamples
 from hydra_ray.serve.meters import Meters
 from hydra_ray.serve.page.router import page_router
@@ -55,11 +57,11 @@ class Retriever:
     """Histories and indexes. Any replica serves any user; calls of one bucket go to one replica for its cache."""
 
     def __init__(self, bundle: Bundle, state: Path, cache_mib: int) -> None:
-        self._users = UserStore(state / "users", bundle.config.data.buckets)
+        self._users = UserStore.open(state / "users", bundle.config.data.buckets)
         encode = CachedEncoder(bundle.config.model, None) if bundle.config.retrieval.method == "dense" else None
         self._histories = Histories(self._users, bundle.config, bundle.task, bundle.seed, cache_mib * MIB, encode)
         self._meters = Meters("Retriever")
-        self._meters.watch({"history": self._histories})
+        self._meters.watch_cache("history", self._histories)
 
     async def ping(self) -> None:
         """Answers."""
@@ -94,7 +96,10 @@ class Scorer:
         # The event loop collects the next batch while this one is scored.
         self._work = asyncio.Lock()
         self._meters = Meters("Scorer")
-        self._meters.watch({"vectors": self._scorer.vectors, "heads": self._scorer.heads})
+        for heads in self._scorer.heads.values():
+            self._meters.watch_cache("heads", heads)
+        if self._scorer.vectors:
+            self._meters.watch_cache("vectors", self._scorer.vectors)
         self.score.set_max_batch_size(config.batch)  # type: ignore[attr-defined]
         self.score.set_batch_wait_timeout_s(config.batch_wait_s)  # type: ignore[attr-defined]
         self._scorer.score([Scoring(module, None, 0, "warm", ("up",), self._blank(module)) for module in MODULES])
@@ -116,7 +121,10 @@ class Scorer:
         """None for whoever's deadline has passed."""
         now = time.time()
         due = [i for i, deadline in enumerate(deadlines) if deadline > now]
-        self._meters.batch(len(due))
+        for module in MODULES:
+            size = sum(scorings[i].module == module for i in due)
+            if size:
+                self._meters.observe(metric_names.BATCH_SIZE, size, module=module)
         async with self._work:
             scored = await asyncio.to_thread(self._scorer.score, [scorings[i] for i in due])
         found: list[Scored | None] = [None] * len(scorings)
@@ -137,13 +145,16 @@ class Fitter:
 
     def __init__(self, bundle: Bundle, state: Path, llm_url: str, config: Any) -> None:
         set_threads(1)
-        users = UserStore(state / "users", bundle.config.data.buckets)
+        users = UserStore.open(state / "users", bundle.config.data.buckets)
         stores = {m: HeadStore.open(str(head_store(state, m))) for m in MODULES if head_store(state, m).exists()}
         samples = ChatSamples(bundle.config.llm, llm_url, config.max_ongoing * 8)
         self._meters = Meters("Fitter")
         fitter = UserFitter(bundle, samples, stores)
-        self._fits = Fits(users, fitter, stores, config.max_ongoing, config.vacuum_s, self._meters.fitted)
+        self._fits = Fits(users, fitter, stores, config.max_ongoing, config.vacuum_s, self._ended)
         self._running = asyncio.get_event_loop().create_task(self._fits.run())
+
+    def _ended(self, outcome: str) -> None:
+        self._meters.count(metric_names.FITS, outcome=outcome)
 
     async def ping(self) -> None:
         """Answers."""
@@ -179,7 +190,7 @@ class Gateway:
         evidence = await self._scorer.call("evidence", tries=3)
         meters = Meters("Gateway")
         samples = ChatSamples(self._bundle.config.llm, self._llm_url, self._config.llm_connections)
-        meters.watch_llm(samples)
+        meters.watch_counter(metric_names.LLM_RETRIES, lambda: samples.retries)
         personaliser = Personaliser(
             self._bundle, RemoteRetriever(self._retriever), RemoteScorer(self._scorer), samples, evidence
         )
@@ -190,8 +201,10 @@ class Gateway:
             retry_after_s=self._config.retry_after_s,
             deadline_s=self._config.deadline_s,
             keys=self._keys,
+            echo_id=False,
         )
-        return make_app(lambda: service, settings, page_router())
+        to_stream()
+        return make_app(lambda: service, settings, page_router(), meters)
 
 
 def build(args: ServeConfig) -> Any:
@@ -202,7 +215,7 @@ def build(args: ServeConfig) -> Any:
     llm_url = args.llm_url or bundle.config.llm.base_url
     if llm_url is None:
         llm_url = f"http://{bundle.config.llm.serve.host}:{bundle.config.llm.serve.port}/v1"
-    keys = Keys.load(args.keys, args.tenant if args.without_keys else None)
+    keys = load_keys(args.keys, args.tenant if args.without_keys else None)
     retriever = _deployment(Retriever, args.retriever, affine=True).bind(bundle, state, args.retriever.cache_mib)
     scorer = _deployment(Scorer, args.scorer, affine=True).bind(bundle, state, args.scorer)
     fitter = _deployment(Fitter, args.fitter, affine=False).bind(bundle, state, llm_url, args.fitter)

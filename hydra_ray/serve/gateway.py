@@ -37,11 +37,7 @@ class RemoteService:
         return self._bundle.task.name
 
     async def personalize(self, user: UserKey | None, ask: Ask, request_id: str) -> Personalised:
-        try:
-            made = await self._personaliser.answer(user, ask, request_id)
-        except OverloadedError:
-            self._meters.overloaded()
-            raise
+        made = await self._personaliser.answer(user, ask, request_id)
         self._meters.answered(made.trace)
         return made
 

@@ -46,6 +46,12 @@ class Meters:
         """Sets a gauge."""
         self._get(metric).set(value, tags=tags or None)
 
+    def request(self, route: str, status: int) -> None:
+        """One request of the HTTP front; see `hydra_ray.serve.http.outer.HttpMeters`."""
+        self.count(names.REQUESTS, route=route, status=str(status))
+        if status == 429:
+            self.count(names.OVERLOADED)
+
     def answered(self, trace: Trace) -> None:
         """One personalised answer."""
         for stage, ms in trace.ms.items():

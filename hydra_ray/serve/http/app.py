@@ -10,14 +10,19 @@ from hydra_ray.serve.http import chat, errors, health, personalize, users
 from hydra_ray.serve.http.access import Access
 from hydra_ray.serve.http.bodies import BodyLimit
 from hydra_ray.serve.http.front import Front, HttpSettings
-from hydra_ray.serve.http.outer import Outer
+from hydra_ray.serve.http.outer import HttpMeters, Outer
 from hydra_ray.serve.http.paths import SegmentPaths
 from hydra_ray.serve.service import Service
 
-__all__ = ["HttpSettings", "make_app"]
+__all__ = ["HttpMeters", "HttpSettings", "make_app"]
 
 
-def make_app(get_service: Callable[[], Service], settings: HttpSettings, page: APIRouter | None = None) -> FastAPI:
+def make_app(
+    get_service: Callable[[], Service],
+    settings: HttpSettings,
+    page: APIRouter | None = None,
+    meters: HttpMeters | None = None,
+) -> FastAPI:
     """The HTTP front on the service that `get_service` gives, called for every request. page: the routes of `/`.
 
     Nothing is held by modules: a process may make several, each with its own limits.
@@ -30,6 +35,8 @@ def make_app(get_service: Callable[[], Service], settings: HttpSettings, page: A
         redoc_url=None,
     )
     front = Front(get_service, settings)
+    if meters is not None:
+        meters.watch_queue(lambda: front.slots.taken)
     # Only the OpenAPI document reads this; `Access` lets nobody past without a key, on any route.
     documented_key = [] if settings.keys.open_tenant else [Depends(HTTPBearer(auto_error=False))]
     for routes in (chat, personalize, users):
@@ -41,5 +48,5 @@ def make_app(get_service: Callable[[], Service], settings: HttpSettings, page: A
     app.add_middleware(BodyLimit, limit=settings.body_bytes)
     app.add_middleware(Access, keys=settings.keys)
     app.add_middleware(SegmentPaths)
-    app.add_middleware(Outer, echo_id=settings.echo_id)  # added last: outermost
+    app.add_middleware(Outer, echo_id=settings.echo_id, meters=meters)  # added last: outermost
     return app

@@ -3,6 +3,8 @@
 import re
 import time
 import uuid
+from collections.abc import Callable
+from typing import Protocol
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,12 +16,22 @@ REQUEST_ID = "x-request-id"
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
+class HttpMeters(Protocol):
+    """What the front counts."""
+
+    def request(self, route: str, status: int) -> None:
+        """A request was answered; route: method and template."""
+
+    def watch_queue(self, length: Callable[[], int]) -> None:
+        """`length` tells how many answers are being made."""
+
+
 class Outer:
     """ASGI middleware. `request.state`: request_id, the client's own if it is well-formed; tenant, degraded: for the
     log, set further inside. echo_id: whether the answer carries the id in `x-request-id`."""
 
-    def __init__(self, app: ASGIApp, echo_id: bool) -> None:
-        self._app, self._echo_id = app, echo_id
+    def __init__(self, app: ASGIApp, echo_id: bool, meters: HttpMeters | None = None) -> None:
+        self._app, self._echo_id, self._meters = app, echo_id, meters
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -47,9 +59,12 @@ class Outer:
             if not status:
                 await problem.response()(scope, receive, noted)
         finally:
+            route, status = _route(scope), status or CLIENT_GONE
+            if self._meters is not None:
+                self._meters.request(route, status)
             log_request(
-                route=_route(scope),
-                status=status or CLIENT_GONE,
+                route=route,
+                status=status,
                 seconds=time.perf_counter() - began,
                 request_id=request_id,
                 tenant=scope["state"]["tenant"],
