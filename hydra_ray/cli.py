@@ -71,6 +71,11 @@ def _parser() -> argparse.ArgumentParser:
     submit.add_argument("--stage", choices=tuple(STAGES), default="run")
     submit.add_argument("--no-wait", action="store_true", help="return once the job is accepted")
     _config_arguments(submit)
+    deploy = commands.add_parser("deploy", help="check a Serve config file and deploy it to a cluster")
+    deploy.add_argument("file", type=Path, metavar="FILE", help="Serve config file, as in configs/serve/")
+    deploy.add_argument("--address", help="the cluster's dashboard, e.g. http://127.0.0.1:8265")
+    deploy.add_argument("--check-only", action="store_true", help="check the file and stop; needs no cluster")
+    deploy.add_argument("--timeout", type=float, default=1800.0, metavar="S", help="seconds until all must be running")
     bench = commands.add_parser("bench", help="measure; one JSON object on stdout")
     bench.add_argument("name", choices=BENCHES)
     bench.add_argument("--json", action="store_true", help="the default; kept for scripts")
@@ -100,6 +105,7 @@ def _dispatch(args: argparse.Namespace) -> int:
         "synth": _synth,
         "tiny-llm": _tiny_llm,
         "submit": _submit,
+        "deploy": _deploy,
         "bench": _bench,
     }
     return commands[args.command](args)
@@ -155,6 +161,12 @@ def _submit(args: argparse.Namespace) -> int:
     from hydra_ray.submit import submit
 
     return submit(args.stage, args.config, args.overrides, args.address, wait=not args.no_wait)
+
+
+def _deploy(args: argparse.Namespace) -> int:
+    from hydra_ray.serve.deploy import deploy
+
+    return deploy(args.file, args.address, check_only=args.check_only, timeout_s=args.timeout)
 
 
 def _bench(args: argparse.Namespace) -> int:

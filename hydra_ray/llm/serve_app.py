@@ -18,6 +18,7 @@ from ray import serve
 from hydra_ray.config import LLMConfig
 from hydra_ray.errors import UserError
 from hydra_ray.llm.identity import model_identity
+from hydra_ray.tracebacks import telling_line
 
 SAY_EVERY_S = 5.0
 POLL_S = 0.25
@@ -118,8 +119,8 @@ class ServedApp:
             if status == "RUNNING":
                 return
             if status in {"DEPLOY_FAILED", "UNHEALTHY"} or "Error:" in message or "Traceback" in message:
-                raise UserError(f"vLLM does not start: {_last_line(message)} (Serve's logs say more)")
-            self._check_time(f"Serve says {status}: {_last_line(message) or 'the engine is loading'}")
+                raise UserError(f"vLLM does not start: {telling_line(message)} (Serve's logs say more)")
+            self._check_time(f"Serve says {status}: {telling_line(message) or 'the engine is loading'}")
             self._say("engine is loading")
             time.sleep(POLL_S)
 
@@ -196,14 +197,3 @@ def _check_port(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise UserError(f"llm.serve.port: {host}:{port}: {error.strerror}: set another port") from None
-
-
-def _last_line(message: str) -> str:
-    """What a traceback says is wrong, on one line: its last named error with the line that explains it, or the end."""
-    lines = [line for line in message.splitlines() if line.strip()]
-    named = [i for i, text in enumerate(lines) if ": " in text and text.split(":")[0].endswith(("Error", "Exception"))]
-    if not named:
-        return lines[-1].strip()[:400] if lines else ""
-    first = named[-1]
-    told = lines[first : first + 2] if lines[first + 1 : first + 2] and lines[first + 1][0] == " " else [lines[first]]
-    return " ".join(text.strip() for text in told)[:400]

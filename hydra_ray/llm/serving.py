@@ -70,6 +70,13 @@ def is_direct(cfg: LLMConfig) -> bool:
     return cfg.serve.accelerator == "cpu" and cfg.serve.replicas == (1, 1) and cfg.serve.tensor_parallel == 1
 
 
+def deployment_names(cfg: LLMConfig) -> tuple[str, ...]:
+    """Names of the deployments that `build_application` makes; those behind an ingress are Ray Serve LLM's."""
+    if is_direct(cfg):
+        return (DEPLOYMENT,)
+    return (f"LLMServer:{cfg.model.replace('/', '--').replace('.', '_')}", "OpenAiIngress")
+
+
 def require_vllm() -> None:
     """Raises UserError if vLLM is not installed."""
     if importlib.util.find_spec("vllm") is None:
@@ -100,6 +107,17 @@ def build_application(cfg: LLMConfig, *, cluster: bool) -> Any:
         graceful_shutdown_timeout_s=5,
     )
     return deployment.bind(spec, cfg.serve.host, cfg.serve.port, cluster)
+
+
+def build_llm(args: LLMConfig) -> Any:
+    """The builder for a Serve config file: `import_path: hydra_ray.llm.serving:build_llm`, `args` as a run's `llm`.
+
+    A direct replica answers on exactly `serve.host` and `serve.port`, so that whoever calls it can be told in the file.
+    Raises UserError if vLLM or the weights are missing, or `base_url` names a model that is served elsewhere.
+    """
+    if args.base_url is not None:
+        raise UserError(f"llm.base_url={args.base_url}: this application serves `llm.serve`; leave base_url out")
+    return build_application(args, cluster=False)
 
 
 class DirectReplica:

@@ -13,10 +13,11 @@ import yaml
 
 from hydra_ray.cli import STAGES
 from hydra_ray.config_io import load_config
+from hydra_ray.serve.deploy_file import check_file, check_text
 
 ROOT = Path(__file__).parents[2]
 CLUSTER = ROOT / "cluster"
-KUBERNETES = ("storage.yaml", "raycluster.yaml", "rayjob.yaml")
+KUBERNETES = ("storage.yaml", "redis.yaml", "raycluster.yaml", "rayjob.yaml", "rayservice.yaml")
 PYPROJECT = (ROOT / "pyproject.toml").read_text()
 RAY = re.search(r'"ray\[[^\]]*\]==([0-9.]+)"', PYPROJECT).group(1)  # type: ignore[union-attr]
 
@@ -33,6 +34,7 @@ def _one(name: str, kind: str) -> dict[str, Any]:
 CLUSTERS = {
     "raycluster.yaml": _one("raycluster.yaml", "RayCluster")["spec"],
     "rayjob.yaml": _one("rayjob.yaml", "RayJob")["spec"]["rayClusterSpec"],
+    "rayservice.yaml": _one("rayservice.yaml", "RayService")["spec"]["rayClusterConfig"],
 }
 every_cluster = pytest.mark.parametrize("spec", CLUSTERS.values(), ids=CLUSTERS)
 
@@ -95,14 +97,55 @@ def test_every_mount_has_its_volume_and_everyone_shares_one(spec: dict[str, Any]
         assert mounts["shared"] == "/shared"
 
 
-def test_fault_tolerance_points_at_the_redis_of_the_file() -> None:
-    options = CLUSTERS["raycluster.yaml"]["gcsFaultToleranceOptions"]
-    service = _one("raycluster.yaml", "Service")
+@pytest.mark.parametrize("name", ["raycluster.yaml", "rayservice.yaml"])
+def test_fault_tolerance_points_at_the_redis_of_the_file(name: str) -> None:
+    options = CLUSTERS[name]["gcsFaultToleranceOptions"]
+    service = _one("redis.yaml", "Service")
     assert options["redisAddress"] == f"{service['metadata']['name']}:{service['spec']['ports'][0]['port']}"
-    redis = _one("raycluster.yaml", "StatefulSet")["spec"]["template"]
+    redis = _one("redis.yaml", "StatefulSet")["spec"]["template"]
     assert service["spec"]["selector"] == redis["metadata"]["labels"]
     password = redis["spec"]["containers"][0]["env"][0]["valueFrom"]
     assert password == options["redisPassword"]["valueFrom"]
+    # An upgrade's two clusters must not take each other's state: KubeRay gives each its own namespace.
+    assert "externalStorageNamespace" not in options
+
+
+def test_the_service_serves_what_the_shipped_file_says() -> None:
+    text = _one("rayservice.yaml", "RayService")["spec"]["serveConfigV2"]
+    assert check_text(text, "serveConfigV2") == check_file(ROOT / "configs" / "serve" / "cluster.yaml")
+
+
+def test_rules_of_the_service_that_the_operator_checks() -> None:
+    document = _one("rayservice.yaml", "RayService")
+    spec = document["spec"]
+    assert len(document["metadata"]["name"]) <= 41  # KubeRay appends to it, and Kubernetes ends names at 63
+    assert spec["upgradeStrategy"]["type"] in {"None", "NewCluster"}
+    assert spec["rayClusterDeletionDelaySeconds"] >= 0
+    assert re.fullmatch(r"\d+[smh]?", document["metadata"]["annotations"]["ray.io/initializing-timeout"])
+    assert "headService" not in spec["rayClusterConfig"]["headGroupSpec"]
+
+
+def test_the_pods_of_the_service_fit_what_it_serves() -> None:
+    spec = _one("rayservice.yaml", "RayService")["spec"]
+    config = yaml.safe_load(spec["serveConfigV2"])
+    llm, hydra = (application["args"] for application in config["applications"])
+    cluster = spec["rayClusterConfig"]
+    groups = {group["groupName"]: group for group in cluster["workerGroupSpecs"]}
+    # Every replica of the black box finds a GPU; replicas of everything else find CPUs, at first and at most.
+    assert (groups["gpu"]["minReplicas"], groups["gpu"]["maxReplicas"]) == tuple(llm["serve"]["replicas"])
+    cores = int(groups["cpu"]["template"]["spec"]["containers"][0]["resources"]["limits"]["cpu"])
+    for bound, pods in enumerate(("minReplicas", "maxReplicas")):
+        parts = [hydra[part] for part in ("gateway", "retriever", "scorer", "fitter")]
+        assert sum(part["replicas"][bound] * part["num_cpus"] for part in parts) <= groups["cpu"][pods] * cores
+    for pod in _pods(cluster):
+        container = pod["containers"][0]
+        assert config["http_options"]["port"] in {port["containerPort"] for port in container["ports"]}
+        mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+        assert hydra["root"].startswith("/shared/")
+        assert hydra["state"].startswith("/shared/")
+        volumes = {volume["name"]: volume for volume in pod["volumes"]}
+        keys = volumes[mounts[str(Path(hydra["keys"]).parent)]]["secret"]
+        assert keys["defaultMode"] & 0o007 == 0  # a key file that others can read is refused
 
 
 def test_deletion_rules_of_the_job() -> None:
@@ -150,10 +193,10 @@ def test_the_jobs_entrypoint_and_its_config(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [*KUBERNETES, "launcher.yaml", "README.md", "Dockerfile"])
 def test_what_comments_name_exists(name: str) -> None:
     text = (CLUSTER / name).read_text()
-    for path in re.findall(r"(?<![\w/.-])((?:cluster|configs|jobs)/[\w.-]+\.(?:yaml|py))", text):
+    for path in re.findall(r"(?<![\w/.-])((?:cluster|configs|jobs)/(?:[\w-]+/)*[\w.-]+\.(?:yaml|py))", text):
         assert (ROOT / path).exists(), path
     for command in re.findall(r"hydra-ray ([a-z][a-z-]+) (?:--|`)", text):
-        assert command in {*STAGES, "submit"}, command
+        assert command in {*STAGES, "submit", "deploy"}, command
 
 
 def test_the_launcher_file_is_valid_for_the_pinned_ray() -> None:
@@ -184,7 +227,7 @@ def test_dockerfile() -> None:
 
 
 def test_nothing_secret_and_no_registry_host_in_the_files() -> None:
-    for path in CLUSTER.iterdir():
+    for path in (file for file in CLUSTER.rglob("*") if file.is_file()):
         text = path.read_text()
         assert not re.search(r"(?m)^\s*(stringData|password|token):\s*\S", text), path
         for image in re.findall(r"(?m)^\s*image:\s*(\S+)", text):

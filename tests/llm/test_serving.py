@@ -79,14 +79,6 @@ def test_a_port_in_use_is_named():
             serve_app._check_port("127.0.0.1", port)
 
 
-def test_the_telling_line_of_a_traceback():
-    text = "Traceback (most recent call last):\n  File x\nValueError: no such architecture\n\nRetrying 2 more time(s)."
-    assert serve_app._last_line(text) == "ValueError: no such architecture"
-    assert serve_app._last_line("RuntimeError: 1 error\n  too long\nmore") == "RuntimeError: 1 error too long"
-    assert serve_app._last_line("just this") == "just this"
-    assert serve_app._last_line("") == ""
-
-
 @pytest.mark.cluster
 def test_a_served_model_answers_through_the_whole_stage(tmp_path, local_ray):
     """vLLM through Ray Serve LLM, the HTTP client, the ledger actor and Ray Data, with random weights."""
