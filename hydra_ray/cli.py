@@ -71,6 +71,17 @@ def _parser() -> argparse.ArgumentParser:
     submit.add_argument("--stage", choices=tuple(STAGES), default="run")
     submit.add_argument("--no-wait", action="store_true", help="return once the job is accepted")
     _config_arguments(submit)
+    serving = commands.add_parser("serve", help="host a finished run behind an OpenAI-compatible endpoint, here")
+    serving.add_argument("--run", help="the run's folder, or its name under `root`")
+    serving.add_argument(
+        "--llm-url", help="the black box, e.g. http://host/v1 (default: the run's, started if need be)"
+    )
+    serving.add_argument("--host", default="127.0.0.1")
+    serving.add_argument("--port", type=int, default=8000)
+    serving.add_argument("--keys", metavar="FILE", help="API keys, one tenant:key a line")
+    serving.add_argument("--address", help="of a running Ray cluster to join (default: one of its own)")
+    serving.add_argument("--config", type=Path, help="YAML file with the keys of hydra_ray/serve/config.py")
+    serving.add_argument("overrides", nargs="*", metavar="a.b=c", help="override a key, e.g. scorer.threads=2")
     deploy = commands.add_parser("deploy", help="check a Serve config file and deploy it to a cluster")
     deploy.add_argument("file", type=Path, metavar="FILE", help="Serve config file, as in configs/serve/")
     deploy.add_argument("--address", help="the cluster's dashboard, e.g. http://127.0.0.1:8265")
@@ -105,6 +116,7 @@ def _dispatch(args: argparse.Namespace) -> int:
         "synth": _synth,
         "tiny-llm": _tiny_llm,
         "submit": _submit,
+        "serve": _serve,
         "deploy": _deploy,
         "bench": _bench,
     }
@@ -161,6 +173,17 @@ def _submit(args: argparse.Namespace) -> int:
     from hydra_ray.submit import submit
 
     return submit(args.stage, args.config, args.overrides, args.address, wait=not args.no_wait)
+
+
+def _serve(args: argparse.Namespace) -> int:
+    from hydra_ray.config_io import load_settings
+    from hydra_ray.serve.command import serve_run
+    from hydra_ray.serve.config import ServeConfig
+
+    said = {"run": args.run, "llm_url": args.llm_url, "keys": args.keys}
+    flags = [f"{name}={json.dumps(value)}" for name, value in said.items() if value is not None]
+    config = load_settings(ServeConfig, args.config, [*args.overrides, *flags])
+    return serve_run(config, args.host, args.port, address=args.address)
 
 
 def _deploy(args: argparse.Namespace) -> int:

@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import json
 import logging
-import socket
 import sys
 import time
 import urllib.error
@@ -18,6 +17,7 @@ from ray import serve
 from hydra_ray.config import LLMConfig
 from hydra_ray.errors import UserError
 from hydra_ray.llm.identity import model_identity
+from hydra_ray.tcp import check_free
 from hydra_ray.tracebacks import telling_line
 
 SAY_EVERY_S = 5.0
@@ -58,7 +58,7 @@ class ServedApp:
             self._check_resources()
             cluster = sum(node["Alive"] for node in ray.nodes()) > 1
             if not cluster and not (running and not self._direct):
-                _check_port(self._cfg.serve.host, self._cfg.serve.port)
+                check_free(self._cfg.serve.host, self._cfg.serve.port, "llm.serve.port")
             self._say("starting vLLM", always=True)
             if not running:
                 self._start_serve()
@@ -188,12 +188,3 @@ def _serve_is_running() -> bool:
     except ValueError:
         return False
     return True
-
-
-def _check_port(host: str, port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise UserError(f"llm.serve.port: {host}:{port}: {error.strerror}: set another port") from None

@@ -11,11 +11,11 @@ from types import FrameType
 from typing import Any
 
 from hydra_ray.config import Config
-from hydra_ray.environment import set_defaults
+from hydra_ray.environment import serve_keys, set_defaults
 from hydra_ray.errors import UserError
-from hydra_ray.llm.ports_in_use import check_port
 from hydra_ray.serve.bundle import Bundle, find_run, load_bundle
 from hydra_ray.serve.config import ServeConfig
+from hydra_ray.tcp import check_free
 
 APPLICATION = "hydra"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -45,7 +45,7 @@ def hosted(config: ServeConfig, host: str, port: int, *, address: str | None = N
     """The service, as long as the context lasts; yields its base URL."""
     bundle = load_bundle(find_run(Path(config.root), config.run), config.seed)
     config = _with_keys(config, host)
-    check_port(host, port, "--port")
+    check_free(host, port, "--port")
     url = config.llm_url or bundle.config.llm.base_url
     if url is not None:
         _check_llm(bundle.config, url)
@@ -68,13 +68,13 @@ def hosted(config: ServeConfig, host: str, port: int, *, address: str | None = N
 
 
 def _with_keys(config: ServeConfig, host: str) -> ServeConfig:
-    """Without any keys, a service that only this machine reaches is open. Raises UserError for one that others reach."""
-    from hydra_ray.serve.http.keys import configured
-
-    if config.without_keys or configured(config.keys):
+    """Without any keys, a service that only this machine reaches is open. Raises UserError for another one."""
+    if config.without_keys or config.keys or serve_keys().value:
         return config
     if host not in LOOPBACK:
-        raise UserError(f"--host {host}: others reach it, but there are no API keys: give --keys FILE, one tenant:key a line")
+        raise UserError(
+            f"--host {host}: others reach it, but there are no API keys: give --keys FILE, one tenant:key a line"
+        )
     _say(f"no API keys: whoever is on this machine acts as tenant {config.tenant!r} (--keys FILE changes that)")
     return config.model_copy(update={"without_keys": True})
 
@@ -102,7 +102,9 @@ def _start_ray(stack: contextlib.ExitStack, host: str, port: int, address: str |
     ray.init(**options)
     stack.callback(ray.shutdown)
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
-    serve.start(http_options={"host": host, "port": port}, logging_config={"encoding": "JSON", "enable_access_log": False})
+    serve.start(
+        http_options={"host": host, "port": port}, logging_config={"encoding": "JSON", "enable_access_log": False}
+    )
     stack.callback(serve.shutdown)
 
 
