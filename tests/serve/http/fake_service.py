@@ -1,6 +1,7 @@
 """A service in this process: real state, answers that tell what they were made from, and failures on demand."""
 
 import asyncio
+import threading
 from collections.abc import Sequence
 
 from hydra_ray.serve.answers import (
@@ -18,7 +19,7 @@ from hydra_ray.serve.types import Ask, UserKey
 
 
 class FakeService:
-    """error: what every call raises. gate: what answers and appends wait for. running: answers being made now."""
+    """error: what every call raises. gate: what every call waits for. running: answers being made now."""
 
     run = "made-up"
     task = "synthetic_tagging"
@@ -27,7 +28,7 @@ class FakeService:
         self.histories: dict[str, dict[str, NewItem]] = {}
         self.asked: list[tuple[UserKey | None, Ask, str]] = []
         self.error: Exception | None = None
-        self.gate: asyncio.Event | None = None
+        self.gate: threading.Event | None = None
         self.running = 0
         self.cancelled = 0
         self.parts = {"retriever": "ok", "scorer": "ok"}
@@ -35,8 +36,8 @@ class FakeService:
     async def _pass(self) -> None:
         if self.error is not None:
             raise self.error
-        if self.gate is not None:
-            await self.gate.wait()
+        while self.gate is not None and not self.gate.is_set():
+            await asyncio.sleep(0.005)
 
     async def personalize(self, user: UserKey | None, ask: Ask, request_id: str) -> Personalised:
         self.asked.append((user, ask, request_id))

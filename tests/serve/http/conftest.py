@@ -1,0 +1,39 @@
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.serve.http.live import KEYS, TWO_TENANTS, Live, serve, settings
+
+
+@pytest.fixture(scope="module")
+def live() -> Iterator[Live]:
+    """Without keys: everybody is `acme`."""
+    with serve(settings()) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def as_new(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Undoes what a test told the shared service to do."""
+    yield
+    if "live" in request.fixturenames:
+        service = request.getfixturevalue("live").service
+        service.histories, service.error, service.gate, service.asked = {}, None, None, []
+
+
+@pytest.fixture
+def http(live: Live) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=live.url, timeout=10) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def tenants() -> Iterator[dict[str, httpx.Client]]:
+    """A client of each of two tenants, and one of nobody (``)."""
+    with serve(settings(TWO_TENANTS)) as running:
+        keys = {"": None, **KEYS}
+        yield {
+            tenant: httpx.Client(base_url=running.url, headers={"Authorization": f"Bearer {key}"} if key else {})
+            for tenant, key in keys.items()
+        }

@@ -1,0 +1,158 @@
+"""Every answer that is no success has OpenAI's shape, and says nothing of our insides."""
+
+import json
+
+import pytest
+
+from hydra_ray.serve.types import DeadlineError, LLMDownError, OverloadedError, RefusedError, StageDownError
+
+JSON = {"Content-Type": "application/json"}
+DEEP = b"[" * 20_000 + b"]" * 20_000
+
+
+def error_of(answer) -> dict:
+    assert answer.headers["content-type"] == "application/json"
+    error = answer.json()["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert error["message"]
+    assert "\n" not in error["message"]
+    return error
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/nowhere", 404, "path_not_found"),
+        ("GET", "/v1/models/", 404, "path_not_found"),
+        ("PATCH", "/v1/users/ann", 405, "method_not_allowed"),
+        ("GET", "/v1/personalize", 405, "method_not_allowed"),
+        ("GET", "/v1/users?limit=0", 422, "invalid_value"),
+        ("GET", "/v1/users?limit=many", 422, "invalid_value"),
+    ],
+)
+def test_the_frameworks_errors(http, method, path, status, code):
+    answer = http.request(method, path)
+    assert answer.status_code == status
+    assert error_of(answer)["code"] == code
+
+
+def test_allow_names_every_method_of_the_path(http):
+    assert http.patch("/v1/users/ann").headers["allow"] == "DELETE, GET"
+
+
+@pytest.mark.parametrize(
+    ("body", "ours", "chat"),
+    [
+        (b"{", 400, 400),
+        (b'{"query": "q",}', 400, 400),
+        (b"\xff\xfe\xfd", 400, 400),
+        (DEEP, 400, 400),
+        (b"9" * 5000, 400, 400),
+        (b"", 422, 400),
+        (b"null", 422, 400),
+        (b"[]", 422, 400),
+        (b'"text"', 422, 400),
+        (b"NaN", 422, 400),
+        (b"{}", 422, 400),
+        (b'{"query": 5, "messages": 5, "model": 5}', 422, 400),
+        (b'{"query": "\\ud800", "model": "\\udfff"}', 422, 400),
+        (b'{"\\ud800": 1, "query": "q"}', 422, 400),
+        (b'{"query": "q", "none": 1}', 422, 400),
+        (b'{"query": " "}', 422, 400),
+        (b'{"query": "q", "options": {"temperature": 1e999}, "temperature": 1e999}', 422, 400),
+        (b'{"query": "q", "options": {"n": true}, "n": "1"}', 422, 400),
+    ],
+)
+def test_bodies(http, body, ours, chat):
+    for path, status in (("/v1/personalize", ours), ("/v1/chat/completions", chat)):
+        answer = http.post(path, content=body, headers=JSON)
+        assert answer.status_code == status, answer.text
+        error_of(answer)
+
+
+def test_a_body_of_another_type(http):
+    for headers in ({}, {"Content-Type": "text/plain"}, {"Content-Type": "application/x-www-form-urlencoded"}):
+        answer = http.post("/v1/personalize", content=b'{"query": "q"}', headers=headers)
+        assert answer.status_code == 422
+        assert "Content-Type: application/json" in error_of(answer)["message"]
+
+
+def test_a_field_is_named_where_it_stands(http):
+    items = {"items": [{"item_id": "1", "text": "t"}, {"item_id": "", "text": "t"}]}
+    assert error_of(http.put("/v1/users/a/history", json=items))["param"] == "items[1].item_id"
+    assert error_of(http.put("/v1/users/a/history", json={"items": []}))["param"] == "items"
+    half = b'{"items": [{"item_id": "\\ud800", "text": "t"}]}'
+    assert http.put("/v1/users/a/history", content=half, headers=JSON).status_code == 422
+
+
+def test_what_a_client_sends_comes_back_short(http):
+    answer = http.post("/v1/personalize", json={"query": "q", "x" * 30_000: 1})
+    assert answer.status_code == 422
+    assert len(answer.text) < 1500
+
+
+def test_unknown_task(http):
+    answer = http.post("/v1/personalize", json={"query": "q", "task": "lamp_2n"})
+    assert answer.status_code == 404
+    error = error_of(answer)
+    assert (error["code"], error["param"]) == ("task_not_found", "task")
+    assert "synthetic_tagging" in error["message"]
+    assert http.post("/v1/personalize", json={"query": "q", "task": "synthetic_tagging"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (OverloadedError(), 429, "overloaded"),
+        (LLMDownError("x"), 503, "llm_down"),
+        (StageDownError("x"), 503, "stage_down"),
+        (DeadlineError(), 504, "deadline"),
+        (RefusedError("too long"), 400, "refused_by_model"),
+        (RuntimeError("the secret text"), 500, "internal_error"),
+        (KeyError("the secret text"), 500, "internal_error"),
+    ],
+)
+def test_the_services_errors_on_every_route(live, http, error, status, code):
+    live.service.error = error
+    items = {"items": [{"item_id": "1", "text": "t"}]}
+    for answer in (
+        http.post("/v1/personalize", json={"query": "q"}),
+        http.put("/v1/users/a/history", json=items),
+        http.get("/v1/users/a"),
+        http.get("/v1/users/a/export"),
+        http.get("/v1/users"),
+        http.post("/v1/users/a/fit"),
+        http.delete("/v1/users/a"),
+    ):
+        assert answer.status_code == status
+        shown = error_of(answer)
+        assert shown["code"] == code
+        assert "secret" not in answer.text
+        assert "Traceback" not in answer.text
+        assert ("retry-after" in answer.headers) == (status in {429, 503})
+        if status == 500:
+            assert answer.headers["x-request-id"] in shown["message"]
+
+
+def test_readiness(live, http):
+    assert http.get("/readyz").json() == {"ready": True, "parts": {"retriever": "ok", "scorer": "ok"}}
+    live.service.parts = {"retriever": "ok", "scorer": "starting"}
+    answer = http.get("/readyz")
+    assert (answer.status_code, answer.json()["parts"]["scorer"]) == (503, "starting")
+    assert http.get("/healthz").json() == {"status": "ok"}
+    live.service.parts = {"retriever": "ok"}
+
+
+def test_metrics_are_the_services(http):
+    answer = http.get("/metrics")
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert "hydra_ray_answers 1" in answer.text
+
+
+def test_the_document_names_every_error(http):
+    paths = http.get("/openapi.json").json()["paths"]
+    for path, operations in paths.items():
+        for operation in operations.values():
+            shapes = json.dumps({code: answer for code, answer in operation["responses"].items() if code >= "4"})
+            assert "HTTPValidationError" not in shapes, path
+            assert ("401" in operation["responses"]) == path.startswith("/v1")

@@ -1,0 +1,62 @@
+import io
+import json
+import logging
+
+import pytest
+
+from hydra_ray.serve.http import logs
+from tests.serve.http.live import until
+
+SECRETS = ("the-query", "the-user", "the-text", "the-key", "the-failure")
+
+
+@pytest.fixture
+def lines():
+    stream = io.StringIO()
+    logs.to_stream(stream)
+    yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+    logs.LOGGER.handlers.clear()
+    logs.LOGGER.propagate = True
+    logs.LOGGER.setLevel(logging.NOTSET)
+
+
+def test_a_line_a_request(http, lines):
+    headers = {"x-request-id": "req-1.a_B", "Authorization": "Bearer the-key-0123456789"}
+    answer = http.post("/v1/personalize", json={"query": "the-query", "user_id": "the-user"}, headers=headers)
+    assert answer.headers["x-request-id"] == "req-1.a_B"
+    assert answer.json()["trace"]["request_id"] == "req-1.a_B"
+    until(lambda: lines())
+    (line,) = lines()
+    assert line.pop("ms") > 0
+    assert line.pop("time").endswith("Z")
+    assert line == {
+        "route": "POST /v1/personalize",
+        "status": 200,
+        "request_id": "req-1.a_B",
+        "tenant": "acme",
+        "degraded": ["user_unknown"],
+    }
+
+
+@pytest.mark.parametrize("given", ["", "a b", "x" * 65, "a\tb", '"}{'])
+def test_an_id_that_is_not_well_formed_is_replaced(http, given):
+    made = http.get("/healthz", headers={"x-request-id": given}).headers["x-request-id"]
+    assert made != given
+    assert len(made) == 32
+
+
+def test_nothing_private(live, http, lines):
+    live.service.error = RuntimeError("the-failure")
+    items = {"items": [{"item_id": "1", "text": "the-text"}]}
+    http.put("/v1/users/the-user/history", json=items, headers={"Authorization": "Bearer the-key"})
+    live.service.error = None
+    http.get("/v1/users", params={"prefix": "the-user"})
+    http.get("/v1/users/the-user/none")
+    http.post("/v1/personalize", json={"query": "the-query", "the-text": 1})
+    until(lambda: len(lines()) == 4)
+    failed, *others = lines()
+    assert (failed["route"], failed["status"]) == ("PUT /v1/users/{user_id}/history", 500)
+    assert failed["error"] == "RuntimeError"
+    assert failed["at"].startswith("http/fake_service.py:")
+    assert {line["route"] for line in others} == {"GET /v1/users", "no route", "POST /v1/personalize"}
+    assert not [secret for secret in SECRETS if secret in json.dumps(lines())]
