@@ -20,13 +20,13 @@ from hydra_ray.config import ModelConfig
 from hydra_ray.errors import UserError
 from hydra_ray.models.encoder import TextEncoder
 from hydra_ray.models.facets import MIXTURE, PRESENT, PROFILE, mixtures
-from hydra_ray.models.heads import scores
+from hydra_ray.models.heads import HeadKind, scores
 from hydra_ray.models.scorer import Scorer
 from hydra_ray.models.text_vectors import text_vectors
 from hydra_ray.models.vector_cache import CachedEncoder
 from hydra_ray.train.groups import Group, TextTable
 from hydra_ray.train.profiles import Profile, Profiles
-from hydra_ray.train.user_heads import UserHeads
+from hydra_ray.train.user_heads import Heads, UserHeads
 
 MODEL, BASE = "model.json", "base.safetensors"
 MIXED_AT_ONCE = 256
@@ -60,8 +60,11 @@ def save_base(
     (out / MODEL).write_text(json.dumps(description, indent=2))
 
 
-def load_scorer(folder: Path) -> Scorer:
-    """The trained base in eval mode, its encoder inside where needed. Raises UserError if a file is missing."""
+def load_scorer(folder: Path, kind: HeadKind | None = None) -> Scorer:
+    """The trained base in eval mode, its encoder inside where needed. Raises UserError if a file is missing.
+
+    kind: of the users' heads, where they are fitted otherwise than they were trained (`shrunk`, trained as `linear`).
+    """
     for name in (MODEL, BASE):
         if not (folder / name).exists():
             raise UserError(f"{folder}: {name} is missing; the step that writes it has not finished, run it again")
@@ -73,6 +76,7 @@ def load_scorer(folder: Path) -> Scorer:
     wrong = [*unexpected, *[name for name in missing if not name.startswith("encoder.")]]
     if wrong:
         raise UserError(f"{folder}: {BASE} does not fit its {MODEL} (first: {wrong[0]}); train it again")
+    scorer.head.kind = kind or scorer.head.kind
     return scorer.eval()
 
 
@@ -85,12 +89,19 @@ def fingerprint(folder: Path) -> str:
 class TrainedScorer:
     """A trained reranker or adapter that scores groups; a user without a head gets the population head."""
 
-    def __init__(self, scorer: Scorer, heads: UserHeads | None = None, vectors: Path | None = None) -> None:
-        """vectors: where encodings of a frozen encoder are cached (None: in memory)."""
+    def __init__(
+        self,
+        scorer: Scorer,
+        heads: Heads | None = None,
+        vectors: Path | None = None,
+        encode: CachedEncoder | None = None,
+    ) -> None:
+        """vectors: where encodings of a frozen encoder are cached (None: in memory). encode: such an encoder, shared
+        with others."""
         self.scorer = scorer
         self.heads = heads
         inside = needs_encoder_in_module(scorer.config)
-        self._encode = None if inside else CachedEncoder(scorer.config, vectors)
+        self._encode = None if inside else encode or CachedEncoder(scorer.config, vectors)
 
     @classmethod
     def load(cls, base: Path, heads: Path | None = None, vectors: Path | None = None) -> "TrainedScorer":
