@@ -4,7 +4,6 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -23,14 +22,6 @@ KEPT_BYTES = 64 << 20
 
 Delta = Mapping[str, NDArray[np.float32]]
 """One user's arrays by name."""
-
-
-class Heads(Protocol):
-    """Where a scorer finds users' heads."""
-
-    def of(self, user_ids: Sequence[str]) -> Deltas:
-        """Deltas [n, ...], zeros (the population head) for users without a head of their own."""
-        ...
 
 
 class UserHeads:
@@ -59,7 +50,7 @@ class UserHeads:
         return self._store.users()
 
     def of(self, user_ids: Sequence[str]) -> Deltas:
-        """See Heads."""
+        """Deltas [n, ...], zeros (the population head) for users without a head of their own."""
         missing = [user for user in dict.fromkeys(user_ids) if user not in self._kept]
         if missing:
             _, arrays = self._store.get(missing)
@@ -82,7 +73,7 @@ class UnpublishedHeads:
         self._blank = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
 
     def of(self, user_ids: Sequence[str]) -> Deltas:
-        """See Heads."""
+        """See UserHeads."""
         return stacked([self._known.get(user, self._blank) for user in user_ids], self._shapes)
 
 
