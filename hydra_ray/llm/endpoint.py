@@ -1,6 +1,7 @@
 """One HTTP attempt at an OpenAI-compatible chat server, and what its failures mean."""
 
 import json
+import math
 import urllib.request
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,6 +18,7 @@ from hydra_ray.llm.types import Record, Request
 # Below the five seconds after which uvicorn closes an idle connection: a pooled one is never closed under our hands.
 KEEPALIVE_S = 4.0
 LONGEST_MESSAGE = 300
+CONNECT_S = 10.0
 
 
 class ChatEndpoint:
@@ -54,12 +56,13 @@ class ChatEndpoint:
             tree["seed"] = request.seed + start
         return json.dumps(tree).encode()
 
-    async def chat(self, body: bytes, count: int) -> tuple[Record, bool]:
+    async def chat(self, body: bytes, count: int, timeout_s: float | None = None) -> tuple[Record, bool]:
         """One attempt. The record (at most `count` texts) and whether the server counted its tokens.
 
-        Raises TransientError, RejectedError, or UserError where every other request would fail alike.
+        timeout_s: instead of `llm.timeout_s`; the wait for a connection of the pool counts. Raises TransientError,
+        RejectedError, or UserError where every other request would fail alike.
         """
-        status, headers, data = await self._send("POST", "/chat/completions", body)
+        status, headers, data = await self._send("POST", "/chat/completions", body, timeout_s)
         if status == 200:
             return _record(data, count)
         message = self._message(data)
@@ -101,11 +104,16 @@ class ChatEndpoint:
         to = headers.get("Location", "elsewhere")
         return UserError(f"{self.where}: HTTP {status}: redirects to {to}: set llm.base_url to the final address")
 
-    async def _send(self, method: str, path: str, body: bytes | None) -> tuple[int, Mapping[str, str], bytes]:
+    async def _send(
+        self, method: str, path: str, body: bytes | None, timeout_s: float | None = None
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        limit_s = self._cfg.timeout_s if timeout_s is None else timeout_s
+        # From its threshold on, aiohttp rounds a timeout up to the next second.
+        limit = aiohttp.ClientTimeout(total=limit_s, sock_connect=min(CONNECT_S, limit_s), ceil_threshold=math.inf)
         try:
             session = self._open()
             async with session.request(
-                method, self.where + path, data=body, allow_redirects=False, proxy=self._proxy
+                method, self.where + path, data=body, timeout=limit, allow_redirects=False, proxy=self._proxy
             ) as response:
                 return response.status, response.headers, await response.read()
         except aiohttp.ClientConnectorError as error:
@@ -117,7 +125,8 @@ class ChatEndpoint:
             raise TransientError(
                 f"no connection to {self.where} in time"
                 if unreachable
-                else f"no answer from {self.where} within llm.timeout_s={self._cfg.timeout_s:g}",
+                else f"no answer from {self.where} within "
+                + (f"llm.timeout_s={limit_s:g}" if timeout_s is None else f"{limit_s:.3g} s"),
                 maybe_billed=not unreachable,
                 unreachable=unreachable,
             ) from None
@@ -132,7 +141,6 @@ class ChatEndpoint:
                 headers["Authorization"] = f"Bearer {self._key}"
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=KEEPALIVE_S),
-                timeout=aiohttp.ClientTimeout(total=self._cfg.timeout_s, sock_connect=min(10.0, self._cfg.timeout_s)),
                 headers=headers,
             )
         return self._session

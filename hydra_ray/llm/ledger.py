@@ -19,6 +19,9 @@ from typing import NamedTuple
 from hydra_ray.errors import UserError
 from hydra_ray.llm.types import Record
 
+FILE = "cache/llm.sqlite"
+"""Under a run's root."""
+
 WAIT = 0
 REFUSED = -1
 LOST_AFTER_S = 300.0

@@ -8,11 +8,10 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from hydra_ray.config import Config
 from hydra_ray.errors import UserError
-from hydra_ray.llm.ledger import LOST_AFTER_S, Counts, Ledger, Settled
+from hydra_ray.llm.ledger import FILE, LOST_AFTER_S, Counts, Ledger, Settled
 from hydra_ray.llm.types import Record
 
 NAMESPACE = "hydra_ray"
-FILE = "cache/llm.sqlite"
 
 # Handles by cluster and name, kept as long as the driver lives: an actor whose last handle is dropped ends some
 # time later, and until then its name still leads to it.

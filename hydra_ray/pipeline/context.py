@@ -13,7 +13,7 @@ from hydra_ray.config import Config
 from hydra_ray.core.tasks import Task, load_task
 from hydra_ray.environment import set_defaults
 from hydra_ray.llm.identity import model_identity
-from hydra_ray.llm.ledger_actor import FILE as RESPONSES
+from hydra_ray.llm.ledger import FILE as RESPONSES
 from hydra_ray.pipeline.step import StepResult, run_step
 
 LOGICAL_CPUS_PER_CORE = 4

@@ -12,7 +12,7 @@ from hydra_ray.models.heads import Head, HeadKind
 from hydra_ray.pipeline.groups import Module, read_groups
 from hydra_ray.pipeline.rows import buckets_of
 from hydra_ray.store.spec import HeadSpec
-from hydra_ray.train.artifact import TrainedScorer, fingerprint
+from hydra_ray.train.artifact import TrainedScorer, fingerprint, load_scorer
 from hydra_ray.train.features import UserFeatures, features_of
 from hydra_ray.train.groups import Group
 
@@ -42,9 +42,7 @@ class Fit:
 
     def scorer(self) -> TrainedScorer:
         """The base, with a head of the kind that is fitted (`shrunk` is trained as `linear`)."""
-        scorer = TrainedScorer.load(self.base, None, self.vectors)
-        scorer.scorer.head.kind = self.kind
-        return scorer
+        return TrainedScorer(load_scorer(self.base, self.kind), None, self.vectors)
 
     def head(self, scorer: TrainedScorer) -> Head:
         """The population head that users' heads are fitted from."""

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from hydra_ray.config import Config
 from hydra_ray.data.users import read_users
 from hydra_ray.errors import UserError
 from hydra_ray.models.facets import MIXTURE
+from hydra_ray.models.heads import Deltas, Head
 from hydra_ray.pipeline.fit import Fit
 from hydra_ray.pipeline.fit_records import Previous, UserFit, write_record
 from hydra_ray.store.head_store import HeadStore
@@ -131,8 +133,14 @@ class FitBuckets(Buckets):
             write_record(self.store, bucket, [found[user.user_id] for user in users], self.out)
 
     def _solve(self, users: Sequence[UserFeatures]) -> dict[str, UserFit]:
-        config, head = self.fit.config, self.fit.head(self.scorer)
-        ids = [user.user_id for user in users]
-        start = self.previous.deltas(ids) if self.previous else None
-        fitted = solver.solve(head, rows_of(users), self.tuned, config.fit, config.train.loss, start)
-        return {user.user_id: UserFit.of(user, fitted, i) for i, user in enumerate(users)}
+        start = self.previous.deltas([user.user_id for user in users]) if self.previous else None
+        found = solved_users(self.fit.head(self.scorer), self.fit.config, self.tuned, users, start)
+        return {user.user_id: fit for user, fit in zip(users, found, strict=True)}
+
+
+def solved_users(
+    head: Head, config: Config, tuned: Tuned, users: Sequence[UserFeatures], start: Deltas | None = None
+) -> list[UserFit]:
+    """Users' heads from their features, all at once; see `solver.solve`."""
+    fitted = solver.solve(head, rows_of(users), tuned, config.fit, config.train.loss, start)
+    return [UserFit.of(user, fitted, i) for i, user in enumerate(users)]

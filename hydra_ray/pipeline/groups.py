@@ -26,8 +26,12 @@ Module = Literal["reranker", "adapter"]
 def groups_of_user(
     config: Config, module: Module, bucket: int, rows: Sequence[tuple[Row, dict[str, Any]]]
 ) -> list[Group]:
-    """One user's training groups from (row, extra); rows without anything to score are left out."""
+    """One user's training groups from (row, extra), by query id; rows without anything to score are left out.
+
+    The order counts: it says which queries a fit holds out (`UserRows.held_out`).
+    """
     task = load_task(config.data.task)
+    rows = sorted(rows, key=lambda pair: pair[0].query_id)
     if module == "reranker":
         labels = reranker_labels_of_user(task, [row for row, _ in rows], config.reranker.label)
         return [

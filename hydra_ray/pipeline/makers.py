@@ -3,7 +3,7 @@
 Models are imported where they are used: most makers need none, and torch is slow to import in every worker.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from hydra_ray.core.feedback import OWN_ROW, Row, agreement_rows, own_answer_row
 from hydra_ray.core.prompts import Prompt, Window, answer_prompt, summary_prompt
 from hydra_ray.core.queries import Query, training_queries
 from hydra_ray.core.records import HistoryItem, User
-from hydra_ray.core.retrieval import Retriever, make_retriever, shares
+from hydra_ray.core.retrieval import Retriever, TextEncode, make_retriever, shares
 from hydra_ray.core.tasks import load_task
 from hydra_ray.llm.types import Request
 from hydra_ray.pipeline.rows import CUTS, Asked
@@ -26,11 +26,17 @@ PLAIN_KS = (1, 2, 4)
 Found = tuple[HistoryItem, float]
 """A retrieved item and its score as a share of the best one's."""
 
+Rerank = Callable[[User, Sequence[Query], Sequence[Sequence[Found]]], list[list[Found]]]
+"""Each query's items with their log-odds of being a good example, best first (`hydra_ray.pipeline.rerank`)."""
+
 
 class Maker:
     """What all makers share: task, window, retrieval."""
 
-    def __init__(self, config: dict[str, Any], seed: int, vectors: Path | None) -> None:
+    def __init__(
+        self, config: dict[str, Any], seed: int, vectors: Path | None, encode: TextEncode | None = None
+    ) -> None:
+        """vectors: where the encodings of dense retrieval are cached. encode: its encoder, if there is one already."""
         self.config = Config.model_validate(config)
         self.task = load_task(self.config.data.task)
         self.seed = seed
@@ -38,8 +44,8 @@ class Maker:
         # Generation compares every supporting record with every candidate word by word: N are dear enough.
         n = self.config.retrieval.n
         self.support = n if self.task.kind == "generation" else self.config.adapter.records(n)
-        self.encode: Any = None
-        if self.config.retrieval.method == "dense":
+        self.encode = encode
+        if self.config.retrieval.method == "dense" and encode is None:
             from hydra_ray.models.vector_cache import CachedEncoder
 
             self.encode = CachedEncoder(self.config.model, vectors)
@@ -106,8 +112,37 @@ class LabelMaker(Maker):
                 yield user, (row, [], {}, {"shares": [share_of.get(text, 0.0) for text in row.right]})
 
 
-class GenerateMaker(Maker):
+class CandidateMaker(Maker):
     """Adapter candidates: the prompt with the reranker's top k, n samples."""
+
+    def of_user(self, user: User, rerank: Rerank) -> Iterator[Asked]:
+        """One user's rows, by the user's own reranker."""
+        queries = self.queries(user)
+        for query, found, items in zip(queries, *self._ranked(user, queries, rerank), strict=True):
+            prompt = answer_prompt(self.task, query.text, self.examples(found, items), self.window)
+            row = Row(user.user_id, query.query_id, query.text, query.gold, ())
+            yield row, [self.samples(prompt, user, query)], cuts([prompt]), self.known(query, items)
+        free = own_answer_rows(self.task, user, self.config.adapter.history_queries, self.seed)
+        history = tuple(user.safe_history())
+        queries = [own_query(row, history) for row in free]
+        for row, query, items in zip(free, queries, self._ranked(user, queries, rerank)[1], strict=True):
+            yield row, [], {}, self.known(query, items)
+
+    def _ranked(
+        self, user: User, queries: Sequence[Query], rerank: Rerank
+    ) -> tuple[list[list[Found]], list[list[Found]]]:
+        """Each query's records as they were retrieved, and the same as the reranker orders them."""
+        found = self.candidates(queries, self.support)
+        return found, rerank(user, queries, found)
+
+    def known(self, query: Query, ranked: Sequence[Found]) -> dict[str, Any]:
+        """What evidence is made of once there are candidates."""
+        others = [item.answer for item in query.history if item.item_id != query.exclude]
+        return {"own": habits(self.task, others), "supporters": supporters(ranked)}
+
+
+class GenerateMaker(CandidateMaker):
+    """CandidateMaker for many users, whose heads come from stores."""
 
     def __init__(
         self, config: dict[str, Any], seed: int, vectors: Path | None, base: Path, heads: dict[str, Path]
@@ -116,30 +151,12 @@ class GenerateMaker(Maker):
         from hydra_ray.pipeline.rerank import Reranker
 
         super().__init__(config, seed, vectors)
-        self._rerank = {split: Reranker(base, folder, vectors) for split, folder in heads.items()}
+        self._rerank = {split: Reranker.load(base, folder, vectors) for split, folder in heads.items()}
 
     def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked]]:
         for user in users:
-            queries = self.queries(user)
-            for query, found, items in zip(queries, *self._ranked(user, queries), strict=True):
-                prompt = answer_prompt(self.task, query.text, self.examples(found, items), self.window)
-                row = Row(user.user_id, query.query_id, query.text, query.gold, ())
-                yield user, (row, [self.samples(prompt, user, query)], cuts([prompt]), self.known(query, items))
-            free = own_answer_rows(self.task, user, self.config.adapter.history_queries, self.seed)
-            history = tuple(user.safe_history())
-            queries = [own_query(row, history) for row in free]
-            for row, query, items in zip(free, queries, self._ranked(user, queries)[1], strict=True):
-                yield user, (row, [], {}, self.known(query, items))
-
-    def _ranked(self, user: User, queries: Sequence[Query]) -> tuple[list[list[Found]], list[list[Found]]]:
-        """Each query's records as they were retrieved, and the same as the reranker orders them."""
-        found = self.candidates(queries, self.support)
-        return found, self._rerank[user.split](user, queries, found)
-
-    def known(self, query: Query, ranked: Sequence[Found]) -> dict[str, Any]:
-        """What evidence is made of once there are candidates."""
-        others = [item.answer for item in query.history if item.item_id != query.exclude]
-        return {"own": habits(self.task, others), "supporters": supporters(ranked)}
+            for asked in self.of_user(user, self._rerank[user.split]):
+                yield user, asked
 
 
 class SummaryMaker(Maker):
@@ -170,7 +187,7 @@ class EvaluateMaker(Maker):
         from hydra_ray.pipeline.rerank import Reranker
 
         super().__init__(config, seed, vectors)
-        self._rerankers = {name: Reranker(base, heads, vectors) for name, (base, heads) in rerankers.items()}
+        self._rerankers = {name: Reranker.load(base, heads, vectors) for name, (base, heads) in rerankers.items()}
         self._summaries = summaries
 
     def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked]]:

@@ -13,8 +13,13 @@ from hydra_ray.train.groups import Group
 class Reranker:
     """Orders retrieved items by a trained reranker."""
 
-    def __init__(self, base: Path, heads: Path | None, vectors: Path | None) -> None:
-        self._scorer = TrainedScorer.load(base, heads, vectors)
+    def __init__(self, scorer: TrainedScorer) -> None:
+        self._scorer = scorer
+
+    @classmethod
+    def load(cls, base: Path, heads: Path | None, vectors: Path | None) -> "Reranker":
+        """See `TrainedScorer.load`."""
+        return cls(TrainedScorer.load(base, heads, vectors))
 
     def __call__(
         self, user: User, queries: Sequence[Query], found: Sequence[Sequence[tuple[HistoryItem, float]]]

@@ -22,7 +22,7 @@ from hydra_ray.core.retrieval import TextEncode
 from hydra_ray.errors import UserError
 from hydra_ray.models.encoder import TextEncoder
 from hydra_ray.models.facets import MIXTURE, PRESENT, PROFILE, mixtures
-from hydra_ray.models.heads import Deltas, scores
+from hydra_ray.models.heads import Deltas, HeadKind, scores
 from hydra_ray.models.scorer import Scorer
 from hydra_ray.models.text_vectors import text_vectors
 from hydra_ray.models.vector_cache import CachedEncoder
@@ -62,8 +62,11 @@ def save_base(
     (out / MODEL).write_text(json.dumps(description, indent=2))
 
 
-def load_scorer(folder: Path) -> Scorer:
-    """The trained base in eval mode, its encoder inside where needed. Raises UserError if a file is missing."""
+def load_scorer(folder: Path, kind: HeadKind | None = None) -> Scorer:
+    """The trained base in eval mode, its encoder inside where needed. Raises UserError if a file is missing.
+
+    kind: of the users' heads, where they are fitted otherwise than they were trained (`shrunk`, trained as `linear`).
+    """
     for name in (MODEL, BASE):
         if not (folder / name).exists():
             raise UserError(f"{folder}: {name} is missing; the step that writes it has not finished, run it again")
@@ -75,6 +78,7 @@ def load_scorer(folder: Path) -> Scorer:
     wrong = [*unexpected, *[name for name in missing if not name.startswith("encoder.")]]
     if wrong:
         raise UserError(f"{folder}: {BASE} does not fit its {MODEL} (first: {wrong[0]}); train it again")
+    scorer.head.kind = kind or scorer.head.kind
     return scorer.eval()
 
 

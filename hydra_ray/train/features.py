@@ -7,7 +7,7 @@ is a relative error of at most 2^-11.
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,15 +67,24 @@ def rows_of(users: Sequence[UserFeatures]) -> UserRows:
     return pad_users([user.z for user in users], [user.label for user in users], [user.query for user in users])
 
 
+def rounded(user: UserFeatures) -> UserFeatures:
+    """The user's features as `save_features` keeps them and `load_features` gives them back.
+
+    Raises UserError for what float16 cannot hold.
+    """
+    return replace(user, z=_halved(user).astype(np.float32))
+
+
+def _halved(user: UserFeatures) -> NDArray[np.float16]:
+    if len(user.z) and np.abs(user.z).max() > np.finfo(np.float16).max:
+        raise UserError(f"user {user.user_id!r}: an encoding is larger than float16 holds; normalise the base's output")
+    return user.z.astype(np.float16)
+
+
 def save_features(users: Sequence[UserFeatures], width: int, file: Path) -> None:
     """Writes one bucket's file, whole or not at all. width: Z. Raises UserError for what float16 cannot hold."""
-    for user in users:
-        if len(user.z) and np.abs(user.z).max() > np.finfo(np.float16).max:
-            raise UserError(
-                f"user {user.user_id!r}: an encoding is larger than float16 holds; normalise the base's output"
-            )
     counts = [len(user.label) for user in users]
-    z = _joined([user.z for user in users], np.float16, (0, width))
+    z = _joined([_halved(user) for user in users], np.float16, (0, width))
     columns = {
         "user": np.repeat(np.arange(len(users), dtype=np.int32), counts),
         "query": _joined([user.query for user in users], np.int32, (0,)),

@@ -1,14 +1,13 @@
 """Users' heads between the head store and the scorer: gathered for a batch, whoever is unknown as the population."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from hydra_ray.models.heads import Deltas
 from hydra_ray.store.head_store import HeadStore
@@ -19,6 +18,10 @@ FOLDER = "heads"
 """The store's folder in an artifact."""
 KEPT_BYTES = 64 << 20
 """Heads kept in memory at most: those of the users scored last."""
+
+
+Delta = Mapping[str, NDArray[np.float32]]
+"""One user's arrays by name."""
 
 
 class UserHeads:
@@ -53,16 +56,33 @@ class UserHeads:
             _, arrays = self._store.get(missing)
             for i, user in enumerate(missing):
                 self._kept[user] = {name: value[i] for name, value in arrays.items()}
-        rows = [self._kept[user] for user in user_ids]
-        deltas: dict[str, Tensor] = {
-            name: torch.from_numpy(np.stack([row[name] for row in rows])) if rows else torch.zeros(0, *shape)
-            for name, shape in self._store.spec.shapes.items()
-        }
+        deltas = stacked([self._kept[user] for user in user_ids], self._store.spec.shapes)
         for user in dict.fromkeys(user_ids):
             self._kept.move_to_end(user)
         while len(self._kept) > self._most:
             self._kept.popitem(last=False)
         return deltas
+
+
+class UnpublishedHeads:
+    """Heads that are in no store yet."""
+
+    def __init__(self, known: Mapping[str, Delta], shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """known: user -> delta. shapes: name -> shape of one user's array."""
+        self._known, self._shapes = known, shapes
+        self._blank = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+
+    def of(self, user_ids: Sequence[str]) -> Deltas:
+        """See UserHeads."""
+        return stacked([self._known.get(user, self._blank) for user in user_ids], self._shapes)
+
+
+def stacked(rows: Sequence[Delta], shapes: Mapping[str, tuple[int, ...]]) -> Deltas:
+    """Single users' deltas as one, [n, ...]."""
+    return {
+        name: torch.from_numpy(np.stack([row[name] for row in rows])) if rows else torch.zeros(0, *shape)
+        for name, shape in shapes.items()
+    }
 
 
 def new_store(artifact: Path, spec: HeadSpec) -> HeadStore:

@@ -56,15 +56,18 @@ def write_answers(folder: Path, queries: int = 4, more: str | None = None) -> No
     pq.write_table(pa.Table.from_pylist(rows, schema=QUERY_SCHEMA), folder / "queries" / "part.parquet")
 
 
-def write_base(folder: Path, config: Config, spread: float = 0.02) -> Path:
+def write_base(
+    folder: Path, config: Config, name: str = "base", evidence: int = 0, spread: float = 0.02
+) -> Path:
     """A base that nobody trained, whose encoder knows the task's labels. spread: see `make_encoder`."""
-    make_encoder(folder / "encoder", load_task("synthetic_tagging").labels, spread)
+    if not (folder / "encoder").exists():
+        make_encoder(folder / "encoder", load_task("synthetic_tagging").labels, spread)
     width = AutoConfig.from_pretrained(folder / "encoder").hidden_size
     torch.manual_seed(0)
     model = config.model.model_copy(update={"head": joint_kind(config.model.head)})
-    scorer = Scorer(model, None, width, True, 0)
-    save_base(scorer.state_dict(), model, width, 0, folder / "base")
-    return folder / "base"
+    scorer = Scorer(model, None, width, True, evidence)
+    save_base(scorer.state_dict(), model, width, evidence, folder / name)
+    return folder / name
 
 
 def make_fit(folder: Path, config: Config, answered: Path, previous: Path | None = None) -> Fit:

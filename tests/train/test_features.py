@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hydra_ray.errors import UserError
-from hydra_ray.train.features import features_of, fingerprint_of, load_features, save_features
+from hydra_ray.train.features import features_of, fingerprint_of, load_features, rounded, save_features
 from hydra_ray.train.groups import Group
 
 NAN = float("nan")
@@ -33,6 +33,7 @@ def test_what_is_kept_comes_back_in_half_precision(tmp_path: Path) -> None:
         assert one.query.tolist() == two.query.tolist()
         assert one.label.tolist() == two.label.tolist()
         assert np.allclose(one.z, two.z, rtol=2**-11)
+        assert np.array_equal(rounded(one).z, two.z)
 
 
 def test_a_bucket_without_users_and_a_user_without_labels(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -7,7 +8,7 @@ from hydra_ray.core.sharding import bucket_of
 from hydra_ray.errors import UserError
 from hydra_ray.store.spec import HeadSpec
 from hydra_ray.train import user_heads
-from hydra_ray.train.user_heads import UserHeads, write_heads
+from hydra_ray.train.user_heads import UnpublishedHeads, UserHeads, write_heads
 
 SPEC = HeadSpec("linear", 2, 8, {"out_weight": (2, 2), "out_bias": (2,)}, "base", 8)
 
@@ -36,6 +37,15 @@ def test_heads_come_in_the_order_asked_and_strangers_get_the_population_head(tmp
         found = heads.of(asked)["out_weight"]
         for user, value in zip(asked, found, strict=True):
             assert torch.equal(value, expected.get(user, torch.zeros(2, 2)))
+    assert heads.of([])["out_bias"].shape == (0, 2)
+
+
+def test_heads_in_no_store_are_given_out_alike() -> None:
+    own = {"out_weight": np.ones((2, 2), np.float32), "out_bias": np.ones(2, np.float32)}
+    heads = UnpublishedHeads({"ann": own}, SPEC.shapes)
+    found = heads.of(["bob", "ann", "ann"])
+    assert found["out_bias"].tolist() == [[0, 0], [1, 1], [1, 1]]
+    assert found["out_weight"].sum((1, 2)).tolist() == [0, 4, 4]
     assert heads.of([])["out_bias"].shape == (0, 2)
 
 

@@ -1,0 +1,190 @@
+"""The black box as the service asks it: within a deadline, without cache or budget, and not at all while it is down."""
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, stop_before_delay
+
+from hydra_ray.config import LLMConfig
+from hydra_ray.core.prompts import Message
+from hydra_ray.environment import Secret
+from hydra_ray.errors import UserError
+from hydra_ray.llm.endpoint import ChatEndpoint
+from hydra_ray.llm.retry import RejectedError, TransientError, backoff
+from hydra_ray.llm.types import Record, Request
+from hydra_ray.serve.breaker import Breaker, CircuitOpenError
+from hydra_ray.serve.together import together
+from hydra_ray.serve.types import DeadlineError, LLMDownError, RefusedError, Sampled
+
+logger = logging.getLogger(__name__)
+
+PATIENCE_S = 5.0
+"""A deadline that leaves less than this says nothing about the server when it passes."""
+CLOCKS_S = 0.01
+"""How far the event loop's clock and the wall clock may disagree on whether a deadline has passed."""
+OVERLOADED = 429
+
+
+@dataclass(slots=True)
+class LLMCounts:
+    """Since the start. attempts: HTTP requests sent. calls: answered ones. retries: attempts after a failure.
+    down, refused, late: `sample`s that ended in LLMDownError, RefusedError, DeadlineError. Tokens as the server
+    counted them."""
+
+    attempts: int = 0
+    calls: int = 0
+    retries: int = 0
+    down: int = 0
+    refused: int = 0
+    late: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class ChatSamples:
+    """`hydra_ray.serve.types.Samples` over an OpenAI-compatible chat server. Belongs to the loop of its first call.
+
+    connections: requests in flight; one more waits, within its deadline. key: default, what the environment variable
+    `llm.api_key_env` holds; it appears in no message. Raises UserError if the URL or the key cannot be used.
+    """
+
+    def __init__(
+        self,
+        config: LLMConfig,
+        base_url: str,
+        connections: int,
+        *,
+        key: Secret | None = None,
+        breaker: Breaker | None = None,
+    ) -> None:
+        self.counts = LLMCounts()
+        self._config = config
+        self._endpoint = ChatEndpoint(config, base_url, connections, key)
+        self._breaker = breaker or Breaker()
+
+    @property
+    def up(self) -> bool:
+        """Whether the server answered lately, or has not been asked."""
+        return self._breaker.closed
+
+    async def close(self) -> None:
+        """Closes the pooled connections."""
+        await self._endpoint.close()
+
+    async def sample(
+        self,
+        messages: Sequence[Message],
+        *,
+        n: int,
+        temperature: float,
+        max_tokens: int,
+        seed: int | None,
+        deadline: float,
+    ) -> Sampled:
+        """n samples; deadline: `time.time()` after which nobody waits. A cancelled caller frees its connections.
+
+        A failure that may pass is tried again, `llm.retries` times at most and only where the pause before ends within
+        the deadline. Raises DeadlineError; RefusedError with the server's words; LLMDownError, whose words name no
+        address.
+        """
+        request = Request(tuple(messages), temperature, n, max_tokens, seed)
+        try:
+            return await self._samples(request, deadline)
+        except LLMDownError:
+            self.counts.down += 1
+            raise
+        except RefusedError:
+            self.counts.refused += 1
+            raise
+        except DeadlineError:
+            self.counts.late += 1
+            raise
+
+    async def _samples(self, request: Request, deadline: float) -> Sampled:
+        """As many samples in a call as the server gives, the others one by one, all at once."""
+        first = [await self._call(request, 0, request.n, deadline)] if self._config.native_n else []
+        have = sum(len(record["texts"]) for record, _ in first)
+        singles = (self._call(request, start, 1, deadline) for start in range(have, request.n))
+        parts = first + await together(singles)
+        return Sampled(
+            tuple(text for record, _ in parts for text in record["texts"]),
+            sum(record["prompt_tokens"] for record, _ in parts),
+            sum(record["completion_tokens"] for record, _ in parts),
+            sum(retries for _, retries in parts),
+        )
+
+    async def _call(self, request: Request, start: int, count: int, deadline: float) -> tuple[Record, int]:
+        """The samples from `start` on, at most `count`, and the attempts beyond the first."""
+        body = self._endpoint.body(request, start, count)
+        retrying = AsyncRetrying(
+            stop=stop_after_attempt(self._config.retries + 1) | stop_before_delay(deadline - time.time()),
+            wait=backoff(self._config.retry_wait_s),
+            retry=retry_if_exception_type(TransientError),
+            reraise=True,
+        )
+        try:
+            async for attempt in retrying:
+                retries = attempt.retry_state.attempt_number - 1
+                with attempt:
+                    record = await self._attempt(body, count, deadline, retries)
+                    return record, retries
+        except TransientError as error:
+            raise _down(error) from None
+        raise AssertionError("tenacity always returns or raises")
+
+    async def _attempt(self, body: bytes, count: int, deadline: float, retries: int) -> Record:
+        """One HTTP request, if the circuit lets it out."""
+        left_s = deadline - time.time()
+        if left_s <= 0:
+            raise DeadlineError("the deadline passed before the language model was asked")
+        try:
+            probe = self._breaker.admit()
+        except CircuitOpenError as error:
+            raise LLMDownError(str(error), error.retry_after_s) from None
+        self.counts.attempts += 1
+        self.counts.retries += retries > 0
+        try:
+            record, _ = await self._endpoint.chat(body, count, min(left_s, self._config.timeout_s))
+        except TransientError as error:
+            late = time.time() >= deadline - CLOCKS_S
+            self._note(error, probe, fair=not late or left_s >= PATIENCE_S)
+            if late:
+                raise DeadlineError("the language model did not answer before the deadline") from None
+            raise
+        except RejectedError as error:
+            self._breaker.succeeded()
+            raise RefusedError(f"the language model refuses the request: {error}") from None
+        except UserError as error:
+            self._breaker.failed(probe)
+            logger.error("%s", error)
+            raise LLMDownError("it refuses this service; the service's log says why") from None
+        except BaseException:
+            self._breaker.abandoned(probe)
+            raise
+        self._breaker.succeeded()
+        self.counts.calls += 1
+        self.counts.prompt_tokens += record["prompt_tokens"]
+        self.counts.completion_tokens += record["completion_tokens"]
+        return record
+
+    def _note(self, error: TransientError, probe: bool, fair: bool) -> None:
+        """Tells the breaker what a failed attempt says. fair: the server had time enough."""
+        if error.status == OVERLOADED:
+            self._breaker.succeeded()
+        elif fair:
+            self._breaker.failed(probe)
+        else:
+            self._breaker.abandoned(probe)
+
+
+def _down(error: TransientError) -> LLMDownError:
+    """For callers who need not know where the server is, nor what it says of itself."""
+    if error.status is not None:
+        why = f"HTTP {error.status}"
+    elif error.unreachable:
+        why = "it cannot be reached"
+    else:
+        why = "its answers fail to come or cannot be read"
+    return LLMDownError(why) if error.retry_after_s is None else LLMDownError(why, error.retry_after_s)

@@ -1,0 +1,150 @@
+"""A run that nobody trained, to fit users of, and a black box that answers by a hash, or fails by one."""
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hydra_ray.config import Config
+from hydra_ray.core.draws import stable_seed
+from hydra_ray.core.prompts import Message
+from hydra_ray.core.records import User
+from hydra_ray.core.sharding import bucket_of
+from hydra_ray.core.tasks import load_task
+from hydra_ray.data.users_writer import BucketWriter
+from hydra_ray.llm.types import Request, request_from_json
+from hydra_ray.pipeline.fit import Fit
+from hydra_ray.pipeline.fit_buckets import FitBuckets, MixBuckets
+from hydra_ray.pipeline.fit_records import record_file
+from hydra_ray.pipeline.job import EVIDENCE
+from hydra_ray.pipeline.makers import GenerateMaker, LabelMaker
+from hydra_ray.pipeline.rows import QUERY_SCHEMA, query_row
+from hydra_ray.serve.bundle import MODULES, Bundle
+from hydra_ray.serve.fitting import UserFitter
+from hydra_ray.serve.types import LLMDownError, Module, Sampled, Samples
+from hydra_ray.store.head_store import HeadStore
+from hydra_ray.synth.world import make_user
+from hydra_ray.train.artifact import load_scorer
+from hydra_ray.train.user_heads import FOLDER, new_store
+from tests.pipeline.fitted_world import make_config, write_base
+
+LABELS = load_task("synthetic_tagging").labels
+DOWN = LLMDownError("gone")
+
+
+def answer_of(request: Request) -> tuple[str, ...]:
+    """n answers; of one request in four none."""
+    draw = stable_seed(request.messages[0]["content"], request.seed)
+    return () if draw % 4 == 0 else tuple(LABELS[stable_seed(draw, i) % 4] for i in range(request.n))
+
+
+@dataclass
+class BlackBox:
+    """Samples that are `answer`'s; where it gives none, `error` is raised."""
+
+    answer: Callable[[Request], tuple[str, ...]] = answer_of
+    error: Exception = DOWN
+    asked: list[Request] = field(default_factory=list)
+    in_flight: int = 0
+    most_in_flight: int = 0
+
+    async def sample(self, messages: Sequence[Message], *, deadline: float, **how: Any) -> Sampled:
+        request = Request(tuple(messages), **how)
+        self.asked.append(request)
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            await asyncio.sleep(0)
+            texts = self.answer(request)
+            if not texts:
+                raise self.error
+            return Sampled(texts)
+        finally:
+            self.in_flight -= 1
+
+
+@dataclass
+class World:
+    """A bundle and empty head stores; `users` are not the run's training users."""
+
+    folder: Path
+    bundle: Bundle
+    users: list[User]
+    stores: dict[Module, HeadStore | None] = field(default_factory=dict)
+
+    @classmethod
+    def make(cls, folder: Path, kind: str = "linear", users: int = 3) -> "World":
+        plain = make_config(folder, kind).model_dump(mode="json")
+        plain["protocol"]["pseudo_queries"] = 4
+        plain["retrieval"]["n"] = 3
+        plain["reranker"] |= {"k": 2, "evidence": True, "history_queries": 3}
+        plain["adapter"] |= {"n": 3, "history_queries": 3}
+        config = Config.model_validate(plain)
+        base = {module: write_base(folder, config, module, EVIDENCE[module]) for module in MODULES}
+        tuned: dict[Module, Any] = {
+            module: {"precision": [1.0] * (8 + EVIDENCE[module] + 1)} if kind == "shrunk" else {"l2": 0.01}
+            for module in MODULES
+        }
+        # Records that no question hides: what a service knows of a user.
+        made = [make_user("tagging", 0, i, (8, 9), 1).to_user() for i in range(users)]
+        known = [User(user.user_id, "test", user.items) for user in made]
+        for bucket in {bucket_of(user.user_id, config.data.buckets) for user in known}:
+            with BucketWriter(folder / "ingest", bucket) as writer:
+                for user in known:
+                    if bucket_of(user.user_id, config.data.buckets) == bucket:
+                        writer.add(user)
+        (folder / "ingest" / "counts.json").write_text(json.dumps({"buckets": config.data.buckets}))
+        bundle = Bundle("run", config, 0, base, {}, tuned, folder / "ingest")
+        world = cls(folder, bundle, known)
+        for module in MODULES:
+            fit = world.job_fit(module, folder)
+            shapes = load_scorer(base[module], config.model.head).head.delta_shapes()
+            world.stores[module] = new_store(folder / "state" / module, fit.spec(fit.scorer())) if shapes else None
+        return world
+
+    def fitter(self, samples: Samples, **how: Any) -> UserFitter:
+        return UserFitter(self.bundle, samples, self.stores, **how)
+
+    def job_fit(self, module: Module, answered: Path) -> Fit:
+        config, chosen = self.bundle.config, tuple(user.user_id for user in self.users)
+        return Fit(config, module, config.model.head, ("test",), chosen, answered, self.bundle.users,
+                   self.bundle.base[module], None, self.folder / "features" / module, None)  # fmt: skip
+
+    def fitted_by_the_job(self) -> dict[Module, HeadStore]:
+        """Every user's heads as `fit-users` makes them, through its files, in one process."""
+        plain, folder = self.bundle.config.model_dump(mode="json"), self.folder / "job"
+        self._answer(LabelMaker(plain, 0, None), folder / "label")
+        stores = {"reranker": self._fit("reranker", folder / "label", folder)}
+        heads = {"test": folder / "reranker"}
+        self._answer(GenerateMaker(plain, 0, None, self.bundle.base["reranker"], heads), folder / "generate")
+        return {**stores, "adapter": self._fit("adapter", folder / "generate", folder)}  # type: ignore[return-value]
+
+    def _answer(self, maker: Any, folder: Path) -> None:
+        buckets = self.bundle.config.data.buckets
+        rows = [query_row(user, bucket_of(user.user_id, buckets), asked) for user, asked in maker(self.users)]
+        answers = [
+            {name: row[name] for name in ("row_id", "user_id", "bucket")}
+            | {"texts": [answer_of(request_from_json(request)) for request in row["requests"]]}
+            for row in rows
+            if row["requests"]
+        ]
+        for name, table in (
+            ("queries", pa.Table.from_pylist(rows, schema=QUERY_SCHEMA)),
+            ("answers", pa.Table.from_pylist(answers)),
+        ):
+            (folder / name).mkdir(parents=True)
+            pq.write_table(table, folder / name / "part.parquet")
+
+    def _fit(self, module: Module, answered: Path, folder: Path) -> HeadStore:
+        fit, out = self.job_fit(module, answered), folder / module
+        store = new_store(out, fit.spec(fit.scorer()))
+        work = MixBuckets if fit.kind == "facets" else FitBuckets
+        done = work(fit, self.bundle.tuned[module], out)({"buckets": [list(fit.by_bucket())]})
+        assert done["error"] == ""
+        store.publish([json.loads(record_file(out, bucket).read_text()) for bucket in fit.by_bucket()], replace=True)
+        return HeadStore.open(str(out / FOLDER))

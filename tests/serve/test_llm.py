@@ -1,0 +1,253 @@
+"""The black box over real HTTP on this machine, as the service asks it."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from hydra_ray.config import LLMConfig
+from hydra_ray.environment import Secret
+from hydra_ray.serve.breaker import Breaker
+from hydra_ray.serve.llm import ChatSamples
+from hydra_ray.serve.types import DeadlineError, LLMDownError, RefusedError, Sampled
+from tests.llm.fake_server import FakeServer, completion, error, serve
+
+KEY = "sk-very-secret-0123456789"
+
+
+def with_server(
+    fake: FakeServer,
+    use: Callable[[ChatSamples], Awaitable[Any]],
+    connections: int = 8,
+    breaker: Breaker | None = None,
+    **settings: Any,
+) -> Any:
+    """What `use` makes of the samples."""
+
+    async def go() -> Any:
+        async with serve(fake):
+            config = LLMConfig(model="m", **{"retry_wait_s": 0.005, **settings})
+            samples = ChatSamples(config, fake.url, connections, key=Secret(KEY), breaker=breaker)
+            try:
+                return await use(samples)
+            finally:
+                await samples.close()
+
+    return asyncio.run(go())
+
+
+async def ask(samples: ChatSamples, n: int = 1, within_s: float = 10.0, seed: int | None = None) -> Sampled:
+    return await samples.sample(
+        ({"role": "user", "content": "a"},),
+        n=n,
+        temperature=1.0,
+        max_tokens=4,
+        seed=seed,
+        deadline=time.time() + within_s,
+    )
+
+
+def test_samples_come_in_one_call_where_the_server_can() -> None:
+    fake = FakeServer()
+    made = with_server(fake, lambda samples: ask(samples, 4, seed=3))
+    assert made == Sampled(("a/0", "a/1", "a/2", "a/3"), 7, 8, 0)
+    assert [(body["n"], body["seed"]) for body in fake.bodies] == [(4, 3)]
+    assert fake.keys == [f"Bearer {KEY}"]
+
+
+def test_samples_that_a_call_leaves_out_are_asked_for_one_by_one() -> None:
+    fake = FakeServer(
+        lambda number, body: completion([f"s{body['seed'] + i}" for i in range(min(2, body.get("n", 1)))])
+    )
+    made = with_server(fake, lambda samples: ask(samples, 5, seed=10))
+    assert made.texts == ("s10", "s11", "s12", "s13", "s14")
+    assert (made.prompt_tokens, made.completion_tokens) == (4 * 7, 4 + 3 * 2)
+    assert len(fake.bodies) == 4
+
+
+def test_a_server_that_gives_one_sample_a_call_is_asked_for_all_at_once() -> None:
+    async def slowly(number: int, body: dict[str, Any]) -> Any:
+        await asyncio.sleep(0.02 * (4 - body["seed"] % 10))
+        return completion([f"s{body['seed']}"])
+
+    fake = FakeServer(slowly)
+    made = with_server(fake, lambda samples: ask(samples, 4, seed=10), native_n=False)
+    assert made.texts == ("s10", "s11", "s12", "s13")
+    assert fake.most_in_flight == 4
+    assert all("n" not in body for body in fake.bodies)
+
+
+def test_what_may_pass_is_tried_again_and_counted() -> None:
+    async def use(samples: ChatSamples) -> Any:
+        return await ask(samples), samples.counts
+
+    fake = FakeServer(lambda number, body: error([500, 429][number]) if number < 2 else None)
+    made, counts = with_server(fake, use)
+    assert (made.texts, made.retries) == (("a/0",), 2)
+    assert (counts.attempts, counts.calls, counts.retries, counts.down) == (3, 1, 2, 0)
+    assert (counts.prompt_tokens, counts.completion_tokens) == (7, 2)
+
+
+def test_the_deadline_is_the_requests_timeout() -> None:
+    async def use(samples: ChatSamples) -> Any:
+        began = time.monotonic()
+        with pytest.raises(DeadlineError):
+            await ask(samples, within_s=0.15)
+        took = time.monotonic() - began
+        with pytest.raises(DeadlineError):
+            await ask(samples, within_s=-1)
+        return took, samples.counts
+
+    fake = FakeServer(delay_s=0.6)
+    took, counts = with_server(fake, use)
+    assert 0.1 < took < 0.5
+    assert len(fake.bodies) == 1
+    assert counts.late == 2
+
+
+def test_no_pause_outlasts_the_deadline() -> None:
+    fake = FakeServer(lambda number, body: error(503, **{"Retry-After": "7"}))
+
+    async def use(samples: ChatSamples) -> float:
+        began = time.monotonic()
+        with pytest.raises(LLMDownError, match="HTTP 503") as down:
+            await ask(samples, within_s=5)
+        assert down.value.retry_after_s == 7
+        return time.monotonic() - began
+
+    assert with_server(fake, use) < 2
+    assert len(fake.bodies) == 1
+
+
+def test_a_refused_prompt_gets_the_servers_words() -> None:
+    async def use(samples: ChatSamples) -> Any:
+        for _ in range(10):
+            with pytest.raises(RefusedError, match=r"HTTP 400: too long for \[key\]"):
+                await ask(samples)
+        return samples.up, samples.counts.refused
+
+    fake = FakeServer(lambda number, body: error(400, f"too\nlong for {KEY}"))
+    assert with_server(fake, use) == (True, 10)
+    assert len(fake.bodies) == 10
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 302])
+def test_a_server_that_refuses_the_service_is_down_and_only_the_log_says_why(
+    status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    fake = FakeServer(lambda number, body: error(status, f"bad key {KEY}"))
+
+    async def use(samples: ChatSamples) -> str:
+        with pytest.raises(LLMDownError) as down:
+            await ask(samples)
+        return str(down.value)
+
+    with caplog.at_level(logging.ERROR):
+        said = with_server(fake, use)
+    assert "127.0.0.1" not in said
+    assert f"HTTP {status}" in caplog.text
+    assert KEY not in said + caplog.text
+    assert len(fake.bodies) == 1
+
+
+def test_a_server_that_is_away_is_not_waited_for_and_found_again() -> None:
+    async def use(samples: ChatSamples, fake: FakeServer) -> None:
+        for _ in range(3):
+            with pytest.raises(LLMDownError, match="HTTP 500"):
+                await ask(samples)
+        assert not samples.up
+        for _ in range(20):
+            with pytest.raises(LLMDownError, match="none is made for a moment") as down:
+                await ask(samples)
+            assert 0 < down.value.retry_after_s <= 0.2
+        assert len(fake.bodies) == 3
+        await asyncio.sleep(0.2)
+        fake.script = None
+        fake.delay_s = 0.05
+        first = [asyncio.ensure_future(ask(samples)) for _ in range(5)]
+        done = await asyncio.gather(*first, return_exceptions=True)
+        assert sum(isinstance(one, Sampled) for one in done) == 1  # the probe
+        assert samples.up
+        assert (await ask(samples)).texts == ("a/0",)
+
+    fake = FakeServer(lambda number, body: error(500))
+    breaker = Breaker(failures=3, open_s=0.2)
+    with_server(fake, lambda samples: use(samples, fake), breaker=breaker, retries=0)
+
+
+def test_a_port_where_nobody_listens_is_down() -> None:
+    async def go() -> str:
+        fake = FakeServer()
+        async with serve(fake):
+            url = fake.url
+        samples = ChatSamples(LLMConfig(model="m", retries=1, retry_wait_s=0.001), url, 4)
+        with pytest.raises(LLMDownError) as down:
+            await ask(samples)
+        await samples.close()
+        assert samples.counts.retries == 1
+        return str(down.value)
+
+    assert asyncio.run(go()) == "the language model does not answer: it cannot be reached"
+
+
+def test_callers_in_a_hurry_do_not_make_the_server_look_down() -> None:
+    async def use(samples: ChatSamples) -> bool:
+        for _ in range(8):
+            with pytest.raises(DeadlineError):
+                await ask(samples, within_s=0.02)
+        return samples.up
+
+    assert with_server(FakeServer(delay_s=0.2), use)
+
+
+def test_a_cancelled_caller_frees_the_connection_and_a_probe_its_turn() -> None:
+    async def use(samples: ChatSamples, fake: FakeServer) -> Sampled:
+        with pytest.raises(LLMDownError):
+            await ask(samples)
+        await asyncio.sleep(0.02)
+        fake.script, fake.delay_s = None, 1
+        waiting = asyncio.ensure_future(ask(samples))
+        while not fake.in_flight:
+            await asyncio.sleep(0.005)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        fake.delay_s = 0
+        made = await ask(samples, within_s=0.8)
+        assert fake.in_flight == 1  # the server is still at the first, on a connection of its own
+        return made
+
+    fake = FakeServer(lambda number, body: error(500))
+    breaker = Breaker(failures=1, open_s=0.01)
+    made = with_server(fake, lambda samples: use(samples, fake), connections=1, breaker=breaker, retries=0)
+    assert made.texts == ("a/0",)
+
+
+def test_waiting_for_a_connection_counts_against_the_deadline() -> None:
+    async def use(samples: ChatSamples) -> None:
+        long = asyncio.ensure_future(ask(samples))
+        await asyncio.sleep(0.05)
+        with pytest.raises(DeadlineError):
+            await ask(samples, within_s=0.1)
+        long.cancel()
+
+    fake = FakeServer(delay_s=0.5)
+    with_server(fake, use, connections=1)
+    assert len(fake.bodies) == 1
+
+
+@pytest.mark.parametrize("body", ["no json", "{}", '{"choices": []}'])
+def test_answers_that_are_none_are_tried_again_and_then_down(body: str) -> None:
+    from aiohttp import web
+
+    fake = FakeServer(lambda number, _: web.Response(text=body))
+
+    async def use(samples: ChatSamples) -> None:
+        with pytest.raises(LLMDownError, match="cannot be read"):
+            await ask(samples)
+
+    with_server(fake, use, retries=2)
+    assert len(fake.bodies) == 3
