@@ -280,6 +280,7 @@ def test_a_record_is_added_and_the_heads_are_fitted(driver: WebDriver, api: Cann
     page.one(driver, "#fit").send_keys(Keys.ENTER)
     page.until(driver, 5, lambda: "being fitted" in page.text(driver, "#fit-facts"))
     page.until(driver, 5, lambda: "fitted here" in page.text(driver, "#fit-facts"))
+    assert "fitted here" in page.one(driver, "#status").get_property("textContent")
 
 
 def _gaps(driver: WebDriver) -> list[float]:

@@ -12,7 +12,7 @@ const REASONS = {
   adapter_down: "The adapter did not run: the first sample is the answer.",
   no_candidate: "No sample held an answer: the first sample is the answer as it came.",
 };
-const STAGES = { retrieve: "Retrieve", rerank: "Rerank", llm: "Language model", select: "Select", plain: "Plain answer" };
+const STAGES = { retrieve: "Retrieve", rerank: "Rerank", llm: "Language model", select: "Select" };
 const SHORT = 60; // characters up to which an answer is set large
 
 /** The sections for an answer to the question, as `POST /v1/personalize` gives it. */
@@ -45,14 +45,15 @@ function degraded(reasons) {
   if (!reasons.length) return null;
   const lines = reasons.map(({ reason, detail }) => el("li", {}, REASONS[reason] ?? reason,
     detail ? el("span", { class: "hint", dir: "auto" }, ` (${detail})`) : null));
-  return el("div", { id: "degraded", class: "note warn" }, el("h2", {}, "Not everything could be done"), el("ul", {}, ...lines));
+  return el("div", { id: "degraded", class: "note warn" },
+    el("h2", {}, "Not everything could be done"), el("ul", {}, ...lines));
 }
 
 function answers({ answer, plain, trace }, question) {
-  const who = trace.user_id === null ? "For nobody in particular" : el("span", {}, "For ", el("bdi", {}, trace.user_id));
+  const who = trace.user_id === null ? "For nobody in particular" : ["For ", el("bdi", {}, trace.user_id)];
   const same = plain !== null && plain !== undefined && plain.trim() === answer.trim();
   return el("section", { id: "answers", "aria-label": "Answers" },
-    el("p", { class: "asked text", dir: "auto" }, question),
+    el("div", { class: "asked" }, ...foldable(`“${question}”`, "the question")),
     card("plain", "Plain", "The model alone", plain, "No plain answer came."),
     card("personalised", "Personalised", who, answer, "The answer is empty."),
     el("p", { class: "hint promptfacts" }, `${same ? "Both are the same. " : ""}${prompt(trace)}`));
@@ -61,16 +62,16 @@ function answers({ answer, plain, trace }, question) {
 function card(id, title, who, text, otherwise) {
   const size = text && text.length > SHORT ? "said long" : "said";
   return el("article", { id, class: "answer", "aria-labelledby": `${id}-title` },
-    el("header", {}, el("h2", { id: `${id}-title` }, title), el("p", { class: "hint" }, who)),
+    el("header", {}, el("h2", { id: `${id}-title` }, title), el("p", { class: "hint" }, ...[who].flat())),
     text ? el("p", { class: size, dir: "auto" }, text) : el("p", { class: "hint" }, otherwise));
 }
 
 function prompt({ prompt: shown, items }) {
   const tokens = shown.tokens ? ` (${count(shown.tokens, "token")})` : "";
   const dropped = shown.dropped_examples ? `, ${number(shown.dropped_examples)} left out for want of room` : "";
+  const examples = `${count(shown.examples, "example")}${dropped}, out of ${count(items, "record")}`;
   const cut = shown.question_cut ? " The question was shortened." : "";
-  return `The prompt had ${count(shown.words, "word")}${tokens} and ${count(shown.examples, "example")}${dropped}, out of ${
-    count(items, "record")}.${cut}`;
+  return `The prompt had ${count(shown.words, "word")}${tokens} and ${examples}.${cut}`;
 }
 
 function candidates({ answer, trace }) {
@@ -123,7 +124,8 @@ function cost(trace) {
       el("td", { class: "num" }, number(trace.ms.total, 1), unseen(" milliseconds"))));
   }
   return [el("table", { class: "figures stages" },
-    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Stage"), el("td"), el("th", { scope: "col", class: "num" }, "ms"))),
+    el("thead", {}, el("tr", {},
+      el("th", { scope: "col" }, "Stage"), el("td"), el("th", { scope: "col", class: "num" }, "ms"))),
     el("tbody", {}, ...rows))];
 }
 
@@ -137,5 +139,6 @@ function made({ versions, llm_tokens: tokens, request_id: request, task }) {
     ["Adapter head", heads("adapter", versions.adapter_heads)],
     ["Tokens of the model", number(tokens)], ["Request", request],
   ];
-  return el("dl", { class: "lines" }, ...lines.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
+  return el("dl", { class: "lines" },
+    ...lines.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
 }

@@ -70,11 +70,11 @@ function refusal(response, tree, text) {
 
 const userPath = (id) => `v1/users/${encodeURIComponent(id)}`;
 
-/** {run, task}: what is served. */
+/** {run, task}: what is served; task: null if the service does not say. */
 export async function served() {
   const model = (await call("GET", "v1/models")).data?.[0];
   if (!model) throw new ApiError(200, "the service names no model");
-  return { run: model.hydra?.run ?? model.id, task: model.hydra?.task ?? "" };
+  return { run: model.hydra?.run ?? model.id, task: model.hydra?.task ?? null };
 }
 
 /** The users whose id begins so, sorted. */
@@ -93,9 +93,9 @@ export async function user(id, signal) {
   }
 }
 
-/** The personalised answer, with the plain one beside it, and its trace. */
+/** The personalised answer, with the plain one beside it, and its trace. task: null: whichever is served. */
 export function personalize(userId, task, query, signal) {
-  const body = { user_id: userId, task, query, options: { plain: true } };
+  const body = { user_id: userId, task: task ?? undefined, query, options: { plain: true } };
   return call("POST", "v1/personalize", { body, signal });
 }
 

@@ -2,7 +2,7 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** A new HTML element. attributes: `class`, `aria-…` and so on; null and false are left out. children: nodes or text. */
+/** A new HTML element. attributes: null and false are left out. children: nodes or text, null is left out. */
 export function el(tag, attributes = {}, ...children) {
   return furnish(document.createElement(tag), attributes, children);
 }
@@ -14,7 +14,7 @@ export function svg(tag, attributes = {}, ...children) {
 
 function furnish(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
-    if (value !== null && value !== undefined && value !== false) element.setAttribute(name, value === true ? "" : value);
+    if (value !== null && value !== undefined && value !== false) element.setAttribute(name, value);
   }
   element.append(...children.flat().filter((child) => child !== null && child !== undefined));
   return element;
@@ -26,15 +26,16 @@ export const byId = (id) => document.getElementById(id);
 export const unseen = (text) => el("span", { class: "unseen" }, text);
 
 /**
- * A paragraph of a text that may be long: folded to its first lines then, with a button that unfolds it. Both, the button
- * null for a short text. name: for screen readers, what the button shows.
+ * A paragraph of a text that may be long, and a button that unfolds it; null instead of a button where it is short.
+ * name: for screen readers, what the button shows.
  */
 export function foldable(text, name) {
   const paragraph = el("p", { class: "text", dir: "auto" }, text);
   if (text.length <= LONG) return [paragraph, null];
   paragraph.classList.add("folded");
   const label = document.createTextNode("Whole text");
-  const button = el("button", { type: "button", class: "link", "aria-expanded": "false" }, label, unseen(` of ${name}`));
+  const attributes = { type: "button", class: "link", "aria-expanded": "false" };
+  const button = el("button", attributes, label, unseen(` of ${name}`));
   button.addEventListener("click", () => {
     const folded = paragraph.classList.toggle("folded");
     button.setAttribute("aria-expanded", String(!folded));

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { answerView, spoken } from "./answer.js";
-import { byId, el } from "./dom.js";
+import { byId, count, el } from "./dom.js";
 import { Person } from "./person.js";
 import { UserField } from "./users.js";
 
@@ -17,7 +17,7 @@ const TITLES = {
   504: "It took too long",
 };
 
-let task = null;
+let model = null; // what is served, once the service has said it
 let asking = null;
 let afterKey = null;
 
@@ -38,7 +38,7 @@ function report(error, retry) {
   }
   const title = TITLES[error.status] ?? (error.status >= 500 ? "The service failed" : "That did not work");
   const seconds = Number(error.retryAfter);
-  const when = error.retryAfter && seconds > 0 ? `Try again in ${seconds === 1 ? "a second" : `${seconds} seconds`}.` : "";
+  const when = error.retryAfter && seconds > 0 ? `Try again in ${count(seconds, "second")}.` : null;
   const again = retry && el("button", { type: "button", class: "quiet" }, "Try again");
   again?.addEventListener("click", () => {
     clearProblem();
@@ -97,12 +97,12 @@ byId("forget-key").addEventListener("click", () => {
 
 async function start() {
   try {
-    const served = await api.served();
-    task = served.task;
-    byId("run").textContent = served.run;
-    byId("task").textContent = served.task;
+    model = await api.served();
+    byId("run").textContent = model.run;
+    byId("task").textContent = model.task ?? "";
+    byId("task").parentElement.hidden = model.task === null;
     byId("serving").hidden = false;
-    document.title = `${served.run} – hydra_ray`;
+    document.title = `${model.run} – hydra_ray`;
     return true;
   } catch (error) {
     report(error, start);
@@ -115,13 +115,13 @@ async function ask() {
   const userId = userField.value;
   if (!userId) return complain("Choose a user first", byId("user"));
   if (!query) return complain("Write a question first", byId("question"));
-  if (task === null && !(await start())) return undefined;
+  if (model === null && !(await start())) return undefined;
   asking?.abort();
   const mine = (asking = new AbortController());
   clearProblem();
   wait(true);
   try {
-    const answer = await api.personalize(userId, task, query, mine.signal);
+    const answer = await api.personalize(userId, model.task, query, mine.signal);
     show(answer, query);
     person.suggest(query);
   } catch (error) {

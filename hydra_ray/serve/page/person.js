@@ -19,6 +19,7 @@ export class Person {
   #id = "";
   #asked = null;
   #timer = 0;
+  #waiting = false; // for a fit to end
   #onError;
 
   constructor({ onError }) {
@@ -34,10 +35,13 @@ export class Person {
   async show(id) {
     clearTimeout(this.#timer);
     this.#asked?.abort();
+    if (id !== this.#id) {
+      this.#waiting = false;
+      byId("user-facts").textContent = byId("fit-facts").textContent = "";
+    }
     this.#id = id;
     byId("person").hidden = !id;
     byId("person-id").textContent = id;
-    byId("user-facts").textContent = "";
     if (!id) return;
     const asked = (this.#asked = new AbortController());
     try {
@@ -58,7 +62,9 @@ export class Person {
     byId("user-facts").textContent = facts(info);
     byId("fit-facts").textContent = fitFacts(info);
     byId("fit").disabled = !info || busy(info);
-    if (busy(info)) this.#timer = setTimeout(() => this.show(id), POLL_MS);
+    if (this.#waiting && !busy(info)) byId("status").textContent = byId("fit-facts").textContent;
+    this.#waiting = busy(info);
+    if (this.#waiting) this.#timer = setTimeout(() => this.show(id), POLL_MS);
   }
 
   async #fit() {
@@ -91,7 +97,7 @@ export class Person {
 }
 
 function facts(info) {
-  if (!info) return "Nobody is known by this id. The plain prompt and the population heads answer; a record makes the user.";
+  if (!info) return "Nobody is known by this id: population heads answer, without a history. A record makes the user.";
   return `${count(info.items, "record")} · ${FIT[info.fit] ?? info.fit}`;
 }
 

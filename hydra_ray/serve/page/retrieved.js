@@ -92,7 +92,8 @@ function slopes(chart, table, items, reranked) {
   const bend = (from + to) / 2;
   const lines = items.map((item, index) => {
     const [y0, y1] = [middles[startOf(items, item)], middles[index]];
-    return svg("path", { d: `M${from} ${y0}C${bend} ${y0} ${bend} ${y1} ${to} ${y1}`, class: item.in_prompt ? "shown" : null });
+    const d = `M${from} ${y0}C${bend} ${y0} ${bend} ${y1} ${to} ${y1}`;
+    return svg("path", { d, class: item.in_prompt ? "shown" : null });
   });
   const marks = items.flatMap((item, index) => {
     const kind = item.in_prompt ? "shown" : null;

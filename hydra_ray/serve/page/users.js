@@ -1,4 +1,4 @@
-// The user field: an editable combobox with a list (ARIA Authoring Practices, "Editable Combobox With List Autocomplete").
+// The user field: an editable combobox (ARIA Authoring Practices, "Editable Combobox With List Autocomplete").
 
 import { byId, count, el } from "./dom.js";
 import * as api from "./api.js";
