@@ -19,6 +19,12 @@ API_KEY = Variable(
     "HYDRA_RAY_LLM_API_KEY", None, "The chat server's key, if `llm.api_key_env` names no other variable; never shown."
 )
 
+SERVE_KEYS = Variable(
+    "HYDRA_RAY_SERVE_KEYS",
+    None,
+    "API keys of `hydra-ray serve`, `tenant:key,...`, if `keys` names no file; never shown.",
+)
+
 JOB_CONFIG = Variable("HYDRA_RAY_CONFIG", None, "Set by `hydra-ray submit` for its job: the resolved config as JSON.")
 
 RAY_AUTH_MODE = Variable(
@@ -125,3 +131,8 @@ def api_key(variable: str) -> Secret:
             f"environment variable {variable} (llm.api_key_env) is no key: it holds blanks or odd characters"
         )
     return Secret(key)
+
+
+def serve_keys() -> Secret:
+    """What HYDRA_RAY_SERVE_KEYS holds (see `hydra_ray.serve.http.keys`), empty if it is unset."""
+    return Secret(os.environ.get(SERVE_KEYS.name, "").strip())

@@ -5,9 +5,13 @@ import statistics
 from collections import Counter
 from collections.abc import Sequence
 
+from hydra_ray.core.evidence import weight_of
 from hydra_ray.core.rouge import rouge_l
 from hydra_ray.core.tasks import Task
 from hydra_ray.core.text import normalise, texts_of
+
+UNSEEN = 0.5
+"""Votes that every candidate has beside its samples."""
 
 
 def self_consistency(task: Task, samples: Sequence[str | None]) -> str:
@@ -64,6 +68,27 @@ def weighted_median(numbers: Sequence[str], weights: Sequence[float]) -> str:
         if below >= half:
             return number
     return max(numbers, key=float)
+
+
+def weigh(log_odds: Sequence[float], votes: Sequence[int], select: str) -> list[float]:
+    """What speaks for each candidate. votes: samples that gave each; `select` is `adapter.select`.
+
+    `best`: its log-odds. `weighted` is weighted voting over samples (Li et al. 2023, arXiv 2206.02336) with half a vote
+    for what was not sampled (the estimate of Krichevsky and Trofimov 1981).
+    """
+    if select == "best":
+        return [float(x) for x in log_odds]
+    return [weight_of(float(x)) * (count + UNSEEN) for x, count in zip(log_odds, votes, strict=True)]
+
+
+def pick(task: Task, candidates: Sequence[str], weights: Sequence[float], select: str) -> int:
+    """The position of the chosen candidate. weights: of `weigh`.
+
+    The greatest weight; a vote on a task that MAE measures takes the median. Raises ValueError without candidates.
+    """
+    if select != "best" and task.primary_metric == "mae":
+        return list(candidates).index(weighted_median(candidates, weights))
+    return argmax(weights)
 
 
 def argmax(scores: Sequence[float | None]) -> int:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hydra_ray.models.vector_cache import CachedEncoder
+from hydra_ray.core.retrieval import TextEncode
 
 _BOUNDARY = re.compile(r"(?<=[.!?])\s+|\n+")
 
@@ -18,7 +18,7 @@ def sentences_of(text: str, limit: int) -> list[str]:
     return found[:limit] or [text]
 
 
-def text_vectors(encode: CachedEncoder, texts: Sequence[str], pair: str, sentences: int) -> Tensor:
+def text_vectors(encode: TextEncode, texts: Sequence[str], pair: str, sentences: int) -> Tensor:
     """float32 [T, D] for `bi`; [T, S, D] for `concepts`, zero rows where there is no sentence."""
     if pair == "bi":
         return torch.from_numpy(encode(texts))

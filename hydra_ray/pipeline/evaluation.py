@@ -1,18 +1,14 @@
 """From the evaluated questions' answers to one table row per question: what every method answered."""
 
 from collections import Counter
-from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from hydra_ray.config import AdapterConfig
-from hydra_ray.core.evidence import evidence, habits, own_candidates, weight_of
+from hydra_ray.core.evidence import evidence, habits, own_candidates
 from hydra_ray.core.feedback import Row
-from hydra_ray.core.select import argmax, self_consistency, user_majority, weighted_median
+from hydra_ray.core.select import pick, self_consistency, user_majority, weigh
 from hydra_ray.core.tasks import Task
 from hydra_ray.core.text import texts_of
 from hydra_ray.pipeline.rows import buckets_of, read_rows
@@ -22,9 +18,6 @@ from hydra_ray.train.groups import Group
 
 ADAPTERS = {"hydra_adapter": ("bm25", "hydra"), "hydra_shared": ("shared", "shared"), "hydra": ("hydra", "hydra")}
 """Method -> (whose samples, whose adapter)."""
-
-UNSEEN = 0.5
-"""Votes that every candidate has beside its samples."""
 
 
 def answer_table(
@@ -81,21 +74,8 @@ def _choose(
         votes.append([count[text] for text in candidates])
     scored = zip(groups, adapter.score(groups), votes, samples, strict=True)
     return [
-        pick(task, g.right, s, v, config.select) if g.right else (raw[0] if raw else None) for g, s, v, raw in scored
+        g.right[pick(task, g.right, weigh(s.tolist(), v, config.select), config.select)]
+        if g.right
+        else (raw[0] if raw else None)
+        for g, s, v, raw in scored
     ]
-
-
-def pick(
-    task: Task, candidates: Sequence[str], log_odds: NDArray[np.float32], votes: Sequence[int], select: str
-) -> str:
-    """The chosen one of the candidates. votes: samples that gave each; `select` is `adapter.select`.
-
-    `weighted` is weighted voting over samples (Li et al. 2023, arXiv 2206.02336) with half a vote for what was not
-    sampled (the estimate of Krichevsky and Trofimov 1981).
-    """
-    if select == "best":
-        return candidates[argmax([float(x) for x in log_odds])]
-    weights = [weight_of(float(x)) * (count + UNSEEN) for x, count in zip(log_odds, votes, strict=True)]
-    if task.primary_metric == "mae":
-        return weighted_median(candidates, weights)
-    return candidates[argmax(weights)]

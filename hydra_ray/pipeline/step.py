@@ -4,19 +4,18 @@ root/steps/NAME-HASH.partial/   while it works; a killed step finds its own unfi
 root/steps/NAME-HASH/           when it is done, with manifest.json
 """
 
-import contextlib
-import fcntl
 import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from hydra_ray import __version__
+from hydra_ray.alone import alone
 
 MANIFEST = "manifest.json"
 SCRATCH = "scratch"
@@ -59,29 +58,13 @@ def run_step(
     """
     key = step_key(name, code, config, inputs)
     final = root / "steps" / key
-    with _alone(root, name, key, say):
+    with alone(root / "steps" / ".locks" / key, lambda line: say(f"{name}: {line} ({key})")):
         if (final / MANIFEST).exists():
             manifest = json.loads((final / MANIFEST).read_text())
             say(f"{name}: done before ({key})")
             return StepResult(final, manifest, True)
         about = {"step": name, "key": key, "code": code, "config": dict(config), "inputs": dict(inputs)}
         return _do(final, about, work, say)
-
-
-@contextlib.contextmanager
-def _alone(root: Path, name: str, key: str, say: Callable[[str], None]) -> Iterator[None]:
-    """Holds the step's lock, which ends with the process; on storage without locks, nothing."""
-    file = root / "steps" / ".locks" / key
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f"{name}: another run is at it, waiting ({key})")
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        except OSError as error:
-            say(f"{name}: {root} has no locks ({error.strerror}): let no other run work there at the same time")
-        yield
 
 
 def _do(

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,10 +18,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from hydra_ray.config import ModelConfig
+from hydra_ray.core.retrieval import TextEncode
 from hydra_ray.errors import UserError
 from hydra_ray.models.encoder import TextEncoder
 from hydra_ray.models.facets import MIXTURE, PRESENT, PROFILE, mixtures
-from hydra_ray.models.heads import scores
+from hydra_ray.models.heads import Deltas, scores
 from hydra_ray.models.scorer import Scorer
 from hydra_ray.models.text_vectors import text_vectors
 from hydra_ray.models.vector_cache import CachedEncoder
@@ -82,15 +84,27 @@ def fingerprint(folder: Path) -> str:
     return found
 
 
+class HeadsOfUsers(Protocol):
+    """Deltas by user id: [n, ...], zeros (the population head) for users without a head of their own."""
+
+    def of(self, user_ids: Sequence[str]) -> Deltas: ...
+
+
 class TrainedScorer:
     """A trained reranker or adapter that scores groups; a user without a head gets the population head."""
 
-    def __init__(self, scorer: Scorer, heads: UserHeads | None = None, vectors: Path | None = None) -> None:
-        """vectors: where encodings of a frozen encoder are cached (None: in memory)."""
+    def __init__(
+        self,
+        scorer: Scorer,
+        heads: HeadsOfUsers | None = None,
+        vectors: Path | None = None,
+        encode: TextEncode | None = None,
+    ) -> None:
+        """encode: the frozen encoder. None: one of its own, whose encodings are cached in `vectors`, or in memory."""
         self.scorer = scorer
         self.heads = heads
         inside = needs_encoder_in_module(scorer.config)
-        self._encode = None if inside else CachedEncoder(scorer.config, vectors)
+        self._encode = None if inside else encode or CachedEncoder(scorer.config, vectors)
 
     @classmethod
     def load(cls, base: Path, heads: Path | None = None, vectors: Path | None = None) -> "TrainedScorer":

@@ -1,11 +1,12 @@
 """Votes, the user's own majority, argmax."""
 
 import math
+from collections.abc import Sequence
 
 import pytest
 
-from hydra_ray.core.select import argmax, self_consistency, top_k, user_majority, weighted_median
-from hydra_ray.core.tasks import load_task
+from hydra_ray.core.select import argmax, pick, self_consistency, top_k, user_majority, weigh, weighted_median
+from hydra_ray.core.tasks import Task, load_task
 
 TAGS, RATING, HEADLINE = load_task("lamp_2m"), load_task("lamp_3"), load_task("lamp_4")
 
@@ -52,3 +53,21 @@ def test_the_weighted_median_splits_the_weight() -> None:
     assert weighted_median(["3"], [0.0]) == "3"
     with pytest.raises(ValueError, match="no numbers"):
         weighted_median([], [])
+
+
+def chosen(task: Task, candidates: Sequence[str], log_odds: Sequence[float], votes: Sequence[int], select: str) -> str:
+    return candidates[pick(task, candidates, weigh(log_odds, votes, select), select)]
+
+
+def test_best_is_the_highest_score_and_weighted_counts_samples() -> None:
+    assert chosen(TAGS, ["a", "b", "c"], [1.0, 0.9, 0.0], [1, 7, 0], "best") == "a"
+    assert chosen(TAGS, ["a", "b", "c"], [1.0, 0.9, 0.0], [1, 7, 0], "weighted") == "b"
+
+
+def test_an_own_answer_without_a_sample_can_win_a_weighted_vote() -> None:
+    assert chosen(TAGS, ["a", "b"], [-4.0, 4.0], [8, 0], "weighted") == "b"
+
+
+def test_where_mae_counts_the_median_of_the_vote_wins() -> None:
+    assert chosen(RATING, ["1", "4", "5"], [1.0, 0.9, 0.0], [3, 3, 3], "best") == "1"
+    assert chosen(RATING, ["1", "4", "5"], [1.0, 0.9, 0.0], [3, 3, 3], "weighted") == "4"

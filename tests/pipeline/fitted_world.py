@@ -56,9 +56,9 @@ def write_answers(folder: Path, queries: int = 4, more: str | None = None) -> No
     pq.write_table(pa.Table.from_pylist(rows, schema=QUERY_SCHEMA), folder / "queries" / "part.parquet")
 
 
-def write_base(folder: Path, config: Config) -> Path:
-    """A base that nobody trained."""
-    make_encoder(folder / "encoder")
+def write_base(folder: Path, config: Config, spread: float = 0.02) -> Path:
+    """A base that nobody trained, whose encoder knows the task's labels. spread: see `make_encoder`."""
+    make_encoder(folder / "encoder", load_task("synthetic_tagging").labels, spread)
     width = AutoConfig.from_pretrained(folder / "encoder").hidden_size
     torch.manual_seed(0)
     model = config.model.model_copy(update={"head": joint_kind(config.model.head)})

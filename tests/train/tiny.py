@@ -1,6 +1,7 @@
 """Small groups and a small encoder for training tests, and training without Ray in plain processes."""
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,13 @@ EVIDENCE = 1
 USERS = [f"u{i}" for i in range(7)]
 
 
-def make_encoder(folder: Path) -> Path:
-    """A random BERT of a few thousand weights."""
+def make_encoder(folder: Path, more: Sequence[str] = (), spread: float = 0.02) -> Path:
+    """A random BERT of a few thousand weights. more: words that it knows beside WORDS. spread: of the weights (BERT's
+    own hardly tells texts apart)."""
     folder.mkdir(parents=True)
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, "text", "thing"]
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, "text", "thing", *more]
     (folder / "vocab.txt").write_text("\n".join(vocabulary))
-    BertTokenizerFast(vocab_file=str(folder / "vocab.txt")).save_pretrained(folder)
+    BertTokenizerFast(vocab=str(folder / "vocab.txt")).save_pretrained(folder)
     torch.manual_seed(0)
     # Dropout draws differently on every rank, so there is none where two runs are compared.
     shape = BertConfig(
@@ -35,6 +37,7 @@ def make_encoder(folder: Path) -> Path:
         max_position_embeddings=32,
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
+        initializer_range=spread,
     )
     BertModel(shape).save_pretrained(folder)
     return folder

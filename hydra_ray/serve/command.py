@@ -1,0 +1,122 @@
+"""`hydra-ray serve`: a run's service on this machine, in the foreground, with its black box beside it."""
+
+import contextlib
+import logging
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from hydra_ray.config import Config
+from hydra_ray.environment import set_defaults
+from hydra_ray.errors import UserError
+from hydra_ray.llm.ports_in_use import check_port
+from hydra_ray.serve.bundle import Bundle, find_run, load_bundle
+from hydra_ray.serve.config import ServeConfig
+
+APPLICATION = "hydra"
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def serve_run(config: ServeConfig, host: str, port: int, *, address: str | None = None) -> int:
+    """Serves until the process is told to stop; returns the exit code. address: of a running Ray cluster to join.
+
+    Raises UserError, before anything is started, for a run, keys, a port or a black box that cannot be used.
+    """
+    with hosted(config, host, port, address=address):
+        stop = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda _signal, _frame: _told(stop, _signal, _frame))
+        stop.wait()
+        _say("stopping")
+    return 0
+
+
+def _told(stop: threading.Event, number: int, frame: FrameType | None) -> None:
+    del number, frame
+    stop.set()
+
+
+@contextlib.contextmanager
+def hosted(config: ServeConfig, host: str, port: int, *, address: str | None = None) -> Any:
+    """The service, as long as the context lasts; yields its base URL."""
+    bundle = load_bundle(find_run(Path(config.root), config.run), config.seed)
+    config = _with_keys(config, host)
+    check_port(host, port, "--port")
+    url = config.llm_url or bundle.config.llm.base_url
+    if url is not None:
+        _check_llm(bundle.config, url)
+    from hydra_ray.serve.deployments import build, state_folder
+    from hydra_ray.serve.prepare import prepare
+
+    prepare(bundle, state_folder(config), config.tenant, _say)
+    with contextlib.ExitStack() as stack:
+        _start_ray(stack, host, port, address)
+        if url is None:
+            url = stack.enter_context(_black_box(bundle))
+        from ray import serve
+
+        _say(f"starting the service of run {bundle.name}")
+        serve.run(build(config.model_copy(update={"llm_url": url})), name=APPLICATION, route_prefix="/")
+        stack.callback(serve.delete, APPLICATION)
+        shown = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
+        _say(f"ready at {shown} (page), {shown}/v1 (OpenAI), {shown}/docs")
+        yield shown
+
+
+def _with_keys(config: ServeConfig, host: str) -> ServeConfig:
+    """Without any keys, a service that only this machine reaches is open. Raises UserError for one that others reach."""
+    from hydra_ray.serve.http.keys import configured
+
+    if config.without_keys or configured(config.keys):
+        return config
+    if host not in LOOPBACK:
+        raise UserError(f"--host {host}: others reach it, but there are no API keys: give --keys FILE, one tenant:key a line")
+    _say(f"no API keys: whoever is on this machine acts as tenant {config.tenant!r} (--keys FILE changes that)")
+    return config.model_copy(update={"without_keys": True})
+
+
+def _check_llm(config: Config, url: str) -> None:
+    """Raises UserError if the black box does not answer at all."""
+    from hydra_ray.serve.llm import check_answers
+
+    check_answers(config.llm, url)
+
+
+def _start_ray(stack: contextlib.ExitStack, host: str, port: int, address: str | None) -> None:
+    set_defaults()
+    import os
+
+    import ray
+    from ray import serve
+
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "WARNING"}
+    if address:
+        options["address"] = address
+    else:
+        options |= {"num_cpus": 4 * (os.cpu_count() or 1), "include_dashboard": False}
+    _say(f"joining the cluster at {address}" if address else "starting Ray")
+    ray.init(**options)
+    stack.callback(ray.shutdown)
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)
+    serve.start(http_options={"host": host, "port": port}, logging_config={"encoding": "JSON", "enable_access_log": False})
+    stack.callback(serve.shutdown)
+
+
+@contextlib.contextmanager
+def _black_box(bundle: Bundle) -> Any:
+    """The run's own black box, served here."""
+    from hydra_ray.llm.serving import served_llm
+
+    with served_llm(bundle.config.llm) as url:
+        yield url
+
+
+_BEGAN = time.monotonic()
+
+
+def _say(line: str) -> None:
+    print(f"[serve] {time.monotonic() - _BEGAN:5.1f} s  {line}", file=sys.stderr, flush=True)

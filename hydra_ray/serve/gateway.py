@@ -1,0 +1,128 @@
+"""The gateway's part of the service: `Service` over the other deployments."""
+
+import asyncio
+from collections.abc import Sequence
+
+from hydra_ray.core.records import HistoryItem
+from hydra_ray.serve.answers import Export, NewItem, Personalised, UserInfo
+from hydra_ray.serve.bundle import Bundle
+from hydra_ray.serve.meters import Meters
+from hydra_ray.serve.personaliser import Personaliser
+from hydra_ray.serve.remote import Part
+from hydra_ray.serve.scrape import scrape
+from hydra_ray.serve.types import Ask, OverloadedError, StageDownError, UserKey, UserState
+
+PROBE_S = 2.0
+"""How long a part may take to say that it is there."""
+
+
+class RemoteService:
+    """What the HTTP front asks for, answered by the deployments. See `hydra_ray.serve.service.Service`."""
+
+    def __init__(
+        self, bundle: Bundle, personaliser: Personaliser, retriever: Part, scorer: Part, fitter: Part, meters: Meters
+    ) -> None:
+        self._bundle = bundle
+        self._personaliser = personaliser
+        self._retriever, self._scorer, self._fitter = retriever, scorer, fitter
+        self._meters = meters
+        self._kicks: set[asyncio.Task[None]] = set()
+
+    @property
+    def run(self) -> str:
+        return self._bundle.name
+
+    @property
+    def task(self) -> str:
+        return self._bundle.task.name
+
+    async def personalize(self, user: UserKey | None, ask: Ask, request_id: str) -> Personalised:
+        made = await self._personaliser.answer(user, ask, request_id)
+        self._meters.answered(made.trace)
+        return made
+
+    async def append(self, user: UserKey, items: Sequence[NewItem]) -> UserInfo:
+        rows = [
+            HistoryItem(
+                item.item_id, item.text, item.text if item.corpus is None else item.corpus, item.answer, item.date
+            )
+            for item in items
+        ]
+        # Appending twice is the same as once: whoever dies in between is asked again.
+        state: UserState = await self._retriever.call("append", user, rows, affine=user.stored, tries=3)
+        return info(user, state)
+
+    async def user(self, user: UserKey) -> UserInfo | None:
+        state: UserState | None = await self._retriever.call("state", user, affine=user.stored, tries=3)
+        return info(user, state) if state else None
+
+    async def users(self, tenant: str, prefix: str, limit: int) -> list[UserInfo]:
+        found = await self._retriever.call("users", tenant, prefix, limit, tries=3)
+        return [info(user, state) for user, state in found]
+
+    async def fit(self, user: UserKey) -> UserInfo | None:
+        state: UserState | None = await self._retriever.call("queue_fit", user, affine=user.stored, tries=3)
+        if state is None:
+            return None
+        # The fitter looks for queued users by itself, too: a kick that is lost costs time, no fit.
+        kick = asyncio.ensure_future(self._kick(user))
+        self._kicks.add(kick)
+        kick.add_done_callback(self._kicks.discard)
+        return info(user, state)
+
+    async def _kick(self, user: UserKey) -> None:
+        try:
+            await self._fitter.call("kick", user)
+        except (StageDownError, OverloadedError):
+            return
+
+    async def delete(self, user: UserKey) -> bool:
+        found: bool = await self._fitter.call("forget", user, tries=3)
+        if await self._retriever.call("state", user, affine=user.stored, tries=3) is not None:
+            raise StageDownError("the user is still there after the deletion; delete once more")
+        return found
+
+    async def export(self, user: UserKey) -> Export | None:
+        found = await self._retriever.call("whole", user, affine=user.stored, tries=3)
+        if found is None:
+            return None
+        state, items = found
+        heads = await self._fitter.call("heads", user, tries=3)
+        return Export(
+            user=info(user, state),
+            items=[
+                NewItem(item_id=i.item_id, text=i.text, answer=i.answer, corpus=i.corpus, date=i.date) for i in items
+            ],
+            heads=heads,
+        )
+
+    async def ready(self) -> dict[str, str]:
+        parts = {"retriever": self._retriever, "scorer": self._scorer, "fitter": self._fitter}
+        said = await asyncio.gather(*(_probe(part) for part in parts.values()))
+        return dict(zip(parts, said, strict=True))
+
+    async def metrics(self) -> str:
+        return await scrape()
+
+
+async def _probe(part: Part) -> str:
+    try:
+        await asyncio.wait_for(part.call("ping"), PROBE_S)
+    except (StageDownError, OverloadedError) as error:
+        return str(error)
+    except TimeoutError:
+        return f"no answer within {PROBE_S:g} s"
+    return "ok"
+
+
+def info(user: UserKey, state: UserState) -> UserInfo:
+    """The state as the API shows it."""
+    stale = state.fitted_revision is not None and state.fitted_revision < state.revision
+    return UserInfo(
+        user_id=user.user_id,
+        items=state.items,
+        revision=state.revision,
+        fit=state.fit,
+        stale=stale,
+        message=state.message,
+    )

@@ -1,0 +1,191 @@
+"""Errors in OpenAI's shape: `{"error": {message, type, param, code}}`, whoever raises them."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+from starlette.routing import Match
+
+from hydra_ray.serve.types import DeadlineError, LLMDownError, OverloadedError, RefusedError, StageDownError
+
+CHAT_PATH = "/v1/chat/completions"
+LONGEST_MESSAGE = 500
+STAGE_RETRY_S = 1.0
+CLIENT_GONE = 499
+"""nginx's status for a client that hung up before the answer: nobody reads it but the log."""
+
+
+class ErrorBody(BaseModel):
+    """What went wrong. param: the field that is to blame. code: for programs."""
+
+    message: str
+    type: str
+    param: str | None = None
+    code: str | None = None
+
+
+class ErrorAnswer(BaseModel):
+    """Every answer that is no success."""
+
+    error: ErrorBody
+
+
+class ProblemError(Exception):
+    """An answer that is no success."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.param, self.code, self.headers = status, param, code, dict(headers or {})
+
+    def response(self) -> JSONResponse:
+        """The HTTP answer."""
+        body = ErrorBody(message=_shown(str(self)), type=_type(self.status), param=self.param, code=self.code)
+        return JSONResponse(ErrorAnswer(error=body).model_dump(), self.status, self.headers)
+
+
+class ClientGoneError(Exception):
+    """The client hung up; there is nobody to answer."""
+
+
+def user_not_found(user_id: str) -> ProblemError:
+    """404: nobody of that id among the tenant's users."""
+    return ProblemError(404, f"no user {user_id!r}; PUT a history to make one", code="user_not_found")
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The error answers of a route, for its OpenAPI document."""
+    return {status: {"model": ErrorAnswer, "description": _TITLES[status]} for status in statuses}
+
+
+def problem_of(error: Exception) -> ProblemError | None:
+    """What a service's error means to the client; None: it is a defect of ours."""
+    if isinstance(error, ProblemError):
+        return error
+    if isinstance(error, OverloadedError):
+        return ProblemError(429, str(error), code="overloaded", headers=_retry(error.retry_after_s))
+    if isinstance(error, LLMDownError):
+        return ProblemError(503, str(error), code="llm_down", headers=_retry(error.retry_after_s))
+    if isinstance(error, StageDownError):
+        return ProblemError(503, f"{error}; try again", code="stage_down", headers=_retry(STAGE_RETRY_S))
+    if isinstance(error, DeadlineError):
+        return ProblemError(504, str(error) or "the request's deadline has passed", code="deadline")
+    if isinstance(error, RefusedError):
+        return ProblemError(400, str(error), code="refused_by_model")
+    if isinstance(error, ClientGoneError):
+        return ProblemError(CLIENT_GONE, "the client is gone")
+    return None
+
+
+def unexpected(request_id: str) -> ProblemError:
+    """500: a defect of ours; the log knows more under the request's id."""
+    return ProblemError(500, f"something went wrong here; ask for request {request_id}", code="internal_error")
+
+
+def install(app: FastAPI) -> None:
+    """Gives the framework's and the service's errors their shape. What is left goes on to `outer`."""
+    for kind in (
+        ProblemError,
+        OverloadedError,
+        LLMDownError,
+        StageDownError,
+        DeadlineError,
+        RefusedError,
+        ClientGoneError,
+    ):
+        app.add_exception_handler(kind, _of_service)
+    app.add_exception_handler(RequestValidationError, _of_validation)
+    app.add_exception_handler(HTTPException, _of_framework)
+
+
+async def _of_service(_request: Request, error: Exception) -> JSONResponse:
+    problem = problem_of(error)
+    assert problem is not None
+    return problem.response()
+
+
+async def _of_validation(request: Request, error: Exception) -> JSONResponse:
+    """422 where the shape is ours, 400 where it is OpenAI's, as there; 400 for what is no JSON at all."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return ProblemError(400, f"the body is no JSON: {first['ctx']['error']}", code="invalid_json").response()
+    param = _param(first["loc"])
+    message = str(first["msg"]).removeprefix("Value error, ")
+    if first["type"] in {"model_attributes_type", "missing"} and param is None:
+        message = "send a JSON object, with Content-Type: application/json"
+    status = 400 if request.url.path.endswith(CHAT_PATH) else 422
+    code = "unsupported_parameter" if first["type"] in {"unsupported", "extra_forbidden"} else "invalid_value"
+    return ProblemError(status, f"{param}: {message}" if param else message, param=param, code=code).response()
+
+
+async def _of_framework(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    headers = dict(error.headers or {})
+    message = str(error.detail)
+    if error.status_code == 404:
+        message = "there is no such path; see /docs"
+    elif error.status_code == 405:
+        headers["Allow"] = ", ".join(sorted(_methods(request))) or headers["Allow"]
+        message = f"use {headers['Allow']} here"
+    elif error.status_code == 400:
+        message = "the body is no JSON that can be read"
+    return ProblemError(error.status_code, message, code=_CODES.get(error.status_code), headers=headers).response()
+
+
+def _methods(request: Request) -> set[str]:
+    """The methods of all routes that have the request's path; Starlette names those of the first one only."""
+    found: set[str] = set()
+    for route in request.app.routes:
+        if route.matches(request.scope)[0] != Match.NONE:
+            found |= set(getattr(route, "methods", None) or ())
+    return found
+
+
+def _param(loc: Sequence[str | int]) -> str | None:
+    """The field's name as OpenAI writes it: `messages[0].content`. None: the body as a whole."""
+    name = ""
+    for part in loc[1:]:
+        name += f"[{part}]" if isinstance(part, int) else f".{part}" if name else str(part)
+    return _shown(name) or None
+
+
+def _shown(text: str) -> str:
+    """One line of bounded length that UTF-8 can write: clients' own words come back in messages."""
+    return " ".join(text.encode("utf-8", "replace").decode().split())[:LONGEST_MESSAGE]
+
+
+def _retry(seconds: float) -> dict[str, str]:
+    return {"Retry-After": str(max(1, math.ceil(seconds)))}
+
+
+def _type(status: int) -> str:
+    return "rate_limit_error" if status == 429 else "server_error" if status >= 500 else "invalid_request_error"
+
+
+_CODES = {400: "invalid_json", 404: "path_not_found", 405: "method_not_allowed", 413: "body_too_large"}
+"""Of the framework's own errors."""
+
+_TITLES = {
+    400: "Not to be understood, or not supported",
+    401: "No API key, or nobody's",
+    404: "No such user, model or task",
+    413: "The body is over the limit",
+    422: "A field is wrong",
+    429: "At the limit; see Retry-After",
+    500: "A defect; the message holds the request's id",
+    503: "The language model or a part of the service is down; see Retry-After",
+    504: "The deadline has passed",
+}

@@ -1,0 +1,87 @@
+"""What all routes share: the service, its limits, and how an answer is asked of it."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from fastapi import Request
+
+from hydra_ray.serve.answers import Personalised
+from hydra_ray.serve.http.keys import Keys
+from hydra_ray.serve.http.waiting import Unbroken, while_wanted
+from hydra_ray.serve.service import Service
+from hydra_ray.serve.types import Ask, OverloadedError, UserKey
+
+GRACE_S = 0.5
+"""Beyond the deadline, for a service that keeps deadlines itself and may have something to say at its end."""
+
+
+@dataclass(frozen=True)
+class HttpSettings:
+    """The front's limits (see `hydra_ray.serve.config.GatewayConfig`) and who may come in.
+
+    echo_id: whether answers carry `x-request-id`; False behind a proxy that adds it itself, as Ray Serve's does.
+    """
+
+    body_bytes: int
+    in_flight: int
+    retry_after_s: float
+    deadline_s: float
+    keys: Keys
+    echo_id: bool = True
+
+
+class Slots:
+    """Room for answers being made. One more than `most` is refused at once instead of queued."""
+
+    def __init__(self, most: int, retry_after_s: float) -> None:
+        self._most, self._retry_after_s = most, retry_after_s
+        self.taken = 0
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """A slot while the context lasts. Raises OverloadedError if there is none."""
+        if self.taken >= self._most:
+            raise OverloadedError(self._retry_after_s)
+        self.taken += 1
+        try:
+            yield
+        finally:
+            self.taken -= 1
+
+
+class Front:
+    """The routes' access to the service. Made where it is used: it belongs to one process."""
+
+    def __init__(self, get_service: Callable[[], Service], settings: HttpSettings) -> None:
+        self._get_service, self.settings = get_service, settings
+        self.slots = Slots(settings.in_flight, settings.retry_after_s)
+        self.changes = Unbroken()
+
+    @property
+    def service(self) -> Service:
+        """The service, asked for anew each time."""
+        return self._get_service()
+
+    async def answer(
+        self, request: Request, user_id: str | None, ask: Ask, seconds: float | None = None
+    ) -> Personalised:
+        """The answer to `ask` for a user of the request's tenant, within `seconds` and the settings' deadline.
+
+        Raises OverloadedError at once if too many are being made, DeadlineError, ClientGoneError, and the service's.
+        """
+        allowed = min(self.settings.deadline_s, seconds or self.settings.deadline_s)
+        user = None if user_id is None else key_of(request, user_id)
+        with self.slots.one():
+            work = self.service.personalize(
+                user, replace(ask, deadline=time.time() + allowed), request.state.request_id
+            )
+            made = await while_wanted(request.receive, work, allowed + GRACE_S)
+        request.state.degraded = [degraded.reason for degraded in made.trace.degraded]
+        return made
+
+
+def key_of(request: Request, user_id: str) -> UserKey:
+    """The user of the request's own tenant: the only place where one is made."""
+    return UserKey(request.state.tenant, user_id)

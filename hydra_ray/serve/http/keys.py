@@ -1,0 +1,120 @@
+"""API keys: each belongs to a tenant, and is known here by its hash alone."""
+
+import hashlib
+import hmac
+import os
+import re
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hydra_ray import environment
+from hydra_ray.errors import UserError
+
+SHORTEST_KEY = 16
+_TENANT = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Who may come in. Pickles; holds no key.
+
+    hashes: (hash of a key, its tenant). open_tenant: whose everybody is, where there are no keys.
+    """
+
+    hashes: tuple[tuple[bytes, str], ...] = field(default=(), repr=False)
+    open_tenant: str | None = None
+
+    @classmethod
+    def open(cls, tenant: str) -> "Keys":
+        """No keys: whoever reaches the port is `tenant`."""
+        return cls(open_tenant=tenant)
+
+    def tenant_of(self, authorization: str | None) -> str | None:
+        """The tenant of an `Authorization` header (`Bearer KEY`); None: nobody's key.
+
+        Every hash is compared, each in constant time, so the time taken tells nothing about the keys.
+        """
+        if self.open_tenant is not None:
+            return self.open_tenant
+        scheme, _, key = (authorization or "").strip().partition(" ")
+        given = _hash(key.strip())
+        found = None
+        for known, tenant in self.hashes:
+            if hmac.compare_digest(given, known):
+                found = tenant
+        return found if scheme.lower() == "bearer" else None
+
+
+def load_keys(file: str | Path | None, open_tenant: str | None) -> Keys:
+    """The keys of `file`, or of HYDRA_RAY_SERVE_KEYS if it is None; `open_tenant`: everybody's tenant, without keys.
+
+    Raises UserError, never with a key in it, if the file is readable by others than its owner, if a line is wrong, or
+    if there are no keys and no `open_tenant`, or both.
+    """
+    variable = environment.SERVE_KEYS.name
+    value = environment.serve_keys().value
+    where = str(file) if file is not None else f"environment variable {variable}"
+    if open_tenant is not None:
+        if file is not None or value:
+            raise UserError(f"without_keys: there are keys ({where}): take out the one or the other")
+        return Keys.open(_tenant(open_tenant, "tenant"))
+    if file is None and not value:
+        raise UserError(
+            f"no API keys: name a file of tenant:key lines with `keys`, or set {variable}, or let everybody in with "
+            "without_keys=true"
+        )
+    lines = _read(Path(file)).split("\n") if file is not None else value.split(",")
+    keys = parse_keys(lines, where, "line" if file is not None else "entry")
+    if not keys.hashes:
+        raise UserError(f"{where}: holds no keys; write one tenant:key a line")
+    return keys
+
+
+def parse_keys(lines: Iterable[str], where: str, unit: str = "line") -> Keys:
+    """The keys of `tenant:key` lines; blank ones and comments (`#`) are skipped. Raises UserError with the line's
+    number if a tenant is not 1 to 64 of `A-Za-z0-9._-`, or a key is too short, no header text, or there twice."""
+    hashes: dict[bytes, str] = {}
+    numbers: dict[bytes, int] = {}
+    for number, raw in enumerate(lines, 1):
+        line = raw.strip()
+        if not line or line.startswith("#"):
+            continue
+        here = f"{where}, {unit} {number}"
+        tenant, colon, key = (part.strip() for part in line.partition(":"))
+        if not colon:
+            raise UserError(f"{here}: is no tenant:key")
+        _tenant(tenant, here)
+        if len(key) < SHORTEST_KEY:
+            raise UserError(f"{here}: the key has {len(key)} characters; give it at least {SHORTEST_KEY}")
+        if not key.isascii() or not key.isprintable() or " " in key:
+            raise UserError(f"{here}: the key holds blanks or odd characters; take letters and digits")
+        digest = _hash(key)
+        if digest in hashes:
+            raise UserError(f"{here}: the same key as in {unit} {numbers[digest]}; a key belongs to one tenant, once")
+        hashes[digest], numbers[digest] = tenant, number
+    return Keys(tuple(hashes.items()))
+
+
+def _tenant(tenant: str, here: str) -> str:
+    if _TENANT.fullmatch(tenant) is None:
+        raise UserError(f"{here}: {tenant[:80]!r} is no tenant: 1 to 64 letters, digits, dots, dashes and underscores")
+    return tenant
+
+
+def _read(file: Path) -> str:
+    try:
+        with file.expanduser().open(encoding="utf-8") as opened:
+            if os.fstat(opened.fileno()).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+                raise UserError(f"{file}: others can read or change these keys; run: chmod 600 {file}")
+            return opened.read()
+    except OSError as error:
+        raise UserError(f"{file}: {error.strerror}; name a file of tenant:key lines") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{file}: is no text; write one tenant:key a line") from None
+
+
+def _hash(key: str) -> bytes:
+    """Keys are long random strings, so a fast hash is enough (unlike for passwords)."""
+    return hashlib.blake2b(key.encode("utf-8", "replace"), digest_size=32, person=b"hydra_ray.key").digest()

@@ -1,0 +1,90 @@
+"""The scorer's work on one batch: texts of many users and requests, reranker and adapter, scored together."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from hydra_ray.serve.bundle import MODULES, Bundle
+from hydra_ray.serve.config import ScorerConfig
+from hydra_ray.serve.heads import LiveHeads
+from hydra_ray.serve.types import Module, Scored, Scoring
+from hydra_ray.serve.vectors import RecentVectors
+from hydra_ray.train.artifact import TrainedScorer, fingerprint, load_scorer, needs_encoder_in_module
+from hydra_ray.train.groups import Group
+
+NOBODY = ""
+"""Whom the population head scores for."""
+
+MIB = 1 << 20
+
+
+def head_store(state: Path, module: Module) -> Path:
+    """Where the service keeps a module's heads."""
+    return state / f"{module}.heads"
+
+
+class BatchScorer:
+    """Encoder, both modules and their heads. Not for several threads at once."""
+
+    def __init__(self, bundle: Bundle, state: Path, config: ScorerConfig) -> None:
+        """Raises UserError if bases or head stores are missing or do not belong together."""
+        self.vectors: RecentVectors | None = None
+        self.heads: dict[Module, LiveHeads] = {}
+        self._scorers: dict[Module, TrainedScorer] = {}
+        for module in MODULES:
+            scorer = load_scorer(bundle.base[module])
+            if self.vectors is None and not needs_encoder_in_module(scorer.config):
+                self.vectors = RecentVectors(scorer.config, config.vectors_mib * MIB)
+            uri = head_store(state, module)
+            if scorer.head.delta_shapes() and uri.exists():
+                base = fingerprint(bundle.base[module])
+                self.heads[module] = LiveHeads(str(uri), base, config.heads_mib * MIB)
+            self._scorers[module] = TrainedScorer(scorer, self.heads.get(module), encode=self.vectors)
+
+    @property
+    def evidence(self) -> Mapping[Module, int]:
+        """How many numbers of evidence per text each module reads."""
+        return {module: scorer.scorer.evidence for module, scorer in self._scorers.items()}
+
+    def refresh(self) -> None:
+        """Takes over new versions of the head stores."""
+        for heads in self.heads.values():
+            heads.refresh()
+
+    def score(self, batch: Sequence[Scoring]) -> list[Scored]:
+        """One result per scoring, in order."""
+        found: dict[int, Scored] = {}
+        for module in MODULES:
+            places = [i for i, scoring in enumerate(batch) if scoring.module == module]
+            found.update(zip(places, self._score(module, [batch[i] for i in places]), strict=True))
+        return [found[i] for i in range(len(batch))]
+
+    def _score(self, module: Module, batch: Sequence[Scoring]) -> list[Scored]:
+        if not batch:
+            return []
+        heads, problems = self.heads.get(module), dict[str, str]()
+        if heads:
+            wanted: dict[str, int] = {}
+            for scoring in batch:
+                if scoring.user is not None:
+                    wanted[scoring.user] = max(scoring.version, wanted.get(scoring.user, 0))
+            problems = heads.prepare(wanted)
+        groups = [
+            Group(s.user or NOBODY, 0, str(i), s.query, s.texts, (0.0,) * len(s.texts), s.evidence)
+            for i, s in enumerate(batch)
+        ]
+        return [
+            Scored(
+                tuple(log_odds.tolist()),
+                bool(heads and s.user and heads.has_own(s.user)),
+                heads.version if heads else 0,
+                problems.get(s.user or NOBODY),
+            )
+            for s, log_odds in zip(batch, self._scorers[module].score(groups), strict=True)
+        ]
+
+
+def set_threads(threads: int) -> None:
+    """PyTorch's threads spin while they wait: beside other processes on the same cores, more of them are slower."""
+    torch.set_num_threads(threads)

@@ -1,0 +1,103 @@
+"""A service in this process: real state, answers that tell what they were made from, and failures on demand."""
+
+import asyncio
+from collections.abc import Sequence
+
+from hydra_ray.serve.answers import (
+    Degraded,
+    Export,
+    NewItem,
+    Personalised,
+    Prompt,
+    Trace,
+    TraceCandidate,
+    UserInfo,
+    Versions,
+)
+from hydra_ray.serve.types import Ask, UserKey
+
+
+class FakeService:
+    """error: what every call raises. gate: what answers and appends wait for. running: answers being made now."""
+
+    run = "made-up"
+    task = "synthetic_tagging"
+
+    def __init__(self) -> None:
+        self.histories: dict[str, dict[str, NewItem]] = {}
+        self.asked: list[tuple[UserKey | None, Ask, str]] = []
+        self.error: Exception | None = None
+        self.gate: asyncio.Event | None = None
+        self.running = 0
+        self.cancelled = 0
+        self.parts = {"retriever": "ok", "scorer": "ok"}
+
+    async def _pass(self) -> None:
+        if self.error is not None:
+            raise self.error
+        if self.gate is not None:
+            await self.gate.wait()
+
+    async def personalize(self, user: UserKey | None, ask: Ask, request_id: str) -> Personalised:
+        self.asked.append((user, ask, request_id))
+        self.running += 1
+        try:
+            await self._pass()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        finally:
+            self.running -= 1
+        known = user is not None and user.stored in self.histories
+        items = self.histories[user.stored] if user is not None and known else {}
+        answers = [f"{','.join(items) or 'nobody'}: {ask.query} /{i}" for i in range(ask.n)]
+        trace = Trace(
+            request_id=request_id,
+            user_id=user.user_id if user else None,
+            task=self.task,
+            items=len(items),
+            prompt=Prompt(words=5, tokens=7, examples=0),
+            candidates=[TraceCandidate(text=text, votes=1, own=False) for text in answers],
+            versions=Versions(run=self.run, hydra_ray="0"),
+            ms={"total": 1.0},
+            llm_tokens=7 + 2 * ask.n,
+            degraded=[] if known else [Degraded(reason="user_unknown" if user else "no_user")],
+        )
+        return Personalised(answer=answers[0], answers=answers, plain="plain" if ask.plain else None, trace=trace)
+
+    async def append(self, user: UserKey, items: Sequence[NewItem]) -> UserInfo:
+        await self._pass()
+        self.histories.setdefault(user.stored, {}).update({item.item_id: item for item in items})
+        return self._info(user.stored)
+
+    async def user(self, user: UserKey) -> UserInfo | None:
+        await self._pass()
+        return self._info(user.stored) if user.stored in self.histories else None
+
+    async def users(self, tenant: str, prefix: str, limit: int) -> list[UserInfo]:
+        await self._pass()
+        wanted = UserKey(tenant, prefix).stored
+        return [self._info(stored) for stored in sorted(self.histories) if stored.startswith(wanted)][:limit]
+
+    async def fit(self, user: UserKey) -> UserInfo | None:
+        return await self.user(user)
+
+    async def delete(self, user: UserKey) -> bool:
+        await self._pass()
+        return self.histories.pop(user.stored, None) is not None
+
+    async def export(self, user: UserKey) -> Export | None:
+        info = await self.user(user)
+        items = list(self.histories.get(user.stored, {}).values())
+        return None if info is None else Export(user=info, items=items, heads={"reranker": None, "adapter": None})
+
+    async def ready(self) -> dict[str, str]:
+        return self.parts
+
+    async def metrics(self) -> str:
+        return "# TYPE hydra_ray_answers counter\nhydra_ray_answers 1\n"
+
+    def _info(self, stored: str) -> UserInfo:
+        items = self.histories[stored]
+        user_id = UserKey.of_stored(stored).user_id
+        return UserInfo(user_id=user_id, items=len(items), revision=1, fit="never", stale=True)

@@ -1,0 +1,62 @@
+"""An application behind a real uvicorn on loopback, in a thread of this process."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import uvicorn
+
+from hydra_ray.serve.http.app import make_app
+from hydra_ray.serve.http.front import HttpSettings
+from hydra_ray.serve.http.keys import Keys, parse_keys
+from tests.serve.http.fake_service import FakeService
+
+KEYS = {"acme": "acme-key-0123456789", "bolt": "bolt-key-0123456789"}
+TWO_TENANTS = parse_keys([f"{tenant}:{key}" for tenant, key in KEYS.items()], "test")
+
+
+def settings(keys: Keys | None = None, **more: float) -> HttpSettings:
+    limits = {"body_bytes": 1 << 16, "in_flight": 4, "retry_after_s": 2.0, "deadline_s": 20.0, **more}
+    return HttpSettings(keys=keys or Keys.open("acme"), **limits)  # type: ignore[arg-type]
+
+
+@dataclass
+class Live:
+    """A running server."""
+
+    url: str
+    service: FakeService = field(default_factory=FakeService)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        host, port = self.url.removeprefix("http://").split(":")
+        return host, int(port)
+
+
+@contextmanager
+def serve(limits: HttpSettings, service: FakeService | None = None) -> Iterator[Live]:
+    """Serves until the context ends."""
+    service = service or FakeService()
+    app = make_app(lambda: service, limits)
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=2))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    until(lambda: server.started)
+    try:
+        yield Live(f"http://127.0.0.1:{listening.getsockname()[1]}", service)
+    finally:
+        server.should_exit = True
+        thread.join(10)
+
+
+def until(true, seconds: float = 10.0) -> None:
+    """Waits for `true()`."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "did not come true in time"
+        time.sleep(0.005)

@@ -1,0 +1,168 @@
+"""One question through all stages, and what is left out when a stage fails."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from hydra_ray.config import Config
+from hydra_ray.serve.answers import Personalised
+from hydra_ray.serve.bundle import Bundle
+from hydra_ray.serve.personaliser import Personaliser
+from hydra_ray.serve.types import (
+    Ask,
+    DeadlineError,
+    Found,
+    LLMDownError,
+    OverloadedError,
+    StageDownError,
+    UserKey,
+)
+from tests.serve.made_up import ANN, ITEMS, LLM, Retriever, Scorer, known
+
+DOWN = StageDownError("gone")
+
+
+def bundle(**adapter: object) -> Bundle:
+    config = Config.model_validate({"adapter": {"n": 3, "select": "best", **adapter}})
+    return Bundle("a-run", config, 0, {}, {}, {}, Path("users"))
+
+
+def ask(
+    retriever: Retriever | None = None,
+    scorer: Scorer | None = None,
+    llm: LLM | None = None,
+    asked: Ask | None = None,
+    user: UserKey | None = ANN,
+    made: Bundle | None = None,
+) -> Personalised:
+    evidence = {"reranker": 1, "adapter": 4}
+    one = Personaliser(made or bundle(), retriever or Retriever(), scorer or Scorer(), llm or LLM(), evidence)  # type: ignore[arg-type]
+    return asyncio.run(one.answer(user, asked or Ask("what now"), "r1"))
+
+
+def reasons(made: Personalised) -> list[str]:
+    return [d.reason for d in made.trace.degraded]
+
+
+def test_the_reranker_orders_the_prompt_and_the_adapter_the_answers() -> None:
+    scorer, llm = Scorer(), LLM()
+    made = ask(scorer=scorer, llm=llm)
+    # Of the ten first retrieved, the reranker likes the last best; the best example stands last in the prompt.
+    assert [item.item_id for item in made.trace.retrieved][:4] == ["i9", "i8", "i7", "i6"]
+    assert [item.in_prompt for item in made.trace.retrieved] == [True] * 4 + [False] * 6
+    prompt = llm.asked[0][-1]["content"]
+    assert prompt.index("text number 6") < prompt.index("text number 9") < prompt.index("what now")
+    assert made.answer == "maple"
+    assert made.trace.degraded == []
+    assert made.trace.versions.own_heads == ["reranker", "adapter"]
+    assert [s.version for s in scorer.asked] == [5, 6]
+    assert [len(s.evidence[0]) for s in scorer.asked] == [1, 4]
+    assert {*made.trace.ms} == {"retrieve", "rerank", "llm", "select", "total"}
+
+
+def test_as_many_answers_as_were_asked_for_and_no_fewer_samples() -> None:
+    llm = LLM()
+    made = ask(llm=llm, asked=Ask("what now", n=5, temperature=0.3, max_tokens=4, seed=9))
+    assert made.answers == ["maple", "dune", "maple", "dune", "maple"]
+    assert llm.settings[0]["n"] == 5
+    assert {k: llm.settings[0][k] for k in ("temperature", "max_tokens", "seed")} == {
+        "temperature": 0.3,
+        "max_tokens": 4,
+        "seed": 9,
+    }
+
+
+def test_messages_before_the_question_stay_before_it() -> None:
+    llm = LLM()
+    ask(llm=llm, asked=Ask("what now", before=({"role": "system", "content": "be brief"},), plain=True))
+    assert all(messages[0] == {"role": "system", "content": "be brief"} for messages in llm.asked)
+    assert len(llm.asked) == 2
+
+
+def test_the_plain_answer_shows_no_records() -> None:
+    llm = LLM()
+    made = ask(llm=llm, asked=Ask("what now", plain=True))
+    assert made.plain == "maple"
+    assert sum("text number" in messages[-1]["content"] for messages in llm.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("scorer", "reason"),
+    [
+        (Scorer(errors={"adapter": DOWN}), "adapter_down"),
+        (Scorer(errors={"reranker": DOWN}), "reranker_down"),
+        (Scorer(problem="a broken row"), "head_unreadable"),
+    ],
+)
+def test_what_fails_in_the_scorer_is_left_out_and_said(scorer: Scorer, reason: str) -> None:
+    made = ask(scorer=scorer)
+    assert made.answer in {"maple", "dune"}
+    assert set(reasons(made)) == {reason}
+
+
+def test_without_reranker_the_order_is_the_retrievers() -> None:
+    made = ask(scorer=Scorer(errors={"reranker": DOWN}))
+    assert [item.item_id for item in made.trace.retrieved if item.in_prompt] == ["i0", "i1", "i2", "i3"]
+    assert made.trace.retrieved[0].reranker is None
+
+
+def test_without_adapter_the_first_candidate_is_the_answer() -> None:
+    made = ask(scorer=Scorer(errors={"adapter": DOWN}), llm=LLM(("dune", "maple")))
+    assert made.answer == "dune"
+    assert made.trace.candidates[0].adapter is None
+
+
+def test_an_unknown_user_gets_the_population_head_and_a_plain_prompt() -> None:
+    scorer, llm = Scorer(), LLM()
+    made = ask(retriever=Retriever(Found()), scorer=scorer, llm=llm)
+    assert reasons(made) == ["user_unknown"]
+    assert [s.user for s in scorer.asked] == [None]
+    assert "text number" not in llm.asked[0][-1]["content"]
+
+
+def test_an_unreadable_history_is_not_an_unknown_user() -> None:
+    made = ask(retriever=Retriever(error=DOWN))
+    assert reasons(made) == ["history_unreadable"]
+    assert made.trace.prompt.examples == 0
+
+
+def test_no_user_at_all() -> None:
+    retriever = Retriever()
+    assert reasons(ask(retriever=retriever, user=None)) == ["no_user"]
+    assert retriever.asked == []
+
+
+def test_samples_without_an_answer_are_said_so() -> None:
+    made = ask(llm=LLM(("no such tag",)), made=bundle(own_candidates=False))
+    assert reasons(made) == ["no_candidate"]
+    assert made.answer == "no such tag"
+
+
+def test_the_users_own_answers_are_candidates() -> None:
+    made = ask(llm=LLM(("dune",)))
+    assert {(c.text, c.own, c.votes) for c in made.trace.candidates} == {("dune", True, 3), ("maple", True, 0)}
+
+
+def test_a_user_with_one_record_and_one_without() -> None:
+    assert [i.item_id for i in ask(retriever=Retriever(known(ITEMS[:1]))).trace.retrieved] == ["i0"]
+    assert ask(retriever=Retriever(known(()))).trace.retrieved == []
+
+
+@pytest.mark.parametrize("error", [LLMDownError("no connection"), OverloadedError(2.0)])
+def test_without_the_llm_there_is_no_answer(error: Exception) -> None:
+    with pytest.raises(type(error)):
+        ask(llm=LLM(error=error))
+
+
+def test_overload_is_no_degradation() -> None:
+    with pytest.raises(OverloadedError):
+        ask(retriever=Retriever(error=OverloadedError(1.0)))
+
+
+def test_past_the_deadline_nothing_more_is_asked() -> None:
+    llm = LLM()
+    with pytest.raises(DeadlineError):
+        ask(llm=llm, asked=Ask("what now", deadline=time.time() - 1))
+    assert llm.asked == []

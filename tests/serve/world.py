@@ -1,0 +1,44 @@
+"""A tiny trained run's parts: two random bases and head stores whose heads tell users apart."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hydra_ray.serve.bundle import MODULES, Bundle
+from hydra_ray.serve.scoring import head_store
+from hydra_ray.serve.types import Module
+from hydra_ray.store.head_store import HeadStore
+from hydra_ray.store.spec import HeadSpec
+from hydra_ray.train.artifact import fingerprint, load_scorer
+from tests.pipeline.fitted_world import make_config, write_base
+
+BUCKETS = 8
+
+
+def make_bundle(folder: Path, kind: str = "linear") -> Bundle:
+    """Both modules have the same random base, without evidence."""
+    config = make_config(folder, kind)
+    config = config.model_copy(update={"adapter": config.adapter.model_copy(update={"evidence": False})})
+    base = write_base(folder, config, spread=0.5)
+    return Bundle("a-run", config, 0, dict.fromkeys(MODULES, base), {}, {}, folder / "ingest")
+
+
+def make_stores(bundle: Bundle, state: Path) -> dict[Module, HeadStore]:
+    """Empty head stores of both modules."""
+    stores: dict[Module, HeadStore] = {}
+    for module in MODULES:
+        head = load_scorer(bundle.base[module]).head
+        model = bundle.config.model
+        base = fingerprint(bundle.base[module])
+        spec = HeadSpec(model.head, model.width, model.rank, head.delta_shapes(), base, BUCKETS)
+        stores[module] = HeadStore.create(str(head_store(state, module)), spec)
+    return stores
+
+
+def heads(store: HeadStore, *values: float) -> dict[str, NDArray[np.float32]]:
+    """A head per value: every number of its bias is that value, with opposite signs for the two classes."""
+    made = {name: np.zeros((len(values), *shape), np.float32) for name, shape in store.spec.shapes.items()}
+    for i, value in enumerate(values):
+        made["out_bias"][i] = [-value, value]
+    return made
