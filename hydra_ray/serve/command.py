@@ -74,7 +74,9 @@ def _with_keys(config: ServeConfig, host: str) -> ServeConfig:
     if config.without_keys or configured(config.keys):
         return config
     if host not in LOOPBACK:
-        raise UserError(f"--host {host}: others reach it, but there are no API keys: give --keys FILE, one tenant:key a line")
+        raise UserError(
+            f"--host {host}: others reach it, but there are no API keys: give --keys FILE, one tenant:key a line"
+        )
     _say(f"no API keys: whoever is on this machine acts as tenant {config.tenant!r} (--keys FILE changes that)")
     return config.model_copy(update={"without_keys": True})
 
@@ -102,7 +104,9 @@ def _start_ray(stack: contextlib.ExitStack, host: str, port: int, address: str |
     ray.init(**options)
     stack.callback(ray.shutdown)
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
-    serve.start(http_options={"host": host, "port": port}, logging_config={"encoding": "JSON", "enable_access_log": False})
+    serve.start(
+        http_options={"host": host, "port": port}, logging_config={"encoding": "JSON", "enable_access_log": False}
+    )
     stack.callback(serve.shutdown)
 
 
