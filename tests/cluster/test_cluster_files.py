@@ -13,6 +13,7 @@ import yaml
 
 from hydra_ray.cli import STAGES
 from hydra_ray.config_io import load_config
+from hydra_ray.serve.config import ServeConfig
 from hydra_ray.serve.deploy_file import check_file, check_text
 
 ROOT = Path(__file__).parents[2]
@@ -134,9 +135,10 @@ def test_the_pods_of_the_service_fit_what_it_serves() -> None:
     # Every replica of the black box finds a GPU; replicas of everything else find CPUs, at first and at most.
     assert (groups["gpu"]["minReplicas"], groups["gpu"]["maxReplicas"]) == tuple(llm["serve"]["replicas"])
     cores = int(groups["cpu"]["template"]["spec"]["containers"][0]["resources"]["limits"]["cpu"])
+    args = ServeConfig.model_validate(hydra)
     for bound, pods in enumerate(("minReplicas", "maxReplicas")):
-        parts = [hydra[part] for part in ("gateway", "retriever", "scorer", "fitter")]
-        assert sum(part["replicas"][bound] * part["num_cpus"] for part in parts) <= groups["cpu"][pods] * cores
+        parts = (args.gateway, args.retriever, args.scorer, args.fitter)
+        assert sum(part.replicas[bound] * part.num_cpus for part in parts) <= groups["cpu"][pods] * cores
     for pod in _pods(cluster):
         container = pod["containers"][0]
         assert config["http_options"]["port"] in {port["containerPort"] for port in container["ports"]}

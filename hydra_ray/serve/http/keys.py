@@ -106,13 +106,21 @@ def _tenant(tenant: str, here: str) -> str:
 def _read(file: Path) -> str:
     try:
         with file.expanduser().open(encoding="utf-8") as opened:
-            if os.fstat(opened.fileno()).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            if _shared(os.fstat(opened.fileno())):
                 raise UserError(f"{file}: others can read or change these keys; run: chmod 600 {file}")
             return opened.read()
     except OSError as error:
         raise UserError(f"{file}: {error.strerror}; name a file of tenant:key lines") from None
     except UnicodeDecodeError:
         raise UserError(f"{file}: is no text; write one tenant:key a line") from None
+
+
+def _shared(about: os.stat_result) -> bool:
+    """Whether others can read or change the file. The group may read one that is root's: so Kubernetes mounts secrets
+    for pods that do not run as root."""
+    mounted = about.st_uid == 0 and os.geteuid() != 0
+    others = stat.S_IRWXG | stat.S_IRWXO
+    return bool(about.st_mode & (others & ~stat.S_IRGRP if mounted else others))
 
 
 def _hash(key: str) -> bytes:
