@@ -1,5 +1,6 @@
 """`hydra-ray serve`: a run's service on this machine, in the foreground, with its black box beside it."""
 
+import asyncio
 import contextlib
 import logging
 import signal
@@ -18,6 +19,7 @@ from hydra_ray.serve.config import ServeConfig
 from hydra_ray.tcp import check_free
 
 APPLICATION = "hydra"
+LLM_CHECK_S = 10.0
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -80,10 +82,21 @@ def _with_keys(config: ServeConfig, host: str) -> ServeConfig:
 
 
 def _check_llm(config: Config, url: str) -> None:
-    """Raises UserError if the black box does not answer at all."""
-    from hydra_ray.serve.llm import check_answers
+    """Raises UserError if nobody answers at the black box's address; asks for its models, which costs nothing."""
+    from hydra_ray.llm.endpoint import ChatEndpoint
+    from hydra_ray.llm.retry import TransientError
 
-    check_answers(config.llm, url)
+    async def ask() -> None:
+        endpoint = ChatEndpoint(config.llm.model_copy(update={"timeout_s": LLM_CHECK_S}), url, 1)
+        try:
+            await endpoint.models()
+        finally:
+            await endpoint.close()
+
+    try:
+        asyncio.run(ask())
+    except TransientError as error:
+        raise UserError(f"--llm-url {url}: {error}; start the language model first, or correct the address") from None
 
 
 def _start_ray(stack: contextlib.ExitStack, host: str, port: int, address: str | None) -> None:

@@ -31,10 +31,10 @@ from hydra_ray.serve.llm import ChatSamples
 from hydra_ray.serve.meters import Meters
 from hydra_ray.serve.page.router import page_router
 from hydra_ray.serve.personaliser import Personaliser
-from hydra_ray.serve.prepare import prepare
+from hydra_ray.serve.prepare import USERS, heads_folder, prepare
 from hydra_ray.serve.remote import Part, RemoteRetriever, RemoteScorer
 from hydra_ray.serve.retrieval import Histories
-from hydra_ray.serve.scoring import MIB, BatchScorer, head_store, set_threads
+from hydra_ray.serve.scoring import MIB, BatchScorer, set_threads
 from hydra_ray.serve.types import Found, Module, Scored, Scoring, UserKey, UserState
 from hydra_ray.serve.users import UserStore
 from hydra_ray.store.head_store import HeadStore
@@ -57,9 +57,11 @@ class Retriever:
     """Histories and indexes. Any replica serves any user; calls of one bucket go to one replica for its cache."""
 
     def __init__(self, bundle: Bundle, state: Path, cache_mib: int) -> None:
-        self._users = UserStore.open(state / "users", bundle.config.data.buckets)
+        self._users = UserStore.open(state / USERS, bundle.config.data.buckets)
         encode = CachedEncoder(bundle.config.model, None) if bundle.config.retrieval.method == "dense" else None
-        self._histories = Histories(self._users, bundle.config, bundle.task, bundle.seed, cache_mib * MIB, encode)
+        self._histories = Histories(
+            self._users, bundle.config.retrieval, bundle.task, bundle.seed, cache_mib * MIB, encode
+        )
         self._meters = Meters("Retriever")
         self._meters.watch_cache("history", self._histories)
 
@@ -76,8 +78,7 @@ class Retriever:
         return await asyncio.to_thread(self._users.state, user)
 
     async def whole(self, user: UserKey) -> tuple[UserState, list[HistoryItem]] | None:
-        state = await self.state(user)
-        return (state, await asyncio.to_thread(self._users.items, user)) if state else None
+        return await asyncio.to_thread(self._users.history, user)
 
     async def users(self, tenant: str, prefix: str, limit: int) -> list[tuple[UserKey, UserState]]:
         return await asyncio.to_thread(self._users.users, tenant, prefix, limit)
@@ -145,11 +146,15 @@ class Fitter:
 
     def __init__(self, bundle: Bundle, state: Path, llm_url: str, config: Any) -> None:
         set_threads(1)
-        users = UserStore.open(state / "users", bundle.config.data.buckets)
-        stores = {m: HeadStore.open(str(head_store(state, m))) for m in MODULES if head_store(state, m).exists()}
+        users = UserStore.open(state / USERS, bundle.config.data.buckets)
+        stores = {
+            module: HeadStore.open(str(heads_folder(state, module)))
+            for module in MODULES
+            if heads_folder(state, module).exists()
+        }
         samples = ChatSamples(bundle.config.llm, llm_url, config.max_ongoing * 8)
         self._meters = Meters("Fitter")
-        fitter = UserFitter(bundle, samples, stores)
+        fitter = UserFitter(bundle, samples, {module: stores.get(module) for module in MODULES})
         self._fits = Fits(users, fitter, stores, config.max_ongoing, config.vacuum_s, self._ended)
         self._running = asyncio.get_event_loop().create_task(self._fits.run())
 
@@ -190,7 +195,7 @@ class Gateway:
         evidence = await self._scorer.call("evidence", tries=3)
         meters = Meters("Gateway")
         samples = ChatSamples(self._bundle.config.llm, self._llm_url, self._config.llm_connections)
-        meters.watch_counter(metric_names.LLM_RETRIES, lambda: samples.retries)
+        meters.watch_counter(metric_names.LLM_RETRIES, lambda: samples.counts.retries)
         personaliser = Personaliser(
             self._bundle, RemoteRetriever(self._retriever), RemoteScorer(self._scorer), samples, evidence
         )

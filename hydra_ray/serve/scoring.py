@@ -8,6 +8,7 @@ import torch
 from hydra_ray.serve.bundle import MODULES, Bundle
 from hydra_ray.serve.config import ScorerConfig
 from hydra_ray.serve.heads import LiveHeads
+from hydra_ray.serve.prepare import heads_folder
 from hydra_ray.serve.types import Module, Scored, Scoring
 from hydra_ray.serve.vectors import RecentVectors
 from hydra_ray.train.artifact import TrainedScorer, fingerprint, load_scorer, needs_encoder_in_module
@@ -17,11 +18,6 @@ NOBODY = ""
 """Whom the population head scores for."""
 
 MIB = 1 << 20
-
-
-def head_store(state: Path, module: Module) -> Path:
-    """Where the service keeps a module's heads."""
-    return state / f"{module}.heads"
 
 
 class BatchScorer:
@@ -36,7 +32,7 @@ class BatchScorer:
             scorer = load_scorer(bundle.base[module])
             if self.vectors is None and not needs_encoder_in_module(scorer.config):
                 self.vectors = RecentVectors(scorer.config, config.vectors_mib * MIB)
-            uri = head_store(state, module)
+            uri = heads_folder(state, module)
             if scorer.head.delta_shapes() and uri.exists():
                 base = fingerprint(bundle.base[module])
                 self.heads[module] = LiveHeads(str(uri), base, config.heads_mib * MIB)

@@ -11,7 +11,8 @@ from hydra_ray.errors import UserError
 from hydra_ray.serve.bundle import MODULES
 from hydra_ray.serve.config import ScorerConfig
 from hydra_ray.serve.heads import ENTRY_BYTES, LiveHeads
-from hydra_ray.serve.scoring import BatchScorer, head_store
+from hydra_ray.serve.prepare import heads_folder
+from hydra_ray.serve.scoring import BatchScorer
 from hydra_ray.serve.types import Module, Scoring, UserKey
 from hydra_ray.train.artifact import fingerprint
 from tests.serve.world import heads, make_bundle, make_stores
@@ -99,7 +100,7 @@ def test_memory_is_bounded_in_bytes(tmp_path: Path) -> None:
     store = make_stores(bundle, tmp_path)["reranker"]
     store.put(USERS, heads(store, *range(20)))
     each = store.spec.row_bytes + ENTRY_BYTES
-    live = LiveHeads(str(head_store(tmp_path, "reranker")), fingerprint(bundle.base["reranker"]), 5 * each)
+    live = LiveHeads(str(heads_folder(tmp_path, "reranker")), fingerprint(bundle.base["reranker"]), 5 * each)
     for user in USERS:
         live.prepare({user: 0})
         assert live.has_own(user)
@@ -117,7 +118,7 @@ def test_an_unreadable_head_costs_its_user_alone(tmp_path: Path) -> None:
     for i in (0, 1):
         store.put(USERS[i : i + 1], heads(store, float(i)))
     scorer = BatchScorer(bundle, tmp_path, ScorerConfig())
-    files = sorted((head_store(tmp_path, "reranker") / "data").rglob("*.lance"), key=lambda f: f.stat().st_mtime)
+    files = sorted((heads_folder(tmp_path, "reranker") / "data").rglob("*.lance"), key=lambda f: f.stat().st_mtime)
     broken = files[0]
     broken.write_bytes(bytes(len(broken.read_bytes())))
     first, second = scorer.score([ask(USERS[0]), ask(USERS[1])])
@@ -131,4 +132,4 @@ def test_heads_of_another_base_are_refused(tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path)
     make_stores(bundle, tmp_path)
     with pytest.raises(UserError, match="another base"):
-        LiveHeads(str(head_store(tmp_path, "reranker")), "somebody else", 1 << 20)
+        LiveHeads(str(heads_folder(tmp_path, "reranker")), "somebody else", 1 << 20)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hydra_ray.serve.bundle import MODULES, Bundle
-from hydra_ray.serve.scoring import head_store
+from hydra_ray.serve.prepare import heads_folder
 from hydra_ray.serve.types import Module
 from hydra_ray.store.head_store import HeadStore
 from hydra_ray.store.spec import HeadSpec
@@ -32,7 +32,7 @@ def make_stores(bundle: Bundle, state: Path) -> dict[Module, HeadStore]:
         model = bundle.config.model
         base = fingerprint(bundle.base[module])
         spec = HeadSpec(model.head, model.width, model.rank, head.delta_shapes(), base, BUCKETS)
-        stores[module] = HeadStore.create(str(head_store(state, module)), spec)
+        stores[module] = HeadStore.create(str(heads_folder(state, module)), spec)
     return stores
 
 
