@@ -1,0 +1,68 @@
+"""Made-up records, and what killed, competing and starved writers of users do."""
+
+import resource
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from hydra_ray.core.records import HistoryItem
+from hydra_ray.errors import UserError
+from hydra_ray.serve.types import UserKey
+from hydra_ray.serve.users import UserStore
+
+ANNA, BERT = UserKey("one", "anna"), UserKey("one", "bert")
+GHOSTS = [UserKey("one", f"ghost{i}") for i in range(4)]
+
+
+def item(i: int, text: str = "some text", answer: str = "yes") -> HistoryItem:
+    """The record `i`, which retrieval finds by text and number."""
+    return HistoryItem(f"item{i}", text, f"{text} {i}", answer, "2020-01-01")
+
+
+def generation(value: int) -> list[HistoryItem]:
+    """A history whose records all say one number, so that a mixture of two changes shows."""
+    return [item(i, f"generation {value} " + "long " * 300) for i in range(12)]
+
+
+def of_generation(items: Sequence[HistoryItem]) -> int:
+    """The number that all records say."""
+    values = {int(some.text.split()[1]) for some in items}
+    assert len(values) == 1, f"a mixture of changes: {values}"
+    return values.pop()
+
+
+def write_for_ever(folder: str, first: int, pipe: Connection) -> None:
+    """Replaces, deletes and adds, again and again; says ("begun", g) and ("done", g)."""
+    store = UserStore.open(Path(folder))
+    for g in range(first, first + 10_000):
+        pipe.send(("begun", g))
+        store.append(ANNA, generation(g))
+        store.delete(GHOSTS[g % len(GHOSTS)], {"reranker": g})
+        store.append(GHOSTS[g % len(GHOSTS)], generation(g))
+        pipe.send(("done", g))
+
+
+def append_own(folder: str, name: str, count: int, pipe: Connection) -> None:
+    """Appends `count` records of its own to one user, one at a time."""
+    store = UserStore.open(Path(folder))
+    pipe.recv()
+    for i in range(count):
+        store.append(ANNA, [HistoryItem(f"{name}{i}", f"by {name}", f"by {name}", "")])
+    pipe.send("done")
+
+
+def starve(folder: str, limits: Sequence[int], pipe: Connection) -> None:
+    """Writes with a limit on the size of a file, as on a full disk; says what came of it."""
+    store = UserStore.open(Path(folder))
+    for limit in limits:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+        try:
+            store.append(ANNA, generation(limit))
+            said = "done"
+        except UserError as error:
+            said = str(error)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        pipe.send((limit, said))
+        pipe.recv()
+    pipe.send(None)
