@@ -59,10 +59,9 @@ class BucketFile:
     def make(cls, path: Path, bucket: int, buckets: int) -> None:
         """A new bucket without users; `path` must not exist."""
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
-            db.execute(f"PRAGMA application_id={_APPLICATION}")
-            db.execute(f"PRAGMA user_version={FORMAT}")
-            db.executescript(f"BEGIN; {_TABLES} COMMIT;")
+            db.executescript(f"BEGIN; PRAGMA application_id={_APPLICATION}; PRAGMA user_version={FORMAT}; {_TABLES}")
             db.execute("INSERT INTO about VALUES (?, ?, ?, ?, ?, ?, ?)", About(bucket, buckets).row())
+            db.execute("COMMIT")
 
     def close(self) -> None:
         """What is not committed is not written."""

@@ -144,4 +144,5 @@ class BucketFiles:
 
     def _unreadable(self, bucket: int, error: Exception) -> HistoryUnreadableError:
         what = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
-        return HistoryUnreadableError(f"{self.path(bucket)}: cannot be read: {what}; put the file back from a backup")
+        line = " ".join(what.split())  # SQLite quotes whole definitions
+        return HistoryUnreadableError(f"{self.path(bucket)}: cannot be read: {line}; put the file back from a backup")

@@ -39,8 +39,9 @@ class UserKey:
 class UserState:
     """What is known of a user beside the records.
 
-    items: how many there are. revision: grows with every change of the history, 1 after the first. heads: module ->
-    version of the head store that holds the user's newest head (or its removal): readers must see it or a later one.
+    items: how many there are. revision: grows with every change of the history, 1 after the first (more for whoever has
+    the id of a deleted user: no revision of an id comes back). heads: module -> version of the head store that holds
+    the user's newest head (or its removal): readers must see it or a later one.
     fit: of the user's heads; fitted_revision: the history they were fitted on (None: none). message: why a fit failed,
     or what it found.
     """

@@ -1,71 +1,68 @@
-"""Stages with answers of choice, for tests of what is built on them."""
+"""Made-up records, and what killed, competing and starved writers of users do."""
 
+import resource
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
 
-from hydra_ray.core.prompts import Message
 from hydra_ray.core.records import HistoryItem
-from hydra_ray.serve.types import Found, Sampled, Scored, Scoring, UserKey, UserState
+from hydra_ray.errors import UserError
+from hydra_ray.serve.types import UserKey
+from hydra_ray.serve.users import UserStore
 
-ITEMS = tuple(
-    HistoryItem(f"i{i}", f"text number {i}", f"text number {i}", "maple" if i % 2 else "dune") for i in range(12)
-)
-ANN = UserKey("default", "ann")
-
-
-@dataclass
-class Retriever:
-    """Returns `found`, or raises `error`."""
-
-    found: Found = field(default_factory=lambda: known())
-    error: Exception | None = None
-    asked: list[tuple[UserKey, str, int]] = field(default_factory=list)
-
-    async def retrieve(self, user: UserKey, query: str, n: int, deadline: float) -> Found:
-        self.asked.append((user, query, n))
-        if self.error:
-            raise self.error
-        return self.found
+ANNA, BERT = UserKey("one", "anna"), UserKey("one", "bert")
+GHOSTS = [UserKey("one", f"ghost{i}") for i in range(4)]
 
 
-@dataclass
-class Scorer:
-    """Later texts score higher (reranker) or lower (adapter); errors by module."""
-
-    errors: dict[str, Exception] = field(default_factory=dict)
-    problem: str | None = None
-    asked: list[Scoring] = field(default_factory=list)
-
-    async def score(self, scoring: Scoring, deadline: float) -> Scored:
-        self.asked.append(scoring)
-        if scoring.module in self.errors:
-            raise self.errors[scoring.module]
-        sign = 1.0 if scoring.module == "reranker" else -1.0
-        log_odds = tuple(sign * i for i in range(len(scoring.texts)))
-        own = scoring.user is not None and not self.problem
-        return Scored(log_odds, own, 7, self.problem if scoring.user else None)
+def item(i: int, text: str = "some text", answer: str = "yes") -> HistoryItem:
+    """The record `i`, which retrieval finds by text and number."""
+    return HistoryItem(f"item{i}", text, f"{text} {i}", answer, "2020-01-01")
 
 
-@dataclass
-class LLM:
-    """Returns `texts`, as many as are asked for, over and over; or raises `error`."""
-
-    texts: Sequence[str] = ("maple", "dune", "maple")
-    error: Exception | None = None
-    asked: list[tuple[Message, ...]] = field(default_factory=list)
-    settings: list[dict[str, object]] = field(default_factory=list)
-
-    async def sample(self, messages: Sequence[Message], **settings: object) -> Sampled:
-        self.asked.append(tuple(messages))
-        self.settings.append(settings)
-        if self.error:
-            raise self.error
-        n = int(str(settings["n"]))
-        return Sampled(tuple(self.texts[i % len(self.texts)] for i in range(n)), 20, 2 * n)
+def generation(value: int) -> list[HistoryItem]:
+    """A history whose records all say one number, so that a mixture of two changes shows."""
+    return [item(i, f"generation {value} " + "long " * 300) for i in range(12)]
 
 
-def known(items: Sequence[HistoryItem] = ITEMS) -> Found:
-    """A user with these records, the first the best."""
-    own = {"dune": 6, "maple": 6} if items else {}
-    scores = tuple(float(len(items) - i) for i in range(len(items)))
-    return Found(tuple(items), scores, own, UserState(len(items), 3, {"reranker": 5, "adapter": 6}, "done", 3))
+def of_generation(items: Sequence[HistoryItem]) -> int:
+    """The number that all records say."""
+    values = {int(some.text.split()[1]) for some in items}
+    assert len(values) == 1, f"a mixture of changes: {values}"
+    return values.pop()
+
+
+def write_for_ever(folder: str, first: int, pipe: Connection) -> None:
+    """Replaces, deletes and adds, again and again; says ("begun", g) and ("done", g)."""
+    store = UserStore.open(Path(folder))
+    for g in range(first, first + 10_000):
+        pipe.send(("begun", g))
+        store.append(ANNA, generation(g))
+        store.delete(GHOSTS[g % len(GHOSTS)], {"reranker": g})
+        store.append(GHOSTS[g % len(GHOSTS)], generation(g))
+        pipe.send(("done", g))
+
+
+def append_own(folder: str, name: str, count: int, pipe: Connection) -> None:
+    """Appends `count` records of its own to one user, one at a time."""
+    store = UserStore.open(Path(folder))
+    pipe.recv()
+    for i in range(count):
+        store.append(ANNA, [HistoryItem(f"{name}{i}", f"by {name}", f"by {name}", "")])
+    pipe.send("done")
+
+
+def starve(folder: str, limits: Sequence[int], pipe: Connection) -> None:
+    """Writes with a limit on the size of a file, as on a full disk; says what came of it."""
+    store = UserStore.open(Path(folder))
+    for limit in limits:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+        try:
+            store.append(ANNA, generation(limit))
+            said = "done"
+        except UserError as error:
+            said = str(error)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        pipe.send((limit, said))
+        pipe.recv()
+    pipe.send(None)

@@ -19,7 +19,7 @@ from hydra_ray.serve.types import (
     StageDownError,
     UserKey,
 )
-from tests.serve.made_up import ANN, ITEMS, LLM, Retriever, Scorer, known
+from tests.serve.stages import ANN, ITEMS, LLM, Retriever, Scorer, known
 
 DOWN = StageDownError("gone")
 

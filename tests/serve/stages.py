@@ -1,0 +1,71 @@
+"""Stages with answers of choice, for tests of what is built on them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from hydra_ray.core.prompts import Message
+from hydra_ray.core.records import HistoryItem
+from hydra_ray.serve.types import Found, Sampled, Scored, Scoring, UserKey, UserState
+
+ITEMS = tuple(
+    HistoryItem(f"i{i}", f"text number {i}", f"text number {i}", "maple" if i % 2 else "dune") for i in range(12)
+)
+ANN = UserKey("default", "ann")
+
+
+@dataclass
+class Retriever:
+    """Returns `found`, or raises `error`."""
+
+    found: Found = field(default_factory=lambda: known())
+    error: Exception | None = None
+    asked: list[tuple[UserKey, str, int]] = field(default_factory=list)
+
+    async def retrieve(self, user: UserKey, query: str, n: int, deadline: float) -> Found:
+        self.asked.append((user, query, n))
+        if self.error:
+            raise self.error
+        return self.found
+
+
+@dataclass
+class Scorer:
+    """Later texts score higher (reranker) or lower (adapter); errors by module."""
+
+    errors: dict[str, Exception] = field(default_factory=dict)
+    problem: str | None = None
+    asked: list[Scoring] = field(default_factory=list)
+
+    async def score(self, scoring: Scoring, deadline: float) -> Scored:
+        self.asked.append(scoring)
+        if scoring.module in self.errors:
+            raise self.errors[scoring.module]
+        sign = 1.0 if scoring.module == "reranker" else -1.0
+        log_odds = tuple(sign * i for i in range(len(scoring.texts)))
+        own = scoring.user is not None and not self.problem
+        return Scored(log_odds, own, 7, self.problem if scoring.user else None)
+
+
+@dataclass
+class LLM:
+    """Returns `texts`, as many as are asked for, over and over; or raises `error`."""
+
+    texts: Sequence[str] = ("maple", "dune", "maple")
+    error: Exception | None = None
+    asked: list[tuple[Message, ...]] = field(default_factory=list)
+    settings: list[dict[str, object]] = field(default_factory=list)
+
+    async def sample(self, messages: Sequence[Message], **settings: object) -> Sampled:
+        self.asked.append(tuple(messages))
+        self.settings.append(settings)
+        if self.error:
+            raise self.error
+        n = int(str(settings["n"]))
+        return Sampled(tuple(self.texts[i % len(self.texts)] for i in range(n)), 20, 2 * n)
+
+
+def known(items: Sequence[HistoryItem] = ITEMS) -> Found:
+    """A user with these records, the first the best."""
+    own = {"dune": 6, "maple": 6} if items else {}
+    scores = tuple(float(len(items) - i) for i in range(len(items)))
+    return Found(tuple(items), scores, own, UserState(len(items), 3, {"reranker": 5, "adapter": 6}, "done", 3))
