@@ -14,10 +14,18 @@ from hydra_ray.serve.http.front import Front
 from hydra_ray.serve.http.paths import unescape
 
 
+class Served(BaseModel):
+    """Ours, beside OpenAI's fields."""
+
+    run: str
+    task: str
+
+
 class Model(BaseModel):
     """A run, as a model."""
 
     id: str
+    hydra: Served
     object: Literal["model"] = "model"
     created: int = 0
     owned_by: str = "hydra_ray"
@@ -55,14 +63,20 @@ def router(front: Front) -> APIRouter:
     @routes.get("/v1/models", responses=documented(401, 500, 503))
     async def models() -> Models:
         """The run that is served."""
-        return Models(data=[Model(id=front.service.run)])
+        return Models(data=[_model(front)])
 
     @routes.get("/v1/models/{model}", responses=documented(401, 404, 422, 500, 503))
     async def model(model: Annotated[str, BeforeValidator(unescape), Path()]) -> Model:
         """The run that is served, by its name."""
-        return Model(id=_known(model, front))
+        _known(model, front)
+        return _model(front)
 
     return routes
+
+
+def _model(front: Front) -> Model:
+    service = front.service
+    return Model(id=service.run, hydra=Served(run=service.run, task=service.task))
 
 
 def _known(model: str, front: Front) -> str:

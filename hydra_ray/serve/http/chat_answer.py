@@ -116,10 +116,9 @@ def events(made: Personalised, model: str, include_usage: bool) -> Iterator[str]
 
 
 def usage(trace: Trace) -> Usage:
-    """`llm_tokens` counts prompt and samples together."""
-    prompt = trace.prompt.tokens
-    completion_tokens = max(0, trace.llm_tokens - prompt)
-    return Usage(prompt_tokens=prompt, completion_tokens=completion_tokens, total_tokens=prompt + completion_tokens)
+    """What the answer took: the trace's `llm_tokens` are those of all samples, without the prompt."""
+    prompt, sampled = trace.prompt.tokens, trace.llm_tokens
+    return Usage(prompt_tokens=prompt, completion_tokens=sampled, total_tokens=prompt + sampled)
 
 
 def _hydra(trace: Trace) -> Hydra:

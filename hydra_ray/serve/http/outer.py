@@ -13,6 +13,7 @@ from hydra_ray.serve.http.errors import CLIENT_GONE, problem_of, unexpected
 from hydra_ray.serve.http.logs import log_request
 
 REQUEST_ID = "x-request-id"
+_METHODS = {"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE"}
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -79,4 +80,5 @@ def _id(given: str | None) -> str:
 
 def _route(scope: Scope) -> str:
     template = getattr(scope.get("route"), "path", None)
-    return f"{scope['method']} {template}" if template else "no route"
+    method = scope["method"] if scope["method"] in _METHODS else "OTHER"  # some servers let any word through
+    return f"{method} {template}" if template else "no route"

@@ -61,7 +61,7 @@ class FakeService:
             candidates=[TraceCandidate(text=text, votes=1, own=False) for text in answers],
             versions=Versions(run=self.run, hydra_ray="0"),
             ms={"total": 1.0},
-            llm_tokens=7 + 2 * ask.n,
+            llm_tokens=2 * ask.n,
             degraded=[] if known else [Degraded(reason="user_unknown" if user else "no_user")],
         )
         return Personalised(answer=answers[0], answers=answers, plain="plain" if ask.plain else None, trace=trace)

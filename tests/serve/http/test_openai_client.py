@@ -105,7 +105,7 @@ def test_asynchronous_client(live):
 
 def test_models(client):
     assert [model.id for model in client.models.list()] == ["made-up"]
-    assert client.models.retrieve("made-up").owned_by == "hydra_ray"
+    assert client.models.retrieve("made-up").hydra == {"run": "made-up", "task": "synthetic_tagging"}
     with pytest.raises(openai.NotFoundError) as raised:
         client.models.retrieve("gpt")
     assert raised.value.code == "model_not_found"

@@ -22,7 +22,7 @@ def path(user_id: str, rest: str = "") -> str:
     return "/v1/users/" + "".join(f"%{byte:02X}" for byte in user_id.encode()) + rest
 
 
-@bounded(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@bounded(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(ids)
 def test_any_id_is_a_user_of_its_own(live, http, user_id):
     live.service.histories.clear()
