@@ -56,9 +56,7 @@ def write_answers(folder: Path, queries: int = 4, more: str | None = None) -> No
     pq.write_table(pa.Table.from_pylist(rows, schema=QUERY_SCHEMA), folder / "queries" / "part.parquet")
 
 
-def write_base(
-    folder: Path, config: Config, name: str = "base", evidence: int = 0, spread: float = 0.02
-) -> Path:
+def write_base(folder: Path, config: Config, name: str = "base", evidence: int = 0, spread: float = 0.02) -> Path:
     """A base that nobody trained, whose encoder knows the task's labels. spread: see `make_encoder`."""
     if not (folder / "encoder").exists():
         make_encoder(folder / "encoder", load_task("synthetic_tagging").labels, spread)
