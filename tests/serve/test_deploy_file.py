@@ -16,6 +16,7 @@ from hydra_ray.config import LLMConfig
 from hydra_ray.errors import UserError
 from hydra_ray.llm.serving import DEPLOYMENT
 from hydra_ray.serve.applications import APPLICATIONS, DEPLOYMENTS
+from hydra_ray.serve.config import ServeConfig
 from hydra_ray.serve.deploy_file import check_file, check_text
 
 FILES = Path(__file__).parents[2] / "configs" / "serve"
@@ -32,9 +33,11 @@ def test_shipped_files_pass(file: Path) -> None:
 def test_what_is_said_of_an_application_is_so(path: str) -> None:
     """Serve calls the builder with the arguments that its one parameter is annotated with."""
     module, _, name = path.partition(":")
-    builder = getattr(pytest.importorskip(module, exc_type=ModuleNotFoundError), name)
-    (parameter,) = inspect.signature(builder).parameters.values()
+    imported = pytest.importorskip(module, exc_type=ModuleNotFoundError)
+    (parameter,) = inspect.signature(getattr(imported, name)).parameters.values()
     assert parameter.annotation is APPLICATIONS[path].arguments
+    if APPLICATIONS[path].arguments is ServeConfig:  # a deployment has its class's name
+        assert all(inspect.isclass(getattr(imported, part)) for part in DEPLOYMENTS)
 
 
 def _config() -> dict[str, Any]:
