@@ -9,7 +9,7 @@ Fitter      single users' heads in the background; one replica
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ from hydra_ray.serve.scoring import MIB, BatchScorer, set_threads
 from hydra_ray.serve.types import Found, Module, Scored, Scoring, UserKey, UserState
 from hydra_ray.serve.users import UserStore
 from hydra_ray.store.head_store import HeadStore
+from hydra_ray.train.artifact import evidence_of
 
 BATCH = 32
 """Placeholder of `ScorerConfig.batch`, which the replica sets."""
@@ -112,10 +113,6 @@ class Scorer:
 
     async def ping(self) -> None:
         """Answers."""
-
-    async def evidence(self) -> Mapping[Module, int]:
-        """How many numbers of evidence each module reads."""
-        return self._scorer.evidence
 
     @serve.batch(max_batch_size=BATCH, batch_wait_timeout_s=0.002)  # type: ignore[untyped-decorator]
     async def score(self, scorings: list[Scoring], deadlines: list[float]) -> list[Scored | None]:
@@ -192,7 +189,7 @@ class Gateway:
         self._fitter = Part(fitter, "fitter", buckets, 60.0)
 
     async def __serve_build_asgi_app__(self) -> Any:  # Serve's name
-        evidence = await self._scorer.call("evidence", tries=3)
+        evidence = {module: evidence_of(base) for module, base in self._bundle.base.items()}
         meters = Meters("Gateway")
         samples = ChatSamples(self._bundle.config.llm, self._llm_url, self._config.llm_connections)
         meters.watch_counter(metric_names.LLM_RETRIES, lambda: samples.counts.retries)

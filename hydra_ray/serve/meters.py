@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from ray.util import metrics
 
-from hydra_ray.serve import metric_names as names
+import hydra_ray.serve.metric_names as names
 from hydra_ray.serve.answers import Trace
 
 REPORT_EVERY_S = 1.0

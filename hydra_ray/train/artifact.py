@@ -88,6 +88,12 @@ def fingerprint(folder: Path) -> str:
     return found
 
 
+def evidence_of(folder: Path) -> int:
+    """How many numbers of evidence per row the base in `folder` reads beside the texts."""
+    found: int = json.loads((folder / MODEL).read_text())["evidence"]
+    return found
+
+
 class HeadsOfUsers(Protocol):
     """Deltas by user id: [n, ...], zeros (the population head) for users without a head of their own."""
 

@@ -70,15 +70,6 @@ def test_other_weights_or_settings_are_another_application(tmp_path):
     assert name() != first
 
 
-def test_a_port_in_use_is_named():
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        port = other.getsockname()[1]
-        with pytest.raises(UserError, match=rf"llm\.serve\.port: 127\.0\.0\.1:{port}"):
-            serve_app._check_port("127.0.0.1", port)
-
-
 @pytest.mark.cluster
 def test_a_served_model_answers_through_the_whole_stage(tmp_path, local_ray):
     """vLLM through Ray Serve LLM, the HTTP client, the ledger actor and Ray Data, with random weights."""
