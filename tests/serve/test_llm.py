@@ -101,9 +101,9 @@ def test_the_deadline_is_the_requests_timeout() -> None:
             await ask(samples, within_s=-1)
         return took, samples.counts
 
-    fake = FakeServer(delay_s=0.6)
+    fake = FakeServer(delay_s=1)
     took, counts = with_server(fake, use)
-    assert 0.1 < took < 0.5
+    assert 0.1 < took < 0.9
     assert len(fake.bodies) == 1
     assert counts.late == 2
 
@@ -162,9 +162,9 @@ def test_a_server_that_is_away_is_not_waited_for_and_found_again() -> None:
         for _ in range(20):
             with pytest.raises(LLMDownError, match="none is made for a moment") as down:
                 await ask(samples)
-            assert 0 < down.value.retry_after_s <= 0.2
+            assert 0 < down.value.retry_after_s <= 0.5
         assert len(fake.bodies) == 3
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.5)
         fake.script = None
         fake.delay_s = 0.05
         first = [asyncio.ensure_future(ask(samples)) for _ in range(5)]
@@ -174,7 +174,7 @@ def test_a_server_that_is_away_is_not_waited_for_and_found_again() -> None:
         assert (await ask(samples)).texts == ("a/0",)
 
     fake = FakeServer(lambda number, body: error(500))
-    breaker = Breaker(failures=3, open_s=0.2)
+    breaker = Breaker(failures=3, open_s=0.5)
     with_server(fake, lambda samples: use(samples, fake), breaker=breaker, retries=0)
 
 
@@ -208,7 +208,7 @@ def test_a_cancelled_caller_frees_the_connection_and_a_probe_its_turn() -> None:
         with pytest.raises(LLMDownError):
             await ask(samples)
         await asyncio.sleep(0.02)
-        fake.script, fake.delay_s = None, 1
+        fake.script, fake.delay_s = None, 1.5
         waiting = asyncio.ensure_future(ask(samples))
         while not fake.in_flight:
             await asyncio.sleep(0.005)
@@ -216,7 +216,7 @@ def test_a_cancelled_caller_frees_the_connection_and_a_probe_its_turn() -> None:
         with pytest.raises(asyncio.CancelledError):
             await waiting
         fake.delay_s = 0
-        made = await ask(samples, within_s=0.8)
+        made = await ask(samples, within_s=1.2)
         assert fake.in_flight == 1  # the server is still at the first, on a connection of its own
         return made
 
