@@ -19,6 +19,7 @@ from ray.serve.config import RequestRouterConfig
 from hydra_ray.core.records import HistoryItem
 from hydra_ray.models.vector_cache import CachedEncoder
 from hydra_ray.serve import metric_names
+from hydra_ray.serve.applications import FITTER, GATEWAY, RETRIEVER, SCORER
 from hydra_ray.serve.bundle import MODULES, Bundle, find_run, load_bundle
 from hydra_ray.serve.config import GatewayConfig, Scaling, ScorerConfig, ServeConfig
 from hydra_ray.serve.fits import Fits
@@ -218,10 +219,12 @@ def build(args: ServeConfig) -> Any:
     if llm_url is None:
         llm_url = f"http://{bundle.config.llm.serve.host}:{bundle.config.llm.serve.port}/v1"
     keys = load_keys(args.keys, args.tenant if args.without_keys else None)
-    retriever = _deployment(Retriever, args.retriever, affine=True).bind(bundle, state, args.retriever.cache_mib)
-    scorer = _deployment(Scorer, args.scorer, affine=True).bind(bundle, state, args.scorer)
-    fitter = _deployment(Fitter, args.fitter, affine=False).bind(bundle, state, llm_url, args.fitter)
-    front = _deployment(serve.ingress()(Gateway), args.gateway, affine=False, name="Gateway")
+    retriever = _deployment(Retriever, RETRIEVER, args.retriever, affine=True).bind(
+        bundle, state, args.retriever.cache_mib
+    )
+    scorer = _deployment(Scorer, SCORER, args.scorer, affine=True).bind(bundle, state, args.scorer)
+    fitter = _deployment(Fitter, FITTER, args.fitter, affine=False).bind(bundle, state, llm_url, args.fitter)
+    front = _deployment(serve.ingress()(Gateway), GATEWAY, args.gateway, affine=False)
     return front.bind(bundle, args.gateway, llm_url, keys, retriever, scorer, fitter)
 
 
@@ -230,7 +233,7 @@ def _quiet(line: str) -> None:
     del line
 
 
-def _deployment(kind: Any, scaling: Scaling, *, affine: bool, name: str | None = None) -> Any:
+def _deployment(kind: Any, name: str, scaling: Scaling, *, affine: bool) -> Any:
     fewest, most = scaling.replicas
     size: dict[str, Any] = {"num_replicas": fewest}
     if most > fewest:
@@ -246,7 +249,7 @@ def _deployment(kind: Any, scaling: Scaling, *, affine: bool, name: str | None =
         size["request_router_config"] = RequestRouterConfig(request_router_class=path)
     return serve.deployment(
         kind,
-        name=name or kind.__name__,
+        name=name,
         max_ongoing_requests=scaling.max_ongoing,
         max_queued_requests=scaling.max_queued,
         ray_actor_options={"num_cpus": scaling.num_cpus},

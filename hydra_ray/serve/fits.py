@@ -8,7 +8,7 @@ from typing import Any
 
 from hydra_ray.errors import UserError
 from hydra_ray.serve.fitting import UserFitter
-from hydra_ray.serve.types import DeadlineError, LLMDownError, Module, RefusedError, UserKey
+from hydra_ray.serve.types import DeadlineError, FitState, LLMDownError, Module, RefusedError, UserKey, UserState
 from hydra_ray.serve.users import HistoryUnreadableError, UserStore
 from hydra_ray.store.head_store import HeadStore
 
@@ -70,6 +70,10 @@ class Fits:
         return await asyncio.to_thread(self._forget, user)
 
     def _forget(self, user: UserKey) -> bool:
+        return self._users.delete(user, self._remove_heads(user))
+
+    def _remove_heads(self, user: UserKey) -> dict[Module, int]:
+        """Returns the versions in which they are gone."""
         versions: dict[Module, int] = {}
         for module, store in self._stores.items():
             store.refresh()
@@ -77,7 +81,7 @@ class Fits:
             if store.get([user.stored])[0].any():
                 raise UserError(f"the {module} head is still there after its deletion; delete once more")
             self._vacuum_at = time.monotonic() + self._vacuum_s
-        return self._users.delete(user, versions)
+        return versions
 
     def heads(self, user: UserKey) -> dict[str, dict[str, list[float]] | None]:
         """A user's heads as lists of numbers; None for the population's."""
@@ -106,10 +110,13 @@ class Fits:
                 await self._set(user, "failed", message=str(error))
                 self._ended("failed")
             else:
-                await self._set(
+                told = await self._set(
                     user, "done", message=fitted.message, fitted_revision=state.revision, heads=fitted.versions
                 )
+                if told is None:
+                    # Deleted meanwhile by another process: a head that nobody may have.
+                    await asyncio.to_thread(self._remove_heads, user)
                 self._ended("done")
 
-    async def _set(self, user: UserKey, fit: Any, **what: Any) -> None:
-        await asyncio.to_thread(lambda: self._users.set_fit(user, fit, **what))
+    async def _set(self, user: UserKey, fit: FitState, **what: Any) -> UserState | None:
+        return await asyncio.to_thread(lambda: self._users.set_fit(user, fit, **what))

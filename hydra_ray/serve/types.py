@@ -120,16 +120,22 @@ class OverloadedError(Exception):
     """There is no room for the request: 429, try again after `retry_after_s`."""
 
     def __init__(self, retry_after_s: float = 1.0) -> None:
-        super().__init__("the service is at its limit; try again later")
+        super().__init__(retry_after_s)
         self.retry_after_s = retry_after_s
+
+    def __str__(self) -> str:
+        return "the service is at its limit; try again later"
 
 
 class LLMDownError(Exception):
     """The black box does not answer: 503, try again after `retry_after_s`."""
 
     def __init__(self, why: str, retry_after_s: float = 5.0) -> None:
-        super().__init__(f"the language model does not answer: {why}")
-        self.retry_after_s = retry_after_s
+        super().__init__(why, retry_after_s)
+        self.why, self.retry_after_s = why, retry_after_s
+
+    def __str__(self) -> str:
+        return f"the language model does not answer: {self.why}"
 
 
 class RefusedError(Exception):
