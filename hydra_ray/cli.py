@@ -21,7 +21,7 @@ STAGES: dict[str, str] = {
     "evaluate": "every method's answers to the test users' questions",
     "report": "report.json, report.md, report.html and predictions",
 }
-BENCHES = ("label", "ingest", "heads", "encode", "fit", "fit-scale", "scaling", "store", "cuda")
+BENCHES = ("label", "ingest", "heads", "encode", "fit", "fit-scale", "scaling", "store", "serve", "cuda")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -91,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("name", choices=BENCHES)
     bench.add_argument("--json", action="store_true", help="the default; kept for scripts")
     bench.add_argument("--max-users", type=int, default=100_000, help="ingest, heads, fit-scale: the most users")
-    bench.add_argument("--users", type=int, default=100_000, help="store: users in the store")
+    bench.add_argument("--users", type=int, default=100_000, help="store, serve: users in the store")
     bench.add_argument("--million", action="store_true", help="store, fit-scale: 1,000,000 users as well")
     bench.add_argument(
         "--kinds", nargs="+", choices=("linear", "low_rank"), help="fit-scale: head kinds (default: both)"
@@ -99,6 +99,9 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--threads", type=int, help="heads, encode: of both sides (default: heads 1, encode PyTorch's)")
     bench.add_argument("--device", default="cuda", help="cuda: what runs it (cpu: the same code, small)")
     bench.add_argument("--requests", type=int, default=640, help="label: concurrent calls per task and repeat")
+    bench.add_argument("--parts", help="serve: some of latency,plain,users,zipf,overload (default: all)")
+    bench.add_argument("--seconds", type=float, default=60.0, help="serve: of the overload; others take a sixth each")
+    bench.add_argument("--set", action="append", metavar="a.b=c", help="serve: override a key of the service's config")
     return parser
 
 

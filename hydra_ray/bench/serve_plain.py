@@ -1,0 +1,124 @@
+"""The plain service that ours is measured against: the same parts in one process, as one would write it first.
+
+    python -m hydra_ray.bench.serve_plain RUN LLM_URL PORT [remember]
+
+FastAPI and uvicorn. Histories are in memory; each request makes its user's BM25 index, and scores one pair of texts at
+a time, one request at a time, with the same bases and heads as ours and the same orchestration (`Personaliser`), so the
+answers are the same. It encodes what each pair needs; `remember`: encodings of texts are kept for ever. Nothing is
+durable, nobody is refused, there are no keys, no limits, no metrics.
+"""
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fastapi import FastAPI, Request
+
+from hydra_ray.core.evidence import habits
+from hydra_ray.core.records import HistoryItem
+from hydra_ray.core.retrieval import TextEncode, make_retriever
+from hydra_ray.data.users import read_users
+from hydra_ray.models.encoder import TextEncoder, encode_texts
+from hydra_ray.models.vector_cache import CachedEncoder
+from hydra_ray.serve.bundle import MODULES, Bundle, load_bundle
+from hydra_ray.serve.llm import ChatSamples
+from hydra_ray.serve.personaliser import Personaliser
+from hydra_ray.serve.types import Ask, Found, Module, Scored, Scoring, UserKey, UserState
+from hydra_ray.train.artifact import TrainedScorer, evidence_of, fingerprint, load_scorer
+from hydra_ray.train.groups import Group
+from hydra_ray.train.user_heads import UserHeads
+
+CONNECTIONS = 64
+TENANT = "default"
+
+
+class PlainRetriever:
+    """See `hydra_ray.serve.types.Retrieves`."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._bundle, self._task = bundle, bundle.task
+        self._items: Mapping[str, tuple[HistoryItem, ...]] = {u.user_id: u.items for u in read_users(bundle.users)}
+
+    async def retrieve(self, user: UserKey, query: str, n: int, deadline: float) -> Found:
+        del deadline
+        items = self._items.get(user.user_id)
+        if items is None:
+            return Found()
+        top = make_retriever(self._bundle.config.retrieval.method, items, self._bundle.seed).top(query, n)
+        own = habits(self._task, [item.answer for item in items])
+        return Found(tuple(item for item, _ in top), tuple(score for _, score in top), own, UserState(len(items), 1))
+
+
+class PlainScorer:
+    """See `hydra_ray.serve.types.Scores`. Never waits, so one request is scored at a time."""
+
+    def __init__(self, bundle: Bundle, remember: bool) -> None:
+        encoder = TextEncoder(bundle.config.model)
+        encode: TextEncode = partial(encode_texts, encoder)
+        if remember:
+            encode = CachedEncoder(bundle.config.model, None, encoder)
+        self._scorers = {
+            module: TrainedScorer(load_scorer(bundle.base[module]), _heads(bundle, module), encode=encode)
+            for module in MODULES
+        }
+
+    async def score(self, scoring: Scoring, deadline: float) -> Scored:
+        del deadline
+        scorer = self._scorers[scoring.module]
+        user = UserKey.of_stored(scoring.user).user_id if scoring.user else ""
+        beside = scoring.evidence or [()] * len(scoring.texts)
+        groups = (
+            Group(user, 0, "", scoring.query, (text,), (0.0,), (numbers,) if numbers else ())
+            for text, numbers in zip(scoring.texts, beside, strict=True)
+        )
+        log_odds = [scorer.score([group])[0] for group in groups]
+        return Scored(tuple(np.concatenate(log_odds).tolist()), bool(user), 1)
+
+
+def _heads(bundle: Bundle, module: Module) -> UserHeads | None:
+    """The fitted users' heads, read as they are asked for."""
+    return UserHeads.open(bundle.heads[module][-1].resolve(), fingerprint(bundle.base[module]))
+
+
+def make_app(bundle: Bundle, llm_url: str, remember: bool) -> FastAPI:
+    """The application."""
+    numbers = {module: evidence_of(base) for module, base in bundle.base.items()}
+    samples = ChatSamples(bundle.config.llm, llm_url, CONNECTIONS)
+    personaliser = Personaliser(bundle, PlainRetriever(bundle), PlainScorer(bundle, remember), samples, numbers)
+    app = FastAPI()
+
+    @app.get("/readyz")
+    async def ready() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.post("/v1/chat/completions")
+    async def chat(request: Request) -> dict[str, Any]:
+        body = await request.json()
+        ask = Ask(body["messages"][-1]["content"])
+        made = await personaliser.answer(UserKey(TENANT, body["user"]), ask, "")
+        return {"choices": [{"index": 0, "message": {"role": "assistant", "content": made.answer}}]}
+
+    @app.post("/v1/personalize")
+    async def personalize(request: Request) -> Any:
+        body = await request.json()
+        return await personaliser.answer(UserKey(TENANT, body["user_id"]), Ask(body["query"]), "")
+
+    return app
+
+
+def main() -> None:
+    """Serves until the process ends."""
+    import uvicorn
+
+    run, llm_url, port, *more = sys.argv[1:]
+    app = make_app(load_bundle(Path(run)), llm_url, "remember" in more)
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=int(port), log_level="warning"))
+    asyncio.run(server.serve())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""A finished run that nobody has trained: real sizes, random weights, so that it can be served and measured.
+
+The folder looks as `hydra-ray run` leaves it (`hydra_ray.serve.bundle`). Encoder and settings are the main job's own
+(MiniLM, `concepts`, `linear` heads, evidence); what is random is the base's weights, every user's heads and all texts
+(`hydra_ray.bench.serve_texts`).
+"""
+
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hydra_ray.bench.serve_texts import TASK, labels, make_text, user_id, vocabulary
+from hydra_ray.config import Config
+from hydra_ray.core import evidence
+from hydra_ray.core.records import HistoryItem, User
+from hydra_ray.core.sharding import bucket_of
+from hydra_ray.data.users_writer import BucketWriter
+from hydra_ray.models.encoder import TextEncoder
+from hydra_ray.models.scorer import Scorer
+from hydra_ray.pipeline.since import STEPS
+from hydra_ray.pipeline.step import MANIFEST
+from hydra_ray.serve.bundle import MODULES, REPORT
+from hydra_ray.serve.types import Module
+from hydra_ray.store.head_store import HeadStore
+from hydra_ray.store.rows import Arrays
+from hydra_ray.store.spec import HeadSpec
+from hydra_ray.train.artifact import fingerprint, load_scorer, save_base
+from hydra_ray.train.user_heads import FOLDER
+
+ITEMS = 10
+HEADS_SPREAD = 0.1
+
+
+def make_run(folder: Path, users: int, items: int = ITEMS, encoder: str = "minilm") -> Path:
+    """Writes a run with so many users of so many records each into `folder`; returns the run's folder."""
+    config = Config.model_validate({"data": {"task": TASK}, "model": {"encoder": encoder}, "name": "bench"})
+    buckets: dict[int, list[int]] = {}
+    for index in range(users):
+        buckets.setdefault(bucket_of(user_id(index), config.data.buckets), []).append(index)
+    ingested = folder / "steps" / "ingest-bench"
+    _write_users(ingested, config, buckets, items)
+    steps = {"ingest": ingested.name}
+    for module in MODULES:
+        trained, fitted = (folder / "steps" / f"{step}-{module}-bench" for step in ("train", "fit"))
+        _write_base(trained / config.model.head, config, module)
+        _write_heads(fitted / FOLDER, trained / config.model.head, config, buckets)
+        (trained / MANIFEST).write_text("{}")
+        (fitted / MANIFEST).write_text(json.dumps({"counts": {"l2": 0.01}}))
+        steps |= {f"train-{module} seed 0": trained.name, f"fit-{module} seed 0": fitted.name}
+    run = folder / config.name
+    run.mkdir()
+    (run / REPORT).write_text(json.dumps({"config": config.model_dump(mode="json")}))
+    (run / STEPS).write_text(json.dumps(steps))
+    return run
+
+
+def _write_users(folder: Path, config: Config, buckets: dict[int, list[int]], items: int) -> None:
+    words, answers = vocabulary(), labels()
+    for bucket, indices in sorted(buckets.items()):
+        with BucketWriter(folder, bucket) as writer:
+            for index in indices:
+                writer.add(User(user_id(index), "test", tuple(_history(index, items, words, answers))))
+    (folder / "counts.json").write_text(json.dumps({"buckets": config.data.buckets}))
+    (folder / MANIFEST).write_text("{}")
+
+
+def _history(index: int, items: int, words: list[str], answers: list[str]) -> Iterator[HistoryItem]:
+    rng = random.Random(index)
+    for i in range(items):
+        text = make_text(rng, words)
+        yield HistoryItem(f"i{i}", text, text, rng.choice(answers))
+
+
+def _write_base(folder: Path, config: Config, module: Module) -> None:
+    """Random weights of the shapes that training leaves."""
+    torch.manual_seed(0)
+    width = TextEncoder(config.model).width
+    reads = {"reranker": int(config.reranker.evidence), "adapter": evidence.WIDTH * config.adapter.evidence}[module]
+    scorer = Scorer(config.model, None, width, module == "reranker", reads)
+    save_base(scorer.state_dict(), config.model, width, reads, folder)
+
+
+def _write_heads(folder: Path, base: Path, config: Config, buckets: dict[int, list[int]]) -> None:
+    shapes = load_scorer(base).head.delta_shapes()
+    model = config.model
+    spec = HeadSpec(model.head, model.width, model.rank, shapes, fingerprint(base), config.data.buckets)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    store = HeadStore.create(str(folder), spec)
+    parts = [
+        store.write_part(bucket, [user_id(i) for i in indices], _draws(spec, len(indices), bucket))
+        for bucket, indices in sorted(buckets.items())
+    ]
+    store.publish(parts, replace=True)
+
+
+def _draws(spec: HeadSpec, users: int, seed: int) -> Arrays:
+    rng = np.random.default_rng(seed)
+    return {
+        name: (HEADS_SPREAD * rng.standard_normal((users, *shape))).astype(np.float32)
+        for name, shape in spec.shapes.items()
+    }
