@@ -162,3 +162,36 @@ def test_the_old_versions_of_a_deleted_users_head_go_even_if_the_fitter_dies(wor
 def holds(folder: Path, what: bytes) -> bool:
     """Whether any file below has these bytes."""
     return any(what in file.read_bytes() for file in folder.rglob("*") if file.is_file())
+
+
+def test_a_head_put_for_a_user_whom_another_process_deleted_is_removed(world: World) -> None:
+    world.fitter.begun = lambda user: world.users.delete(user) and None
+    world.users.set_fit(USERS[0], "queued")
+    world.run(lambda: world.outcomes == ["done"])
+    assert world.users.state(USERS[0]) is None
+    world.store.refresh()
+    assert not world.store.get([USERS[0].stored])[0].any()
+
+
+def test_a_user_who_is_forgotten_in_mid_fit_leaves_nothing(world: World) -> None:
+    async def course() -> None:
+        begun, go = asyncio.Event(), asyncio.Event()
+        fit = world.fitter.fit
+
+        async def slow(user: UserKey, items: Sequence[HistoryItem]) -> Fitted:
+            begun.set()
+            await go.wait()
+            return await fit(user, items)
+
+        world.fitter.fit = slow  # type: ignore[method-assign]
+        fits = world.fits()
+        world.users.set_fit(USERS[0], "queued")
+        fits.kick(USERS[0])
+        await begun.wait()
+        assert await fits.forget(USERS[0])
+        go.set()
+        assert world.users.state(USERS[0]) is None
+        assert world.fitter.fitted == []
+        assert not await fits.forget(USERS[0])
+
+    asyncio.run(course())
