@@ -139,9 +139,9 @@ def running(folder: Path, *overrides: str) -> Iterator[Running]:
     keys.write_text("".join(f"{tenant}:{key}\n" for tenant, key in KEYS.items()))
     keys.chmod(0o600)
     llm = LLM(free_port())
-    llm.start()
     service = None
     try:
+        llm.start()
         service = start(folder, run, llm, f"keys={keys}", *overrides)
         until(lambda: service is not None and (service.ready() or service.process.poll() is not None), 120)
         assert service.process.poll() is None, service.log.read_text()
