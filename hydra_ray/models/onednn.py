@@ -28,7 +28,8 @@ class OneDNNLinear(nn.Module):
 
 def use_onednn(module: nn.Module) -> None:
     """Replaces every fp32 `nn.Linear` below `module` where this machine can; it cannot be trained or saved then."""
-    if not torch.backends.mkldnn.is_available() or platform.machine() not in {"x86_64", "AMD64"}:
+    available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    if not available or platform.machine() not in {"x86_64", "AMD64"}:
         return
     for name, child in list(module.named_children()):
         if isinstance(child, nn.Linear):

@@ -4,6 +4,7 @@ import asyncio
 import time
 from typing import Any, TypeVar
 
+import grpc
 from ray.exceptions import RayError, TaskCancelledError
 from ray.serve.exceptions import BackPressureError, RayServeException
 
@@ -47,7 +48,7 @@ class Part:
                 raise
             except TaskCancelledError as error:
                 raise StageDownError(f"{self._name}: {_first_line(error)}") from None
-            except (RayError, RayServeException) as error:
+            except (RayError, RayServeException, grpc.RpcError) as error:
                 if attempt == tries:
                     raise StageDownError(f"{self._name}: {_first_line(error)}") from None
         raise AssertionError("unreachable")
