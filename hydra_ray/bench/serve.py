@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +48,9 @@ def run(args: Namespace) -> dict[str, Any]:
     """Measures and returns the figures of the chosen parts.
 
     args: `parts` (comma-separated, default all), `users` (zipf: in the larger store, default 100,000), `seconds`
-    (overload: how long, default 60; the other parts take a sixth of it for each measurement), `encoder` (default
-    MiniLM), `set` (overrides of the service's configuration, as `scorer.precision=bf16`).
+    (overload: how long, default 60; the other parts take a sixth of it for each measurement), `model` (settings
+    of the run's encoder that are not the defaults), `set` (overrides of the service's configuration, as
+    `scorer.threads=2`).
     ratio: of the part `plain`, None without it. load_average: of the machine before and after.
     Raises UserError for an unknown part.
     """
@@ -57,7 +58,7 @@ def run(args: Namespace) -> dict[str, Any]:
     if unknown := sorted(set(chosen) - set(PARTS)):
         raise UserError(f"--parts {unknown[0]}: no such part; give some of {','.join(PARTS)}")
     seconds = float(getattr(args, "seconds", None) or 60.0)
-    encoder = getattr(args, "encoder", None) or "minilm"
+    model = dict(getattr(args, "model", None) or {})
     more = tuple(getattr(args, "set", None) or ())
     before, found = os.getloadavg(), dict[str, Any]()
     with tempfile.TemporaryDirectory(prefix="hydra_ray_bench_", ignore_cleanup_errors=True) as name:
@@ -65,14 +66,14 @@ def run(args: Namespace) -> dict[str, Any]:
         with instant_llm(folder) as llm:
             some = [part for part in chosen if part in ON_ONE_SERVICE]
             if some:
-                found |= _on_one_service(folder, llm, some, seconds, encoder, more)
+                found |= _on_one_service(folder, llm, some, seconds, model, more)
             if "zipf" in chosen:
                 larger = int(getattr(args, "users", None) or 100_000)
-                found["zipf"] = _said("zipf", zipf(folder, llm, larger, seconds / 6, encoder, more))
+                found["zipf"] = _said("zipf", zipf(folder, llm, larger, seconds / 6, model, more))
     return {
         "ratio": found.get("plain", {}).get("ratio"),
         **found,
-        "encoder": encoder,
+        "model": model,
         "set": list(more),
         "cpus": os.cpu_count(),
         "load_average": [round(x, 1) for x in (*before[:1], *os.getloadavg()[:1])],
@@ -80,10 +81,10 @@ def run(args: Namespace) -> dict[str, Any]:
 
 
 def _on_one_service(
-    folder: Path, llm: str, parts: Sequence[str], seconds: float, encoder: str, more: Sequence[str]
+    folder: Path, llm: str, parts: Sequence[str], seconds: float, model: Mapping[str, Any], more: Sequence[str]
 ) -> dict[str, Any]:
     """The parts that share a small run and its service."""
-    run = make_run(folder / "small", USERS, encoder=encoder)
+    run = make_run(folder / "small", USERS, model=model)
     began = time.perf_counter()
     with our_service(run, folder / "small-state", llm, folder / "small.log", more) as ours:
         found: dict[str, Any] = {"start_s": round(time.perf_counter() - began, 1)}

@@ -7,8 +7,9 @@ The folder looks as `hydra-ray run` leaves it (`hydra_ray.serve.bundle`). Encode
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,9 +36,12 @@ ITEMS = 10
 HEADS_SPREAD = 0.1
 
 
-def make_run(folder: Path, users: int, items: int = ITEMS, encoder: str = "minilm") -> Path:
-    """Writes a run with so many users of so many records each into `folder`; returns the run's folder."""
-    config = Config.model_validate({"data": {"task": TASK}, "model": {"encoder": encoder}, "name": "bench"})
+def make_run(folder: Path, users: int, items: int = ITEMS, model: Mapping[str, Any] | None = None) -> Path:
+    """Writes a run with so many users of so many records each into `folder`; returns the run's folder.
+
+    model: settings of the config's `model` that are not the defaults.
+    """
+    config = Config.model_validate({"data": {"task": TASK}, "model": dict(model or {}), "name": "bench"})
     buckets: dict[int, list[int]] = {}
     for index in range(users):
         buckets.setdefault(bucket_of(user_id(index), config.data.buckets), []).append(index)

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ _CACHE = re.compile(r'^ray_hydra_cache_(bytes|hits_total|misses_total)\{.*cache=
 
 
 def zipf(
-    folder: Path, llm_url: str, many: int, short_s: float, encoder: str, overrides: Sequence[str]
+    folder: Path, llm_url: str, many: int, short_s: float, model: Mapping[str, Any], overrides: Sequence[str]
 ) -> dict[str, Any]:
     """ratio: p95 with `many` users in the stores over p95 with FEW, from the clients' clock; rounds take turns.
 
@@ -39,7 +39,7 @@ def zipf(
         built: dict[str, dict[str, float]] = {}
         for users in (FEW, many):
             began = time.perf_counter()
-            run = make_run(folder / f"zipf-{users}", users, ITEMS, encoder)
+            run = make_run(folder / f"zipf-{users}", users, ITEMS, model)
             made = time.perf_counter()
             state, log = folder / f"zipf-{users}-state", folder / f"zipf-{users}.log"
             services[users] = stack.enter_context(our_service(run, state, llm_url, log, [*budgets, *overrides]))

@@ -186,8 +186,8 @@ class Gateway:
     ) -> None:
         self._bundle, self._config, self._llm_url, self._keys = bundle, config, llm_url, keys
         buckets = bundle.config.data.buckets
-        self._retriever = Part(retriever, "retriever", buckets, STAGE_S, config.deadline_s)
-        self._scorer = Part(scorer, "scorer", buckets, STAGE_S, config.deadline_s)
+        self._retriever = Part(_direct(retriever), "retriever", buckets, STAGE_S, config.deadline_s)
+        self._scorer = Part(_direct(scorer), "scorer", buckets, STAGE_S, config.deadline_s)
         self._fitter = Part(fitter, "fitter", buckets, STAGE_S, config.deadline_s)
 
     async def __serve_build_asgi_app__(self) -> Any:  # Serve's name
@@ -209,6 +209,13 @@ class Gateway:
         )
         to_stream()
         return make_app(lambda: service, settings, page_router(), meters)
+
+
+def _direct(handle: Any) -> Any:
+    """The handle with its calls sent straight to the replicas' own gRPC servers instead of as tasks of Ray's actors: a
+    fifth less processor time in gateway and retriever. (Serve names it after what it cannot do: pass references.)
+    """
+    return handle.options(_by_reference=False)
 
 
 def build(args: ServeConfig) -> Any:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from typing import Any, TypeVar
 
+import grpc
 from ray.exceptions import RayError, RayTaskError, TaskCancelledError
 from ray.serve.exceptions import BackPressureError, RayServeException
 
@@ -91,9 +92,12 @@ class Part:
                 raise
             except (RayTaskError, TaskCancelledError) as error:
                 raise _FailedError(f"{self._name}: {_first_line(error)}", alive=True) from None
-            except (RayError, RayServeException) as error:
+            except (RayError, RayServeException, grpc.RpcError) as error:
                 if attempt == tries:
                     raise _FailedError(f"{self._name}: {_first_line(error)}") from None
+            except Exception as error:
+                # Over gRPC the part's own errors come as they are.
+                raise _FailedError(f"{self._name}: {_first_line(error)}", alive=True) from None
         raise AssertionError("unreachable")
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from hydra_ray.config import ModelConfig
 from hydra_ray.models.encoder import TextEncoder, encode_texts
+from hydra_ray.models.onednn import use_onednn
 
 ENTRY_BYTES = 260
 """What an entry costs beside its text and vector: dictionary slot, string and array objects (measured with
@@ -19,6 +20,7 @@ class RecentVectors:
 
     def __init__(self, config: ModelConfig, most_bytes: int) -> None:
         self._encoder = TextEncoder(config, config.precision)
+        use_onednn(self._encoder)
         self._most = most_bytes
         self._kept: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
         self.bytes = self.hits = self.misses = 0
