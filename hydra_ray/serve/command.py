@@ -30,18 +30,34 @@ def serve_run(config: ServeConfig, host: str, port: int, *, address: str | None 
 
     Raises UserError, before anything is started, for a run, keys, a port or a black box that cannot be used.
     """
+    end = _End()
     with hosted(config, host, port, address=address):
-        stop = threading.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda _signal, _frame: _told(stop, _signal, _frame))
-        stop.wait()
+        end.wait()
         _say("stopping")
     return 0
 
 
-def _told(stop: threading.Event, number: int, frame: FrameType | None) -> None:
-    del number, frame
-    stop.set()
+class _End:
+    """SIGINT and SIGTERM: while the service starts, the first one interrupts (KeyboardInterrupt), so that what runs
+    already is taken down; later ones change nothing."""
+
+    def __init__(self) -> None:
+        self._told = threading.Event()
+        self._waiting = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+
+    def wait(self) -> None:
+        """Returns when a signal has come."""
+        self._waiting = True
+        self._told.wait()
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        first = not self._told.is_set()
+        self._told.set()
+        if first and not self._waiting:
+            raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
@@ -121,9 +137,12 @@ def _start_ray(stack: contextlib.ExitStack, host: str, port: int, address: str |
     else:
         options |= {"num_cpus": 4 * (os.cpu_count() or 1), "include_dashboard": False}
     _say(f"joining the cluster at {address}" if address else "starting Ray")
-    # Told to end while it starts, Ray leaves by an exception: then, too, all that runs already must go.
+    # Interrupted while it starts, too, all that runs already must go.
     stack.callback(ray.shutdown)
+    before = signal.getsignal(signal.SIGTERM)
     ray.init(**options)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)  # Ray's own ends the process at once and leaves its others behind
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     if address and not serve.status().proxies:
         stack.callback(serve.shutdown)  # ours; one that was there before goes on, and a Ray of our own takes it along

@@ -264,5 +264,6 @@ def _deployment(kind: Any, name: str, scaling: Scaling, *, affine: bool) -> Any:
         health_check_period_s=2,
         health_check_timeout_s=10,
         graceful_shutdown_timeout_s=5,
+        graceful_shutdown_wait_loop_s=0.2,
         **size,
     )

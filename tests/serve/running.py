@@ -20,6 +20,8 @@ import psutil
 from tests.serve.run_folder import write_run
 
 ROOT = Path(__file__).parents[2]
+LEAVE_S = 5.0
+"""How long processes may go on after the command has ended."""
 KEYS = {"default": "default-key-0123456789", "other": "other-key-0123456789"}
 
 
@@ -111,17 +113,24 @@ class Running:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(within_s)
         seconds = time.monotonic() - began
-        time.sleep(0.5)
-        left = []
+        with contextlib.suppress(AssertionError):
+            until(lambda: not self._left(), LEAVE_S)  # Ray's agents look whether their raylet is gone
+        left = self._left()
+        for process, _ in left:
+            process.kill()
+        if self.process.poll() is None:
+            self.process.kill()
+            return seconds, ["the service itself", *(line for _, line in left)]
+        return seconds, [line for _, line in left]
+
+    def _left(self) -> list[tuple[psutil.Process, str]]:
+        """The processes that are there still, with what they are."""
+        found = []
         for process in self.look():
             with contextlib.suppress(psutil.Error):
                 if process.status() != psutil.STATUS_ZOMBIE:
-                    left.append(f"{process.pid} {' '.join(process.cmdline())[:80]}")
-                    process.kill()
-        if self.process.poll() is None:
-            self.process.kill()
-            left.append("the service itself")
-        return seconds, left
+                    found.append((process, f"{process.pid} {' '.join(process.cmdline())[:80]}"))
+        return found
 
     def logs(self) -> Iterator[tuple[Path, str]]:
         """Everything that Serve's processes wrote, by file, and what the command printed."""
