@@ -97,7 +97,8 @@ def encode_texts(
 
     Tokenised once, sorted by tokens inside and cut into batches of at most `tokens` tokens, so that little is padded.
     """
-    encoder.eval()
+    if encoder.training:  # walking through all modules costs as much as a layer does
+        encoder.eval()
     out = np.zeros((len(texts), encoder.width), dtype=np.float32)
     if not len(texts):
         return out

@@ -99,8 +99,8 @@ class Scorer:
         # The event loop collects the next batch while this one is scored.
         self._work = asyncio.Lock()
         self._meters = Meters("Scorer")
-        for heads in self._scorer.heads.values():
-            self._meters.watch_cache("heads", heads)
+        if self._scorer.heads:
+            self._meters.watch_cache("heads", *self._scorer.heads.values())
         if self._scorer.vectors:
             self._meters.watch_cache("vectors", self._scorer.vectors)
         self.score.set_max_batch_size(config.batch)
@@ -261,6 +261,7 @@ def _deployment(kind: Any, name: str, scaling: Scaling, *, affine: bool) -> Any:
         max_ongoing_requests=scaling.max_ongoing,
         max_queued_requests=scaling.max_queued,
         ray_actor_options={"num_cpus": scaling.num_cpus},
+        logging_config={"encoding": "JSON", "enable_access_log": False},
         health_check_period_s=2,
         health_check_timeout_s=10,
         graceful_shutdown_timeout_s=5,

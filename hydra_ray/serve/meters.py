@@ -61,16 +61,16 @@ class Meters:
         self.count(names.LLM_TOKENS, trace.prompt.tokens, kind="prompt")
         self.count(names.LLM_TOKENS, trace.llm_tokens, kind="completion")
 
-    def watch_cache(self, name: str, cache: Cache) -> None:
-        """Reports a cache from now on, every second."""
+    def watch_cache(self, name: str, *caches: Cache) -> None:
+        """Reports caches from now on, every second, as one: a gauge that two set would tell of one of them."""
         before = [0, 0]
 
         def report() -> None:
-            hits, misses = cache.hits, cache.misses
+            hits, misses = sum(cache.hits for cache in caches), sum(cache.misses for cache in caches)
             self.count(names.CACHE_HITS, hits - before[0], cache=name)
             self.count(names.CACHE_MISSES, misses - before[1], cache=name)
             before[:] = [hits, misses]
-            self.set(names.CACHE_BYTES, cache.bytes, cache=name)
+            self.set(names.CACHE_BYTES, sum(cache.bytes for cache in caches), cache=name)
 
         self._watch(report)
 

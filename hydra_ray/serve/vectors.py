@@ -19,7 +19,7 @@ class RecentVectors:
     """Texts -> float32 [n, D], of a frozen encoder. hits, misses: texts found and encoded so far."""
 
     def __init__(self, config: ModelConfig, most_bytes: int) -> None:
-        self._encoder = TextEncoder(config, config.precision)
+        self._encoder = TextEncoder(config, config.precision).eval()
         use_onednn(self._encoder)
         self._most = most_bytes
         self._kept: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
