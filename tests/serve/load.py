@@ -54,8 +54,9 @@ class Answer:
 class Load:
     """Questions, appended records and fits of all users, by a number of clients at once.
 
-    asked: every question. appended: user -> records acknowledged, in their order; sent: those sent. other: status of
-    whatever else was asked. fitted: user -> `asked`, then `done`.
+    Begins with what is known of the users then. asked: every question. appended: user -> records acknowledged beside
+    the run's; sent: those sent. seen: the newest revision that an answer has shown. failed: (when sent, what, status,
+    answer) of whatever was not answered 2xx. fitted: user -> `asked`, then `done`.
     """
 
     url: str
@@ -72,9 +73,11 @@ class Load:
     async def run(self, plan: Sequence[tuple[str, str]], clients: int) -> None:
         """The plan's (kind, user), in its order, `clients` at a time."""
         todo = iter(plan)
+        users = {user for _, user in plan}
         timeout = aiohttp.ClientTimeout(total=60)
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(self.url, headers=self.auth, timeout=timeout, connector=connector) as http:
+            await asyncio.gather(*(self._begin(http, user) for user in users))
 
             async def client(number: int) -> None:
                 draw = random.Random(number)
@@ -84,6 +87,14 @@ class Load:
                     await getattr(self, f"_{kind}")(http, user, draw)
 
             await asyncio.gather(*(client(number) for number in range(clients)))
+
+    async def _begin(self, http: aiohttp.ClientSession, user: str) -> None:
+        status, text = await self._send(http, "GET", f"/v1/users/{user}", None)
+        assert status == 200, text
+        info = json.loads(text)
+        self.appended[user] = self.sent[user] = info["items"] - 20
+        if info["fit"] == "done":
+            self.fitted[user] = "done"
 
     async def _ask(self, http: aiohttp.ClientSession, user: str, draw: random.Random) -> Answer:
         answer = Answer(user, " ".join(draw.choices(WORDS, k=4)), time.time(), max(1, 1 + self.appended[user]))

@@ -4,11 +4,10 @@ Counted as failed: whatever is not answered 2xx. Answers with something left out
 """
 
 import asyncio
-import os
-import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -29,10 +28,6 @@ class Killed:
         self.service = service
         self.load = Load(service.url, service.auth)
         self.alone = Alone(service.run, service.state)
-        with service.client() as http:
-            for user in LOADED:
-                self.load.appended[user] = body_of(http.get(f"/v1/users/{user}"))["items"] - 20
-                self.load.sent[user] = self.load.appended[user]
         self.at = self.back = 0.0
 
     def run(self, kill: Callable[[], None], well: Callable[[], bool]) -> None:
@@ -178,14 +173,13 @@ def test_the_fitter_dies_while_it_fits(service: Running) -> None:
         until(lambda: http.get(f"/v1/users/{user}").json()["fit"] == "done", 60)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_start_that_is_told_to_end_leaves_nothing(service: Running, tmp_path, number: int) -> None:
+def test_a_start_that_is_told_to_end_leaves_nothing(service: Running, tmp_path: Path) -> None:
     keys = f"keys={service.run.parents[1] / 'keys'}"
     other = start(tmp_path, service.run, service.llm, keys)
     until(lambda: b"starting the service" in other.log.read_bytes(), 60)
     time.sleep(2)
-    seconds, left = other.stop(number)
+    seconds, left = other.stop()
     assert left == []
     assert seconds < 25
     assert "Traceback" not in other.log.read_text()
-    assert os.path.exists(service.state)
+    assert service.ready()
