@@ -27,6 +27,7 @@ from hydra_ray.models.vector_cache import CachedEncoder
 from hydra_ray.serve.bundle import MODULES, Bundle, load_bundle
 from hydra_ray.serve.llm import ChatSamples
 from hydra_ray.serve.personaliser import Personaliser
+from hydra_ray.serve.scoring import set_threads
 from hydra_ray.serve.types import Ask, Found, Module, Scored, Scoring, UserKey, UserState
 from hydra_ray.train.artifact import TrainedScorer, evidence_of, fingerprint, load_scorer
 from hydra_ray.train.groups import Group
@@ -115,6 +116,7 @@ def main() -> None:
     import uvicorn
 
     run, llm_url, port, *more = sys.argv[1:]
+    set_threads(1)  # as ours: a second thread spins while it waits, and was slower beside load and black box
     app = make_app(load_bundle(Path(run)), llm_url, "remember" in more)
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=int(port), log_level="warning"))
     asyncio.run(server.serve())

@@ -20,7 +20,7 @@ ROUNDS = 4
 WARM_SHARE = 2.0
 """Seconds of warming up, in seconds of one measurement."""
 BUDGETS = {"retriever.cache_mib": 1, "scorer.heads_mib": 1, "scorer.vectors_mib": 8}
-"""So small that not all users fit: what is asked for least is thrown out all the time. Heads: per module."""
+"""So small that neither store's users fit: what is asked for least is thrown out all the time. Heads: per module."""
 METRICS_LAG_S = 12.0
 """Ray's agents export what replicas count within ten seconds."""
 _CACHE = re.compile(r'^ray_hydra_cache_(bytes|hits_total|misses_total)\{.*cache="(\w+)".*\} (\S+)$', re.MULTILINE)
