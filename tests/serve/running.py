@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -106,7 +107,7 @@ class Running:
         return False
 
     def stop(self, number: int = signal.SIGTERM, within_s: float = 60.0) -> tuple[float, list[str]]:
-        """Tells it to end: the seconds that took, and the processes that it left behind (killed now)."""
+        """Tells it to end: the seconds that took, and the processes that it left behind (killed now). Its logs go."""
         self.look()
         began = time.monotonic()
         self.process.send_signal(number)
@@ -118,6 +119,7 @@ class Running:
         left = self._left()
         for process, _ in left:
             process.kill()
+        shutil.rmtree(self.ray, ignore_errors=True)
         if self.process.poll() is None:
             self.process.kill()
             return seconds, ["the service itself", *(line for _, line in left)]
