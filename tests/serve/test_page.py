@@ -104,6 +104,7 @@ def test_colours_have_the_contrast_of_wcag_aa(scheme: str) -> None:
     assert weak == set()
 
 
+@pytest.mark.cluster
 def test_an_answer_with_the_keyboard_alone(driver: WebDriver, api: CannedApi, url: str) -> None:
     page.check_page(driver, url, prefix="u04", question=QUESTION)
     assert api.asked == [
@@ -116,6 +117,7 @@ def test_an_answer_with_the_keyboard_alone(driver: WebDriver, api: CannedApi, ur
     assert driver.switch_to.active_element.get_attribute("id") == "question"
 
 
+@pytest.mark.cluster
 def test_lines_end_where_the_rows_are(driver: WebDriver, api: CannedApi, url: str) -> None:
     page.open_page(driver, url)
     page.pick_user(driver, "u001")
@@ -125,6 +127,7 @@ def test_lines_end_where_the_rows_are(driver: WebDriver, api: CannedApi, url: st
         page.until(driver, 3, lambda: max(_gaps(driver)) < 1)
 
 
+@pytest.mark.cluster
 def test_markup_in_a_users_texts_stays_text(driver: WebDriver, api: CannedApi, url: str) -> None:
     page.open_page(driver, url)
     title = driver.title
@@ -139,6 +142,7 @@ def test_markup_in_a_users_texts_stays_text(driver: WebDriver, api: CannedApi, u
         driver.execute_script("document.body.innerHTML = 'x'")
 
 
+@pytest.mark.cluster
 def test_nothing_is_wider_than_the_window(driver: WebDriver, api: CannedApi, url: str) -> None:
     page.open_page(driver, url)
     for user in ("u000", "long", "empty"):
@@ -152,6 +156,7 @@ def test_nothing_is_wider_than_the_window(driver: WebDriver, api: CannedApi, url
         driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+@pytest.mark.cluster
 def test_a_long_record_is_folded_and_unfolds(driver: WebDriver, api: CannedApi, url: str) -> None:
     page.open_page(driver, url)
     page.pick_user(driver, "long")
@@ -164,6 +169,7 @@ def test_a_long_record_is_folded_and_unfolds(driver: WebDriver, api: CannedApi, 
     page.until(driver, 3, lambda: max(_gaps(driver)) < 1)
 
 
+@pytest.mark.cluster
 def test_a_user_without_records(driver: WebDriver, api: CannedApi, url: str) -> None:
     page.open_page(driver, url)
     page.pick_user(driver, "empty")
@@ -172,6 +178,7 @@ def test_a_user_without_records(driver: WebDriver, api: CannedApi, url: str) -> 
     assert "Both are the same" in page.text(driver, "#answers")
 
 
+@pytest.mark.cluster
 def test_degradation_is_said(driver: WebDriver, api: CannedApi, url: str) -> None:
     page.open_page(driver, url)
     page.pick_user(driver, "lonely")
@@ -184,6 +191,7 @@ def test_degradation_is_said(driver: WebDriver, api: CannedApi, url: str) -> Non
     assert "Degraded" in page.one(driver, "#status").get_property("textContent")
 
 
+@pytest.mark.cluster
 def test_errors_are_said_and_can_be_tried_again(driver: WebDriver, api: CannedApi, url: str) -> None:
     page.open_page(driver, url)
     page.pick_user(driver, "u001")
@@ -202,6 +210,7 @@ def test_errors_are_said_and_can_be_tried_again(driver: WebDriver, api: CannedAp
         assert page.all_of(driver, "#problem > *") == []
 
 
+@pytest.mark.cluster
 def test_what_is_missing_is_asked_for(driver: WebDriver, api: CannedApi, url: str) -> None:
     page.open_page(driver, url)
     page.one(driver, "#question").send_keys(QUESTION + Keys.ENTER)
@@ -214,6 +223,7 @@ def test_what_is_missing_is_asked_for(driver: WebDriver, api: CannedApi, url: st
     assert api.asked == []
 
 
+@pytest.mark.cluster
 def test_a_key_is_asked_for_and_kept_in_the_tab_only(driver: WebDriver, api: CannedApi, url: str) -> None:
     api.key = "s3cret"
     driver.get(url)
@@ -232,6 +242,7 @@ def test_a_key_is_asked_for_and_kept_in_the_tab_only(driver: WebDriver, api: Can
     assert "s3cret" not in driver.execute_script("return JSON.stringify(sessionStorage)")
 
 
+@pytest.mark.cluster
 def test_the_list_of_users(driver: WebDriver, api: CannedApi, url: str) -> None:
     page.open_page(driver, url)
     field = page.one(driver, "#user")
@@ -256,6 +267,7 @@ def test_the_list_of_users(driver: WebDriver, api: CannedApi, url: str) -> None:
     page.until(driver, 5, lambda: "Nobody is known by this id" in page.text(driver, "#user-facts"))
 
 
+@pytest.mark.cluster
 def test_a_slow_answer_can_be_cancelled(driver: WebDriver, api: CannedApi, url: str) -> None:
     page.open_page(driver, url)
     page.pick_user(driver, "u001")
@@ -269,6 +281,7 @@ def test_a_slow_answer_can_be_cancelled(driver: WebDriver, api: CannedApi, url: 
     assert len(api.asked) == 1
 
 
+@pytest.mark.cluster
 def test_a_record_is_added_and_the_heads_are_fitted(driver: WebDriver, api: CannedApi, url: str) -> None:
     page.open_page(driver, url)
     page.pick_user(driver, "u005")
