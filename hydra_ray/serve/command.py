@@ -16,7 +16,9 @@ from hydra_ray.environment import serve_keys, set_defaults
 from hydra_ray.errors import UserError
 from hydra_ray.serve.bundle import Bundle, find_run, load_bundle
 from hydra_ray.serve.config import ServeConfig
+from hydra_ray.serve.http.keys import load_keys
 from hydra_ray.tcp import check_free
+from hydra_ray.tracebacks import telling_line
 
 APPLICATION = "hydra"
 LLM_CHECK_S = 10.0
@@ -28,18 +30,34 @@ def serve_run(config: ServeConfig, host: str, port: int, *, address: str | None 
 
     Raises UserError, before anything is started, for a run, keys, a port or a black box that cannot be used.
     """
+    end = _End()
     with hosted(config, host, port, address=address):
-        stop = threading.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda _signal, _frame: _told(stop, _signal, _frame))
-        stop.wait()
+        end.wait()
         _say("stopping")
     return 0
 
 
-def _told(stop: threading.Event, number: int, frame: FrameType | None) -> None:
-    del number, frame
-    stop.set()
+class _End:
+    """SIGINT and SIGTERM: while the service starts, the first one interrupts (KeyboardInterrupt), so that what runs
+    already is taken down; later ones change nothing."""
+
+    def __init__(self) -> None:
+        self._told = threading.Event()
+        self._waiting = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+
+    def wait(self) -> None:
+        """Returns when a signal has come."""
+        self._waiting = True
+        self._told.wait()
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        first = not self._told.is_set()
+        self._told.set()
+        if first and not self._waiting:
+            raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
@@ -47,6 +65,7 @@ def hosted(config: ServeConfig, host: str, port: int, *, address: str | None = N
     """The service, as long as the context lasts; yields its base URL."""
     bundle = load_bundle(find_run(Path(config.root), config.run), config.seed)
     config = _with_keys(config, host)
+    load_keys(config.keys, config.tenant if config.without_keys else None)
     check_free(host, port, "--port")
     url = config.llm_url or bundle.config.llm.base_url
     if url is not None:
@@ -62,8 +81,12 @@ def hosted(config: ServeConfig, host: str, port: int, *, address: str | None = N
         from ray import serve
 
         _say(f"starting the service of run {bundle.name}")
-        serve.run(build(config.model_copy(update={"llm_url": url})), name=APPLICATION, route_prefix="/")
+        application = build(config.model_copy(update={"llm_url": url}))
         stack.callback(serve.delete, APPLICATION)
+        try:
+            serve.run(application, name=APPLICATION, route_prefix="/")
+        except RuntimeError as error:  # Serve's, with the traceback of the part that failed
+            raise UserError(f"the service does not start: {telling_line(str(error))} (Ray's logs say more)") from None
         shown = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
         _say(f"ready at {shown} (page), {shown}/v1 (OpenAI), {shown}/docs")
         yield shown
@@ -97,6 +120,8 @@ def _check_llm(config: Config, url: str) -> None:
         asyncio.run(ask())
     except TransientError as error:
         raise UserError(f"--llm-url {url}: {error}; start the language model first, or correct the address") from None
+    except UserError as error:
+        raise UserError(f"--llm-url {url}: {error}") from None
 
 
 def _start_ray(stack: contextlib.ExitStack, host: str, port: int, address: str | None) -> None:
@@ -112,13 +137,18 @@ def _start_ray(stack: contextlib.ExitStack, host: str, port: int, address: str |
     else:
         options |= {"num_cpus": 4 * (os.cpu_count() or 1), "include_dashboard": False}
     _say(f"joining the cluster at {address}" if address else "starting Ray")
-    ray.init(**options)
+    # Interrupted while it starts, too, all that runs already must go.
     stack.callback(ray.shutdown)
+    before = signal.getsignal(signal.SIGTERM)
+    ray.init(**options)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)  # Ray's own ends the process at once and leaves its others behind
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
+    if address and not serve.status().proxies:
+        stack.callback(serve.shutdown)  # ours; one that was there before goes on, and a Ray of our own takes it along
     serve.start(
         http_options={"host": host, "port": port}, logging_config={"encoding": "JSON", "enable_access_log": False}
     )
-    stack.callback(serve.shutdown)
 
 
 @contextlib.contextmanager

@@ -32,7 +32,7 @@ from hydra_ray.serve.llm import ChatSamples
 from hydra_ray.serve.meters import Meters
 from hydra_ray.serve.page.router import page_router
 from hydra_ray.serve.personaliser import Personaliser
-from hydra_ray.serve.prepare import USERS, heads_folder, prepare
+from hydra_ray.serve.prepare import USERS, VACUUM_DUE, heads_folder, prepare
 from hydra_ray.serve.remote import Part, RemoteRetriever, RemoteScorer
 from hydra_ray.serve.retrieval import Histories
 from hydra_ray.serve.scoring import MIB, BatchScorer, set_threads
@@ -153,7 +153,8 @@ class Fitter:
         samples = ChatSamples(bundle.config.llm, llm_url, config.max_ongoing * 8)
         self._meters = Meters("Fitter")
         fitter = UserFitter(bundle, samples, {module: stores.get(module) for module in MODULES})
-        self._fits = Fits(users, fitter, stores, config.max_ongoing, config.vacuum_s, self._ended)
+        due = state / VACUUM_DUE
+        self._fits = Fits(users, fitter, stores, config.max_ongoing, config.vacuum_s, due, self._ended)
         self._running = asyncio.get_event_loop().create_task(self._fits.run())
 
     def _ended(self, outcome: str) -> None:
@@ -185,9 +186,9 @@ class Gateway:
     ) -> None:
         self._bundle, self._config, self._llm_url, self._keys = bundle, config, llm_url, keys
         buckets = bundle.config.data.buckets
-        self._retriever = Part(_direct(retriever), "retriever", buckets, STAGE_S)
-        self._scorer = Part(_direct(scorer), "scorer", buckets, STAGE_S)
-        self._fitter = Part(fitter, "fitter", buckets, 60.0)
+        self._retriever = Part(_direct(retriever), "retriever", buckets, STAGE_S, config.deadline_s)
+        self._scorer = Part(_direct(scorer), "scorer", buckets, STAGE_S, config.deadline_s)
+        self._fitter = Part(fitter, "fitter", buckets, STAGE_S, config.deadline_s)
 
     async def __serve_build_asgi_app__(self) -> Any:  # Serve's name
         evidence = {module: evidence_of(base) for module, base in self._bundle.base.items()}
@@ -264,5 +265,6 @@ def _deployment(kind: Any, name: str, scaling: Scaling, *, affine: bool) -> Any:
         health_check_period_s=2,
         health_check_timeout_s=10,
         graceful_shutdown_timeout_s=5,
+        graceful_shutdown_wait_loop_s=0.2,
         **size,
     )

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from hydra_ray.errors import UserError
@@ -12,11 +14,13 @@ from hydra_ray.serve.types import DeadlineError, FitState, LLMDownError, Module,
 from hydra_ray.serve.users import HistoryUnreadableError, UserStore
 from hydra_ray.store.head_store import HeadStore
 
+logger = logging.getLogger(__name__)
+
 LOOK_EVERY_S = 2.0
 """How often queued users are looked for: those of a fitter that died, and those whose kick was lost."""
 
 AGAIN_AFTER_S = 10.0
-"""How long a fit waits that the LLM did not answer."""
+"""How long a fit waits that the LLM did not answer, or whose user cannot be read; and a vacuum that failed."""
 
 
 class Fits:
@@ -29,34 +33,53 @@ class Fits:
         stores: Mapping[Module, HeadStore],
         at_once: int,
         vacuum_s: float,
+        due: Path,
         ended: Callable[[str], None],
     ) -> None:
-        """at_once: fits at the same time. vacuum_s: see `FitterConfig`. ended: told each fit's outcome."""
+        """at_once: fits at the same time. vacuum_s: see `FitterConfig`. due: file that is there as long as the stores'
+        old versions hold somebody who was deleted. ended: told each fit's outcome."""
         self._users, self._fitter, self._stores = users, fitter, stores
         self._slots = asyncio.Semaphore(at_once)
-        self._vacuum_s = vacuum_s
+        self._vacuum_s, self._due = vacuum_s, due
         self._ended = ended
         self._tasks: dict[UserKey, asyncio.Task[None]] = {}
         self._not_before: dict[UserKey, float] = {}
-        self._vacuum_at: float | None = None
+        self._vacuum_at = time.monotonic() + vacuum_s if due.exists() else None
 
     async def run(self) -> None:
         """Looks for queued users and vacuums after deletions, until cancelled."""
         while True:
-            for user in await asyncio.to_thread(self._users.unfinished):
+            for user in await asyncio.to_thread(self._unfinished):
                 if time.monotonic() >= self._not_before.get(user, 0.0):
                     self.kick(user)
             if self._vacuum_at is not None and time.monotonic() >= self._vacuum_at:
                 self._vacuum_at = None
-                for store in self._stores.values():
-                    await asyncio.to_thread(store.vacuum)
+                await asyncio.to_thread(self._vacuum)
             await asyncio.sleep(LOOK_EVERY_S)
+
+    def _unfinished(self) -> list[UserKey]:
+        """Of all buckets that can be read: a broken one stops nobody else's fit."""
+        found: list[UserKey] = []
+        for bucket in range(self._users.buckets):
+            with contextlib.suppress(HistoryUnreadableError):
+                found += self._users.unfinished(bucket)
+        return found
+
+    def _vacuum(self) -> None:
+        try:
+            for store in self._stores.values():
+                store.vacuum()
+        except UserError as error:
+            logger.error("%s", error)
+            self._vacuum_at = time.monotonic() + AGAIN_AFTER_S
+        if self._vacuum_at is None:
+            self._due.unlink(missing_ok=True)
 
     def kick(self, user: UserKey) -> None:
         """Begins the fit of a queued user, unless it runs."""
         if user in self._tasks:
             return
-        task = asyncio.ensure_future(self._fit(user))
+        task = asyncio.ensure_future(self._watched(user))
         self._tasks[user] = task
         task.add_done_callback(lambda _: self._tasks.pop(user, None))
 
@@ -75,12 +98,14 @@ class Fits:
     def _remove_heads(self, user: UserKey) -> dict[Module, int]:
         """Returns the versions in which they are gone."""
         versions: dict[Module, int] = {}
+        if self._stores:
+            self._vacuum_at = time.monotonic() + self._vacuum_s
+            self._due.touch()
         for module, store in self._stores.items():
             store.refresh()
             versions[module] = store.delete([user.stored])
             if store.get([user.stored])[0].any():
                 raise UserError(f"the {module} head is still there after its deletion; delete once more")
-            self._vacuum_at = time.monotonic() + self._vacuum_s
         return versions
 
     def heads(self, user: UserKey) -> dict[str, dict[str, list[float]] | None]:
@@ -92,31 +117,48 @@ class Fits:
             found[module] = {name: value[0].ravel().tolist() for name, value in arrays.items()} if own[0] else None
         return found
 
+    async def _watched(self, user: UserKey) -> None:
+        """The fit, with whatever goes wrong beside it: a user who cannot be read or written waits."""
+        try:
+            async with self._slots:
+                await self._fit(user)
+        except UserError as error:
+            self._not_before[user] = time.monotonic() + AGAIN_AFTER_S
+            logger.error("%s", error)
+
     async def _fit(self, user: UserKey) -> None:
-        async with self._slots:
-            state = await asyncio.to_thread(self._users.state, user)
-            if state is None or state.fit not in {"queued", "running"}:
-                return
-            await self._set(user, "running")
-            items = await asyncio.to_thread(self._users.items, user)
-            try:
-                fitted = await self._fitter.fit(user, items)
-            except (LLMDownError, DeadlineError) as error:
-                # It stays queued: the black box comes back.
-                self._not_before[user] = time.monotonic() + AGAIN_AFTER_S
-                await self._set(user, "queued", message=str(error))
-                self._ended("llm_down")
-            except (UserError, RefusedError, HistoryUnreadableError) as error:
-                await self._set(user, "failed", message=str(error))
-                self._ended("failed")
-            else:
-                told = await self._set(
-                    user, "done", message=fitted.message, fitted_revision=state.revision, heads=fitted.versions
-                )
-                if told is None:
-                    # Deleted meanwhile by another process: a head that nobody may have.
-                    await asyncio.to_thread(self._remove_heads, user)
-                self._ended("done")
+        self._not_before.pop(user, None)
+        history = await asyncio.to_thread(self._users.history, user)
+        if history is None or history[0].fit not in {"queued", "running"}:
+            return
+        state, items = history
+        await self._set(user, "running")
+        try:
+            fitted = await self._fitter.fit(user, items)
+        except (LLMDownError, DeadlineError) as error:
+            # It stays queued: the black box comes back.
+            self._not_before[user] = time.monotonic() + AGAIN_AFTER_S
+            await self._set(user, "queued", message=str(error))
+            self._ended("llm_down")
+        except (UserError, RefusedError) as error:
+            await self._set(user, "failed", message=str(error))
+            self._ended("failed")
+        except Exception as error:
+            # A defect of ours; fitting the same again and again would not mend it.
+            logger.error("a fit failed: %s", type(error).__name__, exc_info=logger.isEnabledFor(logging.DEBUG))
+            await self._set(user, "failed", message=f"the fit failed unexpectedly ({type(error).__name__})")
+            self._ended("failed")
+        else:
+            now = await asyncio.to_thread(self._users.state, user)
+            # Asked for once more while it ran: it goes on with the records that came since.
+            outcome: FitState = "queued" if now and now.fit == "queued" else "done"
+            told = await self._set(
+                user, outcome, message=fitted.message, fitted_revision=state.revision, heads=fitted.versions
+            )
+            if told is None:
+                # Deleted meanwhile by another process: a head that nobody may have.
+                await asyncio.to_thread(self._remove_heads, user)
+            self._ended("done")
 
     async def _set(self, user: UserKey, fit: FitState, **what: Any) -> UserState | None:
         return await asyncio.to_thread(lambda: self._users.set_fit(user, fit, **what))

@@ -49,19 +49,19 @@ class RemoteService:
             for item in items
         ]
         # Appending twice is the same as once: whoever dies in between is asked again.
-        state: UserState = await self._retriever.call("append", user, rows, affine=user.stored, tries=3)
+        state: UserState = await self._retriever.insist("append", user, rows, affine=user.stored)
         return info(user, state)
 
     async def user(self, user: UserKey) -> UserInfo | None:
-        state: UserState | None = await self._retriever.call("state", user, affine=user.stored, tries=3)
+        state: UserState | None = await self._retriever.insist("state", user, affine=user.stored)
         return info(user, state) if state else None
 
     async def users(self, tenant: str, prefix: str, limit: int) -> list[UserInfo]:
-        found = await self._retriever.call("users", tenant, prefix, limit, tries=3)
+        found = await self._retriever.insist("users", tenant, prefix, limit)
         return [info(user, state) for user, state in found]
 
     async def fit(self, user: UserKey) -> UserInfo | None:
-        state: UserState | None = await self._retriever.call("queue_fit", user, affine=user.stored, tries=3)
+        state: UserState | None = await self._retriever.insist("queue_fit", user, affine=user.stored)
         if state is None:
             return None
         # The fitter looks for queued users by itself, too: a kick that is lost costs time, no fit.
@@ -77,17 +77,17 @@ class RemoteService:
             return
 
     async def delete(self, user: UserKey) -> bool:
-        found: bool = await self._fitter.call("forget", user, tries=3)
-        if await self._retriever.call("state", user, affine=user.stored, tries=3) is not None:
+        found: bool = await self._fitter.insist("forget", user)
+        if await self._retriever.insist("state", user, affine=user.stored) is not None:
             raise StageDownError("the user is still there after the deletion; delete once more")
         return found
 
     async def export(self, user: UserKey) -> Export | None:
-        found = await self._retriever.call("whole", user, affine=user.stored, tries=3)
+        found = await self._retriever.insist("whole", user, affine=user.stored)
         if found is None:
             return None
         state, items = found
-        heads = await self._fitter.call("heads", user, tries=3)
+        heads = await self._fitter.insist("heads", user)
         return Export(
             user=info(user, state),
             items=[

@@ -31,6 +31,7 @@ class LiveHeads:
         self._store.spec.check(replace(self._store.spec, base=base), uri)
         self._most = max(1, most_bytes // (self._store.spec.row_bytes + ENTRY_BYTES))
         self._kept: OrderedDict[str, Head | None] = OrderedDict()
+        self._kept_of = self._store.version
         self._ready: dict[str, Head | None] = {}
         self.hits = self.misses = 0
 
@@ -45,35 +46,64 @@ class LiveHeads:
         return len(self._kept) * (self._store.spec.row_bytes + ENTRY_BYTES)
 
     def refresh(self) -> None:
-        """Takes over the latest version; what was read before it is forgotten."""
-        before = self._store.version
-        if self._store.refresh() != before:
-            self._kept.clear()
+        """Takes over the latest version; what was read before it is forgotten. Raises UserError."""
+        self._store.refresh()
+        self._forget_older()
 
     def prepare(self, users: Mapping[str, int]) -> dict[str, str]:
         """Makes the heads of these users ready for `of`. users: stored id -> version that must be seen at least.
 
         Returns user -> why the head cannot be read; `of` gives the population head for those.
         """
-        if max(users.values(), default=0) > self.version:
-            self.refresh()
-        problems: dict[str, str] = {}
-        self._ready = {user: self._kept[user] for user in users if user in self._kept}
-        missing = [user for user in users if user not in self._ready]
+        problems = self._catch_up(users)
+        readable = [user for user in users if user not in problems]
+        while True:
+            self._ready = {user: self._kept[user] for user in readable if user in self._kept}
+            missing = [user for user in readable if user not in self._ready]
+            read = self._read_each(missing, problems)
+            if not self._forget_older():
+                break
+            # The version was vacuumed away meanwhile, and the store went on to a later one: no batch mixes the two.
         self.hits += len(self._ready)
         self.misses += len(missing)
-        read: dict[str, Head | None] = {}
+        self._ready |= read
+        self._remember(read)
+        return problems
+
+    def _catch_up(self, users: Mapping[str, int]) -> dict[str, str]:
+        """Sees to it that every user's least version is seen; returns those for whom that is not possible."""
+        if max(users.values(), default=0) <= self.version:
+            return {}
+        problem = ""
         try:
-            read = self._read(missing)
+            self.refresh()
+        except UserError as error:
+            problem = f": {error}"
+        return {
+            user: f"version {least} of the head store is asked for, {self.version} is there{problem}"
+            for user, least in users.items()
+            if least > self.version
+        }
+
+    def _forget_older(self) -> bool:
+        """Forgets what was read at another version than the present one; whether there is one."""
+        before, self._kept_of = self._kept_of, self.version
+        if before != self._kept_of:
+            self._kept.clear()
+        return before != self._kept_of
+
+    def _read_each(self, users: Sequence[str], problems: dict[str, str]) -> dict[str, Head | None]:
+        """The users' heads; of whom none can be read, `problems` says why."""
+        try:
+            return self._read(users)
         except UserError:
-            for user in missing:
+            read: dict[str, Head | None] = {}
+            for user in users:
                 try:
                     read |= self._read([user])
                 except UserError as error:
                     problems[user] = str(error)
-        self._ready |= read
-        self._remember(read)
-        return problems
+            return read
 
     def has_own(self, user: str) -> bool:
         """Whether a prepared user has a head of their own."""

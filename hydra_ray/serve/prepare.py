@@ -5,6 +5,7 @@ STATE/reranker.heads/   everybody's heads, under their stored ids; none for kind
 STATE/adapter.heads/
 STATE/serving.json      of which run, base and tenant; written last: whatever is in the state is the users' own then
 STATE/preparing.json    the same, while it is made
+STATE/vacuum.due        while old versions of the head stores hold somebody who was deleted (`hydra_ray.serve.fits`)
 
 Killed and called again it goes on: users that are there stay, heads are made anew.
 """
@@ -35,7 +36,7 @@ from hydra_ray.whole_file import write_text
 
 FORMAT = 1
 """Of the state folder."""
-USERS, PREPARED, PREPARING = "users", "serving.json", "preparing.json"
+USERS, PREPARED, PREPARING, VACUUM_DUE = "users", "serving.json", "preparing.json", "vacuum.due"
 AT_ONCE = 64 << 20
 """Bytes of texts, or of heads, in memory at once."""
 

@@ -5,20 +5,35 @@ import time
 from typing import Any, TypeVar
 
 import grpc
-from ray.exceptions import RayError, TaskCancelledError
+from ray.exceptions import RayError, RayTaskError, TaskCancelledError
 from ray.serve.exceptions import BackPressureError, RayServeException
 
 from hydra_ray.core.sharding import bucket_of
+from hydra_ray.serve.breaker import Breaker, CircuitOpenError
 from hydra_ray.serve.types import DeadlineError, Found, OverloadedError, Scored, Scoring, StageDownError, UserKey
 
 T = TypeVar("T")
 
+REPLACED_S = 1.0
+"""How long another replica may take where one has died, or where all were down lately: one that is there is faster."""
+
+BREAK_AFTER = 3
+INSIST = 3
+"""Attempts of a call that insists: a replica is not expected to die more often meanwhile."""
+
 
 class Part:
-    """One deployment. longest_s: how long a call may take before the part counts as down."""
+    """One deployment.
 
-    def __init__(self, handle: Any, name: str, buckets: int, longest_s: float) -> None:
-        self._handle, self._name, self._buckets, self._longest_s = handle, name, buckets, longest_s
+    longest_s: how long a call may take before the part counts as down. After BREAK_AFTER failures in a row, calls fail
+    at once, but for a probe now and then (see `breaker`): what is down costs an answer no time. patience_s: of calls
+    that wait until a dead replica has been replaced.
+    """
+
+    def __init__(self, handle: Any, name: str, buckets: int, longest_s: float, patience_s: float) -> None:
+        self._handle, self._name, self._buckets = handle, name, buckets
+        self._longest_s, self._patience_s = longest_s, patience_s
+        self._breaker = Breaker(BREAK_AFTER)
 
     async def call(
         self, method: str, *args: Any, affine: str = "", deadline: float = float("inf"), tries: int = 1
@@ -28,6 +43,34 @@ class Part:
 
         Raises OverloadedError, DeadlineError, StageDownError.
         """
+        try:
+            probe = self._breaker.admit()
+        except CircuitOpenError:
+            raise StageDownError(f"{self._name}: the last calls failed; none is made for a moment") from None
+        try:
+            longest_s = REPLACED_S if probe else self._longest_s
+            answer = await self._tried(method, args, affine, deadline, tries, longest_s, REPLACED_S)
+        except _FailedError as error:
+            # An answer that is an error is an answer.
+            self._breaker.succeeded() if error.alive else self._breaker.failed(probe)
+            raise StageDownError(str(error)) from None
+        except BaseException:
+            self._breaker.abandoned(probe)
+            raise
+        self._breaker.succeeded()
+        return answer
+
+    async def insist(self, method: str, *args: Any, affine: str = "") -> Any:
+        """Likewise for what may be done twice and cannot be left out: waits for a new replica if there is none."""
+        try:
+            return await self._tried(method, args, affine, float("inf"), INSIST, self._patience_s, self._patience_s)
+        except _FailedError as error:
+            raise StageDownError(str(error)) from None
+
+    async def _tried(
+        self, method: str, args: Any, affine: str, deadline: float, tries: int, longest_s: float, then_s: float
+    ) -> Any:
+        """longest_s: of the first attempt; then_s: of each after it."""
         for attempt in range(1, tries + 1):
             left = deadline - time.time()
             if left <= 0:
@@ -36,22 +79,34 @@ class Part:
             if affine:
                 handle = handle.options(session_id=str(bucket_of(affine, self._buckets)))
             response = getattr(handle, method).remote(*args)
+            allowed_s = longest_s if attempt == 1 else then_s
             try:
-                return await asyncio.wait_for(_answer(response), min(left, self._longest_s))
+                return await asyncio.wait_for(_answer(response), min(left, allowed_s))
             except TimeoutError:
                 if time.time() >= deadline:
                     raise DeadlineError("the deadline has passed") from None
-                raise StageDownError(f"{self._name}: no answer within {self._longest_s:g} s") from None
+                raise _FailedError(f"{self._name}: no answer within {allowed_s:g} s") from None
             except BackPressureError:
                 raise OverloadedError from None
             except (StageDownError, OverloadedError, DeadlineError):
                 raise
-            except TaskCancelledError as error:
-                raise StageDownError(f"{self._name}: {_first_line(error)}") from None
+            except (RayTaskError, TaskCancelledError) as error:
+                raise _FailedError(f"{self._name}: {_first_line(error)}", alive=True) from None
             except (RayError, RayServeException, grpc.RpcError) as error:
                 if attempt == tries:
-                    raise StageDownError(f"{self._name}: {_first_line(error)}") from None
+                    raise _FailedError(f"{self._name}: {_first_line(error)}") from None
+            except Exception as error:
+                # Over gRPC the part's own errors come as they are.
+                raise _FailedError(f"{self._name}: {_first_line(error)}", alive=True) from None
         raise AssertionError("unreachable")
+
+
+class _FailedError(Exception):
+    """alive: the part answered, though with an error."""
+
+    def __init__(self, why: str, alive: bool = False) -> None:
+        super().__init__(why)
+        self.alive = alive
 
 
 async def _answer(response: Any) -> Any:

@@ -110,14 +110,11 @@ class UserStore:
             self._files.check(bucket, file)
             return [UserKey.of_stored(stored) for stored in file.stored_ids()]
 
-    def unfinished(self) -> list[UserKey]:
-        """Users whose fit is queued or running. Reads the tables of users of all buckets."""
-        found: list[UserKey] = []
-        for bucket in range(self.buckets):
-            with self._files.reading(bucket) as file:
-                self._files.check(bucket, file)
-                found += [UserKey.of_stored(row.stored) for row in file.users_in(("queued", "running"))]
-        return found
+    def unfinished(self, bucket: int) -> list[UserKey]:
+        """A bucket's users whose fit is queued or running."""
+        with self._files.reading(bucket) as file:
+            self._files.check(bucket, file)
+            return [UserKey.of_stored(row.stored) for row in file.users_in(("queued", "running"))]
 
     # writing
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from hydra_ray.config import FitConfig
-from hydra_ray.models.heads import Deltas, Head
+from hydra_ray.models.heads import Deltas, Head, scores
 from hydra_ray.models.losses import Loss
 from hydra_ray.train.descent import Descent, Losses, descend
 from hydra_ray.train.user_rows import UserRows
@@ -102,6 +102,26 @@ def _choose_epochs(
     gain_UQ = (now_UQ - best_UQ) / losses.rows_UQ.clamp(min=1)
     clear_U = _exceeds(gain_UQ, losses.rows_UQ > 0, config.stop_margin)
     return torch.where(clear_U, epoch_U, config.epochs), before_U, torch.where(clear_U, best_U, now_U)
+
+
+def keeps_population(
+    head: Head, kept: UserRows, deltas: Deltas, margin: float, loss: Loss
+) -> tuple[Tensor, Tensor, Tensor]:
+    """For solvers without epochs: whom the population head serves better, by the same rule. All [U].
+
+    kept: held-out rows, which `deltas` have not seen. Returns whether the population's loss there is lower by more than
+    `margin` standard errors (0: at all), its loss, and that of the users' own heads; NaN where nothing was held out.
+    """
+    losses = Losses(kept, loss)
+    with torch.no_grad():
+        population_UQ = losses.by_query(scores(head(kept.z, {})))
+        own_UQ = losses.by_query(scores(head(kept.z, deltas)))
+    tested_U = losses.rows_U > 0
+    before_U, after_U = (by_UQ.sum(1) / losses.rows_U.clamp(min=1) for by_UQ in (population_UQ, own_UQ))
+    gain_UQ = (own_UQ - population_UQ) / losses.rows_UQ.clamp(min=1)
+    clear_U = _exceeds(gain_UQ, losses.rows_UQ > 0, margin) & (after_U > before_U + LEAST_GAIN)
+    unknown = torch.full_like(before_U, torch.nan)
+    return clear_U & tested_U, torch.where(tested_U, before_U, unknown), torch.where(tested_U, after_U, unknown)
 
 
 def _exceeds(gain_UQ: Tensor, known_UQ: Tensor, margin: float) -> Tensor:

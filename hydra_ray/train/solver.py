@@ -9,7 +9,7 @@ from torch import Tensor
 from hydra_ray.config import FitConfig
 from hydra_ray.models.heads import Deltas, Head
 from hydra_ray.models.losses import Loss
-from hydra_ray.train.early_stopping import fit_heads_stopped
+from hydra_ray.train.early_stopping import fit_heads_stopped, keeps_population
 from hydra_ray.train.fit import L2_GRID, choose_l2
 from hydra_ray.train.shrunk_prior import SMALLEST, estimate_prior, fit_shrunk_heads
 from hydra_ray.train.user_rows import UserRows
@@ -23,8 +23,8 @@ class Fitted:
     """Deltas [U, ...] and what is known of each user, [U].
 
     epoch: int64, epochs learned; 0 for solvers without epochs. kept_population: bool, whether the user's own rows could
-    not beat the population head (`shrunk`, whose prior sees to that, keeps it only without rows). before, after:
-    held-out loss of the population head and of the user's, in nats a row; NaN where it was not tested.
+    not beat the population head. before, after: held-out loss of the population head and of the user's, in nats a row;
+    NaN where it was not tested.
     """
 
     deltas: Deltas
@@ -66,10 +66,14 @@ def solve(
     """
     if head.kind == "shrunk":
         precision = torch.tensor(tuned["precision"], dtype=rows.z.dtype, device=rows.z.device)
+        held_out = rows.held_out()
+        trial = fit_shrunk_heads(head, rows.only(~held_out), precision)
+        worse, before, after = keeps_population(head, rows.only(held_out), trial, config.stop_margin, loss)
         deltas = fit_shrunk_heads(head, rows, precision)
-        unknown = torch.full((len(rows),), torch.nan)
-        none = rows.mask.sum(1) == 0
-        return Fitted(deltas, torch.zeros(len(rows), dtype=torch.int64), none, unknown, unknown)
+        for name, value in deltas.items():
+            deltas[name] = torch.where(worse.view(-1, *[1] * (value.dim() - 1)), torch.zeros_like(value), value)
+        kept = worse | (rows.mask.sum(1) == 0)
+        return Fitted(deltas, torch.zeros(len(rows), dtype=torch.int64), kept, before, after)
     found = fit_heads_stopped(head, rows, rows.held_out(), config, tuned["l2"], loss, start=start)
     return Fitted(found.deltas, found.epoch, found.epoch == 0, found.before, found.after)
 

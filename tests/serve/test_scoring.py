@@ -128,6 +128,41 @@ def test_an_unreadable_head_costs_its_user_alone(tmp_path: Path) -> None:
     assert second.own_head
 
 
+def test_a_version_vacuumed_away_leaves_no_old_head_in_memory(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path)
+    store = make_stores(bundle, tmp_path)["reranker"]
+    store.put(USERS[:2], heads(store, 1.0, 2.0))
+    live = LiveHeads(str(heads_folder(tmp_path, "reranker")), fingerprint(bundle.base["reranker"]), 1 << 20)
+    live.prepare({USERS[0]: 0})
+    store.put(USERS[:1], heads(store, 5.0))
+    store.vacuum()
+    live.prepare({USERS[1]: 0, USERS[0]: 0})  # the second is read at another version than the first was
+    assert live.of(USERS[:2])["out_bias"][:, 1].tolist() == [5.0, 2.0]
+    store.put(USERS[:1], heads(store, 6.0))
+    store.vacuum()
+    live.prepare({USERS[2]: 0})
+    live.refresh()
+    live.prepare({USERS[0]: 0})
+    assert live.of(USERS[:1])["out_bias"][:, 1].tolist() == [6.0]
+
+
+def test_a_version_that_cannot_be_had_costs_its_user_alone(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path)
+    store = make_stores(bundle, tmp_path)["reranker"]
+    version = store.put(USERS[:2], heads(store, 1.0, 2.0))
+    scorer = BatchScorer(bundle, tmp_path, ScorerConfig())
+    first, second = scorer.score([ask(USERS[0], version=version + 1), ask(USERS[1], version=version)])
+    assert first.problem == f"version {version + 1} of the head store is asked for, {version} is there"
+    assert not first.own_head
+    assert (second.problem, second.own_head) == (None, True)
+    store.put(USERS[:1], heads(store, 3.0))
+    newest = max((heads_folder(tmp_path, "reranker") / "_seals").iterdir(), key=lambda file: int(file.stem))
+    newest.write_text("broken")
+    first, second = scorer.score([ask(USERS[0], version=version + 1), ask(USERS[1], version=version)])
+    assert "put" in str(first.problem) or "broken" in str(first.problem)
+    assert (second.problem, second.own_head) == (None, True)
+
+
 def test_heads_of_another_base_are_refused(tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path)
     make_stores(bundle, tmp_path)

@@ -4,10 +4,12 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
+from hydra_ray.config import FitConfig
 from hydra_ray.errors import UserError
 from hydra_ray.models.heads import Head, scores
 from hydra_ray.train.shrunk import fit_shrunk, population_features, shrunk_deltas
 from hydra_ray.train.shrunk_prior import SMALLEST, estimate_prior, fit_shrunk_heads
+from hydra_ray.train.solver import solve
 from hydra_ray.train.user_rows import UserRows
 
 Draw = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -160,3 +162,24 @@ def test_no_rows_at_all_leave_everybody_at_the_population_head() -> None:
     prior = estimate_prior(head, rows)
     assert prior.variance.tolist() == [SMALLEST] * 5
     assert all(bool((value == 0).all()) for value in fit_shrunk_heads(head, rows, prior.precision).values())
+
+
+def test_whom_a_head_of_their_own_serves_worse_keeps_the_population() -> None:
+    """Half of the users answer their held-out queries the other way round: what they learn elsewhere misleads."""
+    head = silent(6)
+    users, queries, each = 40, 12, 4
+    g = torch.Generator().manual_seed(0)
+    h = torch.randn(users, queries * each, 6, generator=g, dtype=torch.float64)
+    taste = 2 * torch.randn(users, 6, 1, generator=g, dtype=torch.float64)
+    query = torch.arange(queries).repeat_interleave(each).expand(users, -1)
+    label = ((h @ taste).squeeze(-1) > 0).double()
+    rows = UserRows(h.float(), label.float(), torch.ones(users, queries * each), query)
+    contrary = torch.arange(users).unsqueeze(1) % 2 == 0
+    label = torch.where(rows.held_out() & contrary, 1 - rows.label, rows.label)
+    rows = UserRows(rows.z, label, rows.mask, query)
+    tuned = {"precision": [1.0] * 7}
+    fitted = solve(head, rows, tuned, FitConfig(), "two_class")
+    assert fitted.kept_population[::2].float().mean() > 0.8
+    assert not fitted.kept_population[1::2].any()
+    assert bool((fitted.deltas["out_weight"][fitted.kept_population] == 0).all())
+    assert bool((fitted.after > fitted.before)[fitted.kept_population].all())

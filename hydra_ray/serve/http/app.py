@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.security import HTTPBearer
+from fastapi_offline import FastAPIOffline
 
 import hydra_ray
 from hydra_ray.serve.http import chat, errors, health, personalize, users
@@ -30,7 +31,7 @@ def make_app(
 
     Nothing is held by modules: a process may make several, each with its own limits.
     """
-    app = FastAPI(
+    app = FastAPIOffline(  # `/docs` from this service alone
         title="hydra_ray",
         version=hydra_ray.__version__,
         description="Personalised answers. The chat endpoint takes OpenAI's clients as they are.",

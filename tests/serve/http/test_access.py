@@ -28,6 +28,7 @@ def test_nothing_without_a_key(tenants, method, path):
 def test_open_to_all(tenants):
     for path in ("/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"):
         assert tenants[""].get(path).status_code == 200
+    assert "//" not in tenants[""].get("/docs").text.replace("https://github.com", "").split("<body>")[0]
 
 
 def test_a_tenant_sees_its_own_users_alone(tenants):
