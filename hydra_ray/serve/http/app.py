@@ -10,9 +10,12 @@ import hydra_ray
 from hydra_ray.serve.http import chat, errors, health, personalize, users
 from hydra_ray.serve.http.access import Access
 from hydra_ray.serve.http.bodies import BodyLimit
+from hydra_ray.serve.http.errors import CHAT_PATH
 from hydra_ray.serve.http.front import Front, HttpSettings
 from hydra_ray.serve.http.outer import HttpMeters, Outer
 from hydra_ray.serve.http.paths import SegmentPaths
+from hydra_ray.serve.http.personalize import PERSONALIZE_PATH
+from hydra_ray.serve.http.room import Room
 from hydra_ray.serve.service import Service
 
 __all__ = ["HttpMeters", "HttpSettings", "make_app"]
@@ -47,6 +50,7 @@ def make_app(
         app.include_router(page)
     errors.install(app)
     app.add_middleware(BodyLimit, limit=settings.body_bytes)
+    app.add_middleware(Room, slots=front.slots, paths=(CHAT_PATH, PERSONALIZE_PATH))
     app.add_middleware(Access, keys=settings.keys)
     app.add_middleware(SegmentPaths)
     app.add_middleware(Outer, echo_id=settings.echo_id, meters=meters)  # added last: outermost

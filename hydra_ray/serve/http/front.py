@@ -39,11 +39,15 @@ class Slots:
         self._most, self._retry_after_s = most, retry_after_s
         self.taken = 0
 
+    def check(self) -> None:
+        """Raises OverloadedError if no slot is free."""
+        if self.taken >= self._most:
+            raise OverloadedError(self._retry_after_s)
+
     @contextmanager
     def one(self) -> Iterator[None]:
         """A slot while the context lasts. Raises OverloadedError if there is none."""
-        if self.taken >= self._most:
-            raise OverloadedError(self._retry_after_s)
+        self.check()
         self.taken += 1
         try:
             yield

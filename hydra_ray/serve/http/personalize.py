@@ -13,6 +13,8 @@ from hydra_ray.serve.http.ids import UserId
 from hydra_ray.serve.http.sampling import Count, MaxTokens, Seed, Temperature
 from hydra_ray.serve.types import Ask
 
+PERSONALIZE_PATH = "/v1/personalize"
+
 
 def _not_blank(text: str) -> str:
     if not text.strip():
@@ -47,7 +49,7 @@ def router(front: Front) -> APIRouter:
     """The route."""
     routes = APIRouter(tags=["personalised answers"])
 
-    @routes.post("/v1/personalize", responses=documented(400, 401, 404, 413, 422, 429, 500, 503, 504))
+    @routes.post(PERSONALIZE_PATH, responses=documented(400, 401, 404, 413, 422, 429, 500, 503, 504))
     async def personalize(request: Request, asked: Question) -> Personalised:
         """The answer and how it came about."""
         task, options = front.service.task, asked.options

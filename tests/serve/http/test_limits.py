@@ -66,6 +66,18 @@ def test_beyond_its_limit_the_service_says_so_at_once(narrow):
     assert httpx.post(f"{narrow.url}/v1/personalize", json=ASK).status_code == 200
 
 
+def test_without_room_a_question_is_refused_unread(narrow):
+    opened = [hang_up(narrow), hang_up(narrow)]
+    until(lambda: narrow.service.running == 2)
+    with socket.create_connection(narrow.address, timeout=5) as connection:
+        connection.sendall(b"POST /v1/personalize HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 429")
+    assert httpx.post(f"{narrow.url}/v1/personalize", content=b"no JSON").status_code == 429
+    assert httpx.get(f"{narrow.url}/v1/models").status_code == 200
+    for connection in opened:
+        connection.close()
+
+
 def test_a_failed_answer_frees_its_slot(narrow):
     narrow.service.error = RuntimeError("defect")
     for _ in range(5):
