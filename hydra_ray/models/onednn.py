@@ -10,6 +10,10 @@ import platform
 import torch
 from torch import Tensor, nn
 
+ROWS = 16
+"""Rows are padded to a multiple of this. oneDNN compiles a kernel per number of rows and keeps 1,024 of them: 430 MB
+after 1,200 calls with texts of all lengths, where this leaves 65 MB."""
+
 
 class OneDNNLinear(nn.Module):
     """`nn.Linear` in inference: weights laid out once as oneDNN likes them. fp32, on a CPU."""
@@ -21,9 +25,11 @@ class OneDNNLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., in] -> [..., out]."""
+        rows = x.reshape(-1, x.shape[-1])
+        padded = nn.functional.pad(rows, (0, 0, 0, -len(rows) % ROWS))
         # The operator behind the compiled `nn.Linear` of `torch.compile` (freezing), without an activation.
-        out: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._packed, self._bias, "none", [], "")
-        return out
+        out: Tensor = torch.ops.mkldnn._linear_pointwise(padded, self._packed, self._bias, "none", [], "")
+        return out[: len(rows)].reshape(*x.shape[:-1], -1)
 
 
 def use_onednn(module: nn.Module) -> None:
