@@ -1,6 +1,7 @@
 """fit-users on Ray Data: killed with SIGKILL between buckets and started again, the heads are those of a quiet run."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -51,7 +52,9 @@ def test_a_killed_fit_goes_on_with_the_next_bucket(tmp_path: Path, capsys: pytes
         quiet = fit_users(run, fit, tmp_path / "quiet")
     assert counts["users"] == quiet["users"] == 8
     if done < len(buckets):
-        assert f"{done} of {len(buckets)} buckets are done already" in capsys.readouterr().err
+        # A worker that outlived its driver for a moment may have finished one more.
+        said = re.search(rf"(\d+) of {len(buckets)} buckets are done already", capsys.readouterr().err)
+        assert (said and int(said[1]) >= done) or len(list(records.glob("*.json"))) == len(buckets)
     stores = [HeadStore.open(str(tmp_path / name / FOLDER)) for name in ("killed", "quiet")]
     ids = stores[0].users()
     assert ids == stores[1].users()
