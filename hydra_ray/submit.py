@@ -14,7 +14,8 @@ from hydra_ray.environment import JOB_CONFIG
 from hydra_ray.errors import UserError
 
 POLL_SECONDS = 2.0
-AGENT_SECONDS = 90.0
+AGENT_SECONDS = 180.0
+"""Beside other work, the agent of a new cluster was seen to need more than 90 seconds."""
 
 
 def submit(stage: str, config: Path | None, overrides: Sequence[str], address: str | None, *, wait: bool = True) -> int:
