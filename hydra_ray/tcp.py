@@ -4,6 +4,16 @@ import socket
 
 from hydra_ray.errors import UserError
 
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+"""Hosts that only this machine reaches."""
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
 
 def check_free(host: str, port: int, setting: str) -> None:
     """Raises UserError, naming the `setting` to change, if nothing can listen there."""

@@ -13,7 +13,7 @@ Four numbers per candidate, each in [0, 1]:
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from hydra_ray.core.metrics import generation_score
 from hydra_ray.core.tasks import Task
@@ -36,7 +36,7 @@ def habits(task: Task, answers: Iterable[str]) -> dict[str, int]:
     return {} if task.kind == "generation" else dict(Counter(normalise_gold(task, answer) for answer in answers))
 
 
-def own_candidates(own: dict[str, int], texts: Sequence[str]) -> list[str]:
+def own_candidates(own: Mapping[str, int], texts: Sequence[str]) -> list[str]:
     """The user's own answers that are not among `texts`, the most frequent first: candidates that cost no call."""
     return sorted(set(own) - set(texts) - {""}, key=lambda text: (-own[text], text))
 
@@ -45,7 +45,7 @@ def evidence(
     task: Task,
     candidates: Sequence[str],
     samples: Sequence[str],
-    own: dict[str, int],
+    own: Mapping[str, int],
     supporters: Sequence[Supporter],
 ) -> list[tuple[float, float, float, float]]:
     """(habit, support, votes, voted) of every candidate (normalised).

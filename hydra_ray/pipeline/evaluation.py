@@ -1,16 +1,15 @@
 """From the evaluated questions' answers to one table row per question: what every method answered."""
 
-from collections import Counter
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from hydra_ray.config import AdapterConfig
-from hydra_ray.core.evidence import evidence, habits, own_candidates
+from hydra_ray.core.candidates import candidates_of
+from hydra_ray.core.evidence import evidence, habits
 from hydra_ray.core.feedback import Row
 from hydra_ray.core.select import pick, self_consistency, user_majority, weigh
 from hydra_ray.core.tasks import Task
-from hydra_ray.core.text import texts_of
 from hydra_ray.pipeline.rows import buckets_of, read_rows
 from hydra_ray.report import AnswerRow
 from hydra_ray.train.artifact import TrainedScorer
@@ -63,15 +62,14 @@ def _choose(
     """
     groups, votes = [], []
     for (row, extra), raw in zip(rows, samples, strict=True):
-        texts, own = texts_of(task, raw), habits(task, extra["history"])
-        count = Counter(texts)
-        candidates = [*count, *(own_candidates(own, texts) if config.own_candidates else [])]
+        own = habits(task, extra["history"])
+        made = candidates_of(task, raw, own, config.own_candidates)
         beside: list[tuple[float, ...]] = []
         if adapter.scorer.evidence:
-            beside += evidence(task, candidates, texts, own, extra["supporters"][prompts])
-        blank = (0.0,) * len(candidates)
-        groups.append(Group(user_id, bucket, row.query_id, row.text, tuple(candidates), blank, tuple(beside)))
-        votes.append([count[text] for text in candidates])
+            beside += evidence(task, made.texts, made.samples, own, extra["supporters"][prompts])
+        blank = (0.0,) * len(made.texts)
+        groups.append(Group(user_id, bucket, row.query_id, row.text, made.texts, blank, tuple(beside)))
+        votes.append(made.votes)
     scored = zip(groups, adapter.score(groups), votes, samples, strict=True)
     return [
         g.right[pick(task, g.right, weigh(s.tolist(), v, config.select), config.select)]

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import sys
 import threading
@@ -14,15 +15,15 @@ from typing import Any
 from hydra_ray.config import Config
 from hydra_ray.environment import serve_keys, set_defaults
 from hydra_ray.errors import UserError
-from hydra_ray.serve.bundle import Bundle, find_run, load_bundle
+from hydra_ray.pipeline.context import LOGICAL_CPUS_PER_CORE
+from hydra_ray.serve.bundle import find_run, load_bundle
 from hydra_ray.serve.config import ServeConfig
 from hydra_ray.serve.http.keys import load_keys
-from hydra_ray.tcp import check_free
+from hydra_ray.tcp import LOOPBACK, check_free
 from hydra_ray.tracebacks import telling_line
 
 APPLICATION = "hydra"
 LLM_CHECK_S = 10.0
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def serve_run(config: ServeConfig, host: str, port: int, *, address: str | None = None) -> int:
@@ -70,6 +71,9 @@ def hosted(config: ServeConfig, host: str, port: int, *, address: str | None = N
     url = config.llm_url or bundle.config.llm.base_url
     if url is not None:
         _check_llm(bundle.config, url)
+    from ray import serve
+
+    from hydra_ray.llm.serving import served_llm
     from hydra_ray.serve.deployments import build, state_folder
     from hydra_ray.serve.prepare import prepare
 
@@ -77,8 +81,7 @@ def hosted(config: ServeConfig, host: str, port: int, *, address: str | None = N
     with contextlib.ExitStack() as stack:
         _start_ray(stack, host, port, address)
         if url is None:
-            url = stack.enter_context(_black_box(bundle))
-        from ray import serve
+            url = stack.enter_context(served_llm(bundle.config.llm))
 
         _say(f"starting the service of run {bundle.name}")
         application = build(config.model_copy(update={"llm_url": url}))
@@ -126,16 +129,16 @@ def _check_llm(config: Config, url: str) -> None:
 
 def _start_ray(stack: contextlib.ExitStack, host: str, port: int, address: str | None) -> None:
     set_defaults()
-    import os
-
     import ray
     from ray import serve
+
+    from hydra_ray.serve.deployments import LOGGING
 
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "WARNING"}
     if address:
         options["address"] = address
     else:
-        options |= {"num_cpus": 4 * (os.cpu_count() or 1), "include_dashboard": False}
+        options |= {"num_cpus": LOGICAL_CPUS_PER_CORE * (os.cpu_count() or 1), "include_dashboard": False}
     _say(f"joining the cluster at {address}" if address else "starting Ray")
     # Interrupted while it starts, too, all that runs already must go.
     stack.callback(ray.shutdown)
@@ -146,18 +149,7 @@ def _start_ray(stack: contextlib.ExitStack, host: str, port: int, address: str |
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     if address and not serve.status().proxies:
         stack.callback(serve.shutdown)  # ours; one that was there before goes on, and a Ray of our own takes it along
-    serve.start(
-        http_options={"host": host, "port": port}, logging_config={"encoding": "JSON", "enable_access_log": False}
-    )
-
-
-@contextlib.contextmanager
-def _black_box(bundle: Bundle) -> Any:
-    """The run's own black box, served here."""
-    from hydra_ray.llm.serving import served_llm
-
-    with served_llm(bundle.config.llm) as url:
-        yield url
+    serve.start(http_options={"host": host, "port": port}, logging_config=LOGGING)
 
 
 _BEGAN = time.monotonic()

@@ -11,8 +11,7 @@ import yaml
 from hydra_ray.errors import UserError
 from hydra_ray.serve.applications import APPLICATIONS, Application
 from hydra_ray.serve.schema_check import MistakeError, check_keys, check_tree, described, nearest
-
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+from hydra_ray.tcp import LOOPBACK
 
 
 def check_file(path: Path) -> dict[str, Any]:

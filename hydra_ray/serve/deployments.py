@@ -21,7 +21,7 @@ from hydra_ray.models.vector_cache import CachedEncoder
 from hydra_ray.serve import metric_names
 from hydra_ray.serve.applications import FITTER, GATEWAY, RETRIEVER, SCORER
 from hydra_ray.serve.bundle import MODULES, Bundle, find_run, load_bundle
-from hydra_ray.serve.config import GatewayConfig, Scaling, ScorerConfig, ServeConfig
+from hydra_ray.serve.config import FitterConfig, GatewayConfig, Scaling, ScorerConfig, ServeConfig
 from hydra_ray.serve.fits import Fits
 from hydra_ray.serve.fitting import UserFitter
 from hydra_ray.serve.gateway import RemoteService
@@ -43,6 +43,9 @@ from hydra_ray.train.artifact import evidence_of
 
 BATCH = 32
 """Placeholder of `ScorerConfig.batch`, which the replica sets."""
+
+LOGGING = {"encoding": "JSON", "enable_access_log": False}
+"""Of Serve's own processes: the paths of its access log hold user ids."""
 
 STAGE_S = 5.0
 """A part that takes longer to answer counts as down."""
@@ -142,17 +145,17 @@ class Scorer:
 class Fitter:
     """Fits and forgets users."""
 
-    def __init__(self, bundle: Bundle, state: Path, llm_url: str, config: Any) -> None:
+    def __init__(self, bundle: Bundle, state: Path, llm_url: str, config: FitterConfig) -> None:
         set_threads(1)
         users = UserStore.open(state / USERS, bundle.config.data.buckets)
-        stores = {
+        stores: dict[Module, HeadStore] = {
             module: HeadStore.open(str(heads_folder(state, module)))
             for module in MODULES
             if heads_folder(state, module).exists()
         }
         samples = ChatSamples(bundle.config.llm, llm_url, config.max_ongoing * 8)
         self._meters = Meters("Fitter")
-        fitter = UserFitter(bundle, samples, {module: stores.get(module) for module in MODULES})
+        fitter = UserFitter(bundle, samples, stores)
         due = state / VACUUM_DUE
         self._fits = Fits(users, fitter, stores, config.max_ongoing, config.vacuum_s, due, self._ended)
         self._running = asyncio.get_event_loop().create_task(self._fits.run())
@@ -261,7 +264,7 @@ def _deployment(kind: Any, name: str, scaling: Scaling, *, affine: bool) -> Any:
         max_ongoing_requests=scaling.max_ongoing,
         max_queued_requests=scaling.max_queued,
         ray_actor_options={"num_cpus": scaling.num_cpus},
-        logging_config={"encoding": "JSON", "enable_access_log": False},
+        logging_config=LOGGING,
         health_check_period_s=2,
         health_check_timeout_s=10,
         graceful_shutdown_timeout_s=5,

@@ -5,18 +5,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
 from hydra_ray.errors import UserError
 from hydra_ray.models.heads import Deltas
 from hydra_ray.store.head_store import HeadStore
+from hydra_ray.train.user_heads import Delta, stacked
 
 ENTRY_BYTES = 600
 """What an entry costs beside its numbers: two arrays, their dictionary, its slot and the id (measured with tracemalloc:
 585 at 100,000 `linear` heads)."""
-
-Head = dict[str, NDArray[np.float32]]
 
 
 class LiveHeads:
@@ -30,9 +27,9 @@ class LiveHeads:
         self._store = HeadStore.open(uri)
         self._store.spec.check(replace(self._store.spec, base=base), uri)
         self._most = max(1, most_bytes // (self._store.spec.row_bytes + ENTRY_BYTES))
-        self._kept: OrderedDict[str, Head | None] = OrderedDict()
+        self._kept: OrderedDict[str, Delta | None] = OrderedDict()
         self._kept_of = self._store.version
-        self._ready: dict[str, Head | None] = {}
+        self._ready: dict[str, Delta | None] = {}
         self.hits = self.misses = 0
 
     @property
@@ -92,12 +89,12 @@ class LiveHeads:
             self._kept.clear()
         return before != self._kept_of
 
-    def _read_each(self, users: Sequence[str], problems: dict[str, str]) -> dict[str, Head | None]:
+    def _read_each(self, users: Sequence[str], problems: dict[str, str]) -> dict[str, Delta | None]:
         """The users' heads; of whom none can be read, `problems` says why."""
         try:
             return self._read(users)
         except UserError:
-            read: dict[str, Head | None] = {}
+            read: dict[str, Delta | None] = {}
             for user in users:
                 try:
                     read |= self._read([user])
@@ -111,17 +108,11 @@ class LiveHeads:
 
     def of(self, user_ids: Sequence[str]) -> Deltas:
         """Deltas [n, ...] of prepared users, zeros (the population head) for whoever has none."""
-        heads = [self._ready.get(user) for user in user_ids]
         shapes = self._store.spec.shapes
         blank = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
-        return {
-            name: torch.from_numpy(np.stack([(head or blank)[name] for head in heads]))
-            if heads
-            else torch.zeros(0, *shape)
-            for name, shape in shapes.items()
-        }
+        return stacked([self._ready.get(user) or blank for user in user_ids], shapes)
 
-    def _read(self, users: Sequence[str]) -> dict[str, Head | None]:
+    def _read(self, users: Sequence[str]) -> dict[str, Delta | None]:
         if not users:
             return {}
         found, arrays = self._store.get(users)
@@ -130,7 +121,7 @@ class LiveHeads:
             for i, user in enumerate(users)
         }
 
-    def _remember(self, read: Mapping[str, Head | None]) -> None:
+    def _remember(self, read: Mapping[str, Delta | None]) -> None:
         self._kept.update(read)
         for user in self._ready:
             self._kept.move_to_end(user)

@@ -7,12 +7,12 @@ there is no answer.
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import hydra_ray
-from hydra_ray.core.evidence import evidence, own_candidates, weight_of
+from hydra_ray.core.candidates import Candidates, candidates_of
+from hydra_ray.core.evidence import evidence, weight_of
 from hydra_ray.core.prompts import Message, Prompt, answer_prompt
 from hydra_ray.core.records import HistoryItem
 from hydra_ray.core.retrieval import shares
@@ -70,15 +70,6 @@ class _Course:
             self.lack("head_unreadable", f"{module}: {scored.problem}")
 
 
-@dataclass(frozen=True)
-class _Candidates:
-    """Distinct answers with what speaks for them. votes: samples that gave each; the rest are the user's own."""
-
-    texts: list[str]
-    votes: list[int]
-    own: list[bool]
-
-
 class Personaliser:
     """Answers questions of one run's task."""
 
@@ -107,8 +98,8 @@ class Personaliser:
             ranked = await self._rerank(course, found)
             prompt = self._prompt(ask, found, ranked)
             sampled = await self._sample(course, prompt)
-            candidates = self._candidates(found, sampled)
-            order, scored, weights = await self._select(course, found, ranked, candidates, sampled)
+            candidates = candidates_of(self._task, sampled.texts, found.own, self._config.adapter.own_candidates)
+            order, scored, weights = await self._select(course, found, ranked, candidates)
             texts = [candidates.texts[i] for i in order] or [sampled.texts[0] if sampled.texts else ""]
             course.ms["total"] = round(1000 * (time.perf_counter() - course.began), 3)
             best = [texts[i % len(texts)] for i in range(ask.n)]
@@ -133,7 +124,7 @@ class Personaliser:
                         answers.TraceCandidate(
                             text=candidates.texts[i],
                             votes=candidates.votes[i],
-                            own=candidates.own[i],
+                            own=candidates.texts[i] in found.own,
                             adapter=scored[i] if scored else None,
                             weight=weights[i] if weights else None,
                         )
@@ -227,21 +218,12 @@ class Personaliser:
         finally:
             course.clock("llm", began)
 
-    def _candidates(self, found: Found, sampled: Sampled) -> _Candidates:
-        texts = texts_of(self._task, sampled.texts)
-        count = Counter(texts)
-        own = own_candidates(dict(found.own), texts) if self._config.adapter.own_candidates else []
-        return _Candidates(
-            [*count, *own], [*count.values(), *(0 for _ in own)], [t in found.own for t in (*count, *own)]
-        )
-
     async def _select(
         self,
         course: _Course,
         found: Found,
         ranked: list[tuple[HistoryItem, float]] | None,
-        candidates: _Candidates,
-        sampled: Sampled,
+        candidates: Candidates,
     ) -> tuple[list[int], list[float], list[float]]:
         """The candidates' places, best first; their log-odds and weights, both empty where the adapter did not run."""
         if not candidates.texts:
@@ -253,10 +235,9 @@ class Personaliser:
             # Without a reranker, the N retrieved records weigh the same.
             by_rank = [(i, UNKNOWN) for i in found.items[: self._config.retrieval.n]] if ranked is None else ranked
             supporters = [(item.answer, weight_of(log_odds)) for item, log_odds in by_rank]
-            samples = texts_of(self._task, sampled.texts)
-            beside = evidence(self._task, candidates.texts, samples, dict(found.own), supporters)
+            beside = evidence(self._task, candidates.texts, candidates.samples, found.own, supporters)
         try:
-            scored = await self._score(course, "adapter", found, tuple(candidates.texts), tuple(beside))
+            scored = await self._score(course, "adapter", found, candidates.texts, tuple(beside))
         except StageDownError as error:
             course.lack("adapter_down", error)
             return list(range(len(candidates.texts))), [], []

@@ -3,14 +3,12 @@
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hydra_ray.errors import UserError
 from hydra_ray.serve.bundle import MODULES
 from hydra_ray.serve.types import Module
 from hydra_ray.store.head_store import HeadStore
-
-Delta = Mapping[str, NDArray[np.float32]]
+from hydra_ray.train.user_heads import Delta
 
 
 def publish(

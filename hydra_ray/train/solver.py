@@ -70,8 +70,8 @@ def solve(
         trial = fit_shrunk_heads(head, rows.only(~held_out), precision)
         worse, before, after = keeps_population(head, rows.only(held_out), trial, config.stop_margin, loss)
         deltas = fit_shrunk_heads(head, rows, precision)
-        for name, value in deltas.items():
-            deltas[name] = torch.where(worse.view(-1, *[1] * (value.dim() - 1)), torch.zeros_like(value), value)
+        for value in deltas.values():
+            value[worse] = 0
         kept = worse | (rows.mask.sum(1) == 0)
         return Fitted(deltas, torch.zeros(len(rows), dtype=torch.int64), kept, before, after)
     found = fit_heads_stopped(head, rows, rows.held_out(), config, tuned["l2"], loss, start=start)

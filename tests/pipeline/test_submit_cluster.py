@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from hydra_ray.tcp import free_port
+
 BIN = Path(sys.executable).parent
 SMALL = [
     "name=small",
@@ -26,12 +28,6 @@ SMALL = [
     "train.epochs=1",
     "evaluate.bootstrap=200",
 ]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

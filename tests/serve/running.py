@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from typing import Any
 import httpx
 import psutil
 
+from hydra_ray.tcp import free_port
 from tests.serve.run_folder import write_run
 
 ROOT = Path(__file__).parents[2]
@@ -175,12 +175,6 @@ def start(folder: Path, run: Path, llm: LLM, *overrides: str) -> Running:
     with log.open("wb") as stream:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=stream, stderr=stream)
     return Running(f"http://127.0.0.1:{port}", run, folder / "state", log, ray, process, llm)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def answers(url: str) -> bool:

@@ -1,7 +1,6 @@
 """`hydra-ray deploy` on a real cluster: the black box from a file, another port, a file that cannot start."""
 
 import json
-import socket
 import tempfile
 import urllib.request
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ import yaml
 from hydra_ray.cli import main
 from hydra_ray.config import LLMConfig
 from hydra_ray.llm.serving import build_llm, deployment_names
+from hydra_ray.tcp import free_port
 
 from ..llm.tiny_model import make_tiny_model
 
@@ -43,12 +43,6 @@ def dashboard() -> Iterator[str]:
             ray.shutdown()
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _file(path: Path, http_port: int, **serve: Any) -> str:
     llm = {
         "name": "llm",
@@ -64,7 +58,7 @@ def _file(path: Path, http_port: int, **serve: Any) -> str:
 
 def test_deploy(dashboard: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weights = str(make_tiny_model(tmp_path / "weights"))
-    http_port, port = _free_port(), _free_port()
+    http_port, port = free_port(), free_port()
     good = _file(tmp_path / "good.yaml", http_port, source=weights, port=port, max_model_len=256)
     assert main(["deploy", good, "--address", dashboard]) == 0
     printed = capsys.readouterr()

@@ -1,0 +1,27 @@
+"""The answers that an adapter chooses from: what the LLM answered, and what the user has answered before. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from hydra_ray.core.evidence import own_candidates
+from hydra_ray.core.tasks import Task
+from hydra_ray.core.text import texts_of
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """texts: distinct, normalised; the samples' first, as they came. votes: samples that gave each. samples: all that
+    hold an answer, normalised, equal ones as often as they came."""
+
+    texts: tuple[str, ...]
+    votes: tuple[int, ...]
+    samples: tuple[str, ...]
+
+
+def candidates_of(task: Task, raw: Iterable[str | None], own: Mapping[str, int], with_own: bool) -> Candidates:
+    """The candidates of a query. raw: the LLM's samples. own: from `habits`; with_own: these are candidates, too."""
+    samples = texts_of(task, raw)
+    count = Counter(samples)
+    texts = (*count, *(own_candidates(own, samples) if with_own else ()))
+    return Candidates(texts, tuple(count[text] for text in texts), tuple(samples))
