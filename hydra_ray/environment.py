@@ -40,6 +40,13 @@ RAY_AUTH_TOKEN_PATH = Variable(
 
 RAY_ADDRESS = Variable("RAY_ADDRESS", None, "Read by Ray: the cluster to join where `ray.address` is unset.")
 
+PROXY_LAYERS = Variable(
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH",
+    "hydra_ray.serve.proxy:layers",
+    "Read by Ray Serve's HTTP proxies: what they put around every request (see `hydra_ray.serve.http.door`). On a"
+    " cluster it stands in the environment of every node.",
+)
+
 # What a process needs before it starts a local Ray (set only where the user has not).
 DRIVER = (
     Variable("RAY_USAGE_STATS_ENABLED", "0", "No run reports its use to anyone unasked."),
@@ -89,6 +96,11 @@ class Secret:
 def set_defaults() -> None:
     """Sets the variables of DRIVER for this process and its children, unless the user has."""
     _set(DRIVER)
+
+
+def set_service_defaults() -> None:
+    """Sets what a process needs before it starts a local Ray that serves, unless the user has."""
+    _set((*DRIVER, PROXY_LAYERS))
 
 
 def set_store_defaults() -> None:

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any
 
 from hydra_ray.config import Config
-from hydra_ray.environment import serve_keys, set_defaults
+from hydra_ray.environment import serve_keys, set_service_defaults
 from hydra_ray.errors import UserError
 from hydra_ray.pipeline.context import LOGICAL_CPUS_PER_CORE
 from hydra_ray.serve.bundle import find_run, load_bundle
@@ -128,7 +128,7 @@ def _check_llm(config: Config, url: str) -> None:
 
 
 def _start_ray(stack: contextlib.ExitStack, host: str, port: int, address: str | None) -> None:
-    set_defaults()
+    set_service_defaults()
     import ray
     from ray import serve
 

@@ -9,12 +9,15 @@ class Scaling(Section):
     """How a deployment scales and how much it takes on.
 
     replicas: (fewest, most), scaled on ongoing requests. target_ongoing: requests in work per replica that scaling aims
-    at. max_ongoing: in work per replica at most. max_queued: waiting per caller at most; more are refused at once.
+    at. up_after_s, down_after_s: how long more or fewer replicas are wanted before they are made. max_ongoing: in work
+    per replica at most. max_queued: waiting per caller at most; more are refused at once.
     num_cpus: reserved per replica (0: none, for machines with few cores).
     """
 
     replicas: tuple[int, int] = (1, 1)
     target_ongoing: float = Field(default=16.0, gt=0)
+    up_after_s: float = Field(default=30.0, ge=0)
+    down_after_s: float = Field(default=600.0, ge=0)
     max_ongoing: int = Field(default=64, ge=1)
     max_queued: int = Field(default=256, ge=1)
     num_cpus: float = Field(default=0.0, ge=0)

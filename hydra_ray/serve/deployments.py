@@ -253,6 +253,8 @@ def _deployment(kind: Any, name: str, scaling: Scaling, *, affine: bool) -> Any:
                 "min_replicas": fewest,
                 "max_replicas": most,
                 "target_ongoing_requests": scaling.target_ongoing,
+                "upscale_delay_s": scaling.up_after_s,
+                "downscale_delay_s": scaling.down_after_s,
             }
         }
     if affine:

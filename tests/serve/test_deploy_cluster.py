@@ -1,12 +1,17 @@
-"""`hydra-ray deploy` on a real cluster: the black box from a file, another port, a file that cannot start."""
+"""`hydra-ray deploy` on a real cluster: black box and service from one file, scaled and shot at; files that cannot."""
 
-import json
+import contextlib
+import io
 import tempfile
-import urllib.request
+import threading
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
+import psutil
 import pytest
 import yaml
 
@@ -14,8 +19,8 @@ from hydra_ray.cli import main
 from hydra_ray.config import LLMConfig
 from hydra_ray.llm.serving import build_llm, deployment_names
 from hydra_ray.tcp import free_port
-
-from ..llm.tiny_model import make_tiny_model
+from tests.serve.run_folder import USERS, write_run
+from tests.serve.running import until
 
 pytestmark = pytest.mark.cluster
 
@@ -43,46 +48,160 @@ def dashboard() -> Iterator[str]:
             ray.shutdown()
 
 
-def _file(path: Path, http_port: int, **serve: Any) -> str:
-    llm = {
+@dataclass(frozen=True)
+class Deployed:
+    """The black box and the service of a run that `hydra-ray deploy` brought up from one file."""
+
+    dashboard: str
+    file: Path
+    http_port: int
+    llm_port: int
+    progress: str
+
+    def ask(self, user: str, query: str) -> httpx.Response:
+        body = {"user_id": user, "query": query}
+        return httpx.post(f"http://127.0.0.1:{self.http_port}/v1/personalize", json=body, timeout=60)
+
+
+def _file(path: Path, http_port: int, applications: list[dict[str, Any]]) -> Path:
+    options = {"host": "127.0.0.1", "port": http_port}
+    logging = {"encoding": "JSON", "enable_access_log": False}
+    config = {"proxy_location": "HeadOnly", "http_options": options, "logging_config": logging}
+    path.write_text(yaml.safe_dump({**config, "applications": applications}))
+    return path
+
+
+def _llm(port: int, source: str) -> dict[str, Any]:
+    return {
         "name": "llm",
         "route_prefix": None,
         "import_path": "hydra_ray.llm.serving:build_llm",
-        "args": {"model": "tiny", "serve": serve},
+        "args": {"model": "hydra-tiny", "serve": {"source": source, "port": port}},
     }
-    options = {"host": "127.0.0.1", "port": http_port}
-    config = {"proxy_location": "HeadOnly", "http_options": options, "applications": [llm]}
-    path.write_text(yaml.safe_dump(config))
-    return str(path)
 
 
-def test_deploy(dashboard: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    weights = str(make_tiny_model(tmp_path / "weights"))
-    http_port, port = free_port(), free_port()
-    good = _file(tmp_path / "good.yaml", http_port, source=weights, port=port, max_model_len=256)
-    assert main(["deploy", good, "--address", dashboard]) == 0
-    printed = capsys.readouterr()
-    assert printed.out.splitlines() == ["llm: running, on a port of its own"]
-    assert "llm RUNNING (LLM 1/1)" in printed.err
-    body = json.dumps({"model": "tiny", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 2}).encode()
-    headers = {"Content-Type": "application/json"}
-    request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/chat/completions", body, headers)
-    with urllib.request.urlopen(request, timeout=60) as response:
-        assert json.load(response)["choices"][0]["message"]["role"] == "assistant"
+def _hydra(run: Path, llm_port: int) -> dict[str, Any]:
+    args = {"run": str(run), "llm_url": f"http://127.0.0.1:{llm_port}/v1", "without_keys": True}
+    scorer = {"replicas": [1, 2], "target_ongoing": 1, "up_after_s": 1, "down_after_s": 4}
+    return {
+        "name": "hydra",
+        "route_prefix": "/",
+        "import_path": "hydra_ray.serve.deployments:build",
+        "args": {**args, "scorer": scorer},
+    }
 
+
+@pytest.fixture(scope="module")
+def deployed(dashboard: str, tmp_path_factory: pytest.TempPathFactory) -> Deployed:
+    folder = tmp_path_factory.mktemp("deployed")
+    http_port, llm_port = free_port(), free_port()
+    applications = [_llm(llm_port, "embedded"), _hydra(write_run(folder), llm_port)]
+    file = _file(folder / "good.yaml", http_port, applications)
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        assert main(["deploy", str(file), "--address", dashboard]) == 0
+    return Deployed(dashboard, file, http_port, llm_port, said.getvalue())
+
+
+def test_one_file_brings_up_the_black_box_and_the_service(deployed: Deployed) -> None:
+    assert deployed.progress.splitlines()[-2:] == [
+        "llm: running, on a port of its own",
+        f"hydra: running at http://127.0.0.1:{deployed.http_port}/",
+    ]
+    assert "llm RUNNING (LLM 1/1); hydra RUNNING (" in deployed.progress
+    assert "Scorer 1/1" in deployed.progress
+    answer = deployed.ask(USERS[0], "redship")
+    assert answer.status_code == 200, answer.text
+    trace = answer.json()["trace"]
+    assert (trace["user_id"], trace["degraded"], trace["versions"]["own_heads"]) == (
+        USERS[0], [], ["reranker", "adapter"],
+    )  # fmt: skip
     # The same once more changes nothing and is there at once.
-    assert main(["deploy", good, "--address", dashboard, "--timeout", "30"]) == 0
+    assert main(["deploy", str(deployed.file), "--address", deployed.dashboard, "--timeout", "30"]) == 0
 
-    other = _file(tmp_path / "other.yaml", http_port + 1, source=weights, port=port, max_model_len=256)
-    capsys.readouterr()
-    assert main(["deploy", other, "--address", dashboard]) == 2
+
+class Asking:
+    """Questions of eight users at a time, until the context ends. seen: the answers; foreign: somebody else's."""
+
+    def __init__(self, deployed: Deployed) -> None:
+        self.seen: list[httpx.Response] = []
+        self.foreign: list[str] = []
+        self._deployed, self._ending = deployed, threading.Event()
+        self._threads = [threading.Thread(target=self._ask, args=[user]) for user in USERS[:8]]
+
+    def __enter__(self) -> "Asking":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ending.set()
+        for thread in self._threads:
+            thread.join()
+        assert not self.foreign
+
+    def _ask(self, user: str) -> None:
+        number = 0
+        while not self._ending.is_set():
+            number += 1
+            answer = self._deployed.ask(user, f"{user} {number}")
+            self.seen.append(answer)
+            if answer.status_code != 200:
+                time.sleep(0.2)
+            elif answer.json()["trace"]["user_id"] != user:
+                self.foreign.append(answer.text)
+
+
+def _running(deployment: str) -> int:
+    from ray import serve
+
+    return int(serve.status().applications["hydra"].deployments[deployment].replica_states.get("RUNNING", 0))
+
+
+def test_replicas_come_and_go_with_the_load_and_no_request_notices(deployed: Deployed) -> None:
+    with Asking(deployed) as asking:
+        until(lambda: _running("Scorer") == 2, 60)
+        at = len(asking.seen)
+        until(lambda: len(asking.seen) > at + 50, 60)
+    with httpx.Client(timeout=60) as http:
+        until(lambda: _running("Scorer") == 1, 60)
+        assert http.get(f"http://127.0.0.1:{deployed.http_port}/readyz").status_code == 200
+    assert {answer.status_code for answer in asking.seen} == {200}
+    assert not [answer.text for answer in asking.seen if answer.json()["trace"]["degraded"]]
+
+
+def test_the_black_boxs_replica_dies(deployed: Deployed) -> None:
+    """Whoever asks meanwhile is told 503 with Retry-After; Serve brings it back, and nothing else changes."""
+    (victim,) = [
+        process for process in psutil.process_iter(["cmdline"])
+        if "ServeReplica:llm:LLM" in " ".join(process.info["cmdline"] or [])
+    ]  # fmt: skip
+    with Asking(deployed) as asking:
+        until(lambda: len(asking.seen) > 10, 30)
+        victim.kill()
+        until(lambda: asking.seen[-1].status_code != 200, 30)
+        until(lambda: [answer.status_code for answer in asking.seen[-8:]] == [200] * 8, 120, every_s=0.5)
+    failed = [answer for answer in asking.seen if answer.status_code != 200]
+    assert {answer.status_code for answer in failed} == {503}
+    assert {answer.json()["error"]["code"] for answer in failed} == {"llm_down"}
+    assert all(int(answer.headers["retry-after"]) > 0 for answer in failed)
+    assert not [
+        answer.text for answer in asking.seen if answer.status_code == 200 and answer.json()["trace"]["degraded"]
+    ]
+
+
+def test_files_that_cannot_be_deployed(deployed: Deployed, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good = yaml.safe_load(deployed.file.read_text())["applications"]
+    other = _file(tmp_path / "other.yaml", deployed.http_port + 1, good)
+    assert main(["deploy", str(other), "--address", deployed.dashboard]) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
-    assert f"http_options.port {http_port} (the file: {http_port + 1})" in line
+    assert f"http_options.port {deployed.http_port} (the file: {deployed.http_port + 1})" in line
 
-    bad = _file(tmp_path / "bad.yaml", http_port, source=str(tmp_path / "none"), port=port)
-    assert main(["deploy", bad, "--address", dashboard]) == 2
+    bad = _file(tmp_path / "bad.yaml", deployed.http_port, [_llm(deployed.llm_port, str(tmp_path / "none"))])
+    assert main(["deploy", str(bad), "--address", deployed.dashboard]) == 2
     *progress, line = capsys.readouterr().err.strip().splitlines()
     assert all(said.startswith("[deploy]") for said in progress)
+    assert any(said.endswith("hydra: is not in the file and is removed") for said in progress)
     assert "application llm does not start: " in line
     assert f"llm.serve.source: {tmp_path / 'none'}: no such folder" in line
 

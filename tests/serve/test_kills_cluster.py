@@ -4,6 +4,7 @@ Counted as failed: whatever is not answered 2xx. Answers with something left out
 """
 
 import asyncio
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -133,6 +134,8 @@ def test_the_gateway_dies(service: Running, killed: Killed) -> None:
     told("gateway", killed, lacks)
     assert len(killed.load.failed) <= killed.in_flight(), killed.load.failed
     assert all(killed.at - 30 < began <= killed.at + 1 for began, *_ in killed.load.failed)
+    for _, _, status, text in killed.load.failed:  # in flight: told in the shape of every other error
+        assert (status, json.loads(text)["error"]["code"]) == (503, "stage_down")
     killed.check_histories()
 
 

@@ -39,23 +39,23 @@ class Outer:
             await self._app(scope, receive, send)
             return
         began, status = time.perf_counter(), 0
-        request_id = _id(Headers(scope=scope).get(REQUEST_ID))
+        known_as = request_id(Headers(scope=scope).get(REQUEST_ID))
         # A state of the request's own: the server's is shared by all.
-        scope["state"] = {**scope.get("state", {}), "request_id": request_id, "tenant": None, "degraded": ()}
+        scope["state"] = {**scope.get("state", {}), "request_id": known_as, "tenant": None, "degraded": ()}
 
         async def noted(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 if self._echo_id:
-                    MutableHeaders(scope=message)[REQUEST_ID] = request_id
+                    MutableHeaders(scope=message)[REQUEST_ID] = known_as
             await send(message)
 
         failure: Exception | None = None
         try:
             await self._app(scope, receive, noted)
         except Exception as error:
-            problem = problem_of(error) or unexpected(request_id)
+            problem = problem_of(error) or unexpected(known_as)
             failure = error if problem.status == 500 else None
             if not status:
                 await problem.response()(scope, receive, noted)
@@ -67,14 +67,15 @@ class Outer:
                 route=route,
                 status=status,
                 seconds=time.perf_counter() - began,
-                request_id=request_id,
+                request_id=known_as,
                 tenant=scope["state"]["tenant"],
                 degraded=scope["state"]["degraded"],
                 error=failure,
             )
 
 
-def _id(given: str | None) -> str:
+def request_id(given: str | None) -> str:
+    """What a request is known as: the client's own id if it is well-formed, else a new one."""
     return given if given and _WELL_FORMED.fullmatch(given) else uuid.uuid4().hex
 
 

@@ -10,6 +10,9 @@ from hydra_ray.serve.http.errors import problem_of
 from hydra_ray.serve.http.front import Slots
 from hydra_ray.serve.types import OverloadedError
 
+FULL = "x-hydra-full"
+"""Header of these refusals: a proxy in front may repeat them for as long as as much is in work (see `door`)."""
+
 
 class _Template(NamedTuple):
     """What the log and the metrics read of a route."""
@@ -33,6 +36,7 @@ class Room:
                     scope["route"] = _Template(path)
                     problem = problem_of(error)
                     assert problem is not None
+                    problem.headers[FULL] = "1"
                     await problem.response()(scope, receive, send)
                     return
         await self._app(scope, receive, send)
