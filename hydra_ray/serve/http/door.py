@@ -5,6 +5,7 @@ A refusal that goes through proxy and gateway costs about as much processor time
 next to nothing. How many answers there is room for is not configured: it is what was in work when a gateway refused.
 """
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -18,20 +19,32 @@ from hydra_ray.serve.http.outer import REQUEST_ID, HttpMeters, request_id
 from hydra_ray.serve.http.room import FULL
 from hydra_ray.serve.types import StageDownError
 
-HOLD_S = 0.5
-"""How long a refusal is repeated before the gateways are asked again: they may have become more."""
+PROBE_EVERY_S = 0.5
+"""How often one request is let in although there seems to be no room: gateways may have become more."""
+
+FORGET_S = 5.0
+"""A refusal is not repeated longer than this after the gateways' last one."""
+
+GROWTH = 1 / 16
+"""By this share the room is thought larger when a gateway takes on what seemed too much: eightfold in 17 s, so that the
+door opens no later than new replicas start, and at most so much more than there is room for is let in at a time."""
 
 OURS = "/v1/"
+OK = 200
 
 
-@dataclass(frozen=True, slots=True)
-class _Refusal:
-    """What a gateway answered. inside: requests in work then, this one not counted. until: on the door's clock."""
+@dataclass(slots=True)
+class _Full:
+    """What is known of a path whose gateways have refused a request.
+
+    start, body: of the last refusal. room: requests that can be in work at once, as far as is known. probe_at: when the
+    next probe is due; forget_at: when all this is worth nothing any more; both on the door's clock."""
 
     start: Message
     body: bytes
-    inside: int
-    until: float
+    room: int
+    probe_at: float
+    forget_at: float
 
 
 class Door:
@@ -42,34 +55,54 @@ class Door:
     ) -> None:
         self._app, self._meters, self._clock = app, meters, clock
         self._inside: Counter[str] = Counter()  # in work, by path; only paths that have some
-        self._refusals: dict[str, _Refusal] = {}  # by path; only paths that a gateway has marked
+        self._full: dict[str, _Full] = {}  # by path; only paths that a gateway has marked
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        shaped = _Shaped(scope, send)
         if scope["type"] != "http" or scope["method"] != "POST":
-            await self._app(scope, receive, _Shaped(scope, send))
+            await self._app(scope, receive, shaped)
             return
         path = scope["path"]
-        refusal = self._refusals.get(path)
-        if refusal and self._clock() < refusal.until and self._inside[path] >= refusal.inside:
-            await self._repeat(refusal, scope, send)
-            return
         inside = self._inside[path]
+        full, now = self._known(path), self._clock()
+        probe = full is not None and inside >= full.room
+        if full and probe:
+            if now < full.probe_at:
+                await self._repeat(full, scope, send)
+                return
+            full.probe_at = now + PROBE_EVERY_S
         self._inside[path] += 1
-        seen = _Shaped(scope, send)
         try:
-            await self._app(scope, receive, seen)
+            await self._app(scope, receive, shaped)
         finally:
             self._inside[path] -= 1
             if not self._inside[path]:
                 del self._inside[path]
-            if seen.full is not None:
-                self._refusals[path] = _Refusal(seen.full, bytes(seen.body), inside, self._clock() + HOLD_S)
+            self._learn(path, inside, probe, shaped)
 
-    async def _repeat(self, refusal: _Refusal, scope: Scope, send: Send) -> None:
-        start = {**refusal.start, "headers": list(refusal.start["headers"])}
+    def _known(self, path: str) -> _Full | None:
+        full = self._full.get(path)
+        if full and self._clock() >= full.forget_at:
+            del self._full[path]
+            return None
+        return full
+
+    def _learn(self, path: str, inside: int, probe: bool, shaped: "_Shaped") -> None:
+        """What the answer to one request says. inside: requests in work when it came."""
+        full, now = self._known(path), self._clock()
+        if shaped.refusal is not None:
+            # Others that came meanwhile are about to be refused, too, and count as in work: the least number is true.
+            room = min(inside, full.room) if full else inside
+            start, body = shaped.refusal, bytes(shaped.body)
+            self._full[path] = _Full(start, body, max(1, room), now + PROBE_EVERY_S, now + FORGET_S)
+        elif full and probe and shaped.status == OK:
+            full.room += math.ceil(GROWTH * full.room)
+
+    async def _repeat(self, full: _Full, scope: Scope, send: Send) -> None:
+        start = {**full.start, "headers": list(full.start["headers"])}
         MutableHeaders(scope=start)[REQUEST_ID] = request_id(Headers(scope=scope).get(REQUEST_ID))
         await send(start)
-        await send({"type": "http.response.body", "body": refusal.body})
+        await send({"type": "http.response.body", "body": full.body})
         if self._meters is not None:
             self._meters.request(f"POST {scope['path']}", int(start["status"]))
 
@@ -78,28 +111,30 @@ class _Shaped:
     """`send` of one request: keeps a refusal that may be repeated, and words the proxy's own errors anew.
 
     The gateway's own errors are JSON; one in plain text says, in words for the operator, that a gateway died while it
-    worked on the request or that none is there. full: the refusal's start, without the mark; body: its body.
+    worked on the request or that none is there. refusal: its start, without the mark; body: its body.
+    status: of the answer, 0 before it begins.
     """
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self._scope, self._send = scope, send
         self._replaced = False
-        self.full: Message | None = None
+        self.refusal: Message | None = None
+        self.status = 0
         self.body = bytearray()
 
     async def __call__(self, message: Message) -> None:
         if self._replaced:
             return
         if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
+            headers, self.status = MutableHeaders(scope=message), message["status"]
             if FULL in headers:
                 del headers[FULL]
-                self.full = {**message, "headers": list(message["headers"])}
+                self.refusal = {**message, "headers": list(message["headers"])}
             elif message["status"] >= 500 and self._is_the_proxys(headers):
                 self._replaced = True
                 await self._replace(headers.get(REQUEST_ID))
                 return
-        elif self.full is not None:
+        elif self.refusal is not None:
             self.body += message.get("body", b"")
         await self._send(message)
 

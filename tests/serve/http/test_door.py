@@ -8,7 +8,7 @@ from typing import Any
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
-from hydra_ray.serve.http.door import HOLD_S, Door
+from hydra_ray.serve.http.door import FORGET_S, PROBE_EVERY_S, Door
 from hydra_ray.serve.http.front import Slots
 from hydra_ray.serve.http.room import FULL, Room
 
@@ -22,13 +22,13 @@ class Gateway:
     def __init__(self) -> None:
         self.asked, self.done = 0, asyncio.Event()
         self.slots = Slots(2, 3.0)
-        self._app = Room(self._answer, self.slots, [CHAT])
+        self.app = Room(self.answer, self.slots, [CHAT])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.asked += 1
-        await self._app(scope, receive, send)
+        await self.app(scope, receive, send)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self.slots.one():
             await self.done.wait()
         await plain(200, b"an answer", b"application/json")(scope, receive, send)
@@ -91,13 +91,73 @@ def test_a_refusal_is_repeated_while_as_much_is_in_work() -> None:
         assert all(FULL not in headers for _, headers, _ in asked)
         assert counted.refused == [(f"POST {CHAT}", 429)] * 3
 
-        now[0] += HOLD_S  # the gateways are asked again
-        assert (await ask(door))[0] == 429
+        now[0] += PROBE_EVERY_S  # one is let in to see
+        assert [(await ask(door))[0] for _ in range(3)] == [429] * 3
         assert gateway.asked == 4
 
         gateway.done.set()  # there is room again
         assert [(await answer)[0] for answer in first] == [200, 200]
         assert (await ask(door))[0] == 200
+
+    asyncio.run(course())
+
+
+def test_more_gateways_are_noticed() -> None:
+    async def course() -> None:
+        now = [0.0]
+        gateway = Gateway()
+        door = Door(gateway, clock=lambda: now[0])
+        asking = [asyncio.ensure_future(ask(door)) for _ in range(2)]
+        await asyncio.sleep(0)
+        assert (await ask(door))[0] == 429
+        gateway.slots = Slots(5, 3.0)
+        gateway.app = Room(gateway.answer, gateway.slots, [CHAT])
+        now[0] += PROBE_EVERY_S
+        probe = asyncio.ensure_future(ask(door))
+        await asyncio.sleep(0)
+        assert (await ask(door))[0] == 429, "one is let in at a time"
+        gateway.done.set()
+        assert [(await answer)[0] for answer in (*asking, probe)] == [200] * 3
+        gateway.done.clear()
+        asking = [asyncio.ensure_future(ask(door)) for _ in range(3)]
+        await asyncio.sleep(0)
+        assert gateway.asked == 2 + 1 + 1 + 3, "the room has grown by one"
+        assert (await ask(door))[0] == 429
+        now[0] += FORGET_S  # long enough after the gateway's own refusal
+        asking += [asyncio.ensure_future(ask(door)) for _ in range(2)]
+        await asyncio.sleep(0)
+        gateway.done.set()
+        assert [(await answer)[0] for answer in asking] == [200] * 5
+
+    asyncio.run(course())
+
+
+def test_what_is_refused_together_does_not_count_as_room() -> None:
+    async def course() -> None:
+        arrived = asyncio.Event()
+
+        async def slow_to_refuse(scope: Scope, receive: Receive, send: Send) -> None:
+            await arrived.wait()
+            headers = [(b"content-type", b"application/json"), (FULL.encode(), b"1")]
+            await send({"type": "http.response.start", "status": 429, "headers": headers})
+            await send({"type": "http.response.body", "body": b"{}"})
+
+        calls = []
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            calls.append(1)
+            await (done.wait() if len(calls) <= 2 else slow_to_refuse(scope, receive, send))
+
+        done = asyncio.Event()
+        door = Door(app)
+        asking = [asyncio.ensure_future(ask(door)) for _ in range(6)]
+        await asyncio.sleep(0)
+        arrived.set()
+        await asyncio.gather(*asking[2:])
+        assert (await ask(door))[0] == 429
+        assert len(calls) == 6
+        done.set()
+        await asyncio.gather(*asking, return_exceptions=True)
 
     asyncio.run(course())
 
