@@ -58,9 +58,8 @@ class Door:
         self._full: dict[str, _Full] = {}  # by path; only paths that a gateway has marked
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        shaped = _Shaped(scope, send)
         if scope["type"] != "http" or scope["method"] != "POST":
-            await self._app(scope, receive, shaped)
+            await self._app(scope, receive, _Shaped(scope, send))
             return
         path = scope["path"]
         inside = self._inside[path]
@@ -72,13 +71,18 @@ class Door:
                 return
             full.probe_at = now + PROBE_EVERY_S
         self._inside[path] += 1
-        try:
-            await self._app(scope, receive, shaped)
-        finally:
+
+        def ended() -> None:
             self._inside[path] -= 1
             if not self._inside[path]:
                 del self._inside[path]
             self._learn(path, inside, probe, shaped)
+
+        shaped = _Shaped(scope, send, ended)
+        try:
+            await self._app(scope, receive, shaped)
+        finally:
+            shaped.end()
 
     def _known(self, path: str) -> _Full | None:
         full = self._full.get(path)
@@ -112,15 +116,22 @@ class _Shaped:
 
     The gateway's own errors are JSON; one in plain text says, in words for the operator, that a gateway died while it
     worked on the request or that none is there. refusal: its start, without the mark; body: its body.
-    status: of the answer, 0 before it begins.
+    status: of the answer, 0 before it begins. ended: called once, before the client has the whole answer: its next
+    request must not meet this one.
     """
 
-    def __init__(self, scope: Scope, send: Send) -> None:
-        self._scope, self._send = scope, send
+    def __init__(self, scope: Scope, send: Send, ended: Callable[[], None] | None = None) -> None:
+        self._scope, self._send, self._ended = scope, send, ended
         self._replaced = False
         self.refusal: Message | None = None
         self.status = 0
         self.body = bytearray()
+
+    def end(self) -> None:
+        """There is nothing more to come."""
+        if self._ended is not None:
+            self._ended()
+            self._ended = None
 
     async def __call__(self, message: Message) -> None:
         if self._replaced:
@@ -134,8 +145,11 @@ class _Shaped:
                 self._replaced = True
                 await self._replace(headers.get(REQUEST_ID))
                 return
-        elif self.refusal is not None:
-            self.body += message.get("body", b"")
+        elif message["type"] == "http.response.body":
+            if self.refusal is not None:
+                self.body += message.get("body", b"")
+            if not message.get("more_body"):
+                self.end()
         await self._send(message)
 
     def _is_the_proxys(self, headers: Headers) -> bool:
