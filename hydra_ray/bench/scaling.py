@@ -65,10 +65,11 @@ def run(args: Namespace) -> dict[str, Any]:
         timed = write_pairs(-(-(WARM + steps) * BATCH // (QUERIES * SHOWN)), folder / "groups")
         jobs = {name: make.job(timed, model, "linear") for name, model in chosen.items()}
         taken: dict[str, dict[int, list[list[dict[str, Any]]]]] = {case: {1: [], 2: []} for case in jobs}
-        for case, job in jobs.items():
-            for world in (1, 2) * int(getattr(args, "repeats", 2)):
-                taken[case][world] += [rank[0][WARM:] for rank in in_ranks([job], world, folder)]
-            print(f"bench scaling: {case}: {json.dumps(_figures(taken[case]))}", file=sys.stderr, flush=True)
+        for world in (1, 2) * int(getattr(args, "repeats", 2)):
+            print(f"bench scaling: {', '.join(jobs)}: workers: {world}", file=sys.stderr, flush=True)
+            ranks = in_ranks(list(jobs.values()), world, folder)
+            for i, case in enumerate(jobs):
+                taken[case][world] += [rank[i][WARM:] for rank in ranks]
         wires = {
             f"{kind}, {users} users": make.job(groups, MODELS["concepts"], kind)
             for kind in WIRE_KINDS

@@ -1,12 +1,10 @@
-import asyncio
 import os
 import tempfile
-import threading
 from collections.abc import Iterator
 
 import pytest
 
-from .fake_server import FakeServer, serve
+from .fake_server import FakeServer, in_thread
 
 
 @pytest.fixture(scope="module")
@@ -35,19 +33,5 @@ def local_ray() -> Iterator[None]:
 @pytest.fixture
 def threaded_server() -> Iterator[FakeServer]:
     """The fake chat server on a loop of its own, for code under test in other processes."""
-    fake = FakeServer()
-    ready, stop = threading.Event(), asyncio.Event()
-    loop = asyncio.new_event_loop()
-
-    async def live() -> None:
-        async with serve(fake):
-            ready.set()
-            await stop.wait()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(live()), daemon=True)
-    thread.start()
-    assert ready.wait(10)
-    yield fake
-    loop.call_soon_threadsafe(stop.set)
-    thread.join(10)
-    loop.close()
+    with in_thread(FakeServer()) as fake:
+        yield fake

@@ -1,0 +1,200 @@
+"""Whole runs through the command line: over odd records and answers, killed and continued, with a bad black box."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hydra_ray.core.draws import stable_seed
+from hydra_ray.pipeline.rows import buckets_of, read_rows
+from tests.data.files import golds, item, lamp_root, question
+from tests.llm.fake_server import FakeServer, completion, error, in_thread
+
+NAME = "hostile"
+CONCURRENCY = 8
+LONG = "word " * 3000
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """One Ray for all invocations of this module: its address."""
+    import ray
+
+    ray.init(address="local", num_cpus=8, include_dashboard=False, log_to_driver=False, logging_level="warning")
+    yield ray.get_runtime_context().gcs_address
+    ray.shutdown()
+
+
+def reviews(user: str, count: int) -> list[dict[str, Any]]:
+    return [item(f"{user}-{i}", f"{user} bought thing {i % 3} again", str(1 + i % 5)) for i in range(count)]
+
+
+def hostile_data(root: Path) -> Path:
+    train = [question(f"{n}", reviews(f"t{n}", 6), f"thing {n % 3}", user_id=f"t{n}") for n in range(100, 108)]
+    dev = [question(f"{n}", reviews(f"d{n}", 6), f"thing {n % 3}", user_id=f"d{n}") for n in range(200, 204)]
+    dev.append(question("210", [], "nothing known about me", user_id="empty"))
+    dev.append(question("211", reviews("long", 5), LONG, user_id="long"))
+    odd = [item("o-0", LONG, "3"), item("o-1", score=None), item("o-2", date="never"), *reviews("odd", 3)]
+    dev.append(question("212", odd, "thing 1", user_id="odd"))
+    return lamp_root(
+        root,
+        train,
+        golds({q["id"]: str(1 + i % 5) for i, q in enumerate(train)}),
+        dev,
+        golds({q["id"]: str(1 + i % 5) for i, q in enumerate(dev)}),
+    )
+
+
+def command(cluster: str, stage: str, root: Path, url: str, *more: str) -> list[str]:
+    """The command line of a run in `root`, on the cluster, over what `hostile_data` has written there."""
+    return [
+        sys.executable, "-m", "hydra_ray.cli", stage, f"root={root / 'runs'}", f"name={NAME}",
+        "data.source=lamp", "data.task=lamp_3", f"data.root={root / 'data'}", "protocol.pseudo_queries=2",
+        f"llm.base_url={url}", "llm.model=m", f"llm.concurrency={CONCURRENCY}", "llm.retries=1",
+        "llm.retry_wait_s=0.01", "train.epochs=1", "train.workers=1", "evaluate.bootstrap=100",
+        f"ray.address={cluster}", *more,
+    ]  # fmt: skip
+
+
+def hydra_ray(cluster: str, stage: str, root: Path, url: str, *more: str) -> "subprocess.CompletedProcess[str]":
+    """Runs the command as a user would; whatever happens, without a traceback."""
+    environment = {name: value for name, value in os.environ.items() if name != "HYDRA_RAY_LLM_API_KEY"}
+    done = subprocess.run(
+        command(cluster, stage, root, url, *more),
+        env=environment, capture_output=True, text=True, timeout=400, check=False,
+    )  # fmt: skip
+    assert "Traceback" not in done.stdout + done.stderr, done.stderr
+    return done
+
+
+def odd_answers(_: int, body: dict[str, Any]) -> Any:
+    """Nothing, no number, a number in words and plain numbers, in turn; the same for the same call."""
+    texts = ["", "I would rather not say", "Score: 4", "2"]
+    first = stable_seed(json.dumps(body, sort_keys=True))
+    return completion([texts[(first + i) % 4] for i in range(body.get("n", 1))])
+
+
+@dataclass
+class Whole:
+    """A whole run over odd records and odd answers. root: of its folders; calls: made for it."""
+
+    root: Path
+    calls: int
+
+    @property
+    def run(self) -> Path:
+        return self.root / "runs" / NAME
+
+    def labels(self) -> list[str]:
+        """What labelling wrote, in order."""
+        (folder,) = [f for f in (self.root / "runs" / "steps").glob("label-*") if not f.name.endswith(".partial")]
+        return [json.dumps([user, [(r.query_id, r.right, r.answers) for r, _ in rows]])
+                for user, _, rows in read_rows(folder, buckets_of(folder))]  # fmt: skip
+
+    def predictions(self) -> dict[str, str]:
+        found = {file.name: file.read_text() for file in (self.run / "predictions").glob("*.json")}
+        assert found
+        return found
+
+
+@pytest.fixture(scope="module")
+def whole(cluster: str, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    """Run once for the tests that look at it."""
+    root = tmp_path_factory.mktemp("whole")
+    hostile_data(root / "data")
+    with in_thread(FakeServer(odd_answers)) as server:
+        done = hydra_ray(cluster, "run", root, server.url)
+        assert done.returncode == 0, done.stderr
+        calls = len(server.bodies)
+        again = hydra_ray(cluster, "run", root, server.url)
+        assert "this run: 0 LLM calls" in again.stdout
+        assert len(server.bodies) == calls
+    return Whole(root, calls)
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(600)
+def test_a_whole_run_over_odd_records_and_odd_answers(whole: Whole) -> None:
+    report = json.loads((whole.run / "report.json").read_text())
+    assert report["users"] == {"train": 8, "test": 7}
+    assert report["users_without_history"] == 1
+    assert report["rejects"]["missing_answer"] == 1
+    assert report["warnings"]["malformed_date"] == 1
+    assert report["truncated"]["clipped_texts"] > 0
+    assert report["truncated"]["question_cut"] > 0
+    assert report["answers"]["zero_shot"]["empty"] + report["answers"]["zero_shot"]["no_label"] > 0
+    assert set(report["llm_by_stage"]) == {"label", "generate", "summarise", "evaluate"}
+    assert sum(used["calls"] for used in report["llm_by_stage"].values()) == report["llm"]["calls"] == whole.calls
+    predicted = json.loads(next((whole.run / "predictions").glob("hydra*.json")).read_text())
+    assert {gold["id"] for gold in predicted["golds"]} == {"200", "201", "202", "203", "210", "211", "212"}
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(600)
+def test_a_killed_run_predicts_the_same_and_pays_no_more_than_what_was_in_flight_twice(
+    cluster: str, whole: Whole, threaded_server: FakeServer, tmp_path: Path
+) -> None:
+    """SIGKILL in mid labelling, and the same command again."""
+    hostile_data(tmp_path / "data")
+    threaded_server.script, threaded_server.delay_s = odd_answers, 0.1
+    killed = subprocess.Popen(command(cluster, "run", tmp_path, threaded_server.url), stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 240
+    while len(threaded_server.bodies) < 30:
+        assert time.monotonic() < until
+        assert killed.poll() is None
+        time.sleep(0.02)
+    killed.kill()
+    killed.wait()
+    time.sleep(2)
+    assert not [f for f in (tmp_path / "runs" / "steps").glob("label-*") if not f.name.endswith(".partial")]
+    threaded_server.delay_s = 0.0
+    again = hydra_ray(cluster, "run", tmp_path, threaded_server.url)
+    assert again.returncode == 0, again.stderr
+    assert "label: continuing" in again.stdout + again.stderr
+    paid = len(threaded_server.bodies)
+    assert len({json.dumps(body, sort_keys=True) for body in threaded_server.bodies}) == whole.calls
+    assert paid - whole.calls <= CONCURRENCY
+    other = Whole(tmp_path, paid)
+    assert other.labels() == whole.labels()
+    assert other.predictions() == whole.predictions()
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("status", "more", "message"),
+    [
+        (None, ["llm.base_url=http://127.0.0.1:9/v1"], "is the server running"),
+        (401, [], "HYDRA_RAY_LLM_API_KEY is not set: check it"),
+        (429, [], "lower llm.concurrency"),
+        (None, ["llm.max_calls=20"], "llm.max_calls=20"),
+    ],
+    ids=["unreachable", "401", "429", "budget"],
+)
+def test_a_black_box_that_does_not_answer_ends_in_one_line(
+    cluster: str,
+    threaded_server: FakeServer,
+    tmp_path: Path,
+    status: int | None,
+    more: list[str],
+    message: str,
+) -> None:
+    hostile_data(tmp_path / "data")
+    threaded_server.script = (lambda number, body: error(status)) if status else None
+    refused = hydra_ray(cluster, "label", tmp_path, threaded_server.url, *more)
+    assert refused.returncode == 2
+    (line,) = [line for line in refused.stderr.splitlines() if line.startswith("hydra-ray: error:")]
+    assert message in line
+    if more != ["llm.max_calls=20"]:
+        return
+    assert len(threaded_server.bodies) == 20
+    assert hydra_ray(cluster, "label", tmp_path, threaded_server.url).returncode == 0
+    distinct = {json.dumps(body, sort_keys=True) for body in threaded_server.bodies}
+    assert len(distinct) == len(threaded_server.bodies)
