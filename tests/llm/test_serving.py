@@ -4,11 +4,20 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
+from transformers import LlamaForCausalLM
 
 from hydra_ray.config import Config, LLMConfig, ServeLLMConfig
+from hydra_ray.core.tasks import load_task
 from hydra_ray.errors import UserError
 from hydra_ray.llm import serve_app, serving
 from hydra_ray.llm.types import Request, request_to_json
+from hydra_ray.tcp import free_port
+from hydra_ray.tiny_llm.export import embedded_path
+from hydra_ray.tiny_llm.probe import CONDITIONS, generate, probes
+from hydra_ray.tiny_llm.tokenizer import load_tokenizer
+
+(FOUR_WITH_ONE,) = [condition for condition in CONDITIONS if condition.name == "four_with_one"]
 
 
 def _weights(tmp_path: Path) -> str:
@@ -71,39 +80,40 @@ def test_other_weights_or_settings_are_another_application(tmp_path):
 
 
 @pytest.mark.cluster
-def test_a_served_model_answers_through_the_whole_stage(tmp_path, local_ray):
-    """vLLM through Ray Serve LLM, the HTTP client, the ledger actor and Ray Data, with random weights."""
+def test_a_served_model_answers_through_the_whole_stage_as_transformers_does(tmp_path, local_ray):
+    """vLLM through Ray Serve LLM, the HTTP client, the ledger actor and Ray Data, with the embedded weights."""
     from ray import serve
 
     from hydra_ray.llm.stage import run_llm_stage
 
-    from .tiny_model import make_tiny_model
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    weights = make_tiny_model(tmp_path / "weights")
-    llm = LLMConfig(concurrency=16, serve=ServeLLMConfig(source=str(weights), port=port, max_model_len=256))
+    port = free_port()
+    llm = LLMConfig(concurrency=16, serve=ServeLLMConfig(port=port, max_model_len=1024))
     cfg = Config(root=str(tmp_path / "runs"), llm=llm)
+    greedy = [probe.prompt for probe in probes("tagging", FOUR_WITH_ONE, 24)]
+    asks = [Request(({"role": "user", "content": prompt},), 0.0, 1, 16) for prompt in greedy]
+    asks += [Request(({"role": "user", "content": f"Note {i}"},), 1.0, 2, 5) for i in range(16)]
+    asks.append(Request(({"role": "user", "content": "far too long " * 800},), 1.0, 2, 5))
     with serving.served_llm(llm) as url:
         assert url == f"http://127.0.0.1:{port}/v1"
         with serving.served_llm(llm) as again:  # the running application is used, and survives its second user
             assert again == url
-        asks = [Request(({"role": "user", "content": f"Note {i}"},), 1.0, 2, 5) for i in range(40)]
-        asks.append(Request(({"role": "user", "content": "far too long " * 40},), 1.0, 2, 5))
         rows = [{"row_id": str(i), "requests": [request_to_json(ask)], "n_requests": 1} for i, ask in enumerate(asks)]
         (tmp_path / "source").mkdir()
         pq.write_table(pa.Table.from_pylist(rows), tmp_path / "source" / "rows.parquet")
         answers = pq.read_table(run_llm_stage(tmp_path / "source", cfg, tmp_path / "stage", base_url=url)).to_pylist()
     answered = {row["row_id"]: row for row in answers}
-    assert len(answers) == len(answered) == 41
+    assert len(answers) == len(answered) == len(asks) == 41
     assert "HTTP 400" in answered["40"]["errors"][0]
-    for i in range(40):
+    for i in range(24, 40):
         row = answered[str(i)]
         assert row["errors"] == [None]
         assert len(row["texts"][0]) == 2
         assert row["prompt_tokens"] > 0
         assert 2 <= row["completion_tokens"] <= 10
+    weights = LlamaForCausalLM.from_pretrained(str(embedded_path()), dtype=torch.float32).eval()
+    expected = generate(weights, load_tokenizer(embedded_path()), greedy, load_task("synthetic_tagging"))
+    said = [answered[str(i)]["texts"][0][0].strip() for i in range(24)]
+    assert sum(a == e for a, e in zip(said, expected, strict=True)) >= 23
     assert not serve.status().applications
     with socket.socket() as probe:
         probe.settimeout(1)

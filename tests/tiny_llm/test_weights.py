@@ -1,10 +1,6 @@
 """The package's own weights: small, safetensors, and they follow the examples of people they have never met."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -67,40 +63,3 @@ def test_samples_vary(served: tuple[Any, Any]) -> None:
     prompts = [p.prompt for p in probes("tagging", BY_NAME["one_other"], 8)]
     drawn = [generate(*served, prompts, task, temperature=1.0, seed=s) for s in range(8)]
     assert sum(len(set(answers)) for answers in zip(*drawn, strict=True)) / 8 > 2
-
-
-VLLM = """
-import json, sys
-from vllm import LLM, SamplingParams
-llm = LLM(sys.argv[1], dtype="float32", max_model_len=1024, enforce_eager=True, max_num_seqs=32,
-          distributed_executor_backend="uni")
-chats = [[{"role": "user", "content": prompt}] for prompt in json.loads(sys.argv[2])]
-out = llm.chat(chats, SamplingParams(temperature=0, max_tokens=16), use_tqdm=False)
-print("ANSWERS" + json.dumps([[o.outputs[0].text.strip(), o.outputs[0].finish_reason] for o in out]))
-"""
-
-
-@pytest.mark.cluster
-def test_vllm_answers_as_transformers_do(served: tuple[Any, Any], tmp_path: Path) -> None:
-    pytest.importorskip("vllm")
-    task = load_task("synthetic_tagging")
-    prompts = [p.prompt for p in probes("tagging", BY_NAME["four_with_one"], 24)]
-    settings = {
-        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-        "VLLM_CPU_KVCACHE_SPACE": "1",
-        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-        "HF_HUB_OFFLINE": "1",
-    }
-    (tmp_path / "ask.py").write_text(VLLM)
-    done = subprocess.run(
-        [sys.executable, str(tmp_path / "ask.py"), str(embedded_path()), json.dumps(prompts)],
-        env={**os.environ, **settings},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=True,
-    )
-    answers = json.loads(done.stdout.split("ANSWERS")[1].splitlines()[0])
-    assert {reason for _, reason in answers} == {"stop"}
-    expected = generate(*served, prompts, task)
-    assert sum(a == e for (a, _), e in zip(answers, expected, strict=True)) >= 23

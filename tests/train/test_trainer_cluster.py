@@ -31,8 +31,8 @@ def nodes() -> Iterator[tuple[Any, Any]]:
     from ray.cluster_utils import Cluster
 
     environment.set_defaults()
-    # A group that is started while the dead node still counts waits so long for it: 60 s by default.
-    os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = "25"
+    # A group that is started while the dead node still counts waits so long for its place there: 60 s by default.
+    os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = "8"
     head = {"num_cpus": 1, "include_dashboard": False, "_system_config": FAST_NEWS}
     cluster = Cluster(initialize_head=True, head_node_args=head)
     second = cluster.add_node(num_cpus=1)
