@@ -11,6 +11,7 @@ import jsonschema
 import pytest
 import yaml
 
+from hydra_ray import environment
 from hydra_ray.cli import STAGES
 from hydra_ray.config_io import load_config
 from hydra_ray.serve.config import ServeConfig
@@ -59,6 +60,12 @@ def test_ray_is_the_pinned_one_everywhere(spec: dict[str, Any]) -> None:
     assert spec["rayVersion"] == RAY
     for pod in _pods(spec):
         assert f"-ray{RAY}-" in pod["containers"][0]["image"]
+
+
+def test_the_image_sets_what_every_process_needs() -> None:
+    text = (CLUSTER / "Dockerfile").read_text()
+    for variable in (environment.PROXY_LAYERS, *environment.DRIVER[:2]):
+        assert f"{variable.name}={variable.value} \\\n" in text
 
 
 @every_cluster

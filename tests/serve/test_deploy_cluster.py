@@ -15,6 +15,7 @@ import psutil
 import pytest
 import yaml
 
+from hydra_ray import environment
 from hydra_ray.cli import main
 from hydra_ray.config import LLMConfig
 from hydra_ray.llm.serving import build_llm, deployment_names
@@ -28,6 +29,7 @@ pytestmark = pytest.mark.cluster
 @pytest.fixture(scope="module")
 def dashboard() -> Iterator[str]:
     """A cluster's dashboard address."""
+    environment.set_service_defaults()
     import ray
     from ray import serve
 
