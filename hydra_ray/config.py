@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hydra_ray.cpu import Precision
+from hydra_ray.models.head_kinds import HeadKind
 
 
 class Section(BaseModel):
@@ -199,7 +200,7 @@ class ModelConfig(Section):
     pooling: Literal["mean", "cls"] = "mean"
     freeze_encoder: bool = True
     max_tokens: int = Field(default=128, ge=8)
-    head: Literal["dense", "low_rank", "linear", "shrunk", "facets", "shared"] = "linear"
+    head: HeadKind = "linear"
     rank: int = Field(default=8, ge=1)
     facets: int = Field(default=7, ge=2)
     facets_top: int = Field(default=3, ge=1)

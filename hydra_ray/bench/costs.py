@@ -19,7 +19,8 @@ from hydra_ray.bench.fit_scale_users import L2, ROWS, draw, user_id
 from hydra_ray.config import FitConfig
 from hydra_ray.core.sharding import bucket_of
 from hydra_ray.models.facets import Router
-from hydra_ray.models.heads import Head, HeadKind, parameters_per_user
+from hydra_ray.models.head_kinds import HeadKind
+from hydra_ray.models.heads import Head, parameters_per_user
 from hydra_ray.store.head_store import HeadStore
 from hydra_ray.store.parts import Part
 from hydra_ray.store.spec import HeadSpec

@@ -22,7 +22,8 @@ from hydra_ray.bench.heads import BATCH, RANK, gathered_step, make_batch, make_t
 from hydra_ray.bench.timing import interleaved
 from hydra_ray.config import FitConfig
 from hydra_ray.errors import UserError
-from hydra_ray.models.heads import Deltas, Head, HeadKind, parameters_per_user
+from hydra_ray.models.head_kinds import HeadKind
+from hydra_ray.models.heads import Deltas, Head, parameters_per_user
 from hydra_ray.train.fit import fit_heads
 from hydra_ray.train.user_rows import UserRows
 

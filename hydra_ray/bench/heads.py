@@ -19,7 +19,8 @@ from torch import Tensor
 
 from hydra_ray.bench.one_hot import one_hot_logits
 from hydra_ray.bench.timing import interleaved, machine
-from hydra_ray.models.heads import Deltas, Head, HeadKind, take
+from hydra_ray.models.head_kinds import HeadKind
+from hydra_ray.models.heads import Deltas, Head, take
 from hydra_ray.train.head_table import HeadTable
 
 BATCH, WIDTH, RANK = 64, 768, 8

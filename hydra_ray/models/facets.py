@@ -11,7 +11,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from hydra_ray.models.heads import Deltas, HeadKind
+from hydra_ray.models.head_kinds import HeadKind
+from hydra_ray.models.heads import Deltas
 
 PROFILE, PRESENT, MIXTURE = "profile", "present", "mixture"
 """Names in `Deltas`: encodings [U, H, D] and which of them exist [U, H]; or the weights that the router made of them,

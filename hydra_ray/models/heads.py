@@ -6,12 +6,13 @@ users, so its cost does not depend on how many users exist.
 """
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-HeadKind = Literal["dense", "low_rank", "linear", "shrunk", "facets", "shared"]
+from hydra_ray.models.head_kinds import HeadKind
+
 Deltas = dict[str, Tensor]
 
 
@@ -21,7 +22,7 @@ class Head(nn.Module):
     - `dense`: a user's delta covers both layers, (Z + 1) Z + 2 (Z + 1) numbers: the paper's.
     - `low_rank`: a rank-K delta of the dense layer and the user's own output layer.
     - `linear`: the user's output layer alone.
-    - `shrunk`: a delta of the same shape as `linear`'s. Jointly it is trained as `linear` (see `joint_kind`); a new
+    - `shrunk`: a delta of the same shape as `linear`'s. Jointly it is trained as `linear` (`joint_kind`); a new
       user's is solved for under a prior estimated from the training users (`hydra_ray.train.shrunk`).
     - `shared`: no delta.
 
@@ -167,15 +168,6 @@ def take(deltas: Deltas, rows: Tensor, device: torch.device | None = None, buffe
 def scores(logits_GR2: Tensor) -> Tensor:
     """The ranking score of each row, [G, R]: the log-odds of the positive class."""
     return logits_GR2[..., 1] - logits_GR2[..., 0]
-
-
-def joint_kind(kind: HeadKind) -> HeadKind:
-    """The kind that base and heads of `kind` are trained as, which differs where only the fit of new users does.
-
-    Trained as `shared`, a base need not learn what users differ in: on the synthetic world `shrunk` heads reached .750
-    on such a base and .892 on that of `linear`.
-    """
-    return "linear" if kind == "shrunk" else kind
 
 
 def gather(deltas: Deltas, rows: Tensor) -> Deltas:

@@ -8,7 +8,8 @@ from pathlib import Path
 from hydra_ray.config import Config
 from hydra_ray.core.records import Split
 from hydra_ray.core.sharding import bucket_of
-from hydra_ray.models.heads import Head, HeadKind
+from hydra_ray.models.head_kinds import HeadKind
+from hydra_ray.models.heads import Head
 from hydra_ray.pipeline.groups import Module, read_groups
 from hydra_ray.pipeline.rows import buckets_of
 from hydra_ray.store.spec import HeadSpec

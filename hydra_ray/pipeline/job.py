@@ -13,7 +13,7 @@ from hydra_ray.core.evidence import WIDTH
 from hydra_ray.core.records import Split
 from hydra_ray.data.users import list_users, sample_users
 from hydra_ray.errors import UserError
-from hydra_ray.models.heads import joint_kind
+from hydra_ray.models.head_kinds import joint_kind
 from hydra_ray.pipeline.context import Run
 from hydra_ray.pipeline.groups import Module, write_groups
 from hydra_ray.pipeline.makers import EvaluateMaker, GenerateMaker, LabelMaker, SummaryMaker

@@ -3,5 +3,6 @@
     http (pure FastAPI) -> Service -> Personaliser -> retriever, scorer, LLM
                                    -> users (durable), fitter
 
-Everything but `deployments` and `command` is free of Ray and tested without it.
+`deployments` puts this on Ray Serve, as four kinds of `replicas`. Beside these two, only `remote`, `meters`, `scrape`,
+`deploy`, `deploy_file` and `command` import Ray; what they are wrapped around is free of it and tested without it.
 """

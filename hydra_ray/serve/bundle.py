@@ -11,11 +11,10 @@ from pydantic import ValidationError
 from hydra_ray.config import Config
 from hydra_ray.core.tasks import Task, load_task
 from hydra_ray.errors import UserError
-from hydra_ray.models.heads import joint_kind
+from hydra_ray.models.head_kinds import joint_kind
 from hydra_ray.pipeline.since import STEPS
 from hydra_ray.pipeline.step import MANIFEST
 from hydra_ray.serve.types import Module
-from hydra_ray.train.solver import Tuned
 
 MODULES: tuple[Module, ...] = ("reranker", "adapter")
 REPORT = "report.json"
@@ -35,7 +34,7 @@ class Bundle:
     seed: int
     base: Mapping[Module, Path]
     heads: Mapping[Module, tuple[Path, ...]]
-    tuned: Mapping[Module, Tuned]
+    tuned: Mapping[Module, dict[str, Any]]
     users: Path
 
     @property

@@ -19,6 +19,7 @@ from hydra_ray.pipeline.context import LOGICAL_CPUS_PER_CORE
 from hydra_ray.serve.bundle import find_run, load_bundle
 from hydra_ray.serve.config import ServeConfig
 from hydra_ray.serve.http.keys import load_keys
+from hydra_ray.serve.state import state_folder
 from hydra_ray.tcp import LOOPBACK, check_free
 from hydra_ray.tracebacks import telling_line
 
@@ -74,7 +75,7 @@ def hosted(config: ServeConfig, host: str, port: int, *, address: str | None = N
     from ray import serve
 
     from hydra_ray.llm.serving import served_llm
-    from hydra_ray.serve.deployments import build, state_folder
+    from hydra_ray.serve.deployments import build
     from hydra_ray.serve.prepare import prepare
 
     prepare(bundle, state_folder(config), config.tenant, _say)

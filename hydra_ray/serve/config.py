@@ -4,6 +4,9 @@ from pydantic import Field, model_validator
 
 from hydra_ray.config import Section
 
+MIB = 1 << 20
+"""Bytes in one of the `_mib` below."""
+
 
 class Scaling(Section):
     """How a deployment scales and how much it takes on.

@@ -1,11 +1,4 @@
-"""From a finished run to the state that a service changes: once, before it serves.
-
-STATE/users/            everybody the run knows, with all their records (`hydra_ray.serve.users`)
-STATE/reranker.heads/   everybody's heads, under their stored ids; none for kinds without user parameters
-STATE/adapter.heads/
-STATE/serving.json      of which run, base and tenant; written last: whatever is in the state is the users' own then
-STATE/preparing.json    the same, while it is made
-STATE/vacuum.due        while old versions of the head stores hold somebody who was deleted (`hydra_ray.serve.fits`)
+"""From a finished run to the state that a service changes (`hydra_ray.serve.state`): once, before it serves.
 
 Killed and called again it goes on: users that are there stay, heads are made anew.
 """
@@ -26,6 +19,7 @@ from hydra_ray.core.sharding import bucket_of
 from hydra_ray.data.users import read_users
 from hydra_ray.errors import UserError
 from hydra_ray.serve.bundle import Bundle
+from hydra_ray.serve.state import PREPARED, PREPARING, USERS, heads_folder
 from hydra_ray.serve.types import Module, UserKey
 from hydra_ray.serve.users import UserStore
 from hydra_ray.store.head_store import HeadStore
@@ -36,16 +30,10 @@ from hydra_ray.whole_file import write_text
 
 FORMAT = 1
 """Of the state folder."""
-USERS, PREPARED, PREPARING, VACUUM_DUE = "users", "serving.json", "preparing.json", "vacuum.due"
 AT_ONCE = 64 << 20
 """Bytes of texts, or of heads, in memory at once."""
 
 Say = Callable[[str], None]
-
-
-def heads_folder(state: Path, module: Module) -> Path:
-    """Where a module's heads are; not there for kinds without user parameters."""
-    return state / f"{module}.heads"
 
 
 def prepare(bundle: Bundle, state: Path, tenant: str, say: Say) -> None:

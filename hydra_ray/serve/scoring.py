@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 
 from hydra_ray.serve.bundle import MODULES, Bundle
-from hydra_ray.serve.config import ScorerConfig
+from hydra_ray.serve.config import MIB, ScorerConfig
 from hydra_ray.serve.heads import LiveHeads
-from hydra_ray.serve.prepare import heads_folder
+from hydra_ray.serve.state import heads_folder
 from hydra_ray.serve.types import Module, Scored, Scoring
 from hydra_ray.serve.vectors import RecentVectors
 from hydra_ray.train.artifact import TrainedScorer, fingerprint, load_scorer, needs_encoder_in_module
@@ -16,8 +16,6 @@ from hydra_ray.train.groups import Group
 
 NOBODY = ""
 """Whom the population head scores for."""
-
-MIB = 1 << 20
 
 
 class BatchScorer:

@@ -22,7 +22,8 @@ from hydra_ray.core.retrieval import TextEncode
 from hydra_ray.errors import UserError
 from hydra_ray.models.encoder import TextEncoder
 from hydra_ray.models.facets import MIXTURE, PRESENT, PROFILE, mixtures
-from hydra_ray.models.heads import Deltas, HeadKind, scores
+from hydra_ray.models.head_kinds import HeadKind
+from hydra_ray.models.heads import Deltas, scores
 from hydra_ray.models.scorer import Scorer
 from hydra_ray.models.text_vectors import text_vectors
 from hydra_ray.models.vector_cache import CachedEncoder

@@ -19,9 +19,10 @@ from hydra_ray.errors import UserError
 from hydra_ray.serve.bundle import load_bundle
 from hydra_ray.serve.config import ScorerConfig
 from hydra_ray.serve.personaliser import Personaliser
-from hydra_ray.serve.prepare import USERS, prepare
+from hydra_ray.serve.prepare import prepare
 from hydra_ray.serve.retrieval import Histories
 from hydra_ray.serve.scoring import BatchScorer
+from hydra_ray.serve.state import USERS
 from hydra_ray.serve.types import Ask, Found, Sampled, Scored, Scoring, UserKey
 from hydra_ray.serve.users import UserStore
 from tests.train.tiny import make_encoder

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from hydra_ray.models.heads import Head, gather, joint_kind, parameters_per_user, take
+from hydra_ray.models.head_kinds import joint_kind
+from hydra_ray.models.heads import Head, gather, parameters_per_user, take
 
 KINDS = ["dense", "low_rank", "linear", "shrunk", "shared"]
 

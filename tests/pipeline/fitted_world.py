@@ -13,7 +13,7 @@ from hydra_ray.core.feedback import agreement_rows
 from hydra_ray.core.records import User
 from hydra_ray.core.sharding import bucket_of
 from hydra_ray.core.tasks import load_task
-from hydra_ray.models.heads import joint_kind
+from hydra_ray.models.head_kinds import joint_kind
 from hydra_ray.models.scorer import Scorer
 from hydra_ray.pipeline.fit import Fit
 from hydra_ray.pipeline.rows import QUERY_SCHEMA, query_row

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hydra_ray.serve.bundle import MODULES, Bundle
-from hydra_ray.serve.prepare import heads_folder
+from hydra_ray.serve.state import heads_folder
 from hydra_ray.serve.types import Module
 from hydra_ray.store.head_store import HeadStore
 from hydra_ray.store.spec import HeadSpec

@@ -4,7 +4,8 @@ import torch
 
 from hydra_ray.config import FitConfig
 from hydra_ray.errors import UserError
-from hydra_ray.models.heads import Head, HeadKind
+from hydra_ray.models.head_kinds import HeadKind
+from hydra_ray.models.heads import Head
 from hydra_ray.models.losses import Loss
 from hydra_ray.train.descent import descend
 from hydra_ray.train.early_stopping import fit_heads_stopped

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from hydra_ray.models.heads import Head, HeadKind
+from hydra_ray.models.head_kinds import HeadKind
+from hydra_ray.models.heads import Head
 from hydra_ray.train import head_table
 from hydra_ray.train.head_table import HeadTable
 

@@ -1,0 +1,56 @@
+"""The fitter: a thin shell around the loop that fits and forgets users (`hydra_ray.serve.fits`)."""
+
+import asyncio
+from pathlib import Path
+
+from hydra_ray.serve import metric_names
+from hydra_ray.serve.bundle import MODULES, Bundle
+from hydra_ray.serve.config import FitterConfig
+from hydra_ray.serve.fits import Fits
+from hydra_ray.serve.fitting import UserFitter
+from hydra_ray.serve.llm import ChatSamples
+from hydra_ray.serve.meters import Meters
+from hydra_ray.serve.scoring import set_threads
+from hydra_ray.serve.state import USERS, VACUUM_DUE, heads_folder
+from hydra_ray.serve.types import Module, UserKey
+from hydra_ray.serve.users import UserStore
+from hydra_ray.store.head_store import HeadStore
+
+
+class Fitter:
+    """Fits and forgets users."""
+
+    def __init__(self, bundle: Bundle, state: Path, llm_url: str, config: FitterConfig) -> None:
+        set_threads(1)
+        users = UserStore.open(state / USERS, bundle.config.data.buckets)
+        stores: dict[Module, HeadStore] = {
+            module: HeadStore.open(str(heads_folder(state, module)))
+            for module in MODULES
+            if heads_folder(state, module).exists()
+        }
+        samples = ChatSamples(bundle.config.llm, llm_url, config.max_ongoing * 8)
+        self._meters = Meters("Fitter")
+        fitter = UserFitter(bundle, samples, stores)
+        due = state / VACUUM_DUE
+        self._fits = Fits(users, fitter, stores, config.max_ongoing, config.vacuum_s, due, self._ended)
+        self._running = asyncio.get_event_loop().create_task(self._fits.run())
+
+    def _ended(self, outcome: str) -> None:
+        self._meters.count(metric_names.FITS, outcome=outcome)
+
+    async def ping(self) -> None:
+        """Answers."""
+
+    async def check_health(self) -> None:
+        """Asked by Serve."""
+        if self._running.done():
+            raise RuntimeError("the fitter's loop has ended")
+
+    async def kick(self, user: UserKey) -> None:
+        self._fits.kick(user)
+
+    async def forget(self, user: UserKey) -> bool:
+        return await self._fits.forget(user)
+
+    async def heads(self, user: UserKey) -> dict[str, dict[str, list[float]] | None]:
+        return await asyncio.to_thread(self._fits.heads, user)

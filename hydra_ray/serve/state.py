@@ -1,0 +1,29 @@
+"""The state folder, which holds what a service changes: where it is, and what is in it.
+
+STATE/users/            everybody the run knows, with all their records (`hydra_ray.serve.users`)
+STATE/reranker.heads/   everybody's heads, under their stored ids; none for kinds without user parameters
+STATE/adapter.heads/
+STATE/serving.json      of which run, base and tenant; written last: whatever is in the state is the users' own then
+STATE/preparing.json    the same, while it is made (`hydra_ray.serve.prepare`)
+STATE/vacuum.due        while old versions of the head stores hold somebody who was deleted (`hydra_ray.serve.fits`)
+"""
+
+from pathlib import Path
+
+from hydra_ray.serve.bundle import find_run
+from hydra_ray.serve.config import ServeConfig
+from hydra_ray.serve.types import Module
+
+USERS, PREPARED, PREPARING, VACUUM_DUE = "users", "serving.json", "preparing.json", "vacuum.due"
+
+
+def state_folder(config: ServeConfig) -> Path:
+    """Where it is. Raises UserError if it is to be in the run's folder and there is no such run."""
+    if config.state:
+        return Path(config.state).expanduser().resolve()
+    return find_run(Path(config.root), config.run) / "serving"
+
+
+def heads_folder(state: Path, module: Module) -> Path:
+    """Where a module's heads are; not there for kinds without user parameters."""
+    return state / f"{module}.heads"

@@ -1,0 +1,15 @@
+"""What the replicas of the service import."""
+
+import subprocess
+import sys
+
+IMPORTED = """
+import sys
+import hydra_ray.serve.replicas.gateway, hydra_ray.serve.replicas.retriever
+print(*{"torch", "transformers", "lance"} & set(sys.modules))
+"""
+
+
+def test_gateway_and_retriever_import_no_models_and_no_head_store() -> None:
+    done = subprocess.run([sys.executable, "-c", IMPORTED], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
