@@ -58,8 +58,13 @@ class Door:
         self._full: dict[str, _Full] = {}  # by path; only paths that a gateway has marked
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "POST":
-            await self._app(scope, receive, _Shaped(scope, send))
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if scope["method"] != "POST":
+            shaped = _Shaped(scope, send)
+            await self._app(scope, receive, shaped)
+            await shaped.finish()
             return
         path = scope["path"]
         inside = self._inside[path]
@@ -81,6 +86,7 @@ class Door:
         shaped = _Shaped(scope, send, ended)
         try:
             await self._app(scope, receive, shaped)
+            await shaped.finish()
         finally:
             shaped.end()
 
@@ -114,10 +120,9 @@ class Door:
 class _Shaped:
     """`send` of one request: keeps a refusal that may be repeated, and words the proxy's own errors anew.
 
-    The gateway's own errors are JSON; one in plain text says, in words for the operator, that a gateway died while it
-    worked on the request or that none is there. refusal: its start, without the mark; body: its body.
-    status: of the answer, 0 before it begins. ended: called once, before the client has the whole answer: its next
-    request must not meet this one.
+    The gateway's own errors are JSON; one in plain text, or no answer at all, says that a gateway died while it worked on
+    the request or that none is there. status: of the answer, 0 before it begins. refusal: its start, without the mark;
+    body: its body. ended: called once, before the client has the whole answer: its next request must not meet this one.
     """
 
     def __init__(self, scope: Scope, send: Send, ended: Callable[[], None] | None = None) -> None:
@@ -133,6 +138,11 @@ class _Shaped:
             self._ended()
             self._ended = None
 
+    async def finish(self) -> None:
+        """The proxy has returned; where it has sent nothing, somebody must."""
+        if not self.status:
+            await self._replace()
+
     async def __call__(self, message: Message) -> None:
         if self._replaced:
             return
@@ -142,8 +152,7 @@ class _Shaped:
                 del headers[FULL]
                 self.refusal = {**message, "headers": list(message["headers"])}
             elif message["status"] >= 500 and self._is_the_proxys(headers):
-                self._replaced = True
-                await self._replace(headers.get(REQUEST_ID))
+                await self._replace()
                 return
         elif message["type"] == "http.response.body":
             if self.refusal is not None:
@@ -155,11 +164,12 @@ class _Shaped:
     def _is_the_proxys(self, headers: Headers) -> bool:
         return headers.get("content-type", "").startswith("text/plain") and OURS in self._scope["path"]
 
-    async def _replace(self, known_as: str | None) -> None:
+    async def _replace(self) -> None:
         problem = problem_of(StageDownError("a part went away while it worked on this, or is not there yet"))
         assert problem is not None
         response = problem.response()
-        response.headers[REQUEST_ID] = request_id(known_as)
+        response.headers[REQUEST_ID] = request_id(Headers(scope=self._scope).get(REQUEST_ID))
+        self.status, self._replaced = response.status_code, True
         start = {"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers}
         await self._send(start)
         await self._send({"type": "http.response.body", "body": response.body})

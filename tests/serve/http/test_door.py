@@ -199,13 +199,28 @@ def test_a_429_that_is_not_marked_is_not_repeated() -> None:
 def test_the_proxys_own_errors_are_worded_for_clients() -> None:
     async def course() -> None:
         for method in ("POST", "GET"):
-            status, headers, body = await ask(Door(plain(500, b"ActorDiedError: 10.0.0.7 /home/x")), method=method)
+            status, headers, body = await ask(
+                Door(plain(500, b"ActorDiedError: 10.0.0.7 /home/x")), method=method, known_as="known"
+            )
             assert status == 503
             assert headers["retry-after"] == "1"
             assert headers["x-request-id"] == "known"
             assert json.loads(body)["error"]["code"] == "stage_down"
             assert int(headers["content-length"]) == len(body)
             assert b"Actor" not in body
+
+    asyncio.run(course())
+
+
+def test_where_the_proxy_sends_nothing_the_client_is_told() -> None:
+    async def course() -> None:
+        async def silent(scope: Scope, receive: Receive, send: Send) -> None:
+            await receive()
+
+        for method in ("POST", "PUT"):
+            status, headers, body = await ask(Door(silent), method=method, known_as="mine")
+            assert (status, headers["x-request-id"]) == (503, "mine")
+            assert json.loads(body)["error"]["code"] == "stage_down"
 
     asyncio.run(course())
 
