@@ -120,9 +120,10 @@ class Door:
 class _Shaped:
     """`send` of one request: keeps a refusal that may be repeated, and words the proxy's own errors anew.
 
-    The gateway's own errors are JSON; one in plain text, or no answer at all, says that a gateway died while it worked on
-    the request or that none is there. status: of the answer, 0 before it begins. refusal: its start, without the mark;
-    body: its body. ended: called once, before the client has the whole answer: its next request must not meet this one.
+    The gateway's own errors are JSON; one in plain text, or no answer at all, says that a gateway died while it worked
+    on the request or that none is there. status: of the answer, 0 before it begins. refusal: its start, without the
+    mark; body: its body. ended: called once, before the client has the whole answer: its next request must not meet
+    this one.
     """
 
     def __init__(self, scope: Scope, send: Send, ended: Callable[[], None] | None = None) -> None:
