@@ -33,7 +33,9 @@ def zipf(
 
     cache_mib, rss_mib: of the service with `many` users, after the warming up and at the end.
     """
-    budgets = [f"{name}={mib}" for name, mib in BUDGETS.items()]
+    given = dict(override.split("=", 1) for override in overrides)
+    budgets = {name: int(given.get(name, mib)) for name, mib in BUDGETS.items()}
+    settings = [*(f"{name}={mib}" for name, mib in budgets.items()), *overrides]
     with ExitStack() as stack:
         services: dict[int, Hosted] = {}
         built: dict[str, dict[str, float]] = {}
@@ -42,7 +44,7 @@ def zipf(
             run = make_run(folder / f"zipf-{users}", users, ITEMS, model)
             made = time.perf_counter()
             state, log = folder / f"zipf-{users}-state", folder / f"zipf-{users}.log"
-            services[users] = stack.enter_context(our_service(run, state, llm_url, log, [*budgets, *overrides]))
+            services[users] = stack.enter_context(our_service(run, state, llm_url, log, settings))
             built[str(users)] = {"make_s": round(made - began, 1), "start_s": round(time.perf_counter() - made, 1)}
         for users, service in services.items():
             _ask(service, users, WARM_SHARE * short_s)
@@ -61,7 +63,7 @@ def zipf(
         "items": ITEMS,
         "exponent": EXPONENT,
         "clients": CLIENTS,
-        "budgets_mib": {name.split(".")[1]: mib for name, mib in BUDGETS.items()},
+        "budgets_mib": {name.split(".")[1]: mib for name, mib in budgets.items()},
         "wall_ms": {str(users): found for users, found in walls.items()},
         "requests": {str(users): sum(len(one.status) for one in rounds) for users, rounds in seen.items()},
         "caches": {str(users): found for users, found in caches.items()},
