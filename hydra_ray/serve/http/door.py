@@ -2,7 +2,8 @@
 the shape that clients expect.
 
 A refusal that goes through proxy and gateway costs a tenth of an answer's processor time (4.5 of 45 ms), and under
-overload there are several for each answer; one repeated here costs next to nothing. It is counted, not logged. How many answers there is room for is not configured: it is what was in work when a gateway refused.
+overload there are several for each answer; one repeated here costs next to nothing. It is counted, not logged. How many
+answers there is room for is not configured: it is what was in work when a gateway refused.
 """
 
 import math
