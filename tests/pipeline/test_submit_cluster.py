@@ -43,6 +43,9 @@ def two_nodes() -> Iterator[str]:
         head = ["--head", f"--port={gcs}", f"--dashboard-port={dashboard}", "--dashboard-host=127.0.0.1",
                 "--node-ip-address=127.0.0.1", f"--temp-dir={folder}"]  # fmt: skip
         commands = [[*common, *head], [*common, f"--address=127.0.0.1:{gcs}"]]
+        for command in commands:
+            # Two nodes of one machine: by default their agents, who take the jobs, listen on one and the same port.
+            command.append(f"--dashboard-agent-listen-port={free_port()}")
         try:
             for command in commands:
                 log = (Path(folder) / f"node{len(nodes)}.log").open("wb")
@@ -51,11 +54,10 @@ def two_nodes() -> Iterator[str]:
             _wait_for_port(dashboard)
             yield f"http://127.0.0.1:{dashboard}"
         finally:
-            for node in nodes:
-                os.killpg(node.pid, signal.SIGTERM)
-            for node in nodes:
+            for node in reversed(nodes):  # the head last: a node takes leave of it
+                node.terminate()
                 try:
-                    node.wait(10)
+                    node.wait(15)
                 except subprocess.TimeoutExpired:
                     os.killpg(node.pid, signal.SIGKILL)
 
