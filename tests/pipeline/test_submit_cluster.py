@@ -57,7 +57,7 @@ def two_nodes() -> Iterator[str]:
             for node in reversed(nodes):  # the head last: a node takes leave of it
                 node.terminate()
                 try:
-                    node.wait(15)
+                    node.wait(5)
                 except subprocess.TimeoutExpired:
                     os.killpg(node.pid, signal.SIGKILL)
 
