@@ -12,13 +12,14 @@ class Scaling(Section):
     """How a deployment scales and how much it takes on.
 
     replicas: (fewest, most), scaled on ongoing requests. target_ongoing: requests in work per replica that scaling aims
-    at. up_after_s, down_after_s: how long more or fewer replicas are wanted before they are made. max_ongoing: in work
-    per replica at most. max_queued: waiting per caller at most; more are refused at once.
-    num_cpus: reserved per replica (0: none, for machines with few cores).
+    at, on the average of the last look_back_s (Serve hears of them every 10 s). up_after_s, down_after_s: how long more
+    or fewer replicas are wanted before they are made. max_ongoing: in work per replica at most. max_queued: waiting per
+    caller at most; more are refused at once. num_cpus: reserved per replica (0: none, for machines with few cores).
     """
 
     replicas: tuple[int, int] = (1, 1)
     target_ongoing: float = Field(default=16.0, gt=0)
+    look_back_s: float = Field(default=30.0, gt=10)
     up_after_s: float = Field(default=30.0, ge=0)
     down_after_s: float = Field(default=600.0, ge=0)
     max_ongoing: int = Field(default=64, ge=1)

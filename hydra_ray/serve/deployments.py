@@ -58,6 +58,7 @@ def _deployment(kind: Any, name: str, scaling: Scaling, *, affine: bool) -> Any:
                 "min_replicas": fewest,
                 "max_replicas": most,
                 "target_ongoing_requests": scaling.target_ongoing,
+                "look_back_period_s": scaling.look_back_s,
                 "upscale_delay_s": scaling.up_after_s,
                 "downscale_delay_s": scaling.down_after_s,
             }

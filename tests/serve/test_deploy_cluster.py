@@ -28,12 +28,17 @@ pytestmark = pytest.mark.cluster
 
 @pytest.fixture(scope="module")
 def dashboard() -> Iterator[str]:
-    """A cluster's dashboard address."""
+    """The dashboard address of a cluster whose Serve hears of the load every second instead of every ten."""
     environment.set_service_defaults()
     import ray
     from ray import serve
 
-    with tempfile.TemporaryDirectory(prefix="hr", ignore_cleanup_errors=True) as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="hr", ignore_cleanup_errors=True) as folder,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        for whose in ("HANDLE", "REPLICA"):
+            patch.setenv(f"RAY_SERVE_{whose}_AUTOSCALING_METRIC_PUSH_INTERVAL_S", "1")
         context = ray.init(
             address="local",
             num_cpus=2,
@@ -86,7 +91,7 @@ def _hydra(run: Path, llm_port: int) -> dict[str, Any]:
     args = {"run": str(run), "llm_url": f"http://127.0.0.1:{llm_port}/v1", "without_keys": True}
     # So low an aim that whatever the black box leaves of the machine is load: with 1, the second replica came or did not
     # by how long the LLM took beside the scorer.
-    scorer = {"replicas": [1, 2], "target_ongoing": 0.05, "up_after_s": 1, "down_after_s": 4}
+    scorer = {"replicas": [1, 2], "target_ongoing": 0.05, "look_back_s": 11, "up_after_s": 1, "down_after_s": 4}
     return {
         "name": "hydra",
         "route_prefix": "/",
