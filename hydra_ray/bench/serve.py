@@ -31,7 +31,9 @@ from hydra_ray.bench.serve_ratio import plain
 from hydra_ray.bench.serve_site import Site, seed
 from hydra_ray.bench.serve_world import ITEMS, make_run
 from hydra_ray.bench.serve_zipf import zipf
+from hydra_ray.config_io import load_settings
 from hydra_ray.errors import UserError
+from hydra_ray.serve.config import ServeConfig
 
 USERS = 128
 WARM_CLIENTS = 8
@@ -52,7 +54,7 @@ def run(args: Namespace) -> dict[str, Any]:
     of the run's encoder that are not the defaults), `set` (overrides of the service's configuration, as
     `scorer.threads=2`).
     ratio: of the part `plain`, None without it. load_average: of the machine before and after.
-    Raises UserError for an unknown part.
+    Raises UserError for an unknown part or override.
     """
     chosen = [part for part in (getattr(args, "parts", None) or ",".join(PARTS)).split(",") if part]
     if unknown := sorted(set(chosen) - set(PARTS)):
@@ -60,6 +62,7 @@ def run(args: Namespace) -> dict[str, Any]:
     seconds = float(getattr(args, "seconds", None) or 60.0)
     model = dict(getattr(args, "model", None) or {})
     more = tuple(getattr(args, "set", None) or ())
+    load_settings(ServeConfig, None, more, {"run": "of the benchmark"})
     before, found = os.getloadavg(), dict[str, Any]()
     with tempfile.TemporaryDirectory(prefix="hydra_ray_bench_", ignore_cleanup_errors=True) as name:
         folder = Path(name)

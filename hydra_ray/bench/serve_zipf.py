@@ -11,6 +11,8 @@ from hydra_ray.bench.serve_hosts import Hosted, our_service
 from hydra_ray.bench.serve_load import Load, Seen, percentiles, run_load
 from hydra_ray.bench.serve_site import all_well, seed
 from hydra_ray.bench.serve_world import make_run
+from hydra_ray.config_io import load_settings
+from hydra_ray.serve.config import ServeConfig
 
 FEW = 1_000
 ITEMS = 3
@@ -33,9 +35,8 @@ def zipf(
 
     cache_mib, rss_mib: of the service with `many` users, after the warming up and at the end.
     """
-    given = dict(override.split("=", 1) for override in overrides)
-    budgets = {name: int(given.get(name, mib)) for name, mib in BUDGETS.items()}
-    settings = [*(f"{name}={mib}" for name, mib in budgets.items()), *overrides]
+    settings = [*(f"{name}={mib}" for name, mib in BUDGETS.items()), *overrides]
+    budgets = _budgets(load_settings(ServeConfig, None, settings, {"run": "of the benchmark"}))
     with ExitStack() as stack:
         services: dict[int, Hosted] = {}
         built: dict[str, dict[str, float]] = {}
@@ -63,7 +64,7 @@ def zipf(
         "items": ITEMS,
         "exponent": EXPONENT,
         "clients": CLIENTS,
-        "budgets_mib": {name.split(".")[1]: mib for name, mib in budgets.items()},
+        "budgets_mib": budgets,
         "wall_ms": {str(users): found for users, found in walls.items()},
         "requests": {str(users): sum(len(one.status) for one in rounds) for users, rounds in seen.items()},
         "caches": {str(users): found for users, found in caches.items()},
@@ -75,6 +76,11 @@ def zipf(
 def _ask(service: Hosted, users: int, seconds: float) -> Seen:
     load = Load(service.url, users, seed(), clients=CLIENTS, seconds=seconds, zipf=EXPONENT)
     return all_well(run_load(load), f"zipf, {users} users")
+
+
+def _budgets(config: ServeConfig) -> dict[str, int]:
+    of = config.scorer
+    return {"cache_mib": config.retriever.cache_mib, "heads_mib": of.heads_mib, "vectors_mib": of.vectors_mib}
 
 
 def _caches(metrics: str) -> dict[str, dict[str, float]]:

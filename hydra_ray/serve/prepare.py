@@ -73,15 +73,8 @@ def prepare(bundle: Bundle, state: Path, tenant: str, say: Say) -> None:
 
 def _identity(bundle: Bundle, tenant: str) -> dict[str, Any]:
     """What a state folder is of."""
-    base = {f"base of the {module}": _fingerprint(path) for module, path in bundle.base.items()}
+    base = {f"base of the {module}": fingerprint(path) for module, path in bundle.base.items()}
     return {"format": FORMAT, "run": bundle.name, "seed": bundle.seed, "tenant": tenant, **base}
-
-
-def _fingerprint(base: Path) -> str:
-    try:
-        return fingerprint(base)
-    except (OSError, ValueError, KeyError):
-        raise UserError(f"{base}: the trained base is missing or broken; run it again") from None
 
 
 def _check(file: Path, identity: Mapping[str, Any]) -> None:
@@ -130,7 +123,7 @@ def _copy_heads(bundle: Bundle, module: Module, state: Path, store: UserStore) -
     """Makes a module's head store from all of the run's."""
     folders = [folder / FOLDER for folder in bundle.heads[module]]
     sources = [HeadStore.open(str(folder)) for folder in folders]
-    base = _fingerprint(bundle.base[module])
+    base = fingerprint(bundle.base[module])
     # The last is the fit's, whose kind is what new heads will be: `shrunk` is trained as `linear`, in the same shapes.
     spec = replace(sources[-1].spec, base=base, buckets=store.buckets)
     for folder, source in zip(folders, sources, strict=True):

@@ -6,7 +6,6 @@ heads/              the training users' heads, for kinds that have user paramete
 """
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +13,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import BaseModel, ValidationError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -36,6 +36,16 @@ MIXED_AT_ONCE = 256
 """Users whose records a router reads at once: 50 MB at 128 records and 384 numbers each."""
 
 
+class _Description(BaseModel):
+    """model.json."""
+
+    model: ModelConfig
+    encoder_width: int
+    symmetric: bool
+    evidence: int
+    fingerprint: str
+
+
 def needs_encoder_in_module(config: ModelConfig) -> bool:
     """Whether the encoder runs inside the scorer; otherwise it runs once, ahead of it."""
     return config.pair == "cross" or not config.freeze_encoder
@@ -52,29 +62,26 @@ def save_base(
     }
     out.mkdir(parents=True, exist_ok=True)
     save_file(state, out / BASE)
-    symmetric = "interaction.right.weight" not in state
-    description = {
-        "model": config.model_dump(mode="json"),
-        "encoder_width": encoder_width,
-        "symmetric": symmetric,
-        "evidence": evidence,
-        "fingerprint": hashlib.blake2b((out / BASE).read_bytes(), digest_size=8).hexdigest(),
-    }
-    (out / MODEL).write_text(json.dumps(description, indent=2))
+    description = _Description(
+        model=config,
+        encoder_width=encoder_width,
+        symmetric="interaction.right.weight" not in state,
+        evidence=evidence,
+        fingerprint=hashlib.blake2b((out / BASE).read_bytes(), digest_size=8).hexdigest(),
+    )
+    (out / MODEL).write_text(description.model_dump_json(indent=2))
 
 
 def load_scorer(folder: Path, kind: HeadKind | None = None) -> Scorer:
-    """The trained base in eval mode, its encoder inside where needed. Raises UserError if a file is missing.
+    """The trained base in eval mode, its encoder inside where needed. Raises UserError if a file is missing or broken.
 
     kind: of the users' heads, where they are fitted otherwise than they were trained (`shrunk`, trained as `linear`).
     """
-    for name in (MODEL, BASE):
-        if not (folder / name).exists():
-            raise UserError(f"{folder}: {name} is missing; the step that writes it has not finished, run it again")
-    description = json.loads((folder / MODEL).read_text())
-    config = ModelConfig.model_validate(description["model"])
-    encoder = TextEncoder(config) if needs_encoder_in_module(config) else None
-    scorer = Scorer(config, encoder, description["encoder_width"], description["symmetric"], description["evidence"])
+    found = _described(folder)
+    if not (folder / BASE).exists():
+        raise _missing(folder, BASE)
+    encoder = TextEncoder(found.model) if needs_encoder_in_module(found.model) else None
+    scorer = Scorer(found.model, encoder, found.encoder_width, found.symmetric, found.evidence)
     missing, unexpected = scorer.load_state_dict(load_file(folder / BASE), strict=False)
     wrong = [*unexpected, *[name for name in missing if not name.startswith("encoder.")]]
     if wrong:
@@ -84,15 +91,28 @@ def load_scorer(folder: Path, kind: HeadKind | None = None) -> Scorer:
 
 
 def fingerprint(folder: Path) -> str:
-    """Of the base's weights in `folder`: what heads fitted on them belong to."""
-    found: str = json.loads((folder / MODEL).read_text())["fingerprint"]
-    return found
+    """Of the base's weights in `folder`: what heads fitted on them belong to. Raises UserError as `load_scorer`."""
+    return _described(folder).fingerprint
 
 
 def evidence_of(folder: Path) -> int:
-    """How many numbers of evidence per row the base in `folder` reads beside the texts."""
-    found: int = json.loads((folder / MODEL).read_text())["evidence"]
-    return found
+    """How many numbers of evidence per row the base in `folder` reads beside the texts. Raises UserError as
+    `load_scorer`."""
+    return _described(folder).evidence
+
+
+def _described(folder: Path) -> _Description:
+    try:
+        return _Description.model_validate_json((folder / MODEL).read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        raise _missing(folder, MODEL) from None
+    except ValidationError as error:
+        first = ".".join(str(part) for part in error.errors()[0]["loc"]) or error.errors()[0]["msg"]
+        raise UserError(f"{folder / MODEL}: broken, or made by another hydra_ray ({first}); train it again") from None
+
+
+def _missing(folder: Path, name: str) -> UserError:
+    return UserError(f"{folder}: {name} is missing; the step that writes it has not finished, run it again")
 
 
 class HeadsOfUsers(Protocol):

@@ -110,6 +110,9 @@ def test_a_served_model_answers_through_the_whole_stage_as_transformers_does(tmp
         assert len(row["texts"][0]) == 2
         assert row["prompt_tokens"] > 0
         assert 2 <= row["completion_tokens"] <= 10
+    for i in range(24):
+        assert answered[str(i)]["errors"] == [None]
+        assert answered[str(i)]["completion_tokens"] < 16  # it ended by itself
     weights = LlamaForCausalLM.from_pretrained(str(embedded_path()), dtype=torch.float32).eval()
     expected = generate(weights, load_tokenizer(embedded_path()), greedy, load_task("synthetic_tagging"))
     said = [answered[str(i)]["texts"][0][0].strip() for i in range(24)]

@@ -52,6 +52,11 @@ def hostile_data(root: Path) -> Path:
     )
 
 
+def without_key() -> dict[str, str]:
+    """The environment of a user who has no API key."""
+    return {name: value for name, value in os.environ.items() if name != "HYDRA_RAY_LLM_API_KEY"}
+
+
 def command(cluster: str, stage: str, root: Path, url: str, *more: str) -> list[str]:
     """The command line of a run in `root`, on the cluster, over what `hostile_data` has written there."""
     return [
@@ -65,10 +70,9 @@ def command(cluster: str, stage: str, root: Path, url: str, *more: str) -> list[
 
 def hydra_ray(cluster: str, stage: str, root: Path, url: str, *more: str) -> "subprocess.CompletedProcess[str]":
     """Runs the command as a user would; whatever happens, without a traceback."""
-    environment = {name: value for name, value in os.environ.items() if name != "HYDRA_RAY_LLM_API_KEY"}
     done = subprocess.run(
         command(cluster, stage, root, url, *more),
-        env=environment, capture_output=True, text=True, timeout=400, check=False,
+        env=without_key(), capture_output=True, text=True, timeout=400, check=False,
     )  # fmt: skip
     assert "Traceback" not in done.stdout + done.stderr, done.stderr
     return done
@@ -144,7 +148,8 @@ def test_a_killed_run_predicts_the_same_and_pays_no_more_than_what_was_in_flight
     """SIGKILL in mid labelling, and the same command again."""
     hostile_data(tmp_path / "data")
     threaded_server.script, threaded_server.delay_s = odd_answers, 0.1
-    killed = subprocess.Popen(command(cluster, "run", tmp_path, threaded_server.url), stderr=subprocess.DEVNULL)
+    cut = command(cluster, "run", tmp_path, threaded_server.url)
+    killed = subprocess.Popen(cut, env=without_key(), stderr=subprocess.DEVNULL)
     until = time.monotonic() + 240
     while len(threaded_server.bodies) < 30:
         assert time.monotonic() < until

@@ -65,9 +65,8 @@ class Deployed:
     llm_port: int
     progress: str
 
-    def ask(self, user: str, query: str) -> httpx.Response:
-        body = {"user_id": user, "query": query}
-        return httpx.post(f"http://127.0.0.1:{self.http_port}/v1/personalize", json=body, timeout=60)
+    def client(self) -> httpx.Client:
+        return httpx.Client(base_url=f"http://127.0.0.1:{self.http_port}", timeout=60)
 
 
 def _file(path: Path, http_port: int, applications: list[dict[str, Any]]) -> Path:
@@ -89,7 +88,7 @@ def _llm(port: int, source: str) -> dict[str, Any]:
 
 def _hydra(run: Path, llm_port: int) -> dict[str, Any]:
     args = {"run": str(run), "llm_url": f"http://127.0.0.1:{llm_port}/v1", "without_keys": True}
-    # So low an aim that whatever the black box leaves of the machine is load: with 1, the second replica came or did not
+    # So low an aim that whatever the black box leaves of the machine is load: with 1, the second replica came or not
     # by how long the LLM took beside the scorer.
     scorer = {"replicas": [1, 2], "target_ongoing": 0.05, "look_back_s": 11, "up_after_s": 1, "down_after_s": 4}
     return {
@@ -119,7 +118,8 @@ def test_one_file_brings_up_the_black_box_and_the_service(deployed: Deployed) ->
     ]
     assert "llm RUNNING (LLM 1/1); hydra RUNNING (" in deployed.progress
     assert "Scorer 1/1" in deployed.progress
-    answer = deployed.ask(USERS[0], "redship")
+    with deployed.client() as http:
+        answer = ask(http, USERS[0], "redship")
     assert answer.status_code == 200, answer.text
     trace = answer.json()["trace"]
     assert (trace["user_id"], trace["degraded"], trace["versions"]["own_heads"]) == (
@@ -129,13 +129,17 @@ def test_one_file_brings_up_the_black_box_and_the_service(deployed: Deployed) ->
     assert main(["deploy", str(deployed.file), "--address", deployed.dashboard, "--timeout", "30"]) == 0
 
 
+def ask(http: httpx.Client, user: str, query: str) -> httpx.Response:
+    return http.post("/v1/personalize", json={"user_id": user, "query": query})
+
+
 class Asking:
     """Questions of eight users at a time, until the context ends. seen: the answers; foreign: somebody else's."""
 
     def __init__(self, deployed: Deployed) -> None:
         self.seen: list[httpx.Response] = []
         self.foreign: list[str] = []
-        self._deployed, self._ending = deployed, threading.Event()
+        self._http, self._ending = deployed.client(), threading.Event()
         self._threads = [threading.Thread(target=self._ask, args=[user]) for user in USERS[:8]]
 
     def __enter__(self) -> "Asking":
@@ -147,13 +151,14 @@ class Asking:
         self._ending.set()
         for thread in self._threads:
             thread.join()
+        self._http.close()
         assert not self.foreign
 
     def _ask(self, user: str) -> None:
         number = 0
         while not self._ending.is_set():
             number += 1
-            answer = self._deployed.ask(user, f"{user} {number}")
+            answer = ask(self._http, user, f"{user} {number}")
             self.seen.append(answer)
             if answer.status_code != 200:
                 time.sleep(0.2)
@@ -172,9 +177,9 @@ def test_replicas_come_and_go_with_the_load_and_no_request_notices(deployed: Dep
         until(lambda: _running("Scorer") == 2, 60)
         at = len(asking.seen)
         until(lambda: len(asking.seen) > at + 50, 60)
-    with httpx.Client(timeout=60) as http:
-        until(lambda: _running("Scorer") == 1, 60)
-        assert http.get(f"http://127.0.0.1:{deployed.http_port}/readyz").status_code == 200
+    until(lambda: _running("Scorer") == 1, 60)
+    with deployed.client() as http:
+        assert http.get("/readyz").status_code == 200
     assert {answer.status_code for answer in asking.seen} == {200}
     assert not [answer.text for answer in asking.seen if answer.json()["trace"]["degraded"]]
 

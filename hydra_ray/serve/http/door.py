@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hydra_ray.serve.http.errors import problem_of
+from hydra_ray.serve.http.errors import known_problem
 from hydra_ray.serve.http.outer import REQUEST_ID, HttpMeters, request_id
 from hydra_ray.serve.http.room import FULL
 from hydra_ray.serve.types import StageDownError
@@ -30,6 +30,7 @@ GROWTH = 1 / 16
 """By this share the room is thought larger when a gateway takes on what seemed too much: eightfold in 17 s, so that the
 door opens no later than new replicas start, and at most so much more than there is room for is let in at a time."""
 
+GONE = "a part went away while it worked on this, or is not there yet"
 OURS = "/v1/"
 OK = 200
 
@@ -63,9 +64,7 @@ class Door:
             await self._app(scope, receive, send)
             return
         if scope["method"] != "POST":
-            shaped = _Shaped(scope, send)
-            await self._app(scope, receive, shaped)
-            await shaped.finish()
+            await self._pass_on(scope, receive, _Shaped(scope, send))
             return
         path = scope["path"]
         inside = self._inside[path]
@@ -85,6 +84,9 @@ class Door:
             self._learn(path, inside, probe, shaped)
 
         shaped = _Shaped(scope, send, ended)
+        await self._pass_on(scope, receive, shaped)
+
+    async def _pass_on(self, scope: Scope, receive: Receive, shaped: "_Shaped") -> None:
         try:
             await self._app(scope, receive, shaped)
             await shaped.finish()
@@ -111,7 +113,7 @@ class Door:
 
     async def _repeat(self, full: _Full, scope: Scope, send: Send) -> None:
         start = {**full.start, "headers": list(full.start["headers"])}
-        MutableHeaders(scope=start)[REQUEST_ID] = request_id(Headers(scope=scope).get(REQUEST_ID))
+        MutableHeaders(scope=start)[REQUEST_ID] = request_id(scope)
         await send(start)
         await send({"type": "http.response.body", "body": full.body})
         if self._meters is not None:
@@ -167,10 +169,8 @@ class _Shaped:
         return headers.get("content-type", "").startswith("text/plain") and OURS in self._scope["path"]
 
     async def _replace(self) -> None:
-        problem = problem_of(StageDownError("a part went away while it worked on this, or is not there yet"))
-        assert problem is not None
-        response = problem.response()
-        response.headers[REQUEST_ID] = request_id(Headers(scope=self._scope).get(REQUEST_ID))
+        response = known_problem(StageDownError(GONE)).response()
+        response.headers[REQUEST_ID] = request_id(self._scope)
         self.status, self._replaced = response.status_code, True
         start = {"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers}
         await self._send(start)

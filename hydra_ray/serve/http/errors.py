@@ -89,6 +89,13 @@ def problem_of(error: Exception) -> ProblemError | None:
     return None
 
 
+def known_problem(error: Exception) -> ProblemError:
+    """What one of the service's own errors means to the client."""
+    problem = problem_of(error)
+    assert problem is not None
+    return problem
+
+
 def unexpected(request_id: str) -> ProblemError:
     """500: a defect of ours; the log knows more under the request's id."""
     return ProblemError(500, f"something went wrong here; ask for request {request_id}", code="internal_error")
@@ -111,9 +118,7 @@ def install(app: FastAPI) -> None:
 
 
 async def _of_service(_request: Request, error: Exception) -> JSONResponse:
-    problem = problem_of(error)
-    assert problem is not None
-    return problem.response()
+    return known_problem(error).response()
 
 
 async def _of_validation(request: Request, error: Exception) -> JSONResponse:

@@ -39,7 +39,7 @@ class Outer:
             await self._app(scope, receive, send)
             return
         began, status = time.perf_counter(), 0
-        known_as = request_id(Headers(scope=scope).get(REQUEST_ID))
+        known_as = request_id(scope)
         # A state of the request's own: the server's is shared by all.
         scope["state"] = {**scope.get("state", {}), "request_id": known_as, "tenant": None, "degraded": ()}
 
@@ -74,8 +74,9 @@ class Outer:
             )
 
 
-def request_id(given: str | None) -> str:
+def request_id(scope: Scope) -> str:
     """What a request is known as: the client's own id if it is well-formed, else a new one."""
+    given = Headers(scope=scope).get(REQUEST_ID)
     return given if given and _WELL_FORMED.fullmatch(given) else uuid.uuid4().hex
 
 

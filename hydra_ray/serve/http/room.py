@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from hydra_ray.serve.http.errors import problem_of
+from hydra_ray.serve.http.errors import known_problem
 from hydra_ray.serve.http.front import Slots
 from hydra_ray.serve.types import OverloadedError
 
@@ -34,8 +34,7 @@ class Room:
                     self._slots.check()
                 except OverloadedError as error:
                     scope["route"] = _Template(path)
-                    problem = problem_of(error)
-                    assert problem is not None
+                    problem = known_problem(error)
                     problem.headers[FULL] = "1"
                     await problem.response()(scope, receive, send)
                     return
