@@ -160,10 +160,9 @@ class Asking:
             number += 1
             answer = ask(self._http, user, f"{user} {number}")
             self.seen.append(answer)
-            if answer.status_code != 200:
-                time.sleep(0.2)
-            elif answer.json()["trace"]["user_id"] != user:
+            if answer.status_code == 200 and answer.json()["trace"]["user_id"] != user:
                 self.foreign.append(answer.text)
+            time.sleep(0.2)  # what starts meanwhile needs the processors, too
 
 
 def _running(deployment: str) -> int:

@@ -192,7 +192,7 @@ def test_a_state_of_something_else(made: Bundle, tmp_path: Path) -> None:
 
 
 def test_a_broken_run_and_a_folder_that_cannot_be(made: Bundle, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="model.json is missing; .* run it again"):
+    with pytest.raises(UserError, match=r"model\.json is missing; .* run it again"):
         prepare(replace(made, base={"reranker": tmp_path}), tmp_path / "state", "me", lambda line: None)
     foreign = write_some_heads(tmp_path / "foreign", "linear", "other", USER_IDS[:1], 1.0)
     with pytest.raises(UserError, match="holds heads of another base: 'other'"):
