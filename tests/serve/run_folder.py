@@ -57,7 +57,9 @@ def history_of(user_id: str) -> list[HistoryItem]:
 def write_run(folder: Path) -> Path:
     """The run's folder; `load_bundle` takes it."""
     folder = folder.resolve()
-    make_encoder(folder / "encoder", [*WORDS, *USERS], spread=0.5)
+    # It knows the answers, too: two that it cannot tell apart have equal scores, whose order hangs on the last digit.
+    answers = [answer for user in USERS for answer in answers_of(user)]
+    make_encoder(folder / "encoder", [*WORDS, *USERS, *answers], spread=0.5)
     config = _config(folder)
     steps: dict[str, str] = {"ingest": "ingest-0"}
     _step(folder, "ingest-0")
