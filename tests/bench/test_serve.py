@@ -140,6 +140,7 @@ def test_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serve_one_user, "AT_ONCE", 8)
     monkeypatch.setattr(serve_one_user, "REPEATS", 1)
     monkeypatch.setattr(serve_overload, "LEVELS", (8,))
+    monkeypatch.setattr(serve_overload, "TURNS", 1)
     args = Namespace(parts="latency,plain,users,overload", seconds=3.0, model=tiny_in(tmp_path))
     found = serve.run(args)
     for clients in ("1", "4"):
@@ -151,4 +152,6 @@ def test_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["users"]["ratio"] > 0
     overload = found["overload"]
     assert overload["statuses_5xx"] == overload["connection_errors"] == 0
-    assert overload["goodput_per_s"] > 0
+    assert overload["goodput_per_s"][0] > 0
+    before, after = overload["closed_loops_per_s"]
+    assert overload["ratio"] == pytest.approx(2 * overload["goodput_per_s"][0] / (before + after), rel=0.02)
