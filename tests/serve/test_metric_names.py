@@ -50,7 +50,8 @@ def test_prometheus_reads_every_metric_under_the_names_that_are_said() -> None:
                 kept.append(histogram)
         return kept
 
-    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+    often = {"metrics_report_interval_ms": 1000}  # by default every ten seconds
+    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, _system_config=often)
     try:
         kept = emit()
         url = f"http://127.0.0.1:{ray.nodes()[0]['MetricsExportPort']}/metrics"

@@ -1,43 +1,65 @@
-"""`python -m tests.train.ranks PLAN RANK WORLD`: one rank of plain processes that train what PLAN (JSON) lists.
+"""`python -m tests.train.ranks PLAN WORLD [PLAN WORLD ...]`: plain processes that train what a PLAN (JSON) lists.
 
 PLAN: [{job, start, keep, die_at}, ...], trained one after the other. start: a checkpoint's folder, or null. keep:
 folder that takes the checkpoints, numbered, or null. die_at: after so many checkpoints, training is given up, or null.
+The plans come one after the other, too. Exits with 1 if a rank failed.
 """
 
 import contextlib
 import json
+import multiprocessing
 import os
 import shutil
 import sys
 from pathlib import Path
 
-plan, rank, world = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 os.environ |= {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1"}
-os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world)}
 
-import torch  # noqa: E402
+import deepspeed  # noqa: F401  # imported once: the ranks are forked
+import torch
 
-from hydra_ray.train.loop import train_kinds  # noqa: E402
+from hydra_ray.train.loop import train_kinds
 
 
 class GivenUpError(Exception):
     """The run was told to stop here."""
 
 
-torch.set_num_threads(1)
-torch.distributed.init_process_group("gloo", init_method=f"file://{plan}.store", rank=rank, world_size=world)
-for part in json.loads(plan.read_text()):
-    taken = 0
+def train(plan: Path, rank: int, world: int) -> None:
+    """One rank."""
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world)}
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{plan}.store", rank=rank, world_size=world)
+    for part in json.loads(plan.read_text()):
+        taken = 0
 
-    def report(metrics: dict[str, float], folder: Path, part=part) -> None:  # type: ignore[no-untyped-def,type-arg]
-        global taken
-        taken += 1
-        if part["keep"]:
-            shutil.copytree(folder, Path(part["keep"]) / f"{taken:03d}", dirs_exist_ok=True)
-        torch.distributed.barrier()
-        if part["die_at"] == taken:
-            raise GivenUpError
+        def report(metrics: dict[str, float], folder: Path, part=part) -> None:  # type: ignore[no-untyped-def,type-arg]
+            nonlocal taken
+            taken += 1
+            if part["keep"]:
+                shutil.copytree(folder, Path(part["keep"]) / f"{taken:03d}", dirs_exist_ok=True)
+            torch.distributed.barrier()
+            if part["die_at"] == taken:
+                raise GivenUpError
 
-    with contextlib.suppress(GivenUpError):
-        train_kinds(part["job"], rank, world, Path(part["start"]) if part["start"] else None, report)
-torch.distributed.destroy_process_group()
+        with contextlib.suppress(GivenUpError):
+            train_kinds(part["job"], rank, world, Path(part["start"]) if part["start"] else None, report)
+    torch.distributed.destroy_process_group()
+
+
+def main(argv: list[str]) -> int:
+    """One plan after the other, each in as many processes as its world is large."""
+    fork = multiprocessing.get_context("fork")
+    for plan, world in zip(argv[::2], map(int, argv[1::2]), strict=True):
+        ranks = [fork.Process(target=train, args=(Path(plan), rank, world)) for rank in range(world)]
+        for rank in ranks:
+            rank.start()
+        for rank in ranks:
+            rank.join()
+        if any(rank.exitcode for rank in ranks):
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
