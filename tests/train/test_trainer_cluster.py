@@ -76,7 +76,7 @@ def test_a_dead_node_costs_the_steps_since_the_last_checkpoint(nodes: tuple[Any,
     quiet = tmp_path / "quiet"
     quiet.mkdir()
     job = make_job(tmp_path, asked.model, asked.train, [KIND], quiet)
-    train_in_ranks([{"job": job, "start": None, "keep": None, "die_at": None}], 1, tmp_path)
+    train_in_ranks({1: [{"job": job, "start": None, "keep": None, "die_at": None}]}, tmp_path)
     loss, learned = result(quiet, KIND)
     assert losses["loss_linear"] == pytest.approx(loss, rel=1e-5)
     heads = UserHeads.open(out / KIND, fingerprint(out / KIND))
