@@ -24,13 +24,14 @@ from hydra_ray.models.heads import Deltas, Head, scores
 from hydra_ray.models.losses import query_losses
 from hydra_ray.synth.world import make_user
 from hydra_ray.train.fit import fit_heads
-from hydra_ray.train.shrunk_prior import fit_shrunk_heads
+from hydra_ray.train.solver import Tuned, solve
 from hydra_ray.train.user_rows import UserRows
 
 EPOCHS = (2, 10, 50)
 ASKED, SHOWN = 4, 6
 """Queries of a user that are learned from (as many again are held out), and history items paired with each."""
-L2 = 0.03
+L2, PRECISION = 0.03, 4.0
+"""The pull towards the population head: of what is learned in epochs, and of `shrunk`."""
 TEXTS = 32
 """Pairs in one batch of the encoder."""
 REPEATS, LONG = 2, 10
@@ -172,10 +173,12 @@ def _accuracy(head: Head, z_URZ: Tensor, deltas: Deltas, label_UR: Tensor, kept_
 
 
 def solve_alone(users: int) -> dict[str, Any]:
-    """Users per second of the fit on given encodings, per head kind; one untimed fit of a few users goes before."""
+    """Users per second of the main job's fit on given encodings (its tests on the user's held-out queries included),
+    per head kind; one untimed fit of a few users goes before. Every user has a linear taste, blurred by noise."""
     generator = torch.Generator().manual_seed(0)
     z_URZ = torch.randn(users, SOLVE_ROWS, SOLVE_WIDTH, generator=generator)
-    label_UR = (torch.rand(users, SOLVE_ROWS, generator=generator) < 0.5).float()
+    taste_UR = (z_URZ @ torch.randn(users, SOLVE_WIDTH, 1, generator=generator)).squeeze(-1) / SOLVE_WIDTH**0.5
+    label_UR = (taste_UR + torch.randn(users, SOLVE_ROWS, generator=generator) > 0).float()
     query_UR = torch.arange(SOLVE_ROWS).expand(users, -1) // (SOLVE_ROWS // ASKED)
     rows = UserRows(z_URZ, label_UR, torch.ones_like(label_UR), query_UR)
     per_s = {}
@@ -190,7 +193,5 @@ def solve_alone(users: int) -> dict[str, Any]:
 
 def _solve(kind: HeadKind, rows: UserRows) -> None:
     head = Head(kind, SOLVE_WIDTH, SOLVE_RANK, 0.0).requires_grad_(False)
-    if kind == "shrunk":
-        fit_shrunk_heads(head, rows, torch.full((SOLVE_WIDTH + 1,), 4.0))
-    else:
-        fit_heads(head, rows, FitConfig(epochs=SOLVE_EPOCHS), L2)
+    tuned: Tuned = {"l2": L2, "precision": [PRECISION] * (SOLVE_WIDTH + 1)}
+    solve(head, rows, tuned, FitConfig(epochs=SOLVE_EPOCHS), "two_class")
