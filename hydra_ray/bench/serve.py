@@ -28,12 +28,10 @@ from hydra_ray.bench.serve_load import Load, percentiles, run_load
 from hydra_ray.bench.serve_one_user import users
 from hydra_ray.bench.serve_overload import overload
 from hydra_ray.bench.serve_ratio import plain
-from hydra_ray.bench.serve_site import Site, seed
+from hydra_ray.bench.serve_site import Site, seed, service_config
 from hydra_ray.bench.serve_world import ITEMS, make_run
 from hydra_ray.bench.serve_zipf import zipf
-from hydra_ray.config_io import load_settings
 from hydra_ray.errors import UserError
-from hydra_ray.serve.config import ServeConfig
 
 USERS = 128
 WARM_CLIENTS = 8
@@ -62,7 +60,7 @@ def run(args: Namespace) -> dict[str, Any]:
     seconds = float(getattr(args, "seconds", None) or 60.0)
     model = dict(getattr(args, "model", None) or {})
     more = tuple(getattr(args, "set", None) or ())
-    load_settings(ServeConfig, None, more, {"run": "of the benchmark"})
+    service_config(more)  # here, before anything is made
     before, found = os.getloadavg(), dict[str, Any]()
     with tempfile.TemporaryDirectory(prefix="hydra_ray_bench_", ignore_cleanup_errors=True) as name:
         folder = Path(name)

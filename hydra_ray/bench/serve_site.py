@@ -1,11 +1,14 @@
 """What the parts of the serving bench share."""
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hydra_ray.bench.serve_hosts import Hosted
 from hydra_ray.bench.serve_load import Seen
+from hydra_ray.config_io import load_settings
+from hydra_ray.serve.config import ServeConfig
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,11 @@ class Site:
     def short_s(self) -> float:
         """Seconds of one of many measurements."""
         return self.seconds / 6
+
+
+def service_config(overrides: Sequence[str]) -> ServeConfig:
+    """What `our_service` makes of them. Raises UserError for one that the service does not take."""
+    return load_settings(ServeConfig, None, overrides, {"run": "of the benchmark"})
 
 
 _SEEDS = itertools.count(1)

@@ -9,9 +9,8 @@ from typing import Any
 
 from hydra_ray.bench.serve_hosts import Hosted, our_service
 from hydra_ray.bench.serve_load import Load, Seen, percentiles, run_load
-from hydra_ray.bench.serve_site import all_well, seed
+from hydra_ray.bench.serve_site import all_well, seed, service_config
 from hydra_ray.bench.serve_world import make_run
-from hydra_ray.config_io import load_settings
 from hydra_ray.serve.config import ServeConfig
 
 FEW = 1_000
@@ -36,7 +35,7 @@ def zipf(
     cache_mib, rss_mib: of the service with `many` users, after the warming up and at the end.
     """
     settings = [*(f"{name}={mib}" for name, mib in BUDGETS.items()), *overrides]
-    budgets = _budgets(load_settings(ServeConfig, None, settings, {"run": "of the benchmark"}))
+    budgets = _budgets(service_config(settings))
     with ExitStack() as stack:
         services: dict[int, Hosted] = {}
         built: dict[str, dict[str, float]] = {}

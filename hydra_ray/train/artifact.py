@@ -106,6 +106,8 @@ def _described(folder: Path) -> _Description:
         return _Description.model_validate_json((folder / MODEL).read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         raise _missing(folder, MODEL) from None
+    except OSError as error:
+        raise UserError(f"{folder / MODEL}: {error.strerror}; make it readable, or train it again") from None
     except ValidationError as error:
         first = ".".join(str(part) for part in error.errors()[0]["loc"]) or error.errors()[0]["msg"]
         raise UserError(f"{folder / MODEL}: broken, or made by another hydra_ray ({first}); train it again") from None

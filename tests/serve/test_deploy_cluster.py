@@ -173,10 +173,10 @@ def _running(deployment: str) -> int:
 
 def test_replicas_come_and_go_with_the_load_and_no_request_notices(deployed: Deployed) -> None:
     with Asking(deployed) as asking:
-        until(lambda: _running("Scorer") == 2, 180)
+        until(lambda: _running("Scorer") == 2, 60)
         at = len(asking.seen)
-        until(lambda: len(asking.seen) > at + 50, 180)
-    until(lambda: _running("Scorer") == 1, 180)
+        until(lambda: len(asking.seen) > at + 50, 60)
+    until(lambda: _running("Scorer") == 1, 60)
     with deployed.client() as http:
         assert http.get("/readyz").status_code == 200
     assert {answer.status_code for answer in asking.seen} == {200}

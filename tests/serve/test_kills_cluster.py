@@ -183,6 +183,6 @@ def test_a_start_that_is_told_to_end_leaves_nothing(service: Running, tmp_path: 
     time.sleep(2)
     seconds, left = other.stop()
     assert left == []
-    assert seconds < 45
+    assert seconds < 25
     assert "Traceback" not in other.log.read_text()
     assert service.ready()

@@ -39,6 +39,9 @@ def test_a_description_that_is_missing_or_broken_is_named(base: Path, read: Call
     description.unlink()
     with pytest.raises(UserError, match=r"model\.json is missing; .* run it again"):
         read(base)
+    description.mkdir()
+    with pytest.raises(UserError, match=r"model\.json: Is a directory; "):
+        read(base)
 
 
 def test_missing_weights_are_named(base: Path) -> None:
