@@ -2,12 +2,11 @@
 
 PLAN: [{job, start, keep, die_at}, ...], trained one after the other. start: a checkpoint's folder, or null. keep:
 folder that takes the checkpoints, numbered, or null. die_at: after so many checkpoints, training is given up, or null.
-The plans come one after the other, too. Exits with 1 if a rank failed.
+The plans come one after the other, too. The first rank that fails ends it, with its traceback.
 """
 
 import contextlib
 import json
-import multiprocessing
 import os
 import shutil
 import sys
@@ -17,6 +16,7 @@ os.environ |= {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1"}
 
 import deepspeed  # noqa: F401  # imported once: the ranks are forked
 import torch
+import torch.multiprocessing
 
 from hydra_ray.train.loop import train_kinds
 
@@ -25,12 +25,12 @@ class GivenUpError(Exception):
     """The run was told to stop here."""
 
 
-def train(plan: Path, rank: int, world: int) -> None:
+def train(rank: int, plan: str, world: int) -> None:
     """One rank."""
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world)}
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=f"file://{plan}.store", rank=rank, world_size=world)
-    for part in json.loads(plan.read_text()):
+    for part in json.loads(Path(plan).read_text()):
         taken = 0
 
         def report(metrics: dict[str, float], folder: Path, part=part) -> None:  # type: ignore[no-untyped-def,type-arg]
@@ -47,19 +47,7 @@ def train(plan: Path, rank: int, world: int) -> None:
     torch.distributed.destroy_process_group()
 
 
-def main(argv: list[str]) -> int:
-    """One plan after the other, each in as many processes as its world is large."""
-    fork = multiprocessing.get_context("fork")
-    for plan, world in zip(argv[::2], map(int, argv[1::2]), strict=True):
-        ranks = [fork.Process(target=train, args=(Path(plan), rank, world)) for rank in range(world)]
-        for rank in ranks:
-            rank.start()
-        for rank in ranks:
-            rank.join()
-        if any(rank.exitcode for rank in ranks):
-            return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    for plan, world in zip(sys.argv[1::2], map(int, sys.argv[2::2]), strict=True):
+        # The first that fails ends the others, who would wait for it.
+        torch.multiprocessing.start_processes(train, (plan, world), nprocs=world, start_method="fork")
