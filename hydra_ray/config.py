@@ -227,7 +227,9 @@ class TrainConfig(Section):
     activation_checkpointing: recompute the encoder's activations instead of keeping them. offload: keep the base's
     `optimizer` state (ZeRO 1 and up), or that and its `parameters` (ZeRO 3), in CPU memory.
     checkpoint_s: seconds between checkpoints at least; checkpoint_steps: how often that is looked at, besides each
-    epoch's end. trackers: what gets the metrics besides `metrics-*.jsonl`; their own environment variables set them up.
+    epoch's end; a dead worker costs the steps since the last one that Ray Train's controller has noted, which it does
+    within half a second. trackers: what gets the metrics besides `metrics-*.jsonl`; their own environment variables set
+    them up.
     """
 
     loss: Literal["two_class", "listwise", "pairwise", "two_class_listwise"] = "two_class"
