@@ -87,20 +87,19 @@ def _parser() -> argparse.ArgumentParser:
     deploy.add_argument("--address", help="the cluster's dashboard, e.g. http://127.0.0.1:8265")
     deploy.add_argument("--check-only", action="store_true", help="check the file and stop; needs no cluster")
     deploy.add_argument("--timeout", type=float, default=1800.0, metavar="S", help="seconds until all must be running")
-    bench = commands.add_parser("bench", help="measure; one JSON object on stdout")
+    # What is not said is left out: every bench has its own default for it.
+    bench = commands.add_parser("bench", help="measure; one JSON object on stdout", argument_default=argparse.SUPPRESS)
     bench.add_argument("name", choices=BENCHES)
     bench.add_argument("--json", action="store_true", help="the default; kept for scripts")
-    bench.add_argument("--max-users", type=int, default=100_000, help="ingest, heads, fit-scale: the most users")
-    bench.add_argument("--users", type=int, default=100_000, help="store, serve: users in the store")
+    bench.add_argument("--max-users", type=int, help="ingest, heads, fit-scale: the most users (100,000)")
+    bench.add_argument("--users", type=int, help="store, serve: users in the store (100,000); fit: users fitted (4)")
     bench.add_argument("--million", action="store_true", help="store, fit-scale: 1,000,000 users as well")
-    bench.add_argument(
-        "--kinds", nargs="+", choices=("linear", "low_rank"), help="fit-scale: head kinds (default: both)"
-    )
-    bench.add_argument("--threads", type=int, help="heads, encode: of both sides (default: heads 1, encode PyTorch's)")
-    bench.add_argument("--device", default="cuda", help="cuda: what runs it (cpu: the same code, small)")
-    bench.add_argument("--requests", type=int, default=640, help="label: concurrent calls per task and repeat")
-    bench.add_argument("--parts", help="serve: some of latency,plain,users,zipf,overload (default: all)")
-    bench.add_argument("--seconds", type=float, default=60.0, help="serve: of the overload; others take a sixth each")
+    bench.add_argument("--kinds", nargs="+", choices=("linear", "low_rank"), help="fit-scale: head kinds (both)")
+    bench.add_argument("--threads", type=int, help="heads, encode: of both sides (heads 1, encode PyTorch's)")
+    bench.add_argument("--device", help="cuda: what runs it (cuda; cpu: the same code, small)")
+    bench.add_argument("--requests", type=int, help="label: concurrent calls per task and repeat (640)")
+    bench.add_argument("--parts", help="serve: some of latency,plain,users,zipf,overload (all)")
+    bench.add_argument("--seconds", type=float, help="serve: of the overload (60); others take a sixth each")
     bench.add_argument("--set", action="append", metavar="a.b=c", help="serve: override a key of the service's config")
     return parser
 
