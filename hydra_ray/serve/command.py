@@ -98,12 +98,14 @@ def hosted(config: ServeConfig, host: str, port: int, *, address: str | None = N
 
 def _with_keys(config: ServeConfig, host: str) -> ServeConfig:
     """Without any keys, a service that only this machine reaches is open. Raises UserError for another one."""
-    if config.without_keys or config.keys or serve_keys().value:
+    if not config.without_keys and (config.keys or serve_keys().value):
         return config
     if host not in LOOPBACK:
         raise UserError(
             f"--host {host}: others reach it, but there are no API keys: give --keys FILE, one tenant:key a line"
         )
+    if config.without_keys:
+        return config
     _say(f"no API keys: whoever is on this machine acts as tenant {config.tenant!r} (--keys FILE changes that)")
     return config.model_copy(update={"without_keys": True})
 

@@ -75,11 +75,17 @@ class ScorerConfig(Scaling):
 
 class FitterConfig(Scaling):
     """Heads of single users, in the background. vacuum_s: how long after a deletion the old versions of the head
-    stores, which still hold the user, are removed."""
+    stores, which still hold the user, are removed. One replica, always: each would fit all who are queued."""
 
     max_ongoing: int = Field(default=4, ge=1)
     max_queued: int = Field(default=1000, ge=1)
     vacuum_s: float = Field(default=60.0, ge=0)
+
+    @model_validator(mode="after")
+    def _alone(self) -> "FitterConfig":
+        if self.replicas != (1, 1):
+            raise ValueError(f"replicas {self.replicas} of the fitter: it must be one alone, [1, 1]")
+        return self
 
 
 class ServeConfig(Section):

@@ -29,7 +29,8 @@ def check_text(text: str, origin: str) -> dict[str, Any]:
 
     Raises UserError, one line with the file, the key and what to do: broken YAML, a key given twice, unknown keys at
     any depth, values of a wrong type, an import path that is none of `APPLICATIONS`, arguments that do not validate,
-    names of deployments that the application does not have, names or route prefixes given twice, no address said.
+    names of deployments that the application does not have, names or route prefixes given twice, more than one replica
+    of a deployment that must be alone, no address said.
     """
     try:
         tree = yaml.load(text, _Loader)  # a SafeLoader
@@ -97,6 +98,10 @@ def _check_application(path: tuple[str | int, ...], tree: Mapping[str, Any]) -> 
         if name in seen:
             raise MistakeError(place, f"{name!r} is given twice; put its options into one entry")
         seen.add(name)
+        if name in known.alone and (deployment.get("num_replicas", 1) != 1 or deployment.get("autoscaling_config")):
+            raise MistakeError(
+                (*path, "deployments", i), f"{name} must be one replica alone; leave out num_replicas and autoscaling"
+            )
     prefix = tree.get("route_prefix", "/")
     if prefix is not None and not re.fullmatch(r"/|(/[^/{}]+)+", prefix):
         raise MistakeError((*path, "route_prefix"), f"{prefix!r} is no path; write `/`, or as `/name`")

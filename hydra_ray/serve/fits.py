@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 LOOK_EVERY_S = 2.0
 """How often queued users are looked for: those of a fitter that died, and those whose kick was lost."""
 
+VACUUM_AFTER = 256
+"""Fits until old versions are removed: each leaves a version and a file of one row in every head store."""
+
 AGAIN_AFTER_S = 10.0
 """How long a fit waits that the LLM did not answer, or whose user cannot be read; and a vacuum that failed."""
 
@@ -37,7 +40,7 @@ class Fits:
         ended: Callable[[str], None],
     ) -> None:
         """at_once: fits at the same time. vacuum_s: see `FitterConfig`. due: file that is there as long as the stores'
-        old versions hold somebody who was deleted. ended: told each fit's outcome."""
+        old versions are to be removed. ended: told each fit's outcome."""
         self._users, self._fitter, self._stores = users, fitter, stores
         self._slots = asyncio.Semaphore(at_once)
         self._vacuum_s, self._due = vacuum_s, due
@@ -45,9 +48,10 @@ class Fits:
         self._tasks: dict[UserKey, asyncio.Task[None]] = {}
         self._not_before: dict[UserKey, float] = {}
         self._vacuum_at = time.monotonic() + vacuum_s if due.exists() else None
+        self._published = 0  # since old versions were last removed
 
     async def run(self) -> None:
-        """Looks for queued users and vacuums after deletions, until cancelled."""
+        """Looks for queued users and vacuums after deletions and every VACUUM_AFTER fits, until cancelled."""
         while True:
             for user in await asyncio.to_thread(self._unfinished):
                 if time.monotonic() >= self._not_before.get(user, 0.0):
@@ -67,6 +71,7 @@ class Fits:
 
     def _vacuum(self) -> None:
         try:
+            self._published = 0
             for store in self._stores.values():
                 store.vacuum()
         except UserError as error:
@@ -99,14 +104,20 @@ class Fits:
         """Returns the versions in which they are gone."""
         versions: dict[Module, int] = {}
         if self._stores:
-            self._vacuum_at = time.monotonic() + self._vacuum_s
-            self._due.touch()
+            self._due.touch()  # before anything is old, lest this process dies
         for module, store in self._stores.items():
             store.refresh()
             versions[module] = store.delete([user.stored])
             if store.get([user.stored])[0].any():
                 raise UserError(f"the {module} head is still there after its deletion; delete once more")
+        self._vacuum_soon()
         return versions
+
+    def _vacuum_soon(self) -> None:
+        """Has what is old by now removed within `vacuum_s`, also if a vacuum is under way."""
+        if self._stores:
+            self._due.touch()
+            self._vacuum_at = self._vacuum_at or time.monotonic() + self._vacuum_s
 
     def heads(self, user: UserKey) -> dict[str, dict[str, list[float]] | None]:
         """A user's heads as lists of numbers; None for the population's."""
@@ -128,11 +139,15 @@ class Fits:
 
     async def _fit(self, user: UserKey) -> None:
         self._not_before.pop(user, None)
+        now = await asyncio.to_thread(self._users.state, user)
+        if now is None or now.fit not in {"queued", "running"}:
+            return
+        await self._set(user, "running")
+        # Read after that: whoever asks from now on queues another fit, whoever asked before is in what is read.
         history = await asyncio.to_thread(self._users.history, user)
-        if history is None or history[0].fit not in {"queued", "running"}:
+        if history is None:
             return
         state, items = history
-        await self._set(user, "running")
         try:
             fitted = await self._fitter.fit(user, items)
         except (LLMDownError, DeadlineError) as error:
@@ -149,15 +164,16 @@ class Fits:
             await self._set(user, "failed", message=f"the fit failed unexpectedly ({type(error).__name__})")
             self._ended("failed")
         else:
-            now = await asyncio.to_thread(self._users.state, user)
-            # Asked for once more while it ran: it goes on with the records that came since.
-            outcome: FitState = "queued" if now and now.fit == "queued" else "done"
+            # Asked for once more while it ran, it stays queued and goes on with the records that came since.
             told = await self._set(
-                user, outcome, message=fitted.message, fitted_revision=state.revision, heads=fitted.versions
+                user, "done", message=fitted.message, fitted_revision=state.revision, heads=fitted.versions
             )
             if told is None:
                 # Deleted meanwhile by another process: a head that nobody may have.
                 await asyncio.to_thread(self._remove_heads, user)
+            self._published += 1
+            if self._published >= VACUUM_AFTER:
+                await asyncio.to_thread(self._vacuum_soon)
             self._ended("done")
 
     async def _set(self, user: UserKey, fit: FitState, **what: Any) -> UserState | None:

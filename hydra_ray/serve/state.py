@@ -5,7 +5,7 @@ STATE/reranker.heads/   everybody's heads, under their stored ids; none for kind
 STATE/adapter.heads/
 STATE/serving.json      of which run, base and tenant; written last: whatever is in the state is the users' own then
 STATE/preparing.json    the same, while it is made (`hydra_ray.serve.prepare`)
-STATE/vacuum.due        while old versions of the head stores hold somebody who was deleted (`hydra_ray.serve.fits`)
+STATE/vacuum.due        while old versions of the head stores are to be removed (`hydra_ray.serve.fits`)
 """
 
 from pathlib import Path

@@ -141,11 +141,13 @@ class UserStore:
 
         fitted_revision: the history it read (None: as before); where that was of a deleted user of the same id, this
         one is another, and the answer None, too. heads: the head-store versions with the new heads (the highest stay).
+        A fit that ends (`done`, `failed`) while one more is queued leaves that one queued.
         """
         with self._writing(user) as (file, row):
             if row is None or (fitted_revision is not None and fitted_revision < row.born):
                 return None
-            state = replace(row.state, fit=fit, message=message, heads=highest(row.state.heads, heads or {}))
+            stands: FitState = "queued" if row.state.fit == "queued" and fit in ("done", "failed") else fit
+            state = replace(row.state, fit=stands, message=message, heads=highest(row.state.heads, heads or {}))
             if fitted_revision is not None:
                 state = replace(state, fitted_revision=fitted_revision)
             if state != row.state:

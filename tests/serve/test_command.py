@@ -107,7 +107,9 @@ def test_keys_that_others_can_read(refused: Refused, whole: Path, tmp_path: Path
 
 
 def test_everybody_reaches_it_and_there_are_no_keys(refused: Refused, whole: Path) -> None:
-    assert refused(whole, "--host", "0.0.0.0").startswith("--host 0.0.0.0: others reach it, but there are no API keys")
+    for more in ((), ("without_keys=true",)):
+        line = refused(whole, "--host", "0.0.0.0", *more)
+        assert line.startswith("--host 0.0.0.0: others reach it, but there are no API keys")
 
 
 def test_a_black_box_that_does_not_answer(

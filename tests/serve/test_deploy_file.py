@@ -104,6 +104,17 @@ MISTAKES = {
         {"min_replicas": 3, "max_replicas": 2},
         "applications[0].deployments[0].autoscaling_config: max_replicas (2) must be greater",
     ),
+    "two fitters": (
+        "applications.0.deployments.1",
+        {"name": "Fitter", "num_replicas": 2},
+        "applications[0].deployments[1]: Fitter must be one replica alone",
+    ),
+    "fitters that scale": (
+        "applications.0.deployments.1",
+        {"name": "Fitter", "num_replicas": "auto"},
+        "applications[0].deployments[1]: Fitter must be one replica alone",
+    ),
+    "fitters by argument": ("applications.0.args.fitter", {"replicas": [1, 2]}, "applications[0].args.fitter: replica"),
     "queue": ("applications.0.deployments.0.max_queued_requests", 0, "applications[0].deployments[0]: max_queued_"),
     "queue type": ("applications.0.deployments.0.max_queued_requests", "9", "applications[0].deployments[0].max_queu"),
     "argument type": ("applications.0.args.gateway.in_flight", "few", "applications[0].args.gateway.in_flight: Input"),

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -142,6 +143,36 @@ def test_who_asks_again_while_a_fit_runs_gets_another(world: World) -> None:
     state = world.users.state(USERS[0])
     assert state is not None
     assert state.fitted_revision == state.revision == 2
+
+
+@pytest.mark.parametrize("error", [None, ZeroDivisionError()])
+def test_who_asks_while_the_fit_begins_gets_another(world: World, error: Exception | None) -> None:
+    read = world.users.history
+
+    def slow(user: UserKey) -> Any:
+        found = read(user)
+        if not asked:
+            asked.append(user)
+            world.users.append(user, [HistoryItem("j", "t", "t", "a")])
+            world.users.set_fit(user, "queued")
+        return found
+
+    asked: list[UserKey] = []
+    world.users.history = slow  # type: ignore[method-assign]
+    world.fitter.error = error
+    world.users.set_fit(USERS[0], "queued")
+    world.run(lambda: world.outcomes == [world.fit_of(USERS[0])] * 2)
+    state = world.users.state(USERS[0])
+    assert state is not None
+    assert error or state.fitted_revision == state.revision == 2
+
+
+def test_every_so_many_fits_old_versions_are_removed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fits_module, "VACUUM_AFTER", 3)
+    for user in USERS[:3]:
+        world.users.set_fit(user, "queued")
+    world.run(lambda: len(world.outcomes) == 3 and len(world.store.versions()) == 1, vacuum_s=0)
+    assert not (world.folder / "vacuum.due").exists()
 
 
 def test_the_old_versions_of_a_deleted_users_head_go_even_if_the_fitter_dies(world: World) -> None:

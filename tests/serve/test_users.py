@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hydra_ray.core.records import HistoryItem
 from hydra_ray.core.sharding import bucket_of
 from hydra_ray.errors import UserError
-from hydra_ray.serve.types import UserKey, UserState
+from hydra_ray.serve.types import FitState, UserKey, UserState
 from hydra_ray.serve.users import UserStore
 from tests.serve.made_up import (
     ANNA,
@@ -80,6 +80,15 @@ def test_fits(store: UserStore) -> None:
     store.set_fit(ANNA, "failed", heads={"adapter": 3, "reranker": 6})
     assert store.state(ANNA) == UserState(2, 2, {"reranker": 7, "adapter": 3}, "failed", 1, "")
     assert unfinished(store) == [BERT]
+
+
+@pytest.mark.parametrize("end", ["done", "failed"])
+def test_a_fit_that_ends_leaves_the_one_queued_that_was_asked_for_meanwhile(store: UserStore, end: FitState) -> None:
+    store.append(ANNA, [item(0)])
+    for fit in ("queued", "running", "queued"):
+        store.set_fit(ANNA, fit)
+    store.set_fit(ANNA, end, message="said", fitted_revision=1, heads={"reranker": 7})
+    assert store.state(ANNA) == UserState(1, 1, {"reranker": 7}, "queued", 1, "said")
 
 
 def test_whoever_gets_a_deleted_users_id_begins_above_all_the_old_one_had(store: UserStore) -> None:
