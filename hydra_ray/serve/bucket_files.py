@@ -16,7 +16,8 @@ from hydra_ray.serve.bucket_file import BucketFile, inode
 from hydra_ray.serve.user_rows import BrokenRowError
 from hydra_ray.whole_file import whole
 
-_ERRORS = (sqlite3.Error, BrokenRowError, OSError)
+# UnicodeDecodeError: sqlite3's own message quotes the damaged bytes of a table's definition.
+_ERRORS = (sqlite3.Error, BrokenRowError, OSError, UnicodeDecodeError)
 _CANNOT_WRITE = ("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_PERM")
 _CANNOT_READ = ("SQLITE_IOERR_READ", "SQLITE_IOERR_SHORT_READ")
 
@@ -144,5 +145,7 @@ class BucketFiles:
 
     def _unreadable(self, bucket: int, error: Exception) -> HistoryUnreadableError:
         what = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+        if isinstance(error, UnicodeDecodeError):
+            what = "malformed database schema"
         line = " ".join(what.split())  # SQLite quotes whole definitions
         return HistoryUnreadableError(f"{self.path(bucket)}: cannot be read: {line}; put the file back from a backup")

@@ -114,7 +114,7 @@ class UserStore:
         """A bucket's users whose fit is queued or running."""
         with self._files.reading(bucket) as file:
             self._files.check(bucket, file)
-            return [UserKey.of_stored(row.stored) for row in file.users_in(("queued", "running"))]
+            return [UserKey.of_stored(row.stored) for row in file.unfinished()]
 
     # writing
 

@@ -10,6 +10,7 @@ import pytest
 from hydra_ray.core.sharding import bucket_of
 from hydra_ray.errors import UserError
 from hydra_ray.serve import users as users_module
+from hydra_ray.serve.bucket_file import UNFINISHED
 from hydra_ray.serve.types import UserKey
 from hydra_ray.serve.users import HistoryUnreadableError, UserStore
 from tests.serve.made_up import ANNA, BERT, item
@@ -22,6 +23,14 @@ def filled(folder: Path, buckets: int = 1) -> UserStore:
     for number, user in enumerate(KEYS):
         store.append(user, [item(i, f"{user.user_id} says {i} " * 8) for i in range(number)])
     return store
+
+
+def test_queued_fits_are_found_without_a_look_at_every_user(tmp_path: Path) -> None:
+    filled(tmp_path / "users").close()
+    db = sqlite3.connect(tmp_path / "users" / "bucket-000000.sqlite")
+    (plan,) = db.execute(f"EXPLAIN QUERY PLAN {UNFINISHED}").fetchall()
+    db.close()
+    assert "USING INDEX unfinished" in plan[3]
 
 
 def damages(raw: bytes, count: int) -> list[bytes]:
