@@ -51,7 +51,8 @@ class GatewayConfig(Scaling):
 
 
 class RetrieverConfig(Scaling):
-    """Histories and indexes. cache_mib: of histories and indexes kept in memory per replica."""
+    """Histories and indexes. cache_mib: of histories and indexes kept in memory per replica (of encodings as much
+    again where `retrieval.method` is `dense`)."""
 
     cache_mib: int = Field(default=256, ge=1)
 

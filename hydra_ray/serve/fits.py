@@ -10,6 +10,7 @@ from typing import Any
 
 from hydra_ray.errors import UserError
 from hydra_ray.serve.fitting import UserFitter
+from hydra_ray.serve.state import Deletions
 from hydra_ray.serve.types import DeadlineError, FitState, LLMDownError, Module, RefusedError, UserKey, UserState
 from hydra_ray.serve.users import HistoryUnreadableError, UserStore
 from hydra_ray.store.head_store import HeadStore
@@ -37,13 +38,14 @@ class Fits:
         at_once: int,
         vacuum_s: float,
         due: Path,
+        deletions: Deletions,
         ended: Callable[[str], None],
     ) -> None:
         """at_once: fits at the same time. vacuum_s: see `FitterConfig`. due: file that is there as long as the stores'
-        old versions are to be removed. ended: told each fit's outcome."""
+        old versions are to be removed. deletions: told of each. ended: told each fit's outcome."""
         self._users, self._fitter, self._stores = users, fitter, stores
         self._slots = asyncio.Semaphore(at_once)
-        self._vacuum_s, self._due = vacuum_s, due
+        self._vacuum_s, self._due, self._deletions = vacuum_s, due, deletions
         self._ended = ended
         self._tasks: dict[UserKey, asyncio.Task[None]] = {}
         self._not_before: dict[UserKey, float] = {}
@@ -98,7 +100,9 @@ class Fits:
         return await asyncio.to_thread(self._forget, user)
 
     def _forget(self, user: UserKey) -> bool:
-        return self._users.delete(user, self._remove_heads(user))
+        found = self._users.delete(user, self._remove_heads(user))
+        self._deletions.say()
+        return found
 
     def _remove_heads(self, user: UserKey) -> dict[Module, int]:
         """Returns the versions in which they are gone."""

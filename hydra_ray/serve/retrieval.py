@@ -4,6 +4,7 @@ Indexes of the users asked for last are kept, up to a number of bytes. Whether a
 store on every call, so a record that any process has appended is found by the very next question.
 """
 
+import contextlib
 import sys
 import threading
 from collections import OrderedDict
@@ -16,7 +17,7 @@ from hydra_ray.core.records import HistoryItem
 from hydra_ray.core.retrieval import Retriever, TextEncode, make_retriever, tokenise
 from hydra_ray.core.tasks import Task
 from hydra_ray.serve.types import Found, UserKey, UserState
-from hydra_ray.serve.users import UserStore
+from hydra_ray.serve.users import HistoryUnreadableError, UserStore
 
 USER_BYTES, ITEM_BYTES, WORD_BYTES, VECTOR_BYTES = 2500, 250, 95, 4096
 """What an index takes beside its texts: per user, per record, per distinct word of a record (BM25; measured with
@@ -88,10 +89,16 @@ class Histories:
         top = kept.retriever.top(query, n)
         return Found(tuple(item for item, _ in top), tuple(score for _, score in top), kept.own, state)
 
-    def forget(self, user: UserKey) -> None:
-        """Drops what is kept of a user."""
+    def forget_deleted(self) -> None:
+        """Drops what is kept of users who are no more. Whose file cannot be read is dropped, too."""
         with self._lock:
-            self._drop(user.stored)
+            stored_ids = list(self._kept)
+        for stored in stored_ids:
+            with contextlib.suppress(HistoryUnreadableError):
+                if self._store.state(UserKey.of_stored(stored)):
+                    continue
+            with self._lock:
+                self._drop(stored)
 
     def _make(self, state: UserState, items: Sequence[HistoryItem]) -> _Kept:
         retriever = make_retriever(self._method, items, self._seed, self._encode)

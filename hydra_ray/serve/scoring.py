@@ -8,7 +8,7 @@ import torch
 from hydra_ray.serve.bundle import MODULES, Bundle
 from hydra_ray.serve.config import MIB, ScorerConfig
 from hydra_ray.serve.heads import LiveHeads
-from hydra_ray.serve.state import heads_folder
+from hydra_ray.serve.state import Deletions, heads_folder
 from hydra_ray.serve.types import Module, Scored, Scoring
 from hydra_ray.serve.vectors import RecentVectors
 from hydra_ray.train.artifact import TrainedScorer, fingerprint, load_scorer, needs_encoder_in_module
@@ -35,6 +35,7 @@ class BatchScorer:
                 base = fingerprint(bundle.base[module])
                 self.heads[module] = LiveHeads(str(uri), base, config.heads_mib * MIB)
             self._scorers[module] = TrainedScorer(scorer, self.heads.get(module), encode=self.vectors)
+        self._deletions = Deletions(state)
 
     @property
     def evidence(self) -> Mapping[Module, int]:
@@ -42,7 +43,9 @@ class BatchScorer:
         return {module: scorer.scorer.evidence for module, scorer in self._scorers.items()}
 
     def refresh(self) -> None:
-        """Takes over new versions of the head stores."""
+        """Takes over new versions of the head stores; after a deletion, forgets all texts. Raises UserError."""
+        if self.vectors and self._deletions.new():
+            self.vectors.forget()
         for heads in self.heads.values():
             heads.refresh()
 

@@ -6,6 +6,7 @@ STATE/adapter.heads/
 STATE/serving.json      of which run, base and tenant; written last: whatever is in the state is the users' own then
 STATE/preparing.json    the same, while it is made (`hydra_ray.serve.prepare`)
 STATE/vacuum.due        while old versions of the head stores are to be removed (`hydra_ray.serve.fits`)
+STATE/forgotten         touched after every deletion: caches drop then what they hold of users who are gone
 """
 
 from pathlib import Path
@@ -14,7 +15,11 @@ from hydra_ray.serve.bundle import find_run
 from hydra_ray.serve.config import ServeConfig
 from hydra_ray.serve.types import Module
 
-USERS, PREPARED, PREPARING, VACUUM_DUE = "users", "serving.json", "preparing.json", "vacuum.due"
+USERS, PREPARED, PREPARING = "users", "serving.json", "preparing.json"
+VACUUM_DUE, FORGOTTEN = "vacuum.due", "forgotten"
+
+FORGET_WITHIN_S = 1.0
+"""How often caches look whether somebody was deleted."""
 
 
 def state_folder(config: ServeConfig) -> Path:
@@ -22,6 +27,29 @@ def state_folder(config: ServeConfig) -> Path:
     if config.state:
         return Path(config.state).expanduser().resolve()
     return find_run(Path(config.root), config.run) / "serving"
+
+
+class Deletions:
+    """Whether somebody was deleted since the last look: a file's time of change, which every node sees."""
+
+    def __init__(self, state: Path) -> None:
+        self._file = state / FORGOTTEN
+        self._seen = self._touched()
+
+    def say(self) -> None:
+        """After a deletion. Raises OSError."""
+        self._file.touch()
+
+    def new(self) -> bool:
+        """Whether there was one since this was last asked, or made."""
+        before, self._seen = self._seen, self._touched()
+        return before != self._seen
+
+    def _touched(self) -> int | None:
+        try:
+            return self._file.stat().st_mtime_ns
+        except OSError:
+            return None
 
 
 def heads_folder(state: Path, module: Module) -> Path:

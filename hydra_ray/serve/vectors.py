@@ -1,5 +1,6 @@
 """Encodings of texts that were asked for last, bounded in bytes: the scorer's encoder runs once per text."""
 
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 
@@ -16,17 +17,23 @@ tracemalloc: 252 at 100,000 entries)."""
 
 
 class RecentVectors:
-    """Texts -> float32 [n, D], of a frozen encoder. hits, misses: texts found and encoded so far."""
+    """Texts -> float32 [n, D], of a frozen encoder; for many threads, one at a time. hits, misses: texts found and
+    encoded so far."""
 
     def __init__(self, config: ModelConfig, most_bytes: int) -> None:
         self._encoder = TextEncoder(config, config.precision).eval()
         use_onednn(self._encoder)
         self._most = most_bytes
         self._kept: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
+        self._lock = threading.Lock()
         self.bytes = self.hits = self.misses = 0
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """float32 [len(texts), D], in the order given."""
+        with self._lock:
+            return self._encoded(texts)
+
+    def _encoded(self, texts: Sequence[str]) -> NDArray[np.float32]:
         distinct = list(dict.fromkeys(texts))
         found = {text: self._kept[text] for text in distinct if text in self._kept}
         missing = [text for text in distinct if text not in found]
@@ -38,6 +45,12 @@ class RecentVectors:
         if not texts:
             return np.zeros((0, self._encoder.width), dtype=np.float32)
         return np.stack([found[text] for text in texts])
+
+    def forget(self) -> None:
+        """Drops everything: the texts are users' records, and nobody knows whose."""
+        with self._lock:
+            self._kept.clear()
+            self.bytes = 0
 
     def _remember(self, used: dict[str, NDArray[np.float32]]) -> None:
         for text, vector in used.items():

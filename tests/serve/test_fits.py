@@ -14,6 +14,7 @@ from hydra_ray.core.sharding import bucket_of
 from hydra_ray.serve import fits as fits_module
 from hydra_ray.serve.fits import Fits
 from hydra_ray.serve.fitting import Fitted
+from hydra_ray.serve.state import Deletions
 from hydra_ray.serve.types import LLMDownError, Module, UserKey
 from hydra_ray.serve.users import UserStore
 from hydra_ray.store.head_store import HeadStore
@@ -51,8 +52,8 @@ class World:
 
     def fits(self, vacuum_s: float = 60.0) -> Fits:
         stores: dict[Module, HeadStore] = {"reranker": self.store}
-        due = self.folder / "vacuum.due"
-        return Fits(self.users, self.fitter, stores, 2, vacuum_s, due, self.outcomes.append)  # type: ignore[arg-type]
+        due, deletions = self.folder / "vacuum.due", Deletions(self.folder)
+        return Fits(self.users, self.fitter, stores, 2, vacuum_s, due, deletions, self.outcomes.append)  # type: ignore[arg-type]
 
     def fit_of(self, user: UserKey) -> str:
         state = self.users.state(user)
@@ -182,7 +183,11 @@ def test_the_old_versions_of_a_deleted_users_head_go_even_if_the_fitter_dies(wor
     async def forget() -> bool:
         return await world.fits().forget(USERS[0])
 
+    seen = Deletions(world.folder)
+    assert not seen.new()
     assert asyncio.run(forget())
+    assert seen.new()
+    assert not seen.new()
     assert world.fit_of(USERS[0]) == "nobody"
     assert holds(world.folder / "heads", b"u0")
     world.run(lambda: not (world.folder / "vacuum.due").exists(), vacuum_s=0)

@@ -82,9 +82,18 @@ def test_the_least_recently_asked_go_first_and_bytes_stay_below_the_limit(store:
     assert len(kept.found(BERT, "x", 3).items) == 3
     kept.found(users[1], "x", 1)
     assert (kept.hits, kept.misses) == (3, 5)
-    kept.forget(users[1])
-    kept.found(users[1], "x", 1)
-    assert (kept.hits, kept.misses) == (3, 6)
+
+
+def test_a_deleted_user_is_in_no_memory(store: UserStore) -> None:
+    kept = histories(store)
+    for user in (ANNA, BERT):
+        store.append(user, ITEMS)
+        kept.found(user, "x", 1)
+    store.delete(ANNA)
+    kept.forget_deleted()
+    assert kept.bytes == estimate(ITEMS, "bm25")
+    kept.found(BERT, "x", 1)
+    assert kept.hits == 1
 
 
 @pytest.mark.parametrize("method", ["recency", "random", "dense"])

@@ -12,7 +12,7 @@ from hydra_ray.serve.bundle import MODULES
 from hydra_ray.serve.config import ScorerConfig
 from hydra_ray.serve.heads import ENTRY_BYTES, LiveHeads
 from hydra_ray.serve.scoring import BatchScorer
-from hydra_ray.serve.state import heads_folder
+from hydra_ray.serve.state import Deletions, heads_folder
 from hydra_ray.serve.types import Module, Scoring, UserKey
 from hydra_ray.train.artifact import fingerprint
 from tests.serve.world import heads, make_bundle, make_stores
@@ -93,6 +93,20 @@ def test_a_new_version_is_taken_over_by_a_refresh(tmp_path: Path) -> None:
     store.put(USERS[:1], heads(store, 1.0))
     scorer.refresh()
     assert scorer.score([ask(USERS[0], "adapter")])[0].own_head
+
+
+def test_after_a_deletion_a_refresh_leaves_no_text(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path)
+    make_stores(bundle, tmp_path)
+    scorer = BatchScorer(bundle, tmp_path, ScorerConfig())
+    assert scorer.vectors is not None
+    before = scorer.score([ask(None)])
+    scorer.refresh()
+    assert scorer.vectors.bytes > 0
+    Deletions(tmp_path).say()
+    scorer.refresh()
+    assert scorer.vectors.bytes == 0
+    assert scorer.score([ask(None)]) == before
 
 
 def test_memory_is_bounded_in_bytes(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hydra_ray.serve.fitting import UserFitter
 from hydra_ray.serve.llm import ChatSamples
 from hydra_ray.serve.meters import Meters
 from hydra_ray.serve.scoring import set_threads
-from hydra_ray.serve.state import USERS, VACUUM_DUE, heads_folder
+from hydra_ray.serve.state import USERS, VACUUM_DUE, Deletions, heads_folder
 from hydra_ray.serve.types import Module, UserKey
 from hydra_ray.serve.users import UserStore
 from hydra_ray.store.head_store import HeadStore
@@ -32,7 +32,8 @@ class Fitter:
         self._meters = Meters("Fitter")
         fitter = UserFitter(bundle, samples, stores)
         due = state / VACUUM_DUE
-        self._fits = Fits(users, fitter, stores, config.max_ongoing, config.vacuum_s, due, self._ended)
+        at_once, vacuum_s, deletions = config.max_ongoing, config.vacuum_s, Deletions(state)
+        self._fits = Fits(users, fitter, stores, at_once, vacuum_s, due, deletions, self._ended)
         self._running = asyncio.get_event_loop().create_task(self._fits.run())
 
     def _ended(self, outcome: str) -> None:

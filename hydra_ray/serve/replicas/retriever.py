@@ -9,7 +9,7 @@ from hydra_ray.serve.bundle import Bundle
 from hydra_ray.serve.config import MIB
 from hydra_ray.serve.meters import Meters
 from hydra_ray.serve.retrieval import Histories
-from hydra_ray.serve.state import USERS
+from hydra_ray.serve.state import FORGET_WITHIN_S, USERS, Deletions
 from hydra_ray.serve.types import Found, UserKey, UserState
 from hydra_ray.serve.users import UserStore
 
@@ -19,22 +19,37 @@ class Retriever:
 
     def __init__(self, bundle: Bundle, state: Path, cache_mib: int) -> None:
         self._users = UserStore.open(state / USERS, bundle.config.data.buckets)
-        encode = None
+        self.vectors = None
         if bundle.config.retrieval.method == "dense":
-            from hydra_ray.models.vector_cache import CachedEncoder
+            from hydra_ray.serve.vectors import RecentVectors
 
-            encode = CachedEncoder(bundle.config.model, None)
-        self._histories = Histories(
-            self._users, bundle.config.retrieval, bundle.task, bundle.seed, cache_mib * MIB, encode
+            self.vectors = RecentVectors(bundle.config.model, cache_mib * MIB)
+        self.histories = Histories(
+            self._users, bundle.config.retrieval, bundle.task, bundle.seed, cache_mib * MIB, self.vectors
         )
         self._meters = Meters("Retriever")
-        self._meters.watch_cache("history", self._histories)
+        self._meters.watch_cache("history", self.histories)
+        self._deletions = Deletions(state)
+        self._forgetting = asyncio.get_event_loop().create_task(self._forget())
 
     async def ping(self) -> None:
         """Answers."""
 
+    async def check_health(self) -> None:
+        """Asked by Serve."""
+        if self._forgetting.done():
+            raise RuntimeError("nobody would be forgotten: the loop has ended")
+
+    async def _forget(self) -> None:
+        while True:
+            await asyncio.sleep(FORGET_WITHIN_S)
+            if self._deletions.new():
+                await asyncio.to_thread(self.histories.forget_deleted)
+                if self.vectors:
+                    self.vectors.forget()
+
     async def retrieve(self, user: UserKey, query: str, n: int) -> Found:
-        return await asyncio.to_thread(self._histories.found, user, query, n)
+        return await asyncio.to_thread(self.histories.found, user, query, n)
 
     async def append(self, user: UserKey, items: Sequence[HistoryItem]) -> UserState:
         return await asyncio.to_thread(self._users.append, user, items)
