@@ -78,10 +78,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     serving.add_argument("--host", default="127.0.0.1")
     serving.add_argument("--port", type=int, default=8000)
-    serving.add_argument("--keys", metavar="FILE", help="API keys, one tenant:key a line")
+    serving.add_argument("--keys", metavar="FILE", help="API keys, one tenant:key a line (see new-key)")
     serving.add_argument("--address", help="of a running Ray cluster to join (default: one of its own)")
     serving.add_argument("--config", type=Path, help="YAML file with the keys of hydra_ray/serve/config.py")
     serving.add_argument("overrides", nargs="*", metavar="a.b=c", help="override a key, e.g. scorer.threads=2")
+    key = commands.add_parser("new-key", help="make an API key; prints its line for the service's file of keys")
+    key.add_argument("tenant", metavar="TENANT")
     deploy = commands.add_parser("deploy", help="check a Serve config file and deploy it to a cluster")
     deploy.add_argument("file", type=Path, metavar="FILE", help="Serve config file, as in configs/serve/")
     deploy.add_argument("--address", help="the cluster's dashboard, e.g. http://127.0.0.1:8265")
@@ -119,6 +121,7 @@ def _dispatch(args: argparse.Namespace) -> int:
         "tiny-llm": _tiny_llm,
         "submit": _submit,
         "serve": _serve,
+        "new-key": _new_key,
         "deploy": _deploy,
         "bench": _bench,
     }
@@ -186,6 +189,15 @@ def _serve(args: argparse.Namespace) -> int:
     flags = [f"{name}={json.dumps(value)}" for name, value in said.items() if value is not None]
     config = load_settings(ServeConfig, args.config, [*args.overrides, *flags])
     return serve_run(config, args.host, args.port, address=args.address)
+
+
+def _new_key(args: argparse.Namespace) -> int:
+    from hydra_ray.serve.http.keys import new_key
+
+    key, line = new_key(args.tenant)
+    print(line)
+    print(f"hydra-ray: the key, shown this once: {key}", file=sys.stderr, flush=True)
+    return 0
 
 
 def _deploy(args: argparse.Namespace) -> int:

@@ -40,6 +40,10 @@ RAY_AUTH_TOKEN_PATH = Variable(
 
 RAY_ADDRESS = Variable("RAY_ADDRESS", None, "Read by Ray: the cluster to join where `ray.address` is unset.")
 
+RAY_DASHBOARD_ADDRESS = Variable(
+    "RAY_DASHBOARD_ADDRESS", None, "Read by Ray's commands, and by `submit` and `deploy` where they get no --address."
+)
+
 PROXY_LAYERS = Variable(
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH",
     "hydra_ray.serve.proxy:layers",
@@ -62,6 +66,14 @@ FOOTER_READERS = Variable(
 
 # What must stand before Lance is imported (see `hydra_ray.store`).
 STORE = (Variable("LANCE_LOG", "error", "Lance's notes (a dataset `will be created`) are no news for a store's user."),)
+
+# What a training worker runs with; it must stand before DeepSpeed is imported.
+TRAIN = (Variable("TOKENIZERS_PARALLELISM", "false", "The tokenisers' threads and forked workers do not mix."),)
+
+TRAIN_CPU = (
+    Variable("DS_ACCELERATOR", "cpu", "DeepSpeed looks for GPUs otherwise."),
+    Variable("OMP_NUM_THREADS", "1", "Workers share the cores; PyTorch's threads spin while they wait."),
+)
 
 # What the vLLM replica and its engine process run with.
 ENGINE = (
@@ -120,6 +132,16 @@ def set_footer_readers(count: int) -> None:
     """How many actors Ray Data starts to read Parquet footers, unless the user has said so."""
     if os.environ.get(FOOTER_READERS.name, _said_readers[0]) == _said_readers[0]:
         os.environ[FOOTER_READERS.name] = _said_readers[0] = str(count)
+
+
+def train_variables(*, gpu: bool) -> dict[str, str]:
+    """The environment of a training worker."""
+    return {v.name: v.value or "" for v in (*TRAIN, *(() if gpu else TRAIN_CPU))}
+
+
+def read(variable: Variable) -> str:
+    """What a variable holds that others set; empty if it is unset."""
+    return os.environ.get(variable.name, "")
 
 
 def engine_variables(*, cpu: bool, kv_cache_gib: int, weights: str) -> dict[str, str]:

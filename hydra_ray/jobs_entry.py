@@ -1,7 +1,6 @@
 """The entrypoint of a submitted job: the stage is an argument, the resolved config is in the environment."""
 
 import json
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -9,14 +8,14 @@ from pathlib import Path
 import yaml
 
 from hydra_ray.cli import main
-from hydra_ray.environment import JOB_CONFIG
+from hydra_ray.environment import JOB_CONFIG, read
 
 
 def run_submitted() -> int:
     """Runs the stage named by the first argument with the config in HYDRA_RAY_CONFIG; returns the exit code."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "submitted.yaml"
-        file.write_text(yaml.safe_dump(json.loads(os.environ[JOB_CONFIG.name])))
+        file.write_text(yaml.safe_dump(json.loads(read(JOB_CONFIG))))
         return main([sys.argv[1], "--config", str(file)])
 
 

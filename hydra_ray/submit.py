@@ -1,7 +1,6 @@
 """Submitting a stage to a cluster through Ray's job client."""
 
 import json
-import os
 import shlex
 import time
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from pathlib import Path
 from tenacity import Retrying, retry_if_exception_message, stop_after_delay, wait_fixed
 
 from hydra_ray.config_io import load_config
-from hydra_ray.environment import JOB_CONFIG
+from hydra_ray.environment import JOB_CONFIG, RAY_DASHBOARD_ADDRESS, read
 from hydra_ray.errors import UserError
 
 POLL_SECONDS = 2.0
@@ -27,7 +26,7 @@ def submit(stage: str, config: Path | None, overrides: Sequence[str], address: s
     from ray.job_submission import JobStatus, JobSubmissionClient
 
     resolved = load_config(config, overrides)
-    target = address or os.environ.get("RAY_DASHBOARD_ADDRESS") or "http://127.0.0.1:8265"
+    target = address or read(RAY_DASHBOARD_ADDRESS) or "http://127.0.0.1:8265"
     try:
         client = JobSubmissionClient(target)
     except (ConnectionError, RuntimeError) as error:

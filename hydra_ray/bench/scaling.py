@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 from hydra_ray.bench.collectives import wire_bytes
 from hydra_ray.config import ModelConfig, TrainConfig
 from hydra_ray.core.sharding import bucket_of
+from hydra_ray.environment import train_variables
 from hydra_ray.synth.world import make_user
 from hydra_ray.train.concepts import write_centres
 from hydra_ray.train.groups import Group, groups_to_table
@@ -169,7 +170,7 @@ def in_ranks(jobs: Sequence[dict[str, Any]], world: int, folder: Path) -> list[l
     plan = folder / f"plan-{world}-{time.monotonic_ns()}.json"
     plan.write_text(json.dumps(jobs))
     command = [sys.executable, "-m", "hydra_ray.bench.scaling", str(plan)]
-    env = {**os.environ, "DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    env = {**os.environ, **train_variables(gpu=False)}
     with (folder / "log").open("w") as log:
         ranks = [
             subprocess.Popen(

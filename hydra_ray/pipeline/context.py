@@ -11,7 +11,7 @@ from typing import Any
 
 from hydra_ray.config import Config
 from hydra_ray.core.tasks import Task, load_task
-from hydra_ray.environment import set_defaults
+from hydra_ray.environment import RAY_ADDRESS, read, set_defaults
 from hydra_ray.llm.identity import model_identity
 from hydra_ray.llm.ledger import FILE as RESPONSES
 from hydra_ray.pipeline.step import StepResult, run_step
@@ -66,7 +66,7 @@ class Run(contextlib.AbstractContextManager["Run"]):
         if ray.is_initialized():
             return
         options: dict[str, Any] = {"log_to_driver": self.config.ray.worker_logs, "logging_level": "WARNING"}
-        address = self.config.ray.address or os.environ.get("RAY_ADDRESS")
+        address = self.config.ray.address or read(RAY_ADDRESS)
         if address:
             self.say(f"ray: joining the cluster at {address}")
             options["address"] = address

@@ -97,7 +97,8 @@ class ServeConfig(Section):
     run's own users belong to.
 
     llm_url: the black box (None: what the run's config says, `llm.base_url`). keys: file with API keys, one
-    `tenant:key` a line (None: the environment variable HYDRA_RAY_SERVE_KEYS, in the same form, comma-separated).
+    `tenant:key` a line, or what `hydra-ray new-key` prints (None: the environment variable HYDRA_RAY_SERVE_KEYS, in the
+    same form, comma-separated).
     without_keys: whoever reaches the port is `tenant`; refused beside keys.
     """
 

@@ -1,12 +1,12 @@
 """Deploying a Serve config file to a running cluster: check, submit, wait until everything is running."""
 
-import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from hydra_ray.environment import RAY_DASHBOARD_ADDRESS, read
 from hydra_ray.errors import UserError
 from hydra_ray.serve.deploy_file import check_file
 from hydra_ray.tracebacks import telling_line
@@ -39,7 +39,7 @@ def deploy(file: Path, address: str | None, *, check_only: bool = False, timeout
     if check_only:
         print(f"{file}: nothing wrong found; applications: {', '.join(names)}")
         return 0
-    cluster = _Cluster(address or os.environ.get("RAY_DASHBOARD_ADDRESS") or ADDRESS)
+    cluster = _Cluster(address or read(RAY_DASHBOARD_ADDRESS) or ADDRESS)
     before = cluster.details()
     if differing := list(unlike(config, before)):
         raise UserError(

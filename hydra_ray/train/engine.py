@@ -29,12 +29,6 @@ def deepspeed_config(config: TrainConfig) -> dict[str, Any]:
     }
 
 
-def train_env(gpu: bool) -> dict[str, str]:
-    """Environment of a training worker; it must stand before DeepSpeed is imported."""
-    env = {"TOKENIZERS_PARALLELISM": "false"}
-    return env if gpu else {**env, "DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1"}
-
-
 def make_engine(scorer: Scorer, config: TrainConfig) -> Any:
     """A DeepSpeedEngine over the scorer's trainable parameters; call in a worker whose process group is up."""
     import deepspeed

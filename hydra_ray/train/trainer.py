@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from hydra_ray.config import Config
+from hydra_ray.environment import train_variables
 from hydra_ray.errors import UserError
 from hydra_ray.models.heads import Deltas
 from hydra_ray.store.spec import HeadSpec
 from hydra_ray.train.artifact import BASE, MODEL, fingerprint
 from hydra_ray.train.checkpoint import read_bucket
 from hydra_ray.train.concepts import write_centres
-from hydra_ray.train.engine import train_env
 from hydra_ray.train.follow import Follow
 from hydra_ray.train.loop import train_worker
 from hydra_ray.train.tracker import check_trackers, metrics_file
@@ -82,7 +82,7 @@ def train(
             storage_path=str(scratch.resolve()),
             failure_config=FailureConfig(max_failures=config.train.max_failures),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
-            worker_runtime_env={"env_vars": train_env(config.train.gpu)},
+            worker_runtime_env={"env_vars": train_variables(gpu=config.train.gpu)},
         ),
     )
     try:

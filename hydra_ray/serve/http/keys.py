@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import os
 import re
+import secrets
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,6 +14,9 @@ from hydra_ray import environment
 from hydra_ray.errors import UserError
 
 SHORTEST_KEY = 16
+HASHED = "blake2b:"
+"""Begins what stands in a key's place where only its hash is kept."""
+_HASH_BYTES = 32
 _TENANT = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -72,9 +76,18 @@ def load_keys(file: str | Path | None, open_tenant: str | None) -> Keys:
     return keys
 
 
+def new_key(tenant: str) -> tuple[str, str]:
+    """A new key, and the line that a file of keys holds in its place. Raises UserError for what is no tenant."""
+    key = "hr-" + secrets.token_urlsafe(32)
+    return key, f"{_tenant(tenant, 'TENANT')}:{HASHED}{_hash(key).hex()}"
+
+
 def parse_keys(lines: Iterable[str], where: str, unit: str = "line") -> Keys:
-    """The keys of `tenant:key` lines; blank ones and comments (`#`) are skipped. Raises UserError with the line's
-    number if a tenant is not 1 to 64 of `A-Za-z0-9._-`, or a key is too short, no header text, or there twice."""
+    """The keys of `tenant:key` and `tenant:blake2b:hash` lines; blank ones and comments (`#`) are skipped.
+
+    Raises UserError with the line's number if a tenant is not 1 to 64 of `A-Za-z0-9._-`, or a key is too short, no
+    header text, no hash, or there twice.
+    """
     hashes: dict[bytes, str] = {}
     numbers: dict[bytes, int] = {}
     for number, raw in enumerate(lines, 1):
@@ -86,15 +99,26 @@ def parse_keys(lines: Iterable[str], where: str, unit: str = "line") -> Keys:
         if not colon:
             raise UserError(f"{here}: is no tenant:key")
         _tenant(tenant, here)
-        if len(key) < SHORTEST_KEY:
-            raise UserError(f"{here}: the key has {len(key)} characters; give it at least {SHORTEST_KEY}")
-        if not key.isascii() or not key.isprintable() or " " in key:
-            raise UserError(f"{here}: the key holds blanks or odd characters; take letters and digits")
-        digest = _hash(key)
+        digest = _hash_kept(key, here) if key.startswith(HASHED) else _hash(_checked(key, here))
         if digest in hashes:
             raise UserError(f"{here}: the same key as in {unit} {numbers[digest]}; a key belongs to one tenant, once")
         hashes[digest], numbers[digest] = tenant, number
     return Keys(tuple(hashes.items()))
+
+
+def _hash_kept(text: str, here: str) -> bytes:
+    digits = text.removeprefix(HASHED)
+    if re.fullmatch(f"[0-9a-f]{{{2 * _HASH_BYTES}}}", digits) is None:
+        raise UserError(f"{here}: what follows {HASHED} is no hash; put there what `hydra-ray new-key` prints")
+    return bytes.fromhex(digits)
+
+
+def _checked(key: str, here: str) -> str:
+    if len(key) < SHORTEST_KEY:
+        raise UserError(f"{here}: the key has {len(key)} characters; give it at least {SHORTEST_KEY}")
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise UserError(f"{here}: the key holds blanks or odd characters; take letters and digits")
+    return key
 
 
 def _tenant(tenant: str, here: str) -> str:
@@ -125,4 +149,4 @@ def _shared(about: os.stat_result) -> bool:
 
 def _hash(key: str) -> bytes:
     """Keys are long random strings, so a fast hash is enough (unlike for passwords)."""
-    return hashlib.blake2b(key.encode("utf-8", "replace"), digest_size=32, person=b"hydra_ray.key").digest()
+    return hashlib.blake2b(key.encode("utf-8", "replace"), digest_size=_HASH_BYTES, person=b"hydra_ray.key").digest()

@@ -2,6 +2,7 @@ import pickle
 
 import pytest
 
+from hydra_ray.cli import main
 from hydra_ray.errors import UserError
 from hydra_ray.serve.http.keys import Keys, load_keys, parse_keys
 
@@ -43,6 +44,18 @@ def test_the_keys_themselves_are_not_kept():
     assert KEY not in repr(keys)
     assert KEY.encode() not in pickle.dumps(keys)
     assert pickle.loads(pickle.dumps(keys)).tenant_of(f"Bearer {KEY}") == "acme"
+
+
+def test_a_file_need_not_hold_the_keys_but_their_hashes(key_file, capsys):
+    assert main(["new-key", "acme"]) == 0
+    said = capsys.readouterr()
+    key = said.err.split()[-1]
+    assert key not in said.out
+    assert load_keys(key_file(said.out), None).tenant_of(f"Bearer {key}") == "acme"
+    with pytest.raises(UserError, match="the same key as in line 1"):
+        load_keys(key_file(f"{said.out}acme:{key}\n"), None)
+    assert main(["new-key", "no tenant"]) == 2
+    assert "is no tenant" in capsys.readouterr().err
 
 
 def test_every_key_is_compared(monkeypatch):
@@ -89,6 +102,7 @@ def test_a_file_that_others_can_read(key_file, mode):
         ("acme:0123456789 abcdef", "line 1: the key holds blanks"),
         ("acme:0123456789abcdeé", "line 1: the key holds blanks or odd characters"),
         (f"acme:{KEY}\n\nbolt:{KEY}", "line 3: the same key as in line 1"),
+        ("acme:blake2b:0123", "line 1: what follows blake2b: is no hash"),
         (b"acme:\xff\xfe", "is no text"),
     ],
 )
