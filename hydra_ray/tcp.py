@@ -1,5 +1,7 @@
 """Ports of this machine."""
 
+import errno
+import secrets
 import socket
 
 from hydra_ray.errors import UserError
@@ -7,12 +9,25 @@ from hydra_ray.errors import UserError
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 """Hosts that only this machine reaches."""
 
+_UNASKED_FOR = range(20_000, 32_768)
+
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of loopback that nobody listens on now, and that no process gets by chance before it is used: it lies
+    between those of Ray's workers and those that the system gives to whoever asks for any.
+
+    Raises OSError if there is none.
+    """
+    while True:
+        port = secrets.choice(_UNASKED_FOR)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+                continue
+        return port
 
 
 def check_free(host: str, port: int, setting: str) -> None:

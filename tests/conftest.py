@@ -2,10 +2,15 @@ import os
 
 import pytest
 import torch
+from hypothesis import settings
 
 # Before anything imports Ray: a token file would otherwise be demanded from every later `ray` command.
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+# The same examples every time: what fails here, fails everywhere. No deadline: tests share the cores with others.
+settings.register_profile("suite", deadline=None, derandomize=True, database=None)
+settings.load_profile("suite")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -48,7 +48,9 @@ def normalise(task: Task, text: str | None) -> str:
         return ""
     if text in task.labels:
         return text
-    line = _first_line(task, _THOUGHT.sub("", text))
+    line, before = _first_line(task, _THOUGHT.sub("", text)), text
+    while line != before:  # a thought may stand in quotes, or behind another
+        line, before = _first_line(task, _THOUGHT.sub("", line)), line
     if task.kind == "classification":
         return _as_label(task.labels, line)
     if task.kind == "rating":

@@ -58,7 +58,7 @@ def test_rouge_by_hand() -> None:
     assert generation_score("a", "") == generation_score("", "a") == generation_score("...", "a") == 0.0
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(0, 10**9))
 def test_rouge_is_rouge_scores(seed: int) -> None:
     draw = random.Random(seed)
@@ -68,7 +68,7 @@ def test_rouge_is_rouge_scores(seed: int) -> None:
     assert rouge_l(gold, text) == expected["rougeL"].fmeasure
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(gold=st.text(max_size=40), text=st.text(max_size=40))
 def test_rouge_is_rouge_scores_on_any_text(gold: str, text: str) -> None:
     expected = REFERENCE.score(gold, text)

@@ -1,7 +1,7 @@
 """Normalisation: raw answers of an LLM to scored ones."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hydra_ray.core.tasks import builtin_tasks, load_task
@@ -100,7 +100,9 @@ def test_is_label() -> None:
 
 
 @pytest.mark.parametrize("name", builtin_tasks())
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
+@example(text='"<think>a"')
+@example(text="<think>a</think><think>b</think>'Title: c'")
 @given(text=st.text(alphabet="Tag: is\"'*`[]12/5.comedyfour\n", max_size=40) | st.text(max_size=30))
 def test_twice_is_once(name: str, text: str) -> None:
     task = load_task(name)

@@ -38,7 +38,7 @@ GOLDS = st.dictionaries(QUESTION_IDS, st.sampled_from(["5", 1, "x", None]), max_
 BROKEN = st.lists(st.sampled_from(["no object", {"id": "q1"}, {"id": None, "input": "a", "profile": []}]), max_size=2)
 ITEM_REASONS = {"malformed_item", "missing_answer", "answer_not_a_label", "empty_text", "conflicting_item"}
 QUESTION_REASONS = {"empty_question", "question_without_gold", "unusable_gold", "question_of_other_split"}
-QUICK = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+QUICK = settings(max_examples=40, suppress_health_check=list(HealthCheck))
 
 
 def reasons_of(done: Ingested) -> Counter[str]:

@@ -191,7 +191,7 @@ def test_broken_answers_are_retried_and_may_have_been_billed(tmp_path, failure):
         if failure == "drop":
             raise ConnectionResetError
         if failure == "slow":
-            await asyncio.sleep(1)
+            await asyncio.sleep(2)
         texts = {"not json": "{", "no choices": '{"choices": []}', "html": "<html>"}
         return web.Response(text=texts.get(failure, ""))
 
@@ -206,7 +206,7 @@ def test_broken_answers_are_retried_and_may_have_been_billed(tmp_path, failure):
             return completion(["a/0"])
 
         fake.chat = chat  # type: ignore[method-assign]
-    answers, ledger = go(tmp_path, fake, [ask("a")], timeout_s=0.4)
+    answers, ledger = go(tmp_path, fake, [ask("a")], timeout_s=1.0 if failure == "slow" else 30)
     assert answers[0].texts == ("a/0",)
     assert ledger.counts().calls == 2
     assert ledger.counts().retries == 1

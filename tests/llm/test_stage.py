@@ -1,7 +1,9 @@
+import asyncio
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -150,18 +152,25 @@ print("complete", flush=True)
 @pytest.mark.cluster
 def test_a_killed_run_is_resumed_without_loss_or_repetition(tmp_path, threaded_server):
     """The driver is killed in the middle; the second run pays only what was not answered before the kill."""
-    threaded_server.delay_s = 0.02
+    killed = threading.Event()
+
+    async def script(number, body):
+        while number >= 150 and not killed.is_set():
+            await asyncio.sleep(0.02)
+
+    threaded_server.script = script
     _source(tmp_path / "source", _rows(400))
     command = [sys.executable, "-c", PROGRAM, threaded_server.url, str(tmp_path)]
     first = subprocess.Popen(command, start_new_session=True)
     deadline = time.monotonic() + 300
-    while len(threaded_server.bodies) < 150:
+    while len(threaded_server.bodies) <= 150:
         time.sleep(0.05)
         assert first.poll() is None
         assert time.monotonic() < deadline
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
     time.sleep(2)
+    killed.set()
     before = len(threaded_server.bodies)
     assert before < 400
     second = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)

@@ -1,9 +1,11 @@
 """Whole runs through the command line: over odd records and answers, killed and continued, with a bad black box."""
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -147,19 +149,26 @@ def test_a_killed_run_predicts_the_same_and_pays_no_more_than_what_was_in_flight
 ) -> None:
     """SIGKILL in mid labelling, and the same command again."""
     hostile_data(tmp_path / "data")
-    threaded_server.script, threaded_server.delay_s = odd_answers, 0.1
+    dead = threading.Event()
+
+    async def until_dead(number: int, body: dict[str, Any]) -> Any:
+        while number >= 30 and not dead.is_set():
+            await asyncio.sleep(0.02)
+        return odd_answers(number, body)
+
+    threaded_server.script = until_dead
     cut = command(cluster, "run", tmp_path, threaded_server.url)
     killed = subprocess.Popen(cut, env=without_key(), stderr=subprocess.DEVNULL)
     until = time.monotonic() + 240
-    while len(threaded_server.bodies) < 30:
+    while len(threaded_server.bodies) <= 30:
         assert time.monotonic() < until
         assert killed.poll() is None
         time.sleep(0.02)
     killed.kill()
     killed.wait()
     time.sleep(2)
+    dead.set()
     assert not [f for f in (tmp_path / "runs" / "steps").glob("label-*") if not f.name.endswith(".partial")]
-    threaded_server.delay_s = 0.0
     again = hydra_ray(cluster, "run", tmp_path, threaded_server.url)
     assert again.returncode == 0, again.stderr
     assert "label: continuing" in again.stdout + again.stderr

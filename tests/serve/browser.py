@@ -102,7 +102,8 @@ def pick_user(driver: WebDriver, prefix: str, wait_s: float = 30.0) -> str:
     field = one(driver, "#user")
     field.clear()
     field.send_keys(prefix)
-    until(driver, wait_s, lambda: field.get_attribute("aria-expanded") == "true")
+    # Between two letters there may have been time for a list of its own.
+    until(driver, wait_s, lambda: [found.text for found in all_of(driver, "#user-0 b")] == [prefix])
     field.send_keys(Keys.ARROW_DOWN)
     active = field.get_attribute("aria-activedescendant")
     assert one(driver, f"#{active}").get_attribute("aria-selected") == "true"

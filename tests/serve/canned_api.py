@@ -47,13 +47,13 @@ RERANKED = (3, 0, 8, 5, 1, 2, 9, 4, 6, 7)
 
 class CannedApi:
     """key: what requests must bring (None: none). asked: bodies of `/v1/personalize`, in order of arrival. error: what
-    the next answers are instead: (status, message, headers). wait_s: how long an answer takes."""
+    the next answers are instead: (status, message, headers). held: while it is set, no answer comes."""
 
     def __init__(self) -> None:
         self.key: str | None = None
         self.error: tuple[int, str, dict[str, str]] | None = None
         self.asked: list[dict[str, Any]] = []
-        self.wait_s = 0.0
+        self.held = threading.Event()
         self.users = {f"u{i:03d}": _user(f"u{i:03d}", 3 + i) for i in range(120)}
         self.users |= {name: _user(name, 1) for name in ("empty", "hostile", "long", "lonely")}
         self.users["empty"] = _user("empty", 0)
@@ -103,7 +103,8 @@ class CannedApi:
         async def personalize(request: Request) -> Any:
             body = await request.json()
             self.asked.append(body)
-            await asyncio.sleep(self.wait_s)
+            while self.held.is_set():
+                await asyncio.sleep(0.01)
             if self.error:
                 return _error(*self.error)
             return answer_of(body["user_id"], body["query"])

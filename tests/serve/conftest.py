@@ -4,9 +4,6 @@ import pytest
 
 from tests.serve.running import Running, running
 
-STOP_S = 25.0
-"""On an idle machine it takes 5 s."""
-
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
@@ -14,6 +11,4 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     small = ("retriever.cache_mib=1", "scorer.heads_mib=1", "scorer.vectors_mib=1", "fitter.vacuum_s=0")
     with running(tmp_path_factory.mktemp("served"), *small) as made:
         yield made
-        seconds, left = made.stop()
-        assert left == [], "processes that the service left behind"
-        assert seconds < STOP_S
+        assert made.stop() == [], "processes that the service left behind"

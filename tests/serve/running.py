@@ -106,14 +106,12 @@ class Running:
             return httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200
         return False
 
-    def stop(self, number: int = signal.SIGTERM, within_s: float = 60.0) -> tuple[float, list[str]]:
-        """Tells it to end: the seconds that took, and the processes that it left behind (killed now). Its logs go."""
+    def stop(self, number: int = signal.SIGTERM, within_s: float = 60.0) -> list[str]:
+        """Tells it to end: the processes that it left behind (killed now), itself if it does not. Its logs go."""
         self.look()
-        began = time.monotonic()
         self.process.send_signal(number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(within_s)
-        seconds = time.monotonic() - began
         with contextlib.suppress(AssertionError):
             until(lambda: not self._left(), LEAVE_S)  # Ray's agents look whether their raylet is gone
         left = self._left()
@@ -122,8 +120,8 @@ class Running:
         shutil.rmtree(self.ray, ignore_errors=True)
         if self.process.poll() is None:
             self.process.kill()
-            return seconds, ["the service itself", *(line for _, line in left)]
-        return seconds, [line for _, line in left]
+            return ["the service itself", *(line for _, line in left)]
+        return [line for _, line in left]
 
     def _left(self) -> list[tuple[psutil.Process, str]]:
         """The processes that are there still, with what they are."""

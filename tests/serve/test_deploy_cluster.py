@@ -134,11 +134,13 @@ def ask(http: httpx.Client, user: str, query: str) -> httpx.Response:
 
 
 class Asking:
-    """Questions of eight users at a time, until the context ends. seen: the answers; foreign: somebody else's."""
+    """Questions of eight users at a time, until the context ends. seen: the answers; foreign: somebody else's; alone:
+    while it is set, only the first asks."""
 
     def __init__(self, deployed: Deployed) -> None:
         self.seen: list[httpx.Response] = []
         self.foreign: list[str] = []
+        self.alone = threading.Event()
         self._http, self._ending = deployed.client(), threading.Event()
         self._threads = [threading.Thread(target=self._ask, args=[user]) for user in USERS[:8]]
 
@@ -157,6 +159,9 @@ class Asking:
     def _ask(self, user: str) -> None:
         number = 0
         while not self._ending.is_set():
+            if self.alone.is_set() and user != USERS[0]:
+                time.sleep(0.1)
+                continue
             number += 1
             answer = ask(self._http, user, f"{user} {number}")
             self.seen.append(answer)
@@ -165,18 +170,21 @@ class Asking:
             time.sleep(0.2)  # what starts meanwhile needs the processors, too
 
 
-def _running(deployment: str) -> int:
+def _scorers(state: str) -> int:
     from ray import serve
 
-    return int(serve.status().applications["hydra"].deployments[deployment].replica_states.get("RUNNING", 0))
+    return int(serve.status().applications["hydra"].deployments["Scorer"].replica_states.get(state, 0))
 
 
 def test_replicas_come_and_go_with_the_load_and_no_request_notices(deployed: Deployed) -> None:
     with Asking(deployed) as asking:
-        until(lambda: _running("Scorer") == 2, 60)
+        until(lambda: _scorers("STARTING") + _scorers("RUNNING") == 2, 60)
+        asking.alone.set()  # load enough to keep the second, and room for it to start in
+        until(lambda: _scorers("RUNNING") == 2, 120)
+        asking.alone.clear()
         at = len(asking.seen)
         until(lambda: len(asking.seen) > at + 50, 60)
-    until(lambda: _running("Scorer") == 1, 60)
+    until(lambda: _scorers("RUNNING") == 1, 60)
     with deployed.client() as http:
         assert http.get("/readyz").status_code == 200
     assert {answer.status_code for answer in asking.seen} == {200}

@@ -223,7 +223,7 @@ JUNK = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_whatever_stands_in_a_file_is_accepted_or_one_line(data: st.DataObject) -> None:
     config = copy.deepcopy(_CLUSTER)

@@ -35,7 +35,9 @@ class Killed:
         """Load before, during and after the kill."""
 
         async def course() -> None:
-            asking = asyncio.ensure_future(self.load.run(plan_of(100_000, LOADED, seed=time.time_ns()), CLIENTS))
+            seed = time.time_ns()
+            print(f"seed {seed}")
+            asking = asyncio.ensure_future(self.load.run(plan_of(100_000, LOADED, seed=seed), CLIENTS))
             await asyncio.sleep(2)
             self.at = time.time()
             await asyncio.to_thread(kill)
@@ -181,8 +183,6 @@ def test_a_start_that_is_told_to_end_leaves_nothing(service: Running, tmp_path: 
     other = start(tmp_path, service.run, service.llm, keys)
     until(lambda: b"starting the service" in other.log.read_bytes(), 60)
     time.sleep(2)
-    seconds, left = other.stop()
-    assert left == []
-    assert seconds < 25
+    assert other.stop() == []
     assert "Traceback" not in other.log.read_text()
     assert service.ready()

@@ -34,10 +34,11 @@ def server() -> Iterator[tuple[CannedApi, str]]:
 
 
 @pytest.fixture
-def api(server: tuple[CannedApi, str]) -> CannedApi:
+def api(server: tuple[CannedApi, str]) -> Iterator[CannedApi]:
     made, _ = server
-    made.key, made.error, made.wait_s, made.asked = None, None, 0.0, []
-    return made
+    made.key, made.error, made.asked = None, None, []
+    yield made
+    made.held.clear()
 
 
 @pytest.fixture
@@ -271,12 +272,13 @@ def test_the_list_of_users(driver: WebDriver, api: CannedApi, url: str) -> None:
 def test_a_slow_answer_can_be_cancelled(driver: WebDriver, api: CannedApi, url: str) -> None:
     page.open_page(driver, url)
     page.pick_user(driver, "u001")
-    api.wait_s = 1.0
+    api.held.set()
     page.one(driver, "#question").send_keys(QUESTION + Keys.ENTER)
     page.until(driver, 5, lambda: page.one(driver, "#cancel").is_displayed())
     page.one(driver, "#question").send_keys(Keys.ENTER)  # asks nothing while one is being answered
     page.one(driver, "#cancel").send_keys(Keys.ENTER)
     page.until(driver, 5, lambda: page.text(driver, "#ask") == "Ask")
+    api.held.clear()
     assert page.all_of(driver, "#result > *, #problem > *") == []
     assert len(api.asked) == 1
 

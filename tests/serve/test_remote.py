@@ -63,10 +63,10 @@ class Handle:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "REPLACED_S", 0.02)
+    monkeypatch.setattr(remote, "REPLACED_S", 0.5)
 
 
-def part(handle: Handle, longest_s: float = 0.05, patience_s: float = 0.3) -> Part:
+def part(handle: Handle, longest_s: float = 0.4, patience_s: float = 0.6) -> Part:
     return Part(handle, "scorer", 8, longest_s, patience_s)
 
 
@@ -110,7 +110,7 @@ def test_what_is_down_costs_no_time_until_it_answers_again(monkeypatch: pytest.M
 
     async def course() -> None:
         for _ in range(remote.BREAK_AFTER):
-            with pytest.raises(StageDownError, match=r"no answer within 0\.05 s"):
+            with pytest.raises(StageDownError, match=r"no answer within 0\.4 s"):
                 await down.call("score")
         asked, began = handle.asked, time.perf_counter()
         for _ in range(50):
@@ -119,7 +119,7 @@ def test_what_is_down_costs_no_time_until_it_answers_again(monkeypatch: pytest.M
         assert handle.asked == asked
         assert time.perf_counter() - began < 1
         down._breaker._open_until = 0.0
-        with pytest.raises(StageDownError, match=r"no answer within 0\.02 s"):
+        with pytest.raises(StageDownError, match=r"no answer within 0\.5 s"):
             await down.call("score")
         assert handle.asked == asked + 1
         down._breaker._open_until = 0.0
@@ -152,8 +152,8 @@ def test_what_cannot_be_left_out_waits_for_a_new_replica() -> None:
     assert outcome(part(handle).insist("append")) == "answer"
     began = time.perf_counter()
     error = outcome(part(Handle(ActorDiedError(), NEVER)).insist("append"))
-    assert str(error) == "scorer: no answer within 0.3 s"
-    assert time.perf_counter() - began >= 0.3
+    assert str(error) == "scorer: no answer within 0.6 s"
+    assert time.perf_counter() - began >= 0.6
 
 
 def test_no_room_is_said_at_once() -> None:

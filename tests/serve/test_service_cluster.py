@@ -44,6 +44,8 @@ def test_a_thousand_interleaved_requests_of_fifty_users(service: Running) -> Non
     alone = Alone(service.run, service.state)
     for answer in load.asked:
         alone.check(answer)
+    print(f"compared: {alone.compared}")
+    assert alone.compared[True] > 0.9 * len(load.asked)
     with_heads = Counter(tuple(answer.made.trace.versions.own_heads) for answer in load.asked)
     assert with_heads["reranker", "adapter"] > 500
     assert with_heads[()] > 100
@@ -188,14 +190,20 @@ def test_a_deadline_is_kept_and_a_client_that_leaves_stops_the_work(service: Run
                 ("/v1/personalize", {"user_id": "u01", "query": "q"}),
                 ("/v1/chat/completions", {"model": NAME, "messages": QUESTION, "user": "u01", "stream": True}),
             ):
-                asked = service.llm.counts()["asked"]
-                with ThreadPoolExecutor(4) as pool:
-                    calls = [pool.submit(http.post, path, json=body, timeout=1.5) for _ in range(4)]
-                    assert all(isinstance(call.exception(), httpx.TimeoutException) for call in calls)
-                assert service.llm.counts()["asked"] == asked + 4
-            until(lambda: service.llm.counts()["left"] >= left + 8, 3)
+                asyncio.run(ask_and_leave(service, path, body, service.llm.counts()["asked"] + 4))
+            until(lambda: service.llm.counts()["left"] >= left + 8, 4)
         finally:
             service.llm.pace(0.0)
+
+
+async def ask_and_leave(service: Running, path: str, body: dict[str, Any], asked: int) -> None:
+    """Four clients ask, and leave once the black box has been asked so often."""
+    async with httpx.AsyncClient(base_url=service.url, headers=service.auth, timeout=30) as http:
+        calls = [asyncio.ensure_future(http.post(path, json=body)) for _ in range(4)]
+        await asyncio.to_thread(until, lambda: service.llm.counts()["asked"] == asked, 4)
+        for call in calls:
+            assert call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
 
 
 def test_heads_published_from_outside_are_taken_over_under_load(service: Running) -> None:
@@ -265,8 +273,10 @@ def test_malformed_requests(service: Running) -> None:
 
 
 def test_nothing_failed_unseen(service: Running) -> None:
-    """No traceback and no text of a user in any log, whatever the tests before have done."""
+    """No traceback of ours and no text of a user in any log, whatever the tests before have done."""
     words = [item_of("u07", i).text for i in range(20)] + ["redship oldroad", *KEYS.values()]
     for file, text in service.logs():
-        assert "Traceback" not in text, f"{file}: {text[text.index('Traceback') - 500 :][:3000]}"
+        # Ray's own agents write one where another process is slow to answer, and go on.
+        ours = file == service.log or file.parent.name == "serve" or file.name.startswith("worker-")
+        assert not (ours and "Traceback" in text), f"{file}: {text[text.index('Traceback') - 500 :][:3000]}"
         assert not [word for word in words if word in text], file

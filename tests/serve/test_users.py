@@ -191,7 +191,7 @@ ITEMS = st.lists(st.builds(HistoryItem, st.sampled_from("abcdef"), TEXT, TEXT, T
 STEPS = st.lists(st.tuples(st.sampled_from(["ann", "ann'", "é\0", "%"]), st.none() | ITEMS), max_size=15)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(STEPS)
 def test_any_sequence_of_appends_and_deletions(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, list[HistoryItem] | None]]

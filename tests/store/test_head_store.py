@@ -138,7 +138,7 @@ ODD = [
 ]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(users=st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), unique=True, max_size=20))
 def test_any_text_is_a_user_id(users: list[str]) -> None:
     users = list(dict.fromkeys([*users, *ODD[1:]]))
