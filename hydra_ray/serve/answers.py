@@ -106,7 +106,8 @@ class UserInfo(BaseModel):
 
 
 class NewItem(BaseModel):
-    """A record to append. item_id: unique for the user; a known one is replaced in its place. date: ISO, or empty."""
+    """A record to append. item_id: unique for the user; a known one is replaced in its place. answer: one of the
+    task's labels, in any spelling that the main job reads, free text for generation; or empty. date: ISO, or empty."""
 
     model_config = {"extra": "forbid"}
 

@@ -142,6 +142,17 @@ class RefusedError(Exception):
     """The black box refuses this request for good (too long, say): 400."""
 
 
+class InvalidError(Exception):
+    """A value of the client's that cannot be used: 422. param: the field, as OpenAI writes it."""
+
+    def __init__(self, param: str, why: str) -> None:
+        super().__init__(param, why)
+        self.param, self.why = param, why
+
+    def __str__(self) -> str:
+        return f"{self.param}: {self.why}"
+
+
 class DeadlineError(Exception):
     """The request's deadline has passed: 504."""
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,14 @@ def test_samples_without_an_answer_are_said_so() -> None:
 def test_the_users_own_answers_are_candidates() -> None:
     made = ask(llm=LLM(("dune",)))
     assert {(c.text, c.own, c.votes) for c in made.trace.candidates} == {("dune", True, 3), ("maple", True, 0)}
+
+
+def test_an_own_answer_that_is_no_number_breaks_no_rating() -> None:
+    config = Config.model_validate({"data": {"task": "synthetic_rating"}, "adapter": {"n": 3, "select": "weighted"}})
+    rating = Bundle("a-run", config, 0, {}, {}, {}, Path("users"))
+    found = replace(known(), own={"great": 2, "4": 1})
+    made = ask(Retriever(found), llm=LLM(("3", "5", "3")), made=rating)
+    assert {candidate.text for candidate in made.trace.candidates} == {"3", "5", "4"}
 
 
 def test_a_user_with_one_record_and_one_without() -> None:
