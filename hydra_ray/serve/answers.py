@@ -7,10 +7,18 @@ from pydantic import BaseModel, Field
 Stage = Literal["retrieve", "rerank", "llm", "select"]
 
 Reason = Literal[
-    "no_user", "user_unknown", "history_unreadable", "reranker_down", "head_unreadable", "adapter_down", "no_candidate"
+    "no_user",
+    "user_unknown",
+    "history_unreadable",
+    "reranker_down",
+    "head_unreadable",
+    "adapter_down",
+    "no_candidate",
+    "plain_failed",
 ]
 """no_user: the request names none. user_unknown: nobody of that id: population head, plain prompt. history_unreadable:
-plain prompt. reranker_down: BM25 order. head_unreadable: population head. adapter_down, no_candidate: first sample."""
+plain prompt. reranker_down: BM25 order. head_unreadable: population head. adapter_down, no_candidate: first sample.
+plain_failed: no plain answer beside the personalised one."""
 
 
 class Degraded(BaseModel):
@@ -85,7 +93,7 @@ class Trace(BaseModel):
 
 class Personalised(BaseModel):
     """answer: the chosen one, normalised as the task says. answers: the n best, the first is `answer`. plain: the
-    LLM's answer without personalisation, where it was asked for."""
+    LLM's answer without personalisation, where it was asked for and did not fail."""
 
     answer: str
     answers: list[str]

@@ -1,8 +1,8 @@
 """One question, answered personally: retrieve, rerank, ask, select. Pure orchestration over the stages' protocols.
 
 What fails is left out, in this order, and said so in the answer: adapter down -> the first candidate; reranker down ->
-BM25 order; user unknown or head unreadable -> population head; history unreadable -> plain prompt. Without the LLM
-there is no answer.
+BM25 order; user unknown or head unreadable -> population head; history unreadable -> plain prompt. A plain answer that
+fails is left out, too. Without the LLM there is no answer.
 """
 
 import asyncio
@@ -25,7 +25,10 @@ from hydra_ray.serve.types import (
     Ask,
     DeadlineError,
     Found,
+    LLMDownError,
     Module,
+    OverloadedError,
+    RefusedError,
     Retrieves,
     Sampled,
     Samples,
@@ -103,10 +106,11 @@ class Personaliser:
             texts = [candidates.texts[i] for i in order] or [sampled.texts[0] if sampled.texts else ""]
             course.ms["total"] = round(1000 * (time.perf_counter() - course.began), 3)
             best = [texts[i % len(texts)] for i in range(ask.n)]
+            said = await self._said(course, plain) if plain else None
             return answers.Personalised(
                 answer=best[0],
                 answers=best,
-                plain=await plain if plain else None,
+                plain=said,
                 trace=answers.Trace(
                     request_id=request_id,
                     user_id=user.user_id if user else None,
@@ -160,6 +164,14 @@ class Personaliser:
             deadline=ask.deadline,
         )
         return next(iter(texts_of(self._task, sampled.texts)), sampled.texts[0] if sampled.texts else "")
+
+    async def _said(self, course: _Course, plain: asyncio.Future[str]) -> str | None:
+        """The plain answer; None where it failed: the personalised one is there."""
+        try:
+            return await plain
+        except (LLMDownError, RefusedError, DeadlineError, OverloadedError) as error:
+            course.lack("plain_failed", error)
+            return None
 
     async def _retrieve(self, course: _Course) -> Found:
         if course.user is None:

@@ -2,12 +2,14 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hydra_ray.config import Config
+from hydra_ray.core.prompts import Message
 from hydra_ray.serve.answers import Personalised
 from hydra_ray.serve.bundle import Bundle
 from hydra_ray.serve.personaliser import Personaliser
@@ -17,6 +19,8 @@ from hydra_ray.serve.types import (
     Found,
     LLMDownError,
     OverloadedError,
+    RefusedError,
+    Sampled,
     StageDownError,
     UserKey,
 )
@@ -87,6 +91,32 @@ def test_the_plain_answer_shows_no_records() -> None:
     made = ask(llm=llm, asked=Ask("what now", plain=True))
     assert made.plain == "maple"
     assert sum("text number" in messages[-1]["content"] for messages in llm.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "error", [LLMDownError("HTTP 500"), RefusedError("too long"), DeadlineError("late"), OverloadedError()]
+)
+def test_a_plain_answer_that_fails_is_left_out_and_said(error: Exception) -> None:
+    class NoPlain(LLM):
+        async def sample(self, messages: Sequence[Message], **settings: object) -> Sampled:
+            if settings["temperature"] == 0.0:
+                raise error
+            return await super().sample(messages, **settings)
+
+    made = ask(llm=NoPlain(), asked=Ask("what now", plain=True))
+    assert (made.answer, made.plain) == ("maple", None)
+    assert [(lack.reason, lack.detail) for lack in made.trace.degraded] == [("plain_failed", str(error))]
+
+
+def test_a_defect_in_the_plain_answer_is_not_hidden() -> None:
+    class Defect(LLM):
+        async def sample(self, messages: Sequence[Message], **settings: object) -> Sampled:
+            if settings["temperature"] == 0.0:
+                raise ZeroDivisionError
+            return await super().sample(messages, **settings)
+
+    with pytest.raises(ZeroDivisionError):
+        ask(llm=Defect(), asked=Ask("what now", plain=True))
 
 
 @pytest.mark.parametrize(
