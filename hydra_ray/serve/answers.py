@@ -92,11 +92,13 @@ class Trace(BaseModel):
 
 
 class Personalised(BaseModel):
-    """answer: the chosen one, normalised as the task says. answers: the n best, the first is `answer`. plain: the
-    LLM's answer without personalisation, where it was asked for and did not fail."""
+    """answer: the chosen one, normalised as the task says. answers: the n best, the first is `answer`. cut: places in
+    `answers` of those that `max_tokens` ended in every sample that gave them. plain: the LLM's answer without
+    personalisation, where it was asked for and did not fail."""
 
     answer: str
     answers: list[str]
+    cut: list[int] = Field(default_factory=list)
     plain: str | None = None
     trace: Trace
 

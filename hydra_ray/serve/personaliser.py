@@ -104,12 +104,14 @@ class Personaliser:
             candidates = candidates_of(self._task, sampled.texts, found.own, self._config.adapter.own_candidates)
             order, scored, weights = await self._select(course, found, ranked, candidates)
             texts = [candidates.texts[i] for i in order] or [sampled.texts[0] if sampled.texts else ""]
+            cut = self._cut(sampled, found) if order else {text for text in texts if 0 in sampled.cut}
             course.ms["total"] = round(1000 * (time.perf_counter() - course.began), 3)
             best = [texts[i % len(texts)] for i in range(ask.n)]
             said = await self._said(course, plain) if plain else None
             return answers.Personalised(
                 answer=best[0],
                 answers=best,
+                cut=[i for i, text in enumerate(best) if text in cut],
                 plain=said,
                 trace=answers.Trace(
                     request_id=request_id,
@@ -229,6 +231,12 @@ class Personaliser:
             )
         finally:
             course.clock("llm", began)
+
+    def _cut(self, sampled: Sampled, found: Found) -> set[str]:
+        """The candidates of which no sample, and no past answer of the user's, is whole."""
+        ended = [text for i, text in enumerate(sampled.texts) if i in sampled.cut]
+        whole = [text for i, text in enumerate(sampled.texts) if i not in sampled.cut]
+        return {*texts_of(self._task, ended)} - {*texts_of(self._task, whole), *found.own}
 
     async def _select(
         self,

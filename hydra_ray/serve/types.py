@@ -190,9 +190,11 @@ class Samples(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """texts: as many as were asked for. Tokens as the server counted them. retries: attempts beyond the first."""
+    """texts: as many as were asked for. Tokens as the server counted them. retries: attempts beyond the first.
+    cut: places of the texts that `max_tokens` ended."""
 
     texts: tuple[str, ...]
     prompt_tokens: int = 0
     completion_tokens: int = 0
     retries: int = 0
+    cut: frozenset[int] = frozenset()

@@ -133,6 +133,24 @@ def test_what_fails_in_the_scorer_is_left_out_and_said(scorer: Scorer, reason: s
     assert set(reasons(made)) == {reason}
 
 
+@pytest.mark.parametrize(
+    ("texts", "cut", "own", "ended"),
+    [
+        (("dune", "maple"), {0}, {}, {"dune"}),
+        (("dune", "maple", "dune"), {0}, {}, set()),  # the same text came whole, too
+        (("dune", "maple", "dune"), {0, 1, 2}, {}, {"dune", "maple"}),
+        (("dune", "maple"), {0}, {"dune": 1}, set()),  # one of the user's own past answers
+        (("no such tag",), {0}, {}, {"no such tag"}),
+    ],
+)
+def test_an_answer_is_cut_if_every_sample_of_it_is(
+    texts: Sequence[str], cut: set[int], own: dict[str, int], ended: set[str]
+) -> None:
+    llm = LLM(texts, cut=frozenset(cut))
+    made = ask(Retriever(replace(known(), own=own)), llm=llm, asked=Ask("what now", n=len(texts)), made=bundle(n=1))
+    assert {made.answers[i] for i in made.cut} == ended
+
+
 def test_without_reranker_the_order_is_the_retrievers() -> None:
     made = ask(scorer=Scorer(errors={"reranker": DOWN}))
     assert [item.item_id for item in made.trace.retrieved if item.in_prompt] == ["i0", "i1", "i2", "i3"]
