@@ -30,6 +30,7 @@ class Fitter:
         }
         samples = ChatSamples(bundle.config.llm, llm_url, config.max_ongoing * 8)
         self._meters = Meters("Fitter")
+        self._meters.watch_llm(samples.counts)
         fitter = UserFitter(bundle, samples, stores)
         due = state / VACUUM_DUE
         self._fits = Fits(users, fitter, stores, config.max_ongoing, config.vacuum_s, due, self._ended)
