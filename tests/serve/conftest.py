@@ -1,11 +1,18 @@
-from collections.abc import Iterator
+import io
+import json
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
+from hydra_ray.serve import logs
 from tests.serve.running import Running, running
 
 STOP_S = 25.0
 """On an idle machine it takes 5 s."""
+
+Lines = Callable[[], list[dict[str, Any]]]
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +24,14 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         seconds, left = made.stop()
         assert left == [], "processes that the service left behind"
         assert seconds < STOP_S
+
+
+@pytest.fixture
+def lines() -> Iterator[Lines]:
+    """What this process has logged for the service."""
+    stream = io.StringIO()
+    logs.to_stream(stream)
+    yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+    logs.LOGGER.handlers.clear()
+    logs.LOGGER.propagate = True
+    logs.LOGGER.setLevel(logging.NOTSET)

@@ -8,8 +8,8 @@ from hydra_ray.serve.config import GatewayConfig
 from hydra_ray.serve.gateway import RemoteService
 from hydra_ray.serve.http.app import HttpSettings, make_app
 from hydra_ray.serve.http.keys import Keys
-from hydra_ray.serve.http.logs import to_stream
 from hydra_ray.serve.llm import ChatSamples
+from hydra_ray.serve.logs import to_stream
 from hydra_ray.serve.meters import Meters
 from hydra_ray.serve.page.router import page_router
 from hydra_ray.serve.personaliser import Personaliser
