@@ -22,7 +22,7 @@ plain_failed: no plain answer beside the personalised one."""
 
 
 class Degraded(BaseModel):
-    """Something that was not done as it should have been, and why."""
+    """Something that was not done as it should have been. detail: more of it; the service's log has the rest."""
 
     reason: Reason
     detail: str = ""

@@ -6,6 +6,7 @@ fails is left out, too. Without the LLM there is no answer.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -39,6 +40,8 @@ from hydra_ray.serve.types import (
     UserKey,
 )
 
+logger = logging.getLogger(__name__)
+
 UNKNOWN = 0.0
 """Log-odds of a record that no reranker has seen."""
 
@@ -70,7 +73,8 @@ class _Course:
         if scored.own_head:
             self.own_heads.append(module)
         if scored.problem:
-            self.lack("head_unreadable", f"{module}: {scored.problem}")
+            logger.warning("%s: the user's head cannot be read: %s", module, scored.problem)
+            self.lack("head_unreadable", f"the {module}'s; the service's log says why")
 
 
 class Personaliser:

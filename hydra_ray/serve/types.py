@@ -88,7 +88,7 @@ class Scoring:
 class Scored:
     """log_odds: one per text. own_head: False: the population head (the user has none). version: of the head store.
 
-    problem: why the user's head could not be read; the population head was used then.
+    problem: why the user's head could not be read, for the log: it may name files; the population head was used then.
     """
 
     log_odds: tuple[float, ...]
@@ -158,7 +158,7 @@ class DeadlineError(Exception):
 
 
 class StageDownError(Exception):
-    """A part of the service (retriever, scorer, fitter) does not answer or failed."""
+    """A part of the service (retriever, scorer, fitter) does not answer or failed; in words that clients may read."""
 
 
 class Retrieves(Protocol):

@@ -24,6 +24,7 @@ from hydra_ray.serve.types import (
     StageDownError,
     UserKey,
 )
+from tests.serve.conftest import Lines
 from tests.serve.stages import ANN, ITEMS, LLM, Retriever, Scorer, known
 
 DOWN = StageDownError("gone")
@@ -149,6 +150,16 @@ def test_an_answer_is_cut_if_every_sample_of_it_is(
     llm = LLM(texts, cut=frozenset(cut))
     made = ask(Retriever(replace(known(), own=own)), llm=llm, asked=Ask("what now", n=len(texts)), made=bundle(n=1))
     assert {made.answers[i] for i in made.cut} == ended
+
+
+def test_what_is_wrong_with_a_head_is_for_the_log(lines: Lines) -> None:
+    made = ask(scorer=Scorer(problem="/state/reranker.heads: a broken row"))
+    assert {lack.detail for lack in made.trace.degraded} == {
+        "the reranker's; the service's log says why",
+        "the adapter's; the service's log says why",
+    }
+    assert [line["level"] for line in lines()] == ["WARNING", "WARNING"]
+    assert "/state/reranker.heads: a broken row" in lines()[0]["message"]
 
 
 def test_without_reranker_the_order_is_the_retrievers() -> None:
