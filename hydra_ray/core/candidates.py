@@ -23,5 +23,5 @@ def candidates_of(task: Task, raw: Iterable[str | None], own: Mapping[str, int],
     """The candidates of a query. raw: the LLM's samples. own: from `habits`; with_own: these are candidates, too."""
     samples = texts_of(task, raw)
     count = Counter(samples)
-    texts = (*count, *(own_candidates(own, samples) if with_own else ()))
+    texts = (*count, *(own_candidates(task, own, samples) if with_own else ()))
     return Candidates(texts, tuple(count[text] for text in texts), tuple(samples))

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from hydra_ray.core.metrics import generation_score
 from hydra_ray.core.tasks import Task
-from hydra_ray.core.text import normalise_gold
+from hydra_ray.core.text import is_label, normalise_gold
 
 WIDTH = 4
 """Numbers per candidate."""
@@ -36,9 +36,12 @@ def habits(task: Task, answers: Iterable[str]) -> dict[str, int]:
     return {} if task.kind == "generation" else dict(Counter(normalise_gold(task, answer) for answer in answers))
 
 
-def own_candidates(own: Mapping[str, int], texts: Sequence[str]) -> list[str]:
-    """The user's own answers that are not among `texts`, the most frequent first: candidates that cost no call."""
-    return sorted(set(own) - set(texts) - {""}, key=lambda text: (-own[text], text))
+def own_candidates(task: Task, own: Mapping[str, int], texts: Sequence[str]) -> list[str]:
+    """The user's own answers that are not among `texts`, the most frequent first: candidates that cost no call.
+
+    What is none of the task's labels is left out.
+    """
+    return sorted((text for text in set(own) - set(texts) if is_label(task, text)), key=lambda text: (-own[text], text))
 
 
 def evidence(

@@ -13,7 +13,7 @@ from hydra_ray.core.metrics import generation_score
 from hydra_ray.core.queries import draw_items
 from hydra_ray.core.records import HistoryItem, User
 from hydra_ray.core.tasks import Task
-from hydra_ray.core.text import normalise_gold
+from hydra_ray.core.text import is_label, normalise_gold
 
 MISSING = float("nan")
 OWN_ROW = "h:"
@@ -94,10 +94,11 @@ def own_answer_rows(task: Task, user: User, count: int, seed: int, others: int =
 
     Classification and rating: the alternatives are `others` labels, drawn half from the user's own other answers and
     half from the task's. Generation has none: somebody else's headline is no alternative answer.
+    Records whose answer is no label are left out.
     """
     if task.kind == "generation":
         return []
-    items = [item for item in user.safe_history() if item.answer and item.text]
+    items = [x for x in user.safe_history() if x.text and is_label(task, normalise_gold(task, x.answer))]
     rows = []
     for item in draw_items(items, count, seed, user.user_id + "\0own"):
         gold = normalise_gold(task, item.answer)

@@ -190,10 +190,14 @@ def _record(data: bytes, count: int) -> tuple[Record, bool]:
         tree = json.loads(data)
         choices: Sequence[Any] = sorted(tree["choices"], key=lambda choice: choice.get("index", 0))[:count]
         texts = [str(choice["message"].get("content") or "") for choice in choices]
+        cut = [i for i, choice in enumerate(choices) if choice.get("finish_reason") == "length"]
         usage = tree.get("usage") or {}
         prompt, completion = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise TransientError("the answer is not an OpenAI chat completion", maybe_billed=True) from None
     if not texts:
         raise TransientError("the answer holds no choices", maybe_billed=True)
-    return Record(texts=texts, prompt_tokens=prompt, completion_tokens=completion), bool(usage)
+    record = Record(texts=texts, prompt_tokens=prompt, completion_tokens=completion)
+    if cut:
+        record["cut"] = cut
+    return record, bool(usage)

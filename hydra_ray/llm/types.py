@@ -9,11 +9,15 @@ from hydra_ray.core.prompts import Message
 
 
 class Record(TypedDict):
-    """What one call returned, as the cache keeps it. `texts` may be fewer than were asked for."""
+    """What one call returned, as the cache keeps it. `texts` may be fewer than were asked for.
+
+    cut: places of the texts that `max_tokens` ended; left out where there are none, and unknown of older entries.
+    """
 
     texts: list[str]
     prompt_tokens: int
     completion_tokens: int
+    cut: NotRequired[list[int]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ def groups_of_user(
     for row, extra in rows:
         right, label = adapter_candidates(task, row, config.adapter.label)
         if config.adapter.own_candidates and row.answers:
-            more = own_candidates(extra["own"], right)
+            more = own_candidates(task, extra["own"], right)
             right, label = right + more, label + [float(is_match(task, row.gold, text)) for text in more]
         beside: list[tuple[float, ...]] = []
         if config.adapter.evidence:

@@ -7,14 +7,22 @@ from pydantic import BaseModel, Field
 Stage = Literal["retrieve", "rerank", "llm", "select"]
 
 Reason = Literal[
-    "no_user", "user_unknown", "history_unreadable", "reranker_down", "head_unreadable", "adapter_down", "no_candidate"
+    "no_user",
+    "user_unknown",
+    "history_unreadable",
+    "reranker_down",
+    "head_unreadable",
+    "adapter_down",
+    "no_candidate",
+    "plain_failed",
 ]
 """no_user: the request names none. user_unknown: nobody of that id: population head, plain prompt. history_unreadable:
-plain prompt. reranker_down: BM25 order. head_unreadable: population head. adapter_down, no_candidate: first sample."""
+plain prompt. reranker_down: BM25 order. head_unreadable: population head. adapter_down, no_candidate: first sample.
+plain_failed: no plain answer beside the personalised one."""
 
 
 class Degraded(BaseModel):
-    """Something that was not done as it should have been, and why."""
+    """Something that was not done as it should have been. detail: more of it; the service's log has the rest."""
 
     reason: Reason
     detail: str = ""
@@ -84,11 +92,13 @@ class Trace(BaseModel):
 
 
 class Personalised(BaseModel):
-    """answer: the chosen one, normalised as the task says. answers: the n best, the first is `answer`. plain: the
-    LLM's answer without personalisation, where it was asked for."""
+    """answer: the chosen one, normalised as the task says. answers: the n best, the first is `answer`. cut: places in
+    `answers` of those that `max_tokens` ended in every sample that gave them. plain: the LLM's answer without
+    personalisation, where it was asked for and did not fail."""
 
     answer: str
     answers: list[str]
+    cut: list[int] = Field(default_factory=list)
     plain: str | None = None
     trace: Trace
 
@@ -106,7 +116,8 @@ class UserInfo(BaseModel):
 
 
 class NewItem(BaseModel):
-    """A record to append. item_id: unique for the user; a known one is replaced in its place. date: ISO, or empty."""
+    """A record to append. item_id: unique for the user; a known one is replaced in its place. answer: one of the
+    task's labels, in any spelling that the main job reads, free text for generation; or empty. date: ISO, or empty."""
 
     model_config = {"extra": "forbid"}
 

@@ -7,6 +7,7 @@ from hydra_ray.core.records import HistoryItem
 from hydra_ray.serve.answers import Export, NewItem, Personalised, UserInfo
 from hydra_ray.serve.bundle import Bundle
 from hydra_ray.serve.meters import Meters
+from hydra_ray.serve.new_answers import NewAnswers
 from hydra_ray.serve.personaliser import Personaliser
 from hydra_ray.serve.remote import Part
 from hydra_ray.serve.scrape import scrape
@@ -26,6 +27,7 @@ class RemoteService:
         self._personaliser = personaliser
         self._retriever, self._scorer, self._fitter = retriever, scorer, fitter
         self._meters = meters
+        self._answers = NewAnswers(bundle.task)
         self._kicks: set[asyncio.Task[None]] = set()
 
     @property
@@ -43,10 +45,8 @@ class RemoteService:
 
     async def append(self, user: UserKey, items: Sequence[NewItem]) -> UserInfo:
         rows = [
-            HistoryItem(
-                item.item_id, item.text, item.text if item.corpus is None else item.corpus, item.answer, item.date
-            )
-            for item in items
+            HistoryItem(item.item_id, item.text, item.text if item.corpus is None else item.corpus, answer, item.date)
+            for item, answer in zip(items, self._answers.read(items), strict=True)
         ]
         # Appending twice is the same as once: whoever dies in between is asked again.
         state: UserState = await self._retriever.insist("append", user, rows, affine=user.stored)

@@ -108,11 +108,17 @@ class ChatSamples:
         have = sum(len(record["texts"]) for record, _ in first)
         singles = (self._call(request, start, 1, deadline) for start in range(have, request.n))
         parts = first + await together(singles)
+        texts: list[str] = []
+        cut: list[int] = []
+        for record, _ in parts:
+            cut += [len(texts) + i for i in record.get("cut", ())]
+            texts += record["texts"]
         return Sampled(
-            tuple(text for record, _ in parts for text in record["texts"]),
+            tuple(texts),
             sum(record["prompt_tokens"] for record, _ in parts),
             sum(record["completion_tokens"] for record, _ in parts),
             sum(retries for _, retries in parts),
+            frozenset(cut),
         )
 
     async def _call(self, request: Request, start: int, count: int, deadline: float) -> tuple[Record, int]:

@@ -25,6 +25,14 @@ class Cache(Protocol):
     def bytes(self) -> int: ...
 
 
+class Calls(Protocol):
+    """What counts its calls to the LLM; see `hydra_ray.serve.llm.LLMCounts`."""
+
+    retries: int
+    prompt_tokens: int
+    completion_tokens: int
+
+
 class Meters:
     """One replica's. deployment: its name, a tag of its queue's length."""
 
@@ -58,8 +66,6 @@ class Meters:
             self.observe(names.STAGE_MS, ms, stage=stage)
         for lack in trace.degraded:
             self.count(names.DEGRADED, reason=lack.reason)
-        self.count(names.LLM_TOKENS, trace.prompt.tokens, kind="prompt")
-        self.count(names.LLM_TOKENS, trace.llm_tokens, kind="completion")
 
     def watch_cache(self, name: str, *caches: Cache) -> None:
         """Reports caches from now on, every second, as one: a gauge that two set would tell of one of them."""
@@ -77,6 +83,12 @@ class Meters:
     def watch_queue(self, length: Callable[[], int]) -> None:
         """Reports the number of requests in work or waiting in this replica."""
         self._watch(lambda: self.set(names.QUEUE_LENGTH, length(), deployment=self._deployment))
+
+    def watch_llm(self, calls: Calls) -> None:
+        """Reports the calls to the LLM, whatever they were made for."""
+        self.watch_counter(names.LLM_RETRIES, lambda: calls.retries)
+        self.watch_counter(names.LLM_TOKENS, lambda: calls.prompt_tokens, kind="prompt")
+        self.watch_counter(names.LLM_TOKENS, lambda: calls.completion_tokens, kind="completion")
 
     def watch_counter(self, metric: names.Metric, value: Callable[[], int], **tags: str) -> None:
         """Reports what a plain number has grown by."""

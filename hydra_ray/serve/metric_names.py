@@ -73,11 +73,11 @@ CACHE_BYTES = Metric(
 )  # fmt: skip
 LLM_TOKENS = Metric(
     "hydra_llm_tokens_total", "counter", ("kind",), (),
-    "Tokens as the LLM's server counts them; kind: prompt or completion.",
+    "Tokens of answers, plain answers and fits as the LLM's server counts them; kind: prompt or completion.",
 )  # fmt: skip
 LLM_RETRIES = Metric(
     "hydra_llm_retries_total", "counter", (), (),
-    "Calls to the LLM beyond the first of a request.",
+    "Calls to the LLM beyond the first of a request, for answers and fits.",
 )  # fmt: skip
 OVERLOADED = Metric(
     "hydra_overloaded_total", "counter", (), (),
@@ -85,7 +85,7 @@ OVERLOADED = Metric(
 )  # fmt: skip
 FITS = Metric(
     "hydra_fits_total", "counter", ("outcome",), (),
-    "Fits of single users' heads; outcome: done or failed.",
+    "Fits of single users' heads; outcome: done, failed, or llm_down (the fit waits and is tried again).",
 )  # fmt: skip
 
 METRICS = (

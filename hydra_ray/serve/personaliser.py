@@ -1,11 +1,12 @@
 """One question, answered personally: retrieve, rerank, ask, select. Pure orchestration over the stages' protocols.
 
 What fails is left out, in this order, and said so in the answer: adapter down -> the first candidate; reranker down ->
-BM25 order; user unknown or head unreadable -> population head; history unreadable -> plain prompt. Without the LLM
-there is no answer.
+BM25 order; user unknown or head unreadable -> population head; history unreadable -> plain prompt. A plain answer that
+fails is left out, too. Without the LLM there is no answer.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +26,10 @@ from hydra_ray.serve.types import (
     Ask,
     DeadlineError,
     Found,
+    LLMDownError,
     Module,
+    OverloadedError,
+    RefusedError,
     Retrieves,
     Sampled,
     Samples,
@@ -35,6 +39,8 @@ from hydra_ray.serve.types import (
     StageDownError,
     UserKey,
 )
+
+logger = logging.getLogger(__name__)
 
 UNKNOWN = 0.0
 """Log-odds of a record that no reranker has seen."""
@@ -67,7 +73,8 @@ class _Course:
         if scored.own_head:
             self.own_heads.append(module)
         if scored.problem:
-            self.lack("head_unreadable", f"{module}: {scored.problem}")
+            logger.warning("%s: the user's head cannot be read: %s", module, scored.problem)
+            self.lack("head_unreadable", f"the {module}'s; the service's log says why")
 
 
 class Personaliser:
@@ -101,12 +108,15 @@ class Personaliser:
             candidates = candidates_of(self._task, sampled.texts, found.own, self._config.adapter.own_candidates)
             order, scored, weights = await self._select(course, found, ranked, candidates)
             texts = [candidates.texts[i] for i in order] or [sampled.texts[0] if sampled.texts else ""]
+            cut = self._cut(sampled, found) if order else {text for text in texts if 0 in sampled.cut}
             course.ms["total"] = round(1000 * (time.perf_counter() - course.began), 3)
             best = [texts[i % len(texts)] for i in range(ask.n)]
+            said = await self._said(course, plain) if plain else None
             return answers.Personalised(
                 answer=best[0],
                 answers=best,
-                plain=await plain if plain else None,
+                cut=[i for i, text in enumerate(best) if text in cut],
+                plain=said,
                 trace=answers.Trace(
                     request_id=request_id,
                     user_id=user.user_id if user else None,
@@ -160,6 +170,14 @@ class Personaliser:
             deadline=ask.deadline,
         )
         return next(iter(texts_of(self._task, sampled.texts)), sampled.texts[0] if sampled.texts else "")
+
+    async def _said(self, course: _Course, plain: asyncio.Future[str]) -> str | None:
+        """The plain answer; None where it failed: the personalised one is there."""
+        try:
+            return await plain
+        except (LLMDownError, RefusedError, DeadlineError, OverloadedError) as error:
+            course.lack("plain_failed", error)
+            return None
 
     async def _retrieve(self, course: _Course) -> Found:
         if course.user is None:
@@ -217,6 +235,12 @@ class Personaliser:
             )
         finally:
             course.clock("llm", began)
+
+    def _cut(self, sampled: Sampled, found: Found) -> set[str]:
+        """The candidates of which no sample, and no past answer of the user's, is whole."""
+        ended = [text for i, text in enumerate(sampled.texts) if i in sampled.cut]
+        whole = [text for i, text in enumerate(sampled.texts) if i not in sampled.cut]
+        return {*texts_of(self._task, ended)} - {*texts_of(self._task, whole), *found.own}
 
     async def _select(
         self,

@@ -1,6 +1,7 @@
 """The parts of the service as the gateway calls them: handles of Ray Serve behind the protocols of `types`."""
 
 import asyncio
+import logging
 import time
 from typing import Any, TypeVar
 
@@ -9,10 +10,13 @@ from ray.exceptions import RayError, RayTaskError, TaskCancelledError
 from ray.serve.exceptions import BackPressureError, RayServeException
 
 from hydra_ray.core.sharding import bucket_of
+from hydra_ray.errors import UserError
 from hydra_ray.serve.breaker import Breaker, CircuitOpenError
 from hydra_ray.serve.types import DeadlineError, Found, OverloadedError, Scored, Scoring, StageDownError, UserKey
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 REPLACED_S = 1.0
 """How long another replica may take where one has died, or where all were down lately: one that is there is faster."""
@@ -91,14 +95,20 @@ class Part:
             except (StageDownError, OverloadedError, DeadlineError):
                 raise
             except (RayTaskError, TaskCancelledError) as error:
-                raise _FailedError(f"{self._name}: {_first_line(error)}", alive=True) from None
+                raise self._failed(error, alive=True) from None
             except (RayError, RayServeException, grpc.RpcError) as error:
                 if attempt == tries:
-                    raise _FailedError(f"{self._name}: {_first_line(error)}") from None
+                    raise self._failed(error) from None
             except Exception as error:
                 # Over gRPC the part's own errors come as they are.
-                raise _FailedError(f"{self._name}: {_first_line(error)}", alive=True) from None
+                raise self._failed(error, alive=True) from None
         raise AssertionError("unreachable")
+
+    def _failed(self, error: BaseException, alive: bool = False) -> "_FailedError":
+        """What clients are told of an error, which may name files and machines: those are for the log."""
+        cause = getattr(error, "cause", None) or error
+        logger.warning("%s: %s", self._name, _first_line(cause))
+        return _FailedError(f"{self._name}: it failed ({type(cause).__name__}); the service's log says why", alive)
 
 
 class _FailedError(Exception):
@@ -118,10 +128,14 @@ async def _answer(response: Any) -> Any:
         raise
 
 
-def _first_line(error: BaseException) -> str:
+_WORDED = (UserError, RayError, RayServeException, grpc.RpcError)
+"""Errors whose words are ours or Ray's; others, defects, may quote a history or a question."""
+
+
+def _first_line(cause: BaseException) -> str:
     """What went wrong, without a traceback."""
-    cause = getattr(error, "cause", None) or error
-    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    worded = isinstance(cause, _WORDED) and not isinstance(cause, RayTaskError)
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()] if worded else []
     return f"{type(cause).__name__}: {lines[-1][:300]}" if lines else type(cause).__name__
 
 

@@ -25,7 +25,10 @@ class Service(Protocol):
         ...
 
     async def append(self, user: UserKey, items: Sequence[NewItem]) -> UserInfo:
-        """Adds records, durably, the user too if unknown; the next request sees them."""
+        """Adds records, durably, the user too if unknown; the next request sees them.
+
+        Raises InvalidError for an answer that the task cannot have; nothing is added then.
+        """
         ...
 
     async def user(self, user: UserKey) -> UserInfo | None:

@@ -88,7 +88,7 @@ class Scoring:
 class Scored:
     """log_odds: one per text. own_head: False: the population head (the user has none). version: of the head store.
 
-    problem: why the user's head could not be read; the population head was used then.
+    problem: why the user's head could not be read, for the log: it may name files; the population head was used then.
     """
 
     log_odds: tuple[float, ...]
@@ -142,12 +142,23 @@ class RefusedError(Exception):
     """The black box refuses this request for good (too long, say): 400."""
 
 
+class InvalidError(Exception):
+    """A value of the client's that cannot be used: 422. param: the field, as OpenAI writes it."""
+
+    def __init__(self, param: str, why: str) -> None:
+        super().__init__(param, why)
+        self.param, self.why = param, why
+
+    def __str__(self) -> str:
+        return f"{self.param}: {self.why}"
+
+
 class DeadlineError(Exception):
     """The request's deadline has passed: 504."""
 
 
 class StageDownError(Exception):
-    """A part of the service (retriever, scorer, fitter) does not answer or failed."""
+    """A part of the service (retriever, scorer, fitter) does not answer or failed; in words that clients may read."""
 
 
 class Retrieves(Protocol):
@@ -179,9 +190,11 @@ class Samples(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """texts: as many as were asked for. Tokens as the server counted them. retries: attempts beyond the first."""
+    """texts: as many as were asked for. Tokens as the server counted them. retries: attempts beyond the first.
+    cut: places of the texts that `max_tokens` ended."""
 
     texts: tuple[str, ...]
     prompt_tokens: int = 0
     completion_tokens: int = 0
     retries: int = 0
+    cut: frozenset[int] = frozenset()

@@ -33,7 +33,15 @@ def test_texts_are_backed_by_the_other_samples_and_by_likeness_to_the_records():
 
 
 def test_own_answers_join_the_candidates_most_frequent_first() -> None:
-    assert own_candidates({"a": 1, "b": 3, "c": 1, "": 5}, ["c"]) == ["b", "a"]
+    a, b, c = TAGGING.labels[:3]
+    assert own_candidates(TAGGING, {a: 1, b: 3, c: 1, "": 5}, [c]) == [b, a]
+
+
+def test_an_own_answer_that_is_no_label_is_no_candidate() -> None:
+    rating = load_task("synthetic_rating")
+    own = habits(rating, ["great", "4", "great", "4.5", "inf"])
+    assert own_candidates(rating, own, []) == ["4"]
+    assert own_candidates(TAGGING, habits(TAGGING, ["whatever I like"]), []) == []
 
 
 def test_nothing_known_is_no_evidence():

@@ -46,3 +46,10 @@ def test_agreement_is_equal_answers_and_own_answers_beat_others() -> None:
         assert row.known == (1.0,) + (0.0,) * (len(row.right) - 1)
         assert len(set(row.right)) == len(row.right)
     assert own_answer_rows(load_task("lamp_4"), lone, 6, 0) == []
+
+
+def test_a_record_whose_answer_is_no_label_teaches_no_answer() -> None:
+    items = tuple(HistoryItem(str(i), "t", "t", answer) for i, answer in enumerate(("great", "3", "5")))
+    rows = own_answer_rows(load_task("lamp_3"), User("u", "test", items), 6, 0)
+    assert {row.gold for row in rows} == {"3", "5"}
+    assert "great" not in {text for row in rows for text in row.right}

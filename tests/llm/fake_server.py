@@ -3,7 +3,7 @@
 import asyncio
 import json
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,10 +13,18 @@ from aiohttp import web
 Script = Callable[[int, dict[str, Any]], Awaitable[web.StreamResponse] | web.StreamResponse | None]
 
 
-def completion(texts: list[str], prompt_tokens: int = 7) -> web.Response:
+def completion(texts: list[str], prompt_tokens: int = 7, cut: Collection[int] = ()) -> web.Response:
+    """cut: places of the texts whose `finish_reason` is `length`."""
     return web.json_response(
         {
-            "choices": [{"index": i, "message": {"role": "assistant", "content": t}} for i, t in enumerate(texts)],
+            "choices": [
+                {
+                    "index": i,
+                    "message": {"role": "assistant", "content": t},
+                    "finish_reason": "length" if i in cut else "stop",
+                }
+                for i, t in enumerate(texts)
+            ],
             "usage": {"prompt_tokens": prompt_tokens, "completion_tokens": 2 * len(texts)},
         }
     )

@@ -1,8 +1,15 @@
-from collections.abc import Iterator
+import io
+import json
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
+from hydra_ray.serve import logs
 from tests.serve.running import Running, running
+
+Lines = Callable[[], list[dict[str, Any]]]
 
 
 @pytest.fixture(scope="session")
@@ -12,3 +19,14 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     with running(tmp_path_factory.mktemp("served"), *small) as made:
         yield made
         assert made.stop() == [], "processes that the service left behind"
+
+
+@pytest.fixture
+def lines() -> Iterator[Lines]:
+    """What this process has logged for the service."""
+    stream = io.StringIO()
+    logs.to_stream(stream)
+    yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+    logs.LOGGER.handlers.clear()
+    logs.LOGGER.propagate = True
+    logs.LOGGER.setLevel(logging.NOTSET)

@@ -48,10 +48,12 @@ class Scorer:
 
 @dataclass
 class LLM:
-    """Returns `texts`, as many as are asked for, over and over; or raises `error`."""
+    """Returns `texts`, as many as are asked for, over and over; or raises `error`. cut: places of those that
+    `max_tokens` ended."""
 
     texts: Sequence[str] = ("maple", "dune", "maple")
     error: Exception | None = None
+    cut: frozenset[int] = frozenset()
     asked: list[tuple[Message, ...]] = field(default_factory=list)
     settings: list[dict[str, object]] = field(default_factory=list)
 
@@ -61,7 +63,7 @@ class LLM:
         if self.error:
             raise self.error
         n = int(str(settings["n"]))
-        return Sampled(tuple(self.texts[i % len(self.texts)] for i in range(n)), 20, 2 * n)
+        return Sampled(tuple(self.texts[i % len(self.texts)] for i in range(n)), 20, 2 * n, cut=self.cut)
 
 
 def known(items: Sequence[HistoryItem] = ITEMS) -> Found:

@@ -58,6 +58,12 @@ def test_samples_come_in_one_call_where_the_server_can() -> None:
     assert fake.keys == [f"Bearer {KEY}"]
 
 
+def test_what_max_tokens_ended_is_told_by_its_place_among_all_samples() -> None:
+    fake = FakeServer(lambda number, body: completion(["x"] * min(2, body.get("n", 1)), cut=[[1], [0], []][number]))
+    made = with_server(fake, lambda samples: ask(samples, 4))
+    assert (made.texts, made.cut) == (("x",) * 4, {1, 2})
+
+
 def test_samples_that_a_call_leaves_out_are_asked_for_one_by_one() -> None:
     fake = FakeServer(
         lambda number, body: completion([f"s{body['seed'] + i}" for i in range(min(2, body.get("n", 1)))])

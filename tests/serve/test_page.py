@@ -3,6 +3,7 @@
 import pickle
 import re
 from collections.abc import Iterator
+from typing import get_args
 
 import pytest
 from fastapi import FastAPI
@@ -11,6 +12,7 @@ from selenium.common.exceptions import JavascriptException
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webdriver import WebDriver
 
+from hydra_ray.serve.answers import Reason
 from hydra_ray.serve.page.router import FOLDER, TYPES, page_router
 from tests.serve import browser as page
 from tests.serve.canned_api import MARKUP, CannedApi, serving
@@ -82,6 +84,11 @@ def test_the_router_pickles_and_is_not_in_the_api_document(client: TestClient) -
     app.include_router(pickle.loads(cloudpickle.dumps(page_router())))
     assert TestClient(app).get("/").text == client.get("/").text
     assert app.openapi()["paths"] == {}
+
+
+def test_every_reason_is_worded() -> None:
+    worded = (FOLDER / "answer.js").read_text().split("const REASONS = {")[1].split("};")[0]
+    assert re.findall(r"^  (\w+):", worded, re.MULTILINE) == list(get_args(Reason))
 
 
 def test_nothing_comes_from_elsewhere_and_nothing_is_set_as_markup() -> None:

@@ -2,11 +2,14 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hydra_ray.config import Config
+from hydra_ray.core.prompts import Message
 from hydra_ray.serve.answers import Personalised
 from hydra_ray.serve.bundle import Bundle
 from hydra_ray.serve.personaliser import Personaliser
@@ -16,9 +19,12 @@ from hydra_ray.serve.types import (
     Found,
     LLMDownError,
     OverloadedError,
+    RefusedError,
+    Sampled,
     StageDownError,
     UserKey,
 )
+from tests.serve.conftest import Lines
 from tests.serve.stages import ANN, ITEMS, LLM, Retriever, Scorer, known
 
 DOWN = StageDownError("gone")
@@ -89,6 +95,32 @@ def test_the_plain_answer_shows_no_records() -> None:
 
 
 @pytest.mark.parametrize(
+    "error", [LLMDownError("HTTP 500"), RefusedError("too long"), DeadlineError("late"), OverloadedError()]
+)
+def test_a_plain_answer_that_fails_is_left_out_and_said(error: Exception) -> None:
+    class NoPlain(LLM):
+        async def sample(self, messages: Sequence[Message], **settings: object) -> Sampled:
+            if settings["temperature"] == 0.0:
+                raise error
+            return await super().sample(messages, **settings)
+
+    made = ask(llm=NoPlain(), asked=Ask("what now", plain=True))
+    assert (made.answer, made.plain) == ("maple", None)
+    assert [(lack.reason, lack.detail) for lack in made.trace.degraded] == [("plain_failed", str(error))]
+
+
+def test_a_defect_in_the_plain_answer_is_not_hidden() -> None:
+    class Defect(LLM):
+        async def sample(self, messages: Sequence[Message], **settings: object) -> Sampled:
+            if settings["temperature"] == 0.0:
+                raise ZeroDivisionError
+            return await super().sample(messages, **settings)
+
+    with pytest.raises(ZeroDivisionError):
+        ask(llm=Defect(), asked=Ask("what now", plain=True))
+
+
+@pytest.mark.parametrize(
     ("scorer", "reason"),
     [
         (Scorer(errors={"adapter": DOWN}), "adapter_down"),
@@ -100,6 +132,34 @@ def test_what_fails_in_the_scorer_is_left_out_and_said(scorer: Scorer, reason: s
     made = ask(scorer=scorer)
     assert made.answer in {"maple", "dune"}
     assert set(reasons(made)) == {reason}
+
+
+@pytest.mark.parametrize(
+    ("texts", "cut", "own", "ended"),
+    [
+        (("dune", "maple"), {0}, {}, {"dune"}),
+        (("dune", "maple", "dune"), {0}, {}, set()),  # the same text came whole, too
+        (("dune", "maple", "dune"), {0, 1, 2}, {}, {"dune", "maple"}),
+        (("dune", "maple"), {0}, {"dune": 1}, set()),  # one of the user's own past answers
+        (("no such tag",), {0}, {}, {"no such tag"}),
+    ],
+)
+def test_an_answer_is_cut_if_every_sample_of_it_is(
+    texts: Sequence[str], cut: set[int], own: dict[str, int], ended: set[str]
+) -> None:
+    llm = LLM(texts, cut=frozenset(cut))
+    made = ask(Retriever(replace(known(), own=own)), llm=llm, asked=Ask("what now", n=len(texts)), made=bundle(n=1))
+    assert {made.answers[i] for i in made.cut} == ended
+
+
+def test_what_is_wrong_with_a_head_is_for_the_log(lines: Lines) -> None:
+    made = ask(scorer=Scorer(problem="/state/reranker.heads: a broken row"))
+    assert {lack.detail for lack in made.trace.degraded} == {
+        "the reranker's; the service's log says why",
+        "the adapter's; the service's log says why",
+    }
+    assert [line["level"] for line in lines()] == ["WARNING", "WARNING"]
+    assert "/state/reranker.heads: a broken row" in lines()[0]["message"]
 
 
 def test_without_reranker_the_order_is_the_retrievers() -> None:
@@ -143,6 +203,14 @@ def test_samples_without_an_answer_are_said_so() -> None:
 def test_the_users_own_answers_are_candidates() -> None:
     made = ask(llm=LLM(("dune",)))
     assert {(c.text, c.own, c.votes) for c in made.trace.candidates} == {("dune", True, 3), ("maple", True, 0)}
+
+
+def test_an_own_answer_that_is_no_number_breaks_no_rating() -> None:
+    config = Config.model_validate({"data": {"task": "synthetic_rating"}, "adapter": {"n": 3, "select": "weighted"}})
+    rating = Bundle("a-run", config, 0, {}, {}, {}, Path("users"))
+    found = replace(known(), own={"great": 2, "4": 1})
+    made = ask(Retriever(found), llm=LLM(("3", "5", "3")), made=rating)
+    assert {candidate.text for candidate in made.trace.candidates} == {"3", "5", "4"}
 
 
 def test_a_user_with_one_record_and_one_without() -> None:

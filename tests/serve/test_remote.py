@@ -13,8 +13,9 @@ from hydra_ray.errors import UserError
 from hydra_ray.serve import remote
 from hydra_ray.serve.remote import Part
 from hydra_ray.serve.types import DeadlineError, OverloadedError, StageDownError
+from tests.serve.conftest import Lines
 
-BROKEN = RayTaskError("retrieve", "Traceback\nUserError: the bucket is broken", UserError("the bucket is broken"))
+BROKEN = RayTaskError("retrieve", "Traceback\nUserError: ...", UserError("/state/bucket is broken"))
 
 
 class Response:
@@ -100,8 +101,27 @@ def test_an_answer_that_is_an_error_is_not_asked_for_again_and_breaks_nothing() 
     for i in range(5):
         error = outcome(broken.call("retrieve", tries=2))
         assert isinstance(error, StageDownError)
-        assert str(error) == "scorer: UserError: the bucket is broken"
+        assert str(error) == "scorer: it failed (UserError); the service's log says why"
         assert handle.asked == i + 1
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (BROKEN, "scorer: UserError: /state/bucket is broken"),
+        (UserError("/state/bucket is broken"), "scorer: UserError: /state/bucket is broken"),
+        (ActorDiedError(), "scorer: ActorDiedError: "),
+        (RayTaskError("score", "Traceback\nKeyError: 'the text'", KeyError("the text")), "scorer: KeyError"),
+        (ValueError("the text"), "scorer: ValueError"),
+    ],
+)
+def test_clients_are_told_no_paths_and_the_log_no_texts(error: Exception, said: str, lines: Lines) -> None:
+    told = str(outcome(part(Handle(error)).call("score")))
+    assert told == f"scorer: it failed ({said.split(': ')[1]}); the service's log says why"
+    (line,) = lines()
+    assert line["level"] == "WARNING"
+    assert line["message"].startswith(said)
+    assert "the text" not in line["message"]
 
 
 def test_what_is_down_costs_no_time_until_it_answers_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,6 +97,10 @@ def test_errors_have_openais_shape(service: Running, client: openai.OpenAI) -> N
         assert large.status_code == 413
         for user in ("x" * 257, "a\x00b"):
             assert http.post("/v1/personalize", json={"query": "q", "user_id": user}).status_code == 422
+        items = [{"item_id": "1", "text": "t", "answer": answer} for answer in ("w00a", "no label")]
+        unread = http.put("/v1/users/nobody-yet/history", json={"items": items})
+        assert (unread.status_code, unread.json()["error"]["param"]) == (422, "items[1].answer")
+        assert http.get("/v1/users/nobody-yet").status_code == 404
 
 
 def test_a_record_is_seen_by_the_very_next_request_of_everybody(service: Running) -> None:
@@ -249,7 +253,9 @@ def test_an_unreadable_history_is_not_an_unknown_user(service: Running) -> None:
             made = ask(http, "u20")
             assert [lack["reason"] for lack in made["trace"]["degraded"]] == ["history_unreadable"]
             assert made["answer"] == "nobody"
-            assert http.get("/v1/users/u20").status_code == 503
+            refused = http.get("/v1/users/u20")
+            assert refused.status_code == 503
+            assert str(service.state) not in f"{made} {refused.text} {http.get('/readyz').text}"
             reset = {"items": [{"item_id": "x", "text": "x"}]}
             assert http.put("/v1/users/u20/history", json=reset).status_code == 503
         finally:

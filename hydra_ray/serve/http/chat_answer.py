@@ -9,6 +9,9 @@ from pydantic import BaseModel
 
 from hydra_ray.serve.answers import Degraded, Personalised, Trace, Versions
 
+FinishReason = Literal["stop", "length"]
+"""length: `max_tokens` ended it."""
+
 
 class Usage(BaseModel):
     """Tokens as the LLM's server counted them, over all samples that were drawn to choose from."""
@@ -38,7 +41,7 @@ class Choice(BaseModel):
 
     index: int
     message: AnswerMessage
-    finish_reason: Literal["stop"] = "stop"
+    finish_reason: FinishReason
     logprobs: None = None
 
 
@@ -66,7 +69,7 @@ class ChunkChoice(BaseModel):
 
     index: int
     delta: Delta
-    finish_reason: Literal["stop"] | None = None
+    finish_reason: FinishReason | None = None
     logprobs: None = None
 
 
@@ -88,7 +91,10 @@ def completion(made: Personalised, model: str) -> ChatCompletion:
         id=_new_id(),
         created=int(time.time()),
         model=model,
-        choices=[Choice(index=i, message=AnswerMessage(content=text)) for i, text in enumerate(made.answers)],
+        choices=[
+            Choice(index=i, message=AnswerMessage(content=text), finish_reason=_finish_reason(made, i))
+            for i, text in enumerate(made.answers)
+        ],
         usage=usage(made.trace),
         hydra=_hydra(made.trace),
     )
@@ -109,7 +115,7 @@ def events(made: Personalised, model: str, include_usage: bool) -> Iterator[str]
         begin = ChunkChoice(index=index, delta=Delta(role="assistant", content=""))
         yield event([begin], hydra=None if index else _hydra(made.trace))
         yield event([ChunkChoice(index=index, delta=Delta(content=text))])
-        yield event([ChunkChoice(index=index, delta=Delta(), finish_reason="stop")])
+        yield event([ChunkChoice(index=index, delta=Delta(), finish_reason=_finish_reason(made, index))])
     if include_usage:
         yield event([], usage=usage(made.trace))
     yield "data: [DONE]\n\n"
@@ -119,6 +125,10 @@ def usage(trace: Trace) -> Usage:
     """What the answer took: the trace's `llm_tokens` are those of all samples, without the prompt."""
     prompt, sampled = trace.prompt.tokens, trace.llm_tokens
     return Usage(prompt_tokens=prompt, completion_tokens=sampled, total_tokens=prompt + sampled)
+
+
+def _finish_reason(made: Personalised, index: int) -> FinishReason:
+    return "length" if index in made.cut else "stop"
 
 
 def _hydra(trace: Trace) -> Hydra:

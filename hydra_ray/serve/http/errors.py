@@ -11,7 +11,14 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.routing import Match
 
-from hydra_ray.serve.types import DeadlineError, LLMDownError, OverloadedError, RefusedError, StageDownError
+from hydra_ray.serve.types import (
+    DeadlineError,
+    InvalidError,
+    LLMDownError,
+    OverloadedError,
+    RefusedError,
+    StageDownError,
+)
 
 CHAT_PATH = "/v1/chat/completions"
 LONGEST_MESSAGE = 500
@@ -84,6 +91,8 @@ def problem_of(error: Exception) -> ProblemError | None:
         return ProblemError(504, str(error) or "the request's deadline has passed", code="deadline")
     if isinstance(error, RefusedError):
         return ProblemError(400, str(error), code="refused_by_model")
+    if isinstance(error, InvalidError):
+        return ProblemError(422, str(error), param=error.param, code="invalid_value")
     if isinstance(error, ClientGoneError):
         return ProblemError(CLIENT_GONE, "the client is gone")
     return None
@@ -110,6 +119,7 @@ def install(app: FastAPI) -> None:
         StageDownError,
         DeadlineError,
         RefusedError,
+        InvalidError,
         ClientGoneError,
     ):
         app.add_exception_handler(kind, _of_service)

@@ -1,16 +1,10 @@
-"""One JSON line per request: what was asked for and how it went; never texts, user ids or keys."""
+"""One line of the log per request: what was asked for and how it went; never texts, user ids or keys."""
 
-import json
 import logging
-import sys
-import time
-import traceback
 from collections.abc import Sequence
-from typing import TextIO
+from typing import Any
 
-LOGGER = logging.getLogger("hydra_ray.serve")
-FRAMES = 4
-"""How many frames of an unexpected error's place are told."""
+from hydra_ray.serve.logs import LOGGER, place
 
 
 def log_request(
@@ -28,8 +22,7 @@ def log_request(
     route: method and template (`GET /v1/users/{user_id}`), as the path may hold a user id. degraded: reasons. At DEBUG
     the error's traceback follows.
     """
-    line = {
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    fields: dict[str, Any] = {
         "route": route,
         "status": status,
         "ms": round(seconds * 1e3, 1),
@@ -37,25 +30,10 @@ def log_request(
         "tenant": tenant,
     }
     if degraded:
-        line["degraded"] = list(degraded)
+        fields["degraded"] = list(degraded)
     if error is not None:
-        line["error"] = type(error).__name__
-        line["at"] = _place(error)
-    LOGGER.log(logging.INFO if error is None else logging.ERROR, json.dumps(line, ensure_ascii=True))
+        fields["error"] = type(error).__name__
+        fields["at"] = place(error)
+    LOGGER.log(logging.INFO if error is None else logging.ERROR, "%s: %d", route, status, extra={"fields": fields})
     if error is not None:
         LOGGER.debug("request %s", request_id, exc_info=error)
-
-
-def to_stream(stream: TextIO | None = None, level: int = logging.INFO) -> None:
-    """Sends the lines to `stream` (None: standard error), and nowhere else. Again: replaces the earlier stream."""
-    handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    LOGGER.handlers[:] = [handler]
-    LOGGER.setLevel(level)
-    LOGGER.propagate = False
-
-
-def _place(error: Exception) -> str:
-    """The innermost frames, innermost first, as `folder/file.py:line`."""
-    frames = traceback.extract_tb(error.__traceback__)[: -1 - FRAMES : -1]
-    return " < ".join(f"{'/'.join(frame.filename.split('/')[-2:])}:{frame.lineno}" for frame in frames)

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hydra_ray.serve.http.errors import CLIENT_GONE, problem_of, unexpected
 from hydra_ray.serve.http.logs import log_request
+from hydra_ray.serve.logs import REQUEST
 
 REQUEST_ID = "x-request-id"
 _METHODS = {"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE"}
@@ -52,6 +53,7 @@ class Outer:
             await send(message)
 
         failure: Exception | None = None
+        before = REQUEST.set(known_as)
         try:
             await self._app(scope, receive, noted)
         except Exception as error:
@@ -72,6 +74,7 @@ class Outer:
                 degraded=scope["state"]["degraded"],
                 error=failure,
             )
+            REQUEST.reset(before)
 
 
 def request_id(scope: Scope) -> str:

@@ -9,6 +9,7 @@ from hydra_ray.serve.config import FitterConfig
 from hydra_ray.serve.fits import Fits
 from hydra_ray.serve.fitting import UserFitter
 from hydra_ray.serve.llm import ChatSamples
+from hydra_ray.serve.logs import to_stream
 from hydra_ray.serve.meters import Meters
 from hydra_ray.serve.scoring import set_threads
 from hydra_ray.serve.state import USERS, VACUUM_DUE, Deletions, heads_folder
@@ -21,6 +22,7 @@ class Fitter:
     """Fits and forgets users."""
 
     def __init__(self, bundle: Bundle, state: Path, llm_url: str, config: FitterConfig) -> None:
+        to_stream()
         set_threads(1)
         users = UserStore.open(state / USERS, bundle.config.data.buckets)
         stores: dict[Module, HeadStore] = {
@@ -30,6 +32,7 @@ class Fitter:
         }
         samples = ChatSamples(bundle.config.llm, llm_url, config.max_ongoing * 8)
         self._meters = Meters("Fitter")
+        self._meters.watch_llm(samples.counts)
         fitter = UserFitter(bundle, samples, stores)
         due = state / VACUUM_DUE
         at_once, vacuum_s, deletions = config.max_ongoing, config.vacuum_s, Deletions(state)

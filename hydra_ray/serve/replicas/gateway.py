@@ -3,14 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from hydra_ray.serve import metric_names
 from hydra_ray.serve.bundle import Bundle
 from hydra_ray.serve.config import GatewayConfig
 from hydra_ray.serve.gateway import RemoteService
 from hydra_ray.serve.http.app import HttpSettings, make_app
 from hydra_ray.serve.http.keys import Keys
-from hydra_ray.serve.http.logs import to_stream
 from hydra_ray.serve.llm import ChatSamples
+from hydra_ray.serve.logs import to_stream
 from hydra_ray.serve.meters import Meters
 from hydra_ray.serve.page.router import page_router
 from hydra_ray.serve.personaliser import Personaliser
@@ -45,7 +44,7 @@ class Gateway:
     async def __serve_build_asgi_app__(self) -> Any:  # Serve's name
         meters = Meters("Gateway")
         samples = ChatSamples(self._bundle.config.llm, self._llm_url, self._config.llm_connections)
-        meters.watch_counter(metric_names.LLM_RETRIES, lambda: samples.counts.retries)
+        meters.watch_llm(samples.counts)
         personaliser = Personaliser(
             self._bundle, RemoteRetriever(self._retriever), RemoteScorer(self._scorer), samples, self._evidence
         )

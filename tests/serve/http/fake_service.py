@@ -64,7 +64,13 @@ class FakeService:
             llm_tokens=2 * ask.n,
             degraded=[] if known else [Degraded(reason="user_unknown" if user else "no_user")],
         )
-        return Personalised(answer=answers[0], answers=answers, plain="plain" if ask.plain else None, trace=trace)
+        return Personalised(
+            answer=answers[0],
+            answers=answers,
+            cut=[0] if ask.max_tokens == 1 else [],
+            plain="plain" if ask.plain else None,
+            trace=trace,
+        )
 
     async def append(self, user: UserKey, items: Sequence[NewItem]) -> UserInfo:
         await self._pass()

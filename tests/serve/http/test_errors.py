@@ -4,7 +4,14 @@ import json
 
 import pytest
 
-from hydra_ray.serve.types import DeadlineError, LLMDownError, OverloadedError, RefusedError, StageDownError
+from hydra_ray.serve.types import (
+    DeadlineError,
+    InvalidError,
+    LLMDownError,
+    OverloadedError,
+    RefusedError,
+    StageDownError,
+)
 
 JSON = {"Content-Type": "application/json"}
 DEEP = b"[" * 20_000 + b"]" * 20_000
@@ -108,6 +115,7 @@ def test_unknown_task(http):
         (StageDownError("x"), 503, "stage_down"),
         (DeadlineError(), 504, "deadline"),
         (RefusedError("too long"), 400, "refused_by_model"),
+        (InvalidError("items[0].answer", "is no label"), 422, "invalid_value"),
         (RuntimeError("the secret text"), 500, "internal_error"),
         (KeyError("the secret text"), 500, "internal_error"),
     ],

@@ -1,23 +1,11 @@
-import io
 import json
 import logging
 
 import pytest
 
-from hydra_ray.serve.http import logs
 from tests.serve.http.live import until
 
 SECRETS = ("the-query", "the-user", "the-text", "the-key", "the-failure")
-
-
-@pytest.fixture
-def lines():
-    stream = io.StringIO()
-    logs.to_stream(stream)
-    yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
-    logs.LOGGER.handlers.clear()
-    logs.LOGGER.propagate = True
-    logs.LOGGER.setLevel(logging.NOTSET)
 
 
 def test_a_line_a_request(http, lines):
@@ -30,12 +18,34 @@ def test_a_line_a_request(http, lines):
     assert line.pop("ms") > 0
     assert line.pop("time").endswith("Z")
     assert line == {
+        "level": "INFO",
+        "message": "POST /v1/personalize: 200",
         "route": "POST /v1/personalize",
         "status": 200,
         "request_id": "req-1.a_B",
         "tenant": "acme",
         "degraded": ["user_unknown"],
     }
+
+
+def test_whatever_is_said_while_a_request_is_answered_has_its_id(live, http, lines):
+    said = logging.getLogger("hydra_ray.serve.llm")
+    live.service.personalize, answer = _saying(said, live.service.personalize), live.service.personalize
+    try:
+        http.post("/v1/personalize", json={"query": "q"}, headers={"x-request-id": "req-2"})
+    finally:
+        live.service.personalize = answer
+    until(lambda: len(lines()) == 2)
+    assert [(line["level"], line["request_id"]) for line in lines()] == [("WARNING", "req-2"), ("INFO", "req-2")]
+    assert lines()[0]["message"] == "two\nlines"
+
+
+def _saying(said, answer):
+    async def personalize(*args):
+        said.warning("two\n%s", "lines")
+        return await answer(*args)
+
+    return personalize
 
 
 @pytest.mark.parametrize("given", ["", "a b", "x" * 65, "a\tb", '"}{'])

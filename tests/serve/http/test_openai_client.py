@@ -65,6 +65,15 @@ def test_what_openai_calls_by_a_name_means_the_same_here(live, client):
     ]
 
 
+def test_an_answer_that_max_tokens_ended_says_so(client):
+    asked = {"model": "made-up", "messages": QUESTION, "n": 2, "max_tokens": 1}
+    answer = client.chat.completions.create(**asked)
+    assert [choice.finish_reason for choice in answer.choices] == ["length", "stop"]
+    chunks = client.chat.completions.create(**asked, stream=True)
+    ended = [choice for chunk in chunks for choice in chunk.choices if choice.finish_reason]
+    assert [(choice.index, choice.finish_reason) for choice in ended] == [(0, "length"), (1, "stop")]
+
+
 def test_streaming_gives_the_same_answers(client):
     chunks = list(
         client.chat.completions.create(

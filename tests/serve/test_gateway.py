@@ -1,0 +1,63 @@
+"""What the gateway makes of a request before and after it asks the other parts."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hydra_ray.config import Config
+from hydra_ray.core.records import HistoryItem
+from hydra_ray.serve.answers import NewItem
+from hydra_ray.serve.bundle import Bundle
+from hydra_ray.serve.gateway import RemoteService
+from hydra_ray.serve.types import InvalidError, UserState
+from tests.serve.stages import ANN
+
+
+class Retriever:
+    """Notes what is appended."""
+
+    def __init__(self) -> None:
+        self.rows: list[HistoryItem] = []
+
+    async def insist(self, method: str, *args: Any, affine: str = "") -> UserState:
+        assert method == "append"
+        self.rows += args[1]
+        return UserState(len(self.rows), 1)
+
+
+def append(task: str, *answers: str, retriever: Retriever | None = None) -> list[HistoryItem]:
+    """The records that reach the retriever."""
+    bundle = Bundle("a-run", Config.model_validate({"data": {"task": task}}), 0, {}, {}, {}, Path("users"))
+    retriever = retriever or Retriever()
+    service = RemoteService(bundle, None, retriever, None, None, None)  # type: ignore[arg-type]
+    items = [NewItem(item_id=f"i{i}", text="t", answer=answer) for i, answer in enumerate(answers)]
+    asyncio.run(service.append(ANN, items))
+    return retriever.rows
+
+
+def test_answers_are_kept_in_the_tasks_spelling() -> None:
+    assert [row.answer for row in append("synthetic_rating", "5.0", " 4 ", "")] == ["5", "4", ""]
+    assert [row.answer for row in append("synthetic_tagging", "MAPLE ", " ", "dune")] == ["maple", "", "dune"]
+    assert [row.answer for row in append("synthetic_headline", " A  Title ", "", " ")] == [" A  Title ", "", " "]
+
+
+@pytest.mark.parametrize(
+    ("task", "answer", "allowed"),
+    [("synthetic_rating", "great", "1, 2, 3, 4, 5"), ("synthetic_rating", "4.5", "1, 2"), ("lamp_2m", "x", "sci-fi")],
+)
+def test_an_answer_that_is_no_label_is_named_and_nothing_is_appended(task: str, answer: str, allowed: str) -> None:
+    retriever, good = Retriever(), {"lamp_2m": "comedy"}.get(task, "3")
+    with pytest.raises(InvalidError) as raised:
+        append(task, good, answer, retriever=retriever)
+    assert raised.value.param == "items[1].answer"
+    assert str(raised.value).startswith(f"items[1].answer: {answer!r} of record 'i1' is no answer of this task; ")
+    assert allowed in str(raised.value)
+    assert retriever.rows == []
+
+
+def test_a_long_answer_comes_back_short() -> None:
+    with pytest.raises(InvalidError) as raised:
+        append("lamp_2m", "x" * 20_000)
+    assert len(str(raised.value)) < 500
