@@ -159,8 +159,12 @@ class Fits:
             self._not_before[user] = time.monotonic() + AGAIN_AFTER_S
             await self._set(user, "queued", message=str(error))
             self._ended("llm_down")
-        except (UserError, RefusedError) as error:
+        except RefusedError as error:
             await self._set(user, "failed", message=str(error))
+            self._ended("failed")
+        except UserError as error:
+            logger.error("a fit failed: %s", error)  # it may name files, which are not for clients
+            await self._set(user, "failed", message="the fit failed; the service's log says why")
             self._ended("failed")
         except Exception as error:
             # A defect of ours; fitting the same again and again would not mend it.

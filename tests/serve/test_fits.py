@@ -11,6 +11,7 @@ import pytest
 
 from hydra_ray.core.records import HistoryItem
 from hydra_ray.core.sharding import bucket_of
+from hydra_ray.errors import UserError
 from hydra_ray.serve import fits as fits_module
 from hydra_ray.serve.fits import Fits
 from hydra_ray.serve.fitting import Fitted
@@ -118,6 +119,16 @@ def test_a_defect_fails_the_fit_and_is_not_tried_for_ever(world: World) -> None:
     state = world.users.state(USERS[0])
     assert state is not None
     assert (state.fit, state.message) == ("failed", "the fit failed unexpectedly (ZeroDivisionError)")
+
+
+def test_clients_are_told_no_paths(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.fitter.error = UserError("/a/path: no space left")
+    world.users.set_fit(USERS[0], "queued")
+    world.run(lambda: world.outcomes == ["failed"])
+    state = world.users.state(USERS[0])
+    assert state is not None
+    assert (state.fit, state.message) == ("failed", "the fit failed; the service's log says why")
+    assert "/a/path: no space left" in caplog.text
 
 
 def test_a_fit_waits_for_a_black_box_that_is_down(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
