@@ -41,7 +41,7 @@ class Worker:
         self.share, self.lines = share, Path(job["progress"])
         self.device = torch.device("cuda", torch.cuda.current_device()) if self.train.gpu else torch.device("cpu")
         self.at = Progress(0, 0, 0, 0.0, [], self.model.model_dump(mode="json"))
-        found = checkpoint.load_progress(start, self.at.model) if start else None
+        found = checkpoint.load_progress(start, self.at.model, job["kinds"]) if start else None
         vectors = Path(job["vectors"]) if job["vectors"] else None
         self.inputs = share.inputs(self.model, vectors, self.device, self.say)
         if isinstance(self.inputs, Tensor) and self.train.gpu and self.train.bf16:
