@@ -54,7 +54,7 @@ def part(folder: Path, case: tuple[int, str, str], out: Path, start: Path | None
     train = {"epochs": 1, "batch": 24, "zero_stage": stage, "lr": 1e-3, **more.pop("train", {})}
     out.mkdir(parents=True)
     job = make_job(folder, model, TrainConfig(**train), [kind], out)
-    return {"job": job, "start": str(start) if start else None, "keep": None, "die_at": None, **more}
+    return {"job": job, "start": str(start) if start else None, "keep": None, "die_at": None, "fails": False, **more}
 
 
 def result(folder: Path, kind: str) -> tuple[float, dict[str, torch.Tensor]]:
@@ -104,8 +104,21 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         plans[2].append(part(folder, case, here / "given-up", die_at=4, train=often))
         for world in (1, 3):
             plans[world].append(part(folder, case, here / f"on-{world}-10", kept / "010", train=often))
+    plans[2] += huge_parts(folder)
     train_in_ranks(plans, folder)
     return folder
+
+
+def huge_parts(folder: Path) -> list[dict[str, Any]]:
+    """huge/checkpoint and huge/result: the first update makes heads infinite, which the next loss would show; in the
+    former those of one user, on the one rank that owns the user, after a checkpoint of a good run."""
+    start = folder / name_of(CUT[0]) / "kept" / f"{AT[0]:03d}"
+    parts = []
+    for name, begin, batch in (("checkpoint", start, 6), ("result", None, 168)):
+        out = folder / "huge" / name
+        train = {"delta_lr": 1e39, "batch": batch, "checkpoint_s": 0 if begin else 3600, "checkpoint_steps": 1}
+        parts.append(part(folder, CUT[0], out, begin, train=train, keep=str(out / "kept"), fails=True))
+    return parts
 
 
 @pytest.mark.cluster
@@ -134,3 +147,14 @@ def test_a_cut_run_goes_on_to_the_same_result_on_any_number_of_workers(
         json.loads(line)["step"] for line in next((folder / "whole").glob("metrics/*.jsonl")).read_text().splitlines()
     ]
     assert steps == sorted(set(steps))
+
+
+@pytest.mark.cluster
+def test_what_is_not_finite_is_not_saved_and_the_last_checkpoint_is_kept(trained: Path) -> None:
+    begun, fresh = ((trained / "huge" / name / "fatal").read_text() for name in ("checkpoint", "result"))
+    where = "t (linear): weights or heads are not finite after epoch 1 step"
+    advice = "lower train.head_lr or train.delta_lr."
+    assert begun == f"{where} {AT[0] + 1}; {advice} The checkpoint after {AT[0]} steps is kept"
+    assert fresh == f"{where} 1; {advice} It has no checkpoint yet"
+    assert not any((trained / "huge").glob("*/kept"))
+    assert not any((trained / "huge").rglob("*.safetensors"))
