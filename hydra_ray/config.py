@@ -144,7 +144,9 @@ class RerankerConfig(Section):
 
     history_queries: history items per user whose agreement with the user's other items is learned beside the LLM's
     feedback; costs no call (0: the HYDRA paper, feedback alone). evidence: the reranker also reads an item's retrieval
-    score, as a share of the best item's (false: the paper); it helps where lexical overlap does.
+    score, as a share of the best item's, which helps where lexical overlap does, and its recency, the rank in time
+    among the records that may be retrieved (false: the paper; see `shares` and `recencies` in
+    `hydra_ray.core.retrieval`).
     """
 
     k: int = Field(default=4, ge=1)
