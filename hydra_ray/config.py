@@ -265,7 +265,7 @@ class FitConfig(Section):
     more than so many standard errors; 0: wherever it is better at all, which costs more than it gains where the pull
     suits the users (see `hydra_ray.train.early_stopping`). batch_users: users in one batched problem.
     since: an earlier run, its name or folder: its trained bases are kept, and only users whose records have changed
-    since are fitted again, starting from the heads they had.
+    since are fitted again, starting from the heads they had (`facets`: all are mixed anew).
     """
 
     epochs: int = Field(default=60, ge=1)

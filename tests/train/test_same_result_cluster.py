@@ -35,7 +35,7 @@ runs, and copies from there to there."""
 AT = (3, 7, 10)
 """Steps after which it is cut: amid the first epoch (seven steps), at its end, amid the second."""
 ATOL = 1e-5
-"""Float tolerance: the largest difference seen was 4e-7."""
+"""Float tolerance: the largest difference seen was 6e-7."""
 
 
 def train_in_ranks(plans: dict[int, list[dict[str, Any]]], folder: Path) -> None:
