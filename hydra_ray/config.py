@@ -144,7 +144,9 @@ class RerankerConfig(Section):
 
     history_queries: history items per user whose agreement with the user's other items is learned beside the LLM's
     feedback; costs no call (0: the HYDRA paper, feedback alone). evidence: the reranker also reads an item's retrieval
-    score, as a share of the best item's (false: the paper); it helps where lexical overlap does.
+    score, as a share of the best item's, which helps where lexical overlap does, and its recency, the rank in time
+    among the records that may be retrieved (false: the paper; see `shares` and `recencies` in
+    `hydra_ray.core.retrieval`).
     """
 
     k: int = Field(default=4, ge=1)
@@ -263,7 +265,7 @@ class FitConfig(Section):
     more than so many standard errors; 0: wherever it is better at all, which costs more than it gains where the pull
     suits the users (see `hydra_ray.train.early_stopping`). batch_users: users in one batched problem.
     since: an earlier run, its name or folder: its trained bases are kept, and only users whose records have changed
-    since are fitted again, starting from the heads they had.
+    since are fitted again, starting from the heads they had (`facets`: all are mixed anew).
     """
 
     epochs: int = Field(default=60, ge=1)

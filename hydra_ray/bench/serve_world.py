@@ -16,12 +16,12 @@ import torch
 
 from hydra_ray.bench.serve_texts import TASK, labels, make_text, user_id, vocabulary
 from hydra_ray.config import Config
-from hydra_ray.core import evidence
 from hydra_ray.core.records import HistoryItem, User
 from hydra_ray.core.sharding import bucket_of
 from hydra_ray.data.users_writer import BucketWriter
 from hydra_ray.models.encoder import TextEncoder
 from hydra_ray.models.scorer import Scorer
+from hydra_ray.pipeline.groups import evidence_width
 from hydra_ray.pipeline.since import STEPS
 from hydra_ray.pipeline.step import MANIFEST
 from hydra_ray.serve.bundle import MODULES, REPORT
@@ -83,7 +83,7 @@ def _write_base(folder: Path, config: Config, module: Module) -> None:
     """Random weights of the shapes that training leaves."""
     torch.manual_seed(0)
     width = TextEncoder(config.model).width
-    reads = {"reranker": int(config.reranker.evidence), "adapter": evidence.WIDTH * config.adapter.evidence}[module]
+    reads = evidence_width(config, module)
     scorer = Scorer(config.model, None, width, module == "reranker", reads)
     save_base(scorer.state_dict(), config.model, width, reads, folder)
 

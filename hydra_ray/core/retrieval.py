@@ -10,6 +10,9 @@ from rank_bm25 import BM25Okapi
 from hydra_ray.core.draws import stable_seed
 from hydra_ray.core.records import HistoryItem
 
+RECORD_WIDTH = 2
+"""Numbers that speak for a retrieved record beside its text, each in [0, 1]: see `shares` and `recencies`."""
+
 
 def tokenise(text: str) -> list[str]:
     """Lower-cased whitespace tokens, as LaMP's BM25 baseline uses."""
@@ -63,6 +66,18 @@ def shares(found: Sequence[tuple[HistoryItem, float]]) -> list[float]:
     """Scores as shares of the best one's, in [0, 1]; all 0 where even the best says nothing."""
     best = max((score for _, score in found), default=0.0)
     return [min(1.0, max(0.0, score / best)) if best > 0 else 0.0 for _, score in found]
+
+
+def recencies(found: Sequence[HistoryItem], history: Sequence[HistoryItem], exclude: str | None = None) -> list[float]:
+    """Each found item's rank in time among the items of its history that may be retrieved, in (0, 1].
+
+    Of n items, oldest first, the i-th has i / n: the newest 1, the oldest 1 / n. The order is the history's own, as
+    with the method `recency`: by date, those of a date as they came, undated ones before all others. exclude: the id of
+    the item that may not be retrieved, which does not count.
+    """
+    kept = (item.item_id for item in history if item.item_id != exclude)
+    place = {item_id: i for i, item_id in enumerate(kept, 1)}
+    return [place[item.item_id] / len(place) for item in found]
 
 
 class RandomRetriever:

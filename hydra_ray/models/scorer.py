@@ -31,7 +31,7 @@ class Batch:
 
 
 EVIDENCE_SCALE = 2.0
-"""Brings evidence, shares in [0, 1], to the size of the pair encodings."""
+"""Brings evidence, numbers in [0, 1], to the size of the pair encodings."""
 
 
 class Scorer(nn.Module):

@@ -9,9 +9,10 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from hydra_ray.config import Config
-from hydra_ray.core.evidence import evidence, own_candidates
+from hydra_ray.core.evidence import WIDTH, evidence, own_candidates
 from hydra_ray.core.feedback import Row, adapter_candidates, reranker_labels_of_user
 from hydra_ray.core.records import Split
+from hydra_ray.core.retrieval import RECORD_WIDTH
 from hydra_ray.core.tasks import load_task
 from hydra_ray.core.text import is_match, texts_of
 from hydra_ray.data.users import read_users
@@ -21,6 +22,13 @@ from hydra_ray.train.groups import Group, groups_to_table
 from hydra_ray.train.profiles import profile_of, profiles_to_table
 
 Module = Literal["reranker", "adapter"]
+EVIDENCE: dict[Module, int] = {"reranker": RECORD_WIDTH, "adapter": WIDTH}
+
+
+def evidence_width(config: Config, module: Module) -> int:
+    """How many numbers of evidence per row a module reads beside the texts."""
+    section = config.reranker if module == "reranker" else config.adapter
+    return EVIDENCE[module] if section.evidence else 0
 
 
 def groups_of_user(
@@ -42,7 +50,7 @@ def groups_of_user(
                 row.text,
                 row.right,
                 tuple(label),
-                tuple((share,) for share in extra["shares"]) if config.reranker.evidence else (),
+                tuple(zip(extra["shares"], extra["recencies"], strict=True)) if config.reranker.evidence else (),
             )
             for (row, extra), label in zip(rows, labels, strict=True)
             if row.right

@@ -9,13 +9,12 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from hydra_ray.core.evidence import WIDTH
 from hydra_ray.core.records import Split
 from hydra_ray.data.users import list_users, sample_users
 from hydra_ray.errors import UserError
 from hydra_ray.models.head_kinds import joint_kind
 from hydra_ray.pipeline.context import Run
-from hydra_ray.pipeline.groups import Module, write_groups
+from hydra_ray.pipeline.groups import Module, evidence_width, write_groups
 from hydra_ray.pipeline.makers import EvaluateMaker, GenerateMaker, LabelMaker, SummaryMaker
 from hydra_ray.pipeline.rows import ask_black_box
 from hydra_ray.pipeline.since import Since
@@ -32,8 +31,6 @@ HOW_NOT_WHAT = {
 }  # fmt: skip
 """Keys of `train` that say how it is done: a run that was cut short goes on under others. (Another number of workers
 draws other dropout; without dropout the result is the same.)"""
-EVIDENCE: dict[Module, int] = {"reranker": 1, "adapter": WIDTH}
-"""Numbers per row beside its text."""
 
 
 @dataclass(frozen=True)
@@ -171,6 +168,7 @@ class Job:
             "pseudo_queries": protocol.pseudo_queries,
             "train_questions": protocol.train_questions,
             "history_queries": self.config.reranker.history_queries,
+            **self._record_evidence,
         }
         return self._ask("label", 3, config, {}, seed, LabelMaker,
                          lambda: (self._plain, seed, self.run.vector_cache), chosen.train + chosen.test)  # fmt: skip
@@ -182,7 +180,6 @@ class Job:
         if self.since:
             return self._trained_before(module, seed)
         answered = self.label(seed) if module == "reranker" else self.generate(seed)
-        section = self.config.reranker if module == "reranker" else self.config.adapter
         kinds = list(dict.fromkeys([joint_kind(self.config.model.head), SHARED]))
         name = f"train-{module}"
 
@@ -202,7 +199,7 @@ class Job:
                 self.run.vector_cache,
                 profiles,
                 module == "reranker",
-                EVIDENCE[module] if section.evidence else 0,
+                evidence_width(self.config, module),
                 folder / "scratch",
                 folder,
                 self.run.say,
@@ -216,7 +213,13 @@ class Job:
     def _reading(self, module: Module) -> dict[str, Any]:
         """How answers become labelled rows."""
         section = self.config.reranker if module == "reranker" else self.config.adapter
-        return section.model_dump(mode="json", include={"label", "evidence", "own_candidates"})
+        reading = section.model_dump(mode="json", include={"label", "evidence", "own_candidates"})
+        return reading | (self._record_evidence if module == "reranker" else {})
+
+    @property
+    def _record_evidence(self) -> dict[str, Any]:
+        """How many numbers speak for a record; nothing where they are not read, so that those results stay."""
+        return {"evidence": evidence_width(self.config, "reranker")} if self.config.reranker.evidence else {}
 
     @property
     def _joint_model(self) -> dict[str, Any]:

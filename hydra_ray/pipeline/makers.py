@@ -14,7 +14,7 @@ from hydra_ray.core.feedback import OWN_ROW, Row, agreement_rows, own_answer_row
 from hydra_ray.core.prompts import Prompt, Window, answer_prompt, summary_prompt
 from hydra_ray.core.queries import Query, training_queries
 from hydra_ray.core.records import HistoryItem, User
-from hydra_ray.core.retrieval import Retriever, TextEncode, make_retriever, shares
+from hydra_ray.core.retrieval import Retriever, TextEncode, make_retriever, recencies, shares
 from hydra_ray.core.tasks import load_task
 from hydra_ray.llm.types import Request
 from hydra_ray.pipeline.rows import CUTS, Asked
@@ -23,11 +23,14 @@ SUMMARY_ITEMS = 10
 SUMMARY_TOKENS = 32
 PLAIN_KS = (1, 2, 4)
 
-Found = tuple[HistoryItem, float]
-"""A retrieved item and its score as a share of the best one's."""
+Found = tuple[HistoryItem, tuple[float, float]]
+"""A retrieved item, and what speaks for it: its score as a share of the best one's, and its recency."""
 
-Rerank = Callable[[User, Sequence[Query], Sequence[Sequence[Found]]], list[list[Found]]]
-"""Each query's items with their log-odds of being a good example, best first (`hydra_ray.pipeline.rerank`)."""
+Ranked = tuple[HistoryItem, float]
+"""A retrieved item and its log-odds of being a good example."""
+
+Rerank = Callable[[User, Sequence[Query], Sequence[Sequence[Found]]], list[list[Ranked]]]
+"""Orders each query's items, best first (`hydra_ray.pipeline.rerank`)."""
 
 
 class Maker:
@@ -68,18 +71,19 @@ class Maker:
         return Request(prompt.messages, adapter.temperature, adapter.n, self.task.max_answer_tokens, seed)
 
     def candidates(self, queries: Sequence[Query], n: int | None = None) -> list[list[Found]]:
-        """The n (default: N) retrieved items of every query, best first, each with the share of the best one's score;
-        one index per distinct history."""
+        """The n (default: N) retrieved items of every query, best first; one index per distinct history."""
         indexes: dict[int, Retriever] = {}
         found = []
         for query in queries:
             if id(query.history) not in indexes:
                 indexes[id(query.history)] = self.retriever(query.history)
             top = indexes[id(query.history)].top(query.text, n or self.config.retrieval.n, query.exclude)
-            found.append([(item, share) for (item, _), share in zip(top, shares(top), strict=True)])
+            items = [item for item, _ in top]
+            beside = zip(shares(top), recencies(items, query.history, query.exclude), strict=True)
+            found.append(list(zip(items, beside, strict=True)))
         return found
 
-    def examples(self, found: Sequence[Found], ranked: Sequence[Found]) -> list[HistoryItem]:
+    def examples(self, found: Sequence[tuple[HistoryItem, Any]], ranked: Sequence[Ranked]) -> list[HistoryItem]:
         """The k records for the prompt: of the N first `found`, those that come first in `ranked` (all of `found`)."""
         first = {item.item_id for item, _ in found[: self.config.retrieval.n]}
         return [item for item, _ in ranked if item.item_id in first][: self.config.reranker.k]
@@ -100,16 +104,21 @@ class LabelMaker(Maker):
             for query, found in zip(queries, self.candidates(queries), strict=True):
                 prompts = [answer_prompt(self.task, query.text, [item], self.window) for item, _ in found]
                 row = Row(user.user_id, query.query_id, query.text, query.gold, tuple(item.text for item, _ in found))
-                extra = {"shares": [share for _, share in found]}
-                yield user, (row, [self.request(p) for p in prompts], cuts(prompts), extra)
+                requests = [self.request(p) for p in prompts]
+                yield user, (row, requests, cuts(prompts), beside([numbers for _, numbers in found]))
             free = agreement_rows(
                 self.task, user, self.config.reranker.history_queries, self.config.retrieval.n, self.seed
             )
             history = tuple(user.safe_history())
             queries = [own_query(row, history) for row in free]
             for row, found in zip(free, self.candidates(queries, len(history)), strict=True):
-                share_of = {item.text: share for item, share in found}
-                yield user, (row, [], {}, {"shares": [share_of.get(text, 0.0) for text in row.right]})
+                of_text = {item.text: numbers for item, numbers in found}
+                yield user, (row, [], {}, beside([of_text.get(text, (0.0, 0.0)) for text in row.right]))
+
+
+def beside(numbers: Sequence[tuple[float, float]]) -> dict[str, list[float]]:
+    """What speaks for a row's items, as a row of `label` keeps it."""
+    return {"shares": [share for share, _ in numbers], "recencies": [recency for _, recency in numbers]}
 
 
 class CandidateMaker(Maker):
@@ -130,12 +139,12 @@ class CandidateMaker(Maker):
 
     def _ranked(
         self, user: User, queries: Sequence[Query], rerank: Rerank
-    ) -> tuple[list[list[Found]], list[list[Found]]]:
+    ) -> tuple[list[list[Found]], list[list[Ranked]]]:
         """Each query's records as they were retrieved, and the same as the reranker orders them."""
         found = self.candidates(queries, self.support)
         return found, rerank(user, queries, found)
 
-    def known(self, query: Query, ranked: Sequence[Found]) -> dict[str, Any]:
+    def known(self, query: Query, ranked: Sequence[Ranked]) -> dict[str, Any]:
         """What evidence is made of once there are candidates."""
         others = [item.answer for item in query.history if item.item_id != query.exclude]
         return {"own": habits(self.task, others), "supporters": supporters(ranked)}
@@ -226,7 +235,7 @@ class EvaluateMaker(Maker):
         return answer_prompt(self.task, query.text, items, self.window, summary)
 
 
-def supporters(ranked: Sequence[tuple[HistoryItem, float]]) -> list[Supporter]:
+def supporters(ranked: Sequence[Ranked]) -> list[Supporter]:
     """The retrieved records as evidence: answer and weight."""
     return [(item.answer, weight_of(log_odds)) for item, log_odds in ranked]
 

@@ -22,11 +22,11 @@ class Reranker:
         return cls(TrainedScorer.load(base, heads, vectors))
 
     def __call__(
-        self, user: User, queries: Sequence[Query], found: Sequence[Sequence[tuple[HistoryItem, float]]]
+        self, user: User, queries: Sequence[Query], found: Sequence[Sequence[tuple[HistoryItem, tuple[float, float]]]]
     ) -> list[list[tuple[HistoryItem, float]]]:
         """Each query's items with their log-odds of being a good example, best first.
 
-        found: the items with the share of the best one's retrieval score.
+        found: the items, each with its share of the best one's retrieval score and its recency.
         """
         beside = bool(self._scorer.scorer.evidence)
         groups = [
@@ -37,7 +37,7 @@ class Reranker:
                 query.text,
                 tuple(item.text for item, _ in items),
                 (0.0,) * len(items),
-                tuple((share,) for _, share in items) if beside else (),
+                tuple(numbers for _, numbers in items) if beside else (),
             )
             for query, items in zip(queries, found, strict=True)
         ]

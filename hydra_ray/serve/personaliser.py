@@ -204,7 +204,7 @@ class Personaliser:
         began = time.perf_counter()
         texts = tuple(item.text for item in found.items)
         share = shares(list(zip(found.items, found.scores, strict=True)))
-        beside = tuple((x,) for x in share) if self._evidence_of["reranker"] else ()
+        beside = tuple(zip(share, found.recencies, strict=True)) if self._evidence_of["reranker"] else ()
         try:
             scored = await self._score(course, "reranker", found, texts, beside)
         except StageDownError as error:

@@ -18,13 +18,14 @@ from hydra_ray.core.records import HistoryItem
 from hydra_ray.core.sharding import bucket_of
 from hydra_ray.data.users import read_users
 from hydra_ray.errors import UserError
+from hydra_ray.pipeline.groups import evidence_width
 from hydra_ray.serve.bundle import Bundle
 from hydra_ray.serve.state import PREPARED, PREPARING, USERS, heads_folder
 from hydra_ray.serve.types import Module, UserKey
 from hydra_ray.serve.users import UserStore
 from hydra_ray.store.head_store import HeadStore
 from hydra_ray.store.parts import Part
-from hydra_ray.train.artifact import fingerprint
+from hydra_ray.train.artifact import evidence_of, fingerprint
 from hydra_ray.train.user_heads import FOLDER
 from hydra_ray.whole_file import write_text
 
@@ -40,8 +41,9 @@ def prepare(bundle: Bundle, state: Path, tenant: str, say: Say) -> None:
     """Makes the state folder of a run, for one tenant, unless it is there.
 
     Raises UserError if the folder is of another run, base, tenant or version, or cannot be written, or if the run is
-    broken.
+    broken or its bases are of another version.
     """
+    _check_evidence(bundle)
     identity = _identity(bundle, tenant)
     if (state / PREPARED).exists():
         _check(state / PREPARED, identity)
@@ -69,6 +71,15 @@ def prepare(bundle: Bundle, state: Path, tenant: str, say: Say) -> None:
                         "written") from None  # fmt: skip
     told = "".join(f", {copied.count()} {module} heads" for module, copied in heads.items())
     say(f"prepare: {users} users{told} in {time.monotonic() - began:.1f} s ({state})")
+
+
+def _check_evidence(bundle: Bundle) -> None:
+    """Raises UserError if a base reads other numbers beside the texts than this version makes."""
+    for module, base in bundle.base.items():
+        has, gets = evidence_of(base), evidence_width(bundle.config, module)
+        if has != gets:
+            raise UserError(f"{base}: the {module} was trained on {has} numbers of evidence per text, this hydra_ray "
+                            f"makes {gets}; run it again with this one")  # fmt: skip
 
 
 def _identity(bundle: Bundle, tenant: str) -> dict[str, Any]:

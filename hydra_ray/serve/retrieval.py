@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from hydra_ray.config import RetrievalConfig
 from hydra_ray.core.evidence import habits
 from hydra_ray.core.records import HistoryItem
-from hydra_ray.core.retrieval import Retriever, TextEncode, make_retriever, tokenise
+from hydra_ray.core.retrieval import Retriever, TextEncode, make_retriever, recencies, tokenise
 from hydra_ray.core.tasks import Task
 from hydra_ray.serve.types import Found, UserKey, UserState
 from hydra_ray.serve.users import HistoryUnreadableError, UserStore
@@ -47,6 +47,7 @@ class _Kept:
 
     revision: int
     retriever: Retriever
+    items: Sequence[HistoryItem]
     own: Mapping[str, int]
     size: int
 
@@ -87,7 +88,9 @@ class Histories:
         if not state or not kept:
             return Found()
         top = kept.retriever.top(query, n)
-        return Found(tuple(item for item, _ in top), tuple(score for _, score in top), kept.own, state)
+        items = tuple(item for item, _ in top)
+        times = recencies(items, kept.items)
+        return Found(items, tuple(score for _, score in top), kept.own, state, tuple(times))
 
     def forget_deleted(self) -> None:
         """Drops what is kept of users who are no more. Whose file cannot be read is dropped, too."""
@@ -103,7 +106,7 @@ class Histories:
     def _make(self, state: UserState, items: Sequence[HistoryItem]) -> _Kept:
         retriever = make_retriever(self._method, items, self._seed, self._encode)
         own = habits(self._task, [item.answer for item in items])
-        return _Kept(state.revision, retriever, own, estimate(items, self._method))
+        return _Kept(state.revision, retriever, items, own, estimate(items, self._method))
 
     def _look_up(self, stored: str, revision: int | None) -> _Kept | None:
         """What is kept of a user, if it is of this revision (None: there is no such user)."""

@@ -59,13 +59,15 @@ class Found:
     """What the retriever knows for one query.
 
     items: best first, with `scores` of the retrieval method (BM25). own: the user's own answers, normalised -> how
-    often given (`hydra_ray.core.evidence.habits`). state: None: nobody of that id.
+    often given (`hydra_ray.core.evidence.habits`). state: None: nobody of that id. recencies: of the items
+    (`hydra_ray.core.retrieval`).
     """
 
     items: tuple[HistoryItem, ...] = ()
     scores: tuple[float, ...] = ()
     own: Mapping[str, int] = field(default_factory=dict)
     state: UserState | None = None
+    recencies: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ Rank 0 writes the first three, the owner of a bucket its heads.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -64,10 +64,11 @@ def save_base(folder: Path, progress: Progress, weights: Mapping[str, Tensor], o
     (folder / PROGRESS).write_text(json.dumps(asdict(progress)))
 
 
-def load_progress(folder: Path, model: Mapping[str, Any]) -> Progress | None:
-    """Where the checkpoint's training was; None if it trained another head kind of the same base.
+def load_progress(folder: Path, model: Mapping[str, Any], kinds: Sequence[str]) -> Progress | None:
+    """Where the checkpoint's training was; None if it trained another of the job's head `kinds`, which come one after
+    the other.
 
-    Raises UserError if its base is another, or the file is broken.
+    Raises UserError if its base is another or its head kind none of them, or the file is broken.
     """
     try:
         progress = Progress(**json.loads((folder / PROGRESS).read_text()))
@@ -80,7 +81,13 @@ def load_progress(folder: Path, model: Mapping[str, Any]) -> Progress | None:
             f"{folder}: checkpoint of another model (model.{name}={progress.model.get(name)}, here {model[name]}); "
             "remove it, or run with the config that made it"
         )
-    return progress if progress.model["head"] == model["head"] else None
+    kind = progress.model.get("head")
+    if kind not in kinds:
+        raise UserError(
+            f"{folder}: checkpoint of another head kind ({kind}, here {' and '.join(kinds)}); remove it, or run with "
+            "the config that made it"
+        )
+    return progress if kind == model["head"] else None
 
 
 def load_base(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

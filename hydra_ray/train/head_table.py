@@ -80,6 +80,11 @@ class HeadTable:
         self.deltas[name][rows] -= lr * mean / spread
         self.first[name][rows], self.second[name][rows] = first, second
 
+    def finite(self) -> bool:
+        """Whether all heads and their moments are numbers."""
+        parts = (self.deltas, self.first, self.second)
+        return all(bool(value.isfinite().all()) for values in parts for value in values.values())
+
     def state(self, bucket: int) -> dict[str, Tensor]:
         """Everything a resumed run needs of one bucket's heads, flat for safetensors; rows as in `users_of`."""
         rows = torch.as_tensor(self._rows_of[bucket])

@@ -14,6 +14,7 @@ from hydra_ray.errors import UserError
 from hydra_ray.train.share import Share
 from hydra_ray.train.tracker import Tracker, make_tracker
 from hydra_ray.train.worker import Worker
+from hydra_ray.whole_file import write_text
 
 PROGRESS_SECONDS = 5.0
 DONE = "done"
@@ -59,7 +60,7 @@ def train_kinds(job: Mapping[str, Any], rank: int, world: int, start: Path | Non
             if not finished:
                 Loop(job, Worker(job, kind, share, rank, start), report).run(Path(job["out"]) / kind)
     except UserError as error:
-        fatal.write_text(str(error))
+        write_text(fatal, str(error))
         raise
 
 

@@ -41,7 +41,9 @@ class Worker:
         self.share, self.lines = share, Path(job["progress"])
         self.device = torch.device("cuda", torch.cuda.current_device()) if self.train.gpu else torch.device("cpu")
         self.at = Progress(0, 0, 0, 0.0, [], self.model.model_dump(mode="json"))
-        found = checkpoint.load_progress(start, self.at.model) if start else None
+        # Optimiser steps in the last checkpoint; epoch and number of the last step.
+        self._saved, self._stepped = 0, (0, 0)
+        found = checkpoint.load_progress(start, self.at.model, job["kinds"]) if start else None
         vectors = Path(job["vectors"]) if job["vectors"] else None
         self.inputs = share.inputs(self.model, vectors, self.device, self.say)
         if isinstance(self.inputs, Tensor) and self.train.gpu and self.train.bf16:
@@ -63,6 +65,7 @@ class Worker:
             base_state.load_optimizer_state(self.engine, masters, moments)
             checkpoint.load_heads(start, self.heads)
             self.at = found
+            self._saved, self._stepped = found.total, (found.epoch, found.step)
             self.say(f"continuing after epoch {found.epoch} step {found.step}")
 
     def _scorer(self, job: Mapping[str, Any]) -> Scorer:
@@ -79,19 +82,31 @@ class Worker:
         return scorer
 
     def save(self, folder: Path) -> None:
-        """This rank's part of a checkpoint. Every rank must call it (ZeRO gathers)."""
-        weights, moments = base_state.weights(self.engine), base_state.optimizer_state(self.engine)
+        """This rank's part of a checkpoint. Every rank must call it, and raises UserError where any may not save."""
+        weights, moments = self._learned()
         if self.rank == 0:
             checkpoint.save_base(folder, self.at, weights, moments)
         self._save_heads(folder)
+        self._saved = self.at.total
 
     def save_result(self, out: Path) -> None:
-        """This rank's part of what was learned. Every rank must call it."""
+        """This rank's part of what was learned. As `save`."""
+        weights, _ = self._learned()
         out.mkdir(parents=True, exist_ok=True)
-        weights = base_state.weights(self.engine)
         if self.rank == 0:
             save_base(weights, self.model, self.encoder_width, self.evidence, out)
         self._save_heads(out)
+
+    def _learned(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The base's weights and optimiser state, whole (ZeRO gathers). Raises UserError, on every rank, if they or any
+        rank's heads are not finite."""
+        weights, moments = base_state.weights(self.engine), base_state.optimizer_state(self.engine)
+        finite = self.heads.finite() and all(bool(v.isfinite().all()) for v in (*weights.values(), *moments.values()))
+        if self.sum(torch.tensor(float(not finite))):
+            epoch, number = self._stepped
+            where = f"{self.name}: weights or heads are not finite after epoch {epoch + 1} step {number}"
+            raise UserError(f"{where}; {self._advice()}")
+        return weights, moments
 
     def _save_heads(self, folder: Path) -> None:
         for bucket in self.heads.buckets:
@@ -132,6 +147,7 @@ class Worker:
             self.heads.update(rows, taken, self.train.delta_lr, scale=1.0 / self.world)
         if self.profiles:
             self.at = replace(self.at, routed=(self.sum(routed_F) / step.rows).tolist())
+        self._stepped = epoch, number
         return total
 
     def _loss(self, batch: Batch, deltas: Deltas) -> tuple[Tensor, Tensor]:
@@ -194,7 +210,11 @@ class Worker:
             bad = next(i for i, vector in enumerate(self.inputs) if not torch.isfinite(vector).all())
             return f"{where}: the encoding of {self.share.texts.texts[bad][:60]!r} is not finite; check model.encoder"
         users = ", ".join(sorted({g.user_id for g in part})[:3])
-        return f"{where} (users {users}, ...); lower train.head_lr or train.delta_lr. The last two checkpoints are kept"
+        return f"{where} (users {users}, ...); {self._advice()}"
+
+    def _advice(self) -> str:
+        kept = f"The checkpoint after {self._saved} steps is kept" if self._saved else "It has no checkpoint yet"
+        return f"lower train.head_lr or train.delta_lr. {kept}"
 
     def say(self, line: str) -> None:
         if self.rank == 0:

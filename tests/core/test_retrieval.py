@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from hydra_ray.core.records import HistoryItem
-from hydra_ray.core.retrieval import make_retriever
+from hydra_ray.core.retrieval import make_retriever, recencies
 
 ITEMS = [
     HistoryItem("a", "red fox runs", "red fox runs", "x", "2020-01-01"),
@@ -46,3 +48,17 @@ def test_dense_ranks_by_cosine() -> None:
 @pytest.mark.parametrize("method", ["bm25", "recency", "random"])
 def test_an_empty_history_retrieves_nothing(method: str) -> None:
     assert make_retriever(method, []).top("q", 3) == []
+
+
+def test_recency_is_the_rank_in_time_among_the_records_that_may_be_retrieved() -> None:
+    a, b, c, d = ITEMS
+    assert recencies([d, a, c, b], ITEMS) == [1.0, 0.25, 0.75, 0.5]
+    assert recencies([d, a, b], ITEMS, exclude="c") == [1.0, 1 / 3, 2 / 3]
+    assert recencies([a], [a]) == [1.0]
+    assert recencies([], []) == []
+
+
+def test_the_newest_by_recency_are_those_that_the_method_recency_finds() -> None:
+    undated = [replace(item, date="") for item in ITEMS]
+    found = [item for item, _ in make_retriever("recency", undated).top("", 4, "b")]
+    assert recencies(found, undated, "b") == [1.0, 2 / 3, 1 / 3]

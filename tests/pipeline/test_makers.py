@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from hydra_ray.config import Config
+from hydra_ray.core.feedback import OWN_ROW
 from hydra_ray.core.queries import Query
 from hydra_ray.pipeline.makers import LabelMaker, Maker, SummaryMaker
 from hydra_ray.synth.world import make_user
@@ -42,13 +43,24 @@ def test_labelling_asks_once_for_each_retrieved_record_and_nothing_for_the_users
     assert len(asking) == 2 + 1  # pseudo-queries, and a training user's own question
     assert len(free) == 4
     for row, requests, cut, extra in asking:
-        assert len(requests) == len(row.right) == len(extra["shares"]) == 6
+        assert len(requests) == len(row.right) == len(extra["shares"]) == len(extra["recencies"]) == 6
         assert {(r.temperature, r.n) for r in requests} == {(0.0, 1)}
         assert not any(cut.values())
     for row, _, _, extra in free:
         assert len(row.known) == len(row.right) == len(extra["shares"])
         assert all(0 <= share <= 1 for share in extra["shares"])
+        assert extra["recencies"] == [recency(text, row.query_id.removeprefix(OWN_ROW)) for text in row.right]
         json.dumps(extra)
+    row, _, _, extra = asking[0]
+    assert extra["recencies"] == [recency(text, None) for text in row.right]
+    row, _, _, extra = asking[1]
+    assert extra["recencies"] == [recency(text, row.query_id.removeprefix("p:")) for text in row.right]
+
+
+def recency(text: str, exclude: str | None) -> float:
+    """Of the one record with this text, among those that a query about `exclude` may retrieve."""
+    texts = [item.text for item in HISTORY if item.item_id != exclude]
+    return (texts.index(text) + 1) / len(texts)
 
 
 def test_a_user_without_history_gets_no_profile_summary() -> None:

@@ -21,7 +21,7 @@ from hydra_ray.llm.types import Request, request_from_json
 from hydra_ray.pipeline.fit import Fit
 from hydra_ray.pipeline.fit_buckets import FitBuckets, MixBuckets
 from hydra_ray.pipeline.fit_records import record_file
-from hydra_ray.pipeline.job import EVIDENCE
+from hydra_ray.pipeline.groups import EVIDENCE
 from hydra_ray.pipeline.makers import GenerateMaker, LabelMaker
 from hydra_ray.pipeline.rows import QUERY_SCHEMA, query_row
 from hydra_ray.serve.bundle import MODULES, Bundle

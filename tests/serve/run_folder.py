@@ -17,7 +17,7 @@ from hydra_ray.core.records import HistoryItem, User
 from hydra_ray.core.sharding import bucket_of
 from hydra_ray.data.users_writer import BucketWriter
 from hydra_ray.models.head_kinds import joint_kind
-from hydra_ray.pipeline.job import EVIDENCE
+from hydra_ray.pipeline.groups import EVIDENCE
 from hydra_ray.pipeline.since import write_steps
 from hydra_ray.pipeline.step import MANIFEST
 from hydra_ray.serve.bundle import MODULES, REPORT

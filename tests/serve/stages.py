@@ -70,4 +70,5 @@ def known(items: Sequence[HistoryItem] = ITEMS) -> Found:
     """A user with these records, the first the best."""
     own = {"dune": 6, "maple": 6} if items else {}
     scores = tuple(float(len(items) - i) for i in range(len(items)))
-    return Found(tuple(items), scores, own, UserState(len(items), 3, {"reranker": 5, "adapter": 6}, "done", 3))
+    state = UserState(len(items), 3, {"reranker": 5, "adapter": 6}, "done", 3)
+    return Found(tuple(items), scores, own, state, tuple(1 / (i + 1) for i in range(len(items))))

@@ -43,7 +43,7 @@ def ask(
     user: UserKey | None = ANN,
     made: Bundle | None = None,
 ) -> Personalised:
-    evidence = {"reranker": 1, "adapter": 4}
+    evidence = {"reranker": 2, "adapter": 4}
     one = Personaliser(made or bundle(), retriever or Retriever(), scorer or Scorer(), llm or LLM(), evidence)  # type: ignore[arg-type]
     return asyncio.run(one.answer(user, asked or Ask("what now"), "r1"))
 
@@ -64,7 +64,8 @@ def test_the_reranker_orders_the_prompt_and_the_adapter_the_answers() -> None:
     assert made.trace.degraded == []
     assert made.trace.versions.own_heads == ["reranker", "adapter"]
     assert [s.version for s in scorer.asked] == [5, 6]
-    assert [len(s.evidence[0]) for s in scorer.asked] == [1, 4]
+    assert scorer.asked[0].evidence[:2] == ((1.0, 1.0), (11 / 12, 0.5))
+    assert [len(s.evidence[0]) for s in scorer.asked] == [2, 4]
     assert {*made.trace.ms} == {"retrieve", "rerank", "llm", "select", "total"}
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from hydra_ray.config import AdapterConfig, RerankerConfig
 from hydra_ray.core.records import User
 from hydra_ray.core.sharding import bucket_of
 from hydra_ray.data.users_writer import BucketWriter
@@ -56,7 +57,7 @@ def write_some_heads(folder: Path, kind: str, base: str, user_ids: Sequence[str]
 def made(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """A bundle of kind `shrunk`: heads of 5 users from the training, of 5 from the fit, of which one is in both."""
     folder = tmp_path_factory.mktemp("run")
-    config = make_config(folder, "shrunk")
+    config = make_config(folder, "shrunk").model_copy(update={"adapter": AdapterConfig(evidence=False)})
     base = write_base(folder, config)
     write_ingested(folder / "ingest")
     found = fingerprint(base)
@@ -189,6 +190,14 @@ def test_a_state_of_something_else(made: Bundle, tmp_path: Path) -> None:
     (state / "serving.json").unlink()
     with pytest.raises(UserError, match=r"holds users, but serving\.json is missing"):
         prepare(made, state, "me", lambda line: None)
+
+
+def test_a_base_that_reads_other_evidence_than_this_version_makes(made: Bundle, tmp_path: Path) -> None:
+    config = made.config.model_copy(update={"reranker": RerankerConfig(evidence=True)})
+    old = replace(made, config=config, base={"reranker": write_base(tmp_path, config, evidence=1)})
+    with pytest.raises(UserError, match=r"base: the reranker was trained on 1 numbers of evidence .* makes 2; run it"):
+        prepare(old, tmp_path / "state", "me", lambda line: None)
+    assert not (tmp_path / "state").exists()
 
 
 def test_a_broken_run_and_a_folder_that_cannot_be(made: Bundle, tmp_path: Path) -> None:

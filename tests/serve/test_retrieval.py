@@ -32,6 +32,7 @@ def test_what_the_main_job_would_find(store: UserStore) -> None:
     want = BM25Retriever(ITEMS).top("word1 word2", 4)
     assert list(zip(found.items, found.scores, strict=True)) == want
     assert (found.own, found.state) == ({"tag0": 8, "tag1": 7}, store.state(ANNA))
+    assert list(found.recencies) == [(ITEMS.index(item) + 1) / 15 for item in found.items]
 
 
 def test_nobody_and_no_records(store: UserStore) -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from hydra_ray.core.evidence import habits
 from hydra_ray.core.prompts import Message
 from hydra_ray.core.records import User
-from hydra_ray.core.retrieval import make_retriever
+from hydra_ray.core.retrieval import make_retriever, recencies
 from hydra_ray.core.tasks import load_task
 from hydra_ray.pipeline.evaluation import answer_table
 from hydra_ray.pipeline.makers import EvaluateMaker
@@ -31,9 +32,9 @@ TASK = load_task("synthetic_tagging")
 TEST = [(user, bucket) for user, bucket in users() if user.split == "test"]
 
 
-def write_run(folder: Path) -> tuple[Bundle, dict[str, Path], Personaliser]:
+def write_run(folder: Path, evidence: bool) -> tuple[Bundle, dict[str, Path], Personaliser]:
     """The evaluation's rows with drawn samples; users' heads in a run's folders (returned) and in the service's."""
-    bundle = make_bundle(folder)
+    bundle = make_bundle(folder, evidence=evidence)
     own = make_stores(bundle, folder)
     rng = np.random.default_rng(0)
     artifacts = {}
@@ -78,7 +79,7 @@ class Histories:
         found = make_retriever("bm25", history).top(query, n)
         own = habits(TASK, [item.answer for item in history])
         items, scores = tuple(i for i, _ in found), tuple(s for _, s in found)
-        return Found(items, scores, own, UserState(len(history), 1))
+        return Found(items, scores, own, UserState(len(history), 1), tuple(recencies(items, history)))
 
 
 class Direct:
@@ -101,8 +102,9 @@ class Replay:
         return Sampled(tuple(self.samples[messages[-1]["content"]]))
 
 
-def test_every_question_gets_the_evaluations_answer(tmp_path: Path) -> None:
-    bundle, artifacts, personaliser = write_run(tmp_path)
+@pytest.mark.parametrize("evidence", [False, True], ids=["without evidence", "with evidence"])
+def test_every_question_gets_the_evaluations_answer(tmp_path: Path, evidence: bool) -> None:
+    bundle, artifacts, personaliser = write_run(tmp_path, evidence)
     adapter = TrainedScorer.load(bundle.base["adapter"], artifacts["adapter"])
     table = answer_table(TASK, 0, tmp_path / "evaluated", {"hydra": adapter, "shared": adapter}, bundle.config.adapter)
     assert len(table) == len(TEST)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from hydra_ray.pipeline.groups import evidence_width
 from hydra_ray.serve.bundle import MODULES, Bundle
 from hydra_ray.serve.state import heads_folder
 from hydra_ray.serve.types import Module
@@ -16,12 +17,16 @@ from tests.pipeline.fitted_world import make_config, write_base
 BUCKETS = 8
 
 
-def make_bundle(folder: Path, kind: str = "linear") -> Bundle:
-    """Both modules have the same random base, without evidence."""
+def make_bundle(folder: Path, kind: str = "linear", evidence: bool = False) -> Bundle:
+    """Both modules have a random base; without evidence the same one."""
     config = make_config(folder, kind)
-    config = config.model_copy(update={"adapter": config.adapter.model_copy(update={"evidence": False})})
-    base = write_base(folder, config, spread=0.5)
-    return Bundle("a-run", config, 0, dict.fromkeys(MODULES, base), {}, {}, folder / "ingest")
+    reads = {module: getattr(config, module).model_copy(update={"evidence": evidence}) for module in MODULES}
+    config = config.model_copy(update=reads)
+    base = {
+        module: write_base(folder, config, f"base-{width}", width, spread=0.5)
+        for module, width in ((module, evidence_width(config, module)) for module in MODULES)
+    }
+    return Bundle("a-run", config, 0, base, {}, {}, folder / "ingest")
 
 
 def make_stores(bundle: Bundle, state: Path) -> dict[Module, HeadStore]:

@@ -1,7 +1,8 @@
 """`python -m tests.train.ranks PLAN WORLD [PLAN WORLD ...]`: plain processes that train what a PLAN (JSON) lists.
 
-PLAN: [{job, start, keep, die_at}, ...], trained one after the other. start: a checkpoint's folder, or null. keep:
-folder that takes the checkpoints, numbered, or null. die_at: after so many checkpoints, training is given up, or null.
+PLAN: [{job, start, keep, die_at, fails}, ...], trained one after the other. start: a checkpoint's folder, or null.
+keep: folder that takes the checkpoints, numbered, or null. die_at: after so many checkpoints, training is given up, or
+null. fails: whether every rank must raise UserError.
 The plans come one after the other, too. The first rank that fails ends it, with its traceback.
 """
 
@@ -15,9 +16,11 @@ from pathlib import Path
 os.environ |= {"DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1"}
 
 import deepspeed  # noqa: F401  # imported once: the ranks are forked
+import pytest
 import torch
 import torch.multiprocessing
 
+from hydra_ray.errors import UserError
 from hydra_ray.train.loop import train_kinds
 
 
@@ -42,7 +45,8 @@ def train(rank: int, plan: str, world: int) -> None:
             if part["die_at"] == taken:
                 raise GivenUpError
 
-        with contextlib.suppress(GivenUpError):
+        expected = pytest.raises(UserError) if part["fails"] else contextlib.suppress(GivenUpError)
+        with expected:
             train_kinds(part["job"], rank, world, Path(part["start"]) if part["start"] else None, report)
     torch.distributed.destroy_process_group()
 

@@ -11,6 +11,7 @@ from hydra_ray.train.checkpoint import Progress
 from hydra_ray.train.head_table import HeadTable
 
 MODEL = ModelConfig(width=8, head="linear").model_dump(mode="json")
+KINDS = ("linear", "shared")
 
 
 def table(kind: str = "linear", width: int = 8, users: tuple[str, ...] = ("a", "b")) -> HeadTable:
@@ -26,7 +27,7 @@ def saved(tmp_path: Path) -> Path:
 
 
 def test_it_comes_back(saved: Path) -> None:
-    found = checkpoint.load_progress(saved, MODEL)
+    found = checkpoint.load_progress(saved, MODEL, KINDS)
     assert found is not None
     assert (found.epoch, found.step, found.total) == (1, 2, 9)
     assert checkpoint.load_base(saved)[1]["step"] == 9
@@ -34,11 +35,16 @@ def test_it_comes_back(saved: Path) -> None:
 
 
 def test_another_head_kind_of_the_same_job_begins_anew_and_another_model_is_refused(saved: Path) -> None:
-    assert checkpoint.load_progress(saved, {**MODEL, "head": "shared"}) is None
+    assert checkpoint.load_progress(saved, {**MODEL, "head": "shared"}, KINDS) is None
     with pytest.raises(UserError, match=r"another model \(model\.width=8, here 16\)"):
-        checkpoint.load_progress(saved, {**MODEL, "width": 16})
+        checkpoint.load_progress(saved, {**MODEL, "width": 16}, KINDS)
     with pytest.raises(UserError, match=r"another model \(model\.encoder=minilm"):
-        checkpoint.load_progress(saved, {**MODEL, "encoder": "elsewhere"})
+        checkpoint.load_progress(saved, {**MODEL, "encoder": "elsewhere"}, KINDS)
+
+
+def test_a_head_kind_that_the_job_does_not_train_is_refused(saved: Path) -> None:
+    with pytest.raises(UserError, match=r"another head kind \(linear, here dense and shared\); remove it, or run"):
+        checkpoint.load_progress(saved, {**MODEL, "head": "dense"}, ["dense", "shared"])
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,10 @@
 import json
+import sys
+from collections.abc import Mapping
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import MappingProxyType, ModuleType
+from typing import Any
 
 import pytest
 
@@ -30,6 +35,81 @@ def test_tensorboard_gets_every_metric(tmp_path: Path) -> None:
     tracker.close()
     (file,) = (tmp_path / "tensorboard" / "run").glob("events*")
     assert b"loss" in file.read_bytes()
+
+
+class MLflow(ModuleType):
+    """The functions of mlflow 3.17 that we call, with its first parameters."""
+
+    def __init__(self) -> None:
+        super().__init__("mlflow")
+        self.__spec__ = ModuleSpec("mlflow", None)
+        self.calls: list[tuple[Any, ...]] = []
+
+    def start_run(
+        self,
+        run_id: str | None = None,
+        experiment_id: str | None = None,
+        run_name: str | None = None,
+        nested: bool = False,
+    ) -> None:
+        self.calls.append(("start_run", run_name))
+
+    def log_params(self, params: dict[str, Any], synchronous: bool | None = None) -> None:
+        self.calls.append(("log_params", params))
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None, synchronous: bool | None = None) -> None:
+        self.calls.append(("log_metrics", metrics, step))
+
+    def end_run(self, status: str = "FINISHED") -> None:
+        self.calls.append(("end_run", status))
+
+
+class WandB(ModuleType):
+    """`init` of wandb 0.31 and the methods of its run that we call, with their first parameters."""
+
+    def __init__(self) -> None:
+        super().__init__("wandb")
+        self.__spec__ = ModuleSpec("wandb", None)
+        self.calls: list[tuple[Any, ...]] = []
+
+    def init(
+        self,
+        entity: str | None = None,
+        project: str | None = None,
+        dir: str | None = None,
+        id: str | None = None,
+        name: str | None = None,
+        config: dict[str, Any] | str | None = None,
+    ) -> "WandB":
+        assert Path(dir or "").is_dir()  # else it writes elsewhere
+        self.calls.append(("init", name, config))
+        return self
+
+    def log(self, data: dict[str, Any], step: int | None = None, commit: bool | None = None) -> None:
+        self.calls.append(("log", data, step))
+
+    def finish(self, exit_code: int | None = None) -> None:
+        self.calls.append(("finish", exit_code))
+
+
+def test_mlflow_and_wandb_get_every_metric(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mlflow, wandb = MLflow(), WandB()
+    monkeypatch.setitem(sys.modules, "mlflow", mlflow)
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    check_trackers(("mlflow", "wandb"))
+    tracker = make_tracker(("mlflow", "wandb"), tmp_path / "metrics", "run", MappingProxyType({"epochs": 2}), 3)
+    tracker.log(4, MappingProxyType({"loss": 0.5}))
+    tracker.close()
+    settings, metrics = {"epochs": 2}, {"loss": 0.5}
+    assert mlflow.calls == [
+        ("start_run", "run"),
+        ("log_params", settings),
+        ("log_metrics", metrics, 4),
+        ("end_run", "FINISHED"),
+    ]
+    assert wandb.calls == [("init", "run", settings), ("log", metrics, 4), ("finish", None)]
+    # Neither library takes another kind of mapping.
+    assert all(type(part) is dict for call in mlflow.calls + wandb.calls for part in call if isinstance(part, Mapping))
 
 
 def test_a_tracker_that_is_not_installed_is_named() -> None:
