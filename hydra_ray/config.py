@@ -5,7 +5,7 @@ Read a section's docstring to know what its fields mean; `hydra-ray run --print-
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from hydra_ray.cpu import Precision
 from hydra_ray.models.head_kinds import HeadKind
@@ -139,20 +139,29 @@ class RetrievalConfig(Section):
     n: int = Field(default=10, ge=1)
 
 
+RecordEvidence = Literal["none", "score", "score_and_recency"]
+
+
 class RerankerConfig(Section):
     """k: examples kept. label: whose mean a generation score must beat to be positive: the `query`'s or the `user`'s.
 
     history_queries: history items per user whose agreement with the user's other items is learned beside the LLM's
-    feedback; costs no call (0: the HYDRA paper, feedback alone). evidence: the reranker also reads an item's retrieval
-    score, as a share of the best item's, which helps where lexical overlap does, and its recency, the rank in time
-    among the records that may be retrieved (false: the paper; see `shares` and `recencies` in
-    `hydra_ray.core.retrieval`).
+    feedback; costs no call (0: the HYDRA paper, feedback alone). evidence: what the reranker
+    reads of an item beside its text (`none`: the paper): its retrieval `score`, as a share of the best item's, which
+    helps where lexical overlap does; `score_and_recency`: its rank in time, too, among the records that may be
+    retrieved (`shares` and `recencies` in `hydra_ray.core.retrieval`).
     """
 
     k: int = Field(default=4, ge=1)
     label: Literal["query", "user"] = "query"
     history_queries: int = Field(default=0, ge=0)
-    evidence: bool = False
+    evidence: RecordEvidence = "none"
+
+    @field_validator("evidence", mode="before")
+    @classmethod
+    def _as_it_was(cls, value: object) -> object:
+        """Before there was a choice it was true or false."""
+        return {True: "score", False: "none"}[value] if isinstance(value, bool) else value
 
 
 class AdapterConfig(Section):

@@ -10,9 +10,6 @@ from rank_bm25 import BM25Okapi
 from hydra_ray.core.draws import stable_seed
 from hydra_ray.core.records import HistoryItem
 
-RECORD_WIDTH = 2
-"""Numbers that speak for a retrieved record beside its text, each in [0, 1]: see `shares` and `recencies`."""
-
 
 def tokenise(text: str) -> list[str]:
     """Lower-cased whitespace tokens, as LaMP's BM25 baseline uses."""

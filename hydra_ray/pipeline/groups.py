@@ -12,7 +12,6 @@ from hydra_ray.config import Config
 from hydra_ray.core.evidence import WIDTH, evidence, own_candidates
 from hydra_ray.core.feedback import Row, adapter_candidates, reranker_labels_of_user
 from hydra_ray.core.records import Split
-from hydra_ray.core.retrieval import RECORD_WIDTH
 from hydra_ray.core.tasks import load_task
 from hydra_ray.core.text import is_match, texts_of
 from hydra_ray.data.users import read_users
@@ -22,13 +21,16 @@ from hydra_ray.train.groups import Group, groups_to_table
 from hydra_ray.train.profiles import profile_of, profiles_to_table
 
 Module = Literal["reranker", "adapter"]
-EVIDENCE: dict[Module, int] = {"reranker": RECORD_WIDTH, "adapter": WIDTH}
+
+RECORD_EVIDENCE = ("shares", "recencies")
+"""What a labelled row keeps of its records beside their texts; the reranker reads the first so many."""
 
 
 def evidence_width(config: Config, module: Module) -> int:
     """How many numbers of evidence per row a module reads beside the texts."""
-    section = config.reranker if module == "reranker" else config.adapter
-    return EVIDENCE[module] if section.evidence else 0
+    if module == "reranker":
+        return {"none": 0, "score": 1, "score_and_recency": 2}[config.reranker.evidence]
+    return WIDTH if config.adapter.evidence else 0
 
 
 def groups_of_user(
@@ -41,6 +43,7 @@ def groups_of_user(
     task = load_task(config.data.task)
     rows = sorted(rows, key=lambda pair: pair[0].query_id)
     if module == "reranker":
+        read = RECORD_EVIDENCE[: evidence_width(config, module)]
         labels = reranker_labels_of_user(task, [row for row, _ in rows], config.reranker.label)
         return [
             Group(
@@ -50,7 +53,7 @@ def groups_of_user(
                 row.text,
                 row.right,
                 tuple(label),
-                tuple(zip(extra["shares"], extra["recencies"], strict=True)) if config.reranker.evidence else (),
+                tuple(zip(*(extra[name] for name in read), strict=True)),
             )
             for (row, extra), label in zip(rows, labels, strict=True)
             if row.right

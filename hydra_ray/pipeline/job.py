@@ -168,7 +168,8 @@ class Job:
             "pseudo_queries": protocol.pseudo_queries,
             "train_questions": protocol.train_questions,
             "history_queries": self.config.reranker.history_queries,
-            **self._record_evidence,
+            # Rows of before there was recency are as good for whoever does not read it.
+            **({"recency": True} if self.config.reranker.evidence == "score_and_recency" else {}),
         }
         return self._ask("label", 3, config, {}, seed, LabelMaker,
                          lambda: (self._plain, seed, self.run.vector_cache), chosen.train + chosen.test)  # fmt: skip
@@ -213,13 +214,7 @@ class Job:
     def _reading(self, module: Module) -> dict[str, Any]:
         """How answers become labelled rows."""
         section = self.config.reranker if module == "reranker" else self.config.adapter
-        reading = section.model_dump(mode="json", include={"label", "evidence", "own_candidates"})
-        return reading | (self._record_evidence if module == "reranker" else {})
-
-    @property
-    def _record_evidence(self) -> dict[str, Any]:
-        """How many numbers speak for a record; nothing where they are not read, so that those results stay."""
-        return {"evidence": evidence_width(self.config, "reranker")} if self.config.reranker.evidence else {}
+        return section.model_dump(mode="json", include={"label", "evidence", "own_candidates"})
 
     @property
     def _joint_model(self) -> dict[str, Any]:

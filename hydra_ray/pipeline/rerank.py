@@ -28,7 +28,7 @@ class Reranker:
 
         found: the items, each with its share of the best one's retrieval score and its recency.
         """
-        beside = bool(self._scorer.scorer.evidence)
+        read = self._scorer.scorer.evidence
         groups = [
             Group(
                 user.user_id,
@@ -37,7 +37,7 @@ class Reranker:
                 query.text,
                 tuple(item.text for item, _ in items),
                 (0.0,) * len(items),
-                tuple(numbers for _, numbers in items) if beside else (),
+                tuple(numbers[:read] for _, numbers in items) if read else (),
             )
             for query, items in zip(queries, found, strict=True)
         ]

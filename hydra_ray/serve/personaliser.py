@@ -204,7 +204,8 @@ class Personaliser:
         began = time.perf_counter()
         texts = tuple(item.text for item in found.items)
         share = shares(list(zip(found.items, found.scores, strict=True)))
-        beside = tuple(zip(share, found.recencies, strict=True)) if self._evidence_of["reranker"] else ()
+        read = self._evidence_of["reranker"]
+        beside = tuple(numbers[:read] for numbers in zip(share, found.recencies, strict=True)) if read else ()
         try:
             scored = await self._score(course, "reranker", found, texts, beside)
         except StageDownError as error:

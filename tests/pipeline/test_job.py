@@ -33,24 +33,28 @@ def make_job(folder: Path, **changes: Any) -> tuple[Job, dict[str, Any]]:
     return job, asked
 
 
-def test_results_without_the_rerankers_evidence_are_kept_when_its_numbers_change(tmp_path: Path) -> None:
-    job, asked = make_job(tmp_path)
+@pytest.mark.parametrize(
+    ("said", "meant", "of_label"),
+    [(False, "none", {}), (True, "score", {}), ("score_and_recency",) * 2 + ({"recency": True},)],
+)
+def test_labels_of_before_there_was_recency_are_kept_for_whoever_does_not_read_it(
+    tmp_path: Path, said: bool | str, meant: str, of_label: dict[str, bool]
+) -> None:
+    job, asked = make_job(tmp_path, reranker={"evidence": said})
     job.train("reranker", 0)
-    assert "evidence" not in asked["label"]
-    assert asked["train-reranker"]["evidence"] is False
-    job, asked = make_job(tmp_path, reranker={"evidence": True})
-    job.train("reranker", 0)
-    assert asked["label"]["evidence"] == asked["train-reranker"]["evidence"] == 2
+    assert {name: value for name, value in asked["label"].items() if name in ("evidence", "recency")} == of_label
+    assert asked["train-reranker"]["evidence"] == meant
 
 
 def test_since_a_run_whose_reranker_read_other_numbers(tmp_path: Path) -> None:
-    job, asked = make_job(tmp_path, reranker={"evidence": True})
+    job, asked = make_job(tmp_path, reranker={"evidence": "score"})
     job.train("reranker", 0)
     step = tmp_path / "steps" / "train-reranker-0"
     step.mkdir(parents=True)
-    told = {"config": {**asked["train-reranker"], "evidence": True}}
-    (step / MANIFEST).write_text(json.dumps(told))
+    (step / MANIFEST).write_text(json.dumps({"config": asked["train-reranker"]}))
     write_steps(tmp_path / "old", {"train-reranker seed 0": step.name})
-    later, _ = make_job(tmp_path, reranker={"evidence": True}, fit={"since": "old"})
-    with pytest.raises(UserError, match=r"was trained with evidence=True, this config says 2; leave fit\.since out"):
+    later, _ = make_job(tmp_path, reranker={"evidence": "score_and_recency"}, fit={"since": "old"})
+    with pytest.raises(
+        UserError, match=r"was trained with evidence=score, this config says score_and_recency; leave fit\.since out"
+    ):
         later.train("reranker", 0)

@@ -21,7 +21,7 @@ from hydra_ray.llm.types import Request, request_from_json
 from hydra_ray.pipeline.fit import Fit
 from hydra_ray.pipeline.fit_buckets import FitBuckets, MixBuckets
 from hydra_ray.pipeline.fit_records import record_file
-from hydra_ray.pipeline.groups import EVIDENCE
+from hydra_ray.pipeline.groups import evidence_width
 from hydra_ray.pipeline.makers import GenerateMaker, LabelMaker
 from hydra_ray.pipeline.rows import QUERY_SCHEMA, query_row
 from hydra_ray.serve.bundle import MODULES, Bundle
@@ -82,12 +82,14 @@ class World:
         plain = make_config(folder, kind).model_dump(mode="json")
         plain["protocol"]["pseudo_queries"] = 4
         plain["retrieval"]["n"] = 3
-        plain["reranker"] |= {"k": 2, "evidence": True, "history_queries": 3}
+        plain["reranker"] |= {"k": 2, "evidence": "score_and_recency", "history_queries": 3}
         plain["adapter"] |= {"n": 3, "history_queries": 3}
         config = Config.model_validate(plain)
-        base = {module: write_base(folder, config, module, EVIDENCE[module]) for module in MODULES}
+        base = {module: write_base(folder, config, module, evidence_width(config, module)) for module in MODULES}
         tuned: dict[Module, Any] = {
-            module: {"precision": [1.0] * (8 + EVIDENCE[module] + 1)} if kind == "shrunk" else {"l2": 0.01}
+            module: {"precision": [1.0] * (8 + evidence_width(config, module) + 1)}
+            if kind == "shrunk"
+            else {"l2": 0.01}
             for module in MODULES
         }
         # Records that no question hides: what a service knows of a user.

@@ -17,7 +17,7 @@ from hydra_ray.core.records import HistoryItem, User
 from hydra_ray.core.sharding import bucket_of
 from hydra_ray.data.users_writer import BucketWriter
 from hydra_ray.models.head_kinds import joint_kind
-from hydra_ray.pipeline.groups import EVIDENCE
+from hydra_ray.pipeline.groups import evidence_width
 from hydra_ray.pipeline.since import write_steps
 from hydra_ray.pipeline.step import MANIFEST
 from hydra_ray.serve.bundle import MODULES, REPORT
@@ -67,7 +67,11 @@ def write_run(folder: Path) -> Path:
     for module in MODULES:
         train, fit = (_step(folder, f"{stage}-{module}-0") for stage in ("train", "fit"))
         base = write_base(
-            folder, config, f"runs/steps/{train.name}/{joint_kind(config.model.head)}", EVIDENCE[module], 0.5
+            folder,
+            config,
+            f"runs/steps/{train.name}/{joint_kind(config.model.head)}",
+            evidence_width(config, module),
+            0.5,
         )
         _heads(fit, base, config)
         steps |= {f"train-{module} seed 0": train.name, f"fit-{module} seed 0": fit.name}
@@ -93,7 +97,7 @@ def _config(folder: Path) -> Config:
     plain["model"]["width"] = WIDTH
     plain["protocol"] |= {"pseudo_queries": 3, "seeds": [0]}
     plain["retrieval"]["n"] = 4
-    plain["reranker"] |= {"k": 2, "evidence": True, "history_queries": 2}
+    plain["reranker"] |= {"k": 2, "evidence": "score_and_recency", "history_queries": 2}
     plain["adapter"] |= {"n": 4, "evidence": True, "history_queries": 2}
     plain["fit"]["epochs"] = 3
     plain["llm"] |= {"retries": 1, "retry_wait_s": 0.2, "timeout_s": 20.0}

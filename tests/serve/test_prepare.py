@@ -193,7 +193,7 @@ def test_a_state_of_something_else(made: Bundle, tmp_path: Path) -> None:
 
 
 def test_a_base_that_reads_other_evidence_than_this_version_makes(made: Bundle, tmp_path: Path) -> None:
-    config = made.config.model_copy(update={"reranker": RerankerConfig(evidence=True)})
+    config = made.config.model_copy(update={"reranker": RerankerConfig(evidence="score_and_recency")})
     old = replace(made, config=config, base={"reranker": write_base(tmp_path, config, evidence=1)})
     with pytest.raises(UserError, match=r"base: the reranker was trained on 1 numbers of evidence .* makes 2; run it"):
         prepare(old, tmp_path / "state", "me", lambda line: None)

@@ -4,12 +4,14 @@ import asyncio
 import random
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from hydra_ray.config import RecordEvidence
 from hydra_ray.core.evidence import habits
 from hydra_ray.core.prompts import Message
 from hydra_ray.core.records import User
@@ -32,7 +34,7 @@ TASK = load_task("synthetic_tagging")
 TEST = [(user, bucket) for user, bucket in users() if user.split == "test"]
 
 
-def write_run(folder: Path, evidence: bool) -> tuple[Bundle, dict[str, Path], Personaliser]:
+def write_run(folder: Path, evidence: RecordEvidence) -> tuple[Bundle, dict[str, Path], Personaliser]:
     """The evaluation's rows with drawn samples; users' heads in a run's folders (returned) and in the service's."""
     bundle = make_bundle(folder, evidence=evidence)
     own = make_stores(bundle, folder)
@@ -102,8 +104,8 @@ class Replay:
         return Sampled(tuple(self.samples[messages[-1]["content"]]))
 
 
-@pytest.mark.parametrize("evidence", [False, True], ids=["without evidence", "with evidence"])
-def test_every_question_gets_the_evaluations_answer(tmp_path: Path, evidence: bool) -> None:
+@pytest.mark.parametrize("evidence", get_args(RecordEvidence))
+def test_every_question_gets_the_evaluations_answer(tmp_path: Path, evidence: RecordEvidence) -> None:
     bundle, artifacts, personaliser = write_run(tmp_path, evidence)
     adapter = TrainedScorer.load(bundle.base["adapter"], artifacts["adapter"])
     table = answer_table(TASK, 0, tmp_path / "evaluated", {"hydra": adapter, "shared": adapter}, bundle.config.adapter)

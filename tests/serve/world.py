@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from hydra_ray.config import RecordEvidence
 from hydra_ray.pipeline.groups import evidence_width
 from hydra_ray.serve.bundle import MODULES, Bundle
 from hydra_ray.serve.state import heads_folder
@@ -17,11 +18,12 @@ from tests.pipeline.fitted_world import make_config, write_base
 BUCKETS = 8
 
 
-def make_bundle(folder: Path, kind: str = "linear", evidence: bool = False) -> Bundle:
+def make_bundle(folder: Path, kind: str = "linear", evidence: RecordEvidence = "none") -> Bundle:
     """Both modules have a random base; without evidence the same one."""
     config = make_config(folder, kind)
-    reads = {module: getattr(config, module).model_copy(update={"evidence": evidence}) for module in MODULES}
-    config = config.model_copy(update=reads)
+    reranker = config.reranker.model_copy(update={"evidence": evidence})
+    adapter = config.adapter.model_copy(update={"evidence": evidence != "none"})
+    config = config.model_copy(update={"reranker": reranker, "adapter": adapter})
     base = {
         module: write_base(folder, config, f"base-{width}", width, spread=0.5)
         for module, width in ((module, evidence_width(config, module)) for module in MODULES)
