@@ -61,3 +61,28 @@ def test_a_long_answer_comes_back_short() -> None:
     with pytest.raises(InvalidError) as raised:
         append("lamp_2m", "x" * 20_000)
     assert len(str(raised.value)) < 500
+
+
+class Users:
+    """Retriever and fitter of one user. The fitter deletes; told to die after that, it is asked again."""
+
+    def __init__(self, there: bool, dies: bool) -> None:
+        self.there, self.dies = there, dies
+
+    async def insist(self, method: str, *args: Any, affine: str = "") -> Any:
+        if method == "state":
+            return UserState(1, 1) if self.there else None
+        found, self.there = self.there, False
+        return await self._again(method, *args) if self.dies else found
+
+    async def _again(self, method: str, *args: Any) -> Any:
+        self.dies = False
+        return await self.insist(method, *args)
+
+
+@pytest.mark.parametrize(("there", "dies"), [(True, False), (True, True), (False, False), (False, True)])
+def test_a_deletion_is_told_even_if_the_fitter_died_after_it(there: bool, dies: bool) -> None:
+    users = Users(there, dies)
+    bundle = Bundle("a-run", Config(), 0, {}, {}, {}, Path("users"))
+    service = RemoteService(bundle, None, users, None, users, None)  # type: ignore[arg-type]
+    assert asyncio.run(service.delete(ANN)) is there
