@@ -20,7 +20,7 @@ from fastapi import FastAPI, Request
 
 from hydra_ray.core.evidence import habits
 from hydra_ray.core.records import HistoryItem
-from hydra_ray.core.retrieval import TextEncode, make_retriever, recencies
+from hydra_ray.core.retrieval import TextEncode, make_retriever
 from hydra_ray.data.users import read_users
 from hydra_ray.models.encoder import TextEncoder, encode_texts
 from hydra_ray.models.vector_cache import CachedEncoder
@@ -51,9 +51,7 @@ class PlainRetriever:
             return Found()
         top = make_retriever(self._bundle.config.retrieval.method, items, self._bundle.seed).top(query, n)
         own = habits(self._task, [item.answer for item in items])
-        found = tuple(item for item, _ in top)
-        times = recencies(found, items)
-        return Found(found, tuple(score for _, score in top), own, UserState(len(items), 1), tuple(times))
+        return Found.of(top, items, own, UserState(len(items), 1))
 
 
 class PlainScorer:

@@ -10,7 +10,7 @@ from typing import Any
 
 from hydra_ray.errors import UserError
 from hydra_ray.serve.fitting import UserFitter
-from hydra_ray.serve.state import Deletions
+from hydra_ray.serve.state import VACUUM_DUE, Deletions
 from hydra_ray.serve.types import DeadlineError, FitState, LLMDownError, Module, RefusedError, UserKey, UserState
 from hydra_ray.serve.users import HistoryUnreadableError, UserStore
 from hydra_ray.store.head_store import HeadStore
@@ -37,19 +37,18 @@ class Fits:
         stores: Mapping[Module, HeadStore],
         at_once: int,
         vacuum_s: float,
-        due: Path,
-        deletions: Deletions,
+        state: Path,
         ended: Callable[[str], None],
     ) -> None:
-        """at_once: fits at the same time. vacuum_s: see `FitterConfig`. due: file that is there as long as the stores'
-        old versions are to be removed. deletions: told of each. ended: told each fit's outcome."""
+        """at_once: fits at the same time. vacuum_s: see `FitterConfig`. state: the state folder. ended: told each fit's
+        outcome."""
         self._users, self._fitter, self._stores = users, fitter, stores
         self._slots = asyncio.Semaphore(at_once)
-        self._vacuum_s, self._due, self._deletions = vacuum_s, due, deletions
+        self._vacuum_s, self._due, self._deletions = vacuum_s, state / VACUUM_DUE, Deletions(state)
         self._ended = ended
         self._tasks: dict[UserKey, asyncio.Task[None]] = {}
         self._not_before: dict[UserKey, float] = {}
-        self._vacuum_at = time.monotonic() + vacuum_s if due.exists() else None
+        self._vacuum_at = time.monotonic() + vacuum_s if self._due.exists() else None
         self._published = 0  # since old versions were last removed
 
     async def run(self) -> None:

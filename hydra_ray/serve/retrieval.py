@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from hydra_ray.config import RetrievalConfig
 from hydra_ray.core.evidence import habits
 from hydra_ray.core.records import HistoryItem
-from hydra_ray.core.retrieval import Retriever, TextEncode, make_retriever, recencies, tokenise
+from hydra_ray.core.retrieval import Retriever, TextEncode, make_retriever, tokenise
 from hydra_ray.core.tasks import Task
 from hydra_ray.serve.types import Found, UserKey, UserState
 from hydra_ray.serve.users import HistoryUnreadableError, UserStore
@@ -87,10 +87,7 @@ class Histories:
                 self._keep(user.stored, kept)
         if not state or not kept:
             return Found()
-        top = kept.retriever.top(query, n)
-        items = tuple(item for item, _ in top)
-        times = recencies(items, kept.items)
-        return Found(items, tuple(score for _, score in top), kept.own, state, tuple(times))
+        return Found.of(kept.retriever.top(query, n), kept.items, kept.own, state)
 
     def forget_deleted(self) -> None:
         """Drops what is kept of users who are no more. Whose file cannot be read is dropped, too."""

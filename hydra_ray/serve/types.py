@@ -6,6 +6,7 @@ from typing import Literal, Protocol
 
 from hydra_ray.core.prompts import Message
 from hydra_ray.core.records import HistoryItem
+from hydra_ray.core.retrieval import recencies
 
 SEPARATOR = "\x1f"
 """Between tenant and user in a stored id; neither may hold a control character."""
@@ -68,6 +69,18 @@ class Found:
     own: Mapping[str, int] = field(default_factory=dict)
     state: UserState | None = None
     recencies: tuple[float, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        top: Sequence[tuple[HistoryItem, float]],
+        history: Sequence[HistoryItem],
+        own: Mapping[str, int],
+        state: UserState,
+    ) -> "Found":
+        """top: a retriever's answer over the whole `history`, oldest first."""
+        items = tuple(item for item, _ in top)
+        return cls(items, tuple(score for _, score in top), own, state, tuple(recencies(items, history)))
 
 
 @dataclass(frozen=True, slots=True)

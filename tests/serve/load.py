@@ -19,7 +19,7 @@ import aiohttp
 
 from hydra_ray.core.evidence import habits
 from hydra_ray.core.prompts import Message
-from hydra_ray.core.retrieval import make_retriever, recencies
+from hydra_ray.core.retrieval import make_retriever
 from hydra_ray.serve.answers import Personalised
 from hydra_ray.serve.bundle import Bundle, load_bundle
 from hydra_ray.serve.config import ScorerConfig
@@ -214,9 +214,7 @@ class _Parts:
         items = [*history_of(user.user_id), *(item_of(user.user_id, 20 + i) for i in range(self.revision - 1))]
         top = make_retriever("bm25", items, 0).top(query, n)
         own = habits(self.bundle.task, [item.answer for item in items])
-        found = tuple(item for item, _ in top)
-        state = UserState(len(items), self.revision)
-        return Found(found, tuple(score for _, score in top), own, state, tuple(recencies(found, items)))
+        return Found.of(top, items, own, UserState(len(items), self.revision))
 
     async def score(self, scoring: Scoring, deadline: float) -> Scored:
         user = scoring.user if scoring.module in self.own_heads else None

@@ -53,8 +53,7 @@ class World:
 
     def fits(self, vacuum_s: float = 60.0) -> Fits:
         stores: dict[Module, HeadStore] = {"reranker": self.store}
-        due, deletions = self.folder / "vacuum.due", Deletions(self.folder)
-        return Fits(self.users, self.fitter, stores, 2, vacuum_s, due, deletions, self.outcomes.append)  # type: ignore[arg-type]
+        return Fits(self.users, self.fitter, stores, 2, vacuum_s, self.folder, self.outcomes.append)  # type: ignore[arg-type]
 
     def fit_of(self, user: UserKey) -> str:
         state = self.users.state(user)

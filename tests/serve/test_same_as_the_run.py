@@ -15,7 +15,7 @@ from hydra_ray.config import RecordEvidence
 from hydra_ray.core.evidence import habits
 from hydra_ray.core.prompts import Message
 from hydra_ray.core.records import User
-from hydra_ray.core.retrieval import make_retriever, recencies
+from hydra_ray.core.retrieval import make_retriever
 from hydra_ray.core.tasks import load_task
 from hydra_ray.pipeline.evaluation import answer_table
 from hydra_ray.pipeline.makers import EvaluateMaker
@@ -78,10 +78,9 @@ class Histories:
         whose: User = next(u for u, _ in TEST if u.user_id == user.user_id)
         question = next(q for q in whose.questions if q.text == query)
         history = whose.history_of(question)
-        found = make_retriever("bm25", history).top(query, n)
+        top = make_retriever("bm25", history).top(query, n)
         own = habits(TASK, [item.answer for item in history])
-        items, scores = tuple(i for i, _ in found), tuple(s for _, s in found)
-        return Found(items, scores, own, UserState(len(history), 1), tuple(recencies(items, history)))
+        return Found.of(top, history, own, UserState(len(history), 1))
 
 
 class Direct:

@@ -37,13 +37,17 @@ def test_tensorboard_gets_every_metric(tmp_path: Path) -> None:
     assert b"loss" in file.read_bytes()
 
 
-class MLflow(ModuleType):
-    """The functions of mlflow 3.17 that we call, with its first parameters."""
+class StandIn(ModuleType):
+    """A library that is not installed. calls: what it was called with."""
 
-    def __init__(self) -> None:
-        super().__init__("mlflow")
-        self.__spec__ = ModuleSpec("mlflow", None)
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.__spec__ = ModuleSpec(name, None)
         self.calls: list[tuple[Any, ...]] = []
+
+
+class MLflow(StandIn):
+    """The functions of mlflow 3.17 that we call, with its first parameters."""
 
     def start_run(
         self,
@@ -64,13 +68,8 @@ class MLflow(ModuleType):
         self.calls.append(("end_run", status))
 
 
-class WandB(ModuleType):
+class WandB(StandIn):
     """`init` of wandb 0.31 and the methods of its run that we call, with their first parameters."""
-
-    def __init__(self) -> None:
-        super().__init__("wandb")
-        self.__spec__ = ModuleSpec("wandb", None)
-        self.calls: list[tuple[Any, ...]] = []
 
     def init(
         self,
@@ -93,7 +92,7 @@ class WandB(ModuleType):
 
 
 def test_mlflow_and_wandb_get_every_metric(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    mlflow, wandb = MLflow(), WandB()
+    mlflow, wandb = MLflow("mlflow"), WandB("wandb")
     monkeypatch.setitem(sys.modules, "mlflow", mlflow)
     monkeypatch.setitem(sys.modules, "wandb", wandb)
     check_trackers(("mlflow", "wandb"))

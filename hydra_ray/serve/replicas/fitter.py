@@ -12,7 +12,7 @@ from hydra_ray.serve.llm import ChatSamples
 from hydra_ray.serve.logs import to_stream
 from hydra_ray.serve.meters import Meters
 from hydra_ray.serve.scoring import set_threads
-from hydra_ray.serve.state import USERS, VACUUM_DUE, Deletions, heads_folder
+from hydra_ray.serve.state import USERS, heads_folder
 from hydra_ray.serve.types import Module, UserKey
 from hydra_ray.serve.users import UserStore
 from hydra_ray.store.head_store import HeadStore
@@ -34,9 +34,7 @@ class Fitter:
         self._meters = Meters("Fitter")
         self._meters.watch_llm(samples.counts)
         fitter = UserFitter(bundle, samples, stores)
-        due = state / VACUUM_DUE
-        at_once, vacuum_s, deletions = config.max_ongoing, config.vacuum_s, Deletions(state)
-        self._fits = Fits(users, fitter, stores, at_once, vacuum_s, due, deletions, self._ended)
+        self._fits = Fits(users, fitter, stores, config.max_ongoing, config.vacuum_s, state, self._ended)
         self._running = asyncio.get_event_loop().create_task(self._fits.run())
 
     def _ended(self, outcome: str) -> None:
