@@ -281,7 +281,7 @@ class FitConfig(Section):
     lr: float = Field(default=0.05, gt=0)
     l2: float | None = Field(default=None, ge=0)
     stop_margin: float = Field(default=2.0, ge=0)
-    batch_users: int = Field(default=256, ge=1)
+    batch_users: int = Field(default=128, ge=1)
     since: str | None = None
 
 

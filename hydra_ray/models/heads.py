@@ -64,24 +64,22 @@ class Head(nn.Module):
         """What joint training learns of `users` users, at the start."""
         return self.zeros(users)
 
-    def hidden(self, z_GRZ: Tensor, deltas: Deltas, dense_GRZ: Tensor | None = None) -> Tensor:
-        """tanh of the dense layer: [G, R, Z]. dense: what the population's layer makes of z, where that is known."""
+    def hidden(self, z_GRZ: Tensor, deltas: Deltas) -> Tensor:
+        """tanh of the dense layer: [G, R, Z]."""
         x_GRZ = self.dropout(z_GRZ)
-        h_GRZ: Tensor = self.dense(x_GRZ) if dense_GRZ is None else dense_GRZ
+        h_GRZ: Tensor = self.dense(x_GRZ)
         if "dense_weight" in deltas:
             h_GRZ = h_GRZ + torch.bmm(x_GRZ, deltas["dense_weight"]) + deltas["dense_bias"].unsqueeze(1)
         if "up" in deltas:
             h_GRZ = h_GRZ + torch.bmm(_thin(x_GRZ, self.down + deltas["down"]), deltas["up"])
         return torch.tanh(h_GRZ)
 
-    def output(self, h_GRZ: Tensor, deltas: Deltas, out_GR2: Tensor | None = None) -> Tensor:
-        """Logits [G, R, 2] of hidden states [G, R, Z]. out: the population's logits of them, where they are known."""
+    def output(self, h_GRZ: Tensor, deltas: Deltas) -> Tensor:
+        """Logits [G, R, 2] of hidden states [G, R, Z]."""
         h_GRZ = self.dropout(h_GRZ)
         if "out_weight" not in deltas:
             logits_GR2: Tensor = self.out(h_GRZ)
             return logits_GR2
-        if out_GR2 is not None:
-            return out_GR2 + _thin(h_GRZ, deltas["out_weight"]) + deltas["out_bias"].unsqueeze(1)
         weight_GZ2, bias_G2 = self.out.weight.T + deltas["out_weight"], self.out.bias + deltas["out_bias"]
         return _thin(h_GRZ, weight_GZ2) + bias_G2.unsqueeze(1)
 

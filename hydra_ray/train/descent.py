@@ -4,9 +4,10 @@ import torch
 from torch import Tensor
 
 from hydra_ray.config import FitConfig
-from hydra_ray.models.heads import Deltas, Head, scores
+from hydra_ray.models.heads import Deltas, Head
 from hydra_ray.models.losses import Loss, counts, query_losses
 from hydra_ray.train.head_table import BETA1, BETA2, EPSILON
+from hydra_ray.train.row_scores import RowScores
 from hydra_ray.train.user_rows import UserRows, refuse_nonfinite
 
 
@@ -49,9 +50,7 @@ class Descent:
     def __init__(
         self, head: Head, rows: UserRows, config: FitConfig, l2: float, loss: Loss, start: Deltas | None = None
     ) -> None:
-        head.eval()
-        head.requires_grad_(False)
-        self._head, self._rows, self._lr, self._l2, self._loss = head, rows, config.lr, l2, loss
+        self._rows, self._lr, self._l2, self._loss = rows, config.lr, l2, loss
         device = rows.z.device
         self.deltas: Deltas = {
             name: start[name].to(device, copy=True) if start else torch.zeros(len(rows), *shape, device=device)
@@ -60,60 +59,42 @@ class Descent:
         self._first = {name: torch.zeros_like(value) for name, value in self.deltas.items()}
         self._second = {name: torch.zeros_like(value) for name, value in self.deltas.items()}
         self._steps = 0
-        # What the population's layers alone make of the rows is the same in every epoch: hidden states and logits
-        # where only the output layer is the user's, else what the dense layer gives.
-        output_only = set(self.deltas) <= {"out_weight", "out_bias"}
-        self._h_URZ = head.hidden(rows.z, {}) if output_only else None
-        self._fixed = head.dense(rows.z) if self._h_URZ is None else head.out(self._h_URZ)
+        self._scores = RowScores(head, rows.z)
         self._losses = Losses(rows, loss)
 
     def epoch(self) -> Tensor:
         """One step; returns the scores [U, R] of all rows before it, those that `rows` masks out too."""
+        s_UR = self.scores().requires_grad_()
         with torch.enable_grad():
-            leaves = {name: value.requires_grad_() for name, value in self.deltas.items()}
-            s_UR = self._forward(leaves)
-            prior_U = sum((x.flatten(1).square().sum(1) for x in leaves.values()), torch.zeros_like(s_UR[:, 0]))
-            torch.autograd.backward((self._losses(s_UR) + self._l2 * prior_U).sum())
+            (g_UR,) = torch.autograd.grad(self._losses(s_UR).sum(), s_UR)
         self._steps += 1
-        with torch.no_grad():
-            for name, leaf in leaves.items():
-                assert leaf.grad is not None
-                self._adam(name, leaf, leaf.grad)
+        for name, gradient in self._scores.gradients(g_UR, self.deltas).items():
+            delta = self.deltas[name]
+            self._adam(name, delta, gradient.add_(delta, alpha=2 * self._l2))
         return s_UR.detach()
 
-    @torch.no_grad()
     def scores(self) -> Tensor:
         """The scores [U, R] of all rows as the deltas are now."""
-        return self._forward(self.deltas)
+        return self._scores.of(self.deltas)
 
-    @torch.no_grad()
     def population(self) -> Tensor:
         """The population head's scores [U, R] of all rows."""
-        return self._forward({})
+        return self._scores.of({})
 
     def keep(self, index: Tensor) -> None:
         """Goes on with the users at `index` (int64) alone."""
         for values in (self.deltas, self._first, self._second):
             for name in values:
-                values[name] = values[name].detach()[index]
-        self._rows = self._rows.users(index)
-        self._h_URZ = None if self._h_URZ is None else self._h_URZ[index]
-        self._fixed = self._fixed[index]
+                values[name] = values[name][index]
+        self._rows, self._scores = self._rows.users(index), self._scores.users(index)
         self._losses = Losses(self._rows, self._loss)
 
-    def _forward(self, deltas: Deltas) -> Tensor:
-        if self._h_URZ is not None:
-            return scores(self._head.output(self._h_URZ, deltas, self._fixed))
-        h_URZ = self._head.hidden(self._rows.z, deltas, self._fixed)
-        return scores(self._head.output(h_URZ, deltas))
-
-    def _adam(self, name: str, leaf: Tensor, gradient: Tensor) -> None:
+    def _adam(self, name: str, delta: Tensor, gradient: Tensor) -> None:
         first, second = self._first[name], self._second[name]
         first.lerp_(gradient, 1 - BETA1)
         second.mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
         spread = (second / (1 - BETA2**self._steps)).sqrt_().add_(EPSILON)
-        leaf.addcdiv_(first, spread, value=-self._lr / (1 - BETA1**self._steps))
-        leaf.grad = None
+        delta.addcdiv_(first, spread, value=-self._lr / (1 - BETA1**self._steps))
 
 
 def descend(
@@ -145,7 +126,7 @@ def descend(
         descent.epoch()
         done = (left == epoch).nonzero().flatten()
         for name in out if len(done) else ():
-            out[name][order[done]] = descent.deltas[name].detach()[done]
+            out[name][order[done]] = descent.deltas[name][done]
         learning = (left > epoch).nonzero().flatten()
         # Half the users gone pays for the copy: a user who is done costs at most one other user's time.
         if 0 < len(learning) <= len(left) // 2:

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from hydra_ray.config import FitConfig
-from hydra_ray.models.heads import Deltas, Head, scores
+from hydra_ray.models.heads import Deltas, Head
 from hydra_ray.models.losses import Loss
 from hydra_ray.train.descent import Descent, Losses, descend
+from hydra_ray.train.row_scores import RowScores
 from hydra_ray.train.user_rows import UserRows
 
 LEAST_GAIN = 1e-4
@@ -112,10 +113,8 @@ def keeps_population(
     kept: held-out rows, which `deltas` have not seen. Returns whether the population's loss there is lower by more than
     `margin` standard errors (0: at all), its loss, and that of the users' own heads; NaN where nothing was held out.
     """
-    losses = Losses(kept, loss)
-    with torch.no_grad():
-        population_UQ = losses.by_query(scores(head(kept.z, {})))
-        own_UQ = losses.by_query(scores(head(kept.z, deltas)))
+    losses, rows = Losses(kept, loss), RowScores(head, kept.z)
+    population_UQ, own_UQ = losses.by_query(rows.of({})), losses.by_query(rows.of(deltas))
     tested_U = losses.rows_U > 0
     before_U, after_U = (by_UQ.sum(1) / losses.rows_U.clamp(min=1) for by_UQ in (population_UQ, own_UQ))
     gain_UQ = (own_UQ - population_UQ) / losses.rows_UQ.clamp(min=1)

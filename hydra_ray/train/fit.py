@@ -3,9 +3,10 @@
 import torch
 
 from hydra_ray.config import FitConfig
-from hydra_ray.models.heads import Deltas, Head, scores
+from hydra_ray.models.heads import Deltas, Head
 from hydra_ray.models.losses import Loss
 from hydra_ray.train.descent import Losses, descend
+from hydra_ray.train.row_scores import RowScores
 from hydra_ray.train.user_rows import UserRows
 
 
@@ -36,8 +37,7 @@ def choose_l2(
         held_out = []
         for learned, kept in (halves, halves[::-1]):
             deltas = fit_heads(head, learned, config, l2, loss)
-            with torch.no_grad():
-                losses = Losses(kept, loss)
-                held_out.append(losses(scores(head(kept.z, deltas)))[losses.rows_U > 0])
+            losses = Losses(kept, loss)
+            held_out.append(losses(RowScores(head, kept.z).of(deltas))[losses.rows_U > 0])
         tried[l2] = float(torch.cat(held_out).mean()) if held_out else 0.0
     return min(tried, key=lambda l2: (tried[l2], -l2)), tried

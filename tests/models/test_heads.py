@@ -81,13 +81,3 @@ def test_gradients_are_those_of_finite_differences(kind: str) -> None:
     names = list(head.delta_shapes())
     deltas = [torch.randn(2, *shape, dtype=torch.float64).requires_grad_() for shape in head.delta_shapes().values()]
     assert torch.autograd.gradcheck(lambda z, *values: head(z, dict(zip(names, values, strict=True))), (z_GRZ, *deltas))
-
-
-def test_what_the_population_gives_may_be_given() -> None:
-    torch.manual_seed(0)
-    for kind in ("dense", "low_rank", "linear"):
-        head = Head(kind, 4, 2, 0.0).eval()  # type: ignore[arg-type]
-        z_GRZ = torch.randn(2, 3, 4)
-        deltas = {name: torch.randn(2, *shape) for name, shape in head.delta_shapes().items()}
-        h_GRZ = head.hidden(z_GRZ, deltas, head.dense(z_GRZ))
-        assert torch.allclose(head.output(h_GRZ, deltas, head.out(h_GRZ)), head(z_GRZ, deltas), atol=1e-6)
