@@ -72,8 +72,10 @@ def drawn_fit(config: Config, users: int, folder: Path) -> DrawnFit:
 
 
 def random_base(config: Config, folder: Path) -> Path:
-    """A base that nobody trained; returns its folder."""
-    scorer = Scorer(config.model, None, ENCODER_WIDTH, False, EVIDENCE)
+    """A base that nobody trained, the same every time; returns its folder."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        scorer = Scorer(config.model, None, ENCODER_WIDTH, False, EVIDENCE)
     save_base(scorer.state_dict(), config.model, ENCODER_WIDTH, EVIDENCE, folder)
     return folder
 
