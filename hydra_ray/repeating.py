@@ -1,16 +1,20 @@
 """Something done every so often beside the main work."""
 
 import threading
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 
 class Repeating:
-    """Calls `work` every `every_s` seconds from a thread while the block runs, and once more when it ends."""
+    """Calls `work` every `every_s` seconds from a thread while the block runs, and once more when it ends.
 
-    def __init__(self, work: Callable[[], object], every_s: float) -> None:
-        self._work, self._every_s = work, every_s
+    slowing: wait at least so many times the seconds since the beginning; so that the whole costs little, however long.
+    """
+
+    def __init__(self, work: Callable[[], object], every_s: float, slowing: float = 0.0) -> None:
+        self._work, self._every_s, self._slowing = work, every_s, slowing
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -26,5 +30,6 @@ class Repeating:
         self._work()
 
     def _run(self) -> None:
-        while not self._stop.wait(self._every_s):
+        began = time.monotonic()
+        while not self._stop.wait(max(self._every_s, self._slowing * (time.monotonic() - began))):
             self._work()

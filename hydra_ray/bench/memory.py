@@ -14,7 +14,8 @@ import psutil
 
 from hydra_ray.repeating import Repeating
 
-SAMPLE_S = 0.25
+SAMPLE_S, SLOWING = 0.25, 1 / 200
+"""Seconds between samples, and the share of what has passed: a sample of a small Ray costs 50 ms of a core."""
 MIB = 1 << 20
 
 
@@ -46,7 +47,7 @@ class PeakMemory(Repeating):
     """
 
     def __init__(self, pid: int) -> None:
-        super().__init__(self.sample, SAMPLE_S)
+        super().__init__(self.sample, SAMPLE_S, SLOWING)
         self._root = psutil.Process(pid)
         self.peak = 0
         self.peak_with_files = 0
