@@ -29,7 +29,7 @@ from hydra_ray.train.user_rows import UserRows, pad_users
 
 RANK, FACETS, TOP, ENCODER_WIDTH, RECORDS = 8, 7, 3, 384, 128
 SOLVED: dict[int, dict[HeadKind, int]] = {
-    68: {"shrunk": 256, "linear": 256, "low_rank": 128, "dense": 128},
+    68: {"shrunk": 128, "linear": 128, "low_rank": 128, "dense": 128},
     768: {"shrunk": 64, "linear": 64, "low_rank": 32, "dense": 4},
 }
 """Width of an encoding (64 concepts and 4 numbers of evidence; the paper's) -> kind -> users solved for at once."""

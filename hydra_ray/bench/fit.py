@@ -174,18 +174,21 @@ def _accuracy(head: Head, z_URZ: Tensor, deltas: Deltas, label_UR: Tensor, kept_
 
 def solve_alone(users: int) -> dict[str, Any]:
     """Users per second of the main job's fit on given encodings (its tests on the user's held-out queries included),
-    per head kind; one untimed fit of a few users goes before. Every user has a linear taste, blurred by noise."""
+    per head kind, in batches of `fit.batch_users` as there; one untimed fit of a few users goes before. Every user has
+    a linear taste, blurred by noise."""
     generator = torch.Generator().manual_seed(0)
     z_URZ = torch.randn(users, SOLVE_ROWS, SOLVE_WIDTH, generator=generator)
     taste_UR = (z_URZ @ torch.randn(users, SOLVE_WIDTH, 1, generator=generator)).squeeze(-1) / SOLVE_WIDTH**0.5
     label_UR = (taste_UR + torch.randn(users, SOLVE_ROWS, generator=generator) > 0).float()
     query_UR = torch.arange(SOLVE_ROWS).expand(users, -1) // (SOLVE_ROWS // ASKED)
     rows = UserRows(z_URZ, label_UR, torch.ones_like(label_UR), query_UR)
+    batches = torch.arange(users).split(FitConfig().batch_users)
     per_s = {}
     for kind in KINDS:
-        _solve(kind, rows.users(torch.arange(min(8, users))))
+        _solve(kind, rows.users(batches[0][:8]))
         began = time.perf_counter()
-        _solve(kind, rows)
+        for batch in batches:
+            _solve(kind, rows.users(batch))
         per_s[kind] = round(users / (time.perf_counter() - began))
     shape = {"users": users, "rows": SOLVE_ROWS, "width": SOLVE_WIDTH, "rank": SOLVE_RANK, "epochs": SOLVE_EPOCHS}
     return {"users_per_s": per_s, **shape}
