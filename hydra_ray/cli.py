@@ -54,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, about in STAGES.items():
         stage = commands.add_parser(name, help=about, description=about)
         _config_arguments(stage)
+        stage.add_argument("--dry-run", action="store_true", help="check the input, say what would be done, and stop")
         if name == "fit-users":
             stage.add_argument("--since", metavar="RUN", help="keep that run's bases, fit only users with new records")
     synth = commands.add_parser("synth", help="write a synthetic world in LaMP's layout")
@@ -109,7 +110,6 @@ def _parser() -> argparse.ArgumentParser:
 def _config_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, help="YAML file; says only what differs from the defaults")
     parser.add_argument("--print-config", action="store_true", help="print the resolved configuration and stop")
-    parser.add_argument("--dry-run", action="store_true", help="check the input, say what would be done, and stop")
     parser.add_argument("overrides", nargs="*", metavar="a.b=c", help="override a key of the config")
 
 
@@ -175,8 +175,12 @@ def _tiny_llm(args: argparse.Namespace) -> int:
 
 
 def _submit(args: argparse.Namespace) -> int:
+    from hydra_ray.config_io import dump_config, load_config
     from hydra_ray.submit import submit
 
+    if args.print_config:
+        print(dump_config(load_config(args.config, args.overrides)), end="")
+        return 0
     return submit(args.stage, args.config, args.overrides, args.address, wait=not args.no_wait)
 
 

@@ -111,7 +111,8 @@ class LLMConfig(Section):
     base_url: e.g. `https://host/v1`; None starts `serve`. model: the name sent with requests.
     api_key_env: the environment variable with the key. concurrency: requests in flight, all workers together.
     retries: further attempts after a failure that may pass. native_n: whether the server answers n > 1 itself.
-    max_calls, max_cost: hard budget of one run; price_prompt, price_completion: per million tokens, for the cost.
+    max_calls, max_cost: hard budget of one run; price_prompt, price_completion: per million tokens, for the cost (one
+    is needed for max_cost).
     window_words, text_words: the longest prompt and the longest single text, in words.
     """
 
@@ -326,6 +327,10 @@ class Config(Section):
             raise ValueError(f"data.root: needed for data.source={self.data.source}; give the folder with the files")
         if self.reranker.k > self.retrieval.n:
             raise ValueError(f"reranker.k: {self.reranker.k} examples cannot be kept of retrieval.n={self.retrieval.n}")
+        llm = self.llm
+        if llm.max_cost is not None and not (llm.price_prompt or llm.price_completion):
+            raise ValueError("llm.max_cost: without prices nothing costs anything; give llm.price_prompt and "
+                             "llm.price_completion, per million tokens")  # fmt: skip
         if self.model.pair == "concepts" and not self.model.freeze_encoder:
             raise ValueError("model.freeze_encoder: must be true with model.pair=concepts; bi and cross can train it")
         if self.model.facets_top > self.model.facets:

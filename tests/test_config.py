@@ -36,6 +36,9 @@ def test_values_are_checked_and_named() -> None:
         load_config(None, ["reranker.k=20"])
     with pytest.raises(UserError, match=r"data\.root: needed for data\.source=lamp"):
         load_config(None, ["data.source=lamp"])
+    with pytest.raises(UserError, match=r"llm\.max_cost: without prices nothing costs anything; give llm\.price"):
+        load_config(None, ["llm.max_cost=5"])
+    assert load_config(None, ["llm.max_cost=5", "llm.price_completion=2"]).llm.max_cost == 5
 
 
 def test_missing_and_broken_files_are_one_line(tmp_path: Path) -> None:
@@ -120,3 +123,8 @@ def test_print_config_and_dry_run_do_no_work(capsys: pytest.CaptureFixture[str],
     assert main(["run", "--dry-run", f"root={tmp_path}"]) == 0
     assert "synthetic_tagging" in capsys.readouterr().out
     assert not list(tmp_path.iterdir())
+    # No cluster is asked: nothing listens there.
+    assert main(["submit", "--address", "http://127.0.0.1:9", "--print-config", "name=p"]) == 0
+    assert "name: p" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["submit", "--dry-run"])

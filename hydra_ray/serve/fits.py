@@ -117,7 +117,7 @@ class Fits:
         return versions
 
     def _vacuum_soon(self) -> None:
-        """Has what is old by now removed within `vacuum_s`, also if a vacuum is under way."""
+        """Has what is old by now removed by a vacuum that begins `vacuum_s` from now, also if one is under way."""
         if self._stores:
             self._due.touch()
             self._vacuum_at = self._vacuum_at or time.monotonic() + self._vacuum_s
