@@ -1,7 +1,8 @@
 """A store's address, its spec, and versions of it whose files have been checked against their seal."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
+from typing import TypeVar
 
 from hydra_ray.errors import UserError
 from hydra_ray.store.lance_io import Files, LanceError
@@ -9,6 +10,7 @@ from hydra_ray.store.seal import BrokenFile, Sums, check_seal, newest_sealed, wr
 from hydra_ray.store.spec import HeadSpec, check_format
 from hydra_ray.store.table import Table, open_dataset
 
+T = TypeVar("T")
 _NEWEST = (1 << 64) - 1  # Lance names the manifest of version v after _NEWEST - v, so that the newest is listed first
 
 
@@ -31,6 +33,14 @@ class Connection:
 
         Raises UserError if there is no store, no such version, a broken manifest, or (check) another broken file.
         """
+        if version is None:
+            return _still_there(uri, options, lambda: cls._open(uri, None, options, check=check))
+        return cls._open(uri, version, options, check=check)
+
+    @classmethod
+    def _open(
+        cls, uri: str, version: int | None, options: Mapping[str, str] | None, *, check: bool
+    ) -> tuple["Connection", Table]:
         try:
             dataset, schema = open_dataset(uri, version, options)
         except LanceError as error:
@@ -46,6 +56,9 @@ class Connection:
 
     def latest(self, table: Table) -> Table:
         """The latest version, checked. Raises UserError if it cannot be opened."""
+        return _still_there(self.uri, self.options, lambda: self._latest(table))
+
+    def _latest(self, table: Table) -> Table:
         try:
             newest = table.latest()
         except LanceError as error:
@@ -77,6 +90,28 @@ class Connection:
                 raise
 
 
+def _still_there(uri: str, options: Mapping[str, str] | None, attempt: Callable[[], T]) -> T:
+    """`attempt` at the latest version, once more for every version that has come meanwhile: a vacuum may take away what
+    was the latest while it is being opened."""
+    newest: int | None = -1
+    while True:
+        try:
+            return attempt()
+        except UserError:
+            before, newest = newest, max(_manifests(uri, options), default=None)
+            if newest is None or newest == before:
+                raise
+
+
+def _manifests(uri: str, options: Mapping[str, str] | None) -> dict[int, str]:
+    """Version -> path of its manifest; nothing if none can be listed."""
+    try:
+        names = Files(uri, options).names("_versions")
+    except LanceError:
+        return {}
+    return {_NEWEST - int(stem): name for name in names if (stem := PurePosixPath(name).stem).isdigit()}
+
+
 def _whole(files: Files, uri: str, version: int, known: Sums) -> Sums:
     """The sums of a version whose files are whole, checked before Lance reads them. Raises UserError if one is not."""
     sums, broken = check_seal(files, version, known)
@@ -98,11 +133,7 @@ def _remedy(path: str) -> str:
 
 def _cannot_open(uri: str, version: int | None, options: Mapping[str, str] | None, error: LanceError) -> str:
     """What to tell a user whose store does not open."""
-    try:
-        names = Files(uri, options).names("_versions")
-    except LanceError:
-        names = []
-    paths = {_NEWEST - int(stem): name for name in names if (stem := PurePosixPath(name).stem).isdigit()}
+    paths = _manifests(uri, options)
     if not paths and "not found" in str(error):
         return f"{uri}: no head store there; fit-users makes one, or correct the path"
     if not paths:

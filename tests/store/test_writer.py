@@ -14,6 +14,7 @@ from hydra_ray.store import writer
 from hydra_ray.store.head_store import HeadStore
 from hydra_ray.store.lance_io import ConflictError
 from hydra_ray.store.rows import to_table
+from hydra_ray.store.table import Table
 from tests.store.children import GHOSTS, compete, read_for_ever, start, starve, write_for_ever
 from tests.store.made_up import SPEC, USERS, constant, heads, numbers
 
@@ -52,6 +53,28 @@ class Reading:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
+
+
+def test_a_reader_moves_on_where_a_vacuum_takes_away_what_it_is_opening(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = str(tmp_path / "heads")
+    other = HeadStore.create(uri, SPEC)
+    other.put(USERS, constant(40, 1.0))
+    reader, at, later = HeadStore.open(uri), Table.at, [2.0, 3.0]
+
+    def at_late(table: Table, version: int) -> Table:
+        if table is reader._table and later:
+            # What was found to be the latest is gone before it is opened.
+            other.put(USERS, constant(40, later.pop(0)))
+            other.vacuum()
+        return at(table, version)
+
+    monkeypatch.setattr(Table, "at", at_late)
+    other.put(USERS, constant(40, 1.5))
+    reader.refresh()
+    assert later == []
+    assert generation(reader) == 3.0
 
 
 ROUNDS = 3
