@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as pads
 import torch
 from numpy.typing import NDArray
@@ -29,19 +31,23 @@ def labelled_rows(label: Any) -> NDArray[np.int64]:
 class Share:
     """The groups of the buckets that `rank` of `world` workers owns.
 
-    The plan needs every group's bucket and size; texts are read for this worker's own users alone.
+    The plan needs every group's bucket and size; texts are read for this worker's own users alone. Groups are counted
+    user by user, so that the plan does not depend on how many actors wrote which of them into which file.
     """
 
     def __init__(self, groups: Path, rank: int, world: int) -> None:
         """groups: folder with Parquet files of GROUP_SCHEMA."""
         self.world = world
         source = pads.dataset(groups, format="parquet")
-        index = source.to_table(columns=["bucket", "label"])
+        index = source.to_table(columns=["user_id", "bucket", "label"])
+        places = pc.sort_indices(index, sort_keys=[("user_id", "ascending")])
+        index = index.take(places)
         self.buckets: list[int] = index.column("bucket").to_pylist()
         self.rows = labelled_rows(index.column("label").combine_chunks()).tolist()
         self.owner = pack_buckets(self.buckets, self.rows, world)
         mine = [i for i, bucket in enumerate(self.buckets) if self.owner[bucket] == rank]
-        self.groups: dict[int, Group] = dict(zip(mine, groups_from_table(source.take(mine)), strict=True))
+        read = groups_from_table(source.take(places.take(pa.array(mine, pa.int64()))))
+        self.groups: dict[int, Group] = dict(zip(mine, read, strict=True))
         self.texts = TextTable(list(self.groups.values()))
 
     def users(self) -> dict[str, int]:
