@@ -6,7 +6,7 @@ of their own, drawn from one normal distribution, and their labels follow it as 
 
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,7 +49,7 @@ class DrawnFit(Fit):
     def by_bucket(self) -> dict[int, list[str]]:
         return {bucket: [] for bucket in range(self.config.data.buckets)}
 
-    def encoded(self, scorer: TrainedScorer, bucket: int) -> list[UserFeatures]:
+    def encoded(self, scorer: TrainedScorer, bucket: int, known: Mapping[str, str] | None = None) -> list[UserFeatures]:
         with np.load(self.members) as found:
             mine = found["users"][found["starts"][bucket] : found["starts"][bucket + 1]]
         return draw([user_id(int(i)) for i in mine], scorer.scorer.head.width, bucket)

@@ -1,7 +1,7 @@
 """What a fit of users' heads is: whose heads, of which kind, on which answers and which frozen base."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from hydra_ray.pipeline.groups import Module, read_groups
 from hydra_ray.pipeline.rows import buckets_of
 from hydra_ray.store.spec import HeadSpec
 from hydra_ray.train.artifact import TrainedScorer, fingerprint, load_scorer
-from hydra_ray.train.features import UserFeatures, features_of
+from hydra_ray.train.features import UserFeatures, features_of, fingerprint_of, nothing_of
 from hydra_ray.train.groups import Group
 
 TUNING_USERS = 256
@@ -58,10 +58,21 @@ class Fit:
             found.setdefault(bucket_of(user, self.config.data.buckets), []).append(user)
         return dict(sorted(found.items()))
 
-    def encoded(self, scorer: TrainedScorer, bucket: int) -> list[UserFeatures]:
+    def encoded(self, scorer: TrainedScorer, bucket: int, known: Mapping[str, str] | None = None) -> list[UserFeatures]:
         """A bucket's users and their features, computed now. Whatever else a fit does works from these alone, so that
-        a subclass may take them from elsewhere."""
-        return encode(scorer, list(self.groups(bucket, self.splits)))
+        a subclass may take them from elsewhere.
+
+        known: user -> fingerprint of rows that need no encoding; users with those come without rows.
+        """
+        users = {groups[0].user_id: groups for groups in self.groups(bucket, self.splits)}
+        marks = {user: fingerprint_of(groups) for user, groups in users.items()}
+        changed = [user for user, mark in marks.items() if not known or known.get(user) != mark]
+        found = {user.user_id: user for user in encode(scorer, [users[user] for user in changed])}
+        width = scorer.scorer.head.width
+        return [
+            found[user] if user in found else replace(nothing_of(user, width), fingerprint=mark)
+            for user, mark in marks.items()
+        ]
 
     def tuning_users(self, scorer: TrainedScorer) -> list[UserFeatures]:
         """Up to TUNING_USERS training users who have two queries or more."""
@@ -83,5 +94,7 @@ class Fit:
 
 def encode(scorer: TrainedScorer, users: Sequence[list[Group]]) -> list[UserFeatures]:
     """Features of users from their groups."""
+    if not users:
+        return []
     encodings = iter(scorer.pair_encodings([group for groups in users for group in groups]))
     return [features_of(groups, list(islice(encodings, len(groups)))) for groups in users]

@@ -18,10 +18,11 @@ from hydra_ray.pipeline.fit_records import Previous, UserFit, write_record
 from hydra_ray.store.head_store import HeadStore
 from hydra_ray.train import solver
 from hydra_ray.train.artifact import TrainedScorer
-from hydra_ray.train.features import UserFeatures, load_features, nothing_of, rows_of, save_features
+from hydra_ray.train.features import UserFeatures, load_features, nothing_of, rounded, rows_of, save_features
 from hydra_ray.train.profiles import Profile, profile_of
 from hydra_ray.train.solver import Tuned
 from hydra_ray.train.user_heads import FOLDER
+from hydra_ray.train.user_rows import NonFiniteError
 
 
 class Buckets:
@@ -109,13 +110,18 @@ class FitBuckets(Buckets):
         return users
 
     def _features(self, bucket: int) -> list[UserFeatures]:
-        """One bucket's features, encoded or as an earlier run kept them."""
-        file = self.fit.features / f"bucket-{bucket:06d}.arrow"
-        if not file.exists():
-            users = self.fit.encoded(self.scorer, bucket)
-            save_features(users, self.scorer.scorer.head.width, file)
-        found = load_features(file)
-        known, width = {user.user_id for user in found}, self.scorer.scorer.head.width
+        """One bucket's features, encoded or as an earlier run kept them. Users whose rows are those of the earlier fit
+        that this one builds on may come without."""
+        file, width = self.fit.features / f"bucket-{bucket:06d}.arrow", self.scorer.scorer.head.width
+        if self.previous and not file.exists():
+            # Not kept: it is not the whole bucket.
+            same = self.previous.fingerprints(bucket)
+            found = [rounded(user) for user in self.fit.encoded(self.scorer, bucket, same)]
+        else:
+            if not file.exists():
+                save_features(self.fit.encoded(self.scorer, bucket), width, file)
+            found = load_features(file)
+        known = {user.user_id for user in found}
         # Whoever has no rows at all is counted, too.
         return found + [nothing_of(user, width) for user in self.chosen[bucket] if user not in known]
 
@@ -141,6 +147,9 @@ class FitBuckets(Buckets):
 def solved_users(
     head: Head, config: Config, tuned: Tuned, users: Sequence[UserFeatures], start: Deltas | None = None
 ) -> list[UserFit]:
-    """Users' heads from their features, all at once; see `solver.solve`."""
-    fitted = solver.solve(head, rows_of(users), tuned, config.fit, config.train.loss, start)
+    """Users' heads from their features, all at once; see `solver.solve`. Raises UserError, which names the user."""
+    try:
+        fitted = solver.solve(head, rows_of(users), tuned, config.fit, config.train.loss, start)
+    except NonFiniteError as error:
+        raise UserError(error.of(f"user {users[error.place].user_id!r}")) from None
     return [UserFit.of(user, fitted, i) for i, user in enumerate(users)]

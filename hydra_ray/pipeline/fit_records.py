@@ -129,12 +129,13 @@ class Previous:
         self._folder = folder
         self._store = HeadStore.open(str(folder / FOLDER), expect=spec)
 
+    def fingerprints(self, bucket: int) -> dict[str, str]:
+        """Of the rows that a bucket's users were fitted on."""
+        return {user: row["fingerprint"] for user, row in self._known(bucket).items()}
+
     def unchanged(self, bucket: int, users: Sequence[UserFeatures]) -> dict[str, UserFit]:
         """Those of a bucket's users whose rows are what they were fitted on, with their heads."""
-        file = fitted_file(self._folder, bucket)
-        if not file.exists():
-            return {}
-        known = {row["user_id"]: row for row in pq.read_table(file, partitioning=None).to_pylist()}
+        known = self._known(bucket)
         same = [u.user_id for u in users if u.user_id in known and known[u.user_id]["fingerprint"] == u.fingerprint]
         found, arrays = self._store.get(same)
         return {
@@ -144,6 +145,11 @@ class Previous:
             )
             for i, user in enumerate(same)
         }
+
+    def _known(self, bucket: int) -> dict[str, dict[str, Any]]:
+        file = fitted_file(self._folder, bucket)
+        rows = pq.read_table(file, partitioning=None).to_pylist() if file.exists() else []
+        return {row["user_id"]: row for row in rows}
 
     def deltas(self, user_ids: Sequence[str]) -> Deltas:
         """Deltas [U, ...], zeros for users who had none."""

@@ -110,7 +110,7 @@ def descend(
 
     start: where they begin, [U, ...] (None: at the population head).
 
-    Raises UserError if a delta is not finite; it names the user's place in the batch.
+    Raises NonFiniteError if a delta is not finite.
     """
     device = rows.z.device
     out = {name: torch.zeros(len(rows), *shape, device=device) for name, shape in head.delta_shapes().items()}

@@ -77,7 +77,7 @@ def pad_users(
 
     encodings: per user [R_u, Z]. labels: [R_u], NaN where there is none. queries: [R_u], any numbers that are equal for
     rows of one query; a user's queries are counted in order of appearance (None: all rows of a user are one query).
-    Raises UserError for an encoding that is not finite; it names the user's place in the batch.
+    Raises NonFiniteError for an encoding that is not finite.
     """
     users, rows = len(encodings), max(1, max((int((~np.isnan(y)).sum()) for y in labels), default=1))
     width = encodings[0].shape[-1] if users else 0
@@ -104,12 +104,28 @@ def _in_order(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
     return numbered
 
 
+class NonFiniteError(UserError):
+    """What a batch's users have or got is NaN or infinite. place: of the first user concerned."""
+
+    def __init__(self, what: str, place: int, bad: int, users: int) -> None:
+        super().__init__(what, place, bad, users)
+        self.place = place
+
+    def __str__(self) -> str:
+        return self.of(f"user {self.place}")
+
+    def of(self, who: str) -> str:
+        """The message, where the first user concerned is called `who`."""
+        what, _, bad, users = self.args
+        return (
+            f"fit: {what} of {who} are NaN or infinite ({bad} of {users} users in the batch); nothing of the batch was "
+            "fitted: look at these users' texts or the base, then run again"
+        )
+
+
 def refuse_nonfinite(what: str, values_U: Tensor) -> None:
-    """Raises UserError if `values` [U, ...] hold NaN or infinity; it names them and the first user concerned."""
+    """Raises NonFiniteError if `values` [U, ...] hold NaN or infinity."""
     finite_U = torch.isfinite(values_U).flatten(1).all(1)
     if not bool(finite_U.all()):
         bad = (~finite_U).nonzero().flatten()
-        raise UserError(
-            f"fit: {what} of user {int(bad[0])} of {len(values_U)} in the batch are NaN or infinite ({len(bad)} users "
-            "in all); nothing of the batch was fitted: look at these users' texts or the base, then run again"
-        )
+        raise NonFiniteError(what, int(bad[0]), len(bad), len(values_U))

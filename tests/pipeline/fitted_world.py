@@ -31,7 +31,11 @@ def make_config(folder: Path, kind: str = "linear", **fit: Any) -> Config:
         "dropout": 0.0,
         "head": kind,
     }
-    whole = {"data": {"buckets": 8}, "model": model, "fit": {"epochs": 5, "l2": 0.01, **fit}}
+    whole = {
+        "data": {"buckets": 8},
+        "model": model,
+        "fit": {"epochs": 5, "l2": None if kind == "shrunk" else 0.01, **fit},
+    }
     return Config.model_validate({**whole, "root": str(folder / "runs")})
 
 

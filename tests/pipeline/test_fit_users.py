@@ -1,14 +1,19 @@
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from hydra_ray.pipeline.fit import Fit
+from hydra_ray.pipeline.fit import Fit, encode
 from hydra_ray.pipeline.fit_buckets import FitBuckets
 from hydra_ray.pipeline.fit_records import count_fitted, record_file
 from hydra_ray.store.head_store import HeadStore
+from hydra_ray.train.artifact import TrainedScorer
+from hydra_ray.train.features import UserFeatures
+from hydra_ray.train.groups import Group
 from hydra_ray.train.user_heads import FOLDER, new_store
+from hydra_ray.train.user_rows import NonFiniteError
 from tests.pipeline.fitted_world import make_config, make_fit, users, write_answers, write_base
 
 TUNED = {"l2": 0.01}
@@ -65,6 +70,38 @@ def test_since_fits_only_users_whose_rows_have_changed(world: Path) -> None:
     for user in set(before) - {changed}:
         assert np.array_equal(before[user], after[user])
     assert not np.array_equal(before[changed], after[changed])
+
+
+def test_since_encodes_only_users_whose_rows_have_changed(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, changed = make_config(world), TEST_USERS[2]
+    fitted(make_fit(world, config, world / "answered"), world / "before")
+    write_answers(world / "later", more=changed)
+    full = fitted(make_fit(world, config, world / "later"), world / "full")
+    fit = replace(make_fit(world, config, world / "later", world / "before"), features=world / "not kept")
+    encoded: list[str] = []
+
+    def counted(scorer: TrainedScorer, users: Sequence[list[Group]]) -> list[UserFeatures]:
+        encoded.extend(groups[0].user_id for groups in users)
+        return encode(scorer, users)
+
+    monkeypatch.setattr("hydra_ray.pipeline.fit.encode", counted)
+    after = fitted(fit, world / "after")
+    assert encoded == [changed]
+    assert after.keys() == full.keys()
+    assert not fit.features.exists()
+
+
+def test_a_batch_that_cannot_be_fitted_is_refused_with_the_users_id(
+    world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise NonFiniteError("fitted heads", 1, 1, 8)
+
+    monkeypatch.setattr("hydra_ray.pipeline.fit_buckets.solver.solve", fails)
+    fit, out = make_fit(world, make_config(world), world / "answered"), world / "out"
+    new_store(out, fit.spec(fit.scorer()))
+    (error,) = FitBuckets(fit, TUNED, out)({"buckets": [list(fit.by_bucket())]})["error"]
+    assert any(f"fitted heads of user {user!r} are NaN or infinite (1 of 8 users" in error for user in TEST_USERS)
 
 
 def test_a_warm_start_begins_at_the_earlier_head(world: Path) -> None:

@@ -1,3 +1,4 @@
+import errno
 import json
 import threading
 import time
@@ -6,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hydra_ray.errors import UserError
 from hydra_ray.pipeline.step import StepResult, fingerprint, run_step, step_key
 
 
@@ -93,3 +95,15 @@ def test_two_runs_at_the_same_step_do_it_once(tmp_path: Path) -> None:
         assert not first.result(30).reused
         assert second.result(30).reused
     assert times == [1]
+
+
+def test_a_full_disk_is_told_by_the_error_that_met_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fills(folder: Path) -> None:
+        def full(*_: object, **__: object) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(Path, "write_text", full)
+        raise UserError("heads: the disk is full")
+
+    with pytest.raises(UserError, match="heads: the disk is full"):
+        run_step(tmp_path, "s", 1, {}, {}, fills, lambda line: None)

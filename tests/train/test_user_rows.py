@@ -48,7 +48,7 @@ def test_no_users_no_rows_and_no_queries() -> None:
 def test_an_encoding_that_is_not_finite_is_refused_and_its_user_named() -> None:
     bad = user(0, 1)
     bad[0][1, 0] = np.nan
-    with pytest.raises(UserError, match="encodings of user 1 of 2 in the batch are NaN"):
+    with pytest.raises(UserError, match=r"encodings of user 1 are NaN or infinite \(1 of 2 users"):
         padded(user(0), bad)
 
 
