@@ -1,6 +1,7 @@
 """The command line: `hydra-ray COMMAND --config FILE [a.b=c ...]`. Parses, calls, turns mistakes into one line."""
 
 import argparse
+import errno
 import json
 import os
 import sys
@@ -23,6 +24,9 @@ STAGES: dict[str, str] = {
 }
 BENCHES = ("label", "ingest", "heads", "encode", "fit", "fit-scale", "scaling", "store", "serve", "cuda")
 
+STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+"""What a disk or a folder refuses: the user's to mend, like a mistake in the input."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code: 0 done, 2 a mistake in the input (one line on stderr), 130 interrupted."""
@@ -30,6 +34,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _dispatch(_parse(argv))
     except UserError as error:
         print(f"hydra-ray: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except OSError as failure:
+        if failure.errno not in STORAGE:
+            raise
+        where = failure.filename or "a file"
+        print(f"hydra-ray: error: {where}: {failure.strerror}; mend that and run the same command again, what is done "
+              "stays", file=sys.stderr)  # fmt: skip
         return 2
     except KeyboardInterrupt:
         print("hydra-ray: interrupted; the same command continues where it stopped", file=sys.stderr)

@@ -3,7 +3,7 @@
 Read a section's docstring to know what its fields mean; `hydra-ray run --print-config` prints the resolved whole.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -78,7 +78,7 @@ class ProtocolConfig(Section):
 
     train_users: int | None = Field(default=100, ge=1)
     test_users: int | None = Field(default=50, ge=1)
-    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0, lt=1 << 32)], ...] = Field(default=(0,), min_length=1)
     pseudo_queries: int = Field(default=10, ge=0)
     questions: int | None = Field(default=None, ge=1)
     train_questions: int | None = Field(default=1, ge=1)
@@ -335,6 +335,8 @@ class Config(Section):
             raise ValueError("model.freeze_encoder: must be true with model.pair=concepts; bi and cross can train it")
         if self.model.facets_top > self.model.facets:
             raise ValueError(f"model.facets_top: {self.model.facets_top} is more than model.facets={self.model.facets}")
+        if self.model.head == "shrunk" and self.fit.l2 is not None:
+            raise ValueError("fit.l2: shrunk heads have a prior of their own in its place; leave it out")
         train = self.train
         if train.min_workers is not None and train.min_workers > train.workers:
             raise ValueError(f"train.min_workers: {train.min_workers} is more than train.workers={train.workers}")

@@ -8,10 +8,14 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def whole(file: Path) -> Iterator[Path]:
-    """Another name to write under, which becomes `file` when the block ends without an error."""
+    """Another name to write under, which becomes `file` when the block ends without an error, and is removed else."""
     part = file.with_name(f"{file.name}.{os.getpid()}.tmp")
-    yield part
-    os.replace(part, file)
+    try:
+        yield part
+        os.replace(part, file)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def write_text(file: Path, text: str) -> None:

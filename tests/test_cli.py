@@ -1,5 +1,6 @@
 """The command line itself: what its arguments become."""
 
+import errno
 from argparse import Namespace
 from typing import Any
 
@@ -23,3 +24,22 @@ def test_what_a_bench_is_not_told_stays_its_own_default(
     assert main(["bench", "fit", "--json", *said]) == 0
     assert seen == [{"command": "bench", "name": "fit", "json": True, **meant}]
     assert capfd.readouterr().out == '{"ratio": 1.0}\n'
+
+
+def test_what_a_disk_refuses_is_one_line_and_other_failures_are_not_hidden(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failure = OSError(errno.ENOSPC, "No space left on device", "runs/x")
+
+    def fails(*_: object) -> None:
+        raise failure
+
+    monkeypatch.setattr("hydra_ray.cli._dispatch", fails)
+    assert main(["new-key", "t"]) == 2
+    assert capsys.readouterr().err == (
+        "hydra-ray: error: runs/x: No space left on device; mend that and run the same command again, what is done "
+        "stays\n"
+    )
+    failure = ConnectionResetError(errno.ECONNRESET, "reset")
+    with pytest.raises(ConnectionResetError):
+        main(["new-key", "t"])

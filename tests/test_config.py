@@ -38,6 +38,11 @@ def test_values_are_checked_and_named() -> None:
         load_config(None, ["data.source=lamp"])
     with pytest.raises(UserError, match=r"llm\.max_cost: without prices nothing costs anything; give llm\.price"):
         load_config(None, ["llm.max_cost=5"])
+    with pytest.raises(UserError, match=r"fit\.l2: shrunk heads have a prior of their own"):
+        load_config(None, ["model.head=shrunk", "fit.l2=1"])
+    for seed in (-1, 1 << 32):
+        with pytest.raises(UserError, match=r"protocol\.seeds"):
+            load_config(None, [f"protocol.seeds=[{seed}]"])
     assert load_config(None, ["llm.max_cost=5", "llm.price_completion=2"]).llm.max_cost == 5
 
 

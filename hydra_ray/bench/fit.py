@@ -182,7 +182,8 @@ def solve_alone(users: int) -> dict[str, Any]:
     label_UR = (taste_UR + torch.randn(users, SOLVE_ROWS, generator=generator) > 0).float()
     query_UR = torch.arange(SOLVE_ROWS).expand(users, -1) // (SOLVE_ROWS // ASKED)
     rows = UserRows(z_URZ, label_UR, torch.ones_like(label_UR), query_UR)
-    batches = torch.arange(users).split(FitConfig().batch_users)
+    size = FitConfig().batch_users
+    batches = [torch.arange(start, min(start + size, users)) for start in range(0, users, size)]
     per_s = {}
     for kind in KINDS:
         _solve(kind, rows.users(batches[0][:8]))

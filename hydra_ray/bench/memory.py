@@ -14,8 +14,9 @@ import psutil
 
 from hydra_ray.repeating import Repeating
 
-SAMPLE_S, SLOWING = 0.25, 1 / 200
-"""Seconds between samples, and the share of what has passed: a sample of a small Ray costs 50 ms of a core."""
+SAMPLE_S, SLOWING, LONGEST_S = 0.25, 1 / 200, 2.0
+"""Seconds between samples: the least, the share of what has passed, and the most. A sample of a small Ray costs 50 ms
+of a core."""
 MIB = 1 << 20
 
 
@@ -47,7 +48,7 @@ class PeakMemory(Repeating):
     """
 
     def __init__(self, pid: int) -> None:
-        super().__init__(self.sample, SAMPLE_S, SLOWING)
+        super().__init__(self.sample, SAMPLE_S, SLOWING, LONGEST_S)
         self._root = psutil.Process(pid)
         self.peak = 0
         self.peak_with_files = 0

@@ -4,6 +4,7 @@ root/steps/NAME-HASH.partial/   while it works; a killed step finds its own unfi
 root/steps/NAME-HASH/           when it is done, with manifest.json
 """
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -85,9 +86,11 @@ def _do(
         counts = work(partial) or {}
     finally:
         seconds = time.monotonic() - began + (float(spent_file.read_text()) if spent_file.exists() else 0.0)
-        if partial.exists():
-            (partial / SCRATCH).mkdir(exist_ok=True)
-            spent_file.write_text(str(seconds))
+        # On a full disk the seconds are lost, not the error that says so.
+        with contextlib.suppress(OSError):
+            if partial.exists():
+                (partial / SCRATCH).mkdir(exist_ok=True)
+                spent_file.write_text(str(seconds))
     shutil.rmtree(partial / SCRATCH, ignore_errors=True)
     manifest = {
         **about,

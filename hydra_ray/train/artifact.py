@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -82,7 +83,13 @@ def load_scorer(folder: Path, kind: HeadKind | None = None) -> Scorer:
         raise _missing(folder, BASE)
     encoder = TextEncoder(found.model) if needs_encoder_in_module(found.model) else None
     scorer = Scorer(found.model, encoder, found.encoder_width, found.symmetric, found.evidence)
-    missing, unexpected = scorer.load_state_dict(load_file(folder / BASE), strict=False)
+    try:
+        missing, unexpected = scorer.load_state_dict(load_file(folder / BASE), strict=False)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise UserError(
+            f"{folder / BASE}: cannot be read, or belongs to another {MODEL} ({reason}); train it again"
+        ) from None
     wrong = [*unexpected, *[name for name in missing if not name.startswith("encoder.")]]
     if wrong:
         raise UserError(f"{folder}: {BASE} does not fit its {MODEL} (first: {wrong[0]}); train it again")

@@ -51,10 +51,13 @@ def save_bucket(table: HeadTable, bucket: int, folder: Path) -> None:
 
 
 def read_bucket(file: Path) -> tuple[list[str], dict[str, Tensor]]:
-    """Users and state that `save_bucket` wrote."""
-    with safe_open(file, "pt") as stream:
-        users: list[str] = json.loads(stream.metadata()["users"])
-    return users, load_file(file)
+    """Users and state that `save_bucket` wrote. Raises UserError if the file is broken."""
+    try:
+        with safe_open(file, "pt") as stream:
+            users: list[str] = json.loads(stream.metadata()["users"])
+        return users, load_file(file)
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{file}: the heads cannot be read ({error}); remove {file.parent} to start over") from None
 
 
 def save_base(folder: Path, progress: Progress, weights: Mapping[str, Tensor], optimizer: Mapping[str, Tensor]) -> None:

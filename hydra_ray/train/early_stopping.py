@@ -40,11 +40,6 @@ class FitResult:
     before: Tensor
     after: Tensor
 
-    @property
-    def kept_population(self) -> Tensor:
-        """Users whose own data could not beat the population head, bool [U]."""
-        return self.tested & (self.epoch == 0)
-
 
 def fit_heads_stopped(
     head: Head,
@@ -53,15 +48,15 @@ def fit_heads_stopped(
     config: FitConfig,
     l2: float,
     loss: Loss = "two_class",
-    refit: bool = True,
     start: Deltas | None = None,
 ) -> FitResult:
     """Fits as `fit_heads` does, but each user for that user's own number of epochs, at most `config.epochs`.
 
-    First on the rows that are not held out (`held_out`: bool [U, R], whole queries, see `UserRows.held_out`), to find
-    that number; then from the start again on all the user's rows (`refit`; false: on the rows not held out). start:
-    deltas [U, ...] of an earlier fit, where learning begins (None: at the population head). Users do not influence each
-    other, and one who is done costs the others no time. A user without rows to learn from keeps the population head.
+    First from the population head on the rows that are not held out (`held_out`: bool [U, R], whole queries, see
+    `UserRows.held_out`), to find that number; then on all the user's rows. start: deltas [U, ...] of an earlier fit,
+    where this second fit begins (None: at the population head); the first does not begin there, as they have seen the
+    held-out rows. Users do not influence each other, and one who is done costs the others no time. A user without rows
+    to learn from keeps the population head.
     """
     device = rows.z.device
     learned, kept = rows.only(~held_out_UR), rows.only(held_out_UR)
@@ -77,19 +72,18 @@ def fit_heads_stopped(
             config,
             l2,
             loss,
-            {name: value[who] for name, value in start.items()} if start else None,
         )
     # The prior alone would only pull at a delta of zero.
     epoch_U[Losses(rows, loss).rows_U == 0] = 0
-    deltas = descend(head, rows if refit else learned, epoch_U, config, l2, loss, start)
+    deltas = descend(head, rows, epoch_U, config, l2, loss, start)
     return FitResult(deltas, epoch_U, tested_U, before_U, after_U)
 
 
 def _choose_epochs(
-    head: Head, learned: UserRows, kept: UserRows, config: FitConfig, l2: float, loss: Loss, start: Deltas | None
+    head: Head, learned: UserRows, kept: UserRows, config: FitConfig, l2: float, loss: Loss
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Each user's number of epochs, held-out loss before, and after so many; [U] each."""
-    descent, losses = Descent(head, learned, config, l2, loss, start), Losses(kept, loss)
+    descent, losses = Descent(head, learned, config, l2, loss), Losses(kept, loss)
     best_UQ = losses.by_query(descent.population())
     before_U = best_U = best_UQ.sum(1) / losses.rows_U
     epoch_U = torch.zeros(len(learned), dtype=torch.int64, device=before_U.device)

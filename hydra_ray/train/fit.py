@@ -30,7 +30,8 @@ def choose_l2(
     """The strength with the least loss on one half of the users' queries after a fit on the other, both ways round.
 
     An empirical Bayes estimate of the prior of the users' deltas, by cross-validation over training users. halves: rows
-    of the same users, from different queries. Returns it and every strength's mean loss.
+    of the same users, from different queries. Returns it and every strength's mean loss; where no row tells
+    anything, the strongest, and zeros.
     """
     tried = {}
     for l2 in L2_GRID:
@@ -39,5 +40,6 @@ def choose_l2(
             deltas = fit_heads(head, learned, config, l2, loss)
             losses = Losses(kept, loss)
             held_out.append(losses(RowScores(head, kept.z).of(deltas))[losses.rows_U > 0])
-        tried[l2] = float(torch.cat(held_out).mean()) if held_out else 0.0
+        found = torch.cat(held_out)
+        tried[l2] = float(found.mean()) if len(found) else 0.0
     return min(tried, key=lambda l2: (tried[l2], -l2)), tried

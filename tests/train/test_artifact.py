@@ -48,3 +48,19 @@ def test_missing_weights_are_named(base: Path) -> None:
     (base / "base.safetensors").unlink()
     with pytest.raises(UserError, match=r"base\.safetensors is missing"):
         load_scorer(base)
+
+
+@pytest.mark.parametrize("spoil", [lambda data: data[: len(data) // 2], lambda data: b"{}"])
+def test_broken_weights_are_named(base: Path, spoil: Callable[[bytes], bytes]) -> None:
+    file = base / "base.safetensors"
+    file.write_bytes(spoil(file.read_bytes()))
+    with pytest.raises(UserError, match=r"base\.safetensors: cannot be read, .*; train it again"):
+        load_scorer(base)
+
+
+def test_weights_of_another_width_are_named(base: Path) -> None:
+    config = ModelConfig(width=16)
+    save_base(Scorer(config, None, 8, False, 2).state_dict(), config, 8, 2, base / "other")
+    (base / "other" / "base.safetensors").replace(base / "base.safetensors")
+    with pytest.raises(UserError, match=r"belongs to another model\.json \(size mismatch"):
+        load_scorer(base)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,9 +9,10 @@ from hydra_ray.errors import UserError
 from hydra_ray.models.head_kinds import HeadKind
 from hydra_ray.models.heads import Head
 from hydra_ray.models.losses import Loss
-from hydra_ray.train.descent import descend
+from hydra_ray.train.descent import Losses, descend
 from hydra_ray.train.early_stopping import fit_heads_stopped
 from hydra_ray.train.fit import fit_heads
+from hydra_ray.train.row_scores import RowScores
 from hydra_ray.train.user_rows import UserRows, pad_users
 
 KINDS: list[HeadKind] = ["linear", "low_rank", "dense"]
@@ -43,13 +46,13 @@ def test_who_can_be_fitted_is_fitted_and_who_cannot_keeps_the_population_head(ki
     fitted = fit_heads_stopped(head, tastes, tastes.held_out(), BEST, 0.001)
     assert bool((fitted.after < fitted.before).all())
     assert float(fitted.after.mean()) < 0.4
-    assert not bool(fitted.kept_population.any())
+    assert not bool((fitted.epoch == 0).any())
     noise = fit_heads_stopped(head, coins, coins.held_out(), BEST, 0.001)
-    assert int(noise.kept_population.sum()) > 15
-    assert torch.equal(noise.kept_population, noise.epoch == 0)
+    kept = noise.epoch == 0
+    assert int(kept.sum()) > 15
     for value in noise.deltas.values():
-        assert bool((value[noise.kept_population] == 0).all())
-    assert bool((noise.after[noise.kept_population] == noise.before[noise.kept_population]).all())
+        assert bool((value[kept] == 0).all())
+    assert bool((noise.after[kept] == noise.before[kept]).all())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -82,17 +85,30 @@ def test_every_user_learns_its_own_number_of_epochs_on_all_its_rows() -> None:
 def test_the_held_out_rows_are_not_learned_from_before_they_have_tested_the_fit() -> None:
     head, rows = Head("linear", 6, 2, 0.0), draw(4)
     held_out = rows.held_out()
-    result = fit_heads_stopped(head, rows, held_out, BEST, 0.01, refit=False)
-    rows.label[held_out] = 1 - rows.label[held_out]
-    flipped = descend(head, rows.only(~held_out), result.epoch, BEST, 0.01, "two_class")
-    assert all(torch.equal(flipped[n], result.deltas[n]) for n in flipped)
+    # A margin that nothing exceeds: all learn all epochs, and are tested after them.
+    config = FitConfig(epochs=30, stop_margin=1e9)
+    result = fit_heads_stopped(head, rows, held_out, config, 0.01)
+    flipped = replace(rows, label=torch.where(held_out, 1 - rows.label, rows.label))
+    alone = descend(head, flipped.only(~held_out), result.epoch, config, 0.01, "two_class")
+    losses = Losses(rows.only(held_out), "two_class")
+    assert torch.allclose(losses(RowScores(head, rows.z).of(alone)), result.after, atol=1e-6)
+
+
+def test_an_earlier_head_has_no_say_in_how_long_it_is_learned() -> None:
+    head, rows = Head("linear", 6, 2, 0.0), draw(30, noise=True)
+    earlier = fit_heads(head, rows, BEST, 0.001)
+    cold = fit_heads_stopped(head, rows, rows.held_out(), BEST, 0.001)
+    warm = fit_heads_stopped(head, rows, rows.held_out(), BEST, 0.001, start=earlier)
+    assert torch.equal(cold.epoch, warm.epoch)
+    assert torch.equal(cold.after, warm.after)
+    assert any(not torch.equal(cold.deltas[n], warm.deltas[n]) for n in cold.deltas)
 
 
 def test_users_with_too_few_queries_are_counted_apart_and_learn_all_epochs() -> None:
     head = Head("linear", 6, 2, 0.0)
     few = draw(2, queries=2)
     result = fit_heads_stopped(head, few, few.held_out(), BEST, 0.01)
-    assert not bool(result.tested.any() or result.kept_population.any())
+    assert not bool(result.tested.any())
     assert result.epoch.tolist() == [30, 30]
     assert bool(result.before.isnan().all() and result.after.isnan().all())
     full = fit_heads(head, few, BEST, 0.01)
@@ -124,5 +140,5 @@ def test_ranking_losses_fit_too_and_queries_with_equal_labels_do_not_test(loss: 
 def test_a_head_that_becomes_nan_is_refused_and_its_user_named(kind: HeadKind) -> None:
     rows = draw(3)
     rows.z[1, 0, 0] = torch.nan
-    with pytest.raises(UserError, match="fitted heads of user 1 of 3 in the batch are NaN or infinite \\(1 users"):
+    with pytest.raises(UserError, match=r"fitted heads of user 1 are NaN or infinite \(1 of 3 users"):
         fit_heads(Head(kind, 6, 2, 0.0), rows, FitConfig(epochs=2), 0.01)

@@ -60,3 +60,11 @@ def test_the_pull_is_chosen_by_what_generalises() -> None:
     assert set(tried) == set(L2_GRID)
     assert learned <= 0.1
     assert choose_l2(head, noise, FitConfig())[0] > learned
+
+
+def test_where_nothing_can_be_tested_the_pull_is_the_strongest() -> None:
+    head = Head("linear", 6, 2, 0.0)
+    z, _ = users(3)
+    same = pad_users(z, [np.ones(len(x), np.float32) for x in z])  # a ranking loss learns nothing from equal labels
+    l2, tried = choose_l2(head, (same, same), FitConfig(epochs=2), "pairwise")
+    assert (l2, set(tried.values())) == (L2_GRID[-1], {0.0})
