@@ -272,7 +272,7 @@ class Job:
         config: dict[str, Any] = {"fit": self.config.fit.model_dump(mode="json", exclude={"since"})}
         config |= {"head": self.config.model.head, "loss": self.config.train.loss, **reading}
         inputs = {"answers": answered.key, "base": trained.key, "since": previous.key if previous else ""}
-        return self._step(name, 4, config, inputs, work, f"{name} seed {seed}")
+        return self._step(name, 5, config, inputs, work, f"{name} seed {seed}")
 
     @property
     def fitted_alone(self) -> bool:
