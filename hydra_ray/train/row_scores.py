@@ -9,10 +9,11 @@ from hydra_ray.models.heads import Deltas, Head, scores
 class RowScores:
     """`scores(head(z, deltas))` for fixed rows z [U, R, Z], and its gradient at the deltas last asked for.
 
-    The same numbers as autograd gives, up to rounding, two to three times as fast for `low_rank` on a CPU, 1.1 to 1.6
-    times for `linear` and `dense`: what the population's layers make of the rows is computed once, arrays as large as the rows keep their memory from epoch to epoch (fresh memory
-    is page faults), thin products have their long side along memory, and tanh(x) is 2 sigmoid(2x) - 1, as PyTorch's
-    sigmoid is seven times as fast as its tanh. For head kinds with a delta; without dropout.
+    The same numbers as autograd gives, up to rounding; on a CPU two to three times as fast for `low_rank`, 1.1 to 1.6
+    times for `linear` and `dense`. What the population's layers make of the rows is computed once, arrays as large as
+    the rows keep their memory from epoch to epoch (fresh memory is page faults), thin products have their long side
+    along memory, and tanh(x) is 2 sigmoid(2x) - 1, as PyTorch's sigmoid is seven times as fast as its tanh. For head
+    kinds with a delta; without dropout.
     """
 
     def __init__(self, head: Head, z_URZ: Tensor) -> None:
@@ -22,6 +23,7 @@ class RowScores:
             self._dense_URZ = head.dense(z_URZ)
             self._h_URZ = torch.tanh(self._dense_URZ)
         self._g_URZ = torch.empty_like(z_URZ) if self._own_dense else None
+        self._narrow_UKR = z_URZ.new_empty(0)  # rows through the first factor of low-rank deltas, the last ones
 
     @torch.no_grad()
     def of(self, deltas: Deltas) -> Tensor:
