@@ -50,7 +50,7 @@ class Descent:
     def __init__(
         self, head: Head, rows: UserRows, config: FitConfig, l2: float, loss: Loss, start: Deltas | None = None
     ) -> None:
-        self._rows, self._lr, self._l2, self._loss = rows, config.lr, l2, loss
+        self._head, self._rows, self._lr, self._l2, self._loss = head, rows, config.lr, l2, loss
         device = rows.z.device
         self.deltas: Deltas = {
             name: start[name].to(device, copy=True) if start else torch.zeros(len(rows), *shape, device=device)
@@ -86,7 +86,8 @@ class Descent:
         for values in (self.deltas, self._first, self._second):
             for name in values:
                 values[name] = values[name][index]
-        self._rows, self._scores = self._rows.users(index), self._scores.users(index)
+        self._rows = self._rows.users(index)
+        self._scores = RowScores(self._head, self._rows.z)
         self._losses = Losses(self._rows, self._loss)
 
     def _adam(self, name: str, delta: Tensor, gradient: Tensor) -> None:

@@ -21,7 +21,8 @@ class RowScores:
         self._own_dense = not set(head.delta_shapes()) <= {"out_weight", "out_bias"}
         with torch.no_grad():
             self._dense_URZ = head.dense(z_URZ)
-            self._h_URZ = torch.tanh(self._dense_URZ)
+            # Where the dense layer is the user's own, `of` fills them.
+            self._h_URZ = torch.empty_like(z_URZ) if self._own_dense else torch.tanh(self._dense_URZ)
         self._g_URZ = torch.empty_like(z_URZ) if self._own_dense else None
         self._narrow_UKR = z_URZ.new_empty(0)  # rows through the first factor of low-rank deltas, the last ones
 
@@ -52,10 +53,6 @@ class RowScores:
         else:
             found["dense_weight"], found["dense_bias"] = torch.bmm(self._z_URZ.mT, g_URZ), g_URZ.sum(1)
         return found
-
-    def users(self, index_U: Tensor) -> "RowScores":
-        """The users at `index` (int64)."""
-        return RowScores(self._head, self._z_URZ[index_U])
 
     def _hidden(self, deltas: Deltas) -> None:
         """The hidden states under the users' own dense layers, where they are kept."""
