@@ -113,7 +113,9 @@ class LLMConfig(Section):
     retries: further attempts after a failure that may pass. native_n: whether the server answers n > 1 itself.
     max_calls, max_cost: hard budget of one run; price_prompt, price_completion: per million tokens, for the cost (one
     is needed for max_cost).
-    window_words, text_words: the longest prompt and the longest single text, in words.
+    max_prompt_tokens: the longest prompt; None: what `serve.max_model_len` leaves for it, 3072 for a `base_url`.
+    max_item_tokens: the longest text or answer of a history item in a prompt. tokenizer: what counts them: a folder
+    with a tokenizer.json, or a hub id; None: that of `serve`, and an estimate that suits every script for a `base_url`.
     """
 
     base_url: str | None = None
@@ -128,8 +130,9 @@ class LLMConfig(Section):
     max_cost: float | None = Field(default=None, ge=0)
     price_prompt: float = Field(default=0.0, ge=0)
     price_completion: float = Field(default=0.0, ge=0)
-    window_words: int = Field(default=1024, ge=16)
-    text_words: int = Field(default=128, ge=4)
+    max_prompt_tokens: int | None = Field(default=None, ge=64)
+    max_item_tokens: int = Field(default=192, ge=8)
+    tokenizer: str | None = None
     serve: ServeLLMConfig = ServeLLMConfig()
 
 

@@ -19,7 +19,7 @@ import ray
 
 from hydra_ray import environment
 from hydra_ray.config import LLMConfig
-from hydra_ray.core.prompts import Window, answer_prompt
+from hydra_ray.core.prompts import PromptBudget, answer_prompt
 from hydra_ray.core.tasks import load_task
 from hydra_ray.llm.client import LLMClient
 from hydra_ray.llm.ledger import Ledger
@@ -40,7 +40,7 @@ def labelling_requests(task_name: str, count: int, *, first_user: int = 0) -> li
         user = make_user(task_name, 0, index, (10, 10), 1).to_user()
         question = user.questions[0].text
         for item in user.items:
-            prompt = answer_prompt(task, question, [item], Window())
+            prompt = answer_prompt(task, question, [item], PromptBudget())
             requests.append(Request(prompt.messages, temperature=0.0, n=1, max_tokens=task.max_answer_tokens))
         index += 1
     return requests[:count]

@@ -1,6 +1,6 @@
 """Prompts: what the black box is shown. One user message; examples and question share one layout.
 
-    {instruction}
+    {instruction, with the labels of a closed task}
 
     {text_label}: <an item's text>
     {answer_label}: <the user's answer for it>
@@ -18,6 +18,7 @@ from typing import TypedDict
 
 from hydra_ray.core.records import HistoryItem
 from hydra_ray.core.tasks import Task
+from hydra_ray.core.tokens import TokenCounter, clip_to_tokens, estimate_tokens
 
 
 class Message(TypedDict):
@@ -27,67 +28,115 @@ class Message(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A chat prompt and what was cut to make it fit: examples dropped, and whether the question lost words."""
+    """A chat prompt and what was cut to make it fit: examples dropped, and whether the question was cut.
+
+    fallbacks: the same prompt with ever less in it, for an LLM that refuses this one as too long.
+    """
 
     messages: tuple[Message, ...]
     examples: int
     dropped_examples: int = 0
     clipped_texts: int = 0
     question_cut: bool = False
+    fallbacks: tuple[tuple[Message, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """How much the model reads: words per single text, and words per whole prompt."""
+class PromptBudget:
+    """How much the model reads: tokens of a history item's text, and of the whole prompt.
 
-    text_words: int = 128
-    prompt_words: int = 1024
+    count: the model's own tokenizer, or an estimate. exact: whether it is the former; prompts whose size is estimated
+    carry fallbacks.
+    """
+
+    item_tokens: int = 192
+    prompt_tokens: int = 3072
+    count: TokenCounter = estimate_tokens
+    exact: bool = False
 
 
-def clip(text: str, words: int) -> tuple[str, bool]:
-    """The first `words` whitespace-separated words of `text` on one line, and whether anything was cut."""
-    parts = text.split()
-    return " ".join(parts[:words]), len(parts) > words
+SEPARATOR = 2
+"""Tokens of the blank line between two parts, at most."""
 
 
-def _words(text: str) -> int:
-    return len(text.split())
+def one_line(text: str) -> str:
+    """`text` on one line, with single blanks."""
+    return " ".join(text.split())
 
 
 def render(task: Task, query: str, examples: Sequence[tuple[str, str]], summary: str = "") -> str:
-    """The user message. `examples` are (text, answer), best last; texts are already on one line."""
-    head = task.instruction + (f"\nAbout this person: {summary}" if summary else "")
-    blocks = [f"{task.text_label}: {text}" + (f"\n{task.answer_label}: {a}" if a else "") for text, a in examples]
-    blocks.append(f"{task.text_label}: {query}\n{task.answer_label}:")
-    return "\n\n".join([head, *blocks])
+    """The user message. `examples` are (text, answer), best last, as `shown_text` and `shown_answer` make them."""
+    return "\n\n".join([_head(task, summary), *(_example(task, *pair) for pair in examples), _question(task, query)])
 
 
-def answer_prompt(task: Task, query: str, items: Sequence[HistoryItem], window: Window, summary: str = "") -> Prompt:
+def _head(task: Task, summary: str) -> str:
+    return task.shown_instruction + (f"\nAbout this person: {summary}" if summary else "")
+
+
+def _example(task: Task, text: str, answer: str) -> str:
+    return f"{task.text_label}: {text}" + (f"\n{task.answer_label}: {answer}" if answer else "")
+
+
+def _question(task: Task, query: str) -> str:
+    return f"{task.text_label}: {query}\n{task.answer_label}:"
+
+
+def shown_text(task: Task, text: str) -> str:
+    """A text as prompts show it: on one line, but for free text of several lines, which keeps them."""
+    return text.strip() if task.kind == "generation" and not task.single_line else one_line(text)
+
+
+def answer_prompt(
+    task: Task, query: str, items: Sequence[HistoryItem], budget: PromptBudget, summary: str = ""
+) -> Prompt:
     """The prompt that answers `query` with `items` (best first) as examples.
 
-    Truncation by rule, history first and question last: every example is clipped to `window.text_words`; while the
-    prompt exceeds `window.prompt_words`, the worst example goes; if it still does not fit, the summary goes; only
-    then is the question's end cut.
+    Truncation by rule, history first and question last: every example's text and answer are clipped to
+    `budget.item_tokens`; while the prompt exceeds `budget.prompt_tokens`, the worst example goes; if it still does not
+    fit, the summary goes; only then is the question's end cut.
     """
-    clipped = [clip(item.text, window.text_words) for item in items]
-    examples = [(text, " ".join(item.answer.split())) for (text, _), item in zip(clipped, items, strict=True)]
-    query = " ".join(query.split())
-    kept = list(examples)
-    while kept and _words(render(task, query, kept[::-1], summary)) > window.prompt_words:
-        kept.pop()
-    if _words(render(task, query, kept[::-1], summary)) > window.prompt_words:
+    texts = [clip_to_tokens(shown_text(task, item.text), budget.item_tokens, budget.count) for item in items]
+    answers = [clip_to_tokens(shown_text(task, item.answer), budget.item_tokens, budget.count) for item in items]
+    examples = [(text, answer) for (text, _), (answer, _) in zip(texts, answers, strict=True)]
+    query = shown_text(task, query)
+    sizes = [budget.count(_example(task, *pair)) + SEPARATOR for pair in examples]
+    left = budget.prompt_tokens - budget.count(_head(task, summary)) - budget.count(_question(task, query)) - SEPARATOR
+    if summary and left < 0:
+        left += budget.count(_head(task, summary)) - budget.count(_head(task, ""))
         summary = ""
+    kept = 0
+    while kept < len(sizes) and sizes[kept] <= left:
+        left -= sizes[kept]
+        kept += 1
     question_cut = False
-    excess = _words(render(task, query, kept[::-1], summary)) - window.prompt_words
-    if excess > 0:
-        query, question_cut = clip(query, max(1, _words(query) - excess))
+    if left < 0:
+        query, question_cut = clip_to_tokens(query, max(1, budget.count(query) + left), budget.count)
+    shown = examples[:kept]
+    clipped = sum(a or b for (_, a), (_, b) in zip(texts[:kept], answers[:kept], strict=True))
     return Prompt(
-        messages=({"role": "user", "content": render(task, query, kept[::-1], summary)},),
-        examples=len(kept),
-        dropped_examples=len(items) - len(kept),
-        clipped_texts=sum(was_cut for (_, was_cut) in clipped[: len(kept)]),
+        messages=_message(render(task, query, shown[::-1], summary)),
+        examples=kept,
+        dropped_examples=len(items) - kept,
+        clipped_texts=clipped,
         question_cut=question_cut,
+        fallbacks=() if budget.exact else _fallbacks(task, query, shown, budget),
     )
+
+
+def _message(content: str) -> tuple[Message, ...]:
+    return ({"role": "user", "content": content},)
+
+
+def _fallbacks(
+    task: Task, query: str, examples: Sequence[tuple[str, str]], budget: PromptBudget
+) -> tuple[tuple[Message, ...], ...]:
+    """Half of the examples, then none, then half and an eighth of the question."""
+    shorter = [
+        render(task, query, examples[:count][::-1]) for count in (len(examples) // 2, 0) if count < len(examples)
+    ]
+    tokens = budget.count(query)
+    shorter += [render(task, clip_to_tokens(query, max(1, tokens // part), budget.count)[0], ()) for part in (2, 8)]
+    return tuple(_message(content) for content in dict.fromkeys(shorter))
 
 
 SUMMARY_INSTRUCTION = "Below are texts that one person answered. Name the answers this person gives most often."
@@ -96,16 +145,22 @@ SUMMARY_INSTRUCTION_TEXT = (
 )
 
 
-def summary_prompt(task: Task, items: Sequence[HistoryItem], window: Window) -> Prompt:
+def summary_prompt(task: Task, items: Sequence[HistoryItem], budget: PromptBudget) -> Prompt:
     """The prompt that asks for a profile summary (PAG) of `items`, newest last; the oldest are dropped to fit."""
     instruction = SUMMARY_INSTRUCTION_TEXT if task.kind == "generation" else SUMMARY_INSTRUCTION
     blocks = []
     for item in items:
-        text, _ = clip(item.text, window.text_words)
-        answer = " ".join(item.answer.split())
-        blocks.append(f"{task.text_label}: {text}" + (f"\n{task.answer_label}: {answer}" if answer else ""))
-    kept = list(blocks)
-    while kept and _words("\n\n".join([instruction, *kept, "Summary:"])) > window.prompt_words:
-        kept.pop(0)
-    content = "\n\n".join([instruction, *kept, "Summary:"])
-    return Prompt(({"role": "user", "content": content},), len(kept), len(blocks) - len(kept))
+        text, _ = clip_to_tokens(shown_text(task, item.text), budget.item_tokens, budget.count)
+        answer, _ = clip_to_tokens(shown_text(task, item.answer), budget.item_tokens, budget.count)
+        blocks.append(_example(task, text, answer))
+    left = budget.prompt_tokens - budget.count(instruction) - budget.count("Summary:") - SEPARATOR
+    kept: list[str] = []
+    for block in reversed(blocks):
+        left -= budget.count(block) + SEPARATOR
+        if left < 0:
+            break
+        kept.insert(0, block)
+    versions = [kept] if budget.exact else [kept, kept[len(kept) // 2 :], kept[-1:]]
+    contents = dict.fromkeys("\n\n".join([instruction, *some, "Summary:"]) for some in versions)
+    messages = [_message(content) for content in contents]
+    return Prompt(messages[0], len(kept), len(blocks) - len(kept), fallbacks=tuple(messages[1:]))

@@ -10,7 +10,11 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from hydra_ray.core.tokens import estimate_tokens
 from hydra_ray.errors import UserError
+
+LABELS = "{labels}"
+"""In a task's instruction: where its labels are listed."""
 
 TASK_DIR = Path(__file__).parent.parent / "tasks"
 
@@ -33,9 +37,13 @@ class Task(BaseModel):
     text_fields: fields of an item that are asked about; corpus_fields: what retrieval searches (default: the same).
     answer_field: the field with the user's own answer; None where items carry none (then there are no pseudo-queries).
     question_marker: in LaMP's `input`, the question's text starts after this; None keeps the whole input.
-    instruction: first line of every prompt; text_label / answer_label name the two parts of an example.
+    instruction: first line of every prompt; `{labels}` in it stands for the labels, which a closed task's prompt always
+    lists: without `{labels}` they follow the instruction. text_label / answer_label name the two parts of an example.
     labels: every label of a classification, or the scale of a rating as strings, low to high.
-    max_answer_tokens: the LLM's budget for one answer, in tokens.
+    hide_labels: the reason why the LLM is not shown the labels; empty: it is shown them.
+    single_line: the answers are one line each (headlines, titles); else free text keeps every line.
+    max_answer_tokens: the LLM's budget for one answer, in tokens. Default by kind: 24 or what the longest label needs,
+    16 for a rating, 64 for a single line, 512 for other free text.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,8 +59,10 @@ class Task(BaseModel):
     text_label: str = "Text"
     answer_label: str = "Answer"
     labels: tuple[str, ...] = ()
+    hide_labels: str = ""
     primary_metric: Literal["accuracy", "macro_f1", "mae", "rmse", "rouge1", "rougeL", "bleu"]
-    max_answer_tokens: int = Field(default=16, ge=1)
+    single_line: bool = False
+    max_answer_tokens: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
     def _labels_fit_kind(self) -> "Task":
@@ -61,7 +71,28 @@ class Task(BaseModel):
         if self.kind == "rating":
             for label in self.labels:
                 float(label)
+        if self.kind == "generation" and self.hide_labels:
+            raise ValueError("hide_labels: a generation task has no labels to hide")
+        if self.max_answer_tokens == 0:
+            object.__setattr__(self, "max_answer_tokens", self._default_answer_tokens())
         return self
+
+    def _default_answer_tokens(self) -> int:
+        if self.kind == "generation":
+            return 64 if self.single_line else 512
+        if self.kind == "rating":
+            return 16
+        return max(24, 8 + 2 * max(estimate_tokens(label) for label in self.labels))
+
+    @property
+    def shown_instruction(self) -> str:
+        """The instruction as the LLM reads it, with the labels of a closed task."""
+        if self.kind == "generation" or self.hide_labels:
+            return self.instruction
+        joined = ("; " if any("," in label for label in self.labels) else ", ").join(self.labels)
+        if LABELS in self.instruction:
+            return self.instruction.replace(LABELS, joined)
+        return f"{self.instruction} Possible answers: {joined}."
 
     @property
     def corpus(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from hydra_ray.core.records import Split
 from hydra_ray.data.users import list_users, sample_users
 from hydra_ray.errors import UserError
+from hydra_ray.llm.tokens import prompt_budget, tokenizer_of
 from hydra_ray.models.head_kinds import joint_kind
 from hydra_ray.pipeline.context import Run
 from hydra_ray.pipeline.groups import Module, evidence_width, write_groups
@@ -74,7 +75,13 @@ class Job:
     def _asks(self) -> dict[str, Any]:
         """What decides the black box's answers besides the prompts' content."""
         llm = self.config.llm
-        return {"model": self.run.identity, "window_words": llm.window_words, "text_words": llm.text_words}
+        budget = prompt_budget(llm, self.run.task)
+        return {
+            "model": self.run.identity,
+            "prompt_tokens": budget.prompt_tokens,
+            "item_tokens": budget.item_tokens,
+            "tokenizer": tokenizer_of(llm) or "estimate",
+        }
 
     def synth(self) -> StepResult:
         """The synthetic world as LaMP files."""

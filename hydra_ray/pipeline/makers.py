@@ -11,11 +11,12 @@ from hydra_ray.config import Config
 from hydra_ray.core.draws import stable_seed
 from hydra_ray.core.evidence import Supporter, habits, weight_of
 from hydra_ray.core.feedback import OWN_ROW, Row, agreement_rows, own_answer_rows
-from hydra_ray.core.prompts import Prompt, Window, answer_prompt, summary_prompt
+from hydra_ray.core.prompts import Prompt, answer_prompt, summary_prompt
 from hydra_ray.core.queries import Query, training_queries
 from hydra_ray.core.records import HistoryItem, User
 from hydra_ray.core.retrieval import Retriever, TextEncode, make_retriever, recencies, shares
 from hydra_ray.core.tasks import load_task
+from hydra_ray.llm.tokens import prompt_budget
 from hydra_ray.llm.types import Request
 from hydra_ray.pipeline.rows import CUTS, Asked
 
@@ -34,7 +35,7 @@ Rerank = Callable[[User, Sequence[Query], Sequence[Sequence[Found]]], list[list[
 
 
 class Maker:
-    """What all makers share: task, window, retrieval."""
+    """What all makers share: task, prompt budget, retrieval."""
 
     def __init__(
         self, config: dict[str, Any], seed: int, vectors: Path | None, encode: TextEncode | None = None
@@ -43,7 +44,7 @@ class Maker:
         self.config = Config.model_validate(config)
         self.task = load_task(self.config.data.task)
         self.seed = seed
-        self.window = Window(self.config.llm.text_words, self.config.llm.window_words)
+        self.budget = prompt_budget(self.config.llm, self.task)
         # Generation compares every supporting record with every candidate word by word: N are dear enough.
         n = self.config.retrieval.n
         self.support = n if self.task.kind == "generation" else self.config.adapter.records(n)
@@ -102,7 +103,7 @@ class LabelMaker(Maker):
         for user in users:
             queries = self.queries(user)
             for query, found in zip(queries, self.candidates(queries), strict=True):
-                prompts = [answer_prompt(self.task, query.text, [item], self.window) for item, _ in found]
+                prompts = [answer_prompt(self.task, query.text, [item], self.budget) for item, _ in found]
                 row = Row(user.user_id, query.query_id, query.text, query.gold, tuple(item.text for item, _ in found))
                 requests = [self.request(p) for p in prompts]
                 yield user, (row, requests, cuts(prompts), beside([numbers for _, numbers in found]))
@@ -128,7 +129,7 @@ class CandidateMaker(Maker):
         """One user's rows, by the user's own reranker."""
         queries = self.queries(user)
         for query, found, items in zip(queries, *self._ranked(user, queries, rerank), strict=True):
-            prompt = answer_prompt(self.task, query.text, self.examples(found, items), self.window)
+            prompt = answer_prompt(self.task, query.text, self.examples(found, items), self.budget)
             row = Row(user.user_id, query.query_id, query.text, query.gold, ())
             yield row, [self.samples(prompt, user, query)], cuts([prompt]), self.known(query, items)
         free = own_answer_rows(self.task, user, self.config.adapter.history_queries, self.seed)
@@ -175,7 +176,7 @@ class SummaryMaker(Maker):
         for user in users:
             for question in evaluated(user, self.config.protocol.questions):
                 newest = user.history_of(question)[-SUMMARY_ITEMS:]
-                prompt = summary_prompt(self.task, newest, self.window)
+                prompt = summary_prompt(self.task, newest, self.budget)
                 request = Request(prompt.messages, 0.0, 1, SUMMARY_TOKENS)
                 row = Row(user.user_id, question.question_id, question.text, question.gold or "", ())
                 yield user, (row, [request] if newest else [], cuts([prompt]), {})
@@ -232,7 +233,7 @@ class EvaluateMaker(Maker):
                 yield user, (row, requests, cuts(prompts), extra)
 
     def _prompt(self, query: Query, items: Sequence[HistoryItem], summary: str = "") -> Prompt:
-        return answer_prompt(self.task, query.text, items, self.window, summary)
+        return answer_prompt(self.task, query.text, items, self.budget, summary)
 
 
 def supporters(ranked: Sequence[Ranked]) -> list[Supporter]:

@@ -160,7 +160,7 @@ class Personaliser:
 
     async def _plain(self, ask: Ask) -> str:
         """The LLM's own answer: no examples, temperature 0."""
-        prompt = answer_prompt(self._task, ask.query, [], self._maker.window)
+        prompt = answer_prompt(self._task, ask.query, [], self._maker.budget)
         sampled = await self._llm.sample(
             (*ask.before, *prompt.messages),
             n=1,
@@ -219,7 +219,7 @@ class Personaliser:
     def _prompt(self, ask: Ask, found: Found, ranked: list[tuple[HistoryItem, float]] | None) -> Prompt:
         retrieved = [(item, UNKNOWN) for item in found.items]
         examples = self._maker.examples(retrieved, retrieved if ranked is None else ranked)
-        return answer_prompt(self._task, ask.query, examples, self._maker.window)
+        return answer_prompt(self._task, ask.query, examples, self._maker.budget)
 
     async def _sample(self, course: _Course, prompt: Prompt) -> Sampled:
         course.in_time()

@@ -12,7 +12,7 @@ from hydra_ray.core.tasks import Task, load_task
 from hydra_ray.synth.draws import Draws
 from hydra_ray.synth.world import SynthItem, make_user
 from hydra_ray.tiny_llm.corpus import record
-from hydra_ray.tiny_llm.sequence import WINDOW
+from hydra_ray.tiny_llm.sequence import BUDGET
 
 NAMESPACE = "tiny-probe"
 _HISTORY = 40
@@ -59,7 +59,7 @@ def probes(task: str, condition: Condition, count: int, seed: int = 0) -> list[P
         wanted = min(draws.between(*condition.matching), len(fitting))
         chosen: list[SynthItem] = draws.sample(fitting, wanted) + draws.sample(other, condition.total - wanted)
         shown = [record(item) for item in draws.sample(chosen, len(chosen))]
-        prompt = answer_prompt(definition, query.text, shown, WINDOW)
+        prompt = answer_prompt(definition, query.text, shown, BUDGET)
         made.append(Probe(prompt.messages[0]["content"], query.clean))
     return made
 

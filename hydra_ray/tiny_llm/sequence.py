@@ -5,7 +5,7 @@ from collections.abc import Sequence as Seq
 from dataclasses import dataclass, field
 from typing import Any
 
-from hydra_ray.core.prompts import Window, answer_prompt, summary_prompt
+from hydra_ray.core.prompts import PromptBudget, answer_prompt, summary_prompt
 from hydra_ray.core.records import HistoryItem
 from hydra_ray.core.tasks import Task
 
@@ -55,19 +55,24 @@ class Tokens:
     tells: list[int] = field(default_factory=list)
 
 
-WINDOW = Window(text_words=128, prompt_words=1024)
+def count_words(text: str) -> int:
+    """Words, for prompts that are made before there is a tokenizer."""
+    return len(text.split())
+
+
+BUDGET = PromptBudget(item_tokens=128, prompt_tokens=1024, count=count_words, exact=True)
 
 
 def answer_document(
     task: Task,
     query: HistoryItem,
     items: Seq[HistoryItem],
-    window: Window = WINDOW,
+    budget: PromptBudget = BUDGET,
     summary: str = "",
     hints: tuple[Hint, ...] = (),
 ) -> Document:
     """The document in which `query` is answered after `items` (best first, as in `answer_prompt`)."""
-    prompt = answer_prompt(task, query.text, items, window, summary)
+    prompt = answer_prompt(task, query.text, items, budget, summary)
     answer = " ".join(query.answer.split())
     return Document(prompt.messages[0]["content"], f" {answer}", task.answer_label, hints, task.name)
 
@@ -86,9 +91,9 @@ def favourites(task: Task, items: Seq[HistoryItem], most: int = 3) -> str:
     return "answers: " + ", ".join(ranked[:most])
 
 
-def summary_document(task: Task, items: Seq[HistoryItem], window: Window = WINDOW) -> Document:
+def summary_document(task: Task, items: Seq[HistoryItem], budget: PromptBudget = BUDGET) -> Document:
     """The document that answers `summary_prompt` with the person's favourites."""
-    prompt = summary_prompt(task, items, window)
+    prompt = summary_prompt(task, items, budget)
     return Document(prompt.messages[0]["content"], f" {favourites(task, items)}", "", (), "summary")
 
 

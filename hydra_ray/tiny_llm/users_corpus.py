@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra_ray.config import DataConfig, OwnConfig
-from hydra_ray.core.prompts import Window, answer_prompt
+from hydra_ray.core.prompts import PromptBudget, answer_prompt
 from hydra_ray.core.records import HistoryItem, User
 from hydra_ray.core.retrieval import BM25Retriever
 from hydra_ray.core.tasks import Task
@@ -22,7 +22,7 @@ from hydra_ray.errors import UserError
 from hydra_ray.synth.draws import Draws
 from hydra_ray.tiny_llm.config import StageConfig, TinyLLMConfig
 from hydra_ray.tiny_llm.probe import generate, score
-from hydra_ray.tiny_llm.sequence import Document, answer_document, favourites, summary_document
+from hydra_ray.tiny_llm.sequence import Document, answer_document, count_words, favourites, summary_document
 
 _WORDS_TO_TOKENS = 1.4
 _TEXT_WORDS = 64
@@ -83,7 +83,7 @@ class UsersSource:
 
     def __init__(self, config: TinyLLMConfig, task: Task, users: Iterable[User]) -> None:
         self.config, self.task = config, task
-        self.window = Window(text_words=_TEXT_WORDS, prompt_words=int(config.shape.window / 2))
+        self.budget = PromptBudget(_TEXT_WORDS, int(config.shape.window / 2), count_words, exact=True)
         kept = [(user.user_id, answered(user)) for user in users]
         kept = [(user_id, items) for user_id, items in kept if len(items) > 1]
         by_hash = sorted(kept, key=lambda u: hashlib.blake2b(u[0].encode(), digest_size=8, salt=b"tiny").digest())
@@ -104,10 +104,10 @@ class UsersSource:
         for user, (_, items) in enumerate(self.trained):
             for i, item in enumerate(items):
                 document = answer_document(
-                    self.task, item, [items[i - 1]], self.window, favourites(self.task, items[:20])
+                    self.task, item, [items[i - 1]], self.budget, favourites(self.task, items[:20])
                 )
                 yield document.prompt + document.answer
-            yield summary_document(self.task, self.trained[user][1][:2], self.window).prompt
+            yield summary_document(self.task, self.trained[user][1][:2], self.budget).prompt
 
     def _one(self, draws: Draws, count: int) -> Document:
         user, at = draws.pick(self._rows)
@@ -122,7 +122,7 @@ class UsersSource:
             query, *chosen = self._swapped(draws, [query, *chosen])
             rest = []
         summary = favourites(self.task, rest) if rest and draws.uniform() < self.config.with_summary else ""
-        return answer_document(self.task, query, draws.sample(chosen, len(chosen)), self.window, summary)
+        return answer_document(self.task, query, draws.sample(chosen, len(chosen)), self.budget, summary)
 
     def _swapped(self, draws: Draws, items: list[HistoryItem]) -> list[HistoryItem]:
         """The items with every label replaced by another one, the same for the same."""
@@ -138,7 +138,7 @@ class UsersSource:
         if kind < self.config.summaries:
             count = draws.between(2, 12)
             people = [draws.pick(self.trained)[1] for _ in range(max(1, int(self.config.tokens / per_example / count)))]
-            return [summary_document(self.task, draws.sample(p, min(count, len(p))), self.window) for p in people]
+            return [summary_document(self.task, draws.sample(p, min(count, len(p))), self.budget) for p in people]
         count = draws.between(*stage.examples) if kind < 1 - self.config.zero_examples else 0
         return [self._one(draws, count) for _ in range(max(1, int(self.config.tokens / per_example / (count + 1))))]
 
@@ -155,7 +155,7 @@ class UsersSource:
                 shown = draws.sample(rest, min(4, len(rest)))
             elif how.startswith("bm25"):
                 shown = [i for i, _ in BM25Retriever(rest).top(query.corpus, int(how[-1]))]
-            prompts.append(answer_prompt(self.task, query.text, shown, self.window).messages[0]["content"])
+            prompts.append(answer_prompt(self.task, query.text, shown, self.budget).messages[0]["content"])
             golds.append(" ".join(query.answer.split()))
         return prompts, golds
 

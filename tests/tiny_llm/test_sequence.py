@@ -9,7 +9,7 @@ from hydra_ray.synth.world import make_user
 from hydra_ray.tiny_llm.config import StageConfig, TinyLLMConfig
 from hydra_ray.tiny_llm.corpus import NAMESPACE, documents, record
 from hydra_ray.tiny_llm.probe import CONDITIONS, probes
-from hydra_ray.tiny_llm.sequence import IGNORE, WINDOW, answer_document, favourites, summary_document, tokenise
+from hydra_ray.tiny_llm.sequence import BUDGET, IGNORE, answer_document, favourites, summary_document, tokenise
 from hydra_ray.tiny_llm.source import SyntheticSource
 from hydra_ray.tiny_llm.tokenizer import train_tokenizer
 
@@ -28,10 +28,10 @@ def test_prompts_are_those_of_the_pipeline() -> None:
     user = make_user("tagging", 0, 0, (4, 4), 1, NAMESPACE)
     items, query = [record(i) for i in user.items], record(user.questions[0])
     document = answer_document(task, query, items)
-    assert document.prompt == answer_prompt(task, query.text, items, WINDOW).messages[0]["content"]
+    assert document.prompt == answer_prompt(task, query.text, items, BUDGET).messages[0]["content"]
     assert document.answer == f" {query.answer}"
     asked = summary_document(task, items)
-    assert asked.prompt == summary_prompt(task, items, WINDOW).messages[0]["content"]
+    assert asked.prompt == summary_prompt(task, items, BUDGET).messages[0]["content"]
     assert asked.answer.startswith(" answers: ")
 
 
