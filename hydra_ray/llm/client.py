@@ -18,7 +18,7 @@ from hydra_ray.llm.ledger import Ledger, Settled
 from hydra_ray.llm.loop import LoopThread
 from hydra_ray.llm.ports import LedgerPort, LocalPort
 from hydra_ray.llm.retry import RejectedError, TransientError, backoff
-from hydra_ray.llm.types import Answer, Record, Request, call_key
+from hydra_ray.llm.types import Answer, Record, Request, call_key, finishes
 
 # This many requests in a row given up, with none answered in between, and the server is taken to be out of order.
 HOPELESS = 8
@@ -39,12 +39,16 @@ class _Job:
     def answer(self) -> Answer:
         records = [self.parts[start] for start in sorted(self.parts)]
         texts = tuple(text for record in records for text in record["texts"])[: self.request.n]
+        finish = tuple(end for record in records for end in finishes(record))[: self.request.n]
         return Answer(
             texts=texts,
             prompt_tokens=sum(record["prompt_tokens"] for record in records),
             completion_tokens=sum(record["completion_tokens"] for record in records),
             cached=bool(records) and not self.paid and self.error is None,
             error=self.error,
+            permanent=self.rejected,
+            finish=finish,
+            degraded=any(record.get("degraded", False) for record in records),
         )
 
     def missing(self, count: int) -> list[int]:

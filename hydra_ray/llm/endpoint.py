@@ -13,7 +13,7 @@ from hydra_ray import environment
 from hydra_ray.config import LLMConfig
 from hydra_ray.errors import UserError
 from hydra_ray.llm.retry import RejectedError, TransientError, is_transient, parse_retry_after
-from hydra_ray.llm.types import Record, Request
+from hydra_ray.llm.types import Finish, Record, Request
 
 # Below the five seconds after which uvicorn closes an idle connection: a pooled one is never closed under our hands.
 KEEPALIVE_S = 4.0
@@ -190,7 +190,7 @@ def _record(data: bytes, count: int) -> tuple[Record, bool]:
         tree = json.loads(data)
         choices: Sequence[Any] = sorted(tree["choices"], key=lambda choice: choice.get("index", 0))[:count]
         texts = [str(choice["message"].get("content") or "") for choice in choices]
-        cut = [i for i, choice in enumerate(choices) if choice.get("finish_reason") == "length"]
+        finish = [_finish(text, choice) for text, choice in zip(texts, choices, strict=True)]
         usage = tree.get("usage") or {}
         prompt, completion = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -198,6 +198,17 @@ def _record(data: bytes, count: int) -> tuple[Record, bool]:
     if not texts:
         raise TransientError("the answer holds no choices", maybe_billed=True)
     record = Record(texts=texts, prompt_tokens=prompt, completion_tokens=completion)
-    if cut:
-        record["cut"] = cut
+    if any(end != "stop" for end in finish):
+        record["finish"] = finish
     return record, bool(usage)
+
+
+def _finish(text: str, choice: Mapping[str, Any]) -> Finish:
+    """How a choice ended."""
+    reason = choice.get("finish_reason")
+    if reason == "content_filter":
+        return "content_filter"
+    if not text.strip():
+        message = choice["message"]
+        return "thinking" if message.get("reasoning_content") or message.get("reasoning") else "empty"
+    return "length" if reason == "length" else "stop"

@@ -2,22 +2,39 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from hydra_ray.core.prompts import Message
+
+Finish = Literal["stop", "length", "content_filter", "thinking", "empty"]
+"""How a text ended: `length`: at `max_tokens`; `content_filter`: withheld or cut off by the provider's filter;
+`thinking`: nothing but a reasoning model's thoughts came; `empty`: nothing came at all."""
 
 
 class Record(TypedDict):
     """What one call returned, as the cache keeps it. `texts` may be fewer than were asked for.
 
-    cut: places of the texts that `max_tokens` ended; left out where there are none, and unknown of older entries.
+    finish: one per text; left out where all are `stop`. degraded: the answer to a shortened prompt (left out: it is
+    not). cut: in entries older than `finish`, the places of the texts that `max_tokens` ended.
     """
 
     texts: list[str]
     prompt_tokens: int
     completion_tokens: int
+    finish: NotRequired[list[Finish]]
+    degraded: NotRequired[bool]
     cut: NotRequired[list[int]]
+
+
+def finishes(record: Record) -> tuple[Finish, ...]:
+    """How each text of a record ended; of older entries only `length` is known, all else counts as `stop`."""
+    kept = record.get("finish")
+    if kept is not None:
+        return tuple(kept)
+    cut = set(record.get("cut", ()))
+    return tuple("length" if i in cut else "stop" for i in range(len(record["texts"])))
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +42,8 @@ class Request:
     """A chat prompt and how to sample from it.
 
     n: answers wanted. max_tokens: longest answer, in tokens. seed: None leaves the draw to the server.
+    fallbacks: shorter versions of the prompt, tried in turn where the server answers that it is too long. They are no
+    part of the cache key: the answer is kept under the prompt that was asked first.
     """
 
     messages: tuple[Message, ...]
@@ -32,6 +51,7 @@ class Request:
     n: int = 1
     max_tokens: int = 16
     seed: int | None = None
+    fallbacks: tuple[tuple[Message, ...], ...] = ()
 
     def __post_init__(self) -> None:
         if self.n < 1 or self.max_tokens < 1 or not self.messages:
@@ -44,7 +64,9 @@ class Answer:
 
     texts: `n` of them, in sampling order; fewer if `error` is set. prompt_tokens, completion_tokens: as the server
     counted them when the answer was paid for. cached: nothing was paid this time. error: why texts are missing, one
-    line, None if none are.
+    line, None if none are. permanent: the error will never pass (the server refuses this prompt); an error that is not
+    may be gone when the request is made again. finish: how each text ended. degraded: a text answers one of the
+    request's `fallbacks`, since the prompt was too long for the server.
     """
 
     texts: tuple[str, ...]
@@ -52,6 +74,9 @@ class Answer:
     completion_tokens: int = 0
     cached: bool = False
     error: str | None = None
+    permanent: bool = False
+    finish: tuple[Finish, ...] = ()
+    degraded: bool = False
 
 
 class _RequestJSON(TypedDict):
@@ -60,17 +85,20 @@ class _RequestJSON(TypedDict):
     n: int
     max_tokens: int
     seed: NotRequired[int | None]
+    fallbacks: NotRequired[list[list[Message]]]
 
 
 def request_to_json(request: Request) -> str:
     """The canonical JSON of a request: sorted keys, no spaces. The same request gives the same bytes everywhere."""
     tree: _RequestJSON = {
-        "messages": [{"role": m["role"], "content": m["content"]} for m in request.messages],
+        "messages": _messages(request.messages),
         "temperature": float(request.temperature),
         "n": request.n,
         "max_tokens": request.max_tokens,
         "seed": request.seed,
     }
+    if request.fallbacks:
+        tree["fallbacks"] = [_messages(shorter) for shorter in request.fallbacks]
     return json.dumps(tree, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
@@ -78,19 +106,24 @@ def request_from_json(text: str) -> Request:
     """The inverse of `request_to_json`."""
     tree: _RequestJSON = json.loads(text)
     return Request(
-        messages=tuple({"role": m["role"], "content": m["content"]} for m in tree["messages"]),
+        messages=tuple(_messages(tree["messages"])),
         temperature=tree["temperature"],
         n=tree["n"],
         max_tokens=tree["max_tokens"],
         seed=tree.get("seed"),
+        fallbacks=tuple(tuple(_messages(shorter)) for shorter in tree.get("fallbacks", ())),
     )
+
+
+def _messages(messages: Sequence[Message]) -> list[Message]:
+    return [{"role": m["role"], "content": m["content"]} for m in messages]
 
 
 def call_key(identity: str, request: Request, start: int = 0, count: int | None = None) -> str:
     """The cache key of the call that draws samples `start` to `start + count` of a request (default: all of them).
 
     blake2b over the model's identity (see `hydra_ray.llm.identity`) and the request's canonical JSON; `n` itself is
-    left out, so that one sample is the same call whether one or eight are wanted.
+    left out, so that one sample is the same call whether one or eight are wanted; so are `fallbacks`.
     """
     count = request.n if count is None else count
     one = Request(request.messages, request.temperature, 1, request.max_tokens, request.seed)

@@ -13,7 +13,7 @@ from hydra_ray.environment import Secret
 from hydra_ray.errors import UserError
 from hydra_ray.llm.endpoint import ChatEndpoint
 from hydra_ray.llm.retry import RejectedError, TransientError, backoff
-from hydra_ray.llm.types import Record, Request
+from hydra_ray.llm.types import Record, Request, finishes
 from hydra_ray.serve.breaker import Breaker, CircuitOpenError
 from hydra_ray.serve.together import together
 from hydra_ray.serve.types import DeadlineError, LLMDownError, RefusedError, Sampled
@@ -111,7 +111,7 @@ class ChatSamples:
         texts: list[str] = []
         cut: list[int] = []
         for record, _ in parts:
-            cut += [len(texts) + i for i in record.get("cut", ())]
+            cut += [len(texts) + i for i, end in enumerate(finishes(record)) if end == "length"]
             texts += record["texts"]
         return Sampled(
             tuple(texts),

@@ -97,6 +97,14 @@ def test_more_choices_than_asked_are_cut_and_null_is_empty(tmp_path):
     assert answers[0].error is None
 
 
+def test_how_each_text_ended_is_kept(tmp_path):
+    fake = FakeServer(lambda number, body: completion(["x", "", "y"], cut=[2]))
+    answers, _ = go(tmp_path, fake, [ask("a", 3)])
+    assert answers[0].finish == ("stop", "empty", "length")
+    again, _ = go(tmp_path, fake, [ask("a", 3)])
+    assert (again[0].cached, again[0].finish) == (True, answers[0].finish)
+
+
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 503])
 def test_what_may_pass_is_retried(tmp_path, status):
     fake = FakeServer(lambda number, body: error(status) if number < 2 else None)
@@ -115,6 +123,7 @@ def test_a_refused_prompt_is_missing_and_shifts_nothing(tmp_path, status):
     answers, ledger = go(tmp_path, fake, [ask(f"q{i}") for i in range(9)])
     assert [a.texts for a in answers] == [(f"q{i}/0",) if i != 3 else () for i in range(9)]
     assert answers[3].error == f"HTTP {status}: too long"
+    assert [a.permanent for a in answers] == [i == 3 for i in range(9)]
     assert len(fake.bodies) == 9
     assert (ledger.counts().calls, ledger.counts().failed) == (8, 1)
 

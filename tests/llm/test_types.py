@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -5,7 +6,7 @@ import pytest
 from hydra_ray.config import LLMConfig, ServeLLMConfig
 from hydra_ray.errors import UserError
 from hydra_ray.llm.identity import model_identity, weights_fingerprint
-from hydra_ray.llm.types import Request, call_key, request_from_json, request_to_json
+from hydra_ray.llm.types import Request, call_key, finishes, request_from_json, request_to_json
 
 ASK = Request(({"role": "user", "content": 'né\u2028 "x"'},), temperature=1, n=8, max_tokens=4, seed=3)
 
@@ -30,6 +31,21 @@ def test_key_depends_on_everything_but_n():
         call_key("m@h", Request(({"role": "system", "content": "né"},), 1.0, 8, 4, 3), 0, 1),
     ]
     assert len({key, *others}) == len(others) + 1
+
+
+def test_fallbacks_travel_but_are_no_part_of_the_key():
+    shorter = (({"role": "user", "content": "n"},), ({"role": "user", "content": ""},))
+    asked = replace(ASK, fallbacks=shorter)
+    assert request_from_json(request_to_json(asked)).fallbacks == shorter
+    assert "fallbacks" not in request_to_json(ASK)
+    assert call_key("m@h", asked) == call_key("m@h", ASK)
+
+
+def test_older_entries_of_the_cache_say_how_their_texts_ended():
+    record = {"texts": ["a", "b"], "prompt_tokens": 1, "completion_tokens": 1}
+    assert finishes(record) == ("stop", "stop")
+    assert finishes({**record, "cut": [1]}) == ("stop", "length")
+    assert finishes({**record, "finish": ["empty", "content_filter"]}) == ("empty", "content_filter")
 
 
 @pytest.mark.parametrize("wrong", [{"n": 0}, {"max_tokens": 0}, {"messages": ()}])
