@@ -63,13 +63,14 @@ class Maker:
 
     def request(self, prompt: Prompt) -> Request:
         """One answer at temperature 0."""
-        return Request(prompt.messages, 0.0, 1, self.task.max_answer_tokens)
+        return Request(prompt.messages, 0.0, 1, self.task.max_answer_tokens, fallbacks=prompt.fallbacks)
 
     def samples(self, prompt: Prompt, user: User, query: Query) -> Request:
         """`adapter.n` samples. All methods ask a query's samples with one seed: the same draws from equal prompts."""
         adapter = self.config.adapter
         seed = stable_seed(self.seed, user.user_id, query.query_id)
-        return Request(prompt.messages, adapter.temperature, adapter.n, self.task.max_answer_tokens, seed)
+        tokens = self.task.max_answer_tokens
+        return Request(prompt.messages, adapter.temperature, adapter.n, tokens, seed, prompt.fallbacks)
 
     def candidates(self, queries: Sequence[Query], n: int | None = None) -> list[list[Found]]:
         """The n (default: N) retrieved items of every query, best first; one index per distinct history."""
@@ -177,7 +178,7 @@ class SummaryMaker(Maker):
             for question in evaluated(user, self.config.protocol.questions):
                 newest = user.history_of(question)[-SUMMARY_ITEMS:]
                 prompt = summary_prompt(self.task, newest, self.budget)
-                request = Request(prompt.messages, 0.0, 1, SUMMARY_TOKENS)
+                request = Request(prompt.messages, 0.0, 1, SUMMARY_TOKENS, fallbacks=prompt.fallbacks)
                 row = Row(user.user_id, question.question_id, question.text, question.gold or "", ())
                 yield user, (row, [request] if newest else [], cuts([prompt]), {})
 
