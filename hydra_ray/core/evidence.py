@@ -65,20 +65,22 @@ def evidence(
     rows = []
     for text in candidates:
         if task.kind == "generation":
-            habit = _consensus(text, samples)
-            support = _share(sum(weight * generation_score(answer, text) for answer, weight in supporters), total)
+            habit = _consensus(task, text, samples)
+            support = _share(
+                sum(weight * generation_score(answer, text, task.rouge) for answer, weight in supporters), total
+            )
         else:
             habit, support = _share(own.get(text, 0), given), _share(behind[text], total)
         rows.append((habit, support, _share(times[text], len(samples)), voted))
     return rows
 
 
-def _consensus(text: str, samples: Sequence[str]) -> float:
+def _consensus(task: Task, text: str, samples: Sequence[str]) -> float:
     """Mean score against the other samples; 0 if there are none."""
     others = list(samples)
     if text in others:
         others.remove(text)
-    return _share(sum(generation_score(other, text) for other in others), len(others))
+    return _share(sum(generation_score(other, text, task.rouge) for other in others), len(others))
 
 
 def _share(part: float, whole: float) -> float:
