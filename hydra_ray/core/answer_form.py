@@ -27,11 +27,17 @@ _QUOTES = {
     "*": "*",
     "__": "__",
 }
-KEYS = (
+_KEYS = (
     "answer", "label", "tag", "category", "class", "classification", "choice", "option", "rating", "score", "value",
     "prediction", "output", "result", "response", "verdict",
 )  # fmt: skip
 """What an answer is called where a task's own name for it is not used."""
+
+
+@lru_cache(maxsize=64)
+def answer_names(answer_label: str) -> tuple[str, ...]:
+    """What the answer of a closed task may be called, casefolded, the task's own name first."""
+    return tuple(dict.fromkeys(name.casefold() for name in (answer_label, *_KEYS) if name))
 
 
 def without_thoughts(text: str) -> str:

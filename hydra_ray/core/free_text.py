@@ -4,7 +4,6 @@ import re
 from functools import lru_cache
 
 from hydra_ray.core.answer_form import json_fields, unfenced, unquoted, without_end_tokens, without_thoughts
-from hydra_ray.core.tasks import Task
 
 _SAYS_NOTHING = "\"'`*_:.,;-= \t\n"
 _KEYS = ("answer", "response", "reply", "output", "result")
@@ -13,28 +12,30 @@ _HERE = r"(?:here(?:'s|’s| is| are)|below is|this is|the following is|i(?:'ve|
 _ANSWERS = "answer|reply|response|draft|version|rewrite|rewritten|paraphrase"
 
 
-def free_text(task: Task, text: str) -> str:
+def free_text(answer_label: str, text_label: str, single_line: bool, text: str) -> str:
     """The answer of a generation task in what the LLM wrote: whole, or its first line for a `single_line` task.
+
+    The names of answer and text are those of the prompt's examples.
 
     Off come thoughts, special tokens at the end, a fence, JSON, a chatty line before
     the answer ("Sure! Here is the headline:"), and what `bare_text` takes. Where an LLM goes on with another example,
     the answer ends. A refusal is text like any other: "I'm sorry, I can't ..." may well be the mail that is asked for.
     """
     text = without_end_tokens(without_thoughts(text)).strip()
-    text = _of_json(task.answer_label.casefold(), unfenced(text))
-    text = _preamble(task.answer_label, task.single_line).sub("", text)
-    return bare_text(task, _before_next_example(task, text))
+    text = _of_json(answer_label.casefold(), unfenced(text))
+    text = _preamble(answer_label, single_line).sub("", text)
+    return bare_text(answer_label, single_line, _before_next_example(answer_label, text_label, text))
 
 
-def bare_text(task: Task, text: str) -> str:
+def bare_text(answer_label: str, single_line: bool, text: str) -> str:
     """A text without outer blanks, surrounding quotes or emphasis, and a leading "Headline:" (the answer's name).
 
     single_line: the first line that then still says something, on single blanks; a line that ends in a colon is
     skipped where another follows. Otherwise every line stays. "" if nothing is said.
     """
     text = "\n".join(line.rstrip() for line in text.splitlines()).strip()
-    label = _label(task.answer_label)
-    if task.single_line:
+    label = _label(answer_label)
+    if single_line:
         lines = [line for line in (_bare(label, " ".join(line.split())) for line in text.split("\n")) if line]
         if not lines:
             return ""
@@ -75,9 +76,11 @@ def _preamble(answer_label: str, single_line: bool) -> re.Pattern[str]:
     )
 
 
-def _before_next_example(task: Task, text: str) -> str:
+def _before_next_example(answer_label: str, text_label: str, text: str) -> str:
     """Small LLMs go on with another text and its answer, as the examples of the prompt did."""
-    found = _next_example(task.text_label, task.answer_label).search(text)
+    if f"{text_label}: " not in text:
+        return text
+    found = _next_example(text_label, answer_label).search(text)
     return text[: found.start()] if found and text[: found.start()].strip() else text
 
 

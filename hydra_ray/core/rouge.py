@@ -24,7 +24,7 @@ RougeTokens = Literal["lamp", "unicode"]
 _TOKEN = re.compile(r"[a-z0-9]+")
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=4096)
 def tokens(text: str, how: RougeTokens) -> tuple[str, ...]:
     """The words of a text, caseless."""
     return unicode_words(text) if how == "unicode" else tuple(_TOKEN.findall(text.lower()))

@@ -6,9 +6,10 @@ All text is compared in Unicode's composed form (NFC), golds and labels included
 
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 
 from hydra_ray.core.answer_form import (
-    KEYS,
+    answer_names,
     is_thought_only,
     marked_answer,
     unfenced,
@@ -19,6 +20,9 @@ from hydra_ray.core.answer_label import as_label
 from hydra_ray.core.answer_rating import as_rating
 from hydra_ray.core.free_text import bare_text, free_text
 from hydra_ray.core.tasks import Task
+
+_KEPT = 8192
+"""Answers whose reading is kept: metrics, votes and tables read the same ones."""
 
 
 def texts_of(task: Task, samples: Iterable[str | None]) -> list[str]:
@@ -41,27 +45,36 @@ def normalise(task: Task, text: str | None) -> str:
         return ""
     if text in task.labels:
         return text
-    text = unicodedata.normalize("NFC", text)
     if task.kind == "generation":
-        return _settled(task, text)
-    names = tuple(dict.fromkeys(name.casefold() for name in (task.answer_label, *KEYS) if name))
-    text = _before_next_example(task, without_end_tokens(without_thoughts(text)).strip())
-    marked = marked_answer(text, names)
-    text = (unfenced(text) if marked is None else marked).replace("```", "\n")
-    return as_label(task.labels, text, names) if task.kind == "classification" else as_rating(task.labels, text, names)
+        return _free_answer(task.answer_label, task.text_label, task.single_line, text)
+    return _closed_answer(task.kind, task.labels, task.answer_label, task.text_label, text)
 
 
-def _settled(task: Task, text: str) -> str:
+@lru_cache(maxsize=_KEPT)
+def _free_answer(answer_label: str, text_label: str, single_line: bool, text: str) -> str:
     """Free text once nothing more comes off it: a thought may stand in quotes, or behind another."""
-    while (shorter := free_text(task, text)) != text:
+    text = unicodedata.normalize("NFC", text)
+    while (shorter := free_text(answer_label, text_label, single_line, text)) != text:
         text = shorter
     return text
 
 
-def _before_next_example(task: Task, text: str) -> str:
+@lru_cache(maxsize=_KEPT)
+def _closed_answer(kind: str, labels: tuple[str, ...], answer_label: str, text_label: str, text: str) -> str:
+    names = answer_names(answer_label)
+    text = without_end_tokens(without_thoughts(unicodedata.normalize("NFC", text))).strip()
+    text = _before_next_example(text_label, text)
+    marked = marked_answer(text, names)
+    text = (unfenced(text) if marked is None else marked).replace("```", "\n")
+    return as_label(labels, text, names) if kind == "classification" else as_rating(labels, text, names)
+
+
+def _before_next_example(text_label: str, text: str) -> str:
     """Small LLMs go on with another text to label, as the examples of the prompt did."""
+    if f"{text_label}:" not in text:
+        return text
     lines = text.splitlines()
-    again = (i for i, line in enumerate(lines) if line.startswith(f"{task.text_label}:") and any(lines[:i]))
+    again = (i for i, line in enumerate(lines) if line.startswith(f"{text_label}:") and any(lines[:i]))
     return "\n".join(lines[: next(again, len(lines))])
 
 
@@ -77,7 +90,7 @@ def normalise_gold(task: Task, gold: str) -> str:
     """
     gold = unicodedata.normalize("NFC", gold)
     if task.kind == "generation":
-        return bare_text(task, gold) or gold.strip()
+        return bare_text(task.answer_label, task.single_line, gold) or gold.strip()
     return normalise(task, gold) or " ".join(gold.split())
 
 

@@ -8,7 +8,7 @@ that a label's own words ("not spam", "no") are never read as the sentence's. Th
     spoken of  any other sentence
     denied     "not billing", "billing is not right", "I cannot tell whether it is billing"; counts for nothing
 
-The final one decides, else the announced ones, else the bare ones, else what is spoken of; each only if it is one value.
+The final one decides, else the announced, else the bare, else those spoken of; each only if it is one value.
 """
 
 import re
@@ -31,7 +31,8 @@ _REFUSAL = re.compile(
 _FINAL = re.compile(r"\W*(?:(?:so|thus|therefore|hence)\W+)?(?:(?:the|my)\s+)?(?:final|correct)\s")
 _CONCLUSION = re.compile(
     r"\W*(?:so|thus|therefore|hence|overall|finally|in conclusion|conclusion|in short)\b"
-    r"|\W*i(?:'d| would| will|'ll)?\s+(?:say|choose|pick|select|go with|tag|label|classify|categori[sz]e|assign|give|rate)\b"
+    r"|\W*i(?:'d| would| will|'ll)?\s+"
+    r"(?:say|choose|pick|select|go with|tag|label|classify|categori[sz]e|assign|give|rate)\b"
 )
 _SECOND_THOUGHT = re.compile(
     r"\W*(?:or|but|no|hmm|wait|actually|rather|alternatively|also|and|maybe|perhaps|instead)\b"

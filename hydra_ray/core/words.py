@@ -12,14 +12,18 @@ _NO_BLANKS = (
     "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"  # Han
 )
 _ASCII = re.compile(r"[a-z0-9]+")
+_PLAIN = re.compile(r"[^\W_]+")
 _LAST_MARK = 0x1F000
 """No combining mark is assigned from here on, but the variation selectors."""
 
 
 @lru_cache(maxsize=1)
-def _patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """Words, and characters of scripts without blanks. Combining marks belong to the letter before them, which Python's
-    `\\w` does not know; they are listed on first use (10 ms), as only text beyond ASCII has any."""
+def _patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+    """Words, characters of scripts without blanks, and what makes a text need these patterns.
+
+    Combining marks belong to the letter before them, which Python's `\\w` does not know. They are listed on first use
+    (10 ms): only text beyond ASCII has any.
+    """
     marks = [code for code in range(0x300, _LAST_MARK) if unicodedata.category(chr(code))[0] == "M"]
     runs: list[list[int]] = []
     for code in marks:
@@ -30,7 +34,7 @@ def _patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
     marked = "".join(f"{chr(low)}-{chr(high)}" for low, high in runs) + "\U000e0100-\U000e01ef"
     character = rf"(?![{marked}])(?=\w)[{_NO_BLANKS}][{marked}]*"
     letter = rf"(?![{_NO_BLANKS}])[^\W_][{marked}]*"
-    return re.compile(rf"{character}|(?:{letter})+"), re.compile(character)
+    return re.compile(rf"{character}|(?:{letter})+"), re.compile(character), re.compile(f"[{_NO_BLANKS}{marked}]")
 
 
 def unicode_words(text: str) -> tuple[str, ...]:
@@ -41,7 +45,9 @@ def unicode_words(text: str) -> tuple[str, ...]:
     """
     if text.isascii():
         return tuple(_ASCII.findall(text.lower()))
-    return tuple(_patterns()[0].findall(unicodedata.normalize("NFKC", text).casefold()))
+    text = unicodedata.normalize("NFKC", text).casefold()
+    words, _, special = _patterns()
+    return tuple((words if special.search(text) else _PLAIN).findall(text))
 
 
 def spaced(text: str) -> str:

@@ -298,9 +298,8 @@ def test_a_gold_letter_is_whole_and_equals_itself() -> None:
 
 def test_free_text_of_thoughts_alone_is_no_answer() -> None:
     assert [normalise(REPLY, text) for text in ("<think>Dear", "<think>Dear</think>", '"<think>Dear"')] == [""] * 3
-    assert [is_unusable(t) for t in ("<think>Dear", "<think>Dear</think> ", None, "", "Dear", "<think>a</think>Dear")] == [
-        True, True, True, False, False, False,
-    ]  # fmt: skip
+    assert all(map(is_unusable, ("<think>Dear", "<think>Dear</think> ", None)))
+    assert not any(map(is_unusable, ("", "Dear", "<think>a</think>Dear")))
     assert texts_of(REPLY, ["<think>Dear", None, "Dear"]) == ["Dear"]
 
 
@@ -323,7 +322,8 @@ def test_a_label_listed_twice_is_a_mistake() -> None:
 
 _PIECES = st.sampled_from(
     ["billing", "refund", "not ", "Tag: ", "Reply: ", "\n", '"', "**", "```", "<think>", "</think>", "{", "}", "Mail: ",
-     '{"tag": "', '"}', "<answer>", "</answer>", "Sure! Here is the reply:\n", "4", "/5", "four", "★", ". ", "é", "e\u0301"]
+     '{"tag": "', '"}', "<answer>", "</answer>", "Sure! Here is the reply:\n", "4", "/5", "four", "★", ". ",
+     "é", "e\u0301"]
 )  # fmt: skip
 
 
