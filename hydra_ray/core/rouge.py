@@ -30,6 +30,13 @@ def tokens(text: str, how: RougeTokens) -> tuple[str, ...]:
     return unicode_words(text) if how == "unicode" else tuple(_TOKEN.findall(text.lower()))
 
 
+WORDS_SEEN: dict[RougeTokens, str] = {
+    "lamp": "runs of ASCII letters and digits (`rouge: lamp`, as LaMP is scored)",
+    "unicode": "those of every script, by characters where a script writes no blanks (`rouge: unicode`)",
+}
+"""How words are seen, in words."""
+
+
 def lcs_length(a: tuple[str, ...], b: tuple[str, ...]) -> int:
     """Length of the longest common subsequence, one machine-word operation per token of b (Hyyro, 2004)."""
     where: dict[str, int] = {}

@@ -10,11 +10,12 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from hydra_ray.core.records import Split
-from hydra_ray.data.users import list_users, sample_users
+from hydra_ray.data.users import list_users, read_users, sample_users
 from hydra_ray.errors import UserError
 from hydra_ray.llm.tokens import prompt_budget, tokenizer_of
 from hydra_ray.models.head_kinds import joint_kind
 from hydra_ray.pipeline.context import Run
+from hydra_ray.pipeline.gold_words import wordless_golds
 from hydra_ray.pipeline.groups import Module, evidence_width, write_groups
 from hydra_ray.pipeline.makers import EvaluateMaker, GenerateMaker, LabelMaker, SummaryMaker
 from hydra_ray.pipeline.rows import ask_black_box
@@ -178,8 +179,14 @@ class Job:
             # Rows of before there was recency are as good for whoever does not read it.
             **({"recency": True} if self.config.reranker.evidence == "score_and_recency" else {}),
         }
-        return self._ask("label", 3, config, {}, seed, LabelMaker,
-                         lambda: (self._plain, seed, self.run.vector_cache), chosen.train + chosen.test)  # fmt: skip
+
+        def args() -> tuple[Any, ...]:
+            warning = wordless_golds(self.run.task, read_users(self.ingest().path, "test", chosen.test))
+            if warning:
+                self.run.say(warning)
+            return self._plain, seed, self.run.vector_cache
+
+        return self._ask("label", 3, config, {}, seed, LabelMaker, args, chosen.train + chosen.test)
 
     def train(self, module: Module, seed: int) -> StepResult:
         """Base and heads of reranker or adapter on the training users, personal and shared."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from hydra_ray.core.metrics import Floats, score_all
+from hydra_ray.core.rouge import WORDS_SEEN
 from hydra_ray.core.stats import Sampled, bootstrap, compare_sampled, group_users, per_user_scores
 from hydra_ray.core.tasks import HIGHER_IS_BETTER, Task
 from hydra_ray.report.by_history import by_history
@@ -97,11 +98,15 @@ def build_report(
         "seconds": dict(costs.seconds),
         "metric_directions": {name: HIGHER_IS_BETTER[name] for name in score_all(task, golds[:1], [None])},
         "bootstrap": {"resamples": resamples, "over": "users", "level": 0.95},
-        "notes": list(notes),
+        "notes": [*_words_note(task), *notes],
         "config": dict(config),
     }
     finite: dict[str, Any] = _finite(report)
     return finite
+
+
+def _words_note(task: Task) -> list[str]:
+    return [f"The words of ROUGE and BLEU are {WORDS_SEEN[task.rouge]}."] if task.kind == "generation" else []
 
 
 def _best_prompt_method(task: Task, sampled: Mapping[str, Sampled]) -> str | None:

@@ -85,13 +85,13 @@ def cost_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
 
 
 def answer_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Per method: answers that are missing, empty, or no label; methods without any are left out."""
+    """Per method: answers that are missing, empty, thoughts alone, or no label; methods without any are left out."""
     rows = [
-        [name, *(count(counts[key]) for key in ("missing", "empty", "no_label"))]
+        [name, *(count(counts[key]) for key in ("missing", "empty", "thoughts_only", "no_label"))]
         for name, counts in report["answers"].items()
         if any(counts.values())
     ]
-    return ["method", "missing", "empty", "no label"], rows
+    return ["method", "missing", "empty", "thoughts alone", "no label"], rows
 
 
 def comparison_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
