@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from hydra_ray.core.bm25 import BM25Kind, BM25Tokens, BM25Variant
 from hydra_ray.cpu import Precision
 from hydra_ray.models.head_kinds import HeadKind
 
@@ -137,10 +138,21 @@ class LLMConfig(Section):
 
 
 class RetrievalConfig(Section):
-    """method: how the n candidates for a query's context are found in the user's history."""
+    """method: how the n candidates for a query's context are found in the user's history.
+
+    bm25: `plus` (BM25+, whose word weights are never negative) or `okapi` (LaMP's, which turns the order round in short
+    histories). tokens: what BM25 compares: `words` (of every script, without punctuation) or `blanks` (what stands
+    between blanks). Both lower-case. They hold for the method `bm25` and for the bm25_k rows of the report.
+    """
 
     method: Literal["bm25", "recency", "random", "dense"] = "bm25"
+    bm25: BM25Variant = "plus"
+    tokens: BM25Tokens = "words"
     n: int = Field(default=10, ge=1)
+
+    @property
+    def bm25_kind(self) -> BM25Kind:
+        return BM25Kind(self.bm25, self.tokens)
 
 
 RecordEvidence = Literal["none", "score", "score_and_recency"]

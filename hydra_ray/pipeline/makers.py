@@ -55,7 +55,8 @@ class Maker:
             self.encode = CachedEncoder(self.config.model, vectors)
 
     def retriever(self, items: Sequence[HistoryItem]) -> Retriever:
-        return make_retriever(self.config.retrieval.method, items, self.seed, self.encode)
+        retrieval = self.config.retrieval
+        return make_retriever(retrieval.method, items, self.seed, self.encode, retrieval.bm25_kind)
 
     def queries(self, user: User) -> list[Query]:
         protocol = self.config.protocol
@@ -207,7 +208,8 @@ class EvaluateMaker(Maker):
                 history = tuple(user.history_of(question))
                 query = Query(question.question_id, question.text, question.gold or "", history, None, False)
                 summary = self._summaries.get((user.user_id, question.question_id), "")
-                bm25 = [i for i, _ in make_retriever("bm25", history).top(query.text, max(PLAIN_KS))]
+                index = make_retriever("bm25", history, bm25=self.config.retrieval.bm25_kind)
+                bm25 = [i for i, _ in index.top(query.text, max(PLAIN_KS))]
                 drawn = [i for i, _ in make_retriever("random", history, self.seed).top(query.text, max(PLAIN_KS))]
                 found = self.candidates([query], self.support)
                 ranked = {n: rerank(user, [query], found)[0] for n, rerank in self._rerankers.items()}
