@@ -1,15 +1,17 @@
 """From the evaluated questions' answers to one table row per question: what every method answered."""
 
+from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from hydra_ray.config import AdapterConfig
 from hydra_ray.core.candidates import candidates_of
-from hydra_ray.core.evidence import evidence, habits
+from hydra_ray.core.evidence import evidence
 from hydra_ray.core.feedback import Row
 from hydra_ray.core.select import pick, self_consistency, user_majority, weigh
 from hydra_ray.core.tasks import Task
+from hydra_ray.core.text import normalise
 from hydra_ray.pipeline.rows import buckets_of, read_rows
 from hydra_ray.report import AnswerRow
 from hydra_ray.train.artifact import TrainedScorer
@@ -29,7 +31,7 @@ def answer_table(
         by_method = [dict(zip(extra["methods"], row.answers, strict=True)) for row, extra in rows]
         chosen = {
             method: _choose(task, user_id, bucket, rows, samples,
-                            [answers[f"samples:{samples}"] for answers in by_method], adapters[adapter], config)
+                            [_candidates(answers, samples, config) for answers in by_method], adapters[adapter], config)
             for method, (samples, adapter) in ADAPTERS.items()
         }  # fmt: skip
         for i, (row, extra) in enumerate(rows):
@@ -44,6 +46,12 @@ def answer_table(
             answers |= {method: picks[i] for method, picks in chosen.items()}
             table.append(AnswerRow(seed, user_id, row.query_id, row.gold, len(extra["history"]), answers))
     return table
+
+
+def _candidates(answers: Mapping[str, tuple[str, ...]], samples: str, config: AdapterConfig) -> tuple[str, ...]:
+    """The texts that an adapter chooses from, the plain answer last."""
+    plain = answers["greedy:zero_shot"] if config.plain_candidate else ()
+    return (*answers[f"samples:{samples}"], *plain)
 
 
 def _choose(
@@ -62,11 +70,13 @@ def _choose(
     """
     groups, votes = [], []
     for (row, extra), raw in zip(rows, samples, strict=True):
-        own = habits(task, extra["history"])
+        own = extra["own"]
         made = candidates_of(task, raw, own, config.own_candidates)
         beside: list[tuple[float, ...]] = []
         if adapter.scorer.evidence:
-            beside += evidence(task, made.texts, made.samples, own, extra["supporters"][prompts])
+            known = (own, extra["supporters"][prompts], extra["topics"])
+            plain = normalise(task, raw[-1]) if config.plain_candidate and raw else ""
+            beside += evidence(task, row.text, made.texts, made.samples, *known, plain=plain)
         blank = (0.0,) * len(made.texts)
         groups.append(Group(user_id, bucket, row.query_id, row.text, made.texts, blank, tuple(beside)))
         votes.append(made.votes)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from hydra_ray.config import Config
 from hydra_ray.core.records import Split
 from hydra_ray.data.sampling import Chosen, Trial, cross_fit, sample_users
 from hydra_ray.data.users import list_users
@@ -22,7 +23,7 @@ from hydra_ray.pipeline.since import Since
 from hydra_ray.pipeline.step import StepResult, fingerprint, step_key
 
 SHARED = "shared"
-CODE: dict[Module, int] = {"reranker": 3, "adapter": 4}
+CODE: dict[Module, int] = {"reranker": 3, "adapter": 5}
 """Version of what training means (see `step_key`)."""
 FEATURES = 1
 """Version of what the kept features mean."""
@@ -211,7 +212,7 @@ class Job:
                 raise UserError(f"{name}: no labelled rows to learn from; are there answers and histories at all?")
             self.run.say(f"{name}: {counts['groups']} queries, {counts['rows']} rows, {counts['positive']} positive")
             losses = train(
-                self.config,
+                read_by(self.config, module),
                 kinds,
                 groups,
                 trial.seed,
@@ -227,7 +228,7 @@ class Job:
             return {**counts, **losses}
 
         training = self.config.train.model_dump(mode="json", exclude=HOW_NOT_WHAT)
-        config = {"model": self._joint_model, "train": training, **self._reading(module), "seed": trial.seed}
+        config = {"model": self._joint_model(module), "train": training, **self._reading(module), "seed": trial.seed}
         inputs = {"answers": answered.key, **self._users_read(trial)}
         return self._step(name, CODE[module], config, inputs, work, f"{name} {trial}")
 
@@ -240,10 +241,10 @@ class Job:
         section = self.config.reranker if module == "reranker" else self.config.adapter
         return section.model_dump(mode="json", include={"label", "evidence", "own_candidates"})
 
-    @property
-    def _joint_model(self) -> dict[str, Any]:
-        """What is trained: the model's config with the kind that its heads are trained as."""
-        return {**self._dump("model")["model"], "head": joint_kind(self.config.model.head)}
+    def _joint_model(self, module: Module) -> dict[str, Any]:
+        """What is trained: the module's model with the kind that its heads are trained as."""
+        model = read_by(self.config, module).model.model_dump(mode="json")
+        return {**model, "head": joint_kind(self.config.model.head)}
 
     @cached_property
     def since(self) -> Since | None:
@@ -257,7 +258,7 @@ class Job:
         found = self.since.step(label)
         told = found.manifest["config"]
         then = {"loss": told["train"]["loss"], **told["model"], **{name: told[name] for name in self._reading(module)}}
-        now = {"loss": self.config.train.loss, **self._joint_model, **self._reading(module)}
+        now = {"loss": self.config.train.loss, **self._joint_model(module), **self._reading(module)}
         wrong = [name for name, value in now.items() if then.get(name) != value]
         if wrong:
             raise UserError(f"fit.since: {found.key} was trained with {wrong[0]}={then.get(wrong[0])}, this config "
@@ -314,21 +315,42 @@ class Job:
             "pseudo_queries": protocol.pseudo_queries,
             "train_questions": protocol.train_questions,
             "k": self.config.reranker.k,
-            **adapter.model_dump(mode="json", exclude={"label", "select", "evidence", "own_candidates"}),
+            **adapter.model_dump(mode="json", exclude={"label", "select", "evidence", "own_candidates", "reads_text"}),
             "support": adapter.records(self.config.retrieval.n),
         }
-        inputs = {"base": trained.key, "heads": fitted.key}
+        topics = self.topics(trial)
+        inputs = {"base": trained.key, "heads": fitted.key, **({"topics": topics.key} if topics else {})}
 
         def args() -> tuple[Any, ...]:
             base = self.base("reranker", trial)
             heads = {"train": fitted.path if self.fitted_alone else base, "test": fitted.path}
-            return self._plain, trial.seed, self.run.vector_cache, base, heads
+            return self._plain, trial.seed, self.run.vector_cache, base, heads, topics.path if topics else None
 
-        return self._ask("generate", 2, config, inputs, trial, GenerateMaker, args, asking(chosen))
+        return self._ask("generate", 3, config, inputs, trial, GenerateMaker, args, asking(chosen))
+
+    def topics(self, trial: Trial) -> StepResult | None:
+        """What texts alone say of their answers, learned from the training users' histories; None if it is not read."""
+        from hydra_ray.pipeline.topics import train_topics
+
+        if not self.config.adapter.topics or self.run.task.kind == "generation":
+            return None
+        chosen, encoder = self.chosen(trial), self.config.text_encoder
+
+        def work(folder: Path) -> dict[str, Any]:
+            from hydra_ray.models.vector_cache import CachedEncoder
+
+            encode = CachedEncoder(encoder, self.run.vector_cache)
+            return train_topics(self.run.task, self.ingest().path, chosen.train, encode, folder, trial.seed)
+
+        read = encoder.model_dump(mode="json", include={"encoder", "pooling", "max_tokens", "precision"})
+        inputs = {"ingest": self.ingest().key, "users": hash_of(asking(chosen))}
+        return self._step("topics", 1, {"encoder": read, "task": self._task, "seed": trial.seed}, inputs, work,
+                          f"topics {trial}")  # fmt: skip
 
     def evaluate(self, trial: Trial) -> StepResult:
         """Every method's answers to the test users' questions."""
         trained, fitted = self.train("reranker", trial), self.fit("reranker", trial)
+        topics = self.topics(trial)
         chosen = asking(self.chosen(trial))
         tested = {user_id: roles for user_id, roles in chosen.items() if roles[1] == "test"}
         config = {"questions": self.config.protocol.questions}
@@ -340,13 +362,22 @@ class Job:
 
         def args() -> tuple[Any, ...]:
             rerankers = {"hydra": (self.base("reranker", trial), fitted.path), SHARED: (trained.path / SHARED, None)}
-            return self._plain, trial.seed, self.run.vector_cache, rerankers, summary_texts(summaries.path)
+            texts = summary_texts(summaries.path)
+            return self._plain, trial.seed, self.run.vector_cache, rerankers, texts, topics.path if topics else None
 
-        sampling = self.config.adapter.model_dump(mode="json", include={"n", "temperature"})
+        sampling = self.config.adapter.model_dump(mode="json", include={"n", "temperature", "likeness"})
         sampling["support"] = self.config.adapter.records(self.config.retrieval.n)
         config = {**config, "k": self.config.reranker.k, **sampling}
         inputs = {"base": trained.key, "heads": fitted.key, "summaries": summaries.key}
-        return self._ask("evaluate", 2, config, inputs, trial, EvaluateMaker, args, tested)
+        inputs |= {"topics": topics.key} if topics else {}
+        return self._ask("evaluate", 3, config, inputs, trial, EvaluateMaker, args, tested)
+
+
+def read_by(config: Config, module: Module) -> Config:
+    """The config with the model that a module is: the adapter may read no text."""
+    if module == "reranker" or config.adapter.reads_text:
+        return config
+    return config.model_copy(update={"model": config.model.model_copy(update={"pair": "none"})})
 
 
 def asking(chosen: Chosen) -> Asking:
