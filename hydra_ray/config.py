@@ -199,7 +199,7 @@ class AdapterConfig(Section):
     (for generation only the N). own_candidates: the user's own past answers are candidates beside the samples (not for
     generation). select: `best`, the candidate with the highest score, or `weighted`, a vote in which every candidate
     has its samples and half a sample more, weighted by its probability; for a task that MAE measures, the median of it.
-    The paper: evidence false, own_candidates false, select best.
+    The paper: see `as_published`.
     """
 
     n: int = Field(default=8, ge=1)
@@ -211,6 +211,11 @@ class AdapterConfig(Section):
     support: int = Field(default=64, ge=1)
     own_candidates: bool = True
     select: Literal["best", "weighted"] = "weighted"
+
+    def as_published(self) -> "AdapterConfig":
+        """The adapter of the HYDRA paper on the same samples: it reads texts alone and the highest score wins."""
+        paper = {"evidence": False, "own_candidates": False, "history_queries": 0, "select": "best"}
+        return self.model_copy(update=paper)
 
     def records(self, shown: int) -> int:
         """Retrieved records that evidence is made of, where `shown` may be shown to the LLM."""
@@ -312,9 +317,17 @@ class FitConfig(Section):
 
 
 class EvaluateConfig(Section):
-    """bootstrap: resamples of users for the confidence interval."""
+    """bootstrap: resamples of users for the confidence interval.
+
+    paper: the row `hydra_paper`, for which an adapter is trained and fitted as published (see
+    `AdapterConfig.as_published`) on the samples that there are; costs no call. oracles: also ask every evaluated
+    question with each of its retrieved records as the one example, retrieval.n calls, to show what a perfect reranker
+    would reach.
+    """
 
     bootstrap: int = Field(default=10_000, ge=100)
+    paper: bool = True
+    oracles: bool = False
 
 
 class RayConfig(Section):

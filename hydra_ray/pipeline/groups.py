@@ -61,6 +61,8 @@ def groups_of_user(
         ]
     groups = []
     for row, extra in rows:
+        if row.known and not config.adapter.history_queries:
+            continue
         right, label = adapter_candidates(task, row, config.adapter.label)
         if config.adapter.own_candidates and row.answers:
             more = own_candidates(task, extra["own"], right)
