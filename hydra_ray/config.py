@@ -204,7 +204,7 @@ class AdapterConfig(Section):
     select: `best`, the candidate with the highest score; `weighted`, a vote in which every candidate has its samples
     and half a sample more, weighted by its probability; or `probability`, each candidate's probability alone, for
     where the votes are among the evidence. The latter two take the median for a task that MAE measures.
-    The paper: evidence false, own_candidates false, select best.
+    The paper: see `as_published`.
     """
 
     n: int = Field(default=8, ge=1)
@@ -233,6 +233,12 @@ class AdapterConfig(Section):
     def encodes(self) -> bool:
         """Whether the evidence needs an encoder."""
         return self.likeness or self.topics
+
+    def as_published(self) -> "AdapterConfig":
+        """The adapter of the HYDRA paper on the same samples: it reads texts alone and the highest score wins."""
+        off = ("evidence", "likeness", "topics", "own_candidates", "plain_candidate")
+        paper = {**dict.fromkeys(off, False), "reads_text": True, "history_queries": 0, "select": "best"}
+        return self.model_copy(update=paper)
 
     def records(self, shown: int) -> int:
         """Retrieved records that evidence is made of, where `shown` may be shown to the LLM."""
@@ -335,9 +341,17 @@ class FitConfig(Section):
 
 
 class EvaluateConfig(Section):
-    """bootstrap: resamples of users for the confidence interval."""
+    """bootstrap: resamples of users for the confidence interval.
+
+    paper: the row `hydra_paper`, for which an adapter is trained and fitted as published (see
+    `AdapterConfig.as_published`) on the samples that there are; costs no call. oracles: also ask every evaluated
+    question with each of its retrieved records as the one example, retrieval.n calls, to show what a perfect reranker
+    would reach.
+    """
 
     bootstrap: int = Field(default=10_000, ge=100)
+    paper: bool = True
+    oracles: bool = False
 
 
 class RayConfig(Section):

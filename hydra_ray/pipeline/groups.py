@@ -62,7 +62,9 @@ def groups_of_user(
         ]
     groups = []
     for row, extra in rows:
-        row, plain = with_plain(task, row)
+        if row.known and not config.adapter.history_queries:
+            continue
+        row, plain = with_plain(task, row, config.adapter.plain_candidate)
         right, label = adapter_candidates(task, row, config.adapter.label)
         if config.adapter.own_candidates and row.answers:
             more = own_candidates(task, extra["own"], right)
@@ -77,9 +79,9 @@ def groups_of_user(
     return groups
 
 
-def with_plain(task: Task, row: Row) -> tuple[Row, str]:
-    """A row whose first answer holds the plain answer, too, where it was asked for; and that answer, normalised."""
-    if len(row.answers) < 2:
+def with_plain(task: Task, row: Row, wanted: bool) -> tuple[Row, str]:
+    """A row whose samples end with the plain answer, if it is `wanted`; and that answer, normalised."""
+    if len(row.answers) < 2 or not wanted:
         return row, ""
     samples, plain = row.answers
     return replace(row, answers=((*samples, *plain),)), next(iter(texts_of(task, plain)), "")

@@ -216,6 +216,20 @@ class SummaryMaker(Maker):
                 yield user, (row, [request] if newest else [], cuts([prompt]), {})
 
 
+class OracleMaker(Maker):
+    """Every evaluated question after each of its N retrieved records alone: what a perfect reranker chooses from."""
+
+    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked]]:
+        for user in users:
+            for question in evaluated(user, self.config.protocol.questions):
+                history = tuple(user.history_of(question))
+                query = Query(question.question_id, question.text, question.gold or "", history, None, False)
+                (found,) = self.candidates([query])
+                prompts = [answer_prompt(self.task, query.text, [item], self.budget) for item, _ in found]
+                row = Row(user.user_id, query.query_id, query.text, query.gold, ())
+                yield user, (row, [self.request(prompt) for prompt in prompts], cuts(prompts), {})
+
+
 class EvaluateMaker(Maker):
     """Every method's prompt for every evaluated question. `extra["methods"][i]` names the request's method."""
 
