@@ -12,7 +12,8 @@ from hydra_ray.core.prompts import Message
 from hydra_ray.environment import Secret
 from hydra_ray.errors import UserError
 from hydra_ray.llm.endpoint import ChatEndpoint
-from hydra_ray.llm.retry import RejectedError, TransientError, backoff
+from hydra_ray.llm.jobs import PROBE, samples
+from hydra_ray.llm.retry import RejectedError, SuspectError, TransientError, backoff
 from hydra_ray.llm.types import Record, Request, finishes
 from hydra_ray.serve.breaker import Breaker, CircuitOpenError
 from hydra_ray.serve.together import together
@@ -104,15 +105,20 @@ class ChatSamples:
 
     async def _samples(self, request: Request, deadline: float) -> Sampled:
         """As many samples in a call as the server gives, the others one by one, all at once."""
-        first = [await self._call(request, 0, request.n, deadline)] if self._config.native_n else []
+        wanted = samples(request)
+        native = self._config.native_n
+        whole = wanted == 1 or native is True or (native is None and not self._endpoint.dialect.one_by_one)
+        first = [await self._call(request, 0, wanted, deadline)] if whole else []
         have = sum(len(record["texts"]) for record, _ in first)
-        singles = (self._call(request, start, 1, deadline) for start in range(have, request.n))
+        singles = (self._call(request, start, 1, deadline) for start in range(have, wanted))
         parts = first + await together(singles)
         texts: list[str] = []
         cut: list[int] = []
         for record, _ in parts:
             cut += [len(texts) + i for i, end in enumerate(finishes(record)) if end == "length"]
             texts += record["texts"]
+        if wanted < request.n:  # greedy: all samples are the same one
+            texts, cut = texts * request.n, list(range(request.n)) if cut else []
         return Sampled(
             tuple(texts),
             sum(record["prompt_tokens"] for record, _ in parts),
@@ -123,7 +129,6 @@ class ChatSamples:
 
     async def _call(self, request: Request, start: int, count: int, deadline: float) -> tuple[Record, int]:
         """The samples from `start` on, at most `count`, and the attempts beyond the first."""
-        body = self._endpoint.body(request, start, count)
         retrying = AsyncRetrying(
             stop=stop_after_attempt(self._config.retries + 1) | stop_before_delay(deadline - time.time()),
             wait=backoff(self._config.retry_wait_s),
@@ -134,14 +139,14 @@ class ChatSamples:
             async for attempt in retrying:
                 retries = attempt.retry_state.attempt_number - 1
                 with attempt:
-                    record = await self._attempt(body, count, deadline, retries)
+                    record = await self._attempt(request, start, count, deadline, retries)
                     return record, retries
         except TransientError as error:
             raise _down(error) from None
         raise AssertionError("tenacity always returns or raises")
 
-    async def _attempt(self, body: bytes, count: int, deadline: float, retries: int) -> Record:
-        """One HTTP request, if the circuit lets it out."""
+    async def _attempt(self, request: Request, start: int, count: int, deadline: float, retries: int) -> Record:
+        """One attempt, if the circuit lets it out."""
         left_s = deadline - time.time()
         if left_s <= 0:
             raise DeadlineError("the deadline passed before the language model was asked")
@@ -152,7 +157,7 @@ class ChatSamples:
         self.counts.attempts += 1
         self.counts.retries += retries > 0
         try:
-            record, _ = await self._endpoint.chat(body, count, min(left_s, self._config.timeout_s))
+            record = await self._answer(request, start, count, min(left_s, self._config.timeout_s))
         except TransientError as error:
             late = time.time() >= deadline - CLOCKS_S
             self._note(error, probe, fair=not late or left_s >= PATIENCE_S)
@@ -174,6 +179,16 @@ class ChatSamples:
         self.counts.prompt_tokens += record["prompt_tokens"]
         self.counts.completion_tokens += record["completion_tokens"]
         return record
+
+    async def _answer(self, request: Request, start: int, count: int, timeout_s: float) -> Record:
+        """One HTTP request. Where many prompts in a row are refused, another one shows whether it is only these."""
+        try:
+            return (await self._endpoint.chat(request, start, count, timeout_s)).record
+        except SuspectError as error:
+            if not self._endpoint.dialect.answered:
+                raise
+            await self._endpoint.chat(PROBE, 0, 1, timeout_s)
+            raise error.rejection from None
 
     def _note(self, error: TransientError, probe: bool, fair: bool) -> None:
         """Tells the breaker what a failed attempt says. fair: the server had time enough."""
