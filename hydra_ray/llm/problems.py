@@ -97,7 +97,7 @@ _TOO_LONG = re.compile(
     r"(maximum|max|model'?s?) (context|prompt|input|sequence|model) (length|size|window)"
     r"|context_length|(prompt|input|inputs|request|message|messages|conversation|context)\b.{0,40}\btoo (long|large)"
     r"|(exceed\w*|greater than|longer than|larger than|beyond|over|full).{0,60}"
-    r"\b(context (length|size|window)|model length|sequence length|token limit|tokens? allowed"
+    r"\b(context (length|size|window|limit)|model length|sequence length|token limit|tokens? allowed"
     r"|max(imum)? (number of )?(input )?tokens)"
     r"|context (length|size|window).{0,40}(exceed|full|overflow)"
     r"|too many (input |prompt )?tokens"
