@@ -42,8 +42,8 @@ def test_code_kind_and_parameter():
 
 LENGTH = [
     "This model's maximum context length is 8192 tokens. However, your messages resulted in 8545 tokens.",
-    "This model's maximum context length is 1536 tokens. However, you requested 16 output tokens and your prompt contains"
-    " at least 1521 input tokens, for a total of at least 1537 tokens.",
+    "This model's maximum context length is 1536 tokens. However, you requested 16 output tokens and your prompt "
+    "contains at least 1521 input tokens, for a total of at least 1537 tokens.",
     "'max_tokens' or 'max_completion_tokens' is too large: 500. This model's maximum context length is 1536 tokens and"
     " your request has 1200 input tokens",
     "The decoder prompt (length 2000) is longer than the maximum model length of 1536.",
@@ -112,8 +112,8 @@ SENT = ["max_tokens", "temperature", "top_p", "n", "seed"]
     [
         (problem("Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' "
                  "instead.", code="unsupported_parameter", param="max_tokens"), "max_tokens"),
-        (problem("Unsupported value: 'temperature' does not support 0.16 with this model. Only the default (1) value is "
-                 "supported.", code="unsupported_value", param="temperature"), "temperature"),
+        (problem("Unsupported value: 'temperature' does not support 0.16 with this model. Only the default (1) value "
+                 "is supported.", code="unsupported_value", param="temperature"), "temperature"),
         (problem("`temperature` is deprecated for this model."), "temperature"),
         (problem("temperature and top_p cannot both be specified for this model. Please use only one."), "top_p"),
         (read_problem(b'{"object": "error", "message": "{\\"detail\\":[{\\"type\\":\\"extra_forbidden\\",\\"loc\\":'
