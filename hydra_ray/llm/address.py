@@ -5,6 +5,7 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from hydra_ray.config import is_secret
@@ -56,7 +57,14 @@ class Address:
         return f"{self.where}{path}{'?' if self.query else ''}{self.query}"
 
 
-def proxy_for(url: str) -> str | None:
+class Proxy(NamedTuple):
+    """url: may hold a password. variable: of the environment, that names it."""
+
+    url: str
+    variable: str
+
+
+def proxy_for(url: str) -> Proxy | None:
     """The proxy that the environment names for this address; none for this machine itself.
 
     Without a scheme it is an HTTP proxy, as curl takes it. Raises UserError, without its value, if it cannot be used.
@@ -72,7 +80,7 @@ def proxy_for(url: str) -> str | None:
         return None
     if "://" not in proxy:
         proxy = f"http://{proxy}"
-    variable = f"environment variable {name}_proxy"
+    variable = f"environment variable {name}_proxy"  # curl's spelling; capitals do as well
     try:
         found = urlsplit(proxy)
         usable = bool(found.hostname) and found.port != 0
@@ -85,7 +93,7 @@ def proxy_for(url: str) -> str | None:
             f"{variable} names a {found.scheme} proxy, and only http proxies can be used: unset it, or put the LLM's "
             "host into no_proxy"
         )
-    return proxy
+    return Proxy(proxy, f"{name}_proxy")
 
 
 def certificates(file: str | None) -> ssl.SSLContext | None:

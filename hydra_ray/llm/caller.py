@@ -15,6 +15,8 @@ from hydra_ray.llm.reading import Usage, empty_record
 from hydra_ray.llm.retry import EmptyAnswerError, RejectedError, TooLongError, TransientError, pause_before
 from hydra_ray.llm.types import Record, call_key
 
+MOST_WAITS = 30
+"""Refusals of one call for rate limits, while others are answered, before it counts as failed."""
 BYTES_A_TOKEN = 3.0
 """Of a prompt, about, for rate limits: what a call really took is known when it is answered."""
 
@@ -37,7 +39,7 @@ class Caller:
         that is too long is asked in the next of its shorter versions; the answer is kept under the request itself.
         Raises TransientError, RejectedError, UserError, BudgetReachedError, StoppedError.
         """
-        job, attempts, failures = call.job, 0, 0
+        job, attempts, failures, refusals = call.job, 0, 0, 0
         while True:
             level = job.level
             request = job.shown(level)
@@ -57,8 +59,8 @@ class Caller:
                 last = Settled(reservation)
                 continue
             except TransientError as error:
-                failures += not error.limited
-                over = failures > self._cfg.retries
+                failures, refusals = failures + (not error.limited), refusals + error.limited
+                over = failures > self._cfg.retries or refusals > MOST_WAITS
                 if over and isinstance(error, EmptyAnswerError):
                     record = empty_record(call.count, usage)
                     last = self._kept(call, reservation, record, level, attempts, None)

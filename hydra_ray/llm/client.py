@@ -98,6 +98,9 @@ class LLMClient:
             await self._check_refusals(list(jobs.values()))
         except BudgetReachedError as error:
             over = error
+            if self._endpoint.dialect.refused_in_row:  # nothing is left to find out whether all would be refused
+                for job in jobs.values():
+                    job.rejected &= job.suspicion is None
         finally:
             await asyncio.shield(self._books.flush())
         self._check_hopeless([job for job in jobs.values() if job.paid or job.error])

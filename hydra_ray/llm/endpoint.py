@@ -16,7 +16,7 @@ from hydra_ray.llm.access import credentials
 from hydra_ray.llm.address import CHAT, Address, certificates, proxy_for
 from hydra_ray.llm.dialect import dialect_of
 from hydra_ray.llm.durations import seconds_until
-from hydra_ray.llm.problems import Problem, is_out_of_credit, is_too_long, read_problem
+from hydra_ray.llm.problems import Problem, is_out_of_credit, is_too_large, is_too_long, read_problem
 from hydra_ray.llm.rates import Rates, read_rates
 from hydra_ray.llm.reading import ErrorInAnswerError, Usage, most_usage, read_answer
 from hydra_ray.llm.retry import (
@@ -118,12 +118,12 @@ class ChatEndpoint:
             raise self._failure(status, headers, problem)
         raise RejectedError(f"HTTP {status}: {self._words(problem)}")
 
-    async def models(self) -> list[str] | None:
-        """The model names that `GET /models` lists; None if the server has no such list.
+    async def models(self, timeout_s: float | None = None) -> list[str] | None:
+        """The model names that `GET /models` lists; None if the server has no such list. timeout_s: as for `chat`.
 
         Raises UserError if it refuses us, TransientError if it cannot be reached or is not ready.
         """
-        status, headers, data = await self._send("GET", "/models", None)
+        status, headers, data = await self._send("GET", "/models", None, timeout_s)
         if status in {401, 403} or 300 <= status < 400:
             raise self._refusal(status, headers, read_problem(data))
         if is_transient(status) and status != 501:
@@ -139,12 +139,16 @@ class ChatEndpoint:
         """What a call that is not answered raises. inside: it is an error in the body of a 200."""
         words = f"{'error' if inside else 'HTTP'} {status or problem.code or 200}: {self._words(problem)}"
         asked = headers.get("Retry-After")
+        if "retry-after-ms" in headers:
+            asked = f"{headers['retry-after-ms']}ms"
         named_s = problem.pause_s if asked is None else seconds_until(asked, time.time())
         if status in {400, 402, 403, 429, None} and is_out_of_credit(problem, named_s):
             return UserError(
                 f"{self.where}: {words}: the account has no quota or credit left: check its plan and billing, then run "
                 "again; everything answered so far is kept"
             )
+        if status == 429 and is_too_large(problem):
+            return TooLongError(words)
         if status is None or is_transient(status):
             if named_s is not None and named_s > LONGEST_PAUSE_S:
                 return UserError(
@@ -153,7 +157,7 @@ class ChatEndpoint:
                 )
             pause_s = parse_retry_after(asked) if named_s is None else named_s
             return TransientError(words, status=status, retry_after_s=pause_s, rates=read_rates(headers, time.time()))
-        if status in {401, 402} or status < 400:
+        if status in {401, 402, 407} or status < 400:
             return self._refusal(status, headers, problem)
         if status in OF_ONE_OR_ALL:
             self.dialect.refused_in_row += 1
@@ -177,7 +181,8 @@ class ChatEndpoint:
                 f"llm.model={self._cfg.model!r} ({words})"
             )
         if status == 407:
-            return UserError(f"{where}: the proxy asks for a password: check environment variable https_proxy")
+            variable = self._proxy.variable if self._proxy else "http_proxy"
+            return UserError(f"{where}: the proxy in environment variable {variable} asks for a password: check it")
         if status == 451:
             return UserError(f"{where}: it does not answer from here ({words})")
         to = headers.get("Location", "elsewhere")
@@ -189,10 +194,12 @@ class ChatEndpoint:
         limit_s = self._cfg.timeout_s if timeout_s is None else max(timeout_s, 1e-3)
         # From its threshold on, aiohttp rounds a timeout up to the next second.
         limit = aiohttp.ClientTimeout(total=limit_s, sock_connect=min(CONNECT_S, limit_s), ceil_threshold=math.inf)
+        proxy = self._proxy.url if self._proxy else None
+        via = f" through the proxy in environment variable {self._proxy.variable}" if self._proxy else ""
         try:
             session = self._open()
             async with session.request(
-                method, self._address.url(path), data=body, timeout=limit, allow_redirects=False, proxy=self._proxy
+                method, self._address.url(path), data=body, timeout=limit, allow_redirects=False, proxy=proxy
             ) as response:
                 return response.status, response.headers, await response.read()
         except aiohttp.ClientConnectorCertificateError as error:
@@ -205,18 +212,16 @@ class ChatEndpoint:
         except aiohttp.ClientConnectorError as error:
             cause = getattr(error, "os_error", None) or error
             reason = getattr(cause, "strerror", None) or type(cause).__name__
-            through = isinstance(error, aiohttp.ClientProxyConnectionError)
-            via = " through the proxy that the environment names" if through else ""
             raise TransientError(f"no connection to {self.where}{via} ({reason})", unreachable=True) from None
         except aiohttp.ClientHttpProxyError as error:
             raise TransientError(
-                f"no connection to {self.where}: the proxy that the environment names answers HTTP {error.status}",
+                f"no connection to {self.where}{via} (it answers HTTP {error.status})",
                 unreachable=True,
             ) from None
         except TimeoutError as error:
             unreachable = isinstance(error, aiohttp.ConnectionTimeoutError)
             raise TransientError(
-                f"no connection to {self.where} in time"
+                f"no connection to {self.where}{via} in time"
                 if unreachable
                 else f"no answer from {self.where} within "
                 + (f"llm.timeout_s={limit_s:g}" if timeout_s is None else f"{limit_s:.3g} s"),

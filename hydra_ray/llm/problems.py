@@ -112,6 +112,14 @@ def is_too_long(problem: Problem) -> bool:
     return bool(problem.names & _TOO_LONG_NAMES or _TOO_LONG.search(problem.message[:LONGEST_SEARCHED]))
 
 
+_TOO_LARGE = re.compile(r"request too large|tokens must be reduced|requested .{0,40}exceeds? (the|your) limit", re.I)
+
+
+def is_too_large(problem: Problem) -> bool:
+    """Whether a refusal for a rate limit is one that no waiting mends: the prompt alone is above the limit."""
+    return _TOO_LARGE.search(problem.message[:LONGEST_SEARCHED]) is not None
+
+
 _CREDIT_NAMES = {
     "insufficient_quota",
     "insufficient_user_quota",

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, stop_before_delay
 
@@ -13,11 +13,11 @@ from hydra_ray.environment import Secret
 from hydra_ray.errors import UserError
 from hydra_ray.llm.endpoint import ChatEndpoint
 from hydra_ray.llm.jobs import PROBE, samples
-from hydra_ray.llm.retry import RejectedError, SuspectError, TransientError, backoff
+from hydra_ray.llm.retry import RejectedError, SuspectError, TooLongError, TransientError, backoff
 from hydra_ray.llm.types import Record, Request, finishes
 from hydra_ray.serve.breaker import Breaker, CircuitOpenError
 from hydra_ray.serve.together import together
-from hydra_ray.serve.types import DeadlineError, LLMDownError, RefusedError, Sampled
+from hydra_ray.serve.types import DeadlineError, LLMDownError, PromptTooLongError, RefusedError, Sampled
 
 logger = logging.getLogger(__name__)
 
@@ -83,8 +83,11 @@ class ChatSamples:
         max_tokens: int,
         seed: int | None,
         deadline: float,
+        fallbacks: Sequence[Sequence[Message]] = (),
     ) -> Sampled:
         """n samples; deadline: `time.time()` after which nobody waits. A cancelled caller frees its connections.
+
+        fallbacks: shorter versions of the prompt, asked in turn where the server finds it too long.
 
         A failure that may pass is tried again, `llm.retries` times at most and only where the pause before ends within
         the deadline. Raises DeadlineError; RefusedError with the server's words; LLMDownError, whose words name no
@@ -92,7 +95,7 @@ class ChatSamples:
         """
         request = Request(tuple(messages), temperature, n, max_tokens, seed)
         try:
-            return await self._samples(request, deadline)
+            return await self._shortened(request, [tuple(shorter) for shorter in fallbacks], deadline)
         except LLMDownError:
             self.counts.down += 1
             raise
@@ -102,6 +105,17 @@ class ChatSamples:
         except DeadlineError:
             self.counts.late += 1
             raise
+
+    async def _shortened(self, request: Request, fallbacks: Sequence[tuple[Message, ...]], deadline: float) -> Sampled:
+        """The samples of the first version of the prompt that is not too long."""
+        for level, messages in enumerate([request.messages, *fallbacks]):
+            try:
+                sampled = await self._samples(replace(request, messages=messages), deadline)
+                return replace(sampled, degraded=level > 0)
+            except PromptTooLongError:
+                if level == len(fallbacks):
+                    raise
+        raise AssertionError("the last version is answered or raises")
 
     async def _samples(self, request: Request, deadline: float) -> Sampled:
         """As many samples in a call as the server gives, the others one by one, all at once."""
@@ -166,7 +180,8 @@ class ChatSamples:
             raise
         except RejectedError as error:
             self._breaker.succeeded()
-            raise RefusedError(f"the language model refuses the request: {error}") from None
+            refused = PromptTooLongError if isinstance(error, TooLongError) else RefusedError
+            raise refused(f"the language model refuses the request: {error}") from None
         except UserError as error:
             self._breaker.failed(probe)
             logger.error("%s", error)

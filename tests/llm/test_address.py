@@ -63,7 +63,7 @@ def no_proxies(monkeypatch):
 )
 def test_the_proxy_of_the_environment(no_proxies, variable, value, proxy):
     no_proxies.setenv(variable, value)
-    assert proxy_for("http://h:81/v1") == proxy
+    assert proxy_for("http://h:81/v1") == (proxy and (proxy, variable.lower()))
     assert proxy_for("http://127.0.0.1:81/v1") is None
     no_proxies.setenv("no_proxy", "h")
     assert proxy_for("http://h:81/v1") is None

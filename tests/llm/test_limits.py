@@ -1,4 +1,5 @@
 import math
+from bisect import bisect_left
 
 import pytest
 
@@ -14,7 +15,7 @@ class Clock:
         return self.now
 
 
-@pytest.mark.parametrize("most", [1, 3, 60, 600, 5000])
+@pytest.mark.parametrize("most", [1, 3, 60, 5000])
 def test_never_more_calls_than_the_limit_in_any_minute(most):
     """All that may go out goes out as early as it may."""
     clock = Clock()
@@ -25,7 +26,7 @@ def test_never_more_calls_than_the_limit_in_any_minute(most):
         limits.draw(0.0)
         times.append(clock.now)
     for i, first in enumerate(times):
-        assert sum(first <= t < first + 60 - 1e-6 for t in times[i:]) <= most
+        assert bisect_left(times, first + 60 - 1e-6) - i <= most
     assert times[-1] - times[0] <= 60 * len(times) / most * (1.5 if most > 2 else 1.1)
 
 
