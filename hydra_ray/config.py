@@ -4,6 +4,7 @@ Read a section's docstring to know what its fields mean; `hydra-ray run --print-
 """
 
 import re
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -13,7 +14,7 @@ from hydra_ray.models.head_kinds import HeadKind
 
 HEADER_NAME = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"
 _SECRET_NAME = re.compile(
-    r"authorization|cookie|secret|token|passw|signature|credential|(^|[-_])(key|sig|code|pwd)$|api-?_?key", re.I
+    r"authorization|cookie|secret|token(?!s)|passw|signature|credential|(^|[-_])(key|sig|code|pwd)$|api-?_?key", re.I
 )
 
 
@@ -164,6 +165,14 @@ class LLMConfig(Section):
     max_item_tokens: int = Field(default=192, ge=8)
     tokenizer: str | None = None
     serve: ServeLLMConfig = ServeLLMConfig()
+
+    @field_validator("headers", "query", mode="before")
+    @classmethod
+    def _as_written(cls, value: Any) -> Any:
+        """YAML reads `2024-10-21` as a date and `1` as a number."""
+        if not isinstance(value, dict):
+            return value
+        return {name: str(text) if isinstance(text, date | int | float) else text for name, text in value.items()}
 
     @field_validator("headers", "query")
     @classmethod
