@@ -17,7 +17,7 @@ from hydra_ray.llm.jobs import PROBE, Call, Job, samples
 from hydra_ray.llm.ledger import Ledger
 from hydra_ray.llm.loop import LoopThread
 from hydra_ray.llm.ports import LedgerPort, LocalPort
-from hydra_ray.llm.retry import RejectedError, SuspectError, TransientError
+from hydra_ray.llm.retry import RejectedError, SuspectError, TooLongError, TransientError
 from hydra_ray.llm.types import Answer, Request, call_key
 
 # This many requests in a row given up, with none answered in between, and the server is taken to be out of order.
@@ -214,7 +214,7 @@ class LLMClient:
             try:
                 async with self._slots:
                     if not stop.is_set():
-                        calls.extend(await self._make(call, stop))
+                        calls.extendleft(reversed(await self._make(call, stop)))
             except Exception as error:
                 fatal.append(error)
                 stop.set()
@@ -225,6 +225,8 @@ class LLMClient:
 
         if calls and not self._endpoint.dialect.answered:
             await one()
+            if calls and calls[0].job.one_by_one:
+                await one()
         await asyncio.gather(*(worker() for _ in range(min(self._concurrency, len(calls)))))
         if fatal:
             raise fatal[0]
@@ -244,6 +246,9 @@ class LLMClient:
             if stop.is_set():
                 return []
             failure = error.rejection if isinstance(error, SuspectError) else error
+            if self._may_be_n(call, failure):
+                job.one_by_one = True
+                return [Call(job, 0, 1)]
             if isinstance(error, SuspectError):
                 await self._probe(str(error))
             job.error, job.rejected = str(failure), isinstance(failure, RejectedError)
@@ -252,12 +257,22 @@ class LLMClient:
         else:
             self._given_up, self._answered = 0, True
             job.paid = True
-            if call.count > 1:
+            if job.one_by_one and call.start == 0:
+                self._endpoint.dialect.one_by_one = True
+            if call.count > 1 or (job.one_by_one and call.start == 0):
                 more = await self._look_up([Call(job, start, 1) for start in job.missing()])
         job.open_calls += len(more) - 1
         if not job.open_calls:
             self._books.add_done(job.copies)
         return more
+
+    def _may_be_n(self, call: Call, error: Exception) -> bool:
+        """Whether a call may have failed because it asks for several samples, in words that do not say so."""
+        if call.count == 1 or self._cfg.native_n is not None or self._endpoint.dialect.takes_n:
+            return False
+        if isinstance(error, TransientError):
+            return error.status in {500, 501}
+        return not isinstance(error, TooLongError)
 
     async def _probe(self, suspicion: str) -> None:
         """Finds out whether a server that refused a prompt answers another one. Raises UserError if it does not."""

@@ -101,21 +101,23 @@ class ChatEndpoint:
             sent = self.dialect.parameters(self._cfg, request, start, count)
             body = {"model": self._cfg.model, "messages": self.messages(request), **sent, **self._cfg.extra_body}
             left_s = None if deadline is None else deadline - time.monotonic()
-            status, headers, data = await self._send("POST", CHAT, json.dumps(body).encode(), left_s)
-            if status == 200:
+            code, headers, data = await self._send("POST", CHAT, json.dumps(body).encode(), left_s)
+            status: int | None = code
+            if code == 200:
                 try:
                     record = read_answer(data, count, self.most(request, count))
                 except ErrorInAnswerError as error:
-                    raise self._failure(error.status, headers, error.problem, inside=True) from None
-                self.dialect.answered, self.dialect.refused_in_row = True, 0
-                self.dialect.one_by_one |= len(record["texts"]) == 1 < count
-                return Reply(record, read_rates(headers, time.time()))
-            problem = read_problem(data)
+                    status, problem = error.status, error.problem
+                else:
+                    self.dialect.note_answer(len(record["texts"]), count)
+                    return Reply(record, read_rates(headers, time.time()))
+            else:
+                problem = read_problem(data)
             if status in {400, 422} and not (is_too_long(problem) or is_out_of_credit(problem)):
                 changed = self.dialect.learn(problem, sent)
                 if changed or self.dialect.parameters(self._cfg, request, start, count) != sent:
                     continue
-            raise self._failure(status, headers, problem)
+            raise self._failure(status, headers, problem, inside=code == 200)
         raise RejectedError(f"HTTP {status}: {self._words(problem)}")
 
     async def models(self, timeout_s: float | None = None) -> list[str] | None:
