@@ -47,6 +47,10 @@ class Dialect:
             ours["n"] = count
         if request.seed is not None:
             ours["seed"] = request.seed + start
+        return self.named(ours)
+
+    def named(self, ours: Mapping[str, Any]) -> dict[str, Any]:
+        """Parameters under the server's names, without those that it does not take."""
         named = {self.names.get(name, name): value for name, value in ours.items()}
         return {name: value for name, value in named.items() if name is not None}
 
