@@ -164,19 +164,18 @@ class LLMClient:
     async def _plan(self, jobs: Sequence[Job]) -> list[Call]:
         """The calls that are still to be made, after a look into the cache."""
         whole = [Call(job, 0, job.count) for job in jobs if self._cfg.native_n is not False or job.count == 1]
-        open_whole = await self._look_up(whole)
-        asked = {id(call.job) for call in open_whole}
-        held = {id(call.job) for call in whole} - asked
+        left = await self._look_up(whole)
+        # An earlier run may have asked one by one: then the first sample is most likely there.
+        first = [Call(call.job, 0, 1) for call in left if call.count > 1 and self._at_once(call)]
+        unasked = {id(call.job) for call in await self._look_up(first)}
+        calls = [call for call in left if call.count == 1 or id(call.job) in unasked]
         singles = [
             Call(job, start, 1)
             for job in jobs
-            if job.count > 1
-            for start in (job.missing() if id(job) in held else range(job.count))
+            if job.count > 1 and id(job) not in unasked
+            for start in (job.missing() if job.parts else range(job.count))
         ]
-        open_singles = await self._look_up(singles)
-        calls = [call for call in open_whole if self._at_once(call) and not call.job.parts]
-        at_once = {id(call.job) for call in calls}
-        calls += [call for call in open_singles if id(call.job) not in at_once]
+        calls += await self._look_up(singles)
         for call in calls:
             call.job.open_calls += 1
         for job in jobs:
@@ -235,9 +234,12 @@ class LLMClient:
         """One call with its retries; returns the single calls that make up for texts the server left out."""
         job = call.job
         if not self._at_once(call):  # found out since it was planned
-            job.open_calls += call.count - 1
-            return [Call(job, start, 1) for start in range(call.count)]
-        more: list[Call] = []
+            more = await self._look_up([Call(job, start, 1) for start in range(call.count)])
+            job.open_calls += len(more) - 1
+            if not job.open_calls:
+                self._books.add_done(job.copies)
+            return more
+        more = []
         try:
             job.parts[call.start] = await self._caller.record(call, stop)
         except StoppedError:
