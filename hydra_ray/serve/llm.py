@@ -102,8 +102,7 @@ class ChatSamples:
         address.
         """
         request = Request(tuple(messages), temperature, n, max_tokens, seed)
-        versions = [tuple(shorter) for shorter in fallbacks]
-        return await self._counted(self._shortened(request, versions, more or {}, deadline))
+        return await self._counted(self._shortened(request, fallbacks, more or {}, deadline))
 
     async def forward(
         self, messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any], deadline: float
@@ -131,10 +130,11 @@ class ChatSamples:
             raise
 
     async def _shortened(
-        self, request: Request, fallbacks: Sequence[tuple[Message, ...]], more: Mapping[str, Any], deadline: float
+        self, request: Request, fallbacks: Sequence[Sequence[Message]], more: Mapping[str, Any], deadline: float
     ) -> Sampled:
         """The samples of the first version of the prompt that is not too long."""
-        for level, messages in enumerate([request.messages, *fallbacks]):
+        for level in range(len(fallbacks) + 1):
+            messages = tuple(fallbacks[level - 1]) if level else request.messages
             try:
                 sampled = await self._samples(replace(request, messages=messages), more, deadline)
                 return replace(sampled, shortened=level)

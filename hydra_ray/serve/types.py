@@ -120,7 +120,7 @@ class Ask:
     """One question to be answered personally.
 
     before: chat messages that come before the question. n: answers wanted. temperature, max_tokens: of the sampling
-    (None: as the run did). plain: also the answer without personalisation. deadline: `time.time()` after which nobody
+    (None: as the run did). more: further parameters of OpenAI's that the LLM samples with. plain: also the answer without personalisation. deadline: `time.time()` after which nobody
     waits for it.
     """
 
@@ -130,6 +130,7 @@ class Ask:
     temperature: float | None = None
     max_tokens: int | None = None
     seed: int | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
     plain: bool = False
     deadline: float = float("inf")
 
