@@ -11,6 +11,9 @@ from pydantic import BaseModel, ValidationError
 from hydra_ray.config import Config
 from hydra_ray.errors import UserError
 
+MAY_BE_SECRET = ("llm.headers", "llm.query")
+"""Sections of which messages show no value."""
+
 Settings = TypeVar("Settings", bound=BaseModel)
 
 
@@ -31,7 +34,7 @@ def load_settings(
     for override in overrides:
         path, value = _parse(override)
         _set(tree, path, value, override)
-        origin[path] = f"override {override!r}"
+        origin[path] = f"override {path if path.startswith(MAY_BE_SECRET) else override!r}"
     for path in _leaves(tree):
         _check_key(schema, path, origin.get(path, str(file)))
     try:
