@@ -111,6 +111,7 @@ class LLMConfig(Section):
     base_url: e.g. `https://host/v1`; None starts `serve`. model: the name sent with requests.
     api_key_env: the environment variable with the key. concurrency: requests in flight, all workers together.
     retries: further attempts after a failure that may pass. native_n: whether the server answers n > 1 itself.
+    accept_useless: go on although more than a fifth of a stage's answers are empty, refused, cut or name no label.
     max_calls, max_cost: hard budget of one run; price_prompt, price_completion: per million tokens, for the cost (one
     is needed for max_cost).
     max_prompt_tokens: the longest prompt; None: what `serve.max_model_len` leaves for it, 3072 for a `base_url`.
@@ -126,6 +127,7 @@ class LLMConfig(Section):
     retries: int = Field(default=5, ge=0)
     retry_wait_s: float = Field(default=0.5, gt=0)
     native_n: bool = True
+    accept_useless: bool = False
     max_calls: int | None = Field(default=None, ge=0)
     max_cost: float | None = Field(default=None, ge=0)
     price_prompt: float = Field(default=0.0, ge=0)

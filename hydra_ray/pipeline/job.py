@@ -13,10 +13,11 @@ from hydra_ray.core.records import Split
 from hydra_ray.data.users import list_users, sample_users
 from hydra_ray.errors import UserError
 from hydra_ray.llm.tokens import prompt_budget, tokenizer_of
+from hydra_ray.llm.usability import Wanted
 from hydra_ray.models.head_kinds import joint_kind
 from hydra_ray.pipeline.context import Run
 from hydra_ray.pipeline.groups import Module, evidence_width, write_groups
-from hydra_ray.pipeline.makers import EvaluateMaker, GenerateMaker, LabelMaker, SummaryMaker
+from hydra_ray.pipeline.makers import SUMMARY_TOKENS, EvaluateMaker, GenerateMaker, LabelMaker, SummaryMaker
 from hydra_ray.pipeline.rows import ask_black_box
 from hydra_ray.pipeline.since import Since
 from hydra_ray.pipeline.step import StepResult, fingerprint, step_key
@@ -159,7 +160,10 @@ class Job:
         users_dir = self.ingest().path
 
         def work(folder: Path) -> dict[str, Any]:
-            return ask_black_box(self.run, users_dir, users, make, args(), folder, f"{name} seed {seed}")
+            task, label = self.run.task, f"{name} seed {seed}"
+            free = make is SummaryMaker
+            wanted = Wanted(label, None, SUMMARY_TOKENS) if free else Wanted(label, task, task.max_answer_tokens)
+            return ask_black_box(self.run, users_dir, users, make, args(), folder, wanted)
 
         whole = {**config, "task": self._task, "seed": seed, "llm": self._asks(), **self._dump("retrieval")}
         if self.config.retrieval.method == "dense":
