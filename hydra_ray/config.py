@@ -137,6 +137,11 @@ class LLMConfig(Section):
     tokenizer: str | None = None
     serve: ServeLLMConfig = ServeLLMConfig()
 
+    @property
+    def priced(self) -> bool:
+        """Whether prices are known; without them a cost is unknown, not zero."""
+        return bool(self.price_prompt or self.price_completion)
+
 
 class RetrievalConfig(Section):
     """method: how the n candidates for a query's context are found in the user's history."""

@@ -311,13 +311,18 @@ class Job:
 
         return self._ask("generate", 2, config, inputs, seed, GenerateMaker, args, chosen.train + chosen.test)
 
+    def summarise(self, seed: int) -> StepResult:
+        """The profile summaries of the test users' questions."""
+        config = {"questions": self.config.protocol.questions}
+        return self._ask("summarise", 2, config, {}, seed, SummaryMaker,
+                         lambda: (self._plain, seed, self.run.vector_cache), self.chosen(seed).test)  # fmt: skip
+
     def evaluate(self, seed: int) -> StepResult:
         """Every method's answers to the test users' questions."""
         trained, fitted = self.train("reranker", seed), self.fit("reranker", seed)
         chosen = self.chosen(seed)
         config = {"questions": self.config.protocol.questions}
-        summaries = self._ask("summarise", 2, config, {}, seed, SummaryMaker,
-                              lambda: (self._plain, seed, self.run.vector_cache), chosen.test)  # fmt: skip
+        summaries = self.summarise(seed)
 
         def args() -> tuple[Any, ...]:
             rerankers = {"hydra": (self.base("reranker", seed), fitted.path), SHARED: (trained.path / SHARED, None)}

@@ -29,7 +29,15 @@ def test_columns_keep_their_types_when_nothing_is_missing():
         table = append_answers(batch, [answers])
         assert table.schema == pa.schema([("row_id", pa.string()), *ANSWER_SCHEMA])
     assert table.to_pylist()[0]["errors"] == ["HTTP 400: no"]
-    both = append_answers(batch, [[Answer(("x",), 3, 4, cached=True, finish=("stop",)), Answer(("y",), 5, 6, finish=("length",), degraded=True)]]).to_pylist()[0]
+    both = append_answers(
+        batch,
+        [
+            [
+                Answer(("x",), 3, 4, cached=True, finish=("stop",)),
+                Answer(("y",), 5, 6, finish=("length",), degraded=True),
+            ]
+        ],
+    ).to_pylist()[0]
     assert both == {
         "row_id": "a", "texts": [["x"], ["y"]], "finish": [["stop"], ["length"]], "errors": [None, None], "degraded": 1,
         "prompt_tokens": 5, "completion_tokens": 6, "cached": 1,
