@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from hydra_ray.config import Config
 from hydra_ray.errors import UserError
+from hydra_ray.yaml_text import parse_yaml, read_yaml
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
@@ -54,12 +55,9 @@ def dump_config(config: Config) -> str:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    try:
-        tree = yaml.safe_load(file.read_text())
-    except FileNotFoundError:
-        raise UserError(f"{file}: no such config file") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{file}: cannot be read as YAML: {' '.join(str(error).split())}") from None
+    if not file.exists():
+        raise UserError(f"{file}: no such config file")
+    tree = read_yaml(file)
     if tree is None:
         return {}
     if not isinstance(tree, dict):
@@ -80,9 +78,10 @@ def _parse(override: str) -> tuple[str, Any]:
     if not sign or not path:
         raise UserError(f"override {override!r}: write it as section.key=value")
     try:
-        return path, yaml.safe_load(text) if text else None
+        yaml.compose(text, yaml.SafeLoader)
     except yaml.YAMLError:
         return path, text
+    return path, parse_yaml(text, f"override {override!r}") if text else None
 
 
 def _set(tree: dict[str, Any], path: str, value: Any, override: str) -> None:
