@@ -303,13 +303,15 @@ class EvaluateConfig(Section):
 
 
 class RayConfig(Section):
-    """address: a running cluster (None: a local one is started). actors: of Ray Data, that ask or encode.
+    """address: `local` (one of the run's own is started, whatever runs already), `auto` (the cluster that this machine
+    belongs to, or RAY_ADDRESS) or a running cluster's host:port. num_cpus: that a local one counts (default: four for
+    each core, as most of its processes wait most of the time). actors: of Ray Data, that ask or encode.
 
     worker_logs: print what Ray's workers write; it is in Ray's own log files anyhow.
     """
 
-    address: str | None = None
-    num_cpus: int | None = None
+    address: str = Field(default="local", min_length=1)
+    num_cpus: int | None = Field(default=None, ge=1)
     actors: int = Field(default=1, ge=1)
     worker_logs: bool = False
 
