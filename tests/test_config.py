@@ -90,6 +90,24 @@ def test_merged_keys_may_be_overridden_and_values_that_are_no_dates_are_one_line
         load_config(file)
 
 
+def test_relative_paths_count_from_where_the_command_is_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("enc/small", "minilm", "org"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "mine.yaml").write_text("{}")
+    config = load_config(
+        None,
+        ["data.source=own", "data.root=rows", "data.task=mine.yaml", "model.encoder=enc/small", "llm.tokenizer=./org",
+         "llm.serve.source=./org"],
+    )  # fmt: skip
+    assert (config.data.root, config.data.task) == (str(tmp_path / "rows"), str(tmp_path / "mine.yaml"))
+    assert config.model.encoder == str(tmp_path / "enc" / "small")
+    assert config.llm.tokenizer == config.llm.serve.source == str(tmp_path / "org")
+    config = load_config(None, ["model.encoder=org/model", "data.source=own", "data.root=s3://bucket/rows"])
+    assert (config.model.encoder, config.data.root) == ("org/model", "s3://bucket/rows")
+    assert load_config(None, []).model.encoder == "minilm"
+
+
 def test_overrides_beat_the_file_and_the_file_names_the_run(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("train: {epochs: 3, batch: 8}\n")

@@ -41,6 +41,7 @@ class Run(contextlib.AbstractContextManager["Run"]):
         self._checked = False
         self._identity: str | None = None
         self._ray = False
+        self._can_train = False
 
     def __exit__(self, *exc: object) -> None:
         self._stack.close()
@@ -140,6 +141,17 @@ class Run(contextlib.AbstractContextManager["Run"]):
             if self.calls_before is None:
                 self.calls_before = ray.get(self._ledger.counts.remote()).calls
         return self._ledger
+
+    def check_before_paying(self) -> None:
+        """Raises UserError for what would be found out only after the LLM was paid: an encoder that cannot be used,
+        a tracker that is not installed."""
+        if not self._can_train:
+            from hydra_ray.models.encoder import check_encoder
+            from hydra_ray.train.tracker import check_trackers
+
+            check_trackers(self.config.train.trackers)
+            check_encoder(self.config.model)
+            self._can_train = True
 
     def base_url(self) -> str:
         """Where the black box answers; starts vLLM on first use if `llm.base_url` is unset. Checked before use."""

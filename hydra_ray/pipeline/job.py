@@ -161,6 +161,7 @@ class Job:
 
         def work(folder: Path) -> dict[str, Any]:
             task, label = self.run.task, f"{name} seed {seed}"
+            self.run.check_before_paying()
             free = make is SummaryMaker
             wanted = Wanted(label, None, SUMMARY_TOKENS) if free else Wanted(label, task, task.max_answer_tokens)
             return ask_black_box(self.run, users_dir, users, make, args(), folder, wanted)

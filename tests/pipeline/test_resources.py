@@ -35,9 +35,9 @@ def test_what_a_stage_needs(stage: str, sections: dict[str, Any], expected: tupl
 @pytest.mark.parametrize(
     ("stage", "more", "line"),
     [
-        ("label", ["ray.num_cpus=1"], "2 CPUs are needed (ray.actors=1 and one beside them), 1 are there"),
+        ("label", ["ray.num_cpus=1"], "2 CPUs are needed (ray.actors=1 and one beside them), available: 1"),
         ("label", ["ray.num_cpus=2", "ray.actors=2"], "3 CPUs are needed (ray.actors=2 and one"),
-        ("train-reranker", ["ray.num_cpus=2", "train.workers=3"], "3 CPUs are needed (train.workers=3), 2 are there"),
+        ("train-reranker", ["ray.num_cpus=2", "train.workers=3"], "3 CPUs are needed (train.workers=3), available: 2"),
     ],
 )
 def test_a_local_cluster_that_is_too_small_is_refused_before_any_work(
@@ -54,9 +54,8 @@ def test_a_cluster_that_may_grow_is_waited_for_aloud() -> None:
     waiting = Waiting(needs_of("label", Config()), lambda: there, lines.append)
     waiting()
     waiting()
-    assert (
-        lines == ["ray: waiting for resources: 2 CPUs are needed (ray.actors=1 and one beside them), 1 are there"] * 2
-    )
+    line = "ray: waiting for resources: 2 CPUs are needed (ray.actors=1 and one beside them), available: 1"
+    assert lines == [line, line]
     there["CPU"] = 8.0
     waiting()
     waiting()
