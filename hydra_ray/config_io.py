@@ -15,6 +15,9 @@ from hydra_ray.yaml_text import parse_yaml, read_yaml
 PACKAGED = ("minilm", "embedded")
 """Names of what packages bring along; a folder of that name does not count."""
 
+MAY_BE_SECRET = ("llm.headers", "llm.query")
+"""Sections of which messages show no value."""
+
 Settings = TypeVar("Settings", bound=BaseModel)
 
 
@@ -57,7 +60,7 @@ def load_settings(
     for override in overrides:
         path, value = _parse(override)
         _set(tree, path, value, override)
-        origin[path] = f"override {override!r}"
+        origin[path] = f"override {path if path.startswith(MAY_BE_SECRET) else override!r}"
     for path in _leaves(tree):
         _check_key(schema, path, origin.get(path, str(file)))
     try:

@@ -162,6 +162,11 @@ def engine_variables(*, cpu: bool, kv_cache_gib: int, weights: str) -> dict[str,
     return {name: os.environ.get(name, value) for name, value in variables.items()}
 
 
+def user_variable(name: str) -> str:
+    """What a variable holds that the user's config names (`$NAME` in `llm.headers`); empty if it is unset."""
+    return os.environ.get(name, "").strip()
+
+
 def api_key(variable: str) -> Secret:
     """The key in the environment variable that `llm.api_key_env` names, empty if it is unset.
 

@@ -184,3 +184,15 @@ def test_print_config_and_dry_run_do_no_work(capsys: pytest.CaptureFixture[str],
     assert "name: p" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         main(["submit", "--dry-run"])
+
+
+@pytest.mark.parametrize("override", ["llm.headers.X-Api-Key=sk-1234", "llm.query.code=sk-1234"])
+def test_a_secret_that_does_not_belong_in_a_config_is_not_repeated(override: str) -> None:
+    with pytest.raises(UserError, match=r"environment variable.*\$VARIABLE") as caught:
+        load_config(None, [override])
+    assert "sk-1234" not in str(caught.value)
+
+
+def test_versions_that_yaml_reads_as_dates_and_numbers_are_texts() -> None:
+    query = load_config(None, ["llm.query.api-version=2024-10-21", "llm.query.v=1"]).llm.query
+    assert query == {"api-version": "2024-10-21", "v": "1"}

@@ -25,6 +25,7 @@ from ray.data.expressions import col
 from hydra_ray import environment
 from hydra_ray.config import Config, LLMConfig
 from hydra_ray.errors import UnfinishedError, UserError
+from hydra_ray.llm.access import credentials
 from hydra_ray.llm.batches import Batches
 from hydra_ray.llm.client import LLMClient
 from hydra_ray.llm.identity import model_identity
@@ -170,7 +171,7 @@ def run_llm_stage(
     pipeline = read_parquet(str(source))
     _configure(pipeline.context, f"{root}/done")
     asking = pipeline.filter(expr=col(COUNT_COLUMN) > 0).select_columns(columns)
-    key = environment.api_key(cfg.llm.api_key_env)
+    key = credentials(cfg.llm)
     answered = asking.repartition(target_num_rows_per_block=batch).map_batches(
         AskLLM,
         fn_constructor_args=(cfg.llm, ledger, url, model_identity(cfg.llm), concurrency, key, wanted),

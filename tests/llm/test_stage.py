@@ -162,6 +162,25 @@ def test_lost_answers_leave_the_stage_unfinished_and_only_they_are_asked_again(t
 
 
 @pytest.mark.cluster
+def test_a_rate_limit_is_shared_by_all_actors_and_loses_no_row(tmp_path, local_ray, threaded_server):
+    times: list[float] = []
+
+    def script(number, body):
+        now = time.monotonic()
+        if len([t for t in times if now - t < 0.1]) >= 4:
+            return error(429, "slow down", **{"Retry-After": "0.1"})
+        times.append(now)
+        return None
+
+    threaded_server.script = script
+    source = _source(tmp_path / "source", _rows(40))
+    rows = _answered(source, _config(tmp_path, threaded_server, retries=0), tmp_path / "stage")
+    assert {(r["extra"], r["errors"][0]) for r in rows} == {(i, None) for i in range(40)}
+    # Both actors at once would be refused again and again; together they are refused less often than answered.
+    assert len(threaded_server.bodies) < 2 * 40
+
+
+@pytest.mark.cluster
 def test_a_refused_key_comes_out_as_one_line(tmp_path, local_ray, threaded_server):
     threaded_server.script = lambda number, body: error(401)
     with pytest.raises(UserError, match="HYDRA_RAY_LLM_API_KEY") as caught:
