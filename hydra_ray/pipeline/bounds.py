@@ -63,7 +63,8 @@ class _Evaluate(EvaluateMaker):
 
     def __init__(self, config: dict[str, Any], seed: int) -> None:
         Maker.__init__(self, config, seed, None)
-        self._rerankers = dict.fromkeys(("hydra", SHARED), longest_first)  # type: ignore[assignment]
+        rerankers: Any = dict.fromkeys(("hydra", SHARED), longest_first)
+        self._rerankers = rerankers
         self._summaries = _Summaries()
 
 

@@ -338,8 +338,8 @@ class Job:
     def summarise(self, trial: Trial) -> StepResult:
         """The profile summaries of the users' questions; all folds of a seed share them."""
         chosen = self.chosen(trial)
-        asked = {user_id: (source, "test") for user_id, (source, role) in asking(chosen).items()
-                 if chosen.crossed or role == "test"}  # fmt: skip
+        asked: Asking = {user_id: (source, "test") for user_id, (source, role) in asking(chosen).items()
+                         if chosen.crossed or role == "test"}  # fmt: skip
         return self._ask("summarise", 2, {"questions": self.config.protocol.questions}, {}, Trial(trial.seed),
                          SummaryMaker, lambda: (self._plain, trial.seed, self.run.vector_cache), asked)  # fmt: skip
 
