@@ -21,6 +21,7 @@ from hydra_ray.pipeline.makers import (
     Found,
     LabelMaker,
     Maker,
+    OracleMaker,
     Ranked,
     SummaryMaker,
 )
@@ -28,7 +29,7 @@ from hydra_ray.pipeline.rows import Asked, Asking
 
 MOST_USERS = 200
 """Users of a stage whose prompts are made; the others are taken to be like them."""
-STAGES = ("label", "generate", "summarise", "evaluate")
+STAGES = ("label", "generate", "summarise", "evaluate", "oracles")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class _Evaluate(EvaluateMaker):
         rerankers: Any = dict.fromkeys(("hydra", SHARED), longest_first)
         self._rerankers = rerankers
         self._summaries = _Summaries()
+        self.topics = None
 
 
 class _Generate(CandidateMaker):
@@ -100,7 +102,7 @@ def bounds(job: Job, budget: PromptBudget, one_by_one: bool) -> tuple[dict[str, 
     config = _light(job.config)
     plain = config.model_dump(mode="json")
     system = budget.count(config.llm.system_prompt or "")
-    found = dict.fromkeys(STAGES, Bound())
+    found = {stage: Bound() for stage in STAGES if stage != "oracles" or config.evaluate.oracles}
     asked: set[str] = set()
     whole = True
     for trial in config.protocol.trials:
@@ -115,6 +117,8 @@ def bounds(job: Job, budget: PromptBudget, one_by_one: bool) -> tuple[dict[str, 
             ("summarise", SummaryMaker(plain, trial.seed, None), tested, "", False),
             ("evaluate", _Evaluate(plain, trial.seed), tested, str(trial), True),
         ]
+        if config.evaluate.oracles:
+            work.append(("oracles", OracleMaker(plain, trial.seed, None), tested, "", False))
         for stage, make, users, salt, by_place in work:
             looked_at = _some(users)
             whole &= len(looked_at) == len(users)

@@ -10,7 +10,7 @@ from hydra_ray.data.users import read_counts
 from hydra_ray.llm.ledger import Counts, Ledger
 from hydra_ray.llm.usability import FAULTS
 from hydra_ray.pipeline.evaluation import answer_table, refused_summaries
-from hydra_ray.pipeline.job import SHARED, Job
+from hydra_ray.pipeline.job import SHARED, Job, first_texts
 from hydra_ray.pipeline.rows import CUTS
 from hydra_ray.report import AnswerRow, Costs, build_report, write_report
 from hydra_ray.train.artifact import TrainedScorer
@@ -30,8 +30,12 @@ def finish(job: Job) -> dict[str, Any]:
             "hydra": TrainedScorer.load(job.base("adapter", trial), fitted.path, run.vector_cache),
             SHARED: TrainedScorer.load(trained.path / SHARED, None, run.vector_cache),
         }
+        if job.paper:
+            base, heads = job.base("adapter", trial, True), job.fit("adapter", trial, True).path
+            adapters["paper"] = TrainedScorer.load(base, heads, run.vector_cache)
+        one_shot = first_texts(job.oracles(trial).path) if config.evaluate.oracles else None
         no_summary = refused_summaries(job.summarise(trial).path)
-        rows += answer_table(run.task, trial.seed, evaluated.path, adapters, config.adapter, no_summary)
+        rows += answer_table(run.task, trial.seed, evaluated.path, adapters, config.adapter, one_shot, no_summary)
         training.append(job.chosen(trial).train)
     began = time.monotonic()
     counts = read_counts(job.ingest().path)
@@ -82,8 +86,13 @@ def costs(job: Job, counts: dict[str, Any]) -> Costs:
     by_stage: dict[str, Counter[str]] = defaultdict(Counter)
     answered: dict[str, Counter[str]] = defaultdict(Counter)
     heads: dict[str, Counter[str]] = defaultdict(Counter)
-    for result in job.results.values():
-        stage, counted = result.manifest["step"], result.manifest["counts"]
+    counted_steps: set[str] = set()
+    for label, result in job.results.items():
+        # Steps that are the same under two labels were done once.
+        if result.key in counted_steps:
+            continue
+        counted_steps.add(result.key)
+        stage, counted = label.split()[0], result.manifest["counts"]
         seconds[stage] += result.manifest["seconds"]
         truncated.update({name: counted.get(name, 0) for name in CUTS})
         if stage.startswith("fit-") and "with_rows" in counted:
