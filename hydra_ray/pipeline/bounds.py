@@ -27,7 +27,7 @@ from hydra_ray.pipeline.makers import (
 )
 from hydra_ray.pipeline.rows import Asked, Asking
 
-MOST_USERS = 200
+MOST_USERS = 500
 """Users of a stage whose prompts are made; the others are taken to be like them."""
 STAGES = ("label", "generate", "summarise", "evaluate", "oracles")
 
@@ -147,7 +147,9 @@ def first_request(job: Job) -> Request | None:
 
 
 def _light(config: Config) -> Config:
-    """Dense retrieval would load and run the encoder: recency stands for it."""
+    """Without what would load and run the encoder: recency stands for dense retrieval; likeness changes no prompt."""
+    adapter = config.adapter.model_copy(update={"likeness": False, "topics": False})
+    config = config.model_copy(update={"adapter": adapter})
     if config.retrieval.method != "dense":
         return config
     return config.model_copy(update={"retrieval": config.retrieval.model_copy(update={"method": "recency"})})
