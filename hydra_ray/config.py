@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from hydra_ray.core.bm25 import BM25Kind, BM25Tokens, BM25Variant
 from hydra_ray.cpu import Precision
+from hydra_ray.data.date_format import check_format
 from hydra_ray.data.sampling import Trial
 from hydra_ray.models.head_kinds import HeadKind
 
@@ -48,29 +49,42 @@ class SynthConfig(Section):
 
 
 class OwnConfig(Section):
-    """A user's own histories (`data.source: own`): plain rows in Parquet or JSONL, one item a row.
+    """A user's own histories (`data.source: own`): rows in Parquet, JSON, JSON Lines, CSV or TSV, one item a row.
 
-    user_field, id_field, date_field: the columns that hold them. questions: each user's newest items become that many
-    questions (only users with at least `min_items` items more than that). test_share: share of users, by hash, that
-    are test users.
+    files: which files of the folder, at any depth: a pattern for names (`*.jsonl`) or for paths (`2024/*/part-*`).
+    user_field, id_field, date_field: the columns that hold them; `a.b` is the field b within a. id_field: null makes
+    ids from the rows' content. date_format: of dates that are not read otherwise (`hydra_ray.data.dates`): a format of
+    strptime such as `%d/%m/%Y`, or `epoch_s`, `epoch_ms`, `epoch_us`, `epoch_ns`. bad_dates: what happens if more than
+    1 % of the dates cannot be read: `stop`, or `undated`, which goes on without them. bad_lines: the share of a file's
+    lines that may be broken. questions: each user's newest items become that many questions (only users with at least
+    `min_items` items more than that). test_share: share of users, by hash, that are test users.
     """
 
     files: str = "*"
     user_field: str = "user_id"
-    id_field: str = "item_id"
+    id_field: str | None = "item_id"
     date_field: str | None = "date"
+    date_format: str | None = None
+    bad_dates: Literal["stop", "undated"] = "stop"
+    bad_lines: float = Field(default=0.0, ge=0, le=1)
     questions: int = Field(default=3, ge=1)
     min_items: int = Field(default=5, ge=1)
     test_share: float = Field(default=0.333, gt=0, lt=1)
+
+    @field_validator("date_format")
+    @classmethod
+    def _readable(cls, declared: str | None) -> str | None:
+        return None if declared is None else check_format(declared)
 
 
 class DataConfig(Section):
     """Where user histories come from.
 
     source: `synthetic` (generated), `lamp` (files in LaMP's layout under `root`), `oppu` (OPPU's processed histories
-    under `root`) or `own` (Parquet or JSONL rows under `root`). task: a built-in task's name or the path of a task
-    YAML. train_split, test_split: LaMP's file prefixes. buckets: user buckets, fixed for the life of a data set, far
-    more than workers.
+    under `root`) or `own` (a user's own rows: `root` is a file, a folder, or either of them at `s3://`, `gs://`,
+    `hf://`). task: a built-in task's name or the path of a task YAML. train_split, test_split: LaMP's file prefixes.
+    buckets: user buckets, fixed for the life of a data set, far more than workers. max_rejects: the share of items, and
+    of questions, that may be unusable; 1 also lets a data set without questions pass.
     """
 
     source: Literal["synthetic", "lamp", "oppu", "own"] = "synthetic"
@@ -79,6 +93,7 @@ class DataConfig(Section):
     train_split: str = "train"
     test_split: str = "dev"
     buckets: int = Field(default=64, ge=1)
+    max_rejects: float = Field(default=0.2, ge=0, le=1)
     synth: SynthConfig = SynthConfig()
     own: OwnConfig = OwnConfig()
 
@@ -141,6 +156,7 @@ class LLMConfig(Section):
 
     base_url: e.g. `https://host/v1`; None starts `serve`. model: the name sent with requests.
     api_key_env: the environment variable with the key. concurrency: requests in flight, all workers together.
+    accept_useless: go on although more than a fifth of a stage's answers are empty, refused, cut or name no label.
     retries: further attempts after a failure that may pass; waiting for a rate limit is none.
     requests_per_minute, tokens_per_minute: limits that all workers of a run keep together; what the server's headers
     and refusals say is kept as well.
@@ -165,6 +181,7 @@ class LLMConfig(Section):
     timeout_s: float = Field(default=120.0, gt=0)
     retries: int = Field(default=5, ge=0)
     retry_wait_s: float = Field(default=0.5, gt=0)
+    accept_useless: bool = False
     native_n: bool | None = None
     requests_per_minute: float | None = Field(default=None, gt=0)
     tokens_per_minute: float | None = Field(default=None, gt=0)
@@ -184,6 +201,11 @@ class LLMConfig(Section):
     max_item_tokens: int = Field(default=192, ge=8)
     tokenizer: str | None = None
     serve: ServeLLMConfig = ServeLLMConfig()
+
+    @property
+    def priced(self) -> bool:
+        """Whether prices are known; without them a cost is unknown, not zero."""
+        return bool(self.price_prompt or self.price_completion)
 
     @field_validator("headers", "query", mode="before")
     @classmethod
@@ -434,13 +456,15 @@ class EvaluateConfig(Section):
 
 
 class RayConfig(Section):
-    """address: a running cluster (None: a local one is started). actors: of Ray Data, that ask or encode.
+    """address: `local` (one of the run's own is started, whatever runs already), `auto` (the cluster that this machine
+    belongs to, or RAY_ADDRESS) or a running cluster's host:port. num_cpus: that a local one counts (default: four for
+    each core, as most of its processes wait most of the time). actors: of Ray Data, that ask or encode.
 
     worker_logs: print what Ray's workers write; it is in Ray's own log files anyhow.
     """
 
-    address: str | None = None
-    num_cpus: int | None = None
+    address: str = Field(default="local", min_length=1)
+    num_cpus: int | None = Field(default=None, ge=1)
     actors: int = Field(default=1, ge=1)
     worker_logs: bool = False
 

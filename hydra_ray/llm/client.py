@@ -114,6 +114,11 @@ class LLMClient:
             answers.append(answer)
         return answers, over
 
+    @property
+    def one_by_one(self) -> bool:
+        """Whether the server has been found to give one sample a call, however many are asked for."""
+        return self._endpoint.dialect.one_by_one
+
     def complete_sync(self, requests: Sequence[Request]) -> list[Answer]:
         """`complete`, on a background loop of this client's own."""
         return self._thread().run(self.complete(requests))

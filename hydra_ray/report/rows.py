@@ -13,7 +13,8 @@ class AnswerRow:
 
     history_length: items that existed when it was asked. answers: method -> raw answer (as the LLM wrote it, so that
     answers of no label can be told from empty ones), None if none came back. oracles: name -> the best answer, known
-    from the gold one, among those that a part of HYDRA chooses from; None if there was nothing to choose from.
+    from the gold one, among those that a part of HYDRA chooses from; None if there was nothing to choose from. missing:
+    methods that lack an answer of the LLM for this question, wholly or in part, whatever they answered without it.
     """
 
     seed: int
@@ -23,6 +24,7 @@ class AnswerRow:
     history_length: int
     answers: Mapping[str, str | None]
     oracles: Mapping[str, str | None] = field(default_factory=dict)
+    missing: frozenset[str] = frozenset()
 
 
 def check_rows(rows: Sequence[AnswerRow]) -> None:
@@ -41,6 +43,11 @@ def check_rows(rows: Sequence[AnswerRow]) -> None:
             raise ValueError(f"{where}: oracles {sorted(row.oracles)}, elsewhere {sorted(rows[0].oracles)}")
         if set(row.answers) != methods:
             raise ValueError(f"{where}: answers of {sorted(row.answers)}, elsewhere of {sorted(methods)}")
+
+
+def missing_count(rows: Sequence[AnswerRow], method: str) -> int:
+    """Questions for which a method lacks an answer of the LLM."""
+    return sum(row.answers[method] is None or method in row.missing for row in rows)
 
 
 def sorted_rows(rows: Sequence[AnswerRow]) -> list[AnswerRow]:
