@@ -5,6 +5,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hydra_ray.serve.http.errors import ProblemError
 from hydra_ray.serve.http.keys import Keys
+from hydra_ray.serve.http.paths import is_api
 
 
 class Access:
@@ -14,18 +15,13 @@ class Access:
         self._app, self._keys = app, keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and _guarded(scope):
+        if scope["type"] == "http" and is_api(scope):
             tenant = self._keys.tenant_of(Headers(scope=scope).get("authorization"))
             if tenant is None:
                 await _refusal().response()(scope, receive, send)
                 return
             scope["state"]["tenant"] = tenant
         await self._app(scope, receive, send)
-
-
-def _guarded(scope: Scope) -> bool:
-    path = str(scope["path"]).removeprefix(scope.get("root_path", ""))
-    return path == "/v1" or path.startswith("/v1/")
 
 
 def _refusal() -> ProblemError:

@@ -11,6 +11,7 @@ from hydra_ray.serve.http import chat, errors, health, personalize, users
 from hydra_ray.serve.http.access import Access
 from hydra_ray.serve.http.bodies import BodyLimit
 from hydra_ray.serve.http.errors import CHAT_PATH
+from hydra_ray.serve.http.foreign import ForeignPages
 from hydra_ray.serve.http.front import Front, HttpSettings
 from hydra_ray.serve.http.outer import HttpMeters, Outer
 from hydra_ray.serve.http.paths import SegmentPaths
@@ -52,6 +53,8 @@ def make_app(
     app.add_middleware(BodyLimit, limit=settings.body_bytes)
     app.add_middleware(Room, slots=front.slots, paths=(CHAT_PATH, PERSONALIZE_PATH))
     app.add_middleware(Access, keys=settings.keys)
+    if settings.keys.open_tenant:
+        app.add_middleware(ForeignPages, hosts=settings.allowed_hosts)
     app.add_middleware(SegmentPaths)
     app.add_middleware(Outer, echo_id=settings.echo_id, meters=meters)  # added last: outermost
     return app

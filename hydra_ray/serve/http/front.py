@@ -22,6 +22,7 @@ class HttpSettings:
     """The front's limits (see `hydra_ray.serve.config.GatewayConfig`) and who may come in.
 
     echo_id: whether answers carry `x-request-id`; False behind a proxy that adds it itself, as Ray Serve's does.
+    allowed_hosts: names that a service without keys may be called by besides those of loopback.
     """
 
     body_bytes: int
@@ -30,6 +31,7 @@ class HttpSettings:
     deadline_s: float
     keys: Keys
     echo_id: bool = True
+    allowed_hosts: tuple[str, ...] = ()
 
 
 class Slots:

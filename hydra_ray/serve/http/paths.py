@@ -26,6 +26,12 @@ def split_path(raw: bytes) -> str:
     return "/".join(escape(unquote_to_bytes(segment).decode("utf-8")) for segment in raw.split(b"/"))
 
 
+def is_api(scope: Scope) -> bool:
+    """Whether a request is of the API (below `/v1/`), which holds users' data."""
+    path = str(scope["path"]).removeprefix(scope.get("root_path", ""))
+    return path == "/v1" or path.startswith("/v1/")
+
+
 class SegmentPaths:
     """ASGI middleware that routes by `split_path`."""
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import uvicorn
 
@@ -18,9 +19,9 @@ KEYS = {"acme": "acme-key-0123456789", "bolt": "bolt-key-0123456789"}
 TWO_TENANTS = parse_keys([f"{tenant}:{key}" for tenant, key in KEYS.items()], "test")
 
 
-def settings(keys: Keys | None = None, **more: float) -> HttpSettings:
-    limits = {"body_bytes": 1 << 16, "in_flight": 4, "retry_after_s": 2.0, "deadline_s": 20.0, **more}
-    return HttpSettings(keys=keys or Keys.open("acme"), **limits)  # type: ignore[arg-type]
+def settings(keys: Keys | None = None, **more: Any) -> HttpSettings:
+    limits: dict[str, Any] = {"body_bytes": 1 << 16, "in_flight": 4, "retry_after_s": 2.0, "deadline_s": 20.0, **more}
+    return HttpSettings(keys=keys or Keys.open("acme"), **limits)
 
 
 @dataclass
