@@ -74,6 +74,8 @@ def test_gateway_and_fitter_report_their_calls_and_log_json(tmp_path: Path, monk
     monkeypatch.setattr(Meters, "_watch", lambda self, report: None)
     for module in (gateway, fitter):
         monkeypatch.setattr(module, "to_stream", lambda module=module: logging.append(module))
+    closed: list[bool] = []
+    monkeypatch.setattr(fitter, "private_from_now_on", lambda: closed.append(True))  # this process goes on
     bundle, state = make_bundle(tmp_path), tmp_path / "state"
     make_stores(bundle, state)
     UserStore.create(state / USERS, BUCKETS)
@@ -88,3 +90,4 @@ def test_gateway_and_fitter_report_their_calls_and_log_json(tmp_path: Path, monk
     asyncio.run(start())
     assert [type(calls) for calls in reported] == [LLMCounts] * 2
     assert logging == [gateway, fitter]
+    assert closed == [True]
