@@ -73,12 +73,12 @@ class ChatEndpoint:
             raise self.refusal(status, headers)
         raise RejectedError(f"HTTP {status}: {message}")
 
-    async def models(self) -> list[str] | None:
-        """The model names that `GET /models` lists; None if the server has no such list.
+    async def models(self, timeout_s: float | None = None) -> list[str] | None:
+        """The model names that `GET /models` lists; None if the server has no such list. timeout_s: as for `chat`.
 
         Raises UserError if it refuses us, TransientError if it cannot be reached or is not ready.
         """
-        status, headers, data = await self._send("GET", "/models", None)
+        status, headers, data = await self._send("GET", "/models", None, timeout_s)
         if status in {401, 403} or 300 <= status < 400:
             raise self.refusal(status, headers)
         if is_transient(status) and status != 501:

@@ -9,6 +9,7 @@ from hydra_ray.serve.gateway import RemoteService
 from hydra_ray.serve.http.app import HttpSettings, make_app
 from hydra_ray.serve.http.keys import Keys
 from hydra_ray.serve.llm import ChatSamples
+from hydra_ray.serve.llm_ready import LLMReadiness
 from hydra_ray.serve.logs import to_stream
 from hydra_ray.serve.meters import Meters
 from hydra_ray.serve.page.router import page_router
@@ -48,7 +49,9 @@ class Gateway:
         personaliser = Personaliser(
             self._bundle, RemoteRetriever(self._retriever), RemoteScorer(self._scorer), samples, self._evidence
         )
-        service = RemoteService(self._bundle, personaliser, self._retriever, self._scorer, self._fitter, meters)
+        service = RemoteService(
+            self._bundle, personaliser, self._retriever, self._scorer, self._fitter, LLMReadiness(samples), meters
+        )
         settings = HttpSettings(
             body_bytes=self._config.body_bytes,
             in_flight=self._config.in_flight,
