@@ -100,6 +100,8 @@ def _parser() -> argparse.ArgumentParser:
     deploy.add_argument("file", type=Path, metavar="FILE", help="Serve config file, as in configs/serve/")
     deploy.add_argument("--address", help="the cluster's dashboard, e.g. http://127.0.0.1:8265")
     deploy.add_argument("--check-only", action="store_true", help="check the file and stop; needs no cluster")
+    deploy.add_argument("--yes", action="store_true", help="remove or replace others' applications without asking")
+    deploy.add_argument("--keep-failed", action="store_true", help="leave what fails as it is; do not roll back")
     deploy.add_argument("--timeout", type=float, default=1800.0, metavar="S", help="seconds until all must be running")
     # What is not said is left out: every bench has its own default for it.
     bench = commands.add_parser("bench", help="measure; one JSON object on stdout", argument_default=argparse.SUPPRESS)
@@ -218,7 +220,14 @@ def _new_key(args: argparse.Namespace) -> int:
 def _deploy(args: argparse.Namespace) -> int:
     from hydra_ray.serve.deploy import deploy
 
-    return deploy(args.file, args.address, check_only=args.check_only, timeout_s=args.timeout)
+    return deploy(
+        args.file,
+        args.address,
+        check_only=args.check_only,
+        yes=args.yes,
+        keep_failed=args.keep_failed,
+        timeout_s=args.timeout,
+    )
 
 
 def _bench(args: argparse.Namespace) -> int:

@@ -47,8 +47,9 @@ class ChatSamples:
     """`hydra_ray.serve.types.Samples` over an OpenAI-compatible chat server. Belongs to the loop of its first call.
 
     failing, answered_at: whether the last attempt failed through the server or the account, and when the last answer
-    came (`time.monotonic`). connections: requests in flight; one more waits, within its deadline. key: default, what the environment variable
-    `llm.api_key_env` holds; it appears in no message. Raises UserError if the URL or the key cannot be used.
+    came (`time.monotonic`). connections: requests in flight; one more waits, within its deadline. key: default, what
+    the environment variable `llm.api_key_env` holds; it appears in no message. Raises UserError if the URL or the key
+    cannot be used.
     """
 
     def __init__(

@@ -3,8 +3,8 @@ nothing, few and shared by all who ask.
 
 answers lately        ok; nothing is asked
 answered before       `GET /models`, which is free, at most every FREE_EVERY_S
-never, or it failed   the same, and if that works a trial question of a few tokens, at most every TRIAL_EVERY_S: a list of
-                      models is no proof of an answer (no such model, no credit)
+never, or it failed   the same, and if that works a trial question of a few tokens, at most every TRIAL_EVERY_S: a
+                      list of models is no proof of an answer (no such model, no credit)
 """
 
 import asyncio

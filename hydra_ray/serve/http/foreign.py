@@ -17,7 +17,7 @@ from hydra_ray.serve.http.errors import ProblemError
 from hydra_ray.serve.http.paths import is_api
 
 _OWN_SITE = ("same-origin", "none")
-"""`Sec-Fetch-Site` of the service's own page, and of what the user typed. `same-site` is another port of this machine."""
+"""`Sec-Fetch-Site` of the service's own page, and of what the user typed. `same-site` may be another port's page."""
 
 
 class ForeignPages:
