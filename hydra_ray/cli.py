@@ -96,6 +96,11 @@ def _parser() -> argparse.ArgumentParser:
     serving.add_argument("overrides", nargs="*", metavar="a.b=c", help="override a key, e.g. scorer.threads=2")
     key = commands.add_parser("new-key", help="make an API key; prints its line for the service's file of keys")
     key.add_argument("tenant", metavar="TENANT")
+    key.add_argument("--name", help="for people: in the service's usage counters")
+    key.add_argument("--expires", metavar="WHEN", help="last day (2027-06-30), moment (2027-06-30T12:00Z), or as 90d")
+    key.add_argument("--requests", type=int, metavar="N", help="requests a minute at most")
+    key.add_argument("--tokens", type=int, metavar="N", help="tokens of the language model a minute at most")
+    key.add_argument("--metrics-only", action="store_true", help="opens /metrics alone, for a monitor")
     deploy = commands.add_parser("deploy", help="check a Serve config file and deploy it to a cluster")
     deploy.add_argument("file", type=Path, metavar="FILE", help="Serve config file, as in configs/serve/")
     deploy.add_argument("--address", help="the cluster's dashboard, e.g. http://127.0.0.1:8265")
@@ -209,9 +214,16 @@ def _serve(args: argparse.Namespace) -> int:
 
 
 def _new_key(args: argparse.Namespace) -> int:
-    from hydra_ray.serve.http.keys import new_key
+    from hydra_ray.serve.http.key_lines import new_key
 
-    key, line = new_key(args.tenant)
+    key, line = new_key(
+        args.tenant,
+        name=args.name,
+        expires=args.expires,
+        requests=args.requests,
+        tokens=args.tokens,
+        metrics_only=args.metrics_only,
+    )
     print(line)
     print(f"hydra-ray: the key, shown this once: {key}", file=sys.stderr, flush=True)
     return 0

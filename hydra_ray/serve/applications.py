@@ -1,6 +1,7 @@
 """The applications that a Serve config file may hold: their import paths, arguments and deployments, in one place."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from hydra_ray.config import LLMConfig, Section
@@ -13,6 +14,8 @@ SCORER = "Scorer"
 FITTER = "Fitter"
 DEPLOYMENTS = (GATEWAY, RETRIEVER, SCORER, FITTER)
 """Of the personalised service, as `hydra_ray.serve.deployments:build` names them."""
+ALONE = (FITTER,)
+"""Of these there is one replica, whatever the load, and never a second one beside it."""
 
 
 class Application(NamedTuple):
@@ -34,8 +37,9 @@ class Application(NamedTuple):
 
 
 def _about_service(args: ServeConfig) -> str:
+    root = "" if Path(args.run).is_absolute() else f", root {args.root}"
     state = f", users and heads in {args.state}" if args.state else ""
-    return f"run {args.run}, root {args.root}{state}"
+    return f"run {args.run}{root}{state}"
 
 
 APPLICATIONS = {
@@ -46,7 +50,7 @@ APPLICATIONS = {
         (("root",), ("run",), ("state",), ("keys",)),
         _about_service,
         "/readyz",
-        (FITTER,),
+        ALONE,
     ),
     "hydra_ray.llm.serving:build_llm": Application(
         LLMConfig,

@@ -18,7 +18,7 @@ from hydra_ray.errors import UserError
 from hydra_ray.pipeline.context import LOGICAL_CPUS_PER_CORE
 from hydra_ray.serve.bundle import find_run, load_bundle
 from hydra_ray.serve.config import ServeConfig
-from hydra_ray.serve.http.keys import load_keys
+from hydra_ray.serve.http.key_file import load_keys
 from hydra_ray.serve.state import state_folder
 from hydra_ray.tcp import LOOPBACK, check_free
 from hydra_ray.tracebacks import telling_line

@@ -152,7 +152,8 @@ def _undo(cluster: Cluster, config: Mapping[str, Any], before: Mapping[str, Any]
     _say(f"undoing: {', '.join(names) + ' as before' if names else 'nothing was deployed before'}")
     try:
         cluster.submit(earlier)
-        _wait(cluster, names, timeout_s)
+        if names:
+            _wait(cluster, names, timeout_s)
     except UserError as failure:
         return f"and what ran before does not come back: {failure}"
     return f"rolled back to what ran before: {', '.join(names)}" if names else "removed, as nothing ran before"

@@ -83,7 +83,7 @@ def test_gateway_and_fitter_report_their_calls_and_log_json(tmp_path: Path, monk
     async def start() -> None:
         evidence, nobody = dict.fromkeys(bundle.base, 0), Handle()
         keys = Keys.open("acme")
-        front = gateway.Gateway(bundle, evidence, GatewayConfig(), URL, keys, nobody, nobody, nobody)
+        front = gateway.Gateway(bundle, evidence, GatewayConfig(), URL, keys, None, state, nobody, nobody, nobody)
         await front.__serve_build_asgi_app__()
         fitter.Fitter(bundle, state, URL, FitterConfig())._running.cancel()
 

@@ -1,6 +1,7 @@
 """The gateway: the HTTP front, put together from the parts that make an answer."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from hydra_ray.serve.bundle import Bundle
@@ -31,12 +32,16 @@ class Gateway:
         config: GatewayConfig,
         llm_url: str,
         keys: Keys,
+        key_file: str | None,
+        state: Path,
         retriever: Any,
         scorer: Any,
         fitter: Any,
     ) -> None:
-        """evidence: how many numbers of evidence per text each module reads."""
+        """key_file: of `keys`, seen by this node, too. state: the service's. evidence: how many numbers of evidence per
+        text each module reads."""
         self._bundle, self._evidence, self._config, self._llm_url, self._keys = bundle, evidence, config, llm_url, keys
+        self._key_file, self._state = key_file, state
         buckets = bundle.config.data.buckets
         self._retriever = Part(_direct(retriever), "retriever", buckets, STAGE_S, config.deadline_s)
         self._scorer = Part(_direct(scorer), "scorer", buckets, STAGE_S, config.deadline_s)
@@ -59,6 +64,8 @@ class Gateway:
             deadline_s=self._config.deadline_s,
             keys=self._keys,
             echo_id=False,
+            key_file=self._key_file,
+            usage=self._state,
             allowed_hosts=self._config.allowed_hosts,
         )
         to_stream()

@@ -12,7 +12,8 @@ import uvicorn
 
 from hydra_ray.serve.http.app import make_app
 from hydra_ray.serve.http.front import HttpSettings
-from hydra_ray.serve.http.keys import Keys, parse_keys
+from hydra_ray.serve.http.key_lines import parse_keys
+from hydra_ray.serve.http.keys import Keys
 from tests.serve.http.fake_service import FakeService
 
 KEYS = {"acme": "acme-key-0123456789", "bolt": "bolt-key-0123456789"}
