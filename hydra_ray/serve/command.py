@@ -19,12 +19,15 @@ from hydra_ray.pipeline.context import LOGICAL_CPUS_PER_CORE
 from hydra_ray.serve.bundle import find_run, load_bundle
 from hydra_ray.serve.config import ServeConfig
 from hydra_ray.serve.http.key_file import load_keys
+from hydra_ray.serve.http.keys import expiring
 from hydra_ray.serve.state import state_folder
 from hydra_ray.tcp import LOOPBACK, check_free
 from hydra_ray.tracebacks import telling_line
 
 APPLICATION = "hydra"
 LLM_CHECK_S = 10.0
+EXPIRING_S = 14 * 86400.0
+"""Keys that end within so many seconds are named when the service starts."""
 
 
 def serve_run(config: ServeConfig, host: str, port: int, *, address: str | None = None) -> int:
@@ -67,7 +70,9 @@ def hosted(config: ServeConfig, host: str, port: int, *, address: str | None = N
     """The service, as long as the context lasts; yields its base URL."""
     bundle = load_bundle(find_run(Path(config.root), config.run), config.seed)
     config = _with_keys(config, host)
-    load_keys(config.keys, config.tenant if config.without_keys else None)
+    keys = load_keys(config.keys, config.tenant if config.without_keys else None)
+    for line in expiring(keys.keys, EXPIRING_S):
+        _say(line)
     check_free(host, port, "--port")
     url = config.llm_url or bundle.config.llm.base_url
     if url is not None:

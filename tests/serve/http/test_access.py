@@ -4,7 +4,7 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
-from hydra_ray.serve.http import key_file
+from hydra_ray.serve.http import key_file, limits
 from hydra_ray.serve.http.app import make_app
 from hydra_ray.serve.http.key_file import load_keys
 from tests.serve.http.fake_service import FakeService
@@ -90,16 +90,15 @@ def test_an_expired_key(kept):
     )
 
 
-def test_limits_of_a_key_and_what_it_was_used_for(kept):
+def test_limits_of_a_key_and_what_it_was_used_for(kept, monkeypatch):
     live, _ = kept
+    monkeypatch.setattr(limits, "MINUTE_S", 10**10)  # it does not end meanwhile
     for left in ("1", "0"):
         answer = get(live, "/v1/users", "few")
-        if answer.status_code == 429:  # a minute of the clock has ended in between
-            pytest.skip("the minute turned")
         assert answer.headers["x-ratelimit-remaining-requests"] == left
     refused = get(live, "/v1/users", "few")
     assert (refused.status_code, refused.json()["error"]["code"]) == (429, "rate_limit_exceeded")
-    assert 1 <= int(refused.headers["retry-after"]) <= 60
+    assert int(refused.headers["retry-after"]) >= 1
     asked = httpx.post(
         f"{live.url}/v1/personalize", json={"query": "q"}, headers={"Authorization": f"Bearer {SECRETS['plain']}"}
     )

@@ -23,13 +23,8 @@ def test_options() -> None:
     assert (key.tenant, key.name, key.requests, key.tokens, key.metrics_only) == ("acme", "ci", 60, 100000, True)
     assert key.expires == NOON.timestamp()
     plain = one("")
-    assert (plain.name, plain.requests, plain.tokens, plain.expires, plain.metrics_only) == (
-        "",
-        None,
-        None,
-        None,
-        False,
-    )
+    assert (plain.name, plain.requests, plain.tokens) == ("", None, None)
+    assert (plain.expires, plain.metrics_only) == (None, False)
     assert plain.id == key.id
     assert len(plain.id) == 12
 
@@ -83,10 +78,10 @@ def test_new_key_writes_what_the_file_takes(capsys: pytest.CaptureFixture[str]) 
     assert parse_keys([said.out], "test").find(f"Bearer {said.err.split()[-1]}") == key
     assert said.out.endswith(" name=ci expires=2027-06-30 requests=60 tokens=900 only=metrics\n")
     assert (key.name, key.requests, key.tokens, key.metrics_only) == ("ci", 60, 900, True)
-    for wrong in (["--expires", "soon"], ["--requests", "0"], ["--name", "a b"], ["--expires", "99999d"]):
-        assert main(["new-key", "acme", *wrong]) in (0, 2)
-    assert main(["new-key", "acme", "--expires", "soon"]) == 2
-    assert capsys.readouterr().err.splitlines()[-1].startswith("hydra-ray: error: new-key: expires='soon'")
+    for wrong in (["--expires", "soon"], ["--requests", "0"], ["--name", "a b"]):
+        assert main(["new-key", "acme", *wrong]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("hydra-ray: error: new-key: ")
 
 
 def test_days_from_now() -> None:
