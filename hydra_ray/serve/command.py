@@ -13,9 +13,10 @@ from types import FrameType
 from typing import Any
 
 from hydra_ray.config import Config
-from hydra_ray.environment import serve_keys, set_service_defaults
+from hydra_ray.environment import serve_keys, set_local_ray, set_service_defaults
 from hydra_ray.errors import UserError
 from hydra_ray.pipeline.context import LOGICAL_CPUS_PER_CORE
+from hydra_ray.ray_start import init_ray, token_of_calls, token_required
 from hydra_ray.serve.bundle import find_run, load_bundle
 from hydra_ray.serve.config import ServeConfig
 from hydra_ray.serve.http.key_file import load_keys
@@ -77,6 +78,9 @@ def hosted(config: ServeConfig, host: str, port: int, *, address: str | None = N
     url = config.llm_url or bundle.config.llm.base_url
     if url is not None:
         _check_llm(bundle.config, url)
+    set_service_defaults()
+    if not address:
+        set_local_ray()  # before Ray is imported
     from ray import serve
 
     from hydra_ray.llm.serving import served_llm
@@ -136,7 +140,6 @@ def _check_llm(config: Config, url: str) -> None:
 
 
 def _start_ray(stack: contextlib.ExitStack, host: str, port: int, address: str | None) -> None:
-    set_service_defaults()
     import ray
     from ray import serve
 
@@ -147,11 +150,14 @@ def _start_ray(stack: contextlib.ExitStack, host: str, port: int, address: str |
         options["address"] = address
     else:
         options |= {"num_cpus": LOGICAL_CPUS_PER_CORE * (os.cpu_count() or 1), "include_dashboard": False}
-    _say(f"joining the cluster at {address}" if address else "starting Ray")
+    if address:
+        _say(f"joining the cluster at {address}, {token_of_calls()}")
+    else:
+        _say(f"starting Ray on this machine alone ({'token' if token_required() else 'no'} authentication)")
     # Interrupted while it starts, too, all that runs already must go.
     stack.callback(ray.shutdown)
     before = signal.getsignal(signal.SIGTERM)
-    ray.init(**options)
+    init_ray(options)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, before)  # Ray's own ends the process at once and leaves its others behind
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
