@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hydra_ray import __version__
 from hydra_ray.errors import UserError
+from hydra_ray.terminal import is_output_closed, use_plain_characters
 
 STAGES: dict[str, str] = {
     "run": "every stage, then the result table",
@@ -29,13 +30,16 @@ STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit code: 0 done, 2 a mistake in the input (one line on stderr), 130 interrupted."""
+    """Exit code: 0 done, 2 a mistake in the input (one line on stderr), 130 interrupted, 141 output has no reader."""
+    use_plain_characters()
     try:
         return _dispatch(_parse(argv))
     except UserError as error:
         print(f"hydra-ray: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except OSError as failure:
+        if isinstance(failure, BrokenPipeError) and is_output_closed():
+            return 141
         if failure.errno not in STORAGE:
             raise
         where = failure.filename or "a file"

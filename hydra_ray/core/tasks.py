@@ -7,11 +7,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hydra_ray.core.tokens import estimate_tokens
 from hydra_ray.errors import UserError
+from hydra_ray.yaml_text import read_yaml
 
 LABELS = "{labels}"
 """In a task's instruction: where its labels are listed."""
@@ -121,14 +121,17 @@ def load_task(name_or_path: str) -> Task:
         if path.suffix not in {".yaml", ".yml"} or not path.exists():
             known = ", ".join(builtin_tasks())
             raise UserError(f"unknown task {name_or_path!r}: give one of {known}, or the path of a task's YAML file")
+    tree = read_yaml(path)
+    if not isinstance(tree, dict):
+        raise UserError(f"{path}: a task is a mapping of keys, this is a {type(tree).__name__}")
     try:
-        return Task.model_validate({"name": path.stem, **yaml.safe_load(path.read_text())})
+        return Task.model_validate({"name": path.stem, **tree})
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "task"
         raise UserError(f"{path}: {where}: {first['msg']}") from None
-    except (yaml.YAMLError, TypeError) as error:
-        raise UserError(f"{path}: not a task's YAML mapping: {' '.join(str(error).split())}") from None
+    except TypeError as error:
+        raise UserError(f"{path}: keys of a task are words ({error})") from None
 
 
 def task_of_lamp_id(lamp_id: str, fields: set[str]) -> str | None:

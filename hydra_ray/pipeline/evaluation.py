@@ -1,8 +1,11 @@
 """From the evaluated questions' answers to one table row per question: what every method answered."""
 
+from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
+
+import pyarrow.parquet as pq
 
 from hydra_ray.config import AdapterConfig
 from hydra_ray.core.candidates import candidates_of
@@ -19,10 +22,24 @@ ADAPTERS = {"hydra_adapter": ("bm25", "hydra"), "hydra_shared": ("shared", "shar
 """Method -> (whose samples, whose adapter)."""
 
 
+SAMPLED = {"self_consistency": "bm25", **{method: samples for method, (samples, _) in ADAPTERS.items()}}
+"""Method -> whose samples it chooses from."""
+PROFILES = ("pag_k0", "pag_k1")
+"""The methods that read the profile summary."""
+
+
 def answer_table(
-    task: Task, seed: int, answered: Path, adapters: dict[str, TrainedScorer], config: AdapterConfig
+    task: Task,
+    seed: int,
+    answered: Path,
+    adapters: dict[str, TrainedScorer],
+    config: AdapterConfig,
+    no_summary: Collection[tuple[str, str]] = (),
 ) -> list[AnswerRow]:
-    """One row per question with all methods' answers. adapters: `hydra`, `shared`."""
+    """One row per question with all methods' answers. adapters: `hydra`, `shared`.
+
+    no_summary: (user, question) whose profile summary the LLM refused.
+    """
     table: list[AnswerRow] = []
     by_bucket = (read_rows(answered, [bucket]) for bucket in buckets_of(answered))
     for user_id, bucket, rows in chain.from_iterable(by_bucket):
@@ -42,8 +59,26 @@ def answer_table(
             answers["user_majority"] = user_majority(task, extra["history"], task.labels[0] if task.labels else "")
             answers["self_consistency"] = self_consistency(task, samples) if samples else None
             answers |= {method: picks[i] for method, picks in chosen.items()}
-            table.append(AnswerRow(seed, user_id, row.query_id, row.gold, len(extra["history"]), answers))
+            lacking = missing_methods(by_method[i], config.n, (user_id, row.query_id) in no_summary)
+            table.append(AnswerRow(seed, user_id, row.query_id, row.gold, len(extra["history"]), answers, lacking))
     return table
+
+
+def missing_methods(by_request: Mapping[str, Sequence[str]], n: int, no_summary: bool) -> frozenset[str]:
+    """The methods that lack one of their answers. by_request: the texts that came back; n: samples wanted."""
+    lacking = {
+        name.removeprefix("greedy:") for name, texts in by_request.items() if name.startswith("greedy:") and not texts
+    }
+    lacking |= {method for method, samples in SAMPLED.items() if len(by_request[f"samples:{samples}"]) < n}
+    return frozenset(lacking | set(PROFILES if no_summary else ()))
+
+
+def refused_summaries(folder: Path) -> set[tuple[str, str]]:
+    """(user, question) whose profile summary the LLM refused. folder: of the finished step."""
+    if not (folder / "answers").exists():
+        return set()
+    rows = pq.read_table(folder / "answers", columns=["user_id", "query_id", "errors"]).to_pylist()
+    return {(row["user_id"], row["query_id"]) for row in rows if row["errors"][0] is not None}
 
 
 def _choose(

@@ -7,11 +7,14 @@ from typing import Any
 
 from hydra_ray.data.users import read_counts
 from hydra_ray.llm.ledger import Counts, Ledger
-from hydra_ray.pipeline.evaluation import answer_table
+from hydra_ray.llm.usability import FAULTS
+from hydra_ray.pipeline.evaluation import answer_table, refused_summaries
 from hydra_ray.pipeline.job import SHARED, Job
 from hydra_ray.pipeline.rows import CUTS
 from hydra_ray.report import AnswerRow, Costs, build_report, write_report
 from hydra_ray.train.artifact import TrainedScorer
+
+ANSWER_COUNTS = ("answers", "missing_answers", "hit_max_tokens", "degraded", *FAULTS)
 
 
 def finish(job: Job) -> dict[str, Any]:
@@ -26,7 +29,8 @@ def finish(job: Job) -> dict[str, Any]:
             "hydra": TrainedScorer.load(job.base("adapter", seed), fitted.path, run.vector_cache),
             SHARED: TrainedScorer.load(trained.path / SHARED, None, run.vector_cache),
         }
-        rows += answer_table(run.task, seed, evaluated.path, adapters, config.adapter)
+        no_summary = refused_summaries(job.summarise(seed).path)
+        rows += answer_table(run.task, seed, evaluated.path, adapters, config.adapter, no_summary)
         train_users |= set(job.chosen(seed).train)
     began = time.monotonic()
     counts = read_counts(job.ingest().path)
@@ -67,6 +71,7 @@ def costs(job: Job, counts: dict[str, Any]) -> Costs:
     seconds: Counter[str] = Counter()
     truncated: Counter[str] = Counter(dict.fromkeys(CUTS, 0))
     by_stage: dict[str, Counter[str]] = defaultdict(Counter)
+    answered: dict[str, Counter[str]] = defaultdict(Counter)
     heads: dict[str, Counter[str]] = defaultdict(Counter)
     for result in job.results.values():
         stage, counted = result.manifest["step"], result.manifest["counts"]
@@ -79,10 +84,13 @@ def costs(job: Job, counts: dict[str, Any]) -> Costs:
             calls = counted["requests"] - counted["cached"] - counted["missing_answers"]
             tokens = {name: counted[name] for name in ("prompt_tokens", "completion_tokens")}
             by_stage[stage].update({"calls": calls, "cached": counted["cached"], **tokens})
+            answered[stage].update({name: counted.get(name, 0) for name in ANSWER_COUNTS})
     used = ledger_counts(job)
+    names = ("calls", "cached", "prompt_tokens", "completion_tokens")
     return Costs(
-        llm={name: getattr(used, name) for name in ("calls", "cached", "prompt_tokens", "completion_tokens", "cost")},
+        llm={**{n: getattr(used, n) for n in names}, "cost": used.cost if job.config.llm.priced else None},
         llm_by_stage=by_stage,
+        llm_answers=answered,
         seconds={name: round(value, 3) for name, value in seconds.items()},
         heads=heads,
         rejects=counts.get("rejects", {}),

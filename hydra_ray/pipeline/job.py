@@ -13,10 +13,11 @@ from hydra_ray.core.records import Split
 from hydra_ray.data.users import list_users, sample_users
 from hydra_ray.errors import UserError
 from hydra_ray.llm.tokens import prompt_budget, tokenizer_of
+from hydra_ray.llm.usability import Wanted
 from hydra_ray.models.head_kinds import joint_kind
 from hydra_ray.pipeline.context import Run
 from hydra_ray.pipeline.groups import Module, evidence_width, write_groups
-from hydra_ray.pipeline.makers import EvaluateMaker, GenerateMaker, LabelMaker, SummaryMaker
+from hydra_ray.pipeline.makers import SUMMARY_TOKENS, EvaluateMaker, GenerateMaker, LabelMaker, SummaryMaker
 from hydra_ray.pipeline.rows import ask_black_box
 from hydra_ray.pipeline.since import Since
 from hydra_ray.pipeline.step import StepResult, fingerprint, step_key
@@ -98,23 +99,27 @@ class Job:
     def ingest(self) -> StepResult:
         """User histories as Parquet by bucket."""
         from hydra_ray.data.ingest import ingest
-        from hydra_ray.data.sources import find_sources
+        from hydra_ray.data.sources import data_root, find_sources, remote_checksums
+        from hydra_ray.data.summary import summary
 
         data = self.config.data
-        if data.source == "synthetic":
-            source = self.synth().path
-        else:
-            source = Path(data.root or ".").expanduser()
-            if not source.is_dir():
-                raise UserError(f"data.root: {source} is not a folder; give the one with the {data.source} files")
-        read = [file for s in find_sources(data, source) for file in (s.path, s.outputs) if file is not None]
+        source: Path | str = self.synth().path if data.source == "synthetic" else data_root(data)
+        sources = find_sources(data, source, self.run.root)
+        local = [file for s in sources if not s.url for file in (s.path, s.outputs) if file is not None]
+        base = Path(source).parent if Path(source).is_file() else Path(source)
 
         def work(folder: Path) -> dict[str, Any]:
             self.run.ray()
             return ingest(self.config, self.run.task, source, folder, self._progress("ingest"))
 
         dumped = data.model_dump(mode="json", exclude={"root", "synth"})
-        return self._step("ingest", 2, {**dumped, "task": self._task}, fingerprint(read, source), work)
+        inputs = {**fingerprint(local, base), **remote_checksums(sources)}
+        known = "ingest" in self.results
+        step = self._step("ingest", 3, {**dumped, "task": self._task}, inputs, work)
+        if not known:
+            for line in summary(step.manifest["counts"], step.path):
+                self.run.say(f"ingest: {line}")
+        return step
 
     def _progress(self, name: str) -> Any:
         spoken = [0.0]
@@ -159,7 +164,11 @@ class Job:
         users_dir = self.ingest().path
 
         def work(folder: Path) -> dict[str, Any]:
-            return ask_black_box(self.run, users_dir, users, make, args(), folder, f"{name} seed {seed}")
+            task, label = self.run.task, f"{name} seed {seed}"
+            self.run.check_before_paying()
+            free = make is SummaryMaker
+            wanted = Wanted(label, None, SUMMARY_TOKENS) if free else Wanted(label, task, task.max_answer_tokens)
+            return ask_black_box(self.run, users_dir, users, make, args(), folder, wanted)
 
         whole = {**config, "task": self._task, "seed": seed, "llm": self._asks(), **self._dump("retrieval")}
         if self.config.retrieval.method == "dense":
@@ -307,13 +316,18 @@ class Job:
 
         return self._ask("generate", 2, config, inputs, seed, GenerateMaker, args, chosen.train + chosen.test)
 
+    def summarise(self, seed: int) -> StepResult:
+        """The profile summaries of the test users' questions."""
+        config = {"questions": self.config.protocol.questions}
+        return self._ask("summarise", 2, config, {}, seed, SummaryMaker,
+                         lambda: (self._plain, seed, self.run.vector_cache), self.chosen(seed).test)  # fmt: skip
+
     def evaluate(self, seed: int) -> StepResult:
         """Every method's answers to the test users' questions."""
         trained, fitted = self.train("reranker", seed), self.fit("reranker", seed)
         chosen = self.chosen(seed)
         config = {"questions": self.config.protocol.questions}
-        summaries = self._ask("summarise", 2, config, {}, seed, SummaryMaker,
-                              lambda: (self._plain, seed, self.run.vector_cache), chosen.test)  # fmt: skip
+        summaries = self.summarise(seed)
 
         def args() -> tuple[Any, ...]:
             rerankers = {"hydra": (self.base("reranker", seed), fitted.path), SHARED: (trained.path / SHARED, None)}

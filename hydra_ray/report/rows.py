@@ -12,7 +12,8 @@ class AnswerRow:
     """One question of one seed, with what every method answered.
 
     history_length: items that existed when it was asked. answers: method -> raw answer (as the LLM wrote it, so that
-    answers of no label can be told from empty ones), None if none came back.
+    answers of no label can be told from empty ones), None if none came back. missing: methods that lack an answer of
+    the LLM for this question, wholly or in part, whatever they answered without it.
     """
 
     seed: int
@@ -21,6 +22,7 @@ class AnswerRow:
     gold: str
     history_length: int
     answers: Mapping[str, str | None]
+    missing: frozenset[str] = frozenset()
 
 
 def check_rows(rows: Sequence[AnswerRow]) -> None:
@@ -37,6 +39,11 @@ def check_rows(rows: Sequence[AnswerRow]) -> None:
         seen.add(key)
         if set(row.answers) != methods:
             raise ValueError(f"{where}: answers of {sorted(row.answers)}, elsewhere of {sorted(methods)}")
+
+
+def missing_count(rows: Sequence[AnswerRow], method: str) -> int:
+    """Questions for which a method lacks an answer of the LLM."""
+    return sum(row.answers[method] is None or method in row.missing for row in rows)
 
 
 def sorted_rows(rows: Sequence[AnswerRow]) -> list[AnswerRow]:

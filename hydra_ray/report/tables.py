@@ -5,7 +5,17 @@ from textwrap import wrap
 from typing import Any
 
 from hydra_ray.report.methods import GROUPS, method_of
-from hydra_ray.report.words import count, duration, finding, metric_title, percent, percent_range, score
+from hydra_ray.report.words import (
+    cost,
+    count,
+    duration,
+    finding,
+    incomplete,
+    metric_title,
+    percent,
+    percent_range,
+    score,
+)
 
 Cells = Sequence[Sequence[str]]
 
@@ -38,13 +48,15 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def method_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Header and one row per method: name, 95 % interval of the primary metric, all metrics, spread, HYDRA's gain."""
+    """Header and one row per method: name, 95 % interval of the primary metric, all metrics, spread, answers that are
+    missing (only where there are such), HYDRA's gain."""
     primary = report["primary_metric"]
     metrics = list(report["metric_directions"])
     arrows = {name: "\u2191" if up else "\u2193" for name, up in report["metric_directions"].items()}
     header = ["method", *(f"{metric_title(name)} {arrows[name]}" for name in metrics), "95 % interval"]
     several = len(report["seeds"]) > 1
     header += ["\u00b1 seeds"] if several else []
+    header += ["missing"] if report["incomplete"] else []
     header += ["HYDRA's gain"]
     body = []
     for name, values in report["methods"].items():
@@ -54,6 +66,8 @@ def method_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]
         cells.append(f"{score(primary, low)} to {score(primary, high)}")
         if several:
             cells.append(score(primary, report["per_seed"][name]["spread"]))
+        if report["incomplete"]:
+            cells.append(report["incomplete"].get(name, "").removesuffix(" answers missing"))
         against = report["hydra_against"].get(name)
         cells.append(percent(against["relative_gain"], True) if against else "")
         body.append(cells)
@@ -94,11 +108,32 @@ def answer_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]
     return ["method", "missing", "empty", "no label"], rows
 
 
+def llm_answer_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Per stage that asked: the LLM's answers, those that hit max_tokens, and those missing, degraded or of no use."""
+    keys = {
+        "answers": "answers",
+        "missing_answers": "missing",
+        "hit_max_tokens": "hit max_tokens",
+        "cut": "cut too early",
+        "empty": "empty",
+        "thinking": "thoughts alone",
+        "refused": "refused",
+        "no_label": "no label",
+        "degraded": "prompt shortened",
+    }
+    body = [
+        [stage, *(count(counts.get(key, 0)) for key in keys)]
+        for stage, counts in report["llm_answers"].items()
+        if counts.get("answers")
+    ]
+    return ["stage", *keys.values()], body
+
+
 def comparison_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """HYDRA against every other method: gain, its interval, users helped and harmed."""
     body = [
         [
-            name,
+            name + incomplete(report, name),
             percent(other["relative_gain"], True),
             percent_range(other["relative_gain_ci95"]),
             percent(other["helped"]),
@@ -106,7 +141,13 @@ def comparison_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[st
         ]
         for name, other in report["hydra_against"].items()
     ]
-    return ["HYDRA against", "relative gain", "95 % interval", "users helped", "users harmed"], body
+    return [
+        "HYDRA" + incomplete(report, "hydra") + " against",
+        "relative gain",
+        "95 % interval",
+        "users helped",
+        "users harmed",
+    ], body
 
 
 def count_cells(counts: Mapping[str, int], what: str) -> tuple[list[str], list[list[str]]]:
@@ -142,6 +183,7 @@ def markdown_report(report: Mapping[str, Any]) -> str:
         ("What it cost", cost_cells(report)),
         ("Users' heads", head_cells(report)),
         ("Answers that could not be scored as given", answer_cells(report)),
+        ("What the LLM answered", llm_answer_cells(report)),
         ("Cut to fit the LLM's window", count_cells(report["truncated"], "what")),
         ("Records not used", count_cells(report["rejects"], "reason")),
         ("Records used with something amiss", count_cells(report["warnings"], "what")),
@@ -150,6 +192,6 @@ def markdown_report(report: Mapping[str, Any]) -> str:
         if body:
             parts += [f"## {title}", markdown_table(header, body)]
     alone = report["users_without_history"]
-    parts.append(f"Cost of the LLM: {report['llm']['cost']:.4g}. Users answered without history: {alone}.")
+    parts.append(f"Cost of the LLM: {cost(report['llm']['cost'])}. Users answered without history: {alone}.")
     parts += [f"- {note}" for note in report["notes"]]
     return "\n\n".join(parts) + "\n"

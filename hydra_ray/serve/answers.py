@@ -15,10 +15,12 @@ Reason = Literal[
     "adapter_down",
     "no_candidate",
     "plain_failed",
+    "prompt_shortened",
 ]
 """no_user: the request names none. user_unknown: nobody of that id: population head, plain prompt. history_unreadable:
 plain prompt. reranker_down: BM25 order. head_unreadable: population head. adapter_down, no_candidate: first sample.
-plain_failed: no plain answer beside the personalised one."""
+plain_failed: no plain answer beside the personalised one. prompt_shortened: the LLM found the prompt too long and
+answered a shorter one, with fewer examples or less of the question."""
 
 
 class Degraded(BaseModel):

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, stop_before_delay
 
@@ -12,11 +12,12 @@ from hydra_ray.core.prompts import Message
 from hydra_ray.environment import Secret
 from hydra_ray.errors import UserError
 from hydra_ray.llm.endpoint import ChatEndpoint
-from hydra_ray.llm.retry import RejectedError, TransientError, backoff
+from hydra_ray.llm.jobs import PROBE, samples
+from hydra_ray.llm.retry import RejectedError, SuspectError, TooLongError, TransientError, backoff
 from hydra_ray.llm.types import Record, Request, finishes
 from hydra_ray.serve.breaker import Breaker, CircuitOpenError
 from hydra_ray.serve.together import together
-from hydra_ray.serve.types import DeadlineError, LLMDownError, RefusedError, Sampled
+from hydra_ray.serve.types import DeadlineError, LLMDownError, PromptTooLongError, RefusedError, Sampled
 
 logger = logging.getLogger(__name__)
 
@@ -95,8 +96,11 @@ class ChatSamples:
         max_tokens: int,
         seed: int | None,
         deadline: float,
+        fallbacks: Sequence[Sequence[Message]] = (),
     ) -> Sampled:
         """n samples; deadline: `time.time()` after which nobody waits. A cancelled caller frees its connections.
+
+        fallbacks: shorter versions of the prompt, asked in turn where the server finds it too long.
 
         A failure that may pass is tried again, `llm.retries` times at most and only where the pause before ends within
         the deadline. Raises DeadlineError; RefusedError with the server's words; LLMDownError, whose words name no
@@ -104,7 +108,7 @@ class ChatSamples:
         """
         request = Request(tuple(messages), temperature, n, max_tokens, seed)
         try:
-            return await self._samples(request, deadline)
+            return await self._shortened(request, [tuple(shorter) for shorter in fallbacks], deadline)
         except LLMDownError:
             self.counts.down += 1
             raise
@@ -115,17 +119,33 @@ class ChatSamples:
             self.counts.late += 1
             raise
 
+    async def _shortened(self, request: Request, fallbacks: Sequence[tuple[Message, ...]], deadline: float) -> Sampled:
+        """The samples of the first version of the prompt that is not too long."""
+        for level, messages in enumerate([request.messages, *fallbacks]):
+            try:
+                sampled = await self._samples(replace(request, messages=messages), deadline)
+                return replace(sampled, degraded=level > 0)
+            except PromptTooLongError:
+                if level == len(fallbacks):
+                    raise
+        raise AssertionError("the last version is answered or raises")
+
     async def _samples(self, request: Request, deadline: float) -> Sampled:
         """As many samples in a call as the server gives, the others one by one, all at once."""
-        first = [await self._call(request, 0, request.n, deadline)] if self._config.native_n else []
+        wanted = samples(request)
+        native = self._config.native_n
+        whole = wanted == 1 or native is True or (native is None and not self._endpoint.dialect.one_by_one)
+        first = [await self._call(request, 0, wanted, deadline)] if whole else []
         have = sum(len(record["texts"]) for record, _ in first)
-        singles = (self._call(request, start, 1, deadline) for start in range(have, request.n))
+        singles = (self._call(request, start, 1, deadline) for start in range(have, wanted))
         parts = first + await together(singles)
         texts: list[str] = []
         cut: list[int] = []
         for record, _ in parts:
             cut += [len(texts) + i for i, end in enumerate(finishes(record)) if end == "length"]
             texts += record["texts"]
+        if wanted < request.n:  # greedy: all samples are the same one
+            texts, cut = texts * request.n, list(range(request.n)) if cut else []
         return Sampled(
             tuple(texts),
             sum(record["prompt_tokens"] for record, _ in parts),
@@ -136,7 +156,6 @@ class ChatSamples:
 
     async def _call(self, request: Request, start: int, count: int, deadline: float) -> tuple[Record, int]:
         """The samples from `start` on, at most `count`, and the attempts beyond the first."""
-        body = self._endpoint.body(request, start, count)
         retrying = AsyncRetrying(
             stop=stop_after_attempt(self._config.retries + 1) | stop_before_delay(deadline - time.time()),
             wait=backoff(self._config.retry_wait_s),
@@ -147,14 +166,14 @@ class ChatSamples:
             async for attempt in retrying:
                 retries = attempt.retry_state.attempt_number - 1
                 with attempt:
-                    record = await self._attempt(body, count, deadline, retries)
+                    record = await self._attempt(request, start, count, deadline, retries)
                     return record, retries
         except TransientError as error:
             raise _down(error) from None
         raise AssertionError("tenacity always returns or raises")
 
-    async def _attempt(self, body: bytes, count: int, deadline: float, retries: int) -> Record:
-        """One HTTP request, if the circuit lets it out."""
+    async def _attempt(self, request: Request, start: int, count: int, deadline: float, retries: int) -> Record:
+        """One attempt, if the circuit lets it out."""
         left_s = deadline - time.time()
         if left_s <= 0:
             raise DeadlineError("the deadline passed before the language model was asked")
@@ -165,7 +184,7 @@ class ChatSamples:
         self.counts.attempts += 1
         self.counts.retries += retries > 0
         try:
-            record, _ = await self._endpoint.chat(body, count, min(left_s, self._config.timeout_s))
+            record = await self._answer(request, start, count, min(left_s, self._config.timeout_s))
         except TransientError as error:
             late = time.time() >= deadline - CLOCKS_S
             self._note(error, probe, fair=not late or left_s >= PATIENCE_S)
@@ -174,7 +193,8 @@ class ChatSamples:
             raise
         except RejectedError as error:
             self._breaker.succeeded()
-            raise RefusedError(f"the language model refuses the request: {error}") from None
+            refused = PromptTooLongError if isinstance(error, TooLongError) else RefusedError
+            raise refused(f"the language model refuses the request: {error}") from None
         except UserError as error:
             self._breaker.failed(probe)
             self.failing = True
@@ -189,6 +209,16 @@ class ChatSamples:
         self.counts.prompt_tokens += record["prompt_tokens"]
         self.counts.completion_tokens += record["completion_tokens"]
         return record
+
+    async def _answer(self, request: Request, start: int, count: int, timeout_s: float) -> Record:
+        """One HTTP request. Where many prompts in a row are refused, another one shows whether it is only these."""
+        try:
+            return (await self._endpoint.chat(request, start, count, timeout_s)).record
+        except SuspectError as error:
+            if not self._endpoint.dialect.answered:
+                raise
+            await self._endpoint.chat(PROBE, 0, 1, timeout_s)
+            raise error.rejection from None
 
     def _note(self, error: TransientError, probe: bool, fair: bool) -> None:
         """Tells the breaker what a failed attempt says. fair: the server had time enough."""

@@ -168,6 +168,7 @@ class Personaliser:
             max_tokens=ask.max_tokens or self._task.max_answer_tokens,
             seed=None,
             deadline=ask.deadline,
+            fallbacks=[(*ask.before, *shorter) for shorter in prompt.fallbacks],
         )
         return next(iter(texts_of(self._task, sampled.texts)), sampled.texts[0] if sampled.texts else "")
 
@@ -226,16 +227,20 @@ class Personaliser:
         ask, adapter, began = course.ask, self._config.adapter, time.perf_counter()
         messages: tuple[Message, ...] = (*ask.before, *prompt.messages)
         try:
-            return await self._llm.sample(
+            sampled = await self._llm.sample(
                 messages,
                 n=max(adapter.n, ask.n),
                 temperature=adapter.temperature if ask.temperature is None else ask.temperature,
                 max_tokens=ask.max_tokens or self._task.max_answer_tokens,
                 seed=ask.seed,
                 deadline=ask.deadline,
+                fallbacks=[(*ask.before, *shorter) for shorter in prompt.fallbacks],
             )
         finally:
             course.clock("llm", began)
+        if sampled.degraded:
+            course.lack("prompt_shortened")
+        return sampled
 
     def _cut(self, sampled: Sampled, found: Found) -> set[str]:
         """The candidates of which no sample, and no past answer of the user's, is whole."""

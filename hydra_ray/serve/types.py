@@ -157,6 +157,10 @@ class RefusedError(Exception):
     """The black box refuses this request for good (too long, say): 400."""
 
 
+class PromptTooLongError(RefusedError):
+    """The prompt, and every shorter version of it, is too long for the black box: 400."""
+
+
 class InvalidError(Exception):
     """A value of the client's that cannot be used: 422. param: the field, as OpenAI writes it."""
 
@@ -200,16 +204,18 @@ class Samples(Protocol):
         max_tokens: int,
         seed: int | None,
         deadline: float,
+        fallbacks: Sequence[Sequence[Message]] = (),
     ) -> "Sampled": ...
 
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
     """texts: as many as were asked for. Tokens as the server counted them. retries: attempts beyond the first.
-    cut: places of the texts that `max_tokens` ended."""
+    cut: places of the texts that `max_tokens` ended. degraded: they answer a shortened prompt."""
 
     texts: tuple[str, ...]
     prompt_tokens: int = 0
     completion_tokens: int = 0
     retries: int = 0
     cut: frozenset[int] = frozenset()
+    degraded: bool = False

@@ -126,6 +126,16 @@ def test_broken_tables_are_refused() -> None:
         _report(rows=[row, other])
 
 
+def test_a_method_that_lacks_answers_is_marked() -> None:
+    rows = [replace(row, answers=dict.fromkeys(row.answers, "amber")) for row in made_up_rows(TAGGING, 4, seeds=1)]
+    rows[0] = replace(rows[0], answers={**rows[0].answers, "bm25_k1": None})
+    rows[1] = replace(rows[1], missing=frozenset({"hydra", "bm25_k1"}))
+    report = _report(rows=rows)
+    assert report["incomplete"] == {"bm25_k1": "2 of 12 answers missing", "hydra": "1 of 12 answers missing"}
+    assert report["answers"]["bm25_k1"]["missing"] == 2
+    assert report["answers"]["zero_shot"]["missing"] == 0
+
+
 def test_counts_that_no_stage_gave_are_zero() -> None:
     report = _report(costs=Costs())
     assert set(report["llm"].values()) == {0}

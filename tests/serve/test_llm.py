@@ -12,7 +12,7 @@ from hydra_ray.config import LLMConfig
 from hydra_ray.environment import Secret
 from hydra_ray.serve.breaker import Breaker
 from hydra_ray.serve.llm import ChatSamples
-from hydra_ray.serve.types import DeadlineError, LLMDownError, RefusedError, Sampled
+from hydra_ray.serve.types import DeadlineError, LLMDownError, PromptTooLongError, RefusedError, Sampled
 from tests.llm.fake_server import FakeServer, completion, error, serve
 
 KEY = "sk-very-secret-0123456789"
@@ -126,6 +126,67 @@ def test_no_pause_outlasts_the_deadline() -> None:
 
     assert with_server(fake, use) < 2
     assert len(fake.bodies) == 1
+
+
+def test_a_prompt_that_is_too_long_is_asked_in_a_shorter_version() -> None:
+    def script(number: int, body: dict[str, Any]) -> Any:
+        return error(400, "prompt is too long") if len(body["messages"][0]["content"]) > 1 else None
+
+    async def use(samples: ChatSamples, fallbacks: Any) -> Sampled:
+        return await samples.sample(
+            ({"role": "user", "content": "aaa"},), n=2, temperature=1.0, max_tokens=4, seed=None,
+            deadline=time.time() + 10, fallbacks=fallbacks,
+        )  # fmt: skip
+
+    shorter = [({"role": "user", "content": "aa"},), ({"role": "user", "content": "a"},)]
+    made = with_server(FakeServer(script), lambda samples: use(samples, shorter))
+    assert (made.texts, made.degraded) == (("a/0", "a/1"), True)
+    with pytest.raises(PromptTooLongError, match="prompt is too long"):
+        with_server(FakeServer(script), lambda samples: use(samples, shorter[:1]))
+
+
+def test_one_users_flagged_prompts_open_no_circuit_for_others() -> None:
+    async def of(samples: ChatSamples, text: str) -> Sampled:
+        return await samples.sample(
+            ({"role": "user", "content": text},), n=1, temperature=0.0, max_tokens=4, seed=None,
+            deadline=time.time() + 10,
+        )  # fmt: skip
+
+    async def use(samples: ChatSamples) -> Any:
+        await of(samples, "fine")
+        for i in range(30):
+            with pytest.raises(RefusedError, match="HTTP 403: flagged"):
+                await of(samples, f"bad {i}")
+        return (await of(samples, "fine too")).texts, samples.up
+
+    def script(number: int, body: dict[str, Any]) -> Any:
+        return error(403, "flagged") if body["messages"][0]["content"].startswith("bad") else None
+
+    assert with_server(FakeServer(script), use) == (("fine too/0",), True)
+
+
+def test_a_key_that_is_revoked_makes_the_server_look_down() -> None:
+    async def use(samples: ChatSamples, fake: FakeServer) -> int:
+        await ask(samples)
+        fake.script = lambda number, body: error(403, "revoked")
+        ends = await asyncio.gather(*(ask(samples) for _ in range(20)), return_exceptions=True)
+        return sum(isinstance(end, RefusedError) for end in ends)
+
+    fake = FakeServer()
+    assert with_server(fake, lambda samples: use(samples, fake)) < 8
+
+
+def test_greedy_is_asked_once() -> None:
+    async def use(samples: ChatSamples) -> Sampled:
+        return await samples.sample(
+            ({"role": "user", "content": "a"},), n=3, temperature=0.0, max_tokens=4, seed=None,
+            deadline=time.time() + 10,
+        )  # fmt: skip
+
+    fake = FakeServer(lambda number, body: completion(["x"], cut=[0]))
+    made = with_server(fake, use)
+    assert (made.texts, made.cut) == (("x",) * 3, {0, 1, 2})
+    assert ["n" in body for body in fake.bodies] == [False]
 
 
 def test_a_refused_prompt_gets_the_servers_words() -> None:

@@ -11,6 +11,7 @@ const REASONS = {
   head_unreadable: "The user’s own head could not be read: the population head was used.",
   adapter_down: "The adapter did not run: the first sample is the answer.",
   no_candidate: "No sample held an answer: the first sample is the answer as it came.",
+  prompt_shortened: "The prompt was too long for the model: a shorter one, with fewer records, was answered.",
   plain_failed: "The model’s plain answer failed: only the personalised one is here.",
 };
 const STAGES = { retrieve: "Retrieve", rerank: "Rerank", llm: "Language model", select: "Select" };
