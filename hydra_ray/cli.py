@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hydra_ray import __version__
 from hydra_ray.errors import UserError
-from hydra_ray.terminal import is_output_closed, use_plain_characters
+from hydra_ray.terminal import is_output_closed, on_hangup, use_plain_characters
 
 STAGES: dict[str, str] = {
     "run": "every stage, then the result table",
@@ -32,6 +32,7 @@ STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code: 0 done, 2 a mistake in the input (one line on stderr), 130 interrupted, 141 output has no reader."""
     use_plain_characters()
+    on_hangup(_Interrupt())
     try:
         return _dispatch(_parse(argv))
     except UserError as error:
@@ -49,6 +50,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("hydra-ray: interrupted; the same command continues where it stopped", file=sys.stderr)
         return 130
+
+
+class _Interrupt:
+    """Interrupts once: what is told again while everything is taken down must not cut that short."""
+
+    def __init__(self) -> None:
+        self._done = False
+
+    def __call__(self) -> None:
+        if not self._done:
+            self._done = True
+            raise KeyboardInterrupt
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

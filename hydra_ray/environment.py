@@ -1,6 +1,7 @@
 """Every environment variable that the package sets or reads, with its reason. Nothing else touches `os.environ`."""
 
 import os
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -139,9 +140,24 @@ def set_service_defaults() -> None:
     _set((*DRIVER, PROXY_LAYERS, PROXY_HEALTH))
 
 
-def set_local_ray() -> None:
-    """Sets what keeps a Ray of this machine's own to this machine, unless the user has; before Ray is imported."""
-    _set((LOOPBACK,))
+_set_loopback = [False]
+
+
+def set_local_ray(local: bool) -> None:
+    """Keeps a Ray that is started next to this machine, unless the user has decided; or, for one that is joined, not.
+
+    Ray reads the variable when it is imported, its processes when they start.
+    """
+    if local and LOOPBACK.name not in os.environ:
+        os.environ[LOOPBACK.name], _set_loopback[0] = LOOPBACK.value or "", True
+    elif not local and _set_loopback[0]:
+        del os.environ[LOOPBACK.name]
+        _set_loopback[0] = False
+    if local and "ray" not in sys.modules:
+        set_token_mode()  # Ray's own default, of which it would warn otherwise
+    constants = sys.modules.get("ray._private.ray_constants")
+    if constants is not None:
+        constants.ENABLE_RAY_CLUSTER = os.environ.get(LOOPBACK.name, "1").lower() not in ("0", "false")
 
 
 def set_token_mode() -> None:

@@ -12,6 +12,7 @@ from hydra_ray.serve.http.keys import Keys
 from hydra_ray.serve.llm import ChatSamples
 from hydra_ray.serve.llm_ready import LLMReadiness
 from hydra_ray.serve.logs import to_stream
+from hydra_ray.serve.loopback import stay_on_node
 from hydra_ray.serve.meters import Meters
 from hydra_ray.serve.page.router import page_router
 from hydra_ray.serve.personaliser import Personaliser
@@ -41,6 +42,7 @@ class Gateway:
         """key_file: of `keys`, seen by this node, too. state: the service's. evidence: how many numbers of evidence per
         text each module reads."""
         self._bundle, self._evidence, self._config, self._llm_url, self._keys = bundle, evidence, config, llm_url, keys
+        stay_on_node()
         self._key_file, self._state = key_file, state
         buckets = bundle.config.data.buckets
         self._retriever = Part(_direct(retriever), "retriever", buckets, STAGE_S, config.deadline_s)
