@@ -28,6 +28,8 @@ SERVE_KEYS = Variable(
 
 JOB_CONFIG = Variable("HYDRA_RAY_CONFIG", None, "Set by `hydra-ray submit` for its job: the resolved config as JSON.")
 
+JOB_TASK = Variable("HYDRA_RAY_TASK", None, "Set by `hydra-ray submit` for its job: the text of the task's own file.")
+
 RAY_AUTH_MODE = Variable(
     "RAY_AUTH_MODE",
     None,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra_ray import ray_token
 from hydra_ray.environment import RAY_DASHBOARD_ADDRESS, read
 from hydra_ray.errors import UserError
 from hydra_ray.serve.deploy_cluster import ADDRESS, Cluster
@@ -64,10 +65,11 @@ def deploy(
         print(f"{file}: nothing wrong found; applications: {', '.join(names)}")
         return 0
     target, whose = _target(address)
+    token = ray_token.send()  # before Ray is imported
     cluster = Cluster(target)
     config = resolved(config, target, Path.cwd())
     before = cluster.details()
-    _say(f"cluster: {target} ({whose})")
+    _say(f"cluster: {target} ({whose}), {token}")
     for line in (*places(config), *beside(names, before)):
         _say(line)
     if differing := list(unlike(config, before)):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from hydra_ray import ray_token
 from hydra_ray.errors import UserError
 from hydra_ray.tracebacks import telling_line
 
@@ -34,9 +35,7 @@ class Cluster:
         try:
             return call()
         except AuthenticationError as error:
-            first = str(error).strip().splitlines()[0]
-            raise UserError(
-                f"--address {self.address}: {first}; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN to the cluster's token"
-            ) from None
+            first = str(error).strip().splitlines()[0].rstrip(".")
+            raise UserError(f"--address {self.address}: {first}; {ray_token.ADVICE}") from None
         except (OSError, RuntimeError, ValueError) as error:
             raise UserError(f"--address {self.address}: {failure} ({telling_line(str(error))})") from None

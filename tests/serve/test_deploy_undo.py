@@ -54,6 +54,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
     monkeypatch.setattr(deploying, "Cluster", made)
     monkeypatch.setattr(deploying, "check", lambda probe: None)
     monkeypatch.delenv("RAY_DASHBOARD_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     monkeypatch.setattr("sys.stdin", io.StringIO())
     return made
 
@@ -85,7 +86,7 @@ def test_it_says_where_it_goes_and_what_it_serves(
     said = capsys.readouterr()
     lines = [line.split("s  ", 1)[1] for line in said.err.splitlines()]
     assert lines == [
-        f"cluster: {ADDRESS} (the default; --address names another)",
+        f"cluster: {ADDRESS} (the default; --address names another), without a token (RAY_AUTH_MODE=disabled)",
         f"hydra: run one, root {tmp_path}",
         "hydra RUNNING",
         "hydra: ready (http://127.0.0.1:8000/readyz)",
