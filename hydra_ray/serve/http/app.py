@@ -13,6 +13,7 @@ from hydra_ray.serve.http.bodies import BodyLimit
 from hydra_ray.serve.http.errors import CHAT_PATH
 from hydra_ray.serve.http.foreign import ForeignPages
 from hydra_ray.serve.http.front import Front, HttpSettings
+from hydra_ray.serve.http.headers import HeaderLimit
 from hydra_ray.serve.http.key_file import KeyRing
 from hydra_ray.serve.http.limits import Limits
 from hydra_ray.serve.http.outer import HttpMeters, Outer
@@ -61,5 +62,6 @@ def make_app(
     if settings.keys.open_tenant:
         app.add_middleware(ForeignPages, hosts=settings.allowed_hosts)
     app.add_middleware(SegmentPaths)
+    app.add_middleware(HeaderLimit)
     app.add_middleware(Outer, echo_id=settings.echo_id, meters=meters)  # added last: outermost
     return app

@@ -200,6 +200,7 @@ _TITLES = {
     404: "No such user, model or task",
     413: "The body is over the limit",
     422: "A field is wrong",
+    431: "The headers are over the limit",
     429: "At the limit; see Retry-After",
     500: "A defect; the message holds the request's id",
     503: "The language model or a part of the service is down; see Retry-After",

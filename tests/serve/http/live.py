@@ -14,6 +14,7 @@ from hydra_ray.serve.http.app import make_app
 from hydra_ray.serve.http.front import HttpSettings
 from hydra_ray.serve.http.key_lines import parse_keys
 from hydra_ray.serve.http.keys import Keys
+from hydra_ray.serve.http.wire import guard_uvicorn
 from tests.serve.http.fake_service import FakeService
 
 KEYS = {"acme": "acme-key-0123456789", "bolt": "bolt-key-0123456789"}
@@ -43,6 +44,7 @@ def serve(limits: HttpSettings, service: FakeService | None = None) -> Iterator[
     """Serves until the context ends."""
     service = service or FakeService()
     app = make_app(lambda: service, limits)
+    guard_uvicorn()  # as in Serve's proxies
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=2))
