@@ -133,8 +133,8 @@ class _Shaped:
 
     The gateway's own errors are JSON; one in plain text, or no answer at all, says that a gateway died while it worked
     on the request or that none is there. status: of the answer, 0 before it begins. refusal: its start, without the
-    mark; body: its body. new: the proxy has just started. ended: called once, before the client has the whole answer: its next request must not meet
-    this one.
+    mark; body: its body. new: the proxy has just started. ended: called once, before the client has the whole answer:
+    its next request must not meet this one.
     """
 
     def __init__(self, scope: Scope, send: Send, new: bool = False, ended: Callable[[], None] | None = None) -> None:
