@@ -125,4 +125,10 @@ def init_ray(address: str, setting: str = "ray.address=", **options: Any) -> Non
             raise
         reason = " ".join(str(error).split())
         raise UserError(f"{setting}{address}: the cluster cannot be joined: {reason}") from None
+    except Exception as error:
+        if type(error) is not Exception:  # as Ray 2.60 says that its processes did not start in time
+            raise
+        reason = " ".join(str(error).split())
+        raise UserError(f"Ray does not start on this machine: {reason} Try again when it is less busy; Ray's logs lie "
+                        "in its temporary folder") from None  # fmt: skip
     ray_token.close()

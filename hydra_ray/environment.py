@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hydra_ray.errors import UserError
 
@@ -157,7 +157,7 @@ def set_local_ray(local: bool) -> None:
         _set_loopback[0] = False
     if local and "ray" not in sys.modules:
         set_token_mode()  # Ray's own default, of which it would warn otherwise
-    constants = sys.modules.get("ray._private.ray_constants")
+    constants: Any = sys.modules.get("ray._private.ray_constants")
     if constants is not None:
         constants.ENABLE_RAY_CLUSTER = os.environ.get(LOOPBACK.name, "1").lower() not in ("0", "false")
 
