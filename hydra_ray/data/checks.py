@@ -59,10 +59,9 @@ def check_counts(counts: Mapping[str, Any], data: DataConfig, root: Path | str, 
     rejects = counts["rejects"]
     questions = sum(counts["questions"].values())
     items = sum(counts["items"].values()) + counts["repeats"]
-    asked_items = questions if data.source == "own" else 0  # questions made of items, which may be in no history
     for what, kept, reasons in (("questions", questions, QUESTION_REASONS), ("items", items, ITEM_REASONS)):
         lost = sum(rejects.get(reason, 0) for reason in reasons)
-        total = lost + kept + (asked_items if what == "items" else 0)
+        total = counts["lines"] if what == "items" and data.source == "own" else lost + kept
         if lost > data.max_rejects * total:
             advice = f"mend the data or the task, or set data.max_rejects={-(-100 * lost // total) / 100:g}"
             raise UserError(
@@ -108,6 +107,6 @@ def _why(counts: Mapping[str, Any], data: DataConfig, out: Path) -> str:
     reasons = [f"{counts['no_questions'][key]:,} {text}" for key, text in NO_QUESTIONS.items()
                if counts["no_questions"].get(key)]  # fmt: skip
     return (
-        f"none of {users:,} users has own.questions={own.questions} items with own.min_items={own.min_items} older ones "
-        f"each ({', '.join(reasons)}): lower either, give more rows a user, or dates with a time of day"
+        f"none of {users:,} users has own.questions={own.questions} items with own.min_items={own.min_items} older "
+        f"ones each ({', '.join(reasons)}): lower either, give more rows a user, or dates with a time of day"
     )

@@ -27,10 +27,15 @@ def wanted_columns(task: Task, own: OwnConfig) -> dict[str, str]:
 
 @dataclass(slots=True)
 class Columns:
-    """What the rows of one file have of `wanted`. rows: how many there are. names: columns there are, some of many."""
+    """What the rows of one file have of `wanted`.
+
+    rows: how many there are. lines: these, and those that are broken or no rows. names: columns there are, some of
+    many.
+    """
 
     wanted: Mapping[str, str]
     rows: int = 0
+    lines: int = 0
     seen: set[str] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
 
@@ -48,7 +53,7 @@ class Columns:
     def counts(self) -> dict[str, int]:
         """For the tally: `missing_column` reads it."""
         seen = {f"seen/{setting}": 1 for setting in self.seen}
-        return {"rows": self.rows, **seen, **{f"column/{name}": 1 for name in self.names}}
+        return {"rows": self.rows, "lines": self.lines, **seen, **{f"column/{name}": 1 for name in self.names}}
 
 
 def missing_column(counts: Mapping[str, int], task: Task, own: OwnConfig, where: str) -> str:

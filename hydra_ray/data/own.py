@@ -41,6 +41,7 @@ def scan_own(source: Source, task: Task, own: OwnConfig) -> Iterator[SourceRow |
     folders = dict(source.columns)
     for position, raw in _rows(source, task, own, columns):
         record = str(position)
+        columns.lines += 1
         if isinstance(raw, Broken):
             mistakes.add(position, raw.why)
             yield Reject(source.name, record, "broken_line", excerpt(f"{raw.why}: {raw.shown}"))
