@@ -140,7 +140,7 @@ class _Mistakes:
         total = self.rows + self.count
         more = f" and {count - _SHOWN} more" if count > _SHOWN else ""
         share = -(-1000 * count // total) / 1000
-        advice = f", or set own.bad_lines={share:g}" if objects else ""
+        advice = f", or set data.own.bad_lines={share:g}" if objects else ""
         raise UserError(
             f"{self.source.where}: {count} of {total} lines are broken: {', '.join(shown[:_SHOWN])}{more}: "
             f"{rule}repair or remove the lines{advice}"

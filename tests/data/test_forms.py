@@ -218,7 +218,7 @@ MIXED = [*(json.dumps(r) + "\n" for r in ROWS[:4]), "{x}\n", '{"a": 1\n', json.d
 def test_all_broken_lines_of_a_file_are_named(tmp_path: Path) -> None:
     assert broken(tmp_path, "a.jsonl", "".join(MIXED)) == (
         "3 of 8 lines are broken: line 5 is not JSON, line 6 is not JSON, line 8 is cut off or not JSON: "
-        "JSON Lines has one object a line; repair or remove the lines, or set own.bad_lines=0.375"
+        "JSON Lines has one object a line; repair or remove the lines, or set data.own.bad_lines=0.375"
     )
     assert "line 19 is not JSON and 15 more: " not in broken(tmp_path, "a.jsonl", "{x}\n" * 25)
     assert "line 10 is not JSON and 15 more: " in broken(tmp_path, "a.jsonl", "{x}\n" * 25)
@@ -242,7 +242,7 @@ def test_broken_rows_of_csv(tmp_path: Path) -> None:
     content = b"".join([header.encode(), rows[0].encode(), b"only,two\n", latin, rows[3].encode(), b'"open,1,2\n'])
     assert broken(tmp_path, "a.csv", content) == (
         "3 of 5 lines are broken: line 3 has 2 fields, the header 6, line 4 is not UTF-8, "
-        "line 6 cannot be read (unexpected end of data): repair or remove the lines, or set own.bad_lines=0.6"
+        "line 6 cannot be read (unexpected end of data): repair or remove the lines, or set data.own.bad_lines=0.6"
     )
 
 
