@@ -43,8 +43,9 @@ def check_read(
     dates = tally.get("dates", 0) + unread
     if data.own.bad_dates == "stop" and unread > UNREAD_DATES * dates:
         shown = ", ".join(f"{r.detail!r} ({r.source} {r.record})" for r in examples(out, "malformed_date"))
-        form = f"they have another form than data.own.date_format={data.own.date_format!r}" if data.own.date_format else (
-            "give their form as data.own.date_format (such as %d/%m/%Y)")  # fmt: skip
+        form = "give their form as data.own.date_format (such as %d/%m/%Y)"
+        if data.own.date_format:
+            form = f"they have another form than data.own.date_format={data.own.date_format!r}"
         raise UserError(
             f"{where}: {unread:,} of {dates:,} dates ({data.own.date_field}) cannot be read: {shown}: {form}, mend "
             "them, or set data.own.bad_dates=undated to go on without them"

@@ -50,8 +50,8 @@ def test_unread_dates_stop_the_ingest(tmp_path: Path) -> None:
     root = own_root(tmp_path, [{**r, "date": f"13/{n + 1:02d}/2024"} for n, r in enumerate(GOOD)])
     assert refused(root) == (
         f"{root}/a.jsonl: 9 of 9 dates (date) cannot be read: '13/01/2024' (a.jsonl 1:u-1), '13/02/2024' "
-        "(a.jsonl 2:u-2), '13/03/2024' (a.jsonl 3:u-3): give their form as data.own.date_format (such as %d/%m/%Y), mend "
-        "them, or set data.own.bad_dates=undated to go on without them"
+        "(a.jsonl 2:u-2), '13/03/2024' (a.jsonl 3:u-3): give their form as data.own.date_format (such as %d/%m/%Y), "
+        "mend them, or set data.own.bad_dates=undated to go on without them"
     )
     assert "they have another form than data.own.date_format='%Y'" in refused(root, own={"date_format": "%Y"})
     assert ingest(root, own={"date_format": "%d/%m/%Y"})["warnings"] == {}
