@@ -3,12 +3,14 @@
 Read a section's docstring to know what its fields mean; `hydra-ray run --print-config` prints the resolved whole.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from hydra_ray.cpu import Precision
 from hydra_ray.data.date_format import check_format
+from hydra_ray.data.sampling import Trial
 from hydra_ray.models.head_kinds import HeadKind
 
 
@@ -87,16 +89,32 @@ class ProtocolConfig(Section):
     """Who is trained on and who is evaluated.
 
     train_users, test_users: users drawn per seed (None: all). seeds: one sampling and one training each.
+    folds: cross-fitting over users: all users with a question and its gold answer, of both splits together, are cut
+    into so many folds by the seed, and each fold is tested by models trained on the others, so that every user is
+    tested once by a model that has not seen them (None or 1: the data's own splits). At most train_users + test_users
+    users take part then.
     pseudo_queries: history items per user that are asked as questions.
     questions: evaluated questions per test user at most (None: all); train_questions: likewise for training users.
     """
 
     train_users: int | None = Field(default=100, ge=1)
     test_users: int | None = Field(default=50, ge=1)
+    folds: int | None = Field(default=None, ge=1)
     seeds: tuple[Annotated[int, Field(ge=0, lt=1 << 32)], ...] = Field(default=(0,), min_length=1)
     pseudo_queries: int = Field(default=10, ge=0)
     questions: int | None = Field(default=None, ge=1)
     train_questions: int | None = Field(default=1, ge=1)
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """The trainings of a run: every seed's, fold by fold where there are folds."""
+        folds: Sequence[int | None] = range(self.folds or 0) if self.cross_fitted else (None,)
+        return tuple(Trial(seed, fold) for seed in self.seeds for fold in folds)
+
+    @property
+    def cross_fitted(self) -> bool:
+        """Whether users are tested fold by fold."""
+        return self.folds is not None and self.folds > 1
 
 
 class ServeLLMConfig(Section):
@@ -187,6 +205,9 @@ class AdapterConfig(Section):
     """n, temperature: candidates per query. label: for generation, `gold` (the gold text alone is positive) or
     `relative` (samples above the query's mean are).
 
+    examples: whose examples the prompts show that it learns from: the `reranker`'s (the paper), or the first k of
+    `retrieval`, which no training changes, so that all folds and seeds of a reranker share their answers; the prompts
+    of the evaluated questions show the reranker's in either case.
     history_queries: history items per user whose own answer is learned against other labels; costs no call (0: the
     HYDRA paper, the LLM's samples alone). evidence: the adapter also reads what speaks for a candidate beside its text
     (`hydra_ray.core.evidence`); support: so many retrieved records may speak, the N for the prompt and those after them
@@ -199,6 +220,7 @@ class AdapterConfig(Section):
     n: int = Field(default=8, ge=1)
     temperature: float = Field(default=1.0, ge=0)
     label: Literal["gold", "relative"] = "relative"
+    examples: Literal["reranker", "retrieval"] = "reranker"
     history_queries: int = Field(default=0, ge=0)
     evidence: bool = True
     support: int = Field(default=64, ge=1)

@@ -7,7 +7,7 @@ from typing import Any
 
 from hydra_ray.config import DataConfig
 from hydra_ray.core.tasks import Task
-from hydra_ray.data.columns import missing_column
+from hydra_ray.data.columns import missing_columns
 from hydra_ray.data.rejects import REASONS, Reject, read_rejects
 from hydra_ray.data.sources import Source
 from hydra_ray.errors import UserError
@@ -37,7 +37,7 @@ def check_read(
     if data.source != "own":
         return
     where = sources[0].where if len(sources) == 1 else f"{root} ({len(sources)} files)"
-    if missing := missing_column(tally, task, data.own, where):
+    if missing := missing_columns(tally, task, data.own, where):
         raise UserError(missing)
     unread = tally.get("warnings/malformed_date", 0)
     dates = tally.get("dates", 0) + unread

@@ -28,7 +28,7 @@ def scan_own(source: Source, task: Task, own: OwnConfig) -> Iterator[SourceRow |
 
     Positions count rows from 0 in Parquet and JSON lists, and lines from 1 elsewhere. Raises UserError: a file that is
     not what its suffix says or is cut off, more broken lines than `own.bad_lines` (all in one line), a task whose items
-    have no answer. Whether a column is missing is known when all files are read: `columns.missing_column`.
+    have no answer. Whether a column is missing is known when all files are read: `columns.missing_columns`.
     """
     if task.answer_field is None:
         raise UserError(

@@ -3,6 +3,7 @@
 import json
 import time
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from hydra_ray.data.users import read_counts
@@ -18,22 +19,23 @@ def finish(job: Job) -> dict[str, Any]:
     """Runs whatever is not done yet for every seed, then writes report, predictions and manifest to runs/NAME."""
     run, config = job.run, job.config
     rows: list[AnswerRow] = []
-    train_users: set[str] = set()
-    for seed in config.protocol.seeds:
-        evaluated = job.evaluate(seed)
-        trained, fitted = job.train("adapter", seed), job.fit("adapter", seed)
+    training: list[tuple[str, ...]] = []
+    for trial in config.protocol.trials:
+        evaluated = job.evaluate(trial)
+        trained, fitted = job.train("adapter", trial), job.fit("adapter", trial)
         adapters = {
-            "hydra": TrainedScorer.load(job.base("adapter", seed), fitted.path, run.vector_cache),
+            "hydra": TrainedScorer.load(job.base("adapter", trial), fitted.path, run.vector_cache),
             SHARED: TrainedScorer.load(trained.path / SHARED, None, run.vector_cache),
         }
-        rows += answer_table(run.task, seed, evaluated.path, adapters, config.adapter)
-        train_users |= set(job.chosen(seed).train)
+        rows += answer_table(run.task, trial.seed, evaluated.path, adapters, config.adapter)
+        training.append(job.chosen(trial).train)
     began = time.monotonic()
     counts = read_counts(job.ingest().path)
     report = build_report(
         run.task,
         rows,
-        train_users=len(train_users),
+        train_users=train_users(training, config.protocol.cross_fitted),
+        folds=config.protocol.folds if config.protocol.cross_fitted else None,
         config=config.model_dump(mode="json"),
         costs=costs(job, counts),
         attainable=attainable(job),
@@ -44,6 +46,13 @@ def finish(job: Job) -> dict[str, Any]:
     report["steps"] = {name: result.key for name, result in job.results.items()}
     write_report(run.folder, report, run.task, rows)
     return report
+
+
+def train_users(training: Sequence[Sequence[str]], cross_fitted: bool) -> int:
+    """How many users were trained on: all seeds' together; with folds, what a fold trains on, in the mean."""
+    if cross_fitted:
+        return round(sum(map(len, training)) / len(training))
+    return len(set().union(*training))
 
 
 def ledger_counts(job: Job) -> Counts:

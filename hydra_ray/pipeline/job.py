@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,15 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from hydra_ray.core.records import Split
-from hydra_ray.data.users import list_users, sample_users
+from hydra_ray.data.sampling import Chosen, Trial, cross_fit, sample_users
+from hydra_ray.data.users import list_users
 from hydra_ray.errors import UserError
 from hydra_ray.llm.tokens import prompt_budget, tokenizer_of
 from hydra_ray.models.head_kinds import joint_kind
 from hydra_ray.pipeline.context import Run
 from hydra_ray.pipeline.groups import Module, evidence_width, write_groups
 from hydra_ray.pipeline.makers import EvaluateMaker, GenerateMaker, LabelMaker, SummaryMaker
-from hydra_ray.pipeline.rows import ask_black_box
+from hydra_ray.pipeline.rows import Asking, ask_black_box
 from hydra_ray.pipeline.since import Since
 from hydra_ray.pipeline.step import StepResult, fingerprint, step_key
 
@@ -34,14 +34,6 @@ HOW_NOT_WHAT = {
 draws other dropout; without dropout the result is the same.)"""
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """The users that a seed draws."""
-
-    train: tuple[str, ...]
-    test: tuple[str, ...]
-
-
 class Job:
     """The steps of one run. Each method returns the finished step, doing first what it needs."""
 
@@ -49,7 +41,7 @@ class Job:
         self.run = run
         self.config = run.config
         self.results: dict[str, StepResult] = {}
-        self._chosen: dict[int, Chosen] = {}
+        self._chosen: dict[Trial, Chosen] = {}
 
     def _step(
         self, name: str, code: int, config: Mapping[str, Any], inputs: Mapping[str, str], work: Any, label: str = ""
@@ -142,22 +134,35 @@ class Job:
 
         return report
 
-    def chosen(self, seed: int) -> Chosen:
-        """The users a seed draws; test users without an evaluated question are left out."""
-        if seed not in self._chosen:
-            ids: dict[Split, list[str]] = {"train": [], "test": []}
-            for row in list_users(self.ingest().path).to_pylist():
-                if row["split"] == "train" or row["n_questions"]:
-                    ids[row["split"]].append(row["user_id"])
-            protocol = self.config.protocol
-            drawn = sample_users(ids, seed, protocol.train_users, protocol.test_users)
+    def chosen(self, trial: Trial) -> Chosen:
+        """The users a trial draws; users to be tested without an evaluated question are left out."""
+        if trial not in self._chosen:
+            protocol, ids = self.config.protocol, self._users
+            if trial.fold is None:
+                self._chosen[trial] = sample_users(ids, trial.seed, protocol.train_users, protocol.test_users)
+            else:
+                most = (protocol.train_users, protocol.test_users)
+                limit = None if None in most else sum(number or 0 for number in most)
+                self._chosen[trial] = cross_fit(ids, trial.seed, protocol.folds or 1, trial.fold, limit)
             for split in ("train", "test"):
-                if not drawn[split]:
-                    raise UserError(
-                        f"data: no {split} users with usable records in {self.config.data.root or 'the data'}"
-                    )
-            self._chosen[seed] = Chosen(tuple(drawn["train"]), tuple(drawn["test"]))
-        return self._chosen[seed]
+                if not self._chosen[trial].of(split):
+                    where = self.config.data.root or "the data"
+                    if trial.fold is None:
+                        raise UserError(f"data: no {split} users with usable records in {where}")
+                    found = len(self._chosen[trial].source)
+                    raise UserError(f"protocol.folds: {found} users with a question and its gold answer in {where} "
+                                    f"cannot be cut into {protocol.folds} folds; give fewer")  # fmt: skip
+        return self._chosen[trial]
+
+    @cached_property
+    def _users(self) -> dict[Split, list[str]]:
+        """The users that may be drawn, by split of the data. Who is tested needs an evaluated question."""
+        ids: dict[Split, list[str]] = {"train": [], "test": []}
+        tested = {"train", "test"} if self.config.protocol.cross_fitted else {"test"}
+        for row in list_users(self.ingest().path).to_pylist():
+            if row["split"] not in tested or row["n_questions"]:
+                ids[row["split"]].append(row["user_id"])
+        return ids
 
     def _ask(
         self,
@@ -165,26 +170,32 @@ class Job:
         code: int,
         config: dict[str, Any],
         inputs: dict[str, str],
-        seed: int,
+        trial: Trial,
         make: type,
         args: Any,
-        users: tuple[str, ...],
+        users: Asking,
     ) -> StepResult:
         """A step that asks the black box. `args` is called when the step really runs."""
         users_dir = self.ingest().path
 
         def work(folder: Path) -> dict[str, Any]:
-            return ask_black_box(self.run, users_dir, users, make, args(), folder, f"{name} seed {seed}")
+            return ask_black_box(self.run, users_dir, users, make, args(), folder, f"{name} {trial}")
 
-        whole = {**config, "task": self._task, "seed": seed, "llm": self._asks(), **self._dump("retrieval")}
+        whole = {**config, "task": self._task, "seed": trial.seed, "llm": self._asks(), **self._dump("retrieval")}
         if self.config.retrieval.method == "dense":
             whole["encoder"] = self.config.model.model_dump(include={"encoder", "pooling", "max_tokens", "precision"})
-        inputs = {"ingest": self.ingest().key, "users": str(hash_of(users)), **inputs}
-        return self._step(name, code, whole, inputs, work, f"{name} seed {seed}")
+        inputs = {"ingest": self.ingest().key, "users": hash_of(users), **inputs}
+        return self._step(name, code, whole, inputs, work, f"{name} {trial}")
 
-    def label(self, seed: int) -> StepResult:
-        """Reranker feedback of training and test users' own records (never of an evaluated question)."""
-        chosen = self.chosen(seed)
+    def label(self, trial: Trial) -> StepResult:
+        """Reranker feedback of training and test users' own records (never of an evaluated question).
+
+        All folds of a seed share it: a user's real questions are asked as well, and only training reads those.
+        """
+        chosen, trial = self.chosen(trial), Trial(trial.seed)
+        roles = asking(chosen)
+        if chosen.crossed:
+            roles = {user_id: (source, "train") for user_id, (source, _) in roles.items()}
         protocol = self.config.protocol
         config = {
             "pseudo_queries": protocol.pseudo_queries,
@@ -193,23 +204,24 @@ class Job:
             # Rows of before there was recency are as good for whoever does not read it.
             **({"recency": True} if self.config.reranker.evidence == "score_and_recency" else {}),
         }
-        return self._ask("label", 3, config, {}, seed, LabelMaker,
-                         lambda: (self._plain, seed, self.run.vector_cache), chosen.train + chosen.test)  # fmt: skip
+        return self._ask("label", 3, config, {}, trial, LabelMaker,
+                         lambda: (self._plain, trial.seed, self.run.vector_cache), roles)  # fmt: skip
 
-    def train(self, module: Module, seed: int) -> StepResult:
+    def train(self, module: Module, trial: Trial) -> StepResult:
         """Base and heads of reranker or adapter on the training users, personal and shared."""
         from hydra_ray.train.trainer import train
 
         if self.since:
-            return self._trained_before(module, seed)
-        answered = self.label(seed) if module == "reranker" else self.generate(seed)
+            return self._trained_before(module, trial)
+        answered = self.label(trial) if module == "reranker" else self.generate(trial)
         kinds = list(dict.fromkeys([joint_kind(self.config.model.head), SHARED]))
         name = f"train-{module}"
 
         def work(folder: Path) -> dict[str, Any]:
             groups = folder / "groups"
             profiles = folder / "profiles" if "facets" in kinds else None
-            counts = write_groups(self.run, module, answered.path, groups, self.ingest().path, profiles)
+            chosen, users_dir = self.chosen(trial), self.ingest().path
+            counts = write_groups(self.run, self.config, module, answered.path, groups, chosen, users_dir, profiles)
             if not counts["rows"]:
                 raise UserError(f"{name}: no labelled rows to learn from; are there answers and histories at all?")
             self.run.say(f"{name}: {counts['groups']} queries, {counts['rows']} rows, {counts['positive']} positive")
@@ -217,8 +229,8 @@ class Job:
                 self.config,
                 kinds,
                 groups,
-                seed,
-                f"{name} seed {seed}",
+                trial.seed,
+                f"{name} {trial}",
                 self.run.vector_cache,
                 profiles,
                 module == "reranker",
@@ -230,8 +242,13 @@ class Job:
             return {**counts, **losses}
 
         training = self.config.train.model_dump(mode="json", exclude=HOW_NOT_WHAT)
-        config = {"model": self._joint_model, "train": training, **self._reading(module), "seed": seed}
-        return self._step(name, CODE[module], config, {"answers": answered.key}, work, f"{name} seed {seed}")
+        config = {"model": self._joint_model, "train": training, **self._reading(module), "seed": trial.seed}
+        inputs = {"answers": answered.key, **self._users_read(trial)}
+        return self._step(name, CODE[module], config, inputs, work, f"{name} {trial}")
+
+    def _users_read(self, trial: Trial) -> dict[str, str]:
+        """Whom a step reads, where the answers that it reads do not say it."""
+        return {"users": hash_of(asking(self.chosen(trial)))} if self.chosen(trial).crossed else {}
 
     def _reading(self, module: Module) -> dict[str, Any]:
         """How answers become labelled rows."""
@@ -248,10 +265,10 @@ class Job:
         """The earlier run whose bases are kept."""
         return Since(self.run.root, self.config.fit.since) if self.config.fit.since else None
 
-    def _trained_before(self, module: Module, seed: int) -> StepResult:
+    def _trained_before(self, module: Module, trial: Trial) -> StepResult:
         """The training of the earlier run. Raises UserError if it was of another model."""
         assert self.since is not None
-        label = f"train-{module} seed {seed}"
+        label = f"train-{module} {trial}"
         found = self.since.step(label)
         told = found.manifest["config"]
         then = {"loss": told["train"]["loss"], **told["model"], **{name: told[name] for name in self._reading(module)}}
@@ -265,28 +282,29 @@ class Job:
         self.results[label] = found
         return found
 
-    def base(self, module: Module, seed: int) -> Path:
+    def base(self, module: Module, trial: Trial) -> Path:
         """The trained base that users' heads belong to."""
-        return self.train(module, seed).path / joint_kind(self.config.model.head)
+        return self.train(module, trial).path / joint_kind(self.config.model.head)
 
-    def fit(self, module: Module, seed: int) -> StepResult:
+    def fit(self, module: Module, trial: Trial) -> StepResult:
         """Heads of the test users, on their own history, base frozen; of kinds that joint training does not give a
         user, also those of the training users, whose prompts the adapter learns from."""
         from hydra_ray.pipeline.fit import Fit
         from hydra_ray.pipeline.fit_users import fit_users
 
-        answered = self.label(seed) if module == "reranker" else self.generate(seed)
-        trained, base = self.train(module, seed), self.base(module, seed)
+        answered = self.label(trial) if module == "reranker" else self.generate(trial)
+        trained, base = self.train(module, trial), self.base(module, trial)
         both = module == "reranker" and self.fitted_alone
         splits: tuple[Split, ...] = ("train", "test") if both else ("test",)
         name = f"fit-{module}"
         reading = self._reading(module)
-        chosen = self.chosen(seed).test + (self.chosen(seed).train if both else ())
+        chosen = self.chosen(trial).test + (self.chosen(trial).train if both else ())
         about = {"base": base.name, "splits": splits, "answers": answered.key, "trained": trained.key, **reading}
         features = self.run.root / "cache" / "features" / step_key(f"fit-{module}", FEATURES, about, {})
-        previous = self.since.step(f"{name} seed {seed}") if self.since else None
+        previous = self.since.step(f"{name} {trial}") if self.since else None
         fit = Fit(self.config, module, self.config.model.head, splits, chosen, answered.path, self.ingest().path, base,
-                  self.run.vector_cache, features, previous.path if previous else None)  # fmt: skip
+                  self.run.vector_cache, features, previous.path if previous else None,
+                  self.chosen(trial))  # fmt: skip
 
         def work(folder: Path) -> dict[str, Any]:
             return fit_users(self.run, fit, folder)
@@ -294,17 +312,18 @@ class Job:
         config: dict[str, Any] = {"fit": self.config.fit.model_dump(mode="json", exclude={"since"})}
         config |= {"head": self.config.model.head, "loss": self.config.train.loss, **reading}
         inputs = {"answers": answered.key, "base": trained.key, "since": previous.key if previous else ""}
-        return self._step(name, 5, config, inputs, work, f"{name} seed {seed}")
+        inputs |= self._users_read(trial)
+        return self._step(name, 5, config, inputs, work, f"{name} {trial}")
 
     @property
     def fitted_alone(self) -> bool:
         """Whether nobody's head comes from joint training."""
         return self.config.model.head == "facets"
 
-    def generate(self, seed: int) -> StepResult:
+    def generate(self, trial: Trial) -> StepResult:
         """Adapter candidates: samples after the reranker's examples."""
-        trained, fitted = self.train("reranker", seed), self.fit("reranker", seed)
-        chosen = self.chosen(seed)
+        trained, fitted = self.train("reranker", trial), self.fit("reranker", trial)
+        chosen = self.chosen(trial)
         protocol, adapter = self.config.protocol, self.config.adapter
         config = {
             "pseudo_queries": protocol.pseudo_queries,
@@ -316,34 +335,45 @@ class Job:
         inputs = {"base": trained.key, "heads": fitted.key}
 
         def args() -> tuple[Any, ...]:
-            base = self.base("reranker", seed)
+            base = self.base("reranker", trial)
             heads = {"train": fitted.path if self.fitted_alone else base, "test": fitted.path}
-            return self._plain, seed, self.run.vector_cache, base, heads
+            return self._plain, trial.seed, self.run.vector_cache, base, heads
 
-        return self._ask("generate", 2, config, inputs, seed, GenerateMaker, args, chosen.train + chosen.test)
+        return self._ask("generate", 2, config, inputs, trial, GenerateMaker, args, asking(chosen))
 
-    def evaluate(self, seed: int) -> StepResult:
+    def evaluate(self, trial: Trial) -> StepResult:
         """Every method's answers to the test users' questions."""
-        trained, fitted = self.train("reranker", seed), self.fit("reranker", seed)
-        chosen = self.chosen(seed)
+        trained, fitted = self.train("reranker", trial), self.fit("reranker", trial)
+        chosen = asking(self.chosen(trial))
+        tested = {user_id: roles for user_id, roles in chosen.items() if roles[1] == "test"}
         config = {"questions": self.config.protocol.questions}
-        summaries = self._ask("summarise", 2, config, {}, seed, SummaryMaker,
-                              lambda: (self._plain, seed, self.run.vector_cache), chosen.test)  # fmt: skip
+        # All folds of a seed share the summaries.
+        asked = chosen if self.chosen(trial).crossed else tested
+        summaries = self._ask("summarise", 2, config, {}, Trial(trial.seed), SummaryMaker,
+                              lambda: (self._plain, trial.seed, self.run.vector_cache),
+                              {user_id: (source, "test") for user_id, (source, _) in asked.items()})  # fmt: skip
 
         def args() -> tuple[Any, ...]:
-            rerankers = {"hydra": (self.base("reranker", seed), fitted.path), SHARED: (trained.path / SHARED, None)}
-            return self._plain, seed, self.run.vector_cache, rerankers, summary_texts(summaries.path)
+            rerankers = {"hydra": (self.base("reranker", trial), fitted.path), SHARED: (trained.path / SHARED, None)}
+            return self._plain, trial.seed, self.run.vector_cache, rerankers, summary_texts(summaries.path)
 
         sampling = self.config.adapter.model_dump(mode="json", include={"n", "temperature"})
         sampling["support"] = self.config.adapter.records(self.config.retrieval.n)
         config = {**config, "k": self.config.reranker.k, **sampling}
         inputs = {"base": trained.key, "heads": fitted.key, "summaries": summaries.key}
-        return self._ask("evaluate", 2, config, inputs, seed, EvaluateMaker, args, chosen.test)
+        return self._ask("evaluate", 2, config, inputs, trial, EvaluateMaker, args, tested)
 
 
-def hash_of(users: tuple[str, ...]) -> str:
-    """A short hash of a list of users."""
-    return hashlib.blake2b("\0".join(sorted(users)).encode(), digest_size=6).hexdigest()
+def asking(chosen: Chosen) -> Asking:
+    """Whose rows are made in which role."""
+    roles: tuple[Split, Split] = ("train", "test")
+    return {user_id: (chosen.source[user_id], role) for role in roles for user_id in chosen.of(role)}
+
+
+def hash_of(users: Asking) -> str:
+    """A short hash of users, where their records come from, and their roles."""
+    text = "\0".join(f"{user_id}\1{source}\1{role}" for user_id, (source, role) in sorted(users.items()))
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=6).hexdigest()
 
 
 def summary_texts(folder: Path) -> dict[tuple[str, str], str]:

@@ -85,7 +85,9 @@ class Maker:
             found.append(list(zip(items, beside, strict=True)))
         return found
 
-    def examples(self, found: Sequence[tuple[HistoryItem, Any]], ranked: Sequence[Ranked]) -> list[HistoryItem]:
+    def examples(
+        self, found: Sequence[tuple[HistoryItem, Any]], ranked: Sequence[tuple[HistoryItem, Any]]
+    ) -> list[HistoryItem]:
         """The k records for the prompt: of the N first `found`, those that come first in `ranked` (all of `found`)."""
         first = {item.item_id for item, _ in found[: self.config.retrieval.n]}
         return [item for item, _ in ranked if item.item_id in first][: self.config.reranker.k]
@@ -130,7 +132,8 @@ class CandidateMaker(Maker):
         """One user's rows, by the user's own reranker."""
         queries = self.queries(user)
         for query, found, items in zip(queries, *self._ranked(user, queries, rerank), strict=True):
-            prompt = answer_prompt(self.task, query.text, self.examples(found, items), self.budget)
+            shown = self.examples(found, found if self.config.adapter.examples == "retrieval" else items)
+            prompt = answer_prompt(self.task, query.text, shown, self.budget)
             row = Row(user.user_id, query.query_id, query.text, query.gold, ())
             yield row, [self.samples(prompt, user, query)], cuts([prompt]), self.known(query, items)
         free = own_answer_rows(self.task, user, self.config.adapter.history_queries, self.seed)

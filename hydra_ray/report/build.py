@@ -43,6 +43,7 @@ def build_report(
     rows: Sequence[AnswerRow],
     *,
     train_users: int,
+    folds: int | None = None,
     config: Mapping[str, Any],
     costs: Costs | None = None,
     attainable: Mapping[str, float] | None = None,
@@ -51,7 +52,8 @@ def build_report(
 ) -> dict[str, Any]:
     """The whole of report.json as plain, finite JSON values; it does not depend on the order of the rows.
 
-    train_users: distinct users trained on. attainable: metric -> the best anyone can reach, where that is known.
+    train_users: distinct users trained on. folds: of cross-fitting, if users were tested fold by fold; train_users is
+    then what a fold was trained on. attainable: metric -> the best anyone can reach, where that is known.
     Metrics pool the rows of all seeds; `per_seed` holds the primary metric of each seed, its mean and its standard
     deviation. `best_prompt_method` is picked on the same questions, which favours the baseline. Intervals are 95 %
     ones over users. A number that does not exist (a gain without baseline, one over zero) is null.
@@ -72,6 +74,7 @@ def build_report(
         "users": {"train": train_users, "test": len(set(users))},
         "questions": len(rows),
         "seeds": seeds,
+        "folds": folds,
         "primary_metric": task.primary_metric,
         "higher_is_better": task.higher_is_better,
         "methods": {name: score_all(task, golds, preds) for name, preds in answers.items()},

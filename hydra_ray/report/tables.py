@@ -5,7 +5,7 @@ from textwrap import wrap
 from typing import Any
 
 from hydra_ray.report.methods import GROUPS, method_of
-from hydra_ray.report.words import count, duration, finding, metric_title, percent, percent_range, score
+from hydra_ray.report.words import count, duration, finding, metric_title, percent, percent_range, protocol, score
 
 Cells = Sequence[Sequence[str]]
 
@@ -21,11 +21,7 @@ def result_table(report: Mapping[str, Any]) -> str:
         if i and method_of(name).group != method_of(names[i - 1]).group:
             lines.append(rule)
         lines.append(_line(cells, widths))
-    users, seeds = report["users"], report["seeds"]
-    where = (
-        f"{report['task']}: {users['train']} training users, {users['test']} test users,"
-        f" {report['questions']} questions, seeds {', '.join(map(str, seeds))}"
-    )
+    where = f"{report['task']}: {protocol(report)}"
     said = wrap(finding(report), max(len(rule), 72))
     return "\n".join([where, "", *lines, "* best of those that train nothing", "", *said])
 
@@ -124,11 +120,9 @@ def head_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
 
 def markdown_report(report: Mapping[str, Any]) -> str:
     """report.md."""
-    users = report["users"]
     parts = [
         f"# {report['task']}",
-        f"{users['train']} training users, {users['test']} test users, {report['questions']} questions, seeds"
-        f" {', '.join(map(str, report['seeds']))}.",
+        protocol(report) + ".",
         finding(report),
         "## Methods",
         f"{GROUPS[0].capitalize()} first, ours below. `*` marks the best method that trains nothing.",

@@ -58,6 +58,17 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def protocol(report: Mapping[str, Any]) -> str:
+    """Who was trained on and tested: `100 training users, 50 test users, 150 questions, seeds 0, 1`."""
+    users, folds, seeds = report["users"], report["folds"], report["seeds"]
+    trained = f"{count(users['train'])} training users"
+    trained += f" in each of {folds} folds" if folds else ""
+    return (
+        f"{trained}, {count(users['test'])} test users, {count(report['questions'])} questions,"
+        f" seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+    )
+
+
 def verdict(report: Mapping[str, Any]) -> str:
     """What the interval of the gain says, in one word: `better`, `worse`, `not shown` or `no comparison`."""
     ends = report["relative_gain_ci95"]

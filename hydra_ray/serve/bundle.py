@@ -63,6 +63,12 @@ def load_bundle(folder: Path, seed: int | None = None) -> Bundle:
             f"{folder / REPORT}: was made by another hydra_ray ({first}: {error.errors()[0]['msg']}); run it "
             "again with this one"
         ) from None
+    if config.protocol.cross_fitted:
+        raise UserError(
+            f"{folder}: this run tested its users fold by fold (protocol.folds={config.protocol.folds}), so each of its"
+            " models leaves users out; make a run to serve with protocol.folds=null and another name under the same"
+            " root: it asks again for no answer that is there"
+        )
     chosen = config.protocol.seeds[0] if seed is None else seed
     if chosen not in config.protocol.seeds:
         raise UserError(

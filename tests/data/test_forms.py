@@ -183,6 +183,16 @@ def test_the_columns_of_all_rows_count_not_the_first_ones(tmp_path: Path) -> Non
     assert [(r.record, r.reason) for r in done.rejects] == [("u/u-3", "undated_item")]
 
 
+def test_all_missing_columns_are_named(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", "who,text\nu,a\n")
+    with pytest.raises(UserError) as caught:
+        ingest(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path}/a.csv: no column 'user_id' (own.user_field), it has text, who: name the right one in the config; "
+        "nor has it 'item_id' (own.id_field) or 'tag' (answer_field) or 'date' (own.date_field)"
+    )
+
+
 def test_a_column_may_be_in_other_files_alone(tmp_path: Path) -> None:
     write(tmp_path / "a.jsonl", lines(without([row("u", 9)], "date")))
     write(tmp_path / "b.jsonl", lines(ROWS))
