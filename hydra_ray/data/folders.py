@@ -45,6 +45,12 @@ def _walk(folder: Path, visited: set[Path]) -> Iterator[Path]:
             yield folder / entry.name
 
 
+def is_hidden(relative: str) -> bool:
+    """Whether a path under the root is one that `local_files` leaves out by its names."""
+    parts = relative.split("/")
+    return any(part[:1] in (".", "_") for part in parts) or parts[-1] in NOT_ROWS
+
+
 def matcher(pattern: str) -> Callable[[str], bool]:
     """Whether a path under the root fits `pattern`: by its name, or as a whole where the pattern has a `/`.
 

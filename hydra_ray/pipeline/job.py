@@ -148,7 +148,9 @@ class Job:
                 if not self._chosen[trial].of(split):
                     where = self.config.data.root or "the data"
                     if trial.fold is None:
-                        raise UserError(f"data: no {split} users with usable records in {where}")
+                        own = self.config.data.source == "own"
+                        hint = ": change data.own.test_share, or test everybody with protocol.folds" if own else ""
+                        raise UserError(f"data: no {split} users with usable records in {where}{hint}")
                     found = len(self._chosen[trial].source)
                     raise UserError(f"protocol.folds: {found} users with a question and its gold answer in {where} "
                                     f"cannot be cut into {protocol.folds} folds; give fewer")  # fmt: skip

@@ -287,7 +287,8 @@ def test_remote_files_are_read_through_fsspec(tmp_path: Path) -> None:
     sink = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(ROWS[3:]), sink)
     memory.pipe("/bucket/data/user=1/b.parquet", sink.getvalue())
-    memory.pipe("/bucket/README.md", b"about")
+    for other in ("README.md", "_SUCCESS", "data/.a.jsonl.crc", "_tmp/a.jsonl", "dataset_infos.json"):
+        memory.pipe(f"/bucket/{other}", b"no rows")
     check(remote("memory://bucket", tmp_path))
     check_one = remote("memory://bucket/data/a.jsonl.gz", tmp_path / "one")
     assert set(check_one.users) == {"u"}
