@@ -84,7 +84,7 @@ def _rows(source: Source, task: Task, own: OwnConfig, columns: Columns) -> Itera
                 rows = jsonl_rows(byte_lines(plain))
             for done, row in rows:
                 yield done, row
-        except READ_ERRORS as error:
+        except (*READ_ERRORS, UnicodeError) as error:
             raise UserError(
                 f"{source.where}: cut off or damaged after row {done}: {excerpt(str(error))}: "
                 "write or download the file again"

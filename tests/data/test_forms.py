@@ -264,6 +264,13 @@ def test_quoted_newlines_and_long_fields_of_csv(tmp_path: Path) -> None:
     assert [q.question_id for q in user.questions] == ["u-4", "u-5"]
 
 
+def test_text_that_is_not_utf_8(tmp_path: Path) -> None:
+    half = lines(ROWS[:1]).encode().replace(b"text 3", b"\xed\xa0\xbd")
+    assert broken(tmp_path, "a.jsonl", half).startswith("line 1 is not UTF-8: ")
+    odd = table_of(ROWS).encode("utf-16") + b"x"
+    assert "the file again" in broken(tmp_path, "a.csv", odd, {"files": "*.csv"})
+
+
 def test_a_header_with_a_column_twice(tmp_path: Path) -> None:
     assert broken(tmp_path, "a.csv", "text,user_id,text\na,b,c\n") == (
         "the header has the column 'text' more than once: rename one of them"

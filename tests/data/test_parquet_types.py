@@ -59,6 +59,19 @@ def test_bytes_that_are_no_text_are_refused_by_column_and_type(tmp_path: Path) -
     )
 
 
+def test_strings_that_are_no_text_are_refused_too(tmp_path: Path) -> None:
+    raw = pa.array([b"a", b"b", b"c", b"\xed\xa0\xbd", b"e"])
+    text = pa.Array.from_buffers(pa.string(), 5, raw.buffers())
+    with pytest.raises(UserError, match=r"column 'text' is string, which is read as UTF-8, and row 3 \(counted from 0"):
+        ingest(tmp_path, table(text=text))
+
+
+def test_a_column_twice(tmp_path: Path) -> None:
+    twice = pa.Table.from_arrays([*table().columns, table()["text"]], names=[*table().column_names, "text"])
+    with pytest.raises(UserError, match=r"a.parquet: there are several columns 'text': rename one of them"):
+        ingest(tmp_path, twice)
+
+
 @pytest.mark.parametrize(
     ("ids", "user"),
     [
