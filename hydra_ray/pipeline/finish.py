@@ -9,7 +9,7 @@ from typing import Any
 from hydra_ray.data.users import read_counts
 from hydra_ray.llm.ledger import Counts, Ledger
 from hydra_ray.pipeline.evaluation import answer_table
-from hydra_ray.pipeline.job import SHARED, Job
+from hydra_ray.pipeline.job import SHARED, Job, first_texts
 from hydra_ray.pipeline.rows import CUTS
 from hydra_ray.report import AnswerRow, Costs, build_report, write_report
 from hydra_ray.train.artifact import TrainedScorer
@@ -27,7 +27,11 @@ def finish(job: Job) -> dict[str, Any]:
             "hydra": TrainedScorer.load(job.base("adapter", trial), fitted.path, run.vector_cache),
             SHARED: TrainedScorer.load(trained.path / SHARED, None, run.vector_cache),
         }
-        rows += answer_table(run.task, trial.seed, evaluated.path, adapters, config.adapter)
+        if job.paper:
+            base, heads = job.base("adapter", trial, True), job.fit("adapter", trial, True).path
+            adapters["paper"] = TrainedScorer.load(base, heads, run.vector_cache)
+        one_shot = first_texts(job.oracles(trial).path) if config.evaluate.oracles else None
+        rows += answer_table(run.task, trial.seed, evaluated.path, adapters, config.adapter, one_shot)
         training.append(job.chosen(trial).train)
     began = time.monotonic()
     counts = read_counts(job.ingest().path)
@@ -77,8 +81,13 @@ def costs(job: Job, counts: dict[str, Any]) -> Costs:
     truncated: Counter[str] = Counter(dict.fromkeys(CUTS, 0))
     by_stage: dict[str, Counter[str]] = defaultdict(Counter)
     heads: dict[str, Counter[str]] = defaultdict(Counter)
-    for result in job.results.values():
-        stage, counted = result.manifest["step"], result.manifest["counts"]
+    counted_steps: set[str] = set()
+    for label, result in job.results.items():
+        # Steps that are the same under two labels were done once.
+        if result.key in counted_steps:
+            continue
+        counted_steps.add(result.key)
+        stage, counted = label.split()[0], result.manifest["counts"]
         seconds[stage] += result.manifest["seconds"]
         truncated.update({name: counted.get(name, 0) for name in CUTS})
         if stage.startswith("fit-") and "with_rows" in counted:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from hydra_ray.config import Config
 from hydra_ray.core.records import Split
 from hydra_ray.data.sampling import Chosen, Trial, cross_fit, sample_users
 from hydra_ray.data.users import list_users
@@ -16,13 +17,13 @@ from hydra_ray.llm.tokens import prompt_budget, tokenizer_of
 from hydra_ray.models.head_kinds import joint_kind
 from hydra_ray.pipeline.context import Run
 from hydra_ray.pipeline.groups import Module, evidence_width, write_groups
-from hydra_ray.pipeline.makers import EvaluateMaker, GenerateMaker, LabelMaker, SummaryMaker
+from hydra_ray.pipeline.makers import EvaluateMaker, GenerateMaker, LabelMaker, OracleMaker, SummaryMaker
 from hydra_ray.pipeline.rows import Asking, ask_black_box
 from hydra_ray.pipeline.since import Since
 from hydra_ray.pipeline.step import StepResult, fingerprint, step_key
 
-SHARED = "shared"
-CODE: dict[Module, int] = {"reranker": 3, "adapter": 4}
+SHARED, PAPER = "shared", "-paper"
+CODE: dict[Module, int] = {"reranker": 3, "adapter": 5}
 """Version of what training means (see `step_key`)."""
 FEATURES = 1
 """Version of what the kept features mean."""
@@ -209,34 +210,39 @@ class Job:
         return self._ask("label", 3, config, {}, trial, LabelMaker,
                          lambda: (self._plain, trial.seed, self.run.vector_cache), roles)  # fmt: skip
 
-    def train(self, module: Module, trial: Trial) -> StepResult:
-        """Base and heads of reranker or adapter on the training users, personal and shared."""
+    def train(self, module: Module, trial: Trial, paper: bool = False) -> StepResult:
+        """Base and heads of reranker or adapter on the training users, personal and shared.
+
+        paper: the adapter as published, on the same samples.
+        """
         from hydra_ray.train.trainer import train
 
         if self.since:
             return self._trained_before(module, trial)
+        config = self._as_published if paper else self.config
         answered = self.label(trial) if module == "reranker" else self.generate(trial)
         kinds = list(dict.fromkeys([joint_kind(self.config.model.head), SHARED]))
         name = f"train-{module}"
+        label = name + PAPER * paper
 
         def work(folder: Path) -> dict[str, Any]:
             groups = folder / "groups"
             profiles = folder / "profiles" if "facets" in kinds else None
             chosen, users_dir = self.chosen(trial), self.ingest().path
-            counts = write_groups(self.run, self.config, module, answered.path, groups, chosen, users_dir, profiles)
+            counts = write_groups(self.run, config, module, answered.path, groups, chosen, users_dir, profiles)
             if not counts["rows"]:
                 raise UserError(f"{name}: no labelled rows to learn from; are there answers and histories at all?")
             self.run.say(f"{name}: {counts['groups']} queries, {counts['rows']} rows, {counts['positive']} positive")
             losses = train(
-                self.config,
+                read_by(config, module),
                 kinds,
                 groups,
                 trial.seed,
-                f"{name} {trial}",
+                f"{label} {trial}",
                 self.run.vector_cache,
                 profiles,
                 module == "reranker",
-                evidence_width(self.config, module),
+                evidence_width(config, module),
                 folder / "scratch",
                 folder,
                 self.run.say,
@@ -244,23 +250,23 @@ class Job:
             return {**counts, **losses}
 
         training = self.config.train.model_dump(mode="json", exclude=HOW_NOT_WHAT)
-        config = {"model": self._joint_model, "train": training, **self._reading(module), "seed": trial.seed}
+        key = {"model": _joint_model(config, module), "train": training, **_reading(config, module), "seed": trial.seed}
         inputs = {"answers": answered.key, **self._users_read(trial)}
-        return self._step(name, CODE[module], config, inputs, work, f"{name} {trial}")
+        return self._step(name, CODE[module], key, inputs, work, f"{label} {trial}")
+
+    @cached_property
+    def _as_published(self) -> Config:
+        """The config with the adapter of the paper."""
+        return self.config.model_copy(update={"adapter": self.config.adapter.as_published()})
+
+    @property
+    def paper(self) -> bool:
+        """Whether an adapter as published is trained as well; not where nothing is trained."""
+        return self.config.evaluate.paper and not self.since
 
     def _users_read(self, trial: Trial) -> dict[str, str]:
         """Whom a step reads, where the answers that it reads do not say it."""
         return {"users": hash_of(asking(self.chosen(trial)))} if self.chosen(trial).crossed else {}
-
-    def _reading(self, module: Module) -> dict[str, Any]:
-        """How answers become labelled rows."""
-        section = self.config.reranker if module == "reranker" else self.config.adapter
-        return section.model_dump(mode="json", include={"label", "evidence", "own_candidates"})
-
-    @property
-    def _joint_model(self) -> dict[str, Any]:
-        """What is trained: the model's config with the kind that its heads are trained as."""
-        return {**self._dump("model")["model"], "head": joint_kind(self.config.model.head)}
 
     @cached_property
     def since(self) -> Since | None:
@@ -273,8 +279,9 @@ class Job:
         label = f"train-{module} {trial}"
         found = self.since.step(label)
         told = found.manifest["config"]
-        then = {"loss": told["train"]["loss"], **told["model"], **{name: told[name] for name in self._reading(module)}}
-        now = {"loss": self.config.train.loss, **self._joint_model, **self._reading(module)}
+        read = _reading(self.config, module)
+        then = {"loss": told["train"]["loss"], **told["model"], **{name: told.get(name) for name in read}}
+        now = {"loss": self.config.train.loss, **_joint_model(self.config, module), **read}
         wrong = [name for name, value in now.items() if then.get(name) != value]
         if wrong:
             raise UserError(f"fit.since: {found.key} was trained with {wrong[0]}={then.get(wrong[0])}, this config "
@@ -284,27 +291,29 @@ class Job:
         self.results[label] = found
         return found
 
-    def base(self, module: Module, trial: Trial) -> Path:
+    def base(self, module: Module, trial: Trial, paper: bool = False) -> Path:
         """The trained base that users' heads belong to."""
-        return self.train(module, trial).path / joint_kind(self.config.model.head)
+        return self.train(module, trial, paper).path / joint_kind(self.config.model.head)
 
-    def fit(self, module: Module, trial: Trial) -> StepResult:
+    def fit(self, module: Module, trial: Trial, paper: bool = False) -> StepResult:
         """Heads of the test users, on their own history, base frozen; of kinds that joint training does not give a
-        user, also those of the training users, whose prompts the adapter learns from."""
+        user, also those of the training users, whose prompts the adapter learns from. paper: see `train`."""
         from hydra_ray.pipeline.fit import Fit
         from hydra_ray.pipeline.fit_users import fit_users
 
         answered = self.label(trial) if module == "reranker" else self.generate(trial)
-        trained, base = self.train(module, trial), self.base(module, trial)
+        trained, base = self.train(module, trial, paper), self.base(module, trial, paper)
+        whole = self._as_published if paper else self.config
         both = module == "reranker" and self.fitted_alone
         splits: tuple[Split, ...] = ("train", "test") if both else ("test",)
         name = f"fit-{module}"
-        reading = self._reading(module)
+        label = name + PAPER * paper
+        reading = _reading(whole, module)
         chosen = self.chosen(trial).test + (self.chosen(trial).train if both else ())
         about = {"base": base.name, "splits": splits, "answers": answered.key, "trained": trained.key, **reading}
         features = self.run.root / "cache" / "features" / step_key(f"fit-{module}", FEATURES, about, {})
         previous = self.since.step(f"{name} {trial}") if self.since else None
-        fit = Fit(self.config, module, self.config.model.head, splits, chosen, answered.path, self.ingest().path, base,
+        fit = Fit(whole, module, self.config.model.head, splits, chosen, answered.path, self.ingest().path, base,
                   self.run.vector_cache, features, previous.path if previous else None,
                   self.chosen(trial))  # fmt: skip
 
@@ -315,7 +324,7 @@ class Job:
         config |= {"head": self.config.model.head, "loss": self.config.train.loss, **reading}
         inputs = {"answers": answered.key, "base": trained.key, "since": previous.key if previous else ""}
         inputs |= self._users_read(trial)
-        return self._step(name, 5, config, inputs, work, f"{name} {trial}")
+        return self._step(name, 5, config, inputs, work, f"{label} {trial}")
 
     @property
     def fitted_alone(self) -> bool:
@@ -331,39 +340,92 @@ class Job:
             "pseudo_queries": protocol.pseudo_queries,
             "train_questions": protocol.train_questions,
             "k": self.config.reranker.k,
-            **adapter.model_dump(mode="json", exclude={"label", "select", "evidence", "own_candidates"}),
+            **adapter.model_dump(mode="json", exclude={"label", "select", "evidence", "own_candidates", "reads_text"}),
             "support": adapter.records(self.config.retrieval.n),
         }
-        inputs = {"base": trained.key, "heads": fitted.key}
+        topics = self.topics(trial)
+        inputs = {"base": trained.key, "heads": fitted.key, **({"topics": topics.key} if topics else {})}
 
         def args() -> tuple[Any, ...]:
             base = self.base("reranker", trial)
             heads = {"train": fitted.path if self.fitted_alone else base, "test": fitted.path}
-            return self._plain, trial.seed, self.run.vector_cache, base, heads
+            return self._plain, trial.seed, self.run.vector_cache, base, heads, topics.path if topics else None
 
-        return self._ask("generate", 2, config, inputs, trial, GenerateMaker, args, asking(chosen))
+        return self._ask("generate", 3, config, inputs, trial, GenerateMaker, args, asking(chosen))
+
+    def topics(self, trial: Trial) -> StepResult | None:
+        """What texts alone say of their answers, learned from the training users' histories; None if it is not read."""
+        from hydra_ray.pipeline.topics import train_topics
+
+        if not self.config.adapter.topics or self.run.task.kind == "generation":
+            return None
+        chosen, encoder = self.chosen(trial), self.config.text_encoder
+
+        def work(folder: Path) -> dict[str, Any]:
+            from hydra_ray.models.vector_cache import CachedEncoder
+
+            encode = CachedEncoder(encoder, self.run.vector_cache)
+            return train_topics(self.run.task, self.ingest().path, chosen.train, encode, folder, trial.seed)
+
+        read = encoder.model_dump(mode="json", include={"encoder", "pooling", "max_tokens", "precision"})
+        inputs = {"ingest": self.ingest().key, "users": hash_of(asking(chosen))}
+        return self._step("topics", 1, {"encoder": read, "task": self._task, "seed": trial.seed}, inputs, work,
+                          f"topics {trial}")  # fmt: skip
 
     def evaluate(self, trial: Trial) -> StepResult:
         """Every method's answers to the test users' questions."""
         trained, fitted = self.train("reranker", trial), self.fit("reranker", trial)
-        chosen = asking(self.chosen(trial))
-        tested = {user_id: roles for user_id, roles in chosen.items() if roles[1] == "test"}
-        config = {"questions": self.config.protocol.questions}
-        # All folds of a seed share the summaries.
-        asked = chosen if self.chosen(trial).crossed else tested
-        summaries = self._ask("summarise", 2, config, {}, Trial(trial.seed), SummaryMaker,
-                              lambda: (self._plain, trial.seed, self.run.vector_cache),
-                              {user_id: (source, "test") for user_id, (source, _) in asked.items()})  # fmt: skip
+        topics = self.topics(trial)
+        summaries = self._ask_questions("summarise", 2, trial, SummaryMaker)
 
         def args() -> tuple[Any, ...]:
             rerankers = {"hydra": (self.base("reranker", trial), fitted.path), SHARED: (trained.path / SHARED, None)}
-            return self._plain, trial.seed, self.run.vector_cache, rerankers, summary_texts(summaries.path)
+            texts = summary_texts(summaries.path)
+            return self._plain, trial.seed, self.run.vector_cache, rerankers, texts, topics.path if topics else None
 
-        sampling = self.config.adapter.model_dump(mode="json", include={"n", "temperature"})
+        sampling = self.config.adapter.model_dump(mode="json", include={"n", "temperature", "likeness"})
         sampling["support"] = self.config.adapter.records(self.config.retrieval.n)
-        config = {**config, "k": self.config.reranker.k, **sampling}
+        config = {"questions": self.config.protocol.questions, "k": self.config.reranker.k, **sampling}
         inputs = {"base": trained.key, "heads": fitted.key, "summaries": summaries.key}
-        return self._ask("evaluate", 2, config, inputs, trial, EvaluateMaker, args, tested)
+        inputs |= {"topics": topics.key} if topics else {}
+        return self._ask("evaluate", 3, config, inputs, trial, EvaluateMaker, args, self._tested(trial))
+
+    def oracles(self, trial: Trial) -> StepResult:
+        """Answers to the evaluated questions after each retrieved record alone."""
+        return self._ask_questions("oracles", 1, trial, OracleMaker)
+
+    def _tested(self, trial: Trial) -> Asking:
+        """The users that a trial tests."""
+        return {user_id: roles for user_id, roles in asking(self.chosen(trial)).items() if roles[1] == "test"}
+
+    def _ask_questions(self, name: str, code: int, trial: Trial, make: type) -> StepResult:
+        """A step that asks the evaluated questions and reads no training: all folds of a seed share it."""
+        asked = asking(self.chosen(trial)) if self.chosen(trial).crossed else self._tested(trial)
+        roles: Asking = {user_id: (source, "test") for user_id, (source, _) in asked.items()}
+        config = {"questions": self.config.protocol.questions}
+        return self._ask(name, code, config, {}, Trial(trial.seed), make,
+                         lambda: (self._plain, trial.seed, self.run.vector_cache), roles)  # fmt: skip
+
+
+def _reading(config: Config, module: Module) -> dict[str, Any]:
+    """How answers become labelled rows."""
+    section = config.reranker if module == "reranker" else config.adapter
+    read: dict[str, Any] = section.model_dump(mode="json", include={"label", "evidence", "own_candidates"})
+    # Without history queries, rows that the history labels are left out even where the step holds some.
+    return read | ({"history_rows": False} if module == "adapter" and not config.adapter.history_queries else {})
+
+
+def read_by(config: Config, module: Module) -> Config:
+    """The config with the model that a module is: the adapter may read no text."""
+    if module == "reranker" or config.adapter.reads_text:
+        return config
+    return config.model_copy(update={"model": config.model.model_copy(update={"pair": "none"})})
+
+
+def _joint_model(config: Config, module: Module) -> dict[str, Any]:
+    """What is trained: the module's model with the kind that its heads are trained as."""
+    model = read_by(config, module).model.model_dump(mode="json")
+    return {**model, "head": joint_kind(config.model.head)}
 
 
 def asking(chosen: Chosen) -> Asking:
@@ -378,10 +440,15 @@ def hash_of(users: Asking) -> str:
     return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=6).hexdigest()
 
 
-def summary_texts(folder: Path) -> dict[tuple[str, str], str]:
-    """(user, question) -> the first line of the profile summary."""
+def first_texts(folder: Path) -> dict[tuple[str, str], list[str | None]]:
+    """(user, question) -> the first text that came back for each request, None where none did."""
     if not (folder / "answers").exists():
         return {}
     rows = pq.read_table(folder / "answers", columns=["user_id", "query_id", "texts"]).to_pylist()
-    first = {(r["user_id"], r["query_id"]): (r["texts"][0] or [""])[0].strip() for r in rows}
+    return {(r["user_id"], r["query_id"]): [(texts or [None])[0] for texts in r["texts"]] for r in rows}
+
+
+def summary_texts(folder: Path) -> dict[tuple[str, str], str]:
+    """(user, question) -> the first line of the profile summary."""
+    first = {key: (texts[0] or "").strip() for key, texts in first_texts(folder).items()}
     return {key: text.splitlines()[0] if text else "" for key, text in first.items()}

@@ -12,12 +12,21 @@ from hydra_ray.pipeline.since import write_steps
 
 Stage = Callable[[Job, Trial], object]
 
+
+def papers(job: Job) -> tuple[bool, ...]:
+    """Our adapter and, where it is wanted, the one as published."""
+    return (False, True) if job.paper else (False,)
+
+
 PER_TRIAL: dict[str, Stage] = {
     "label": lambda job, trial: job.label(trial),
     "train-reranker": lambda job, trial: job.train("reranker", trial),
     "generate": lambda job, trial: job.generate(trial),
-    "train-adapter": lambda job, trial: job.train("adapter", trial),
-    "fit-users": lambda job, trial: (job.fit("reranker", trial), job.fit("adapter", trial)),
+    "train-adapter": lambda job, trial: [job.train("adapter", trial, paper) for paper in papers(job)],
+    "fit-users": lambda job, trial: (
+        job.fit("reranker", trial),
+        *(job.fit("adapter", trial, paper) for paper in papers(job)),
+    ),
     "evaluate": lambda job, trial: job.evaluate(trial),
 }
 

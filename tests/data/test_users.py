@@ -8,7 +8,7 @@ import pytest
 import hydra_ray.data.passes as passes
 import hydra_ray.data.users_writer as users_writer
 from hydra_ray.config import DataConfig, OwnConfig
-from hydra_ray.core.records import HistoryItem
+from hydra_ray.core.records import HistoryItem, Split
 from hydra_ray.data.rows import AskedQuestion, SourceRow
 from hydra_ray.data.sampling import Chosen, cross_fit, sample_users
 from hydra_ray.data.scan import Reader

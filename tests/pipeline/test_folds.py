@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hydra_ray.config import Config
-from hydra_ray.core.records import HistoryItem, Question, Split, User
+from hydra_ray.core.records import HistoryItem, Question, Split, User, user_to_row
 from hydra_ray.data.sampling import Chosen, cross_fit
 from hydra_ray.pipeline.fit import Fit
 from hydra_ray.pipeline.groups import read_groups
@@ -34,19 +34,17 @@ IDS: dict[Split, list[str]] = {split: [u.user_id for u in USERS if u.split == sp
 def labelled(folder: Path, chosen: Chosen) -> Path:
     """What the label step writes for all folds, with answers that are all right."""
     made = LabelMaker(CONFIG.model_dump(mode="json"), 0, None)
-    stored = [
-        {"user_id": u.user_id, "bucket": int(u.user_id[1:]) % 4, "split": u.split,
-         "items": [{"item_id": i.item_id, "text": i.text, "corpus": i.corpus, "answer": i.answer, "date": ""} for i in u.items],
-         "questions": [{"question_id": q.question_id, "text": q.text, "gold": q.gold, "history": list(q.history), "date": ""}
-                       for q in u.questions]}
-        for u in [*USERS, someone(1, "train")]  # u1 is in both splits
-    ]  # fmt: skip
+    # u1 is in both splits.
+    stored = [user_to_row(user, int(user.user_id[1:]) % 4) for user in [*USERS, someone(1, "train")]]
     roles = {user_id: (source, "train") for user_id, source in chosen.source.items()}
     table = _MakeBatch(lambda: made, (), roles)(pa.Table.from_pylist(stored))  # type: ignore[arg-type]
     (folder / "queries").mkdir(parents=True)
     pq.write_table(table.cast(QUERY_SCHEMA), folder / "queries" / "part.parquet")
-    answers = [{"row_id": row["row_id"], "user_id": row["user_id"], "bucket": row["bucket"], "query_id": row["query_id"],
-                "texts": [[row["gold"]]] * row["n_requests"]} for row in table.to_pylist()]  # fmt: skip
+    answers = [
+        {name: row[name] for name in ("row_id", "user_id", "bucket", "query_id")}
+        | {"texts": [[row["gold"]]] * row["n_requests"]}
+        for row in table.to_pylist()
+    ]
     (folder / "answers").mkdir()
     pq.write_table(pa.Table.from_pylist(answers), folder / "answers" / "part.parquet")
     return folder
