@@ -1,7 +1,7 @@
 """When an ingest must not go on in silence: a column that is missing, dates unread, rejects, no questions. Pure but for
 the examples, which are read from the rejects."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,8 @@ def check_read(
     unread = tally.get("warnings/malformed_date", 0)
     dates = tally.get("dates", 0) + unread
     if data.own.bad_dates == "stop" and unread > UNREAD_DATES * dates:
-        shown = ", ".join(f"{r.detail!r} ({r.source} {r.record})" for r in examples(out, "malformed_date"))
+        unreadable = examples(out, ["malformed_date"])["malformed_date"]
+        shown = ", ".join(f"{r.detail!r} ({r.source} {r.record})" for r in unreadable)
         form = "give their form as data.own.date_format (such as %d/%m/%Y)"
         if data.own.date_format:
             form = f"they have another form than data.own.date_format={data.own.date_format!r}"
@@ -75,26 +76,30 @@ def check_counts(counts: Mapping[str, Any], data: DataConfig, root: Path | str, 
 
 def listed(rejects: Mapping[str, int], reasons: tuple[str, ...], out: Path) -> str:
     """The commonest reasons with their counts, their meaning and an example of each."""
-    found = sorted(((rejects[reason], reason) for reason in reasons if rejects.get(reason)), reverse=True)
-    return "; ".join(f"{n:,} x {reason} ({REASONS[reason]}){example(out, reason)}" for n, reason in found[:_EXAMPLES])
+    found = sorted(((rejects[reason], reason) for reason in reasons if rejects.get(reason)), reverse=True)[:_EXAMPLES]
+    first = examples(out, [reason for _, reason in found], 1)
+    return "; ".join(f"{n:,} x {reason} ({REASONS[reason]}){example(first[reason])}" for n, reason in found)
 
 
-def example(out: Path, reason: str) -> str:
-    """ ", e.g. FILE RECORD: DETAIL" for the first reject of `reason`."""
-    for reject in examples(out, reason, 1):
-        detail = f": {reject.detail[:100]}" if reject.detail else ""
-        return f", e.g. {reject.source} {reject.record}{detail}"
-    return ""
+def example(rejects: Sequence[Reject]) -> str:
+    """ ", e.g. FILE RECORD: DETAIL" for the first reject, "" if there is none."""
+    if not rejects:
+        return ""
+    detail = f": {rejects[0].detail[:100]}" if rejects[0].detail else ""
+    return f", e.g. {rejects[0].source} {rejects[0].record}{detail}"
 
 
-def examples(out: Path, reason: str, count: int = _EXAMPLES) -> list[Reject]:
-    """The first rejects of a reason."""
-    found: list[Reject] = []
-    for reject in read_rejects(out):
-        if reject.reason == reason:
-            found.append(reject)
-            if len(found) == count:
-                break
+def examples(out: Path, reasons: Collection[str], count: int = _EXAMPLES) -> dict[str, list[Reject]]:
+    """The first rejects of each of `reasons`, at most `count`; one pass over the rejects, ended when all are found."""
+    found: dict[str, list[Reject]] = {reason: [] for reason in reasons}
+    lacking = set(reasons)
+    for reject in read_rejects(out) if lacking else ():
+        if reject.reason in lacking:
+            found[reject.reason].append(reject)
+            if len(found[reject.reason]) == count:
+                lacking.discard(reject.reason)
+                if not lacking:
+                    break
     return found
 
 
