@@ -22,6 +22,7 @@ QUESTION_REASONS = ("duplicate_question", "empty_question", "question_without_go
 
 NO_QUESTIONS = {
     "too_few_items": "with too few items",
+    "undated": "without a single date (data.own.date_field=null: the order of the rows is that of time)",
     "too_few_older": "with too few items that are older than their newest (others share its date, or have none)",
 }
 _EXAMPLES = 3

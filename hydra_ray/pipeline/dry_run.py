@@ -7,6 +7,8 @@ from hydra_ray.core.tasks import load_task
 from hydra_ray.data.sources import data_root, find_sources
 from hydra_ray.llm.identity import model_identity
 
+_FILES = 5
+
 
 def dry_run(config: Config) -> str:
     """Checks what can be checked without work, and says what a run would do. Raises UserError for bad input."""
@@ -15,7 +17,8 @@ def dry_run(config: Config) -> str:
         source = f"a synthetic world of {config.data.synth.users} users"
     else:
         files = find_sources(config.data, data_root(config.data), Path(config.root).expanduser())
-        source = ", ".join(file.name for file in files)
+        more = f" and {len(files) - _FILES} more" if len(files) > _FILES else ""
+        source = ", ".join(file.name for file in files[:_FILES]) + more
     protocol = config.protocol
     queries = protocol.pseudo_queries + (protocol.train_questions or 1)
     users = (protocol.train_users or 0) + (protocol.test_users or 0)
