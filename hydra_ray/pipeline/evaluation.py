@@ -23,6 +23,7 @@ ADAPTERS = {
     "hydra_adapter": ("bm25", "hydra"),
     "hydra_shared": ("shared", "shared"),
     "hydra_paper": ("hydra", "paper"),
+    "hydra_unguarded": ("hydra", "unguarded"),
     "hydra": ("hydra", "hydra"),
 }
 """Method -> (whose samples, whose adapter)."""
@@ -39,7 +40,8 @@ def answer_table(
     config: AdapterConfig,
     one_shot: OneShot | None = None,
 ) -> list[AnswerRow]:
-    """One row per question with all methods' answers. adapters: `hydra`, `shared` and, if it was trained, `paper`."""
+    """One row per question with all methods' answers. adapters: `hydra`, `shared` and, where
+    there are, `paper` and `unguarded`."""
     table: list[AnswerRow] = []
     by_bucket = (read_rows(answered, [bucket]) for bucket in buckets_of(answered))
     for user_id, bucket, rows in chain.from_iterable(by_bucket):
