@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +13,7 @@ from hydra_ray.config import Config
 from hydra_ray.core.evidence import WIDTH, evidence, own_candidates
 from hydra_ray.core.feedback import Row, adapter_candidates, reranker_labels_of_user
 from hydra_ray.core.records import Split
-from hydra_ray.core.tasks import load_task
+from hydra_ray.core.tasks import Task, load_task
 from hydra_ray.core.text import is_match, texts_of
 from hydra_ray.data.sampling import Chosen
 from hydra_ray.data.users import read_users
@@ -63,6 +64,7 @@ def groups_of_user(
     for row, extra in rows:
         if row.known and not config.adapter.history_queries:
             continue
+        row, plain = with_plain(task, row, config.adapter.plain_candidate)
         right, label = adapter_candidates(task, row, config.adapter.label)
         if config.adapter.own_candidates and row.answers:
             more = own_candidates(task, extra["own"], right)
@@ -70,10 +72,19 @@ def groups_of_user(
         beside: list[tuple[float, ...]] = []
         if config.adapter.evidence:
             samples = texts_of(task, row.answers[0] if row.answers else ())
-            beside += evidence(task, right, samples, extra["own"], extra["supporters"])
+            known = (extra["own"], extra["supporters"], extra["topics"])
+            beside += evidence(task, row.text, right, samples, *known, plain=plain)
         if right:
             groups.append(Group(row.user_id, bucket, row.query_id, row.text, tuple(right), tuple(label), tuple(beside)))
     return groups
+
+
+def with_plain(task: Task, row: Row, wanted: bool) -> tuple[Row, str]:
+    """A row whose samples end with the plain answer, if it is `wanted`; and that answer, normalised."""
+    if len(row.answers) < 2 or not wanted:
+        return row, ""
+    samples, plain = row.answers
+    return replace(row, answers=((*samples, *plain),)), next(iter(texts_of(task, plain)), "")
 
 
 def read_groups(

@@ -11,13 +11,22 @@ import pyarrow.parquet as pq
 from hydra_ray.config import Config
 from hydra_ray.core.records import Split
 from hydra_ray.data.sampling import Chosen, Trial, cross_fit, sample_users
-from hydra_ray.data.users import list_users
+from hydra_ray.data.users import list_users, read_users
 from hydra_ray.errors import UserError
 from hydra_ray.llm.tokens import prompt_budget, tokenizer_of
+from hydra_ray.llm.usability import Wanted
 from hydra_ray.models.head_kinds import joint_kind
 from hydra_ray.pipeline.context import Run
+from hydra_ray.pipeline.gold_words import wordless_golds
 from hydra_ray.pipeline.groups import Module, evidence_width, write_groups
-from hydra_ray.pipeline.makers import EvaluateMaker, GenerateMaker, LabelMaker, OracleMaker, SummaryMaker
+from hydra_ray.pipeline.makers import (
+    SUMMARY_TOKENS,
+    EvaluateMaker,
+    GenerateMaker,
+    LabelMaker,
+    OracleMaker,
+    SummaryMaker,
+)
 from hydra_ray.pipeline.rows import Asking, ask_black_box
 from hydra_ray.pipeline.since import Since
 from hydra_ray.pipeline.step import StepResult, fingerprint, step_key
@@ -25,7 +34,7 @@ from hydra_ray.pipeline.step import StepResult, fingerprint, step_key
 SHARED = "shared"
 Variant = Literal["", "paper", "unguarded"]
 """Of the adapter: ours, as published, or with heads that no guard takes back."""
-CODE: dict[Module, int] = {"reranker": 3, "adapter": 4}
+CODE: dict[Module, int] = {"reranker": 3, "adapter": 5}
 """Version of what training means (see `step_key`)."""
 FEATURES = 1
 """Version of what the kept features mean."""
@@ -93,23 +102,27 @@ class Job:
     def ingest(self) -> StepResult:
         """User histories as Parquet by bucket."""
         from hydra_ray.data.ingest import ingest
-        from hydra_ray.data.sources import find_sources
+        from hydra_ray.data.sources import data_root, find_sources, remote_checksums
+        from hydra_ray.data.summary import summary
 
         data = self.config.data
-        if data.source == "synthetic":
-            source = self.synth().path
-        else:
-            source = Path(data.root or ".").expanduser()
-            if not source.is_dir():
-                raise UserError(f"data.root: {source} is not a folder; give the one with the {data.source} files")
-        read = [file for s in find_sources(data, source) for file in (s.path, s.outputs) if file is not None]
+        source: Path | str = self.synth().path if data.source == "synthetic" else data_root(data)
+        sources = find_sources(data, source, self.run.root)
+        local = [file for s in sources if not s.url for file in (s.path, s.outputs) if file is not None]
+        base = Path(source).parent if Path(source).is_file() else Path(source)
 
         def work(folder: Path) -> dict[str, Any]:
             self.run.ray()
             return ingest(self.config, self.run.task, source, folder, self._progress("ingest"))
 
         dumped = data.model_dump(mode="json", exclude={"root", "synth"})
-        return self._step("ingest", 2, {**dumped, "task": self._task}, fingerprint(read, source), work)
+        inputs = {**fingerprint(local, base), **remote_checksums(sources)}
+        known = "ingest" in self.results
+        step = self._step("ingest", 3, {**dumped, "task": self._task}, inputs, work)
+        if not known:
+            for line in summary(step.manifest["counts"], step.path):
+                self.run.say(f"ingest: {line}")
+        return step
 
     def _progress(self, name: str) -> Any:
         spoken = [0.0]
@@ -167,7 +180,11 @@ class Job:
         users_dir = self.ingest().path
 
         def work(folder: Path) -> dict[str, Any]:
-            return ask_black_box(self.run, users_dir, users, make, args(), folder, f"{name} {trial}")
+            task, label = self.run.task, f"{name} {trial}"
+            self.run.check_before_paying()
+            free = make is SummaryMaker
+            wanted = Wanted(label, None, SUMMARY_TOKENS) if free else Wanted(label, task, task.max_answer_tokens)
+            return ask_black_box(self.run, users_dir, users, make, args(), folder, wanted)
 
         whole = {**config, "task": self._task, "seed": trial.seed, "llm": self._asks(), **self._dump("retrieval")}
         if self.config.retrieval.method == "dense":
@@ -192,8 +209,14 @@ class Job:
             # Rows of before there was recency are as good for whoever does not read it.
             **({"recency": True} if self.config.reranker.evidence == "score_and_recency" else {}),
         }
-        return self._ask("label", 3, config, {}, trial, LabelMaker,
-                         lambda: (self._plain, trial.seed, self.run.vector_cache), roles)  # fmt: skip
+
+        def args() -> tuple[Any, ...]:
+            warning = wordless_golds(self.run.task, read_users(self.ingest().path, user_ids=chosen.test))
+            if warning:
+                self.run.say(warning)
+            return self._plain, trial.seed, self.run.vector_cache
+
+        return self._ask("label", 3, config, {}, trial, LabelMaker, args, roles)
 
     def train(self, module: Module, trial: Trial, variant: Variant = "") -> StepResult:
         """Base and heads of reranker or adapter on the training users, personal and shared.
@@ -219,7 +242,7 @@ class Job:
                 raise UserError(f"{name}: no labelled rows to learn from; are there answers and histories at all?")
             self.run.say(f"{name}: {counts['groups']} queries, {counts['rows']} rows, {counts['positive']} positive")
             losses = train(
-                config,
+                read_by(config, module),
                 kinds,
                 groups,
                 trial.seed,
@@ -235,7 +258,7 @@ class Job:
             return {**counts, **losses}
 
         training = self.config.train.model_dump(mode="json", exclude=HOW_NOT_WHAT)
-        key = {"model": self._joint_model, "train": training, **_reading(config, module), "seed": trial.seed}
+        key = {"model": _joint_model(config, module), "train": training, **_reading(config, module), "seed": trial.seed}
         inputs = {"answers": answered.key, **self._users_read(trial)}
         return self._step(name, CODE[module], key, inputs, work, f"{label} {trial}")
 
@@ -261,11 +284,6 @@ class Job:
         """Whom a step reads, where the answers that it reads do not say it."""
         return {"users": hash_of(asking(self.chosen(trial)))} if self.chosen(trial).crossed else {}
 
-    @property
-    def _joint_model(self) -> dict[str, Any]:
-        """What is trained: the model's config with the kind that its heads are trained as."""
-        return {**self._dump("model")["model"], "head": joint_kind(self.config.model.head)}
-
     @cached_property
     def since(self) -> Since | None:
         """The earlier run whose bases are kept."""
@@ -279,7 +297,7 @@ class Job:
         told = found.manifest["config"]
         read = _reading(self.config, module)
         then = {"loss": told["train"]["loss"], **told["model"], **{name: told.get(name) for name in read}}
-        now = {"loss": self.config.train.loss, **self._joint_model, **read}
+        now = {"loss": self.config.train.loss, **_joint_model(self.config, module), **read}
         wrong = [name for name, value in now.items() if then.get(name) != value]
         if wrong:
             raise UserError(f"fit.since: {found.key} was trained with {wrong[0]}={then.get(wrong[0])}, this config "
@@ -338,32 +356,59 @@ class Job:
             "pseudo_queries": protocol.pseudo_queries,
             "train_questions": protocol.train_questions,
             "k": self.config.reranker.k,
-            **adapter.model_dump(mode="json", exclude={"label", "select", "evidence", "own_candidates"}),
+            **adapter.model_dump(mode="json", exclude={"label", "select", "evidence", "own_candidates", "reads_text"}),
             "support": adapter.records(self.config.retrieval.n),
         }
-        inputs = {"base": trained.key, "heads": fitted.key}
+        topics = self.topics(trial)
+        inputs = {"base": trained.key, "heads": fitted.key, **({"topics": topics.key} if topics else {})}
 
         def args() -> tuple[Any, ...]:
             base = self.base("reranker", trial)
             heads = {"train": fitted.path if self.fitted_alone else base, "test": fitted.path}
-            return self._plain, trial.seed, self.run.vector_cache, base, heads
+            return self._plain, trial.seed, self.run.vector_cache, base, heads, topics.path if topics else None
 
-        return self._ask("generate", 2, config, inputs, trial, GenerateMaker, args, asking(chosen))
+        return self._ask("generate", 3, config, inputs, trial, GenerateMaker, args, asking(chosen))
+
+    def topics(self, trial: Trial) -> StepResult | None:
+        """What texts alone say of their answers, learned from the training users' histories; None if it is not read."""
+        from hydra_ray.pipeline.topics import train_topics
+
+        if not self.config.adapter.topics or self.run.task.kind == "generation":
+            return None
+        chosen, encoder = self.chosen(trial), self.config.text_encoder
+
+        def work(folder: Path) -> dict[str, Any]:
+            from hydra_ray.models.vector_cache import CachedEncoder
+
+            encode = CachedEncoder(encoder, self.run.vector_cache)
+            return train_topics(self.run.task, self.ingest().path, chosen.train, encode, folder, trial.seed)
+
+        read = encoder.model_dump(mode="json", include={"encoder", "pooling", "max_tokens", "precision"})
+        inputs = {"ingest": self.ingest().key, "users": hash_of(asking(chosen))}
+        return self._step("topics", 1, {"encoder": read, "task": self._task, "seed": trial.seed}, inputs, work,
+                          f"topics {trial}")  # fmt: skip
+
+    def summarise(self, trial: Trial) -> StepResult:
+        """The profile summaries of the users' questions; all folds of a seed share them."""
+        return self._ask_questions("summarise", 2, trial, SummaryMaker)
 
     def evaluate(self, trial: Trial) -> StepResult:
         """Every method's answers to the test users' questions."""
         trained, fitted = self.train("reranker", trial), self.fit("reranker", trial)
-        summaries = self._ask_questions("summarise", 2, trial, SummaryMaker)
+        topics = self.topics(trial)
+        summaries = self.summarise(trial)
 
         def args() -> tuple[Any, ...]:
             rerankers = {"hydra": (self.base("reranker", trial), fitted.path), SHARED: (trained.path / SHARED, None)}
-            return self._plain, trial.seed, self.run.vector_cache, rerankers, summary_texts(summaries.path)
+            texts = summary_texts(summaries.path)
+            return self._plain, trial.seed, self.run.vector_cache, rerankers, texts, topics.path if topics else None
 
-        sampling = self.config.adapter.model_dump(mode="json", include={"n", "temperature"})
+        sampling = self.config.adapter.model_dump(mode="json", include={"n", "temperature", "likeness"})
         sampling["support"] = self.config.adapter.records(self.config.retrieval.n)
         config = {"questions": self.config.protocol.questions, "k": self.config.reranker.k, **sampling}
         inputs = {"base": trained.key, "heads": fitted.key, "summaries": summaries.key}
-        return self._ask("evaluate", 2, config, inputs, trial, EvaluateMaker, args, self._tested(trial))
+        inputs |= {"topics": topics.key} if topics else {}
+        return self._ask("evaluate", 3, config, inputs, trial, EvaluateMaker, args, self._tested(trial))
 
     def oracles(self, trial: Trial) -> StepResult:
         """Answers to the evaluated questions after each retrieved record alone."""
@@ -388,6 +433,19 @@ def _reading(config: Config, module: Module) -> dict[str, Any]:
     read: dict[str, Any] = section.model_dump(mode="json", include={"label", "evidence", "own_candidates"})
     # Without history queries, rows that the history labels are left out even where the step holds some.
     return read | ({"history_rows": False} if module == "adapter" and not config.adapter.history_queries else {})
+
+
+def read_by(config: Config, module: Module) -> Config:
+    """The config with the model that a module is: the adapter may read no text."""
+    if module == "reranker" or config.adapter.reads_text:
+        return config
+    return config.model_copy(update={"model": config.model.model_copy(update={"pair": "none"})})
+
+
+def _joint_model(config: Config, module: Module) -> dict[str, Any]:
+    """What is trained: the module's model with the kind that its heads are trained as."""
+    model = read_by(config, module).model.model_dump(mode="json")
+    return {**model, "head": joint_kind(config.model.head)}
 
 
 def asking(chosen: Chosen) -> Asking:

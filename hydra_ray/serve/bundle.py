@@ -27,6 +27,7 @@ class Bundle:
     seed: whose training. base: module -> folder of the trained base. heads: module -> folders of users' heads (the
     training users' and the fitted ones'; those that have none are left out). tuned: module -> how strongly single
     users' heads are pulled to the population head. users: folder of the ingested histories.
+    topics: folder of the topic models, if the adapter reads them.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Bundle:
     heads: Mapping[Module, tuple[Path, ...]]
     tuned: Mapping[Module, dict[str, Any]]
     users: Path
+    topics: Path | None = None
 
     @property
     def task(self) -> Task:
@@ -81,7 +83,8 @@ def load_bundle(folder: Path, seed: int | None = None) -> Bundle:
         base[module] = trained / joint_kind(config.model.head)
         heads[module] = tuple(f for f in (base[module], fitted) if (f / "heads").exists())
         tuned[module] = _json(fitted / MANIFEST, "run it again")["counts"]
-    return Bundle(folder.name, config, chosen, base, heads, tuned, found.step("ingest"))
+    topics = found.step(f"topics seed {chosen}") if config.adapter.topics else None
+    return Bundle(folder.name, config, chosen, base, heads, tuned, found.step("ingest"), topics)
 
 
 class _Steps:

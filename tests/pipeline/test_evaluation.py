@@ -1,11 +1,11 @@
-"""Oracles and the published adapter: what is compared with what."""
+"""Which answers are compared with what: oracles, the published adapter, methods that lack answers."""
 
 import pytest
 
 from hydra_ray.config import AdapterConfig, Config
 from hydra_ray.core.tasks import load_task
 from hydra_ray.data.sampling import Trial
-from hydra_ray.pipeline.evaluation import best_text
+from hydra_ray.pipeline.evaluation import best_text, missing_methods
 from hydra_ray.pipeline.finish import train_users
 
 
@@ -41,3 +41,21 @@ def test_folds_are_within_each_seed() -> None:
 def test_training_users_are_all_seeds_or_a_folds_mean() -> None:
     assert train_users([("a", "b"), ("b", "c")], False) == 3
     assert train_users([("a", "b", "c"), ("c", "d"), ("a", "d")], True) == 2
+
+
+TWO = AdapterConfig(n=2)
+WHOLE = {
+    "greedy:zero_shot": ("a",), "greedy:pag_k0": ("a",), "greedy:pag_k1": ("a",),
+    "samples:bm25": ("a", "b"), "samples:hydra": ("a", "b"), "samples:shared": ("a", "b"),
+}  # fmt: skip
+
+
+def test_a_method_lacks_what_it_was_to_choose_from():
+    assert missing_methods(WHOLE, TWO, False) == frozenset()
+    assert missing_methods({**WHOLE, "greedy:zero_shot": ()}, TWO, False) == {"zero_shot"}
+    assert missing_methods({**WHOLE, "samples:bm25": ("a",)}, TWO, False) == {
+        "self_consistency",
+        "hydra_adapter",
+    }
+    assert missing_methods({**WHOLE, "samples:hydra": ()}, TWO, False) == {"hydra", "hydra_paper", "hydra_unguarded"}
+    assert missing_methods(WHOLE, TWO, True) == {"pag_k0", "pag_k1"}
