@@ -429,6 +429,8 @@ class FitConfig(Section):
     stop_margin: a user learns for fewer epochs, or none, where that is better on the user's own held-out queries by
     more than so many standard errors; 0: wherever it is better at all, which costs more than it gains where the pull
     suits the users (see `hydra_ray.train.early_stopping`). batch_users: users in one batched problem.
+    guard: a user's head is used only if, over the user's own queries, each held out in one of so many fits, it puts no
+    fewer right rows first than the population head does (`hydra_ray.train.guard`); 0: no guard, and so many fits fewer.
     since: an earlier run, its name or folder: its trained bases are kept, and only users whose records have changed
     since are fitted again, starting from the heads they had (`facets`: all are mixed anew).
     """
@@ -438,6 +440,7 @@ class FitConfig(Section):
     l2: float | None = Field(default=None, ge=0)
     stop_margin: float = Field(default=2.0, ge=0)
     batch_users: int = Field(default=128, ge=1)
+    guard: int = Field(default=4, ge=0)
     since: str | None = None
 
 
@@ -496,6 +499,8 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Config":
+        if self.fit.guard == 1:
+            raise ValueError("fit.guard: of one part, nothing is left to fit on; give 2 or more, or 0 for no guard")
         if self.data.source != "synthetic" and self.data.root is None:
             raise ValueError(f"data.root: needed for data.source={self.data.source}; give the folder with the files")
         if self.reranker.k > self.retrieval.n:
