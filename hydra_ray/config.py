@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from hydra_ray.core.bm25 import BM25Kind, BM25Tokens, BM25Variant
 from hydra_ray.cpu import Precision
 from hydra_ray.data.date_format import check_format
 from hydra_ray.data.sampling import Trial
@@ -244,10 +245,21 @@ class LLMConfig(Section):
 
 
 class RetrievalConfig(Section):
-    """method: how the n candidates for a query's context are found in the user's history."""
+    """method: how the n candidates for a query's context are found in the user's history.
+
+    bm25: `plus` (BM25+, whose word weights are never negative) or `okapi` (LaMP's, which turns the order round in short
+    histories). tokens: what BM25 compares: `words` (of every script, without punctuation) or `blanks` (what stands
+    between blanks). Both lower-case. They hold for the method `bm25` and for the bm25_k rows of the report.
+    """
 
     method: Literal["bm25", "recency", "random", "dense"] = "bm25"
+    bm25: BM25Variant = "plus"
+    tokens: BM25Tokens = "words"
     n: int = Field(default=10, ge=1)
+
+    @property
+    def bm25_kind(self) -> BM25Kind:
+        return BM25Kind(self.bm25, self.tokens)
 
 
 RecordEvidence = Literal["none", "score", "score_and_recency"]
@@ -417,6 +429,8 @@ class FitConfig(Section):
     stop_margin: a user learns for fewer epochs, or none, where that is better on the user's own held-out queries by
     more than so many standard errors; 0: wherever it is better at all, which costs more than it gains where the pull
     suits the users (see `hydra_ray.train.early_stopping`). batch_users: users in one batched problem.
+    guard: a user's head is used only if, over the user's own queries, each held out in one of so many fits, it puts no
+    fewer right rows first than the population head does (`hydra_ray.train.guard`); 0: no guard, and so many fits fewer.
     since: an earlier run, its name or folder: its trained bases are kept, and only users whose records have changed
     since are fitted again, starting from the heads they had (`facets`: all are mixed anew).
     """
@@ -426,6 +440,7 @@ class FitConfig(Section):
     l2: float | None = Field(default=None, ge=0)
     stop_margin: float = Field(default=2.0, ge=0)
     batch_users: int = Field(default=128, ge=1)
+    guard: int = Field(default=4, ge=0)
     since: str | None = None
 
 
@@ -484,6 +499,8 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Config":
+        if self.fit.guard == 1:
+            raise ValueError("fit.guard: of one part, nothing is left to fit on; give 2 or more, or 0 for no guard")
         if self.data.source != "synthetic" and self.data.root is None:
             raise ValueError(f"data.root: needed for data.source={self.data.source}; give the folder with the files")
         if self.reranker.k > self.retrieval.n:

@@ -25,6 +25,7 @@ ADAPTERS = {
     "hydra_adapter": ("bm25", "hydra"),
     "hydra_shared": ("shared", "shared"),
     "hydra_paper": ("hydra", "paper"),
+    "hydra_unguarded": ("hydra", "unguarded"),
     "hydra": ("hydra", "hydra"),
 }
 """Method -> (whose samples, whose adapter)."""
@@ -46,7 +47,8 @@ def answer_table(
     one_shot: OneShot | None = None,
     no_summary: Collection[tuple[str, str]] = (),
 ) -> list[AnswerRow]:
-    """One row per question with all methods' answers. adapters: `hydra`, `shared` and, if it was trained, `paper`.
+    """One row per question with all methods' answers. adapters: `hydra`, `shared` and, where there are, `paper` and
+    `unguarded`.
 
     no_summary: (user, question) whose profile summary the LLM refused.
     """
@@ -75,7 +77,7 @@ def answer_table(
             choices = {"oracle_samples": candidates_of(task, sampled, {}, False).texts}
             if config.own_candidates and task.kind != "generation":
                 own = extra["own"]
-                choices["oracle_candidates"] = candidates_of(task, by_method[i]["samples:hydra"], own, True).texts
+                choices["oracle_candidates"] = candidates_of(task, sampled, own, True).texts
             if one_shot is not None:
                 examples = one_shot.get((user_id, row.query_id), ())
                 choices["oracle_example"] = tuple(text for text in examples if text is not None)

@@ -25,14 +25,11 @@ def finish(job: Job) -> dict[str, Any]:
     training: list[tuple[str, ...]] = []
     for trial in config.protocol.trials:
         evaluated = job.evaluate(trial)
-        trained, fitted = job.train("adapter", trial), job.fit("adapter", trial)
-        adapters = {
-            "hydra": TrainedScorer.load(job.base("adapter", trial), fitted.path, run.vector_cache),
-            SHARED: TrainedScorer.load(trained.path / SHARED, None, run.vector_cache),
-        }
-        if job.paper:
-            base, heads = job.base("adapter", trial, True), job.fit("adapter", trial, True).path
-            adapters["paper"] = TrainedScorer.load(base, heads, run.vector_cache)
+        shared = job.train("adapter", trial).path / SHARED
+        adapters = {SHARED: TrainedScorer.load(shared, None, run.vector_cache)}
+        for variant in job.variants:
+            base, heads = job.base("adapter", trial, variant), job.fit("adapter", trial, variant).path
+            adapters[variant or "hydra"] = TrainedScorer.load(base, heads, run.vector_cache)
         one_shot = first_texts(job.oracles(trial).path) if config.evaluate.oracles else None
         no_summary = refused_summaries(job.summarise(trial).path)
         rows += answer_table(run.task, trial.seed, evaluated.path, adapters, config.adapter, one_shot, no_summary)
@@ -96,8 +93,8 @@ def costs(job: Job, counts: dict[str, Any]) -> Costs:
         seconds[stage] += result.manifest["seconds"]
         truncated.update({name: counted.get(name, 0) for name in CUTS})
         if stage.startswith("fit-") and "with_rows" in counted:
-            names = ("users", "with_rows", "kept_population", "reused")
-            heads[stage.removeprefix("fit-")].update({name: counted[name] for name in names})
+            fitted = ("users", "with_rows", "kept_population", "guarded", "reused")
+            heads[stage.removeprefix("fit-")].update({name: counted[name] for name in fitted})
         if "requests" in counted:
             calls = counted["requests"] - counted["cached"] - counted["missing_answers"]
             tokens = {name: counted[name] for name in ("prompt_tokens", "completion_tokens")}

@@ -4,19 +4,20 @@ import hashlib
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow.parquet as pq
 
 from hydra_ray.config import Config
 from hydra_ray.core.records import Split
 from hydra_ray.data.sampling import Chosen, Trial, cross_fit, sample_users
-from hydra_ray.data.users import list_users
+from hydra_ray.data.users import list_users, read_users
 from hydra_ray.errors import UserError
 from hydra_ray.llm.tokens import prompt_budget, tokenizer_of
 from hydra_ray.llm.usability import Wanted
 from hydra_ray.models.head_kinds import joint_kind
 from hydra_ray.pipeline.context import Run
+from hydra_ray.pipeline.gold_words import wordless_golds
 from hydra_ray.pipeline.groups import Module, evidence_width, write_groups
 from hydra_ray.pipeline.makers import (
     SUMMARY_TOKENS,
@@ -30,7 +31,9 @@ from hydra_ray.pipeline.rows import Asking, ask_black_box
 from hydra_ray.pipeline.since import Since
 from hydra_ray.pipeline.step import StepResult, fingerprint, step_key
 
-SHARED, PAPER = "shared", "-paper"
+SHARED = "shared"
+Variant = Literal["", "paper", "unguarded"]
+"""Of the adapter: ours, as published, or with heads that no guard takes back."""
 CODE: dict[Module, int] = {"reranker": 3, "adapter": 5}
 """Version of what training means (see `step_key`)."""
 FEATURES = 1
@@ -98,6 +101,7 @@ class Job:
 
     def ingest(self) -> StepResult:
         """User histories as Parquet by bucket."""
+        from hydra_ray.data.checks import check_counts
         from hydra_ray.data.ingest import ingest
         from hydra_ray.data.sources import data_root, find_sources, remote_checksums
         from hydra_ray.data.summary import summary
@@ -110,15 +114,25 @@ class Job:
 
         def work(folder: Path) -> dict[str, Any]:
             self.run.ray()
-            return ingest(self.config, self.run.task, source, folder, self._progress("ingest"))
+            counts = ingest(self.config, self.run.task, source, folder, self._progress("ingest"))
+            try:
+                check_counts(counts, data, source, folder)
+            except UserError:
+                say(counts, folder)
+                raise
+            return counts
 
-        dumped = data.model_dump(mode="json", exclude={"root", "synth"})
+        def say(counts: Mapping[str, Any], folder: Path) -> None:
+            for line in summary(counts, folder):
+                self.run.say(f"ingest: {line}")
+
+        dumped = data.model_dump(mode="json", exclude={"root", "synth", "max_rejects"})
         inputs = {**fingerprint(local, base), **remote_checksums(sources)}
         known = "ingest" in self.results
         step = self._step("ingest", 3, {**dumped, "task": self._task}, inputs, work)
         if not known:
-            for line in summary(step.manifest["counts"], step.path):
-                self.run.say(f"ingest: {line}")
+            say(step.manifest["counts"], step.path)
+            check_counts(step.manifest["counts"], data, source, step.path)
         return step
 
     def _progress(self, name: str) -> Any:
@@ -146,7 +160,9 @@ class Job:
                 if not self._chosen[trial].of(split):
                     where = self.config.data.root or "the data"
                     if trial.fold is None:
-                        raise UserError(f"data: no {split} users with usable records in {where}")
+                        own = self.config.data.source == "own"
+                        hint = ": change data.own.test_share, or test everybody with protocol.folds" if own else ""
+                        raise UserError(f"data: no {split} users with usable records in {where}{hint}")
                     found = len(self._chosen[trial].source)
                     raise UserError(f"protocol.folds: {found} users with a question and its gold answer in {where} "
                                     f"cannot be cut into {protocol.folds} folds; give fewer")  # fmt: skip
@@ -206,23 +222,29 @@ class Job:
             # Rows of before there was recency are as good for whoever does not read it.
             **({"recency": True} if self.config.reranker.evidence == "score_and_recency" else {}),
         }
-        return self._ask("label", 3, config, {}, trial, LabelMaker,
-                         lambda: (self._plain, trial.seed, self.run.vector_cache), roles)  # fmt: skip
 
-    def train(self, module: Module, trial: Trial, paper: bool = False) -> StepResult:
+        def args() -> tuple[Any, ...]:
+            warning = wordless_golds(self.run.task, read_users(self.ingest().path, user_ids=chosen.test))
+            if warning:
+                self.run.say(warning)
+            return self._plain, trial.seed, self.run.vector_cache
+
+        return self._ask("label", 3, config, {}, trial, LabelMaker, args, roles)
+
+    def train(self, module: Module, trial: Trial, variant: Variant = "") -> StepResult:
         """Base and heads of reranker or adapter on the training users, personal and shared.
 
-        paper: the adapter as published, on the same samples.
+        variant: the adapter as published is trained anew, on the same samples.
         """
         from hydra_ray.train.trainer import train
 
         if self.since:
             return self._trained_before(module, trial)
-        config = self._as_published if paper else self.config
+        config = self._varied(variant)
         answered = self.label(trial) if module == "reranker" else self.generate(trial)
         kinds = list(dict.fromkeys([joint_kind(self.config.model.head), SHARED]))
         name = f"train-{module}"
-        label = name + PAPER * paper
+        label = f"{name}-paper" if variant == "paper" else name
 
         def work(folder: Path) -> dict[str, Any]:
             groups = folder / "groups"
@@ -253,15 +275,23 @@ class Job:
         inputs = {"answers": answered.key, **self._users_read(trial)}
         return self._step(name, CODE[module], key, inputs, work, f"{label} {trial}")
 
-    @cached_property
-    def _as_published(self) -> Config:
-        """The config with the adapter of the paper."""
-        return self.config.model_copy(update={"adapter": self.config.adapter.as_published()})
+    def _varied(self, variant: Variant) -> Config:
+        """The config of a variant of the adapter."""
+        if variant == "paper":
+            return self.config.model_copy(update={"adapter": self.config.adapter.as_published()})
+        if variant == "unguarded":
+            return self.config.model_copy(update={"fit": self.config.fit.model_copy(update={"guard": 0})})
+        return self.config
 
     @property
-    def paper(self) -> bool:
-        """Whether an adapter as published is trained as well; not where nothing is trained."""
-        return self.config.evaluate.paper and not self.since
+    def variants(self) -> tuple[Variant, ...]:
+        """The adapters that a run shows. As published it is trained anew, so not where an earlier run's bases stay."""
+        found: list[Variant] = [""]
+        if self.config.evaluate.paper and not self.since:
+            found.append("paper")
+        if self.config.fit.guard and self.config.model.head not in ("facets", "shared"):
+            found.append("unguarded")
+        return tuple(found)
 
     def _users_read(self, trial: Trial) -> dict[str, str]:
         """Whom a step reads, where the answers that it reads do not say it."""
@@ -290,28 +320,28 @@ class Job:
         self.results[label] = found
         return found
 
-    def base(self, module: Module, trial: Trial, paper: bool = False) -> Path:
+    def base(self, module: Module, trial: Trial, variant: Variant = "") -> Path:
         """The trained base that users' heads belong to."""
-        return self.train(module, trial, paper).path / joint_kind(self.config.model.head)
+        return self.train(module, trial, variant).path / joint_kind(self.config.model.head)
 
-    def fit(self, module: Module, trial: Trial, paper: bool = False) -> StepResult:
+    def fit(self, module: Module, trial: Trial, variant: Variant = "") -> StepResult:
         """Heads of the test users, on their own history, base frozen; of kinds that joint training does not give a
-        user, also those of the training users, whose prompts the adapter learns from. paper: see `train`."""
+        user, also those of the training users, whose prompts the adapter learns from. variant: see `Variant`."""
         from hydra_ray.pipeline.fit import Fit
         from hydra_ray.pipeline.fit_users import fit_users
 
         answered = self.label(trial) if module == "reranker" else self.generate(trial)
-        trained, base = self.train(module, trial, paper), self.base(module, trial, paper)
-        whole = self._as_published if paper else self.config
+        trained, base = self.train(module, trial, variant), self.base(module, trial, variant)
+        whole = self._varied(variant)
         both = module == "reranker" and self.fitted_alone
         splits: tuple[Split, ...] = ("train", "test") if both else ("test",)
         name = f"fit-{module}"
-        label = name + PAPER * paper
+        label = f"{name}-{variant}" if variant else name
         reading = _reading(whole, module)
         chosen = self.chosen(trial).test + (self.chosen(trial).train if both else ())
         about = {"base": base.name, "splits": splits, "answers": answered.key, "trained": trained.key, **reading}
         features = self.run.root / "cache" / "features" / step_key(f"fit-{module}", FEATURES, about, {})
-        previous = self.since.step(f"{name} {trial}") if self.since else None
+        previous = self.since.step(f"{label} {trial}") if self.since else None
         fit = Fit(whole, module, self.config.model.head, splits, chosen, answered.path, self.ingest().path, base,
                   self.run.vector_cache, features, previous.path if previous else None,
                   self.chosen(trial))  # fmt: skip
@@ -319,11 +349,11 @@ class Job:
         def work(folder: Path) -> dict[str, Any]:
             return fit_users(self.run, fit, folder)
 
-        config: dict[str, Any] = {"fit": self.config.fit.model_dump(mode="json", exclude={"since"})}
+        config: dict[str, Any] = {"fit": whole.fit.model_dump(mode="json", exclude={"since"})}
         config |= {"head": self.config.model.head, "loss": self.config.train.loss, **reading}
         inputs = {"answers": answered.key, "base": trained.key, "since": previous.key if previous else ""}
         inputs |= self._users_read(trial)
-        return self._step(name, 5, config, inputs, work, f"{label} {trial}")
+        return self._step(name, 6, config, inputs, work, f"{label} {trial}")
 
     @property
     def fitted_alone(self) -> bool:

@@ -13,20 +13,14 @@ from hydra_ray.pipeline.since import write_steps
 
 Stage = Callable[[Job, Trial], object]
 
-
-def papers(job: Job) -> tuple[bool, ...]:
-    """Our adapter and, where it is wanted, the one as published."""
-    return (False, True) if job.paper else (False,)
-
-
 PER_TRIAL: dict[str, Stage] = {
     "label": lambda job, trial: job.label(trial),
     "train-reranker": lambda job, trial: job.train("reranker", trial),
     "generate": lambda job, trial: job.generate(trial),
-    "train-adapter": lambda job, trial: [job.train("adapter", trial, paper) for paper in papers(job)],
+    "train-adapter": lambda job, trial: [job.train("adapter", trial, variant) for variant in job.variants],
     "fit-users": lambda job, trial: (
         job.fit("reranker", trial),
-        *(job.fit("adapter", trial, paper) for paper in papers(job)),
+        *(job.fit("adapter", trial, variant) for variant in job.variants),
     ),
     "evaluate": lambda job, trial: job.evaluate(trial),
 }

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from hydra_ray.core.metrics import Floats, row_scores, score_all
+from hydra_ray.core.rouge import WORDS_SEEN
 from hydra_ray.core.stats import Sampled, bootstrap, compare_sampled, per_user_scores
 from hydra_ray.core.tasks import HIGHER_IS_BETTER, Task
 from hydra_ray.core.user_effects import group_users, user_effects
 from hydra_ray.report.by_history import by_history
 from hydra_ray.report.habit import habit_answers
-from hydra_ray.report.methods import FULL, ORACLES, in_order, method_of
+from hydra_ray.report.methods import FULL, ORACLES, UNGUARDED, in_order, method_of
 from hydra_ray.report.rows import AnswerRow, answer_counts, check_rows, missing_count, sorted_rows
 
 LLM_COUNTS = ("calls", "cached", "prompt_tokens", "completion_tokens", "cost")
@@ -30,7 +31,7 @@ class Costs:
     (`hydra_ray.llm.usability`). seconds: wall time by stage. rejects: reason -> records that were not used.
     warnings: reason -> records that were used with something amiss.
     heads: what was fitted -> `users`, `with_rows`, `kept_population` (whose own rows could not beat the population
-    head) and `reused` (of an earlier run), all seeds together.
+    head), `guarded` (by their own queries) and `reused` (of an earlier run), all seeds together.
     truncated: what was cut to fit the LLM's window -> how often (`dropped_examples`, `clipped_texts`, `question_cut`).
     """
 
@@ -75,6 +76,7 @@ def build_report(
     best = _best_prompt_method(task, sampled)
     against = _comparisons(task, rows, sampled, resamples)
     headline = against.get(best or "", {})
+    unguarded = _comparisons(task, rows, sampled, resamples, UNGUARDED, [best or ""]).get(best or "")
     report: dict[str, Any] = {
         "task": task.name,
         "users": {"train": train_users, "test": len(set(users))},
@@ -95,6 +97,7 @@ def build_report(
         "users_harmed": headline.get("users", {}).get("harmed"),
         "user_effects": headline.get("users"),
         "hydra_against": against,
+        "guard": {"with": headline, "without": unguarded} if headline and unguarded else None,
         "majority": habit_answers(task, rows, list(answers)),
         "oracles": _oracles(task, rows, resamples),
         "per_user": _per_user(users, scores, best),
@@ -118,11 +121,15 @@ def build_report(
         "seconds": dict(costs.seconds),
         "metric_directions": {name: HIGHER_IS_BETTER[name] for name in score_all(task, golds[:1], [None])},
         "bootstrap": {"resamples": resamples, "over": "users", "level": 0.95},
-        "notes": list(notes),
+        "notes": [*_words_note(task), *notes],
         "config": dict(config),
     }
     finite: dict[str, Any] = _finite(report)
     return finite
+
+
+def _words_note(task: Task) -> list[str]:
+    return [f"The words of ROUGE and BLEU are {WORDS_SEEN[task.rouge]}."] if task.kind == "generation" else []
 
 
 def _best_prompt_method(task: Task, sampled: Mapping[str, Sampled]) -> str | None:
@@ -133,16 +140,22 @@ def _best_prompt_method(task: Task, sampled: Mapping[str, Sampled]) -> str | Non
 
 
 def _comparisons(
-    task: Task, rows: Sequence[AnswerRow], sampled: Mapping[str, Sampled], resamples: int
+    task: Task,
+    rows: Sequence[AnswerRow],
+    sampled: Mapping[str, Sampled],
+    resamples: int,
+    ours: str = FULL,
+    baselines: Sequence[str] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    others = [name for name in sampled if name != FULL]
-    if FULL not in sampled or not others:
+    """`ours` against each baseline that was run (default: all others); {} if it was not run itself."""
+    others = [name for name in sampled if name != ours and (baselines is None or name in baselines)]
+    if ours not in sampled or not others:
         return {}
     golds = [row.gold for row in rows]
-    scores = {name: row_scores(task, golds, [row.answers[name] for row in rows]) for name in sampled}
-    gaps = {name: scores[FULL] - scores[name] for name in others}
+    scores = {name: row_scores(task, golds, [row.answers[name] for row in rows]) for name in (ours, *others)}
+    gaps = {name: scores[ours] - scores[name] for name in others}
     users = user_effects([row.user_id for row in rows], [row.question_id for row in rows], gaps, resamples)
-    return {name: asdict(compare_sampled(task, sampled[FULL], sampled[name], users[name])) for name in others}
+    return {name: asdict(compare_sampled(task, sampled[ours], sampled[name], users[name])) for name in others}
 
 
 def _oracles(task: Task, rows: Sequence[AnswerRow], resamples: int) -> dict[str, dict[str, Any]]:

@@ -44,6 +44,7 @@ def html_report(report: Mapping[str, Any]) -> str:
         methods=_without_last(tables.method_cells(report)),
         comparisons=tables.comparison_cells(report),
         users=tables.user_cells(report),
+        guard=tables.guard_cells(report) if report["guard"] else None,
         habits=tables.habit_cells(report),
         oracles=tables.oracle_cells(report),
         oracle_notes=[ORACLES[name] for name in report["oracles"]],

@@ -6,7 +6,7 @@ from typing import Literal
 
 Group = Literal["trains nothing", "ours"]
 GROUPS: tuple[Group, ...] = ("trains nothing", "ours")
-FULL = "hydra"
+FULL, UNGUARDED = "hydra", "hydra_unguarded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,7 @@ CATALOGUE: tuple[Method, ...] = (
     Method("hydra_adapter", "HYDRA, adapter only", "ours", "examples by BM25, the answer chosen by the adapter"),
     Method("hydra_shared", "HYDRA, shared head", "ours", "both, with one head for all users"),
     Method("hydra_paper", "HYDRA as published", "ours", "the adapter reads texts alone and chooses among the samples"),
+    Method(UNGUARDED, "HYDRA, no guard", "ours", "HYDRA with adapter heads that no guard takes back"),
     Method(FULL, "HYDRA", "ours", "both, with every user's own head"),
 )
 ORACLES: dict[str, tuple[str, str]] = {

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hydra_ray.core.tasks import Task
-from hydra_ray.core.text import is_label, normalise
+from hydra_ray.core.text import is_label, is_unusable, normalise
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +56,16 @@ def sorted_rows(rows: Sequence[AnswerRow]) -> list[AnswerRow]:
 
 
 def answer_counts(task: Task, answers: Sequence[str | None]) -> dict[str, int]:
-    """How many answers are `missing` (no call came back), `empty`, and `no_label` (text, but none of the labels)."""
-    counts = {"missing": 0, "empty": 0, "no_label": 0}
+    """How many answers are `missing` (no call came back), `empty`, `thoughts_only` (a reasoning model that never came
+    to its answer), and `no_label` (text, but none of the labels)."""
+    counts = {"missing": 0, "empty": 0, "thoughts_only": 0, "no_label": 0}
     for answer in answers:
         if answer is None:
             counts["missing"] += 1
         elif not answer.strip():
             counts["empty"] += 1
+        elif is_unusable(answer):
+            counts["thoughts_only"] += 1
         elif not is_label(task, normalise(task, answer)):
             counts["no_label"] += 1
     return counts

@@ -143,6 +143,18 @@ def user_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     return ["HYDRA against", "helped", "harmed", "harmed beyond chance", "clearly harmed", "testable"], body
 
 
+def guard_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """HYDRA with and without the guard against the best method that trains nothing: gain, users helped and harmed."""
+    body = []
+    for title, other in (("with", report["guard"]["with"]), ("without", report["guard"]["without"])):
+        users = other["users"]
+        shares = [f"{percent(users[key])} ({share_range(users[key + '_ci95'])})" for key in ("helped", "harmed")]
+        excess = f"{percent(users['harmed_excess'], True)} ({percent_range(users['harmed_excess_ci95'])})"
+        gain = f"{percent(other['relative_gain'], True)} ({percent_range(other['relative_gain_ci95'])})"
+        body.append([title, gain, *shares, excess])
+    return ["guard", "relative gain", "helped", "harmed", "harmed beyond chance"], body
+
+
 def markdown_table(header: Sequence[str], body: Cells) -> str:
     """A table in Markdown; `|` and line breaks inside cells are neutralised. The first column is left-aligned."""
 
@@ -168,13 +180,13 @@ def cost_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
 
 
 def answer_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Per method: answers that are missing, empty, or no label; methods without any are left out."""
+    """Per method: answers that are missing, empty, thoughts alone, or no label; methods without any are left out."""
     rows = [
-        [name, *(count(counts[key]) for key in ("missing", "empty", "no_label"))]
+        [name, *(count(counts[key]) for key in ("missing", "empty", "thoughts_only", "no_label"))]
         for name, counts in report["answers"].items()
         if any(counts.values())
     ]
-    return ["method", "missing", "empty", "no label"], rows
+    return ["method", "missing", "empty", "thoughts alone", "no label"], rows
 
 
 def llm_answer_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
@@ -223,9 +235,10 @@ def count_cells(counts: Mapping[str, int], what: str) -> tuple[list[str], list[l
 
 def head_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Users' heads by module: how many were fitted, and how many kept the population head."""
-    names = ("users", "with_rows", "kept_population", "reused")
+    names = ("users", "with_rows", "kept_population", "guarded", "reused")
     body = [[name, *[count(counts[n]) for n in names]] for name, counts in report["heads"].items()]
-    return ["heads of", "users", "with rows of their own", "keep the population head", "of an earlier run"], body
+    header = ["heads of", "users", "with rows of their own", "keep the population head", "by the guard"]
+    return [*header, "of an earlier run"], body
 
 
 def markdown_report(report: Mapping[str, Any]) -> str:
@@ -246,6 +259,7 @@ def markdown_report(report: Mapping[str, Any]) -> str:
     sections = [
         ("HYDRA against each method", comparison_cells(report)),
         ("Users helped and harmed", user_cells(report)),
+        ("With and without the guard", guard_cells(report) if report["guard"] else ([], [])),
         ("Answers that are not the user's majority", habit_cells(report)),
         ("What a perfect part would reach", oracle_cells(report)),
         ("What it cost", cost_cells(report)),

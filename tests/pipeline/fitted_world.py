@@ -34,7 +34,7 @@ def make_config(folder: Path, kind: str = "linear", **fit: Any) -> Config:
     whole = {
         "data": {"buckets": 8},
         "model": model,
-        "fit": {"epochs": 5, "l2": None if kind == "shrunk" else 0.01, **fit},
+        "fit": {"epochs": 5, "guard": 0, "l2": None if kind == "shrunk" else 0.01, **fit},
     }
     return Config.model_validate({**whole, "root": str(folder / "runs")})
 

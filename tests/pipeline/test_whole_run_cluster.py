@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from hydra_ray.core.draws import stable_seed
@@ -144,23 +145,20 @@ def test_a_whole_run_over_odd_records_and_odd_answers(whole: Whole) -> None:
 
 @pytest.mark.cluster
 @pytest.mark.timeout(600)
-def test_every_user_is_tested_once_with_folds(cluster: str, threaded_server: FakeServer, tmp_path: Path) -> None:
-    """Two folds over both splits, whose users all have a question."""
-    hostile_data(tmp_path / "data")
-    threaded_server.script = odd_answers
-    more = ["protocol.folds=2", "adapter.examples=retrieval"]
-    done = hydra_ray(cluster, "run", tmp_path, threaded_server.url, *more)
+def test_folds_share_one_labelling_and_train_on_no_row_of_their_own_users(cluster: str, whole: Whole) -> None:
+    """Two folds of the fifteen users of both splits."""
+    with in_thread(FakeServer(odd_answers)) as server:
+        more = ["name=folds", "protocol.folds=2"]
+        done = hydra_ray(cluster, "train-reranker", whole.root, server.url, *more)
     assert done.returncode == 0, done.stderr
-    run = tmp_path / "runs" / NAME
-    report = json.loads((run / "report.json").read_text())
-    assert (report["users"], report["folds"], report["questions"]) == ({"train": 8, "test": 15}, 2, 15)
-    assert "8 training users in each of 2 folds, 15 test users" in done.stdout
-    steps = json.loads((run / "steps.json").read_text())
-    assert {"label seed 0", "train-reranker seed 0 fold 1", "fit-adapter seed 0 fold 0"} < set(steps)
-    assert len([label for label in steps if label.startswith(("label", "summarise"))]) == 2
-    predicted = json.loads((run / "predictions" / "hydra_seed0.json").read_text())
-    assert {gold["id"] for gold in predicted["golds"]} == {*map(str, range(100, 108)), *map(str, range(200, 204)),
-                                                           "210", "211", "212"}  # fmt: skip
+    steps = json.loads((whole.root / "runs" / "folds" / "steps.json").read_text())
+    assert sorted(steps) == ["ingest", "label seed 0", "train-reranker seed 0 fold 0", "train-reranker seed 0 fold 1"]
+    groups = [whole.root / "runs" / "steps" / steps[f"train-reranker seed 0 fold {n}"] / "groups" for n in range(2)]
+    one, other = (set(pq.read_table(folder, columns=["user_id"])["user_id"].to_pylist()) for folder in groups)
+    assert one
+    assert other
+    assert not one & other
+    assert {user for user in one | other if user.startswith("t")} == {f"t{n}" for n in range(100, 108)}
 
 
 @pytest.mark.cluster

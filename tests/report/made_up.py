@@ -22,6 +22,7 @@ QUALITY = {
     "hydra_adapter": 0.60,
     "hydra_shared": 0.59,
     "hydra_paper": 0.57,
+    "hydra_unguarded": 0.66,
     "hydra": 0.67,
 }
 NOUNS = "river market council storm festival bridge budget winter school harbour".split()  # noqa: SIM905
@@ -41,7 +42,7 @@ COSTS = Costs(
         "head fit": 3.4,
         "test answers": 77.7,
     },
-    heads={"reranker": {"users": 50, "with_rows": 49, "kept_population": 7, "reused": 0}},
+    heads={"reranker": {"users": 50, "with_rows": 49, "kept_population": 7, "guarded": 5, "reused": 0}},
     rejects={"missing_answer": 41, "malformed_date": 3, "question_without_gold": 1},
     truncated={"clipped_texts": 212, "dropped_examples": 17, "question_cut": 0},
 )

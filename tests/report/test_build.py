@@ -81,9 +81,10 @@ def test_seeds() -> None:
 
 
 def test_answers_that_are_none() -> None:
-    answers = ["Tag: amber", None, "", " \n", "no such tag", "amber or birch"]
-    assert answer_counts(TAGGING, answers) == {"missing": 1, "empty": 2, "no_label": 2}
-    assert answer_counts(HEADLINE, ["a headline", None, ""]) == {"missing": 1, "empty": 1, "no_label": 0}
+    answers = ["Tag: amber", None, "", " \n", "no such tag", "amber or birch", "<think>amber"]
+    assert answer_counts(TAGGING, answers) == {"missing": 1, "empty": 2, "thoughts_only": 1, "no_label": 2}
+    answers = ["a headline", None, "", "<think>a headline", "<think>short</think>a headline"]
+    assert answer_counts(HEADLINE, answers) == {"missing": 1, "empty": 1, "thoughts_only": 1, "no_label": 0}
 
 
 def test_history_bins() -> None:
