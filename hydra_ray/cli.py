@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hydra_ray import __version__
 from hydra_ray.errors import UserError
+from hydra_ray.terminal import is_output_closed, use_plain_characters
 
 STAGES: dict[str, str] = {
     "run": "every stage, then the result table",
@@ -29,13 +30,16 @@ STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit code: 0 done, 2 a mistake in the input (one line on stderr), 130 interrupted."""
+    """Exit code: 0 done, 2 a mistake in the input (one line on stderr), 130 interrupted, 141 output has no reader."""
+    use_plain_characters()
     try:
         return _dispatch(_parse(argv))
     except UserError as error:
         print(f"hydra-ray: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except OSError as failure:
+        if isinstance(failure, BrokenPipeError) and is_output_closed():
+            return 141
         if failure.errno not in STORAGE:
             raise
         where = failure.filename or "a file"
@@ -65,7 +69,10 @@ def _parser() -> argparse.ArgumentParser:
     for name, about in STAGES.items():
         stage = commands.add_parser(name, help=about, description=about)
         _config_arguments(stage)
-        stage.add_argument("--dry-run", action="store_true", help="check the input, say what would be done, and stop")
+        stage.add_argument(
+            "--dry-run", action="store_true", help="open all that is read, say what it would cost at most, and stop"
+        )
+        stage.add_argument("--offline", action="store_true", help="with --dry-run: do not call the endpoint")
         if name == "fit-users":
             stage.add_argument("--since", metavar="RUN", help="keep that run's bases, fit only users with new records")
     synth = commands.add_parser("synth", help="write a synthetic world in LaMP's layout")
@@ -150,8 +157,10 @@ def _stage(args: argparse.Namespace) -> int:
     if args.dry_run:
         from hydra_ray.pipeline.dry_run import dry_run
 
-        print(dry_run(config))
+        print(dry_run(config, args.command, offline=args.offline))
         return 0
+    if args.offline:
+        raise UserError("--offline: goes with --dry-run")
     from hydra_ray.pipeline.stages import run_stage
 
     return run_stage(args.command, config)

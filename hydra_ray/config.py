@@ -3,15 +3,28 @@
 Read a section's docstring to know what its fields mean; `hydra-ray run --print-config` prints the resolved whole.
 """
 
+import re
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from datetime import date
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from hydra_ray.core.bm25 import BM25Kind, BM25Tokens, BM25Variant
 from hydra_ray.cpu import Precision
 from hydra_ray.data.date_format import check_format
 from hydra_ray.data.sampling import Trial
 from hydra_ray.models.head_kinds import HeadKind
+
+HEADER_NAME = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"
+_SECRET_NAME = re.compile(
+    r"authorization|cookie|secret|token(?!s)|passw|signature|credential|(^|[-_])(key|sig|code|pwd)$|api-?_?key", re.I
+)
+
+
+def is_secret(name: str) -> bool:
+    """Whether a header or query item of this name usually holds a secret."""
+    return _SECRET_NAME.search(name) is not None
 
 
 class Section(BaseModel):
@@ -143,7 +156,17 @@ class LLMConfig(Section):
 
     base_url: e.g. `https://host/v1`; None starts `serve`. model: the name sent with requests.
     api_key_env: the environment variable with the key. concurrency: requests in flight, all workers together.
-    retries: further attempts after a failure that may pass. native_n: whether the server answers n > 1 itself.
+    accept_useless: go on although more than a fifth of a stage's answers are empty, refused, cut or name no label.
+    retries: further attempts after a failure that may pass; waiting for a rate limit is none.
+    requests_per_minute, tokens_per_minute: limits that all workers of a run keep together; what the server's headers
+    and refusals say is kept as well.
+    system_prompt: put before every prompt. top_p: sent with every request. extra_body: more fields of the request's
+    JSON, e.g. `{reasoning_effort: low}`. parameters: names that the server uses instead of `max_tokens`, `temperature`,
+    `top_p`, `n` and `seed`; null leaves one out. What the server refuses by name is found out without it.
+    native_n: whether the server answers n > 1 itself; unset, it is found out.
+    auth_header: that carries the key: `Authorization` as `Bearer KEY`, any other (Azure: `api-key`) as it is.
+    headers, query: further ones of every request; `$NAME` stands for an environment variable's value, and a secret must
+    be given so. ca_bundle: a PEM file with the authorities of a server that the system does not know.
     max_calls, max_cost: hard budget of one run; price_prompt, price_completion: per million tokens, for the cost (one
     is needed for max_cost).
     max_prompt_tokens: the longest prompt; None: what `serve.max_model_len` leaves for it, 3072 for a `base_url`.
@@ -158,7 +181,18 @@ class LLMConfig(Section):
     timeout_s: float = Field(default=120.0, gt=0)
     retries: int = Field(default=5, ge=0)
     retry_wait_s: float = Field(default=0.5, gt=0)
-    native_n: bool = True
+    accept_useless: bool = False
+    native_n: bool | None = None
+    requests_per_minute: float | None = Field(default=None, gt=0)
+    tokens_per_minute: float | None = Field(default=None, gt=0)
+    system_prompt: str | None = None
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    extra_body: dict[str, Any] = {}
+    parameters: dict[Literal["max_tokens", "temperature", "top_p", "n", "seed"], str | None] = {}
+    auth_header: str = Field(default="Authorization", pattern=HEADER_NAME)
+    headers: dict[Annotated[str, Field(pattern=HEADER_NAME)], str] = {}
+    query: dict[str, str] = {}
+    ca_bundle: str | None = None
     max_calls: int | None = Field(default=None, ge=0)
     max_cost: float | None = Field(default=None, ge=0)
     price_prompt: float = Field(default=0.0, ge=0)
@@ -168,12 +202,64 @@ class LLMConfig(Section):
     tokenizer: str | None = None
     serve: ServeLLMConfig = ServeLLMConfig()
 
+    @property
+    def priced(self) -> bool:
+        """Whether prices are known; without them a cost is unknown, not zero."""
+        return bool(self.price_prompt or self.price_completion)
+
+    @field_validator("headers", "query", mode="before")
+    @classmethod
+    def _as_written(cls, value: Any) -> Any:
+        """YAML reads `2024-10-21` as a date and `1` as a number."""
+        if not isinstance(value, dict):
+            return value
+        return {name: str(text) if isinstance(text, date | int | float) else text for name, text in value.items()}
+
+    @field_validator("headers", "query")
+    @classmethod
+    def _no_secrets(cls, value: dict[str, str]) -> dict[str, str]:
+        """A config is printed, and kept with every run."""
+        for name, text in value.items():
+            if not text.isprintable():
+                raise ValueError(f"{name}: holds characters that cannot be sent")
+            if is_secret(name) and "$" not in text:
+                raise ValueError(f"{name}: a secret does not belong in a config: put it into an environment variable "
+                                 f"and write {name}: $VARIABLE")  # fmt: skip
+        return value
+
+    @field_validator("extra_body")
+    @classmethod
+    def _own_fields(cls, value: dict[str, Any]) -> dict[str, Any]:
+        taken = {
+            "model": "llm.model", "messages": "llm.system_prompt", "top_p": "llm.top_p", "n": "adapter.n",
+            "temperature": "adapter.temperature", "max_tokens": "the task's max_answer_tokens",
+            "max_completion_tokens": "the task's max_answer_tokens",
+        }  # fmt: skip
+        for name, instead in taken.items():
+            if name in value:
+                raise ValueError(f"{name}: cannot be set here; use {instead}")
+        for name in ("seed", "stream"):
+            if name in value:
+                raise ValueError(f"{name}: cannot be set here")
+        return value
+
 
 class RetrievalConfig(Section):
-    """method: how the n candidates for a query's context are found in the user's history."""
+    """method: how the n candidates for a query's context are found in the user's history.
+
+    bm25: `plus` (BM25+, whose word weights are never negative) or `okapi` (LaMP's, which turns the order round in short
+    histories). tokens: what BM25 compares: `words` (of every script, without punctuation) or `blanks` (what stands
+    between blanks). Both lower-case. They hold for the method `bm25` and for the bm25_k rows of the report.
+    """
 
     method: Literal["bm25", "recency", "random", "dense"] = "bm25"
+    bm25: BM25Variant = "plus"
+    tokens: BM25Tokens = "words"
     n: int = Field(default=10, ge=1)
+
+    @property
+    def bm25_kind(self) -> BM25Kind:
+        return BM25Kind(self.bm25, self.tokens)
 
 
 RecordEvidence = Literal["none", "score", "score_and_recency"]
@@ -370,13 +456,15 @@ class EvaluateConfig(Section):
 
 
 class RayConfig(Section):
-    """address: a running cluster (None: a local one is started). actors: of Ray Data, that ask or encode.
+    """address: `local` (one of the run's own is started, whatever runs already), `auto` (the cluster that this machine
+    belongs to, or RAY_ADDRESS) or a running cluster's host:port. num_cpus: that a local one counts (default: four for
+    each core, as most of its processes wait most of the time). actors: of Ray Data, that ask or encode.
 
     worker_logs: print what Ray's workers write; it is in Ray's own log files anyhow.
     """
 
-    address: str | None = None
-    num_cpus: int | None = None
+    address: str = Field(default="local", min_length=1)
+    num_cpus: int | None = Field(default=None, ge=1)
     actors: int = Field(default=1, ge=1)
     worker_logs: bool = False
 
@@ -416,6 +504,8 @@ class Config(Section):
         if llm.max_cost is not None and not (llm.price_prompt or llm.price_completion):
             raise ValueError("llm.max_cost: without prices nothing costs anything; give llm.price_prompt and "
                              "llm.price_completion, per million tokens")  # fmt: skip
+        if llm.max_cost is not None and llm.parameters.get("max_tokens", "max_tokens") is None:
+            raise ValueError("llm.parameters: without max_tokens no call's cost is known before; llm.max_cost needs it")
         if self.model.pair == "concepts" and not self.model.freeze_encoder:
             raise ValueError("model.freeze_encoder: must be true with model.pair=concepts; bi and cross can train it")
         if self.model.facets_top > self.model.facets:

@@ -38,7 +38,15 @@ RAY_AUTH_TOKEN_PATH = Variable(
     "RAY_AUTH_TOKEN_PATH", None, "Read by Ray: the token's file where RAY_AUTH_MODE is `token`."
 )
 
-RAY_ADDRESS = Variable("RAY_ADDRESS", None, "Read by Ray: the cluster to join where `ray.address` is unset.")
+RAY_ADDRESS = Variable(
+    "RAY_ADDRESS", None, "Read by Ray: the cluster that `ray.address=auto` joins; a run joins none unless it is set."
+)
+
+RAY_TMPDIR = Variable("RAY_TMPDIR", None, "Read by Ray: where it keeps its files and sockets (then in `ray` there).")
+
+TMPDIR = Variable("TMPDIR", None, "Read by Ray where RAY_TMPDIR is unset.")
+
+RAY_USE_TLS = Variable("RAY_USE_TLS", None, "Read by Ray: 1 if its clusters speak TLS.")
 
 RAY_DASHBOARD_ADDRESS = Variable(
     "RAY_DASHBOARD_ADDRESS", None, "Read by Ray's commands, and by `submit` and `deploy` where they get no --address."
@@ -152,6 +160,11 @@ def engine_variables(*, cpu: bool, kv_cache_gib: int, weights: str) -> dict[str,
     if Path(weights).is_dir():
         variables[HF_HUB_OFFLINE.name] = HF_HUB_OFFLINE.value or ""
     return {name: os.environ.get(name, value) for name, value in variables.items()}
+
+
+def user_variable(name: str) -> str:
+    """What a variable holds that the user's config names (`$NAME` in `llm.headers`); empty if it is unset."""
+    return os.environ.get(name, "").strip()
 
 
 def api_key(variable: str) -> Secret:

@@ -17,3 +17,9 @@ settings.load_profile("suite")
 def one_thread() -> None:
     """PyTorch's threads spin while they wait, and tests share the cores with what they start."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def unknown_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test knows what another one found out about a server that had the same port."""
+    monkeypatch.setattr("hydra_ray.llm.dialect._known", {})

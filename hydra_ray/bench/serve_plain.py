@@ -49,7 +49,9 @@ class PlainRetriever:
         items = self._items.get(user.user_id)
         if items is None:
             return Found()
-        top = make_retriever(self._bundle.config.retrieval.method, items, self._bundle.seed).top(query, n)
+        retrieval = self._bundle.config.retrieval
+        index = make_retriever(retrieval.method, items, self._bundle.seed, bm25=retrieval.bm25_kind)
+        top = index.top(query, n)
         own = answer_profile(own_answers(self._task, [item.answer for item in items]))
         return Found.of(top, items, own, UserState(len(items), 1))
 

@@ -31,6 +31,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from hydra_ray.core.metrics import generation_score
+from hydra_ray.core.rouge import tokens
 from hydra_ray.core.tasks import Task
 from hydra_ray.core.text import is_label, normalise_gold
 
@@ -112,7 +113,7 @@ def evidence(
     without the query's own item. topics: log-odds ratio of each label. plain: the LLM's answer without examples.
     """
     if task.kind == "generation":
-        return _of_texts(query, candidates, samples, supporters, plain)
+        return _of_texts(task, query, candidates, samples, supporters, plain)
     return _of_labels(task, candidates, samples, own, supporters, topics or {})
 
 
@@ -151,22 +152,27 @@ def _scaled(log_ratio: float) -> float:
 
 
 def _of_texts(
-    query: str, candidates: Sequence[str], samples: Sequence[str], supporters: Sequence[Supporter], plain: str
+    task: Task,
+    query: str,
+    candidates: Sequence[str],
+    samples: Sequence[str],
+    supporters: Sequence[Supporter],
+    plain: str,
 ) -> list[tuple[float, ...]]:
     total = sum(weight for _, weight in supporters)
-    usual = statistics.median([len(answer.split()) for answer, _ in supporters]) if supporters else 0
+    usual = statistics.median([len(tokens(answer, task.rouge)) for answer, _ in supporters]) if supporters else 0
     times, voted = Counter(samples), float(bool(samples))
     rows: list[tuple[float, ...]] = []
     for text in candidates:
-        alike = [generation_score(answer, text) for answer, _ in supporters]
+        alike = [generation_score(answer, text, task.rouge) for answer, _ in supporters]
         support = _share(sum(weight * x for (_, weight), x in zip(supporters, alike, strict=True)), total)
-        length = (len(text.split()) + 1) / (usual + 1)
+        length = (len(tokens(text, task.rouge)) + 1) / (usual + 1)
         rows.append(
             (
-                _consensus(text, samples),
+                _consensus(task, text, samples),
                 support,
                 _share(times[text], len(samples)),
-                generation_score(query, text),
+                generation_score(query, text, task.rouge),
                 min(length, 1 / length) if supporters else 0.0,
                 max(alike, default=0.0),
                 float(bool(plain) and text == plain),
@@ -176,12 +182,12 @@ def _of_texts(
     return rows
 
 
-def _consensus(text: str, samples: Sequence[str]) -> float:
+def _consensus(task: Task, text: str, samples: Sequence[str]) -> float:
     """Mean score against the other samples; 0 if there are none."""
     others = list(samples)
     if text in others:
         others.remove(text)
-    return _share(sum(generation_score(other, text) for other in others), len(others))
+    return _share(sum(generation_score(other, text, task.rouge) for other in others), len(others))
 
 
 def _share(part: float, whole: float) -> float:

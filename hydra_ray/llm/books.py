@@ -1,39 +1,59 @@
 """The client's side of the ledger: many small notes and wishes become few exchanges."""
 
 import asyncio
+from dataclasses import dataclass
 
 from hydra_ray.errors import BudgetReachedError
-from hydra_ray.llm.ledger import REFUSED, WAIT, Settled
+from hydra_ray.llm.ledger import LIMITED, REFUSED, WAIT, Settled
 from hydra_ray.llm.ports import LedgerPort
 
 RETRY_S = 0.02
+LONGEST_RETRY_S = 1.0
+"""However long a rate limit lasts: meanwhile another worker may have learned that it is over."""
+
+
+class RateLimitedError(Exception):
+    """The server has refused many times in a row for its rate limits; it is not asked any more for now."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """A call that asks to be let out: the most it can cost, about how many tokens it is, and who waits for it."""
+
+    most: float
+    tokens: float
+    granted: "asyncio.Future[int]"
 
 
 class Books:
     """Gathers what calls want and what they brought while the last exchange is under way, then sends all at once.
 
     With an idle ledger a note is on disk within a fraction of a millisecond (in this process) or about a millisecond
-    (through the actor); nothing waits for a timer. Belongs to one event loop.
+    (through the actor); nothing waits for a timer but calls that a rate limit holds back. Belongs to one event loop.
     """
 
     def __init__(self, port: LedgerPort) -> None:
         self._port = port
         self._settled: list[Settled] = []
-        self._wanted: list[tuple[float, asyncio.Future[int]]] = []
+        self._wanted: list[_Wish] = []
         self._done = 0
         self._sender: asyncio.Task[None] | None = None
+        self._news = asyncio.Event()
 
-    async def reserve(self, most: float) -> int:
-        """A reservation for one call that costs `most` at most.
+    async def reserve(self, most: float, tokens: float = 0.0) -> int:
+        """A reservation for one call that costs `most` at most and has about so many tokens.
 
-        Waits while only calls in flight stand between it and the budget. Raises BudgetReachedError.
+        Waits while only calls in flight stand between it and the budget, and as long as the server's rate limits ask.
+        Raises BudgetReachedError, RateLimitedError.
         """
-        wish: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._wanted.append((most, wish))
+        wish = _Wish(most, tokens, asyncio.get_running_loop().create_future())
+        self._wanted.append(wish)
         self._wake()
-        granted = await wish
+        granted = await wish.granted
         if granted == REFUSED:
             raise BudgetReachedError(await self._port.budget_message())
+        if granted == LIMITED:
+            raise RateLimitedError
         return granted
 
     def settle(self, settled: Settled) -> None:
@@ -53,38 +73,58 @@ class Books:
             await self._sender
 
     def _wake(self) -> None:
+        self._news.set()
         if self._sender is None:
             self._sender = asyncio.get_running_loop().create_task(self._send())
 
     async def _send(self) -> None:
-        wanted: list[tuple[float, asyncio.Future[int]]] = []
+        wanted: list[_Wish] = []
         try:
             await asyncio.sleep(0)  # lets everything that is ready in this turn of the loop join in
             while self._settled or self._wanted or self._done:
+                self._news.clear()
                 settled, self._settled = self._settled, []
                 wanted, self._wanted = self._wanted, []
                 done, self._done = self._done, 0
-                wanted = [(most, wish) for most, wish in wanted if not wish.done()]
-                granted = await self._port.exchange(settled, [most for most, _ in wanted], done)
+                wanted = [wish for wish in wanted if not wish.granted.done()]
+                tokens = [wish.tokens for wish in wanted]
+                granted = await self._port.exchange(settled, [wish.most for wish in wanted], done, tokens)
                 await self._hand_out(wanted, granted)
         except BaseException as error:
-            for _, wish in [*wanted, *self._wanted]:
-                if not wish.done():
-                    wish.set_exception(error if isinstance(error, Exception) else asyncio.CancelledError())
+            for wish in [*wanted, *self._wanted]:
+                if not wish.granted.done():
+                    wish.granted.set_exception(error if isinstance(error, Exception) else asyncio.CancelledError())
             self._wanted = []
             raise
         finally:
             self._sender = None
 
-    async def _hand_out(self, wanted: list[tuple[float, asyncio.Future[int]]], granted: list[int]) -> None:
+    async def _hand_out(self, wanted: list[_Wish], granted: list[int]) -> None:
         abandoned = []
-        for (most, wish), reservation in zip(wanted, granted, strict=True):
+        waiting = []
+        for wish, reservation in zip(wanted, granted, strict=True):
             if reservation == WAIT:
-                self._wanted.append((most, wish))
-            elif not wish.done():
-                wish.set_result(reservation)
-            elif reservation != REFUSED:
+                waiting.append(wish)
+            elif not wish.granted.done():
+                wish.granted.set_result(reservation)
+            elif reservation > 0:
                 abandoned.append(Settled(reservation))
         self._settled += abandoned
-        if self._wanted and not self._settled:
-            await asyncio.sleep(RETRY_S)
+        self._wanted = waiting + self._wanted  # those that have waited longest come first
+        if waiting and not self._settled:
+            await self._pause(waiting[0])
+
+    async def _pause(self, first: _Wish) -> None:
+        """Until `first` may be let out, or there is something to note."""
+        pause_s = await self._port.pause_s(first.tokens)
+        pause_s = RETRY_S if pause_s <= 0 or pause_s > 1e9 else min(pause_s, LONGEST_RETRY_S)
+        while pause_s > 0 and not self._settled:
+            self._news.clear()
+            began = asyncio.get_running_loop().time()
+            try:
+                await asyncio.wait_for(self._news.wait(), pause_s)
+            except TimeoutError:
+                return
+            if self._done or any(wish.granted.done() for wish in self._wanted):
+                return
+            pause_s -= asyncio.get_running_loop().time() - began

@@ -1,39 +1,72 @@
-"""One HTTP attempt at an OpenAI-compatible chat server, and what its failures mean."""
+"""One call to an OpenAI-compatible chat server over HTTP, and what its failures mean."""
 
 import json
 import math
-import urllib.request
-from collections.abc import Mapping, Sequence
-from typing import Any
-from urllib.parse import urlsplit
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import aiohttp
 
-from hydra_ray import environment
 from hydra_ray.config import LLMConfig
+from hydra_ray.core.prompts import Message
+from hydra_ray.environment import Secret
 from hydra_ray.errors import UserError
-from hydra_ray.llm.retry import RejectedError, TransientError, is_transient, parse_retry_after
-from hydra_ray.llm.types import Finish, Record, Request
+from hydra_ray.llm.access import credentials
+from hydra_ray.llm.address import CHAT, Address, certificates, proxy_for
+from hydra_ray.llm.dialect import dialect_of
+from hydra_ray.llm.durations import seconds_until
+from hydra_ray.llm.problems import Problem, is_out_of_credit, is_too_large, is_too_long, read_problem
+from hydra_ray.llm.rates import Rates, read_rates
+from hydra_ray.llm.reading import ErrorInAnswerError, Usage, most_usage, read_answer
+from hydra_ray.llm.retry import (
+    RejectedError,
+    SuspectError,
+    TooLongError,
+    TransientError,
+    is_transient,
+    parse_retry_after,
+)
+from hydra_ray.llm.types import Record, Request
 
 # Below the five seconds after which uvicorn closes an idle connection: a pooled one is never closed under our hands.
 KEEPALIVE_S = 4.0
 LONGEST_MESSAGE = 300
 CONNECT_S = 10.0
+LONGEST_PAUSE_S = 900.0
+"""A server that asks for a longer pause ends the run, which goes on when it is called again."""
+MOST_CHANGES = 8
+"""Parameters that one call may find out about."""
+SUSPICIOUS = 8
+"""Prompts refused in a row, each with a status that may mean all prompts, before the server is suspected again."""
+OF_ONE_OR_ALL = frozenset({403, 404, 451})
+"""Statuses that servers give to one prompt (moderation) as well as to everything (key, address, model)."""
+
+
+class Reply(NamedTuple):
+    """An answered call. rates: what it said of rate limits."""
+
+    record: Record
+    rates: Rates | None = None
 
 
 class ChatEndpoint:
     """A pooled connection to `{base_url}/chat/completions`. Belongs to the event loop of its first call.
 
-    base_url: e.g. `https://host/v1`. connections: pool size. Raises UserError if the URL or the key cannot be used.
-    key: default, what the environment variable `llm.api_key_env` holds; it appears in no message.
+    base_url: e.g. `https://host/v1`. connections: pool size. key: default, what this process's environment holds
+    (see `hydra_ray.llm.access`); it appears in no message. Raises UserError if URL, key, header, proxy or certificates
+    cannot be used.
     """
 
-    def __init__(self, cfg: LLMConfig, base_url: str, connections: int, key: environment.Secret | None = None) -> None:
+    def __init__(self, cfg: LLMConfig, base_url: str, connections: int, key: Secret | None = None) -> None:
         self._cfg = cfg
-        self._key = (key or environment.api_key(cfg.api_key_env)).value
-        self.where = _checked(base_url)
+        self._access = credentials(cfg, key)
+        self._address = Address.of(base_url, self._access.query)
+        self.where = self._address.where
+        self.dialect = dialect_of(cfg, self._address.where)
         self._connections = connections
-        self._proxy = _proxy(self.where)
+        self._proxy = proxy_for(self.where)
+        self._certificates = certificates(cfg.ca_bundle)
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -42,88 +75,208 @@ class ChatEndpoint:
             await self._session.close()
             self._session = None
 
-    def body(self, request: Request, start: int, count: int) -> bytes:
-        """The JSON of the call that draws samples `start` to `start + count`; a seed moves on with `start`."""
-        tree: dict[str, Any] = {
-            "model": self._cfg.model,
-            "messages": list(request.messages),
-            "temperature": request.temperature,
-            "max_tokens": request.max_tokens,
-        }
-        if count > 1:
-            tree["n"] = count
-        if request.seed is not None:
-            tree["seed"] = request.seed + start
-        return json.dumps(tree).encode()
+    def messages(self, request: Request) -> list[Message]:
+        """The request's messages after `llm.system_prompt`; two system messages become one, which all servers take."""
+        messages, system = list(request.messages), self._cfg.system_prompt
+        if not system:
+            return messages
+        if messages[0]["role"] == "system":
+            system, messages = f"{system}\n\n{messages[0]['content']}", messages[1:]
+        return [{"role": "system", "content": system}, *messages]
 
-    async def chat(self, body: bytes, count: int, timeout_s: float | None = None) -> tuple[Record, bool]:
-        """One attempt. The record (at most `count` texts) and whether the server counted its tokens.
+    def most(self, request: Request, count: int) -> Usage:
+        """The most tokens that a call for `count` samples can take."""
+        return most_usage(self.messages(request), count, request.max_tokens)
 
-        timeout_s: instead of `llm.timeout_s`; the wait for a connection of the pool counts. Raises TransientError,
-        RejectedError, or UserError where every other request would fail alike.
+    async def chat(
+        self,
+        request: Request,
+        start: int,
+        count: int,
+        timeout_s: float | None = None,
+        more: Mapping[str, Any] | None = None,
+    ) -> Reply:
+        """The samples `start` to `start + count` of a request, at most; fewer where the server gives fewer.
+
+        A parameter that the server refuses by name is renamed or left out, for all later calls too; a refused call is
+        not billed. timeout_s: instead of `llm.timeout_s`; the wait for a connection of the pool counts. more: further
+        parameters of this call, which are never left out.
+        Raises TransientError; RejectedError (TooLongError) where it will never answer this request; UserError where
+        every other request would fail alike, SuspectError where it may be so.
         """
-        status, headers, data = await self._send("POST", "/chat/completions", body, timeout_s)
-        if status == 200:
-            return _record(data, count)
-        message = self._message(data)
-        if is_transient(status):
-            pause = parse_retry_after(headers.get("Retry-After"))
-            raise TransientError(f"HTTP {status}: {message}", status=status, retry_after_s=pause)
-        if status in {401, 402, 403, 404} or status < 400:
-            raise self.refusal(status, headers)
-        raise RejectedError(f"HTTP {status}: {message}")
 
-    async def models(self) -> list[str] | None:
-        """The model names that `GET /models` lists; None if the server has no such list.
+        def parameters() -> dict[str, Any]:
+            return self.dialect.parameters(self._cfg, request, start, count)
+
+        most = self.most(request, count)
+        record, headers, _ = await self._ask(parameters, self.messages(request), more or {}, count, most, timeout_s)
+        return Reply(record, read_rates(headers, time.time()))
+
+    async def forward(
+        self, messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any], timeout_s: float
+    ) -> tuple[Record, dict[str, Any]]:
+        """Somebody else's chat request, with parameters and messages of all kinds.
+
+        Args:
+            messages: as the server takes them; `llm.system_prompt` comes before them.
+            parameters: of the request, without model and stream; they go under the server's own names.
+            timeout_s: as for `chat`.
+
+        Returns:
+            The texts and tokens of the answer, and all of it as it came.
+
+        Raises:
+            TransientError, RejectedError, UserError: as `chat` does.
+        """
+        first = [{"role": "system", "content": self._cfg.system_prompt}] if self._cfg.system_prompt else []
+        count = parameters.get("n") or 1
+        most = Usage(len(json.dumps([*messages])), 0)
+        record, _, data = await self._ask(
+            lambda: self.dialect.named(parameters), [*first, *messages], {}, count, most, timeout_s
+        )
+        tree = json.loads(data)
+        return record, tree[0] if isinstance(tree, list) else tree
+
+    async def _ask(
+        self,
+        parameters: Callable[[], dict[str, Any]],
+        messages: Sequence[Mapping[str, Any]],
+        more: Mapping[str, Any],
+        count: int,
+        most: Usage,
+        timeout_s: float | None,
+    ) -> tuple[Record, Mapping[str, str], bytes]:
+        """An answer, its headers and body, once the server takes the parameters, which are made anew after each lesson.
+
+        count, most: see `read_answer`.
+        """
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        for _ in range(MOST_CHANGES):
+            sent = parameters()
+            body = {"model": self._cfg.model, "messages": messages, **sent, **more, **self._cfg.extra_body}
+            left_s = None if deadline is None else deadline - time.monotonic()
+            code, headers, data = await self._send("POST", CHAT, json.dumps(body).encode(), left_s)
+            status: int | None = code
+            if code == 200:
+                try:
+                    record = read_answer(data, count, most)
+                except ErrorInAnswerError as error:
+                    status, problem = error.status, error.problem
+                else:
+                    self.dialect.note_answer(len(record["texts"]), count)
+                    return record, headers, data
+            else:
+                problem = read_problem(data)
+            may_learn = status in {400, 422} and not (is_too_long(problem) or is_out_of_credit(problem))
+            if may_learn and (self.dialect.learn(problem, sent) or parameters() != sent):
+                continue
+            raise self._failure(status, headers, problem, inside=code == 200)
+        raise RejectedError(f"HTTP {status}: {self._words(problem)}")
+
+    async def models(self, timeout_s: float | None = None) -> list[str] | None:
+        """The model names that `GET /models` lists; None if the server has no such list. timeout_s: as for `chat`.
 
         Raises UserError if it refuses us, TransientError if it cannot be reached or is not ready.
         """
-        status, headers, data = await self._send("GET", "/models", None)
+        status, headers, data = await self._send("GET", "/models", None, timeout_s)
         if status in {401, 403} or 300 <= status < 400:
-            raise self.refusal(status, headers)
+            raise self._refusal(status, headers, read_problem(data))
         if is_transient(status) and status != 501:
-            raise TransientError(f"HTTP {status}: {self._message(data)}", status=status)
+            raise TransientError(f"HTTP {status}: {self._words(read_problem(data))}", status=status)
         try:
             return [str(model["id"]) for model in json.loads(data)["data"]] if status == 200 else None
         except (ValueError, KeyError, TypeError):
             return None
 
-    def refusal(self, status: int, headers: Mapping[str, str]) -> UserError:
+    def _failure(
+        self, status: int | None, headers: Mapping[str, str], problem: Problem, inside: bool = False
+    ) -> Exception:
+        """What a call that is not answered raises. inside: it is an error in the body of a 200."""
+        words = f"{'error' if inside else 'HTTP'} {status or problem.code or 200}: {self._words(problem)}"
+        asked = headers.get("Retry-After")
+        if "retry-after-ms" in headers:
+            asked = f"{headers['retry-after-ms']}ms"
+        named_s = problem.pause_s if asked is None else seconds_until(asked, time.time())
+        if status in {400, 402, 403, 429, None} and is_out_of_credit(problem, named_s):
+            return UserError(
+                f"{self.where}: {words}: the account has no quota or credit left: check its plan and billing, then run "
+                "again; everything answered so far is kept"
+            )
+        if status == 429 and is_too_large(problem):
+            return TooLongError(words)
+        if status is None or is_transient(status):
+            if named_s is not None and named_s > LONGEST_PAUSE_S:
+                return UserError(
+                    f"{self.where}: {words}: it asks to come back in {named_s / 60:.0f} minutes: run again then; "
+                    "everything answered so far is kept"
+                )
+            pause_s = parse_retry_after(asked) if named_s is None else named_s
+            return TransientError(words, status=status, retry_after_s=pause_s, rates=read_rates(headers, time.time()))
+        if status in {401, 402, 407} or status < 400:
+            return self._refusal(status, headers, problem)
+        if status in OF_ONE_OR_ALL:
+            self.dialect.refused_in_row += 1
+            rejection = RejectedError(words, str(self._refusal(status, headers, problem)))
+            suspect = not self.dialect.answered or self.dialect.refused_in_row >= SUSPICIOUS
+            return SuspectError(rejection) if suspect else rejection
+        return TooLongError(words) if status == 413 or is_too_long(problem) else RejectedError(words)
+
+    def _refusal(self, status: int, headers: Mapping[str, str], problem: Problem) -> UserError:
         """What the user should check after a status that every request would get."""
-        name = self._cfg.api_key_env
+        where, words = f"{self.where}: HTTP {status}", self._words(problem)
         if status in {401, 403}:
-            state = "is not accepted" if self._key else "is not set"
-            return UserError(f"{self.where}: HTTP {status}: the key in environment variable {name} {state}: check it")
+            state = "is not accepted" if self._access.value else "is not set"
+            return UserError(f"{where}: the key in environment variable {self._cfg.api_key_env} {state}: check it "
+                             f"({words})")  # fmt: skip
         if status == 402:
-            return UserError(f"{self.where}: HTTP 402: the account has no credit left: top it up and run again")
+            return UserError(f"{where}: the account has no credit left: top it up and run again ({words})")
         if status == 404:
             return UserError(
-                f"{self.where}: HTTP 404: no such path or model: check llm.base_url (it usually ends in /v1) and "
-                f"llm.model={self._cfg.model!r}"
+                f"{where}: no such path or model: check llm.base_url (it usually ends in /v1) and "
+                f"llm.model={self._cfg.model!r} ({words})"
             )
+        if status == 407:
+            variable = self._proxy.variable if self._proxy else "http_proxy"
+            return UserError(f"{where}: the proxy in environment variable {variable} asks for a password: check it")
+        if status == 451:
+            return UserError(f"{where}: it does not answer from here ({words})")
         to = headers.get("Location", "elsewhere")
-        return UserError(f"{self.where}: HTTP {status}: redirects to {to}: set llm.base_url to the final address")
+        return UserError(f"{where}: redirects to {to}: set llm.base_url to the final address")
 
     async def _send(
         self, method: str, path: str, body: bytes | None, timeout_s: float | None = None
     ) -> tuple[int, Mapping[str, str], bytes]:
-        limit_s = self._cfg.timeout_s if timeout_s is None else timeout_s
+        limit_s = self._cfg.timeout_s if timeout_s is None else max(timeout_s, 1e-3)
         # From its threshold on, aiohttp rounds a timeout up to the next second.
         limit = aiohttp.ClientTimeout(total=limit_s, sock_connect=min(CONNECT_S, limit_s), ceil_threshold=math.inf)
+        proxy = self._proxy.url if self._proxy else None
+        via = f" through the proxy in environment variable {self._proxy.variable}" if self._proxy else ""
         try:
             session = self._open()
             async with session.request(
-                method, self.where + path, data=body, timeout=limit, allow_redirects=False, proxy=self._proxy
+                method, self._address.url(path), data=body, timeout=limit, allow_redirects=False, proxy=proxy
             ) as response:
                 return response.status, response.headers, await response.read()
+        except aiohttp.ClientConnectorCertificateError as error:
+            cause = error.certificate_error
+            reason = getattr(cause, "verify_message", None) or type(cause).__name__
+            raise UserError(
+                f"{self.where}: its certificate is not accepted ({reason}): check llm.base_url, or give the authority "
+                "of a server of your own in llm.ca_bundle"
+            ) from None
         except aiohttp.ClientConnectorError as error:
             cause = getattr(error, "os_error", None) or error
             reason = getattr(cause, "strerror", None) or type(cause).__name__
-            raise TransientError(f"no connection to {self.where} ({reason})", unreachable=True) from None
+            raise TransientError(f"no connection to {self.where}{via} ({reason})", unreachable=True) from None
+        except aiohttp.ClientHttpProxyError as error:
+            raise TransientError(
+                f"no connection to {self.where}{via} (it answers HTTP {error.status})",
+                unreachable=True,
+            ) from None
         except TimeoutError as error:
             unreachable = isinstance(error, aiohttp.ConnectionTimeoutError)
             raise TransientError(
-                f"no connection to {self.where} in time"
+                f"no connection to {self.where}{via} in time"
                 if unreachable
                 else f"no answer from {self.where} within "
                 + (f"llm.timeout_s={limit_s:g}" if timeout_s is None else f"{limit_s:.3g} s"),
@@ -137,78 +290,20 @@ class ChatEndpoint:
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             headers = {"Content-Type": "application/json"}
-            if self._key:
-                headers["Authorization"] = f"Bearer {self._key}"
+            if self._access.value:
+                bearer = self._cfg.auth_header.lower() == "authorization"
+                headers[self._cfg.auth_header] = f"Bearer {self._access.value}" if bearer else self._access.value
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=KEEPALIVE_S),
-                headers=headers,
+                connector=aiohttp.TCPConnector(
+                    limit=self._connections, keepalive_timeout=KEEPALIVE_S, ssl=self._certificates or True
+                ),
+                headers={**headers, **self._access.headers},
             )
         return self._session
 
-    def _message(self, data: bytes) -> str:
-        """The server's own words, on one line, shortened, without the key."""
-        text = data.decode(errors="replace")
-        try:
-            tree = json.loads(text)
-            error = tree.get("error", tree)
-            text = str(error.get("message", error) if isinstance(error, dict) else error)
-        except (ValueError, AttributeError):
-            pass
-        return self._redact(" ".join(text.split()))[:LONGEST_MESSAGE] or "no message"
-
-    def _redact(self, text: str) -> str:
-        return text.replace(self._key, "[key]") if self._key else text
-
-
-def _checked(base_url: str) -> str:
-    """The URL without a slash at its end. Raises UserError if it is none, or holds a password."""
-    try:
-        parts = urlsplit(base_url)
-        valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        valid = False
-    if not valid:
-        raise UserError(f"llm.base_url: {base_url!r} is no URL: write it as https://host/v1")
-    if "@" in parts.netloc:
-        raise UserError(
-            "llm.base_url: holds a user name or password: put the key into llm.api_key_env's variable instead"
-        )
-    return base_url.rstrip("/")
-
-
-def _proxy(url: str) -> str | None:
-    """The proxy that the environment names for this address; none for this machine itself."""
-    parts = urlsplit(url)
-    if parts.hostname in {"localhost", "127.0.0.1", "::1"} or urllib.request.proxy_bypass(parts.hostname or ""):
-        return None
-    return urllib.request.getproxies().get(parts.scheme)
-
-
-def _record(data: bytes, count: int) -> tuple[Record, bool]:
-    """The texts and token counts of an answer. Raises TransientError if it is none."""
-    try:
-        tree = json.loads(data)
-        choices: Sequence[Any] = sorted(tree["choices"], key=lambda choice: choice.get("index", 0))[:count]
-        texts = [str(choice["message"].get("content") or "") for choice in choices]
-        finish = [_finish(text, choice) for text, choice in zip(texts, choices, strict=True)]
-        usage = tree.get("usage") or {}
-        prompt, completion = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise TransientError("the answer is not an OpenAI chat completion", maybe_billed=True) from None
-    if not texts:
-        raise TransientError("the answer holds no choices", maybe_billed=True)
-    record = Record(texts=texts, prompt_tokens=prompt, completion_tokens=completion)
-    if any(end != "stop" for end in finish):
-        record["finish"] = finish
-    return record, bool(usage)
-
-
-def _finish(text: str, choice: Mapping[str, Any]) -> Finish:
-    """How a choice ended."""
-    reason = choice.get("finish_reason")
-    if reason == "content_filter":
-        return "content_filter"
-    if not text.strip():
-        message = choice["message"]
-        return "thinking" if message.get("reasoning_content") or message.get("reasoning") else "empty"
-    return "length" if reason == "length" else "stop"
+    def _words(self, problem: Problem) -> str:
+        """The server's own words, shortened, without key, headers and query items."""
+        text = problem.message
+        for secret in self._access.secrets:
+            text = text.replace(secret, "[key]")
+        return text[:LONGEST_MESSAGE]

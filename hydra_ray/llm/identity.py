@@ -1,30 +1,63 @@
 """Which model answers: part of every cache key, so that two models never share an answer."""
 
 import hashlib
+import json
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from hydra_ray.config import LLMConfig
+from hydra_ray.config import LLMConfig, is_secret
 from hydra_ray.errors import UserError
+from hydra_ray.llm.address import CHAT
 
 HASHED_WHOLE = 256 * 2**20
 EDGE = 2**20
+VERSION_NAMES = frozenset({"api-version", "api_version", "version", "v"})
+"""Query items that say how to speak with a server, not what answers."""
 
 
 def model_identity(cfg: LLMConfig) -> str:
+    """What answers a request, so that no two share a cached answer: `server_identity`, and after a `+` a digest of the
+    settings that change the answers (system prompt, top_p, extra body, parameters left out, query but for versions and
+    secrets), if there are any.
+
+    Raises UserError if the weights cannot be read.
+    """
+    left_out = sorted(name for name in ("max_tokens", "temperature") if cfg.parameters.get(name, name) is None)
+    query = {
+        name: value for name, value in cfg.query.items() if not is_secret(name) and name.lower() not in VERSION_NAMES
+    }
+    settings = {
+        "system_prompt": cfg.system_prompt or None,
+        "top_p": cfg.top_p,
+        "extra_body": cfg.extra_body or None,
+        "left_out": left_out or None,
+        "query": query or None,
+    }
+    told = {name: value for name, value in settings.items() if value is not None}
+    if not told:
+        return server_identity(cfg)
+    text = json.dumps(told, sort_keys=True, default=str)
+    return f"{server_identity(cfg)}+{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
+
+
+def server_identity(cfg: LLMConfig) -> str:
     """`name@host` for an external server, with the path before /v1 if there is one; `name#fingerprint` of the weights
     for a model that is served locally.
 
     Raises UserError if the weights cannot be read.
     """
     if cfg.base_url is not None:
-        parts = urlsplit(cfg.base_url)
+        parts = urlsplit(cfg.base_url.strip())
         host = parts.hostname or cfg.base_url
-        port = f":{parts.port}" if parts.port else ""
-        return f"{cfg.model}@{host}{port}{parts.path.rstrip('/').removesuffix('/v1')}"
+        try:
+            port = f":{parts.port}" if parts.port else ""
+        except ValueError:
+            port = ""
+        path = parts.path.rstrip("/").removesuffix(CHAT).rstrip("/")
+        return f"{cfg.model}@{host}{port}{path.removesuffix('/v1')}"
     source = weights_source(cfg.serve.source)
-    path = Path(source)
-    return f"{cfg.model}#{weights_fingerprint(path) if path.is_dir() else source}"
+    folder = Path(source)
+    return f"{cfg.model}#{weights_fingerprint(folder) if folder.is_dir() else source}"
 
 
 def weights_source(source: str) -> str:

@@ -17,13 +17,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hydra_ray.errors import UserError
+from hydra_ray.llm.limits import Limits
+from hydra_ray.llm.rates import Rates
 from hydra_ray.llm.types import Record
+from hydra_ray.llm.unicode import without_surrogates
 
 FILE = "cache/llm.sqlite"
 """Under a run's root."""
 
 WAIT = 0
 REFUSED = -1
+LIMITED = -2
+"""The server has refused so often in a row, for its rate limits, that it is not asked again for a while."""
 LOST_AFTER_S = 300.0
 
 _SCHEMA = """
@@ -41,7 +46,7 @@ class Settled(NamedTuple):
     """How one reserved call ended. `record` (with its `key`) is kept; the other fields are added to the run's counts.
 
     reservation: what `exchange` granted. calls: 1 if it was answered or may have been billed, else 0. cost: in the
-    currency of `llm.price_*`.
+    currency of `llm.price_*`. rates: what the response said of rate limits.
     """
 
     reservation: int
@@ -51,6 +56,7 @@ class Settled(NamedTuple):
     cost: float = 0.0
     retries: int = 0
     failed: int = 0
+    rates: Rates | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +101,8 @@ class Ledger:
         self.max_calls = max_calls
         self.max_cost = max_cost
         self._lost_after_s = lost_after_s
-        self._made: dict[int, float] = {}  # my reservations: when
+        self.limits = Limits()
+        self._made: dict[int, tuple[float, float]] = {}  # my reservations: when, and for how many tokens
         self._owner = uuid.uuid4().hex
         self._lock = threading.Lock()
         self._done = 0
@@ -117,19 +124,23 @@ class Ledger:
                 part = keys[start : start + 500]
                 marks = ",".join("?" * len(part))
                 rows = self._db.execute(f"SELECT key, record FROM responses WHERE key IN ({marks})", part)
-                found |= {key: json.loads(zlib.decompress(blob)) for key, blob in rows}
+                found |= {key: _record(blob) for key, blob in rows}
             records = [found.get(key) for key in keys]
             hits = sum(record is not None for record in records)
             if hits:
                 self._db.execute("UPDATE runs SET cached = cached + ? WHERE run = ?", (hits, self.run))
         return records
 
-    def exchange(self, settled: Sequence[Settled], wanted: Sequence[float] = (), done: int = 0) -> list[int]:
+    def exchange(
+        self, settled: Sequence[Settled], wanted: Sequence[float] = (), done: int = 0, tokens: Sequence[float] = ()
+    ) -> list[int]:
         """Notes ended calls, then reserves new ones, in one transaction.
 
         wanted: the most each new call can cost. done: requests finished since the last exchange (see `done`).
-        Returns for each wanted call its reservation (> 0), WAIT if it fits only should a call in flight turn out
-        cheaper than feared, or REFUSED if the budget is used up.
+        tokens: of each new call, about, for the rate limits; none: 0 each.
+        Returns for each wanted call its reservation (> 0), REFUSED if the budget is used up, LIMITED if the server no
+        longer answers for its rate limits, or WAIT if it fits only should a call in flight turn out cheaper than
+        feared, or if the rate limits hold it back (see `pause_s`).
         """
         with self._lock:
             self._done += done
@@ -137,7 +148,7 @@ class Ledger:
             try:
                 if settled:
                     self._note(settled)
-                granted = self._reserve(wanted) if wanted else []
+                granted = self._reserve(wanted, tokens or [0.0] * len(wanted)) if wanted else []
             except BaseException:
                 self._db.execute("ROLLBACK")
                 raise
@@ -149,7 +160,7 @@ class Ledger:
         self._db.executemany("INSERT OR REPLACE INTO responses (key, record) VALUES (?, ?)", kept)
         self._db.executemany("DELETE FROM in_flight WHERE id = ?", [(s.reservation,) for s in settled])
         for ended in settled:
-            self._made.pop(ended.reservation, None)
+            self._learn(ended)
         self._db.execute(
             "UPDATE runs SET calls = calls + ?, prompt_tokens = prompt_tokens + ?, completion_tokens ="
             " completion_tokens + ?, cost = cost + ?, retries = retries + ?, failed = failed + ? WHERE run = ?",
@@ -164,28 +175,55 @@ class Ledger:
             ),
         )
 
-    def _reserve(self, wanted: Sequence[float]) -> list[int]:
+    def _learn(self, ended: Settled) -> None:
+        """Passes on to the rate limits how a call ended."""
+        went_out, drawn = self._made.pop(ended.reservation, (-math.inf, 0.0))
+        if ended.record is not None:
+            self.limits.settle(drawn, ended.record["prompt_tokens"] + ended.record["completion_tokens"])
+            self.limits.answered()
+        if ended.rates is not None:
+            flying = self._flying()
+            self.limits.learn(ended.rates, len(flying), sum(flying), went_out)
+
+    def _flying(self) -> list[float]:
+        """Tokens of each call in flight; those of workers that are gone do not count."""
+        now = time.monotonic()
+        return [tokens for when, tokens in self._made.values() if now - when <= self._lost_after_s]
+
+    def _reserve(self, wanted: Sequence[float], tokens: Sequence[float]) -> list[int]:
         calls, cost = self._db.execute("SELECT calls, cost FROM runs WHERE run = ?", (self.run,)).fetchone()
         pending_calls, pending_cost = 0, 0.0
         now = time.monotonic()
         for number, feared in self._db.execute("SELECT id, cost FROM in_flight WHERE run = ?", (self.run,)):
-            if now - self._made.get(number, -math.inf) <= self._lost_after_s:
+            if now - self._made.get(number, (-math.inf, 0.0))[0] <= self._lost_after_s:
                 pending_calls, pending_cost = pending_calls + 1, pending_cost + feared
             else:  # of a process, or a worker, that is gone
                 calls, cost = calls + 1, cost + feared
         granted: list[int] = []
-        for most in wanted:
-            if self._fits(calls + pending_calls + 1, cost + pending_cost + most):
+        held_back = False  # none overtakes a call that waits
+        for most, size in zip(wanted, tokens, strict=True):
+            if not self._fits(calls + pending_calls + 1, cost + pending_cost + most):
+                granted.append(WAIT if pending_calls and self._fits(calls + 1, cost + most) else REFUSED)
+            elif self.limits.given_up:
+                granted.append(LIMITED)
+            elif held_back or self.limits.wait_s(size, pending_calls) > 0:
+                held_back = True
+                granted.append(WAIT)
+            else:
                 row = self._db.execute(
                     "INSERT INTO in_flight (run, owner, cost) VALUES (?, ?, ?)", (self.run, self._owner, most)
                 )
                 number = row.lastrowid or 0
                 granted.append(number)
-                self._made[number] = now
+                self._made[number] = (now, size)
+                self.limits.draw(size)
                 pending_calls, pending_cost = pending_calls + 1, pending_cost + most
-            else:
-                granted.append(WAIT if pending_calls and self._fits(calls + 1, cost + most) else REFUSED)
         return granted
+
+    def pause_s(self, tokens: float) -> float:
+        """Seconds before a call of so many tokens can be let out; infinite while only a call in flight can end that."""
+        with self._lock:
+            return self.limits.wait_s(tokens, len(self._flying()))
 
     def _fits(self, calls: int, cost: float) -> bool:
         return (self.max_calls is None or calls <= self.max_calls) and (
@@ -224,3 +262,10 @@ class Ledger:
         """Closes the file; noting anything afterwards is an error."""
         with self._lock:
             self._db.close()
+
+
+def _record(blob: bytes) -> Record:
+    """A kept record; halves of characters, which earlier versions kept, are mended."""
+    record: Record = json.loads(zlib.decompress(blob))
+    record["texts"] = [without_surrogates(text) for text in record["texts"]]
+    return record

@@ -1,5 +1,7 @@
 """The ledger shared over a cluster: a thin Ray actor, one per run, on the driver's node."""
 
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +23,33 @@ _held: dict[tuple[str, str], Any] = {}
 class _LedgerActor:
     """`Ledger`'s methods as an actor's; one call at a time."""
 
-    def __init__(self, file: str, run: str, max_calls: int | None, max_cost: float | None, lost_after_s: float) -> None:
+    def __init__(
+        self,
+        file: str,
+        run: str,
+        max_calls: int | None,
+        max_cost: float | None,
+        lost_after_s: float,
+        requests_per_minute: float | None,
+        tokens_per_minute: float | None,
+    ) -> None:
         self._ledger = Ledger(Path(file), run, max_calls=max_calls, max_cost=max_cost, lost_after_s=lost_after_s)
+        self._ledger.limits.configure(requests_per_minute, tokens_per_minute)
         self._failure: UserError | None = None
+        self._lost: Counter[str] = Counter()
 
     def fail(self, failure: UserError | None) -> None:
-        """Tells the driver, through `failure`, what a worker met; None forgets it."""
+        """Tells the driver, through `failure`, what a worker met; None forgets it, and what was lost."""
         self._failure = failure
+        if failure is None:
+            self._lost.clear()
+
+    def lose(self, lost: Mapping[str, int]) -> None:
+        """Tells the driver, through `lost`, which answers are missing for now: reason -> how many."""
+        self._lost.update(lost)
+
+    def lost(self) -> dict[str, int]:
+        return dict(self._lost)
 
     def failure(self) -> UserError | None:
         return self._failure
@@ -35,8 +57,11 @@ class _LedgerActor:
     def get_many(self, keys: list[str]) -> list[Record | None]:
         return self._ledger.get_many(keys)
 
-    def exchange(self, settled: list[Settled], wanted: list[float], done: int) -> list[int]:
-        return self._ledger.exchange(settled, wanted, done)
+    def exchange(self, settled: list[Settled], wanted: list[float], done: int, tokens: list[float]) -> list[int]:
+        return self._ledger.exchange(settled, wanted, done, tokens)
+
+    def pause_s(self, tokens: float) -> float:
+        return self._ledger.pause_s(tokens)
 
     def counts(self) -> Counts:
         return self._ledger.counts()
@@ -55,6 +80,8 @@ def ledger_actor(
     max_calls: int | None = None,
     max_cost: float | None = None,
     lost_after_s: float = LOST_AFTER_S,
+    requests_per_minute: float | None = None,
+    tokens_per_minute: float | None = None,
 ) -> Any:
     """The ledger actor of `run`, started on the driver's node unless it is there already.
 
@@ -64,10 +91,11 @@ def ledger_actor(
     """
     context = ray.get_runtime_context()
     # Of this job alone: another's would end with it. The file serves several.
-    name = f"ledger:{context.get_job_id()}:{file.resolve()}:{run}:{max_calls}:{max_cost}"
+    rates = (requests_per_minute, tokens_per_minute)
+    name = f"ledger:{context.get_job_id()}:{file.resolve()}:{run}:{max_calls}:{max_cost}:{rates}"
     key = (context.gcs_address, name)
     if key not in _held:
-        _held[key] = _start(name, (str(file.resolve()), run, max_calls, max_cost, lost_after_s))
+        _held[key] = _start(name, (str(file.resolve()), run, max_calls, max_cost, lost_after_s, *rates))
     return _held[key]
 
 
@@ -92,4 +120,6 @@ def run_ledger(cfg: Config) -> Any:
         max_calls=cfg.llm.max_calls,
         max_cost=cfg.llm.max_cost,
         lost_after_s=2 * cfg.llm.timeout_s + 60,
+        requests_per_minute=cfg.llm.requests_per_minute,
+        tokens_per_minute=cfg.llm.tokens_per_minute,
     )

@@ -12,7 +12,11 @@ class LedgerPort(Protocol):
 
     async def get_many(self, keys: Sequence[str]) -> list[Record | None]: ...
 
-    async def exchange(self, settled: Sequence[Settled], wanted: Sequence[float], done: int) -> list[int]: ...
+    async def exchange(
+        self, settled: Sequence[Settled], wanted: Sequence[float], done: int, tokens: Sequence[float]
+    ) -> list[int]: ...
+
+    async def pause_s(self, tokens: float) -> float: ...
 
     async def budget_message(self) -> str: ...
 
@@ -26,8 +30,13 @@ class LocalPort:
     async def get_many(self, keys: Sequence[str]) -> list[Record | None]:
         return self._ledger.get_many(keys)
 
-    async def exchange(self, settled: Sequence[Settled], wanted: Sequence[float], done: int) -> list[int]:
-        return self._ledger.exchange(settled, wanted, done)
+    async def exchange(
+        self, settled: Sequence[Settled], wanted: Sequence[float], done: int, tokens: Sequence[float]
+    ) -> list[int]:
+        return self._ledger.exchange(settled, wanted, done, tokens)
+
+    async def pause_s(self, tokens: float) -> float:
+        return self._ledger.pause_s(tokens)
 
     async def budget_message(self) -> str:
         return self._ledger.budget_message()
@@ -43,9 +52,15 @@ class ActorPort:
         found: list[Record | None] = await self._handle.get_many.remote(list(keys))
         return found
 
-    async def exchange(self, settled: Sequence[Settled], wanted: Sequence[float], done: int) -> list[int]:
-        granted: list[int] = await self._handle.exchange.remote(list(settled), list(wanted), done)
+    async def exchange(
+        self, settled: Sequence[Settled], wanted: Sequence[float], done: int, tokens: Sequence[float]
+    ) -> list[int]:
+        granted: list[int] = await self._handle.exchange.remote(list(settled), list(wanted), done, list(tokens))
         return granted
+
+    async def pause_s(self, tokens: float) -> float:
+        pause: float = await self._handle.pause_s.remote(tokens)
+        return pause
 
     async def budget_message(self) -> str:
         message: str = await self._handle.budget_message.remote()

@@ -1,14 +1,18 @@
 """When a failed call is tried again, and how long to wait before."""
 
-import email.utils
 import random
 import time
 from collections.abc import Callable
 
 from tenacity import RetryCallState
 
+from hydra_ray.errors import UserError
+from hydra_ray.llm.durations import seconds_until
+from hydra_ray.llm.rates import Rates
+
 LONGEST_WAIT_S = 60.0
 RETRIED_STATUS = frozenset({408, 409, 425, 429})
+LIMITED_STATUS = frozenset({429, 529})
 
 
 class TransientError(Exception):
@@ -16,7 +20,7 @@ class TransientError(Exception):
 
     message: one line, without secrets. status: the HTTP status, None if there was none. retry_after_s: what the server
     asked for. maybe_billed: the server may have done the work (a timeout, a broken connection, an unreadable answer).
-    unreachable: no connection could be made at all.
+    unreachable: no connection could be made at all. rates: what the response said of rate limits.
     """
 
     def __init__(
@@ -27,16 +31,49 @@ class TransientError(Exception):
         retry_after_s: float | None = None,
         maybe_billed: bool = False,
         unreachable: bool = False,
+        rates: Rates | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.retry_after_s = retry_after_s
         self.maybe_billed = maybe_billed
         self.unreachable = unreachable
+        self.rates = rates
+
+    @property
+    def limited(self) -> bool:
+        """Whether the server only asks us to be slower: it would answer this request at another moment."""
+        return self.status in LIMITED_STATUS or (self.status == 503 and self.retry_after_s is not None)
+
+
+class EmptyAnswerError(TransientError):
+    """The answer holds no choices."""
+
+    def __init__(self) -> None:
+        super().__init__("the answer holds no choices", maybe_billed=True)
 
 
 class RejectedError(Exception):
-    """The server will never answer this request (too long, malformed): it is recorded as missing."""
+    """The server will never answer this request (malformed, flagged): it is recorded as missing.
+
+    suspicion: what it means if the server refuses every request so; None: it cannot.
+    """
+
+    def __init__(self, message: str, suspicion: str | None = None) -> None:
+        super().__init__(message)
+        self.suspicion = suspicion
+
+
+class SuspectError(UserError):
+    """A rejection that may well be everybody's: nothing was answered before, or many were refused in a row."""
+
+    def __init__(self, rejection: RejectedError) -> None:
+        super().__init__(rejection.suspicion)
+        self.rejection = rejection
+
+
+class TooLongError(RejectedError):
+    """The prompt does not fit the model; a shorter one may."""
 
 
 def is_transient(status: int) -> bool:
@@ -49,34 +86,27 @@ def parse_retry_after(value: str | None, now: float | None = None) -> float | No
 
     now: seconds since the epoch. Never negative, at most LONGEST_WAIT_S.
     """
-    if value is None:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            moment = email.utils.parsedate_to_datetime(value)
-        except ValueError:
-            return None
-        seconds = moment.timestamp() - (time.time() if now is None else now)
-    if seconds != seconds:
-        return None
-    return min(max(seconds, 0.0), LONGEST_WAIT_S)
+    seconds = None if value is None else seconds_until(value, time.time() if now is None else now)
+    return None if seconds is None else min(seconds, LONGEST_WAIT_S)
+
+
+def pause_before(attempt: int, first_s: float, asked_s: float | None, share: float) -> float:
+    """Seconds before attempt number `attempt` + 1: `first_s`, doubled each time, between half and the whole of it.
+
+    If the server asked for a pause (`asked_s`), that pause, plus up to a tenth of it and of `first_s` so that not all
+    return at the same moment. share: 0 to 1, drawn at random.
+    """
+    if asked_s is not None:
+        return asked_s + 0.1 * (asked_s + first_s) * share
+    return min(first_s * 2.0 ** (attempt - 1), LONGEST_WAIT_S) * (0.5 + 0.5 * share)
 
 
 def backoff(first_s: float, draw: Callable[[], float] = random.random) -> Callable[[RetryCallState], float]:
-    """A tenacity wait: `first_s`, doubled each time, between half and the whole of it at random.
-
-    If the server asked for a pause, that pause, plus up to a tenth of it and of `first_s` so that not all return at
-    the same moment.
-    """
+    """`pause_before` as a wait of tenacity's."""
 
     def wait(state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome is not None else None
         asked = error.retry_after_s if isinstance(error, TransientError) else None
-        if asked is not None:
-            return float(asked + 0.1 * (asked + first_s) * draw())
-        longest = min(first_s * 2.0 ** (state.attempt_number - 1), LONGEST_WAIT_S)
-        return longest * (0.5 + 0.5 * draw())
+        return pause_before(state.attempt_number, first_s, asked, draw())
 
     return wait

@@ -16,7 +16,7 @@ from ray import serve
 
 from hydra_ray.config import LLMConfig
 from hydra_ray.errors import UserError
-from hydra_ray.llm.identity import model_identity
+from hydra_ray.llm.identity import server_identity
 from hydra_ray.tcp import check_free
 from hydra_ray.tracebacks import telling_line
 
@@ -28,7 +28,7 @@ LAST_WORDS_S = 1.0
 
 def application_name(cfg: LLMConfig) -> str:
     """The same for the same weights and settings, so that a running application can be found again."""
-    settings = f"{model_identity(cfg)}\0{cfg.serve.model_dump_json()}"
+    settings = f"{server_identity(cfg)}\0{cfg.serve.model_dump_json()}"
     return f"hydra-llm-{hashlib.blake2b(settings.encode(), digest_size=6).hexdigest()}"
 
 

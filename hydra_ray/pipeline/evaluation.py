@@ -1,11 +1,12 @@
 """From the evaluated questions' answers to one table row per question: what every method answered."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from hydra_ray.config import AdapterConfig
 from hydra_ray.core.candidates import candidates_of
@@ -32,6 +33,10 @@ OneShot = Mapping[tuple[str, str], Sequence[str | None]]
 """(user, question) -> the answers after each retrieved record alone."""
 
 
+PROFILES = ("pag_k0", "pag_k1")
+"""The methods that read the profile summary."""
+
+
 def answer_table(
     task: Task,
     seed: int,
@@ -39,8 +44,12 @@ def answer_table(
     adapters: Mapping[str, TrainedScorer],
     config: AdapterConfig,
     one_shot: OneShot | None = None,
+    no_summary: Collection[tuple[str, str]] = (),
 ) -> list[AnswerRow]:
-    """One row per question with all methods' answers. adapters: `hydra`, `shared` and, if it was trained, `paper`."""
+    """One row per question with all methods' answers. adapters: `hydra`, `shared` and, if it was trained, `paper`.
+
+    no_summary: (user, question) whose profile summary the LLM refused.
+    """
     table: list[AnswerRow] = []
     by_bucket = (read_rows(answered, [bucket]) for bucket in buckets_of(answered))
     for user_id, bucket, rows in chain.from_iterable(by_bucket):
@@ -71,8 +80,30 @@ def answer_table(
                 examples = one_shot.get((user_id, row.query_id), ())
                 choices["oracle_example"] = tuple(text for text in examples if text is not None)
             oracles = {name: best_text(task, row.gold, texts) for name, texts in choices.items()}
-            table.append(AnswerRow(seed, user_id, row.query_id, row.gold, len(extra["history"]), answers, oracles))
+            lacking = missing_methods(by_method[i], config, (user_id, row.query_id) in no_summary)
+            length = len(extra["history"])
+            table.append(AnswerRow(seed, user_id, row.query_id, row.gold, length, answers, oracles, lacking))
     return table
+
+
+def missing_methods(by_request: Mapping[str, Sequence[str]], config: AdapterConfig, no_summary: bool) -> frozenset[str]:
+    """The methods that lack one of their answers. by_request: the texts that came back."""
+    lacking = {
+        name.removeprefix("greedy:") for name, texts in by_request.items() if name.startswith("greedy:") and not texts
+    }
+    short = {name for name, texts in by_request.items() if name.startswith("samples:") and len(texts) < config.n}
+    no_plain = config.plain_candidate and "zero_shot" in lacking
+    lacking |= {name for name, (samples, _) in ADAPTERS.items() if no_plain or f"samples:{samples}" in short}
+    lacking |= {"self_consistency"} if "samples:bm25" in short else set()
+    return frozenset(lacking | set(PROFILES if no_summary else ()))
+
+
+def refused_summaries(folder: Path) -> set[tuple[str, str]]:
+    """(user, question) whose profile summary the LLM refused. folder: of the finished step."""
+    if not (folder / "answers").exists():
+        return set()
+    rows = pq.read_table(folder / "answers", columns=["user_id", "query_id", "errors"]).to_pylist()
+    return {(row["user_id"], row["query_id"]) for row in rows if row["errors"][0] is not None}
 
 
 def _candidates(answers: Mapping[str, tuple[str, ...]], samples: str, config: AdapterConfig) -> tuple[str, ...]:

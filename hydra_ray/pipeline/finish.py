@@ -8,11 +8,14 @@ from typing import Any
 
 from hydra_ray.data.users import read_counts
 from hydra_ray.llm.ledger import Counts, Ledger
-from hydra_ray.pipeline.evaluation import answer_table
+from hydra_ray.llm.usability import FAULTS
+from hydra_ray.pipeline.evaluation import answer_table, refused_summaries
 from hydra_ray.pipeline.job import SHARED, Job, first_texts
 from hydra_ray.pipeline.rows import CUTS
 from hydra_ray.report import AnswerRow, Costs, build_report, write_report
 from hydra_ray.train.artifact import TrainedScorer
+
+ANSWER_COUNTS = ("answers", "missing_answers", "hit_max_tokens", "degraded", *FAULTS)
 
 
 def finish(job: Job) -> dict[str, Any]:
@@ -31,7 +34,8 @@ def finish(job: Job) -> dict[str, Any]:
             base, heads = job.base("adapter", trial, True), job.fit("adapter", trial, True).path
             adapters["paper"] = TrainedScorer.load(base, heads, run.vector_cache)
         one_shot = first_texts(job.oracles(trial).path) if config.evaluate.oracles else None
-        rows += answer_table(run.task, trial.seed, evaluated.path, adapters, config.adapter, one_shot)
+        no_summary = refused_summaries(job.summarise(trial).path)
+        rows += answer_table(run.task, trial.seed, evaluated.path, adapters, config.adapter, one_shot, no_summary)
         training.append(job.chosen(trial).train)
     began = time.monotonic()
     counts = read_counts(job.ingest().path)
@@ -80,6 +84,7 @@ def costs(job: Job, counts: dict[str, Any]) -> Costs:
     seconds: Counter[str] = Counter()
     truncated: Counter[str] = Counter(dict.fromkeys(CUTS, 0))
     by_stage: dict[str, Counter[str]] = defaultdict(Counter)
+    answered: dict[str, Counter[str]] = defaultdict(Counter)
     heads: dict[str, Counter[str]] = defaultdict(Counter)
     counted_steps: set[str] = set()
     for label, result in job.results.items():
@@ -97,10 +102,13 @@ def costs(job: Job, counts: dict[str, Any]) -> Costs:
             calls = counted["requests"] - counted["cached"] - counted["missing_answers"]
             tokens = {name: counted[name] for name in ("prompt_tokens", "completion_tokens")}
             by_stage[stage].update({"calls": calls, "cached": counted["cached"], **tokens})
+            answered[stage].update({name: counted.get(name, 0) for name in ANSWER_COUNTS})
     used = ledger_counts(job)
+    names = ("calls", "cached", "prompt_tokens", "completion_tokens")
     return Costs(
-        llm={name: getattr(used, name) for name in ("calls", "cached", "prompt_tokens", "completion_tokens", "cost")},
+        llm={**{n: getattr(used, n) for n in names}, "cost": used.cost if job.config.llm.priced else None},
         llm_by_stage=by_stage,
+        llm_answers=answered,
         seconds={name: round(value, 3) for name, value in seconds.items()},
         heads=heads,
         rejects=counts.get("rejects", {}),

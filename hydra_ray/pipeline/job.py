@@ -11,13 +11,22 @@ import pyarrow.parquet as pq
 from hydra_ray.config import Config
 from hydra_ray.core.records import Split
 from hydra_ray.data.sampling import Chosen, Trial, cross_fit, sample_users
-from hydra_ray.data.users import list_users
+from hydra_ray.data.users import list_users, read_users
 from hydra_ray.errors import UserError
 from hydra_ray.llm.tokens import prompt_budget, tokenizer_of
+from hydra_ray.llm.usability import Wanted
 from hydra_ray.models.head_kinds import joint_kind
 from hydra_ray.pipeline.context import Run
+from hydra_ray.pipeline.gold_words import wordless_golds
 from hydra_ray.pipeline.groups import Module, evidence_width, write_groups
-from hydra_ray.pipeline.makers import EvaluateMaker, GenerateMaker, LabelMaker, OracleMaker, SummaryMaker
+from hydra_ray.pipeline.makers import (
+    SUMMARY_TOKENS,
+    EvaluateMaker,
+    GenerateMaker,
+    LabelMaker,
+    OracleMaker,
+    SummaryMaker,
+)
 from hydra_ray.pipeline.rows import Asking, ask_black_box
 from hydra_ray.pipeline.since import Since
 from hydra_ray.pipeline.step import StepResult, fingerprint, step_key
@@ -182,7 +191,11 @@ class Job:
         users_dir = self.ingest().path
 
         def work(folder: Path) -> dict[str, Any]:
-            return ask_black_box(self.run, users_dir, users, make, args(), folder, f"{name} {trial}")
+            task, label = self.run.task, f"{name} {trial}"
+            self.run.check_before_paying()
+            free = make is SummaryMaker
+            wanted = Wanted(label, None, SUMMARY_TOKENS) if free else Wanted(label, task, task.max_answer_tokens)
+            return ask_black_box(self.run, users_dir, users, make, args(), folder, wanted)
 
         whole = {**config, "task": self._task, "seed": trial.seed, "llm": self._asks(), **self._dump("retrieval")}
         if self.config.retrieval.method == "dense":
@@ -207,8 +220,14 @@ class Job:
             # Rows of before there was recency are as good for whoever does not read it.
             **({"recency": True} if self.config.reranker.evidence == "score_and_recency" else {}),
         }
-        return self._ask("label", 3, config, {}, trial, LabelMaker,
-                         lambda: (self._plain, trial.seed, self.run.vector_cache), roles)  # fmt: skip
+
+        def args() -> tuple[Any, ...]:
+            warning = wordless_golds(self.run.task, read_users(self.ingest().path, user_ids=chosen.test))
+            if warning:
+                self.run.say(warning)
+            return self._plain, trial.seed, self.run.vector_cache
+
+        return self._ask("label", 3, config, {}, trial, LabelMaker, args, roles)
 
     def train(self, module: Module, trial: Trial, paper: bool = False) -> StepResult:
         """Base and heads of reranker or adapter on the training users, personal and shared.
@@ -372,11 +391,15 @@ class Job:
         return self._step("topics", 1, {"encoder": read, "task": self._task, "seed": trial.seed}, inputs, work,
                           f"topics {trial}")  # fmt: skip
 
+    def summarise(self, trial: Trial) -> StepResult:
+        """The profile summaries of the users' questions; all folds of a seed share them."""
+        return self._ask_questions("summarise", 2, trial, SummaryMaker)
+
     def evaluate(self, trial: Trial) -> StepResult:
         """Every method's answers to the test users' questions."""
         trained, fitted = self.train("reranker", trial), self.fit("reranker", trial)
         topics = self.topics(trial)
-        summaries = self._ask_questions("summarise", 2, trial, SummaryMaker)
+        summaries = self.summarise(trial)
 
         def args() -> tuple[Any, ...]:
             rerankers = {"hydra": (self.base("reranker", trial), fitted.path), SHARED: (trained.path / SHARED, None)}

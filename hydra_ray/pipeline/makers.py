@@ -63,8 +63,9 @@ class Maker:
         return self._encode
 
     def retriever(self, items: Sequence[HistoryItem]) -> Retriever:
-        method = self.config.retrieval.method
-        return make_retriever(method, items, self.seed, self.encode if method == "dense" else None)
+        retrieval = self.config.retrieval
+        encode = self.encode if retrieval.method == "dense" else None
+        return make_retriever(retrieval.method, items, self.seed, encode, retrieval.bm25_kind)
 
     def queries(self, user: User) -> list[Query]:
         protocol = self.config.protocol
@@ -256,7 +257,8 @@ class EvaluateMaker(Maker):
                 history = tuple(user.history_of(question))
                 query = Query(question.question_id, question.text, question.gold or "", history, None, False)
                 summary = self._summaries.get((user.user_id, question.question_id), "")
-                bm25 = [i for i, _ in make_retriever("bm25", history).top(query.text, max(PLAIN_KS))]
+                index = make_retriever("bm25", history, bm25=self.config.retrieval.bm25_kind)
+                bm25 = [i for i, _ in index.top(query.text, max(PLAIN_KS))]
                 drawn = [i for i, _ in make_retriever("random", history, self.seed).top(query.text, max(PLAIN_KS))]
                 found = self.candidates([query], self.support)
                 ranked = {n: rerank(user, [query], found)[0] for n, rerank in self._rerankers.items()}

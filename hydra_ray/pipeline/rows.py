@@ -8,7 +8,7 @@ Both carry the user's bucket, so that one bucket's rows can be read without the 
 
 import json
 import shutil
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +22,9 @@ import pyarrow.parquet as pq
 from hydra_ray.core.feedback import Row
 from hydra_ray.core.queries import REAL_ROW
 from hydra_ray.core.records import Split, User, user_from_row
+from hydra_ray.errors import UselessAnswersError
 from hydra_ray.llm.types import Request, request_to_json
+from hydra_ray.llm.usability import Tally, Wanted
 from hydra_ray.pipeline.context import Run
 
 CUTS = ("dropped_examples", "clipped_texts", "question_cut")
@@ -57,11 +59,14 @@ MakeRows = Callable[[Sequence[User]], Iterator[tuple[User, Asked]]]
 
 
 def ask_black_box(
-    run: Run, users_dir: Path, chosen: Asking, make: type, args: tuple[Any, ...], folder: Path, name: str
+    run: Run, users_dir: Path, chosen: Asking, make: type, args: tuple[Any, ...], folder: Path, wanted: Wanted
 ) -> dict[str, int]:
     """Makes the rows of the chosen users with `make(*args)` on Ray Data, has their requests answered, writes both.
 
-    `make` is a class whose instances are MakeRows. Killed and called again, it continues. Returns counts.
+    `make` is a class whose instances are MakeRows; wanted: what the answers must be. Killed and called again, it
+    continues. Returns counts. Raises UserError as `run_llm_stage` does, and UselessAnswersError where too many of all
+    answers are of no use; then the next attempt takes the answers from the response cache, or asks again where the
+    model's identity has changed.
     """
     import ray
 
@@ -84,20 +89,48 @@ def ask_black_box(
     counts = _count(queries)
     if counts["requests"] and not (folder / "answers").exists():
         stage = folder / "scratch" / "llm"
-        output = run_llm_stage(
-            queries,
-            run.config,
-            stage,
-            keep=("user_id", "bucket", "query_id"),
-            base_url=run.base_url(),
-            ledger=run.ledger(),
-            label=name,
-        )
+        accepted = run.config.llm.accept_useless
+        try:
+            output = run_llm_stage(
+                queries,
+                run.config,
+                stage,
+                keep=("user_id", "bucket", "query_id"),
+                base_url=run.base_url(),
+                ledger=run.ledger(),
+                label=wanted.stage,
+                wanted=None if accepted else wanted,
+            )
+            tally = tally_of(Path(output), wanted)
+            if tally.too_many and not accepted:
+                raise tally.error()
+        except UselessAnswersError:
+            shutil.rmtree(stage, ignore_errors=True)
+            raise
         Path(output).rename(folder / "answers")
     used = _used(folder / "answers")
     if used["missing_answers"]:
-        run.say(f"{name}: {used['missing_answers']} answers are missing and recorded as such")
-    return {**counts, **used}
+        run.say(f"{wanted.stage}: {refused_line(folder / 'answers', used['missing_answers'])}")
+    return {**counts, **used, **tally_of(folder / "answers", wanted).counts()}
+
+
+def tally_of(answers: Path, wanted: Wanted) -> Tally:
+    """What the written answers of a stage are worth."""
+    tally = Tally(wanted)
+    if answers.exists():
+        for batch in pads.dataset(answers, format="parquet").to_batches(columns=["texts", "finish", "errors"]):
+            for row in batch.to_pylist():
+                for texts, finish, error in zip(row["texts"], row["finish"], row["errors"], strict=True):
+                    tally.add(texts, finish, error)
+    return tally
+
+
+def refused_line(answers: Path, missing: int) -> str:
+    """How many answers the server refuses for good, and why."""
+    errors = pq.read_table(answers, columns=["errors"])["errors"].to_pylist()
+    reasons = Counter(error for row in errors for error in row if error is not None).most_common(3)
+    shown = "; ".join(f"{count} x {reason}" for reason, count in reasons)
+    return f"{missing} answers are missing for good, recorded with the reason ({shown})"
 
 
 class _MakeBatch:
@@ -158,8 +191,8 @@ def _count(queries: Path) -> dict[str, int]:
 def _used(answers: Path) -> dict[str, int]:
     """What the answers cost this step, and how many are missing."""
     if not answers.exists():
-        return {"missing_answers": 0, "cached": 0, "prompt_tokens": 0, "completion_tokens": 0}
-    columns = ["cached", "prompt_tokens", "completion_tokens"]
+        return dict.fromkeys(("missing_answers", "cached", "prompt_tokens", "completion_tokens", "degraded"), 0)
+    columns = ["cached", "prompt_tokens", "completion_tokens", "degraded"]
     table = pq.read_table(answers, columns=["errors", *columns])
     missing = sum(error is not None for errors in table["errors"].to_pylist() for error in errors)
     return {"missing_answers": missing, **{name: sum(table[name].to_pylist()) for name in columns}}

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from hydra_ray.config import Config
 from hydra_ray.data.sampling import Trial
@@ -33,25 +34,28 @@ PER_TRIAL: dict[str, Stage] = {
 
 def run_stage(stage: str, config: Config) -> int:
     """Does a stage and whatever it needs that is not done yet. Returns the exit code."""
-    with Run(config) as run:
+    with Run(config, stage) as run:
+        run.check_local()
         job = Job(run)
+        report = None
         if stage in ("run", "report"):
-            _finish(job)
+            report = finish(job)
         elif stage == "ingest":
             job.ingest()
         else:
             for trial in config.protocol.trials:
                 PER_TRIAL[stage](job, trial)
         write_steps(run.folder, {label: result.key for label, result in job.results.items()})
+        if report is not None:
+            _show(job, report)
         for name, result in job.results.items():
             print(f"{name}: {result.path}", file=sys.stderr)
     return 0
 
 
-def _finish(job: Job) -> None:
+def _show(job: Job, report: dict[str, Any]) -> None:
     from hydra_ray.report import result_table
 
-    report = finish(job)
     now = report["this_invocation"]
     print(result_table(report))
     print(f"\nthis run: {now['llm_calls']} LLM calls, {now['seconds']:.0f} s")

@@ -9,30 +9,35 @@ from typing import Any
 import numpy as np
 
 from hydra_ray.core.metrics import Floats, row_scores, score_all
+from hydra_ray.core.rouge import WORDS_SEEN
 from hydra_ray.core.stats import Sampled, bootstrap, compare_sampled, per_user_scores
 from hydra_ray.core.tasks import HIGHER_IS_BETTER, Task
 from hydra_ray.core.user_effects import group_users, user_effects
 from hydra_ray.report.by_history import by_history
 from hydra_ray.report.habit import habit_answers
 from hydra_ray.report.methods import FULL, ORACLES, in_order, method_of
-from hydra_ray.report.rows import AnswerRow, answer_counts, check_rows, sorted_rows
+from hydra_ray.report.rows import AnswerRow, answer_counts, check_rows, missing_count, sorted_rows
 
 LLM_COUNTS = ("calls", "cached", "prompt_tokens", "completion_tokens", "cost")
 
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What a run used. llm: calls, cached, prompt_tokens, completion_tokens, cost (in the currency of the prices).
+    """What a run used. llm: calls, cached, prompt_tokens, completion_tokens, cost (in the currency of the prices; None
+    where no prices are known).
 
-    llm_by_stage: the same by stage. seconds: wall time by stage. rejects: reason -> records that were not used.
+    llm_by_stage: the same by stage. llm_answers: by stage, the LLM's `answers`, how many `hit_max_tokens`, are missing
+    (`missing_answers`) or answer a shortened prompt (`degraded`), and how many are of no use by kind
+    (`hydra_ray.llm.usability`). seconds: wall time by stage. rejects: reason -> records that were not used.
     warnings: reason -> records that were used with something amiss.
     heads: what was fitted -> `users`, `with_rows`, `kept_population` (whose own rows could not beat the population
     head) and `reused` (of an earlier run), all seeds together.
     truncated: what was cut to fit the LLM's window -> how often (`dropped_examples`, `clipped_texts`, `question_cut`).
     """
 
-    llm: Mapping[str, float] = field(default_factory=dict)
+    llm: Mapping[str, float | None] = field(default_factory=dict)
     llm_by_stage: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    llm_answers: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     rejects: Mapping[str, int] = field(default_factory=dict)
     warnings: Mapping[str, int] = field(default_factory=dict)
@@ -95,7 +100,14 @@ def build_report(
         "oracles": _oracles(task, rows, resamples),
         "per_user": _per_user(users, scores, best),
         "by_history": by_history(task, rows, [name for name in ("zero_shot", best, FULL) if name in answers]),
-        "answers": {name: answer_counts(task, preds) for name, preds in answers.items()},
+        "answers": {
+            name: {**answer_counts(task, preds), "missing": missing_count(rows, name)}
+            for name, preds in answers.items()
+        },
+        "incomplete": {
+            name: f"{count} of {len(rows)} answers missing" for name in answers if (count := missing_count(rows, name))
+        },
+        "llm_answers": {stage: dict(counts) for stage, counts in costs.llm_answers.items()},
         "users_without_history": len({row.user_id for row in rows if row.history_length == 0}),
         "attainable": dict(attainable) if attainable else None,
         "llm": {name: costs.llm.get(name, 0) for name in LLM_COUNTS},
@@ -107,11 +119,15 @@ def build_report(
         "seconds": dict(costs.seconds),
         "metric_directions": {name: HIGHER_IS_BETTER[name] for name in score_all(task, golds[:1], [None])},
         "bootstrap": {"resamples": resamples, "over": "users", "level": 0.95},
-        "notes": list(notes),
+        "notes": [*_words_note(task), *notes],
         "config": dict(config),
     }
     finite: dict[str, Any] = _finite(report)
     return finite
+
+
+def _words_note(task: Task) -> list[str]:
+    return [f"The words of ROUGE and BLEU are {WORDS_SEEN[task.rouge]}."] if task.kind == "generation" else []
 
 
 def _best_prompt_method(task: Task, sampled: Mapping[str, Sampled]) -> str | None:

@@ -49,6 +49,7 @@ def html_report(report: Mapping[str, Any]) -> str:
         oracle_notes=[ORACLES[name] for name in report["oracles"]],
         heads=tables.head_cells(report),
         answers=tables.answer_cells(report),
+        llm_answers=tables.llm_answer_cells(report),
         truncated=tables.count_cells(report["truncated"], "what was cut"),
         rejects=tables.count_cells(report["rejects"], "reason"),
         warnings=tables.count_cells(report["warnings"], "what"),

@@ -6,9 +6,11 @@ from typing import Any
 
 from hydra_ray.report.methods import GROUPS, ORACLES, method_of
 from hydra_ray.report.words import (
+    cost,
     count,
     duration,
     finding,
+    incomplete,
     metric_title,
     percent,
     percent_range,
@@ -40,8 +42,15 @@ def result_table(report: Mapping[str, Any]) -> str:
     metric = metric_title(report["primary_metric"])
     habit = [HABIT_LEGEND.format(metric=metric)] if report["majority"] else []
     where = f"{report['task']}: {protocol(report)}"
-    said = wrap(finding(report), max(len(rule), 72))
-    return "\n".join([where, "", *lines, "* best of those that train nothing", *habit, "", *said])
+    width = max(len(rule), 72)
+    missing, said = wrap(missing_line(report), width, subsequent_indent="  "), wrap(finding(report), width)
+    return "\n".join([where, "", *lines, "* best of those that train nothing", *missing, *habit, "", *said])
+
+
+def missing_line(report: Mapping[str, Any]) -> str:
+    """What `!` means: the methods that lack answers, and how many; "" if none do."""
+    shown = ", ".join(f"{name} {text.removesuffix(' answers missing')}" for name, text in report["incomplete"].items())
+    return f"! answers missing: {shown}" if shown else ""
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
@@ -53,7 +62,8 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 def method_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Header and one row per method: name, 95 % interval of the primary metric, all metrics, spread, the share of
-    answers that are the user's majority and the primary metric on the rest, HYDRA's gain."""
+    answers that are the user's majority and the primary metric on the rest, HYDRA's gain. `!` marks who lacks answers
+    (`missing_line`)."""
     primary = report["primary_metric"]
     metrics = list(report["metric_directions"])
     arrows = {name: "\u2191" if up else "\u2193" for name, up in report["metric_directions"].items()}
@@ -66,6 +76,7 @@ def method_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]
     body = []
     for name, values in report["methods"].items():
         mark = " *" if name == report["best_prompt_method"] else ""
+        mark += " !" if name in report["incomplete"] else ""
         low, high = report["methods_ci95"][name]
         cells = [name + mark, *(score(metric, values[metric]) for metric in metrics)]
         cells.append(f"{score(primary, low)} to {score(primary, high)}")
@@ -97,7 +108,7 @@ def habit_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     primary = report["primary_metric"]
     body = [
         [
-            name,
+            name + incomplete(report, name),
             percent(habit["same"]),
             count(habit["rest"]),
             score(primary, habit["rest_value"]),
@@ -120,7 +131,15 @@ def user_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
         cells = [f"{percent(users[key])} ({share_range(users[key + '_ci95'])})" for key in ("helped", "harmed")]
         excess = f"{percent(users['harmed_excess'], True)} ({percent_range(users['harmed_excess_ci95'])})"
         clear = f"{percent(users['harmed_clear'])} ({share_range(users['harmed_clear_ci95'])})"
-        body.append([name, *cells, excess, clear if users["testable"] else "-", percent(users["testable"])])
+        body.append(
+            [
+                name + incomplete(report, name),
+                *cells,
+                excess,
+                clear if users["testable"] else "-",
+                percent(users["testable"]),
+            ]
+        )
     return ["HYDRA against", "helped", "harmed", "harmed beyond chance", "clearly harmed", "testable"], body
 
 
@@ -149,13 +168,34 @@ def cost_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
 
 
 def answer_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Per method: answers that are missing, empty, or no label; methods without any are left out."""
+    """Per method: answers that are missing, empty, thoughts alone, or no label; methods without any are left out."""
     rows = [
-        [name, *(count(counts[key]) for key in ("missing", "empty", "no_label"))]
+        [name, *(count(counts[key]) for key in ("missing", "empty", "thoughts_only", "no_label"))]
         for name, counts in report["answers"].items()
         if any(counts.values())
     ]
-    return ["method", "missing", "empty", "no label"], rows
+    return ["method", "missing", "empty", "thoughts alone", "no label"], rows
+
+
+def llm_answer_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Per stage that asked: the LLM's answers, those that hit max_tokens, and those missing, degraded or of no use."""
+    keys = {
+        "answers": "answers",
+        "missing_answers": "missing",
+        "hit_max_tokens": "hit max_tokens",
+        "cut": "cut too early",
+        "empty": "empty",
+        "thinking": "thoughts alone",
+        "refused": "refused",
+        "no_label": "no label",
+        "degraded": "prompt shortened",
+    }
+    body = [
+        [stage, *(count(counts.get(key, 0)) for key in keys)]
+        for stage, counts in report["llm_answers"].items()
+        if counts.get("answers")
+    ]
+    return ["stage", *keys.values()], body
 
 
 def comparison_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
@@ -163,7 +203,7 @@ def comparison_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[st
     primary = report["primary_metric"]
     body = [
         [
-            name,
+            name + incomplete(report, name),
             percent(other["relative_gain"], True),
             percent_range(other["relative_gain_ci95"]),
             score(primary, other["difference"]),
@@ -171,7 +211,8 @@ def comparison_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[st
         ]
         for name, other in report["hydra_against"].items()
     ]
-    return ["HYDRA against", "relative gain", "95 % interval", "absolute gain", "95 % interval"], body
+    against = "HYDRA" + incomplete(report, "hydra") + " against"
+    return [against, "relative gain", "95 % interval", "absolute gain", "95 % interval"], body
 
 
 def count_cells(counts: Mapping[str, int], what: str) -> tuple[list[str], list[list[str]]]:
@@ -197,6 +238,7 @@ def markdown_report(report: Mapping[str, Any]) -> str:
         f"{GROUPS[0].capitalize()} first, ours below. `*` marks the best method that trains nothing."
         f" {HABIT_LEGEND.format(metric=metric_title(report['primary_metric']))}.",
         markdown_table(*method_cells(report)),
+        *([missing_line(report)] if report["incomplete"] else []),
     ]
     if report["attainable"]:
         best = ", ".join(f"{metric_title(name)} {score(name, x)}" for name, x in report["attainable"].items())
@@ -209,6 +251,7 @@ def markdown_report(report: Mapping[str, Any]) -> str:
         ("What it cost", cost_cells(report)),
         ("Users' heads", head_cells(report)),
         ("Answers that could not be scored as given", answer_cells(report)),
+        ("What the LLM answered", llm_answer_cells(report)),
         ("Cut to fit the LLM's window", count_cells(report["truncated"], "what")),
         ("Records not used", count_cells(report["rejects"], "reason")),
         ("Records used with something amiss", count_cells(report["warnings"], "what")),
@@ -217,6 +260,6 @@ def markdown_report(report: Mapping[str, Any]) -> str:
         if body:
             parts += [f"## {title}", markdown_table(header, body)]
     alone = report["users_without_history"]
-    parts.append(f"Cost of the LLM: {report['llm']['cost']:.4g}. Users answered without history: {alone}.")
+    parts.append(f"Cost of the LLM: {cost(report['llm']['cost'])}. Users answered without history: {alone}.")
     parts += [f"- {note}" for note in report["notes"]]
     return "\n\n".join(parts) + "\n"

@@ -85,6 +85,17 @@ def verdict(report: Mapping[str, Any]) -> str:
     return "worse" if high is not None and high < 0 else "not shown"
 
 
+def incomplete(report: Mapping[str, Any], name: str) -> str:
+    """What marks a method that lacks answers: ` (12 of 60 answers missing)`; "" if none are missing."""
+    missing = report["incomplete"].get(name)
+    return f" ({missing})" if missing else ""
+
+
+def cost(value: float | None) -> str:
+    """The LLM's cost at the configured prices; without prices it is unknown, not zero."""
+    return "unknown, no prices are set" if value is None else f"{value:.4g}"
+
+
 def finding(report: Mapping[str, Any]) -> str:
     """The run's main finding in sentences."""
     best, metric = report["best_prompt_method"], report["primary_metric"]
@@ -99,8 +110,9 @@ def finding(report: Mapping[str, Any]) -> str:
         "no comparison": "",
     }[verdict(report)]
     return (
-        f"{metric_title(metric)} {score(metric, ours)} for HYDRA, {score(metric, theirs)} for the best method that"
-        f" trains nothing ({method_of(best).title}): relative {kind} {percent(report['relative_gain'], True)}, 95 %"
+        f"{metric_title(metric)} {score(metric, ours)} for HYDRA{incomplete(report, 'hydra')}, {score(metric, theirs)}"
+        f" for the best method that trains nothing ({method_of(best).title}{incomplete(report, best)}):"
+        f" relative {kind} {percent(report['relative_gain'], True)}, 95 %"
         f" interval {percent_range(report['relative_gain_ci95'])}. {closing}"
         f" {users_finding(report['user_effects'])}"
     )

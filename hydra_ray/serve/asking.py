@@ -61,6 +61,7 @@ class Asker:
                     max_tokens=request.max_tokens,
                     seed=request.seed,
                     deadline=time.time() + self._request_s,
+                    fallbacks=request.fallbacks,
                 )
         except RefusedError as error:
             tally.errors.append(error)

@@ -15,34 +15,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hydra_ray.config import RetrievalConfig
+from hydra_ray.core.bm25 import TOKENISERS
 from hydra_ray.core.evidence import answer_profile, own_answers
 from hydra_ray.core.records import HistoryItem
-from hydra_ray.core.retrieval import Retriever, TextEncode, make_retriever, tokenise, unit
+from hydra_ray.core.retrieval import Retriever, TextEncode, make_retriever, unit
 from hydra_ray.core.tasks import Task
 from hydra_ray.core.topics import TopicModel
 from hydra_ray.serve.types import Found, UserKey, UserState
 from hydra_ray.serve.users import HistoryUnreadableError, UserStore
 
-USER_BYTES, ITEM_BYTES, WORD_BYTES, VECTOR_BYTES = 2500, 250, 95, 4096
-"""What an index takes beside its texts: per user, per record, per distinct word of a record (BM25; measured with
-tracemalloc, see `estimate`), per record's vector (dense: 1,024 numbers, more than the usual encoders have)."""
+USER_BYTES, ITEM_BYTES, VECTOR_BYTES = 2500, 250, 4096
+WORD_BYTES = {"okapi": (95, 0), "plus": (12, 110)}
+"""What an index takes beside its texts: per user, per record, per record's vector (dense: 1,024 numbers, more than the
+usual encoders have); BM25: per distinct word of a record, and per distinct word of all (measured with tracemalloc)."""
 
 
-def estimate(items: Sequence[HistoryItem], method: str) -> int:
+def estimate(items: Sequence[HistoryItem], config: RetrievalConfig) -> int:
     """Bytes in memory of a user's records with their index.
 
-    BM25, 20 to 1,000 records of 5 to 300 words each: 5 to 13 % above what tracemalloc counts; one or two records: from
-    28 % below to 68 % above.
+    BM25 `okapi`, 20 to 1,000 records of 5 to 300 words each: 5 to 13 % above what tracemalloc counts; one or two
+    records: from 28 % below to 68 % above.
     """
     size = USER_BYTES
+    in_record, in_all = WORD_BYTES[config.bm25]
+    tokenise = TOKENISERS[config.tokens]
+    seen: set[str] = set()
     for item in items:
         texts = {item.item_id, item.text, item.corpus, item.answer, item.date}
         size += ITEM_BYTES + sum(sys.getsizeof(text) for text in texts)
-        if method == "bm25":
-            size += WORD_BYTES * len(set(tokenise(item.corpus)))
-        elif method == "dense":
+        if config.method == "bm25":
+            words = set(tokenise(item.corpus))
+            size += in_record * len(words)
+            seen |= words
+        elif config.method == "dense":
             size += VECTOR_BYTES
-    return size
+    return size + in_all * len(seen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +80,7 @@ class Histories:
         topics: TopicModel | None = None,
     ) -> None:
         """encode: for the method `dense`, likeness (of items to the query) and topics, which need one."""
-        self._store, self._method, self._task, self._seed, self._encode = store, config.method, task, seed, encode
+        self._store, self._config, self._task, self._seed, self._encode = store, config, task, seed, encode
         self._most_bytes, self._likeness, self._topics = most_bytes, likeness, topics
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._lock = threading.Lock()
@@ -115,12 +122,12 @@ class Histories:
                 self._drop(stored)
 
     def _make(self, state: UserState, items: Sequence[HistoryItem]) -> _Kept:
-        retriever = make_retriever(self._method, items, self._seed, self._encode)
+        retriever = make_retriever(self._config.method, items, self._seed, self._encode, self._config.bm25_kind)
         answers = own_answers(self._task, [item.answer for item in items])
         vectors = None
         if self._likeness and self._encode and answers:
             vectors = unit(self._encode([item.text for item in items]))
-        size = estimate(items, self._method) + (vectors.nbytes if vectors is not None else 0)
+        size = estimate(items, self._config) + (vectors.nbytes if vectors is not None else 0)
         return _Kept(state.revision, retriever, items, answers, vectors, size)
 
     def _look_up(self, stored: str, revision: int | None) -> _Kept | None:

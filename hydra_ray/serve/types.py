@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from hydra_ray.core.evidence import AnswerProfile
 from hydra_ray.core.prompts import Message
@@ -120,7 +120,7 @@ class Ask:
     """One question to be answered personally.
 
     before: chat messages that come before the question. n: answers wanted. temperature, max_tokens: of the sampling
-    (None: as the run did). plain: also the answer without personalisation. deadline: `time.time()` after which nobody
+    (None: as the run did). more: further parameters of OpenAI's that the LLM samples with. plain: also the answer without personalisation. deadline: `time.time()` after which nobody
     waits for it.
     """
 
@@ -130,6 +130,7 @@ class Ask:
     temperature: float | None = None
     max_tokens: int | None = None
     seed: int | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
     plain: bool = False
     deadline: float = float("inf")
 
@@ -158,6 +159,10 @@ class LLMDownError(Exception):
 
 class RefusedError(Exception):
     """The black box refuses this request for good (too long, say): 400."""
+
+
+class PromptTooLongError(RefusedError):
+    """The prompt, and every shorter version of it, is too long for the black box: 400."""
 
 
 class InvalidError(Exception):
@@ -203,16 +208,24 @@ class Samples(Protocol):
         max_tokens: int,
         seed: int | None,
         deadline: float,
+        fallbacks: Sequence[Sequence[Message]] = (),
+        more: Mapping[str, Any] | None = None,
     ) -> "Sampled": ...
+
+    async def forward(
+        self, messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any], deadline: float
+    ) -> tuple[dict[str, Any], int]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
     """texts: as many as were asked for. Tokens as the server counted them. retries: attempts beyond the first.
-    cut: places of the texts that `max_tokens` ended."""
+    cut: places of the texts that `max_tokens` ended. shortened: they answer the shortened prompt of that number (0: the
+    prompt itself)."""
 
     texts: tuple[str, ...]
     prompt_tokens: int = 0
     completion_tokens: int = 0
     retries: int = 0
     cut: frozenset[int] = frozenset()
+    shortened: int = 0

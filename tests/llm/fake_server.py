@@ -43,6 +43,8 @@ class FakeServer:
     models: list[str] | None = field(default_factory=lambda: ["m"])
     bodies: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    urls: list[str] = field(default_factory=list)
     in_flight: int = 0
     most_in_flight: int = 0
     url: str = ""
@@ -52,6 +54,8 @@ class FakeServer:
         number = len(self.bodies)
         self.bodies.append(body)
         self.keys.append(request.headers.get("Authorization", ""))
+        self.headers.append(dict(request.headers))
+        self.urls.append(request.path_qs)
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:

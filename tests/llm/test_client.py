@@ -23,7 +23,8 @@ VARIABLE = "HYDRA_RAY_TEST_KEY"
 
 
 def ask(text: str, n: int = 1, seed: int | None = None) -> Request:
-    return Request(({"role": "user", "content": text},), n=n, max_tokens=4, seed=seed)
+    temperature = 1.0 if n > 1 else 0.0  # greedy is one sample
+    return Request(({"role": "user", "content": text},), temperature, n, max_tokens=4, seed=seed)
 
 
 def go(tmp_path: Path, fake: FakeServer, requests, *, use_cache: bool = True, **settings):

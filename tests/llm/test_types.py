@@ -5,7 +5,7 @@ import pytest
 
 from hydra_ray.config import LLMConfig, ServeLLMConfig
 from hydra_ray.errors import UserError
-from hydra_ray.llm.identity import model_identity, weights_fingerprint
+from hydra_ray.llm.identity import model_identity, server_identity, weights_fingerprint
 from hydra_ray.llm.types import Request, call_key, finishes, request_from_json, request_to_json
 
 ASK = Request(({"role": "user", "content": 'né\u2028 "x"'},), temperature=1, n=8, max_tokens=4, seed=3)
@@ -16,6 +16,12 @@ def test_json_is_canonical_and_reversible():
     assert request_from_json(text) == Request(ASK.messages, 1.0, 8, 4, 3)
     swapped = Request(({"content": 'né\u2028 "x"', "role": "user"},), 1.0, 8, 4, 3)
     assert request_to_json(swapped) == text
+
+
+def test_half_a_character_travels_as_a_replacement():
+    half = Request(({"role": "user", "content": "a \ud83d"},))
+    request_to_json(half).encode()
+    assert request_from_json(request_to_json(half)).messages[0]["content"] == "a \ufffd"
 
 
 def test_key_depends_on_everything_but_n():
@@ -68,6 +74,31 @@ def test_external_identity_is_name_and_host():
     assert model_identity(LLMConfig(base_url="https://a.example/v1", model="x")) == "x@a.example"
     assert model_identity(LLMConfig(base_url="http://a.example:81/one/v1/", model="x")) == "x@a.example:81/one"
     assert model_identity(LLMConfig(base_url="http://a.example:81/v1", model="x")) == "x@a.example:81"
+
+
+def test_what_changes_the_answers_is_another_model(tmp_path: Path):
+    plain = LLMConfig(base_url="https://a.example/v1", model="x")
+    changes = [
+        {"system_prompt": "Be brief."}, {"system_prompt": "Be kind."}, {"top_p": 0.9}, {"extra_body": {"think": False}},
+        {"parameters": {"temperature": None}}, {"query": {"deployment": "d"}},
+    ]  # fmt: skip
+    identities = [model_identity(plain.model_copy(update=change)) for change in changes]
+    assert all(identity.startswith("x@a.example+") for identity in identities)
+    assert len({*identities, model_identity(plain)}) == len(changes) + 1
+    same = [
+        {"query": {"api-version": "1", "code": "$KEY"}}, {"parameters": {"max_tokens": "max_completion_tokens"}},
+        {"parameters": {"seed": None}}, {"headers": {"X-Team": "a"}}, {"system_prompt": ""}, {"native_n": False},
+        {"base_url": " https://a.example/v1/?api-version=1 "}, {"base_url": "https://a.example/v1/chat/completions"},
+    ]  # fmt: skip
+    assert {model_identity(plain.model_copy(update=change)) for change in same} == {"x@a.example"}
+
+
+def test_a_served_model_is_the_same_application_whatever_is_sent_with_requests(tmp_path: Path):
+    (tmp_path / "config.json").write_text("{}")
+    cfg = LLMConfig(serve=ServeLLMConfig(source=str(tmp_path)))
+    asked = cfg.model_copy(update={"system_prompt": "Be brief."})
+    assert model_identity(asked) != model_identity(cfg)
+    assert server_identity(asked) == server_identity(cfg)
 
 
 def test_missing_or_empty_weight_folders_are_named(tmp_path: Path):

@@ -81,9 +81,10 @@ def test_seeds() -> None:
 
 
 def test_answers_that_are_none() -> None:
-    answers = ["Tag: amber", None, "", " \n", "no such tag", "amber or birch"]
-    assert answer_counts(TAGGING, answers) == {"missing": 1, "empty": 2, "no_label": 2}
-    assert answer_counts(HEADLINE, ["a headline", None, ""]) == {"missing": 1, "empty": 1, "no_label": 0}
+    answers = ["Tag: amber", None, "", " \n", "no such tag", "amber or birch", "<think>amber"]
+    assert answer_counts(TAGGING, answers) == {"missing": 1, "empty": 2, "thoughts_only": 1, "no_label": 2}
+    answers = ["a headline", None, "", "<think>a headline", "<think>short</think>a headline"]
+    assert answer_counts(HEADLINE, answers) == {"missing": 1, "empty": 1, "thoughts_only": 1, "no_label": 0}
 
 
 def test_history_bins() -> None:
@@ -124,6 +125,16 @@ def test_broken_tables_are_refused() -> None:
     other = replace(row, question_id="other", answers={"hydra": "amber"})
     with pytest.raises(ValueError, match="question 'other'"):
         _report(rows=[row, other])
+
+
+def test_a_method_that_lacks_answers_is_marked() -> None:
+    rows = [replace(row, answers=dict.fromkeys(row.answers, "amber")) for row in made_up_rows(TAGGING, 4, seeds=1)]
+    rows[0] = replace(rows[0], answers={**rows[0].answers, "bm25_k1": None})
+    rows[1] = replace(rows[1], missing=frozenset({"hydra", "bm25_k1"}))
+    report = _report(rows=rows)
+    assert report["incomplete"] == {"bm25_k1": "2 of 12 answers missing", "hydra": "1 of 12 answers missing"}
+    assert report["answers"]["bm25_k1"]["missing"] == 2
+    assert report["answers"]["zero_shot"]["missing"] == 0
 
 
 def test_counts_that_no_stage_gave_are_zero() -> None:

@@ -7,12 +7,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from hydra_ray.config import LLMConfig
 from hydra_ray.environment import Secret
 from hydra_ray.serve.breaker import Breaker
 from hydra_ray.serve.llm import ChatSamples
-from hydra_ray.serve.types import DeadlineError, LLMDownError, RefusedError, Sampled
+from hydra_ray.serve.types import DeadlineError, LLMDownError, PromptTooLongError, RefusedError, Sampled
 from tests.llm.fake_server import FakeServer, completion, error, serve
 
 KEY = "sk-very-secret-0123456789"
@@ -29,7 +30,7 @@ def with_server(
 
     async def go() -> Any:
         async with serve(fake):
-            config = LLMConfig(model="m", **{"retry_wait_s": 0.005, **settings})
+            config = LLMConfig(**{"model": "m", "retry_wait_s": 0.005, **settings})
             samples = ChatSamples(config, fake.url, connections, key=Secret(KEY), breaker=breaker)
             try:
                 return await use(samples)
@@ -128,6 +129,124 @@ def test_no_pause_outlasts_the_deadline() -> None:
     assert len(fake.bodies) == 1
 
 
+def test_a_prompt_that_is_too_long_is_asked_in_a_shorter_version() -> None:
+    def script(number: int, body: dict[str, Any]) -> Any:
+        return error(400, "prompt is too long") if len(body["messages"][0]["content"]) > 1 else None
+
+    async def use(samples: ChatSamples, fallbacks: Any) -> Sampled:
+        return await samples.sample(
+            ({"role": "user", "content": "aaa"},), n=2, temperature=1.0, max_tokens=4, seed=None,
+            deadline=time.time() + 10, fallbacks=fallbacks,
+        )  # fmt: skip
+
+    shorter = [({"role": "user", "content": "aa"},), ({"role": "user", "content": "a"},)]
+    made = with_server(FakeServer(script), lambda samples: use(samples, shorter))
+    assert (made.texts, made.shortened) == (("a/0", "a/1"), 2)
+    with pytest.raises(PromptTooLongError, match="prompt is too long"):
+        with_server(FakeServer(script), lambda samples: use(samples, shorter[:1]))
+
+
+def test_one_users_flagged_prompts_open_no_circuit_for_others() -> None:
+    async def of(samples: ChatSamples, text: str) -> Sampled:
+        return await samples.sample(
+            ({"role": "user", "content": text},), n=1, temperature=0.0, max_tokens=4, seed=None,
+            deadline=time.time() + 10,
+        )  # fmt: skip
+
+    async def use(samples: ChatSamples) -> Any:
+        await of(samples, "fine")
+        for i in range(30):
+            with pytest.raises(RefusedError, match="HTTP 403: flagged"):
+                await of(samples, f"bad {i}")
+        return (await of(samples, "fine too")).texts, samples.up
+
+    def script(number: int, body: dict[str, Any]) -> Any:
+        return error(403, "flagged") if body["messages"][0]["content"].startswith("bad") else None
+
+    assert with_server(FakeServer(script), use) == (("fine too/0",), True)
+
+
+@pytest.mark.parametrize("status", [403, 404, 451])
+def test_the_very_first_prompts_may_be_refused_and_the_server_be_up(status: int) -> None:
+    def script(number: int, body: dict[str, Any]) -> Any:
+        return error(status, "flagged") if body["messages"][0]["content"] == "a" else None
+
+    async def use(samples: ChatSamples) -> bool:
+        for _ in range(12):
+            with pytest.raises(RefusedError, match=f"HTTP {status}: flagged"):
+                await ask(samples)
+        return samples.up
+
+    assert with_server(FakeServer(script), use)
+
+
+def test_further_parameters_are_sent_as_they_are() -> None:
+    async def use(samples: ChatSamples) -> Sampled:
+        return await samples.sample(
+            ({"role": "user", "content": "a"},), n=2, temperature=0.5, max_tokens=4, seed=None,
+            deadline=time.time() + 10, more={"stop": ["x"], "top_p": 0.5},
+        )  # fmt: skip
+
+    fake = FakeServer()
+    with_server(fake, use)
+    assert [(body["stop"], body["top_p"], body["n"]) for body in fake.bodies] == [(["x"], 0.5, 2)]
+
+
+def test_a_whole_request_is_forwarded_and_its_answer_comes_back_as_it_is() -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+
+    def script(number: int, body: dict[str, Any]) -> Any:
+        if "max_tokens" in body:
+            return error(400, "Unsupported parameter: 'max_tokens' is not supported with this model. Use "
+                         "'max_completion_tokens' instead.")  # fmt: skip
+        choice = {"index": 0, "finish_reason": "tool_calls", "message": {"content": None, "tool_calls": [call]}}
+        usage = {"prompt_tokens": 5, "completion_tokens": 3}
+        return web.json_response({"id": "x", "choices": [choice], "usage": usage})
+
+    async def use(samples: ChatSamples) -> Any:
+        tools = [{"type": "function", "function": {"name": "f"}}]
+        asked = [{"role": "user", "content": [{"type": "text", "text": "q"}]}]
+        tree, tokens = await samples.forward(asked, {"tools": tools, "max_tokens": 9}, time.time() + 10)
+        return tree["choices"][0]["message"]["tool_calls"], tokens, samples.counts.calls
+
+    fake = FakeServer(script)
+    assert with_server(fake, use, model="renames-max-tokens") == ([call], 8, 1)
+    assert fake.bodies[-1]["messages"] == [{"role": "user", "content": [{"type": "text", "text": "q"}]}]
+    assert fake.bodies[-1]["max_completion_tokens"] == 9
+
+
+def test_a_forwarded_request_that_is_refused_gets_the_servers_words() -> None:
+    async def use(samples: ChatSamples) -> None:
+        with pytest.raises(RefusedError, match="HTTP 400: bad schema"):
+            await samples.forward([{"role": "user", "content": "q"}], {"response_format": {}}, time.time() + 10)
+
+    with_server(FakeServer(lambda number, body: error(400, "bad schema")), use)
+
+
+def test_a_key_that_is_revoked_makes_the_server_look_down() -> None:
+    async def use(samples: ChatSamples, fake: FakeServer) -> int:
+        await ask(samples)
+        fake.script = lambda number, body: error(403, "revoked")
+        ends = await asyncio.gather(*(ask(samples) for _ in range(20)), return_exceptions=True)
+        return sum(isinstance(end, RefusedError) for end in ends)
+
+    fake = FakeServer()
+    assert with_server(fake, lambda samples: use(samples, fake)) < 8
+
+
+def test_greedy_is_asked_once() -> None:
+    async def use(samples: ChatSamples) -> Sampled:
+        return await samples.sample(
+            ({"role": "user", "content": "a"},), n=3, temperature=0.0, max_tokens=4, seed=None,
+            deadline=time.time() + 10,
+        )  # fmt: skip
+
+    fake = FakeServer(lambda number, body: completion(["x"], cut=[0]))
+    made = with_server(fake, use)
+    assert (made.texts, made.cut) == (("x",) * 3, {0, 1, 2})
+    assert ["n" in body for body in fake.bodies] == [False]
+
+
 def test_a_refused_prompt_gets_the_servers_words() -> None:
     async def use(samples: ChatSamples) -> Any:
         for _ in range(10):
@@ -156,7 +275,8 @@ def test_a_server_that_refuses_the_service_is_down_and_only_the_log_says_why(
     assert "127.0.0.1" not in said
     assert f"HTTP {status}" in caplog.text
     assert KEY not in said + caplog.text
-    assert len(fake.bodies) == 1
+    # 403 and 404 may be one prompt's: another one shows that they are everybody's.
+    assert len(fake.bodies) == (2 if status in {403, 404} else 1)
 
 
 def test_a_server_that_is_away_is_not_waited_for_and_found_again() -> None:
@@ -248,8 +368,6 @@ def test_waiting_for_a_connection_counts_against_the_deadline() -> None:
 
 @pytest.mark.parametrize("body", ["no json", "{}", '{"choices": []}'])
 def test_answers_that_are_none_are_tried_again_and_then_down(body: str) -> None:
-    from aiohttp import web
-
     fake = FakeServer(lambda number, _: web.Response(text=body))
 
     async def use(samples: ChatSamples) -> None:
