@@ -6,7 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from hydra_ray.environment import RAY_ADDRESS, RAY_TMPDIR, RAY_USE_TLS, TMPDIR, read
+from hydra_ray import ray_token
+from hydra_ray.environment import RAY_ADDRESS, RAY_TMPDIR, RAY_USE_TLS, TMPDIR, read, set_local_ray
 from hydra_ray.errors import UserError
 
 LOCAL, AUTO = "local", "auto"
@@ -98,16 +99,36 @@ def _is_head(address: str) -> bool:
     return True
 
 
-def init_ray(address: str, **options: Any) -> None:
-    """`ray.init` at an address that `find_cluster` gave, or `local`. Raises UserError where a cluster refuses."""
-    import ray
+def init_ray(address: str, setting: str = "ray.address=", **options: Any) -> None:
+    """`ray.init` at an address that `find_cluster` gave, or `local`: then on loopback alone, and with a token unless
+    RAY_AUTH_MODE says otherwise.
 
+    setting: what names the address, for messages. Raises UserError where a cluster refuses, or Ray's token cannot be
+    used or written.
+    """
     if address == LOCAL:
         check_socket_paths()
-        ray.init(address=LOCAL, **options)
-        return
+    set_local_ray(address == LOCAL)
+    import ray
+    from ray.exceptions import AuthenticationError
+
     try:
         ray.init(address=address, **options)
+    except AuthenticationError as error:
+        first = (str(error).strip().splitlines() or ["no token"])[0].rstrip(".")
+        raise UserError(f"{setting}{address}: Ray refuses: {first}; {ray_token.ADVICE}") from None
+    except PermissionError as error:
+        file = error.filename or Path.home() / ray_token.FILE
+        raise UserError(f"Ray: {file}: {error.strerror}: make it writable, or {ray_token.ADVICE}") from None
     except (ConnectionError, RuntimeError, ValueError) as error:
+        if address == LOCAL:
+            raise
         reason = " ".join(str(error).split())
-        raise UserError(f"ray.address={address}: the cluster cannot be joined: {reason}") from None
+        raise UserError(f"{setting}{address}: the cluster cannot be joined: {reason}") from None
+    except Exception as error:
+        if type(error) is not Exception:  # as Ray 2.60 says that its processes did not start in time
+            raise
+        reason = " ".join(str(error).split())
+        raise UserError(f"Ray does not start on this machine: {reason} Try again when it is less busy; Ray's logs lie "
+                        "in its temporary folder") from None  # fmt: skip
+    ray_token.close()

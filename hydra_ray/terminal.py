@@ -4,7 +4,11 @@ import codecs
 import io
 import os
 import select
+import signal
 import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
 
 _PLAIN = {
     "\u2212": "-", "\u2013": "-", "\u2014": "-", "\u2191": "^", "\u2193": "v", "\u00b1": "~", "\u2026": ".",
@@ -27,6 +31,28 @@ def use_plain_characters() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=_HANDLER)
+
+
+def on_hangup(then: Callable[[], None]) -> None:
+    """Calls `then`, in the main thread, when the terminal is closed or the process is told SIGHUP, whose default is to
+    end it at once and leave its children behind. Not where the signal is ignored, as under `nohup`.
+
+    What is printed to a closed terminal afterwards goes nowhere instead of failing.
+    """
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        return
+    terminals = [file for file in (1, 2) if os.isatty(file)]
+
+    def hung_up(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        if terminals:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            for file in terminals:
+                os.dup2(nowhere, file)
+            os.close(nowhere)
+        then()
+
+    signal.signal(signal.SIGHUP, hung_up)
 
 
 def is_output_closed() -> bool:

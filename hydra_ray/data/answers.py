@@ -2,6 +2,7 @@
 
 import math
 import unicodedata
+from decimal import Decimal
 from typing import Any
 
 from hydra_ray.core.tasks import Task
@@ -17,7 +18,7 @@ class AnswerError(ValueError):
 
 def is_missing(value: Any) -> bool:
     """Whether a field has no value: None or not-a-number, which tables write for it."""
-    return value is None or (isinstance(value, float) and math.isnan(value))
+    return value is None or (isinstance(value, float | Decimal) and math.isnan(value))
 
 
 def _number(text: str) -> float | None:
@@ -41,7 +42,7 @@ class Answers:
     """Reads the answers of one task.
 
     Ratings are compared as numbers (5, "5.0" and " 5" are "5"), classes without regard to case, outer whitespace and
-    Unicode form (composed or decomposed letters); free text stays as it is.
+    Unicode form (composed or decomposed letters), truth values as the words true and false; free text stays as it is.
     """
 
     def __init__(self, task: Task) -> None:
@@ -57,6 +58,8 @@ class Answers:
         """The answer as the task spells it. Raises AnswerError."""
         if is_missing(raw):
             raise AnswerError("missing")
+        if isinstance(raw, bool) and self._kind == "classification":
+            raw = str(raw).lower()
         if isinstance(raw, bool | list | dict):
             raise AnswerError("label")
         text = raw if isinstance(raw, str) else str(raw)
@@ -71,6 +74,8 @@ class Answers:
                 return self._numbers[number]
             raise AnswerError("label")
         label = self._exact.get(_composed(bare)) or self._folded.get(_folded(bare))
+        if label is None and isinstance(raw, float | Decimal) and math.isfinite(raw) and raw == int(raw):
+            label = self._exact.get(str(int(raw)))  # whole numbers, which tables with gaps keep as 3.0
         if label is None:
             raise AnswerError("label")
         return label

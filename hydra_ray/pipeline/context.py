@@ -13,7 +13,7 @@ from typing import Any
 from hydra_ray.cluster import LOCAL, check_socket_paths, find_cluster, init_ray, other_cluster
 from hydra_ray.config import Config
 from hydra_ray.core.tasks import Task, load_task
-from hydra_ray.environment import set_defaults
+from hydra_ray.environment import set_defaults, set_local_ray
 from hydra_ray.errors import UserError
 from hydra_ray.llm.identity import model_identity
 from hydra_ray.llm.ledger import FILE as RESPONSES
@@ -67,6 +67,7 @@ class Run(contextlib.AbstractContextManager["Run"]):
         if self._ray:
             return
         set_defaults()
+        set_local_ray(self.config.ray.address == LOCAL)  # before Ray is imported
         import ray
 
         self._ray = True

@@ -101,6 +101,7 @@ class Job:
 
     def ingest(self) -> StepResult:
         """User histories as Parquet by bucket."""
+        from hydra_ray.data.checks import check_counts
         from hydra_ray.data.ingest import ingest
         from hydra_ray.data.sources import data_root, find_sources, remote_checksums
         from hydra_ray.data.summary import summary
@@ -113,15 +114,25 @@ class Job:
 
         def work(folder: Path) -> dict[str, Any]:
             self.run.ray()
-            return ingest(self.config, self.run.task, source, folder, self._progress("ingest"))
+            counts = ingest(self.config, self.run.task, source, folder, self._progress("ingest"))
+            try:
+                check_counts(counts, data, source, folder)
+            except UserError:
+                say(counts, folder)
+                raise
+            return counts
 
-        dumped = data.model_dump(mode="json", exclude={"root", "synth"})
+        def say(counts: Mapping[str, Any], folder: Path) -> None:
+            for line in summary(counts, folder):
+                self.run.say(f"ingest: {line}")
+
+        dumped = data.model_dump(mode="json", exclude={"root", "synth", "max_rejects"})
         inputs = {**fingerprint(local, base), **remote_checksums(sources)}
         known = "ingest" in self.results
         step = self._step("ingest", 3, {**dumped, "task": self._task}, inputs, work)
         if not known:
-            for line in summary(step.manifest["counts"], step.path):
-                self.run.say(f"ingest: {line}")
+            say(step.manifest["counts"], step.path)
+            check_counts(step.manifest["counts"], data, source, step.path)
         return step
 
     def _progress(self, name: str) -> Any:
@@ -149,7 +160,9 @@ class Job:
                 if not self._chosen[trial].of(split):
                     where = self.config.data.root or "the data"
                     if trial.fold is None:
-                        raise UserError(f"data: no {split} users with usable records in {where}")
+                        own = self.config.data.source == "own"
+                        hint = ": change data.own.test_share, or test everybody with protocol.folds" if own else ""
+                        raise UserError(f"data: no {split} users with usable records in {where}{hint}")
                     found = len(self._chosen[trial].source)
                     raise UserError(f"protocol.folds: {found} users with a question and its gold answer in {where} "
                                     f"cannot be cut into {protocol.folds} folds; give fewer")  # fmt: skip

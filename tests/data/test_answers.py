@@ -1,4 +1,5 @@
 import unicodedata
+from decimal import Decimal
 
 import pytest
 
@@ -21,6 +22,23 @@ def test_classes_are_compared_without_case(raw: str, label: str) -> None:
 
 def test_the_tasks_own_spelling_counts() -> None:
     assert Answers(NOTES).read("blue SKY") == "BLUE sky"
+
+
+NUMBERS = NOTES.model_copy(update={"labels": ("1", "2.0", "true")})
+
+
+@pytest.mark.parametrize(
+    ("raw", "label"),
+    [(1, "1"), (1.0, "1"), (Decimal("1.00"), "1"), ("1", "1"), (2.0, "2.0"), (True, "true"), ("TRUE", "true")],
+)
+def test_numbers_and_truth_values_as_classes(raw: object, label: str) -> None:
+    assert Answers(NUMBERS).read(raw) == label
+
+
+@pytest.mark.parametrize("raw", [False, 3, 1.5, float("inf")])
+def test_numbers_and_truth_values_that_are_no_class(raw: object) -> None:
+    with pytest.raises(AnswerError, match="label"):
+        Answers(NUMBERS).read(raw)
 
 
 def test_free_text_stays_as_it_is() -> None:

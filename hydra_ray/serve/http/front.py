@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from fastapi import Request
 
@@ -22,6 +23,9 @@ class HttpSettings:
     """The front's limits (see `hydra_ray.serve.config.GatewayConfig`) and who may come in.
 
     echo_id: whether answers carry `x-request-id`; False behind a proxy that adds it itself, as Ray Serve's does.
+    key_file: of `keys`, read again while the service runs (None: they stay). usage: folder that keeps what keys have
+    been used for (None: it is forgotten). allowed_hosts: names that a service without keys may be called by besides
+    those of loopback.
     """
 
     body_bytes: int
@@ -30,6 +34,9 @@ class HttpSettings:
     deadline_s: float
     keys: Keys
     echo_id: bool = True
+    key_file: str | None = None
+    usage: Path | None = None
+    allowed_hosts: tuple[str, ...] = ()
 
 
 class Slots:
@@ -82,6 +89,7 @@ class Front:
                 user, replace(ask, deadline=time.time() + allowed), request.state.request_id
             )
             made = await while_wanted(request.receive, work, allowed + GRACE_S)
+        request.state.tokens += (made.trace.prompt.tokens or 0) + made.trace.llm_tokens
         request.state.degraded = [degraded.reason for degraded in made.trace.degraded]
         return made
 

@@ -8,6 +8,7 @@ from hydra_ray.core.records import HistoryItem
 from hydra_ray.core.topics import TopicModels
 from hydra_ray.serve.bundle import Bundle
 from hydra_ray.serve.config import MIB
+from hydra_ray.serve.loopback import stay_on_node
 from hydra_ray.serve.meters import Meters
 from hydra_ray.serve.retrieval import Histories
 from hydra_ray.serve.state import FORGET_WITHIN_S, USERS, Deletions
@@ -19,6 +20,7 @@ class Retriever:
     """Histories and indexes. Any replica serves any user; calls of one bucket go to one replica for its cache."""
 
     def __init__(self, bundle: Bundle, state: Path, cache_mib: int) -> None:
+        stay_on_node()
         self._users = UserStore.open(state / USERS, bundle.config.data.buckets)
         self.vectors = None
         adapter = bundle.config.adapter
