@@ -95,4 +95,4 @@ class GuardedProtocol(HttpToolsProtocol):
 
 def guard_uvicorn() -> None:
     """Every uvicorn that this process starts from now on, and that names no protocol, has these limits."""
-    uvicorn.config.HTTP_PROTOCOLS["auto"] = f"{__name__}:{GuardedProtocol.__name__}"  # type: ignore[index]
+    uvicorn.config.HTTP_PROTOCOLS["auto"] = f"{__name__}:{GuardedProtocol.__name__}"
