@@ -82,7 +82,10 @@ def _parser() -> argparse.ArgumentParser:
     for name, about in STAGES.items():
         stage = commands.add_parser(name, help=about, description=about)
         _config_arguments(stage)
-        stage.add_argument("--dry-run", action="store_true", help="check the input, say what would be done, and stop")
+        stage.add_argument(
+            "--dry-run", action="store_true", help="open all that is read, say what it would cost at most, and stop"
+        )
+        stage.add_argument("--offline", action="store_true", help="with --dry-run: do not call the endpoint")
         if name == "fit-users":
             stage.add_argument("--since", metavar="RUN", help="keep that run's bases, fit only users with new records")
     synth = commands.add_parser("synth", help="write a synthetic world in LaMP's layout")
@@ -174,8 +177,10 @@ def _stage(args: argparse.Namespace) -> int:
     if args.dry_run:
         from hydra_ray.pipeline.dry_run import dry_run
 
-        print(dry_run(config))
+        print(dry_run(config, args.command, offline=args.offline))
         return 0
+    if args.offline:
+        raise UserError("--offline: goes with --dry-run")
     from hydra_ray.pipeline.stages import run_stage
 
     return run_stage(args.command, config)

@@ -37,7 +37,7 @@ SHAPE_OF_USER = {"queries": QUERIES, "rows_of_a_query": SHOWN, "evidence": EVIDE
 def make_config(kind: str, users: int) -> Config:
     """Defaults, but for the head kind, the pull and the number of buckets."""
     buckets = max(1, users // USERS_PER_BUCKET)
-    return Config.model_validate({"model": {"head": kind}, "fit": {"l2": L2}, "data": {"buckets": buckets}})
+    return Config.model_validate({"model": {"head": kind}, "fit": {"l2": L2, "guard": 0}, "data": {"buckets": buckets}})
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def drawn_fit(config: Config, users: int, folder: Path) -> DrawnFit:
     base = random_base(config, folder / "base")
     nowhere = folder / "nothing"
     kind, features = config.model.head, folder / "features"
-    return DrawnFit(config, "adapter", kind, ("test",), (), nowhere, nowhere, base, None, features, None,
+    return DrawnFit(config, "adapter", kind, ("test",), (), nowhere, nowhere, base, None, features, None, None,
                     folder / "members.npz")  # fmt: skip
 
 

@@ -3,12 +3,14 @@
 Built-in tasks are YAML files in `hydra_ray/tasks/`; a user's own task is a file of the same shape.
 """
 
+import unicodedata
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from hydra_ray.core.rouge import RougeTokens
 from hydra_ray.core.tokens import estimate_tokens
 from hydra_ray.errors import UserError
 from hydra_ray.yaml_text import read_yaml
@@ -39,9 +41,10 @@ class Task(BaseModel):
     question_marker: in LaMP's `input`, the question's text starts after this; None keeps the whole input.
     instruction: first line of every prompt; `{labels}` in it stands for the labels, which a closed task's prompt always
     lists: without `{labels}` they follow the instruction. text_label / answer_label name the two parts of an example.
-    labels: every label of a classification, or the scale of a rating as strings, low to high.
+    labels: every label of a classification, or the scale of a rating, low to high; numbers need no quotes.
     hide_labels: the reason why the LLM is not shown the labels; empty: it is shown them.
     single_line: the answers are one line each (headlines, titles); else free text keeps every line.
+    rouge: how ROUGE and BLEU see words (`hydra_ray.core.rouge`): `lamp` as LaMP is scored, `unicode` in every script.
     max_answer_tokens: the LLM's budget for one answer, in tokens. Default by kind: 24 or what the longest label needs,
     16 for a rating, 64 for a single line, 512 for other free text.
     """
@@ -62,7 +65,28 @@ class Task(BaseModel):
     hide_labels: str = ""
     primary_metric: Literal["accuracy", "macro_f1", "mae", "rmse", "rouge1", "rougeL", "bleu"]
     single_line: bool = False
+    rouge: RougeTokens = "unicode"
     max_answer_tokens: int = Field(default=0, ge=0)
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _labels_as_text(cls, labels: Any) -> Any:
+        """Numbers in YAML are labels as they are written; yes, no, true and false are not: YAML does not keep which."""
+        if not isinstance(labels, list | tuple):
+            return labels
+        if any(isinstance(label, bool) for label in labels):
+            raise ValueError("YAML reads yes, no, true, false, on and off as a truth value; put such labels in quotes")
+        return tuple(str(label) if isinstance(label, int | float) else label for label in labels)
+
+    @field_validator("labels")
+    @classmethod
+    def _composed(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        """Labels in Unicode's composed form (NFC), in which all answers are compared."""
+        composed = tuple(unicodedata.normalize("NFC", label) for label in labels)
+        twice = next((label for i, label in enumerate(composed) if label in composed[:i]), None)
+        if twice is not None:
+            raise ValueError(f"{twice!r} is listed twice")
+        return composed
 
     @model_validator(mode="after")
     def _labels_fit_kind(self) -> "Task":

@@ -1,6 +1,8 @@
 """Answers (of items and gold): brought to the task's own spelling of its labels."""
 
 import math
+import unicodedata
+from decimal import Decimal
 from typing import Any
 
 from hydra_ray.core.tasks import Task
@@ -16,7 +18,7 @@ class AnswerError(ValueError):
 
 def is_missing(value: Any) -> bool:
     """Whether a field has no value: None or not-a-number, which tables write for it."""
-    return value is None or (isinstance(value, float) and math.isnan(value))
+    return value is None or (isinstance(value, float | Decimal) and math.isnan(value))
 
 
 def _number(text: str) -> float | None:
@@ -27,19 +29,28 @@ def _number(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text.strip())
+
+
+def _folded(text: str) -> str:
+    """Caseless: folding may decompose letters."""
+    return unicodedata.normalize("NFC", _composed(text).casefold())
+
+
 class Answers:
     """Reads the answers of one task.
 
-    Ratings are compared as numbers (5, "5.0" and " 5" are "5"), classes without regard to case and outer whitespace;
-    free text stays as it is.
+    Ratings are compared as numbers (5, "5.0" and " 5" are "5"), classes without regard to case, outer whitespace and
+    Unicode form (composed or decomposed letters), truth values as the words true and false; free text stays as it is.
     """
 
     def __init__(self, task: Task) -> None:
         self._kind = task.kind
-        self._exact = {label.strip(): label for label in task.labels}
+        self._exact = {_composed(label): label for label in task.labels}
         folded: dict[str, list[str]] = {}
         for label in task.labels:
-            folded.setdefault(label.strip().casefold(), []).append(label)
+            folded.setdefault(_folded(label), []).append(label)
         self._folded = {key: labels[0] for key, labels in folded.items() if len(labels) == 1}
         self._numbers = {float(label): label for label in task.labels} if task.kind == "rating" else {}
 
@@ -47,6 +58,8 @@ class Answers:
         """The answer as the task spells it. Raises AnswerError."""
         if is_missing(raw):
             raise AnswerError("missing")
+        if isinstance(raw, bool) and self._kind == "classification":
+            raw = str(raw).lower()
         if isinstance(raw, bool | list | dict):
             raise AnswerError("label")
         text = raw if isinstance(raw, str) else str(raw)
@@ -60,7 +73,9 @@ class Answers:
             if number is not None and number in self._numbers:
                 return self._numbers[number]
             raise AnswerError("label")
-        label = self._exact.get(bare) or self._folded.get(bare.casefold())
+        label = self._exact.get(_composed(bare)) or self._folded.get(_folded(bare))
+        if label is None and isinstance(raw, float | Decimal) and math.isfinite(raw) and raw == int(raw):
+            label = self._exact.get(str(int(raw)))  # whole numbers, which tables with gaps keep as 3.0
         if label is None:
             raise AnswerError("label")
         return label

@@ -1,13 +1,13 @@
 """When an ingest must not go on in silence: a column that is missing, dates unread, rejects, no questions. Pure but for
 the examples, which are read from the rejects."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra_ray.config import DataConfig
 from hydra_ray.core.tasks import Task
-from hydra_ray.data.columns import missing_column
+from hydra_ray.data.columns import missing_columns
 from hydra_ray.data.rejects import REASONS, Reject, read_rejects
 from hydra_ray.data.sources import Source
 from hydra_ray.errors import UserError
@@ -22,6 +22,7 @@ QUESTION_REASONS = ("duplicate_question", "empty_question", "question_without_go
 
 NO_QUESTIONS = {
     "too_few_items": "with too few items",
+    "undated": "without a single date (data.own.date_field=null: the order of the rows is that of time)",
     "too_few_older": "with too few items that are older than their newest (others share its date, or have none)",
 }
 _EXAMPLES = 3
@@ -37,17 +38,19 @@ def check_read(
     if data.source != "own":
         return
     where = sources[0].where if len(sources) == 1 else f"{root} ({len(sources)} files)"
-    if missing := missing_column(tally, task, data.own, where):
+    if missing := missing_columns(tally, task, data.own, where):
         raise UserError(missing)
     unread = tally.get("warnings/malformed_date", 0)
     dates = tally.get("dates", 0) + unread
     if data.own.bad_dates == "stop" and unread > UNREAD_DATES * dates:
-        shown = ", ".join(f"{r.detail!r} ({r.source} {r.record})" for r in examples(out, "malformed_date"))
-        form = f"they have another form than own.date_format={data.own.date_format!r}" if data.own.date_format else (
-            "give their form as own.date_format (such as %d/%m/%Y)")  # fmt: skip
+        unreadable = examples(out, ["malformed_date"])["malformed_date"]
+        shown = ", ".join(f"{r.detail!r} ({r.source} {r.record})" for r in unreadable)
+        form = "give their form as data.own.date_format (such as %d/%m/%Y)"
+        if data.own.date_format:
+            form = f"they have another form than data.own.date_format={data.own.date_format!r}"
         raise UserError(
             f"{where}: {unread:,} of {dates:,} dates ({data.own.date_field}) cannot be read: {shown}: {form}, mend "
-            "them, or set own.bad_dates=undated to go on without them"
+            "them, or set data.own.bad_dates=undated to go on without them"
         )
 
 
@@ -59,10 +62,9 @@ def check_counts(counts: Mapping[str, Any], data: DataConfig, root: Path | str, 
     rejects = counts["rejects"]
     questions = sum(counts["questions"].values())
     items = sum(counts["items"].values()) + counts["repeats"]
-    asked_items = questions if data.source == "own" else 0  # questions made of items, which may be in no history
     for what, kept, reasons in (("questions", questions, QUESTION_REASONS), ("items", items, ITEM_REASONS)):
         lost = sum(rejects.get(reason, 0) for reason in reasons)
-        total = lost + kept + (asked_items if what == "items" else 0)
+        total = counts["lines"] if what == "items" and data.source == "own" else lost + kept
         if lost > data.max_rejects * total:
             advice = f"mend the data or the task, or set data.max_rejects={-(-100 * lost // total) / 100:g}"
             raise UserError(
@@ -75,26 +77,30 @@ def check_counts(counts: Mapping[str, Any], data: DataConfig, root: Path | str, 
 
 def listed(rejects: Mapping[str, int], reasons: tuple[str, ...], out: Path) -> str:
     """The commonest reasons with their counts, their meaning and an example of each."""
-    found = sorted(((rejects[reason], reason) for reason in reasons if rejects.get(reason)), reverse=True)
-    return "; ".join(f"{n:,} x {reason} ({REASONS[reason]}){example(out, reason)}" for n, reason in found[:_EXAMPLES])
+    found = sorted(((rejects[reason], reason) for reason in reasons if rejects.get(reason)), reverse=True)[:_EXAMPLES]
+    first = examples(out, [reason for _, reason in found], 1)
+    return "; ".join(f"{n:,} x {reason} ({REASONS[reason]}){example(first[reason])}" for n, reason in found)
 
 
-def example(out: Path, reason: str) -> str:
-    """ ", e.g. FILE RECORD: DETAIL" for the first reject of `reason`."""
-    for reject in examples(out, reason, 1):
-        detail = f": {reject.detail[:100]}" if reject.detail else ""
-        return f", e.g. {reject.source} {reject.record}{detail}"
-    return ""
+def example(rejects: Sequence[Reject]) -> str:
+    """ ", e.g. FILE RECORD: DETAIL" for the first reject, "" if there is none."""
+    if not rejects:
+        return ""
+    detail = f": {rejects[0].detail[:100]}" if rejects[0].detail else ""
+    return f", e.g. {rejects[0].source} {rejects[0].record}{detail}"
 
 
-def examples(out: Path, reason: str, count: int = _EXAMPLES) -> list[Reject]:
-    """The first rejects of a reason."""
-    found: list[Reject] = []
-    for reject in read_rejects(out):
-        if reject.reason == reason:
-            found.append(reject)
-            if len(found) == count:
-                break
+def examples(out: Path, reasons: Collection[str], count: int = _EXAMPLES) -> dict[str, list[Reject]]:
+    """The first rejects of each of `reasons`, at most `count`; one pass over the rejects, ended when all are found."""
+    found: dict[str, list[Reject]] = {reason: [] for reason in reasons}
+    lacking = set(reasons)
+    for reject in read_rejects(out) if lacking else ():
+        if reject.reason in lacking:
+            found[reject.reason].append(reject)
+            if len(found[reject.reason]) == count:
+                lacking.discard(reject.reason)
+                if not lacking:
+                    break
     return found
 
 
@@ -108,6 +114,6 @@ def _why(counts: Mapping[str, Any], data: DataConfig, out: Path) -> str:
     reasons = [f"{counts['no_questions'][key]:,} {text}" for key, text in NO_QUESTIONS.items()
                if counts["no_questions"].get(key)]  # fmt: skip
     return (
-        f"none of {users:,} users has own.questions={own.questions} items with own.min_items={own.min_items} older ones "
-        f"each ({', '.join(reasons)}): lower either, give more rows a user, or dates with a time of day"
+        f"none of {users:,} users has own.questions={own.questions} items with own.min_items={own.min_items} older "
+        f"ones each ({', '.join(reasons)}): lower either, give more rows a user, or dates with a time of day"
     )

@@ -8,6 +8,10 @@ from hydra_ray.config import OwnConfig
 from hydra_ray.core.tasks import Task
 from hydra_ray.data.fields import has_field
 
+_WITHOUT = {
+    "own.id_field": ", or own.id_field: null to make ids from the rows",
+    "own.date_field": ", or own.date_field: null if there are no dates",
+}
 _NAMES = 64
 _LISTED_ROWS = 1000
 
@@ -27,10 +31,15 @@ def wanted_columns(task: Task, own: OwnConfig) -> dict[str, str]:
 
 @dataclass(slots=True)
 class Columns:
-    """What the rows of one file have of `wanted`. rows: how many there are. names: columns there are, some of many."""
+    """What the rows of one file have of `wanted`.
+
+    rows: how many there are. lines: these, and those that are broken or no rows. names: columns there are, some of
+    many.
+    """
 
     wanted: Mapping[str, str]
     rows: int = 0
+    lines: int = 0
     seen: set[str] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
 
@@ -46,28 +55,25 @@ class Columns:
                     self.names.update(f"{name}.{inner}" for inner in value)
 
     def counts(self) -> dict[str, int]:
-        """For the tally: `missing_column` reads it."""
+        """For the tally: `missing_columns` reads it."""
         seen = {f"seen/{setting}": 1 for setting in self.seen}
-        return {"rows": self.rows, **seen, **{f"column/{name}": 1 for name in self.names}}
+        return {"rows": self.rows, "lines": self.lines, **seen, **{f"column/{name}": 1 for name in self.names}}
 
 
-def missing_column(counts: Mapping[str, int], task: Task, own: OwnConfig, where: str) -> str:
-    """The one line for the first column that no row of any file has, "" if there is none.
+def missing_columns(counts: Mapping[str, int], task: Task, own: OwnConfig, where: str) -> str:
+    """The one line for the columns that no row of any file has, "" if there are none.
 
     counts: of all files, added up. where: the file, or the folder where there are several.
     """
-    if not counts.get("rows"):
+    wanted = wanted_columns(task, own)
+    missing = [setting for setting in wanted if counts.get("rows") and not counts.get(f"seen/{setting}")]
+    if not missing:
         return ""
-    for setting, name in wanted_columns(task, own).items():
-        if counts.get(f"seen/{setting}"):
-            continue
-        names = sorted(key.removeprefix("column/") for key in counts if key.startswith("column/"))
-        advice = {
-            "own.date_field": ", or own.date_field: null if there are no dates",
-            "own.id_field": ", or own.id_field: null to make ids from the rows",
-        }.get(setting, "")
-        return (
-            f"{where}: no column {name!r} ({setting}), it has {', '.join(names)}: "
-            f"name the right one in {'the config' if setting.startswith('own.') else 'the task'}{advice}"
-        )
-    return ""
+    names = sorted(key.removeprefix("column/") for key in counts if key.startswith("column/"))
+    first, *others = missing
+    place = "the config" if first.startswith("own.") else "the task"
+    more = f"; nor has it {' or '.join(f'{wanted[setting]!r} ({setting})' for setting in others)}" if others else ""
+    return (
+        f"{where}: no column {wanted[first]!r} ({first}), it has {', '.join(names)}: "
+        f"name the right one in {place}{_WITHOUT.get(first, '')}{more}"
+    )

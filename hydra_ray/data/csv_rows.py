@@ -27,7 +27,7 @@ def csv_rows(stream: Any, where: str, delimiter: str | None = None) -> Iterator[
     if not first.strip():
         return
     delimiter = delimiter or max(_DELIMITERS, key=first.count)
-    header = next(csv.reader([first], delimiter=delimiter))
+    header = [name.strip() for name in next(csv.reader([first], delimiter=delimiter))]
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
         raise UserError(f"{where}: the header has the column {twice[0]!r} more than once: rename one of them")

@@ -55,7 +55,9 @@ class Ticks:
     unit: Unit
 
     def __str__(self) -> str:
-        return from_epoch(self.count, self.unit) or f"{self.count} {self.unit} since 1970"
+        return (
+            from_epoch(self.count, self.unit) or f"{self.count} {self.unit} since 1970, outside of the years 1 to 9999"
+        )
 
 
 def is_older(one: str, other: str) -> bool:

@@ -16,7 +16,7 @@ def local_files(root: Path, skip: Path | None = None) -> list[tuple[str, Path]]:
     """Path under `root` (with `/`) and path of every file, sorted; `root` may be a file itself.
 
     Left out are hidden files and folders (`.` or `_` first), as Spark and Hive do, what data sets keep about
-    themselves, and the folder `skip`. Links are followed, each folder once.
+    themselves, what an ingest has written, and the folder `skip`. Links are followed, each folder once.
     """
     if root.is_file():
         return [(root.name, root)]
@@ -32,14 +32,23 @@ def _walk(folder: Path, visited: set[Path]) -> Iterator[Path]:
     if real in visited:
         return
     visited.add(real)
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            if entry.name[0] in "._":
-                continue
-            if entry.is_dir():
-                yield from _walk(folder / entry.name, visited)
-            elif entry.is_file() and entry.name not in NOT_ROWS:
-                yield folder / entry.name
+    with os.scandir(folder) as scanned:
+        entries = sorted(scanned, key=lambda entry: entry.name)
+    if {"counts.json", "users"} <= {entry.name for entry in entries}:
+        return
+    for entry in entries:
+        if entry.name[0] in "._":
+            continue
+        if entry.is_dir():
+            yield from _walk(folder / entry.name, visited)
+        elif entry.is_file() and entry.name not in NOT_ROWS:
+            yield folder / entry.name
+
+
+def is_hidden(relative: str) -> bool:
+    """Whether a path under the root is one that `local_files` leaves out by its names."""
+    parts = relative.split("/")
+    return any(part[:1] in (".", "_") for part in parts) or parts[-1] in NOT_ROWS
 
 
 def matcher(pattern: str) -> Callable[[str], bool]:

@@ -78,8 +78,9 @@ def _elements(stream: Any, where: str) -> Iterator[tuple[int, Any]]:
 
 
 def loads(line: bytes) -> Any:
-    """As `json.loads`, with `?` for halves of surrogate pairs, which are no text. Raises ValueError."""
+    """As `json.loads` of UTF-8, with `?` for halves of surrogate pairs, which are no text. Raises ValueError."""
+    text = line.decode("utf-8-sig")
     if b"\\ud" not in line.lower():
-        return json.loads(line)
-    whole = json.dumps(json.loads(line), ensure_ascii=False)
+        return json.loads(text)
+    whole = json.dumps(json.loads(text), ensure_ascii=False)
     return json.loads(whole.encode("utf-8", "replace"))

@@ -14,8 +14,9 @@ HISTORY = "history"
 class Asked:
     """A user with its questions.
 
-    why_none: "" where there are questions, else `too_few_items` or `too_few_older` (of too many items nobody knows
-    whether they are older than the questions: they share a date, or have none). rejects: as `data.rejects` explains.
+    why_none: "" where there are questions, else `too_few_items`, `undated` (no item has a date) or `too_few_older` (of
+    too many items nobody knows whether they are older than the questions: they share a date, or have none).
+    rejects: as `data.rejects` explains.
     """
 
     user: User
@@ -26,9 +27,10 @@ class Asked:
 def with_questions(user: User, own: OwnConfig) -> Asked:
     """The user with its newest `own.questions` items as questions; `user.items` are oldest first.
 
-    An item may be seen if its date is over before the question's begins (`data.dates.is_older`). Where none of a user's
-    items has a date, the order of the files decides. Where some have one, those without are neither asked nor seen by
-    any question, as nobody knows when they were written; they stay in the history.
+    An item may be seen if its date is over before the question's begins (`data.dates.is_older`). Items without a date
+    are neither asked nor seen by any question, as nobody knows when they were written; they stay in the history. The
+    order of the files decides where the config says that there are no dates (`own.date_field: null`), and for users
+    without a single date where it goes on without those that cannot be read (`own.bad_dates: undated`).
 
     A user gets all of its questions or none: none if one of them would have fewer than `own.min_items` older items
     (too short a history, or too many items of one day); such a user keeps all items. Items that no question may see
@@ -36,13 +38,14 @@ def with_questions(user: User, own: OwnConfig) -> Asked:
     """
     items = user.items
     dated = [i for i, item in enumerate(items) if item.date]
-    undated = [i for i, item in enumerate(items) if not item.date] if dated else []
-    usable = dated or list(range(len(items)))
+    in_order = not dated and (own.date_field is None or own.bad_dates == "undated")
+    undated = [] if in_order else [i for i, item in enumerate(items) if not item.date]
+    usable = list(range(len(items))) if in_order else dated
     asked = usable[-own.questions :]
     histories = {i: tuple(j for j in usable if _is_before(items, j, i)) for i in asked}
     rejects = [_about(user, items[i], "undated_item", "no date that can be read") for i in undated]
     if not histories or min(len(history) for history in histories.values()) < own.min_items:
-        return Asked(user, "too_few_items" if len(items) < own.questions + own.min_items else "too_few_older", rejects)
+        return Asked(user, _why_none(items, own), rejects)
     kept = sorted({*undated, *(i for history in histories.values() for i in history)})
     place = {old: new for new, old in enumerate(kept)}
     questions = tuple(
@@ -55,6 +58,12 @@ def with_questions(user: User, own: OwnConfig) -> Asked:
         if i not in place and i not in histories
     ]
     return Asked(User(user.user_id, user.split, tuple(items[i] for i in kept), questions), "", rejects)
+
+
+def _why_none(items: tuple[HistoryItem, ...], own: OwnConfig) -> str:
+    if len(items) < own.questions + own.min_items:
+        return "too_few_items"
+    return "too_few_older" if any(item.date for item in items) else "undated"
 
 
 def _about(user: User, item: HistoryItem, reason: str, detail: str) -> Reject:

@@ -28,7 +28,7 @@ def scan_own(source: Source, task: Task, own: OwnConfig) -> Iterator[SourceRow |
 
     Positions count rows from 0 in Parquet and JSON lists, and lines from 1 elsewhere. Raises UserError: a file that is
     not what its suffix says or is cut off, more broken lines than `own.bad_lines` (all in one line), a task whose items
-    have no answer. Whether a column is missing is known when all files are read: `columns.missing_column`.
+    have no answer. Whether a column is missing is known when all files are read: `columns.missing_columns`.
     """
     if task.answer_field is None:
         raise UserError(
@@ -41,6 +41,7 @@ def scan_own(source: Source, task: Task, own: OwnConfig) -> Iterator[SourceRow |
     folders = dict(source.columns)
     for position, raw in _rows(source, task, own, columns):
         record = str(position)
+        columns.lines += 1
         if isinstance(raw, Broken):
             mistakes.add(position, raw.why)
             yield Reject(source.name, record, "broken_line", excerpt(f"{raw.why}: {raw.shown}"))
@@ -83,7 +84,7 @@ def _rows(source: Source, task: Task, own: OwnConfig, columns: Columns) -> Itera
                 rows = jsonl_rows(byte_lines(plain))
             for done, row in rows:
                 yield done, row
-        except READ_ERRORS as error:
+        except (*READ_ERRORS, UnicodeError) as error:
             raise UserError(
                 f"{source.where}: cut off or damaged after row {done}: {excerpt(str(error))}: "
                 "write or download the file again"
@@ -139,7 +140,7 @@ class _Mistakes:
         total = self.rows + self.count
         more = f" and {count - _SHOWN} more" if count > _SHOWN else ""
         share = -(-1000 * count // total) / 1000
-        advice = f", or set own.bad_lines={share:g}" if objects else ""
+        advice = f", or set data.own.bad_lines={share:g}" if objects else ""
         raise UserError(
             f"{self.source.where}: {count} of {total} lines are broken: {', '.join(shown[:_SHOWN])}{more}: "
             f"{rule}repair or remove the lines{advice}"

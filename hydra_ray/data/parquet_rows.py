@@ -75,7 +75,10 @@ def _path(schema: Any, name: str) -> tuple[str, ...]:
 
 
 def _check_types(where: str, schema: Any, paths: Mapping[str, tuple[str, ...]], roles: Mapping[str, Role]) -> None:
-    wrong = []
+    wrong = [f"there are several columns {first!r}" for first in sorted({path[0] for path in paths.values()})
+             if schema.names.count(first) > 1]  # fmt: skip
+    if wrong:
+        raise UserError(f"{where}: {'; '.join(wrong)}: rename one of them when writing the file")
     for name, (first, *rest) in paths.items():
         kind = schema.field(first).type
         for part in rest:
@@ -130,25 +133,28 @@ def _values(column: Any, role: Role, where: str, position: int) -> list[Any]:
             return [None if value is None else str(value) for value in column.to_pylist()]
         return _values(column.storage, role, where, position)
     if _is_bytes(kind):
-        return _decoded(column, where, position)
+        return _decoded(column, where, position, kind)
     if pa.types.is_date(kind):
         days = column.cast(pa.date32()).cast(pa.int32()).to_pylist()
         return [None if day is None else Ticks(day, "D") for day in days]
     if pa.types.is_timestamp(kind):
         counts = column.cast(pa.int64()).to_pylist()
         return [None if count is None else Ticks(count, kind.unit) for count in counts]
-    values: list[Any] = column.to_pylist()
+    try:
+        values: list[Any] = column.to_pylist()
+    except UnicodeDecodeError:  # nobody checks a string column when it is written
+        return _decoded(column.cast(pa.large_binary()), where, position, kind)
     return values
 
 
-def _decoded(column: Any, where: str, position: int) -> list[str | None]:
+def _decoded(column: Any, where: str, position: int, kind: Any) -> list[str | None]:
     values: list[str | None] = []
     for i, value in enumerate(column.to_pylist()):
         try:
             values.append(None if value is None else value.decode())
         except UnicodeDecodeError:
             raise UserError(
-                f"{where} is {column.type}, which is read as UTF-8, and row {position + i} (counted from 0) is none: "
+                f"{where} is {kind}, which is read as UTF-8, and row {position + i} (counted from 0) is none: "
                 "write the column as a string"
             ) from None
     return values

@@ -28,7 +28,7 @@ REASONS = {
     "broken_line": "a line that cannot be read; `own.bad_lines` says how many may be",
     "not_older": "an item as new as the user's questions, hence in no question's history",
     "malformed_date": "kept without a date: the date cannot be read",
-    "undated_item": "kept, but neither asked nor seen by a question: it has no date, others of its user have one",
+    "undated_item": "kept, but neither asked nor seen by a question: it has no date",
     "newer_item": "kept, but not in the history of this question, which is older",
     "marker_missing": "kept whole: the question's input lacks the task's question_marker",
 }

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from hydra_ray.config import DataConfig
 from hydra_ray.core.records import Split
 from hydra_ray.data import remote
-from hydra_ray.data.folders import hive_columns, local_files, matcher
+from hydra_ray.data.folders import hive_columns, is_hidden, local_files, matcher
 from hydra_ray.data.forms import FORMS, PACKINGS, form_of
 from hydra_ray.errors import UserError
 
@@ -103,7 +103,8 @@ def _own(data: DataConfig, root: Path | str, skip: Path | None) -> list[Source]:
     found: list[tuple[str, Path, str, int | None]]
     if isinstance(root, str):
         found = [(file.relative, Path(file.relative), file.url, file.size) for file in remote.list_files(root)]
-        alone = len(found) == 1 and root.rstrip("/").endswith(found[0][0])
+        alone = len(found) == 1 and root.rstrip("/").endswith(f"/{found[0][0]}")
+        found = found if alone else [file for file in found if not is_hidden(file[0])]
     else:
         if not root.exists():
             raise UserError(f"{root}: no such file or folder: data.root must be, or hold, {_wanted(data)}")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hydra_ray.data.checks import NO_QUESTIONS, example
+from hydra_ray.data.checks import NO_QUESTIONS, example, examples
 from hydra_ray.data.rejects import REASONS
 
 
@@ -18,9 +18,10 @@ def summary(counts: Mapping[str, Any], out: Path) -> list[str]:
     ]
     if without := [f"{n:,} {NO_QUESTIONS[reason]}" for reason, n in sorted(counts["no_questions"].items())]:
         lines.append(f"users without questions: {', '.join(without)}")
+    first = examples(out, [*counts["rejects"], *counts["warnings"]], 1)
     for title, section in (("not used", "rejects"), ("used with a warning", "warnings")):
         found = sorted(((n, reason) for reason, n in counts[section].items()), reverse=True)
-        lines += [f"{title}: {n:,} x {reason}: {REASONS[reason]}{example(out, reason)}" for n, reason in found]
+        lines += [f"{title}: {n:,} x {reason}: {REASONS[reason]}{example(first[reason])}" for n, reason in found]
     if counts["repeats"]:
         lines.append(f"{counts['repeats']:,} x the same item again: it counts once")
     if not counts["rejects"] and not counts["warnings"]:

@@ -31,7 +31,8 @@ def counts_of(tally: Mapping[str, int], buckets: int) -> dict[str, Any]:
 
     users, questions, items: by split, as written. users_with_questions: by split; no_questions: the others of own rows,
     by reason (`data.make_questions.Asked`). repeats: item occurrences that were the same as an item kept.
-    rejects: by reason, not used (`data.rejects` explains each). warnings: by reason, used all the same.
+    lines: of a user's own rows, usable or not. rejects: by reason, not used (`data.rejects` explains each). warnings:
+    by reason, used all the same.
     """
 
     def section(name: str) -> dict[str, int]:
@@ -47,6 +48,7 @@ def counts_of(tally: Mapping[str, int], buckets: int) -> dict[str, Any]:
         "repeats": tally.get("repeats", 0),
         "rejects": section("rejects"),
         "warnings": section("warnings"),
+        "lines": tally.get("lines", 0),
         "buckets": buckets,
         "source_bytes": tally.get("bytes", 0),
     }

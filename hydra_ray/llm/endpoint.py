@@ -3,8 +3,8 @@
 import json
 import math
 import time
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import aiohttp
 
@@ -88,34 +88,89 @@ class ChatEndpoint:
         """The most tokens that a call for `count` samples can take."""
         return most_usage(self.messages(request), count, request.max_tokens)
 
-    async def chat(self, request: Request, start: int, count: int, timeout_s: float | None = None) -> Reply:
+    async def chat(
+        self,
+        request: Request,
+        start: int,
+        count: int,
+        timeout_s: float | None = None,
+        more: Mapping[str, Any] | None = None,
+    ) -> Reply:
         """The samples `start` to `start + count` of a request, at most; fewer where the server gives fewer.
 
         A parameter that the server refuses by name is renamed or left out, for all later calls too; a refused call is
-        not billed. timeout_s: instead of `llm.timeout_s`; the wait for a connection of the pool counts.
+        not billed. timeout_s: instead of `llm.timeout_s`; the wait for a connection of the pool counts. more: further
+        parameters of this call, which are never left out.
         Raises TransientError; RejectedError (TooLongError) where it will never answer this request; UserError where
         every other request would fail alike, SuspectError where it may be so.
         """
+
+        def parameters() -> dict[str, Any]:
+            return self.dialect.parameters(self._cfg, request, start, count)
+
+        most = self.most(request, count)
+        record, headers, _ = await self._ask(parameters, self.messages(request), more or {}, count, most, timeout_s)
+        return Reply(record, read_rates(headers, time.time()))
+
+    async def forward(
+        self, messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any], timeout_s: float
+    ) -> tuple[Record, dict[str, Any]]:
+        """Somebody else's chat request, with parameters and messages of all kinds.
+
+        Args:
+            messages: as the server takes them; `llm.system_prompt` comes before them.
+            parameters: of the request, without model and stream; they go under the server's own names.
+            timeout_s: as for `chat`.
+
+        Returns:
+            The texts and tokens of the answer, and all of it as it came.
+
+        Raises:
+            TransientError, RejectedError, UserError: as `chat` does.
+        """
+        first = [{"role": "system", "content": self._cfg.system_prompt}] if self._cfg.system_prompt else []
+        count = parameters.get("n") or 1
+        most = Usage(len(json.dumps([*messages])), 0)
+        record, _, data = await self._ask(
+            lambda: self.dialect.named(parameters), [*first, *messages], {}, count, most, timeout_s
+        )
+        tree = json.loads(data)
+        return record, tree[0] if isinstance(tree, list) else tree
+
+    async def _ask(
+        self,
+        parameters: Callable[[], dict[str, Any]],
+        messages: Sequence[Mapping[str, Any]],
+        more: Mapping[str, Any],
+        count: int,
+        most: Usage,
+        timeout_s: float | None,
+    ) -> tuple[Record, Mapping[str, str], bytes]:
+        """An answer, its headers and body, once the server takes the parameters, which are made anew after each lesson.
+
+        count, most: see `read_answer`.
+        """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         for _ in range(MOST_CHANGES):
-            sent = self.dialect.parameters(self._cfg, request, start, count)
-            body = {"model": self._cfg.model, "messages": self.messages(request), **sent, **self._cfg.extra_body}
+            sent = parameters()
+            body = {"model": self._cfg.model, "messages": messages, **sent, **more, **self._cfg.extra_body}
             left_s = None if deadline is None else deadline - time.monotonic()
-            status, headers, data = await self._send("POST", CHAT, json.dumps(body).encode(), left_s)
-            if status == 200:
+            code, headers, data = await self._send("POST", CHAT, json.dumps(body).encode(), left_s)
+            status: int | None = code
+            if code == 200:
                 try:
-                    record = read_answer(data, count, self.most(request, count))
+                    record = read_answer(data, count, most)
                 except ErrorInAnswerError as error:
-                    raise self._failure(error.status, headers, error.problem, inside=True) from None
-                self.dialect.answered, self.dialect.refused_in_row = True, 0
-                self.dialect.one_by_one |= len(record["texts"]) == 1 < count
-                return Reply(record, read_rates(headers, time.time()))
-            problem = read_problem(data)
-            if status in {400, 422} and not (is_too_long(problem) or is_out_of_credit(problem)):
-                changed = self.dialect.learn(problem, sent)
-                if changed or self.dialect.parameters(self._cfg, request, start, count) != sent:
-                    continue
-            raise self._failure(status, headers, problem)
+                    status, problem = error.status, error.problem
+                else:
+                    self.dialect.note_answer(len(record["texts"]), count)
+                    return record, headers, data
+            else:
+                problem = read_problem(data)
+            may_learn = status in {400, 422} and not (is_too_long(problem) or is_out_of_credit(problem))
+            if may_learn and (self.dialect.learn(problem, sent) or parameters() != sent):
+                continue
+            raise self._failure(status, headers, problem, inside=code == 200)
         raise RejectedError(f"HTTP {status}: {self._words(problem)}")
 
     async def models(self, timeout_s: float | None = None) -> list[str] | None:

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ class Run(contextlib.AbstractContextManager["Run"]):
                      + (f" ({other} is not joined; ray.address=auto would)" if other else ""))  # fmt: skip
             options |= {"num_cpus": self.local_cpus, "include_dashboard": False}
         else:
-            address = find_cluster(address)
+            address = self.cluster
             self.say(f"ray: joining the cluster at {address}")
         init_ray(address, **options)
         self._stack.callback(ray.shutdown)
@@ -90,6 +91,12 @@ class Run(contextlib.AbstractContextManager["Run"]):
         ray.data.DataContext.get_current().enable_progress_bars = sys.stderr.isatty()
         for quiet in ("ray.data", "ray.serve", "ray.train"):
             logging.getLogger(quiet).setLevel(logging.ERROR)
+
+    @cached_property
+    def cluster(self) -> str:
+        """The address of the cluster that is joined, `local` for one of this run's own. Raises UserError."""
+        address = self.config.ray.address
+        return address if address == LOCAL else find_cluster(address)
 
     @property
     def local_cpus(self) -> int:
@@ -144,9 +151,10 @@ class Run(contextlib.AbstractContextManager["Run"]):
         return self._ledger
 
     def check_before_paying(self) -> None:
-        """Raises UserError for what would be found out only after the LLM was paid: an encoder that cannot be used,
-        a tracker that is not installed."""
+        """Raises UserError for what would be found out late, or only after the LLM was paid: a cluster that does not
+        answer, a tracker that is not installed, an encoder that cannot be used."""
         if not self._can_train:
+            _ = self.cluster
             from hydra_ray.models.encoder import check_encoder
             from hydra_ray.train.tracker import check_trackers
 

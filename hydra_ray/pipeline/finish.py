@@ -3,13 +3,14 @@
 import json
 import time
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from hydra_ray.data.users import read_counts
 from hydra_ray.llm.ledger import Counts, Ledger
 from hydra_ray.llm.usability import FAULTS
 from hydra_ray.pipeline.evaluation import answer_table, refused_summaries
-from hydra_ray.pipeline.job import SHARED, Job
+from hydra_ray.pipeline.job import SHARED, Job, first_texts
 from hydra_ray.pipeline.rows import CUTS
 from hydra_ray.report import AnswerRow, Costs, build_report, write_report
 from hydra_ray.train.artifact import TrainedScorer
@@ -21,23 +22,25 @@ def finish(job: Job) -> dict[str, Any]:
     """Runs whatever is not done yet for every seed, then writes report, predictions and manifest to runs/NAME."""
     run, config = job.run, job.config
     rows: list[AnswerRow] = []
-    train_users: set[str] = set()
-    for seed in config.protocol.seeds:
-        evaluated = job.evaluate(seed)
-        trained, fitted = job.train("adapter", seed), job.fit("adapter", seed)
-        adapters = {
-            "hydra": TrainedScorer.load(job.base("adapter", seed), fitted.path, run.vector_cache),
-            SHARED: TrainedScorer.load(trained.path / SHARED, None, run.vector_cache),
-        }
-        no_summary = refused_summaries(job.summarise(seed).path)
-        rows += answer_table(run.task, seed, evaluated.path, adapters, config.adapter, no_summary)
-        train_users |= set(job.chosen(seed).train)
+    training: list[tuple[str, ...]] = []
+    for trial in config.protocol.trials:
+        evaluated = job.evaluate(trial)
+        shared = job.train("adapter", trial).path / SHARED
+        adapters = {SHARED: TrainedScorer.load(shared, None, run.vector_cache)}
+        for variant in job.variants:
+            base, heads = job.base("adapter", trial, variant), job.fit("adapter", trial, variant).path
+            adapters[variant or "hydra"] = TrainedScorer.load(base, heads, run.vector_cache)
+        one_shot = first_texts(job.oracles(trial).path) if config.evaluate.oracles else None
+        no_summary = refused_summaries(job.summarise(trial).path)
+        rows += answer_table(run.task, trial.seed, evaluated.path, adapters, config.adapter, one_shot, no_summary)
+        training.append(job.chosen(trial).train)
     began = time.monotonic()
     counts = read_counts(job.ingest().path)
     report = build_report(
         run.task,
         rows,
-        train_users=len(train_users),
+        train_users=train_users(training, config.protocol.cross_fitted),
+        folds=config.protocol.folds if config.protocol.cross_fitted else None,
         config=config.model_dump(mode="json"),
         costs=costs(job, counts),
         attainable=attainable(job),
@@ -48,6 +51,13 @@ def finish(job: Job) -> dict[str, Any]:
     report["steps"] = {name: result.key for name, result in job.results.items()}
     write_report(run.folder, report, run.task, rows)
     return report
+
+
+def train_users(training: Sequence[Sequence[str]], cross_fitted: bool) -> int:
+    """How many users were trained on: all seeds' together; with folds, what a fold trains on, in the mean."""
+    if cross_fitted:
+        return round(sum(map(len, training)) / len(training))
+    return len(set().union(*training))
 
 
 def ledger_counts(job: Job) -> Counts:
@@ -73,13 +83,18 @@ def costs(job: Job, counts: dict[str, Any]) -> Costs:
     by_stage: dict[str, Counter[str]] = defaultdict(Counter)
     answered: dict[str, Counter[str]] = defaultdict(Counter)
     heads: dict[str, Counter[str]] = defaultdict(Counter)
-    for result in job.results.values():
-        stage, counted = result.manifest["step"], result.manifest["counts"]
+    counted_steps: set[str] = set()
+    for label, result in job.results.items():
+        # Steps that are the same under two labels were done once.
+        if result.key in counted_steps:
+            continue
+        counted_steps.add(result.key)
+        stage, counted = label.split()[0], result.manifest["counts"]
         seconds[stage] += result.manifest["seconds"]
         truncated.update({name: counted.get(name, 0) for name in CUTS})
         if stage.startswith("fit-") and "with_rows" in counted:
-            names = ("users", "with_rows", "kept_population", "reused")
-            heads[stage.removeprefix("fit-")].update({name: counted[name] for name in names})
+            fitted = ("users", "with_rows", "kept_population", "guarded", "reused")
+            heads[stage.removeprefix("fit-")].update({name: counted[name] for name in fitted})
         if "requests" in counted:
             calls = counted["requests"] - counted["cached"] - counted["missing_answers"]
             tokens = {name: counted[name] for name in ("prompt_tokens", "completion_tokens")}

@@ -33,13 +33,14 @@ FITTED_SCHEMA = pa.schema(
         ("rows", pa.int32()),
         ("epoch", pa.int32()),
         ("kept_population", pa.bool_()),
+        ("guarded", pa.bool_()),
         ("reused", pa.bool_()),
         ("loss_before", pa.float32()),
         ("loss_after", pa.float32()),
     ]
 )
-"""fingerprint: of the rows that the head was fitted on. reused: the head is an earlier fit's. The losses are those of
-`solver.Fitted`, null where they are not known."""
+"""fingerprint: of the rows that the head was fitted on. guarded: the user's own queries spoke against the head.
+reused: the head is an earlier fit's. The losses are those of `solver.Fitted`, null where they are not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class UserFit:
         epoch: int = 0,
         before: float = math.nan,
         after: float = math.nan,
+        guarded: bool = False,
     ) -> "UserFit":
         """A head made now. before, after: NaN where they are not known."""
         known = {
@@ -67,6 +69,7 @@ class UserFit:
             "rows": rows,
             "epoch": epoch,
             "kept_population": delta is None,
+            "guarded": guarded,
             "reused": False,
             "loss_before": None if math.isnan(before) else before,
             "loss_after": None if math.isnan(after) else after,
@@ -79,7 +82,8 @@ class UserFit:
         kept = bool(fitted.kept_population[i]) or not len(user.label)
         delta = None if kept else {name: value[i].numpy() for name, value in fitted.deltas.items()}
         epoch, before, after = int(fitted.epoch[i]), float(fitted.before[i]), float(fitted.after[i])
-        return cls.make(user.user_id, user.fingerprint, len(user.label), delta, epoch, before, after)
+        guarded = bool(fitted.guarded[i])
+        return cls.make(user.user_id, user.fingerprint, len(user.label), delta, epoch, before, after, guarded)
 
 
 def fitted_file(out: Path, bucket: int) -> Path:
@@ -109,14 +113,15 @@ def write_record(store: HeadStore, bucket: int, users: Sequence[UserFit], out: P
 
 
 def count_fitted(out: Path) -> dict[str, int]:
-    """users, with_rows, kept_population (those with rows that could not beat it), reused."""
-    counts = dict.fromkeys(("users", "with_rows", "kept_population", "reused"), 0)
+    """users, with_rows, kept_population (those with rows that could not beat it), guarded of them, reused."""
+    counts = dict.fromkeys(("users", "with_rows", "kept_population", "guarded", "reused"), 0)
     for file in sorted((out / "fitted").glob("bucket-*.parquet")):
-        table = pq.read_table(file, columns=["rows", "kept_population", "reused"], partitioning=None)
+        table = pq.read_table(file, columns=["rows", "kept_population", "guarded", "reused"], partitioning=None)
         some = pc.greater(table["rows"], 0)
         counts["users"] += table.num_rows
         counts["with_rows"] += pc.sum(some).as_py() or 0
         counts["kept_population"] += pc.sum(pc.and_(some, table["kept_population"])).as_py() or 0
+        counts["guarded"] += pc.sum(table["guarded"]).as_py() or 0
         counts["reused"] += pc.sum(table["reused"]).as_py() or 0
     return counts
 

@@ -16,11 +16,14 @@ Reason = Literal[
     "no_candidate",
     "plain_failed",
     "prompt_shortened",
+    "question_cut",
+    "fewer_answers",
 ]
 """no_user: the request names none. user_unknown: nobody of that id: population head, plain prompt. history_unreadable:
 plain prompt. reranker_down: BM25 order. head_unreadable: population head. adapter_down, no_candidate: first sample.
 plain_failed: no plain answer beside the personalised one. prompt_shortened: the LLM found the prompt too long and
-answered a shorter one, with fewer examples or less of the question."""
+answered a shorter one, with fewer examples or less of what came before the question. question_cut: the question was
+longer than the LLM reads. fewer_answers: fewer different answers than were asked for."""
 
 
 class Degraded(BaseModel):
@@ -56,11 +59,19 @@ class TraceCandidate(BaseModel):
     weight: float | None = None
 
 
+class PromptMessage(BaseModel):
+    """A message as the LLM was sent it."""
+
+    role: str
+    content: str
+
+
 class Prompt(BaseModel):
     """What the LLM was shown. tokens: as the server counted, 0 if it did not say."""
 
     words: int
     tokens: int
+    messages: list[PromptMessage] = Field(default_factory=list)
     examples: int
     dropped_examples: int = 0
     question_cut: bool = False
@@ -94,7 +105,8 @@ class Trace(BaseModel):
 
 
 class Personalised(BaseModel):
-    """answer: the chosen one, normalised as the task says. answers: the n best, the first is `answer`. cut: places in
+    """answer: the chosen one, normalised as the task says. answers: the n best, all different, fewer where the
+    candidates are (see `fewer_answers`); the first is `answer`. cut: places in
     `answers` of those that `max_tokens` ended in every sample that gave them. plain: the LLM's answer without
     personalisation, where it was asked for and did not fail."""
 

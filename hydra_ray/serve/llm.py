@@ -2,8 +2,9 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, stop_before_delay
 
@@ -18,6 +19,11 @@ from hydra_ray.llm.types import Record, Request, finishes
 from hydra_ray.serve.breaker import Breaker, CircuitOpenError
 from hydra_ray.serve.together import together
 from hydra_ray.serve.types import DeadlineError, LLMDownError, PromptTooLongError, RefusedError, Sampled
+
+T = TypeVar("T")
+
+Send = Callable[[float], Awaitable[tuple[Record, T]]]
+"""One HTTP request, within so many seconds: what was counted of the answer, and the answer."""
 
 logger = logging.getLogger(__name__)
 
@@ -97,18 +103,35 @@ class ChatSamples:
         seed: int | None,
         deadline: float,
         fallbacks: Sequence[Sequence[Message]] = (),
+        more: Mapping[str, Any] | None = None,
     ) -> Sampled:
         """n samples; deadline: `time.time()` after which nobody waits. A cancelled caller frees its connections.
 
-        fallbacks: shorter versions of the prompt, asked in turn where the server finds it too long.
+        fallbacks: shorter versions of the prompt, asked in turn where the server finds it too long. more: further
+        parameters of OpenAI's, sent as they are.
 
         A failure that may pass is tried again, `llm.retries` times at most and only where the pause before ends within
         the deadline. Raises DeadlineError; RefusedError with the server's words; LLMDownError, whose words name no
         address.
         """
         request = Request(tuple(messages), temperature, n, max_tokens, seed)
+        return await self._counted(self._shortened(request, fallbacks, more or {}, deadline))
+
+    async def forward(
+        self, messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any], deadline: float
+    ) -> tuple[dict[str, Any], int]:
+        """A whole chat request: the server's own answer, and the tokens that it took. Retries and raises as `sample`
+        does; messages and parameters are any that the server takes."""
+
+        async def send(timeout_s: float) -> tuple[Record, dict[str, Any]]:
+            return await self._endpoint.forward(messages, parameters, timeout_s)
+
+        record, tree, _ = await self._counted(self._call(send, deadline))
+        return tree, record["prompt_tokens"] + record["completion_tokens"]
+
+    async def _counted(self, work: Awaitable[T]) -> T:
         try:
-            return await self._shortened(request, [tuple(shorter) for shorter in fallbacks], deadline)
+            return await work
         except LLMDownError:
             self.counts.down += 1
             raise
@@ -119,26 +142,36 @@ class ChatSamples:
             self.counts.late += 1
             raise
 
-    async def _shortened(self, request: Request, fallbacks: Sequence[tuple[Message, ...]], deadline: float) -> Sampled:
+    async def _shortened(
+        self, request: Request, fallbacks: Sequence[Sequence[Message]], more: Mapping[str, Any], deadline: float
+    ) -> Sampled:
         """The samples of the first version of the prompt that is not too long."""
-        for level, messages in enumerate([request.messages, *fallbacks]):
+        for level in range(len(fallbacks) + 1):
+            messages = tuple(fallbacks[level - 1]) if level else request.messages
             try:
-                sampled = await self._samples(replace(request, messages=messages), deadline)
-                return replace(sampled, degraded=level > 0)
+                sampled = await self._samples(replace(request, messages=messages), more, deadline)
+                return replace(sampled, shortened=level)
             except PromptTooLongError:
                 if level == len(fallbacks):
                     raise
         raise AssertionError("the last version is answered or raises")
 
-    async def _samples(self, request: Request, deadline: float) -> Sampled:
+    async def _samples(self, request: Request, more: Mapping[str, Any], deadline: float) -> Sampled:
         """As many samples in a call as the server gives, the others one by one, all at once."""
         wanted = samples(request)
         native = self._config.native_n
         whole = wanted == 1 or native is True or (native is None and not self._endpoint.dialect.one_by_one)
-        first = [await self._call(request, 0, wanted, deadline)] if whole else []
+
+        async def call(start: int, count: int) -> tuple[Record, int]:
+            async def send(timeout_s: float) -> tuple[Record, None]:
+                return (await self._endpoint.chat(request, start, count, timeout_s, more)).record, None
+
+            record, _, retries = await self._call(send, deadline)
+            return record, retries
+
+        first = [await call(0, wanted)] if whole else []
         have = sum(len(record["texts"]) for record, _ in first)
-        singles = (self._call(request, start, 1, deadline) for start in range(have, wanted))
-        parts = first + await together(singles)
+        parts = first + await together(call(start, 1) for start in range(have, wanted))
         texts: list[str] = []
         cut: list[int] = []
         for record, _ in parts:
@@ -154,8 +187,8 @@ class ChatSamples:
             frozenset(cut),
         )
 
-    async def _call(self, request: Request, start: int, count: int, deadline: float) -> tuple[Record, int]:
-        """The samples from `start` on, at most `count`, and the attempts beyond the first."""
+    async def _call(self, send: Send[T], deadline: float) -> tuple[Record, T, int]:
+        """What `send` returns, and the attempts beyond the first."""
         retrying = AsyncRetrying(
             stop=stop_after_attempt(self._config.retries + 1) | stop_before_delay(deadline - time.time()),
             wait=backoff(self._config.retry_wait_s),
@@ -166,13 +199,13 @@ class ChatSamples:
             async for attempt in retrying:
                 retries = attempt.retry_state.attempt_number - 1
                 with attempt:
-                    record = await self._attempt(request, start, count, deadline, retries)
-                    return record, retries
+                    record, answer = await self._attempt(send, deadline, retries)
+                    return record, answer, retries
         except TransientError as error:
             raise _down(error) from None
         raise AssertionError("tenacity always returns or raises")
 
-    async def _attempt(self, request: Request, start: int, count: int, deadline: float, retries: int) -> Record:
+    async def _attempt(self, send: Send[T], deadline: float, retries: int) -> tuple[Record, T]:
         """One attempt, if the circuit lets it out."""
         left_s = deadline - time.time()
         if left_s <= 0:
@@ -184,7 +217,7 @@ class ChatSamples:
         self.counts.attempts += 1
         self.counts.retries += retries > 0
         try:
-            record = await self._answer(request, start, count, min(left_s, self._config.timeout_s))
+            record, answer = await self._unsuspected(send, min(left_s, self._config.timeout_s))
         except TransientError as error:
             late = time.time() >= deadline - CLOCKS_S
             self._note(error, probe, fair=not late or left_s >= PATIENCE_S)
@@ -208,15 +241,14 @@ class ChatSamples:
         self.counts.calls += 1
         self.counts.prompt_tokens += record["prompt_tokens"]
         self.counts.completion_tokens += record["completion_tokens"]
-        return record
+        return record, answer
 
-    async def _answer(self, request: Request, start: int, count: int, timeout_s: float) -> Record:
-        """One HTTP request. Where many prompts in a row are refused, another one shows whether it is only these."""
+    async def _unsuspected(self, send: Send[T], timeout_s: float) -> tuple[Record, T]:
+        """What `send` returns. Where its prompt is refused in a way that may be everybody's, another prompt shows
+        whether it is: one user's refused prompts open the circuit for nobody."""
         try:
-            return (await self._endpoint.chat(request, start, count, timeout_s)).record
+            return await send(timeout_s)
         except SuspectError as error:
-            if not self._endpoint.dialect.answered:
-                raise
             await self._endpoint.chat(PROBE, 0, 1, timeout_s)
             raise error.rejection from None
 

@@ -2,7 +2,7 @@
 
 What fails is left out, in this order, and said so in the answer: adapter down -> the first candidate; reranker down ->
 BM25 order; user unknown or head unreadable -> population head; history unreadable -> plain prompt. A plain answer that
-fails is left out, too. Without the LLM there is no answer.
+fails is left out, too. A prompt that the LLM finds too long is asked shorter. Without the LLM there is no answer.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import hydra_ray
 from hydra_ray.core.candidates import Candidates, candidates_of
 from hydra_ray.core.evidence import evidence, weight_of
-from hydra_ray.core.prompts import Message, Prompt, answer_prompt
+from hydra_ray.core.prompts import Prompt, answer_prompt
 from hydra_ray.core.records import HistoryItem
 from hydra_ray.core.retrieval import shares
 from hydra_ray.core.select import pick, top_k, weigh
@@ -22,6 +22,7 @@ from hydra_ray.core.text import texts_of
 from hydra_ray.pipeline.makers import Maker
 from hydra_ray.serve import answers
 from hydra_ray.serve.bundle import Bundle
+from hydra_ray.serve.shortening import Versions
 from hydra_ray.serve.types import (
     Ask,
     DeadlineError,
@@ -99,24 +100,31 @@ class Personaliser:
     async def answer(self, user: UserKey | None, ask: Ask, request_id: str) -> answers.Personalised:
         """The answer with its trace. Raises LLMDownError, RefusedError, DeadlineError, OverloadedError."""
         course = _Course(ask, user)
-        plain = asyncio.ensure_future(self._plain(ask)) if ask.plain else None
+        plain = asyncio.ensure_future(self._plain(ask)) if ask.plain or self._config.adapter.plain_candidate else None
         try:
             found = await self._retrieve(course)
             ranked = await self._rerank(course, found)
-            prompt = self._prompt(ask, found, ranked)
-            sampled = await self._sample(course, prompt)
-            candidates = candidates_of(self._task, sampled.texts, found.own, self._config.adapter.own_candidates)
-            order, scored, weights = await self._select(course, found, ranked, candidates)
+            asked = self._versions(ask, self._examples(found, ranked))
+            sampled = await self._sample(course, asked)
+            version = asked[sampled.shortened]
+            prompt = version.prompt
+            said = await self._said(course, plain) if plain and self._config.adapter.plain_candidate else None
+            raw = (*sampled.texts, said) if said else sampled.texts
+            candidates = candidates_of(self._task, raw, found.own, self._config.adapter.own_candidates)
+            order, scored, weights = await self._select(course, found, ranked, candidates, said or "")
             texts = [candidates.texts[i] for i in order] or [sampled.texts[0] if sampled.texts else ""]
             cut = self._cut(sampled, found) if order else {text for text in texts if 0 in sampled.cut}
             course.ms["total"] = round(1000 * (time.perf_counter() - course.began), 3)
-            best = [texts[i % len(texts)] for i in range(ask.n)]
-            said = await self._said(course, plain) if plain else None
+            best = texts[: ask.n]
+            if len(best) < ask.n:
+                course.lack("fewer_answers", f"{len(best)} of {ask.n}: the samples hold no more that differ")
+            if plain and said is None:
+                said = await self._said(course, plain)
             return answers.Personalised(
                 answer=best[0],
                 answers=best,
                 cut=[i for i, text in enumerate(best) if text in cut],
-                plain=said,
+                plain=said if ask.plain else None,
                 trace=answers.Trace(
                     request_id=request_id,
                     user_id=user.user_id if user else None,
@@ -124,8 +132,9 @@ class Personaliser:
                     items=found.state.items if found.state else 0,
                     retrieved=self._traced_items(found, ranked, prompt),
                     prompt=answers.Prompt(
-                        words=sum(len(message["content"].split()) for message in (*ask.before, *prompt.messages)),
+                        words=sum(len(message["content"].split()) for message in version.messages),
                         tokens=sampled.prompt_tokens,
+                        messages=[answers.PromptMessage(**message) for message in version.messages],
                         examples=prompt.examples,
                         dropped_examples=prompt.dropped_examples,
                         question_cut=prompt.question_cut,
@@ -160,15 +169,16 @@ class Personaliser:
 
     async def _plain(self, ask: Ask) -> str:
         """The LLM's own answer: no examples, temperature 0."""
-        prompt = answer_prompt(self._task, ask.query, [], self._maker.budget)
+        asked = self._versions(ask, [])
         sampled = await self._llm.sample(
-            (*ask.before, *prompt.messages),
+            asked[0].messages,
             n=1,
             temperature=0.0,
             max_tokens=ask.max_tokens or self._task.max_answer_tokens,
             seed=None,
             deadline=ask.deadline,
-            fallbacks=[(*ask.before, *shorter) for shorter in prompt.fallbacks],
+            fallbacks=asked.fallbacks,
+            more=ask.more,
         )
         return next(iter(texts_of(self._task, sampled.texts)), sampled.texts[0] if sampled.texts else "")
 
@@ -217,29 +227,39 @@ class Personaliser:
         course.scored("reranker", scored)
         return [(found.items[i], scored.log_odds[i]) for i in top_k(scored.log_odds, len(texts))]
 
-    def _prompt(self, ask: Ask, found: Found, ranked: list[tuple[HistoryItem, float]] | None) -> Prompt:
+    def _examples(self, found: Found, ranked: list[tuple[HistoryItem, float]] | None) -> list[HistoryItem]:
         retrieved = [(item, UNKNOWN) for item in found.items]
-        examples = self._maker.examples(retrieved, retrieved if ranked is None else ranked)
-        return answer_prompt(self._task, ask.query, examples, self._maker.budget)
+        return self._maker.examples(retrieved, retrieved if ranked is None else ranked)
 
-    async def _sample(self, course: _Course, prompt: Prompt) -> Sampled:
+    def _versions(self, ask: Ask, examples: Sequence[HistoryItem]) -> Versions:
+        """The prompt with these examples, best first, and shorter versions of it."""
+        return Versions(self._prompt, ask.query, examples, ask.before, self._maker.budget.count)
+
+    def _prompt(self, query: str, examples: Sequence[HistoryItem]) -> Prompt:
+        return answer_prompt(self._task, query, examples, self._maker.budget)
+
+    async def _sample(self, course: _Course, asked: Versions) -> Sampled:
         course.in_time()
         ask, adapter, began = course.ask, self._config.adapter, time.perf_counter()
-        messages: tuple[Message, ...] = (*ask.before, *prompt.messages)
         try:
             sampled = await self._llm.sample(
-                messages,
+                asked[0].messages,
                 n=max(adapter.n, ask.n),
                 temperature=adapter.temperature if ask.temperature is None else ask.temperature,
                 max_tokens=ask.max_tokens or self._task.max_answer_tokens,
                 seed=ask.seed,
                 deadline=ask.deadline,
-                fallbacks=[(*ask.before, *shorter) for shorter in prompt.fallbacks],
+                fallbacks=asked.fallbacks,
+                more=ask.more,
             )
         finally:
             course.clock("llm", began)
-        if sampled.degraded:
-            course.lack("prompt_shortened")
+        first, used = asked[0], asked[sampled.shortened]
+        if sampled.shortened:
+            left = f"{used.prompt.examples} of {first.prompt.examples} examples were shown"
+            course.lack("prompt_shortened", left + (", less of the conversation" if used.conversation_cut else ""))
+        if used.question_cut:
+            course.lack("question_cut", "its end was not read")
         return sampled
 
     def _cut(self, sampled: Sampled, found: Found) -> set[str]:
@@ -254,6 +274,7 @@ class Personaliser:
         found: Found,
         ranked: list[tuple[HistoryItem, float]] | None,
         candidates: Candidates,
+        plain: str,
     ) -> tuple[list[int], list[float], list[float]]:
         """The candidates' places, best first; their log-odds and weights, both empty where the adapter did not run."""
         if not candidates.texts:
@@ -265,7 +286,8 @@ class Personaliser:
             # Without a reranker, the N retrieved records weigh the same.
             by_rank = [(i, UNKNOWN) for i in found.items[: self._config.retrieval.n]] if ranked is None else ranked
             supporters = [(item.answer, weight_of(log_odds)) for item, log_odds in by_rank]
-            beside = evidence(self._task, candidates.texts, candidates.samples, found.own, supporters)
+            known = (found.own, supporters, found.topics)
+            beside = evidence(self._task, course.ask.query, candidates.texts, candidates.samples, *known, plain=plain)
         try:
             scored = await self._score(course, "adapter", found, candidates.texts, tuple(beside))
         except StageDownError as error:

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
+from hydra_ray.core.evidence import AnswerProfile
 from hydra_ray.core.prompts import Message
 from hydra_ray.core.records import HistoryItem
 from hydra_ray.core.retrieval import recencies
@@ -59,28 +60,30 @@ class UserState:
 class Found:
     """What the retriever knows for one query.
 
-    items: best first, with `scores` of the retrieval method (BM25). own: the user's own answers, normalised -> how
-    often given (`hydra_ray.core.evidence.habits`). state: None: nobody of that id. recencies: of the items
-    (`hydra_ray.core.retrieval`).
+    items: best first, with `scores` of the retrieval method (BM25). own: the user's own answers
+    (`hydra_ray.core.evidence.answer_profile`). state: None: nobody of that id. recencies: of the items
+    (`hydra_ray.core.retrieval`). topics: label -> what the query's text says of it (`hydra_ray.core.topics`).
     """
 
     items: tuple[HistoryItem, ...] = ()
     scores: tuple[float, ...] = ()
-    own: Mapping[str, int] = field(default_factory=dict)
+    own: AnswerProfile = field(default_factory=dict)
     state: UserState | None = None
     recencies: tuple[float, ...] = ()
+    topics: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(
         cls,
         top: Sequence[tuple[HistoryItem, float]],
         history: Sequence[HistoryItem],
-        own: Mapping[str, int],
+        own: AnswerProfile,
         state: UserState,
+        topics: Mapping[str, float] | None = None,
     ) -> "Found":
         """top: a retriever's answer over the whole `history`, oldest first."""
         items = tuple(item for item, _ in top)
-        return cls(items, tuple(score for _, score in top), own, state, tuple(recencies(items, history)))
+        return cls(items, tuple(score for _, score in top), own, state, tuple(recencies(items, history)), topics or {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,7 @@ class Ask:
     """One question to be answered personally.
 
     before: chat messages that come before the question. n: answers wanted. temperature, max_tokens: of the sampling
-    (None: as the run did). plain: also the answer without personalisation. deadline: `time.time()` after which nobody
+    (None: as the run did). more: further parameters of OpenAI's that the LLM samples with. plain: also the answer without personalisation. deadline: `time.time()` after which nobody
     waits for it.
     """
 
@@ -127,6 +130,7 @@ class Ask:
     temperature: float | None = None
     max_tokens: int | None = None
     seed: int | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
     plain: bool = False
     deadline: float = float("inf")
 
@@ -205,17 +209,23 @@ class Samples(Protocol):
         seed: int | None,
         deadline: float,
         fallbacks: Sequence[Sequence[Message]] = (),
+        more: Mapping[str, Any] | None = None,
     ) -> "Sampled": ...
+
+    async def forward(
+        self, messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any], deadline: float
+    ) -> tuple[dict[str, Any], int]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
     """texts: as many as were asked for. Tokens as the server counted them. retries: attempts beyond the first.
-    cut: places of the texts that `max_tokens` ended. degraded: they answer a shortened prompt."""
+    cut: places of the texts that `max_tokens` ended. shortened: they answer the shortened prompt of that number (0: the
+    prompt itself)."""
 
     texts: tuple[str, ...]
     prompt_tokens: int = 0
     completion_tokens: int = 0
     retries: int = 0
     cut: frozenset[int] = frozenset()
-    degraded: bool = False
+    shortened: int = 0

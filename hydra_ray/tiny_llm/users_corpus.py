@@ -1,6 +1,7 @@
 """Training documents from real people's histories: the same prompts, losses and measurements, without hints."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -12,6 +13,7 @@ from hydra_ray.core.prompts import PromptBudget, answer_prompt
 from hydra_ray.core.records import HistoryItem, User
 from hydra_ray.core.retrieval import BM25Retriever
 from hydra_ray.core.tasks import Task
+from hydra_ray.data.columns import Columns, missing_columns
 from hydra_ray.data.merge import merge_user
 from hydra_ray.data.rows import SourceRow
 from hydra_ray.data.scan import Reader
@@ -35,12 +37,16 @@ def read_training_users(config: TinyLLMConfig, task: Task) -> list[User]:
     """
     root = Path(config.data_root or ".")
     rows: dict[str, list[SourceRow]] = {}
-    names = []
+    names, columns = [], Counter[str]()
     for file in _own_files(config, root) if config.own else [_lamp_file(root, config.split)]:
         names.append(file.name)
         for row in Reader(task, config.own or OwnConfig()).scan(file):
             if isinstance(row, SourceRow) and row.split == "train":
                 rows.setdefault(row.user_id, []).append(row)
+            elif isinstance(row, Columns):
+                columns.update(row.counts())
+    if missing := missing_columns(columns, task, config.own or OwnConfig(), str(root)):
+        raise UserError(missing)
     return [merge_user(rows[user_id], names).user for user_id in sorted(rows)]
 
 

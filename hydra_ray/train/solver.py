@@ -1,6 +1,6 @@
 """One way to fit each head kind: what the training users teach first, then the users themselves."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -9,8 +9,10 @@ from torch import Tensor
 from hydra_ray.config import FitConfig
 from hydra_ray.models.heads import Deltas, Head
 from hydra_ray.models.losses import Loss
+from hydra_ray.train.descent import descend
 from hydra_ray.train.early_stopping import fit_heads_stopped, keeps_population
 from hydra_ray.train.fit import L2_GRID, choose_l2
+from hydra_ray.train.guard import Refit, spoken_against
 from hydra_ray.train.shrunk_prior import SMALLEST, estimate_prior, fit_shrunk_heads
 from hydra_ray.train.user_rows import UserRows
 
@@ -23,13 +25,14 @@ class Fitted:
     """Deltas [U, ...] and what is known of each user, [U].
 
     epoch: int64, epochs learned; 0 for solvers without epochs. kept_population: bool, whether the user's own rows could
-    not beat the population head. before, after: held-out loss of the population head and of the user's, in nats a row;
-    NaN where it was not tested.
+    not beat the population head; guarded: bool, whether it was the guard that found so. before, after: held-out loss of
+    the population head and of the user's, in nats a row; NaN where it was not tested.
     """
 
     deltas: Deltas
     epoch: Tensor
     kept_population: Tensor
+    guarded: Tensor
     before: Tensor
     after: Tensor
 
@@ -62,20 +65,42 @@ def solve(
 ) -> Fitted:
     """Every user's head; users do not influence each other. start: deltas [U, ...] of an earlier fit, to begin at.
 
-    Raises UserError for features that are not finite.
+    Where `config.guard` says so, users whose own queries speak against their heads keep the population's
+    (`hydra_ray.train.guard`). Raises UserError for features that are not finite.
     """
-    if head.kind == "shrunk":
-        precision = torch.tensor(tuned["precision"], dtype=rows.z.dtype, device=rows.z.device)
-        held_out = rows.held_out()
-        trial = fit_shrunk_heads(head, rows.only(~held_out), precision)
-        worse, before, after = keeps_population(head, rows.only(held_out), trial, config.stop_margin, loss)
-        deltas = fit_shrunk_heads(head, rows, precision)
-        for value in deltas.values():
-            value[worse] = 0
-        kept = worse | (rows.mask.sum(1) == 0)
-        return Fitted(deltas, torch.zeros(len(rows), dtype=torch.int64), kept, before, after)
+    fitted, refit = (
+        _solve_shrunk(head, rows, tuned, config, loss)
+        if head.kind == "shrunk"
+        else _solve_descent(head, rows, tuned, config, loss, start)
+    )
+    if not config.guard or not head.delta_shapes():
+        return fitted
+    against = spoken_against(head, rows, config.guard, refit)
+    for value in fitted.deltas.values():
+        value[against] = 0
+    return replace(fitted, kept_population=fitted.kept_population | against, guarded=against)
+
+
+def _solve_shrunk(head: Head, rows: UserRows, tuned: Tuned, config: FitConfig, loss: Loss) -> tuple[Fitted, Refit]:
+    precision = torch.tensor(tuned["precision"], dtype=rows.z.dtype, device=rows.z.device)
+    held_out = rows.held_out()
+    trial = fit_shrunk_heads(head, rows.only(~held_out), precision)
+    worse, before, after = keeps_population(head, rows.only(held_out), trial, config.stop_margin, loss)
+    deltas = fit_shrunk_heads(head, rows, precision)
+    for value in deltas.values():
+        value[worse] = 0
+    kept = worse | (rows.mask.sum(1) == 0)
+    found = Fitted(deltas, torch.zeros(len(rows), dtype=torch.int64), kept, torch.zeros_like(kept), before, after)
+    return found, lambda learned: fit_shrunk_heads(head, learned, precision)
+
+
+def _solve_descent(
+    head: Head, rows: UserRows, tuned: Tuned, config: FitConfig, loss: Loss, start: Deltas | None
+) -> tuple[Fitted, Refit]:
     found = fit_heads_stopped(head, rows, rows.held_out(), config, tuned["l2"], loss, start=start)
-    return Fitted(found.deltas, found.epoch, found.epoch == 0, found.before, found.after)
+    kept = found.epoch == 0
+    fitted = Fitted(found.deltas, found.epoch, kept, torch.zeros_like(kept), found.before, found.after)
+    return fitted, lambda learned: descend(head, learned, found.epoch, config, tuned["l2"], loss, None)
 
 
 def describe(tuned: Tuned) -> str:

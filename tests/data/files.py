@@ -9,7 +9,7 @@ from hydra_ray.config import DataConfig
 from hydra_ray.core.records import User
 from hydra_ray.core.tasks import Task, load_task
 from hydra_ray.data.checks import check_counts, check_read
-from hydra_ray.data.columns import missing_column
+from hydra_ray.data.columns import missing_columns
 from hydra_ray.data.passes import Plan, spill_sources, write_partition
 from hydra_ray.data.rejects import Reject, read_rejects
 from hydra_ray.data.scan import Reader
@@ -84,7 +84,7 @@ def ingest_pure(root: Path, task: Task, out: Path, partitions: int = 2, checked:
     for source in sources:
         for part in spill_sources(plan, f"{source.index:05d}", [source]):
             tally.update(part)
-    if config.source == "own" and (missing := missing_column(tally, task, config.own, sources[0].where)):
+    if config.source == "own" and (missing := missing_columns(tally, task, config.own, sources[0].where)):
         raise UserError(missing)
     if checked:
         check_read(tally, config, task, root, sources, out)

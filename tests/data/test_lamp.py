@@ -41,6 +41,19 @@ def test_time_based_layout_merges_a_users_questions(tmp_path: Path) -> None:
     assert done.users["8"].questions[0].history == ()
 
 
+def test_an_item_that_is_newer_than_the_question_is_not_in_its_history(tmp_path: Path) -> None:
+    profile = [item("old", date="2020-01"), item("same", date="2020-05-01"), item("new", date="2020-05-02"),
+               item("none", date=None)]  # fmt: skip
+    train = [question("1", profile, user_id="7", date="2020-05-01T12:00"), question("2", profile, user_id="7")]
+    root = lamp_root(tmp_path, train, golds({"1": "5", "2": "4"}))
+    done = ingest_pure(root, RATING, tmp_path / "out")
+    user = done.users["7"]
+    seen = {q.question_id: [i.item_id for i in user.history_of(q)] for q in user.questions}
+    assert seen == {"2": ["none", "old", "same", "new"], "1": ["none", "old", "same"]}
+    assert done.reasons == [("train_questions.json", "0:1/new", "newer_item")]
+    assert done.counts["warnings"] == {"newer_item": 1}
+
+
 def test_undated_items_keep_the_files_order(tmp_path: Path) -> None:
     profile = [item("z", date=None), item("y", date=""), item("x", date="2001")]
     done = ingest_pure(lamp_root(tmp_path, [question("1", profile)]), RATING, tmp_path / "out")

@@ -34,7 +34,7 @@ def make_config(folder: Path, kind: str = "linear", **fit: Any) -> Config:
     whole = {
         "data": {"buckets": 8},
         "model": model,
-        "fit": {"epochs": 5, "l2": None if kind == "shrunk" else 0.01, **fit},
+        "fit": {"epochs": 5, "guard": 0, "l2": None if kind == "shrunk" else 0.01, **fit},
     }
     return Config.model_validate({**whole, "root": str(folder / "runs")})
 
@@ -76,4 +76,4 @@ def make_fit(folder: Path, config: Config, answered: Path, previous: Path | None
     features = folder / f"features-{answered.name}"
     chosen = tuple(user.user_id for user, _ in users() if user.split == "test")
     return Fit(config, "reranker", config.model.head, ("test",), chosen, answered, folder / "ingest",
-               folder / "base", None, features, previous)  # fmt: skip
+               folder / "base", None, features, previous, None)  # fmt: skip

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from hydra_ray.core.draws import stable_seed
@@ -140,6 +141,24 @@ def test_a_whole_run_over_odd_records_and_odd_answers(whole: Whole) -> None:
     assert sum(used["calls"] for used in report["llm_by_stage"].values()) == report["llm"]["calls"] == whole.calls
     predicted = json.loads(next((whole.run / "predictions").glob("hydra*.json")).read_text())
     assert {gold["id"] for gold in predicted["golds"]} == {"200", "201", "202", "203", "210", "211", "212"}
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(600)
+def test_folds_share_one_labelling_and_train_on_no_row_of_their_own_users(cluster: str, whole: Whole) -> None:
+    """Two folds of the fifteen users of both splits."""
+    with in_thread(FakeServer(odd_answers)) as server:
+        more = ["name=folds", "protocol.folds=2"]
+        done = hydra_ray(cluster, "train-reranker", whole.root, server.url, *more)
+    assert done.returncode == 0, done.stderr
+    steps = json.loads((whole.root / "runs" / "folds" / "steps.json").read_text())
+    assert sorted(steps) == ["ingest", "label seed 0", "train-reranker seed 0 fold 0", "train-reranker seed 0 fold 1"]
+    groups = [whole.root / "runs" / "steps" / steps[f"train-reranker seed 0 fold {n}"] / "groups" for n in range(2)]
+    one, other = (set(pq.read_table(folder, columns=["user_id"])["user_id"].to_pylist()) for folder in groups)
+    assert one
+    assert other
+    assert not one & other
+    assert {user for user in one | other if user.startswith("t")} == {f"t{n}" for n in range(100, 108)}
 
 
 @pytest.mark.cluster

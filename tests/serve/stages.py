@@ -49,11 +49,12 @@ class Scorer:
 @dataclass
 class LLM:
     """Returns `texts`, as many as are asked for, over and over; or raises `error`. cut: places of those that
-    `max_tokens` ended."""
+    `max_tokens` ended. too_long: versions of a prompt that are, but for its last."""
 
     texts: Sequence[str] = ("maple", "dune", "maple")
     error: Exception | None = None
     cut: frozenset[int] = frozenset()
+    too_long: int = 0
     asked: list[tuple[Message, ...]] = field(default_factory=list)
     settings: list[dict[str, object]] = field(default_factory=list)
 
@@ -63,7 +64,8 @@ class LLM:
         if self.error:
             raise self.error
         n = int(str(settings["n"]))
-        return Sampled(tuple(self.texts[i % len(self.texts)] for i in range(n)), 20, 2 * n, cut=self.cut)
+        return Sampled(tuple(self.texts[i % len(self.texts)] for i in range(n)), 20, 2 * n, cut=self.cut,
+                       shortened=min(self.too_long, len(settings["fallbacks"])))  # type: ignore[arg-type]  # fmt: skip
 
 
 def known(items: Sequence[HistoryItem] = ITEMS) -> Found:

@@ -87,6 +87,15 @@ def test_a_seed_that_was_not_trained(refused: Refused, whole: Path) -> None:
     assert refused(whole, "seed=3").startswith("seed 3: the run in")
 
 
+def test_a_run_with_folds_has_no_model_of_all_users(refused: Refused, run: Path) -> None:
+    report = json.loads((run / REPORT).read_text())
+    report["config"]["protocol"]["folds"] = 5
+    (run / REPORT).write_text(json.dumps(report))
+    line = refused(run)
+    assert line.startswith(f"{run}: this run tested its users fold by fold (protocol.folds=5)")
+    assert "make a run to serve with protocol.folds=null" in line
+
+
 def test_a_port_in_use(refused: Refused, whole: Path, taken: int) -> None:
     assert refused(whole, "--port", str(taken)) == (
         f"--port: 127.0.0.1:{taken}: Address already in use: set another port"

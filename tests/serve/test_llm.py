@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from hydra_ray.config import LLMConfig
 from hydra_ray.environment import Secret
@@ -29,7 +30,7 @@ def with_server(
 
     async def go() -> Any:
         async with serve(fake):
-            config = LLMConfig(model="m", **{"retry_wait_s": 0.005, **settings})
+            config = LLMConfig(**{"model": "m", "retry_wait_s": 0.005, **settings})
             samples = ChatSamples(config, fake.url, connections, key=Secret(KEY), breaker=breaker)
             try:
                 return await use(samples)
@@ -140,7 +141,7 @@ def test_a_prompt_that_is_too_long_is_asked_in_a_shorter_version() -> None:
 
     shorter = [({"role": "user", "content": "aa"},), ({"role": "user", "content": "a"},)]
     made = with_server(FakeServer(script), lambda samples: use(samples, shorter))
-    assert (made.texts, made.degraded) == (("a/0", "a/1"), True)
+    assert (made.texts, made.shortened) == (("a/0", "a/1"), 2)
     with pytest.raises(PromptTooLongError, match="prompt is too long"):
         with_server(FakeServer(script), lambda samples: use(samples, shorter[:1]))
 
@@ -163,6 +164,63 @@ def test_one_users_flagged_prompts_open_no_circuit_for_others() -> None:
         return error(403, "flagged") if body["messages"][0]["content"].startswith("bad") else None
 
     assert with_server(FakeServer(script), use) == (("fine too/0",), True)
+
+
+@pytest.mark.parametrize("status", [403, 404, 451])
+def test_the_very_first_prompts_may_be_refused_and_the_server_be_up(status: int) -> None:
+    def script(number: int, body: dict[str, Any]) -> Any:
+        return error(status, "flagged") if body["messages"][0]["content"] == "a" else None
+
+    async def use(samples: ChatSamples) -> bool:
+        for _ in range(12):
+            with pytest.raises(RefusedError, match=f"HTTP {status}: flagged"):
+                await ask(samples)
+        return samples.up
+
+    assert with_server(FakeServer(script), use)
+
+
+def test_further_parameters_are_sent_as_they_are() -> None:
+    async def use(samples: ChatSamples) -> Sampled:
+        return await samples.sample(
+            ({"role": "user", "content": "a"},), n=2, temperature=0.5, max_tokens=4, seed=None,
+            deadline=time.time() + 10, more={"stop": ["x"], "top_p": 0.5},
+        )  # fmt: skip
+
+    fake = FakeServer()
+    with_server(fake, use)
+    assert [(body["stop"], body["top_p"], body["n"]) for body in fake.bodies] == [(["x"], 0.5, 2)]
+
+
+def test_a_whole_request_is_forwarded_and_its_answer_comes_back_as_it_is() -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+
+    def script(number: int, body: dict[str, Any]) -> Any:
+        if "max_tokens" in body:
+            return error(400, "Unsupported parameter: 'max_tokens' is not supported with this model. Use "
+                         "'max_completion_tokens' instead.")  # fmt: skip
+        choice = {"index": 0, "finish_reason": "tool_calls", "message": {"content": None, "tool_calls": [call]}}
+        usage = {"prompt_tokens": 5, "completion_tokens": 3}
+        return web.json_response({"id": "x", "choices": [choice], "usage": usage})
+
+    async def use(samples: ChatSamples) -> Any:
+        tools = [{"type": "function", "function": {"name": "f"}}]
+        asked = [{"role": "user", "content": [{"type": "text", "text": "q"}]}]
+        tree, tokens = await samples.forward(asked, {"tools": tools, "max_tokens": 9}, time.time() + 10)
+        return tree["choices"][0]["message"]["tool_calls"], tokens, samples.counts.calls
+
+    fake = FakeServer(script)
+    assert with_server(fake, use, model="renames-max-tokens") == ([call], 8, 1)
+    assert fake.bodies[-1]["messages"] == [{"role": "user", "content": [{"type": "text", "text": "q"}]}]
+    assert fake.bodies[-1]["max_completion_tokens"] == 9
+
+
+def test_a_forwarded_request_that_is_refused_gets_the_servers_words() -> None:
+    async def use(samples: ChatSamples) -> None:
+        with pytest.raises(RefusedError, match="HTTP 400: bad schema"):
+            await samples.forward([{"role": "user", "content": "q"}], {"response_format": {}}, time.time() + 10)
+
+    with_server(FakeServer(lambda number, body: error(400, "bad schema")), use)
 
 
 def test_a_key_that_is_revoked_makes_the_server_look_down() -> None:
@@ -217,7 +275,8 @@ def test_a_server_that_refuses_the_service_is_down_and_only_the_log_says_why(
     assert "127.0.0.1" not in said
     assert f"HTTP {status}" in caplog.text
     assert KEY not in said + caplog.text
-    assert len(fake.bodies) == 1
+    # 403 and 404 may be one prompt's: another one shows that they are everybody's.
+    assert len(fake.bodies) == (2 if status in {403, 404} else 1)
 
 
 def test_a_server_that_is_away_is_not_waited_for_and_found_again() -> None:
@@ -309,8 +368,6 @@ def test_waiting_for_a_connection_counts_against_the_deadline() -> None:
 
 @pytest.mark.parametrize("body", ["no json", "{}", '{"choices": []}'])
 def test_answers_that_are_none_are_tried_again_and_then_down(body: str) -> None:
-    from aiohttp import web
-
     fake = FakeServer(lambda number, _: web.Response(text=body))
 
     async def use(samples: ChatSamples) -> None:

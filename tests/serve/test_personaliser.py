@@ -72,7 +72,8 @@ def test_the_reranker_orders_the_prompt_and_the_adapter_the_answers() -> None:
 def test_as_many_answers_as_were_asked_for_and_no_fewer_samples() -> None:
     llm = LLM()
     made = ask(llm=llm, asked=Ask("what now", n=5, temperature=0.3, max_tokens=4, seed=9))
-    assert made.answers == ["maple", "dune", "maple", "dune", "maple"]
+    assert made.answers == ["maple", "dune"], "the same answer twice is no further answer"
+    assert [(lack.reason, lack.detail.split(":")[0]) for lack in made.trace.degraded] == [("fewer_answers", "2 of 5")]
     assert llm.settings[0]["n"] == 5
     assert {k: llm.settings[0][k] for k in ("temperature", "max_tokens", "seed")} == {
         "temperature": 0.3,
@@ -151,6 +152,42 @@ def test_an_answer_is_cut_if_every_sample_of_it_is(
     llm = LLM(texts, cut=frozenset(cut))
     made = ask(Retriever(replace(known(), own=own)), llm=llm, asked=Ask("what now", n=len(texts)), made=bundle(n=1))
     assert {made.answers[i] for i in made.cut} == ended
+
+
+def test_a_shortened_prompt_is_told_and_the_trace_shows_what_was_sent() -> None:
+    llm = LLM(too_long=2)
+    made = ask(llm=llm, asked=Ask("what now"))
+    assert [(lack.reason, lack.detail) for lack in made.trace.degraded] == [
+        ("prompt_shortened", "0 of 4 examples were shown")
+    ]
+    assert (made.trace.prompt.examples, made.trace.prompt.dropped_examples) == (0, 4)
+    assert [item.in_prompt for item in made.trace.retrieved] == [False] * 10
+    (message,) = made.trace.prompt.messages
+    assert "what now" in message.content
+    assert "text number" not in message.content
+
+
+def test_a_question_that_no_model_reads_whole_is_cut_and_never_an_error() -> None:
+    before = ({"role": "system", "content": "be brief"}, {"role": "user", "content": "first"})
+    llm = LLM(too_long=99)
+    made = ask(llm=llm, asked=Ask(" ".join(f"w{i}" for i in range(400)), before=before))
+    assert [lack.reason for lack in made.trace.degraded] == ["prompt_shortened", "question_cut"]
+    assert "less of the conversation" in made.trace.degraded[0].detail
+    assert made.trace.prompt.question_cut
+    assert len(made.trace.prompt.messages) == 1
+    assert "w11" in made.trace.prompt.messages[0].content
+    assert "w399" not in made.trace.prompt.messages[0].content
+
+
+def test_a_question_longer_than_the_budget_is_cut_and_said_so() -> None:
+    made = ask(asked=Ask("word " * 5000))
+    assert "question_cut" in reasons(made)
+
+
+def test_further_parameters_go_to_the_model() -> None:
+    llm = LLM()
+    ask(llm=llm, asked=Ask("what now", more={"stop": ["."]}))
+    assert llm.settings[0]["more"] == {"stop": ["."]}
 
 
 def test_what_is_wrong_with_a_head_is_for_the_log(lines: Lines) -> None:

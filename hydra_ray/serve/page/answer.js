@@ -11,8 +11,10 @@ const REASONS = {
   head_unreadable: "The user’s own head could not be read: the population head was used.",
   adapter_down: "The adapter did not run: the first sample is the answer.",
   no_candidate: "No sample held an answer: the first sample is the answer as it came.",
-  prompt_shortened: "The prompt was too long for the model: a shorter one, with fewer records, was answered.",
   plain_failed: "The model’s plain answer failed: only the personalised one is here.",
+  prompt_shortened: "The prompt was too long for the model: a shorter one, with fewer records, was answered.",
+  question_cut: "The question is longer than the model reads: its end was left out.",
+  fewer_answers: "Fewer different answers than were asked for.",
 };
 const STAGES = { retrieve: "Retrieve", rerank: "Rerank", llm: "Language model", select: "Select" };
 const SHORT = 60; // characters up to which an answer is set large

@@ -1,0 +1,35 @@
+"""Tasks in YAML."""
+
+from pathlib import Path
+
+import pytest
+
+from hydra_ray.core.tasks import load_task
+from hydra_ray.errors import UserError
+
+HEAD = "text_fields: [text]\nanswer_field: a\ninstruction: I\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "metric", "written", "labels"),
+    [
+        ("rating", "mae", "[1, 2, 3]", ("1", "2", "3")),
+        ("rating", "mae", "[0.5, 1.0]", ("0.5", "1.0")),
+        ("classification", "accuracy", "[-1, 0, '1', red]", ("-1", "0", "1", "red")),
+    ],
+)
+def test_numbers_are_labels(tmp_path: Path, kind: str, metric: str, written: str, labels: tuple[str, ...]) -> None:
+    path = tmp_path / "task.yaml"
+    path.write_text(f"{HEAD}kind: {kind}\nprimary_metric: {metric}\nlabels: {written}\n")
+    assert load_task(str(path)).labels == labels
+
+
+def test_truth_values_are_no_labels(tmp_path: Path) -> None:
+    path = tmp_path / "task.yaml"
+    path.write_text(f"{HEAD}kind: classification\nprimary_metric: accuracy\nlabels: [yes, no]\n")
+    with pytest.raises(UserError) as caught:
+        load_task(str(path))
+    assert f"{path}: labels: " in str(caught.value)
+    assert "YAML reads yes, no, true, false, on and off as a truth value; put such labels in quotes" in str(
+        caught.value
+    )

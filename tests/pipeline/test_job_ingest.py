@@ -1,0 +1,86 @@
+"""The ingest step says what it kept, and is not done where too much is lost."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hydra_ray.data.ingest as module
+from hydra_ray.config import Config
+from hydra_ray.errors import UserError
+from hydra_ray.pipeline.context import Run
+from hydra_ray.pipeline.job import Job
+
+from ..data.files import write
+from ..data.test_own import lines, row
+
+TASK = """kind: classification
+text_fields: [text]
+answer_field: tag
+instruction: Give the tag.
+primary_metric: accuracy
+labels: [red, blue]
+"""
+
+
+@pytest.fixture
+def done(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Ingest runs in this process; the folders that it wrote into."""
+    folders: list[Path] = []
+
+    def in_process(config: Config, task: Any, source: Path, out: Path, progress: Any) -> dict[str, Any]:
+        folders.append(out)
+        lax = config.model_copy(update={"data": config.data.model_copy(update={"max_rejects": 1.0})})
+        return module.ingest_in_process(lax, task, source, out)
+
+    monkeypatch.setattr(module, "ingest", in_process)
+    monkeypatch.setattr(Run, "ray", lambda self: None)
+    return folders
+
+
+def job(tmp_path: Path, rows: list[Any], **data: Any) -> Job:
+    write(tmp_path / "rows" / "a.jsonl", lines(rows))
+    task = write(tmp_path / "task.yaml", TASK)
+    data = {"source": "own", "root": str(tmp_path / "rows"), "task": str(task), "buckets": 2, **data}
+    return Job(Run(Config.model_validate({"root": str(tmp_path / "runs"), "data": data})))
+
+
+GOOD = [row("u", day) for day in range(1, 11)]
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> str:
+    return capsys.readouterr().err
+
+
+def test_it_speaks_once_and_also_if_it_was_done_before(
+    tmp_path: Path, done: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = job(tmp_path, GOOD)
+    step = first.ingest()
+    assert first.ingest() is step
+    assert said(capsys).count(" items, ") == 1
+    again = job(tmp_path, GOOD)
+    assert again.ingest().reused
+    assert "ingest: 1 train and 0 test users (1 and 0 with questions), 9 items, 3 train and 0 test" in said(capsys)
+    assert len(done) == 1
+
+
+def test_too_many_rejects_leave_the_step_undone(
+    tmp_path: Path, done: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [*GOOD, *(row("u", day, tag="green") for day in range(11, 15))]
+    with pytest.raises(UserError, match=r"4 of 14 items \(29%\) cannot be used: 4 x answer_not_a_label"):
+        job(tmp_path, rows).ingest()
+    assert "not used: 4 x answer_not_a_label: " in said(capsys)
+    step = job(tmp_path, rows, max_rejects=0.5).ingest()
+    assert not step.reused
+    with pytest.raises(UserError, match=r"set data\.max_rejects="):
+        job(tmp_path, rows).ingest()
+    assert len(done) == 2
+
+
+def test_one_file_and_changed_content(tmp_path: Path, done: list[Path]) -> None:
+    path = str(tmp_path / "rows" / "a.jsonl")
+    key = job(tmp_path, GOOD, root=path).ingest().key
+    assert job(tmp_path, GOOD, root=path).ingest().key == key
+    assert job(tmp_path, [*GOOD, row("v", 1)], root=path).ingest().key != key
