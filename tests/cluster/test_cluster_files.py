@@ -64,7 +64,7 @@ def test_ray_is_the_pinned_one_everywhere(spec: dict[str, Any]) -> None:
 
 def test_the_image_sets_what_every_process_needs() -> None:
     text = (CLUSTER / "Dockerfile").read_text()
-    for variable in (environment.PROXY_LAYERS, *environment.DRIVER[:2]):
+    for variable in (environment.PROXY_LAYERS, environment.PROXY_HEALTH, *environment.DRIVER[:2]):
         assert f"{variable.name}={variable.value} \\\n" in text
 
 
