@@ -26,7 +26,8 @@ class Bundle:
 
     seed: whose training. base: module -> folder of the trained base. heads: module -> folders of users' heads (the
     training users' and the fitted ones'; those that have none are left out). tuned: module -> how strongly single
-    users' heads are pulled to the population head. users: folder of the ingested histories.
+    users' heads are pulled to the population head. users: folder of the ingested histories. created: when the run's
+    report was written, in seconds since 1970.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Bundle:
     heads: Mapping[Module, tuple[Path, ...]]
     tuned: Mapping[Module, dict[str, Any]]
     users: Path
+    created: int = 0
 
     @property
     def task(self) -> Task:
@@ -75,7 +77,8 @@ def load_bundle(folder: Path, seed: int | None = None) -> Bundle:
         base[module] = trained / joint_kind(config.model.head)
         heads[module] = tuple(f for f in (base[module], fitted) if (f / "heads").exists())
         tuned[module] = _json(fitted / MANIFEST, "run it again")["counts"]
-    return Bundle(folder.name, config, chosen, base, heads, tuned, found.step("ingest"))
+    return Bundle(folder.name, config, chosen, base, heads, tuned, found.step("ingest"),
+                  int((folder / REPORT).stat().st_mtime))  # fmt: skip
 
 
 class _Steps:

@@ -1,7 +1,8 @@
 """The gateway's part of the service: `Service` over the other deployments."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from hydra_ray.core.records import HistoryItem
 from hydra_ray.serve.answers import Export, NewItem, Personalised, UserInfo
@@ -37,6 +38,19 @@ class RemoteService:
     @property
     def task(self) -> str:
         return self._bundle.task.name
+
+    @property
+    def labels(self) -> Sequence[str]:
+        return self._bundle.task.labels
+
+    @property
+    def created(self) -> int:
+        return self._bundle.created
+
+    async def forward(
+        self, messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any], deadline: float
+    ) -> tuple[dict[str, Any], int]:
+        return await self._personaliser.forward(messages, parameters, deadline)
 
     async def personalize(self, user: UserKey | None, ask: Ask, request_id: str) -> Personalised:
         made = await self._personaliser.answer(user, ask, request_id)

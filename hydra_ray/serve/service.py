@@ -1,7 +1,7 @@
 """What the HTTP front needs of the service behind it. The gateway implements it with Ray, tests without."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from hydra_ray.serve.answers import Export, NewItem, Personalised, UserInfo
 from hydra_ray.serve.types import Ask, UserKey
@@ -18,6 +18,22 @@ class Service(Protocol):
     @property
     def task(self) -> str:
         """The run's task."""
+        ...
+
+    @property
+    def labels(self) -> Sequence[str]:
+        """The task's, empty where answers are free text."""
+        ...
+
+    @property
+    def created(self) -> int:
+        """When the run was trained, in seconds since 1970."""
+        ...
+
+    async def forward(
+        self, messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any], deadline: float
+    ) -> tuple[dict[str, Any], int]:
+        """The LLM's own answer to a chat request, and its tokens. Raises LLMDownError, RefusedError too."""
         ...
 
     async def personalize(self, user: UserKey | None, ask: Ask, request_id: str) -> Personalised:

@@ -7,7 +7,7 @@ from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
 
 import hydra_ray
-from hydra_ray.serve.http import chat, errors, health, personalize, users
+from hydra_ray.serve.http import chat, elsewhere, errors, health, personalize, users
 from hydra_ray.serve.http.access import Access
 from hydra_ray.serve.http.bodies import BodyLimit
 from hydra_ray.serve.http.errors import CHAT_PATH
@@ -48,6 +48,7 @@ def make_app(
     app.include_router(health.router(front))
     if page is not None:
         app.include_router(page)
+    app.include_router(elsewhere.router())
     errors.install(app)
     app.add_middleware(BodyLimit, limit=settings.body_bytes)
     app.add_middleware(Room, slots=front.slots, paths=(CHAT_PATH, PERSONALIZE_PATH))

@@ -21,6 +21,8 @@ from hydra_ray.serve.types import (
 )
 
 CHAT_PATH = "/v1/chat/completions"
+PERSONALISED, PLAIN = "personalised", "plain"
+"""The two kinds of requests at CHAT_PATH; Pydantic names them where it says which field is wrong."""
 LONGEST_MESSAGE = 500
 STAGE_RETRY_S = 1.0
 CLIENT_GONE = 499
@@ -59,8 +61,12 @@ class ProblemError(Exception):
 
     def response(self) -> JSONResponse:
         """The HTTP answer."""
+        return JSONResponse(self.tree(), self.status, self.headers)
+
+    def tree(self) -> dict[str, Any]:
+        """Its body."""
         body = ErrorBody(message=_shown(str(self)), type=_type(self.status), param=self.param, code=self.code)
-        return JSONResponse(ErrorAnswer(error=body).model_dump(), self.status, self.headers)
+        return ErrorAnswer(error=body).model_dump()
 
 
 class ClientGoneError(Exception):
@@ -172,7 +178,8 @@ def _methods(request: Request) -> set[str]:
 def _param(loc: Sequence[str | int]) -> str | None:
     """The field's name as OpenAI writes it: `messages[0].content`. None: the body as a whole."""
     name = ""
-    for part in loc[1:]:
+    parts = loc[2:] if len(loc) > 1 and loc[1] in {PERSONALISED, PLAIN} else loc[1:]
+    for part in parts:
         name += f"[{part}]" if isinstance(part, int) else f".{part}" if name else str(part)
     return _shown(name) or None
 

@@ -1,9 +1,10 @@
 """What all routes share: the service, its limits, and how an answer is asked of it."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 from fastapi import Request
 
@@ -21,7 +22,7 @@ GRACE_S = 0.5
 class HttpSettings:
     """The front's limits (see `hydra_ray.serve.config.GatewayConfig`) and who may come in.
 
-    echo_id: whether answers carry `x-request-id`; False behind a proxy that adds it itself, as Ray Serve's does.
+    user_header: that names the user, set by a proxy which is trusted (None: none is). echo_id: whether answers carry `x-request-id`; False behind a proxy that adds it itself, as Ray Serve's does.
     """
 
     body_bytes: int
@@ -30,6 +31,7 @@ class HttpSettings:
     deadline_s: float
     keys: Keys
     echo_id: bool = True
+    user_header: str | None = None
 
 
 class Slots:
@@ -84,6 +86,17 @@ class Front:
             made = await while_wanted(request.receive, work, allowed + GRACE_S)
         request.state.degraded = [degraded.reason for degraded in made.trace.degraded]
         return made
+
+    async def forward(
+        self, request: Request, messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The LLM's own answer to a chat request. Raises as `answer` does."""
+        allowed = self.settings.deadline_s
+        with self.slots.one():
+            work = self.service.forward(messages, parameters, time.time() + allowed)
+            tree, tokens = await while_wanted(request.receive, work, allowed + GRACE_S)
+        request.state.tokens = getattr(request.state, "tokens", 0) + tokens
+        return tree
 
 
 def key_of(request: Request, user_id: str) -> UserKey:

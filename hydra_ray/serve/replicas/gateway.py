@@ -56,6 +56,7 @@ class Gateway:
             deadline_s=self._config.deadline_s,
             keys=self._keys,
             echo_id=False,
+            user_header=self._config.user_header,
         )
         to_stream()
         return make_app(lambda: service, settings, page_router(), meters)

@@ -2,7 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from hydra_ray.serve.answers import (
     Degraded,
@@ -19,15 +20,19 @@ from hydra_ray.serve.types import Ask, UserKey
 
 
 class FakeService:
-    """error: what every call raises. gate: what every call waits for. running: answers being made now."""
+    """error: what every call raises. late_error: likewise, after the gate. gate: what every call waits for. running: answers being made now."""
 
     run = "made-up"
     task = "synthetic_tagging"
+    labels = ("ember", "dune")
+    created = 1_700_000_000
 
     def __init__(self) -> None:
         self.histories: dict[str, dict[str, NewItem]] = {}
         self.asked: list[tuple[UserKey | None, Ask, str]] = []
+        self.forwarded: list[tuple[list[Mapping[str, Any]], dict[str, Any]]] = []
         self.error: Exception | None = None
+        self.late_error: Exception | None = None
         self.gate: threading.Event | None = None
         self.running = 0
         self.cancelled = 0
@@ -38,6 +43,8 @@ class FakeService:
             raise self.error
         while self.gate is not None and not self.gate.is_set():
             await asyncio.sleep(0.005)
+        if self.late_error is not None:
+            raise self.late_error
 
     async def personalize(self, user: UserKey | None, ask: Ask, request_id: str) -> Personalised:
         self.asked.append((user, ask, request_id))
@@ -71,6 +78,20 @@ class FakeService:
             plain="plain" if ask.plain else None,
             trace=trace,
         )
+
+    async def forward(
+        self, messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any], deadline: float
+    ) -> tuple[dict[str, Any], int]:
+        self.forwarded.append((list(messages), dict(parameters)))
+        await self._pass()
+        call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+        calls = parameters.get("tools") and {"content": None, "tool_calls": [call]}
+        message = {"role": "assistant", **(calls or {"content": f"said: {messages[-1]['content']}"})}
+        logprobs = {"content": [{"token": "said", "logprob": -0.5, "top_logprobs": []}]}
+        choice = {"index": 0, "message": message, "finish_reason": "tool_calls" if calls else "stop",
+                  "logprobs": logprobs if parameters.get("logprobs") else None}  # fmt: skip
+        usage = {"prompt_tokens": 4, "completion_tokens": 2, "total_tokens": 6}
+        return {"id": "theirs", "created": 5, "model": "theirs", "choices": [choice], "usage": usage}, 6
 
     async def append(self, user: UserKey, items: Sequence[NewItem]) -> UserInfo:
         await self._pass()
