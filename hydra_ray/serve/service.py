@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from hydra_ray.serve.answers import Export, NewItem, Personalised, UserInfo
+from hydra_ray.serve.answers import Export, HistoryPage, Imported, NewItem, Personalised, UserInfo
 from hydra_ray.serve.types import Ask, UserKey
 
 
@@ -45,6 +45,21 @@ class Service(Protocol):
 
         Raises InvalidError for an answer that the task cannot have; nothing is added then.
         """
+        ...
+
+    async def import_rows(self, tenant: str, rows: Mapping[str, Sequence[tuple[int, NewItem]]]) -> Imported:
+        """Adds records of many users: user id -> (number of the row, record). Once more does no harm.
+
+        Raises InvalidRowsError for all answers that the task cannot have; nothing is added then.
+        """
+        ...
+
+    async def history(self, user: UserKey, offset: int, limit: int) -> HistoryPage | None:
+        """Some of the user's records, oldest first; None: nobody of that id."""
+        ...
+
+    async def remove_item(self, user: UserKey, item_id: str) -> bool | None:
+        """Removes one record; False: there is none of that id; None: nobody of that user's id."""
         ...
 
     async def user(self, user: UserKey) -> UserInfo | None:

@@ -173,6 +173,19 @@ class InvalidError(Exception):
         return f"{self.param}: {self.why}"
 
 
+class InvalidRowsError(Exception):
+    """Rows of an import that cannot be used: 422. problems: (number of the row, the field, why), all of them."""
+
+    def __init__(self, problems: Sequence[tuple[int, str, str]]) -> None:
+        super().__init__(problems)
+        self.problems = tuple(problems)
+
+    def __str__(self) -> str:
+        row, field, why = self.problems[0]
+        more = f"; {len(self.problems) - 1} more, see `problems`" if len(self.problems) > 1 else ""
+        return f"nothing was imported: row {row}: {field}: {why}{more}"
+
+
 class DeadlineError(Exception):
     """The request's deadline has passed: 504."""
 

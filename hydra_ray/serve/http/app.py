@@ -7,7 +7,7 @@ from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
 
 import hydra_ray
-from hydra_ray.serve.http import chat, elsewhere, errors, health, personalize, users
+from hydra_ray.serve.http import chat, elsewhere, errors, health, histories, personalize, users
 from hydra_ray.serve.http.access import Access
 from hydra_ray.serve.http.bodies import BodyLimit
 from hydra_ray.serve.http.errors import CHAT_PATH
@@ -43,7 +43,7 @@ def make_app(
         meters.watch_queue(lambda: front.slots.taken)
     # Only the OpenAPI document reads this; `Access` lets nobody past without a key, on any route.
     documented_key = [] if settings.keys.open_tenant else [Depends(HTTPBearer(auto_error=False))]
-    for routes in (chat, personalize, users):
+    for routes in (chat, personalize, users, histories):
         app.include_router(routes.router(front), dependencies=documented_key)
     app.include_router(health.router(front))
     if page is not None:

@@ -8,6 +8,8 @@ from typing import Any
 from hydra_ray.serve.answers import (
     Degraded,
     Export,
+    HistoryPage,
+    Imported,
     NewItem,
     Personalised,
     Prompt,
@@ -16,7 +18,7 @@ from hydra_ray.serve.answers import (
     UserInfo,
     Versions,
 )
-from hydra_ray.serve.types import Ask, UserKey
+from hydra_ray.serve.types import Ask, InvalidRowsError, UserKey
 
 
 class FakeService:
@@ -97,6 +99,28 @@ class FakeService:
         await self._pass()
         self.histories.setdefault(user.stored, {}).update({item.item_id: item for item in items})
         return self._info(user.stored)
+
+    async def import_rows(self, tenant: str, rows: Mapping[str, Sequence[tuple[int, NewItem]]]) -> Imported:
+        wrong = [(n, "answer", "is no answer") for numbered in rows.values() for n, i in numbered if i.answer == "?"]
+        if wrong:
+            raise InvalidRowsError(wrong)
+        for user_id, numbered in rows.items():
+            await self.append(UserKey(tenant, user_id), [item for _, item in numbered])
+        return Imported(users=len(rows), items=sum(map(len, rows.values())))
+
+    async def history(self, user: UserKey, offset: int, limit: int) -> HistoryPage | None:
+        await self._pass()
+        if user.stored not in self.histories:
+            return None
+        items = list(self.histories[user.stored].values())
+        end = offset + limit
+        following = end if end < len(items) else None
+        return HistoryPage(user_id=user.user_id, data=items[offset:end], total=len(items), next=following)
+
+    async def remove_item(self, user: UserKey, item_id: str) -> bool | None:
+        await self._pass()
+        items = self.histories.get(user.stored)
+        return None if items is None else items.pop(item_id, None) is not None
 
     async def user(self, user: UserKey) -> UserInfo | None:
         await self._pass()
