@@ -4,7 +4,6 @@ EXTRA ?= cpu
 VENV := .venv
 BIN := $(VENV)/bin
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
-export RAY_AUTH_MODE ?= disabled
 
 # The CPU build of torch: from the folder of wheels that pip is configured with, where there is one that holds it, else
 # from PyTorch's own CPU index.

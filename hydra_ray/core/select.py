@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from hydra_ray.core.evidence import weight_of
 from hydra_ray.core.rouge import rouge_l
 from hydra_ray.core.tasks import Task
-from hydra_ray.core.text import normalise, texts_of
+from hydra_ray.core.text import normalise, normalise_gold, texts_of
 
 UNSEEN = 0.5
 """Votes that every candidate has beside its samples."""
@@ -29,7 +29,7 @@ def self_consistency(task: Task, samples: Sequence[str | None]) -> str:
     agreement = [0.0] * count
     for i in range(count):
         for j in range(i + 1, count):
-            closeness = rouge_l(answers[i], answers[j])  # an F-measure: the same both ways round
+            closeness = rouge_l(answers[i], answers[j], task.rouge)  # an F-measure: the same both ways round
             agreement[i] += closeness
             agreement[j] += closeness
     # Sums of the same numbers in another order may differ in the last bit; that must not decide.
@@ -43,11 +43,11 @@ def user_majority(task: Task, answers: Sequence[str], fallback: str = "") -> str
     best: the median (upper of two) for mae, the unrounded mean for rmse. On real product ratings the median's MAE is
     .51, the mean's .64: a baseline any weaker would flatter everything beside it. generation: the last answer.
     """
+    if task.kind == "generation":
+        return next((text for text in (normalise_gold(task, answer) for answer in reversed(answers)) if text), fallback)
     given = [answer for answer in (normalise(task, answer) for answer in answers) if answer]
     if not given:
         return fallback
-    if task.kind == "generation":
-        return given[-1]
     if task.kind == "rating":
         values = [float(answer) for answer in given]
         value = statistics.fmean(values) if task.primary_metric == "rmse" else statistics.median_high(values)
@@ -73,11 +73,14 @@ def weighted_median(numbers: Sequence[str], weights: Sequence[float]) -> str:
 def weigh(log_odds: Sequence[float], votes: Sequence[int], select: str) -> list[float]:
     """What speaks for each candidate. votes: samples that gave each; `select` is `adapter.select`.
 
-    `best`: its log-odds. `weighted` is weighted voting over samples (Li et al. 2023, arXiv 2206.02336) with half a vote
+    `best`: its log-odds. `probability`: what they stand for. `weighted` is weighted voting over samples (Li et al.
+    2023, arXiv 2206.02336) with half a vote
     for what was not sampled (the estimate of Krichevsky and Trofimov 1981).
     """
     if select == "best":
         return [float(x) for x in log_odds]
+    if select == "probability":
+        return [weight_of(float(x)) for x in log_odds]
     return [weight_of(float(x)) * (count + UNSEEN) for x, count in zip(log_odds, votes, strict=True)]
 
 

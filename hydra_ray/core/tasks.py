@@ -3,15 +3,17 @@
 Built-in tasks are YAML files in `hydra_ray/tasks/`; a user's own task is a file of the same shape.
 """
 
+import unicodedata
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from hydra_ray.core.rouge import RougeTokens
 from hydra_ray.core.tokens import estimate_tokens
 from hydra_ray.errors import UserError
+from hydra_ray.yaml_text import read_yaml
 
 LABELS = "{labels}"
 """In a task's instruction: where its labels are listed."""
@@ -42,6 +44,7 @@ class Task(BaseModel):
     labels: every label of a classification, or the scale of a rating as strings, low to high.
     hide_labels: the reason why the LLM is not shown the labels; empty: it is shown them.
     single_line: the answers are one line each (headlines, titles); else free text keeps every line.
+    rouge: how ROUGE and BLEU see words (`hydra_ray.core.rouge`): `lamp` as LaMP is scored, `unicode` in every script.
     max_answer_tokens: the LLM's budget for one answer, in tokens. Default by kind: 24 or what the longest label needs,
     16 for a rating, 64 for a single line, 512 for other free text.
     """
@@ -62,7 +65,18 @@ class Task(BaseModel):
     hide_labels: str = ""
     primary_metric: Literal["accuracy", "macro_f1", "mae", "rmse", "rouge1", "rougeL", "bleu"]
     single_line: bool = False
+    rouge: RougeTokens = "unicode"
     max_answer_tokens: int = Field(default=0, ge=0)
+
+    @field_validator("labels")
+    @classmethod
+    def _composed(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        """Labels in Unicode's composed form (NFC), in which all answers are compared."""
+        composed = tuple(unicodedata.normalize("NFC", label) for label in labels)
+        twice = next((label for i, label in enumerate(composed) if label in composed[:i]), None)
+        if twice is not None:
+            raise ValueError(f"{twice!r} is listed twice")
+        return composed
 
     @model_validator(mode="after")
     def _labels_fit_kind(self) -> "Task":
@@ -121,14 +135,17 @@ def load_task(name_or_path: str) -> Task:
         if path.suffix not in {".yaml", ".yml"} or not path.exists():
             known = ", ".join(builtin_tasks())
             raise UserError(f"unknown task {name_or_path!r}: give one of {known}, or the path of a task's YAML file")
+    tree = read_yaml(path)
+    if not isinstance(tree, dict):
+        raise UserError(f"{path}: a task is a mapping of keys, this is a {type(tree).__name__}")
     try:
-        return Task.model_validate({"name": path.stem, **yaml.safe_load(path.read_text())})
+        return Task.model_validate({"name": path.stem, **tree})
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "task"
         raise UserError(f"{path}: {where}: {first['msg']}") from None
-    except (yaml.YAMLError, TypeError) as error:
-        raise UserError(f"{path}: not a task's YAML mapping: {' '.join(str(error).split())}") from None
+    except TypeError as error:
+        raise UserError(f"{path}: keys of a task are words ({error})") from None
 
 
 def task_of_lamp_id(lamp_id: str, fields: set[str]) -> str | None:

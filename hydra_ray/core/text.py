@@ -1,31 +1,28 @@
 """From what the LLM wrote to the answer that is scored.
 
 Applied to every answer before labels, votes and metrics. Never guesses: an answer that names no label, or two, is "".
+All text is compared in Unicode's composed form (NFC), golds and labels included.
 """
 
-import math
-import re
 import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
 
+from hydra_ray.core.answer_form import (
+    answer_names,
+    is_thought_only,
+    marked_answer,
+    unfenced,
+    without_end_tokens,
+    without_thoughts,
+)
+from hydra_ray.core.answer_label import as_label
+from hydra_ray.core.answer_rating import as_rating
+from hydra_ray.core.free_text import bare_text, free_text
 from hydra_ray.core.tasks import Task
 
-_THOUGHT = re.compile(r"^\s*<think>.*?(</think>|\Z)", re.DOTALL | re.IGNORECASE)
-_QUOTES = {
-    '"': '"',
-    "'": "'",
-    "`": "`",
-    "\u201c": "\u201d",
-    "\u2018": "\u2019",
-    "«": "»",
-    "**": "**",
-    "*": "*",
-    "__": "__",
-}
-_NUMBER = re.compile(r"(?<![\w.])(-?\d+(?:\.\d+)?)(?:\s*(?:/|out of)\s*(\d+(?:\.\d+)?))?(?![\w]|\.\d)", re.IGNORECASE)
-_WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-_LEADING_WORD = re.compile(rf"^({'|'.join(_WORDS)})\b(?!\s+of\b)", re.IGNORECASE)
+_KEPT = 8192
+"""Answers whose reading is kept: metrics, votes and tables read the same ones."""
 
 
 def texts_of(task: Task, samples: Iterable[str | None]) -> list[str]:
@@ -36,26 +33,49 @@ def texts_of(task: Task, samples: Iterable[str | None]) -> list[str]:
 def normalise(task: Task, text: str | None) -> str:
     """The scored answer in a raw answer of the LLM; "" if there is none. Applying it twice changes nothing.
 
-    All tasks: a leading `<think>` block goes; then the first line that still says something once the task's answer
-    label ("Tag:", "The tag is") and surrounding quotes or emphasis are removed.
-    classification: the label that the line equals, ignoring case, punctuation, hyphens and "&" against "and"; else the
-    only label that it contains as whole words ("dark comedy" is not also "comedy"); else "".
-    rating: the only number on the line ("Score: 4.0" -> "4", "4/5" where 5 is the top of the scale, "3.5"), or a number
-    word that the line starts with ("Four stars"); "" for several numbers, another denominator, or one off the scale.
-    generation: the line itself, on single spaces.
+    All tasks: thoughts go (`<think>`, also one that never closes), fences, tags and JSON around the answer, too.
+    classification: the label that the answer comes to: the only one that stands alone, or that is announced ("The tag
+    is ..."), or that is spoken of; ignoring case, punctuation, hyphens and "&" against "and". "" for a refusal, a
+    denial ("not billing"), or two labels.
+    rating: in the same way a number of the scale ("Score: 4.0" -> "4", "4/5" where 5 is the top of the scale, "3.5",
+    "four stars"); "" for several numbers, another denominator, or one off the scale.
+    generation: the text with all its lines, or its first line for a `single_line` task (`free_text`).
     """
     if not text:
         return ""
     if text in task.labels:
         return text
-    line, before = _first_line(task, _THOUGHT.sub("", text)), text
-    while line != before:  # a thought may stand in quotes, or behind another
-        line, before = _first_line(task, _THOUGHT.sub("", line)), line
-    if task.kind == "classification":
-        return _as_label(task.labels, line)
-    if task.kind == "rating":
-        return _as_rating(task.labels, line)
-    return line
+    if task.kind == "generation":
+        return _free_answer(task.answer_label, task.text_label, task.single_line, text)
+    return _closed_answer(task.kind, task.labels, task.answer_label, task.text_label, text)
+
+
+@lru_cache(maxsize=_KEPT)
+def _free_answer(answer_label: str, text_label: str, single_line: bool, text: str) -> str:
+    """Free text once nothing more comes off it: a thought may stand in quotes, or behind another."""
+    text = unicodedata.normalize("NFC", text)
+    while (shorter := free_text(answer_label, text_label, single_line, text)) != text:
+        text = shorter
+    return text
+
+
+@lru_cache(maxsize=_KEPT)
+def _closed_answer(kind: str, labels: tuple[str, ...], answer_label: str, text_label: str, text: str) -> str:
+    names = answer_names(answer_label)
+    text = without_end_tokens(without_thoughts(unicodedata.normalize("NFC", text))).strip()
+    text = _before_next_example(text_label, text)
+    marked = marked_answer(text, names)
+    text = (unfenced(text) if marked is None else marked).replace("```", "\n")
+    return as_label(labels, text, names) if kind == "classification" else as_rating(labels, text, names)
+
+
+def _before_next_example(text_label: str, text: str) -> str:
+    """Small LLMs go on with another text to label, as the examples of the prompt did."""
+    if f"{text_label}:" not in text:
+        return text
+    lines = text.splitlines()
+    again = (i for i, line in enumerate(lines) if line.startswith(f"{text_label}:") and any(lines[:i]))
+    return "\n".join(lines[: next(again, len(lines))])
 
 
 def is_label(task: Task, answer: str) -> bool:
@@ -66,94 +86,20 @@ def is_label(task: Task, answer: str) -> bool:
 def normalise_gold(task: Task, gold: str) -> str:
     """The gold answer in the form that `normalise` gives; a gold that is none of the labels stays as it is written.
 
-    So an answer of no label ("") never equals a gold.
+    So an answer of no label ("") never equals a gold. Free text loses nothing but what is no part of it (`bare_text`).
     """
+    gold = unicodedata.normalize("NFC", gold)
+    if task.kind == "generation":
+        return bare_text(task.answer_label, task.single_line, gold) or gold.strip()
     return normalise(task, gold) or " ".join(gold.split())
+
+
+def is_unusable(text: str | None) -> bool:
+    """Whether a raw answer is missing, or holds a reasoning model's thoughts and nothing else."""
+    return text is None or is_thought_only(text)
 
 
 def is_match(task: Task, gold: str, answer: str | None) -> bool:
     """Whether an answer, raw or normalised, is the gold one."""
     found = normalise(task, answer)
     return found != "" and found == normalise_gold(task, gold)
-
-
-@lru_cache(maxsize=64)
-def _prefix(answer_label: str, free_text: bool) -> re.Pattern[str]:
-    names = "|".join(re.escape(name) for name in (answer_label, "answer") if name)
-    link = ":" if free_text else r"(?::|=|\bis\b:?)"  # a headline may well begin with "Title is"
-    return re.compile(rf"^(?:the\s+|my\s+)?(?:{names})\s*{link}\s*", re.IGNORECASE)
-
-
-def _unquote(line: str) -> str:
-    for opening, closing in _QUOTES.items():
-        inner = line[len(opening) : len(line) - len(closing)]
-        if line.startswith(opening) and line.endswith(closing) and len(line) > len(opening) + len(closing):
-            return "" if closing in inner else inner.strip()
-    return ""
-
-
-def _first_line(task: Task, text: str) -> str:
-    """The first line that is not empty without prefix and quotes, which may be nested in one another."""
-    prefix = _prefix(task.answer_label, task.kind == "generation")
-    for raw in text.splitlines():
-        line = " ".join(raw.split())
-        while True:
-            stripped = prefix.sub("", line) if prefix.match(line) else _unquote(line) or line
-            if stripped == line:
-                break
-            line = stripped
-        if line.strip("\"'`*_:.,;-= "):
-            return line
-    return ""
-
-
-def _plain(text: str) -> str:
-    """Lower-case words alone: what two spellings of a label have in common."""
-    text = unicodedata.normalize("NFKC", text).casefold().replace("&", " and ")
-    return " ".join(re.sub(r"[^\w]+", " ", text).split())
-
-
-@lru_cache(maxsize=64)
-def _label_forms(labels: tuple[str, ...]) -> tuple[dict[str, str], re.Pattern[str], bool]:
-    """Form -> label, a pattern that finds forms (longest first), and whether the forms are the plain ones.
-
-    Labels that the plain form cannot tell apart ("c" and "c++") are compared as they are written, case aside.
-    """
-    plain = {_plain(label): label for label in labels}
-    is_plain = len(plain) == len(labels) and "" not in plain
-    forms = plain if is_plain else {" ".join(label.casefold().split()): label for label in labels}
-    longest_first = sorted(forms, key=lambda form: (-len(form), form))
-    pattern = re.compile(rf"(?<!\w)(?:{'|'.join(re.escape(form) for form in longest_first)})(?!\w)")
-    return forms, pattern, is_plain
-
-
-def _as_label(labels: tuple[str, ...], line: str) -> str:
-    if line in labels:
-        return line
-    forms, pattern, is_plain = _label_forms(labels)
-    form = _plain(line) if is_plain else " ".join(line.casefold().split())
-    found = {form} if form in forms else set(pattern.findall(form))
-    return forms[found.pop()] if len(found) == 1 else ""
-
-
-@lru_cache(maxsize=64)
-def _scale(labels: tuple[str, ...]) -> tuple[float, float, dict[float, str]]:
-    values = {float(label): label for label in labels}
-    return min(values), max(values), values
-
-
-def _as_rating(labels: tuple[str, ...], line: str) -> str:
-    low, high, names = _scale(labels)
-    if line in labels:
-        return line
-    numbers = set(_NUMBER.findall(line))
-    if not numbers:
-        word = _LEADING_WORD.match(line)
-        numbers = {(str(_WORDS.index(word.group(1).lower())), "")} if word else set()
-    values = {float(number) if not top or float(top) == high else math.nan for number, top in numbers}
-    if len(values) != 1:
-        return ""
-    value = values.pop()
-    if not low <= value <= high:
-        return ""
-    return names.get(value) or f"{value:g}"

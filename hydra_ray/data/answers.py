@@ -1,6 +1,7 @@
 """Answers (of items and gold): brought to the task's own spelling of its labels."""
 
 import math
+import unicodedata
 from typing import Any
 
 from hydra_ray.core.tasks import Task
@@ -27,19 +28,28 @@ def _number(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text.strip())
+
+
+def _folded(text: str) -> str:
+    """Caseless: folding may decompose letters."""
+    return unicodedata.normalize("NFC", _composed(text).casefold())
+
+
 class Answers:
     """Reads the answers of one task.
 
-    Ratings are compared as numbers (5, "5.0" and " 5" are "5"), classes without regard to case and outer whitespace;
-    free text stays as it is.
+    Ratings are compared as numbers (5, "5.0" and " 5" are "5"), classes without regard to case, outer whitespace and
+    Unicode form (composed or decomposed letters); free text stays as it is.
     """
 
     def __init__(self, task: Task) -> None:
         self._kind = task.kind
-        self._exact = {label.strip(): label for label in task.labels}
+        self._exact = {_composed(label): label for label in task.labels}
         folded: dict[str, list[str]] = {}
         for label in task.labels:
-            folded.setdefault(label.strip().casefold(), []).append(label)
+            folded.setdefault(_folded(label), []).append(label)
         self._folded = {key: labels[0] for key, labels in folded.items() if len(labels) == 1}
         self._numbers = {float(label): label for label in task.labels} if task.kind == "rating" else {}
 
@@ -60,7 +70,7 @@ class Answers:
             if number is not None and number in self._numbers:
                 return self._numbers[number]
             raise AnswerError("label")
-        label = self._exact.get(bare) or self._folded.get(bare.casefold())
+        label = self._exact.get(_composed(bare)) or self._folded.get(_folded(bare))
         if label is None:
             raise AnswerError("label")
         return label

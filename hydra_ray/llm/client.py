@@ -17,7 +17,7 @@ from hydra_ray.llm.jobs import PROBE, Call, Job, samples
 from hydra_ray.llm.ledger import Ledger
 from hydra_ray.llm.loop import LoopThread
 from hydra_ray.llm.ports import LedgerPort, LocalPort
-from hydra_ray.llm.retry import RejectedError, SuspectError, TransientError
+from hydra_ray.llm.retry import RejectedError, SuspectError, TooLongError, TransientError
 from hydra_ray.llm.types import Answer, Request, call_key
 
 # This many requests in a row given up, with none answered in between, and the server is taken to be out of order.
@@ -114,6 +114,11 @@ class LLMClient:
             answers.append(answer)
         return answers, over
 
+    @property
+    def one_by_one(self) -> bool:
+        """Whether the server has been found to give one sample a call, however many are asked for."""
+        return self._endpoint.dialect.one_by_one
+
     def complete_sync(self, requests: Sequence[Request]) -> list[Answer]:
         """`complete`, on a background loop of this client's own."""
         return self._thread().run(self.complete(requests))
@@ -164,19 +169,18 @@ class LLMClient:
     async def _plan(self, jobs: Sequence[Job]) -> list[Call]:
         """The calls that are still to be made, after a look into the cache."""
         whole = [Call(job, 0, job.count) for job in jobs if self._cfg.native_n is not False or job.count == 1]
-        open_whole = await self._look_up(whole)
-        asked = {id(call.job) for call in open_whole}
-        held = {id(call.job) for call in whole} - asked
+        left = await self._look_up(whole)
+        # An earlier run may have asked one by one: then the first sample is most likely there.
+        first = [Call(call.job, 0, 1) for call in left if call.count > 1 and self._at_once(call)]
+        unasked = {id(call.job) for call in await self._look_up(first)}
+        calls = [call for call in left if call.count == 1 or id(call.job) in unasked]
         singles = [
             Call(job, start, 1)
             for job in jobs
-            if job.count > 1
-            for start in (job.missing() if id(job) in held else range(job.count))
+            if job.count > 1 and id(job) not in unasked
+            for start in (job.missing() if job.parts else range(job.count))
         ]
-        open_singles = await self._look_up(singles)
-        calls = [call for call in open_whole if self._at_once(call) and not call.job.parts]
-        at_once = {id(call.job) for call in calls}
-        calls += [call for call in open_singles if id(call.job) not in at_once]
+        calls += await self._look_up(singles)
         for call in calls:
             call.job.open_calls += 1
         for job in jobs:
@@ -214,7 +218,7 @@ class LLMClient:
             try:
                 async with self._slots:
                     if not stop.is_set():
-                        calls.extend(await self._make(call, stop))
+                        calls.extendleft(reversed(await self._make(call, stop)))
             except Exception as error:
                 fatal.append(error)
                 stop.set()
@@ -225,6 +229,8 @@ class LLMClient:
 
         if calls and not self._endpoint.dialect.answered:
             await one()
+            if calls and calls[0].job.one_by_one:
+                await one()
         await asyncio.gather(*(worker() for _ in range(min(self._concurrency, len(calls)))))
         if fatal:
             raise fatal[0]
@@ -233,9 +239,12 @@ class LLMClient:
         """One call with its retries; returns the single calls that make up for texts the server left out."""
         job = call.job
         if not self._at_once(call):  # found out since it was planned
-            job.open_calls += call.count - 1
-            return [Call(job, start, 1) for start in range(call.count)]
-        more: list[Call] = []
+            more = await self._look_up([Call(job, start, 1) for start in range(call.count)])
+            job.open_calls += len(more) - 1
+            if not job.open_calls:
+                self._books.add_done(job.copies)
+            return more
+        more = []
         try:
             job.parts[call.start] = await self._caller.record(call, stop)
         except StoppedError:
@@ -244,6 +253,9 @@ class LLMClient:
             if stop.is_set():
                 return []
             failure = error.rejection if isinstance(error, SuspectError) else error
+            if self._may_be_n(call, failure):
+                job.one_by_one = True
+                return [Call(job, 0, 1)]
             if isinstance(error, SuspectError):
                 await self._probe(str(error))
             job.error, job.rejected = str(failure), isinstance(failure, RejectedError)
@@ -252,12 +264,22 @@ class LLMClient:
         else:
             self._given_up, self._answered = 0, True
             job.paid = True
-            if call.count > 1:
+            if job.one_by_one and call.start == 0:
+                self._endpoint.dialect.one_by_one = True
+            if call.count > 1 or (job.one_by_one and call.start == 0):
                 more = await self._look_up([Call(job, start, 1) for start in job.missing()])
         job.open_calls += len(more) - 1
         if not job.open_calls:
             self._books.add_done(job.copies)
         return more
+
+    def _may_be_n(self, call: Call, error: Exception) -> bool:
+        """Whether a call may have failed because it asks for several samples, in words that do not say so."""
+        if call.count == 1 or self._cfg.native_n is not None or self._endpoint.dialect.takes_n:
+            return False
+        if isinstance(error, TransientError):
+            return error.status in {500, 501}
+        return not isinstance(error, TooLongError)
 
     async def _probe(self, suspicion: str) -> None:
         """Finds out whether a server that refused a prompt answers another one. Raises UserError if it does not."""

@@ -22,7 +22,8 @@ class Dialect:
     """One server and model, as this process knows it. Every client of the process shares it.
 
     names: our parameter -> the server's, None: left out; others go by their own name. least_temperature: sent in place
-    of a lower one. one_by_one: the server gives one text a call, whatever `n` says. answered: it has answered at least
+    of a lower one. one_by_one: the server gives one text a call, whatever `n` says; takes_n: it has given
+    several. answered: it has answered at least
     once. refused_in_row: prompts that it refused since its last answer, with a status that may also mean that it
     refuses everything.
     """
@@ -30,6 +31,7 @@ class Dialect:
     names: dict[str, str | None] = field(default_factory=dict)
     least_temperature: float = 0.0
     one_by_one: bool = False
+    takes_n: bool = False
     answered: bool = False
     refused_in_row: int = 0
 
@@ -51,6 +53,12 @@ class Dialect:
         """Parameters under the server's names, without those that it does not take."""
         named = {self.names.get(name, name): value for name, value in ours.items()}
         return {name: value for name, value in named.items() if name is not None}
+
+    def note_answer(self, texts: int, count: int) -> None:
+        """A call for `count` samples was answered with so many."""
+        self.answered, self.refused_in_row = True, 0
+        self.takes_n |= texts > 1
+        self.one_by_one |= texts == 1 < count
 
     def learn(self, problem: Problem, sent: Mapping[str, Any]) -> bool:
         """Whether a refusal of parameters that were `sent` is about one that can go by another name, or be left out.
@@ -88,5 +96,5 @@ def dialect_of(cfg: LLMConfig, url: str) -> Dialect:
     """What this process knows of the model behind `url`; at first, what `llm.parameters` says."""
     key = (url, cfg.model, repr(sorted(cfg.parameters.items())))
     if key not in _known:
-        _known[key] = Dialect(names={**cfg.parameters})
+        _known[key] = Dialect(names={str(name): theirs for name, theirs in cfg.parameters.items()})
     return _known[key]

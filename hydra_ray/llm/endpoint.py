@@ -108,8 +108,8 @@ class ChatEndpoint:
         def parameters() -> dict[str, Any]:
             return self.dialect.parameters(self._cfg, request, start, count)
 
-        data, headers = await self._ask(parameters, self.messages(request), more or {}, timeout_s)
-        record = self._read(data, headers, count, self.most(request, count))
+        most = self.most(request, count)
+        record, headers, _ = await self._ask(parameters, self.messages(request), more or {}, count, most, timeout_s)
         return Reply(record, read_rates(headers, time.time()))
 
     async def forward(
@@ -129,43 +129,48 @@ class ChatEndpoint:
             TransientError, RejectedError, UserError: as `chat` does.
         """
         first = [{"role": "system", "content": self._cfg.system_prompt}] if self._cfg.system_prompt else []
-        data, headers = await self._ask(lambda: self.dialect.named(parameters), [*first, *messages], {}, timeout_s)
         count = parameters.get("n") or 1
-        record = self._read(data, headers, count, Usage(len(json.dumps([*messages])), 0))
+        most = Usage(len(json.dumps([*messages])), 0)
+        record, _, data = await self._ask(
+            lambda: self.dialect.named(parameters), [*first, *messages], {}, count, most, timeout_s
+        )
         tree = json.loads(data)
         return record, tree[0] if isinstance(tree, list) else tree
-
-    def _read(self, data: bytes, headers: Mapping[str, str], count: int, most: Usage) -> Record:
-        """The texts of an answer; an error in its place is raised."""
-        try:
-            record = read_answer(data, count, most)
-        except ErrorInAnswerError as error:
-            raise self._failure(error.status, headers, error.problem, inside=True) from None
-        self.dialect.answered, self.dialect.refused_in_row = True, 0
-        self.dialect.one_by_one |= len(record["texts"]) == 1 < count
-        return record
 
     async def _ask(
         self,
         parameters: Callable[[], dict[str, Any]],
         messages: Sequence[Mapping[str, Any]],
         more: Mapping[str, Any],
+        count: int,
+        most: Usage,
         timeout_s: float | None,
-    ) -> tuple[bytes, Mapping[str, str]]:
-        """Body and headers of a 200, once the server takes the parameters, which are made anew after each lesson."""
+    ) -> tuple[Record, Mapping[str, str], bytes]:
+        """An answer, its headers and body, once the server takes the parameters, which are made anew after each lesson.
+
+        count, most: see `read_answer`.
+        """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         for _ in range(MOST_CHANGES):
             sent = parameters()
             body = {"model": self._cfg.model, "messages": messages, **sent, **more, **self._cfg.extra_body}
             left_s = None if deadline is None else deadline - time.monotonic()
-            status, headers, data = await self._send("POST", CHAT, json.dumps(body).encode(), left_s)
-            if status == 200:
-                return data, headers
-            problem = read_problem(data)
-            if status in {400, 422} and not (is_too_long(problem) or is_out_of_credit(problem)):
-                if self.dialect.learn(problem, sent) or parameters() != sent:
-                    continue
-            raise self._failure(status, headers, problem)
+            code, headers, data = await self._send("POST", CHAT, json.dumps(body).encode(), left_s)
+            status: int | None = code
+            if code == 200:
+                try:
+                    record = read_answer(data, count, most)
+                except ErrorInAnswerError as error:
+                    status, problem = error.status, error.problem
+                else:
+                    self.dialect.note_answer(len(record["texts"]), count)
+                    return record, headers, data
+            else:
+                problem = read_problem(data)
+            may_learn = status in {400, 422} and not (is_too_long(problem) or is_out_of_credit(problem))
+            if may_learn and (self.dialect.learn(problem, sent) or parameters() != sent):
+                continue
+            raise self._failure(status, headers, problem, inside=code == 200)
         raise RejectedError(f"HTTP {status}: {self._words(problem)}")
 
     async def models(self, timeout_s: float | None = None) -> list[str] | None:

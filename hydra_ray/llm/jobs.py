@@ -13,7 +13,8 @@ class Job:
     """One distinct request, and the parts of its answer that have come in, by first sample.
 
     copies: how often it was asked for. level: how many of its fallbacks were too long, and the prompt itself; the next
-    one is asked. open_calls: still to be made. suspicion: see `RejectedError`.
+    one is asked. open_calls: still to be made. one_by_one: the call for all samples failed, and one alone shows whether
+    that is why. suspicion: see `RejectedError`.
     """
 
     request: Request
@@ -22,6 +23,7 @@ class Job:
     parts: dict[int, Record] = field(default_factory=dict)
     open_calls: int = 0
     paid: bool = False
+    one_by_one: bool = False
     error: str | None = None
     rejected: bool = False
     suspicion: str | None = None

@@ -1,5 +1,7 @@
 """The ledger shared over a cluster: a thin Ray actor, one per run, on the driver's node."""
 
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +36,20 @@ class _LedgerActor:
         self._ledger = Ledger(Path(file), run, max_calls=max_calls, max_cost=max_cost, lost_after_s=lost_after_s)
         self._ledger.limits.configure(requests_per_minute, tokens_per_minute)
         self._failure: UserError | None = None
+        self._lost: Counter[str] = Counter()
 
     def fail(self, failure: UserError | None) -> None:
-        """Tells the driver, through `failure`, what a worker met; None forgets it."""
+        """Tells the driver, through `failure`, what a worker met; None forgets it, and what was lost."""
         self._failure = failure
+        if failure is None:
+            self._lost.clear()
+
+    def lose(self, lost: Mapping[str, int]) -> None:
+        """Tells the driver, through `lost`, which answers are missing for now: reason -> how many."""
+        self._lost.update(lost)
+
+    def lost(self) -> dict[str, int]:
+        return dict(self._lost)
 
     def failure(self) -> UserError | None:
         return self._failure

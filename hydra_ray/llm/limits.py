@@ -55,6 +55,7 @@ class Limits:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock
+        self._named: tuple[float | None, float | None] = (None, None)
         self._set: list[tuple[Gauge, bool]] = []  # whether it counts tokens
         self._stated: dict[bool, tuple[Gauge, float]] = {}  # and when it was stated
         self._paused_until = self._paused_at = -math.inf
@@ -64,7 +65,10 @@ class Limits:
         self.configure(requests_per_minute, tokens_per_minute)
 
     def configure(self, requests_per_minute: float | None, tokens_per_minute: float | None) -> None:
-        """Sets the limits of the config."""
+        """Sets the limits of the config. The same ones again change nothing."""
+        if self._named == (requests_per_minute, tokens_per_minute):
+            return
+        self._named = (requests_per_minute, tokens_per_minute)
         now = self._clock()
         named = ((requests_per_minute, False), (tokens_per_minute, True))
         self._set = [(Gauge.per_minute(most, now), tokens) for most, tokens in named if most is not None]

@@ -60,6 +60,8 @@ def _allowance(headers: Mapping[str, str], forms: tuple[str, ...], now: float) -
         if left is None or left < 0:
             continue
         limit = seconds_of(headers.get(form.format("limit"), ""))
+        if left <= 0 and not limit:
+            continue  # of nothing, nothing is left: no statement
         reset = seconds_until(headers.get(form.format("reset"), ""), now)
         return Allowance(left, max(left, limit or 0.0), PERIOD_S if reset is None else reset)
     return None

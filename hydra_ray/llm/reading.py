@@ -70,6 +70,8 @@ def read_answer(data: bytes, count: int, most: Usage) -> Record:
     broken = next((choice for choice in choices if choice.get("error")), None)
     if broken is not None:
         raise _error_in_answer(broken)
+    if any(choice.get("finish_reason") == "error" for choice in choices):
+        raise ErrorInAnswerError(Problem("the server broke its answer off"), None)
     read = [_read_choice(choice) for choice in choices]
     tokens = read_usage(tree.get("usage"), most)
     record = Record(texts=[text for text, _ in read], prompt_tokens=tokens[0], completion_tokens=tokens[1])

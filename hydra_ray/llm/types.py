@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, NotRequired, TypedDict
 
 from hydra_ray.core.prompts import Message
+from hydra_ray.llm.unicode import without_surrogates
 
 Finish = Literal["stop", "length", "content_filter", "thinking", "empty"]
 """How a text ended: `length`: at `max_tokens`; `content_filter`: withheld or cut off by the provider's filter;
@@ -89,7 +90,10 @@ class _RequestJSON(TypedDict):
 
 
 def request_to_json(request: Request) -> str:
-    """The canonical JSON of a request: sorted keys, no spaces. The same request gives the same bytes everywhere."""
+    """The canonical JSON of a request: sorted keys, no spaces. The same request gives the same bytes everywhere.
+
+    Halves of characters, which no file can hold, become U+FFFD.
+    """
     tree: _RequestJSON = {
         "messages": _messages(request.messages),
         "temperature": float(request.temperature),
@@ -99,7 +103,7 @@ def request_to_json(request: Request) -> str:
     }
     if request.fallbacks:
         tree["fallbacks"] = [_messages(shorter) for shorter in request.fallbacks]
-    return json.dumps(tree, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return without_surrogates(json.dumps(tree, sort_keys=True, separators=(",", ":"), ensure_ascii=False))
 
 
 def request_from_json(text: str) -> Request:

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from hydra_ray.config import ModelConfig
 from hydra_ray.cpu import Precision
@@ -26,6 +27,9 @@ def encoder_path(name: str) -> str:
 
 
 DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
+"""The files that hold an encoder's weights."""
 
 TOKENS = 1024
 """Tokens of a batch, padding included: more does not make a core faster, its caches overflow instead."""
@@ -46,14 +50,9 @@ class TextEncoder(nn.Module):
             self.tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local)
             self.model = AutoModel.from_pretrained(source, local_files_only=local, dtype=DTYPES[precision])
         except (OSError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(
-                f"model.encoder={config.encoder}: cannot be loaded ({reason}); give a folder with its weights, "
-                f"a reachable hub id, or `{MINILM}`"
-            ) from None
-        longest = getattr(self.model.config, "max_position_embeddings", None)
-        if longest is not None and longest < config.max_tokens:
-            raise UserError(f"model.max_tokens={config.max_tokens}: {config.encoder} reads {longest} tokens at most")
+            raise _not_loaded(config, error) from None
+        check_reads(self.model, config)
+        use_padding(self.tokenizer, config.encoder)
         self.pooling = config.pooling
         self.max_tokens = config.max_tokens
         self.width = int(self.model.config.hidden_size)
@@ -67,7 +66,13 @@ class TextEncoder(nn.Module):
         encoded = self.tokenizer(
             list(texts), list(pairs) if pairs is not None else None, truncation=True, max_length=self.max_tokens
         )
-        return [{name: values[i] for name, values in encoded.items()} for i in range(len(texts))]
+        lists = [{name: values[i] for name, values in encoded.items()} for i in range(len(texts))]
+        # Tokenizers that add nothing of their own leave an empty text without any token.
+        return [one if one["input_ids"] else self._nothing(one) for one in lists]
+
+    def _nothing(self, one: Mapping[str, list[int]]) -> dict[str, list[int]]:
+        """An empty text as one padding token, which the mean leaves out."""
+        return {name: [self.tokenizer.pad_token_id if name == "input_ids" else 0] for name in one}
 
     def padded(self, lists: Sequence[Mapping[str, list[int]]]) -> dict[str, Tensor]:
         """Some of `token_lists` as one batch, int64 [n, longest]."""
@@ -87,6 +92,73 @@ class TextEncoder(nn.Module):
         hidden, mask = hidden.float(), inputs["attention_mask"].unsqueeze(-1).float()
         mean: Tensor = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)
         return mean
+
+
+def readable_tokens(model: nn.Module) -> int | None:
+    """The longest input of a model in tokens, None where nothing bounds it.
+
+    Models of RoBERTa's family count positions from behind the padding token's, so that the first ones go unused.
+    """
+    positions = getattr(model.config, "max_position_embeddings", None)
+    if not isinstance(positions, int) or positions < 1:
+        return None
+    for name, module in model.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding) and module.padding_idx is not None:
+            return positions - module.padding_idx - 1
+    return positions
+
+
+def check_reads(model: nn.Module, config: ModelConfig) -> None:
+    """Raises UserError if the model cannot read `model.max_tokens`."""
+    longest = readable_tokens(model)
+    if longest is not None and longest < config.max_tokens:
+        raise UserError(
+            f"model.max_tokens={config.max_tokens}: {config.encoder} reads {longest} tokens at most: set "
+            f"model.max_tokens={longest} or less"
+        )
+
+
+def use_padding(tokenizer: Any, encoder: str) -> None:
+    """Batches are padded on the right; a tokenizer without a padding token pads with its end token, which is masked.
+
+    Raises UserError if it has neither.
+    """
+    tokenizer.padding_side = "right"
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    if tokenizer.pad_token is None:
+        raise UserError(f"model.encoder={encoder}: its tokenizer has neither a padding token nor one to pad with: give "
+                        "it a pad_token in tokenizer_config.json")  # fmt: skip
+
+
+def check_encoder(config: ModelConfig) -> str:
+    """Finds out, without loading any weights, whether `model.encoder` can be used as `model` says; one line about it.
+
+    Raises UserError: it cannot be loaded, it reads fewer than `model.max_tokens` tokens, it cannot pad.
+    """
+    source = encoder_path(config.encoder)
+    local = Path(source).exists()
+    try:
+        use_padding(AutoTokenizer.from_pretrained(source, local_files_only=local), config.encoder)
+        shape = AutoConfig.from_pretrained(source, local_files_only=local)
+        with torch.device("meta"):
+            model = AutoModel.from_config(shape)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise _not_loaded(config, error) from None
+    if local and not any(file for pattern in WEIGHTS for file in Path(source).glob(pattern)):
+        raise UserError(f"model.encoder={config.encoder}: holds no weights ({' or '.join(WEIGHTS)})")
+    check_reads(model, config)
+    longest = readable_tokens(model)
+    reads = "texts of any length" if longest is None else f"{longest} tokens"
+    return f"{config.encoder} ({shape.model_type}) reads {reads}, model.max_tokens={config.max_tokens}"
+
+
+def _not_loaded(config: ModelConfig, error: Exception) -> UserError:
+    reason = str(error).splitlines()[0]
+    return UserError(
+        f"model.encoder={config.encoder}: cannot be loaded ({reason}); give a folder with its weights, a reachable hub "
+        f"id, or `{MINILM}`"
+    )
 
 
 @torch.inference_mode()

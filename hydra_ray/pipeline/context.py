@@ -6,15 +6,20 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from hydra_ray.cluster import LOCAL, check_socket_paths, find_cluster, init_ray, other_cluster
 from hydra_ray.config import Config
 from hydra_ray.core.tasks import Task, load_task
-from hydra_ray.environment import RAY_ADDRESS, read, set_defaults
+from hydra_ray.environment import set_defaults, set_local_ray
+from hydra_ray.errors import UserError
 from hydra_ray.llm.identity import model_identity
 from hydra_ray.llm.ledger import FILE as RESPONSES
+from hydra_ray.pipeline.resources import EVERY_S, Waiting, needs_of
 from hydra_ray.pipeline.step import StepResult, run_step
+from hydra_ray.repeating import Repeating
 
 LOGICAL_CPUS_PER_CORE = 4
 """A local cluster counts more CPUs than there are: actors that wait for the LLM and workers that train take turns."""
@@ -23,8 +28,9 @@ LOGICAL_CPUS_PER_CORE = 4
 class Run(contextlib.AbstractContextManager["Run"]):
     """One invocation. A context manager: leaving it stops what this invocation started."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, stage: str = "run") -> None:
         self.config = config
+        self._needs = needs_of(stage, config)
         self.task: Task = load_task(config.data.task)
         self.root = Path(config.root).expanduser().resolve()
         self.folder = self.root / config.name
@@ -36,6 +42,7 @@ class Run(contextlib.AbstractContextManager["Run"]):
         self._checked = False
         self._identity: str | None = None
         self._ray = False
+        self._can_train = False
 
     def __exit__(self, *exc: object) -> None:
         self._stack.close()
@@ -60,27 +67,64 @@ class Run(contextlib.AbstractContextManager["Run"]):
         if self._ray:
             return
         set_defaults()
+        set_local_ray(self.config.ray.address == LOCAL)  # before Ray is imported
         import ray
 
         self._ray = True
         if ray.is_initialized():
             return
         options: dict[str, Any] = {"log_to_driver": self.config.ray.worker_logs, "logging_level": "WARNING"}
-        address = self.config.ray.address or read(RAY_ADDRESS)
-        if address:
-            self.say(f"ray: joining the cluster at {address}")
-            options["address"] = address
+        address = self.config.ray.address
+        if address == LOCAL:
+            other = other_cluster()
+            self.say("ray: starting a local cluster"
+                     + (f" ({other} is not joined; ray.address=auto would)" if other else ""))  # fmt: skip
+            options |= {"num_cpus": self.local_cpus, "include_dashboard": False}
         else:
-            self.say("ray: starting a local cluster")
-            options["num_cpus"] = self.config.ray.num_cpus or LOGICAL_CPUS_PER_CORE * (os.cpu_count() or 1)
-            options["include_dashboard"] = False
-        ray.init(**options)
+            address = self.cluster
+            self.say(f"ray: joining the cluster at {address}")
+        init_ray(address, **options)
+        self._stack.callback(ray.shutdown)
+        self._check_resources()
         import ray.data
 
         ray.data.DataContext.get_current().enable_progress_bars = sys.stderr.isatty()
         for quiet in ("ray.data", "ray.serve", "ray.train"):
             logging.getLogger(quiet).setLevel(logging.ERROR)
-        self._stack.callback(ray.shutdown)
+
+    @cached_property
+    def cluster(self) -> str:
+        """The address of the cluster that is joined, `local` for one of this run's own. Raises UserError."""
+        address = self.config.ray.address
+        return address if address == LOCAL else find_cluster(address)
+
+    @property
+    def local_cpus(self) -> int:
+        """The CPUs that a local cluster of this run's own counts."""
+        return self.config.ray.num_cpus or LOGICAL_CPUS_PER_CORE * (os.cpu_count() or 1)
+
+    def check_local(self) -> None:
+        """Raises UserError, before anything is started, for what a local cluster of this run's own would lack."""
+        if self.config.ray.address == LOCAL:
+            check_socket_paths()
+            self._refuse(self._needs.lacking({"CPU": self.local_cpus, "GPU": self._needs.gpus}))
+
+    def _check_resources(self) -> None:
+        """A local cluster must have what the stage needs; elsewhere it may still come, and lines say so meanwhile."""
+        import ray
+
+        if self.config.ray.address == LOCAL:
+            self._refuse(self._needs.lacking(ray.cluster_resources()))
+        elif self._needs.lacking(ray.cluster_resources()):
+            waiting = Waiting(self._needs, ray.cluster_resources, self.say)
+            waiting()
+            self._stack.enter_context(Repeating(waiting, EVERY_S))
+            self._stack.callback(waiting.stop)
+
+    def _refuse(self, lacking: str) -> None:
+        if lacking:
+            raise UserError(f"ray: a local cluster would wait for ever: {lacking}; raise ray.num_cpus, lower what "
+                            "needs them, or give ray.address")  # fmt: skip
 
     @property
     def identity(self) -> str:
@@ -105,6 +149,18 @@ class Run(contextlib.AbstractContextManager["Run"]):
             if self.calls_before is None:
                 self.calls_before = ray.get(self._ledger.counts.remote()).calls
         return self._ledger
+
+    def check_before_paying(self) -> None:
+        """Raises UserError for what would be found out late, or only after the LLM was paid: a cluster that does not
+        answer, a tracker that is not installed, an encoder that cannot be used."""
+        if not self._can_train:
+            _ = self.cluster
+            from hydra_ray.models.encoder import check_encoder
+            from hydra_ray.train.tracker import check_trackers
+
+            check_trackers(self.config.train.trackers)
+            check_encoder(self.config.model)
+            self._can_train = True
 
     def base_url(self) -> str:
         """Where the black box answers; starts vLLM on first use if `llm.base_url` is unset. Checked before use."""

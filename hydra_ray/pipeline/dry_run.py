@@ -1,37 +1,204 @@
-"""What a run would do, found out without doing it; imports nothing heavy."""
+"""What a run would do, found out by opening everything that it reads: data, task, encoder, trackers, endpoint."""
 
+import json
+import tempfile
 from pathlib import Path
+from typing import Any
 
+from hydra_ray.cluster import AUTO, LOCAL, find_cluster
 from hydra_ray.config import Config
-from hydra_ray.core.tasks import load_task
-from hydra_ray.data.sources import find_sources
+from hydra_ray.core.text import normalise
+from hydra_ray.data.ingest import ingest_in_process
+from hydra_ray.data.sources import data_root
+from hydra_ray.data.summary import summary
 from hydra_ray.errors import UserError
-from hydra_ray.llm.identity import model_identity
+from hydra_ray.llm.client import LLMClient
+from hydra_ray.llm.ledger import Counts, Ledger
+from hydra_ray.llm.tokens import prompt_budget, tokenizer_of
+from hydra_ray.llm.types import Request
+from hydra_ray.llm.usability import SHOWN, Wanted
+from hydra_ray.pipeline.bounds import Bound, bounds, first_request
+from hydra_ray.pipeline.context import Run
+from hydra_ray.pipeline.job import Job
+from hydra_ray.pipeline.step import StepResult
+
+NO_PRICES = "unknown"
 
 
-def dry_run(config: Config) -> str:
-    """Checks what can be checked without work, and says what a run would do. Raises UserError for bad input."""
-    task = load_task(config.data.task)
+class _Look(Job):
+    """A job whose data were read into a folder of the dry run's own."""
+
+    def __init__(self, run: Run, data: Path) -> None:
+        super().__init__(run)
+        self._data = StepResult(data, {}, True)
+
+    def ingest(self) -> StepResult:
+        return self._data
+
+
+def dry_run(config: Config, stage: str = "run", *, offline: bool = False) -> str:
+    """Opens what the stage would read and says what it would do, as lines; nothing is kept.
+
+    offline: the endpoint is not called. Raises UserError for whatever would stop the stage.
+    """
+    with tempfile.TemporaryDirectory(prefix="hydra-ray-dry-run-") as scratch, Run(config, stage) as run:
+        run.check_local()
+        task = run.task
+        kind = f"{task.kind}, {task.primary_metric}"
+        labels = f", {len(task.labels)} labels" if task.labels else ""
+        lines = [("task", f"{task.name} ({kind}{labels}), answers of at most {task.max_answer_tokens} tokens")]
+        job = _Look(run, Path(scratch) / "data")
+        lines += [("data", line) for line in _data(config, run, Path(scratch))]
+        lines.append(("ray", _cluster(run)))
+        if stage != "ingest":
+            lines += _asking(config, run, job, Path(scratch), offline)
+        lines.append(("results", str(run.folder)))
+    return "\n".join(f"{name:<11} {line}" for name, line in lines)
+
+
+def _data(config: Config, run: Run, scratch: Path) -> list[str]:
+    """Reads the data as the ingest does; what is usable and what is not."""
     if config.data.source == "synthetic":
-        source = f"a synthetic world of {config.data.synth.users} users"
+        from hydra_ray.synth.write import write_world
+
+        source: Path | str = scratch / "world"
+        write_world(config.data.synth, scratch / "world")
+        name = "a synthetic world"
     else:
-        root = Path(config.data.root or ".").expanduser()
-        if not root.is_dir():
-            raise UserError(f"data.root: {root} is not a folder; give the one with the {config.data.source} files")
-        source = ", ".join(s.name for s in find_sources(config.data, root))
-    protocol = config.protocol
-    queries = protocol.pseudo_queries + (protocol.train_questions or 1)
-    users = (protocol.train_users or 0) + (protocol.test_users or 0)
-    bound = len(protocol.seeds) * users * queries * (config.retrieval.n + 1)
-    box = config.llm.base_url or f"vLLM on Ray Serve, {config.llm.serve.source}"
-    return "\n".join(
-        [
-            f"task        {task.name} ({task.kind}, {task.primary_metric})",
-            f"data        {source}",
-            f"black box   {model_identity(config.llm)} at {box}",
-            f"users       {protocol.train_users or 'all'} train, {protocol.test_users or 'all'} test, "
-            f"{len(protocol.seeds)} seed(s)",
-            f"LLM calls   at most about {bound:,} for feedback and candidates" if users else "LLM calls   all users",
-            f"results     {Path(config.root).expanduser() / config.name}",
-        ]
-    )
+        source, name = data_root(config.data), str(config.data.root)
+    counts = ingest_in_process(config, run.task, source, scratch / "data")
+    # What was rejected is not kept here; the ingest writes it down.
+    return [name, *(line for line in summary(counts, scratch / "data") if str(scratch) not in line)]
+
+
+def _cluster(run: Run) -> str:
+    address = run.config.ray.address
+    if address == LOCAL:
+        return f"a local cluster that counts {run.local_cpus} CPUs"
+    return f"the cluster at {find_cluster(address)}" + (" (auto)" if address == AUTO else "")
+
+
+def _asking(config: Config, run: Run, job: Job, scratch: Path, offline: bool) -> list[tuple[str, str]]:
+    from hydra_ray.models.encoder import check_encoder
+    from hydra_ray.train.tracker import check_trackers
+
+    llm, trials = config.llm, config.protocol.trials
+    users = [job.chosen(trial) for trial in trials]
+    sizes = ", ".join(sorted({f"{len(chosen.train)} to train on, {len(chosen.test)} to test" for chosen in users}))
+    check_trackers(config.train.trackers)
+    budget = prompt_budget(llm, run.task)
+    counted = tokenizer_of(llm) or "a cautious estimate"
+    lines = [
+        ("users", f"{sizes}; {len(trials)} training(s), seeds {', '.join(map(str, config.protocol.seeds))}"),
+        ("encoder", check_encoder(config.model)),
+        ("trackers", ", ".join(("metrics-*.jsonl", *config.train.trackers))),
+        ("prompts", f"at most {budget.prompt_tokens:,} tokens, as counted by {counted}"),
+    ]
+    said, one_by_one = _endpoint(config, run, job, scratch, offline)
+    lines += [("black box", line) for line in said]
+    found, whole = bounds(job, budget, one_by_one)
+    lines += [("LLM calls", line) for line in bound_table(config, found, whole)]
+    lines += [("budget", line) for line in budget_lines(config, sum(found.values(), Bound()), _used(run))]
+    return lines
+
+
+def _endpoint(config: Config, run: Run, job: Job, scratch: Path, offline: bool) -> tuple[list[str], bool]:
+    """What the black box is and answers, and whether it gives samples one by one, one call each."""
+    llm = config.llm
+    if llm.base_url is None:
+        from hydra_ray.llm.serving import engine_spec, require_vllm
+
+        require_vllm()
+        engine_spec(llm)
+        return [f"{run.identity}, which the run itself serves with vLLM (not started here)"], False
+    where = f"{llm.model} at {llm.base_url}"
+    request = first_request(job)
+    if offline or request is None:
+        why = "--offline" if offline else "nothing to ask"
+        return [f"{where} (not called: {why})"], llm.native_n is not True
+    samples = 1 if llm.native_n is not None else min(2, config.adapter.n)
+    shown, one_by_one = ask_once(config, run, request, samples, scratch)
+    return [where, *shown], llm.native_n is False or one_by_one
+
+
+def ask_once(config: Config, run: Run, request: Request, samples: int, scratch: Path) -> tuple[list[str], bool]:
+    """Asks the endpoint the run's first prompt; the end of the prompt and the answer as lines, and whether the server
+    gives one sample a call. Nothing is cached. Raises UserError if there is no answer."""
+    llm = config.llm.model_copy(update={"retries": min(1, config.llm.retries)})
+    temperature = config.adapter.temperature if samples > 1 else request.temperature
+    asked = Request(request.messages, temperature, samples, request.max_tokens, None, request.fallbacks)
+    ledger = Ledger(scratch / "llm.sqlite", "dry-run")
+    client = LLMClient(llm, ledger, concurrency=1)
+    try:
+        (answer,) = client.complete_sync([asked])
+        one_by_one = client.one_by_one
+    finally:
+        client.close_sync()
+        ledger.close()
+    if answer.error is not None:
+        raise UserError(f"llm.base_url={llm.base_url}: no answer to the first prompt: {answer.error}")
+    wanted = Wanted("dry run", run.task, request.max_tokens)
+    fault = wanted.fault(answer.texts[0], answer.finish[0])
+    reads = f"which is of no use ({fault})" if fault else f"read as {_short(normalise(run.task, answer.texts[0]))}"
+    tokens = f"{answer.prompt_tokens} tokens in, {answer.completion_tokens} out"
+    return [
+        f"asked: {_short(request.messages[-1]['content'], end=True)}",
+        f"answered: {_short(answer.texts[0])}, {reads}; {tokens}",
+    ], one_by_one
+
+
+def _short(text: str, end: bool = False) -> str:
+    cut = text if len(text) <= SHOWN else "…" + text[1 - SHOWN :] if end else text[: SHOWN - 1] + "…"
+    return json.dumps(cut, ensure_ascii=False)
+
+
+def _used(run: Run) -> Counts:
+    """What the run has used before."""
+    if not run.ledger_file.exists():
+        return Counts()
+    ledger = Ledger(run.ledger_file, run.config.name)
+    try:
+        return ledger.counts()
+    finally:
+        ledger.close()
+
+
+def cost_of(config: Config, bound: Bound) -> float | None:
+    """At the configured prices; None where there are none."""
+    llm = config.llm
+    if not llm.priced:
+        return None
+    return (bound.prompt_tokens * llm.price_prompt + bound.completion_tokens * llm.price_completion) / 1e6
+
+
+def bound_table(config: Config, found: dict[str, Bound], whole: bool) -> list[str]:
+    """Calls, tokens and cost per stage, one line each."""
+    about = "at most" if whole else "about at most (estimated from some of the users)"
+    table = [("", "calls", "prompt tokens", "answer tokens", "cost")]
+    for name, bound in [*found.items(), ("all", sum(found.values(), Bound()))]:
+        cost = cost_of(config, bound)
+        numbers: list[Any] = [bound.calls, bound.prompt_tokens, bound.completion_tokens]
+        shown = (f"{round(number):,}" for number in numbers)
+        table.append((name, *shown, NO_PRICES if cost is None else f"{cost:.4g}"))  # type: ignore[arg-type]
+    widths = [max(len(row[i]) for row in table) for i in range(5)]
+    rows = ["  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in table]
+    notes = [] if config.llm.priced else ["cost: unknown, as llm.price_prompt and llm.price_completion are not set"]
+    return [f"{about}, without retries, less what the response cache holds:", *rows, *notes]
+
+
+def budget_lines(config: Config, all_stages: Bound, used: Counts) -> list[str]:
+    """How the bound compares with `llm.max_calls` and `llm.max_cost`, what the run has used before included."""
+    lines = []
+    llm, cost = config.llm, cost_of(config, all_stages)
+    limits = [("llm.max_calls", llm.max_calls, used.calls + used.lost, all_stages.calls)]
+    if cost is not None:
+        limits.append(("llm.max_cost", llm.max_cost, used.cost, cost))  # type: ignore[arg-type]
+    for key, limit, before, bound in limits:
+        if limit is None:
+            lines.append(f"{key} is not set: nothing stops the run before its end")
+        elif before + bound > limit:
+            lines.append(f"{key}={limit} may not be enough: {before:,.6g} used and {bound:,.6g} to come at most; what "
+                         "is answered by then is kept")  # fmt: skip
+        else:
+            lines.append(f"{key}={limit} is enough: {before:,.6g} used and {bound:,.6g} to come at most")
+    return lines

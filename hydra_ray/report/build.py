@@ -8,29 +8,36 @@ from typing import Any
 
 import numpy as np
 
-from hydra_ray.core.metrics import Floats, score_all
-from hydra_ray.core.stats import Sampled, bootstrap, compare_sampled, group_users, per_user_scores
+from hydra_ray.core.metrics import Floats, row_scores, score_all
+from hydra_ray.core.rouge import WORDS_SEEN
+from hydra_ray.core.stats import Sampled, bootstrap, compare_sampled, per_user_scores
 from hydra_ray.core.tasks import HIGHER_IS_BETTER, Task
+from hydra_ray.core.user_effects import group_users, user_effects
 from hydra_ray.report.by_history import by_history
-from hydra_ray.report.methods import FULL, in_order, method_of
-from hydra_ray.report.rows import AnswerRow, answer_counts, check_rows, sorted_rows
+from hydra_ray.report.habit import habit_answers
+from hydra_ray.report.methods import FULL, ORACLES, in_order, method_of
+from hydra_ray.report.rows import AnswerRow, answer_counts, check_rows, missing_count, sorted_rows
 
 LLM_COUNTS = ("calls", "cached", "prompt_tokens", "completion_tokens", "cost")
 
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What a run used. llm: calls, cached, prompt_tokens, completion_tokens, cost (in the currency of the prices).
+    """What a run used. llm: calls, cached, prompt_tokens, completion_tokens, cost (in the currency of the prices; None
+    where no prices are known).
 
-    llm_by_stage: the same by stage. seconds: wall time by stage. rejects: reason -> records that were not used.
+    llm_by_stage: the same by stage. llm_answers: by stage, the LLM's `answers`, how many `hit_max_tokens`, are missing
+    (`missing_answers`) or answer a shortened prompt (`degraded`), and how many are of no use by kind
+    (`hydra_ray.llm.usability`). seconds: wall time by stage. rejects: reason -> records that were not used.
     warnings: reason -> records that were used with something amiss.
     heads: what was fitted -> `users`, `with_rows`, `kept_population` (whose own rows could not beat the population
     head) and `reused` (of an earlier run), all seeds together.
     truncated: what was cut to fit the LLM's window -> how often (`dropped_examples`, `clipped_texts`, `question_cut`).
     """
 
-    llm: Mapping[str, float] = field(default_factory=dict)
+    llm: Mapping[str, float | None] = field(default_factory=dict)
     llm_by_stage: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    llm_answers: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     rejects: Mapping[str, int] = field(default_factory=dict)
     warnings: Mapping[str, int] = field(default_factory=dict)
@@ -43,6 +50,7 @@ def build_report(
     rows: Sequence[AnswerRow],
     *,
     train_users: int,
+    folds: int | None = None,
     config: Mapping[str, Any],
     costs: Costs | None = None,
     attainable: Mapping[str, float] | None = None,
@@ -51,7 +59,8 @@ def build_report(
 ) -> dict[str, Any]:
     """The whole of report.json as plain, finite JSON values; it does not depend on the order of the rows.
 
-    train_users: distinct users trained on. attainable: metric -> the best anyone can reach, where that is known.
+    train_users: distinct users trained on. folds: of cross-fitting, if users were tested fold by fold; train_users is
+    then what a fold was trained on. attainable: metric -> the best anyone can reach, where that is known.
     Metrics pool the rows of all seeds; `per_seed` holds the primary metric of each seed, its mean and its standard
     deviation. `best_prompt_method` is picked on the same questions, which favours the baseline. Intervals are 95 %
     ones over users. A number that does not exist (a gain without baseline, one over zero) is null.
@@ -65,13 +74,14 @@ def build_report(
     sampled = bootstrap(task, users, golds, answers, resamples)
     scores = {name: per_user_scores(task, users, golds, preds) for name, preds in answers.items()}
     best = _best_prompt_method(task, sampled)
-    against = _comparisons(task, sampled, scores)
+    against = _comparisons(task, rows, sampled, resamples)
     headline = against.get(best or "", {})
-    report = {
+    report: dict[str, Any] = {
         "task": task.name,
         "users": {"train": train_users, "test": len(set(users))},
         "questions": len(rows),
         "seeds": seeds,
+        "folds": folds,
         "primary_metric": task.primary_metric,
         "higher_is_better": task.higher_is_better,
         "methods": {name: score_all(task, golds, preds) for name, preds in answers.items()},
@@ -80,12 +90,24 @@ def build_report(
         "best_prompt_method": best,
         "relative_gain": headline.get("relative_gain"),
         "relative_gain_ci95": headline.get("relative_gain_ci95"),
-        "users_helped": headline.get("helped"),
-        "users_harmed": headline.get("harmed"),
+        "absolute_gain": headline.get("difference"),
+        "absolute_gain_ci95": headline.get("difference_ci95"),
+        "users_helped": headline.get("users", {}).get("helped"),
+        "users_harmed": headline.get("users", {}).get("harmed"),
+        "user_effects": headline.get("users"),
         "hydra_against": against,
+        "majority": habit_answers(task, rows, list(answers)),
+        "oracles": _oracles(task, rows, resamples),
         "per_user": _per_user(users, scores, best),
         "by_history": by_history(task, rows, [name for name in ("zero_shot", best, FULL) if name in answers]),
-        "answers": {name: answer_counts(task, preds) for name, preds in answers.items()},
+        "answers": {
+            name: {**answer_counts(task, preds), "missing": missing_count(rows, name)}
+            for name, preds in answers.items()
+        },
+        "incomplete": {
+            name: f"{count} of {len(rows)} answers missing" for name in answers if (count := missing_count(rows, name))
+        },
+        "llm_answers": {stage: dict(counts) for stage, counts in costs.llm_answers.items()},
         "users_without_history": len({row.user_id for row in rows if row.history_length == 0}),
         "attainable": dict(attainable) if attainable else None,
         "llm": {name: costs.llm.get(name, 0) for name in LLM_COUNTS},
@@ -97,11 +119,15 @@ def build_report(
         "seconds": dict(costs.seconds),
         "metric_directions": {name: HIGHER_IS_BETTER[name] for name in score_all(task, golds[:1], [None])},
         "bootstrap": {"resamples": resamples, "over": "users", "level": 0.95},
-        "notes": list(notes),
+        "notes": [*_words_note(task), *notes],
         "config": dict(config),
     }
     finite: dict[str, Any] = _finite(report)
     return finite
+
+
+def _words_note(task: Task) -> list[str]:
+    return [f"The words of ROUGE and BLEU are {WORDS_SEEN[task.rouge]}."] if task.kind == "generation" else []
 
 
 def _best_prompt_method(task: Task, sampled: Mapping[str, Sampled]) -> str | None:
@@ -111,13 +137,27 @@ def _best_prompt_method(task: Task, sampled: Mapping[str, Sampled]) -> str | Non
     return max(names, key=lambda name: sign * sampled[name].value, default=None)
 
 
-def _comparisons(task: Task, sampled: Mapping[str, Sampled], scores: Mapping[str, Floats]) -> dict[str, dict[str, Any]]:
-    if FULL not in sampled:
+def _comparisons(
+    task: Task, rows: Sequence[AnswerRow], sampled: Mapping[str, Sampled], resamples: int
+) -> dict[str, dict[str, Any]]:
+    others = [name for name in sampled if name != FULL]
+    if FULL not in sampled or not others:
         return {}
+    golds = [row.gold for row in rows]
+    scores = {name: row_scores(task, golds, [row.answers[name] for row in rows]) for name in sampled}
+    gaps = {name: scores[FULL] - scores[name] for name in others}
+    users = user_effects([row.user_id for row in rows], [row.question_id for row in rows], gaps, resamples)
+    return {name: asdict(compare_sampled(task, sampled[FULL], sampled[name], users[name])) for name in others}
+
+
+def _oracles(task: Task, rows: Sequence[AnswerRow], resamples: int) -> dict[str, dict[str, Any]]:
+    """Every oracle's metrics and the interval of the primary one."""
+    users, golds = [row.user_id for row in rows], [row.gold for row in rows]
+    answers = {name: [row.oracles[name] for row in rows] for name in ORACLES if name in rows[0].oracles}
+    sampled = bootstrap(task, users, golds, answers, resamples)
     return {
-        name: asdict(compare_sampled(task, sampled[FULL], sampled[name], scores[FULL] - scores[name]))
-        for name in sampled
-        if name != FULL
+        name: {"metrics": score_all(task, golds, found), "ci95": list(sampled[name].ci95)}
+        for name, found in answers.items()
     }
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from hydra_ray.report.methods import FULL, GROUPS, method_of
 from hydra_ray.report.svg import Scale, element, figure, line, number, rect, text, tick_text, ticks
-from hydra_ray.report.words import metric_title, percent, score
+from hydra_ray.report.words import incomplete, metric_title, percent, score
 
 WIDTH = 760
 _ROW, _HEAD = 26, 30
@@ -45,7 +45,7 @@ def methods_chart(report: Mapping[str, Any]) -> str:
         parts.append(text(x(attainable), top - 24, f"attainable: {score(metric, attainable)}", "note", anchor))
     direction = "higher" if report["higher_is_better"] else "lower"
     title = f"{metric_title(metric)} by method ({direction} is better)"
-    described = "; ".join(f"{name} {score(metric, values[name])}" for name in names)
+    described = "; ".join(f"{name} {score(metric, values[name])}{incomplete(report, name)}" for name in names)
     return figure("methods", title, f"{described}. Whiskers are 95 % intervals over users.", WIDTH, height, *parts)
 
 
@@ -58,7 +58,13 @@ def _method_row(
     middle = y + _ROW / 2 - 2
     strong = " strong" if name in (FULL, report["best_prompt_method"]) else ""
     return [
-        text(168, middle + 4, method_of(name).title, "label" + strong, "end"),
+        text(
+            168,
+            middle + 4,
+            method_of(name).title + ("\u2020" if incomplete(report, name) else ""),
+            "label" + strong,
+            "end",
+        ),
         rect(x(0), middle - 8, x(value) - x(0), 16, f"bar {role}", 2),
         line(x(low), middle, x(high), middle, "whisker"),
         line(x(low), middle - 4, x(low), middle + 4, "whisker"),
@@ -132,7 +138,10 @@ def history_chart(report: Mapping[str, Any]) -> str:
         centres = [left + (i + 0.5) * slot + dodge for i in range(len(bins))]
         parts += _series(role, centres, [entry["methods"][name] for entry in bins], y)
         key = left + j * (right - left) / 3
-        parts += [_marker(role, key + 8, 14), text(key + 22, 18, method_of(name).title, "label")]
+        parts += [
+            _marker(role, key + 8, 14),
+            text(key + 22, 18, method_of(name).title + ("\u2020" if incomplete(report, name) else ""), "label"),
+        ]
     parts.append(text((left + right) / 2, height - 4, "history items at the time of the question", "tick", "middle"))
     title = f"{metric_title(metric)} by history length"
     shown = (

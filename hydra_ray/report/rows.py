@@ -1,10 +1,10 @@
 """The table a report is made of: one row per answered question."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hydra_ray.core.tasks import Task
-from hydra_ray.core.text import is_label, normalise
+from hydra_ray.core.text import is_label, is_unusable, normalise
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +12,9 @@ class AnswerRow:
     """One question of one seed, with what every method answered.
 
     history_length: items that existed when it was asked. answers: method -> raw answer (as the LLM wrote it, so that
-    answers of no label can be told from empty ones), None if none came back.
+    answers of no label can be told from empty ones), None if none came back. oracles: name -> the best answer, known
+    from the gold one, among those that a part of HYDRA chooses from; None if there was nothing to choose from. missing:
+    methods that lack an answer of the LLM for this question, wholly or in part, whatever they answered without it.
     """
 
     seed: int
@@ -21,6 +23,8 @@ class AnswerRow:
     gold: str
     history_length: int
     answers: Mapping[str, str | None]
+    oracles: Mapping[str, str | None] = field(default_factory=dict)
+    missing: frozenset[str] = frozenset()
 
 
 def check_rows(rows: Sequence[AnswerRow]) -> None:
@@ -35,8 +39,15 @@ def check_rows(rows: Sequence[AnswerRow]) -> None:
         if key in seen:
             raise ValueError(f"{where}: answered twice")
         seen.add(key)
+        if set(row.oracles) != set(rows[0].oracles):
+            raise ValueError(f"{where}: oracles {sorted(row.oracles)}, elsewhere {sorted(rows[0].oracles)}")
         if set(row.answers) != methods:
             raise ValueError(f"{where}: answers of {sorted(row.answers)}, elsewhere of {sorted(methods)}")
+
+
+def missing_count(rows: Sequence[AnswerRow], method: str) -> int:
+    """Questions for which a method lacks an answer of the LLM."""
+    return sum(row.answers[method] is None or method in row.missing for row in rows)
 
 
 def sorted_rows(rows: Sequence[AnswerRow]) -> list[AnswerRow]:
@@ -45,13 +56,16 @@ def sorted_rows(rows: Sequence[AnswerRow]) -> list[AnswerRow]:
 
 
 def answer_counts(task: Task, answers: Sequence[str | None]) -> dict[str, int]:
-    """How many answers are `missing` (no call came back), `empty`, and `no_label` (text, but none of the labels)."""
-    counts = {"missing": 0, "empty": 0, "no_label": 0}
+    """How many answers are `missing` (no call came back), `empty`, `thoughts_only` (a reasoning model that never came
+    to its answer), and `no_label` (text, but none of the labels)."""
+    counts = {"missing": 0, "empty": 0, "thoughts_only": 0, "no_label": 0}
     for answer in answers:
         if answer is None:
             counts["missing"] += 1
         elif not answer.strip():
             counts["empty"] += 1
+        elif is_unusable(answer):
+            counts["thoughts_only"] += 1
         elif not is_label(task, normalise(task, answer)):
             counts["no_label"] += 1
     return counts

@@ -12,19 +12,25 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from hydra_ray import ray_token
+from hydra_ray.cluster import LOCAL, init_ray
 from hydra_ray.config import Config
-from hydra_ray.environment import serve_keys, set_service_defaults
+from hydra_ray.environment import serve_keys, set_local_ray, set_service_defaults
 from hydra_ray.errors import UserError
 from hydra_ray.pipeline.context import LOGICAL_CPUS_PER_CORE
 from hydra_ray.serve.bundle import find_run, load_bundle
 from hydra_ray.serve.config import ServeConfig
-from hydra_ray.serve.http.keys import load_keys
+from hydra_ray.serve.http.key_file import load_keys
+from hydra_ray.serve.http.keys import expiring
 from hydra_ray.serve.state import state_folder
 from hydra_ray.tcp import LOOPBACK, check_free
+from hydra_ray.terminal import on_hangup
 from hydra_ray.tracebacks import telling_line
 
 APPLICATION = "hydra"
 LLM_CHECK_S = 10.0
+EXPIRING_S = 14 * 86400.0
+"""Keys that end within so many seconds are named when the service starts."""
 
 
 def serve_run(config: ServeConfig, host: str, port: int, *, address: str | None = None) -> int:
@@ -40,14 +46,15 @@ def serve_run(config: ServeConfig, host: str, port: int, *, address: str | None 
 
 
 class _End:
-    """SIGINT and SIGTERM: while the service starts, the first one interrupts (KeyboardInterrupt), so that what runs
-    already is taken down; later ones change nothing."""
+    """SIGINT, SIGTERM and a closed terminal: while the service starts, the first one interrupts (KeyboardInterrupt), so
+    that what runs already is taken down; later ones change nothing."""
 
     def __init__(self) -> None:
         self._told = threading.Event()
         self._waiting = False
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
+        on_hangup(self._end)
 
     def wait(self) -> None:
         """Returns when a signal has come."""
@@ -56,6 +63,9 @@ class _End:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         del number, frame
+        self._end()
+
+    def _end(self) -> None:
         first = not self._told.is_set()
         self._told.set()
         if first and not self._waiting:
@@ -67,11 +77,15 @@ def hosted(config: ServeConfig, host: str, port: int, *, address: str | None = N
     """The service, as long as the context lasts; yields its base URL."""
     bundle = load_bundle(find_run(Path(config.root), config.run), config.seed)
     config = _with_keys(config, host)
-    load_keys(config.keys, config.tenant if config.without_keys else None)
+    keys = load_keys(config.keys, config.tenant if config.without_keys else None)
+    for line in expiring(keys.keys, EXPIRING_S):
+        _say(line)
     check_free(host, port, "--port")
     url = config.llm_url or bundle.config.llm.base_url
     if url is not None:
         _check_llm(bundle.config, url)
+    set_service_defaults()
+    set_local_ray(not address)  # before Ray is imported
     from ray import serve
 
     from hydra_ray.llm.serving import served_llm
@@ -131,22 +145,22 @@ def _check_llm(config: Config, url: str) -> None:
 
 
 def _start_ray(stack: contextlib.ExitStack, host: str, port: int, address: str | None) -> None:
-    set_service_defaults()
     import ray
     from ray import serve
 
     from hydra_ray.serve.deployments import LOGGING
 
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "WARNING"}
-    if address:
-        options["address"] = address
-    else:
+    if not address:
         options |= {"num_cpus": LOGICAL_CPUS_PER_CORE * (os.cpu_count() or 1), "include_dashboard": False}
-    _say(f"joining the cluster at {address}" if address else "starting Ray")
+    if address:
+        _say(f"joining the cluster at {address} {ray_token.send()}")
+    else:
+        _say(f"starting Ray: on this machine alone, {'with' if ray_token.required() else 'without'} its token")
     # Interrupted while it starts, too, all that runs already must go.
     stack.callback(ray.shutdown)
     before = signal.getsignal(signal.SIGTERM)
-    ray.init(**options)
+    init_ray(address or LOCAL, "--address ", **options)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, before)  # Ray's own ends the process at once and leaves its others behind
     logging.getLogger("ray.serve").setLevel(logging.ERROR)

@@ -1,116 +1,118 @@
-"""Deploying a Serve config file to a running cluster: check, submit, wait until everything is running."""
+"""Deploying a Serve config file to a running cluster: check, submit, wait until it answers; undo what does not."""
 
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from hydra_ray import ray_token
 from hydra_ray.environment import RAY_DASHBOARD_ADDRESS, read
 from hydra_ray.errors import UserError
+from hydra_ray.serve.deploy_cluster import ADDRESS, Cluster
+from hydra_ray.serve.deploy_details import (
+    beside,
+    clashing,
+    files_before,
+    line_of,
+    served_at,
+    states,
+    touched,
+    unlike,
+    urls_of,
+)
 from hydra_ray.serve.deploy_file import check_file
+from hydra_ray.serve.deploy_paths import places, resolved
+from hydra_ray.serve.deploy_probe import UnreachedError, check, probes
 from hydra_ray.tracebacks import telling_line
 
-ADDRESS = "http://127.0.0.1:8265"
 POLL_S = 1.0
 SAY_EVERY_S = 10.0
 TIMEOUT_S = 1800.0
 """Machines that an autoscaler adds and large weights take long."""
 
 
-class Running(NamedTuple):
-    """What the cluster says of one application. parts: deployment -> (replicas running, wanted)."""
+def deploy(
+    file: Path,
+    address: str | None,
+    *,
+    check_only: bool = False,
+    yes: bool = False,
+    keep_failed: bool = False,
+    timeout_s: float = TIMEOUT_S,
+) -> int:
+    """Checks the file, submits it to the cluster's dashboard and returns 0 once every application gives answers.
 
-    name: str
-    status: str
-    message: str
-    parts: Mapping[str, tuple[int, int]]
+    Says first where it goes, what it serves from where, and what becomes of what runs there. What fails is undone: the
+    applications that were deployed before come back.
 
+    Args:
+        file: Serve config file.
+        address: of the dashboard; None: RAY_DASHBOARD_ADDRESS, else ADDRESS.
+        check_only: whether to stop after the check, which needs no cluster.
+        yes: whether applications of other names may be removed or replaced without asking.
+        keep_failed: whether what fails stays as it is, to be looked at.
+        timeout_s: until everything must run.
 
-def deploy(file: Path, address: str | None, *, check_only: bool = False, timeout_s: float = TIMEOUT_S) -> int:
-    """Checks the file, submits it to the cluster's dashboard and returns 0 once every application is running.
-
-    address: None: RAY_DASHBOARD_ADDRESS, else ADDRESS. Applications that were deployed from a file before and are not
-    in this one are removed, as Serve does it. Raises UserError: a mistake in the file, no cluster at the address, the
-    cluster serves at another port already, an application that does not start, or not within `timeout_s` seconds.
+    Raises:
+        UserError: a mistake in the file, a relative path for another machine, no cluster at the address, the cluster
+            serves at another port already, others' applications in the way, an application that does not start or gives
+            no answers.
     """
     config = check_file(file)
     names = [application.get("name", "default") for application in config["applications"]]
     if check_only:
         print(f"{file}: nothing wrong found; applications: {', '.join(names)}")
         return 0
-    cluster = _Cluster(address or read(RAY_DASHBOARD_ADDRESS) or ADDRESS)
+    target, whose = _target(address)
+    token = ray_token.send()  # before Ray is imported
+    cluster = Cluster(target)
+    config = resolved(config, target, Path.cwd())
     before = cluster.details()
+    _say(f"cluster: {target} ({whose}), {token}")
+    for line in (*places(config), *beside(names, before)):
+        _say(line)
     if differing := list(unlike(config, before)):
         raise UserError(
             f"{file}: Serve runs at {cluster.address} with {'; '.join(differing)}: these cannot be changed while it "
             "runs; take its values, or end it with `serve shutdown` first"
         )
-    for gone in leaving(names, before):
-        _say(0.0, f"{gone}: is not in the file and is removed")
+    if in_the_way := clashing(config, before):
+        raise UserError(f"{file}: {'; '.join(in_the_way)}; give another route_prefix, or remove that one first")
+    _agree(touched(names, before), target, yes)
     cluster.submit(config)
-    _wait(cluster, names, timeout_s)
+    try:
+        _wait(cluster, names, timeout_s)
+        _try_answers(cluster, config)
+    except UserError as failure:
+        undone = "it is left as it is (--keep-failed)" if keep_failed else _undo(cluster, config, before, timeout_s)
+        raise UserError(f"{failure}; {undone}") from None
     for line in served_at(names, cluster.details()):
         print(line)
     return 0
 
 
-def unlike(config: Mapping[str, Any], details: Mapping[str, Any]) -> Iterator[str]:
-    """What a running Serve would silently ignore of the file, as `http_options.port=8000 (the file: 9000)`."""
-    wanted: dict[tuple[str, ...], Any] = {
-        ("http_options", name): value for name, value in config.get("http_options", {}).items()
-    }
-    wanted["proxy_location",] = config.get("proxy_location")
-    for path, value in wanted.items():
-        running: Any = details
-        for key in path:
-            running = running.get(key) if isinstance(running, Mapping) else None
-        if running is None or value is None or running == value:
-            continue
-        secret = "password" in path[-1]
-        yield f"{'.'.join(path)} " + ("another than in the file" if secret else f"{running} (the file: {value})")
+def _target(address: str | None) -> tuple[str, str]:
+    """The dashboard's address, and who says so."""
+    if address:
+        return address, "--address"
+    variable = read(RAY_DASHBOARD_ADDRESS)
+    return (variable, RAY_DASHBOARD_ADDRESS.name) if variable else (ADDRESS, "the default; --address names another")
 
 
-def leaving(names: Sequence[str], details: Mapping[str, Any]) -> list[str]:
-    """Applications that Serve will remove: deployed from a file before, and not among `names`."""
-    running = details.get("applications", {})
-    return [name for name, about in running.items() if name not in names and about.get("source") == "declarative"]
+def _agree(changes: Sequence[str], target: str, yes: bool) -> None:
+    """Raises UserError unless what others may miss may go."""
+    if not changes or yes:
+        return
+    what = "; ".join(changes)
+    if not sys.stdin.isatty():
+        raise UserError(f"at {target}, {what}: if that is meant, give --yes; else list them in the file as well")
+    print(f"hydra-ray: at {target}, {what}. Go on? [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise UserError("nothing was changed")
 
 
-def states(names: Sequence[str], details: Mapping[str, Any]) -> list[Running]:
-    """What the cluster says of the applications that were asked for."""
-    found = []
-    for name in names:
-        about = details.get("applications", {}).get(name, {})
-        deployments = about.get("deployments", {})
-        messages = [about.get("message", ""), *(part.get("message", "") for part in deployments.values())]
-        parts = {
-            part: (
-                sum(replica.get("state") == "RUNNING" for replica in state.get("replicas", [])),
-                state.get("target_num_replicas", 0),
-            )
-            for part, state in deployments.items()
-        }
-        found.append(Running(name, about.get("status", "NOT_STARTED"), "\n".join(m for m in messages if m), parts))
-    return found
-
-
-def served_at(names: Sequence[str], details: Mapping[str, Any]) -> Iterator[str]:
-    """A line per application: where it answers."""
-    options = details.get("http_options") or {}
-    host, port = options.get("host", "127.0.0.1"), options.get("port", 8000)
-    scheme = "https" if options.get("ssl_certfile") else "http"
-    nodes = sorted({str(proxy.get("node_ip")) for proxy in details.get("proxies", {}).values() if proxy})
-    for name in names:
-        prefix = details.get("applications", {}).get(name, {}).get("route_prefix")
-        if prefix is None:
-            yield f"{name}: running, on a port of its own"
-            continue
-        hosts = nodes if host in ("0.0.0.0", "::") and nodes else [host]
-        yield f"{name}: running at {', '.join(f'{scheme}://{at}:{port}{prefix}' for at in hosts)}"
-
-
-def _wait(cluster: "_Cluster", names: Sequence[str], timeout_s: float) -> None:
+def _wait(cluster: Cluster, names: Sequence[str], timeout_s: float) -> None:
     began, said, spoken = time.monotonic(), "", float("-inf")
     while True:
         now = states(names, cluster.details())
@@ -120,9 +122,9 @@ def _wait(cluster: "_Cluster", names: Sequence[str], timeout_s: float) -> None:
                     f"application {state.name} does not start: {telling_line(state.message) or state.status} "
                     "(Serve's logs on the cluster say more)"
                 )
-        line, elapsed = "; ".join(_line(state) for state in now), time.monotonic() - began
+        line, elapsed = "; ".join(line_of(state) for state in now), time.monotonic() - began
         if line != said or elapsed - spoken >= SAY_EVERY_S:
-            _say(elapsed, line)
+            _say(line)
             said, spoken = line, elapsed
         if all(state.status == "RUNNING" for state in now):
             return
@@ -132,43 +134,35 @@ def _wait(cluster: "_Cluster", names: Sequence[str], timeout_s: float) -> None:
         time.sleep(POLL_S)
 
 
-def _line(state: Running) -> str:
-    parts = ", ".join(f"{name} {up}/{wanted}" for name, (up, wanted) in state.parts.items())
-    return f"{state.name} {state.status}{' (' + parts + ')' if parts else ''}"
-
-
-def _say(elapsed_s: float, line: str) -> None:
-    print(f"[deploy] {elapsed_s:5.1f} s  {line}", file=sys.stderr, flush=True)
-
-
-class _Cluster:
-    """Ray's client for a cluster's dashboard; whatever it raises is a UserError that names the address."""
-
-    def __init__(self, address: str) -> None:
-        from ray.dashboard.modules.serve.sdk import ServeSubmissionClient
-
-        self.address = address
-        if not address.startswith(("http://", "https://")):
-            raise UserError(f"--address {address}: give the dashboard's address, for example {ADDRESS}")
-        self._client = self._ask("no Ray cluster answers there", lambda: ServeSubmissionClient(address))
-
-    def details(self) -> dict[str, Any]:
-        """Everything that Serve says of itself; empty where it does not run."""
-        return dict(self._ask("the cluster does not say what it serves", self._client.get_serve_details))
-
-    def submit(self, config: Mapping[str, Any]) -> None:
-        """Makes the cluster serve what the file says."""
-        self._ask("the cluster refused the file", lambda: self._client.deploy_applications(dict(config)))
-
-    def _ask(self, failure: str, call: Any) -> Any:
-        from ray.exceptions import AuthenticationError
-
+def _try_answers(cluster: Cluster, config: Mapping[str, Any]) -> None:
+    """Raises UserError for an application that runs but gives no answers."""
+    for probe in probes(config, {name: urls[0] for name, urls in urls_of(cluster.details()).items()}):
         try:
-            return call()
-        except AuthenticationError as error:
-            first = str(error).strip().splitlines()[0]
-            raise UserError(
-                f"--address {self.address}: {first}; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN to the cluster's token"
-            ) from None
-        except (OSError, RuntimeError, ValueError) as error:
-            raise UserError(f"--address {self.address}: {failure} ({telling_line(str(error))})") from None
+            check(probe)
+            _say(f"{probe.application}: ready ({probe.url})")
+        except UnreachedError as error:
+            _say(
+                f"{probe.application}: {probe.url} cannot be reached from this machine ({error}), so whether it gives "
+                "answers is unknown: look there"
+            )
+
+
+def _undo(cluster: Cluster, config: Mapping[str, Any], before: Mapping[str, Any], timeout_s: float) -> str:
+    """Brings back what ran before; what that came to, in words."""
+    earlier = files_before(config, before)
+    names = [application.get("name", "default") for application in earlier["applications"]]
+    _say(f"undoing: {', '.join(names) + ' as before' if names else 'nothing was deployed before'}")
+    try:
+        cluster.submit(earlier)
+        if names:
+            _wait(cluster, names, timeout_s)
+    except UserError as failure:
+        return f"and what ran before does not come back: {failure}"
+    return f"rolled back to what ran before: {', '.join(names)}" if names else "removed, as nothing ran before"
+
+
+_BEGAN = time.monotonic()
+
+
+def _say(line: str) -> None:
+    print(f"[deploy] {time.monotonic() - _BEGAN:5.1f} s  {line}", file=sys.stderr, flush=True)

@@ -2,22 +2,21 @@
 
 import json
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from hydra_ray.errors import UserError
 from hydra_ray.serve.applications import APPLICATIONS, Application
 from hydra_ray.serve.schema_check import MistakeError, check_keys, check_tree, described, nearest
 from hydra_ray.tcp import LOOPBACK
+from hydra_ray.yaml_text import parse_yaml
 
 
 def check_file(path: Path) -> dict[str, Any]:
     """The parsed file, fit to be submitted. Needs no cluster. Raises UserError, see `check_text`."""
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
         raise UserError(f"{path}: cannot be read: {reason}; give a Serve config file, as in configs/serve/") from None
@@ -32,10 +31,7 @@ def check_text(text: str, origin: str) -> dict[str, Any]:
     names of deployments that the application does not have, names or route prefixes given twice, more than one replica
     of a deployment that must be alone, no address said.
     """
-    try:
-        tree = yaml.load(text, _Loader)  # a SafeLoader
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise UserError(f"{origin}: cannot be read as YAML: {' '.join(str(error).split())}; correct it") from None
+    tree = parse_yaml(text, origin)
     try:
         return _check(tree)
     except MistakeError as mistake:
@@ -138,16 +134,3 @@ def _check_address(tree: Mapping[str, Any]) -> None:
                 ("applications", i, "args", "without_keys"),
                 f"whoever reaches {options['host']} could read and change every user; give `keys`, or host: 127.0.0.1",
             )
-
-
-class _Loader(yaml.SafeLoader):
-    """Of two equal keys PyYAML silently takes the last: here they are an error."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
-                if key.value in seen:
-                    raise yaml.constructor.ConstructorError(None, None, f"key {key.value!r} twice", key.start_mark)
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)

@@ -9,10 +9,11 @@ from typing import Any
 from ray import serve
 from ray.serve.config import RequestRouterConfig
 
-from hydra_ray.serve.applications import FITTER, GATEWAY, RETRIEVER, SCORER
+from hydra_ray.serve.applications import ALONE, FITTER, GATEWAY, RETRIEVER, SCORER
 from hydra_ray.serve.bundle import find_run, load_bundle
 from hydra_ray.serve.config import Scaling, ServeConfig
-from hydra_ray.serve.http.keys import load_keys
+from hydra_ray.serve.http.front import GRACE_S
+from hydra_ray.serve.http.key_file import load_keys
 from hydra_ray.serve.prepare import prepare
 from hydra_ray.serve.replicas.fitter import Fitter
 from hydra_ray.serve.replicas.gateway import Gateway
@@ -23,6 +24,12 @@ from hydra_ray.train.artifact import evidence_of
 
 LOGGING = {"encoding": "JSON", "enable_access_log": False}
 """Of Serve's own processes: the paths of its access log hold user ids."""
+
+DRAIN_S = 10.0
+"""For parts behind the gateway, each of whose calls takes STAGE_S at most."""
+
+SURGE_PERCENT = 25
+"""Share of a deployment's replicas, at least one, that a redeploy may start before it stops old ones."""
 
 
 def build(args: ServeConfig) -> Any:
@@ -35,13 +42,17 @@ def build(args: ServeConfig) -> Any:
         llm_url = f"http://{bundle.config.llm.serve.host}:{bundle.config.llm.serve.port}/v1"
     evidence = {module: evidence_of(base) for module, base in bundle.base.items()}
     keys = load_keys(args.keys, args.tenant if args.without_keys else None)
-    retriever = _deployment(Retriever, RETRIEVER, args.retriever, affine=True).bind(
+    retriever = _deployment(Retriever, RETRIEVER, args.retriever, affine=True, drain_s=DRAIN_S).bind(
         bundle, state, args.retriever.cache_mib
     )
-    scorer = _deployment(Scorer, SCORER, args.scorer, affine=True).bind(bundle, state, args.scorer)
-    fitter = _deployment(Fitter, FITTER, args.fitter, affine=False).bind(bundle, state, llm_url, args.fitter)
-    front = _deployment(serve.ingress()(Gateway), GATEWAY, args.gateway, affine=False)
-    return front.bind(bundle, evidence, args.gateway, llm_url, keys, retriever, scorer, fitter)
+    scorer = _deployment(Scorer, SCORER, args.scorer, affine=True, drain_s=DRAIN_S).bind(bundle, state, args.scorer)
+    fitter = _deployment(Fitter, FITTER, args.fitter, affine=False, drain_s=DRAIN_S).bind(
+        bundle, state, llm_url, args.fitter
+    )
+    drain_s = args.gateway.deadline_s + GRACE_S + 1
+    front = _deployment(serve.ingress()(Gateway), GATEWAY, args.gateway, affine=False, drain_s=drain_s)
+    key_file = str(Path(args.keys).expanduser().absolute()) if args.keys else None
+    return front.bind(bundle, evidence, args.gateway, llm_url, keys, key_file, state, retriever, scorer, fitter)
 
 
 def _quiet(line: str) -> None:
@@ -49,7 +60,8 @@ def _quiet(line: str) -> None:
     del line
 
 
-def _deployment(kind: Any, name: str, scaling: Scaling, *, affine: bool) -> Any:
+def _deployment(kind: Any, name: str, scaling: Scaling, *, affine: bool, drain_s: float) -> Any:
+    """drain_s: how long a replica that is to go may take to finish what it works on."""
     fewest, most = scaling.replicas
     size: dict[str, Any] = {"num_replicas": fewest}
     if most > fewest:
@@ -75,7 +87,8 @@ def _deployment(kind: Any, name: str, scaling: Scaling, *, affine: bool) -> Any:
         logging_config=LOGGING,
         health_check_period_s=2,
         health_check_timeout_s=10,
-        graceful_shutdown_timeout_s=5,
+        graceful_shutdown_timeout_s=drain_s,
         graceful_shutdown_wait_loop_s=0.2,
+        max_surge_percent=0 if name in ALONE else SURGE_PERCENT,
         **size,
     )

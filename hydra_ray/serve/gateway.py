@@ -7,6 +7,7 @@ from typing import Any
 from hydra_ray.core.records import HistoryItem
 from hydra_ray.serve.answers import Export, HistoryPage, Imported, NewItem, Personalised, UserInfo
 from hydra_ray.serve.bundle import Bundle
+from hydra_ray.serve.llm_ready import LLMReadiness
 from hydra_ray.serve.meters import Meters
 from hydra_ray.serve.new_answers import NewAnswers
 from hydra_ray.serve.personaliser import Personaliser
@@ -22,12 +23,19 @@ class RemoteService:
     """What the HTTP front asks for, answered by the deployments. See `hydra_ray.serve.service.Service`."""
 
     def __init__(
-        self, bundle: Bundle, personaliser: Personaliser, retriever: Part, scorer: Part, fitter: Part, meters: Meters
+        self,
+        bundle: Bundle,
+        personaliser: Personaliser,
+        retriever: Part,
+        scorer: Part,
+        fitter: Part,
+        llm: LLMReadiness,
+        meters: Meters,
     ) -> None:
         self._bundle = bundle
         self._personaliser = personaliser
         self._retriever, self._scorer, self._fitter = retriever, scorer, fitter
-        self._meters = meters
+        self._llm, self._meters = llm, meters
         self._answers = NewAnswers(bundle.task)
         self._kicks: set[asyncio.Task[None]] = set()
 
@@ -149,8 +157,8 @@ class RemoteService:
 
     async def ready(self) -> dict[str, str]:
         parts = {"retriever": self._retriever, "scorer": self._scorer, "fitter": self._fitter}
-        said = await asyncio.gather(*(_probe(part) for part in parts.values()))
-        return dict(zip(parts, said, strict=True))
+        said = await asyncio.gather(*(_probe(part) for part in parts.values()), self._llm.state())
+        return dict(zip((*parts, "llm"), said, strict=True))
 
     async def metrics(self) -> str:
         return await scrape()

@@ -53,8 +53,10 @@ class LLMCounts:
 class ChatSamples:
     """`hydra_ray.serve.types.Samples` over an OpenAI-compatible chat server. Belongs to the loop of its first call.
 
-    connections: requests in flight; one more waits, within its deadline. key: default, what the environment variable
-    `llm.api_key_env` holds; it appears in no message. Raises UserError if the URL or the key cannot be used.
+    failing, answered_at: whether the last attempt failed through the server or the account, and when the last answer
+    came (`time.monotonic`). connections: requests in flight; one more waits, within its deadline. key: default, what
+    the environment variable `llm.api_key_env` holds; it appears in no message. Raises UserError if the URL or the key
+    cannot be used.
     """
 
     def __init__(
@@ -70,11 +72,22 @@ class ChatSamples:
         self._config = config
         self._endpoint = ChatEndpoint(config, base_url, connections, key)
         self._breaker = breaker or Breaker()
+        self.failing = False
+        self.answered_at: float | None = None
 
     @property
     def up(self) -> bool:
         """Whether the server answered lately, or has not been asked."""
         return self._breaker.closed
+
+    @property
+    def attempts(self) -> int:
+        """Requests sent so far."""
+        return self.counts.attempts
+
+    async def listed(self, timeout_s: float) -> None:
+        """Asks the server for its models, which costs nothing. Raises TransientError, UserError."""
+        await self._endpoint.models(timeout_s)
 
     async def close(self) -> None:
         """Closes the pooled connections."""
@@ -217,12 +230,14 @@ class ChatSamples:
             raise refused(f"the language model refuses the request: {error}") from None
         except UserError as error:
             self._breaker.failed(probe)
+            self.failing = True
             logger.error("%s", error)
             raise LLMDownError("it refuses this service; the service's log says why") from None
         except BaseException:
             self._breaker.abandoned(probe)
             raise
         self._breaker.succeeded()
+        self.failing, self.answered_at = False, time.monotonic()
         self.counts.calls += 1
         self.counts.prompt_tokens += record["prompt_tokens"]
         self.counts.completion_tokens += record["completion_tokens"]
@@ -243,6 +258,7 @@ class ChatSamples:
             self._breaker.succeeded()
         elif fair:
             self._breaker.failed(probe)
+            self.failing = True
         else:
             self._breaker.abandoned(probe)
 

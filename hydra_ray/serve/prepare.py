@@ -3,6 +3,7 @@
 Killed and called again it goes on: users that are there stay, heads are made anew.
 """
 
+import contextlib
 import json
 import shutil
 import time
@@ -19,7 +20,8 @@ from hydra_ray.core.sharding import bucket_of
 from hydra_ray.data.users import read_users
 from hydra_ray.errors import UserError
 from hydra_ray.pipeline.groups import evidence_width
-from hydra_ray.serve.bundle import Bundle
+from hydra_ray.serve.bundle import MODULES, Bundle
+from hydra_ray.serve.private import make_private, private_files
 from hydra_ray.serve.state import PREPARED, PREPARING, USERS, heads_folder
 from hydra_ray.serve.types import Module, UserKey
 from hydra_ray.serve.users import UserStore
@@ -47,9 +49,10 @@ def prepare(bundle: Bundle, state: Path, tenant: str, say: Say) -> None:
     identity = _identity(bundle, tenant)
     if (state / PREPARED).exists():
         _check(state / PREPARED, identity)
+        _close_to_others(state)
         return
     try:
-        with alone(state / ".lock", lambda line: say(f"prepare: {line} ({state})")):
+        with private_files(), alone(state / ".lock", lambda line: say(f"prepare: {line} ({state})")):
             if (state / PREPARED).exists():
                 _check(state / PREPARED, identity)
                 return
@@ -71,6 +74,14 @@ def prepare(bundle: Bundle, state: Path, tenant: str, say: Say) -> None:
                         "written") from None  # fmt: skip
     told = "".join(f", {copied.count()} {module} heads" for module, copied in heads.items())
     say(f"prepare: {users} users{told} in {time.monotonic() - began:.1f} s ({state})")
+
+
+def _close_to_others(state: Path) -> None:
+    """Folders of users and heads that a copy or a backup has left open are closed; where that fails, they stay."""
+    for folder in (state / USERS, *(heads_folder(state, module) for module in MODULES)):
+        with contextlib.suppress(OSError):
+            if folder.exists():
+                make_private(folder)
 
 
 def _check_evidence(bundle: Bundle) -> None:

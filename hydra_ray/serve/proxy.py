@@ -1,11 +1,14 @@
-"""What Ray Serve's HTTP proxy puts around every request; it finds this by `environment.PROXY_LAYERS`."""
+"""What Ray Serve's HTTP proxy puts around every request, and how it listens; it finds this by
+`environment.PROXY_LAYERS`."""
 
 from starlette.middleware import Middleware
 
 from hydra_ray.serve.http.door import Door
+from hydra_ray.serve.http.wire import guard_uvicorn
 from hydra_ray.serve.meters import Meters
 
 
 def layers() -> list[Middleware]:
-    """ASGI middlewares, the innermost first."""
+    """ASGI middlewares, the innermost first. Serve asks for them before it starts the proxy's HTTP server."""
+    guard_uvicorn()
     return [Middleware(Door, meters=Meters("Proxy"))]

@@ -8,47 +8,60 @@ import contextlib
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hydra_ray.config import RetrievalConfig
-from hydra_ray.core.evidence import habits
+from hydra_ray.core.bm25 import TOKENISERS
+from hydra_ray.core.evidence import answer_profile, own_answers
 from hydra_ray.core.records import HistoryItem
-from hydra_ray.core.retrieval import Retriever, TextEncode, make_retriever, tokenise
+from hydra_ray.core.retrieval import Retriever, TextEncode, make_retriever, unit
 from hydra_ray.core.tasks import Task
+from hydra_ray.core.topics import TopicModel
 from hydra_ray.serve.types import Found, UserKey, UserState
 from hydra_ray.serve.users import HistoryUnreadableError, UserStore
 
-USER_BYTES, ITEM_BYTES, WORD_BYTES, VECTOR_BYTES = 2500, 250, 95, 4096
-"""What an index takes beside its texts: per user, per record, per distinct word of a record (BM25; measured with
-tracemalloc, see `estimate`), per record's vector (dense: 1,024 numbers, more than the usual encoders have)."""
+USER_BYTES, ITEM_BYTES, VECTOR_BYTES = 2500, 250, 4096
+WORD_BYTES = {"okapi": (95, 0), "plus": (12, 110)}
+"""What an index takes beside its texts: per user, per record, per record's vector (dense: 1,024 numbers, more than the
+usual encoders have); BM25: per distinct word of a record, and per distinct word of all (measured with tracemalloc)."""
 
 
-def estimate(items: Sequence[HistoryItem], method: str) -> int:
+def estimate(items: Sequence[HistoryItem], config: RetrievalConfig) -> int:
     """Bytes in memory of a user's records with their index.
 
-    BM25, 20 to 1,000 records of 5 to 300 words each: 5 to 13 % above what tracemalloc counts; one or two records: from
-    28 % below to 68 % above.
+    BM25 `okapi`, 20 to 1,000 records of 5 to 300 words each: 5 to 13 % above what tracemalloc counts; one or two
+    records: from 28 % below to 68 % above.
     """
     size = USER_BYTES
+    in_record, in_all = WORD_BYTES[config.bm25]
+    tokenise = TOKENISERS[config.tokens]
+    seen: set[str] = set()
     for item in items:
         texts = {item.item_id, item.text, item.corpus, item.answer, item.date}
         size += ITEM_BYTES + sum(sys.getsizeof(text) for text in texts)
-        if method == "bm25":
-            size += WORD_BYTES * len(set(tokenise(item.corpus)))
-        elif method == "dense":
+        if config.method == "bm25":
+            words = set(tokenise(item.corpus))
+            size += in_record * len(words)
+            seen |= words
+        elif config.method == "dense":
             size += VECTOR_BYTES
-    return size
+    return size + in_all * len(seen)
 
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """One user's index, of one revision. size: bytes."""
+    """One user's index, of one revision. answers: of the items, normalised (`own_answers`). vectors: float32
+    [items, D], of unit length, where likeness is read. size: bytes."""
 
     revision: int
     retriever: Retriever
     items: Sequence[HistoryItem]
-    own: Mapping[str, int]
+    answers: Sequence[str]
+    vectors: NDArray[np.float32] | None
     size: int
 
 
@@ -63,10 +76,12 @@ class Histories:
         seed: int,
         most_bytes: int,
         encode: TextEncode | None = None,
+        likeness: bool = False,
+        topics: TopicModel | None = None,
     ) -> None:
-        """encode: for the method `dense`, which needs one."""
-        self._store, self._method, self._task, self._seed, self._encode = store, config.method, task, seed, encode
-        self._most_bytes = most_bytes
+        """encode: for the method `dense`, likeness (of items to the query) and topics, which need one."""
+        self._store, self._config, self._task, self._seed, self._encode = store, config, task, seed, encode
+        self._most_bytes, self._likeness, self._topics = most_bytes, likeness, topics
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._lock = threading.Lock()
         self.hits = self.misses = self.bytes = 0
@@ -87,7 +102,13 @@ class Histories:
                 self._keep(user.stored, kept)
         if not state or not kept:
             return Found()
-        return Found.of(kept.retriever.top(query, n), kept.items, kept.own, state)
+        vector = self._encode([query])[0] if self._encode and (self._likeness or self._topics) else None
+        alike = (
+            (kept.vectors @ unit(vector[None])[0]).tolist() if kept.vectors is not None and vector is not None else []
+        )
+        topics = self._topics.log_ratios(vector) if self._topics and vector is not None else {}
+        own = answer_profile(kept.answers, alike)
+        return Found.of(kept.retriever.top(query, n), kept.items, own, state, topics)
 
     def forget_deleted(self) -> None:
         """Drops what is kept of users who are no more. Whose file cannot be read is dropped, too."""
@@ -101,9 +122,13 @@ class Histories:
                 self._drop(stored)
 
     def _make(self, state: UserState, items: Sequence[HistoryItem]) -> _Kept:
-        retriever = make_retriever(self._method, items, self._seed, self._encode)
-        own = habits(self._task, [item.answer for item in items])
-        return _Kept(state.revision, retriever, items, own, estimate(items, self._method))
+        retriever = make_retriever(self._config.method, items, self._seed, self._encode, self._config.bm25_kind)
+        answers = own_answers(self._task, [item.answer for item in items])
+        vectors = None
+        if self._likeness and self._encode and answers:
+            vectors = unit(self._encode([item.text for item in items]))
+        size = estimate(items, self._config) + (vectors.nbytes if vectors is not None else 0)
+        return _Kept(state.revision, retriever, items, answers, vectors, size)
 
     def _look_up(self, stored: str, revision: int | None) -> _Kept | None:
         """What is kept of a user, if it is of this revision (None: there is no such user)."""

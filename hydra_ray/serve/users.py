@@ -20,6 +20,7 @@ from hydra_ray.core.sharding import bucket_of
 from hydra_ray.errors import UserError
 from hydra_ray.serve.bucket_file import FORMAT, BucketFile
 from hydra_ray.serve.bucket_files import BucketFiles, HistoryUnreadableError
+from hydra_ray.serve.private import make_private, private_files
 from hydra_ray.serve.types import FitState, Module, UserKey, UserState
 from hydra_ray.serve.user_rows import MOST_ITEMS, UserRow, highest
 from hydra_ray.whole_file import write_text
@@ -50,9 +51,10 @@ class UserStore:
         """
         if not (folder / ABOUT).exists():
             try:
-                folder.mkdir(parents=True, exist_ok=True)
-                cls(folder, buckets)._files.make()
-                write_text(folder / ABOUT, json.dumps({"format": FORMAT, "buckets": buckets}))
+                make_private(folder)
+                with private_files():
+                    cls(folder, buckets)._files.make()
+                    write_text(folder / ABOUT, json.dumps({"format": FORMAT, "buckets": buckets}))
             except OSError as error:
                 raise UserError(f"{folder}: {error.strerror}; give a folder that can be written") from None
         return cls.open(folder, buckets)

@@ -193,6 +193,7 @@ def test_the_jobs_entrypoint_and_its_config(tmp_path: Path) -> None:
     config = load_config(tmp_path / "run.yaml", [])
     assert config.root.startswith("/shared/")
     assert str(config.data.root).startswith("/shared/")
+    assert config.ray.address == "auto"
     # As many GPU pods as training workers ask for.
     gpu = next(group for group in spec["rayClusterSpec"]["workerGroupSpecs"] if group["groupName"] == "gpu")
     assert config.train.gpu

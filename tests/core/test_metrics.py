@@ -52,10 +52,15 @@ def test_a_gold_that_is_no_number_is_named() -> None:
 
 def test_rouge_by_hand() -> None:
     # 3 of 4 words shared, 2 of them in order: "the cat ... sat" / "sat the cat".
-    assert rouge_1("the cat sat down", "sat the cat") == pytest.approx(2 * 1 * 0.75 / 1.75)
-    assert rouge_l("the cat sat down", "sat the cat") == pytest.approx(2 * (2 / 3) * 0.5 / (2 / 3 + 0.5))
-    assert generation_score("same words", "Same, words!") == 1.0
-    assert generation_score("a", "") == generation_score("", "a") == generation_score("...", "a") == 0.0
+    assert rouge_1("the cat sat down", "sat the cat", "lamp") == pytest.approx(2 * 1 * 0.75 / 1.75)
+    assert rouge_l("the cat sat down", "sat the cat", "lamp") == pytest.approx(2 * (2 / 3) * 0.5 / (2 / 3 + 0.5))
+    assert generation_score("same words", "Same, words!", "lamp") == 1.0
+    assert (
+        generation_score("a", "", "lamp")
+        == generation_score("", "a", "lamp")
+        == generation_score("...", "a", "lamp")
+        == 0.0
+    )
 
 
 @settings(max_examples=50)
@@ -64,15 +69,18 @@ def test_rouge_is_rouge_scores(seed: int) -> None:
     draw = random.Random(seed)
     gold, text = _text(draw), _text(draw)
     expected = REFERENCE.score(gold, text)
-    assert rouge_1(gold, text) == expected["rouge1"].fmeasure
-    assert rouge_l(gold, text) == expected["rougeL"].fmeasure
+    assert rouge_1(gold, text, "lamp") == expected["rouge1"].fmeasure
+    assert rouge_l(gold, text, "lamp") == expected["rougeL"].fmeasure
 
 
 @settings(max_examples=50)
 @given(gold=st.text(max_size=40), text=st.text(max_size=40))
 def test_rouge_is_rouge_scores_on_any_text(gold: str, text: str) -> None:
     expected = REFERENCE.score(gold, text)
-    assert (rouge_1(gold, text), rouge_l(gold, text)) == (expected["rouge1"].fmeasure, expected["rougeL"].fmeasure)
+    assert (rouge_1(gold, text, "lamp"), rouge_l(gold, text, "lamp")) == (
+        expected["rouge1"].fmeasure,
+        expected["rougeL"].fmeasure,
+    )
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -1,3 +1,5 @@
+import unicodedata
+
 import pytest
 
 from hydra_ray.data.answers import AnswerError, Answers
@@ -45,3 +47,11 @@ def test_no_answer(raw: object, reason: str) -> None:
 def test_no_label_of_the_scale(raw: object) -> None:
     with pytest.raises(AnswerError, match="label"):
         Answers(RATING).read(raw)
+
+
+@pytest.mark.parametrize("labels_form", ["NFC", "NFD"])
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_classes_are_compared_in_one_unicode_form(labels_form: str, form: str) -> None:
+    labels = [unicodedata.normalize(labels_form, label) for label in ("café", "thé")]
+    task = NEWS.model_validate(NEWS.model_dump() | {"labels": labels})
+    assert Answers(task).read(unicodedata.normalize(form, " CAFÉ")) == task.labels[0] == "caf\u00e9"

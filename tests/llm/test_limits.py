@@ -143,6 +143,7 @@ NOW = 1_700_000_000.0
          Rates(Allowance(3, 10, 5), None)),
         ({"ratelimit-remaining": "3", "ratelimit-reset": "30"}, Rates(Allowance(3, 3, 30), None)),
         ({"x-ratelimit-remaining-requests": "-1"}, None),
+        ({"x-ratelimit-limit-requests": "0", "x-ratelimit-remaining-requests": "0"}, None),
         ({"x-ratelimit-remaining-requests": "plenty"}, None),
         ({"Content-Type": "application/json"}, None),
     ],

@@ -76,10 +76,25 @@ def test_a_server_that_ignores_n_is_asked_one_by_one_from_then_on(tmp_path):
     assert ledger.counts().calls == 9
 
 
+@pytest.mark.parametrize("status", [400, 422, 500, 501])
+def test_n_that_is_refused_without_a_name_is_found_out(tmp_path, status):
+    fake = FakeServer(lambda number, body: error(status, "bad request") if "n" in body else completion([f"s{number}"]))
+    answers, _ = go(tmp_path, fake, [ask("a", 3), ask("b", 3)], retries=0, concurrency=1)
+    assert [a.texts for a in answers] == [("s1", "s2", "s3"), ("s4", "s5", "s6")]
+    assert ["n" in body for body in fake.bodies] == [True] + [False] * 6
+
+
+def test_a_prompt_that_is_refused_with_and_without_n_is_refused(tmp_path):
+    fake = FakeServer(lambda number, body: error(400, "flagged") if text_of(body) == "bad" else None)
+    answers, _ = go(tmp_path, fake, [ask("bad", 3), ask("b", 3)], concurrency=1)
+    assert [(a.texts, a.error) for a in answers] == [((), "HTTP 400: flagged"), (("b/0", "b/1", "b/2"), None)]
+    assert [body.get("n") for body in fake.bodies] == [3, None, 3]
+
+
 def test_the_user_may_say_that_the_server_takes_n(tmp_path):
     fake = FakeServer(lambda number, body: completion(["x"]))
     go(tmp_path, fake, [ask("a", 2), ask("b", 2)], native_n=True, concurrency=1)
-    assert [body.get("n") for body in fake.bodies] == [2, 2, None, None]
+    assert [body.get("n") for body in fake.bodies] == [2, None, 2, None]
 
 
 def test_greedy_is_one_sample(tmp_path):
@@ -161,6 +176,15 @@ def test_an_error_inside_a_200_costs_nothing(tmp_path):
     assert answers[0].error == "error 502: The upstream is overloaded"
     assert not answers[0].permanent
     assert ledger.counts().calls == 1
+    picky = FakeServer(
+        lambda number, body: (
+            web.json_response({"error": {"message": "temperature is not supported", "code": 400}})
+            if "temperature" in body
+            else None
+        )
+    )
+    answers, _ = go(tmp_path, picky, [ask("d")])
+    assert (answers[0].texts, len(picky.bodies)) == (("d/0",), 2)
     flagged = FakeServer(lambda number, body: web.json_response({"error": {"message": "bad", "code": 400}}))
     answers, _ = go(tmp_path, flagged, [ask("c")])
     assert (answers[0].error, answers[0].permanent, len(flagged.bodies)) == ("error 400: bad", True, 1)
@@ -301,7 +325,6 @@ def test_two_clients_share_the_limit_of_the_config(tmp_path):
         async with serve(fake):
             cfg = LLMConfig(base_url=fake.url, model="m", concurrency=8, requests_per_minute=1200)
             clients = [LLMClient(cfg, ledger, identity="m") for _ in range(2)]
-            ledger.limits.configure(1200, None)
             began = time.monotonic()
             batches = [[ask(f"{c}-{i}") for i in range(15)] for c in range(2)]
             await asyncio.gather(*(client.complete(batch) for client, batch in zip(clients, batches, strict=True)))

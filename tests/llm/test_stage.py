@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from hydra_ray.config import Config, LLMConfig, RayConfig
-from hydra_ray.errors import BudgetReachedError, UserError
+from hydra_ray.errors import BudgetReachedError, UnfinishedError, UserError
 from hydra_ray.llm.progress import PlainProgress, line
-from hydra_ray.llm.stage import ANSWER_SCHEMA, append_answers, by_row
+from hydra_ray.llm.stage import ANSWER_SCHEMA, append_answers, by_row, lost_error
 from hydra_ray.llm.types import Answer, Request, request_to_json
 
 from .fake_server import FakeServer, error
@@ -22,13 +22,24 @@ from .fake_server import FakeServer, error
 
 def test_columns_keep_their_types_when_nothing_is_missing():
     batch = pa.table({"row_id": ["a"]})
-    for answers in ([Answer(("x", "y"), 3, 4)], [Answer((), error="HTTP 400: no")]):
+    for answers in (
+        [Answer(("x", "y"), 3, 4, finish=("stop", "length"), degraded=True)],
+        [Answer((), error="HTTP 400: no", permanent=True)],
+    ):
         table = append_answers(batch, [answers])
         assert table.schema == pa.schema([("row_id", pa.string()), *ANSWER_SCHEMA])
     assert table.to_pylist()[0]["errors"] == ["HTTP 400: no"]
-    both = append_answers(batch, [[Answer(("x",), 3, 4, cached=True), Answer(("y",), 5, 6)]]).to_pylist()[0]
+    both = append_answers(
+        batch,
+        [
+            [
+                Answer(("x",), 3, 4, cached=True, finish=("stop",)),
+                Answer(("y",), 5, 6, finish=("length",), degraded=True),
+            ]
+        ],
+    ).to_pylist()[0]
     assert both == {
-        "row_id": "a", "texts": [["x"], ["y"]], "errors": [None, None],
+        "row_id": "a", "texts": [["x"], ["y"]], "finish": [["stop"], ["length"]], "errors": [None, None], "degraded": 1,
         "prompt_tokens": 5, "completion_tokens": 6, "cached": 1,
     }  # fmt: skip
 
@@ -36,6 +47,18 @@ def test_columns_keep_their_types_when_nothing_is_missing():
 def test_a_row_that_lacks_an_answer_is_left_open():
     a, b, c = (Answer((x,)) for x in "abc")
     assert list(by_row([a, b, None, c], [2, 0, 1, 1])) == [[a, b], [], None, [c]]
+    lost, refused = Answer((), error="HTTP 503: busy"), Answer((), error="HTTP 400: no", permanent=True)
+    assert list(by_row([a, lost, refused, c], [2, 1, 1])) == [None, [refused], [c]]
+
+
+def test_lost_answers_are_counted_by_reason_in_one_line():
+    assert lost_error("label", {}, 9) is None
+    lost = {"HTTP 503: busy": 20, "no answer from http://host/v1 within llm.timeout_s=120": 2}
+    assert str(lost_error("label seed 0", lost, 960)) == (
+        "label seed 0: 22 of 960 answers are missing after all retries (20 x HTTP 503: busy; 2 x no answer from "
+        "http://host/v1 within llm.timeout_s=120): run the same command again, it asks only for these; everything that "
+        "was answered is kept"
+    )
 
 
 def test_progress_lines(capsys):
@@ -117,6 +140,25 @@ def test_a_reached_budget_keeps_and_resumes(tmp_path, local_ray, threaded_server
     rows = _answered(source, cfg, tmp_path / "stage", ledger=ledger_actor(file, "large"))
     assert sorted(r["extra"] for r in rows) == list(range(60))
     assert len(threaded_server.bodies) == 60
+
+
+@pytest.mark.cluster
+def test_lost_answers_leave_the_stage_unfinished_and_only_they_are_asked_again(tmp_path, local_ray, threaded_server):
+    def busy(number, body):
+        asked = body["messages"][0]["content"]
+        return error(503, "busy") if asked in ("q3", "q41") else error(400, "long") if asked == "q7" else None
+
+    threaded_server.script = busy
+    cfg = _config(tmp_path, threaded_server, retries=1)
+    source = _source(tmp_path / "source", _rows(60))
+    with pytest.raises(UnfinishedError, match=r"mine: 2 of 60 answers are missing .*2 x HTTP 503: busy"):
+        _answered(source, cfg, tmp_path / "stage", label="mine")
+    before = len(threaded_server.bodies)
+    threaded_server.script = None
+    rows = _answered(source, cfg, tmp_path / "stage")
+    assert sorted(body["messages"][0]["content"] for body in threaded_server.bodies[before:]) == ["q3", "q41"]
+    assert {row["extra"]: row["errors"] for row in rows if row["errors"] != [None]} == {7: ["HTTP 400: long"]}
+    assert sorted(row["extra"] for row in rows) == list(range(60))
 
 
 @pytest.mark.cluster

@@ -18,6 +18,12 @@ def test_json_is_canonical_and_reversible():
     assert request_to_json(swapped) == text
 
 
+def test_half_a_character_travels_as_a_replacement():
+    half = Request(({"role": "user", "content": "a \ud83d"},))
+    request_to_json(half).encode()
+    assert request_from_json(request_to_json(half)).messages[0]["content"] == "a \ufffd"
+
+
 def test_key_depends_on_everything_but_n():
     key = call_key("m@h", ASK, 0, 1)
     assert key == call_key("m@h", Request(ASK.messages, 1.0, 2, 4, 3), 0, 1)

@@ -2,10 +2,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
 
 from hydra_ray.config import ModelConfig
 from hydra_ray.cpu import fastest_precision
-from hydra_ray.models.encoder import TextEncoder, batches_by_length, encode_texts
+from hydra_ray.errors import UserError
+from hydra_ray.models.encoder import TextEncoder, batches_by_length, check_encoder, encode_texts
 from hydra_ray.models.vector_cache import CachedEncoder
 
 TEXTS = [
@@ -46,6 +49,56 @@ def test_pairs_are_read_together(encoder: TextEncoder) -> None:
     expected = encoder(encoder.tokens(left, right)).detach().numpy()
     assert np.allclose(found, expected, atol=1e-5)
     assert not np.allclose(found[0], encode_texts(encoder, left)[0], atol=1e-2)
+
+
+def make_encoder(folder: Path, kind: str, **special: str) -> str:
+    """A random encoder of a few thousand weights with 66 positions; returns its folder."""
+    words = ["<s>", "<pad>", "</s>", "<unk>", *(f"w{i}" for i in range(20))]
+    tokenizer = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
+    size = {"vocab_size": len(words), "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    if kind == "gpt2":
+        size = {"vocab_size": len(words), "n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 66}
+    else:
+        size |= {"intermediate_size": 32, "max_position_embeddings": 66, "pad_token_id": 1}
+    AutoModel.from_config(AutoConfig.for_model(kind, **size)).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.mark.parametrize(("kind", "reads"), [("roberta", 64), ("bert", 66), ("gpt2", 66)])
+def test_an_encoder_reads_its_positions_less_those_behind_the_padding_token(tmp_path, kind: str, reads: int) -> None:
+    folder = make_encoder(tmp_path, kind, pad_token="<pad>", unk_token="<unk>")
+    fits = ModelConfig(encoder=folder, max_tokens=reads)
+    assert f"({kind}) reads {reads} tokens" in check_encoder(fits)
+    assert np.isfinite(encode_texts(TextEncoder(fits), ["w1 " * 200, "w2"])).all()
+    too_long = ModelConfig(encoder=folder, max_tokens=reads + 1)
+    for check in (check_encoder, TextEncoder):
+        with pytest.raises(UserError, match=rf"model\.max_tokens={reads + 1}: .* reads {reads} tokens at most"):
+            check(too_long)
+
+
+def test_an_encoder_without_a_padding_token_pads_with_its_end(tmp_path: Path) -> None:
+    config = ModelConfig(encoder=make_encoder(tmp_path / "end", "gpt2", eos_token="</s>", unk_token="<unk>"))
+    config = config.model_copy(update={"max_tokens": 16})
+    check_encoder(config)
+    encoder = TextEncoder(config)
+    together = encode_texts(encoder, ["w1 w2 w3 w4", "w5", ""])
+    alone = np.concatenate([encode_texts(encoder, [text]) for text in ["w1 w2 w3 w4", "w5", ""]])
+    assert np.allclose(together, alone, atol=1e-5)
+    assert not together[2].any()
+    none = config.model_copy(update={"encoder": make_encoder(tmp_path / "none", "gpt2")})
+    with pytest.raises(UserError, match="neither a padding token nor one to pad with"):
+        check_encoder(none)
+
+
+def test_an_encoder_that_is_not_there_or_has_no_weights(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot be loaded"):
+        check_encoder(ModelConfig(encoder=str(tmp_path)))
+    folder = make_encoder(tmp_path / "bert", "bert", pad_token="<pad>", unk_token="<unk>")
+    (tmp_path / "bert" / "model.safetensors").unlink()
+    with pytest.raises(UserError, match=r"holds no weights \(\*\.safetensors or"):
+        check_encoder(ModelConfig(encoder=folder, max_tokens=16))
 
 
 def test_bf16_vectors_point_the_same_way_and_are_kept_apart(encoder: TextEncoder, tmp_path: Path) -> None:

@@ -65,8 +65,8 @@ def command(cluster: str, stage: str, root: Path, url: str, *more: str) -> list[
         sys.executable, "-m", "hydra_ray.cli", stage, f"root={root / 'runs'}", f"name={NAME}",
         "data.source=lamp", "data.task=lamp_3", f"data.root={root / 'data'}", "protocol.pseudo_queries=2",
         f"llm.base_url={url}", "llm.model=m", f"llm.concurrency={CONCURRENCY}", "llm.retries=1",
-        "llm.retry_wait_s=0.01", "reranker.evidence=score_and_recency", "train.epochs=1", "train.workers=1",
-        "evaluate.bootstrap=100", f"ray.address={cluster}", *more,
+        "llm.retry_wait_s=0.01", "llm.accept_useless=true", "reranker.evidence=score_and_recency",
+        "train.epochs=1", "train.workers=1", "evaluate.bootstrap=100", f"ray.address={cluster}", *more,
     ]  # fmt: skip
 
 
@@ -140,6 +140,27 @@ def test_a_whole_run_over_odd_records_and_odd_answers(whole: Whole) -> None:
     assert sum(used["calls"] for used in report["llm_by_stage"].values()) == report["llm"]["calls"] == whole.calls
     predicted = json.loads(next((whole.run / "predictions").glob("hydra*.json")).read_text())
     assert {gold["id"] for gold in predicted["golds"]} == {"200", "201", "202", "203", "210", "211", "212"}
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(600)
+def test_every_user_is_tested_once_with_folds(cluster: str, threaded_server: FakeServer, tmp_path: Path) -> None:
+    """Two folds over both splits, whose users all have a question."""
+    hostile_data(tmp_path / "data")
+    threaded_server.script = odd_answers
+    more = ["protocol.folds=2", "adapter.examples=retrieval"]
+    done = hydra_ray(cluster, "run", tmp_path, threaded_server.url, *more)
+    assert done.returncode == 0, done.stderr
+    run = tmp_path / "runs" / NAME
+    report = json.loads((run / "report.json").read_text())
+    assert (report["users"], report["folds"], report["questions"]) == ({"train": 8, "test": 15}, 2, 15)
+    assert "8 training users in each of 2 folds, 15 test users" in done.stdout
+    steps = json.loads((run / "steps.json").read_text())
+    assert {"label seed 0", "train-reranker seed 0 fold 1", "fit-adapter seed 0 fold 0"} < set(steps)
+    assert len([label for label in steps if label.startswith(("label", "summarise"))]) == 2
+    predicted = json.loads((run / "predictions" / "hydra_seed0.json").read_text())
+    assert {gold["id"] for gold in predicted["golds"]} == {*map(str, range(100, 108)), *map(str, range(200, 204)),
+                                                           "210", "211", "212"}  # fmt: skip
 
 
 @pytest.mark.cluster

@@ -34,7 +34,7 @@ def malformed(draw: Draw, key: str | None) -> bytes:
 
 
 def _request(method: str, path: str, head: str, body: bytes = b"", kind: str = "application/json") -> bytes:
-    lines = f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{head}"
+    lines = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{head}"
     lines += f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
     return lines.encode("utf-8", "surrogatepass") + body
 
@@ -83,7 +83,7 @@ def _too_large(draw: Draw, head: str) -> bytes:
     if draw.random() < 0.5:
         return _request(method, path, head, b" " * size)
     chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
-    lines = f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n{head}"
+    lines = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n{head}"
     return lines.encode() + b"Content-Type: application/json\r\n\r\n" + chunk * (1 + size // 0x10000) + b"0\r\n\r\n"
 
 
@@ -134,5 +134,5 @@ def _odd_chunks(draw: Draw, head: str) -> bytes:
             b"0\r\n\r\n",
         ]
     )
-    lines = f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n{head}"
+    lines = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n{head}"
     return lines.encode() + b"Content-Type: application/json\r\n\r\n" + chunks

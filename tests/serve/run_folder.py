@@ -101,6 +101,7 @@ def _config(folder: Path) -> Config:
     plain["adapter"] |= {"n": 4, "evidence": True, "history_queries": 2}
     plain["fit"]["epochs"] = 3
     plain["llm"] |= {"retries": 1, "retry_wait_s": 0.2, "timeout_s": 20.0}
+    plain["llm"]["serve"]["max_model_len"] = 1 << 14  # two hundred labels stand in every prompt
     return Config.model_validate(plain)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hydra_ray.cli import main
-from hydra_ray.serve.deploy import leaving, served_at, states, unlike
+from hydra_ray.serve.deploy_details import beside, clashing, files_before, leaving, served_at, states, touched, unlike
 
 FILE = str(Path(__file__).parents[2] / "configs" / "serve" / "quickstart.yaml")
 
@@ -48,6 +48,38 @@ def test_only_what_a_file_deployed_is_removed_by_another() -> None:
     details = _details()
     details["applications"]["by-hand"] = {"source": "imperative"}
     assert leaving(["hydra"], details) == ["llm"]
+
+
+def test_what_others_may_miss_is_named() -> None:
+    details = _details()
+    details["applications"]["by-hand"] = {"source": "imperative", "status": "RUNNING"}
+    assert touched(["hydra"], details) == ["llm is not in the file and is removed"]
+    assert touched(["hydra", "llm"], details) == []
+    assert touched(["hydra", "llm", "by-hand"], details) == ["by-hand was started by another program and is replaced"]
+    assert beside(["hydra"], details) == [
+        "runs there now: by-hand RUNNING, left as it is",
+        "runs there now: hydra DEPLOYING, updated",
+        "runs there now: llm RUNNING, removed",
+    ]
+
+
+def test_two_applications_at_one_path() -> None:
+    details = _details()
+    details["applications"]["by-hand"] = {"source": "imperative", "route_prefix": "/mine"}
+    ours = [{"name": "new", "route_prefix": "/mine"}, {"name": "llm", "route_prefix": None}]
+    assert clashing({"applications": ours}, details) == ["by-hand answers at /mine already, where new is to be"]
+    details["applications"]["by-hand"]["source"] = "declarative"  # goes anyway
+    assert clashing({"applications": ours}, details) == []
+
+
+def test_the_file_that_undoes_a_deployment() -> None:
+    details = _details()
+    details["applications"]["by-hand"] = {"source": "imperative", "deployed_app_config": {"name": "by-hand"}}
+    details["applications"]["hydra"]["deployed_app_config"] = {"name": "hydra", "import_path": "a:b"}
+    options = {"http_options": {"port": 1}}
+    before = files_before({**options, "applications": [{"name": "new"}]}, details)
+    assert before == {**options, "applications": [{"name": "hydra", "import_path": "a:b"}]}
+    assert files_before({"applications": [{"name": "new"}]}, {}) == {"applications": []}
 
 
 def test_where_it_is_served() -> None:

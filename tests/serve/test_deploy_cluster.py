@@ -220,9 +220,11 @@ def test_files_that_cannot_be_deployed(deployed: Deployed, tmp_path: Path, capsy
 
     bad = _file(tmp_path / "bad.yaml", deployed.http_port, [_llm(deployed.llm_port, str(tmp_path / "none"))])
     assert main(["deploy", str(bad), "--address", deployed.dashboard]) == 2
+    assert "hydra is not in the file and is removed: if that is meant, give --yes" in capsys.readouterr().err
+    assert main(["deploy", str(bad), "--address", deployed.dashboard, "--yes", "--keep-failed"]) == 2
     *progress, line = capsys.readouterr().err.strip().splitlines()
     assert all(said.startswith("[deploy]") for said in progress)
-    assert any(said.endswith("hydra: is not in the file and is removed") for said in progress)
+    assert any(said.endswith("runs there now: hydra RUNNING, removed") for said in progress)
     assert "application llm does not start: " in line
     assert f"llm.serve.source: {tmp_path / 'none'}: no such folder" in line
 

@@ -184,7 +184,7 @@ def test_the_names_of_both_kinds_of_application() -> None:
         ("# nothing\n", "empty; list what to serve"),
         ("- a\n", "is a mapping with `applications`"),
         ("a: [\n", "cannot be read as YAML"),
-        ("a: 1\na: 2\n", "key 'a' twice"),
+        ("a: 1\na: 2\n", "key 'a' stands twice (lines 1 and 2)"),
         ("a: \x07\n", "cannot be read as YAML"),
         ("[" * 5000, "cannot be read as YAML"),
         ("applications: &a\n  - *a\n", "cannot be sent as JSON"),

@@ -31,7 +31,7 @@ def append(task: str, *answers: str, retriever: Retriever | None = None) -> list
     """The records that reach the retriever."""
     bundle = Bundle("a-run", Config.model_validate({"data": {"task": task}}), 0, {}, {}, {}, Path("users"))
     retriever = retriever or Retriever()
-    service = RemoteService(bundle, None, retriever, None, None, None)  # type: ignore[arg-type]
+    service = RemoteService(bundle, None, retriever, None, None, None, None)  # type: ignore[arg-type]
     items = [NewItem(item_id=f"i{i}", text="t", answer=answer) for i, answer in enumerate(answers)]
     asyncio.run(service.append(ANN, items))
     return retriever.rows
@@ -84,7 +84,7 @@ class Users:
 def test_a_deletion_is_told_even_if_the_fitter_died_after_it(there: bool, dies: bool) -> None:
     users = Users(there, dies)
     bundle = Bundle("a-run", Config(), 0, {}, {}, {}, Path("users"))
-    service = RemoteService(bundle, None, users, None, users, None)  # type: ignore[arg-type]
+    service = RemoteService(bundle, None, users, None, users, None, None)  # type: ignore[arg-type]
     assert asyncio.run(service.delete(ANN)) is there
 
 

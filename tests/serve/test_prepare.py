@@ -1,7 +1,9 @@
 """A state folder from a run: here the folders of one, made by the code that a run's steps call."""
 
 import json
+import os
 import shutil
+import stat
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 import torch
 
 from hydra_ray.config import AdapterConfig, RerankerConfig
-from hydra_ray.core.records import User
+from hydra_ray.core.records import HistoryItem, User
 from hydra_ray.core.sharding import bucket_of
 from hydra_ray.data.users_writer import BucketWriter
 from hydra_ray.errors import UserError
@@ -106,6 +108,25 @@ def test_everybody_and_every_head_under_their_new_ids(made: Bundle, tmp_path: Pa
         assert known[user.user_id] == (state, list(user.items))
     assert len(said) == 1
     assert said[0].startswith("prepare: 12 users, 9 reranker heads, 5 adapter heads in ")
+
+
+def test_only_its_owner_reads_the_state(made: Bundle, tmp_path: Path) -> None:
+    before = os.umask(0o000)
+    try:
+        prepare(made, tmp_path / "state", "me", say=print)
+        assert os.umask(0o000) == 0o000
+        store = UserStore.open(tmp_path / "state" / USERS)
+        store.append(UserKey("me", USER_IDS[0]), [HistoryItem("new", "t", "t", "a")])
+    finally:
+        os.umask(before)
+    kept = [tmp_path / "state", *(tmp_path / "state").rglob("*")]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in kept if path.is_dir()} == {0o700}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in kept if path.is_file()} == {0o600}
+
+    for folder in ("users", "reranker.heads"):  # as a copy may leave them
+        (tmp_path / "state" / folder).chmod(0o755)
+    prepare(made, tmp_path / "state", "me", say=print)
+    assert {stat.S_IMODE((tmp_path / "state" / name).stat().st_mode) for name in ("users", "reranker.heads")} == {0o700}
 
 
 def test_a_finished_state_is_left_as_its_users_changed_it(made: Bundle, tmp_path: Path) -> None:

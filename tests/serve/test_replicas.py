@@ -74,6 +74,8 @@ def test_gateway_and_fitter_report_their_calls_and_log_json(tmp_path: Path, monk
     monkeypatch.setattr(Meters, "_watch", lambda self, report: None)
     for module in (gateway, fitter):
         monkeypatch.setattr(module, "to_stream", lambda module=module: logging.append(module))
+    closed: list[bool] = []
+    monkeypatch.setattr(fitter, "private_from_now_on", lambda: closed.append(True))  # this process goes on
     bundle, state = make_bundle(tmp_path), tmp_path / "state"
     make_stores(bundle, state)
     UserStore.create(state / USERS, BUCKETS)
@@ -81,10 +83,11 @@ def test_gateway_and_fitter_report_their_calls_and_log_json(tmp_path: Path, monk
     async def start() -> None:
         evidence, nobody = dict.fromkeys(bundle.base, 0), Handle()
         keys = Keys.open("acme")
-        front = gateway.Gateway(bundle, evidence, GatewayConfig(), URL, keys, nobody, nobody, nobody)
+        front = gateway.Gateway(bundle, evidence, GatewayConfig(), URL, keys, None, state, nobody, nobody, nobody)
         await front.__serve_build_asgi_app__()
         fitter.Fitter(bundle, state, URL, FitterConfig())._running.cancel()
 
     asyncio.run(start())
     assert [type(calls) for calls in reported] == [LLMCounts] * 2
     assert logging == [gateway, fitter]
+    assert closed == [True]

@@ -73,7 +73,7 @@ def test_the_least_recently_asked_go_first_and_bytes_stay_below_the_limit(store:
     users = [UserKey("t", f"u{i}") for i in range(4)]
     for user in users:
         store.append(user, ITEMS)
-    size = estimate(ITEMS, "bm25")
+    size = estimate(ITEMS, RetrievalConfig())
     kept = histories(store, 2 * size)
     for user in (users[0], users[1], users[0], users[2], users[0], users[1]):
         kept.found(user, "x", 1)
@@ -92,7 +92,7 @@ def test_a_deleted_user_is_in_no_memory(store: UserStore) -> None:
         kept.found(user, "x", 1)
     store.delete(ANNA)
     kept.forget_deleted()
-    assert kept.bytes == estimate(ITEMS, "bm25")
+    assert kept.bytes == estimate(ITEMS, RetrievalConfig())
     kept.found(BERT, "x", 1)
     assert kept.hits == 1
 

@@ -1,6 +1,7 @@
 """The real service from outside: `hydra-ray serve` in a process of its own, four deployments, real stores."""
 
 import asyncio
+import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -263,6 +264,13 @@ def test_an_unreadable_history_is_not_an_unknown_user(service: Running) -> None:
             broken.replace(bucket)
         assert ask(http, "u20")["trace"]["degraded"] == []
         assert service.ready()
+
+
+def test_headers_without_end_are_cut_off_in_the_proxy(service: Running) -> None:
+    host, port = service.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nx-more: " + b"x" * (33 << 10))
+        assert connection.recv(100).startswith(b"HTTP/1.1 431")
 
 
 def test_the_page(service: Running) -> None:

@@ -33,6 +33,9 @@ door opens no later than new replicas start, and at most so much more than there
 GONE = "a part went away while it worked on this, or is not there yet"
 OURS = "/v1/"
 OK = 200
+NO_ROUTE = 404
+"""The gateways' own are JSON: one of a new proxy's says that it knows no gateway yet."""
+NEW_S = 30.0
 
 
 @dataclass(slots=True)
@@ -56,6 +59,7 @@ class Door:
         self, app: ASGIApp, meters: HttpMeters | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._app, self._meters, self._clock = app, meters, clock
+        self._new_until = clock() + NEW_S
         self._inside: Counter[str] = Counter()  # in work, by path; only paths that have some
         self._full: dict[str, _Full] = {}  # by path; only paths that a gateway has marked
 
@@ -64,7 +68,7 @@ class Door:
             await self._app(scope, receive, send)
             return
         if scope["method"] != "POST":
-            await self._pass_on(scope, receive, _Shaped(scope, send))
+            await self._pass_on(scope, receive, _Shaped(scope, send, self._is_new))
             return
         path = scope["path"]
         inside = self._inside[path]
@@ -83,8 +87,12 @@ class Door:
                 del self._inside[path]
             self._learn(path, inside, probe, shaped)
 
-        shaped = _Shaped(scope, send, ended)
+        shaped = _Shaped(scope, send, self._is_new, ended)
         await self._pass_on(scope, receive, shaped)
+
+    @property
+    def _is_new(self) -> bool:
+        return self._clock() < self._new_until
 
     async def _pass_on(self, scope: Scope, receive: Receive, shaped: "_Shaped") -> None:
         try:
@@ -125,12 +133,12 @@ class _Shaped:
 
     The gateway's own errors are JSON; one in plain text, or no answer at all, says that a gateway died while it worked
     on the request or that none is there. status: of the answer, 0 before it begins. refusal: its start, without the
-    mark; body: its body. ended: called once, before the client has the whole answer: its next request must not meet
-    this one.
+    mark; body: its body. new: the proxy has just started. ended: called once, before the client has the whole answer:
+    its next request must not meet this one.
     """
 
-    def __init__(self, scope: Scope, send: Send, ended: Callable[[], None] | None = None) -> None:
-        self._scope, self._send, self._ended = scope, send, ended
+    def __init__(self, scope: Scope, send: Send, new: bool = False, ended: Callable[[], None] | None = None) -> None:
+        self._scope, self._send, self._new, self._ended = scope, send, new, ended
         self._replaced = False
         self.refusal: Message | None = None
         self.status = 0
@@ -155,7 +163,7 @@ class _Shaped:
             if FULL in headers:
                 del headers[FULL]
                 self.refusal = {**message, "headers": list(message["headers"])}
-            elif message["status"] >= 500 and self._is_the_proxys(headers):
+            elif (self.status >= 500 or (self._new and self.status == NO_ROUTE)) and self._is_the_proxys(headers):
                 await self._replace()
                 return
         elif message["type"] == "http.response.body":

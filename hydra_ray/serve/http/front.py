@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from fastapi import Request
@@ -22,7 +23,10 @@ GRACE_S = 0.5
 class HttpSettings:
     """The front's limits (see `hydra_ray.serve.config.GatewayConfig`) and who may come in.
 
-    user_header: that names the user, set by a proxy which is trusted (None: none is). echo_id: whether answers carry `x-request-id`; False behind a proxy that adds it itself, as Ray Serve's does.
+    echo_id: whether answers carry `x-request-id`; False behind a proxy that adds it itself, as Ray Serve's does.
+    key_file: of `keys`, read again while the service runs (None: they stay). usage: folder that keeps what keys have
+    been used for (None: it is forgotten). allowed_hosts: names that a service without keys may be called by besides
+    those of loopback. user_header: a header that names the user, set by an application that is trusted (None: none is).
     """
 
     body_bytes: int
@@ -31,6 +35,9 @@ class HttpSettings:
     deadline_s: float
     keys: Keys
     echo_id: bool = True
+    key_file: str | None = None
+    usage: Path | None = None
+    allowed_hosts: tuple[str, ...] = ()
     user_header: str | None = None
 
 
@@ -84,6 +91,7 @@ class Front:
                 user, replace(ask, deadline=time.time() + allowed), request.state.request_id
             )
             made = await while_wanted(request.receive, work, allowed + GRACE_S)
+        request.state.tokens += (made.trace.prompt.tokens or 0) + made.trace.llm_tokens
         request.state.degraded = [degraded.reason for degraded in made.trace.degraded]
         return made
 
@@ -95,7 +103,7 @@ class Front:
         with self.slots.one():
             work = self.service.forward(messages, parameters, time.time() + allowed)
             tree, tokens = await while_wanted(request.receive, work, allowed + GRACE_S)
-        request.state.tokens = getattr(request.state, "tokens", 0) + tokens
+        request.state.tokens += tokens
         return tree
 
 

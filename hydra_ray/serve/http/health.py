@@ -1,4 +1,5 @@
-"""`/healthz`, `/readyz`, `/metrics`: for those who run the service. Open to all; they tell nothing of users."""
+"""`/healthz`, `/readyz`, `/metrics`: for those who run the service. They tell nothing of users;
+`/metrics` asks for a key where there are keys, the others are open to all."""
 
 from typing import Literal
 

@@ -105,7 +105,9 @@ def router(front: Front) -> APIRouter:
     @routes.post(
         "/v1/import",
         responses=documented(400, 401, 413, 422, 429, 500, 503, 504),
-        openapi_extra={"requestBody": {"required": True, "content": {"application/x-ndjson": {}, "application/json": {}}}},
+        openapi_extra={
+            "requestBody": {"required": True, "content": {"application/x-ndjson": {}, "application/json": {}}}
+        },
     )
     async def import_rows(request: Request) -> Imported:
         """Records of many users: a JSON array, or one JSON object a line, each with `user_id` beside a record's fields

@@ -31,7 +31,9 @@ def parse_model(model: str, run: str) -> ModelName:
             try:
                 return ModelName(plain, checked_id(model.removeprefix(f"{name}{AT}")))
             except ValueError as error:
-                raise ProblemError(400, f"model: the user after @ {error}", param="model", code="invalid_value") from None
+                raise ProblemError(
+                    400, f"model: the user after @ {error}", param="model", code="invalid_value"
+                ) from None
     raise ProblemError(
         404,
         f"no model {model!r} here; use {run!r}, {f'{run}@USER'!r}, or {run + SUFFIX!r} for the LLM as it is",

@@ -26,6 +26,17 @@ def split_path(raw: bytes) -> str:
     return "/".join(escape(unquote_to_bytes(segment).decode("utf-8")) for segment in raw.split(b"/"))
 
 
+def path_of(scope: Scope) -> str:
+    """The path below the application's own prefix."""
+    return str(scope["path"]).removeprefix(scope.get("root_path", ""))
+
+
+def is_api(scope: Scope) -> bool:
+    """Whether a request is of the API (below `/v1/`), which holds users' data."""
+    path = path_of(scope)
+    return path == "/v1" or path.startswith("/v1/")
+
+
 class SegmentPaths:
     """ASGI middleware that routes by `split_path`."""
 

@@ -10,7 +10,9 @@ from hydra_ray.serve.fits import Fits
 from hydra_ray.serve.fitting import UserFitter
 from hydra_ray.serve.llm import ChatSamples
 from hydra_ray.serve.logs import to_stream
+from hydra_ray.serve.loopback import stay_on_node
 from hydra_ray.serve.meters import Meters
+from hydra_ray.serve.private import private_from_now_on
 from hydra_ray.serve.scoring import set_threads
 from hydra_ray.serve.state import USERS, heads_folder
 from hydra_ray.serve.types import Module, UserKey
@@ -23,6 +25,8 @@ class Fitter:
 
     def __init__(self, bundle: Bundle, state: Path, llm_url: str, config: FitterConfig) -> None:
         to_stream()
+        stay_on_node()
+        private_from_now_on()
         set_threads(1)
         users = UserStore.open(state / USERS, bundle.config.data.buckets)
         stores: dict[Module, HeadStore] = {

@@ -1,6 +1,7 @@
 """The gateway: the HTTP front, put together from the parts that make an answer."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from hydra_ray.serve.bundle import Bundle
@@ -9,7 +10,9 @@ from hydra_ray.serve.gateway import RemoteService
 from hydra_ray.serve.http.app import HttpSettings, make_app
 from hydra_ray.serve.http.keys import Keys
 from hydra_ray.serve.llm import ChatSamples
+from hydra_ray.serve.llm_ready import LLMReadiness
 from hydra_ray.serve.logs import to_stream
+from hydra_ray.serve.loopback import stay_on_node
 from hydra_ray.serve.meters import Meters
 from hydra_ray.serve.page.router import page_router
 from hydra_ray.serve.personaliser import Personaliser
@@ -30,12 +33,17 @@ class Gateway:
         config: GatewayConfig,
         llm_url: str,
         keys: Keys,
+        key_file: str | None,
+        state: Path,
         retriever: Any,
         scorer: Any,
         fitter: Any,
     ) -> None:
-        """evidence: how many numbers of evidence per text each module reads."""
+        """key_file: of `keys`, seen by this node, too. state: the service's. evidence: how many numbers of evidence per
+        text each module reads."""
         self._bundle, self._evidence, self._config, self._llm_url, self._keys = bundle, evidence, config, llm_url, keys
+        stay_on_node()
+        self._key_file, self._state = key_file, state
         buckets = bundle.config.data.buckets
         self._retriever = Part(_direct(retriever), "retriever", buckets, STAGE_S, config.deadline_s)
         self._scorer = Part(_direct(scorer), "scorer", buckets, STAGE_S, config.deadline_s)
@@ -48,7 +56,9 @@ class Gateway:
         personaliser = Personaliser(
             self._bundle, RemoteRetriever(self._retriever), RemoteScorer(self._scorer), samples, self._evidence
         )
-        service = RemoteService(self._bundle, personaliser, self._retriever, self._scorer, self._fitter, meters)
+        service = RemoteService(
+            self._bundle, personaliser, self._retriever, self._scorer, self._fitter, LLMReadiness(samples), meters
+        )
         settings = HttpSettings(
             body_bytes=self._config.body_bytes,
             in_flight=self._config.in_flight,
@@ -56,6 +66,9 @@ class Gateway:
             deadline_s=self._config.deadline_s,
             keys=self._keys,
             echo_id=False,
+            key_file=self._key_file,
+            usage=self._state,
+            allowed_hosts=self._config.allowed_hosts,
             user_header=self._config.user_header,
         )
         to_stream()

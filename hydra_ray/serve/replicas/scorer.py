@@ -10,6 +10,7 @@ from ray import serve
 from hydra_ray.serve import metric_names
 from hydra_ray.serve.bundle import MODULES, Bundle
 from hydra_ray.serve.config import ScorerConfig
+from hydra_ray.serve.loopback import stay_on_node
 from hydra_ray.serve.meters import Meters
 from hydra_ray.serve.scoring import BatchScorer, set_threads
 from hydra_ray.serve.types import Module, Scored, Scoring
@@ -22,6 +23,7 @@ class Scorer:
     """Scores batches."""
 
     def __init__(self, bundle: Bundle, state: Path, config: ScorerConfig) -> None:
+        stay_on_node()
         set_threads(config.threads)
         self._scorer = BatchScorer(bundle, state, config)
         self._refresh_s = config.refresh_s

@@ -6,21 +6,24 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import uvicorn
 
 from hydra_ray.serve.http.app import make_app
 from hydra_ray.serve.http.front import HttpSettings
-from hydra_ray.serve.http.keys import Keys, parse_keys
+from hydra_ray.serve.http.key_lines import parse_keys
+from hydra_ray.serve.http.keys import Keys
+from hydra_ray.serve.http.wire import guard_uvicorn
 from tests.serve.http.fake_service import FakeService
 
 KEYS = {"acme": "acme-key-0123456789", "bolt": "bolt-key-0123456789"}
 TWO_TENANTS = parse_keys([f"{tenant}:{key}" for tenant, key in KEYS.items()], "test")
 
 
-def settings(keys: Keys | None = None, **more: float) -> HttpSettings:
-    limits = {"body_bytes": 1 << 16, "in_flight": 4, "retry_after_s": 2.0, "deadline_s": 20.0, **more}
-    return HttpSettings(keys=keys or Keys.open("acme"), **limits)  # type: ignore[arg-type]
+def settings(keys: Keys | None = None, **more: Any) -> HttpSettings:
+    limits: dict[str, Any] = {"body_bytes": 1 << 16, "in_flight": 4, "retry_after_s": 2.0, "deadline_s": 20.0, **more}
+    return HttpSettings(keys=keys or Keys.open("acme"), **limits)
 
 
 @dataclass
@@ -41,6 +44,7 @@ def serve(limits: HttpSettings, service: FakeService | None = None) -> Iterator[
     """Serves until the context ends."""
     service = service or FakeService()
     app = make_app(lambda: service, limits)
+    guard_uvicorn()  # as in Serve's proxies
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=2))

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
-from hydra_ray.serve.http.door import FORGET_S, PROBE_EVERY_S, Door
+from hydra_ray.serve.http.door import FORGET_S, NEW_S, PROBE_EVERY_S, Door
 from hydra_ray.serve.http.front import Slots
 from hydra_ray.serve.http.room import FULL, Room
 
@@ -208,6 +208,23 @@ def test_the_proxys_own_errors_are_worded_for_clients() -> None:
             assert json.loads(body)["error"]["code"] == "stage_down"
             assert int(headers["content-length"]) == len(body)
             assert b"Actor" not in body
+
+    asyncio.run(course())
+
+
+def test_a_new_proxy_that_knows_no_gateway_yet() -> None:
+    async def course() -> None:
+        now = [100.0]
+        inner = plain(404, b"Path '/v1/models' not found. Ping http://.../-/routes")
+        door = Door(inner, clock=lambda: now[0])
+        for method in ("POST", "GET"):
+            status, headers, body = await ask(door, method=method)
+            assert (status, headers["retry-after"]) == (503, "1")
+            assert json.loads(body)["error"]["code"] == "stage_down"
+        ours = plain(404, b'{"error": {}}', b"application/json")
+        assert await ask(Door(ours)) == await ask(ours)
+        now[0] += NEW_S  # by now it is the path that is wrong
+        assert await ask(door) == await ask(inner)
 
     asyncio.run(course())
 

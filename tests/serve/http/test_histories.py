@@ -96,7 +96,9 @@ def test_all_mistakes_of_an_import_come_together_and_nothing_is_written(live, ht
     answer = http.post("/v1/import", content=body + b"\n{no json")
     error = answer.json()["error"]
     assert (answer.status_code, error["code"], error["param"]) == (422, "invalid_rows", "user_id")
-    assert error["message"].startswith("nothing was imported: row 2: user_id: must have 1 to 256 characters, not 0; 4 more")
+    assert error["message"].startswith(
+        "nothing was imported: row 2: user_id: must have 1 to 256 characters, not 0; 4 more"
+    )
     assert [(problem["row"], problem["param"]) for problem in error["problems"]] == [
         (2, "user_id"),
         (3, "text"),

@@ -29,7 +29,7 @@ def hang_up(live: Live, path: str = "/v1/personalize", body: dict[str, object] |
     connection = socket.create_connection(live.address)
     content = json.dumps(body or ASK)
     connection.sendall(
-        f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(content)}\r\n\r\n{content}".encode()
     )
     return connection
@@ -70,7 +70,7 @@ def test_without_room_a_question_is_refused_unread(narrow):
     opened = [hang_up(narrow), hang_up(narrow)]
     until(lambda: narrow.service.running == 2)
     with socket.create_connection(narrow.address, timeout=5) as connection:
-        connection.sendall(b"POST /v1/personalize HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n")
+        connection.sendall(b"POST /v1/personalize HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n")
         assert connection.recv(100).startswith(b"HTTP/1.1 429")
     assert httpx.post(f"{narrow.url}/v1/personalize", content=b"no JSON").status_code == 429
     assert httpx.get(f"{narrow.url}/v1/models").status_code == 200
@@ -116,6 +116,6 @@ def test_a_body_over_the_limit(narrow):
 
 def test_a_told_length_is_refused_before_the_body_comes(narrow):
     with socket.create_connection(narrow.address) as connection:
-        connection.sendall(b"POST /v1/personalize HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n")
+        connection.sendall(b"POST /v1/personalize HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n")
         connection.settimeout(5)
         assert connection.recv(100).startswith(b"HTTP/1.1 413")

@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from hydra_ray.serve.http.keys import _shared
+from hydra_ray.serve.http.key_file import _shared
 
 
 @pytest.mark.parametrize(

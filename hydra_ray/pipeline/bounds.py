@@ -1,0 +1,167 @@
+"""How much a run may ask at most: its own prompts, made without any model, counted as calls and tokens."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hydra_ray.config import Config
+from hydra_ray.core.draws import stable_draw
+from hydra_ray.core.prompts import PromptBudget
+from hydra_ray.core.queries import Query
+from hydra_ray.core.records import User
+from hydra_ray.data.users import read_users
+from hydra_ray.llm.tokens import CHAT_FORMAT_TOKENS
+from hydra_ray.llm.types import Request, call_key
+from hydra_ray.pipeline.job import SHARED, Job, asking
+from hydra_ray.pipeline.makers import (
+    SUMMARY_TOKENS,
+    CandidateMaker,
+    EvaluateMaker,
+    Found,
+    LabelMaker,
+    Maker,
+    OracleMaker,
+    Ranked,
+    SummaryMaker,
+)
+from hydra_ray.pipeline.rows import Asked, Asking
+
+MOST_USERS = 500
+"""Users of a stage whose prompts are made; the others are taken to be like them."""
+STAGES = ("label", "generate", "summarise", "evaluate", "oracles")
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """calls: at most; with the tokens of their prompts and of their answers."""
+
+    calls: float = 0
+    prompt_tokens: float = 0
+    completion_tokens: float = 0
+
+    def __add__(self, other: "Bound") -> "Bound":
+        return Bound(
+            self.calls + other.calls,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+        )
+
+    def times(self, factor: float) -> "Bound":
+        """So many times as much."""
+        return Bound(self.calls * factor, self.prompt_tokens * factor, self.completion_tokens * factor)
+
+
+def bound_of(request: Request, budget: PromptBudget, system_tokens: int, one_by_one: bool) -> Bound:
+    """What one request may take. one_by_one: each of its samples is a call of its own."""
+    calls = request.n if one_by_one else 1
+    prompt = sum(budget.count(message["content"]) for message in request.messages) + system_tokens + CHAT_FORMAT_TOKENS
+    return Bound(calls, calls * prompt, request.n * request.max_tokens)
+
+
+class _Evaluate(EvaluateMaker):
+    """EvaluateMaker without trained rerankers and summaries."""
+
+    def __init__(self, config: dict[str, Any], seed: int) -> None:
+        Maker.__init__(self, config, seed, None)
+        rerankers: Any = dict.fromkeys(("hydra", SHARED), longest_first)
+        self._rerankers = rerankers
+        self._summaries = _Summaries()
+        self.topics = None
+
+
+class _Generate(CandidateMaker):
+    """CandidateMaker without a trained reranker."""
+
+    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked]]:
+        for user in users:
+            for asked in self.of_user(user, longest_first):
+                yield user, asked
+
+
+class _Summaries(dict[tuple[str, str], str]):
+    """The longest summary for every question."""
+
+    def get(self, key: object, default: Any = None) -> Any:
+        return "answer " * SUMMARY_TOKENS
+
+
+def longest_first(user: User, queries: Sequence[Query], found: Sequence[Sequence[Found]]) -> list[list[Ranked]]:
+    """In place of a reranker: the longest of the retrieved items, so that no prompt comes out longer."""
+    return [
+        [(item, 0.0) for item, _ in sorted(one, key=lambda pair: -len(pair[0].text) - len(pair[0].answer))]
+        for one in found
+    ]
+
+
+def bounds(job: Job, budget: PromptBudget, one_by_one: bool) -> tuple[dict[str, Bound], bool]:
+    """What each stage may ask at most, and whether all its users' prompts were looked at (else it is an estimate).
+
+    What several folds or seeds ask in the same words is asked once.
+    """
+    config = _light(job.config)
+    plain = config.model_dump(mode="json")
+    system = budget.count(config.llm.system_prompt or "")
+    found = {stage: Bound() for stage in STAGES if stage != "oracles" or config.evaluate.oracles}
+    asked: set[str] = set()
+    whole = True
+    for trial in config.protocol.trials:
+        chosen = job.chosen(trial)
+        roles = asking(chosen)
+        tested = {user_id: pair for user_id, pair in roles.items() if pair[1] == "test"}
+        labelled: Asking = {u: (s, "train") for u, (s, _) in roles.items()} if chosen.crossed else roles
+        own = str(trial) if config.adapter.examples == "reranker" else ""
+        work: list[tuple[str, Any, Asking, str, bool]] = [
+            ("label", LabelMaker(plain, trial.seed, None), labelled, "", False),
+            ("generate", _Generate(plain, trial.seed, None), roles, own, False),
+            ("summarise", SummaryMaker(plain, trial.seed, None), tested, "", False),
+            ("evaluate", _Evaluate(plain, trial.seed), tested, str(trial), True),
+        ]
+        if config.evaluate.oracles:
+            work.append(("oracles", OracleMaker(plain, trial.seed, None), tested, "", False))
+        for stage, make, users, salt, by_place in work:
+            looked_at = _some(users)
+            whole &= len(looked_at) == len(users)
+            total = Bound()
+            for user, (row, requests, _, _) in make(_read(job.ingest().path, looked_at)):
+                for place, request in enumerate(requests):
+                    where = f"{user.user_id}\0{row.query_id}\0{place}" if by_place else ""
+                    key = call_key(f"{salt}\0{where}", request)
+                    if key not in asked:
+                        asked.add(key)
+                        total += bound_of(request, budget, system, one_by_one)
+            found[stage] += total.times(len(users) / max(1, len(looked_at)))
+    return found, whole
+
+
+def first_request(job: Job) -> Request | None:
+    """The first request of the run's first stage that has any; None if it asks for nothing."""
+    config = _light(job.config)
+    trial = config.protocol.trials[0]
+    make = LabelMaker(config.model_dump(mode="json"), trial.seed, None)
+    for user in _read(job.ingest().path, _some(asking(job.chosen(trial)))):
+        for _, (_, requests, _, _) in make([user]):
+            if requests:
+                return requests[0]
+    return None
+
+
+def _light(config: Config) -> Config:
+    """Without what would load and run the encoder: recency stands for dense retrieval; likeness changes no prompt."""
+    adapter = config.adapter.model_copy(update={"likeness": False, "topics": False})
+    config = config.model_copy(update={"adapter": adapter})
+    if config.retrieval.method != "dense":
+        return config
+    return config.model_copy(update={"retrieval": config.retrieval.model_copy(update={"method": "recency"})})
+
+
+def _some(users: Asking) -> Asking:
+    drawn = sorted(users, key=lambda user_id: stable_draw("dry run", user_id))[:MOST_USERS]
+    return {user_id: users[user_id] for user_id in drawn}
+
+
+def _read(folder: Path, users: Asking) -> Iterable[User]:
+    for user in read_users(folder, None, set(users)):
+        source, role = users[user.user_id]
+        if user.split == source:
+            yield replace(user, split=role)

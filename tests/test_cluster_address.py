@@ -1,0 +1,84 @@
+"""Which cluster a run joins, and what is wrong with an address or a temporary folder, before Ray is asked."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hydra_ray.cli import main
+from hydra_ray.cluster import check_socket_paths, find_cluster, other_cluster
+from hydra_ray.errors import UserError
+from hydra_ray.tcp import free_port
+
+
+@pytest.fixture(autouse=True)
+def no_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+
+
+@pytest.fixture
+def other_server() -> Iterator[int]:
+    """The port of a server that is not Ray: it closes every connection."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def close_all() -> None:
+            try:
+                while True:
+                    server.accept()[0].close()
+            except OSError:
+                return
+
+        threading.Thread(target=close_all, daemon=True).start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def test_an_address_where_nothing_answers_is_one_line() -> None:
+    port = free_port()
+    with pytest.raises(UserError, match=rf"^ray\.address=127\.0\.0\.1:{port}: nothing answers there \(Connection ref"):
+        find_cluster(f"127.0.0.1:{port}")
+
+
+def test_a_server_that_is_not_ray_is_told_apart(other_server: int) -> None:
+    with pytest.raises(UserError, match=r"what answers there is no Ray cluster; its port is 6379"):
+        find_cluster(f"127.0.0.1:{other_server}")
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:8265", "head", "head:", ":6379", "head:99999"])
+def test_what_is_no_address(address: str) -> None:
+    with pytest.raises(UserError, match=r"is no address of a cluster: write it as host:port"):
+        find_cluster(address)
+
+
+def test_auto_without_a_cluster_and_with_one_that_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ray._private.services.find_gcs_addresses", set)
+    with pytest.raises(UserError, match=r"^ray\.address=auto: no Ray cluster runs on this machine"):
+        find_cluster("auto")
+    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{free_port()}")
+    with pytest.raises(UserError, match=r"^ray\.address=auto \(\S+:\d+\): nothing answers there"):
+        find_cluster("auto")
+
+
+def test_the_cluster_that_is_not_joined_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert other_cluster() == ""
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text("10.0.0.1:6379\n")
+    assert other_cluster() == "10.0.0.1:6379"
+    monkeypatch.setenv("RAY_ADDRESS", "head:6379")
+    assert other_cluster() == "RAY_ADDRESS=head:6379"
+
+
+def test_a_temporary_folder_that_is_too_long_for_sockets(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", "")
+    monkeypatch.setenv("TMPDIR", "/" + "t" * 89)
+    with pytest.raises(UserError, match=r"^TMPDIR=/t+: too long for the sockets.*set RAY_TMPDIR to a folder"):
+        check_socket_paths()
+    assert main(["ingest", f"root={tmp_path}"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    monkeypatch.setenv("RAY_TMPDIR", "/tmp")
+    check_socket_paths()
