@@ -22,7 +22,8 @@ from hydra_ray.serve.types import Ask, InvalidRowsError, UserKey
 
 
 class FakeService:
-    """error: what every call raises. late_error: likewise, after the gate. gate: what every call waits for. running: answers being made now."""
+    """error: what every call raises. late_error: likewise, after the gate. gate: what every call waits for.
+    running: answers being made now."""
 
     run = "made-up"
     task = "synthetic_tagging"

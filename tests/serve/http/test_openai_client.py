@@ -166,7 +166,7 @@ def test_a_field_that_cannot_be_honoured_is_named(client, field, value):
 @pytest.mark.parametrize("field", ["tools", "response_format", "logprobs"])
 def test_what_contradicts_selection_says_why_and_what_to_ask(client, field):
     value = {"tools": [{"type": "function"}], "response_format": {"type": "json_object"}, "logprobs": True}[field]
-    with pytest.raises(openai.BadRequestError, match="the user's own past answers.*:plain") as raised:
+    with pytest.raises(openai.BadRequestError, match=r"the user's own past answers.*:plain") as raised:
         client.chat.completions.create(model="made-up", messages=QUESTION, **{field: value})
     assert raised.value.code == "unsupported_parameter"
 
