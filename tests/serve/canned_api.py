@@ -50,8 +50,8 @@ RERANKED = (3, 0, 8, 5, 1, 2, 9, 4, 6, 7)
 
 
 class CannedApi:
-    """key: what requests must bring (None: none). exported: users who were. asked: bodies of `/v1/personalize`, in order
-    of arrival. error: what the next answers are instead: (status, message, headers). held: while it is set, no answer
+    """key: what requests must bring (None: none). exported: users who were. asked: bodies of `/v1/personalize`, as they
+    arrived. error: what the next answers are instead: (status, message, headers). held: while it is set, no answer
     comes."""
 
     def __init__(self) -> None:

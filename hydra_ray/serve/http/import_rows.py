@@ -76,8 +76,8 @@ def _trees(body: bytes, problems: list[tuple[int, str, str]]) -> Iterator[tuple[
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = body[: error.start].count(b"\n") + 1
-        problems.append((line, "body", f"is no UTF-8 at byte {error.start}"))
+        number = body[: error.start].count(b"\n") + 1
+        problems.append((number, "body", f"is no UTF-8 at byte {error.start}"))
         return
     if text.lstrip().startswith("["):
         try:
