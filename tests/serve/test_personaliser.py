@@ -273,3 +273,14 @@ def test_past_the_deadline_nothing_more_is_asked() -> None:
     with pytest.raises(DeadlineError):
         ask(llm=llm, asked=Ask("what now", deadline=time.time() - 1))
     assert llm.asked == []
+
+
+def test_an_answer_of_several_lines_is_served_whole(tmp_path: Path) -> None:
+    mail = "Dear Ms Lee,\n\nthank you for your order.\n\nKind regards"
+    lines = ["lamp_ids: [mails]", "kind: generation", "text_fields: [text]", "answer_field: mail"]
+    lines += ["question_marker: 'text:'", "instruction: Answer the mail.", "primary_metric: rouge1"]
+    (tmp_path / "mails.yaml").write_text("\n".join(lines))
+    config = Config.model_validate({"data": {"task": str(tmp_path / "mails.yaml")}, "adapter": {"n": 3}})
+    mails = Bundle("a-run", config, 0, {}, {}, {}, Path("users"))
+    made = ask(Retriever(known(())), llm=LLM((mail,)), made=mails)
+    assert made.answer == mail
