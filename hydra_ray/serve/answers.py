@@ -142,6 +142,22 @@ class NewItem(BaseModel):
     date: str = Field(default="", max_length=32)
 
 
+class HistoryPage(BaseModel):
+    """Some of a user's records, oldest first. total: how many there are. next: offset of the next page, null: none."""
+
+    user_id: str
+    data: list[NewItem]
+    total: int
+    next: int | None = None
+
+
+class Imported(BaseModel):
+    """What an import has done: users and records that it named."""
+
+    users: int
+    items: int
+
+
 class Export(BaseModel):
     """Everything that is kept of a user."""
 

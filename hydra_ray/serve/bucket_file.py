@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from hydra_ray.core.records import HistoryItem
 from hydra_ray.serve.types import UserState
-from hydra_ray.serve.user_rows import About, BrokenRowError, Row, UserRow, item_row, items_of
+from hydra_ray.serve.user_rows import About, BrokenRowError, Row, UserRow, item_row, items_from, items_of
 
 FORMAT = 1
 """Of the tables; a reader refuses another."""
@@ -136,6 +136,18 @@ class BucketFile:
         """The user's records, in order."""
         rows = self._db.execute("SELECT * FROM items WHERE place >= ? AND place < ? ORDER BY place", user.places)
         return items_of(user, rows.fetchall())
+
+    def page(self, user: UserRow, first: int, limit: int) -> list[HistoryItem]:
+        """The user's records from place `first` on, `limit` at most."""
+        start, end = user.places[0] + first, min(user.places[0] + first + limit, user.places[1])
+        rows = self._db.execute("SELECT * FROM items WHERE place >= ? AND place < ? ORDER BY place", (start, end))
+        return items_from(user, first, rows.fetchall())
+
+    def drop_item(self, user: UserRow, i: int, later: Sequence[HistoryItem]) -> None:
+        """Removes the user's i-th record; `later`, those behind it, move up."""
+        last = user.places[0] + i + len(later)
+        self._db.execute("DELETE FROM items WHERE place >= ? AND place <= ?", (user.places[0] + i, last))
+        self.put_items(user, list(enumerate(later, i)))
 
     def put_items(self, user: UserRow, items: Sequence[tuple[int, HistoryItem]]) -> None:
         """Writes records at their places in the user's history, in place of those there."""

@@ -27,7 +27,8 @@ class Bundle:
     seed: whose training. base: module -> folder of the trained base. heads: module -> folders of users' heads (the
     training users' and the fitted ones'; those that have none are left out). tuned: module -> how strongly single
     users' heads are pulled to the population head. users: folder of the ingested histories.
-    topics: folder of the topic models, if the adapter reads them.
+    topics: folder of the topic models, if the adapter reads them. created: when the run's report was written, in
+    seconds since 1970.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Bundle:
     tuned: Mapping[Module, dict[str, Any]]
     users: Path
     topics: Path | None = None
+    created: int = 0
 
     @property
     def task(self) -> Task:
@@ -84,7 +86,8 @@ def load_bundle(folder: Path, seed: int | None = None) -> Bundle:
         heads[module] = tuple(f for f in (base[module], fitted) if (f / "heads").exists())
         tuned[module] = _json(fitted / MANIFEST, "run it again")["counts"]
     topics = found.step(f"topics seed {chosen}") if config.adapter.topics else None
-    return Bundle(folder.name, config, chosen, base, heads, tuned, found.step("ingest"), topics)
+    created = int((folder / REPORT).stat().st_mtime)
+    return Bundle(folder.name, config, chosen, base, heads, tuned, found.step("ingest"), topics, created)
 
 
 class _Steps:

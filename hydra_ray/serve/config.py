@@ -39,7 +39,8 @@ class GatewayConfig(Scaling):
     in_flight: answers being made per replica at most; one more gets 429 at once. retry_after_s: what a 429 advises.
     deadline_s: an answer's longest time, 504 after it (a request may ask for less). body_bytes: longest body, 413
     beyond. llm_connections: requests to the LLM in flight per replica. allowed_hosts: names besides `localhost` that a
-    service without keys may be called by (see `hydra_ray.serve.http.foreign`).
+    service without keys may be called by (see `hydra_ray.serve.http.foreign`). user_header: a header that names the
+    user, such as `X-OpenWebUI-User-Id`; set it only where all clients come through an application that sets it.
     """
 
     max_ongoing: int = Field(default=1024, ge=1)
@@ -50,6 +51,7 @@ class GatewayConfig(Scaling):
     body_bytes: int = Field(default=1 << 20, ge=1024)
     llm_connections: int = Field(default=64, ge=1)
     allowed_hosts: tuple[str, ...] = ()
+    user_header: str | None = Field(default=None, pattern=r"^[A-Za-z0-9-]+$")
 
 
 class RetrieverConfig(Scaling):

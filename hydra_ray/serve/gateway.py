@@ -1,10 +1,11 @@
 """The gateway's part of the service: `Service` over the other deployments."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from hydra_ray.core.records import HistoryItem
-from hydra_ray.serve.answers import Export, NewItem, Personalised, UserInfo
+from hydra_ray.serve.answers import Export, HistoryPage, Imported, NewItem, Personalised, UserInfo
 from hydra_ray.serve.bundle import Bundle
 from hydra_ray.serve.llm_ready import LLMReadiness
 from hydra_ray.serve.meters import Meters
@@ -12,7 +13,7 @@ from hydra_ray.serve.new_answers import NewAnswers
 from hydra_ray.serve.personaliser import Personaliser
 from hydra_ray.serve.remote import Part
 from hydra_ray.serve.scrape import scrape
-from hydra_ray.serve.types import Ask, OverloadedError, StageDownError, UserKey, UserState
+from hydra_ray.serve.types import Ask, InvalidRowsError, OverloadedError, StageDownError, UserKey, UserState
 
 PROBE_S = 2.0
 """How long a part may take to say that it is there."""
@@ -46,6 +47,19 @@ class RemoteService:
     def task(self) -> str:
         return self._bundle.task.name
 
+    @property
+    def labels(self) -> Sequence[str]:
+        return self._bundle.task.labels
+
+    @property
+    def created(self) -> int:
+        return self._bundle.created
+
+    async def forward(
+        self, messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any], deadline: float
+    ) -> tuple[dict[str, Any], int]:
+        return await self._personaliser.forward(messages, parameters, deadline)
+
     async def personalize(self, user: UserKey | None, ask: Ask, request_id: str) -> Personalised:
         made = await self._personaliser.answer(user, ask, request_id)
         self._meters.answered(made.trace)
@@ -56,9 +70,46 @@ class RemoteService:
             HistoryItem(item.item_id, item.text, item.text if item.corpus is None else item.corpus, answer, item.date)
             for item, answer in zip(items, self._answers.read(items), strict=True)
         ]
+        return info(user, await self._append(user, rows))
+
+    async def _append(self, user: UserKey, rows: Sequence[HistoryItem]) -> UserState:
         # Appending twice is the same as once: whoever dies in between is asked again.
         state: UserState = await self._retriever.insist("append", user, rows, affine=user.stored)
-        return info(user, state)
+        return state
+
+    async def import_rows(self, tenant: str, rows: Mapping[str, Sequence[tuple[int, NewItem]]]) -> Imported:
+        problems = [
+            (number, "answer", why)
+            for numbered in rows.values()
+            for number, item in numbered
+            if (why := self._answers.problem(item)) is not None
+        ]
+        if problems:
+            raise InvalidRowsError(sorted(problems))
+        for user_id, numbered in rows.items():
+            await self.append(UserKey(tenant, user_id), [item for _, item in numbered])
+        return Imported(users=len(rows), items=sum(map(len, rows.values())))
+
+    async def history(self, user: UserKey, offset: int, limit: int) -> HistoryPage | None:
+        found = await self._retriever.insist("page", user, offset, limit, affine=user.stored)
+        if found is None:
+            return None
+        state, items = found
+        after = offset + len(items)
+        return HistoryPage(
+            user_id=user.user_id,
+            data=[shown(item) for item in items],
+            total=state.items,
+            next=after if items and after < state.items else None,
+        )
+
+    async def remove_item(self, user: UserKey, item_id: str) -> bool | None:
+        before = await self._retriever.insist("page", user, 0, 0, affine=user.stored)
+        if before is None:
+            return None
+        state, found = await self._retriever.insist("remove_item", user, item_id, affine=user.stored)
+        # A retriever that dies after it has removed the record is asked again, and then finds none.
+        return bool(found or state.items < before[0].items)
 
     async def user(self, user: UserKey) -> UserInfo | None:
         state: UserState | None = await self._retriever.insist("state", user, affine=user.stored)
@@ -100,9 +151,7 @@ class RemoteService:
         heads = await self._fitter.insist("heads", user)
         return Export(
             user=info(user, state),
-            items=[
-                NewItem(item_id=i.item_id, text=i.text, answer=i.answer, corpus=i.corpus, date=i.date) for i in items
-            ],
+            items=[shown(item) for item in items],
             heads=heads,
         )
 
@@ -123,6 +172,11 @@ async def _probe(part: Part) -> str:
     except TimeoutError:
         return f"no answer within {PROBE_S:g} s"
     return "ok"
+
+
+def shown(item: HistoryItem) -> NewItem:
+    """A record as the API shows it."""
+    return NewItem(item_id=item.item_id, text=item.text, answer=item.answer, corpus=item.corpus, date=item.date)
 
 
 def info(user: UserKey, state: UserState) -> UserInfo:

@@ -25,20 +25,32 @@ class NewAnswers:
         of its labels."""
         return [self._one(i, item) for i, item in enumerate(items)]
 
+    def problem(self, item: NewItem) -> str | None:
+        """Why the answer is none of this task; None: it is one, or there is none."""
+        if self._task.kind == "generation":
+            return None
+        try:
+            self._answers.read(item.answer)
+        except AnswerError as error:
+            if error.reason == "missing":
+                return None
+            labels = shorten(", ".join(self._task.labels), SHOWN_LABELS, placeholder=" ...")
+            return (
+                f"{_shown(item.answer)} of record {_shown(item.item_id)} is no answer of this task; give none, or one "
+                f"of: {labels}"
+            )
+        return None
+
     def _one(self, i: int, item: NewItem) -> str:
         if self._task.kind == "generation":
             return item.answer
+        why = self.problem(item)
+        if why is not None:
+            raise InvalidError(f"items[{i}].answer", why)
         try:
             return self._answers.read(item.answer)
-        except AnswerError as error:
-            if error.reason == "missing":
-                return ""
-        labels = shorten(", ".join(self._task.labels), SHOWN_LABELS, placeholder=" ...")
-        raise InvalidError(
-            f"items[{i}].answer",
-            f"{_shown(item.answer)} of record {_shown(item.item_id)} is no answer of this task; give none, or one of: "
-            f"{labels}",
-        )
+        except AnswerError:  # there is none
+            return ""
 
 
 def _shown(text: str) -> str:

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import hydra_ray
 from hydra_ray.core.candidates import Candidates, candidates_of
@@ -166,6 +167,12 @@ class Personaliser:
             if plain:
                 plain.cancel()
                 await asyncio.gather(plain, return_exceptions=True)
+
+    async def forward(
+        self, messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any], deadline: float
+    ) -> tuple[dict[str, Any], int]:
+        """The LLM's own answer to a chat request, with no part of ours in it, and the tokens that it took."""
+        return await self._llm.forward(messages, parameters, deadline)
 
     async def _plain(self, ask: Ask) -> str:
         """The LLM's own answer: no examples, temperature 0."""

@@ -111,12 +111,14 @@ class Histories:
         return Found.of(kept.retriever.top(query, n), kept.items, own, state, topics)
 
     def forget_deleted(self) -> None:
-        """Drops what is kept of users who are no more. Whose file cannot be read is dropped, too."""
+        """Drops what is kept of users who are no more, or whose records are others by now. Whose file cannot be read is
+        dropped, too."""
         with self._lock:
-            stored_ids = list(self._kept)
-        for stored in stored_ids:
+            revisions = {stored: kept.revision for stored, kept in self._kept.items()}
+        for stored, revision in revisions.items():
             with contextlib.suppress(HistoryUnreadableError):
-                if self._store.state(UserKey.of_stored(stored)):
+                state = self._store.state(UserKey.of_stored(stored))
+                if state and state.revision == revision:
                     continue
             with self._lock:
                 self._drop(stored)

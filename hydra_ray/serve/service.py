@@ -1,9 +1,9 @@
 """What the HTTP front needs of the service behind it. The gateway implements it with Ray, tests without."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
-from hydra_ray.serve.answers import Export, NewItem, Personalised, UserInfo
+from hydra_ray.serve.answers import Export, HistoryPage, Imported, NewItem, Personalised, UserInfo
 from hydra_ray.serve.types import Ask, UserKey
 
 
@@ -20,6 +20,22 @@ class Service(Protocol):
         """The run's task."""
         ...
 
+    @property
+    def labels(self) -> Sequence[str]:
+        """The task's, empty where answers are free text."""
+        ...
+
+    @property
+    def created(self) -> int:
+        """When the run was trained, in seconds since 1970."""
+        ...
+
+    async def forward(
+        self, messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any], deadline: float
+    ) -> tuple[dict[str, Any], int]:
+        """The LLM's own answer to a chat request, and its tokens. Raises LLMDownError, RefusedError too."""
+        ...
+
     async def personalize(self, user: UserKey | None, ask: Ask, request_id: str) -> Personalised:
         """The answer and its trace. Raises LLMDownError, RefusedError too."""
         ...
@@ -29,6 +45,21 @@ class Service(Protocol):
 
         Raises InvalidError for an answer that the task cannot have; nothing is added then.
         """
+        ...
+
+    async def import_rows(self, tenant: str, rows: Mapping[str, Sequence[tuple[int, NewItem]]]) -> Imported:
+        """Adds records of many users: user id -> (number of the row, record). Once more does no harm.
+
+        Raises InvalidRowsError for all answers that the task cannot have; nothing is added then.
+        """
+        ...
+
+    async def history(self, user: UserKey, offset: int, limit: int) -> HistoryPage | None:
+        """Some of the user's records, oldest first; None: nobody of that id."""
+        ...
+
+    async def remove_item(self, user: UserKey, item_id: str) -> bool | None:
+        """Removes one record; False: there is none of that id; None: nobody of that user's id."""
         ...
 
     async def user(self, user: UserKey) -> UserInfo | None:

@@ -6,7 +6,7 @@ STATE/adapter.heads/
 STATE/serving.json      of which run, base and tenant; written last: whatever is in the state is the users' own then
 STATE/preparing.json    the same, while it is made (`hydra_ray.serve.prepare`)
 STATE/vacuum.due        while old versions of the head stores are to be removed (`hydra_ray.serve.fits`)
-STATE/forgotten         touched after every deletion: caches drop then what they hold of users who are gone
+STATE/forgotten         touched after every deletion, of users and of records: caches drop what they hold of them
 """
 
 from pathlib import Path

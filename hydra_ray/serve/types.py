@@ -120,8 +120,8 @@ class Ask:
     """One question to be answered personally.
 
     before: chat messages that come before the question. n: answers wanted. temperature, max_tokens: of the sampling
-    (None: as the run did). more: further parameters of OpenAI's that the LLM samples with. plain: also the answer without personalisation. deadline: `time.time()` after which nobody
-    waits for it.
+    (None: as the run did). more: further parameters of OpenAI's that the LLM samples with. plain: also the answer
+    without personalisation. deadline: `time.time()` after which nobody waits for it.
     """
 
     query: str
@@ -174,6 +174,19 @@ class InvalidError(Exception):
 
     def __str__(self) -> str:
         return f"{self.param}: {self.why}"
+
+
+class InvalidRowsError(Exception):
+    """Rows of an import that cannot be used: 422. problems: (number of the row, the field, why), all of them."""
+
+    def __init__(self, problems: Sequence[tuple[int, str, str]]) -> None:
+        super().__init__(problems)
+        self.problems = tuple(problems)
+
+    def __str__(self) -> str:
+        row, field, why = self.problems[0]
+        more = f"; {len(self.problems) - 1} more, see `problems`" if len(self.problems) > 1 else ""
+        return f"nothing was imported: row {row}: {field}: {why}{more}"
 
 
 class DeadlineError(Exception):

@@ -108,14 +108,20 @@ def item_row(user: UserRow, i: int, item: HistoryItem) -> Row:
 
 def items_of(user: UserRow, rows: Sequence[Row]) -> list[HistoryItem]:
     """All records of a user, in order. Raises BrokenRowError: one is broken, missing, or of another user."""
+    items = items_from(user, 0, rows)
+    if len(items) != user.state.items:
+        raise BrokenRowError(f"{len(items)} records where {user.state.items} were written")
+    return items
+
+
+def items_from(user: UserRow, first: int, rows: Sequence[Row]) -> list[HistoryItem]:
+    """A user's records from place `first` on. Raises BrokenRowError: one is broken, missing, or of another user."""
     items = []
-    for i, row in enumerate(rows):
+    for i, row in enumerate(rows, first):
         place, item_id, text, corpus, answer, date = _opened(row, [user.stored])
         if place != user.places[0] + i:
             raise BrokenRowError("a record is missing")
         items.append(HistoryItem(item_id, text, text if corpus is None else corpus, answer, date))
-    if len(items) != user.state.items:
-        raise BrokenRowError(f"{len(items)} records where {user.state.items} were written")
     return items
 
 

@@ -99,6 +99,11 @@ class UserStore:
         found = self.history(user)
         return found[1] if found else []
 
+    def page(self, user: UserKey, first: int, limit: int) -> tuple[UserState, list[HistoryItem]] | None:
+        """State, and the user's records from place `first` on, `limit` at most; None: nobody of that id."""
+        with self._reading(user) as (file, row):
+            return (row.state, file.page(row, first, limit)) if row else None
+
     def users(self, tenant: str, prefix: str, limit: int) -> list[tuple[UserKey, UserState]]:
         """The tenant's users whose id begins with `prefix`, sorted by id. Looks into every bucket."""
         first = UserKey(tenant, prefix).stored
@@ -129,6 +134,25 @@ class UserStore:
         _check_text(items)
         with self._writing(user) as (file, row):
             return _append(file, user.stored, row, items)
+
+    def remove_item(self, user: UserKey, item_id: str) -> tuple[UserState, bool] | None:
+        """Removes one record, to the last byte of the file: the state then, and whether there was one of that id; None:
+        nobody of that user's id. The revision grows, so that no index of before counts; heads stay until the next fit.
+        """
+        with self._writing(user) as (file, row):
+            if row is None:
+                return None
+            items = file.items(row)
+            place = next((i for i, item in enumerate(items) if item.item_id == item_id), None)
+            if place is None:
+                return row.state, False
+            state = replace(row.state, items=len(items) - 1, revision=row.state.revision + 1)
+            row = file.set_state(row, state)
+            file.drop_item(row, place, items[place + 1 :])
+            about = file.about()
+            file.set_about(replace(about, deletions=about.deletions + 1))
+        self._files.scrub(bucket_of(user.stored, self.buckets))
+        return state, True
 
     def set_fit(
         self,

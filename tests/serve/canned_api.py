@@ -12,9 +12,12 @@ from fastapi.responses import JSONResponse
 
 from hydra_ray.serve.answers import (
     Degraded,
+    Export,
+    HistoryPage,
     NewItem,
     Personalised,
     Prompt,
+    PromptMessage,
     Trace,
     TraceCandidate,
     TraceItem,
@@ -41,18 +44,21 @@ RECORDS = [
     ("Somebody’s dog followed us from the chapel to the bus.", "ember"),
     ("Plums again, and a quarrel about the map.", "lotus"),
 ]
+LABELS = ["birch", "dune", "ember", "heron", "indigo", "lotus"]
 RERANKED = (3, 0, 8, 5, 1, 2, 9, 4, 6, 7)
 """Positions in RECORDS, best first after the reranker."""
 
 
 class CannedApi:
-    """key: what requests must bring (None: none). asked: bodies of `/v1/personalize`, in order of arrival. error: what
-    the next answers are instead: (status, message, headers). held: while it is set, no answer comes."""
+    """key: what requests must bring (None: none). exported: users who were. asked: bodies of `/v1/personalize`, as they
+    arrived. error: what the next answers are instead: (status, message, headers). held: while it is set, no answer
+    comes."""
 
     def __init__(self) -> None:
         self.key: str | None = None
         self.error: tuple[int, str, dict[str, str]] | None = None
         self.asked: list[dict[str, Any]] = []
+        self.exported: list[str] = []
         self.held = threading.Event()
         self.users = {f"u{i:03d}": _user(f"u{i:03d}", 3 + i) for i in range(120)}
         self.users |= {name: _user(name, 1) for name in ("empty", "hostile", "long", "lonely")}
@@ -76,7 +82,7 @@ class CannedApi:
             model = {"id": "quickstart", "object": "model", "created": 0, "owned_by": "hydra_ray"}
             return {
                 "object": "list",
-                "data": [{**model, "hydra": {"task": "synthetic_tagging", "run": "quickstart"}}],
+                "data": [{**model, "hydra": {"task": "synthetic_tagging", "run": "quickstart", "labels": LABELS}}],
             }
 
         @app.get("/v1/users")
@@ -86,6 +92,21 @@ class CannedApi:
         @app.get("/v1/users/{name}")
         async def user(name: str) -> Any:
             return self.users.get(name) or _error(404, f"no user {name!r}")
+
+        @app.get("/v1/users/{name}/history")
+        async def history(name: str, offset: int = 0, limit: int = 100) -> HistoryPage:
+            text, answer = (WORD, "dune") if name == "long" else RECORDS[offset % len(RECORDS)]
+            items = [NewItem(item_id=f"{name}-{offset}", text=text, answer=answer)]
+            return HistoryPage(user_id=name, data=items, total=self.users[name].items)
+
+        @app.get("/v1/users/{name}/export")
+        async def export(name: str) -> Export:
+            self.exported.append(name)
+            return Export(user=self.users[name], items=[], heads={})
+
+        @app.delete("/v1/users/{name}")
+        async def delete(name: str) -> Any:
+            return {"user_id": name, "deleted": self.users.pop(name, None) is not None}
 
         @app.put("/v1/users/{name}/history")
         async def append(name: str, body: dict[str, list[NewItem]]) -> UserInfo:
@@ -180,7 +201,12 @@ def _answer(user: str, records: list[tuple[str, str]], said: str, plain: str, re
             task="synthetic_tagging",
             items=len(records) + (13 if len(records) == len(RECORDS) else 0),
             retrieved=retrieved,
-            prompt=Prompt(words=143, tokens=188, examples=min(4, len(records))),
+            prompt=Prompt(
+                words=143,
+                tokens=188,
+                examples=min(4, len(records)),
+                messages=[PromptMessage(role="user", content="\n\n".join(text for text, _ in records[:4]) or "empty")],
+            ),
             candidates=candidates,
             versions=Versions(
                 run="quickstart",

@@ -70,7 +70,7 @@ class LLM:
 
 def known(items: Sequence[HistoryItem] = ITEMS) -> Found:
     """A user with these records, the first the best."""
-    own = {"dune": 6, "maple": 6} if items else {}
+    own = {"dune": (6, 1.0, 1.0), "maple": (6, 1.0, 1.0)} if items else {}
     scores = tuple(float(len(items) - i) for i in range(len(items)))
     state = UserState(len(items), 3, {"reranker": 5, "adapter": 6}, "done", 3)
     return Found(tuple(items), scores, own, state, tuple(1 / (i + 1) for i in range(len(items))))

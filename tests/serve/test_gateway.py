@@ -8,10 +8,10 @@ import pytest
 
 from hydra_ray.config import Config
 from hydra_ray.core.records import HistoryItem
-from hydra_ray.serve.answers import NewItem
+from hydra_ray.serve.answers import Imported, NewItem
 from hydra_ray.serve.bundle import Bundle
 from hydra_ray.serve.gateway import RemoteService
-from hydra_ray.serve.types import InvalidError, UserState
+from hydra_ray.serve.types import InvalidError, InvalidRowsError, UserState
 from tests.serve.stages import ANN
 
 
@@ -86,3 +86,20 @@ def test_a_deletion_is_told_even_if_the_fitter_died_after_it(there: bool, dies: 
     bundle = Bundle("a-run", Config(), 0, {}, {}, {}, Path("users"))
     service = RemoteService(bundle, None, users, None, users, None, None)  # type: ignore[arg-type]
     assert asyncio.run(service.delete(ANN)) is there
+
+
+def test_an_import_names_every_answer_that_is_none_and_appends_nothing() -> None:
+    bundle = Bundle("a-run", Config.model_validate({"data": {"task": "synthetic_rating"}}), 0, {}, {}, {}, Path("u"))
+    retriever = Retriever()
+    service = RemoteService(bundle, None, retriever, *[None] * (RemoteService.__init__.__code__.co_argcount - 4))  # type: ignore[arg-type]
+    rows = {
+        user: [(number, NewItem(item_id=f"i{number}", text="t", answer=answer)) for number, answer in answers]
+        for user, answers in {"ann": [(1, "3"), (4, "x")], "bob": [(2, "y"), (3, "")]}.items()
+    }
+    with pytest.raises(InvalidRowsError) as raised:
+        asyncio.run(service.import_rows("default", rows))
+    assert [(row, field) for row, field, _ in raised.value.problems] == [(2, "answer"), (4, "answer")]
+    assert retriever.rows == []
+    del rows["ann"][1], rows["bob"][0]
+    assert asyncio.run(service.import_rows("default", rows)) == Imported(users=2, items=2)
+    assert [row.answer for row in retriever.rows] == ["3", ""]

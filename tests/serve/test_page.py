@@ -305,6 +305,51 @@ def test_a_record_is_added_and_the_heads_are_fitted(driver: WebDriver, api: Cann
     assert "fitted here" in page.one(driver, "#status").get_property("textContent")
 
 
+@pytest.mark.cluster
+def test_whoever_knows_no_user_may_click(driver: WebDriver, api: CannedApi, url: str) -> None:
+    page.open_page(driver, url)
+    page.until(driver, 5, lambda: len(page.all_of(driver, "#example-users button")) == 4)
+    assert "birch, dune, ember, heron, indigo, lotus" in page.text(driver, "#labels")
+    page.all_of(driver, "#example-users button")[3].click()
+    page.until(driver, 5, lambda: page.text(driver, "#user-facts") != "")
+    page.until(driver, 5, lambda: bool(page.all_of(driver, "#example-question button")))
+    page.one(driver, "#example-question button").click()
+    page.one(driver, "#ask").click()
+    page.until(driver, 5, lambda: bool(page.all_of(driver, "#personalised")))
+    assert [asked["user_id"] for asked in api.asked] == ["u000"]
+    page.one(driver, "#prompt summary").send_keys(Keys.ENTER)
+    assert "Clara took a blanket" in page.text(driver, "#prompt pre")
+    page.one(driver, "#words summary").send_keys(Keys.ENTER)
+    for word in ("BM25", "Reranker", "Adapter", "Head"):
+        assert word in page.text(driver, "#words")
+
+
+@pytest.mark.cluster
+def test_a_user_is_exported_and_deleted_after_a_second_thought(driver: WebDriver, api: CannedApi, url: str) -> None:
+    page.open_page(driver, url)
+    page.pick_user(driver, "u119")
+    page.one(driver, "#person summary").send_keys(Keys.ENTER)
+    page.one(driver, "#export").send_keys(Keys.ENTER)
+    page.until(driver, 5, lambda: page.one(driver, "#status").get_property("textContent") == "Exported")
+    assert api.exported == ["u119"]
+    page.one(driver, "#delete").send_keys(Keys.ENTER)
+    assert "Delete u119 with 122 records" in page.text(driver, "#confirm-delete")
+    page.one(driver, "#keep").send_keys(Keys.ENTER)
+    assert "u119" in api.users
+    page.one(driver, "#delete").send_keys(Keys.ENTER)
+    page.one(driver, "#delete-now").send_keys(Keys.ENTER)
+    page.until(driver, 5, lambda: "u119" not in api.users)
+    page.until(driver, 5, lambda: page.one(driver, "#user").get_property("value") == "")
+    assert page.console(driver) == []
+
+
+def test_what_is_said_of_fitted_heads_leaves_room_for_the_populations() -> None:
+    source = (FOLDER / "person.js").read_text()
+    for fit in ("imported", "done"):
+        (words,) = re.findall(rf'^  {fit}: "(.*)",$', source, re.MULTILINE)
+        assert "where they beat the population’s" in words
+
+
 def _gaps(driver: WebDriver) -> list[float]:
     """How far each line's end is from the middle of its row, in pixels."""
     script = """
@@ -315,7 +360,8 @@ def _gaps(driver: WebDriver) -> list[float]:
         return Math.abs(box.top + box.height / 2 - ends[i]);
       });
     """
-    return [float(gap) for gap in driver.execute_script(script)]
+    # A line that is not drawn yet ends nowhere.
+    return [float("inf") if gap is None else float(gap) for gap in driver.execute_script(script)]
 
 
 def _contrast(one: str, other: str) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hydra_ray.config import Config
+from hydra_ray.core.evidence import AnswerProfile
 from hydra_ray.core.prompts import Message
 from hydra_ray.serve.answers import Personalised
 from hydra_ray.serve.bundle import Bundle
@@ -43,7 +44,7 @@ def ask(
     user: UserKey | None = ANN,
     made: Bundle | None = None,
 ) -> Personalised:
-    evidence = {"reranker": 2, "adapter": 4}
+    evidence = {"reranker": 2, "adapter": 8}
     one = Personaliser(made or bundle(), retriever or Retriever(), scorer or Scorer(), llm or LLM(), evidence)  # type: ignore[arg-type]
     return asyncio.run(one.answer(user, asked or Ask("what now"), "r1"))
 
@@ -65,7 +66,7 @@ def test_the_reranker_orders_the_prompt_and_the_adapter_the_answers() -> None:
     assert made.trace.versions.own_heads == ["reranker", "adapter"]
     assert [s.version for s in scorer.asked] == [5, 6]
     assert scorer.asked[0].evidence[:2] == ((1.0, 1.0), (11 / 12, 0.5))
-    assert [len(s.evidence[0]) for s in scorer.asked] == [2, 4]
+    assert [len(s.evidence[0]) for s in scorer.asked] == [2, 8]
     assert {*made.trace.ms} == {"retrieve", "rerank", "llm", "select", "total"}
 
 
@@ -142,12 +143,12 @@ def test_what_fails_in_the_scorer_is_left_out_and_said(scorer: Scorer, reason: s
         (("dune", "maple"), {0}, {}, {"dune"}),
         (("dune", "maple", "dune"), {0}, {}, set()),  # the same text came whole, too
         (("dune", "maple", "dune"), {0, 1, 2}, {}, {"dune", "maple"}),
-        (("dune", "maple"), {0}, {"dune": 1}, set()),  # one of the user's own past answers
+        (("dune", "maple"), {0}, {"dune": (1, 1.0, 1.0)}, set()),  # one of the user's own past answers
         (("no such tag",), {0}, {}, {"no such tag"}),
     ],
 )
 def test_an_answer_is_cut_if_every_sample_of_it_is(
-    texts: Sequence[str], cut: set[int], own: dict[str, int], ended: set[str]
+    texts: Sequence[str], cut: set[int], own: AnswerProfile, ended: set[str]
 ) -> None:
     llm = LLM(texts, cut=frozenset(cut))
     made = ask(Retriever(replace(known(), own=own)), llm=llm, asked=Ask("what now", n=len(texts)), made=bundle(n=1))
@@ -246,7 +247,7 @@ def test_the_users_own_answers_are_candidates() -> None:
 def test_an_own_answer_that_is_no_number_breaks_no_rating() -> None:
     config = Config.model_validate({"data": {"task": "synthetic_rating"}, "adapter": {"n": 3, "select": "weighted"}})
     rating = Bundle("a-run", config, 0, {}, {}, {}, Path("users"))
-    found = replace(known(), own={"great": 2, "4": 1})
+    found = replace(known(), own={"great": (2, 1.0, 1.0), "4": (1, 1.0, 1.0)})
     made = ask(Retriever(found), llm=LLM(("3", "5", "3")), made=rating)
     assert {candidate.text for candidate in made.trace.candidates} == {"3", "5", "4"}
 
@@ -272,3 +273,14 @@ def test_past_the_deadline_nothing_more_is_asked() -> None:
     with pytest.raises(DeadlineError):
         ask(llm=llm, asked=Ask("what now", deadline=time.time() - 1))
     assert llm.asked == []
+
+
+def test_an_answer_of_several_lines_is_served_whole(tmp_path: Path) -> None:
+    mail = "Dear Ms Lee,\n\nthank you for your order.\n\nKind regards"
+    lines = ["lamp_ids: [mails]", "kind: generation", "text_fields: [text]", "answer_field: mail"]
+    lines += ["question_marker: 'text:'", "instruction: Answer the mail.", "primary_metric: rouge1"]
+    (tmp_path / "mails.yaml").write_text("\n".join(lines))
+    config = Config.model_validate({"data": {"task": str(tmp_path / "mails.yaml")}, "adapter": {"n": 3}})
+    mails = Bundle("a-run", config, 0, {}, {}, {}, Path("users"))
+    made = ask(Retriever(known(())), llm=LLM((mail,)), made=mails)
+    assert made.answer == mail

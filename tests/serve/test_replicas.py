@@ -60,6 +60,29 @@ def test_a_retriever_forgets_whom_another_process_has_deleted(
     asyncio.run(asyncio.wait_for(course(), 30))
 
 
+def test_a_removed_record_is_found_no_more_and_kept_in_no_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retriever_module, "FORGET_WITHIN_S", 0.01)
+    bundle, users = make_bundle(tmp_path), UserStore.create(tmp_path / USERS, BUCKETS)
+    users.append(ANNA, [item(0), item(1)])
+
+    async def course() -> None:
+        retriever = Retriever(bundle, tmp_path, cache_mib=1)
+        assert len((await retriever.retrieve(ANNA, "text 1", 5)).items) == 2
+        removed = await retriever.remove_item(ANNA, item(1).item_id)
+        assert removed is not None
+        assert removed[1]
+        while retriever.histories.bytes:
+            await asyncio.sleep(0.01)
+        assert (await retriever.retrieve(ANNA, "text 1", 5)).items == (item(0),)
+        page = await retriever.page(ANNA, 0, 5)
+        assert page is not None
+        assert page[1] == [item(0)]
+
+    asyncio.run(asyncio.wait_for(course(), 30))
+
+
 class Handle:
     """A deployment that nobody calls."""
 

@@ -57,6 +57,41 @@ def test_a_known_record_is_replaced_in_its_place(store: UserStore) -> None:
     assert store.append(ANNA, []) == UserState(3, 2)
 
 
+def test_one_record_is_removed_and_the_others_keep_their_order(store: UserStore, tmp_path: Path) -> None:
+    store.append(ANNA, [item(i) for i in range(5)])
+    store.append(BERT, [item(i) for i in range(3)])
+    assert store.remove_item(ANNA, item(1).item_id) == (UserState(4, 2), True)
+    assert store.remove_item(ANNA, item(4).item_id) == (UserState(3, 3), True)
+    assert store.remove_item(ANNA, item(4).item_id) == (UserState(3, 3), False)
+    kept = [item(0), item(2), item(3)]
+    assert UserStore.open(tmp_path / "users").history(ANNA) == (UserState(3, 3), kept)
+    assert store.append(ANNA, [item(7)]) == UserState(4, 4)
+    assert store.items(ANNA) == [*kept, item(7)]
+    assert store.items(BERT) == [item(i) for i in range(3)]
+    assert store.remove_item(UserKey("default", "nobody"), "x") is None
+    for left in (*kept, item(7)):
+        store.remove_item(ANNA, left.item_id)
+    assert store.history(ANNA) == (UserState(0, 8), [])
+
+
+def test_a_removed_record_is_gone_from_the_file(store: UserStore, tmp_path: Path) -> None:
+    secret = "nobody may find this again"
+    store.append(ANNA, [item(0), item(1, secret), *(item(i) for i in range(2, 40))])
+    store.remove_item(ANNA, item(1).item_id)
+    store.close()
+    assert not any(secret.encode() in file.read_bytes() for file in (tmp_path / "users").iterdir())
+
+
+def test_a_page_is_a_part_of_the_history(store: UserStore) -> None:
+    store.append(ANNA, [item(i) for i in range(5)])
+    store.append(BERT, [item(9)])
+    assert store.page(ANNA, 1, 2) == (UserState(5, 1), [item(1), item(2)])
+    assert store.page(ANNA, 4, 9) == (UserState(5, 1), [item(4)])
+    assert store.page(ANNA, 5, 9) == (UserState(5, 1), [])
+    assert store.page(ANNA, 0, 0) == (UserState(5, 1), [])
+    assert store.page(UserKey("default", "nobody"), 0, 9) is None
+
+
 def test_a_user_without_records(store: UserStore) -> None:
     assert store.append(ANNA, []) == UserState(0, 1)
     assert store.history(ANNA) == (UserState(0, 1), [])

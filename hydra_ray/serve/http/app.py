@@ -7,7 +7,7 @@ from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
 
 import hydra_ray
-from hydra_ray.serve.http import chat, errors, health, personalize, usage, users
+from hydra_ray.serve.http import chat, elsewhere, errors, health, histories, personalize, usage, users
 from hydra_ray.serve.http.access import Access
 from hydra_ray.serve.http.bodies import BodyLimit
 from hydra_ray.serve.http.errors import CHAT_PATH
@@ -48,13 +48,14 @@ def make_app(
         meters.watch_queue(lambda: front.slots.taken)
     # Only the OpenAPI document reads this; `Access` lets nobody past without a key, on any route.
     documented_key = [] if settings.keys.open_tenant else [Depends(HTTPBearer(auto_error=False))]
-    for routes in (chat, personalize, users):
+    for routes in (chat, personalize, users, histories):
         app.include_router(routes.router(front), dependencies=documented_key)
     limits = Limits(UsageFile(settings.usage) if settings.usage else None)
     app.include_router(usage.router(limits), dependencies=documented_key)
     app.include_router(health.router(front))
     if page is not None:
         app.include_router(page)
+    app.include_router(elsewhere.router())
     errors.install(app)
     app.add_middleware(BodyLimit, limit=settings.body_bytes)
     app.add_middleware(Room, slots=front.slots, paths=(CHAT_PATH, PERSONALIZE_PATH))

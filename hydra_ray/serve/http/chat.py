@@ -1,38 +1,45 @@
 """OpenAI's endpoints: `POST /v1/chat/completions`, `GET /v1/models`."""
 
-from typing import Annotated, Literal
+import asyncio
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Request
-from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, BeforeValidator
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from hydra_ray.serve.http.chat_answer import ChatCompletion, completion, events
 from hydra_ray.serve.http.chat_request import ChatRequest
-from hydra_ray.serve.http.errors import CHAT_PATH, ErrorAnswer, ProblemError, documented
+from hydra_ray.serve.http.errors import CHAT_PATH, ErrorAnswer, documented
+from hydra_ray.serve.http.event_stream import stream
 from hydra_ray.serve.http.front import Front
+from hydra_ray.serve.http.model_name import SUFFIX, parse_model
 from hydra_ray.serve.http.paths import unescape
+from hydra_ray.serve.http.plain_answer import plain_completion, plain_events
+from hydra_ray.serve.http.plain_request import AnyRequest
+from hydra_ray.serve.http.who import user_of
 
 
 class Served(BaseModel):
-    """Ours, beside OpenAI's fields."""
+    """Ours, beside OpenAI's fields. labels: of a closed task. plain: the LLM as it is, without personalisation."""
 
     run: str
     task: str
+    labels: list[str] = []
+    plain: bool = False
 
 
 class Model(BaseModel):
-    """A run, as a model."""
+    """A run, as a model. created: when it was trained."""
 
     id: str
     hydra: Served
     object: Literal["model"] = "model"
-    created: int = 0
+    created: int
     owned_by: str = "hydra_ray"
 
 
 class Models(BaseModel):
-    """All there are: one."""
+    """All there are: the personalised model and the plain one."""
 
     object: Literal["list"] = "list"
     data: list[Model]
@@ -51,36 +58,50 @@ def router(front: Front) -> APIRouter:
             200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
         },
     )
-    async def chat(request: Request, asked: ChatRequest) -> Response:
-        """Answers the last user message, personally for `user`."""
-        run = _known(asked.model, front)
-        made = await front.answer(request, asked.user, asked.ask())
-        if asked.stream:
-            include_usage = bool(asked.stream_options and asked.stream_options.include_usage)
-            return StreamingResponse(events(made, run, include_usage), media_type="text/event-stream")
-        return Response(completion(made, run).model_dump_json(), media_type="application/json")
+    async def chat(request: Request, asked: AnyRequest) -> Response:
+        """Answers the last user message, personally for `user`; `NAME:plain` is the LLM as it is."""
+        name = parse_model(asked.model, front.service.run)
+        user = user_of(
+            request,
+            front.settings.user_header,
+            asked.user,
+            model_user=name.user,
+            safety_identifier=asked.safety_identifier,
+        )
+        if isinstance(asked, ChatRequest):
+            ask = asked.ask()
+            if not asked.stream:
+                made = await front.answer(request, user, ask)
+                return Response(completion(made, asked.model).model_dump_json(), media_type="application/json")
+            answering = asyncio.ensure_future(front.answer(request, user, ask))
+            return await stream(
+                answering, lambda made: events(made, asked.model, asked.include_usage), request.state.request_id
+            )
+        forwarding = front.forward(request, asked.shown(), asked.parameters())
+        run = front.service.run
+        if not asked.stream:
+            return JSONResponse(plain_completion(await forwarding, asked.model, run))
+
+        def written(tree: dict[str, Any]) -> Any:
+            return plain_events(tree, asked.model, run, asked.include_usage)
+
+        return await stream(asyncio.ensure_future(forwarding), written, request.state.request_id)
 
     @routes.get("/v1/models", responses=documented(401, 500, 503))
     async def models() -> Models:
-        """The run that is served."""
-        return Models(data=[_model(front)])
+        """The run that is served, personalised and plain."""
+        return Models(data=[_model(front, front.service.run + suffix) for suffix in ("", SUFFIX)])
 
     @routes.get("/v1/models/{model}", responses=documented(401, 404, 422, 500, 503))
     async def model(model: Annotated[str, BeforeValidator(unescape), Path()]) -> Model:
         """The run that is served, by its name."""
-        _known(model, front)
-        return _model(front)
+        return _model(front, model)
 
     return routes
 
 
-def _model(front: Front) -> Model:
+def _model(front: Front, name: str) -> Model:
     service = front.service
-    return Model(id=service.run, hydra=Served(run=service.run, task=service.task))
-
-
-def _known(model: str, front: Front) -> str:
-    run = front.service.run
-    if model != run:
-        raise ProblemError(404, f"no model {model!r} here; use {run!r}", param="model", code="model_not_found")
-    return run
+    plain = parse_model(name, service.run).plain
+    served = Served(run=service.run, task=service.task, labels=list(service.labels), plain=plain)
+    return Model(id=name, hydra=served, created=service.created)

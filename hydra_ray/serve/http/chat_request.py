@@ -1,4 +1,5 @@
-"""`POST /v1/chat/completions`: what it takes. Every field that OpenAI knows is used, harmless, or refused by name."""
+"""`POST /v1/chat/completions`: what the personalised model takes. Every field that OpenAI knows is used, harmless, or
+refused by name, with the reason."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
@@ -16,20 +17,47 @@ from hydra_ray.serve.types import Ask
 UNSUPPORTED = "unsupported"
 
 
-def _only(*neutral: Any) -> tuple[AfterValidator, WithJsonSchema]:
-    """A field that may be left as it is, or set to what changes nothing."""
+PLAIN_TAKES_IT = "leave it out, or ask the plain model, which is this model's name with `:plain` behind it"
+CHOSEN = "the answer is chosen among samples and the user's own past answers"
+
+
+def _only(why: str, *neutral: Any) -> tuple[AfterValidator, WithJsonSchema]:
+    """A field that may be left as it is, or set to what changes nothing. why: nothing else is possible."""
     allowed = (None, *neutral)
 
     def check(value: Any) -> Any:
         if not any(type(value) is type(one) and value == one for one in allowed):
-            raise PydanticCustomError(UNSUPPORTED, "not supported here; leave it out")
+            raise PydanticCustomError(UNSUPPORTED, "not supported here: {why}; {instead}",
+                                      {"why": why, "instead": PLAIN_TAKES_IT})  # fmt: skip
         return value
 
     return AfterValidator(check), WithJsonSchema({"enum": list(allowed)})
 
 
-Unsupported = Annotated[Any, *_only()]
-UnsupportedList = Annotated[Any, *_only([])]
+TEXT_ALONE = "only text is personalised"
+NO_FORM = f"{CHOSEN}, which have no other form than the task's"
+NO_CALLS = f"{CHOSEN}, and a call is neither"
+NO_LOGPROBS = f"{CHOSEN}, so it need not be a sample, and the choice is not the model's own"
+
+OnlyText = Annotated[Any, *_only(TEXT_ALONE)]
+NoCall = Annotated[Any, *_only(NO_CALLS)]
+NoCalls = Annotated[Any, *_only(NO_CALLS, [])]
+Penalty = Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)]
+MOST_STOPS = 16
+
+
+def _stops(value: Any) -> Any:
+    texts = value if isinstance(value, list) else [value]
+    if len(texts) > MOST_STOPS or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"takes a text, or a list of {MOST_STOPS} texts at most")
+    return value
+
+
+Stop = Annotated[
+    Any,
+    AfterValidator(_stops),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
 
 
 class TextPart(BaseModel):
@@ -61,9 +89,9 @@ class ChatMessage(BaseModel):
     role: Literal["system", "developer", "user", "assistant"]
     content: Annotated[str, BeforeValidator(_joined, json_schema_input_type=str | list[TextPart] | None)] = ""
     name: str | None = None
-    tool_calls: UnsupportedList = None
-    function_call: Unsupported = None
-    audio: Unsupported = None
+    tool_calls: NoCalls = None
+    function_call: NoCall = None
+    audio: OnlyText = None
 
 
 class StreamOptions(BaseModel):
@@ -75,12 +103,12 @@ class StreamOptions(BaseModel):
     include_obfuscation: bool | None = None
 
 
-class ChatRequest(Body):
-    """OpenAI's request. The last user message is the question; `user` says whose history and heads are used."""
+class AnyChatRequest(Body):
+    """What the plain and the personalised model take alike."""
 
     model: str
-    messages: list[ChatMessage] = Field(min_length=1)
     user: UserId | None = None
+    safety_identifier: str | None = None
     n: Count | None = None
     temperature: Temperature | None = None
     max_tokens: MaxTokens | None = None
@@ -89,36 +117,66 @@ class ChatRequest(Body):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
 
+    # They change how samples are drawn, and go to the LLM as they are.
+    stop: Stop | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    frequency_penalty: Penalty | None = None
+    presence_penalty: Penalty | None = None
+    logit_bias: dict[str, float] | None = None
+    reasoning_effort: str | None = None
+    verbosity: str | None = None
+
     # Harmless: they cannot change what is answered.
     metadata: dict[str, str] | None = None
     store: bool | None = None
     service_tier: str | None = None
-    safety_identifier: str | None = None
     prompt_cache_key: str | None = None
     prompt_cache_options: dict[str, Any] | None = None
     prompt_cache_retention: str | None = None
-    prediction: dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
 
+    @property
+    def include_usage(self) -> bool:
+        """Whether a stream ends with the token counts."""
+        return bool(self.stream_options and self.stream_options.include_usage)
+
+    def sampling(self) -> dict[str, Any]:
+        """The parameters that go to the LLM as they are; those that change nothing are left out."""
+        given = {name: getattr(self, name) for name in SAMPLING}
+        neutral = {"top_p": 1.0, "frequency_penalty": 0.0, "presence_penalty": 0.0}
+        return {name: value for name, value in given.items() if value not in (None, [], {}, neutral.get(name))}
+
+
+SAMPLING = (
+    "stop",
+    "top_p",
+    "frequency_penalty",
+    "presence_penalty",
+    "logit_bias",
+    "reasoning_effort",
+    "verbosity",
+)
+
+
+class ChatRequest(AnyChatRequest):
+    """OpenAI's request to the personalised model. The last user message is the question; `user` says whose history and
+    heads are used."""
+
+    messages: list[ChatMessage] = Field(min_length=1)
+    prediction: dict[str, Any] | None = None
+
     # They would change the answer's meaning: only what changes nothing is taken.
-    audio: Unsupported = None
-    modalities: Annotated[Any, *_only(["text"])] = None
-    response_format: Annotated[Any, *_only({"type": "text"})] = None
-    tools: UnsupportedList = None
-    tool_choice: Annotated[Any, *_only("none", "auto")] = None
-    functions: UnsupportedList = None
-    function_call: Annotated[Any, *_only("none", "auto")] = None
-    logprobs: Annotated[Any, *_only(False)] = None
-    top_logprobs: Annotated[Any, *_only(0)] = None
-    logit_bias: Annotated[Any, *_only({})] = None
-    stop: UnsupportedList = None
-    top_p: Annotated[Any, *_only(1, 1.0)] = None
-    frequency_penalty: Annotated[Any, *_only(0, 0.0)] = None
-    presence_penalty: Annotated[Any, *_only(0, 0.0)] = None
-    reasoning_effort: Unsupported = None
-    verbosity: Annotated[Any, *_only("medium")] = None
-    moderation: Unsupported = None
-    web_search_options: Unsupported = None
+    audio: OnlyText = None
+    modalities: Annotated[Any, *_only(TEXT_ALONE, ["text"])] = None
+    response_format: Annotated[Any, *_only(NO_FORM, {"type": "text"})] = None
+    tools: NoCalls = None
+    tool_choice: Annotated[Any, *_only(NO_CALLS, "none", "auto")] = None
+    functions: NoCalls = None
+    function_call: Annotated[Any, *_only(NO_CALLS, "none", "auto")] = None
+    logprobs: Annotated[Any, *_only(NO_LOGPROBS, False)] = None
+    top_logprobs: Annotated[Any, *_only(NO_LOGPROBS, 0)] = None
+    moderation: OnlyText = None
+    web_search_options: OnlyText = None
 
     def ask(self) -> Ask:
         """The question and how to sample. Raises ProblemError (400) if no user message holds one."""
@@ -130,6 +188,7 @@ class ChatRequest(Body):
             temperature=self.temperature,
             max_tokens=self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens,
             seed=self.seed,
+            more=self.sampling(),
         )
 
 

@@ -14,6 +14,7 @@ from starlette.routing import Match
 from hydra_ray.serve.types import (
     DeadlineError,
     InvalidError,
+    InvalidRowsError,
     LLMDownError,
     OverloadedError,
     RefusedError,
@@ -21,7 +22,10 @@ from hydra_ray.serve.types import (
 )
 
 CHAT_PATH = "/v1/chat/completions"
+PERSONALISED, PLAIN = "personalised", "plain"
+"""The two kinds of requests at CHAT_PATH; Pydantic names them where it says which field is wrong."""
 LONGEST_MESSAGE = 500
+MOST_PROBLEMS = 1000
 STAGE_RETRY_S = 1.0
 CLIENT_GONE = 499
 """nginx's status for a client that hung up before the answer: nobody reads it but the log."""
@@ -34,6 +38,20 @@ class ErrorBody(BaseModel):
     type: str
     param: str | None = None
     code: str | None = None
+
+
+class RowProblem(BaseModel):
+    """What is wrong with one row of an import."""
+
+    row: int
+    param: str
+    message: str
+
+
+class RowsErrorBody(ErrorBody):
+    """problems: of all rows, the first MOST_PROBLEMS of them."""
+
+    problems: list[RowProblem]
 
 
 class ErrorAnswer(BaseModel):
@@ -53,14 +71,27 @@ class ProblemError(Exception):
         param: str | None = None,
         code: str | None = None,
         headers: Mapping[str, str] | None = None,
+        rows: Sequence[tuple[int, str, str]] = (),
     ) -> None:
+        """rows: what is wrong with rows of an import: number, field, why."""
         super().__init__(message)
+        self.rows = tuple(rows)
         self.status, self.param, self.code, self.headers = status, param, code, dict(headers or {})
 
     def response(self) -> JSONResponse:
         """The HTTP answer."""
+        return JSONResponse(self.tree(), self.status, self.headers)
+
+    def tree(self) -> dict[str, Any]:
+        """Its body."""
         body = ErrorBody(message=_shown(str(self)), type=_type(self.status), param=self.param, code=self.code)
-        return JSONResponse(ErrorAnswer(error=body).model_dump(), self.status, self.headers)
+        if self.rows:
+            problems = [
+                RowProblem(row=row, param=_shown(param), message=_shown(why))
+                for row, param, why in self.rows[:MOST_PROBLEMS]
+            ]
+            return {"error": RowsErrorBody(**body.model_dump(), problems=problems).model_dump()}
+        return ErrorAnswer(error=body).model_dump()
 
 
 class ClientGoneError(Exception):
@@ -93,6 +124,8 @@ def problem_of(error: Exception) -> ProblemError | None:
         return ProblemError(400, str(error), code="refused_by_model")
     if isinstance(error, InvalidError):
         return ProblemError(422, str(error), param=error.param, code="invalid_value")
+    if isinstance(error, InvalidRowsError):
+        return ProblemError(422, str(error), param=error.problems[0][1], code="invalid_rows", rows=error.problems)
     if isinstance(error, ClientGoneError):
         return ProblemError(CLIENT_GONE, "the client is gone")
     return None
@@ -120,6 +153,7 @@ def install(app: FastAPI) -> None:
         DeadlineError,
         RefusedError,
         InvalidError,
+        InvalidRowsError,
         ClientGoneError,
     ):
         app.add_exception_handler(kind, _of_service)
@@ -172,7 +206,8 @@ def _methods(request: Request) -> set[str]:
 def _param(loc: Sequence[str | int]) -> str | None:
     """The field's name as OpenAI writes it: `messages[0].content`. None: the body as a whole."""
     name = ""
-    for part in loc[1:]:
+    parts = loc[2:] if len(loc) > 1 and loc[1] in {PERSONALISED, PLAIN} else loc[1:]
+    for part in parts:
         name += f"[{part}]" if isinstance(part, int) else f".{part}" if name else str(part)
     return _shown(name) or None
 

@@ -1,10 +1,11 @@
 """What all routes share: the service, its limits, and how an answer is asked of it."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from fastapi import Request
 
@@ -25,7 +26,7 @@ class HttpSettings:
     echo_id: whether answers carry `x-request-id`; False behind a proxy that adds it itself, as Ray Serve's does.
     key_file: of `keys`, read again while the service runs (None: they stay). usage: folder that keeps what keys have
     been used for (None: it is forgotten). allowed_hosts: names that a service without keys may be called by besides
-    those of loopback.
+    those of loopback. user_header: a header that names the user, set by an application that is trusted (None: none is).
     """
 
     body_bytes: int
@@ -37,6 +38,7 @@ class HttpSettings:
     key_file: str | None = None
     usage: Path | None = None
     allowed_hosts: tuple[str, ...] = ()
+    user_header: str | None = None
 
 
 class Slots:
@@ -92,6 +94,17 @@ class Front:
         request.state.tokens += (made.trace.prompt.tokens or 0) + made.trace.llm_tokens
         request.state.degraded = [degraded.reason for degraded in made.trace.degraded]
         return made
+
+    async def forward(
+        self, request: Request, messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The LLM's own answer to a chat request. Raises as `answer` does."""
+        allowed = self.settings.deadline_s
+        with self.slots.one():
+            work = self.service.forward(messages, parameters, time.time() + allowed)
+            tree, tokens = await while_wanted(request.receive, work, allowed + GRACE_S)
+        request.state.tokens += tokens
+        return tree
 
 
 def key_of(request: Request, user_id: str) -> UserKey:

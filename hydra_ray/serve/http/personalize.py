@@ -11,6 +11,7 @@ from hydra_ray.serve.http.errors import ProblemError, documented
 from hydra_ray.serve.http.front import Front
 from hydra_ray.serve.http.ids import UserId
 from hydra_ray.serve.http.sampling import Count, MaxTokens, Seed, Temperature
+from hydra_ray.serve.http.who import user_of
 from hydra_ray.serve.types import Ask
 
 PERSONALIZE_PATH = "/v1/personalize"
@@ -63,6 +64,7 @@ def router(front: Front) -> APIRouter:
             seed=options.seed,
             plain=options.plain,
         )
-        return await front.answer(request, asked.user_id, ask, options.deadline_s)
+        user = user_of(request, front.settings.user_header, asked.user_id, param="user_id")
+        return await front.answer(request, user, ask, options.deadline_s)
 
     return routes

@@ -4,11 +4,11 @@ import { count, el, foldable, number, signed, unseen } from "./dom.js";
 import { retrieved } from "./retrieved.js";
 
 const REASONS = {
-  no_user: "No user was named: the plain prompt and the population heads were used.",
-  user_unknown: "Nobody is known by this id: the plain prompt and the population heads were used.",
+  no_user: "No user was named: the plain prompt and the population’s heads were used.",
+  user_unknown: "Nobody is known by this id: the plain prompt and the population’s heads were used.",
   history_unreadable: "The user’s history could not be read: the plain prompt was used.",
   reranker_down: "The reranker did not run: the records stand in BM25’s order.",
-  head_unreadable: "The user’s own head could not be read: the population head was used.",
+  head_unreadable: "The user’s own head could not be read: the population’s head was used.",
   adapter_down: "The adapter did not run: the first sample is the answer.",
   no_candidate: "No sample held an answer: the first sample is the answer as it came.",
   plain_failed: "The model’s plain answer failed: only the personalised one is here.",
@@ -30,6 +30,7 @@ export function answerView(answer, question) {
     el("div", { class: "pair" },
       section("cost", "What each stage cost", ...cost(trace)),
       section("versions", "Made with", made(trace))),
+    promptView(trace.prompt.messages ?? []),
     el("details", { class: "raw" }, el("summary", {}, "The answer as JSON"),
       el("pre", { tabindex: "0" }, JSON.stringify(answer, null, 2))),
   ].filter((part) => part !== null);
@@ -76,6 +77,14 @@ function prompt({ prompt: shown, items }) {
   const examples = `${count(shown.examples, "example")}${dropped}, out of ${count(items, "record")}`;
   const cut = shown.question_cut ? " The question was shortened." : "";
   return `The prompt had ${count(shown.words, "word")}${tokens} and ${examples}.${cut}`;
+}
+
+/** All messages that the model was sent. */
+function promptView(messages) {
+  if (!messages.length) return null;
+  const parts = messages.flatMap(({ role, content }) => [
+    el("h3", { class: "hint" }, role), el("pre", { tabindex: "0", class: "whole", dir: "auto" }, content)]);
+  return el("details", { id: "prompt", class: "raw" }, el("summary", {}, "The prompt, as the model was sent it"), ...parts);
 }
 
 function candidates({ answer, trace }) {
@@ -135,7 +144,7 @@ function cost(trace) {
 
 function made({ versions, llm_tokens: tokens, request_id: request, task }) {
   const heads = (module, version) =>
-    `${versions.own_heads.includes(module) ? "the user’s own" : "population"}, version ${number(version)}`;
+    `${versions.own_heads.includes(module) ? "the user’s own" : "the population’s"}, version ${number(version)}`;
   const lines = [
     ["Run", versions.run], ["Task", task], ["hydra_ray", versions.hydra_ray],
     ["History", versions.history ? `revision ${number(versions.history)}` : "none"],

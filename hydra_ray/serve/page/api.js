@@ -70,11 +70,11 @@ function refusal(response, tree, text) {
 
 const userPath = (id) => `v1/users/${encodeURIComponent(id)}`;
 
-/** {run, task}: what is served; task: null if the service does not say. */
+/** {run, task, labels}: what is served; task: null if the service does not say; labels: none of free text. */
 export async function served() {
   const model = (await call("GET", "v1/models")).data?.[0];
   if (!model) throw new ApiError(200, "the service names no model");
-  return { run: model.hydra?.run ?? model.id, task: model.hydra?.task ?? null };
+  return { run: model.hydra?.run ?? model.id, task: model.hydra?.task ?? null, labels: model.hydra?.labels ?? [] };
 }
 
 /** The users whose id begins so, sorted. */
@@ -92,6 +92,15 @@ export async function user(id, signal) {
     throw error;
   }
 }
+
+/** Some of the user's records, oldest first: {data, total, next}. */
+export const history = (id, offset, limit) => call("GET", `${userPath(id)}/history?${new URLSearchParams({ offset, limit })}`);
+
+/** Everything that is kept of the user. */
+export const exported = (id) => call("GET", `${userPath(id)}/export`);
+
+/** Removes history and heads. */
+export const remove = (id) => call("DELETE", userPath(id));
 
 /** The personalised answer, with the plain one beside it, and its trace. task: null: whichever is served. */
 export function personalize(userId, task, query, signal) {

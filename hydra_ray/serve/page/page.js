@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { answerView, spoken } from "./answer.js";
 import { byId, count, el } from "./dom.js";
+import { showExamples } from "./examples.js";
 import { Person } from "./person.js";
 import { UserField } from "./users.js";
 
@@ -21,7 +22,14 @@ let model = null; // what is served, once the service has said it
 let asking = null;
 let afterKey = null;
 
-const person = new Person({ onError: report });
+const person = new Person({
+  onError: report,
+  onDeleted: () => {
+    byId("result").hidden = true;
+    userField.set("");
+    examples();
+  },
+});
 const userField = new UserField({
   onPick: (id) => {
     clearProblem();
@@ -95,6 +103,16 @@ byId("forget-key").addEventListener("click", () => {
   location.reload();
 });
 
+function examples() {
+  showExamples({
+    onUser: (id) => userField.set(id),
+    onQuestion: (text) => {
+      byId("question").value = text;
+      byId("question").focus();
+    },
+  });
+}
+
 async function start() {
   try {
     model = await api.served();
@@ -103,6 +121,9 @@ async function start() {
     byId("task").parentElement.hidden = model.task === null;
     byId("serving").hidden = false;
     document.title = `${model.run} – hydra_ray`;
+    byId("labels").hidden = !model.labels.length;
+    byId("labels").textContent = `Answers are one of: ${model.labels.join(", ")}.`;
+    examples();
     return true;
   } catch (error) {
     report(error, start);

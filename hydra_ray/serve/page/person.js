@@ -1,29 +1,35 @@
 // The chosen user: what is known of them, fitting their heads, new records.
 
-import { byId, count } from "./dom.js";
+import { byId, count, el } from "./dom.js";
 import * as api from "./api.js";
 
 const POLL_MS = 1000;
 const FIT = {
-  never: "population heads",
-  imported: "own heads from the run",
+  never: "not fitted: the population’s heads answer",
+  imported: "fitted by the run: own heads where they beat the population’s",
   queued: "fit of the heads is queued",
   running: "heads are being fitted",
-  done: "own heads, fitted here",
+  done: "fitted here: own heads where they beat the population’s",
   failed: "the fit of the heads failed",
 };
 const busy = (info) => info?.fit === "queued" || info?.fit === "running";
 
-/** onError(error, retry): something could not be had or done. */
+/** onError(error, retry): something could not be had or done. onDeleted(): the chosen user is gone. */
 export class Person {
   #id = "";
   #asked = null;
   #timer = 0;
   #waiting = false; // for a fit to end
   #onError;
+  #onDeleted;
 
-  constructor({ onError }) {
+  constructor({ onError, onDeleted }) {
     this.#onError = onError;
+    this.#onDeleted = onDeleted;
+    byId("export").addEventListener("click", () => this.#export());
+    byId("delete").addEventListener("click", () => this.#confirm(true));
+    byId("keep").addEventListener("click", () => this.#confirm(false));
+    byId("delete-now").addEventListener("click", () => this.#delete());
     byId("fit").addEventListener("click", () => this.#fit());
     byId("record-form").addEventListener("submit", (event) => {
       event.preventDefault();
@@ -40,6 +46,7 @@ export class Person {
       byId("user-facts").textContent = byId("fit-facts").textContent = "";
     }
     this.#id = id;
+    byId("confirm-delete").hidden = true;
     byId("person").hidden = !id;
     byId("person-id").textContent = id;
     if (!id) return;
@@ -62,6 +69,9 @@ export class Person {
     byId("user-facts").textContent = facts(info);
     byId("fit-facts").textContent = fitFacts(info);
     byId("fit").disabled = !info || busy(info);
+    byId("export").disabled = byId("delete").disabled = !info;
+    byId("delete-facts").textContent = info
+      ? `Delete ${id} with ${count(info.items, "record")} and all heads? Nothing brings them back.` : "";
     if (this.#waiting && !busy(info)) byId("status").textContent = byId("fit-facts").textContent;
     this.#waiting = busy(info);
     if (this.#waiting) this.#timer = setTimeout(() => this.show(id), POLL_MS);
@@ -75,6 +85,37 @@ export class Person {
     } catch (error) {
       byId("fit").disabled = false;
       this.#onError(error, () => this.#fit());
+    }
+  }
+
+  /** Everything that is kept, as a file of the browser's own making. */
+  async #export() {
+    const id = this.#id;
+    try {
+      const text = JSON.stringify(await api.exported(id), null, 2);
+      const address = URL.createObjectURL(new Blob([text], { type: "application/json" }));
+      el("a", { href: address, download: `${id.replace(/[^\p{L}\p{N}._-]/gu, "_")}.json` }).click();
+      setTimeout(() => URL.revokeObjectURL(address), 60000);
+      byId("status").textContent = "Exported";
+    } catch (error) {
+      this.#onError(error, () => this.#export());
+    }
+  }
+
+  #confirm(on) {
+    byId("confirm-delete").hidden = !on;
+    byId(on ? "keep" : "delete").focus();
+  }
+
+  async #delete() {
+    const id = this.#id;
+    byId("confirm-delete").hidden = true;
+    try {
+      await api.remove(id);
+      this.#onDeleted();
+      byId("status").textContent = `${id} is deleted`;
+    } catch (error) {
+      this.#onError(error, () => this.#delete());
     }
   }
 
@@ -97,7 +138,7 @@ export class Person {
 }
 
 function facts(info) {
-  if (!info) return "Nobody is known by this id: population heads answer, without a history. A record makes the user.";
+  if (!info) return "Nobody is known by this id: the population’s heads answer, without a history. A record makes the user.";
   return `${count(info.items, "record")} · ${FIT[info.fit] ?? info.fit}`;
 }
 

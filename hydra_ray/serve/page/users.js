@@ -45,6 +45,11 @@ export class UserField {
     this.#input.focus();
   }
 
+  /** Chooses a user. */
+  set(id) {
+    this.#pick(id);
+  }
+
   #key(event) {
     const open = !this.#popup.hidden;
     if (event.isComposing || event.ctrlKey || event.metaKey) return;

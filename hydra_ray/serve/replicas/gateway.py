@@ -69,6 +69,7 @@ class Gateway:
             key_file=self._key_file,
             usage=self._state,
             allowed_hosts=self._config.allowed_hosts,
+            user_header=self._config.user_header,
         )
         to_stream()
         return make_app(lambda: service, settings, page_router(), meters)

@@ -72,6 +72,14 @@ class Retriever:
     async def whole(self, user: UserKey) -> tuple[UserState, list[HistoryItem]] | None:
         return await asyncio.to_thread(self._users.history, user)
 
+    async def page(self, user: UserKey, first: int, limit: int) -> tuple[UserState, list[HistoryItem]] | None:
+        return await asyncio.to_thread(self._users.page, user, first, limit)
+
+    async def remove_item(self, user: UserKey, item_id: str) -> tuple[UserState, bool] | None:
+        found = await asyncio.to_thread(self._users.remove_item, user, item_id)
+        await asyncio.to_thread(self._deletions.say)  # also where an attempt before this one removed it
+        return found
+
     async def users(self, tenant: str, prefix: str, limit: int) -> list[tuple[UserKey, UserState]]:
         return await asyncio.to_thread(self._users.users, tenant, prefix, limit)
 

@@ -20,6 +20,7 @@ def as_new(request: pytest.FixtureRequest) -> Iterator[None]:
     if "live" in request.fixturenames:
         service = request.getfixturevalue("live").service
         service.histories, service.error, service.gate, service.asked = {}, None, None, []
+        service.late_error, service.forwarded = None, []
 
 
 @pytest.fixture

@@ -2,11 +2,14 @@
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from hydra_ray.serve.answers import (
     Degraded,
     Export,
+    HistoryPage,
+    Imported,
     NewItem,
     Personalised,
     Prompt,
@@ -15,19 +18,24 @@ from hydra_ray.serve.answers import (
     UserInfo,
     Versions,
 )
-from hydra_ray.serve.types import Ask, UserKey
+from hydra_ray.serve.types import Ask, InvalidRowsError, UserKey
 
 
 class FakeService:
-    """error: what every call raises. gate: what every call waits for. running: answers being made now."""
+    """error: what every call raises. late_error: likewise, after the gate. gate: what every call waits for.
+    running: answers being made now."""
 
     run = "made-up"
     task = "synthetic_tagging"
+    labels = ("ember", "dune")
+    created = 1_700_000_000
 
     def __init__(self) -> None:
         self.histories: dict[str, dict[str, NewItem]] = {}
         self.asked: list[tuple[UserKey | None, Ask, str]] = []
+        self.forwarded: list[tuple[list[Mapping[str, Any]], dict[str, Any]]] = []
         self.error: Exception | None = None
+        self.late_error: Exception | None = None
         self.gate: threading.Event | None = None
         self.running = 0
         self.cancelled = 0
@@ -38,6 +46,8 @@ class FakeService:
             raise self.error
         while self.gate is not None and not self.gate.is_set():
             await asyncio.sleep(0.005)
+        if self.late_error is not None:
+            raise self.late_error
 
     async def personalize(self, user: UserKey | None, ask: Ask, request_id: str) -> Personalised:
         self.asked.append((user, ask, request_id))
@@ -72,10 +82,46 @@ class FakeService:
             trace=trace,
         )
 
+    async def forward(
+        self, messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any], deadline: float
+    ) -> tuple[dict[str, Any], int]:
+        self.forwarded.append((list(messages), dict(parameters)))
+        await self._pass()
+        call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+        calls = parameters.get("tools") and {"content": None, "tool_calls": [call]}
+        message = {"role": "assistant", **(calls or {"content": f"said: {messages[-1]['content']}"})}
+        logprobs = {"content": [{"token": "said", "logprob": -0.5, "top_logprobs": []}]}
+        choice = {"index": 0, "message": message, "finish_reason": "tool_calls" if calls else "stop",
+                  "logprobs": logprobs if parameters.get("logprobs") else None}  # fmt: skip
+        usage = {"prompt_tokens": 4, "completion_tokens": 2, "total_tokens": 6}
+        return {"id": "theirs", "created": 5, "model": "theirs", "choices": [choice], "usage": usage}, 6
+
     async def append(self, user: UserKey, items: Sequence[NewItem]) -> UserInfo:
         await self._pass()
         self.histories.setdefault(user.stored, {}).update({item.item_id: item for item in items})
         return self._info(user.stored)
+
+    async def import_rows(self, tenant: str, rows: Mapping[str, Sequence[tuple[int, NewItem]]]) -> Imported:
+        wrong = [(n, "answer", "is no answer") for numbered in rows.values() for n, i in numbered if i.answer == "?"]
+        if wrong:
+            raise InvalidRowsError(wrong)
+        for user_id, numbered in rows.items():
+            await self.append(UserKey(tenant, user_id), [item for _, item in numbered])
+        return Imported(users=len(rows), items=sum(map(len, rows.values())))
+
+    async def history(self, user: UserKey, offset: int, limit: int) -> HistoryPage | None:
+        await self._pass()
+        if user.stored not in self.histories:
+            return None
+        items = list(self.histories[user.stored].values())
+        end = offset + limit
+        following = end if end < len(items) else None
+        return HistoryPage(user_id=user.user_id, data=items[offset:end], total=len(items), next=following)
+
+    async def remove_item(self, user: UserKey, item_id: str) -> bool | None:
+        await self._pass()
+        items = self.histories.get(user.stored)
+        return None if items is None else items.pop(item_id, None) is not None
 
     async def user(self, user: UserKey) -> UserInfo | None:
         await self._pass()

@@ -1,8 +1,10 @@
 """The real `openai` package against the real server: nothing about it is changed but the address."""
 
 import asyncio
+import threading
 from collections.abc import Iterator
 
+import httpx
 import openai
 import pytest
 
@@ -113,8 +115,13 @@ def test_asynchronous_client(live):
 
 
 def test_models(client):
-    assert [model.id for model in client.models.list()] == ["made-up"]
-    assert client.models.retrieve("made-up").hydra == {"run": "made-up", "task": "synthetic_tagging"}
+    assert [model.id for model in client.models.list()] == ["made-up", "made-up:plain"]
+    model = client.models.retrieve("made-up")
+    labels = ["ember", "dune"]
+    assert model.hydra == {"run": "made-up", "task": "synthetic_tagging", "labels": labels, "plain": False}
+    assert model.created == 1_700_000_000
+    assert client.models.retrieve("made-up:plain").hydra["plain"] is True
+    assert client.models.retrieve("made-up@ann").id == "made-up@ann"
     with pytest.raises(openai.NotFoundError) as raised:
         client.models.retrieve("gpt")
     assert raised.value.code == "model_not_found"
@@ -133,8 +140,12 @@ def test_unknown_model(client):
         ("logprobs", True),
         ("audio", {"voice": "alloy", "format": "mp3"}),
         ("response_format", {"type": "json_object"}),
-        ("stop", ["."]),
-        ("top_p", 0.5),
+        ("response_format", {"type": "json_schema", "json_schema": {"name": "s", "schema": {}}}),
+        ("tool_choice", "required"),
+        ("top_logprobs", 3),
+        ("stop", 5),
+        ("top_p", 1.5),
+        ("frequency_penalty", 3),
         ("n", 0),
         ("n", 129),
         ("temperature", 2.5),
@@ -150,6 +161,151 @@ def test_a_field_that_cannot_be_honoured_is_named(client, field, value):
         client.chat.completions.create(model="made-up", messages=QUESTION, **{field: value})
     assert raised.value.param == field
     assert raised.value.type == "invalid_request_error"
+
+
+@pytest.mark.parametrize("field", ["tools", "response_format", "logprobs"])
+def test_what_contradicts_selection_says_why_and_what_to_ask(client, field):
+    value = {"tools": [{"type": "function"}], "response_format": {"type": "json_object"}, "logprobs": True}[field]
+    with pytest.raises(openai.BadRequestError, match=r"the user's own past answers.*:plain") as raised:
+        client.chat.completions.create(model="made-up", messages=QUESTION, **{field: value})
+    assert raised.value.code == "unsupported_parameter"
+
+
+def test_what_only_changes_the_samples_goes_to_the_model(live, client):
+    given = {"stop": ["."], "top_p": 0.5, "frequency_penalty": 1, "presence_penalty": -1.0, "logit_bias": {"5": 1.0}}
+    client.chat.completions.create(model="made-up", messages=QUESTION, **given)
+    assert live.service.asked[-1][1].more == given
+    client.chat.completions.create(model="made-up", messages=QUESTION, stop="\n", top_p=1, presence_penalty=0)
+    assert live.service.asked[-1][1].more == {"stop": "\n"}
+
+
+TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}]
+SCHEMA = {"type": "json_schema", "json_schema": {"name": "s", "schema": {"type": "object"}}}
+
+
+def test_the_plain_model_takes_all_that_the_llm_takes(live, client):
+    given = {"tools": TOOLS, "tool_choice": "auto", "response_format": SCHEMA, "logprobs": True, "top_logprobs": 2}
+    given |= {"stop": ["."], "top_p": 0.5, "n": 2, "temperature": 0.0, "max_completion_tokens": 7, "seed": 1}
+    messages = [
+        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,x"}}]},
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "type": "function", "function": {}}]},
+        {"role": "tool", "tool_call_id": "1", "content": "7"},
+    ]
+    answer = client.chat.completions.create(model="made-up:plain", messages=messages, user="ann", **given)
+    assert live.service.forwarded[-1] == (messages, given)
+    (choice,) = answer.choices
+    assert (choice.finish_reason, choice.message.tool_calls[0].function.name) == ("tool_calls", "f")
+    assert choice.logprobs.content[0].logprob == -0.5
+    assert (answer.id, answer.created, answer.model) == ("theirs", 5, "made-up:plain")
+    assert answer.usage.total_tokens == 6
+    assert answer.hydra["plain"] is True
+
+
+def test_the_plain_model_streams(client):
+    asked = {"model": "made-up:plain", "messages": QUESTION}
+    chunks = list(client.chat.completions.create(**asked, stream=True, stream_options={"include_usage": True}))
+    assert "".join(c.delta.content or "" for chunk in chunks for c in chunk.choices) == "said: which tag?"
+    assert chunks[-1].usage.total_tokens == 6
+    with client.chat.completions.stream(**asked, tools=TOOLS) as streamed:
+        message = streamed.get_final_completion().choices[0].message
+    assert message.tool_calls[0].function.name == "f"
+
+
+def test_a_wrong_field_for_the_plain_model_is_named_where_it_stands(client):
+    with pytest.raises(openai.BadRequestError) as raised:
+        client.chat.completions.create(model="made-up:plain", messages=[{"content": "x"}])
+    assert raised.value.param == "messages[0].role"
+    with pytest.raises(openai.BadRequestError) as raised:
+        client.chat.completions.create(model="made-up:plain", messages=QUESTION, extra_body={"tempreature": 1})
+    assert (raised.value.param, raised.value.code) == ("tempreature", "unsupported_parameter")
+
+
+def test_the_user_may_stand_in_the_models_name_or_in_safety_identifier(live, client):
+    def asked(model: str = "made-up", **more: str) -> str | None:
+        client.chat.completions.create(model=model, messages=QUESTION, **more)
+        user = live.service.asked[-1][0]
+        return user and user.user_id
+
+    assert asked("made-up@ann") == "ann"
+    assert asked("made-up@a@b.org") == "a@b.org"
+    assert asked("made-up@bob:plain") == "bob:plain"
+    assert asked(safety_identifier="ann") == "ann"
+    assert asked(user="bob", safety_identifier="ann") == "bob"
+    assert asked("made-up@ann", user="ann") == "ann"
+    assert asked(safety_identifier="no\nid") is None
+    with pytest.raises(openai.BadRequestError, match="name one user") as raised:
+        asked("made-up@ann", user="bob")
+    assert raised.value.param == "user"
+    for model in ("made-up@", "made-up@.."):
+        with pytest.raises(openai.BadRequestError) as raised:
+            asked(model)
+        assert raised.value.param == "model"
+
+
+def test_a_header_names_the_user_only_where_it_is_trusted(live, client):
+    header = {"X-OpenWebUI-User-Id": "ann"}
+    asked = {"model": "made-up", "messages": QUESTION, "extra_headers": header}
+    client.chat.completions.create(**asked)
+    assert live.service.asked[-1][0] is None
+    with (
+        serve(settings(user_header="X-OpenWebUI-User-Id")) as running,
+        openai.OpenAI(base_url=f"{running.url}/v1", api_key="any", max_retries=0) as trusting,
+    ):
+        trusting.chat.completions.create(**asked)
+        assert running.service.asked[-1][0] == UserKey("acme", "ann")
+        answer = httpx.post(f"{running.url}/v1/personalize", json={"query": "q"}, headers=header)
+        assert answer.json()["trace"]["user_id"] == "ann"
+        with pytest.raises(openai.BadRequestError, match="X-OpenWebUI-User-Id says 'ann'"):
+            trusting.chat.completions.create(**asked, user="bob")
+        with pytest.raises(openai.BadRequestError) as raised:
+            trusting.chat.completions.create(**{**asked, "extra_headers": {"X-OpenWebUI-User-Id": "x" * 300}})
+        assert raised.value.param == "X-OpenWebUI-User-Id"
+
+
+def test_other_endpoints_name_what_to_use_instead(client):
+    for call, instead in (
+        (lambda: client.completions.create(model="made-up", prompt="q"), "/v1/chat/completions"),
+        (lambda: client.responses.create(model="made-up", input="q"), "/v1/chat/completions"),
+        (lambda: client.embeddings.create(model="made-up", input="q"), "an embedding server"),
+        (lambda: client.responses.retrieve("r1"), "/v1/chat/completions"),
+    ):
+        with pytest.raises(openai.NotFoundError, match=instead) as raised:
+            call()
+        assert raised.value.code == "unsupported_endpoint"
+
+
+def test_a_stream_begins_at_once_and_an_error_after_that_is_an_event(live, client, http):
+    live.service.gate = threading.Event()
+    body = {"model": "made-up", "messages": QUESTION, "stream": True}
+    with http.stream("POST", "/v1/chat/completions", json=body) as answer:
+        parts = answer.iter_text()
+        assert next(parts) == ": keep-alive\n\n"
+        live.service.gate.set()
+        assert "".join(parts).endswith("data: [DONE]\n\n")
+    live.service.gate = threading.Event()
+    with pytest.raises(openai.APIError, match="too long") as raised:
+        for _ in late(live, client):
+            pass
+    assert not isinstance(raised.value, openai.APIStatusError)
+    assert raised.value.body["code"] == "refused_by_model"
+
+
+def late(live: Live, client: openai.OpenAI) -> Iterator[object]:
+    """A stream whose error comes after it has begun."""
+    chunks = client.chat.completions.create(model="made-up", messages=QUESTION, stream=True)
+    live.service.late_error = RefusedError("too long")
+    live.service.gate.set()
+    yield from chunks
+
+
+def test_a_stream_whose_client_leaves_is_not_made_any_further(live, http):
+    live.service.gate = threading.Event()
+    body = {"model": "made-up", "messages": QUESTION, "stream": True}
+    before = live.service.cancelled
+    with http.stream("POST", "/v1/chat/completions", json=body) as answer:
+        next(answer.iter_text())
+    until(lambda: live.service.cancelled == before + 1)
+    live.service.gate.set()
 
 
 @pytest.mark.parametrize(
@@ -198,8 +354,6 @@ def test_the_clients_own_retry_gets_through(live):
         def mend() -> None:
             until(lambda: len(live.service.asked) >= until_asked)
             live.service.error = None
-
-        import threading
 
         threading.Thread(target=mend).start()
         assert client.chat.completions.create(model="made-up", messages=QUESTION).choices
