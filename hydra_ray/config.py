@@ -113,6 +113,8 @@ class LLMConfig(Section):
     retries: further attempts after a failure that may pass. native_n: whether the server answers n > 1 itself.
     max_calls, max_cost: hard budget of one run; price_prompt, price_completion: per million tokens, for the cost (one
     is needed for max_cost).
+    prompt: layout of the prompts: `default` (examples, best last, then the question) or `lamp` (LaMP's own, for its
+    tasks: runs that are compared with published ones).
     max_prompt_tokens: the longest prompt; None: what `serve.max_model_len` leaves for it, 3072 for a `base_url`.
     max_item_tokens: the longest text or answer of a history item in a prompt. tokenizer: what counts them: a folder
     with a tokenizer.json, or a hub id; None: that of `serve`, and an estimate that suits every script for a `base_url`.
@@ -130,6 +132,7 @@ class LLMConfig(Section):
     max_cost: float | None = Field(default=None, ge=0)
     price_prompt: float = Field(default=0.0, ge=0)
     price_completion: float = Field(default=0.0, ge=0)
+    prompt: Literal["default", "lamp"] = "default"
     max_prompt_tokens: int | None = Field(default=None, ge=64)
     max_item_tokens: int = Field(default=192, ge=8)
     tokenizer: str | None = None
@@ -137,9 +140,13 @@ class LLMConfig(Section):
 
 
 class RetrievalConfig(Section):
-    """method: how the n candidates for a query's context are found in the user's history."""
+    """method: how the n candidates for a query's context are found in the user's history.
+
+    case: whether BM25 lower-cases words (`fold`) or not (`keep`: LaMP, OPPU and the released HYDRA).
+    """
 
     method: Literal["bm25", "recency", "random", "dense"] = "bm25"
+    case: Literal["fold", "keep"] = "fold"
     n: int = Field(default=10, ge=1)
 
 

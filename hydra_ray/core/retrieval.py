@@ -1,7 +1,7 @@
 """Which of a user's own records go into a query's context: BM25, recency, random, dense. One index per user."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +11,12 @@ from hydra_ray.core.draws import stable_seed
 from hydra_ray.core.records import HistoryItem
 
 
-def tokenise(text: str) -> list[str]:
-    """Lower-cased whitespace tokens, as LaMP's BM25 baseline uses."""
-    return text.lower().split()
+Case = Literal["fold", "keep"]
+
+
+def tokenise(text: str, case: Case = "fold") -> list[str]:
+    """Whitespace tokens, lower-cased with `fold`; with `keep` as they stand, as LaMP, OPPU and HYDRA search."""
+    return (text.lower() if case == "fold" else text).split()
 
 
 class Retriever(Protocol):
@@ -36,15 +39,15 @@ def _best(
 class BM25Retriever:
     """BM25 (Okapi, rank_bm25's k1 = 1.5, b = .75) over the items' corpus text; one index for all the user's queries."""
 
-    def __init__(self, items: Sequence[HistoryItem]) -> None:
-        self.items = list(items)
-        corpus = [tokenise(item.corpus) or [""] for item in self.items]
+    def __init__(self, items: Sequence[HistoryItem], case: Case = "fold") -> None:
+        self.items, self._case = list(items), case
+        corpus = [tokenise(item.corpus, case) or [""] for item in self.items]
         self._index = BM25Okapi(corpus) if corpus else None
 
     def top(self, query: str, n: int, exclude: str | None = None) -> list[tuple[HistoryItem, float]]:
         if self._index is None:
             return []
-        scores = np.asarray(self._index.get_scores(tokenise(query)), dtype=np.float64)
+        scores = np.asarray(self._index.get_scores(tokenise(query, self._case)), dtype=np.float64)
         return _best(self.items, scores, n, exclude)
 
 
@@ -116,11 +119,18 @@ def _unit(x: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def make_retriever(
-    method: str, items: Sequence[HistoryItem], seed: int = 0, encode: TextEncode | None = None
+    method: str,
+    items: Sequence[HistoryItem],
+    seed: int = 0,
+    encode: TextEncode | None = None,
+    case: Case = "fold",
 ) -> Retriever:
-    """The retriever that `retrieval.method` names. Raises ValueError for an unknown one, or dense without encoder."""
+    """The retriever that `retrieval.method` names. case: BM25's, see `tokenise`.
+
+    Raises ValueError for an unknown one, or dense without encoder.
+    """
     if method == "bm25":
-        return BM25Retriever(items)
+        return BM25Retriever(items, case)
     if method == "recency":
         return RecencyRetriever(items)
     if method == "random":

@@ -13,6 +13,7 @@ from typing import Any
 
 from hydra_ray.config import Config
 from hydra_ray.core.tasks import Task
+from hydra_ray.data.golds import lamp_id_of
 from hydra_ray.data.passes import Plan, spill_sources, write_partition
 from hydra_ray.data.scan import Reader
 from hydra_ray.data.sources import Source, find_sources
@@ -59,7 +60,7 @@ def ingest(config: Config, task: Task, source_dir: Path, out: Path, progress: Pr
     if not tally["users/train"] + tally["users/test"]:
         raise UserError(_nothing(source_dir, tally))
     shutil.rmtree(plan.spill, ignore_errors=True)
-    counts = counts_of(tally, buckets)
+    counts = {**counts_of(tally, buckets), "lamp_id": lamp_id_of(sources)}
     (plan.out / "counts.json").write_text(json.dumps(counts, indent=2) + "\n")
     return counts
 

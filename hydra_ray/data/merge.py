@@ -53,7 +53,7 @@ def merge_user(rows: Sequence[SourceRow], names: Sequence[str]) -> Merged:
                 detail = f"{user_id} is a {split} user"
                 merged.rejects.append(Reject(names[row.source], where, "question_of_other_split", detail))
                 continue
-            questions.append(Question(asked.question_id, asked.text, asked.gold, history, asked.date))
+            questions.append(Question(asked.question_id, asked.text, asked.gold, history, asked.date, asked.head))
     questions.sort(key=lambda question: question.date)
     merged.user = User(user_id, split, tuple(items), tuple(questions))
     return merged

@@ -9,7 +9,9 @@ from hydra_ray.core.records import Split
 from hydra_ray.errors import UserError
 
 OWN_SUFFIXES = (".parquet", ".jsonl", ".ndjson")
-OPPU_FILES: dict[Split, str] = {"train": "user_others.json", "test": "user_top_100_history.json"}
+OPPU_TRAIN = "user_others.json"
+OPPU_TEST = ("user_top_100_history.json", "user_more_100_history.json")
+"""OPPU's test users; the second is the name of its tweets' file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +44,7 @@ def find_sources(data: DataConfig, root: Path) -> list[Source]:
     if not root.is_dir():
         raise UserError(f"{root}: no such folder: data.root must be the folder that holds {_wanted(data)}")
     if data.source == "oppu":
-        for name in OPPU_FILES.values():
-            _demand(root / name, data)
-        return [Source("oppu", i, root / name, split) for i, (split, name) in enumerate(OPPU_FILES.items())]
+        return _oppu(data, root)
     if data.source == "own":
         return _own(data, root)
     if data.train_split == data.test_split:
@@ -60,6 +60,15 @@ def _lamp(data: DataConfig, root: Path, index: int, prefix: str, split: Split) -
     return Source("lamp", index, questions, split, outputs if outputs.exists() else None, prefix)
 
 
+def _oppu(data: DataConfig, root: Path) -> list[Source]:
+    _demand(root / OPPU_TRAIN, data)
+    tests = [name for name in OPPU_TEST if (root / name).is_file()]
+    if len(tests) > 1:
+        raise UserError(f"{root}: holds {' and '.join(tests)}, two files of test users: leave one of them in data.root")
+    _demand(root / (tests or OPPU_TEST)[0], data)
+    return [Source("oppu", 0, root / OPPU_TRAIN, "train"), Source("oppu", 1, root / tests[0], "test")]
+
+
 def _own(data: DataConfig, root: Path) -> list[Source]:
     paths = sorted(p for p in root.glob(data.own.files) if p.is_file() and p.suffix in OWN_SUFFIXES)
     if not paths:
@@ -69,7 +78,7 @@ def _own(data: DataConfig, root: Path) -> list[Source]:
 
 def _wanted(data: DataConfig) -> str:
     if data.source == "oppu":
-        return " and ".join(sorted(OPPU_FILES.values()))
+        return f"{OPPU_TRAIN} and {' or '.join(OPPU_TEST)}"
     if data.source == "own":
         return "Parquet or JSON Lines files (.parquet, .jsonl, .ndjson)"
     train, test = data.train_split, data.test_split

@@ -42,7 +42,8 @@ def answer_table(
             answers["user_majority"] = user_majority(task, extra["history"], task.labels[0] if task.labels else "")
             answers["self_consistency"] = self_consistency(task, samples) if samples else None
             answers |= {method: picks[i] for method, picks in chosen.items()}
-            table.append(AnswerRow(seed, user_id, row.query_id, row.gold, len(extra["history"]), answers))
+            length = len(extra["history"])
+            table.append(AnswerRow(seed, user_id, row.query_id, row.gold, length, answers, extra["scored"]))
     return table
 
 

@@ -10,12 +10,16 @@ from hydra_ray.llm.ledger import Counts, Ledger
 from hydra_ray.pipeline.evaluation import answer_table
 from hydra_ray.pipeline.job import SHARED, Job
 from hydra_ray.pipeline.rows import CUTS
-from hydra_ray.report import AnswerRow, Costs, build_report, write_report
+from hydra_ray.report import AnswerRow, Costs, build_report, write_predictions, write_report
 from hydra_ray.train.artifact import TrainedScorer
 
 
 def finish(job: Job) -> dict[str, Any]:
-    """Runs whatever is not done yet for every seed, then writes report, predictions and manifest to runs/NAME."""
+    """Runs whatever is not done yet for every seed, then writes report, predictions and manifest to runs/NAME.
+
+    Where no question has a gold answer (LaMP's test split) there is nothing to report: the predictions alone are written,
+    and the result holds just `unscored`, how many questions were answered.
+    """
     run, config = job.run, job.config
     rows: list[AnswerRow] = []
     train_users: set[str] = set()
@@ -30,9 +34,14 @@ def finish(job: Job) -> dict[str, Any]:
         train_users |= set(job.chosen(seed).train)
     began = time.monotonic()
     counts = read_counts(job.ingest().path)
+    lamp_id = counts.get("lamp_id")
+    scored = [row for row in rows if row.scored]
+    if not scored:
+        write_predictions(run.folder / "predictions", run.task, rows, lamp_id)
+        return {"unscored": len(rows)}
     report = build_report(
         run.task,
-        rows,
+        scored,
         train_users=len(train_users),
         config=config.model_dump(mode="json"),
         costs=costs(job, counts),
@@ -42,7 +51,8 @@ def finish(job: Job) -> dict[str, Any]:
     report["seconds"]["report"] = round(time.monotonic() - began, 3)
     report["this_invocation"] = {"llm_calls": calls_now(job), "seconds": round(time.monotonic() - run.began, 1)}
     report["steps"] = {name: result.key for name, result in job.results.items()}
-    write_report(run.folder, report, run.task, rows)
+    report["unscored"] = len(rows) - len(scored)
+    write_report(run.folder, report, run.task, rows, lamp_id)
     return report
 
 

@@ -12,6 +12,7 @@ from hydra_ray.config import Config
 from hydra_ray.core.evidence import WIDTH, evidence, own_candidates
 from hydra_ray.core.feedback import Row, adapter_candidates, reranker_labels_of_user
 from hydra_ray.core.records import Split
+from hydra_ray.core.stand_ins import task_of
 from hydra_ray.core.tasks import load_task
 from hydra_ray.core.text import is_match, texts_of
 from hydra_ray.data.users import read_users
@@ -59,7 +60,9 @@ def groups_of_user(
             if row.right
         ]
     groups = []
+    whole_task = task
     for row, extra in rows:
+        task = task_of(whole_task, row.query_id)
         right, label = adapter_candidates(task, row, config.adapter.label)
         if config.adapter.own_candidates and row.answers:
             more = own_candidates(task, extra["own"], right)

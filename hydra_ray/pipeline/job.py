@@ -78,6 +78,7 @@ class Job:
         budget = prompt_budget(llm, self.run.task)
         return {
             "model": self.run.identity,
+            "prompt": llm.prompt,
             "prompt_tokens": budget.prompt_tokens,
             "item_tokens": budget.item_tokens,
             "tokenizer": tokenizer_of(llm) or "estimate",
@@ -114,7 +115,7 @@ class Job:
             return ingest(self.config, self.run.task, source, folder, self._progress("ingest"))
 
         dumped = data.model_dump(mode="json", exclude={"root", "synth"})
-        return self._step("ingest", 2, {**dumped, "task": self._task}, fingerprint(read, source), work)
+        return self._step("ingest", 3, {**dumped, "task": self._task}, fingerprint(read, source), work)
 
     def _progress(self, name: str) -> Any:
         spoken = [0.0]

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 import hydra_ray
 from hydra_ray.core.candidates import Candidates, candidates_of
 from hydra_ray.core.evidence import evidence, weight_of
-from hydra_ray.core.prompts import Message, Prompt, answer_prompt
+from hydra_ray.core.prompts import Message, Prompt
+from hydra_ray.core.queries import asked
 from hydra_ray.core.records import HistoryItem
 from hydra_ray.core.retrieval import shares
 from hydra_ray.core.select import pick, top_k, weigh
@@ -160,7 +161,7 @@ class Personaliser:
 
     async def _plain(self, ask: Ask) -> str:
         """The LLM's own answer: no examples, temperature 0."""
-        prompt = answer_prompt(self._task, ask.query, [], self._maker.budget)
+        prompt = self._maker.prompt(asked(ask.query), [])
         sampled = await self._llm.sample(
             (*ask.before, *prompt.messages),
             n=1,
@@ -219,7 +220,7 @@ class Personaliser:
     def _prompt(self, ask: Ask, found: Found, ranked: list[tuple[HistoryItem, float]] | None) -> Prompt:
         retrieved = [(item, UNKNOWN) for item in found.items]
         examples = self._maker.examples(retrieved, retrieved if ranked is None else ranked)
-        return answer_prompt(self._task, ask.query, examples, self._maker.budget)
+        return self._maker.prompt(asked(ask.query), examples)
 
     async def _sample(self, course: _Course, prompt: Prompt) -> Sampled:
         course.in_time()

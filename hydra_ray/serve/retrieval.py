@@ -66,6 +66,7 @@ class Histories:
     ) -> None:
         """encode: for the method `dense`, which needs one."""
         self._store, self._method, self._task, self._seed, self._encode = store, config.method, task, seed, encode
+        self._case = config.case
         self._most_bytes = most_bytes
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._lock = threading.Lock()
@@ -87,7 +88,7 @@ class Histories:
                 self._keep(user.stored, kept)
         if not state or not kept:
             return Found()
-        return Found.of(kept.retriever.top(query, n), kept.items, kept.own, state)
+        return Found.of(kept.retriever.top(self._task.search_text(query), n), kept.items, kept.own, state)
 
     def forget_deleted(self) -> None:
         """Drops what is kept of users who are no more. Whose file cannot be read is dropped, too."""
@@ -101,7 +102,7 @@ class Histories:
                 self._drop(stored)
 
     def _make(self, state: UserState, items: Sequence[HistoryItem]) -> _Kept:
-        retriever = make_retriever(self._method, items, self._seed, self._encode)
+        retriever = make_retriever(self._method, items, self._seed, self._encode, self._case)
         own = habits(self._task, [item.answer for item in items])
         return _Kept(state.revision, retriever, items, own, estimate(items, self._method))
 

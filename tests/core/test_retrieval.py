@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hydra_ray.core.records import HistoryItem
-from hydra_ray.core.retrieval import make_retriever, recencies
+from hydra_ray.core.retrieval import make_retriever, recencies, tokenise
 
 ITEMS = [
     HistoryItem("a", "red fox runs", "red fox runs", "x", "2020-01-01"),
@@ -12,6 +12,16 @@ ITEMS = [
     HistoryItem("c", "green frog jumps", "green frog jumps", "z", "2020-01-03"),
     HistoryItem("d", "old tortoise sleeps", "old tortoise sleeps", "z", "2020-01-04"),
 ]
+
+
+def test_case_is_folded_or_kept() -> None:
+    texts = {"a": "the US army", "b": "tell us now", "c": "a b", "d": "e f", "e": "g h"}
+    items = [HistoryItem(name, text, text, "") for name, text in texts.items()]
+    assert tokenise("Tell US  now") == ["tell", "us", "now"]
+    assert tokenise("Tell US  now", "keep") == ["Tell", "US", "now"]
+    assert make_retriever("bm25", items, case="keep").top("US", 1)[0][0].item_id == "a"
+    assert make_retriever("bm25", items, case="keep").top("US", 2)[1][1] == 0
+    assert make_retriever("bm25", items).top("US", 2)[1][1] > 0
 
 
 def test_bm25_finds_the_item_with_the_querys_words() -> None:
