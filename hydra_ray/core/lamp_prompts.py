@@ -23,8 +23,8 @@ class LampForm:
     """One task's wording.
 
     head: what stands before the text in an `input`; `{labels}` in it are the task's. item: one item as a phrase of its
-    `{text}` and `{answer}`. after: what stands between the items and the input. inserted: whether the items stand inside
-    the input, after its first word "title", instead of before it.
+    `{text}` and `{answer}`. after: what stands between the items and the input. inserted: whether the items stand
+    inside the input, after its first word "title", instead of before it.
     """
 
     head: str
@@ -94,10 +94,10 @@ def lamp_prompt(
 ) -> Prompt:
     """The prompt that asks LaMP's input, `head` and `text` as they stand there, with `items` (best first).
 
-    The input is whole wherever it fits at all. Of the tokens that it leaves, every item gets an equal share, in which its
-    text's end is cut; what an item does not need passes to the next. While an item's share is too small for any of its
-    text, the worst item goes. (Where the input takes more than 60 % of the prompt, LaMP would cut the question's end and
-    keep the items.) A profile summary stands before all, on a line of its own.
+    The input is whole wherever it fits at all. Of the tokens that it leaves, every item gets an equal share, to which
+    its text is cut; what an item does not need passes to the next. While an item's share is too small for any of its
+    text, the worst item goes. (Where the input takes more than 60 % of the prompt, LaMP would cut the question's end
+    and keep the items.) A profile summary stands before all, on a line of its own.
 
     Raises UserError if the task is none of LaMP's.
     """

@@ -38,7 +38,8 @@ def draw_items(items: Sequence[HistoryItem], count: int, seed: int, user_id: str
 def pseudo_queries(user: User, count: int, seed: int = 0, task: Task | None = None) -> list[Query]:
     """Up to `count` of the user's safe history items, asked as questions; each sees all the other safe items.
 
-    Items without text or answer cannot be asked; where the `task` has a stand-in for them, that is asked. Nothing here is, or is newer than, a question that is evaluated.
+    Items without text or answer cannot be asked; where the `task` has a stand-in for them, that is asked.
+    Nothing here is, or is newer than, a question that is evaluated.
     """
     safe = tuple(user.safe_history())
     asked = {q.text for q in user.questions}

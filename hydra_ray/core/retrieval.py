@@ -10,7 +10,6 @@ from rank_bm25 import BM25Okapi
 from hydra_ray.core.draws import stable_seed
 from hydra_ray.core.records import HistoryItem
 
-
 Case = Literal["fold", "keep"]
 
 

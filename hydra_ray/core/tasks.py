@@ -33,8 +33,8 @@ HIGHER_IS_BETTER = {
 class StandIn(BaseModel):
     """What is asked of history items that carry no answer, so that users' heads can be fitted on them all the same.
 
-    make: `remainder` (the item's text is the question, what its corpus has beyond that the answer: an abstract after its
-    title) or `completion` (the first 10 to 25 % of the text's words are the question, the others the answer).
+    make: `remainder` (the item's text is the question, what its corpus has beyond that the answer: an abstract after
+    its title) or `completion` (the first 10 to 25 % of the text's words are the question, the others the answer).
     The other fields are those of a task.
     """
 

@@ -17,8 +17,8 @@ from hydra_ray.train.artifact import TrainedScorer
 def finish(job: Job) -> dict[str, Any]:
     """Runs whatever is not done yet for every seed, then writes report, predictions and manifest to runs/NAME.
 
-    Where no question has a gold answer (LaMP's test split) there is nothing to report: the predictions alone are written,
-    and the result holds just `unscored`, how many questions were answered.
+    Where no question has a gold answer (LaMP's test split) there is nothing to report: the predictions alone are
+    written, and the result holds just `unscored`, how many questions were answered.
     """
     run, config = job.run, job.config
     rows: list[AnswerRow] = []

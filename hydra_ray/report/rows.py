@@ -12,8 +12,8 @@ class AnswerRow:
     """One question of one seed, with what every method answered.
 
     history_length: items that existed when it was asked. answers: method -> raw answer (as the LLM wrote it, so that
-    answers of no label can be told from empty ones), None if none came back. scored: whether there is a gold answer; rows
-    without one stand in the predictions alone, their `gold` is "".
+    answers of no label can be told from empty ones), None if none came back. scored: whether there is a gold answer;
+    rows without one stand in the predictions alone, their `gold` is "".
     """
 
     seed: int

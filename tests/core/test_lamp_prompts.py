@@ -35,8 +35,8 @@ A, B = item("first {text}", "one"), item("second", "two")
         ),
         (
             "lamp_2n",
-            'the category for the article: "first {text}" is "one" , and the category for the article: "second" is "two" '
-            ". IN",
+            'the category for the article: "first {text}" is "one" , and the category for the article: "second" is '
+            '"two" . IN',
         ),
         ("lamp_3", 'one is the score for "first {text}" , and two is the score for "second" . IN'),
         ("lamp_4", '"one" is the title for "first {text}" , and "two" is the title for "second" . IN'),

@@ -28,11 +28,13 @@ def test_a_tweet_is_completed_after_a_tenth_to_a_quarter_of_its_words() -> None:
     shown = set()
     for i in range(50):
         made = stand_in_of(TWEET, tweet(str(i), text))
-        assert made is not None and f"{made.text} {made.answer}" == text
+        assert made is not None
+        assert f"{made.text} {made.answer}" == text
         shown.add(len(made.text.split()))
     assert shown == {2, 3, 4, 5}
     two = stand_in_of(TWEET, tweet("x", "good  morning"))
-    assert two is not None and (two.text, two.answer) == ("good", "morning")
+    assert two is not None
+    assert (two.text, two.answer) == ("good", "morning")
     assert stand_in_of(TWEET, tweet("x", "hello")) is None
     assert shown_items(TWEET, [tweet("x", text)]) == [tweet("x", text)]
 
