@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from hydra_ray.cpu import Precision
+from hydra_ray.data.date_format import check_format
 from hydra_ray.models.head_kinds import HeadKind
 
 
@@ -33,29 +34,42 @@ class SynthConfig(Section):
 
 
 class OwnConfig(Section):
-    """A user's own histories (`data.source: own`): plain rows in Parquet or JSONL, one item a row.
+    """A user's own histories (`data.source: own`): rows in Parquet, JSON, JSON Lines, CSV or TSV, one item a row.
 
-    user_field, id_field, date_field: the columns that hold them. questions: each user's newest items become that many
-    questions (only users with at least `min_items` items more than that). test_share: share of users, by hash, that
-    are test users.
+    files: which files of the folder, at any depth: a pattern for names (`*.jsonl`) or for paths (`2024/*/part-*`).
+    user_field, id_field, date_field: the columns that hold them; `a.b` is the field b within a. id_field: null makes
+    ids from the rows' content. date_format: of dates that are not read otherwise (`hydra_ray.data.dates`): a format of
+    strptime such as `%d/%m/%Y`, or `epoch_s`, `epoch_ms`, `epoch_us`, `epoch_ns`. bad_dates: what happens if more than
+    1 % of the dates cannot be read: `stop`, or `undated`, which goes on without them. bad_lines: the share of a file's
+    lines that may be broken. questions: each user's newest items become that many questions (only users with at least
+    `min_items` items more than that). test_share: share of users, by hash, that are test users.
     """
 
     files: str = "*"
     user_field: str = "user_id"
-    id_field: str = "item_id"
+    id_field: str | None = "item_id"
     date_field: str | None = "date"
+    date_format: str | None = None
+    bad_dates: Literal["stop", "undated"] = "stop"
+    bad_lines: float = Field(default=0.0, ge=0, le=1)
     questions: int = Field(default=3, ge=1)
     min_items: int = Field(default=5, ge=1)
     test_share: float = Field(default=0.333, gt=0, lt=1)
+
+    @field_validator("date_format")
+    @classmethod
+    def _readable(cls, declared: str | None) -> str | None:
+        return None if declared is None else check_format(declared)
 
 
 class DataConfig(Section):
     """Where user histories come from.
 
     source: `synthetic` (generated), `lamp` (files in LaMP's layout under `root`), `oppu` (OPPU's processed histories
-    under `root`) or `own` (Parquet or JSONL rows under `root`). task: a built-in task's name or the path of a task
-    YAML. train_split, test_split: LaMP's file prefixes. buckets: user buckets, fixed for the life of a data set, far
-    more than workers.
+    under `root`) or `own` (a user's own rows: `root` is a file, a folder, or either of them at `s3://`, `gs://`,
+    `hf://`). task: a built-in task's name or the path of a task YAML. train_split, test_split: LaMP's file prefixes.
+    buckets: user buckets, fixed for the life of a data set, far more than workers. max_rejects: the share of items, and
+    of questions, that may be unusable; 1 also lets a data set without questions pass.
     """
 
     source: Literal["synthetic", "lamp", "oppu", "own"] = "synthetic"
@@ -64,6 +78,7 @@ class DataConfig(Section):
     train_split: str = "train"
     test_split: str = "dev"
     buckets: int = Field(default=64, ge=1)
+    max_rejects: float = Field(default=0.2, ge=0, le=1)
     synth: SynthConfig = SynthConfig()
     own: OwnConfig = OwnConfig()
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from hydra_ray.config import Config
 from hydra_ray.core.tasks import Task
+from hydra_ray.data.checks import check_counts, check_read
 from hydra_ray.data.golds import lamp_id_of
 from hydra_ray.data.passes import Plan, spill_sources, write_partition
 from hydra_ray.data.scan import Reader
@@ -29,38 +30,73 @@ MAX_READERS = 16
 """Bound the open files: a reader keeps one per partition."""
 
 
-def ingest(config: Config, task: Task, source_dir: Path, out: Path, progress: Progress | None = None) -> dict[str, Any]:
-    """Read the files under `source_dir` as `config.data` says; returns the content of `counts.json`.
+def ingest(
+    config: Config, task: Task, source_dir: Path | str, out: Path, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Read the files at `source_dir` as `config.data` says; returns the content of `counts.json`.
 
-    Writes under `out`, a fresh folder of the caller's: `users/bucket=00012/part-0.parquet` (one row a user, see
+    Writes under `out`, a folder of the caller's: `users/bucket=00012/part-0.parquet` (one row a user, see
     `data.users`), `rejects/*.parquet` (source, record, reason, detail) and, last, `counts.json`. The result depends on
     the files and the config alone, not on the number of workers. Needs a running Ray (or starts a local one).
-    Raises UserError: a missing, broken or wrong file, or one of which nothing could be used.
+    Raises UserError: a missing, broken or wrong file, one of which nothing could be used, too many unread dates or
+    rejects, no questions (`data.checks`).
     """
-    sources = find_sources(config.data, source_dir.resolve())
-    size = sum(source.bytes for source in sources)
-    buckets = config.data.buckets
-    partitions = max(1, min(buckets, MAX_PARTITIONS, -(-size // PARTITION_BYTES)))
-    reader = Reader(task, config.data.own)
-    plan = Plan(reader, tuple(sources), out.resolve(), buckets, partitions)
-    (plan.out / "users").mkdir(parents=True, exist_ok=True)
-    (plan.out / "rejects").mkdir(exist_ok=True)
+    plan = make_plan(config, task, source_dir, out)
+    sources, size = list(plan.sources), plan.size
     tally = Tally()
-    for part in _pass(plan, [{"files": [s.index for s in group]} for group in _groups(sources)], _read):
-        tally.update(part)
-        _report(progress, tally["bytes"], size)
-    sizes = {p: n for p in range(partitions) if (n := tally[f"partition/{p}"])}
-    if not sizes:
-        raise UserError(_nothing(source_dir, tally))
-    written = 0
-    for part in _pass(plan, [{"partition": p, "size": n} for p, n in sizes.items()], _write):
-        tally.update(part)
-        written += part["written"]
-        _report(progress, size + size * written // sum(sizes.values()), size)
-    if not tally["users/train"] + tally["users/test"]:
-        raise UserError(_nothing(source_dir, tally))
-    shutil.rmtree(plan.spill, ignore_errors=True)
-    counts = {**counts_of(tally, buckets), "lamp_id": lamp_id_of(sources)}
+    try:
+        for part in _pass(plan, [{"files": [s.index for s in group]} for group in _groups(sources)], _read):
+            tally.update(part)
+            _report(progress, tally["bytes"], size)
+        check_read(tally, config.data, task, source_dir, plan.sources, plan.out)
+        sizes = {p: n for p in range(plan.partitions) if (n := tally[f"partition/{p}"])}
+        if not sizes:
+            raise UserError(nothing_usable(source_dir, tally))
+        written = 0
+        for part in _pass(plan, [{"partition": p, "size": n} for p, n in sizes.items()], _write):
+            tally.update(part)
+            written += part["written"]
+            _report(progress, size + size * written // sum(sizes.values()), size)
+        if not tally["users/train"] + tally["users/test"]:
+            raise UserError(nothing_usable(source_dir, tally))
+        counts = {**counts_of(tally, plan.buckets), "lamp_id": lamp_id_of(plan.sources)}
+        check_counts(counts, config.data, source_dir, plan.out)
+    finally:
+        shutil.rmtree(plan.spill, ignore_errors=True)
+    (plan.out / "counts.json").write_text(json.dumps(counts, indent=2) + "\n")
+    return counts
+
+
+def make_plan(config: Config, task: Task, source_dir: Path | str, out: Path) -> Plan:
+    """What to read and where to write; `out` is emptied of what an earlier ingest left unfinished there."""
+    root = source_dir if isinstance(source_dir, str) else source_dir.resolve()
+    sources = find_sources(config.data, root, Path(config.root).expanduser())
+    size = sum(source.bytes for source in sources)
+    partitions = max(1, min(config.data.buckets, MAX_PARTITIONS, -(-size // PARTITION_BYTES)))
+    plan = Plan(Reader(task, config.data.own), tuple(sources), out.resolve(), config.data.buckets, partitions)
+    for folder in (plan.spill, plan.out / "users", plan.out / "rejects"):
+        shutil.rmtree(folder, ignore_errors=True)
+    (plan.out / "users").mkdir(parents=True)
+    (plan.out / "rejects").mkdir()
+    return plan
+
+
+def ingest_in_process(config: Config, task: Task, source_dir: Path | str, out: Path) -> dict[str, Any]:
+    """As `ingest`, in this process and without Ray, one file after the other: for small data and for a look at it."""
+    plan = make_plan(config, task, source_dir, out)
+    tally = Tally()
+    try:
+        for part in spill_sources(plan, "all", plan.sources):
+            tally.update(part)
+        check_read(tally, config.data, task, source_dir, plan.sources, plan.out)
+        for partition in range(plan.partitions):
+            tally.update(write_partition(plan, partition, tally[f"partition/{partition}"]))
+        if not tally["users/train"] + tally["users/test"]:
+            raise UserError(nothing_usable(source_dir, tally))
+        counts = {**counts_of(tally, plan.buckets), "lamp_id": lamp_id_of(plan.sources)}
+        check_counts(counts, config.data, source_dir, plan.out)
+    finally:
+        shutil.rmtree(plan.spill, ignore_errors=True)
     (plan.out / "counts.json").write_text(json.dumps(counts, indent=2) + "\n")
     return counts
 
@@ -78,7 +114,8 @@ def _report(progress: Progress | None, done: int, size: int) -> None:
         progress(min(done, 2 * size), 2 * size)
 
 
-def _nothing(source_dir: Path, tally: Tally) -> str:
+def nothing_usable(source_dir: Path | str, tally: Tally) -> str:
+    """The one line for a data set that gives no user."""
     reasons = sorted(((n, key) for key, n in tally.items() if key.startswith("rejects/")), reverse=True)
     shown = ", ".join(f"{n} x {key.removeprefix('rejects/')}" for n, key in reasons[:3])
     return f"{source_dir}: nothing in its files can be used ({shown or 'they are empty'}): check data.task"

@@ -1,41 +1,67 @@
 """Questions made of a user's own rows: the newest items are asked, everything strictly older may be seen."""
 
+from dataclasses import dataclass, field
+
 from hydra_ray.config import OwnConfig
 from hydra_ray.core.records import HistoryItem, Question, User
+from hydra_ray.data.dates import is_older
 from hydra_ray.data.rejects import Reject
 
 HISTORY = "history"
 
 
-def with_questions(user: User, own: OwnConfig) -> tuple[User, list[Reject]]:
+@dataclass(slots=True)
+class Asked:
+    """A user with its questions.
+
+    why_none: "" where there are questions, else `too_few_items` or `too_few_older` (of too many items nobody knows
+    whether they are older than the questions: they share a date, or have none). rejects: as `data.rejects` explains.
+    """
+
+    user: User
+    why_none: str = ""
+    rejects: list[Reject] = field(default_factory=list)
+
+
+def with_questions(user: User, own: OwnConfig) -> Asked:
     """The user with its newest `own.questions` items as questions; `user.items` are oldest first.
 
-    An item is strictly older than a dated one if its date is earlier or unknown; among undated ones the order of the
-    files decides. A user gets all of its questions or none: none if the oldest of them would have fewer than
-    `own.min_items` older items (too short a history, or too many items of one day); such a user keeps all items.
-    Items that no question may see (the newest question itself, others of its day) leave the history; those that are
-    no question either are returned as rejects.
+    An item may be seen if its date is over before the question's begins (`data.dates.is_older`). Where none of a user's
+    items has a date, the order of the files decides. Where some have one, those without are neither asked nor seen by
+    any question, as nobody knows when they were written; they stay in the history.
+
+    A user gets all of its questions or none: none if one of them would have fewer than `own.min_items` older items
+    (too short a history, or too many items of one day); such a user keeps all items. Items that no question may see
+    (the newest question itself, others of its day) leave the history; those that are no question either are rejects.
     """
-    count = len(user.items)
-    asked = range(max(0, count - own.questions), count)
-    histories = {i: tuple(j for j in range(count) if _older(user.items, j, i)) for i in asked}
-    if not histories or len(histories[asked[0]]) < own.min_items:
-        return user, []
-    seen = sorted(set().union(*histories.values()))
-    place = {old: new for new, old in enumerate(seen)}
+    items = user.items
+    dated = [i for i, item in enumerate(items) if item.date]
+    undated = [i for i, item in enumerate(items) if not item.date] if dated else []
+    usable = dated or list(range(len(items)))
+    asked = usable[-own.questions :]
+    histories = {i: tuple(j for j in usable if _is_before(items, j, i)) for i in asked}
+    rejects = [_about(user, items[i], "undated_item", "no date that can be read") for i in undated]
+    if not histories or min(len(history) for history in histories.values()) < own.min_items:
+        return Asked(user, "too_few_items" if len(items) < own.questions + own.min_items else "too_few_older", rejects)
+    kept = sorted({*undated, *(i for history in histories.values() for i in history)})
+    place = {old: new for new, old in enumerate(kept)}
     questions = tuple(
         Question(item.item_id, item.text, item.answer, tuple(place[j] for j in histories[i]), item.date)
-        for i, item in ((i, user.items[i]) for i in asked)
+        for i, item in ((i, items[i]) for i in asked)
     )
-    rejects = [
-        Reject(HISTORY, f"{user.user_id}/{item.item_id}", "not_older", f"of {item.date}")
-        for i, item in enumerate(user.items)
+    rejects += [
+        _about(user, item, "not_older", f"of {item.date}")
+        for i, item in enumerate(items)
         if i not in place and i not in histories
     ]
-    return User(user.user_id, user.split, tuple(user.items[i] for i in seen), questions), rejects
+    return Asked(User(user.user_id, user.split, tuple(items[i] for i in kept), questions), "", rejects)
 
 
-def _older(items: tuple[HistoryItem, ...], one: int, other: int) -> bool:
+def _about(user: User, item: HistoryItem, reason: str, detail: str) -> Reject:
+    return Reject(HISTORY, f"{user.user_id}/{item.item_id}", reason, detail)
+
+
+def _is_before(items: tuple[HistoryItem, ...], one: int, other: int) -> bool:
     if items[other].date:
-        return items[one].date < items[other].date
-    return not items[one].date and one < other
+        return is_older(items[one].date, items[other].date)
+    return one < other

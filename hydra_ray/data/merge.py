@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from hydra_ray.core.records import HistoryItem, Question, Split, User
-from hydra_ray.data.own import split_of
+from hydra_ray.data.dates import is_older
 from hydra_ray.data.rejects import Reject, excerpt
 from hydra_ray.data.rows import SourceRow
+from hydra_ray.data.split import split_of
 
 BOTH_TEST_SHARE = 1 / 3
 """Share of the users with questions in both splits that become test users."""
@@ -14,10 +15,14 @@ BOTH_TEST_SHARE = 1 / 3
 
 @dataclass(slots=True)
 class Merged:
-    """A user, how many item occurrences were repeats of a kept item, and what could not be used."""
+    """A user, how many item occurrences were repeats of a kept item, and what could not be used.
+
+    why_no_questions: as `make_questions.Asked.why_none`; "" where questions are not made of items.
+    """
 
     user: User
     repeats: int = 0
+    why_no_questions: str = ""
     rejects: list[Reject] = field(default_factory=list)
 
 
@@ -25,6 +30,7 @@ def merge_user(rows: Sequence[SourceRow], names: Sequence[str]) -> Merged:
     """One user of its rows (at least one, all of one user, in any order). `names`: the files by their index.
 
     Items are the union over the rows, the first of an id counts; undated ones stand first, in the order of the files.
+    A question's history is its row's items without those that are dated after the question.
     A user with records in both splits (LaMP's time-based split) goes wholly to one, by a hash of the id, as training
     and test users must be disjoint: its other questions are rejects, its items stay.
     """
@@ -46,14 +52,19 @@ def merge_user(rows: Sequence[SourceRow], names: Sequence[str]) -> Merged:
     index = {item.item_id: i for i, item in enumerate(items)}
     questions: list[Question] = []
     for row in rows:
-        history = tuple(sorted({index[item.item_id] for item in row.items}))
+        history = sorted({index[item.item_id] for item in row.items})
         for asked in row.questions:
             if row.split != split:
                 where = f"{row.position}:{asked.question_id}"
                 detail = f"{user_id} is a {split} user"
                 merged.rejects.append(Reject(names[row.source], where, "question_of_other_split", detail))
                 continue
-            questions.append(Question(asked.question_id, asked.text, asked.gold, history, asked.date, asked.head))
+            seen = tuple(i for i in history if not is_older(asked.date, items[i].date))
+            for i in sorted({*history} - {*seen}):
+                where = f"{row.position}:{asked.question_id}/{items[i].item_id}"
+                detail = f"of {items[i].date}, the question is of {asked.date}"
+                merged.rejects.append(Reject(names[row.source], where, "newer_item", detail))
+            questions.append(Question(asked.question_id, asked.text, asked.gold, seen, asked.date, asked.head))
     questions.sort(key=lambda question: question.date)
     merged.user = User(user_id, split, tuple(items), tuple(questions))
     return merged

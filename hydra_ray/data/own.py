@@ -1,58 +1,59 @@
-"""A user's own histories: plain rows in Parquet or JSON Lines, one item a row, no questions."""
+"""A user's own histories: plain rows in the common forms, one item a row, no questions."""
 
-import hashlib
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from hydra_ray.config import OwnConfig
-from hydra_ray.core.records import Split
 from hydra_ray.core.tasks import Task
-from hydra_ray.data.fields import ItemParser, Layout, id_of
+from hydra_ray.data.columns import Columns, wanted_columns
+from hydra_ray.data.csv_rows import csv_rows
+from hydra_ray.data.date_format import DateReader
+from hydra_ray.data.fields import ItemParser, Layout, id_of, lookup
+from hydra_ray.data.forms import READ_ERRORS, Broken, byte_lines, form_of, unpacked
+from hydra_ray.data.json_rows import JSONL, json_rows, jsonl_rows
+from hydra_ray.data.parquet_rows import Role, parquet_rows
 from hydra_ray.data.rejects import Reject, excerpt
 from hydra_ray.data.rows import SourceRow
 from hydra_ray.data.sources import Source
+from hydra_ray.data.split import split_of
 from hydra_ray.errors import UserError
 
-_BATCH_ROWS = 256
+_SHOWN = 10
 
 
-def split_of(user_id: str, test_share: float) -> Split:
-    """`test` for about `test_share` of all users: by a hash of the id, so it stays the same however many users come.
+def scan_own(source: Source, task: Task, own: OwnConfig) -> Iterator[SourceRow | Reject | Columns]:
+    """One SourceRow with one item per usable row, every reject, and last which columns the rows have.
 
-    Salted, so that it is independent of the user's bucket.
-    """
-    digest = hashlib.blake2b(user_id.encode(), digest_size=8, salt=b"split").digest()
-    return "test" if int.from_bytes(digest, "little") < test_share * 2**64 else "train"
-
-
-def scan_own(source: Source, task: Task, own: OwnConfig) -> Iterator[SourceRow | Reject]:
-    """One SourceRow with one item per usable row, and every reject.
-
-    Positions count rows from 0 in Parquet and lines from 1 in JSON Lines. Raises UserError: a column that `own` or the
-    task names is missing, a file that is not what its suffix says or is cut off, a task whose items have no answer.
+    Positions count rows from 0 in Parquet and JSON lists, and lines from 1 elsewhere. Raises UserError: a file that is
+    not what its suffix says or is cut off, more broken lines than `own.bad_lines` (all in one line), a task whose items
+    have no answer. Whether a column is missing is known when all files are read: `columns.missing_column`.
     """
     if task.answer_field is None:
         raise UserError(
             f"data.task: items of {task.name} have no answer_field, so no question can be made of them: "
             "give a task whose items have one"
         )
-    wanted = {"own.user_field": own.user_field, "own.id_field": own.id_field, "answer_field": task.answer_field}
-    if own.date_field:
-        wanted["own.date_field"] = own.date_field
-    wanted.update({f"text_fields[{i}]": name for i, name in enumerate(task.text_fields)})
-    columns = sorted({*wanted.values(), *task.corpus})
-    rows = _parquet(source, wanted, columns) if source.path.suffix == ".parquet" else _jsonl(source, wanted)
-    parser = ItemParser(task, Layout(own.id_field, own.date_field))
-    for position, raw in rows:
+    columns = Columns(wanted_columns(task, own))
+    mistakes = _Mistakes(source, own.bad_lines)
+    parser = ItemParser(task, Layout(own.id_field, own.date_field, DateReader(own.date_format), make_ids=True))
+    folders = dict(source.columns)
+    for position, raw in _rows(source, task, own, columns):
         record = str(position)
+        if isinstance(raw, Broken):
+            mistakes.add(position, raw.why)
+            yield Reject(source.name, record, "broken_line", excerpt(f"{raw.why}: {raw.shown}"))
+            continue
+        mistakes.rows += 1
         if not isinstance(raw, dict):
+            mistakes.add_other(position)
             yield Reject(source.name, record, "malformed_item", excerpt(raw))
             continue
-        user_id = id_of(raw.get(own.user_field))
+        if folders:
+            raw = {**folders, **raw}
+        columns.note(raw)
+        user_id = id_of(lookup(raw, own.user_field))
         if not user_id:
             yield Reject(source.name, record, "missing_user", excerpt(raw))
             continue
@@ -60,61 +61,86 @@ def scan_own(source: Source, task: Task, own: OwnConfig) -> Iterator[SourceRow |
         yield from notes
         if item is not None:
             yield SourceRow(user_id, split_of(user_id, own.test_share), source.index, position, (item,))
+    mistakes.check(objects=columns.rows)
+    yield columns
 
 
-def _demand(source: Source, wanted: dict[str, str], present: Iterable[str]) -> None:
-    has = set(present)
-    for setting, name in wanted.items():
-        if name not in has:
-            advice = ", or own.date_field: null if there are no dates" if setting == "own.date_field" else ""
+def _rows(source: Source, task: Task, own: OwnConfig, columns: Columns) -> Iterator[tuple[int, Any]]:
+    form, packing = form_of(source.name) or ("", "")
+    done = 0
+    with ExitStack() as stack:
+        stream = source.path if form == ".parquet" and not source.url else stack.enter_context(source.open())
+        if form == ".parquet":
+            yield from parquet_rows(stream, source.where, _roles(task, own), columns)
+            return
+        try:
+            plain = unpacked(stream, packing)
+            if form == ".json":
+                rows = json_rows(plain, source.where)
+            elif form in (".csv", ".tsv"):
+                rows = csv_rows(plain, source.where, "\t" if form == ".tsv" else None)
+            else:
+                rows = jsonl_rows(byte_lines(plain))
+            for done, row in rows:
+                yield done, row
+        except READ_ERRORS as error:
             raise UserError(
-                f"{source.path}: no column {name!r} ({setting}), it has {', '.join(sorted(has))}: "
-                f"name the right one in {'the config' if setting.startswith('own.') else 'the task'}{advice}"
-            )
+                f"{source.where}: cut off or damaged after row {done}: {excerpt(str(error))}: "
+                "write or download the file again"
+            ) from None
 
 
-def _parquet(source: Source, wanted: dict[str, str], columns: list[str]) -> Iterator[tuple[int, Any]]:
-    position = 0
-    try:
-        with pq.ParquetFile(source.path) as file:
-            present = file.schema_arrow.names
-            _demand(source, wanted, present)
-            columns = [name for name in columns if name in present]
-            for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=columns, use_threads=False):
-                for row in batch.to_pylist():
-                    yield position, row
-                    position += 1
-    except (pa.ArrowInvalid, OSError) as error:
+def _roles(task: Task, own: OwnConfig) -> dict[str, Role]:
+    """What each wanted column of a typed table is for."""
+    roles: dict[str, Role] = dict.fromkeys((*task.corpus, *task.text_fields), "text")
+    if task.answer_field:
+        roles[task.answer_field] = "text"
+    if own.date_field:
+        roles.setdefault(own.date_field, "date")
+    for name in (own.id_field, own.user_field):
+        if name:
+            roles.setdefault(name, "id")
+    return roles
+
+
+@dataclass(slots=True)
+class _Mistakes:
+    """The broken lines of one file. rows: lines that could be read."""
+
+    source: Source
+    tolerated: float
+    rows: int = 0
+    count: int = 0
+    shown: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+
+    def add(self, line: int, why: str) -> None:
+        self.count += 1
+        if len(self.shown) < _SHOWN:
+            self.shown.append(f"line {line} {why}")
+
+    def add_other(self, line: int) -> None:
+        if len(self.others) < _SHOWN:
+            self.others.append(f"line {line} is no object")
+
+    def check(self, objects: int) -> None:
+        """Raises UserError that names all of them: more than are tolerated, or not one row that is an object."""
+        form = (form_of(self.source.name) or ("", ""))[0]
+        rule = f"{JSONL}; " if form in (".jsonl", ".ndjson") else ""
+        if form == ".json":
+            rule = "a JSON file is one list of objects, or has one object a line; "
+        shown, count = self.shown, self.count
+        if not objects and self.others:
+            shown, count = shown + self.others, count + self.rows
+        elif count <= self.tolerated * (self.rows + count):
+            return
+        if count == 1:
+            raise UserError(f"{self.source.where}: {shown[0]}: {rule}repair or remove the line")
+        total = self.rows + self.count
+        more = f" and {count - _SHOWN} more" if count > _SHOWN else ""
+        share = -(-1000 * count // total) / 1000
+        advice = f", or set own.bad_lines={share:g}" if objects else ""
         raise UserError(
-            f"{source.path}: not a Parquet file, or cut off, at row {position} (counted from 0): "
-            f"{excerpt(str(error))}: write or download the file again"
-        ) from None
-
-
-def _jsonl(source: Source, wanted: dict[str, str]) -> Iterator[tuple[int, Any]]:
-    unchecked = True
-    with source.path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = _loads(line)
-            except ValueError:
-                why = "is not JSON" if line.endswith(b"\n") else "is cut off or not JSON"
-                raise UserError(
-                    f"{source.path}: line {number} {why}: JSON Lines has one object a line; repair or remove the line"
-                ) from None
-            if unchecked:
-                if not isinstance(row, dict):
-                    raise UserError(f"{source.path}: line {number} is no object: JSON Lines has one object a line")
-                _demand(source, wanted, row)
-                unchecked = False
-            yield number, row
-
-
-def _loads(line: bytes) -> Any:
-    """As `json.loads`, with `?` for halves of surrogate pairs, which are no text. Raises ValueError."""
-    if b"\\ud" not in line.lower():
-        return json.loads(line)
-    whole = json.dumps(json.loads(line), ensure_ascii=False)
-    return json.loads(whole.encode("utf-8", "replace"))
+            f"{self.source.where}: {count} of {total} lines are broken: {', '.join(shown[:_SHOWN])}{more}: "
+            f"{rule}repair or remove the lines{advice}"
+        )

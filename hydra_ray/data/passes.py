@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hydra_ray.core.sharding import bucket_of
+from hydra_ray.data.columns import Columns
 from hydra_ray.data.make_questions import with_questions
 from hydra_ray.data.merge import Merged, merge_user
 from hydra_ray.data.rejects import Reject, RejectWriter
@@ -31,6 +32,11 @@ class Plan:
     partitions: int
 
     @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(source.bytes for source in self.sources)
+
+    @property
     def spill(self) -> Path:
         return self.out / "spill"
 
@@ -52,6 +58,10 @@ def spill_sources(plan: Plan, writer: str, sources: Sequence[Source]) -> Iterato
                     rejects.add(row)
                     tally.reject(row.reason)
                     continue
+                if isinstance(row, Columns):
+                    tally.update(row.counts())
+                    continue
+                tally["dates"] += sum(1 for item in row.items if item.date)
                 bucket = bucket_of(row.user_id, plan.buckets)
                 spilled = pack(row, bucket)
                 tally[f"partition/{bucket % plan.partitions}"] += len(spilled.payload)
@@ -91,7 +101,7 @@ def write_partition(plan: Plan, partition: int, size: int) -> Tally:
                     current.flush()  # one bucket's rows are held at a time, however many are open
                 current = writers[bucket]
                 current.add(merged.user)
-                tally.user(merged.user)
+                tally.user(merged.user, merged.why_no_questions)
     return tally
 
 
@@ -99,8 +109,9 @@ def build_user(plan: Plan, packed: Sequence[SpilledRow]) -> Merged:
     """One user of all its rows; for own rows, with questions made of the newest items."""
     merged = merge_user([row.unpack() for row in packed], [source.name for source in plan.sources])
     if plan.sources[0].kind == "own":
-        merged.user, rejects = with_questions(merged.user, plan.reader.own)
-        merged.rejects += rejects
+        asked = with_questions(merged.user, plan.reader.own)
+        merged.user, merged.why_no_questions = asked.user, asked.why_none
+        merged.rejects += asked.rejects
     return merged
 
 

@@ -23,13 +23,16 @@ REASONS = {
     "missing_answer": "a history item without the user's answer",
     "answer_not_a_label": "a history item whose answer is none of the task's labels",
     "empty_text": "a history item without text",
-    "conflicting_item": "an item whose id the user's earlier item has, with other content; the earlier one stays",
+    "conflicting_item": "an item with an id of an item with other content; the first in the order of the files stays",
     "missing_user": "a row without user id",
+    "broken_line": "a line that cannot be read; `own.bad_lines` says how many may be",
     "not_older": "an item as new as the user's questions, hence in no question's history",
-    "malformed_date": "kept with an empty date: the date cannot be read",
+    "malformed_date": "kept without a date: the date cannot be read",
+    "undated_item": "kept, but neither asked nor seen by a question: it has no date, others of its user have one",
+    "newer_item": "kept, but not in the history of this question, which is older",
     "marker_missing": "kept whole: the question's input lacks the task's question_marker",
 }
-KEPT = frozenset({"malformed_date", "marker_missing"})
+KEPT = frozenset({"malformed_date", "undated_item", "newer_item", "marker_missing"})
 """Reasons whose record was used all the same: warnings."""
 
 SCHEMA = pa.schema([(name, pa.string()) for name in ("source", "record", "reason", "detail")])

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from hydra_ray.config import OwnConfig
 from hydra_ray.core.tasks import Task
+from hydra_ray.data.columns import Columns
 from hydra_ray.data.lamp import scan_lamp
 from hydra_ray.data.oppu import scan_oppu
 from hydra_ray.data.own import scan_own
@@ -20,8 +21,11 @@ class Reader:
     task: Task
     own: OwnConfig
 
-    def scan(self, source: Source) -> Iterator[SourceRow | Reject]:
-        """The records and rejects of one file, streamed. Raises UserError for a file that cannot be used at all."""
+    def scan(self, source: Source) -> Iterator[SourceRow | Reject | Columns]:
+        """The records and rejects of one file, streamed; of own rows also, last, the columns that they have.
+
+        Raises UserError for a file that cannot be used at all.
+        """
         if source.kind == "lamp":
             return scan_lamp(source, self.task)
         if source.kind == "oppu":

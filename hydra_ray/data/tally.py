@@ -16,8 +16,12 @@ class Tally(Counter[str]):
     def reject(self, reason: str) -> None:
         self[("warnings/" if reason in KEPT else "rejects/") + reason] += 1
 
-    def user(self, user: User) -> None:
+    def user(self, user: User, why_no_questions: str = "") -> None:
+        """Counts a written user. why_no_questions: as `make_questions.Asked.why_none`."""
         self[f"users/{user.split}"] += 1
+        self[f"asked/{user.split}"] += bool(user.questions)
+        if why_no_questions:
+            self[f"no_questions/{why_no_questions}"] += 1
         self[f"questions/{user.split}"] += len(user.questions)
         self[f"items/{user.split}"] += len(user.items)
 
@@ -25,7 +29,8 @@ class Tally(Counter[str]):
 def counts_of(tally: Mapping[str, int], buckets: int) -> dict[str, Any]:
     """The content of `counts.json`.
 
-    users, questions, items: by split, as written. repeats: item occurrences that were the same as an item kept.
+    users, questions, items: by split, as written. users_with_questions: by split; no_questions: the others of own rows,
+    by reason (`data.make_questions.Asked`). repeats: item occurrences that were the same as an item kept.
     rejects: by reason, not used (`data.rejects` explains each). warnings: by reason, used all the same.
     """
 
@@ -37,6 +42,8 @@ def counts_of(tally: Mapping[str, int], buckets: int) -> dict[str, Any]:
     }
     return {
         **kept,
+        "users_with_questions": {split: tally.get(f"asked/{split}", 0) for split in SPLITS},
+        "no_questions": section("no_questions"),
         "repeats": tally.get("repeats", 0),
         "rejects": section("rejects"),
         "warnings": section("warnings"),

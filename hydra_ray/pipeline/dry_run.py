@@ -4,8 +4,7 @@ from pathlib import Path
 
 from hydra_ray.config import Config
 from hydra_ray.core.tasks import load_task
-from hydra_ray.data.sources import find_sources
-from hydra_ray.errors import UserError
+from hydra_ray.data.sources import data_root, find_sources
 from hydra_ray.llm.identity import model_identity
 
 
@@ -15,10 +14,8 @@ def dry_run(config: Config) -> str:
     if config.data.source == "synthetic":
         source = f"a synthetic world of {config.data.synth.users} users"
     else:
-        root = Path(config.data.root or ".").expanduser()
-        if not root.is_dir():
-            raise UserError(f"data.root: {root} is not a folder; give the one with the {config.data.source} files")
-        source = ", ".join(s.name for s in find_sources(config.data, root))
+        files = find_sources(config.data, data_root(config.data), Path(config.root).expanduser())
+        source = ", ".join(file.name for file in files)
     protocol = config.protocol
     queries = protocol.pseudo_queries + (protocol.train_questions or 1)
     users = (protocol.train_users or 0) + (protocol.test_users or 0)

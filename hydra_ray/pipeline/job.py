@@ -99,23 +99,27 @@ class Job:
     def ingest(self) -> StepResult:
         """User histories as Parquet by bucket."""
         from hydra_ray.data.ingest import ingest
-        from hydra_ray.data.sources import find_sources
+        from hydra_ray.data.sources import data_root, find_sources, remote_checksums
+        from hydra_ray.data.summary import summary
 
         data = self.config.data
-        if data.source == "synthetic":
-            source = self.synth().path
-        else:
-            source = Path(data.root or ".").expanduser()
-            if not source.is_dir():
-                raise UserError(f"data.root: {source} is not a folder; give the one with the {data.source} files")
-        read = [file for s in find_sources(data, source) for file in (s.path, s.outputs) if file is not None]
+        source: Path | str = self.synth().path if data.source == "synthetic" else data_root(data)
+        sources = find_sources(data, source, self.run.root)
+        local = [file for s in sources if not s.url for file in (s.path, s.outputs) if file is not None]
+        base = Path(source).parent if Path(source).is_file() else Path(source)
 
         def work(folder: Path) -> dict[str, Any]:
             self.run.ray()
             return ingest(self.config, self.run.task, source, folder, self._progress("ingest"))
 
         dumped = data.model_dump(mode="json", exclude={"root", "synth"})
-        return self._step("ingest", 3, {**dumped, "task": self._task}, fingerprint(read, source), work)
+        inputs = {**fingerprint(local, base), **remote_checksums(sources)}
+        known = "ingest" in self.results
+        step = self._step("ingest", 4, {**dumped, "task": self._task}, inputs, work)
+        if not known:
+            for line in summary(step.manifest["counts"], step.path):
+                self.run.say(f"ingest: {line}")
+        return step
 
     def _progress(self, name: str) -> Any:
         spoken = [0.0]

@@ -13,7 +13,6 @@ from hydra_ray.core.records import HistoryItem, User
 from hydra_ray.core.retrieval import BM25Retriever
 from hydra_ray.core.tasks import Task
 from hydra_ray.data.merge import merge_user
-from hydra_ray.data.rejects import Reject
 from hydra_ray.data.rows import SourceRow
 from hydra_ray.data.scan import Reader
 from hydra_ray.data.sources import Source as File
@@ -40,7 +39,7 @@ def read_training_users(config: TinyLLMConfig, task: Task) -> list[User]:
     for file in _own_files(config, root) if config.own else [_lamp_file(root, config.split)]:
         names.append(file.name)
         for row in Reader(task, config.own or OwnConfig()).scan(file):
-            if not isinstance(row, Reject) and row.split == "train":
+            if isinstance(row, SourceRow) and row.split == "train":
                 rows.setdefault(row.user_id, []).append(row)
     return [merge_user(rows[user_id], names).user for user_id in sorted(rows)]
 

@@ -8,12 +8,15 @@ from typing import Any
 from hydra_ray.config import DataConfig
 from hydra_ray.core.records import User
 from hydra_ray.core.tasks import Task, load_task
+from hydra_ray.data.checks import check_counts, check_read
+from hydra_ray.data.columns import missing_column
 from hydra_ray.data.passes import Plan, spill_sources, write_partition
 from hydra_ray.data.rejects import Reject, read_rejects
 from hydra_ray.data.scan import Reader
 from hydra_ray.data.sources import find_sources
 from hydra_ray.data.tally import Tally, counts_of
 from hydra_ray.data.users import read_users
+from hydra_ray.errors import UserError
 
 NEWS = load_task("lamp_2n")
 RATING = load_task("lamp_3")
@@ -72,18 +75,24 @@ class Ingested:
         return [(r.source, r.record, r.reason) for r in self.rejects]
 
 
-def ingest_pure(root: Path, task: Task, out: Path, partitions: int = 2, **data: Any) -> Ingested:
-    """What `hydra_ray.data.ingest` does, in this process."""
+def ingest_pure(root: Path, task: Task, out: Path, partitions: int = 2, checked: bool = False, **data: Any) -> Ingested:
+    """What `hydra_ray.data.ingest` does, in this process; with the checks of `data.checks` if `checked`."""
     config = DataConfig.model_validate({"source": "lamp", "root": str(root), **data})
-    sources = find_sources(config, root)
-    plan = Plan(Reader(task, config.own), tuple(sources), out, config.buckets, partitions)
+    sources = tuple(find_sources(config, root))
+    plan = Plan(Reader(task, config.own), sources, out, config.buckets, partitions)
     tally = Tally()
     for source in sources:
         for part in spill_sources(plan, f"{source.index:05d}", [source]):
             tally.update(part)
+    if config.source == "own" and (missing := missing_column(tally, task, config.own, sources[0].where)):
+        raise UserError(missing)
+    if checked:
+        check_read(tally, config, task, root, sources, out)
     for partition in range(partitions):
         tally.update(write_partition(plan, partition, tally[f"partition/{partition}"]))
     counts = counts_of(tally, config.buckets)
+    if checked:
+        check_counts(counts, config, root, out)
     write(out / "counts.json", counts)
     users = list(read_users(out))
     assert len({user.user_id for user in users}) == len(users)

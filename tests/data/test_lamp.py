@@ -34,7 +34,7 @@ def test_time_based_layout_merges_a_users_questions(tmp_path: Path) -> None:
     root = lamp_root(tmp_path, train, golds({"1": "5", "2": "4"}), dev, golds({"9": "1"}))
     done = ingest_pure(root, RATING, tmp_path / "out")
     user = done.users["7"]
-    assert [(i.item_id, i.date) for i in user.items] == [("b", "2019-01-01"), ("a", "2020-03-01"), ("c", "2020-04-05")]
+    assert [(i.item_id, i.date) for i in user.items] == [("b", "2019"), ("a", "2020-03"), ("c", "2020-04-05")]
     assert [(q.question_id, q.history, q.date) for q in user.questions] == [
         ("1", (0, 1), "2020-04-01"),
         ("2", (0, 1, 2), "2020-05-01"),

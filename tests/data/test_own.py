@@ -11,8 +11,9 @@ import pytest
 
 from hydra_ray.config import OwnConfig
 from hydra_ray.core.tasks import load_task
-from hydra_ray.data.make_questions import with_questions
-from hydra_ray.data.own import split_of
+from hydra_ray.data.fields import made_id
+from hydra_ray.data.make_questions import Asked, with_questions
+from hydra_ray.data.split import split_of
 from hydra_ray.errors import UserError
 
 from .files import NOTES, Ingested, ingest_pure, write
@@ -103,13 +104,16 @@ def test_what_is_set_aside(tmp_path: Path) -> None:
         ("9:u-1", "answer_not_a_label"),
         ("10:u-1", "missing_answer"),
         ("11:u-1", "empty_text"),
-        ("12", "malformed_item"),
         ("13:u-9", "malformed_date"),
+        ("u/u-9", "undated_item"),
         ("14/u-1", "conflicting_item"),
         ("16", "malformed_item"),
     }
     assert done.counts["repeats"] == 1
-    assert next(i.item_id for i in done.users["u"].items) == "u-9"
+    user = done.users["u"]
+    assert next((i.item_id, i.date) for i in user.items) == ("u-9", "")
+    assert made_id("text 1", "T text 1", "red", "2020-01-01") in [i.item_id for i in user.items]
+    assert all("u-9" not in [i.item_id for i in user.history_of(q)] for q in user.questions)
 
 
 def test_items_of_the_questions_day_are_in_no_history(tmp_path: Path) -> None:
@@ -141,7 +145,7 @@ def test_no_question_sees_itself_or_anything_newer(tmp_path: Path) -> None:
 def test_with_questions_leaves_an_empty_user_alone() -> None:
     from hydra_ray.core.records import User
 
-    assert with_questions(User("u", "train"), OwnConfig()) == (User("u", "train"), [])
+    assert with_questions(User("u", "train"), OwnConfig()) == Asked(User("u", "train"), "too_few_items")
 
 
 def test_split_share() -> None:
@@ -157,7 +161,7 @@ def test_split_share() -> None:
             "line 2 is cut off or not JSON: JSON Lines has one object a line; repair or remove the line",
         ),
         ("{x}\n" + lines(ROWS), "line 1 is not JSON: JSON Lines has one object a line; repair or remove the line"),
-        ("[1]\n", "line 1 is no object: JSON Lines has one object a line"),
+        ("[1]\n", "line 1 is no object: JSON Lines has one object a line; repair or remove the line"),
         (
             lines([{k: v for k, v in ROWS[0].items() if k != "user_id"}]),
             "no column 'user_id' (own.user_field), it has date, item_id, tag, text, title: "
@@ -199,12 +203,12 @@ def test_broken_parquet(tmp_path: Path) -> None:
 
 
 def test_no_files_and_no_answers(tmp_path: Path) -> None:
-    write(tmp_path / "a.csv", "x")
+    write(tmp_path / "a.txt", "x")
     with pytest.raises(UserError) as caught:
-        ingest(tmp_path, {"files": "*.csv"})
+        ingest(tmp_path, {"files": "*.txt"})
     assert str(caught.value) == (
-        f"{tmp_path}: no file matches own.files='*.csv': "
-        "data.root must hold Parquet or JSON Lines files (.parquet, .jsonl, .ndjson)"
+        f"{tmp_path}: no file matches own.files='*.txt': data.root must hold Parquet, JSON, JSON Lines, CSV or TSV "
+        "files (.parquet, .jsonl, .ndjson, .json, .csv, .tsv; text also .gz, .zst)"
     )
     write(tmp_path / "a.jsonl", lines(ROWS))
     with pytest.raises(UserError) as caught:

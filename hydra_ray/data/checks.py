@@ -1,0 +1,113 @@
+"""When an ingest must not go on in silence: a column that is missing, dates unread, rejects, no questions. Pure but for
+the examples, which are read from the rejects."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra_ray.config import DataConfig
+from hydra_ray.core.tasks import Task
+from hydra_ray.data.columns import missing_column
+from hydra_ray.data.rejects import REASONS, Reject, read_rejects
+from hydra_ray.data.sources import Source
+from hydra_ray.errors import UserError
+
+UNREAD_DATES = 0.01
+"""Share of the dates that may be unreadable."""
+
+ITEM_REASONS = ("malformed_record", "malformed_item", "missing_answer", "answer_not_a_label", "empty_text",
+                "conflicting_item", "missing_user", "broken_line")  # fmt: skip
+QUESTION_REASONS = ("duplicate_question", "empty_question", "question_without_gold", "unusable_gold")
+"""Reasons that say the data or the task are wrong. Others follow from the split or from the time of an item."""
+
+NO_QUESTIONS = {
+    "too_few_items": "with too few items",
+    "too_few_older": "with too few items that are older than their newest (others share its date, or have none)",
+}
+_EXAMPLES = 3
+
+
+def check_read(
+    tally: Mapping[str, int], data: DataConfig, task: Task, root: Path | str, sources: tuple[Source, ...], out: Path
+) -> None:
+    """After all files are read. Raises UserError: a column that no row has, or too many dates that cannot be read.
+
+    tally: the counts of all readers, added up. out: where the rejects are.
+    """
+    if data.source != "own":
+        return
+    where = sources[0].where if len(sources) == 1 else f"{root} ({len(sources)} files)"
+    if missing := missing_column(tally, task, data.own, where):
+        raise UserError(missing)
+    unread = tally.get("warnings/malformed_date", 0)
+    dates = tally.get("dates", 0) + unread
+    if data.own.bad_dates == "stop" and unread > UNREAD_DATES * dates:
+        shown = ", ".join(f"{r.detail!r} ({r.source} {r.record})" for r in examples(out, "malformed_date"))
+        form = f"they have another form than own.date_format={data.own.date_format!r}" if data.own.date_format else (
+            "give their form as own.date_format (such as %d/%m/%Y)")  # fmt: skip
+        raise UserError(
+            f"{where}: {unread:,} of {dates:,} dates ({data.own.date_field}) cannot be read: {shown}: {form}, mend "
+            "them, or set own.bad_dates=undated to go on without them"
+        )
+
+
+def check_counts(counts: Mapping[str, Any], data: DataConfig, root: Path | str, out: Path) -> None:
+    """After all users are written. Raises UserError: no questions, or more rejects than `data.max_rejects`.
+
+    counts: the content of `counts.json`. out: where the rejects are.
+    """
+    rejects = counts["rejects"]
+    questions = sum(counts["questions"].values())
+    items = sum(counts["items"].values()) + counts["repeats"]
+    asked_items = questions if data.source == "own" else 0  # questions made of items, which may be in no history
+    for what, kept, reasons in (("questions", questions, QUESTION_REASONS), ("items", items, ITEM_REASONS)):
+        lost = sum(rejects.get(reason, 0) for reason in reasons)
+        total = lost + kept + (asked_items if what == "items" else 0)
+        if lost > data.max_rejects * total:
+            advice = f"mend the data or the task, or set data.max_rejects={-(-100 * lost // total) / 100:g}"
+            raise UserError(
+                f"{root}: {lost:,} of {total:,} {what} ({lost / total:.0%}) cannot be used: "
+                f"{listed(rejects, reasons, out)}: {advice}"
+            )
+    if questions == 0 and data.max_rejects < 1:
+        raise UserError(f"{root}: no questions: {_why(counts, data, out)}, or set data.max_rejects=1 to go on")
+
+
+def listed(rejects: Mapping[str, int], reasons: tuple[str, ...], out: Path) -> str:
+    """The commonest reasons with their counts, their meaning and an example of each."""
+    found = sorted(((rejects[reason], reason) for reason in reasons if rejects.get(reason)), reverse=True)
+    return "; ".join(f"{n:,} x {reason} ({REASONS[reason]}){example(out, reason)}" for n, reason in found[:_EXAMPLES])
+
+
+def example(out: Path, reason: str) -> str:
+    """ ", e.g. FILE RECORD: DETAIL" for the first reject of `reason`."""
+    for reject in examples(out, reason, 1):
+        detail = f": {reject.detail[:100]}" if reject.detail else ""
+        return f", e.g. {reject.source} {reject.record}{detail}"
+    return ""
+
+
+def examples(out: Path, reason: str, count: int = _EXAMPLES) -> list[Reject]:
+    """The first rejects of a reason."""
+    found: list[Reject] = []
+    for reject in read_rejects(out):
+        if reject.reason == reason:
+            found.append(reject)
+            if len(found) == count:
+                break
+    return found
+
+
+def _why(counts: Mapping[str, Any], data: DataConfig, out: Path) -> str:
+    users = sum(counts["users"].values())
+    if data.source != "own":
+        shown = listed(counts["rejects"], QUESTION_REASONS, out)
+        about = f" ({shown})" if shown else ""
+        return f"the files hold items of {users:,} users and no usable question{about}: give files with questions"
+    own = data.own
+    reasons = [f"{counts['no_questions'][key]:,} {text}" for key, text in NO_QUESTIONS.items()
+               if counts["no_questions"].get(key)]  # fmt: skip
+    return (
+        f"none of {users:,} users has own.questions={own.questions} items with own.min_items={own.min_items} older ones "
+        f"each ({', '.join(reasons)}): lower either, give more rows a user, or dates with a time of day"
+    )
