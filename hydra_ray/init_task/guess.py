@@ -13,7 +13,8 @@ Kind = Literal["classification", "rating", "generation"]
 
 USER = ("userid", "user", "username", "uid", "author", "authorid", "authorname", "reviewerid", "reviewer", "customerid",
         "customer", "accountid", "account", "personid", "person", "employeeid", "employee", "agentid", "agent",
-        "writer", "sender", "from", "byline", "owner", "client", "clientid", "member", "memberid", "playerid")  # fmt: skip
+        "writer", "sender", "from", "byline", "owner", "client", "clientid", "member", "memberid",
+        "playerid")  # fmt: skip
 ITEM_ID = ("itemid", "id", "recordid", "rowid", "uuid", "key", "ticketid", "messageid", "reviewid", "postid", "docid",
            "articleid", "noteid", "commentid", "tweetid", "emailid")  # fmt: skip
 DATE = ("date", "time", "timestamp", "datetime", "createdat", "created", "createdutc", "createddate", "updatedat",
