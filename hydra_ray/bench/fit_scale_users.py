@@ -67,7 +67,7 @@ def drawn_fit(config: Config, users: int, folder: Path) -> DrawnFit:
     base = random_base(config, folder / "base")
     nowhere = folder / "nothing"
     kind, features = config.model.head, folder / "features"
-    return DrawnFit(config, "adapter", kind, ("test",), (), nowhere, nowhere, base, None, features, None,
+    return DrawnFit(config, "adapter", kind, ("test",), (), nowhere, nowhere, base, None, features, None, None,
                     folder / "members.npz")  # fmt: skip
 
 

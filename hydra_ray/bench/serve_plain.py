@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from fastapi import FastAPI, Request
 
-from hydra_ray.core.evidence import habits
+from hydra_ray.core.evidence import answer_profile, own_answers
 from hydra_ray.core.records import HistoryItem
 from hydra_ray.core.retrieval import TextEncode, make_retriever
 from hydra_ray.data.users import read_users
@@ -50,7 +50,7 @@ class PlainRetriever:
         if items is None:
             return Found()
         top = make_retriever(self._bundle.config.retrieval.method, items, self._bundle.seed).top(query, n)
-        own = habits(self._task, [item.answer for item in items])
+        own = answer_profile(own_answers(self._task, [item.answer for item in items]))
         return Found.of(top, items, own, UserState(len(items), 1))
 
 

@@ -1,10 +1,10 @@
 """The answers that an adapter chooses from: what the LLM answered, and what the user has answered before. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from hydra_ray.core.evidence import own_candidates
+from hydra_ray.core.evidence import AnswerProfile, own_candidates
 from hydra_ray.core.tasks import Task
 from hydra_ray.core.text import texts_of
 
@@ -19,8 +19,8 @@ class Candidates:
     samples: tuple[str, ...]
 
 
-def candidates_of(task: Task, raw: Iterable[str | None], own: Mapping[str, int], with_own: bool) -> Candidates:
-    """The candidates of a query. raw: the LLM's samples. own: from `habits`; with_own: these are candidates, too."""
+def candidates_of(task: Task, raw: Iterable[str | None], own: AnswerProfile, with_own: bool) -> Candidates:
+    """The candidates of a query. raw: the LLM's samples. own: the user's; with_own: these are candidates, too."""
     samples = texts_of(task, raw)
     count = Counter(samples)
     texts = (*count, *(own_candidates(task, own, samples) if with_own else ()))

@@ -1,17 +1,32 @@
-"""What speaks for a candidate answer besides its text: the user's own records and the other samples. Pure.
+"""What speaks for a candidate answer besides its text: the user's own history and the other samples. Pure.
 
-Four numbers per candidate, each in [0, 1]:
+Eight numbers per candidate. For tasks with labels, each is a quarter of a log-odds ratio, cut at 1.5, so that a linear
+head over them is a product of experts, whose weights are learned:
 
-    habit      label tasks: how often the user has given this answer
-               generation: mean agreement with the other samples
-    support    how much of the retrieved records' weight stands behind this answer; generation: their mean likeness to
-               it. A record weighs what the reranker believes of it: a soft nearest-neighbour vote among the user's own
-               answers.
-    votes      share of the query's samples that are this answer
+    habit      how often the user has given this answer
+    recent     how often of late, beyond habit: an answer weighs .9 of the next newer one
+    likeness   how like the query the items are that the user gave this answer to, beyond habit (0 without an encoder)
+    support    how much of the retrieved items' weight stands behind this answer, beyond habit. An item weighs what the
+               reranker believes of it: a soft nearest-neighbour vote
+    votes      how many of the LLM's samples are this answer
+    topic      what the query's text says of this answer whoever asks (0 without a `hydra_ray.core.topics` model)
+    known      1 where the user has given this answer before
     voted      1 where there are samples at all (rows that the user's own history labels have none)
+
+For generation, each in [0, 1]:
+
+    consensus  mean agreement with the other samples
+    support    likeness to the answers of the retrieved items, by their weight
+    votes      share of the samples that are this text
+    overlap    likeness to the query's own text
+    length     1 where it is as long as the user's answers usually are, 1/2 at twice or half of it
+    copied     likeness to the one retrieved answer that it is most like
+    plain      1 for the LLM's answer without any example
+    voted      as above
 """
 
 import math
+import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -19,11 +34,26 @@ from hydra_ray.core.metrics import generation_score
 from hydra_ray.core.tasks import Task
 from hydra_ray.core.text import is_label, normalise_gold
 
-WIDTH = 4
+WIDTH = 8
 """Numbers per candidate."""
 
 Supporter = tuple[str, float]
-"""A retrieved record's answer and its weight, in [0, 1]."""
+"""A retrieved item's answer and its weight, in [0, 1]."""
+
+AnswerRecord = tuple[int, float, float]
+"""Of one answer in a user's history: times given, weight by recency, and weight by likeness to the query."""
+
+AnswerProfile = Mapping[str, AnswerRecord]
+"""A user's own answers, normalised, with what the history says of each for one query."""
+
+RECENCY = 0.9
+SHARPNESS = 10.0
+"""An item weighs exp(SHARPNESS * cosine): an item at .6 weighs 20 times as much as one at .3."""
+PRIOR_ITEMS = 2.0
+"""So many items' weight is spread evenly over all answers, so that few items say little."""
+PRIOR_SAMPLES = 0.25
+"""So many samples per answer are taken for granted."""
+LARGEST = 1.5
 
 
 def weight_of(log_odds: float) -> float:
@@ -31,45 +61,118 @@ def weight_of(log_odds: float) -> float:
     return 1 / (1 + math.exp(-max(-60.0, min(60.0, log_odds))))
 
 
-def habits(task: Task, answers: Iterable[str]) -> dict[str, int]:
-    """The user's own answers, normalised, and how often each was given; nothing for generation."""
-    return {} if task.kind == "generation" else dict(Counter(normalise_gold(task, answer) for answer in answers))
+def own_answers(task: Task, answers: Iterable[str]) -> list[str]:
+    """A history's answers, normalised, in its order; nothing for generation, where no answer is given twice."""
+    return [] if task.kind == "generation" else [normalise_gold(task, answer) for answer in answers]
 
 
-def own_candidates(task: Task, own: Mapping[str, int], texts: Sequence[str]) -> list[str]:
+def answer_profile(answers: Sequence[str], cosines: Sequence[float] = ()) -> dict[str, AnswerRecord]:
+    """The profile of a history.
+
+    answers: from `own_answers`, oldest first. cosines: of each item to the query, [] where there is no encoder.
+    """
+    counts: Counter[str] = Counter(answers)
+    recent: defaultdict[str, float] = defaultdict(float)
+    for age, answer in enumerate(reversed(answers)):
+        recent[answer] += RECENCY**age
+    alike: defaultdict[str, float] = defaultdict(float)
+    if cosines:
+        weights = [math.exp(SHARPNESS * cosine) for cosine in cosines]
+        mean = sum(weights) / len(weights)
+        for answer, weight in zip(answers, weights, strict=True):
+            alike[answer] += weight / mean
+    return {
+        answer: (count, recent[answer], alike[answer] if cosines else float(count)) for answer, count in counts.items()
+    }
+
+
+def own_candidates(task: Task, own: AnswerProfile, texts: Sequence[str]) -> list[str]:
     """The user's own answers that are not among `texts`, the most frequent first: candidates that cost no call.
 
     What is none of the task's labels is left out.
     """
-    return sorted((text for text in set(own) - set(texts) if is_label(task, text)), key=lambda text: (-own[text], text))
+    return sorted(
+        (text for text in set(own) - set(texts) if is_label(task, text)), key=lambda text: (-own[text][0], text)
+    )
 
 
 def evidence(
     task: Task,
+    query: str,
     candidates: Sequence[str],
     samples: Sequence[str],
-    own: Mapping[str, int],
+    own: AnswerProfile,
     supporters: Sequence[Supporter],
-) -> list[tuple[float, float, float, float]]:
-    """(habit, support, votes, voted) of every candidate (normalised).
+    topics: Mapping[str, float] | None = None,
+    plain: str = "",
+) -> list[tuple[float, ...]]:
+    """WIDTH numbers for every candidate (normalised).
 
-    samples: all that came back for the query, normalised, equal ones as often as they came. own: from `habits`, the
-    query's own record left out.
+    samples: all that came back for the query, normalised, equal ones as often as they came. own: of the user's history
+    without the query's own item. topics: log-odds ratio of each label. plain: the LLM's answer without examples.
     """
-    total = sum(weight for _, weight in supporters)
-    given = sum(own.values())
-    times, voted = Counter(samples), float(bool(samples))
+    if task.kind == "generation":
+        return _of_texts(query, candidates, samples, supporters, plain)
+    return _of_labels(task, candidates, samples, own, supporters, topics or {})
+
+
+def _of_labels(
+    task: Task,
+    candidates: Sequence[str],
+    samples: Sequence[str],
+    own: AnswerProfile,
+    supporters: Sequence[Supporter],
+    topics: Mapping[str, float],
+) -> list[tuple[float, ...]]:
+    labels = len(task.labels)
+    spread = PRIOR_ITEMS / labels
+    given = sum(count for count, _, _ in own.values())
+    lately = sum(recent for _, recent, _ in own.values())
     behind: defaultdict[str, float] = defaultdict(float)
     for answer, weight in supporters:
         behind[normalise_gold(task, answer)] += weight
-    rows = []
+    supported = sum(behind.values())
+    times = Counter(samples)
+    rows: list[tuple[float, ...]] = []
     for text in candidates:
-        if task.kind == "generation":
-            habit = _consensus(text, samples)
-            support = _share(sum(weight * generation_score(answer, text) for answer, weight in supporters), total)
-        else:
-            habit, support = _share(own.get(text, 0), given), _share(behind[text], total)
-        rows.append((habit, support, _share(times[text], len(samples)), voted))
+        count, recent, alike = own.get(text, (0, 0.0, 0.0))
+        habit = math.log((count + spread) / (given + PRIOR_ITEMS))
+        of_late = math.log((recent + spread / 4) / (lately + PRIOR_ITEMS / 4)) - habit
+        likeness = math.log((alike + PRIOR_ITEMS) / (count + PRIOR_ITEMS))
+        support = math.log((behind[text] + spread / 4) / (supported + PRIOR_ITEMS / 4)) - habit
+        votes = math.log((times[text] + PRIOR_SAMPLES) / (len(samples) + PRIOR_SAMPLES * labels)) if samples else 0.0
+        scaled = [_scaled(x) for x in (habit, of_late, likeness, support, votes, topics.get(text, 0.0))]
+        rows.append((*scaled, float(count > 0), float(bool(samples))))
+    return rows
+
+
+def _scaled(log_ratio: float) -> float:
+    return max(-LARGEST, min(LARGEST, log_ratio / 4))
+
+
+def _of_texts(
+    query: str, candidates: Sequence[str], samples: Sequence[str], supporters: Sequence[Supporter], plain: str
+) -> list[tuple[float, ...]]:
+    total = sum(weight for _, weight in supporters)
+    usual = statistics.median([len(answer.split()) for answer, _ in supporters]) if supporters else 0
+    times, voted = Counter(samples), float(bool(samples))
+    rows: list[tuple[float, ...]] = []
+    for text in candidates:
+        alike = [generation_score(answer, text) for answer, _ in supporters]
+        support = _share(sum(weight * x for (_, weight), x in zip(supporters, alike, strict=True)), total)
+        length = (len(text.split()) + 1) / (usual + 1)
+        rows.append(
+            (
+                _consensus(text, samples),
+                support,
+                _share(times[text], len(samples)),
+                generation_score(query, text),
+                min(length, 1 / length) if supporters else 0.0,
+                max(alike, default=0.0),
+                float(bool(plain) and text == plain),
+                voted,
+            )
+        )
     return rows
 
 

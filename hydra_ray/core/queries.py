@@ -8,6 +8,9 @@ from hydra_ray.core.records import HistoryItem, User
 from hydra_ray.core.stand_ins import PSEUDO, stand_in_of
 from hydra_ray.core.tasks import Task
 
+REAL_ROW = "q:"
+"""Before the question's id in the query id of a real question: what no user is trained on whom it tests."""
+
 
 @dataclass(frozen=True, slots=True)
 class Query:
@@ -59,7 +62,7 @@ def real_queries(user: User, limit: int | None) -> list[Query]:
     if limit is not None:
         questions = questions[-limit:]
     return [
-        Query(f"q:{q.question_id}", q.text, q.gold or "", tuple(user.history_of(q)), None, False, q.head)
+        Query(f"{REAL_ROW}{q.question_id}", q.text, q.gold or "", tuple(user.history_of(q)), None, False, q.head)
         for q in questions
     ]
 

@@ -97,12 +97,12 @@ class DenseRetriever:
     def __init__(self, items: Sequence[HistoryItem], encode: "TextEncode") -> None:
         self.items = list(items)
         self._encode = encode
-        self._vectors = _unit(encode([item.corpus for item in self.items])) if self.items else None
+        self._vectors = unit(encode([item.corpus for item in self.items])) if self.items else None
 
     def top(self, query: str, n: int, exclude: str | None = None) -> list[tuple[HistoryItem, float]]:
         if self._vectors is None:
             return []
-        scores = self._vectors @ _unit(self._encode([query]))[0]
+        scores = self._vectors @ unit(self._encode([query]))[0]
         return _best(self.items, scores.astype(np.float64), n, exclude)
 
 
@@ -112,9 +112,16 @@ class TextEncode(Protocol):
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]: ...
 
 
-def _unit(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    unit: NDArray[np.float32] = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
-    return unit
+def unit(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rows of unit length, float32 [n, d]; rows of zeros stay."""
+    rows: NDArray[np.float32] = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+    return rows
+
+
+def cosines(encode: TextEncode, query: str, texts: Sequence[str]) -> list[float]:
+    """The cosine similarity of each text to the query."""
+    vectors = unit(encode([query, *texts]))
+    return [float(x) for x in vectors[1:] @ vectors[0]]
 
 
 def make_retriever(

@@ -73,11 +73,14 @@ def weighted_median(numbers: Sequence[str], weights: Sequence[float]) -> str:
 def weigh(log_odds: Sequence[float], votes: Sequence[int], select: str) -> list[float]:
     """What speaks for each candidate. votes: samples that gave each; `select` is `adapter.select`.
 
-    `best`: its log-odds. `weighted` is weighted voting over samples (Li et al. 2023, arXiv 2206.02336) with half a vote
+    `best`: its log-odds. `probability`: what they stand for. `weighted` is weighted voting over samples (Li et al.
+    2023, arXiv 2206.02336) with half a vote
     for what was not sampled (the estimate of Krichevsky and Trofimov 1981).
     """
     if select == "best":
         return [float(x) for x in log_odds]
+    if select == "probability":
+        return [weight_of(float(x)) for x in log_odds]
     return [weight_of(float(x)) * (count + UNSEEN) for x, count in zip(log_odds, votes, strict=True)]
 
 

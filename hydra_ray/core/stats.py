@@ -11,14 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hydra_ray.core.metrics import Additive, Floats, additive, row_scores
 from hydra_ray.core.tasks import Task
-
-Interval = tuple[float, float]
-_CHUNK = 4_000_000  # draws held at once
-_SAME = 1e-9  # scores of one user that differ by less are equal
+from hydra_ray.core.user_effects import Interval, UserEffects, group_users, interval, resampled, user_effects, user_sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +35,7 @@ class Comparison:
 
     relative_gain: (method - baseline) / baseline where higher is better, (baseline - method) / baseline (the share of
     the error that is gone) where lower is; positive is always better. difference: the same numerator alone. Both with
-    a 95 % percentile interval. helped, harmed: share of users whose own mean `row_scores` is better, worse.
+    a 95 % percentile interval. users: who gains and who loses.
     """
 
     method: float
@@ -48,28 +44,7 @@ class Comparison:
     relative_gain_ci95: Interval
     difference: float
     difference_ci95: Interval
-    helped: float
-    harmed: float
-
-
-def interval(values: Floats) -> Interval:
-    """The 95 % percentile interval, without interpolation (a resample may be infinite: a baseline of 0)."""
-    low, high = np.percentile(values, [2.5, 97.5], method="inverted_cdf")
-    return float(low), float(high)
-
-
-def group_users(user_ids: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
-    """The distinct users, sorted, and for each row the position of its user: int64 [rows]."""
-    users = sorted(set(user_ids))
-    position = {user: i for i, user in enumerate(users)}
-    return users, np.array([position[user] for user in user_ids], dtype=np.int64)
-
-
-def _user_sums(rows: Floats, user_of_row: NDArray[np.int64], users: int) -> Floats:
-    """Sums of rows [n, s] by user: [users, s]."""
-    order = np.argsort(user_of_row, kind="stable")
-    starts = np.searchsorted(user_of_row[order], np.arange(users))
-    return np.asarray(np.add.reduceat(rows[order], starts, axis=0))
+    users: UserEffects
 
 
 def bootstrap(
@@ -89,21 +64,16 @@ def bootstrap(
         raise ValueError(f"{len(user_ids)} user ids and {len(golds)} gold answers: need as many, and at least one")
     users, user_of_row = group_users(user_ids)
     parts = {name: additive(task, golds, preds, metric) for name, preds in methods.items()}
-    sums = [_user_sums(part.rows, user_of_row, len(users)) for part in parts.values()]
+    sums = [user_sums(part.rows, user_of_row, len(users)) for part in parts.values()]
     draws = _resample(sums, list(parts.values()), len(users), count, seed)
     return {name: Sampled(part.value(), drawn) for (name, part), drawn in zip(parts.items(), draws, strict=True)}
 
 
 def _resample(sums: list[Floats], parts: list[Additive], users: int, count: int, seed: int) -> list[Floats]:
-    rng = np.random.default_rng(seed)
-    step = max(1, _CHUNK // users)
     chunks: list[list[Floats]] = [[] for _ in parts]
-    for start in range(0, count, step):
-        size = min(step, count - start)
-        drawn = rng.integers(users, size=(size, users)) + np.arange(size)[:, None] * users
-        times = np.bincount(drawn.ravel(), minlength=size * users).reshape(size, users).astype(np.float64)
-        for chunk, user_sums, part in zip(chunks, sums, parts, strict=True):
-            chunk.append(part.finish(times @ user_sums))
+    for times in resampled(users, count, seed):
+        for chunk, of_users, part in zip(chunks, sums, parts, strict=True):
+            chunk.append(part.finish(times @ of_users))
     return [np.concatenate(chunk) for chunk in chunks]
 
 
@@ -111,7 +81,7 @@ def per_user_scores(task: Task, user_ids: Sequence[str], golds: Sequence[str], p
     """float64 [users], users in sorted order: each user's mean `row_scores` (higher is better), seeds pooled."""
     users, user_of_row = group_users(user_ids)
     rows = np.column_stack([row_scores(task, golds, preds), np.ones(len(golds))])
-    sums = _user_sums(rows, user_of_row, len(users))
+    sums = user_sums(rows, user_of_row, len(users))
     return np.asarray(sums[:, 0] / sums[:, 1])
 
 
@@ -122,17 +92,11 @@ def relative_gain(method: Floats, baseline: Floats, higher_is_better: bool) -> F
     return np.where(baseline > 0, gap / np.where(baseline > 0, baseline, 1.0), at_zero)
 
 
-def shares(gap: Floats) -> tuple[float, float]:
-    """Of per-user differences (higher is better): the shares of users helped and harmed."""
-    return float(np.mean(gap > _SAME)), float(np.mean(gap < -_SAME))
-
-
-def compare_sampled(task: Task, method: Sampled, baseline: Sampled, gap: Floats) -> Comparison:
-    """`compare` from results of one `bootstrap`; gap: the users' own differences, float64 [users]."""
+def compare_sampled(task: Task, method: Sampled, baseline: Sampled, users: UserEffects) -> Comparison:
+    """`compare` from results of one `bootstrap`."""
     better = task.higher_is_better
     sign = 1.0 if better else -1.0
     gain = relative_gain(np.array([method.value]), np.array([baseline.value]), better)
-    helped, harmed = shares(gap)
     return Comparison(
         method=method.value,
         baseline=baseline.value,
@@ -140,8 +104,7 @@ def compare_sampled(task: Task, method: Sampled, baseline: Sampled, gap: Floats)
         relative_gain_ci95=interval(relative_gain(method.draws, baseline.draws, better)),
         difference=sign * (method.value - baseline.value),
         difference_ci95=interval(sign * (method.draws - baseline.draws)),
-        helped=helped,
-        harmed=harmed,
+        users=users,
     )
 
 
@@ -154,7 +117,8 @@ def compare(
     count: int = 10_000,
     seed: int = 0,
 ) -> Comparison:
-    """`method` against `baseline` on the same rows; seeds pooled. Raises ValueError as `bootstrap` does."""
+    """`method` against `baseline` on the same rows, each a question of its own. Raises ValueError as `bootstrap`."""
     sampled = bootstrap(task, user_ids, golds, {"method": method, "baseline": baseline}, count, seed)
-    gap = per_user_scores(task, user_ids, golds, method) - per_user_scores(task, user_ids, golds, baseline)
-    return compare_sampled(task, sampled["method"], sampled["baseline"], gap)
+    gap = row_scores(task, golds, method) - row_scores(task, golds, baseline)
+    effects = user_effects(user_ids, [str(i) for i in range(len(golds))], {"": gap}, count, seed)
+    return compare_sampled(task, sampled["method"], sampled["baseline"], effects[""])

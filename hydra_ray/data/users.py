@@ -10,11 +10,10 @@ import pyarrow.parquet as pq
 
 from hydra_ray.core.records import Split, User, user_from_row
 from hydra_ray.core.sharding import bucket_of
-from hydra_ray.data.sampling import sample_users
 from hydra_ray.data.users_writer import SCHEMA, bucket_path
 from hydra_ray.errors import UserError
 
-__all__ = ["SCHEMA", "list_users", "read_counts", "read_users", "sample_users", "users_dataset"]
+__all__ = ["SCHEMA", "list_users", "read_counts", "read_users", "users_dataset"]
 
 _BATCH_USERS = 64
 _LISTED = ["user_id", "split", "n_items", "n_questions"]

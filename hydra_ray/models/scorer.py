@@ -35,7 +35,8 @@ EVIDENCE_SCALE = 2.0
 
 
 class Scorer(nn.Module):
-    """Base and population head. `bi`, `concepts`: vectors interact; `cross`: the encoder reads the pair."""
+    """Base and population head. `bi`, `concepts`: vectors interact; `cross`: the encoder reads the pair; `none`: the
+    head reads the evidence alone."""
 
     def __init__(
         self,
@@ -58,7 +59,7 @@ class Scorer(nn.Module):
             self.interaction = Interaction(encoder_width, config.width)
         elif config.pair == "concepts":
             self.interaction = Concepts(encoder_width, config.width, symmetric, config.dropout)
-        width = encoder_width if config.pair == "cross" else config.width
+        width = {"cross": encoder_width, "none": 0}.get(config.pair, config.width)
         self.head: Head | FacetHead
         self.router: Router | None = None
         if config.head == "facets":
@@ -79,6 +80,8 @@ class Scorer(nn.Module):
         return torch.cat([pairs_GRZ, EVIDENCE_SCALE * batch.evidence.to(pairs_GRZ.dtype)], dim=-1)
 
     def _pairs(self, texts: Sequence[str] | Tensor, batch: Batch) -> Tensor:
+        if self.config.pair == "none":
+            return batch.evidence.new_zeros(*batch.right.shape, 0, dtype=next(self.head.parameters()).dtype)
         if self.interaction is None:
             return self._cross(texts, batch)
         groups, rows = batch.right.shape

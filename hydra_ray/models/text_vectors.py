@@ -19,7 +19,10 @@ def sentences_of(text: str, limit: int) -> list[str]:
 
 
 def text_vectors(encode: TextEncode, texts: Sequence[str], pair: str, sentences: int) -> Tensor:
-    """float32 [T, D] for `bi`; [T, S, D] for `concepts`, zero rows where there is no sentence."""
+    """float32 [T, D] for `bi`; [T, S, D] for `concepts`, zero rows where there is no sentence; [T, 1] of zeros for
+    `none`, which reads no text."""
+    if pair == "none":
+        return torch.zeros(len(texts), 1)
     if pair == "bi":
         return torch.from_numpy(encode(texts))
     split = [sentences_of(text, sentences) for text in texts]

@@ -1,36 +1,56 @@
 """From the evaluated questions' answers to one table row per question: what every method answered."""
 
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hydra_ray.config import AdapterConfig
 from hydra_ray.core.candidates import candidates_of
-from hydra_ray.core.evidence import evidence, habits
+from hydra_ray.core.evidence import evidence
 from hydra_ray.core.feedback import Row
+from hydra_ray.core.metrics import row_scores
 from hydra_ray.core.select import pick, self_consistency, user_majority, weigh
 from hydra_ray.core.tasks import Task
+from hydra_ray.core.text import normalise
 from hydra_ray.pipeline.rows import buckets_of, read_rows
 from hydra_ray.report import AnswerRow
 from hydra_ray.train.artifact import TrainedScorer
 from hydra_ray.train.groups import Group
 
-ADAPTERS = {"hydra_adapter": ("bm25", "hydra"), "hydra_shared": ("shared", "shared"), "hydra": ("hydra", "hydra")}
+ADAPTERS = {
+    "hydra_adapter": ("bm25", "hydra"),
+    "hydra_shared": ("shared", "shared"),
+    "hydra_paper": ("hydra", "paper"),
+    "hydra": ("hydra", "hydra"),
+}
 """Method -> (whose samples, whose adapter)."""
+
+OneShot = Mapping[tuple[str, str], Sequence[str | None]]
+"""(user, question) -> the answers after each retrieved record alone."""
 
 
 def answer_table(
-    task: Task, seed: int, answered: Path, adapters: dict[str, TrainedScorer], config: AdapterConfig
+    task: Task,
+    seed: int,
+    answered: Path,
+    adapters: Mapping[str, TrainedScorer],
+    config: AdapterConfig,
+    one_shot: OneShot | None = None,
 ) -> list[AnswerRow]:
-    """One row per question with all methods' answers. adapters: `hydra`, `shared`."""
+    """One row per question with all methods' answers. adapters: `hydra`, `shared` and, if it was trained, `paper`."""
     table: list[AnswerRow] = []
     by_bucket = (read_rows(answered, [bucket]) for bucket in buckets_of(answered))
     for user_id, bucket, rows in chain.from_iterable(by_bucket):
         by_method = [dict(zip(extra["methods"], row.answers, strict=True)) for row, extra in rows]
+        reads = {name: config.as_published() if name == "paper" else config for name in adapters}
         chosen = {
             method: _choose(task, user_id, bucket, rows, samples,
-                            [answers[f"samples:{samples}"] for answers in by_method], adapters[adapter], config)
-            for method, (samples, adapter) in ADAPTERS.items()
+                            [_candidates(answers, samples, reads[adapter]) for answers in by_method],
+                            adapters[adapter], reads[adapter])
+            for method, (samples, adapter) in ADAPTERS.items() if adapter in adapters
         }  # fmt: skip
         for i, (row, extra) in enumerate(rows):
             answers: dict[str, str | None] = {
@@ -42,9 +62,31 @@ def answer_table(
             answers["user_majority"] = user_majority(task, extra["history"], task.labels[0] if task.labels else "")
             answers["self_consistency"] = self_consistency(task, samples) if samples else None
             answers |= {method: picks[i] for method, picks in chosen.items()}
-            length = len(extra["history"])
-            table.append(AnswerRow(seed, user_id, row.query_id, row.gold, length, answers, extra["scored"]))
+            sampled = _candidates(by_method[i], "hydra", config)
+            choices = {"oracle_samples": candidates_of(task, sampled, {}, False).texts}
+            if config.own_candidates and task.kind != "generation":
+                own = extra["own"]
+                choices["oracle_candidates"] = candidates_of(task, by_method[i]["samples:hydra"], own, True).texts
+            if one_shot is not None:
+                examples = one_shot.get((user_id, row.query_id), ())
+                choices["oracle_example"] = tuple(text for text in examples if text is not None)
+            scored, length = extra["scored"], len(extra["history"])
+            oracles = {name: best_text(task, row.gold, texts) if scored else None for name, texts in choices.items()}
+            table.append(AnswerRow(seed, user_id, row.query_id, row.gold, length, answers, oracles, scored))
     return table
+
+
+def _candidates(answers: Mapping[str, tuple[str, ...]], samples: str, config: AdapterConfig) -> tuple[str, ...]:
+    """The texts that an adapter chooses from, the plain answer last."""
+    plain = answers["greedy:zero_shot"] if config.plain_candidate else ()
+    return (*answers[f"samples:{samples}"], *plain)
+
+
+def best_text(task: Task, gold: str, texts: Sequence[str]) -> str | None:
+    """The text that scores best against the gold answer, ties to the first; None without texts."""
+    if not texts:
+        return None
+    return texts[int(np.argmax(row_scores(task, [gold] * len(texts), texts)))]
 
 
 def _choose(
@@ -63,11 +105,13 @@ def _choose(
     """
     groups, votes = [], []
     for (row, extra), raw in zip(rows, samples, strict=True):
-        own = habits(task, extra["history"])
+        own = extra["own"]
         made = candidates_of(task, raw, own, config.own_candidates)
         beside: list[tuple[float, ...]] = []
         if adapter.scorer.evidence:
-            beside += evidence(task, made.texts, made.samples, own, extra["supporters"][prompts])
+            known = (own, extra["supporters"][prompts], extra["topics"])
+            plain = normalise(task, raw[-1]) if config.plain_candidate and raw else ""
+            beside += evidence(task, row.text, made.texts, made.samples, *known, plain=plain)
         blank = (0.0,) * len(made.texts)
         groups.append(Group(user_id, bucket, row.query_id, row.text, made.texts, blank, tuple(beside)))
         votes.append(made.votes)

@@ -3,12 +3,13 @@
 import json
 import time
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from hydra_ray.data.users import read_counts
 from hydra_ray.llm.ledger import Counts, Ledger
 from hydra_ray.pipeline.evaluation import answer_table
-from hydra_ray.pipeline.job import SHARED, Job
+from hydra_ray.pipeline.job import SHARED, Job, first_texts
 from hydra_ray.pipeline.rows import CUTS
 from hydra_ray.report import AnswerRow, Costs, build_report, write_predictions, write_report
 from hydra_ray.train.artifact import TrainedScorer
@@ -22,16 +23,20 @@ def finish(job: Job) -> dict[str, Any]:
     """
     run, config = job.run, job.config
     rows: list[AnswerRow] = []
-    train_users: set[str] = set()
-    for seed in config.protocol.seeds:
-        evaluated = job.evaluate(seed)
-        trained, fitted = job.train("adapter", seed), job.fit("adapter", seed)
+    training: list[tuple[str, ...]] = []
+    for trial in config.protocol.trials:
+        evaluated = job.evaluate(trial)
+        trained, fitted = job.train("adapter", trial), job.fit("adapter", trial)
         adapters = {
-            "hydra": TrainedScorer.load(job.base("adapter", seed), fitted.path, run.vector_cache),
+            "hydra": TrainedScorer.load(job.base("adapter", trial), fitted.path, run.vector_cache),
             SHARED: TrainedScorer.load(trained.path / SHARED, None, run.vector_cache),
         }
-        rows += answer_table(run.task, seed, evaluated.path, adapters, config.adapter)
-        train_users |= set(job.chosen(seed).train)
+        if job.paper:
+            base, heads = job.base("adapter", trial, True), job.fit("adapter", trial, True).path
+            adapters["paper"] = TrainedScorer.load(base, heads, run.vector_cache)
+        one_shot = first_texts(job.oracles(trial).path) if config.evaluate.oracles else None
+        rows += answer_table(run.task, trial.seed, evaluated.path, adapters, config.adapter, one_shot)
+        training.append(job.chosen(trial).train)
     began = time.monotonic()
     counts = read_counts(job.ingest().path)
     lamp_id = counts.get("lamp_id")
@@ -42,7 +47,8 @@ def finish(job: Job) -> dict[str, Any]:
     report = build_report(
         run.task,
         scored,
-        train_users=len(train_users),
+        train_users=train_users(training, config.protocol.cross_fitted),
+        folds=config.protocol.folds if config.protocol.cross_fitted else None,
         config=config.model_dump(mode="json"),
         costs=costs(job, counts),
         attainable=attainable(job),
@@ -54,6 +60,13 @@ def finish(job: Job) -> dict[str, Any]:
     report["unscored"] = len(rows) - len(scored)
     write_report(run.folder, report, run.task, rows, lamp_id)
     return report
+
+
+def train_users(training: Sequence[Sequence[str]], cross_fitted: bool) -> int:
+    """How many users were trained on: all seeds' together; with folds, what a fold trains on, in the mean."""
+    if cross_fitted:
+        return round(sum(map(len, training)) / len(training))
+    return len(set().union(*training))
 
 
 def ledger_counts(job: Job) -> Counts:
@@ -78,8 +91,13 @@ def costs(job: Job, counts: dict[str, Any]) -> Costs:
     truncated: Counter[str] = Counter(dict.fromkeys(CUTS, 0))
     by_stage: dict[str, Counter[str]] = defaultdict(Counter)
     heads: dict[str, Counter[str]] = defaultdict(Counter)
-    for result in job.results.values():
-        stage, counted = result.manifest["step"], result.manifest["counts"]
+    counted_steps: set[str] = set()
+    for label, result in job.results.items():
+        # Steps that are the same under two labels were done once.
+        if result.key in counted_steps:
+            continue
+        counted_steps.add(result.key)
+        stage, counted = label.split()[0], result.manifest["counts"]
         seconds[stage] += result.manifest["seconds"]
         truncated.update({name: counted.get(name, 0) for name in CUTS})
         if stage.startswith("fit-") and "with_rows" in counted:

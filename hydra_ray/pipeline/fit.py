@@ -1,13 +1,15 @@
 """What a fit of users' heads is: whose heads, of which kind, on which answers and which frozen base."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
 from hydra_ray.config import Config
-from hydra_ray.core.records import Split
+from hydra_ray.core.records import Split, User
 from hydra_ray.core.sharding import bucket_of
+from hydra_ray.data.sampling import Chosen
+from hydra_ray.data.users import read_users
 from hydra_ray.models.head_kinds import HeadKind
 from hydra_ray.models.heads import Head
 from hydra_ray.pipeline.groups import Module, read_groups
@@ -25,7 +27,8 @@ TUNING_USERS = 256
 class Fit:
     """One fit: whose heads, on which answers and which base. Pickles; every path is absolute.
 
-    chosen: the users who get heads. users: the ingested histories. features: folder of the kept encodings. previous: an
+    chosen: the users who get heads. roles: who trains and who is tested, and on which split's records (None: as their
+    rows were made). users: the ingested histories. features: folder of the kept encodings. previous: an
     earlier fit on the same base, whose users with unchanged rows keep their heads, or None.
     """
 
@@ -40,6 +43,7 @@ class Fit:
     vectors: Path | None
     features: Path
     previous: Path | None
+    roles: Chosen | None
 
     def scorer(self) -> TrainedScorer:
         """The base, with a head of the kind that is fitted (`shrunk` is trained as `linear`)."""
@@ -83,7 +87,14 @@ class Fit:
     def groups(self, bucket: int, splits: Sequence[Split]) -> Iterator[list[Group]]:
         """The groups of each user of a bucket."""
         for split in splits:
-            yield from (g for g in read_groups(self.config, self.module, self.answered, [bucket], split) if g)
+            users = None if self.roles is None else self.roles.read_as(split)
+            yield from (g for g in read_groups(self.config, self.module, self.answered, [bucket], split, users) if g)
+
+    def histories(self, users: Collection[str]) -> Iterator[User]:
+        """The ingested histories of these users."""
+        parts = [(None, users)] if self.roles is None else self.roles.by_source(users)
+        for split, ids in parts:
+            yield from read_users(self.users, split, ids)
 
     def spec(self, scorer: TrainedScorer) -> HeadSpec:
         """What the heads are."""

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from hydra_ray.config import Config
-from hydra_ray.data.users import read_users
 from hydra_ray.errors import UserError
 from hydra_ray.models.facets import MIXTURE
 from hydra_ray.models.heads import Deltas, Head
@@ -70,7 +69,7 @@ class MixBuckets(Buckets):
         """See Buckets."""
         users = 0
         for bucket in buckets:
-            found = read_users(self.fit.users, None, self.chosen[bucket])
+            found = self.fit.histories(self.chosen[bucket])
             mixed = mixed_users(self.scorer, [profile_of(user, bucket) for user in found])
             write_record(self.store, bucket, mixed, self.out)
             users += len(mixed)

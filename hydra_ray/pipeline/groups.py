@@ -1,7 +1,8 @@
 """From answered rows to what is learned from: groups of scored rows, user by user; the training users' as Parquet."""
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,8 +14,9 @@ from hydra_ray.core.evidence import WIDTH, evidence, own_candidates
 from hydra_ray.core.feedback import Row, adapter_candidates, reranker_labels_of_user
 from hydra_ray.core.records import Split
 from hydra_ray.core.stand_ins import task_of
-from hydra_ray.core.tasks import load_task
+from hydra_ray.core.tasks import Task, load_task
 from hydra_ray.core.text import is_match, texts_of
+from hydra_ray.data.sampling import Chosen
 from hydra_ray.data.users import read_users
 from hydra_ray.pipeline.context import Run
 from hydra_ray.pipeline.rows import buckets_of, read_rows
@@ -60,27 +62,48 @@ def groups_of_user(
             if row.right
         ]
     groups = []
-    whole_task = task
     for row, extra in rows:
-        task = task_of(whole_task, row.query_id)
-        right, label = adapter_candidates(task, row, config.adapter.label)
+        if row.known and not config.adapter.history_queries:
+            continue
+        asked = task_of(task, row.query_id)
+        row, plain = with_plain(asked, row, config.adapter.plain_candidate)
+        right, label = adapter_candidates(asked, row, config.adapter.label)
         if config.adapter.own_candidates and row.answers:
-            more = own_candidates(task, extra["own"], right)
-            right, label = right + more, label + [float(is_match(task, row.gold, text)) for text in more]
+            more = own_candidates(asked, extra["own"], right)
+            right, label = right + more, label + [float(is_match(asked, row.gold, text)) for text in more]
         beside: list[tuple[float, ...]] = []
         if config.adapter.evidence:
-            samples = texts_of(task, row.answers[0] if row.answers else ())
-            beside += evidence(task, right, samples, extra["own"], extra["supporters"])
+            samples = texts_of(asked, row.answers[0] if row.answers else ())
+            known = (extra["own"], extra["supporters"], extra["topics"])
+            # What is known of free text means something else than what is known of labels.
+            beside += (
+                evidence(asked, row.text, right, samples, *known, plain=plain)
+                if asked.kind == task.kind
+                else [(0.0,) * WIDTH] * len(right)
+            )
         if right:
             groups.append(Group(row.user_id, bucket, row.query_id, row.text, tuple(right), tuple(label), tuple(beside)))
     return groups
 
 
+def with_plain(task: Task, row: Row, wanted: bool) -> tuple[Row, str]:
+    """A row whose samples end with the plain answer, if it is `wanted`; and that answer, normalised."""
+    if len(row.answers) < 2 or not wanted:
+        return row, ""
+    samples, plain = row.answers
+    return replace(row, answers=((*samples, *plain),)), next(iter(texts_of(task, plain)), "")
+
+
 def read_groups(
-    config: Config, module: Module, folder: Path, buckets: Sequence[int], split: Split
+    config: Config,
+    module: Module,
+    folder: Path,
+    buckets: Sequence[int],
+    split: Split,
+    users: Collection[str] | None = None,
 ) -> Iterator[list[Group]]:
-    """The groups of each user of the given buckets and split."""
-    for _, bucket, rows in read_rows(folder, buckets, split):
+    """The groups of each user of the given buckets and split; of `users` alone, as `read_rows` takes them."""
+    for _, bucket, rows in read_rows(folder, buckets, split, users):
         yield groups_of_user(config, module, bucket, rows)
 
 
@@ -90,27 +113,37 @@ def chunks(buckets: Sequence[int], count: int) -> list[list[int]]:
 
 
 def write_groups(
-    run: Run, module: Module, answered: Path, out: Path, users_dir: Path | None = None, profiles: Path | None = None
+    run: Run,
+    config: Config,
+    module: Module,
+    answered: Path,
+    out: Path,
+    chosen: Chosen,
+    users_dir: Path | None = None,
+    profiles: Path | None = None,
 ) -> dict[str, int]:
     """The training users' groups as Parquet, one file per run of buckets, made by Ray Data. Returns counts.
 
-    profiles: takes the same users' profiles as well, made of the ingested histories in `users_dir`.
+    config: how answers become rows. profiles: takes the same users' profiles as well, made of the ingested histories in
+    `users_dir`.
     """
     import ray
 
     run.ray()
-    config = run.config.model_dump(mode="json")
+    dumped, training = config.model_dump(mode="json"), chosen.read_as("train")
 
     def write(batch: dict[str, Any]) -> dict[str, Any]:
-        parsed = Config.model_validate(config)
+        parsed = Config.model_validate(dumped)
         counts: dict[str, list[int]] = {"groups": [], "rows": [], "positive": []}
         for number, buckets in zip(batch["number"], batch["buckets"], strict=True):
-            groups = [g for user in read_groups(parsed, module, answered, list(buckets), "train") for g in user]
+            of_users = read_groups(parsed, module, answered, list(buckets), "train", training)
+            groups = [g for user in of_users for g in user]
             file = f"part-{int(number):05d}.parquet"
             pq.write_table(groups_to_table(groups), out / file, compression="zstd")
             if profiles and users_dir:
                 bucket_of = {g.user_id: g.bucket for g in groups}
-                found = (profile_of(u, bucket_of[u.user_id]) for u in read_users(users_dir, "train", set(bucket_of)))
+                users = (u for split, ids in chosen.by_source(bucket_of) for u in read_users(users_dir, split, ids))
+                found = (profile_of(user, bucket_of[user.user_id]) for user in users)
                 pq.write_table(profiles_to_table(found), profiles / file, compression="zstd")
             counts["groups"].append(len(groups))
             counts["rows"].append(sum(g.labelled for g in groups))

@@ -2,27 +2,28 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
+from hydra_ray.config import Config
 from hydra_ray.core.records import Split
-from hydra_ray.data.users import list_users, sample_users
+from hydra_ray.data.sampling import Chosen, Trial, cross_fit, sample_users
+from hydra_ray.data.users import list_users
 from hydra_ray.errors import UserError
 from hydra_ray.llm.tokens import prompt_budget, tokenizer_of
 from hydra_ray.models.head_kinds import joint_kind
 from hydra_ray.pipeline.context import Run
 from hydra_ray.pipeline.groups import Module, evidence_width, write_groups
-from hydra_ray.pipeline.makers import EvaluateMaker, GenerateMaker, LabelMaker, SummaryMaker
-from hydra_ray.pipeline.rows import ask_black_box
+from hydra_ray.pipeline.makers import EvaluateMaker, GenerateMaker, LabelMaker, OracleMaker, SummaryMaker
+from hydra_ray.pipeline.rows import Asking, ask_black_box
 from hydra_ray.pipeline.since import Since
 from hydra_ray.pipeline.step import StepResult, fingerprint, step_key
 
-SHARED = "shared"
-CODE: dict[Module, int] = {"reranker": 3, "adapter": 4}
+SHARED, PAPER = "shared", "-paper"
+CODE: dict[Module, int] = {"reranker": 3, "adapter": 5}
 """Version of what training means (see `step_key`)."""
 FEATURES = 1
 """Version of what the kept features mean."""
@@ -34,14 +35,6 @@ HOW_NOT_WHAT = {
 draws other dropout; without dropout the result is the same.)"""
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """The users that a seed draws."""
-
-    train: tuple[str, ...]
-    test: tuple[str, ...]
-
-
 class Job:
     """The steps of one run. Each method returns the finished step, doing first what it needs."""
 
@@ -49,7 +42,7 @@ class Job:
         self.run = run
         self.config = run.config
         self.results: dict[str, StepResult] = {}
-        self._chosen: dict[int, Chosen] = {}
+        self._chosen: dict[Trial, Chosen] = {}
 
     def _step(
         self, name: str, code: int, config: Mapping[str, Any], inputs: Mapping[str, str], work: Any, label: str = ""
@@ -132,22 +125,35 @@ class Job:
 
         return report
 
-    def chosen(self, seed: int) -> Chosen:
-        """The users a seed draws; test users without an evaluated question are left out."""
-        if seed not in self._chosen:
-            ids: dict[Split, list[str]] = {"train": [], "test": []}
-            for row in list_users(self.ingest().path).to_pylist():
-                if row["split"] == "train" or row["n_questions"]:
-                    ids[row["split"]].append(row["user_id"])
-            protocol = self.config.protocol
-            drawn = sample_users(ids, seed, protocol.train_users, protocol.test_users)
+    def chosen(self, trial: Trial) -> Chosen:
+        """The users a trial draws; users to be tested without an evaluated question are left out."""
+        if trial not in self._chosen:
+            protocol, ids = self.config.protocol, self._users
+            if trial.fold is None:
+                self._chosen[trial] = sample_users(ids, trial.seed, protocol.train_users, protocol.test_users)
+            else:
+                most = (protocol.train_users, protocol.test_users)
+                limit = None if None in most else sum(number or 0 for number in most)
+                self._chosen[trial] = cross_fit(ids, trial.seed, protocol.folds or 1, trial.fold, limit)
             for split in ("train", "test"):
-                if not drawn[split]:
-                    raise UserError(
-                        f"data: no {split} users with usable records in {self.config.data.root or 'the data'}"
-                    )
-            self._chosen[seed] = Chosen(tuple(drawn["train"]), tuple(drawn["test"]))
-        return self._chosen[seed]
+                if not self._chosen[trial].of(split):
+                    where = self.config.data.root or "the data"
+                    if trial.fold is None:
+                        raise UserError(f"data: no {split} users with usable records in {where}")
+                    found = len(self._chosen[trial].source)
+                    raise UserError(f"protocol.folds: {found} users with a question and its gold answer in {where} "
+                                    f"cannot be cut into {protocol.folds} folds; give fewer")  # fmt: skip
+        return self._chosen[trial]
+
+    @cached_property
+    def _users(self) -> dict[Split, list[str]]:
+        """The users that may be drawn, by split of the data. Who is tested needs an evaluated question."""
+        ids: dict[Split, list[str]] = {"train": [], "test": []}
+        tested = {"train", "test"} if self.config.protocol.cross_fitted else {"test"}
+        for row in list_users(self.ingest().path).to_pylist():
+            if row["split"] not in tested or row["n_questions"]:
+                ids[row["split"]].append(row["user_id"])
+        return ids
 
     def _ask(
         self,
@@ -155,26 +161,32 @@ class Job:
         code: int,
         config: dict[str, Any],
         inputs: dict[str, str],
-        seed: int,
+        trial: Trial,
         make: type,
         args: Any,
-        users: tuple[str, ...],
+        users: Asking,
     ) -> StepResult:
         """A step that asks the black box. `args` is called when the step really runs."""
         users_dir = self.ingest().path
 
         def work(folder: Path) -> dict[str, Any]:
-            return ask_black_box(self.run, users_dir, users, make, args(), folder, f"{name} seed {seed}")
+            return ask_black_box(self.run, users_dir, users, make, args(), folder, f"{name} {trial}")
 
-        whole = {**config, "task": self._task, "seed": seed, "llm": self._asks(), **self._dump("retrieval")}
+        whole = {**config, "task": self._task, "seed": trial.seed, "llm": self._asks(), **self._dump("retrieval")}
         if self.config.retrieval.method == "dense":
             whole["encoder"] = self.config.model.model_dump(include={"encoder", "pooling", "max_tokens", "precision"})
-        inputs = {"ingest": self.ingest().key, "users": str(hash_of(users)), **inputs}
-        return self._step(name, code, whole, inputs, work, f"{name} seed {seed}")
+        inputs = {"ingest": self.ingest().key, "users": hash_of(users), **inputs}
+        return self._step(name, code, whole, inputs, work, f"{name} {trial}")
 
-    def label(self, seed: int) -> StepResult:
-        """Reranker feedback of training and test users' own records (never of an evaluated question)."""
-        chosen = self.chosen(seed)
+    def label(self, trial: Trial) -> StepResult:
+        """Reranker feedback of training and test users' own records (never of an evaluated question).
+
+        All folds of a seed share it: a user's real questions are asked as well, and only training reads those.
+        """
+        chosen, trial = self.chosen(trial), Trial(trial.seed)
+        roles = asking(chosen)
+        if chosen.crossed:
+            roles = {user_id: (source, "train") for user_id, (source, _) in roles.items()}
         protocol = self.config.protocol
         config = {
             "pseudo_queries": protocol.pseudo_queries,
@@ -183,36 +195,42 @@ class Job:
             # Rows of before there was recency are as good for whoever does not read it.
             **({"recency": True} if self.config.reranker.evidence == "score_and_recency" else {}),
         }
-        return self._ask("label", 3, config, {}, seed, LabelMaker,
-                         lambda: (self._plain, seed, self.run.vector_cache), chosen.train + chosen.test)  # fmt: skip
+        return self._ask("label", 3, config, {}, trial, LabelMaker,
+                         lambda: (self._plain, trial.seed, self.run.vector_cache), roles)  # fmt: skip
 
-    def train(self, module: Module, seed: int) -> StepResult:
-        """Base and heads of reranker or adapter on the training users, personal and shared."""
+    def train(self, module: Module, trial: Trial, paper: bool = False) -> StepResult:
+        """Base and heads of reranker or adapter on the training users, personal and shared.
+
+        paper: the adapter as published, on the same samples.
+        """
         from hydra_ray.train.trainer import train
 
         if self.since:
-            return self._trained_before(module, seed)
-        answered = self.label(seed) if module == "reranker" else self.generate(seed)
+            return self._trained_before(module, trial)
+        config = self._as_published if paper else self.config
+        answered = self.label(trial) if module == "reranker" else self.generate(trial)
         kinds = list(dict.fromkeys([joint_kind(self.config.model.head), SHARED]))
         name = f"train-{module}"
+        label = name + PAPER * paper
 
         def work(folder: Path) -> dict[str, Any]:
             groups = folder / "groups"
             profiles = folder / "profiles" if "facets" in kinds else None
-            counts = write_groups(self.run, module, answered.path, groups, self.ingest().path, profiles)
+            chosen, users_dir = self.chosen(trial), self.ingest().path
+            counts = write_groups(self.run, config, module, answered.path, groups, chosen, users_dir, profiles)
             if not counts["rows"]:
                 raise UserError(f"{name}: no labelled rows to learn from; are there answers and histories at all?")
             self.run.say(f"{name}: {counts['groups']} queries, {counts['rows']} rows, {counts['positive']} positive")
             losses = train(
-                self.config,
+                read_by(config, module),
                 kinds,
                 groups,
-                seed,
-                f"{name} seed {seed}",
+                trial.seed,
+                f"{label} {trial}",
                 self.run.vector_cache,
                 profiles,
                 module == "reranker",
-                evidence_width(self.config, module),
+                evidence_width(config, module),
                 folder / "scratch",
                 folder,
                 self.run.say,
@@ -220,32 +238,38 @@ class Job:
             return {**counts, **losses}
 
         training = self.config.train.model_dump(mode="json", exclude=HOW_NOT_WHAT)
-        config = {"model": self._joint_model, "train": training, **self._reading(module), "seed": seed}
-        return self._step(name, CODE[module], config, {"answers": answered.key}, work, f"{name} seed {seed}")
+        key = {"model": _joint_model(config, module), "train": training, **_reading(config, module), "seed": trial.seed}
+        inputs = {"answers": answered.key, **self._users_read(trial)}
+        return self._step(name, CODE[module], key, inputs, work, f"{label} {trial}")
 
-    def _reading(self, module: Module) -> dict[str, Any]:
-        """How answers become labelled rows."""
-        section = self.config.reranker if module == "reranker" else self.config.adapter
-        return section.model_dump(mode="json", include={"label", "evidence", "own_candidates"})
+    @cached_property
+    def _as_published(self) -> Config:
+        """The config with the adapter of the paper."""
+        return self.config.model_copy(update={"adapter": self.config.adapter.as_published()})
 
     @property
-    def _joint_model(self) -> dict[str, Any]:
-        """What is trained: the model's config with the kind that its heads are trained as."""
-        return {**self._dump("model")["model"], "head": joint_kind(self.config.model.head)}
+    def paper(self) -> bool:
+        """Whether an adapter as published is trained as well; not where nothing is trained."""
+        return self.config.evaluate.paper and not self.since
+
+    def _users_read(self, trial: Trial) -> dict[str, str]:
+        """Whom a step reads, where the answers that it reads do not say it."""
+        return {"users": hash_of(asking(self.chosen(trial)))} if self.chosen(trial).crossed else {}
 
     @cached_property
     def since(self) -> Since | None:
         """The earlier run whose bases are kept."""
         return Since(self.run.root, self.config.fit.since) if self.config.fit.since else None
 
-    def _trained_before(self, module: Module, seed: int) -> StepResult:
+    def _trained_before(self, module: Module, trial: Trial) -> StepResult:
         """The training of the earlier run. Raises UserError if it was of another model."""
         assert self.since is not None
-        label = f"train-{module} seed {seed}"
+        label = f"train-{module} {trial}"
         found = self.since.step(label)
         told = found.manifest["config"]
-        then = {"loss": told["train"]["loss"], **told["model"], **{name: told[name] for name in self._reading(module)}}
-        now = {"loss": self.config.train.loss, **self._joint_model, **self._reading(module)}
+        read = _reading(self.config, module)
+        then = {"loss": told["train"]["loss"], **told["model"], **{name: told.get(name) for name in read}}
+        now = {"loss": self.config.train.loss, **_joint_model(self.config, module), **read}
         wrong = [name for name, value in now.items() if then.get(name) != value]
         if wrong:
             raise UserError(f"fit.since: {found.key} was trained with {wrong[0]}={then.get(wrong[0])}, this config "
@@ -255,28 +279,31 @@ class Job:
         self.results[label] = found
         return found
 
-    def base(self, module: Module, seed: int) -> Path:
+    def base(self, module: Module, trial: Trial, paper: bool = False) -> Path:
         """The trained base that users' heads belong to."""
-        return self.train(module, seed).path / joint_kind(self.config.model.head)
+        return self.train(module, trial, paper).path / joint_kind(self.config.model.head)
 
-    def fit(self, module: Module, seed: int) -> StepResult:
+    def fit(self, module: Module, trial: Trial, paper: bool = False) -> StepResult:
         """Heads of the test users, on their own history, base frozen; of kinds that joint training does not give a
-        user, also those of the training users, whose prompts the adapter learns from."""
+        user, also those of the training users, whose prompts the adapter learns from. paper: see `train`."""
         from hydra_ray.pipeline.fit import Fit
         from hydra_ray.pipeline.fit_users import fit_users
 
-        answered = self.label(seed) if module == "reranker" else self.generate(seed)
-        trained, base = self.train(module, seed), self.base(module, seed)
+        answered = self.label(trial) if module == "reranker" else self.generate(trial)
+        trained, base = self.train(module, trial, paper), self.base(module, trial, paper)
+        whole = self._as_published if paper else self.config
         both = module == "reranker" and self.fitted_alone
         splits: tuple[Split, ...] = ("train", "test") if both else ("test",)
         name = f"fit-{module}"
-        reading = self._reading(module)
-        chosen = self.chosen(seed).test + (self.chosen(seed).train if both else ())
+        label = name + PAPER * paper
+        reading = _reading(whole, module)
+        chosen = self.chosen(trial).test + (self.chosen(trial).train if both else ())
         about = {"base": base.name, "splits": splits, "answers": answered.key, "trained": trained.key, **reading}
         features = self.run.root / "cache" / "features" / step_key(f"fit-{module}", FEATURES, about, {})
-        previous = self.since.step(f"{name} seed {seed}") if self.since else None
-        fit = Fit(self.config, module, self.config.model.head, splits, chosen, answered.path, self.ingest().path, base,
-                  self.run.vector_cache, features, previous.path if previous else None)  # fmt: skip
+        previous = self.since.step(f"{name} {trial}") if self.since else None
+        fit = Fit(whole, module, self.config.model.head, splits, chosen, answered.path, self.ingest().path, base,
+                  self.run.vector_cache, features, previous.path if previous else None,
+                  self.chosen(trial))  # fmt: skip
 
         def work(folder: Path) -> dict[str, Any]:
             return fit_users(self.run, fit, folder)
@@ -284,62 +311,132 @@ class Job:
         config: dict[str, Any] = {"fit": self.config.fit.model_dump(mode="json", exclude={"since"})}
         config |= {"head": self.config.model.head, "loss": self.config.train.loss, **reading}
         inputs = {"answers": answered.key, "base": trained.key, "since": previous.key if previous else ""}
-        return self._step(name, 5, config, inputs, work, f"{name} seed {seed}")
+        inputs |= self._users_read(trial)
+        return self._step(name, 5, config, inputs, work, f"{label} {trial}")
 
     @property
     def fitted_alone(self) -> bool:
         """Whether nobody's head comes from joint training."""
         return self.config.model.head == "facets"
 
-    def generate(self, seed: int) -> StepResult:
+    def generate(self, trial: Trial) -> StepResult:
         """Adapter candidates: samples after the reranker's examples."""
-        trained, fitted = self.train("reranker", seed), self.fit("reranker", seed)
-        chosen = self.chosen(seed)
+        trained, fitted = self.train("reranker", trial), self.fit("reranker", trial)
+        chosen = self.chosen(trial)
         protocol, adapter = self.config.protocol, self.config.adapter
         config = {
             "pseudo_queries": protocol.pseudo_queries,
             "train_questions": protocol.train_questions,
             "k": self.config.reranker.k,
-            **adapter.model_dump(mode="json", exclude={"label", "select", "evidence", "own_candidates"}),
+            **adapter.model_dump(mode="json", exclude={"label", "select", "evidence", "own_candidates", "reads_text"}),
             "support": adapter.records(self.config.retrieval.n),
         }
-        inputs = {"base": trained.key, "heads": fitted.key}
+        topics = self.topics(trial)
+        inputs = {"base": trained.key, "heads": fitted.key, **({"topics": topics.key} if topics else {})}
 
         def args() -> tuple[Any, ...]:
-            base = self.base("reranker", seed)
+            base = self.base("reranker", trial)
             heads = {"train": fitted.path if self.fitted_alone else base, "test": fitted.path}
-            return self._plain, seed, self.run.vector_cache, base, heads
+            return self._plain, trial.seed, self.run.vector_cache, base, heads, topics.path if topics else None
 
-        return self._ask("generate", 2, config, inputs, seed, GenerateMaker, args, chosen.train + chosen.test)
+        return self._ask("generate", 3, config, inputs, trial, GenerateMaker, args, asking(chosen))
 
-    def evaluate(self, seed: int) -> StepResult:
+    def topics(self, trial: Trial) -> StepResult | None:
+        """What texts alone say of their answers, learned from the training users' histories; None if it is not read."""
+        from hydra_ray.pipeline.topics import train_topics
+
+        if not self.config.adapter.topics or self.run.task.kind == "generation":
+            return None
+        chosen, encoder = self.chosen(trial), self.config.text_encoder
+
+        def work(folder: Path) -> dict[str, Any]:
+            from hydra_ray.models.vector_cache import CachedEncoder
+
+            encode = CachedEncoder(encoder, self.run.vector_cache)
+            return train_topics(self.run.task, self.ingest().path, chosen.train, encode, folder, trial.seed)
+
+        read = encoder.model_dump(mode="json", include={"encoder", "pooling", "max_tokens", "precision"})
+        inputs = {"ingest": self.ingest().key, "users": hash_of(asking(chosen))}
+        return self._step("topics", 1, {"encoder": read, "task": self._task, "seed": trial.seed}, inputs, work,
+                          f"topics {trial}")  # fmt: skip
+
+    def evaluate(self, trial: Trial) -> StepResult:
         """Every method's answers to the test users' questions."""
-        trained, fitted = self.train("reranker", seed), self.fit("reranker", seed)
-        chosen = self.chosen(seed)
-        config = {"questions": self.config.protocol.questions}
-        summaries = self._ask("summarise", 2, config, {}, seed, SummaryMaker,
-                              lambda: (self._plain, seed, self.run.vector_cache), chosen.test)  # fmt: skip
+        trained, fitted = self.train("reranker", trial), self.fit("reranker", trial)
+        topics = self.topics(trial)
+        summaries = self._ask_questions("summarise", 2, trial, SummaryMaker)
 
         def args() -> tuple[Any, ...]:
-            rerankers = {"hydra": (self.base("reranker", seed), fitted.path), SHARED: (trained.path / SHARED, None)}
-            return self._plain, seed, self.run.vector_cache, rerankers, summary_texts(summaries.path)
+            rerankers = {"hydra": (self.base("reranker", trial), fitted.path), SHARED: (trained.path / SHARED, None)}
+            texts = summary_texts(summaries.path)
+            return self._plain, trial.seed, self.run.vector_cache, rerankers, texts, topics.path if topics else None
 
-        sampling = self.config.adapter.model_dump(mode="json", include={"n", "temperature"})
+        sampling = self.config.adapter.model_dump(mode="json", include={"n", "temperature", "likeness"})
         sampling["support"] = self.config.adapter.records(self.config.retrieval.n)
-        config = {**config, "k": self.config.reranker.k, **sampling}
+        config = {"questions": self.config.protocol.questions, "k": self.config.reranker.k, **sampling}
         inputs = {"base": trained.key, "heads": fitted.key, "summaries": summaries.key}
-        return self._ask("evaluate", 2, config, inputs, seed, EvaluateMaker, args, chosen.test)
+        inputs |= {"topics": topics.key} if topics else {}
+        return self._ask("evaluate", 3, config, inputs, trial, EvaluateMaker, args, self._tested(trial))
+
+    def oracles(self, trial: Trial) -> StepResult:
+        """Answers to the evaluated questions after each retrieved record alone."""
+        return self._ask_questions("oracles", 1, trial, OracleMaker)
+
+    def _tested(self, trial: Trial) -> Asking:
+        """The users that a trial tests."""
+        return {user_id: roles for user_id, roles in asking(self.chosen(trial)).items() if roles[1] == "test"}
+
+    def _ask_questions(self, name: str, code: int, trial: Trial, make: type) -> StepResult:
+        """A step that asks the evaluated questions and reads no training: all folds of a seed share it."""
+        asked = asking(self.chosen(trial)) if self.chosen(trial).crossed else self._tested(trial)
+        roles: Asking = {user_id: (source, "test") for user_id, (source, _) in asked.items()}
+        config = {"questions": self.config.protocol.questions}
+        return self._ask(name, code, config, {}, Trial(trial.seed), make,
+                         lambda: (self._plain, trial.seed, self.run.vector_cache), roles)  # fmt: skip
 
 
-def hash_of(users: tuple[str, ...]) -> str:
-    """A short hash of a list of users."""
-    return hashlib.blake2b("\0".join(sorted(users)).encode(), digest_size=6).hexdigest()
+def _reading(config: Config, module: Module) -> dict[str, Any]:
+    """How answers become labelled rows."""
+    section = config.reranker if module == "reranker" else config.adapter
+    read: dict[str, Any] = section.model_dump(mode="json", include={"label", "evidence", "own_candidates"})
+    # Without history queries, rows that the history labels are left out even where the step holds some.
+    return read | ({"history_rows": False} if module == "adapter" and not config.adapter.history_queries else {})
+
+
+def read_by(config: Config, module: Module) -> Config:
+    """The config with the model that a module is: the adapter may read no text."""
+    if module == "reranker" or config.adapter.reads_text:
+        return config
+    return config.model_copy(update={"model": config.model.model_copy(update={"pair": "none"})})
+
+
+def _joint_model(config: Config, module: Module) -> dict[str, Any]:
+    """What is trained: the module's model with the kind that its heads are trained as."""
+    model = read_by(config, module).model.model_dump(mode="json")
+    return {**model, "head": joint_kind(config.model.head)}
+
+
+def asking(chosen: Chosen) -> Asking:
+    """Whose rows are made in which role."""
+    roles: tuple[Split, Split] = ("train", "test")
+    return {user_id: (chosen.source[user_id], role) for role in roles for user_id in chosen.of(role)}
+
+
+def hash_of(users: Asking) -> str:
+    """A short hash of users, where their records come from, and their roles."""
+    text = "\0".join(f"{user_id}\1{source}\1{role}" for user_id, (source, role) in sorted(users.items()))
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=6).hexdigest()
+
+
+def first_texts(folder: Path) -> dict[tuple[str, str], list[str | None]]:
+    """(user, question) -> the first text that came back for each request, None where none did."""
+    if not (folder / "answers").exists():
+        return {}
+    rows = pq.read_table(folder / "answers", columns=["user_id", "query_id", "texts"]).to_pylist()
+    return {(r["user_id"], r["query_id"]): [(texts or [None])[0] for texts in r["texts"]] for r in rows}
 
 
 def summary_texts(folder: Path) -> dict[tuple[str, str], str]:
     """(user, question) -> the first line of the profile summary."""
-    if not (folder / "answers").exists():
-        return {}
-    rows = pq.read_table(folder / "answers", columns=["user_id", "query_id", "texts"]).to_pylist()
-    first = {(r["user_id"], r["query_id"]): (r["texts"][0] or [""])[0].strip() for r in rows}
+    first = {key: (texts[0] or "").strip() for key, texts in first_texts(folder).items()}
     return {key: text.splitlines()[0] if text else "" for key, text in first.items()}

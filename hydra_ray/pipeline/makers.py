@@ -9,15 +9,16 @@ from typing import Any
 
 from hydra_ray.config import Config
 from hydra_ray.core.draws import stable_seed
-from hydra_ray.core.evidence import Supporter, habits, weight_of
+from hydra_ray.core.evidence import Supporter, answer_profile, own_answers, weight_of
 from hydra_ray.core.feedback import OWN_ROW, Row, agreement_rows, own_answer_rows
 from hydra_ray.core.lamp_prompts import lamp_head, lamp_prompt
 from hydra_ray.core.prompts import Prompt, answer_prompt, summary_prompt
 from hydra_ray.core.queries import Query, training_queries
 from hydra_ray.core.records import HistoryItem, User
-from hydra_ray.core.retrieval import Retriever, TextEncode, make_retriever, recencies, shares
+from hydra_ray.core.retrieval import Retriever, TextEncode, cosines, make_retriever, recencies, shares
 from hydra_ray.core.stand_ins import shown_items, task_of
 from hydra_ray.core.tasks import Task, load_task
+from hydra_ray.core.topics import TopicModels
 from hydra_ray.llm.tokens import prompt_budget
 from hydra_ray.llm.types import Request
 from hydra_ray.pipeline.rows import CUTS, Asked
@@ -50,15 +51,23 @@ class Maker:
         # Generation compares every supporting record with every candidate word by word: N are dear enough.
         n = self.config.retrieval.n
         self.support = n if self.task.kind == "generation" else self.config.adapter.records(n)
-        self.encode = encode
-        if self.config.retrieval.method == "dense" and encode is None:
+        self._encode, self._vectors = encode, vectors
+        self.likeness = self.config.adapter.likeness and self.task.kind != "generation"
+        self.topics: TopicModels | None = None
+
+    @property
+    def encode(self) -> TextEncode:
+        """The encoder of single texts; it is loaded when the first text is not in the cache."""
+        if self._encode is None:
             from hydra_ray.models.vector_cache import CachedEncoder
 
-            self.encode = CachedEncoder(self.config.model, vectors)
+            self._encode = CachedEncoder(self.config.text_encoder, self._vectors)
+        return self._encode
 
     def retriever(self, items: Sequence[HistoryItem]) -> Retriever:
         retrieval = self.config.retrieval
-        return make_retriever(retrieval.method, items, self.seed, self.encode, retrieval.case)
+        encode = self.encode if retrieval.method == "dense" else None
+        return make_retriever(retrieval.method, items, self.seed, encode, retrieval.case)
 
     def queries(self, user: User) -> list[Query]:
         protocol = self.config.protocol
@@ -103,7 +112,21 @@ class Maker:
             found.append(list(zip(items, beside, strict=True)))
         return found
 
-    def examples(self, found: Sequence[tuple[HistoryItem, Any]], ranked: Sequence[Ranked]) -> list[HistoryItem]:
+    def own(self, user: User, query: Query) -> dict[str, Any]:
+        """What the user's history and the query's text say of each answer (`hydra_ray.core.evidence`)."""
+        others = [item for item in query.history if item.item_id != query.exclude]
+        answers = own_answers(self.task_of(query), [item.answer for item in others])
+        alike: Sequence[float] = ()
+        if self.likeness and answers:
+            alike = cosines(self.encode, query.text, [item.text for item in others])
+        topics: dict[str, float] = {}
+        if self.topics:
+            topics = self.topics.of(user.user_id, user.split == "train").log_ratios(self.encode([query.text])[0])
+        return {"own": answer_profile(answers, alike), "topics": topics}
+
+    def examples(
+        self, found: Sequence[tuple[HistoryItem, Any]], ranked: Sequence[tuple[HistoryItem, Any]]
+    ) -> list[HistoryItem]:
         """The k records for the prompt: of the N first `found`, those that come first in `ranked` (all of `found`)."""
         first = {item.item_id for item, _ in found[: self.config.retrieval.n]}
         return [item for item, _ in ranked if item.item_id in first][: self.config.reranker.k]
@@ -148,14 +171,18 @@ class CandidateMaker(Maker):
         """One user's rows, by the user's own reranker."""
         queries = self.queries(user)
         for query, found, items in zip(queries, *self._ranked(user, queries, rerank), strict=True):
-            prompt = self.prompt(query, self.examples(found, items))
+            shown = self.examples(found, found if self.config.adapter.examples == "retrieval" else items)
+            prompt = self.prompt(query, shown)
             row = Row(user.user_id, query.query_id, query.text, query.gold, ())
-            yield row, [self.samples(prompt, user, query)], cuts([prompt]), self.known(query, items)
+            requests = [self.samples(prompt, user, query)]
+            if self.config.adapter.plain_candidate:
+                requests.append(self.request(self.prompt(query, []), self.task_of(query)))
+            yield row, requests, cuts([prompt]), self.known(user, query, items)
         free = own_answer_rows(self.task, user, self.config.adapter.history_queries, self.seed)
         history = tuple(user.safe_history())
         queries = [own_query(row, history) for row in free]
         for row, query, items in zip(free, queries, self._ranked(user, queries, rerank)[1], strict=True):
-            yield row, [], {}, self.known(query, items)
+            yield row, [], {}, self.known(user, query, items)
 
     def _ranked(
         self, user: User, queries: Sequence[Query], rerank: Rerank
@@ -164,22 +191,28 @@ class CandidateMaker(Maker):
         found = self.candidates(queries, self.support)
         return found, rerank(user, queries, found)
 
-    def known(self, query: Query, ranked: Sequence[Ranked]) -> dict[str, Any]:
+    def known(self, user: User, query: Query, ranked: Sequence[Ranked]) -> dict[str, Any]:
         """What evidence is made of once there are candidates."""
-        others = [item.answer for item in query.history if item.item_id != query.exclude]
-        return {"own": habits(self.task_of(query), others), "supporters": supporters(ranked)}
+        return {**self.own(user, query), "supporters": supporters(ranked)}
 
 
 class GenerateMaker(CandidateMaker):
     """CandidateMaker for many users, whose heads come from stores."""
 
     def __init__(
-        self, config: dict[str, Any], seed: int, vectors: Path | None, base: Path, heads: dict[str, Path]
+        self,
+        config: dict[str, Any],
+        seed: int,
+        vectors: Path | None,
+        base: Path,
+        heads: dict[str, Path],
+        topics: Path | None,
     ) -> None:
-        """heads: split -> folder of its users' heads."""
+        """heads: split -> folder of its users' heads. topics: folder of the topic models, if they are read."""
         from hydra_ray.pipeline.rerank import Reranker
 
         super().__init__(config, seed, vectors)
+        self.topics = TopicModels.load(topics) if topics else None
         self._rerank = {split: Reranker.load(base, folder, vectors) for split, folder in heads.items()}
 
     def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked]]:
@@ -201,6 +234,22 @@ class SummaryMaker(Maker):
                 yield user, (row, [request] if newest else [], cuts([prompt]), {})
 
 
+class OracleMaker(Maker):
+    """Every evaluated question after each of its N retrieved records alone: what a perfect reranker chooses from."""
+
+    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked]]:
+        for user in users:
+            for question in evaluated(user, self.config.protocol.questions):
+                if question.gold is None:
+                    continue
+                history = tuple(user.history_of(question))
+                query = Query(question.question_id, question.text, question.gold, history, None, False, question.head)
+                (found,) = self.candidates([query])
+                prompts = [self.prompt(query, [item]) for item, _ in found]
+                row = Row(user.user_id, query.query_id, query.text, query.gold, ())
+                yield user, (row, [self.request(prompt, self.task) for prompt in prompts], cuts(prompts), {})
+
+
 class EvaluateMaker(Maker):
     """Every method's prompt for every evaluated question. `extra["methods"][i]` names the request's method."""
 
@@ -211,11 +260,13 @@ class EvaluateMaker(Maker):
         vectors: Path | None,
         rerankers: dict[str, tuple[Path, Path | None]],
         summaries: dict[tuple[str, str], str],
+        topics: Path | None,
     ) -> None:
-        """rerankers: method -> (base, heads); summaries: (user, question) -> profile summary."""
+        """rerankers: method -> (base, heads); summaries: (user, question) -> profile summary; topics: as above."""
         from hydra_ray.pipeline.rerank import Reranker
 
         super().__init__(config, seed, vectors)
+        self.topics = TopicModels.load(topics) if topics else None
         self._rerankers = {name: Reranker.load(base, heads, vectors) for name, (base, heads) in rerankers.items()}
         self._summaries = summaries
 
@@ -248,6 +299,7 @@ class EvaluateMaker(Maker):
                     "methods": methods,
                     "scored": question.gold is not None,
                     "history": [item.answer for item in history],
+                    **self.own(user, query),
                     # Without a reranker, the N retrieved records weigh the same.
                     "supporters": {"bm25": supporters([(item, 0.0) for item, _ in found[0][: self.config.retrieval.n]])}
                     | {name: supporters(items) for name, items in ranked.items()},

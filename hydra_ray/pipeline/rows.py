@@ -9,7 +9,8 @@ Both carry the user's bucket, so that one bucket's rows can be read without the 
 import json
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
 from hydra_ray.core.feedback import Row
+from hydra_ray.core.queries import REAL_ROW
 from hydra_ray.core.records import Split, User, user_from_row
 from hydra_ray.llm.types import Request, request_to_json
 from hydra_ray.pipeline.context import Run
@@ -47,11 +49,15 @@ QUERY_SCHEMA = pa.schema(
 Asked = tuple[Row, list[Request], dict[str, int], dict[str, Any]]
 """A row, its requests, what was cut from their prompts (see CUTS), and whatever else the stage wants to keep."""
 
+Asking = Mapping[str, tuple[Split, Split]]
+"""Whose rows are made: user -> (the split of the data whose records stand for the user, the role that is asked for).
+As "train" a user's real questions are asked besides the pseudo-queries."""
+
 MakeRows = Callable[[Sequence[User]], Iterator[tuple[User, Asked]]]
 
 
 def ask_black_box(
-    run: Run, users_dir: Path, chosen: Sequence[str], make: type, args: tuple[Any, ...], folder: Path, name: str
+    run: Run, users_dir: Path, chosen: Asking, make: type, args: tuple[Any, ...], folder: Path, name: str
 ) -> dict[str, int]:
     """Makes the rows of the chosen users with `make(*args)` on Ray Data, has their requests answered, writes both.
 
@@ -68,7 +74,7 @@ def ask_black_box(
         shutil.rmtree(queries, ignore_errors=True)
         users_dataset(users_dir).map_batches(
             _MakeBatch,
-            fn_constructor_args=(make, args, sorted(chosen)),
+            fn_constructor_args=(make, args, dict(sorted(chosen.items()))),
             batch_format="pyarrow",
             batch_size=64,
             num_cpus=1,
@@ -97,14 +103,23 @@ def ask_black_box(
 class _MakeBatch:
     """Ray Data's callable around MakeRows: user rows in, query rows out."""
 
-    def __init__(self, make: type, args: tuple[Any, ...], chosen: Sequence[str]) -> None:
+    def __init__(self, make: type, args: tuple[Any, ...], chosen: Asking) -> None:
         self._make: MakeRows = make(*args)
-        self._chosen = pa.array(chosen, pa.string())
+        self._chosen = chosen
+        self._ids = pa.array(chosen, pa.string())
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        picked = batch.filter(pc.is_in(batch["user_id"], self._chosen)).to_pylist()
+        found = batch.filter(pc.is_in(batch["user_id"], self._ids)).to_pylist()
+        # An id may be a user of both splits.
+        picked = [row for row in found if row["split"] == self._chosen[row["user_id"]][0]]
         buckets = {row["user_id"]: row["bucket"] for row in picked}
-        users = [user_from_row({k: row[k] for k in ("user_id", "split", "items", "questions")}) for row in picked]
+        users = [
+            replace(
+                user_from_row({k: row[k] for k in ("user_id", "split", "items", "questions")}),
+                split=self._chosen[row["user_id"]][1],
+            )
+            for row in picked
+        ]
         rows = [query_row(user, buckets[user.user_id], asked) for user, asked in self._make(users)]
         return pa.Table.from_pylist(rows, schema=QUERY_SCHEMA)
 
@@ -158,11 +173,19 @@ def buckets_of(folder: Path) -> list[int]:
 
 
 def read_rows(
-    folder: Path, buckets: Sequence[int], split: Split | None = None
+    folder: Path, buckets: Sequence[int], split: Split | None = None, users: Collection[str] | None = None
 ) -> Iterator[tuple[str, int, list[tuple[Row, dict[str, Any]]]]]:
-    """User by user: (user id, bucket, [(row with its answers, extra)]) of the given buckets, in a stable order."""
+    """User by user: (user id, bucket, [(row with its answers, extra)]) of the given buckets, in a stable order.
+
+    split: only the users whose rows were made in this role. users: these instead, whatever their rows were made as; as
+    "test" they come without their real questions, which only training reads.
+    """
     wanted = pads.field("bucket").isin(list(buckets))
-    if split is not None:
+    if users is not None:
+        wanted = wanted & pads.field("user_id").isin(list(users))
+        if split == "test":
+            wanted = wanted & ~pc.starts_with(pads.field("query_id"), REAL_ROW)
+    elif split is not None:
         wanted = wanted & (pads.field("split") == split)
     queries = pads.dataset(folder / "queries", format="parquet").to_table(filter=wanted).to_pylist()
     answers: dict[str, tuple[tuple[str, ...], ...]] = {}
@@ -171,13 +194,13 @@ def read_rows(
             columns=["row_id", "texts"], filter=pads.field("bucket").isin(list(buckets))
         )
         answers = {row["row_id"]: tuple(map(tuple, row["texts"])) for row in found.to_pylist()}
-    users: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    of_user: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for query in queries:
-        users[query["user_id"]].append(query)
-    for user_id in sorted(users):
+        of_user[query["user_id"]].append(query)
+    for user_id in sorted(of_user):
         rows = []
-        for query in sorted(users[user_id], key=lambda q: q["query_id"]):
+        for query in sorted(of_user[user_id], key=lambda q: q["query_id"]):
             row = Row(user_id, query["query_id"], query["text"], query["gold"], tuple(query["right"]),
                       tuple(query["known"]), answers.get(query["row_id"], ()))  # fmt: skip
             rows.append((row, json.loads(query["extra"])))
-        yield user_id, users[user_id][0]["bucket"], rows
+        yield user_id, of_user[user_id][0]["bucket"], rows

@@ -4,20 +4,30 @@ import sys
 from collections.abc import Callable
 
 from hydra_ray.config import Config
+from hydra_ray.data.sampling import Trial
 from hydra_ray.pipeline.context import Run
 from hydra_ray.pipeline.finish import finish
 from hydra_ray.pipeline.job import Job
 from hydra_ray.pipeline.since import write_steps
 
-Stage = Callable[[Job, int], object]
+Stage = Callable[[Job, Trial], object]
 
-PER_SEED: dict[str, Stage] = {
-    "label": lambda job, seed: job.label(seed),
-    "train-reranker": lambda job, seed: job.train("reranker", seed),
-    "generate": lambda job, seed: job.generate(seed),
-    "train-adapter": lambda job, seed: job.train("adapter", seed),
-    "fit-users": lambda job, seed: (job.fit("reranker", seed), job.fit("adapter", seed)),
-    "evaluate": lambda job, seed: job.evaluate(seed),
+
+def papers(job: Job) -> tuple[bool, ...]:
+    """Our adapter and, where it is wanted, the one as published."""
+    return (False, True) if job.paper else (False,)
+
+
+PER_TRIAL: dict[str, Stage] = {
+    "label": lambda job, trial: job.label(trial),
+    "train-reranker": lambda job, trial: job.train("reranker", trial),
+    "generate": lambda job, trial: job.generate(trial),
+    "train-adapter": lambda job, trial: [job.train("adapter", trial, paper) for paper in papers(job)],
+    "fit-users": lambda job, trial: (
+        job.fit("reranker", trial),
+        *(job.fit("adapter", trial, paper) for paper in papers(job)),
+    ),
+    "evaluate": lambda job, trial: job.evaluate(trial),
 }
 
 
@@ -30,8 +40,8 @@ def run_stage(stage: str, config: Config) -> int:
         elif stage == "ingest":
             job.ingest()
         else:
-            for seed in config.protocol.seeds:
-                PER_SEED[stage](job, seed)
+            for trial in config.protocol.trials:
+                PER_TRIAL[stage](job, trial)
         write_steps(run.folder, {label: result.key for label, result in job.results.items()})
         for name, result in job.results.items():
             print(f"{name}: {result.path}", file=sys.stderr)

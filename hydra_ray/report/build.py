@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from hydra_ray.core.metrics import Floats, score_all
-from hydra_ray.core.stats import Sampled, bootstrap, compare_sampled, group_users, per_user_scores
+from hydra_ray.core.metrics import Floats, row_scores, score_all
+from hydra_ray.core.stats import Sampled, bootstrap, compare_sampled, per_user_scores
 from hydra_ray.core.tasks import HIGHER_IS_BETTER, Task
+from hydra_ray.core.user_effects import group_users, user_effects
 from hydra_ray.report.by_history import by_history
-from hydra_ray.report.methods import FULL, in_order, method_of
+from hydra_ray.report.habit import habit_answers
+from hydra_ray.report.methods import FULL, ORACLES, in_order, method_of
 from hydra_ray.report.rows import AnswerRow, answer_counts, check_rows, sorted_rows
 
 LLM_COUNTS = ("calls", "cached", "prompt_tokens", "completion_tokens", "cost")
@@ -43,6 +45,7 @@ def build_report(
     rows: Sequence[AnswerRow],
     *,
     train_users: int,
+    folds: int | None = None,
     config: Mapping[str, Any],
     costs: Costs | None = None,
     attainable: Mapping[str, float] | None = None,
@@ -51,7 +54,8 @@ def build_report(
 ) -> dict[str, Any]:
     """The whole of report.json as plain, finite JSON values; it does not depend on the order of the rows.
 
-    train_users: distinct users trained on. attainable: metric -> the best anyone can reach, where that is known.
+    train_users: distinct users trained on. folds: of cross-fitting, if users were tested fold by fold; train_users is
+    then what a fold was trained on. attainable: metric -> the best anyone can reach, where that is known.
     Metrics pool the rows of all seeds; `per_seed` holds the primary metric of each seed, its mean and its standard
     deviation. `best_prompt_method` is picked on the same questions, which favours the baseline. Intervals are 95 %
     ones over users. A number that does not exist (a gain without baseline, one over zero) is null.
@@ -65,13 +69,14 @@ def build_report(
     sampled = bootstrap(task, users, golds, answers, resamples)
     scores = {name: per_user_scores(task, users, golds, preds) for name, preds in answers.items()}
     best = _best_prompt_method(task, sampled)
-    against = _comparisons(task, sampled, scores)
+    against = _comparisons(task, rows, sampled, resamples)
     headline = against.get(best or "", {})
-    report = {
+    report: dict[str, Any] = {
         "task": task.name,
         "users": {"train": train_users, "test": len(set(users))},
         "questions": len(rows),
         "seeds": seeds,
+        "folds": folds,
         "primary_metric": task.primary_metric,
         "higher_is_better": task.higher_is_better,
         "methods": {name: score_all(task, golds, preds) for name, preds in answers.items()},
@@ -80,9 +85,14 @@ def build_report(
         "best_prompt_method": best,
         "relative_gain": headline.get("relative_gain"),
         "relative_gain_ci95": headline.get("relative_gain_ci95"),
-        "users_helped": headline.get("helped"),
-        "users_harmed": headline.get("harmed"),
+        "absolute_gain": headline.get("difference"),
+        "absolute_gain_ci95": headline.get("difference_ci95"),
+        "users_helped": headline.get("users", {}).get("helped"),
+        "users_harmed": headline.get("users", {}).get("harmed"),
+        "user_effects": headline.get("users"),
         "hydra_against": against,
+        "majority": habit_answers(task, rows, list(answers)),
+        "oracles": _oracles(task, rows, resamples),
         "per_user": _per_user(users, scores, best),
         "by_history": by_history(task, rows, [name for name in ("zero_shot", best, FULL) if name in answers]),
         "answers": {name: answer_counts(task, preds) for name, preds in answers.items()},
@@ -111,13 +121,27 @@ def _best_prompt_method(task: Task, sampled: Mapping[str, Sampled]) -> str | Non
     return max(names, key=lambda name: sign * sampled[name].value, default=None)
 
 
-def _comparisons(task: Task, sampled: Mapping[str, Sampled], scores: Mapping[str, Floats]) -> dict[str, dict[str, Any]]:
-    if FULL not in sampled:
+def _comparisons(
+    task: Task, rows: Sequence[AnswerRow], sampled: Mapping[str, Sampled], resamples: int
+) -> dict[str, dict[str, Any]]:
+    others = [name for name in sampled if name != FULL]
+    if FULL not in sampled or not others:
         return {}
+    golds = [row.gold for row in rows]
+    scores = {name: row_scores(task, golds, [row.answers[name] for row in rows]) for name in sampled}
+    gaps = {name: scores[FULL] - scores[name] for name in others}
+    users = user_effects([row.user_id for row in rows], [row.question_id for row in rows], gaps, resamples)
+    return {name: asdict(compare_sampled(task, sampled[FULL], sampled[name], users[name])) for name in others}
+
+
+def _oracles(task: Task, rows: Sequence[AnswerRow], resamples: int) -> dict[str, dict[str, Any]]:
+    """Every oracle's metrics and the interval of the primary one."""
+    users, golds = [row.user_id for row in rows], [row.gold for row in rows]
+    answers = {name: [row.oracles[name] for row in rows] for name in ORACLES if name in rows[0].oracles}
+    sampled = bootstrap(task, users, golds, answers, resamples)
     return {
-        name: asdict(compare_sampled(task, sampled[FULL], sampled[name], scores[FULL] - scores[name]))
-        for name in sampled
-        if name != FULL
+        name: {"metrics": score_all(task, golds, found), "ci95": list(sampled[name].ci95)}
+        for name, found in answers.items()
     }
 
 

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from hydra_ray.report import charts, tables, words
-from hydra_ray.report.methods import CATALOGUE, method_of
+from hydra_ray.report.methods import CATALOGUE, ORACLES, method_of
 
 _SHOWN_USERS = 5
 
@@ -43,6 +43,10 @@ def html_report(report: Mapping[str, Any]) -> str:
         history_chart=Markup(charts.history_chart(report)),
         methods=_without_last(tables.method_cells(report)),
         comparisons=tables.comparison_cells(report),
+        users=tables.user_cells(report),
+        habits=tables.habit_cells(report),
+        oracles=tables.oracle_cells(report),
+        oracle_notes=[ORACLES[name] for name in report["oracles"]],
         heads=tables.head_cells(report),
         answers=tables.answer_cells(report),
         truncated=tables.count_cells(report["truncated"], "what was cut"),

@@ -36,8 +36,15 @@ CATALOGUE: tuple[Method, ...] = (
     Method("hydra_reranker", "HYDRA, reranker only", "ours", "examples chosen by the reranker, one answer"),
     Method("hydra_adapter", "HYDRA, adapter only", "ours", "examples by BM25, the answer chosen by the adapter"),
     Method("hydra_shared", "HYDRA, shared head", "ours", "both, with one head for all users"),
+    Method("hydra_paper", "HYDRA as published", "ours", "the adapter reads texts alone and chooses among the samples"),
     Method(FULL, "HYDRA", "ours", "both, with every user's own head"),
 )
+ORACLES: dict[str, tuple[str, str]] = {
+    "oracle_example": ("best single example", "a perfect reranker that shows one record (the best one-shot answer)"),
+    "oracle_samples": ("best of the samples", "a perfect adapter on the samples after HYDRA's examples"),
+    "oracle_candidates": ("best candidate", "a perfect adapter on those samples and the user's own past answers"),
+}
+"""Name -> (title, what it is). They know the gold answer: what a part could reach at most, no method."""
 _BY_NAME = {method.name: method for method in CATALOGUE}
 
 

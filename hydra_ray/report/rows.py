@@ -1,7 +1,7 @@
 """The table a report is made of: one row per answered question."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hydra_ray.core.tasks import Task
 from hydra_ray.core.text import is_label, normalise
@@ -12,8 +12,9 @@ class AnswerRow:
     """One question of one seed, with what every method answered.
 
     history_length: items that existed when it was asked. answers: method -> raw answer (as the LLM wrote it, so that
-    answers of no label can be told from empty ones), None if none came back. scored: whether there is a gold answer;
-    rows without one stand in the predictions alone, their `gold` is "".
+    answers of no label can be told from empty ones), None if none came back. oracles: name -> the best answer, known
+    from the gold one, among those that a part of HYDRA chooses from; None if there was nothing to choose from. scored:
+    whether there is a gold answer; rows without one stand in the predictions alone, their `gold` is "".
     """
 
     seed: int
@@ -22,6 +23,7 @@ class AnswerRow:
     gold: str
     history_length: int
     answers: Mapping[str, str | None]
+    oracles: Mapping[str, str | None] = field(default_factory=dict)
     scored: bool = True
 
 
@@ -37,6 +39,8 @@ def check_rows(rows: Sequence[AnswerRow]) -> None:
         if key in seen:
             raise ValueError(f"{where}: answered twice")
         seen.add(key)
+        if set(row.oracles) != set(rows[0].oracles):
+            raise ValueError(f"{where}: oracles {sorted(row.oracles)}, elsewhere {sorted(rows[0].oracles)}")
         if set(row.answers) != methods:
             raise ValueError(f"{where}: answers of {sorted(row.answers)}, elsewhere of {sorted(methods)}")
 

@@ -4,16 +4,29 @@ from collections.abc import Mapping, Sequence
 from textwrap import wrap
 from typing import Any
 
-from hydra_ray.report.methods import GROUPS, method_of
-from hydra_ray.report.words import count, duration, finding, metric_title, percent, percent_range, score
+from hydra_ray.report.methods import GROUPS, ORACLES, method_of
+from hydra_ray.report.words import (
+    count,
+    duration,
+    finding,
+    metric_title,
+    percent,
+    percent_range,
+    protocol,
+    score,
+    score_range,
+    share_range,
+)
 
+HABIT_LEGEND = "= habit: share of answers that equal user_majority; others: {metric} of those that do not"
 Cells = Sequence[Sequence[str]]
 
 
 def result_table(report: Mapping[str, Any]) -> str:
     """The methods with their metrics as plain text, and the finding below them; printed at the end of a run."""
     header, body = method_cells(report)
-    widths = [max(len(row[i]) for row in [header, *body]) for i in range(len(header))]
+    oracles = oracle_cells(report)[1]
+    widths = [max(len(row[i]) for row in [header, *body, *oracles] if i < len(row)) for i in range(len(header))]
     rule = "  ".join("-" * width for width in widths)
     lines = [_line(header, widths), rule]
     names = list(report["methods"])
@@ -21,13 +34,14 @@ def result_table(report: Mapping[str, Any]) -> str:
         if i and method_of(name).group != method_of(names[i - 1]).group:
             lines.append(rule)
         lines.append(_line(cells, widths))
-    users, seeds = report["users"], report["seeds"]
-    where = (
-        f"{report['task']}: {users['train']} training users, {users['test']} test users,"
-        f" {report['questions']} questions, seeds {', '.join(map(str, seeds))}"
-    )
+    if report["oracles"]:
+        lines += [rule, "what a perfect part would reach (these know the gold answers)"]
+        lines += [_line(row, widths[: len(row)]) for row in oracles]
+    metric = metric_title(report["primary_metric"])
+    habit = [HABIT_LEGEND.format(metric=metric)] if report["majority"] else []
+    where = f"{report['task']}: {protocol(report)}"
     said = wrap(finding(report), max(len(rule), 72))
-    return "\n".join([where, "", *lines, "* best of those that train nothing", "", *said])
+    return "\n".join([where, "", *lines, "* best of those that train nothing", *habit, "", *said])
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
@@ -38,13 +52,16 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def method_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Header and one row per method: name, 95 % interval of the primary metric, all metrics, spread, HYDRA's gain."""
+    """Header and one row per method: name, 95 % interval of the primary metric, all metrics, spread, the share of
+    answers that are the user's majority and the primary metric on the rest, HYDRA's gain."""
     primary = report["primary_metric"]
     metrics = list(report["metric_directions"])
     arrows = {name: "\u2191" if up else "\u2193" for name, up in report["metric_directions"].items()}
     header = ["method", *(f"{metric_title(name)} {arrows[name]}" for name in metrics), "95 % interval"]
     several = len(report["seeds"]) > 1
     header += ["\u00b1 seeds"] if several else []
+    if report["majority"]:
+        header += ["= habit", "others"]
     header += ["HYDRA's gain"]
     body = []
     for name, values in report["methods"].items():
@@ -54,10 +71,57 @@ def method_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]
         cells.append(f"{score(primary, low)} to {score(primary, high)}")
         if several:
             cells.append(score(primary, report["per_seed"][name]["spread"]))
+        if report["majority"]:
+            habit = report["majority"][name]
+            cells += [percent(habit["same"]), score(primary, habit["rest_value"])]
         against = report["hydra_against"].get(name)
         cells.append(percent(against["relative_gain"], True) if against else "")
         body.append(cells)
     return header, body
+
+
+def oracle_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Header and one row per oracle: title, all metrics, 95 % interval of the primary one."""
+    primary, metrics = report["primary_metric"], list(report["metric_directions"])
+    header = ["oracle", *map(metric_title, metrics), "95 % interval"]
+    body = []
+    for name, oracle in report["oracles"].items():
+        low, high = oracle["ci95"]
+        values = [score(metric, oracle["metrics"][metric]) for metric in metrics]
+        body.append([ORACLES[name][0], *values, f"{score(primary, low)} to {score(primary, high)}"])
+    return header, body
+
+
+def habit_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Per method: the share of answers that are the user's majority, and what the others are worth."""
+    primary = report["primary_metric"]
+    body = [
+        [
+            name,
+            percent(habit["same"]),
+            count(habit["rest"]),
+            score(primary, habit["rest_value"]),
+            score(primary, habit["rest_majority"]),
+            count(habit["won"]),
+            count(habit["lost"]),
+        ]
+        for name, habit in report["majority"].items()
+        if habit["rest"]
+    ]
+    header = ["method", "same as majority", "others", metric_title(primary), "majority there", "better", "worse"]
+    return header, body
+
+
+def user_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """HYDRA against every other method, user by user: shares with intervals, less chance, and of single tests."""
+    body = []
+    for name, other in report["hydra_against"].items():
+        users = other["users"]
+        cells = [f"{percent(users[key])} ({share_range(users[key + '_ci95'])})" for key in ("helped", "harmed")]
+        excess = f"{percent(users['harmed_excess'], True)} ({percent_range(users['harmed_excess_ci95'])})"
+        clear = f"{percent(users['harmed_clear'])} ({share_range(users['harmed_clear_ci95'])})"
+        body.append([name, *cells, excess, clear if users["testable"] else "-", percent(users["testable"])])
+    return ["HYDRA against", "helped", "harmed", "harmed beyond chance", "clearly harmed", "testable"], body
 
 
 def markdown_table(header: Sequence[str], body: Cells) -> str:
@@ -95,18 +159,19 @@ def answer_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]
 
 
 def comparison_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """HYDRA against every other method: gain, its interval, users helped and harmed."""
+    """HYDRA against every other method: relative and absolute gain with their intervals."""
+    primary = report["primary_metric"]
     body = [
         [
             name,
             percent(other["relative_gain"], True),
             percent_range(other["relative_gain_ci95"]),
-            percent(other["helped"]),
-            percent(other["harmed"]),
+            score(primary, other["difference"]),
+            score_range(primary, other["difference_ci95"]),
         ]
         for name, other in report["hydra_against"].items()
     ]
-    return ["HYDRA against", "relative gain", "95 % interval", "users helped", "users harmed"], body
+    return ["HYDRA against", "relative gain", "95 % interval", "absolute gain", "95 % interval"], body
 
 
 def count_cells(counts: Mapping[str, int], what: str) -> tuple[list[str], list[list[str]]]:
@@ -124,14 +189,13 @@ def head_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
 
 def markdown_report(report: Mapping[str, Any]) -> str:
     """report.md."""
-    users = report["users"]
     parts = [
         f"# {report['task']}",
-        f"{users['train']} training users, {users['test']} test users, {report['questions']} questions, seeds"
-        f" {', '.join(map(str, report['seeds']))}.",
+        protocol(report) + ".",
         finding(report),
         "## Methods",
-        f"{GROUPS[0].capitalize()} first, ours below. `*` marks the best method that trains nothing.",
+        f"{GROUPS[0].capitalize()} first, ours below. `*` marks the best method that trains nothing."
+        f" {HABIT_LEGEND.format(metric=metric_title(report['primary_metric']))}.",
         markdown_table(*method_cells(report)),
     ]
     if report["attainable"]:
@@ -139,6 +203,9 @@ def markdown_report(report: Mapping[str, Any]) -> str:
         parts.append(f"Attainable at most: {best}.")
     sections = [
         ("HYDRA against each method", comparison_cells(report)),
+        ("Users helped and harmed", user_cells(report)),
+        ("Answers that are not the user's majority", habit_cells(report)),
+        ("What a perfect part would reach", oracle_cells(report)),
         ("What it cost", cost_cells(report)),
         ("Users' heads", head_cells(report)),
         ("Answers that could not be scored as given", answer_cells(report)),

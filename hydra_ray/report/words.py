@@ -1,6 +1,6 @@
 """Numbers and findings of a report as words: shared by terminal, Markdown and HTML."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hydra_ray.report.methods import method_of
@@ -26,6 +26,11 @@ def score(metric: str, value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:.1f}" if metric == "bleu" else f"{value:.3f}"
+
+
+def score_range(metric: str, ends: Sequence[float | None]) -> str:
+    """`0.012 to 0.090`."""
+    return f"{score(metric, ends[0])} to {score(metric, ends[1])}".replace("-0", MINUS + "0")
 
 
 def percent(share: float | None, signed: bool = False) -> str:
@@ -58,6 +63,17 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def protocol(report: Mapping[str, Any]) -> str:
+    """Who was trained on and tested: `100 training users, 50 test users, 150 questions, seeds 0, 1`."""
+    users, folds, seeds = report["users"], report["folds"], report["seeds"]
+    trained = f"{count(users['train'])} training users"
+    trained += f" in each of {folds} folds" if folds else ""
+    return (
+        f"{trained}, {count(users['test'])} test users, {count(report['questions'])} questions,"
+        f" seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+    )
+
+
 def verdict(report: Mapping[str, Any]) -> str:
     """What the interval of the gain says, in one word: `better`, `worse`, `not shown` or `no comparison`."""
     ends = report["relative_gain_ci95"]
@@ -86,8 +102,30 @@ def finding(report: Mapping[str, Any]) -> str:
         f"{metric_title(metric)} {score(metric, ours)} for HYDRA, {score(metric, theirs)} for the best method that"
         f" trains nothing ({method_of(best).title}): relative {kind} {percent(report['relative_gain'], True)}, 95 %"
         f" interval {percent_range(report['relative_gain_ci95'])}. {closing}"
-        f" Users helped {percent(report['users_helped'])}, harmed {percent(report['users_harmed'])}."
+        f" {users_finding(report['user_effects'])}"
     )
+
+
+def users_finding(users: Mapping[str, Any]) -> str:
+    """Who gains and who loses, in sentences."""
+    bare = ", ".join(
+        f"{name} {percent(users[name])} ({share_range(users[name + '_ci95'])})" for name in ("helped", "harmed")
+    )
+    clear = (
+        f" Of the {percent(users['testable'])} of users with questions enough for a test of their own,"
+        f" {percent(users['harmed_clear'] / users['testable'])} are clearly harmed."
+        if users["testable"]
+        else " Users have too few questions for a test of their own."
+    )
+    return (
+        f"Users {bare}. Harmed beyond chance: {percent(users['harmed_excess'], True)}"
+        f" ({percent_range(users['harmed_excess_ci95'])}) of users, against random signs.{clear}"
+    )
+
+
+def share_range(ends: Sequence[float]) -> str:
+    """`38 % to 52 %`."""
+    return f"{percent(ends[0])} to {percent(ends[1])}"
 
 
 def conclusion(report: Mapping[str, Any]) -> str:

@@ -27,6 +27,7 @@ class Bundle:
     seed: whose training. base: module -> folder of the trained base. heads: module -> folders of users' heads (the
     training users' and the fitted ones'; those that have none are left out). tuned: module -> how strongly single
     users' heads are pulled to the population head. users: folder of the ingested histories.
+    topics: folder of the topic models, if the adapter reads them.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Bundle:
     heads: Mapping[Module, tuple[Path, ...]]
     tuned: Mapping[Module, dict[str, Any]]
     users: Path
+    topics: Path | None = None
 
     @property
     def task(self) -> Task:
@@ -63,6 +65,12 @@ def load_bundle(folder: Path, seed: int | None = None) -> Bundle:
             f"{folder / REPORT}: was made by another hydra_ray ({first}: {error.errors()[0]['msg']}); run it "
             "again with this one"
         ) from None
+    if config.protocol.cross_fitted:
+        raise UserError(
+            f"{folder}: this run tested its users fold by fold (protocol.folds={config.protocol.folds}), so each of its"
+            " models leaves users out; make a run to serve with protocol.folds=null and another name under the same"
+            " root: it asks again for no answer that is there"
+        )
     chosen = config.protocol.seeds[0] if seed is None else seed
     if chosen not in config.protocol.seeds:
         raise UserError(
@@ -75,7 +83,8 @@ def load_bundle(folder: Path, seed: int | None = None) -> Bundle:
         base[module] = trained / joint_kind(config.model.head)
         heads[module] = tuple(f for f in (base[module], fitted) if (f / "heads").exists())
         tuned[module] = _json(fitted / MANIFEST, "run it again")["counts"]
-    return Bundle(folder.name, config, chosen, base, heads, tuned, found.step("ingest"))
+    topics = found.step(f"topics seed {chosen}") if config.adapter.topics else None
+    return Bundle(folder.name, config, chosen, base, heads, tuned, found.step("ingest"), topics)
 
 
 class _Steps:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from hydra_ray.core.records import HistoryItem, User
+from hydra_ray.core.topics import TopicModels
 from hydra_ray.models.encoder import TextEncoder
 from hydra_ray.models.heads import Head
 from hydra_ray.models.vector_cache import CachedEncoder
@@ -32,6 +33,7 @@ class Bases:
         self.bundle = bundle
         self.plain = bundle.config.model_dump(mode="json")
         self.scorers = {module: load_scorer(bundle.base[module], bundle.config.model.head) for module in MODULES}
+        self.topics = TopicModels.load(bundle.topics) if bundle.topics else None
         self._encoder: TextEncoder | None = None
 
     @property
@@ -70,7 +72,11 @@ class Lessons:
         """What the adapter learns from, by the user's new reranker: see CandidateMaker."""
         known = {} if reranker.delta is None else {self._user.user_id: reranker.delta}
         heads = UnpublishedHeads(known, self._bases.scorers["reranker"].head.delta_shapes())
-        maker = CandidateMaker(self._bases.plain, self._seed, None, self._vectors)
+        config = self._bases.bundle.config
+        # Where the model's encoder reads pairs, or is trained, single texts have one of their own.
+        single = self._vectors if config.text_encoder == config.model else None
+        maker = CandidateMaker(self._bases.plain, self._seed, None, single)
+        maker.topics = self._bases.topics
         return list(maker.of_user(self._user, Reranker(self._scorer("reranker", heads))))
 
     def learn(self, module: Module, rows: Sequence[Answered]) -> UserFit:

@@ -100,24 +100,27 @@ class Personaliser:
     async def answer(self, user: UserKey | None, ask: Ask, request_id: str) -> answers.Personalised:
         """The answer with its trace. Raises LLMDownError, RefusedError, DeadlineError, OverloadedError."""
         course = _Course(ask, user)
-        plain = asyncio.ensure_future(self._plain(ask)) if ask.plain else None
+        plain = asyncio.ensure_future(self._plain(ask)) if ask.plain or self._config.adapter.plain_candidate else None
         try:
             found = await self._retrieve(course)
             ranked = await self._rerank(course, found)
             prompt = self._prompt(ask, found, ranked)
             sampled = await self._sample(course, prompt)
-            candidates = candidates_of(self._task, sampled.texts, found.own, self._config.adapter.own_candidates)
-            order, scored, weights = await self._select(course, found, ranked, candidates)
+            said = await self._said(course, plain) if plain and self._config.adapter.plain_candidate else None
+            raw = (*sampled.texts, said) if said else sampled.texts
+            candidates = candidates_of(self._task, raw, found.own, self._config.adapter.own_candidates)
+            order, scored, weights = await self._select(course, found, ranked, candidates, said or "")
             texts = [candidates.texts[i] for i in order] or [sampled.texts[0] if sampled.texts else ""]
             cut = self._cut(sampled, found) if order else {text for text in texts if 0 in sampled.cut}
             course.ms["total"] = round(1000 * (time.perf_counter() - course.began), 3)
             best = [texts[i % len(texts)] for i in range(ask.n)]
-            said = await self._said(course, plain) if plain else None
+            if plain and said is None:
+                said = await self._said(course, plain)
             return answers.Personalised(
                 answer=best[0],
                 answers=best,
                 cut=[i for i, text in enumerate(best) if text in cut],
-                plain=said,
+                plain=said if ask.plain else None,
                 trace=answers.Trace(
                     request_id=request_id,
                     user_id=user.user_id if user else None,
@@ -250,6 +253,7 @@ class Personaliser:
         found: Found,
         ranked: list[tuple[HistoryItem, float]] | None,
         candidates: Candidates,
+        plain: str,
     ) -> tuple[list[int], list[float], list[float]]:
         """The candidates' places, best first; their log-odds and weights, both empty where the adapter did not run."""
         if not candidates.texts:
@@ -261,7 +265,8 @@ class Personaliser:
             # Without a reranker, the N retrieved records weigh the same.
             by_rank = [(i, UNKNOWN) for i in found.items[: self._config.retrieval.n]] if ranked is None else ranked
             supporters = [(item.answer, weight_of(log_odds)) for item, log_odds in by_rank]
-            beside = evidence(self._task, candidates.texts, candidates.samples, found.own, supporters)
+            known = (found.own, supporters, found.topics)
+            beside = evidence(self._task, course.ask.query, candidates.texts, candidates.samples, *known, plain=plain)
         try:
             scored = await self._score(course, "adapter", found, candidates.texts, tuple(beside))
         except StageDownError as error:

@@ -8,14 +8,18 @@ import contextlib
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hydra_ray.config import RetrievalConfig
-from hydra_ray.core.evidence import habits
+from hydra_ray.core.evidence import answer_profile, own_answers
 from hydra_ray.core.records import HistoryItem
-from hydra_ray.core.retrieval import Retriever, TextEncode, make_retriever, tokenise
+from hydra_ray.core.retrieval import Retriever, TextEncode, make_retriever, tokenise, unit
 from hydra_ray.core.tasks import Task
+from hydra_ray.core.topics import TopicModel
 from hydra_ray.serve.types import Found, UserKey, UserState
 from hydra_ray.serve.users import HistoryUnreadableError, UserStore
 
@@ -43,12 +47,14 @@ def estimate(items: Sequence[HistoryItem], method: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """One user's index, of one revision. size: bytes."""
+    """One user's index, of one revision. answers: of the items, normalised (`own_answers`). vectors: float32
+    [items, D], of unit length, where likeness is read. size: bytes."""
 
     revision: int
     retriever: Retriever
     items: Sequence[HistoryItem]
-    own: Mapping[str, int]
+    answers: Sequence[str]
+    vectors: NDArray[np.float32] | None
     size: int
 
 
@@ -63,11 +69,13 @@ class Histories:
         seed: int,
         most_bytes: int,
         encode: TextEncode | None = None,
+        likeness: bool = False,
+        topics: TopicModel | None = None,
     ) -> None:
-        """encode: for the method `dense`, which needs one."""
+        """encode: for the method `dense`, likeness (of items to the query) and topics, which need one."""
         self._store, self._method, self._task, self._seed, self._encode = store, config.method, task, seed, encode
         self._case = config.case
-        self._most_bytes = most_bytes
+        self._most_bytes, self._likeness, self._topics = most_bytes, likeness, topics
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._lock = threading.Lock()
         self.hits = self.misses = self.bytes = 0
@@ -88,7 +96,13 @@ class Histories:
                 self._keep(user.stored, kept)
         if not state or not kept:
             return Found()
-        return Found.of(kept.retriever.top(self._task.search_text(query), n), kept.items, kept.own, state)
+        vector = self._encode([query])[0] if self._encode and (self._likeness or self._topics) else None
+        alike = (
+            (kept.vectors @ unit(vector[None])[0]).tolist() if kept.vectors is not None and vector is not None else []
+        )
+        topics = self._topics.log_ratios(vector) if self._topics and vector is not None else {}
+        own = answer_profile(kept.answers, alike)
+        return Found.of(kept.retriever.top(self._task.search_text(query), n), kept.items, own, state, topics)
 
     def forget_deleted(self) -> None:
         """Drops what is kept of users who are no more. Whose file cannot be read is dropped, too."""
@@ -103,8 +117,12 @@ class Histories:
 
     def _make(self, state: UserState, items: Sequence[HistoryItem]) -> _Kept:
         retriever = make_retriever(self._method, items, self._seed, self._encode, self._case)
-        own = habits(self._task, [item.answer for item in items])
-        return _Kept(state.revision, retriever, items, own, estimate(items, self._method))
+        answers = own_answers(self._task, [item.answer for item in items])
+        vectors = None
+        if self._likeness and self._encode and answers:
+            vectors = unit(self._encode([item.text for item in items]))
+        size = estimate(items, self._method) + (vectors.nbytes if vectors is not None else 0)
+        return _Kept(state.revision, retriever, items, answers, vectors, size)
 
     def _look_up(self, stored: str, revision: int | None) -> _Kept | None:
         """What is kept of a user, if it is of this revision (None: there is no such user)."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from hydra_ray.core.evidence import AnswerProfile
 from hydra_ray.core.prompts import Message
 from hydra_ray.core.records import HistoryItem
 from hydra_ray.core.retrieval import recencies
@@ -59,28 +60,30 @@ class UserState:
 class Found:
     """What the retriever knows for one query.
 
-    items: best first, with `scores` of the retrieval method (BM25). own: the user's own answers, normalised -> how
-    often given (`hydra_ray.core.evidence.habits`). state: None: nobody of that id. recencies: of the items
-    (`hydra_ray.core.retrieval`).
+    items: best first, with `scores` of the retrieval method (BM25). own: the user's own answers
+    (`hydra_ray.core.evidence.answer_profile`). state: None: nobody of that id. recencies: of the items
+    (`hydra_ray.core.retrieval`). topics: label -> what the query's text says of it (`hydra_ray.core.topics`).
     """
 
     items: tuple[HistoryItem, ...] = ()
     scores: tuple[float, ...] = ()
-    own: Mapping[str, int] = field(default_factory=dict)
+    own: AnswerProfile = field(default_factory=dict)
     state: UserState | None = None
     recencies: tuple[float, ...] = ()
+    topics: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(
         cls,
         top: Sequence[tuple[HistoryItem, float]],
         history: Sequence[HistoryItem],
-        own: Mapping[str, int],
+        own: AnswerProfile,
         state: UserState,
+        topics: Mapping[str, float] | None = None,
     ) -> "Found":
         """top: a retriever's answer over the whole `history`, oldest first."""
         items = tuple(item for item, _ in top)
-        return cls(items, tuple(score for _, score in top), own, state, tuple(recencies(items, history)))
+        return cls(items, tuple(score for _, score in top), own, state, tuple(recencies(items, history)), topics or {})
 
 
 @dataclass(frozen=True, slots=True)

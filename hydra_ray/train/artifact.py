@@ -49,7 +49,7 @@ class _Description(BaseModel):
 
 def needs_encoder_in_module(config: ModelConfig) -> bool:
     """Whether the encoder runs inside the scorer; otherwise it runs once, ahead of it."""
-    return config.pair == "cross" or not config.freeze_encoder
+    return config.pair == "cross" or (config.pair != "none" and not config.freeze_encoder)
 
 
 def save_base(

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from hydra_ray.core.metrics import score_all
-from hydra_ray.core.stats import bootstrap, compare, interval, per_user_scores
+from hydra_ray.core.stats import bootstrap, compare, per_user_scores
 from hydra_ray.core.tasks import Task, load_task
+from hydra_ray.core.user_effects import interval
 
 TAGS, RATING = load_task("lamp_2m"), load_task("lamp_3")
 Rows = tuple[list[str], list[str], list[str], list[str]]
@@ -30,7 +31,7 @@ def test_gain_and_shares_by_hand() -> None:
     result = compare(TAGS, ids, golds, ["comedy", "comedy", "x", "comedy"], ["comedy", "x", "comedy", "comedy"])
     assert (result.method, result.baseline) == (0.75, 0.75)
     assert (result.relative_gain, result.difference) == (0.0, 0.0)
-    assert (result.helped, result.harmed) == pytest.approx((1 / 3, 1 / 3))
+    assert (result.users.helped, result.users.harmed) == pytest.approx((1 / 3, 1 / 3))
 
 
 def test_where_lower_is_better_the_gain_is_the_share_of_the_error_that_is_gone() -> None:
@@ -38,7 +39,7 @@ def test_where_lower_is_better_the_gain_is_the_share_of_the_error_that_is_gone()
     assert (result.method, result.baseline) == (0.5, 2.0)
     assert result.relative_gain == pytest.approx(0.75)
     assert result.difference == pytest.approx(1.5)
-    assert (result.helped, result.harmed) == (1.0, 0.0)
+    assert (result.users.helped, result.users.harmed) == (1.0, 0.0)
 
 
 def test_rmse_is_the_root_of_each_resamples_mean() -> None:

@@ -8,12 +8,13 @@ import pytest
 import hydra_ray.data.passes as passes
 import hydra_ray.data.users_writer as users_writer
 from hydra_ray.config import DataConfig, OwnConfig
-from hydra_ray.core.records import HistoryItem
+from hydra_ray.core.records import HistoryItem, Split
 from hydra_ray.data.rows import AskedQuestion, SourceRow
+from hydra_ray.data.sampling import Chosen, cross_fit, sample_users
 from hydra_ray.data.scan import Reader
 from hydra_ray.data.sources import find_sources
 from hydra_ray.data.spill import SpillWriter, pack, read_partition
-from hydra_ray.data.users import list_users, read_counts, read_users, sample_users
+from hydra_ray.data.users import list_users, read_counts, read_users
 from hydra_ray.errors import UserError
 
 from .files import RATING, golds, ingest_pure, item, lamp_root, question
@@ -116,15 +117,36 @@ def test_spilled_rows_come_back(tmp_path: Path) -> None:
 def test_sampling_depends_on_seed_and_ids_alone() -> None:
     some = sample_users({"train": IDS[:40], "test": IDS[40:]}, 1, 10, 5)
     assert some == sample_users({"test": reversed(IDS[40:]), "train": set(IDS[:40])}, 1, 10, 5)
-    assert (len(some["train"]), len(some["test"])) == (10, 5)
+    assert (len(some.train), len(some.test)) == (10, 5)
     assert sample_users({"train": IDS[:40], "test": IDS[40:]}, 2, 10, 5) != some
     more = sample_users({"train": IDS[:40], "test": IDS[40:]}, 1, 20, None)
-    assert more["train"][:10] == some["train"]
-    assert sorted(more["test"]) == sorted(IDS[40:])
+    assert more.train[:10] == some.train
+    assert sorted(more.test) == sorted(IDS[40:])
 
 
 def test_sampling_is_disjoint_and_gives_what_there_is() -> None:
     drawn = sample_users({"train": IDS, "test": IDS}, 0, 45, 100)
-    assert not set(drawn["train"]) & set(drawn["test"])
-    assert (len(drawn["train"]), len(drawn["test"])) == (45, 15)
-    assert sample_users({"train": []}, 0, 5, 5) == {"train": [], "test": []}
+    assert not set(drawn.train) & set(drawn.test)
+    assert (len(drawn.train), len(drawn.test)) == (45, 15)
+    assert sample_users({"train": []}, 0, 5, 5) == Chosen((), (), {})
+
+
+def test_folds_test_every_user_of_both_splits_once_and_train_on_all_the_others() -> None:
+    ids: dict[Split, list[str]] = {"train": IDS[:40], "test": IDS[35:]}
+    folds = [cross_fit(ids, 3, 7, fold) for fold in range(7)]
+    assert sorted(user for fold in folds for user in fold.test) == sorted(IDS)
+    assert {len(fold.test) for fold in folds} == {8, 9}
+    for fold in folds:
+        assert sorted(fold.train + fold.test) == sorted(IDS)
+    # A user of both splits is the test split's, whose question is the newer one.
+    assert folds[0].source == {**dict.fromkeys(IDS[:35], "train"), **dict.fromkeys(IDS[35:], "test")}
+    assert cross_fit({"test": set(IDS[35:]), "train": IDS[:40][::-1]}, 3, 7, 2) == folds[2]
+    assert cross_fit(ids, 4, 7, 2).test != folds[2].test
+
+
+def test_folds_of_fewer_users_are_folds_of_those_drawn_first() -> None:
+    few = [cross_fit({"test": IDS}, 0, 3, fold, users=10) for fold in range(3)]
+    assert [len(fold.test) for fold in few] == [4, 3, 3]
+    more = [cross_fit({"test": IDS}, 0, 3, fold, users=20) for fold in range(3)]
+    assert all(set(a.test) < set(b.test) for a, b in zip(few, more, strict=True))
+    assert cross_fit({"test": IDS[:1]}, 0, 2, 1).test == ()

@@ -76,4 +76,4 @@ def make_fit(folder: Path, config: Config, answered: Path, previous: Path | None
     features = folder / f"features-{answered.name}"
     chosen = tuple(user.user_id for user, _ in users() if user.split == "test")
     return Fit(config, "reranker", config.model.head, ("test",), chosen, answered, folder / "ingest",
-               folder / "base", None, features, previous)  # fmt: skip
+               folder / "base", None, features, previous, None)  # fmt: skip

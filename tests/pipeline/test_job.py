@@ -9,8 +9,9 @@ import pytest
 
 from hydra_ray.config import Config
 from hydra_ray.core.tasks import load_task
+from hydra_ray.data.sampling import Chosen, Trial
 from hydra_ray.errors import UserError
-from hydra_ray.pipeline.job import Chosen, Job
+from hydra_ray.pipeline.job import Job
 from hydra_ray.pipeline.since import write_steps
 from hydra_ray.pipeline.step import MANIFEST, StepResult, step_key
 
@@ -21,6 +22,7 @@ def make_job(folder: Path, **changes: Any) -> tuple[Job, dict[str, Any]]:
 
     def step(name: str, code: int, config: dict[str, Any], inputs: dict[str, str], work: Any) -> StepResult:
         asked[name] = config
+        asked.setdefault("inputs", []).append((name, inputs))
         return StepResult(folder / step_key(name, code, config, inputs), {}, False)
 
     config = Config.model_validate(changes)
@@ -28,7 +30,7 @@ def make_job(folder: Path, **changes: Any) -> tuple[Job, dict[str, Any]]:
         config=config, identity="m", task=load_task(config.data.task), root=folder, vector_cache=None, step=step
     )
     job = Job(run)  # type: ignore[arg-type]
-    job._chosen[0] = Chosen(("a",), ("b",))
+    job._chosen[Trial(0)] = Chosen(("a",), ("b",), {"a": "train", "b": "test"})
     job.ingest = lambda: StepResult(folder / "ingest", {}, True)  # type: ignore[method-assign]
     return job, asked
 
@@ -41,14 +43,14 @@ def test_labels_of_before_there_was_recency_are_kept_for_whoever_does_not_read_i
     tmp_path: Path, said: bool | str, meant: str, of_label: dict[str, bool]
 ) -> None:
     job, asked = make_job(tmp_path, reranker={"evidence": said})
-    job.train("reranker", 0)
+    job.train("reranker", Trial(0))
     assert {name: value for name, value in asked["label"].items() if name in ("evidence", "recency")} == of_label
     assert asked["train-reranker"]["evidence"] == meant
 
 
 def test_since_a_run_whose_reranker_read_other_numbers(tmp_path: Path) -> None:
     job, asked = make_job(tmp_path, reranker={"evidence": "score"})
-    job.train("reranker", 0)
+    job.train("reranker", Trial(0))
     step = tmp_path / "steps" / "train-reranker-0"
     step.mkdir(parents=True)
     (step / MANIFEST).write_text(json.dumps({"config": asked["train-reranker"]}))
@@ -57,4 +59,36 @@ def test_since_a_run_whose_reranker_read_other_numbers(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"was trained with evidence=score, this config says score_and_recency; leave fit\.since out"
     ):
-        later.train("reranker", 0)
+        later.train("reranker", Trial(0))
+
+
+def folded_job(folder: Path, ids: dict[str, list[str]], **changes: Any) -> tuple[Job, dict[str, Any]]:
+    job, asked = make_job(folder, protocol={"train_users": None, "folds": 3}, **changes)
+    job._users = ids  # type: ignore[assignment]
+    return job, asked
+
+
+IDS = {"train": [f"a{i}" for i in range(5)], "test": [f"b{i}" for i in range(4)]}
+
+
+def test_folds_share_labels_and_summaries_and_train_on_other_users_each(tmp_path: Path) -> None:
+    job, asked = folded_job(tmp_path, IDS)
+    for trial in job.config.protocol.trials:
+        job.evaluate(trial)
+    labels = list(job.results)
+    assert labels[0] == "label seed 0"
+    assert [label for label in labels if label.startswith("train-")] == [
+        f"train-reranker seed 0 fold {n}" for n in range(3)
+    ]
+    assert [label for label in labels if label.startswith("summ")] == ["summarise seed 0"]
+    assert len({result.key for result in job.results.values()}) == len(labels) == 2 + 3 * 3
+    whole = {inputs["users"] for name, inputs in asked["inputs"] if name in ("label", "summarise")}
+    assert len(whole) == 2  # the same users: once to learn from, once to be tested
+
+
+def test_too_few_users_for_the_folds(tmp_path: Path) -> None:
+    job, _ = folded_job(tmp_path, {"train": ["a"], "test": ["b"]})
+    with pytest.raises(
+        UserError, match="2 users with a question and its gold answer in the data cannot be cut into 3 folds"
+    ):
+        job.chosen(Trial(0, 2))

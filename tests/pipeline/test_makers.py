@@ -5,9 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 from hydra_ray.config import Config
-from hydra_ray.core.feedback import OWN_ROW
+from hydra_ray.core.feedback import OWN_ROW, Row
 from hydra_ray.core.queries import Query
 from hydra_ray.core.records import HistoryItem, Question, User
+from hydra_ray.pipeline.groups import groups_of_user
 from hydra_ray.pipeline.makers import LabelMaker, Maker, SummaryMaker
 from hydra_ray.synth.world import make_user
 
@@ -111,3 +112,17 @@ def test_items_without_answers_are_asked_by_their_stand_in() -> None:
             f"Title: Title {other}\nAbstract: Abstract {other}.\n\nTitle: Title {number}\nAbstract:"
         )
     assert len(made) == 2
+
+
+def test_stand_in_rows_train_the_adapter_as_free_text() -> None:
+    changed = Config.model_validate(config(data={"task": "lamp_1", "source": "lamp", "root": "."}))
+    extra = {"own": {}, "supporters": [], "topics": {}}
+    rows = [
+        (Row("u", "p:a", "A title", "the right abstract", (), answers=(("the right abstract", "none of it"),)), extra),
+        (Row("u", "q:b", "which?", "[2]", (), answers=(("[1]", "[2]"),)), extra),
+    ]
+    stand_in, real = groups_of_user(changed, "adapter", 0, rows)
+    assert (stand_in.right, stand_in.label) == (("the right abstract", "none of it"), (1.0, 0.0))
+    assert {number for numbers in stand_in.evidence for number in numbers} == {0.0}
+    assert (real.right, real.label) == (("[1]", "[2]"), (0.0, 1.0))
+    assert {number for numbers in real.evidence for number in numbers} != {0.0}

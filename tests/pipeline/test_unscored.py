@@ -22,7 +22,7 @@ USER = User("u", "test", ITEMS, (Question("a", "known", "4", (0, 1, 2)), Questio
 
 def test_from_questions_to_predictions(tmp_path: Path) -> None:
     config = Config.model_validate({"data": {"task": "lamp_3", "source": "lamp", "root": "."}})
-    maker = EvaluateMaker(config.model_dump(mode="json"), 0, None, {}, {})
+    maker = EvaluateMaker(config.model_dump(mode="json"), 0, None, {}, {}, None)
     maker._rerankers = dict.fromkeys(("hydra", "shared"), plain)
     rows = [query_row(user, 0, asked) for user, asked in maker([USER])]
     assert [(row["query_id"], row["gold"]) for row in rows] == [("a", "4"), ("b", "")]

@@ -144,6 +144,27 @@ def test_a_whole_run_over_odd_records_and_odd_answers(whole: Whole) -> None:
 
 @pytest.mark.cluster
 @pytest.mark.timeout(600)
+def test_every_user_is_tested_once_with_folds(cluster: str, threaded_server: FakeServer, tmp_path: Path) -> None:
+    """Two folds over both splits, whose users all have a question."""
+    hostile_data(tmp_path / "data")
+    threaded_server.script = odd_answers
+    more = ["protocol.folds=2", "adapter.examples=retrieval"]
+    done = hydra_ray(cluster, "run", tmp_path, threaded_server.url, *more)
+    assert done.returncode == 0, done.stderr
+    run = tmp_path / "runs" / NAME
+    report = json.loads((run / "report.json").read_text())
+    assert (report["users"], report["folds"], report["questions"]) == ({"train": 8, "test": 15}, 2, 15)
+    assert "8 training users in each of 2 folds, 15 test users" in done.stdout
+    steps = json.loads((run / "steps.json").read_text())
+    assert {"label seed 0", "train-reranker seed 0 fold 1", "fit-adapter seed 0 fold 0"} < set(steps)
+    assert len([label for label in steps if label.startswith(("label", "summarise"))]) == 2
+    predicted = json.loads((run / "predictions" / "hydra_seed0.json").read_text())
+    assert {gold["id"] for gold in predicted["golds"]} == {*map(str, range(100, 108)), *map(str, range(200, 204)),
+                                                           "210", "211", "212"}  # fmt: skip
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(600)
 def test_a_killed_run_predicts_the_same_and_pays_no_more_than_what_was_in_flight_twice(
     cluster: str, whole: Whole, threaded_server: FakeServer, tmp_path: Path
 ) -> None:

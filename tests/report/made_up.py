@@ -21,6 +21,7 @@ QUALITY = {
     "hydra_reranker": 0.58,
     "hydra_adapter": 0.60,
     "hydra_shared": 0.59,
+    "hydra_paper": 0.57,
     "hydra": 0.67,
 }
 NOUNS = "river market council storm festival bridge budget winter school harbour".split()  # noqa: SIM905
@@ -78,5 +79,6 @@ def made_up_rows(task: Task, users: int = 50, each: int = 3, seeds: int = 3, see
                     hit = (0.6 * luck + 0.4 * draw.random()) < chance
                     answers[name] = _answer(task, gold, hit, draw)
                 user_id = f"user-{sampling}-{user:02d}"
-                rows.append(AnswerRow(sampling, user_id, f"{user_id}/{question}", gold, length, answers))
+                oracles = dict.fromkeys(("oracle_example", "oracle_samples"), gold if luck < 0.9 else answers["hydra"])
+                rows.append(AnswerRow(sampling, user_id, f"{user_id}/{question}", gold, length, answers, oracles))
     return rows

@@ -20,7 +20,7 @@ KEYS = {
     "task", "users", "seeds", "primary_metric", "higher_is_better", "methods", "best_prompt_method", "relative_gain",
     "relative_gain_ci95", "users_helped", "users_harmed", "llm", "rejects", "seconds", "per_seed", "answers",
     "truncated", "users_without_history", "attainable", "per_user", "by_history", "hydra_against", "methods_ci95",
-    "config", "heads",
+    "config", "heads", "folds", "majority", "oracles", "user_effects", "absolute_gain", "absolute_gain_ci95",
 }  # fmt: skip
 
 
@@ -130,3 +130,64 @@ def test_counts_that_no_stage_gave_are_zero() -> None:
     report = _report(costs=Costs())
     assert set(report["llm"].values()) == {0}
     assert (report["seconds"], report["rejects"], report["attainable"]) == ({}, {}, None)
+
+
+def _rows(task: Any, cases: list[tuple[str, str, str, str]]) -> list[AnswerRow]:
+    """gold, user_majority, zero_shot, hydra of one question each."""
+    names = ("user_majority", "zero_shot", "hydra")
+    return [
+        AnswerRow(0, f"u{i}", "q", gold, 3, dict(zip(names, given, strict=True)), {"oracle_samples": gold})
+        for i, (gold, *given) in enumerate(cases)
+    ]
+
+
+def test_answers_that_are_not_the_users_majority_are_judged_apart() -> None:
+    a, b, c = TAGGING.labels[:3]
+    rows = _rows(TAGGING, [(a, a, b, a), (a, a, b, b), (b, a, b, b), (b, a, b, f"Tag: {a}"), (c, a, a, b)])
+    majority = _report(rows=rows)["majority"]
+    assert majority["user_majority"] == {
+        "same": 1.0,
+        "rest": 0,
+        "rest_value": None,
+        "rest_majority": None,
+        "won": 0,
+        "lost": 0,
+    }
+    # Of hydra's three others one is won, one lost, and in one both are wrong.
+    assert majority["hydra"] == {
+        "same": pytest.approx(0.4),
+        "rest": 3,
+        "rest_value": pytest.approx(1 / 3),
+        "rest_majority": pytest.approx(1 / 3),
+        "won": 1,
+        "lost": 1,
+    }
+    assert majority["zero_shot"]["rest"] == 4
+    assert _report(rows=[replace(row, answers={"hydra": a}) for row in rows])["majority"] == {}
+
+
+def test_the_majoritys_rest_of_a_rating_is_an_error() -> None:
+    rows = _rows(RATING, [("5", "3", "5", "4"), ("1", "3", "3", "3")])
+    found = _report(RATING, rows)["majority"]["hydra"]
+    assert (found["rest"], found["rest_value"], found["rest_majority"]) == (1, 1.0, 2.0)
+
+
+def test_oracles_stand_apart_and_never_win() -> None:
+    report = _report()
+    assert set(report["oracles"]) == {"oracle_example", "oracle_samples"}
+    assert not set(report["oracles"]) & (set(report["methods"]) | set(report["hydra_against"]))
+    perfect = _report(rows=_rows(TAGGING, [(TAGGING.labels[0],) * 4] * 1))
+    assert perfect["oracles"]["oracle_samples"]["metrics"]["accuracy"] == 1.0
+    assert perfect["oracles"]["oracle_samples"]["ci95"] == [1.0, 1.0]
+    rows = made_up_rows(TAGGING, users=2)
+    with pytest.raises(ValueError, match="oracles \\[\\], elsewhere"):
+        _report(rows=[*rows[:-1], replace(rows[-1], oracles={})])
+
+
+def test_absolute_and_relative_gain_agree() -> None:
+    for task in (TAGGING, RATING):
+        report = _report(task)
+        base = report["methods"][report["best_prompt_method"]][task.primary_metric]
+        assert report["absolute_gain"] == pytest.approx(report["relative_gain"] * base)
+        low, high = report["absolute_gain_ci95"]
+        assert low < report["absolute_gain"] < high

@@ -130,6 +130,15 @@ def test_the_table_on_the_terminal() -> None:
     assert not any(line != line.rstrip() for line in lines)
 
 
+def test_folds_and_oracles_are_on_the_terminal_and_the_pages() -> None:
+    report = _report(folds=5)
+    for text in (result_table(report), markdown_report(report), html_report(report)):
+        assert "100 training users in each of 5 folds" in text
+        assert "best single example" in text
+        assert "= habit" in text
+        assert "armed beyond chance" in text
+
+
 def test_markdown_cells_cannot_break_out() -> None:
     table = markdown_table(["a", "b"], [["x|y", "two\nlines"]])
     assert table.splitlines()[2] == "| x\\|y | two lines |"

@@ -115,7 +115,7 @@ class World:
     def job_fit(self, module: Module, answered: Path) -> Fit:
         config, chosen = self.bundle.config, tuple(user.user_id for user in self.users)
         return Fit(config, module, config.model.head, ("test",), chosen, answered, self.bundle.users,
-                   self.bundle.base[module], None, self.folder / "features" / module, None)  # fmt: skip
+                   self.bundle.base[module], None, self.folder / "features" / module, None, None)  # fmt: skip
 
     def fitted_by_the_job(self) -> dict[Module, HeadStore]:
         """Every user's heads as `fit-users` makes them, through its files, in one process."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hydra_ray.core.records import HistoryItem
+from hydra_ray.core.topics import TopicModels
 from hydra_ray.serve.bundle import Bundle
 from hydra_ray.serve.config import MIB
 from hydra_ray.serve.meters import Meters
@@ -20,12 +21,21 @@ class Retriever:
     def __init__(self, bundle: Bundle, state: Path, cache_mib: int) -> None:
         self._users = UserStore.open(state / USERS, bundle.config.data.buckets)
         self.vectors = None
-        if bundle.config.retrieval.method == "dense":
+        adapter = bundle.config.adapter
+        if bundle.config.retrieval.method == "dense" or adapter.encodes:
             from hydra_ray.serve.vectors import RecentVectors
 
-            self.vectors = RecentVectors(bundle.config.model, cache_mib * MIB)
+            self.vectors = RecentVectors(bundle.config.text_encoder, cache_mib * MIB)
+        topics = TopicModels.load(bundle.topics).whole if bundle.topics else None
         self.histories = Histories(
-            self._users, bundle.config.retrieval, bundle.task, bundle.seed, cache_mib * MIB, self.vectors
+            self._users,
+            bundle.config.retrieval,
+            bundle.task,
+            bundle.seed,
+            cache_mib * MIB,
+            self.vectors,
+            adapter.likeness,
+            topics,
         )
         self._meters = Meters("Retriever")
         self._meters.watch_cache("history", self.histories)
