@@ -4,10 +4,13 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from hydra_ray.config import Config
 from hydra_ray.core.feedback import OWN_ROW, Row
-from hydra_ray.core.queries import Query
+from hydra_ray.core.queries import Query, asked
 from hydra_ray.core.records import HistoryItem, Question, User
+from hydra_ray.errors import UserError
 from hydra_ray.pipeline.groups import groups_of_user
 from hydra_ray.pipeline.makers import LabelMaker, Maker, SummaryMaker
 from hydra_ray.synth.world import make_user
@@ -93,6 +96,16 @@ def test_lamps_layout_asks_the_datas_own_input_and_knows_that_of_history_items()
         "What is the score of the following review on a scale of 1 to 5? just answer with 1, 2, 3, 4, or 5 without "
         f"further explanation. review: text {own}"
     }
+
+
+def test_lamps_layout_puts_its_own_words_before_a_question_of_the_service() -> None:
+    maker = Maker(config(data={"task": "lamp_4", "source": "lamp", "root": "."}, llm={"prompt": "lamp"}), 0, None)
+    prompt = maker.prompt(asked("Frost on the reeds."), [HistoryItem("a", "It rained.", "It rained.", "Rain")])
+    assert prompt.messages[0]["content"] == (
+        '"Rain" is the title for "It rained." . Generate a headline for the following article: Frost on the reeds.'
+    )
+    with pytest.raises(UserError, match=r"llm\.prompt: lamp: task synthetic_tagging has no LaMP layout"):
+        Maker(config(llm={"prompt": "lamp"}), 0, None)
 
 
 def test_items_without_answers_are_asked_by_their_stand_in() -> None:
