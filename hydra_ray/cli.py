@@ -93,6 +93,16 @@ def _parser() -> argparse.ArgumentParser:
     synth.add_argument("--task", choices=("tagging", "rating", "headline"), default="tagging")
     synth.add_argument("--seed", type=int, default=0)
     synth.add_argument("--out", type=Path, required=True)
+    init = commands.add_parser("init-task", help="look at a file of rows, write a task and a config to start from")
+    init.add_argument("file", metavar="FILE", help="rows in CSV, JSON, JSON Lines or Parquet; a file, folder or URL")
+    init.add_argument("--out", type=Path, default=Path(), help="folder for NAME_task.yaml and NAME.yaml (this one)")
+    init.add_argument("--name", help="of the two files (default: FILE's)")
+    init.add_argument("--force", action="store_true", help="overwrite files that are there")
+    for option, about in (("user", "of the user's id"), ("id", "of the item's id"), ("date", "of the date"),
+                          ("answer", "of the user's answer")):  # fmt: skip
+        init.add_argument(f"--{option}", metavar="COLUMN", help=f"the column {about} (default: guessed)")
+    init.add_argument("--text", metavar="COLUMN", action="append", default=[],
+                      help="a column of the text; may be repeated (default: guessed)")  # fmt: skip
     tiny = commands.add_parser("tiny-llm", help="train a small black box for machines without a model hub")
     tiny.add_argument("action", choices=("train",))
     tiny.add_argument("--config", type=Path, help="YAML with the training's settings")
@@ -156,6 +166,7 @@ def _dispatch(args: argparse.Namespace) -> int:
         return _stage(args)
     commands: dict[str, Callable[[argparse.Namespace], int]] = {
         "synth": _synth,
+        "init-task": _init_task,
         "tiny-llm": _tiny_llm,
         "submit": _submit,
         "serve": _serve,
@@ -204,6 +215,15 @@ def _synth(args: argparse.Namespace) -> int:
     summary = write_world(config, args.out, progress)
     print(f"{args.out}: {summary.train_users} train and {summary.dev_users} dev users, "
           f"best attainable {json.dumps(summary.attainable)}")  # fmt: skip
+    return 0
+
+
+def _init_task(args: argparse.Namespace) -> int:
+    from hydra_ray.init_task import init_task
+    from hydra_ray.init_task.guess import Given
+
+    given = Given(args.user, args.id, args.date, tuple(args.text), args.answer)
+    print("\n".join(init_task(args.file, args.out, given, args.name, args.force)))
     return 0
 
 

@@ -169,6 +169,8 @@ class LLMConfig(Section):
     be given so. ca_bundle: a PEM file with the authorities of a server that the system does not know.
     max_calls, max_cost: hard budget of one run; price_prompt, price_completion: per million tokens, for the cost (one
     is needed for max_cost).
+    prompt: layout of the prompts: `default` (examples, best last, then the question) or `lamp` (LaMP's own, for its
+    tasks: runs that are compared with published ones).
     max_prompt_tokens: the longest prompt; None: what `serve.max_model_len` leaves for it, 3072 for a `base_url`.
     max_item_tokens: the longest text or answer of a history item in a prompt. tokenizer: what counts them: a folder
     with a tokenizer.json, or a hub id; None: that of `serve`, and an estimate that suits every script for a `base_url`.
@@ -197,6 +199,7 @@ class LLMConfig(Section):
     max_cost: float | None = Field(default=None, ge=0)
     price_prompt: float = Field(default=0.0, ge=0)
     price_completion: float = Field(default=0.0, ge=0)
+    prompt: Literal["default", "lamp"] = "default"
     max_prompt_tokens: int | None = Field(default=None, ge=64)
     max_item_tokens: int = Field(default=192, ge=8)
     tokenizer: str | None = None
@@ -249,7 +252,8 @@ class RetrievalConfig(Section):
 
     bm25: `plus` (BM25+, whose word weights are never negative) or `okapi` (LaMP's, which turns the order round in short
     histories). tokens: what BM25 compares: `words` (of every script, without punctuation) or `blanks` (what stands
-    between blanks). Both lower-case. They hold for the method `bm25` and for the bm25_k rows of the report.
+    between blanks), both in lower case, or `cased` (between blanks, as written). LaMP, OPPU and the released HYDRA:
+    okapi, cased. They hold for the method `bm25` and for the bm25_k rows of the report.
     """
 
     method: Literal["bm25", "recency", "random", "dense"] = "bm25"

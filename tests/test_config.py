@@ -5,6 +5,7 @@ import pytest
 from hydra_ray.cli import main
 from hydra_ray.config import Config
 from hydra_ray.config_io import dump_config, load_config
+from hydra_ray.core.lamp_prompts import lamp_head
 from hydra_ray.core.tasks import builtin_tasks, load_task
 from hydra_ray.errors import UserError
 
@@ -125,6 +126,15 @@ def test_a_printed_config_reads_back_as_itself(tmp_path: Path) -> None:
 def test_every_config_in_the_repository_is_valid_and_its_task_exists(file: Path) -> None:
     config = load_config(file, ["data.root=somewhere"])
     assert load_task(config.data.task)
+
+
+@pytest.mark.parametrize("task", [name for name in builtin_tasks() if name.startswith("lamp_")])
+@pytest.mark.parametrize("file", ["lamp_api.yaml", "lamp_served.yaml"])
+def test_lamps_configs_are_for_all_of_its_tasks(file: str, task: str) -> None:
+    config = load_config(CONFIGS[0].parent / file, [f"data.task={task}", "data.root=DIR", "llm.prompt=lamp"])
+    head = lamp_head(load_task(config.data.task))
+    assert head.endswith(": ") == (task != "lamp_1")  # its questions are whole inputs
+    assert (config.data.source, config.model.encoder) == ("lamp", "allenai/longformer-base-4096")
 
 
 def test_config_is_frozen() -> None:

@@ -20,7 +20,7 @@ from rank_bm25 import BM25Okapi
 from hydra_ray.core.words import unicode_words
 
 BM25Variant = Literal["okapi", "plus"]
-BM25Tokens = Literal["blanks", "words"]
+BM25Tokens = Literal["blanks", "words", "cased"]
 
 
 class BM25Kind(NamedTuple):
@@ -41,7 +41,7 @@ def _words(text: str) -> list[str]:
     return list(unicode_words(text))
 
 
-TOKENISERS: dict[BM25Tokens, Callable[[str], list[str]]] = {"blanks": _blanks, "words": _words}
+TOKENISERS: dict[BM25Tokens, Callable[[str], list[str]]] = {"blanks": _blanks, "words": _words, "cased": str.split}
 """A text's words, equal ones as often as they come."""
 
 

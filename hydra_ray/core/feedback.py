@@ -12,6 +12,7 @@ from hydra_ray.core.labels import AdapterReading, RerankerReading, adapter_rows,
 from hydra_ray.core.metrics import generation_score
 from hydra_ray.core.queries import draw_items
 from hydra_ray.core.records import HistoryItem, User
+from hydra_ray.core.stand_ins import task_of
 from hydra_ray.core.tasks import Task
 from hydra_ray.core.text import is_label, normalise_gold
 
@@ -34,7 +35,20 @@ class Row:
 
 
 def reranker_labels_of_user(task: Task, rows: Sequence[Row], reading: RerankerReading) -> list[list[float]]:
-    """Labels of all rows of one user, per row and item; NaN where an answer is missing."""
+    """Labels of all rows of one user, per row and item; NaN where an answer is missing.
+
+    Stand-in queries have a mean of their own.
+    """
+    if task.stand_in is not None:
+        found: dict[str, list[float]] = {}
+        for its_task in (task, task.stand_in_task):
+            some = [row for row in rows if task_of(task, row.query_id) == its_task]
+            found |= zip((row.query_id for row in some), _labels_of(its_task, some, reading), strict=True)
+        return [found[row.query_id] for row in rows]
+    return _labels_of(task, rows, reading)
+
+
+def _labels_of(task: Task, rows: Sequence[Row], reading: RerankerReading) -> list[list[float]]:
     asked = [row for row in rows if not row.known]
     flat = [(row, answer[0] if answer else None) for row in asked for answer in row.answers]
     labels = iter(

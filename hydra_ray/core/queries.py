@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from hydra_ray.core.draws import stable_draw
 from hydra_ray.core.records import HistoryItem, User
+from hydra_ray.core.stand_ins import PSEUDO, stand_in_of
+from hydra_ray.core.tasks import Task
 
 REAL_ROW = "q:"
 """Before the question's id in the query id of a real question: what no user is trained on whom it tests."""
@@ -12,7 +14,10 @@ REAL_ROW = "q:"
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Something to ask with a known answer, the items it may see, and the item it must not see (itself)."""
+    """Something to ask with a known answer, the items it may see, and the item it must not see (itself).
+
+    head: what stands before `text` in LaMP's `input`, "" where the data says nothing.
+    """
 
     query_id: str
     text: str
@@ -20,6 +25,12 @@ class Query:
     history: tuple[HistoryItem, ...]
     exclude: str | None
     pseudo: bool
+    head: str = ""
+
+
+def asked(text: str) -> Query:
+    """A query of nothing but its text, as users of the service ask."""
+    return Query("", text, "", (), None, False)
 
 
 def draw_items(items: Sequence[HistoryItem], count: int, seed: int, user_id: str) -> list[HistoryItem]:
@@ -27,16 +38,19 @@ def draw_items(items: Sequence[HistoryItem], count: int, seed: int, user_id: str
     return sorted(items, key=lambda item: stable_draw(seed, user_id, item.item_id))[:count]
 
 
-def pseudo_queries(user: User, count: int, seed: int = 0) -> list[Query]:
+def pseudo_queries(user: User, count: int, seed: int = 0, task: Task | None = None) -> list[Query]:
     """Up to `count` of the user's safe history items, asked as questions; each sees all the other safe items.
 
-    Items without text or answer cannot be asked. Nothing here is, or is newer than, a question that is evaluated.
+    Items without text or answer cannot be asked; where the `task` has a stand-in for them, that is asked.
+    Nothing here is, or is newer than, a question that is evaluated.
     """
     safe = tuple(user.safe_history())
     asked = {q.text for q in user.questions}
     usable = [item for item in safe if item.answer and item.text and item.text not in asked]
+    if task is not None and task.stand_in is not None:
+        usable = [made for item in safe if item.text not in asked and (made := stand_in_of(task, item))]
     return [
-        Query(f"p:{item.item_id}", item.text, item.answer, safe, item.item_id, True)
+        Query(f"{PSEUDO}{item.item_id}", item.text, item.answer, safe, item.item_id, True)
         for item in draw_items(usable, count, seed, user.user_id)
         if len(safe) > 1
     ]
@@ -48,12 +62,14 @@ def real_queries(user: User, limit: int | None) -> list[Query]:
     if limit is not None:
         questions = questions[-limit:]
     return [
-        Query(f"{REAL_ROW}{q.question_id}", q.text, q.gold or "", tuple(user.history_of(q)), None, False)
+        Query(f"{REAL_ROW}{q.question_id}", q.text, q.gold or "", tuple(user.history_of(q)), None, False, q.head)
         for q in questions
     ]
 
 
-def training_queries(user: User, pseudo: int, questions: int | None, seed: int = 0) -> list[Query]:
+def training_queries(
+    user: User, pseudo: int, questions: int | None, seed: int = 0, task: Task | None = None
+) -> list[Query]:
     """What heads learn from: a training user's questions and pseudo-queries, a test user's pseudo-queries alone."""
     real = real_queries(user, questions) if user.split == "train" else []
-    return real + pseudo_queries(user, pseudo, seed)
+    return real + pseudo_queries(user, pseudo, seed, task)

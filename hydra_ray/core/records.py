@@ -25,13 +25,17 @@ class HistoryItem:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question of a user. `history` holds the indices into `User.items` that existed when it was asked."""
+    """A question of a user. `history` holds the indices into `User.items` that existed when it was asked.
+
+    gold: the right answer, None where it is not known. head: what stands before `text` in LaMP's `input`.
+    """
 
     question_id: str
     text: str
     gold: str | None
     history: tuple[int, ...]
     date: str = ""
+    head: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,14 @@ def user_to_row(user: User, bucket: int) -> dict[str, Any]:
             for i in user.items
         ],
         "questions": [
-            {"question_id": q.question_id, "text": q.text, "gold": q.gold, "history": list(q.history), "date": q.date}
+            {
+                "question_id": q.question_id,
+                "text": q.text,
+                "gold": q.gold,
+                "history": list(q.history),
+                "date": q.date,
+                "head": q.head,
+            }
             for q in user.questions
         ],
     }

@@ -3,8 +3,9 @@
 Built-in tasks are YAML files in `hydra_ray/tasks/`; a user's own task is a file of the same shape.
 """
 
+import re
 import unicodedata
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,13 +32,34 @@ HIGHER_IS_BETTER = {
 }
 
 
+class StandIn(BaseModel):
+    """What is asked of history items that carry no answer, so that users' heads can be fitted on them all the same.
+
+    make: `remainder` (the item's text is the question, what its corpus has beyond that the answer: an abstract after
+    its title) or `completion` (the first 10 to 25 % of the text's words are the question, the others the answer).
+    The other fields are those of a task.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    make: Literal["remainder", "completion"]
+    instruction: str
+    text_label: str = "Text"
+    answer_label: str = "Answer"
+    single_line: bool = False
+    max_answer_tokens: int = Field(default=0, ge=0)
+
+
 class Task(BaseModel):
     """A task's definition.
 
     name: how configs refer to it. lamp_ids: the ids LaMP's files use for it ("LaMP_2M").
     kind: `classification` (one of `labels`), `rating` (a number of `labels`, ordered) or `generation` (free text).
     text_fields: fields of an item that are asked about; corpus_fields: what retrieval searches (default: the same).
-    answer_field: the field with the user's own answer; None where items carry none (then there are no pseudo-queries).
+    answer_field: the field with the user's own answer; None where items carry none. stand_in: what is asked of items
+    then; without it there are no pseudo-queries.
+    search_pattern: a regular expression whose groups, found in a question's text, are what retrieval searches for
+    (default: the whole text).
     question_marker: in LaMP's `input`, the question's text starts after this; None keeps the whole input.
     instruction: first line of every prompt; `{labels}` in it stands for the labels, which a closed task's prompt always
     lists: without `{labels}` they follow the instruction. text_label / answer_label name the two parts of an example.
@@ -57,7 +79,9 @@ class Task(BaseModel):
     text_fields: tuple[str, ...]
     corpus_fields: tuple[str, ...] = ()
     answer_field: str | None
+    stand_in: StandIn | None = None
     question_marker: str | None = None
+    search_pattern: str | None = None
     instruction: str
     text_label: str = "Text"
     answer_label: str = "Answer"
@@ -95,6 +119,15 @@ class Task(BaseModel):
         if self.kind == "rating":
             for label in self.labels:
                 float(label)
+        if self.stand_in and self.answer_field is not None:
+            raise ValueError("stand_in: only for items without answer_field; these have their own answers")
+        if self.search_pattern is not None:
+            try:
+                groups = re.compile(self.search_pattern, re.DOTALL).groups
+            except re.error as error:
+                raise ValueError(f"search_pattern: no regular expression: {error}") from None
+            if not groups:
+                raise ValueError("search_pattern: needs a group (...) around what retrieval searches for")
         if self.kind == "generation" and self.hide_labels:
             raise ValueError("hide_labels: a generation task has no labels to hide")
         if self.max_answer_tokens == 0:
@@ -117,6 +150,20 @@ class Task(BaseModel):
         if LABELS in self.instruction:
             return self.instruction.replace(LABELS, joined)
         return f"{self.instruction} Possible answers: {joined}."
+
+    @cached_property
+    def stand_in_task(self) -> "Task":
+        """The free-text task that stand-in queries are. Raises ValueError if there is no `stand_in`."""
+        if self.stand_in is None:
+            raise ValueError(f"task {self.name} has no stand_in")
+        changes = self.stand_in.model_dump(exclude={"make"})
+        kept = self.model_dump(include={"name", "lamp_ids", "text_fields", "corpus_fields", "answer_field"})
+        return Task(**kept, **changes, kind="generation", primary_metric="rouge1")
+
+    def search_text(self, text: str) -> str:
+        """What retrieval searches for when `text` is asked."""
+        found = re.search(self.search_pattern, text, re.DOTALL) if self.search_pattern else None
+        return " ".join(group for group in found.groups() if group) if found else text
 
     @property
     def corpus(self) -> tuple[str, ...]:

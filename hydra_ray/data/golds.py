@@ -3,7 +3,7 @@
 import json
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -11,6 +11,7 @@ from typing import Any, Literal
 from hydra_ray.data.fields import id_of
 from hydra_ray.data.json_stream import stream_under, value_under
 from hydra_ray.data.rejects import Reject, excerpt
+from hydra_ray.data.sources import Source
 
 LAYOUT = 'a LaMP outputs file ({"task", "golds": [...]})'
 _CACHE_KIB = 8 * 1024
@@ -67,6 +68,15 @@ class GoldIndex:
     ) -> None:
         self._db.close()
         self._folder.cleanup()
+
+
+def lamp_id_of(sources: Sequence[Source]) -> str | None:
+    """The task id in the outputs files that belong to `sources`, the last one's first: what predictions carry.
+
+    None where no file names one (OPPU's histories, rows of one's own).
+    """
+    found = (task_id_of(source.outputs) for source in reversed(sources) if source.outputs)
+    return next((task_id for task_id in found if task_id), None)
 
 
 def task_id_of(path: Path) -> str | None:

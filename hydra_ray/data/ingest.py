@@ -14,6 +14,7 @@ from typing import Any
 from hydra_ray.config import Config
 from hydra_ray.core.tasks import Task
 from hydra_ray.data.checks import check_counts, check_read
+from hydra_ray.data.golds import lamp_id_of
 from hydra_ray.data.passes import Plan, spill_sources, write_partition
 from hydra_ray.data.scan import Reader
 from hydra_ray.data.sources import Source, find_sources
@@ -58,7 +59,7 @@ def ingest(
             _report(progress, size + size * written // sum(sizes.values()), size)
         if not tally["users/train"] + tally["users/test"]:
             raise UserError(nothing_usable(source_dir, tally))
-        counts = counts_of(tally, plan.buckets)
+        counts = {**counts_of(tally, plan.buckets), "lamp_id": lamp_id_of(plan.sources)}
     finally:
         shutil.rmtree(plan.spill, ignore_errors=True)
     (plan.out / "counts.json").write_text(json.dumps(counts, indent=2) + "\n")
@@ -95,7 +96,7 @@ def ingest_in_process(config: Config, task: Task, source_dir: Path | str, out: P
             tally.update(write_partition(plan, partition, tally[f"partition/{partition}"]))
         if not tally["users/train"] + tally["users/test"]:
             raise UserError(nothing_usable(source_dir, tally))
-        counts = counts_of(tally, plan.buckets)
+        counts = {**counts_of(tally, plan.buckets), "lamp_id": lamp_id_of(plan.sources)}
         check_counts(counts, config.data, source_dir, plan.out)
     finally:
         shutil.rmtree(plan.spill, ignore_errors=True)

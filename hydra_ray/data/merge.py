@@ -64,7 +64,7 @@ def merge_user(rows: Sequence[SourceRow], names: Sequence[str]) -> Merged:
                 where = f"{row.position}:{asked.question_id}/{items[i].item_id}"
                 detail = f"of {items[i].date}, the question is of {asked.date}"
                 merged.rejects.append(Reject(names[row.source], where, "newer_item", detail))
-            questions.append(Question(asked.question_id, asked.text, asked.gold, seen, asked.date))
+            questions.append(Question(asked.question_id, asked.text, asked.gold, seen, asked.date, asked.head))
     questions.sort(key=lambda question: question.date)
     merged.user = User(user_id, split, tuple(items), tuple(questions))
     return merged

@@ -58,4 +58,5 @@ class QuestionParser:
         date = normalise_date(raw_date)
         if date is None:
             warnings.append(Reject(source, record, "malformed_date", excerpt(raw_date)))
-        return AskedQuestion(question_id, text, answer, date or ""), warnings
+        head = marked.removesuffix(text)
+        return AskedQuestion(question_id, text, answer, date or "", head), warnings

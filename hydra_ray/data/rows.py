@@ -8,12 +8,16 @@ from hydra_ray.core.records import HistoryItem, Split
 
 @dataclass(frozen=True, slots=True)
 class AskedQuestion:
-    """A question before its user is put together; its history is all items of the record it stands in."""
+    """A question before its user is put together; its history is all items of the record it stands in.
+
+    head: what stands before `text` in LaMP's `input`.
+    """
 
     question_id: str
     text: str
     gold: str | None
     date: str = ""
+    head: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,7 @@ class SourceRow:
     def payload(self) -> bytes:
         """Items and questions as compact JSON; a corpus that equals its text is left out."""
         items = [[i.item_id, i.text, None if i.corpus == i.text else i.corpus, i.answer, i.date] for i in self.items]
-        questions = [[q.question_id, q.text, q.gold, q.date] for q in self.questions]
+        questions = [[q.question_id, q.text, q.gold, q.date, q.head] for q in self.questions]
         return json.dumps([items, questions], separators=(",", ":"), ensure_ascii=False).encode()
 
 

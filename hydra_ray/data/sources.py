@@ -11,7 +11,9 @@ from hydra_ray.data.folders import hive_columns, is_hidden, local_files, matcher
 from hydra_ray.data.forms import FORMS, PACKINGS, form_of
 from hydra_ray.errors import UserError
 
-OPPU_FILES: dict[Split, str] = {"train": "user_others.json", "test": "user_top_100_history.json"}
+OPPU_TRAIN = "user_others.json"
+OPPU_TEST = ("user_top_100_history.json", "user_more_100_history.json")
+"""OPPU's test users; the second is the name of its tweets' file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +79,7 @@ def find_sources(data: DataConfig, root: Path | str, skip: Path | None = None) -
     if not root.is_dir():
         raise UserError(f"{root}: no such folder: data.root must be the folder that holds {_wanted(data)}")
     if data.source == "oppu":
-        for name in OPPU_FILES.values():
-            _demand(root / name, data)
-        return [Source("oppu", i, root / name, split) for i, (split, name) in enumerate(OPPU_FILES.items())]
+        return _oppu(data, root)
     if data.train_split == data.test_split:
         raise UserError(f"data.test_split: {data.test_split!r} is data.train_split as well: give another prefix")
     return [_lamp(data, root, 0, data.train_split, "train"), _lamp(data, root, 1, data.test_split, "test")]
@@ -96,6 +96,15 @@ def _lamp(data: DataConfig, root: Path, index: int, prefix: str, split: Split) -
     if split == "train":
         _demand(outputs, data)
     return Source("lamp", index, questions, split, outputs if outputs.exists() else None, prefix)
+
+
+def _oppu(data: DataConfig, root: Path) -> list[Source]:
+    _demand(root / OPPU_TRAIN, data)
+    tests = [name for name in OPPU_TEST if (root / name).is_file()]
+    if len(tests) > 1:
+        raise UserError(f"{root}: holds {' and '.join(tests)}, two files of test users: leave one of them in data.root")
+    _demand(root / (tests or OPPU_TEST)[0], data)
+    return [Source("oppu", 0, root / OPPU_TRAIN, "train"), Source("oppu", 1, root / tests[0], "test")]
 
 
 def _own(data: DataConfig, root: Path | str, skip: Path | None) -> list[Source]:
@@ -123,7 +132,7 @@ def _own(data: DataConfig, root: Path | str, skip: Path | None) -> list[Source]:
 
 def _wanted(data: DataConfig) -> str:
     if data.source == "oppu":
-        return " and ".join(sorted(OPPU_FILES.values()))
+        return f"{OPPU_TRAIN} and {' or '.join(OPPU_TEST)}"
     if data.source == "own":
         packed = ", ".join(packing for packing in PACKINGS if packing)
         return f"Parquet, JSON, JSON Lines, CSV or TSV files ({', '.join(FORMS)}; text also {packed})"

@@ -69,8 +69,6 @@ def _users(file: Any, group: int, keep: list[bool]) -> Iterator[User]:
 def list_users(directory: Path) -> Any:
     """A pyarrow Table (user_id, split, n_items, n_questions), one row a user; reads no text.
 
-    n_questions: those that have a gold answer.
-
     Same order as `read_users`. Raises UserError: no ingested data set.
     """
     tables = [pq.read_table(path, columns=_LISTED, partitioning=None) for path in _files(directory)]

@@ -17,6 +17,7 @@ _QUESTION = pa.struct(
         ("gold", pa.string()),
         ("history", pa.list_(pa.int32())),
         ("date", pa.string()),
+        ("head", pa.string()),
     ]
 )
 SCHEMA = pa.schema(
@@ -58,9 +59,7 @@ class BucketWriter:
 
     def add(self, user: User) -> None:
         row = user_to_row(user, self._bucket)
-        self._rows.append(
-            {**row, "n_items": len(user.items), "n_questions": sum(q.gold is not None for q in user.questions)}
-        )
+        self._rows.append({**row, "n_items": len(user.items), "n_questions": len(user.questions)})
         self._held += _size(user)
         if self._held >= GROUP_BYTES or len(self._rows) >= GROUP_USERS:
             self.flush()

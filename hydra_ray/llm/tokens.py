@@ -4,6 +4,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from hydra_ray.config import LLMConfig
+from hydra_ray.core.lamp_prompts import lamp_form
 from hydra_ray.core.prompts import PromptBudget
 from hydra_ray.core.tasks import Task
 from hydra_ray.core.tokens import TokenCounter, estimate_tokens
@@ -22,9 +23,11 @@ LABELS_SHARE = 0.5
 def prompt_budget(cfg: LLMConfig, task: Task) -> PromptBudget:
     """The budget of the task's prompts.
 
-    Raises UserError if the tokenizer cannot be read, the model's window is too short for any prompt, or the task's
-    instruction with its labels takes most of it.
+    Raises UserError if the task has not the layout of `llm.prompt`, the tokenizer cannot be read, the model's window is
+    too short for any prompt, or the task's instruction with its labels takes most of it.
     """
+    if cfg.prompt == "lamp":
+        lamp_form(task)
     source = tokenizer_of(cfg)
     count = _counter(source) if source else estimate_tokens
     tokens = cfg.max_prompt_tokens

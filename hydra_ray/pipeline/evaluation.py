@@ -81,10 +81,10 @@ def answer_table(
             if one_shot is not None:
                 examples = one_shot.get((user_id, row.query_id), ())
                 choices["oracle_example"] = tuple(text for text in examples if text is not None)
-            oracles = {name: best_text(task, row.gold, texts) for name, texts in choices.items()}
+            scored, length = extra["scored"], len(extra["history"])
+            oracles = {name: best_text(task, row.gold, texts) if scored else None for name, texts in choices.items()}
             lacking = missing_methods(by_method[i], config, (user_id, row.query_id) in no_summary)
-            length = len(extra["history"])
-            table.append(AnswerRow(seed, user_id, row.query_id, row.gold, length, answers, oracles, lacking))
+            table.append(AnswerRow(seed, user_id, row.query_id, row.gold, length, answers, oracles, lacking, scored))
     return table
 
 

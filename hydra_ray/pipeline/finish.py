@@ -12,14 +12,18 @@ from hydra_ray.llm.usability import FAULTS
 from hydra_ray.pipeline.evaluation import answer_table, refused_summaries
 from hydra_ray.pipeline.job import SHARED, Job, first_texts
 from hydra_ray.pipeline.rows import CUTS
-from hydra_ray.report import AnswerRow, Costs, build_report, write_report
+from hydra_ray.report import AnswerRow, Costs, build_report, write_predictions, write_report
 from hydra_ray.train.artifact import TrainedScorer
 
 ANSWER_COUNTS = ("answers", "missing_answers", "hit_max_tokens", "degraded", *FAULTS)
 
 
 def finish(job: Job) -> dict[str, Any]:
-    """Runs whatever is not done yet for every seed, then writes report, predictions and manifest to runs/NAME."""
+    """Runs whatever is not done yet for every seed, then writes report, predictions and manifest to runs/NAME.
+
+    Where no question has a gold answer (LaMP's test split) there is nothing to report: the predictions alone are
+    written, and the result holds just `unscored`, how many questions were answered.
+    """
     run, config = job.run, job.config
     rows: list[AnswerRow] = []
     training: list[tuple[str, ...]] = []
@@ -36,9 +40,14 @@ def finish(job: Job) -> dict[str, Any]:
         training.append(job.chosen(trial).train)
     began = time.monotonic()
     counts = read_counts(job.ingest().path)
+    lamp_id = counts.get("lamp_id")
+    scored = [row for row in rows if row.scored]
+    if not scored:
+        write_predictions(run.folder / "predictions", run.task, rows, lamp_id)
+        return {"unscored": len(rows)}
     report = build_report(
         run.task,
-        rows,
+        scored,
         train_users=train_users(training, config.protocol.cross_fitted),
         folds=config.protocol.folds if config.protocol.cross_fitted else None,
         config=config.model_dump(mode="json"),
@@ -49,7 +58,8 @@ def finish(job: Job) -> dict[str, Any]:
     report["seconds"]["report"] = round(time.monotonic() - began, 3)
     report["this_invocation"] = {"llm_calls": calls_now(job), "seconds": round(time.monotonic() - run.began, 1)}
     report["steps"] = {name: result.key for name, result in job.results.items()}
-    write_report(run.folder, report, run.task, rows)
+    report["unscored"] = len(rows) - len(scored)
+    write_report(run.folder, report, run.task, rows, lamp_id)
     return report
 
 

@@ -13,6 +13,7 @@ from hydra_ray.config import Config
 from hydra_ray.core.evidence import WIDTH, evidence, own_candidates
 from hydra_ray.core.feedback import Row, adapter_candidates, reranker_labels_of_user
 from hydra_ray.core.records import Split
+from hydra_ray.core.stand_ins import task_of
 from hydra_ray.core.tasks import Task, load_task
 from hydra_ray.core.text import is_match, texts_of
 from hydra_ray.data.sampling import Chosen
@@ -64,16 +65,22 @@ def groups_of_user(
     for row, extra in rows:
         if row.known and not config.adapter.history_queries:
             continue
-        row, plain = with_plain(task, row, config.adapter.plain_candidate)
-        right, label = adapter_candidates(task, row, config.adapter.label)
+        asked = task_of(task, row.query_id)
+        row, plain = with_plain(asked, row, config.adapter.plain_candidate)
+        right, label = adapter_candidates(asked, row, config.adapter.label)
         if config.adapter.own_candidates and row.answers:
-            more = own_candidates(task, extra["own"], right)
-            right, label = right + more, label + [float(is_match(task, row.gold, text)) for text in more]
+            more = own_candidates(asked, extra["own"], right)
+            right, label = right + more, label + [float(is_match(asked, row.gold, text)) for text in more]
         beside: list[tuple[float, ...]] = []
         if config.adapter.evidence:
-            samples = texts_of(task, row.answers[0] if row.answers else ())
+            samples = texts_of(asked, row.answers[0] if row.answers else ())
             known = (extra["own"], extra["supporters"], extra["topics"])
-            beside += evidence(task, row.text, right, samples, *known, plain=plain)
+            # What is known of free text means something else than what is known of labels.
+            beside += (
+                evidence(asked, row.text, right, samples, *known, plain=plain)
+                if asked.kind == task.kind
+                else [(0.0,) * WIDTH] * len(right)
+            )
         if right:
             groups.append(Group(row.user_id, bucket, row.query_id, row.text, tuple(right), tuple(label), tuple(beside)))
     return groups

@@ -82,6 +82,7 @@ class Job:
         budget = prompt_budget(llm, self.run.task)
         return {
             "model": self.run.identity,
+            "prompt": llm.prompt,
             "prompt_tokens": budget.prompt_tokens,
             "item_tokens": budget.item_tokens,
             "tokenizer": tokenizer_of(llm) or "estimate",
@@ -129,7 +130,7 @@ class Job:
         dumped = data.model_dump(mode="json", exclude={"root", "synth", "max_rejects"})
         inputs = {**fingerprint(local, base), **remote_checksums(sources)}
         known = "ingest" in self.results
-        step = self._step("ingest", 3, {**dumped, "task": self._task}, inputs, work)
+        step = self._step("ingest", 4, {**dumped, "task": self._task}, inputs, work)
         if not known:
             say(step.manifest["counts"], step.path)
             check_counts(step.manifest["counts"], data, source, step.path)

@@ -11,11 +11,13 @@ from hydra_ray.config import Config
 from hydra_ray.core.draws import stable_seed
 from hydra_ray.core.evidence import Supporter, answer_profile, own_answers, weight_of
 from hydra_ray.core.feedback import OWN_ROW, Row, agreement_rows, own_answer_rows
+from hydra_ray.core.lamp_prompts import lamp_head, lamp_prompt
 from hydra_ray.core.prompts import Prompt, answer_prompt, summary_prompt
 from hydra_ray.core.queries import Query, training_queries
 from hydra_ray.core.records import HistoryItem, User
 from hydra_ray.core.retrieval import Retriever, TextEncode, cosines, make_retriever, recencies, shares
-from hydra_ray.core.tasks import load_task
+from hydra_ray.core.stand_ins import shown_items, task_of
+from hydra_ray.core.tasks import Task, load_task
 from hydra_ray.core.topics import TopicModels
 from hydra_ray.llm.tokens import prompt_budget
 from hydra_ray.llm.types import Request
@@ -69,17 +71,30 @@ class Maker:
 
     def queries(self, user: User) -> list[Query]:
         protocol = self.config.protocol
-        return training_queries(user, protocol.pseudo_queries, protocol.train_questions, self.seed)
+        return training_queries(user, protocol.pseudo_queries, protocol.train_questions, self.seed, self.task)
 
-    def request(self, prompt: Prompt) -> Request:
+    def task_of(self, query: Query) -> Task:
+        """The task of a query: the stand-in's for items that carry no answer."""
+        return task_of(self.task, query.query_id) if query.pseudo else self.task
+
+    def prompt(self, query: Query, items: Sequence[HistoryItem], summary: str = "") -> Prompt:
+        """The prompt that asks the query with `items` (best first) as examples, in the layout of `llm.prompt`."""
+        task = self.task_of(query)
+        shown = list(items) if task is self.task else shown_items(self.task, list(items))
+        if self.config.llm.prompt == "lamp":
+            head = query.head or (lamp_head(task) if task is self.task else f"{task.instruction} ")
+            return lamp_prompt(task, head, query.text, shown, self.budget, summary)
+        return answer_prompt(task, query.text, shown, self.budget, summary)
+
+    def request(self, prompt: Prompt, task: Task) -> Request:
         """One answer at temperature 0."""
-        return Request(prompt.messages, 0.0, 1, self.task.max_answer_tokens, fallbacks=prompt.fallbacks)
+        return Request(prompt.messages, 0.0, 1, task.max_answer_tokens, fallbacks=prompt.fallbacks)
 
     def samples(self, prompt: Prompt, user: User, query: Query) -> Request:
         """`adapter.n` samples. All methods ask a query's samples with one seed: the same draws from equal prompts."""
         adapter = self.config.adapter
         seed = stable_seed(self.seed, user.user_id, query.query_id)
-        tokens = self.task.max_answer_tokens
+        tokens = self.task_of(query).max_answer_tokens
         return Request(prompt.messages, adapter.temperature, adapter.n, tokens, seed, prompt.fallbacks)
 
     def candidates(self, queries: Sequence[Query], n: int | None = None) -> list[list[Found]]:
@@ -89,7 +104,9 @@ class Maker:
         for query in queries:
             if id(query.history) not in indexes:
                 indexes[id(query.history)] = self.retriever(query.history)
-            top = indexes[id(query.history)].top(query.text, n or self.config.retrieval.n, query.exclude)
+            top = indexes[id(query.history)].top(
+                self.task.search_text(query.text), n or self.config.retrieval.n, query.exclude
+            )
             items = [item for item, _ in top]
             beside = zip(shares(top), recencies(items, query.history, query.exclude), strict=True)
             found.append(list(zip(items, beside, strict=True)))
@@ -98,7 +115,7 @@ class Maker:
     def own(self, user: User, query: Query) -> dict[str, Any]:
         """What the user's history and the query's text say of each answer (`hydra_ray.core.evidence`)."""
         others = [item for item in query.history if item.item_id != query.exclude]
-        answers = own_answers(self.task, [item.answer for item in others])
+        answers = own_answers(self.task_of(query), [item.answer for item in others])
         alike: Sequence[float] = ()
         if self.likeness and answers:
             alike = cosines(self.encode, query.text, [item.text for item in others])
@@ -128,9 +145,9 @@ class LabelMaker(Maker):
         for user in users:
             queries = self.queries(user)
             for query, found in zip(queries, self.candidates(queries), strict=True):
-                prompts = [answer_prompt(self.task, query.text, [item], self.budget) for item, _ in found]
+                prompts = [self.prompt(query, [item]) for item, _ in found]
                 row = Row(user.user_id, query.query_id, query.text, query.gold, tuple(item.text for item, _ in found))
-                requests = [self.request(p) for p in prompts]
+                requests = [self.request(p, self.task_of(query)) for p in prompts]
                 yield user, (row, requests, cuts(prompts), beside([numbers for _, numbers in found]))
             free = agreement_rows(
                 self.task, user, self.config.reranker.history_queries, self.config.retrieval.n, self.seed
@@ -155,11 +172,11 @@ class CandidateMaker(Maker):
         queries = self.queries(user)
         for query, found, items in zip(queries, *self._ranked(user, queries, rerank), strict=True):
             shown = self.examples(found, found if self.config.adapter.examples == "retrieval" else items)
-            prompt = answer_prompt(self.task, query.text, shown, self.budget)
+            prompt = self.prompt(query, shown)
             row = Row(user.user_id, query.query_id, query.text, query.gold, ())
             requests = [self.samples(prompt, user, query)]
             if self.config.adapter.plain_candidate:
-                requests.append(self.request(answer_prompt(self.task, query.text, [], self.budget)))
+                requests.append(self.request(self.prompt(query, []), self.task_of(query)))
             yield row, requests, cuts([prompt]), self.known(user, query, items)
         free = own_answer_rows(self.task, user, self.config.adapter.history_queries, self.seed)
         history = tuple(user.safe_history())
@@ -223,12 +240,14 @@ class OracleMaker(Maker):
     def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked]]:
         for user in users:
             for question in evaluated(user, self.config.protocol.questions):
+                if question.gold is None:
+                    continue
                 history = tuple(user.history_of(question))
-                query = Query(question.question_id, question.text, question.gold or "", history, None, False)
+                query = Query(question.question_id, question.text, question.gold, history, None, False, question.head)
                 (found,) = self.candidates([query])
-                prompts = [answer_prompt(self.task, query.text, [item], self.budget) for item, _ in found]
+                prompts = [self.prompt(query, [item]) for item, _ in found]
                 row = Row(user.user_id, query.query_id, query.text, query.gold, ())
-                yield user, (row, [self.request(prompt) for prompt in prompts], cuts(prompts), {})
+                yield user, (row, [self.request(prompt, self.task) for prompt in prompts], cuts(prompts), {})
 
 
 class EvaluateMaker(Maker):
@@ -255,28 +274,31 @@ class EvaluateMaker(Maker):
         for user in users:
             for question in evaluated(user, self.config.protocol.questions):
                 history = tuple(user.history_of(question))
-                query = Query(question.question_id, question.text, question.gold or "", history, None, False)
+                gold, head = question.gold or "", question.head
+                query = Query(question.question_id, question.text, gold, history, None, False, head)
                 summary = self._summaries.get((user.user_id, question.question_id), "")
+                searched = self.task.search_text(query.text)
                 index = make_retriever("bm25", history, bm25=self.config.retrieval.bm25_kind)
-                bm25 = [i for i, _ in index.top(query.text, max(PLAIN_KS))]
-                drawn = [i for i, _ in make_retriever("random", history, self.seed).top(query.text, max(PLAIN_KS))]
+                bm25 = [i for i, _ in index.top(searched, max(PLAIN_KS))]
+                drawn = [i for i, _ in make_retriever("random", history, self.seed).top(searched, max(PLAIN_KS))]
                 found = self.candidates([query], self.support)
                 ranked = {n: rerank(user, [query], found)[0] for n, rerank in self._rerankers.items()}
                 best = {name: self.examples(found[0], items) for name, items in ranked.items()}
-                greedy: dict[str, Prompt] = {"zero_shot": self._prompt(query, [])}
-                greedy |= {f"random_k{n}": self._prompt(query, drawn[:n]) for n in PLAIN_KS}
-                greedy |= {f"bm25_k{n}": self._prompt(query, bm25[:n]) for n in PLAIN_KS}
-                greedy |= {f"pag_k{n}": self._prompt(query, bm25[:n], summary) for n in (0, 1)}
-                greedy["hydra_reranker"] = self._prompt(query, best["hydra"])
-                sampled = {"bm25": self._prompt(query, bm25)}
-                sampled |= {name: self._prompt(query, items) for name, items in best.items()}
+                greedy: dict[str, Prompt] = {"zero_shot": self.prompt(query, [])}
+                greedy |= {f"random_k{n}": self.prompt(query, drawn[:n]) for n in PLAIN_KS}
+                greedy |= {f"bm25_k{n}": self.prompt(query, bm25[:n]) for n in PLAIN_KS}
+                greedy |= {f"pag_k{n}": self.prompt(query, bm25[:n], summary) for n in (0, 1)}
+                greedy["hydra_reranker"] = self.prompt(query, best["hydra"])
+                sampled = {"bm25": self.prompt(query, bm25)}
+                sampled |= {name: self.prompt(query, items) for name, items in best.items()}
                 methods = [f"greedy:{name}" for name in greedy] + [f"samples:{name}" for name in sampled]
-                requests = [self.request(p) for p in greedy.values()]
+                requests = [self.request(p, self.task) for p in greedy.values()]
                 requests += [self.samples(p, user, query) for p in sampled.values()]
                 prompts = [*greedy.values(), *sampled.values()]
                 row = Row(user.user_id, query.query_id, query.text, query.gold, ())
                 extra = {
                     "methods": methods,
+                    "scored": question.gold is not None,
                     "history": [item.answer for item in history],
                     **self.own(user, query),
                     # Without a reranker, the N retrieved records weigh the same.
@@ -284,9 +306,6 @@ class EvaluateMaker(Maker):
                     | {name: supporters(items) for name, items in ranked.items()},
                 }
                 yield user, (row, requests, cuts(prompts), extra)
-
-    def _prompt(self, query: Query, items: Sequence[HistoryItem], summary: str = "") -> Prompt:
-        return answer_prompt(self.task, query.text, items, self.budget, summary)
 
 
 def supporters(ranked: Sequence[Ranked]) -> list[Supporter]:
@@ -300,6 +319,5 @@ def own_query(row: Row, history: tuple[HistoryItem, ...]) -> Query:
 
 
 def evaluated(user: User, limit: int | None) -> list[Any]:
-    """The user's questions with a gold answer, the newest `limit` of them."""
-    questions = [q for q in user.questions if q.gold is not None]
-    return questions if limit is None else questions[-limit:]
+    """The user's questions, the newest `limit` of them; those without a gold answer are answered, but not scored."""
+    return list(user.questions if limit is None else user.questions[-limit:])

@@ -50,7 +50,14 @@ def run_stage(stage: str, config: Config) -> int:
 def _show(job: Job, report: dict[str, Any]) -> None:
     from hydra_ray.report import result_table
 
+    predictions = job.run.folder / "predictions"
+    if "this_invocation" not in report:
+        print(f"no question has a gold answer, so nothing is scored; {report['unscored']} answers by every method: "
+              f"{predictions}", flush=True)  # fmt: skip
+        return
     now = report["this_invocation"]
     print(result_table(report))
     print(f"\nthis run: {now['llm_calls']} LLM calls, {now['seconds']:.0f} s")
     print(f"report: {job.run.folder / 'report.html'} (and report.md, report.json, predictions/)", flush=True)
+    if report["unscored"]:
+        print(f"{report['unscored']} questions have no gold answer: they stand in {predictions} alone", flush=True)

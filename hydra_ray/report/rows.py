@@ -15,6 +15,7 @@ class AnswerRow:
     answers of no label can be told from empty ones), None if none came back. oracles: name -> the best answer, known
     from the gold one, among those that a part of HYDRA chooses from; None if there was nothing to choose from. missing:
     methods that lack an answer of the LLM for this question, wholly or in part, whatever they answered without it.
+    scored: whether there is a gold answer; rows without one stand in the predictions alone, their `gold` is "".
     """
 
     seed: int
@@ -25,6 +26,7 @@ class AnswerRow:
     answers: Mapping[str, str | None]
     oracles: Mapping[str, str | None] = field(default_factory=dict)
     missing: frozenset[str] = frozenset()
+    scored: bool = True
 
 
 def check_rows(rows: Sequence[AnswerRow]) -> None:

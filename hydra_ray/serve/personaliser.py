@@ -15,7 +15,8 @@ from typing import Any
 import hydra_ray
 from hydra_ray.core.candidates import Candidates, candidates_of
 from hydra_ray.core.evidence import evidence, weight_of
-from hydra_ray.core.prompts import Prompt, answer_prompt
+from hydra_ray.core.prompts import Prompt
+from hydra_ray.core.queries import asked as query_of
 from hydra_ray.core.records import HistoryItem
 from hydra_ray.core.retrieval import shares
 from hydra_ray.core.select import pick, top_k, weigh
@@ -243,7 +244,7 @@ class Personaliser:
         return Versions(self._prompt, ask.query, examples, ask.before, self._maker.budget.count)
 
     def _prompt(self, query: str, examples: Sequence[HistoryItem]) -> Prompt:
-        return answer_prompt(self._task, query, examples, self._maker.budget)
+        return self._maker.prompt(query_of(query), examples)
 
     async def _sample(self, course: _Course, asked: Versions) -> Sampled:
         course.in_time()

@@ -108,7 +108,7 @@ class Histories:
         )
         topics = self._topics.log_ratios(vector) if self._topics and vector is not None else {}
         own = answer_profile(kept.answers, alike)
-        return Found.of(kept.retriever.top(query, n), kept.items, own, state, topics)
+        return Found.of(kept.retriever.top(self._task.search_text(query), n), kept.items, own, state, topics)
 
     def forget_deleted(self) -> None:
         """Drops what is kept of users who are no more, or whose records are others by now. Whose file cannot be read is

@@ -18,6 +18,13 @@ ITEMS = [
 ]
 
 
+def test_case_is_folded_or_kept() -> None:
+    texts = {"a": "the US army", "b": "tell us now", "c": "a b", "d": "e f", "e": "g h"}
+    items = [HistoryItem(name, text, text, "") for name, text in texts.items()]
+    assert make_retriever("bm25", items, bm25=BM25Kind("okapi", "cased")).top("US", 1)[0][0].item_id == "a"
+    assert make_retriever("bm25", items, bm25=BM25Kind("okapi", "cased")).top("US", 2)[1][1] == 0
+    assert make_retriever("bm25", items).top("US", 2)[1][1] > 0
+
 def test_bm25_finds_the_item_with_the_querys_words() -> None:
     assert [i.item_id for i, _ in make_retriever("bm25", ITEMS).top("a blue whale", 1)] == ["b"]
 

@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from hydra_ray.config import DataConfig
 from hydra_ray.core.tasks import load_task
+from hydra_ray.data.golds import lamp_id_of
 from hydra_ray.data.questions import question_text
+from hydra_ray.data.sources import Source, find_sources
 from hydra_ray.errors import UserError
 
 from .files import HEADLINE, NEWS, RATING, golds, ingest_pure, item, lamp_root, question, write
@@ -78,6 +81,7 @@ def test_text_and_corpus_are_the_tasks_fields(tmp_path: Path) -> None:
         "Head",
     )
     assert user.questions[0].text == "one\n article: two "
+    assert user.questions[0].head + user.questions[0].text == marked
 
 
 def test_a_user_of_both_splits_goes_wholly_to_one(tmp_path: Path) -> None:
@@ -110,8 +114,17 @@ def test_lamp_1_keeps_the_whole_input_and_items_without_answer(tmp_path: Path) -
     train = [{"id": "1", "input": 'which? [1]: "a" [2]: "b"', "profile": [{"id": "p", "title": "T", "abstract": "A"}]}]
     root = lamp_root(tmp_path, train, golds({"1": "[2]"}, "LaMP_1"), [{**train[0], "id": "2"}], False)
     user = ingest_pure(root, load_task("lamp_1"), tmp_path / "out").users["q:train:1"]
-    assert (user.items[0].text, user.items[0].answer) == ("T A", "")
+    assert (user.items[0].text, user.items[0].corpus, user.items[0].answer) == ("T", "T A", "")
     assert (user.questions[0].text, user.questions[0].gold) == ('which? [1]: "a" [2]: "b"', "[2]")
+
+
+def test_the_task_id_is_that_of_the_files(tmp_path: Path) -> None:
+    root = lamp_root(tmp_path, train_golds=golds({"1": "5"}, "LaMP_3"), dev_golds=golds({"2": "4"}, "LaMP_3x"))
+    sources = find_sources(DataConfig(source="lamp", root=str(root)), root)
+    assert lamp_id_of(sources) == "LaMP_3x"
+    (root / "dev_outputs.json").unlink()
+    assert lamp_id_of(find_sources(DataConfig(source="lamp", root=str(root)), root)) == "LaMP_3"
+    assert lamp_id_of([Source("own", 0, root / "train_questions.json")]) is None
 
 
 def test_the_two_meanings_of_lamp_2_are_told_apart_by_the_fields(tmp_path: Path) -> None:

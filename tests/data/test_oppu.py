@@ -37,6 +37,15 @@ def test_others_train_and_top_100_test(tmp_path: Path) -> None:
     assert (test.questions[0].text, test.questions[0].gold, test.questions[0].history) == ("fine", None, (0, 1))
 
 
+def test_the_tweets_file_has_another_name(tmp_path: Path) -> None:
+    write(tmp_path / "user_others.json", [user(1, query("q1"))])
+    write(tmp_path / "user_more_100_history.json", [user(2, query("q2"))])
+    assert ingest_pure(tmp_path, RATING, tmp_path / "out", source="oppu").users["2"].split == "test"
+    write(tmp_path / "user_top_100_history.json", [user(3, query("q3"))])
+    with pytest.raises(UserError, match="two files of test users"):
+        ingest_pure(tmp_path, RATING, tmp_path / "out2", source="oppu")
+
+
 def test_what_is_set_aside(tmp_path: Path) -> None:
     others = [
         user(1, query("q1"), query("q1"), query("q2", None), query("q3", "9"), query("q4", text=" "), "x", {"id": 5}),
@@ -89,5 +98,5 @@ def test_missing_file(tmp_path: Path) -> None:
         ingest_pure(tmp_path, RATING, tmp_path / "out", source="oppu")
     assert str(caught.value) == (
         f"{tmp_path}/user_top_100_history.json: no such file: "
-        "data.root must hold user_others.json and user_top_100_history.json"
+        "data.root must hold user_others.json and user_top_100_history.json or user_more_100_history.json"
     )

@@ -52,10 +52,10 @@ def test_listing_has_the_lengths(out: Path) -> None:
     assert rows["u50"]["n_items"] == 1
 
 
-def test_a_question_without_a_gold_answer_is_not_listed(tmp_path: Path) -> None:
+def test_a_question_without_a_gold_answer_is_listed_as_it_is_answered(tmp_path: Path) -> None:
     ingest_pure(lamp_root(tmp_path, dev_golds=False), RATING, tmp_path / "out")
     rows = {row["split"]: row["n_questions"] for row in list_users(tmp_path / "out").to_pylist()}
-    assert rows == {"train": 1, "test": 0}
+    assert rows == {"train": 1, "test": 1}
 
 
 def test_one_file_a_bucket(out: Path) -> None:

@@ -4,9 +4,14 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from hydra_ray.config import Config
-from hydra_ray.core.feedback import OWN_ROW
-from hydra_ray.core.queries import Query
+from hydra_ray.core.feedback import OWN_ROW, Row
+from hydra_ray.core.queries import Query, asked
+from hydra_ray.core.records import HistoryItem, Question, User
+from hydra_ray.errors import UserError
+from hydra_ray.pipeline.groups import groups_of_user
 from hydra_ray.pipeline.makers import LabelMaker, Maker, SummaryMaker
 from hydra_ray.synth.world import make_user
 
@@ -69,3 +74,68 @@ def test_a_user_without_history_gets_no_profile_summary() -> None:
     assert requests == []
     ((_, (_, requests, _, _)),) = SummaryMaker(config(), 0, None)([USER])
     assert len(requests) == 1
+
+
+def lamp_user(items: list[HistoryItem], question: Question) -> User:
+    return User("u", "train", tuple(items), (question,))
+
+
+def test_lamps_layout_asks_the_datas_own_input_and_knows_that_of_history_items() -> None:
+    items = [HistoryItem(str(i), f"text {i}", f"text {i}", "5", f"2020-01-0{i + 1}") for i in range(3)]
+    user = lamp_user(items, Question("1", "fine", "4", (0, 1, 2), "2020-02-01", "Our own words: "))
+    maker = LabelMaker(config(data={"task": "lamp_3", "source": "lamp", "root": "."}, llm={"prompt": "lamp"},
+                              retrieval={"n": 4}, protocol={"pseudo_queries": 1}), 0, None)  # fmt: skip
+    contents = {
+        row.query_id: [request.messages[0]["content"] for request in requests]
+        for _, (row, requests, _, _) in maker([user])
+    }
+    assert sorted(contents.pop("q:1")) == [f'5 is the score for "text {i}" . Our own words: fine' for i in range(3)]
+    ((query_id, pseudo),) = contents.items()
+    own = query_id.removeprefix("p:")
+    assert {content.partition(" . ")[2] for content in pseudo} == {
+        "What is the score of the following review on a scale of 1 to 5? just answer with 1, 2, 3, 4, or 5 without "
+        f"further explanation. review: text {own}"
+    }
+
+
+def test_lamps_layout_puts_its_own_words_before_a_question_of_the_service() -> None:
+    maker = Maker(config(data={"task": "lamp_4", "source": "lamp", "root": "."}, llm={"prompt": "lamp"}), 0, None)
+    prompt = maker.prompt(asked("Frost on the reeds."), [HistoryItem("a", "It rained.", "It rained.", "Rain")])
+    assert prompt.messages[0]["content"] == (
+        '"Rain" is the title for "It rained." . Generate a headline for the following article: Frost on the reeds.'
+    )
+    with pytest.raises(UserError, match=r"llm\.prompt: lamp: task synthetic_tagging has no LaMP layout"):
+        Maker(config(llm={"prompt": "lamp"}), 0, None)
+
+
+def test_items_without_answers_are_asked_by_their_stand_in() -> None:
+    items = [HistoryItem(str(i), f"Title {i}", f"Title {i} Abstract {i}.", "", "2020") for i in range(3)]
+    asked = 'the title "T", which reference is related? [1]: "Title 1" [2]: "Title 7"'
+    user = lamp_user(items, Question("1", asked, "[1]", (0, 1, 2)))
+    changes = {"data": {"task": "lamp_1", "source": "lamp", "root": "."}, "retrieval": {"n": 4}}
+    made = {asked[0].query_id: asked for _, asked in LabelMaker(config(**changes), 0, None)([user])}
+    row, requests, _, _ = made.pop("q:1")
+    assert (row.right[0], requests[0].max_tokens) == ("Title 1", 24)
+    for query_id, (row, requests, _, _) in made.items():
+        number = query_id.removeprefix("p:")
+        other = row.right[0].removeprefix("Title ")
+        assert (row.text, row.gold, requests[0].max_tokens) == (f"Title {number}", f"Abstract {number}.", 256)
+        assert requests[0].messages[0]["content"] == (
+            "Write an abstract for this title:\n\n"
+            f"Title: Title {other}\nAbstract: Abstract {other}.\n\nTitle: Title {number}\nAbstract:"
+        )
+    assert len(made) == 2
+
+
+def test_stand_in_rows_train_the_adapter_as_free_text() -> None:
+    changed = Config.model_validate(config(data={"task": "lamp_1", "source": "lamp", "root": "."}))
+    extra = {"own": {}, "supporters": [], "topics": {}}
+    rows = [
+        (Row("u", "p:a", "A title", "the right abstract", (), answers=(("the right abstract", "none of it"),)), extra),
+        (Row("u", "q:b", "which?", "[2]", (), answers=(("[1]", "[2]"),)), extra),
+    ]
+    stand_in, real = groups_of_user(changed, "adapter", 0, rows)
+    assert (stand_in.right, stand_in.label) == (("the right abstract", "none of it"), (1.0, 0.0))
+    assert {number for numbers in stand_in.evidence for number in numbers} == {0.0}
+    assert (real.right, real.label) == (("[1]", "[2]"), (0.0, 1.0))
+    assert {number for numbers in real.evidence for number in numbers} != {0.0}

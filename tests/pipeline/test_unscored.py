@@ -1,0 +1,55 @@
+"""Questions without a gold answer are answered and stand in the predictions alone."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hydra_ray.config import AdapterConfig, Config
+from hydra_ray.core.records import HistoryItem, Question, User
+from hydra_ray.core.tasks import load_task
+from hydra_ray.pipeline.evaluation import answer_table
+from hydra_ray.pipeline.makers import EvaluateMaker
+from hydra_ray.pipeline.rows import QUERY_SCHEMA, query_row
+from hydra_ray.report import write_predictions
+
+ITEMS = tuple(HistoryItem(str(i), f"text {i}", f"text {i}", "5", f"2020-01-0{i}") for i in range(1, 4))
+USER = User("u", "test", ITEMS, (Question("a", "known", "4", (0, 1, 2)), Question("b", "unknown", None, (0, 1, 2))))
+
+
+def test_from_questions_to_predictions(tmp_path: Path) -> None:
+    config = Config.model_validate({"data": {"task": "lamp_3", "source": "lamp", "root": "."}})
+    maker = EvaluateMaker(config.model_dump(mode="json"), 0, None, {}, {}, None)
+    maker._rerankers = dict.fromkeys(("hydra", "shared"), plain)
+    rows = [query_row(user, 0, asked) for user, asked in maker([USER])]
+    assert [(row["query_id"], row["gold"]) for row in rows] == [("a", "4"), ("b", "")]
+    for folder in ("queries", "answers"):
+        (tmp_path / folder).mkdir()
+    pq.write_table(pa.Table.from_pylist(rows, schema=QUERY_SCHEMA), tmp_path / "queries" / "0.parquet")
+    answers = [
+        {"row_id": row["row_id"], "bucket": 0, "texts": [["3"]] * row["n_requests"], "errors": [None], "finish": None}
+        for row in rows
+    ]
+    pq.write_table(pa.Table.from_pylist(answers), tmp_path / "answers" / "0.parquet")
+    adapter: Any = SimpleNamespace(
+        scorer=SimpleNamespace(evidence=0), score=lambda groups: [zeros(len(group.right)) for group in groups]
+    )
+    task = load_task("lamp_3")
+    table = answer_table(task, 0, tmp_path, {"hydra": adapter, "shared": adapter}, AdapterConfig())
+    assert [(row.question_id, row.gold, row.scored) for row in table] == [("a", "4", True), ("b", "", False)]
+    paths = write_predictions(tmp_path / "predictions", task, table, "LaMP_3 of the files")
+    content = json.loads(next(path for path in paths if path.name == "zero_shot_seed0.json").read_text())
+    assert content == {"task": "LaMP_3 of the files", "golds": [{"id": "a", "output": "3"}, {"id": "b", "output": "3"}]}
+
+
+def plain(user: User, queries: Any, found: Any) -> Any:
+    return [[(item, 0.0) for item, _ in some] for some in found]
+
+
+def zeros(count: int) -> Any:
+    import numpy as np
+
+    return np.zeros(count, np.float32)
