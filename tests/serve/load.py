@@ -17,7 +17,7 @@ from typing import Any
 
 import aiohttp
 
-from hydra_ray.core.evidence import habits
+from hydra_ray.core.evidence import answer_profile, own_answers
 from hydra_ray.core.prompts import Message
 from hydra_ray.core.retrieval import make_retriever
 from hydra_ray.serve.answers import Personalised
@@ -213,7 +213,7 @@ class _Parts:
     async def retrieve(self, user: UserKey, query: str, n: int, deadline: float) -> Found:
         items = [*history_of(user.user_id), *(item_of(user.user_id, 20 + i) for i in range(self.revision - 1))]
         top = make_retriever("bm25", items, 0).top(query, n)
-        own = habits(self.bundle.task, [item.answer for item in items])
+        own = answer_profile(own_answers(self.bundle.task, [item.answer for item in items]))
         return Found.of(top, items, own, UserState(len(items), self.revision))
 
     async def score(self, scoring: Scoring, deadline: float) -> Scored:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hydra_ray.config import RecordEvidence
-from hydra_ray.core.evidence import habits
+from hydra_ray.core.evidence import answer_profile, own_answers
 from hydra_ray.core.prompts import Message
 from hydra_ray.core.records import User
 from hydra_ray.core.retrieval import make_retriever
@@ -79,7 +79,7 @@ class Histories:
         question = next(q for q in whose.questions if q.text == query)
         history = whose.history_of(question)
         top = make_retriever("bm25", history).top(query, n)
-        own = habits(TASK, [item.answer for item in history])
+        own = answer_profile(own_answers(TASK, [item.answer for item in history]))
         return Found.of(top, history, own, UserState(len(history), 1))
 
 
