@@ -20,7 +20,7 @@ from rank_bm25 import BM25Okapi
 from hydra_ray.core.words import unicode_words
 
 BM25Variant = Literal["okapi", "plus"]
-BM25Tokens = Literal["blanks", "words", "cased"]
+BM25Tokens = Literal["blanks", "cased", "words"]
 
 
 class BM25Kind(NamedTuple):

@@ -25,6 +25,7 @@ def test_case_is_folded_or_kept() -> None:
     assert make_retriever("bm25", items, bm25=BM25Kind("okapi", "cased")).top("US", 2)[1][1] == 0
     assert make_retriever("bm25", items).top("US", 2)[1][1] > 0
 
+
 def test_bm25_finds_the_item_with_the_querys_words() -> None:
     assert [i.item_id for i, _ in make_retriever("bm25", ITEMS).top("a blue whale", 1)] == ["b"]
 

@@ -123,7 +123,7 @@ class World:
         self._answer(LabelMaker(plain, 0, None), folder / "label")
         stores = {"reranker": self._fit("reranker", folder / "label", folder)}
         heads = {"test": folder / "reranker"}
-        self._answer(GenerateMaker(plain, 0, None, self.bundle.base["reranker"], heads), folder / "generate")
+        self._answer(GenerateMaker(plain, 0, None, self.bundle.base["reranker"], heads, None), folder / "generate")
         return {**stores, "adapter": self._fit("adapter", folder / "generate", folder)}  # type: ignore[return-value]
 
     def _answer(self, maker: Any, folder: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 from numpy.typing import NDArray
 
 from hydra_ray.config import RetrievalConfig
+from hydra_ray.core.evidence import answer_profile
 from hydra_ray.core.retrieval import BM25Retriever
 from hydra_ray.core.tasks import load_task
 from hydra_ray.serve.retrieval import Histories, estimate
@@ -31,7 +32,9 @@ def test_what_the_main_job_would_find(store: UserStore) -> None:
     found = histories(store).found(ANNA, "word1 word2", 4)
     want = BM25Retriever(ITEMS).top("word1 word2", 4)
     assert list(zip(found.items, found.scores, strict=True)) == want
-    assert (found.own, found.state) == ({"tag0": 8, "tag1": 7}, store.state(ANNA))
+    assert found.own == answer_profile([item.answer for item in ITEMS])
+    assert {answer: record[0] for answer, record in found.own.items()} == {"tag0": 8, "tag1": 7}
+    assert found.state == store.state(ANNA)
     assert list(found.recencies) == [(ITEMS.index(item) + 1) / 15 for item in found.items]
 
 
@@ -48,7 +51,7 @@ def test_what_another_process_appends_replaces_or_deletes_is_seen_at_once(store:
     assert "new" not in kept.found(ANNA, "brandnew", 1).items[0].text
     other.append(ANNA, [item(99, "brandnew", "fresh")])
     found = kept.found(ANNA, "brandnew", 1)
-    assert (found.items[0].text, found.own["fresh"]) == ("brandnew", 1)
+    assert (found.items[0].text, found.own["fresh"][0]) == ("brandnew", 1)
     other.set_fit(ANNA, "done", fitted_revision=2, heads={"reranker": 8})
     before = kept.misses
     assert kept.found(ANNA, "brandnew", 1).state == other.state(ANNA)

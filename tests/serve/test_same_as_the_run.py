@@ -50,7 +50,7 @@ def write_run(folder: Path, evidence: RecordEvidence) -> tuple[Bundle, dict[str,
         own[module].put([UserKey("t", user).stored for user in ids], drawn)
     base = bundle.base["reranker"]
     rerankers = {"hydra": (base, artifacts["reranker"]), "shared": (base, None)}
-    make = EvaluateMaker(bundle.config.model_dump(mode="json"), 0, None, rerankers, {})
+    make = EvaluateMaker(bundle.config.model_dump(mode="json"), 0, None, rerankers, {}, None)
     draw = random.Random(0)
     rows, answered, samples = [], [], {}
     bucket_of = {user.user_id: bucket for user, bucket in TEST}

@@ -95,7 +95,7 @@ def router(front: Front) -> APIRouter:
             raise ProblemError(404, f"user {user_id!r} has no record {item_id!r}", code="item_not_found")
         return ItemDeleted(user_id=user_id, item_id=item_id)
 
-    @routes.post("/v1/users/{user_id}/feedback", responses=errors)
+    @routes.post("/v1/users/{user_id}/feedback", responses=documented(400, 401, 413, 422, 429, 500, 503, 504))
     async def feedback(request: Request, user_id: UserIdInPath, said: Feedback) -> FeedbackTaken:
         """This answer was right, or the right one is another: becomes a record of the user's history."""
         item = said.item()
