@@ -22,7 +22,7 @@ from tests.llm.fake_server import FakeServer, completion, error, in_thread
 
 NAME = "hostile"
 CONCURRENCY = 8
-LONG = "word " * 3000
+LONG = "word " * 4000
 
 
 @pytest.fixture(scope="module")
