@@ -65,7 +65,7 @@ def client(service: Running) -> Iterator[openai.OpenAI]:
 
 
 def test_an_unmodified_openai_client_gets_personal_answers(service: Running, client: openai.OpenAI) -> None:
-    assert [model.id for model in client.models.list()] == [NAME]
+    assert [model.id for model in client.models.list()] == [NAME, f"{NAME}:plain"]
     answer = client.chat.completions.create(model=NAME, messages=QUESTION, user="u07")
     assert answer.choices[0].message.content in answers_of("u07")
     assert answer.usage is not None
