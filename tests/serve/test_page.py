@@ -326,6 +326,7 @@ def test_whoever_knows_no_user_may_click(driver: WebDriver, api: CannedApi, url:
 
 @pytest.mark.cluster
 def test_a_user_is_exported_and_deleted_after_a_second_thought(driver: WebDriver, api: CannedApi, url: str) -> None:
+    page.console(driver)  # what other tests provoked
     page.open_page(driver, url)
     page.pick_user(driver, "u119")
     page.one(driver, "#person summary").send_keys(Keys.ENTER)
