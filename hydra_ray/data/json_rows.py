@@ -4,12 +4,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import ijson
-
 from hydra_ray.data.forms import Broken, byte_lines
-from hydra_ray.errors import UserError
+from hydra_ray.data.json_stream import elements
 
-_CHUNK = 256 * 1024
 JSONL = "JSON Lines has one object a line"
 
 
@@ -38,7 +35,8 @@ def json_rows(stream: Any, where: str) -> Iterator[tuple[int, Any]]:
         if not start:
             continue
         if start[:1] == b"[":
-            yield from _elements(_Joined(start, lines), where)
+            mend = "repair it, or write it again"
+            yield from enumerate(elements(where, _Joined(start, lines), "item", mend))
         else:
             yield from jsonl_rows(_with(line, lines), first=number)
         return
@@ -60,21 +58,6 @@ class _Joined:
             return b""
         chunk, self._held = self._held, b""
         return chunk or next(self._rest, b"")
-
-
-def _elements(stream: Any, where: str) -> Iterator[tuple[int, Any]]:
-    elements, done = ijson.items(stream, "item", use_float=True, buf_size=_CHUNK), 0
-    while True:
-        try:
-            element = next(elements)
-        except StopIteration:
-            return
-        except (ijson.JSONError, UnicodeDecodeError) as error:
-            cut = "premature EOF" in str(error) or "Incomplete" in str(error)
-            why = "is cut off" if cut else "is not JSON"
-            raise UserError(f"{where}: {why} at record {done} (counted from 0): repair it, or write it again") from None
-        yield done, element
-        done += 1
 
 
 def loads(line: bytes) -> Any:

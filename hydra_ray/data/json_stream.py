@@ -22,10 +22,14 @@ def _opening(file: BinaryIO) -> bytes:
     return char
 
 
-def broken(path: Path, done: int, error: Exception) -> UserError:
+AGAIN = "write or download the file again"
+"""What to do with a file that somebody else made."""
+
+
+def broken(path: object, done: int, error: Exception, mend: str = AGAIN) -> UserError:
     """The one line for a file that stops being JSON after `done` records."""
     why = "is cut off" if "premature EOF" in str(error) or "Incomplete" in str(error) else "is not JSON"
-    return UserError(f"{path}: {why} at record {done} (counted from 0): write or download the file again")
+    return UserError(f"{path}: {why} at record {done} (counted from 0): {mend}")
 
 
 def stream_list(path: Path, what: str) -> Iterator[Any]:
@@ -37,7 +41,7 @@ def stream_list(path: Path, what: str) -> Iterator[Any]:
         opening = _opening(file)
         if opening not in (b"[", b""):
             raise UserError(f"{path}: not {what}: the file must be a JSON list of records")
-        yield from _elements(path, file, "item")
+        yield from elements(path, file, "item")
 
 
 def stream_under(path: Path, key: str, what: str) -> Iterator[Any]:
@@ -45,7 +49,7 @@ def stream_under(path: Path, key: str, what: str) -> Iterator[Any]:
     with path.open("rb") as file:
         if _opening(file) not in (b"{", b""):
             raise UserError(f"{path}: not {what}: the file must be a JSON object")
-        yield from _elements(path, file, f"{key}.item")
+        yield from elements(path, file, f"{key}.item")
 
 
 def value_under(path: Path, key: str, what: str) -> Any:
@@ -53,18 +57,22 @@ def value_under(path: Path, key: str, what: str) -> Any:
     with path.open("rb") as file:
         if _opening(file) not in (b"{", b""):
             raise UserError(f"{path}: not {what}: the file must be a JSON object")
-        return next(_elements(path, file, key), None)
+        return next(elements(path, file, key), None)
 
 
-def _elements(path: Path, file: BinaryIO, prefix: str) -> Iterator[Any]:
+def elements(path: object, file: Any, prefix: str, mend: str = AGAIN) -> Iterator[Any]:
+    """The values at ijson's `prefix` of a stream, one at a time. Raises UserError as `broken` words it.
+
+    path: the file's name, mend: what to do, for the error.
+    """
     done = 0
-    elements = ijson.items(file, prefix, use_float=True, buf_size=_CHUNK)
+    found = ijson.items(file, prefix, use_float=True, buf_size=_CHUNK)
     while True:
         try:
-            element = next(elements)
+            element = next(found)
         except StopIteration:
             return
         except (ijson.JSONError, UnicodeDecodeError) as error:
-            raise broken(path, done, error) from None
+            raise broken(path, done, error, mend) from None
         yield element
         done += 1
