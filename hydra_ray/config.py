@@ -334,6 +334,10 @@ class AdapterConfig(Section):
             raise ValueError("likeness, topics: are evidence; set evidence to true")
         return self
 
+    def reads_topics(self, kind: str) -> bool:
+        """Whether a task of this kind has topic models: free text has no labels to have any of."""
+        return self.topics and kind != "generation"
+
     @property
     def encodes(self) -> bool:
         """Whether the evidence needs an encoder."""

@@ -183,6 +183,12 @@ def test_overrides_may_stand_on_both_sides_of_options(capsys: pytest.CaptureFixt
         main(["run", "--no-such-option"])
 
 
+def test_topics_are_read_where_there_are_labels() -> None:
+    on = Config.model_validate({"adapter": {"topics": True}}).adapter
+    assert [on.reads_topics(kind) for kind in ("classification", "rating", "generation")] == [True, True, False]
+    assert not Config().adapter.reads_topics("rating")
+
+
 def test_print_config_and_dry_run_do_no_work(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["run", "--print-config", "name=p"]) == 0
     assert "name: p" in capsys.readouterr().out

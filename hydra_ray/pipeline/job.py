@@ -387,7 +387,7 @@ class Job:
         """What texts alone say of their answers, learned from the training users' histories; None if it is not read."""
         from hydra_ray.pipeline.topics import train_topics
 
-        if not self.config.adapter.topics or self.run.task.kind == "generation":
+        if not self.config.adapter.reads_topics(self.run.task.kind):
             return None
         chosen, encoder = self.chosen(trial), self.config.text_encoder
 

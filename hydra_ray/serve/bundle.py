@@ -85,7 +85,8 @@ def load_bundle(folder: Path, seed: int | None = None) -> Bundle:
         base[module] = trained / joint_kind(config.model.head)
         heads[module] = tuple(f for f in (base[module], fitted) if (f / "heads").exists())
         tuned[module] = _json(fitted / MANIFEST, "run it again")["counts"]
-    topics = found.step(f"topics seed {chosen}") if config.adapter.topics else None
+    read = config.adapter.reads_topics(load_task(config.data.task).kind)
+    topics = found.step(f"topics seed {chosen}") if read else None
     created = int((folder / REPORT).stat().st_mtime)
     return Bundle(folder.name, config, chosen, base, heads, tuned, found.step("ingest"), topics, created)
 
