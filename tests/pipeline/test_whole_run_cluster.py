@@ -101,7 +101,8 @@ class Whole:
 
     def labels(self) -> list[str]:
         """What labelling wrote, in order."""
-        (folder,) = [f for f in (self.root / "runs" / "steps").glob("label-*") if not f.name.endswith(".partial")]
+        steps = json.loads((self.run / "steps.json").read_text())
+        folder = self.root / "runs" / "steps" / steps["label seed 0"]
         return [json.dumps([user, [(r.query_id, r.right, r.answers) for r, _ in rows]])
                 for user, _, rows in read_rows(folder, buckets_of(folder))]  # fmt: skip
 

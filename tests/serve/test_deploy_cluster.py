@@ -215,7 +215,8 @@ def test_files_that_cannot_be_deployed(deployed: Deployed, tmp_path: Path, capsy
     good = yaml.safe_load(deployed.file.read_text())["applications"]
     other = _file(tmp_path / "other.yaml", deployed.http_port + 1, good)
     assert main(["deploy", str(other), "--address", deployed.dashboard]) == 2
-    (line,) = capsys.readouterr().err.strip().splitlines()
+    *progress, line = capsys.readouterr().err.strip().splitlines()
+    assert all(said.startswith("[deploy]") for said in progress)
     assert f"http_options.port {deployed.http_port} (the file: {deployed.http_port + 1})" in line
 
     bad = _file(tmp_path / "bad.yaml", deployed.http_port, [_llm(deployed.llm_port, str(tmp_path / "none"))])
