@@ -50,6 +50,16 @@ class Reply(NamedTuple):
     rates: Rates | None = None
 
 
+def with_system_prompt(messages: Sequence[Message], system: str | None) -> list[Message]:
+    """Messages after a system prompt, if there is one; two system messages become one, which all servers take."""
+    rest = list(messages)
+    if not system:
+        return rest
+    if rest[0]["role"] == "system":
+        system, rest = f"{system}\n\n{rest[0]['content']}", rest[1:]
+    return [{"role": "system", "content": system}, *rest]
+
+
 class ChatEndpoint:
     """A pooled connection to `{base_url}/chat/completions`. Belongs to the event loop of its first call.
 
@@ -77,12 +87,7 @@ class ChatEndpoint:
 
     def messages(self, request: Request) -> list[Message]:
         """The request's messages after `llm.system_prompt`; two system messages become one, which all servers take."""
-        messages, system = list(request.messages), self._cfg.system_prompt
-        if not system:
-            return messages
-        if messages[0]["role"] == "system":
-            system, messages = f"{system}\n\n{messages[0]['content']}", messages[1:]
-        return [{"role": "system", "content": system}, *messages]
+        return with_system_prompt(request.messages, self._cfg.system_prompt)
 
     def most(self, request: Request, count: int) -> Usage:
         """The most tokens that a call for `count` samples can take."""

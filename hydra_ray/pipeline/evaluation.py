@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from hydra_ray.config import AdapterConfig
 from hydra_ray.core.candidates import candidates_of
-from hydra_ray.core.evidence import evidence
+from hydra_ray.core.evidence import AnswerProfile, evidence
 from hydra_ray.core.feedback import Row
 from hydra_ray.core.metrics import row_scores
 from hydra_ray.core.select import pick, self_consistency, user_majority, weigh
@@ -112,6 +112,26 @@ def _candidates(answers: Mapping[str, tuple[str, ...]], samples: str, config: Ad
     """The texts that an adapter chooses from, the plain answer last."""
     plain = answers["greedy:zero_shot"] if config.plain_candidate else ()
     return (*answers[f"samples:{samples}"], *plain)
+
+
+def chosen_from(
+    task: Task,
+    method: str,
+    by_request: Mapping[str, tuple[str, ...]],
+    own: AnswerProfile,
+    config: AdapterConfig,
+) -> tuple[str, ...] | None:
+    """The distinct texts that a method chose its answer from; None for a method that does not choose.
+
+    by_request: the texts that came back. own: the user's own answers.
+    """
+    if method == "self_consistency":
+        return candidates_of(task, by_request["samples:bm25"], {}, False).texts
+    if method not in ADAPTERS:
+        return None
+    samples, adapter = ADAPTERS[method]
+    read = config.as_published() if adapter == "paper" else config
+    return candidates_of(task, _candidates(by_request, samples, read), own, read.own_candidates).texts
 
 
 def best_text(task: Task, gold: str, texts: Sequence[str]) -> str | None:

@@ -57,16 +57,8 @@ def find_run(root: Path, run: str) -> Path:
 
 def load_bundle(folder: Path, seed: int | None = None) -> Bundle:
     """Reads a finished run's folder. Raises UserError if it is incomplete, or of another version of hydra_ray."""
-    report = _json(folder / REPORT, "finish it with `hydra-ray run` first")
+    _, config = read_config(folder)
     steps = _json(folder / STEPS, "finish it with `hydra-ray run` first")
-    try:
-        config = Config.model_validate(report.get("config"))
-    except ValidationError as error:
-        first = ".".join(str(part) for part in error.errors()[0]["loc"]) or "config"
-        raise UserError(
-            f"{folder / REPORT}: was made by another hydra_ray ({first}: {error.errors()[0]['msg']}); run it "
-            "again with this one"
-        ) from None
     if config.protocol.cross_fitted:
         raise UserError(
             f"{folder}: this run tested its users fold by fold (protocol.folds={config.protocol.folds}), so each of its"
@@ -89,6 +81,19 @@ def load_bundle(folder: Path, seed: int | None = None) -> Bundle:
     topics = found.step(f"topics seed {chosen}") if read else None
     created = int((folder / REPORT).stat().st_mtime)
     return Bundle(folder.name, config, chosen, base, heads, tuned, found.step("ingest"), topics, created)
+
+
+def read_config(folder: Path) -> tuple[dict[str, Any], Config]:
+    """A finished run's report and its config. Raises UserError if it is unfinished, or of another hydra_ray."""
+    report = _json(folder / REPORT, "finish it with `hydra-ray run` first")
+    try:
+        return report, Config.model_validate(report.get("config"))
+    except ValidationError as error:
+        first = ".".join(str(part) for part in error.errors()[0]["loc"]) or "config"
+        raise UserError(
+            f"{folder / REPORT}: was made by another hydra_ray ({first}: {error.errors()[0]['msg']}); run it "
+            "again with this one"
+        ) from None
 
 
 class _Steps:

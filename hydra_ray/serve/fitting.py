@@ -39,7 +39,9 @@ class Fitted:
 
 
 @dataclass(frozen=True, slots=True)
-class _Learned:
+class Learned:
+    """Heads that are in no store yet, empty for a kind whose users have none of their own; else as `Fitted`."""
+
     heads: Mapping[Module, UserFit]
     message: str
     queries: int = 0
@@ -61,8 +63,10 @@ class UserFitter:
         *,
         in_flight: int = 16,
         request_s: float | None = None,
+        bases: Bases | None = None,
     ) -> None:
-        self._bases = Bases(bundle)
+        """bases: of the bundle, where they are loaded already."""
+        self._bases = bases or Bases(bundle)
         self._stores = stores
         self._kind = bundle.config.model.head
         self._protocol = bundle.config.protocol
@@ -85,24 +89,30 @@ class UserFitter:
         Raises LLMDownError, RefusedError, DeadlineError (see `Asker.answer`), UserError for texts that cannot be
         encoded and stores that cannot be written; nothing is published then.
         """
-        if not self._bases.own_shapes:
-            return Fitted({}, dict.fromkeys(MODULES, True), 0, 0, f"{self._kind} heads: users have none of their own")
-        lessons = await self._compute(Lessons, self._bases, user.user_id, items)
-        learned = await (self._mix(lessons, len(items)) if self._kind == "facets" else self._learn(lessons))
+        learned = await self.learn(user.user_id, items)
+        if not learned.heads:
+            return Fitted({}, dict.fromkeys(MODULES, True), 0, 0, learned.message)
         deltas = {module: found.delta for module, found in learned.heads.items()}
         versions = await self._finish(publish, self._stores, user.stored, deltas)
         kept = {module: delta is None for module, delta in deltas.items()}
         return Fitted(versions, kept, learned.queries, learned.calls, learned.message)
 
-    async def _mix(self, lessons: Lessons, items: int) -> _Learned:
-        heads: dict[Module, UserFit] = {module: await self._compute(lessons.mix, module) for module in MODULES}
-        return _Learned(heads, f"mixed from {items} records")
+    async def learn(self, user_id: str, items: Sequence[HistoryItem]) -> Learned:
+        """What `fit` publishes, without publishing it. Raises as `fit` does."""
+        if not self._bases.own_shapes:
+            return Learned({}, f"{self._kind} heads: users have none of their own")
+        lessons = await self._compute(Lessons, self._bases, user_id, items)
+        return await (self._mix(lessons, len(items)) if self._kind == "facets" else self._learn(lessons))
 
-    async def _learn(self, lessons: Lessons) -> _Learned:
+    async def _mix(self, lessons: Lessons, items: int) -> Learned:
+        heads: dict[Module, UserFit] = {module: await self._compute(lessons.mix, module) for module in MODULES}
+        return Learned(heads, f"mixed from {items} records")
+
+    async def _learn(self, lessons: Lessons) -> Learned:
         labelling = await self._compute(lessons.label)
         queries = queries_of(labelling)
         if not queries and self._protocol.pseudo_queries:
-            return _Learned(
+            return Learned(
                 {module: lessons.population() for module in MODULES},
                 "the population's heads: a fit needs two records, one of them with text and answer",
             )
@@ -112,7 +122,7 @@ class UserFitter:
         adapter = await self._compute(lessons.learn, "adapter", rows)
         heads: dict[Module, UserFit] = {"reranker": reranker, "adapter": adapter}
         calls, missing = asked + more, missing + also_missing
-        return _Learned(heads, _describe(heads, queries, calls, missing), queries, calls)
+        return Learned(heads, _describe(heads, queries, calls, missing), queries, calls)
 
     async def _compute(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs it in the thread; a cancelled caller leaves at once, the result is lost."""

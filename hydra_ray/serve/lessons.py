@@ -32,7 +32,8 @@ class Bases:
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
         self.plain = bundle.config.model_dump(mode="json")
-        self.scorers = {module: load_scorer(bundle.base[module], bundle.config.model.head) for module in MODULES}
+        model = bundle.config.model
+        self.scorers = {module: load_scorer(bundle.base[module], model.head, model.encoder) for module in MODULES}
         self.topics = TopicModels.load(bundle.topics) if bundle.topics else None
         self._encoder: TextEncoder | None = None
 

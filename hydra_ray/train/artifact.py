@@ -73,12 +73,15 @@ def save_base(
     (out / MODEL).write_text(description.model_dump_json(indent=2))
 
 
-def load_scorer(folder: Path, kind: HeadKind | None = None) -> Scorer:
+def load_scorer(folder: Path, kind: HeadKind | None = None, encoder_source: str | None = None) -> Scorer:
     """The trained base in eval mode, its encoder inside where needed. Raises UserError if a file is missing or broken.
 
     kind: of the users' heads, where they are fitted otherwise than they were trained (`shrunk`, trained as `linear`).
+    encoder_source: where the encoder lies now, if it was moved.
     """
     found = _described(folder)
+    if encoder_source is not None:
+        found.model = found.model.model_copy(update={"encoder": encoder_source})
     if not (folder / BASE).exists():
         raise _missing(folder, BASE)
     encoder = TextEncoder(found.model) if needs_encoder_in_module(found.model) else None

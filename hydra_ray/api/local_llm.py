@@ -1,0 +1,97 @@
+"""An LLM whose weights lie in a folder, run by transformers in this process: for small models and few questions."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from hydra_ray.config import LLMConfig
+from hydra_ray.core.prompts import Message
+from hydra_ray.llm.endpoint import with_system_prompt
+from hydra_ray.serve.types import PromptTooLongError, Sampled
+
+
+class LocalLLM:
+    """Samples as vLLM does for a run: the chat template of the weights, no sampling settings but those asked for."""
+
+    def __init__(self, folder: Path, config: LLMConfig) -> None:
+        """Args:
+        folder: With weights, configuration and tokenizer, as `save_pretrained` writes them.
+        config: The run's settings of its LLM.
+        """
+        self._folder, self._config = folder, config
+        self._one_at_a_time = asyncio.Lock()
+
+    @cached_property
+    def _model(self) -> Any:
+        return AutoModelForCausalLM.from_pretrained(str(self._folder), dtype=torch.float32).eval()
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        return AutoTokenizer.from_pretrained(str(self._folder))
+
+    async def sample(
+        self,
+        messages: Sequence[Message],
+        *,
+        n: int,
+        temperature: float,
+        max_tokens: int,
+        seed: int | None,
+        deadline: float,
+        fallbacks: Sequence[Sequence[Message]] = (),
+        more: Mapping[str, Any] | None = None,
+    ) -> Sampled:
+        """n samples of the first version of the prompt that fits. Raises PromptTooLongError where none does."""
+        del deadline, more
+        async with self._one_at_a_time:
+            for level in range(len(fallbacks) + 1):
+                version = fallbacks[level - 1] if level else messages
+                ids = self._ids(version)
+                if ids.shape[1] + max_tokens <= self._model.config.max_position_embeddings:
+                    return await asyncio.to_thread(self._sample, ids, n, temperature, max_tokens, seed, level)
+        raise PromptTooLongError(f"the prompt has {ids.shape[1]} tokens, more than the language model reads")
+
+    def _ids(self, messages: Sequence[Message]) -> torch.Tensor:
+        """Token ids of a prompt, int64 [1, T]."""
+        asked = [dict(message) for message in with_system_prompt(messages, self._config.system_prompt)]
+        text = self._tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
+        ids: torch.Tensor = self._tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"]
+        return ids
+
+    @torch.inference_mode()
+    def _sample(
+        self, ids: torch.Tensor, n: int, temperature: float, max_tokens: int, seed: int | None, level: int
+    ) -> Sampled:
+        how: dict[str, Any] = {"do_sample": False}
+        if temperature > 0:
+            how = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": self._config.top_p or 1.0}
+            how["num_return_sequences"] = n
+        with torch.random.fork_rng(enabled=seed is not None):
+            if seed is not None:
+                torch.manual_seed(seed)
+            out = self._model.generate(
+                ids,
+                attention_mask=torch.ones_like(ids),
+                max_new_tokens=max_tokens,
+                pad_token_id=self._tokenizer.pad_token_id,
+                **how,
+            )
+        rows = out[:, ids.shape[1] :]
+        ends = self._tokenizer.eos_token_id
+        texts = [self._tokenizer.decode(row, skip_special_tokens=True).strip() for row in rows]
+        cut = [i for i, row in enumerate(rows) if ends not in row.tolist()]
+        if len(texts) < n:  # greedy: all samples are the same one
+            texts, cut = texts * n, list(range(n)) if cut else []
+        written = int((rows != self._tokenizer.pad_token_id).sum())
+        return Sampled(tuple(texts), ids.shape[1], written, cut=frozenset(cut), shortened=level)
+
+    async def forward(
+        self, messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any], deadline: float
+    ) -> tuple[dict[str, Any], int]:
+        """Nothing that the Python API asks for."""
+        raise NotImplementedError

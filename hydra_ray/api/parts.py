@@ -1,0 +1,142 @@
+"""What a pipeline in this process is made of: a run's bases, encoder, users and heads, loaded when first used."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from hydra_ray.core.records import HistoryItem, User
+from hydra_ray.core.retrieval import TextEncode
+from hydra_ray.data.users import read_users
+from hydra_ray.errors import UserError
+from hydra_ray.inference.history_index import HistoryIndex
+from hydra_ray.models.vector_cache import CachedEncoder
+from hydra_ray.serve.bundle import MODULES, Bundle
+from hydra_ray.serve.fitting import UserFitter
+from hydra_ray.serve.lessons import Bases
+from hydra_ray.serve.personaliser import Personaliser
+from hydra_ray.serve.types import Found, Module, Samples, Scored, Scoring, UserKey, UserState
+from hydra_ray.store.head_store import HeadStore
+from hydra_ray.train.artifact import TrainedScorer, fingerprint
+from hydra_ray.train.groups import Group
+from hydra_ray.train.user_heads import FOLDER, Delta, UnpublishedHeads
+
+
+class Parts:
+    """Of one run. For one thread at a time."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        """Raises UserError if a base is missing or broken."""
+        self._bundle = bundle
+        self._bases = Bases(bundle)
+        self._embeddings = self._bases.vectors()
+        self.fingerprints: Mapping[Module, str] = {module: fingerprint(bundle.base[module]) for module in MODULES}
+        self._histories: dict[str, tuple[HistoryItem, ...]] = {}
+
+    def history(self, user_id: str) -> list[HistoryItem]:
+        """All items that the run has of a user, oldest first. Raises UserError for an unknown user."""
+        users: dict[str, User] = {user.split: user for user in read_users(self._bundle.users, user_ids=[user_id])}
+        if not users:
+            raise UserError(f"user_id: {self._bundle.name} has no user {user_id!r}; give one of its run's users, or "
+                            "history= (a saved pipeline has no users)")  # fmt: skip
+        return list((users.get("test") or users["train"]).items)
+
+    def deltas(self, user_id: str) -> dict[Module, Delta | None]:
+        """The user's own heads in the run."""
+        return {module: self._delta(module, user_id) for module in MODULES}
+
+    def _delta(self, module: Module, user_id: str) -> Delta | None:
+        for store in self._stores[module]:
+            found, arrays = store.get([user_id])
+            if found[0]:
+                return {name: value[0] for name, value in arrays.items()}
+        return None
+
+    @cached_property
+    def _stores(self) -> dict[Module, list[HeadStore]]:
+        """The head stores of each module, the fitted users' before the training users'."""
+        return {
+            module: [HeadStore.open(str(folder / FOLDER)) for folder in reversed(self._bundle.heads[module])]
+            for module in MODULES
+        }
+
+    def personaliser(
+        self, items: Sequence[HistoryItem], deltas: Mapping[Module, Delta | None], llm: Samples
+    ) -> Personaliser:
+        """Answers questions over these items with these heads."""
+        scorers = {module: self._scorer(module, deltas.get(module)) for module in MODULES}
+        evidence = {module: scorer.scorer.evidence for module, scorer in self._bases_of.items()}
+        own = [module for module in MODULES if deltas.get(module) is not None]
+        return Personaliser(self._bundle, OneHistory(self, items), OneUser(scorers, own), llm, evidence)
+
+    @property
+    def _bases_of(self) -> dict[Module, Any]:
+        return {module: TrainedScorer(self._bases.scorers[module], encode=self._embeddings) for module in MODULES}
+
+    def _scorer(self, module: Module, delta: Delta | None) -> TrainedScorer:
+        base = self._bases.scorers[module]
+        heads = UnpublishedHeads({OneUser.ID: delta}, base.head.delta_shapes()) if delta is not None else None
+        return TrainedScorer(base, heads, encode=self._embeddings)
+
+    def retrieve(self, items: Sequence[HistoryItem], query: str, n: int) -> Found:
+        """The retrieved items and what they say of each answer."""
+        config = self._bundle.config
+        index = HistoryIndex(
+            items, self._bundle.task, config.retrieval, self._bundle.seed, self.encode, config.adapter.likeness
+        )
+        found = index.search(query, n)
+        topics = (
+            self._bases.topics.whole.log_ratios(self.encode([query])[0]) if self._bases.topics and self.encode else {}
+        )
+        return Found(
+            found.items,
+            found.scores,
+            index.answer_counts(query),
+            UserState(len(items), 0),
+            found.recencies,
+            topics,
+        )
+
+    @cached_property
+    def encode(self) -> TextEncode | None:
+        """Single texts to embeddings; None where nothing reads any."""
+        config = self._bundle.config
+        if config.retrieval.method != "dense" and not config.adapter.encodes:
+            return None
+        return self._embeddings if config.text_encoder == config.model else CachedEncoder(config.text_encoder, None)
+
+    def fitter(self, llm: Samples) -> UserFitter:
+        """Fits heads with this LLM's answers."""
+        if self._fitter is None:
+            self._fitter = UserFitter(self._bundle, llm, {}, bases=self._bases)
+        return self._fitter
+
+    _fitter: UserFitter | None = None
+
+
+class OneHistory:
+    """See `hydra_ray.serve.types.Retrieves`."""
+
+    def __init__(self, parts: Parts, items: Sequence[HistoryItem]) -> None:
+        self._parts, self._items = parts, items
+
+    async def retrieve(self, user: UserKey, query: str, n: int, deadline: float) -> Found:
+        """Of the one history, whoever asks."""
+        del user, deadline
+        return self._parts.retrieve(self._items, query, n)
+
+
+class OneUser:
+    """See `hydra_ray.serve.types.Scores`."""
+
+    ID = "user"
+
+    def __init__(self, scorers: Mapping[Module, TrainedScorer], own: Sequence[Module]) -> None:
+        self._scorers, self._own = scorers, own
+
+    async def score(self, scoring: Scoring, deadline: float) -> Scored:
+        """With the one user's heads, whoever asks."""
+        del deadline
+        blank = (0.0,) * len(scoring.texts)
+        group = Group(self.ID, 0, "", scoring.query, scoring.texts, blank, scoring.evidence)
+        (log_odds,) = self._scorers[scoring.module].score([group])
+        return Scored(tuple(log_odds.tolist()), scoring.module in self._own, 0)

@@ -1,0 +1,5 @@
+"""The request path, stage by stage: retrieve, rerank, prompt, sample, select. Evaluation and service both call it.
+
+Stages are pure: what is retrieved, how it is ordered, which prompt is asked, which candidate answers. `Personaliser`
+runs them for one request over three protocols (retriever, scorer, LLM); the evaluation calls the same stages on batches.
+"""

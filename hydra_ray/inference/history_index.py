@@ -1,0 +1,97 @@
+"""One user's history made searchable: the retrieved items of a query, and how often the user gave which answer."""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hydra_ray.config import RetrievalConfig
+from hydra_ray.core.evidence import AnswerProfile, answer_profile, own_answers
+from hydra_ray.core.records import HistoryItem
+from hydra_ray.core.retrieval import TextEncode, make_retriever, recencies, unit
+from hydra_ray.core.tasks import Task
+from hydra_ray.serve.types import Found
+
+
+class HistoryIndex:
+    """An index over one history, for any number of queries.
+
+    Attributes:
+        items: The history, oldest first.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[HistoryItem],
+        task: Task,
+        config: RetrievalConfig,
+        seed: int = 0,
+        encode: TextEncode | None = None,
+        likeness: bool = False,
+    ) -> None:
+        """Args:
+        items: The history, oldest first.
+        task: What the items are answers to.
+        config: The retrieval method and its settings.
+        seed: Of the draw, for the method `random`.
+        encode: Texts to embeddings, needed for the method `dense` and for `likeness`.
+        likeness: Whether `answer_counts` weighs items by their likeness to the query.
+        """
+        self.items = tuple(items)
+        self._task, self._encode, self._likeness = task, encode, likeness and encode is not None
+        dense = encode if config.method == "dense" else None
+        self._retriever = make_retriever(config.method, self.items, seed, dense, config.bm25_kind)
+        self._embeddings: NDArray[np.float32] | None = None
+
+    def search(self, query: str, n: int, exclude: str | None = None) -> Found:
+        """The items that are most relevant to a query.
+
+        Args:
+            query: The query's text.
+            n: Items wanted.
+            exclude: The id of an item that may not be found: the query's own.
+
+        Returns:
+            At most n items, best first, with their scores and recencies; nothing about answers yet.
+        """
+        top = self._retriever.top(self._task.search_text(query), n, exclude)
+        items = tuple(item for item, _ in top)
+        return Found(items, tuple(score for _, score in top), recencies=tuple(recencies(items, self.items, exclude)))
+
+    def answer_counts(self, query: str, exclude: str | None = None, task: Task | None = None) -> AnswerProfile:
+        """How often, and for items how like the query, the user gave each answer; empty for free text.
+
+        Args:
+            query: The query's text.
+            exclude: The id of an item that does not count: the query's own.
+            task: Of the query, where it is not the history's (stand-in queries).
+        """
+        if (task or self._task).kind == "generation":
+            return {}
+        kept = [i for i, item in enumerate(self.items) if item.item_id != exclude]
+        cosines = self._cosines(query, kept) if self._likeness and kept else []
+        return answer_profile([self._answers[i] for i in kept], cosines)
+
+    def embed(self) -> int:
+        """Embeds the items now rather than at the first query that needs it; returns the bytes that they take."""
+        if self._likeness and self.items and self._answers and self._encode and self._embeddings is None:
+            self._embeddings = unit(self._encode([item.text for item in self.items]))
+        return 0 if self._embeddings is None else self._embeddings.nbytes
+
+    @cached_property
+    def _answers(self) -> list[str]:
+        """Of the items, normalised; empty for free text."""
+        return own_answers(self._task, [item.answer for item in self.items])
+
+    def _cosines(self, query: str, kept: Sequence[int]) -> list[float]:
+        """The cosine similarity of the items at `kept` to the query."""
+        assert self._encode is not None
+        if self._embeddings is None:
+            # Query and items in one call: one batch of the encoder.
+            embeddings = unit(self._encode([query, *(item.text for item in self.items)]))
+            self._embeddings, embedding = embeddings[1:], embeddings[0]
+        else:
+            embedding = unit(self._encode([query]))[0]
+        rows = self._embeddings if len(kept) == len(self.items) else self._embeddings[list(kept)]
+        return [float(x) for x in rows @ embedding]

@@ -1,0 +1,46 @@
+"""A run and a service from Python: what the command line does."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hydra_ray
+from hydra_ray.config import Config
+from hydra_ray.pipeline import stages
+from hydra_ray.serve.config import ServeConfig
+
+
+def test_a_run_with_overrides_is_the_commands(
+    run_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen: list[tuple[str, Config]] = []
+    monkeypatch.setattr(stages, "run_stage", lambda stage, config: seen.append((stage, config)))
+    file = tmp_path / "quickstart.yaml"
+    file.write_text("train: {epochs: 5}\n")
+    run = hydra_ray.run(file, root=run_folder.parent, **{"train.epochs": 3, "protocol.seeds": [1, 2]})
+    ((stage, config),) = seen
+    assert stage == "run"
+    assert (config.name, config.train.epochs, config.protocol.seeds) == ("quickstart", 3, (1, 2))
+    assert run.folder == run_folder
+
+
+def test_a_mistake_in_an_override_is_the_commands() -> None:
+    with pytest.raises(hydra_ray.UserError, match=r"unknown key 'train.epoch'; did you mean 'train.epochs'"):
+        hydra_ray.run(**{"train.epoch": 3})
+
+
+def test_a_service_is_built_from_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    from hydra_ray.serve import deployments
+
+    seen: list[ServeConfig] = []
+    monkeypatch.setattr(deployments, "build", seen.append)
+    settings: dict[str, Any] = {"run": "quickstart", "scorer": {"threads": 2}, "retriever.cache_mib": 5}
+    hydra_ray.build_app(settings)
+    (config,) = seen
+    assert (config.run, config.scorer.threads, config.retriever.cache_mib) == ("quickstart", 2, 5)
+
+
+def test_a_mistake_in_the_services_settings() -> None:
+    with pytest.raises(hydra_ray.UserError, match=r"unknown key 'scorer.thread'; did you mean 'scorer.threads'"):
+        hydra_ray.build_app({"run": "quickstart", "scorer": {"thread": 2}})
