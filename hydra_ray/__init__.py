@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hydra_ray.api.pipeline import HydraPipeline, UserHead
     from hydra_ray.api.results import Run, load_run
     from hydra_ray.errors import UserError
-    from hydra_ray.serve.answers import Personalised
+    from hydra_ray.inference.trace import Personalised
 
 __all__ = [
     "HydraPipeline",
@@ -30,7 +30,7 @@ __all__ = [
 
 _HOME = {
     "HydraPipeline": "hydra_ray.api.pipeline",
-    "Personalised": "hydra_ray.serve.answers",
+    "Personalised": "hydra_ray.inference.trace",
     "Run": "hydra_ray.api.results",
     "UserError": "hydra_ray.errors",
     "UserHead": "hydra_ray.api.pipeline",

@@ -9,9 +9,9 @@ from typing import Any
 from hydra_ray.config import LLMConfig
 from hydra_ray.core.prompts import Message
 from hydra_ray.errors import UserError
+from hydra_ray.inference.types import Sampled, Samples
 from hydra_ray.llm.endpoint import with_system_prompt
 from hydra_ray.llm.identity import weights_source
-from hydra_ray.serve.types import Sampled, Samples
 
 LLMFunction = Callable[[list[dict[str, str]], int, float, int], list[str] | Awaitable[list[str]]]
 """`(messages, n, temperature, max_tokens) -> n texts`, plain or async."""
@@ -146,9 +146,12 @@ class ClientLLM:
         for an answer without any text."""
         del deadline, fallbacks
         given = {"temperature": temperature, "max_tokens": max_tokens, "seed": seed, "top_p": self._config.top_p}
-        names = {name: self._config.parameters.get(name, name) for name in given}
-        settings = {names[name]: value for name, value in given.items() if value is not None}
-        settings.pop(None, None)  # what this server does not take
+        names: dict[str, str | None] = {name: name for name in given} | dict(self._config.parameters)
+        settings = {
+            target: value
+            for name, value in given.items()
+            if value is not None and (target := names[name]) is not None  # None: the server does not take it
+        }
         asked = [dict(message) for message in with_system_prompt(messages, self._config.system_prompt)]
         texts: list[str] = []
         cut: list[int] = []

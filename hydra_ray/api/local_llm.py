@@ -11,8 +11,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from hydra_ray.config import LLMConfig
 from hydra_ray.core.prompts import Message
+from hydra_ray.inference.types import PromptTooLongError, Sampled
 from hydra_ray.llm.endpoint import with_system_prompt
-from hydra_ray.serve.types import PromptTooLongError, Sampled
 
 
 class LocalLLM:

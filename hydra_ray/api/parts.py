@@ -1,23 +1,24 @@
 """What a pipeline in this process is made of: a run's bases, encoder, users and heads, loaded when first used."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
-from typing import Any
 
 from hydra_ray.core.records import HistoryItem, User
 from hydra_ray.core.retrieval import TextEncode
 from hydra_ray.data.users import read_users
 from hydra_ray.errors import UserError
 from hydra_ray.inference.history_index import HistoryIndex
+from hydra_ray.inference.pipeline import InferencePipeline
+from hydra_ray.inference.prompt_builder import PromptBuilder
+from hydra_ray.inference.scoring import score_requests
+from hydra_ray.inference.types import Found, Module, Samples, Scored, Scoring, UserKey, UserState
 from hydra_ray.models.vector_cache import CachedEncoder
 from hydra_ray.serve.bundle import MODULES, Bundle
 from hydra_ray.serve.fitting import UserFitter
 from hydra_ray.serve.lessons import Bases
-from hydra_ray.serve.personaliser import Personaliser
-from hydra_ray.serve.types import Found, Module, Samples, Scored, Scoring, UserKey, UserState
 from hydra_ray.store.head_store import HeadStore
 from hydra_ray.train.artifact import TrainedScorer, fingerprint
-from hydra_ray.train.groups import Group
 from hydra_ray.train.user_heads import FOLDER, Delta, UnpublishedHeads
 
 
@@ -30,7 +31,9 @@ class Parts:
         self._bases = Bases(bundle)
         self._embeddings = self._bases.vectors()
         self.fingerprints: Mapping[Module, str] = {module: fingerprint(bundle.base[module]) for module in MODULES}
-        self._histories: dict[str, tuple[HistoryItem, ...]] = {}
+        self._features = {module: scorer.evidence for module, scorer in self._bases.scorers.items()}
+        self._builder = PromptBuilder(bundle.config, bundle.seed)
+        self._fitter: UserFitter | None = None
 
     def history(self, user_id: str) -> list[HistoryItem]:
         """All items that the run has of a user, oldest first. Raises UserError for an unknown user."""
@@ -59,18 +62,14 @@ class Parts:
             for module in MODULES
         }
 
-    def personaliser(
+    def inference(
         self, items: Sequence[HistoryItem], deltas: Mapping[Module, Delta | None], llm: Samples
-    ) -> Personaliser:
+    ) -> InferencePipeline:
         """Answers questions over these items with these heads."""
         scorers = {module: self._scorer(module, deltas.get(module)) for module in MODULES}
-        evidence = {module: scorer.scorer.evidence for module, scorer in self._bases_of.items()}
         own = [module for module in MODULES if deltas.get(module) is not None]
-        return Personaliser(self._bundle, OneHistory(self, items), OneUser(scorers, own), llm, evidence)
-
-    @property
-    def _bases_of(self) -> dict[Module, Any]:
-        return {module: TrainedScorer(self._bases.scorers[module], encode=self._embeddings) for module in MODULES}
+        retriever, scorer = OneHistory(self, items), OneUser(scorers, own)
+        return InferencePipeline(self._builder, retriever, scorer, llm, self._features, run=self._bundle.name)
 
     def _scorer(self, module: Module, delta: Delta | None) -> TrainedScorer:
         base = self._bases.scorers[module]
@@ -80,21 +79,10 @@ class Parts:
     def retrieve(self, items: Sequence[HistoryItem], query: str, n: int) -> Found:
         """The retrieved items and what they say of each answer."""
         config = self._bundle.config
-        index = HistoryIndex(
-            items, self._bundle.task, config.retrieval, self._bundle.seed, self.encode, config.adapter.likeness
-        )
-        found = index.search(query, n)
-        topics = (
-            self._bases.topics.whole.log_ratios(self.encode([query])[0]) if self._bases.topics and self.encode else {}
-        )
-        return Found(
-            found.items,
-            found.scores,
-            index.answer_counts(query),
-            UserState(len(items), 0),
-            found.recencies,
-            topics,
-        )
+        task, seed = self._builder.task, self._bundle.seed
+        index = HistoryIndex(items, task, config.retrieval, seed, self.encode, config.adapter.likeness)
+        topics = self._bases.topics.whole if self._bases.topics else None
+        return index.retrieve(query, n, topics, UserState(len(items), 0))
 
     @cached_property
     def encode(self) -> TextEncode | None:
@@ -110,11 +98,9 @@ class Parts:
             self._fitter = UserFitter(self._bundle, llm, {}, bases=self._bases)
         return self._fitter
 
-    _fitter: UserFitter | None = None
-
 
 class OneHistory:
-    """See `hydra_ray.serve.types.Retrieves`."""
+    """See `hydra_ray.inference.types.Retrieves`."""
 
     def __init__(self, parts: Parts, items: Sequence[HistoryItem]) -> None:
         self._parts, self._items = parts, items
@@ -126,7 +112,7 @@ class OneHistory:
 
 
 class OneUser:
-    """See `hydra_ray.serve.types.Scores`."""
+    """See `hydra_ray.inference.types.Scores`."""
 
     ID = "user"
 
@@ -136,7 +122,5 @@ class OneUser:
     async def score(self, scoring: Scoring, deadline: float) -> Scored:
         """With the one user's heads, whoever asks."""
         del deadline
-        blank = (0.0,) * len(scoring.texts)
-        group = Group(self.ID, 0, "", scoring.query, scoring.texts, blank, scoring.evidence)
-        (log_odds,) = self._scorers[scoring.module].score([group])
-        return Scored(tuple(log_odds.tolist()), scoring.module in self._own, 0)
+        (log_odds,) = score_requests(self._scorers[scoring.module], [replace(scoring, user=self.ID)])
+        return Scored(log_odds, scoring.module in self._own, 0)

@@ -12,18 +12,10 @@ from hydra_ray.api.llms import as_llm
 from hydra_ray.api.results import Run, load_run
 from hydra_ray.core.records import HistoryItem
 from hydra_ray.errors import UserError
+from hydra_ray.inference.trace import Personalised
+from hydra_ray.inference.types import Ask, DeadlineError, LLMDownError, Module, OverloadedError, RefusedError, UserKey
 from hydra_ray.llm.loop import LoopThread
-from hydra_ray.serve.answers import Personalised
 from hydra_ray.serve.bundle import MODULES, Bundle, load_bundle
-from hydra_ray.serve.types import (
-    Ask,
-    DeadlineError,
-    LLMDownError,
-    Module,
-    OverloadedError,
-    RefusedError,
-    UserKey,
-)
 
 if TYPE_CHECKING:
     from hydra_ray.api.parts import Parts
@@ -167,9 +159,9 @@ class HydraPipeline:
             deltas = head.deltas
         else:
             deltas = {} if user_id is None else self._parts.deltas(user_id)
-        one = self._parts.personaliser(items, deltas, self._llm)
+        one = self._parts.inference(items, deltas, self._llm)
         ask = Ask(query, (), n, temperature, max_tokens, seed, plain=plain)
-        made: Personalised = self._ask(one.answer(UserKey("", user_id or ""), ask, uuid.uuid4().hex))
+        made: Personalised = self._ask(one.personalize(UserKey("", user_id or ""), ask, uuid.uuid4().hex))
         return made.model_copy(update={"trace": made.trace.model_copy(update={"user_id": user_id})})
 
     def fit(self, *, history: History | None = None, user_id: str | None = None) -> UserHead:

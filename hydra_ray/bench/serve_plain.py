@@ -3,9 +3,9 @@
     python -m hydra_ray.bench.serve_plain RUN LLM_URL PORT [remember]
 
 FastAPI and uvicorn. Histories are in memory; each request makes its user's BM25 index, and scores one pair of texts at
-a time, one request at a time, with the same bases and heads as ours and the same orchestration (`Personaliser`), so the
-answers are the same. It encodes what each pair needs; `remember`: encodings of texts are kept for ever. Nothing is
-durable, nobody is refused, there are no keys, no limits, no metrics.
+a time, one request at a time, with the same bases and heads as ours and the same orchestration (`InferencePipeline`),
+so the answers are the same. It encodes what each pair needs; `remember`: encodings of texts are kept for ever. Nothing
+is durable, nobody is refused, there are no keys, no limits, no metrics.
 """
 
 import asyncio
@@ -18,17 +18,18 @@ from typing import Any
 import numpy as np
 from fastapi import FastAPI, Request
 
-from hydra_ray.core.evidence import answer_profile, own_answers
 from hydra_ray.core.records import HistoryItem
-from hydra_ray.core.retrieval import TextEncode, make_retriever
+from hydra_ray.core.retrieval import TextEncode
 from hydra_ray.data.users import read_users
+from hydra_ray.inference.history_index import HistoryIndex
+from hydra_ray.inference.pipeline import InferencePipeline
+from hydra_ray.inference.prompt_builder import PromptBuilder
+from hydra_ray.inference.types import Ask, Found, Module, Scored, Scoring, UserKey, UserState
 from hydra_ray.models.encoder import TextEncoder, encode_texts
 from hydra_ray.models.vector_cache import CachedEncoder
 from hydra_ray.serve.bundle import MODULES, Bundle, load_bundle
 from hydra_ray.serve.llm import ChatSamples
-from hydra_ray.serve.personaliser import Personaliser
 from hydra_ray.serve.scoring import set_threads
-from hydra_ray.serve.types import Ask, Found, Module, Scored, Scoring, UserKey, UserState
 from hydra_ray.train.artifact import TrainedScorer, evidence_of, fingerprint, load_scorer
 from hydra_ray.train.groups import Group
 from hydra_ray.train.user_heads import UserHeads
@@ -38,10 +39,10 @@ TENANT = "default"
 
 
 class PlainRetriever:
-    """See `hydra_ray.serve.types.Retrieves`."""
+    """See `hydra_ray.inference.types.Retrieves`."""
 
     def __init__(self, bundle: Bundle) -> None:
-        self._bundle, self._task = bundle, bundle.task
+        self._bundle = bundle
         self._items: Mapping[str, tuple[HistoryItem, ...]] = {u.user_id: u.items for u in read_users(bundle.users)}
 
     async def retrieve(self, user: UserKey, query: str, n: int, deadline: float) -> Found:
@@ -49,15 +50,12 @@ class PlainRetriever:
         items = self._items.get(user.user_id)
         if items is None:
             return Found()
-        retrieval = self._bundle.config.retrieval
-        index = make_retriever(retrieval.method, items, self._bundle.seed, bm25=retrieval.bm25_kind)
-        top = index.top(query, n)
-        own = answer_profile(own_answers(self._task, [item.answer for item in items]))
-        return Found.of(top, items, own, UserState(len(items), 1))
+        index = HistoryIndex(items, self._bundle.task, self._bundle.config.retrieval, self._bundle.seed)
+        return index.retrieve(query, n, state=UserState(len(items), 1))
 
 
 class PlainScorer:
-    """See `hydra_ray.serve.types.Scores`. Never waits, so one request is scored at a time."""
+    """See `hydra_ray.inference.types.Scores`. Never waits, so one request is scored at a time."""
 
     def __init__(self, bundle: Bundle, remember: bool) -> None:
         encoder = TextEncoder(bundle.config.model)
@@ -91,7 +89,9 @@ def make_app(bundle: Bundle, llm_url: str, remember: bool) -> FastAPI:
     """The application."""
     numbers = {module: evidence_of(base) for module, base in bundle.base.items()}
     samples = ChatSamples(bundle.config.llm, llm_url, CONNECTIONS)
-    personaliser = Personaliser(bundle, PlainRetriever(bundle), PlainScorer(bundle, remember), samples, numbers)
+    builder = PromptBuilder(bundle.config, bundle.seed)
+    retriever, scorer = PlainRetriever(bundle), PlainScorer(bundle, remember)
+    inference = InferencePipeline(builder, retriever, scorer, samples, numbers, run=bundle.name)
     app = FastAPI()
 
     @app.get("/readyz")
@@ -102,13 +102,13 @@ def make_app(bundle: Bundle, llm_url: str, remember: bool) -> FastAPI:
     async def chat(request: Request) -> dict[str, Any]:
         body = await request.json()
         ask = Ask(body["messages"][-1]["content"])
-        made = await personaliser.answer(UserKey(TENANT, body["user"]), ask, "")
+        made = await inference.personalize(UserKey(TENANT, body["user"]), ask, "")
         return {"choices": [{"index": 0, "message": {"role": "assistant", "content": made.answer}}]}
 
     @app.post("/v1/personalize")
     async def personalize(request: Request) -> Any:
         body = await request.json()
-        return await personaliser.answer(UserKey(TENANT, body["user_id"]), Ask(body["query"]), "")
+        return await inference.personalize(UserKey(TENANT, body["user_id"]), Ask(body["query"]), "")
 
     return app
 

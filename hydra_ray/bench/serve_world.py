@@ -19,13 +19,13 @@ from hydra_ray.config import Config
 from hydra_ray.core.records import HistoryItem, User
 from hydra_ray.core.sharding import bucket_of
 from hydra_ray.data.users_writer import BucketWriter
+from hydra_ray.inference.types import Module
 from hydra_ray.models.encoder import TextEncoder
 from hydra_ray.models.scorer import Scorer
 from hydra_ray.pipeline.groups import evidence_width
 from hydra_ray.pipeline.since import STEPS
 from hydra_ray.pipeline.step import MANIFEST
 from hydra_ray.serve.bundle import MODULES, REPORT
-from hydra_ray.serve.types import Module
 from hydra_ray.store.head_store import HeadStore
 from hydra_ray.store.rows import Arrays
 from hydra_ray.store.spec import HeadSpec

@@ -1,6 +1,7 @@
 """One user's history made searchable: the retrieved items of a query, and how often the user gave which answer."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -11,7 +12,8 @@ from hydra_ray.core.evidence import AnswerProfile, answer_profile, own_answers
 from hydra_ray.core.records import HistoryItem
 from hydra_ray.core.retrieval import TextEncode, make_retriever, recencies, unit
 from hydra_ray.core.tasks import Task
-from hydra_ray.serve.types import Found
+from hydra_ray.core.topics import TopicModel
+from hydra_ray.inference.types import Found, UserState
 
 
 class HistoryIndex:
@@ -39,7 +41,8 @@ class HistoryIndex:
         likeness: Whether `answer_counts` weighs items by their likeness to the query.
         """
         self.items = tuple(items)
-        self._task, self._encode, self._likeness = task, encode, likeness and encode is not None
+        self._task, self._encode = task, encode
+        self._likeness = likeness and encode is not None and task.kind != "generation"
         dense = encode if config.method == "dense" else None
         self._retriever = make_retriever(config.method, self.items, seed, dense, config.bm25_kind)
         self._embeddings: NDArray[np.float32] | None = None
@@ -73,9 +76,23 @@ class HistoryIndex:
         cosines = self._cosines(query, kept) if self._likeness and kept else []
         return answer_profile([self._answers[i] for i in kept], cosines)
 
+    def retrieve(self, query: str, n: int, topics: TopicModel | None = None, state: UserState | None = None) -> Found:
+        """Everything that is retrieved for a query: the n best items, and what speaks for each answer.
+
+        Args:
+            query: The query's text.
+            n: Items wanted.
+            topics: Says what a text alone speaks for, if that is read; needs `encode`.
+            state: Of the user, which is handed on.
+        """
+        found = self.search(query, n)
+        own = self.answer_counts(query)
+        ratios = topics.log_ratios(self._encode([query])[0]) if topics and self._encode else {}
+        return replace(found, own=own, topics=ratios, state=state)
+
     def embed(self) -> int:
         """Embeds the items now rather than at the first query that needs it; returns the bytes that they take."""
-        if self._likeness and self.items and self._answers and self._encode and self._embeddings is None:
+        if self._likeness and self.items and self._encode and self._embeddings is None:
             self._embeddings = unit(self._encode([item.text for item in self.items]))
         return 0 if self._embeddings is None else self._embeddings.nbytes
 

@@ -11,6 +11,8 @@ from hydra_ray.core.prompts import PromptBudget
 from hydra_ray.core.queries import Query
 from hydra_ray.core.records import User
 from hydra_ray.data.users import read_users
+from hydra_ray.inference.reranking import RankedItem, rank
+from hydra_ray.inference.types import Found
 from hydra_ray.llm.tokens import CHAT_FORMAT_TOKENS
 from hydra_ray.llm.types import Request, call_key
 from hydra_ray.pipeline.job import SHARED, Job, asking
@@ -18,11 +20,9 @@ from hydra_ray.pipeline.makers import (
     SUMMARY_TOKENS,
     CandidateMaker,
     EvaluateMaker,
-    Found,
     LabelMaker,
     Maker,
     OracleMaker,
-    Ranked,
     SummaryMaker,
 )
 from hydra_ray.pipeline.rows import Asked, Asking
@@ -64,8 +64,7 @@ class _Evaluate(EvaluateMaker):
 
     def __init__(self, config: dict[str, Any], seed: int) -> None:
         Maker.__init__(self, config, seed, None)
-        rerankers: Any = dict.fromkeys(("hydra", SHARED), longest_first)
-        self._rerankers = rerankers
+        self._rerankers = dict.fromkeys(("hydra", SHARED), longest_first)
         self._summaries = _Summaries()
         self.topics = None
 
@@ -86,12 +85,9 @@ class _Summaries(dict[tuple[str, str], str]):
         return "answer " * SUMMARY_TOKENS
 
 
-def longest_first(user: User, queries: Sequence[Query], found: Sequence[Sequence[Found]]) -> list[list[Ranked]]:
+def longest_first(user_id: str, queries: Sequence[Query], found: Sequence[Found]) -> list[list[RankedItem]]:
     """In place of a reranker: the longest of the retrieved items, so that no prompt comes out longer."""
-    return [
-        [(item, 0.0) for item, _ in sorted(one, key=lambda pair: -len(pair[0].text) - len(pair[0].answer))]
-        for one in found
-    ]
+    return [rank(one.items, [float(len(item.text) + len(item.answer)) for item in one.items]) for one in found]
 
 
 def bounds(job: Job, budget: PromptBudget, one_by_one: bool) -> tuple[dict[str, Bound], bool]:

@@ -10,16 +10,17 @@ import pyarrow.parquet as pq
 
 from hydra_ray.config import AdapterConfig
 from hydra_ray.core.candidates import candidates_of
-from hydra_ray.core.evidence import AnswerProfile, evidence
+from hydra_ray.core.evidence import AnswerProfile
 from hydra_ray.core.feedback import Row
 from hydra_ray.core.metrics import row_scores
-from hydra_ray.core.select import pick, self_consistency, user_majority, weigh
+from hydra_ray.core.select import self_consistency, user_majority
 from hydra_ray.core.tasks import Task
-from hydra_ray.core.text import normalise
+from hydra_ray.inference.scoring import score_requests
+from hydra_ray.inference.selection import CandidateSet, adapter_features, make_candidates, select
+from hydra_ray.inference.types import Scoring
 from hydra_ray.pipeline.rows import buckets_of, read_rows
 from hydra_ray.report import AnswerRow
 from hydra_ray.train.artifact import TrainedScorer
-from hydra_ray.train.groups import Group
 
 ADAPTERS = {
     "hydra_adapter": ("bm25", "hydra"),
@@ -54,13 +55,11 @@ def answer_table(
     """
     table: list[AnswerRow] = []
     by_bucket = (read_rows(answered, [bucket]) for bucket in buckets_of(answered))
-    for user_id, bucket, rows in chain.from_iterable(by_bucket):
+    for user_id, _, rows in chain.from_iterable(by_bucket):
         by_method = [dict(zip(extra["methods"], row.answers, strict=True)) for row, extra in rows]
         reads = {name: config.as_published() if name == "paper" else config for name in adapters}
         chosen = {
-            method: _choose(task, user_id, bucket, rows, samples,
-                            [_candidates(answers, samples, reads[adapter]) for answers in by_method],
-                            adapters[adapter], reads[adapter])
+            method: _choose(task, user_id, rows, by_method, samples, adapters[adapter], reads[adapter])
             for method, (samples, adapter) in ADAPTERS.items() if adapter in adapters
         }  # fmt: skip
         for i, (row, extra) in enumerate(rows):
@@ -73,11 +72,10 @@ def answer_table(
             answers["user_majority"] = user_majority(task, extra["history"], task.labels[0] if task.labels else "")
             answers["self_consistency"] = self_consistency(task, samples) if samples else None
             answers |= {method: picks[i] for method, picks in chosen.items()}
-            sampled = _candidates(by_method[i], "hydra", config)
-            choices = {"oracle_samples": candidates_of(task, sampled, {}, False).texts}
+            made = _candidates(task, by_method[i], "hydra", extra["own"], config)
+            choices = {"oracle_samples": tuple(dict.fromkeys(made.samples))}
             if config.own_candidates and task.kind != "generation":
-                own = extra["own"]
-                choices["oracle_candidates"] = candidates_of(task, sampled, own, True).texts
+                choices["oracle_candidates"] = made.texts
             if one_shot is not None:
                 examples = one_shot.get((user_id, row.query_id), ())
                 choices["oracle_example"] = tuple(text for text in examples if text is not None)
@@ -108,10 +106,11 @@ def refused_summaries(folder: Path) -> set[tuple[str, str]]:
     return {(row["user_id"], row["query_id"]) for row in rows if row["errors"][0] is not None}
 
 
-def _candidates(answers: Mapping[str, tuple[str, ...]], samples: str, config: AdapterConfig) -> tuple[str, ...]:
-    """The texts that an adapter chooses from, the plain answer last."""
-    plain = answers["greedy:zero_shot"] if config.plain_candidate else ()
-    return (*answers[f"samples:{samples}"], *plain)
+def _candidates(
+    task: Task, answers: Mapping[str, tuple[str, ...]], samples: str, own: AnswerProfile, config: AdapterConfig
+) -> CandidateSet:
+    """What an adapter chooses from. samples: whose."""
+    return make_candidates(task, answers[f"samples:{samples}"], answers["greedy:zero_shot"], own, config)
 
 
 def chosen_from(
@@ -131,7 +130,7 @@ def chosen_from(
         return None
     samples, adapter = ADAPTERS[method]
     read = config.as_published() if adapter == "paper" else config
-    return candidates_of(task, _candidates(by_request, samples, read), own, read.own_candidates).texts
+    return _candidates(task, by_request, samples, own, read).texts
 
 
 def best_text(task: Task, gold: str, texts: Sequence[str]) -> str | None:
@@ -144,33 +143,27 @@ def best_text(task: Task, gold: str, texts: Sequence[str]) -> str | None:
 def _choose(
     task: Task,
     user_id: str,
-    bucket: int,
-    rows: list[tuple[Row, dict[str, Any]]],
-    prompts: str,
-    samples: list[tuple[str, ...]],
+    rows: Sequence[tuple[Row, dict[str, Any]]],
+    by_method: Sequence[Mapping[str, tuple[str, ...]]],
+    samples: str,
     adapter: TrainedScorer,
     config: AdapterConfig,
 ) -> list[str | None]:
     """The adapter's answer for each question; the first sample where there is no candidate.
 
-    prompts: whose prompts the samples answer, and whose weights of the retrieved records are the evidence.
+    samples: whose, and whose weights of the retrieved items speak for answers.
     """
-    groups, votes = [], []
-    for (row, extra), raw in zip(rows, samples, strict=True):
+    width, made, requests = adapter.scorer.evidence, list[CandidateSet](), list[Scoring]()
+    for (row, extra), answers in zip(rows, by_method, strict=True):
         own = extra["own"]
-        made = candidates_of(task, raw, own, config.own_candidates)
-        beside: list[tuple[float, ...]] = []
-        if adapter.scorer.evidence:
-            known = (own, extra["supporters"][prompts], extra["topics"])
-            plain = normalise(task, raw[-1]) if config.plain_candidate and raw else ""
-            beside += evidence(task, row.text, made.texts, made.samples, *known, plain=plain)
-        blank = (0.0,) * len(made.texts)
-        groups.append(Group(user_id, bucket, row.query_id, row.text, made.texts, blank, tuple(beside)))
-        votes.append(made.votes)
-    scored = zip(groups, adapter.score(groups), votes, samples, strict=True)
-    return [
-        g.right[pick(task, g.right, weigh(s.tolist(), v, config.select), config.select)]
-        if g.right
-        else (raw[0] if raw else None)
-        for g, s, v, raw in scored
-    ]
+        candidates = _candidates(task, answers, samples, own, config)
+        behind = extra["supporters"][samples]
+        features = adapter_features(task, row.text, candidates, own, behind, extra["topics"], width)
+        made.append(candidates)
+        requests.append(Scoring("adapter", user_id, 0, row.text, candidates.texts, features))
+    found: list[str | None] = []
+    for candidates, scores, answers in zip(made, score_requests(adapter, requests), by_method, strict=True):
+        order = select(task, candidates, scores, config).order
+        raw = answers[f"samples:{samples}"]
+        found.append(candidates.texts[order[0]] if order else raw[0] if raw else None)
+    return found

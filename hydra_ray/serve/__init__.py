@@ -1,6 +1,6 @@
 """Serving: what a run trained, hosted on Ray Serve behind an endpoint that OpenAI's clients speak.
 
-    http (pure FastAPI) -> Service -> Personaliser -> retriever, scorer, LLM
+    http (pure FastAPI) -> Service -> InferencePipeline -> retriever, scorer, LLM
                                    -> users (durable), fitter
 
 `deployments` puts this on Ray Serve, as four kinds of `replicas`. Beside these two, only `remote`, `meters`, `scrape`,

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hydra_ray.core.feedback import Row
+from hydra_ray.inference.types import DeadlineError, LLMDownError, RefusedError, Samples
 from hydra_ray.llm.client import HOPELESS
 from hydra_ray.llm.types import Request
 from hydra_ray.pipeline.rows import Asked
 from hydra_ray.serve.together import together
-from hydra_ray.serve.types import DeadlineError, LLMDownError, RefusedError, Samples
 
 Answered = tuple[Row, dict[str, Any]]
 """A row with the answers to its requests, and what the maker keeps beside it."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from hydra_ray.core.records import HistoryItem
-from hydra_ray.serve.types import UserState
+from hydra_ray.inference.types import UserState
 from hydra_ray.serve.user_rows import About, BrokenRowError, Row, UserRow, item_row, items_from, items_of
 
 FORMAT = 1

@@ -11,10 +11,10 @@ from pydantic import ValidationError
 from hydra_ray.config import Config
 from hydra_ray.core.tasks import Task, load_task
 from hydra_ray.errors import UserError
+from hydra_ray.inference.types import Module
 from hydra_ray.models.head_kinds import joint_kind
 from hydra_ray.pipeline.since import STEPS
 from hydra_ray.pipeline.step import MANIFEST
-from hydra_ray.serve.types import Module
 
 MODULES: tuple[Module, ...] = ("reranker", "adapter")
 REPORT = "report.json"

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from hydra_ray.errors import UserError
+from hydra_ray.inference.types import DeadlineError, FitState, LLMDownError, Module, RefusedError, UserKey, UserState
 from hydra_ray.serve.fitting import UserFitter
 from hydra_ray.serve.state import VACUUM_DUE, Deletions
-from hydra_ray.serve.types import DeadlineError, FitState, LLMDownError, Module, RefusedError, UserKey, UserState
 from hydra_ray.serve.users import HistoryUnreadableError, UserStore
 from hydra_ray.store.head_store import HeadStore
 

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
 from hydra_ray.core.records import HistoryItem
+from hydra_ray.inference.types import Module, Samples, UserKey
 from hydra_ray.pipeline.fit_records import UserFit
 from hydra_ray.serve.asking import Asker
 from hydra_ray.serve.bundle import MODULES, Bundle
 from hydra_ray.serve.lessons import Bases, Lessons, queries_of
 from hydra_ray.serve.publishing import publish
-from hydra_ray.serve.types import Module, Samples, UserKey
 from hydra_ray.store.head_store import HeadStore
 
 P = ParamSpec("P")

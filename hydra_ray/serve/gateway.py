@@ -5,15 +5,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hydra_ray.core.records import HistoryItem
-from hydra_ray.serve.answers import Export, HistoryPage, Imported, NewItem, Personalised, UserInfo
+from hydra_ray.inference.pipeline import InferencePipeline
+from hydra_ray.inference.trace import Personalised
+from hydra_ray.inference.types import Ask, OverloadedError, StageDownError, UserKey, UserState
+from hydra_ray.serve.answers import Export, HistoryPage, Imported, NewItem, UserInfo
 from hydra_ray.serve.bundle import Bundle
 from hydra_ray.serve.llm_ready import LLMReadiness
 from hydra_ray.serve.meters import Meters
 from hydra_ray.serve.new_answers import NewAnswers
-from hydra_ray.serve.personaliser import Personaliser
 from hydra_ray.serve.remote import Part
 from hydra_ray.serve.scrape import scrape
-from hydra_ray.serve.types import Ask, InvalidRowsError, OverloadedError, StageDownError, UserKey, UserState
+from hydra_ray.serve.types import InvalidRowsError
 
 PROBE_S = 2.0
 """How long a part may take to say that it is there."""
@@ -25,7 +27,7 @@ class RemoteService:
     def __init__(
         self,
         bundle: Bundle,
-        personaliser: Personaliser,
+        inference: InferencePipeline,
         retriever: Part,
         scorer: Part,
         fitter: Part,
@@ -33,7 +35,7 @@ class RemoteService:
         meters: Meters,
     ) -> None:
         self._bundle = bundle
-        self._personaliser = personaliser
+        self._inference = inference
         self._retriever, self._scorer, self._fitter = retriever, scorer, fitter
         self._llm, self._meters = llm, meters
         self._answers = NewAnswers(bundle.task)
@@ -58,10 +60,10 @@ class RemoteService:
     async def forward(
         self, messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any], deadline: float
     ) -> tuple[dict[str, Any], int]:
-        return await self._personaliser.forward(messages, parameters, deadline)
+        return await self._inference.forward(messages, parameters, deadline)
 
     async def personalize(self, user: UserKey | None, ask: Ask, request_id: str) -> Personalised:
-        made = await self._personaliser.answer(user, ask, request_id)
+        made = await self._inference.personalize(user, ask, request_id)
         self._meters.answered(made.trace)
         return made
 

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from hydra_ray.core.records import HistoryItem, User
 from hydra_ray.core.topics import TopicModels
+from hydra_ray.inference.batch_reranker import BatchReranker
+from hydra_ray.inference.types import Module
 from hydra_ray.models.encoder import TextEncoder
 from hydra_ray.models.heads import Head
 from hydra_ray.models.vector_cache import CachedEncoder
@@ -12,11 +14,9 @@ from hydra_ray.pipeline.fit_buckets import mixed_users, solved_users
 from hydra_ray.pipeline.fit_records import UserFit
 from hydra_ray.pipeline.groups import groups_of_user
 from hydra_ray.pipeline.makers import CandidateMaker, LabelMaker
-from hydra_ray.pipeline.rerank import Reranker
 from hydra_ray.pipeline.rows import Asked
 from hydra_ray.serve.asking import Answered
 from hydra_ray.serve.bundle import MODULES, Bundle
-from hydra_ray.serve.types import Module
 from hydra_ray.train.artifact import HeadsOfUsers, TrainedScorer, load_scorer, needs_encoder_in_module
 from hydra_ray.train.features import nothing_of, rounded
 from hydra_ray.train.profiles import profile_of
@@ -78,7 +78,7 @@ class Lessons:
         single = self._vectors if config.text_encoder == config.model else None
         maker = CandidateMaker(self._bases.plain, self._seed, None, single)
         maker.topics = self._bases.topics
-        return list(maker.of_user(self._user, Reranker(self._scorer("reranker", heads))))
+        return list(maker.of_user(self._user, BatchReranker(self._scorer("reranker", heads))))
 
     def learn(self, module: Module, rows: Sequence[Answered]) -> UserFit:
         """The user's head on answered rows: see FitBuckets."""

@@ -12,13 +12,13 @@ from hydra_ray.config import LLMConfig
 from hydra_ray.core.prompts import Message
 from hydra_ray.environment import Secret
 from hydra_ray.errors import UserError
+from hydra_ray.inference.types import DeadlineError, LLMDownError, PromptTooLongError, RefusedError, Sampled
 from hydra_ray.llm.endpoint import ChatEndpoint
 from hydra_ray.llm.jobs import PROBE, samples
 from hydra_ray.llm.retry import RejectedError, SuspectError, TooLongError, TransientError, backoff
 from hydra_ray.llm.types import Record, Request, finishes
 from hydra_ray.serve.breaker import Breaker, CircuitOpenError
 from hydra_ray.serve.together import together
-from hydra_ray.serve.types import DeadlineError, LLMDownError, PromptTooLongError, RefusedError, Sampled
 
 T = TypeVar("T")
 
@@ -51,7 +51,7 @@ class LLMCounts:
 
 
 class ChatSamples:
-    """`hydra_ray.serve.types.Samples` over an OpenAI-compatible chat server. Belongs to the loop of its first call.
+    """`hydra_ray.inference.types.Samples` over an OpenAI-compatible chat server. Belongs to the loop of its first call.
 
     failing, answered_at: whether the last attempt failed through the server or the account, and when the last answer
     came (`time.monotonic`). connections: requests in flight; one more waits, within its deadline. key: default, what

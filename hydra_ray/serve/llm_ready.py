@@ -15,8 +15,8 @@ from typing import Protocol
 
 from hydra_ray.core.prompts import Message
 from hydra_ray.errors import UserError
+from hydra_ray.inference.types import DeadlineError, LLMDownError, RefusedError, Sampled
 from hydra_ray.llm.retry import TransientError
-from hydra_ray.serve.types import DeadlineError, LLMDownError, RefusedError, Sampled
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from ray.util import metrics
 
 import hydra_ray.serve.metric_names as names
-from hydra_ray.serve.answers import Trace
+from hydra_ray.inference.trace import Trace
 
 REPORT_EVERY_S = 1.0
 """How often caches and queues are looked at."""

@@ -49,7 +49,7 @@ REQUESTS = Metric(
 )  # fmt: skip
 DEGRADED = Metric(
     "hydra_degraded_total", "counter", ("reason",), (),
-    "Answers with something left out, by reason (`hydra_ray.serve.answers.Reason`).",
+    "Answers with something left out, by reason (`hydra_ray.inference.trace.Reason`).",
 )  # fmt: skip
 BATCH_SIZE = Metric(
     "hydra_batch_size", "histogram", ("module",), SIZES,

@@ -19,11 +19,11 @@ from hydra_ray.core.records import HistoryItem
 from hydra_ray.core.sharding import bucket_of
 from hydra_ray.data.users import read_users
 from hydra_ray.errors import UserError
+from hydra_ray.inference.types import Module, UserKey
 from hydra_ray.pipeline.groups import evidence_width
 from hydra_ray.serve.bundle import MODULES, Bundle
 from hydra_ray.serve.private import make_private, private_files
 from hydra_ray.serve.state import PREPARED, PREPARING, USERS, heads_folder
-from hydra_ray.serve.types import Module, UserKey
 from hydra_ray.serve.users import UserStore
 from hydra_ray.store.head_store import HeadStore
 from hydra_ray.store.parts import Part

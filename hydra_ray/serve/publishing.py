@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from hydra_ray.errors import UserError
+from hydra_ray.inference.types import Module
 from hydra_ray.serve.bundle import MODULES
-from hydra_ray.serve.types import Module
 from hydra_ray.store.head_store import HeadStore
 from hydra_ray.train.user_heads import Delta
 

@@ -11,8 +11,8 @@ from ray.serve.exceptions import BackPressureError, RayServeException
 
 from hydra_ray.core.sharding import bucket_of
 from hydra_ray.errors import UserError
+from hydra_ray.inference.types import DeadlineError, Found, OverloadedError, Scored, Scoring, StageDownError, UserKey
 from hydra_ray.serve.breaker import Breaker, CircuitOpenError
-from hydra_ray.serve.types import DeadlineError, Found, OverloadedError, Scored, Scoring, StageDownError, UserKey
 
 T = TypeVar("T")
 

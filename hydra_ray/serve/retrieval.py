@@ -11,17 +11,14 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from hydra_ray.config import RetrievalConfig
 from hydra_ray.core.bm25 import TOKENISERS
-from hydra_ray.core.evidence import answer_profile, own_answers
 from hydra_ray.core.records import HistoryItem
-from hydra_ray.core.retrieval import Retriever, TextEncode, make_retriever, unit
+from hydra_ray.core.retrieval import TextEncode
 from hydra_ray.core.tasks import Task
 from hydra_ray.core.topics import TopicModel
-from hydra_ray.serve.types import Found, UserKey, UserState
+from hydra_ray.inference.history_index import HistoryIndex
+from hydra_ray.inference.types import Found, UserKey, UserState
 from hydra_ray.serve.users import HistoryUnreadableError, UserStore
 
 USER_BYTES, ITEM_BYTES, VECTOR_BYTES = 2500, 250, 4096
@@ -54,14 +51,10 @@ def estimate(items: Sequence[HistoryItem], config: RetrievalConfig) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """One user's index, of one revision. answers: of the items, normalised (`own_answers`). vectors: float32
-    [items, D], of unit length, where likeness is read. size: bytes."""
+    """One user's index, of one revision. size: bytes."""
 
     revision: int
-    retriever: Retriever
-    items: Sequence[HistoryItem]
-    answers: Sequence[str]
-    vectors: NDArray[np.float32] | None
+    index: HistoryIndex
     size: int
 
 
@@ -102,13 +95,7 @@ class Histories:
                 self._keep(user.stored, kept)
         if not state or not kept:
             return Found()
-        vector = self._encode([query])[0] if self._encode and (self._likeness or self._topics) else None
-        alike = (
-            (kept.vectors @ unit(vector[None])[0]).tolist() if kept.vectors is not None and vector is not None else []
-        )
-        topics = self._topics.log_ratios(vector) if self._topics and vector is not None else {}
-        own = answer_profile(kept.answers, alike)
-        return Found.of(kept.retriever.top(self._task.search_text(query), n), kept.items, own, state, topics)
+        return kept.index.retrieve(query, n, self._topics, state)
 
     def forget_deleted(self) -> None:
         """Drops what is kept of users who are no more, or whose records are others by now. Whose file cannot be read is
@@ -124,13 +111,8 @@ class Histories:
                 self._drop(stored)
 
     def _make(self, state: UserState, items: Sequence[HistoryItem]) -> _Kept:
-        retriever = make_retriever(self._config.method, items, self._seed, self._encode, self._config.bm25_kind)
-        answers = own_answers(self._task, [item.answer for item in items])
-        vectors = None
-        if self._likeness and self._encode and answers:
-            vectors = unit(self._encode([item.text for item in items]))
-        size = estimate(items, self._config) + (vectors.nbytes if vectors is not None else 0)
-        return _Kept(state.revision, retriever, items, answers, vectors, size)
+        index = HistoryIndex(items, self._task, self._config, self._seed, self._encode, self._likeness)
+        return _Kept(state.revision, index, estimate(items, self._config) + index.embed())
 
     def _look_up(self, stored: str, revision: int | None) -> _Kept | None:
         """What is kept of a user, if it is of this revision (None: there is no such user)."""

@@ -5,17 +5,14 @@ from pathlib import Path
 
 import torch
 
+from hydra_ray.inference.scoring import SHARED, score_requests
+from hydra_ray.inference.types import Module, Scored, Scoring
 from hydra_ray.serve.bundle import MODULES, Bundle
 from hydra_ray.serve.config import MIB, ScorerConfig
 from hydra_ray.serve.heads import LiveHeads
 from hydra_ray.serve.state import Deletions, heads_folder
-from hydra_ray.serve.types import Module, Scored, Scoring
 from hydra_ray.serve.vectors import RecentVectors
 from hydra_ray.train.artifact import TrainedScorer, fingerprint, load_scorer, needs_encoder_in_module
-from hydra_ray.train.groups import Group
-
-NOBODY = ""
-"""Whom the population head scores for."""
 
 
 class BatchScorer:
@@ -67,18 +64,14 @@ class BatchScorer:
                 if scoring.user is not None:
                     wanted[scoring.user] = max(scoring.version, wanted.get(scoring.user, 0))
             problems = heads.prepare(wanted)
-        groups = [
-            Group(s.user or NOBODY, 0, str(i), s.query, s.texts, (0.0,) * len(s.texts), s.evidence)
-            for i, s in enumerate(batch)
-        ]
         return [
             Scored(
-                tuple(log_odds.tolist()),
+                log_odds,
                 bool(heads and s.user and heads.has_own(s.user)),
                 heads.version if heads else 0,
-                problems.get(s.user or NOBODY),
+                problems.get(s.user or SHARED),
             )
-            for s, log_odds in zip(batch, self._scorers[module].score(groups), strict=True)
+            for s, log_odds in zip(batch, score_requests(self._scorers[module], batch), strict=True)
         ]
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from hydra_ray.serve.answers import Export, HistoryPage, Imported, NewItem, Personalised, UserInfo
-from hydra_ray.serve.types import Ask, UserKey
+from hydra_ray.inference.trace import Personalised
+from hydra_ray.inference.types import Ask, UserKey
+from hydra_ray.serve.answers import Export, HistoryPage, Imported, NewItem, UserInfo
 
 
 class Service(Protocol):

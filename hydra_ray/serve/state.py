@@ -11,9 +11,9 @@ STATE/forgotten         touched after every deletion, of users and of records: c
 
 from pathlib import Path
 
+from hydra_ray.inference.types import Module
 from hydra_ray.serve.bundle import find_run
 from hydra_ray.serve.config import ServeConfig
-from hydra_ray.serve.types import Module
 
 USERS, PREPARED, PREPARING = "users", "serving.json", "preparing.json"
 VACUUM_DUE, FORGOTTEN = "vacuum.due", "forgotten"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hydra_ray.core.records import HistoryItem
-from hydra_ray.serve.types import Module, UserState
+from hydra_ray.inference.types import Module, UserState
 
 Row = tuple[Any, ...]
 

@@ -18,10 +18,10 @@ from pathlib import Path
 from hydra_ray.core.records import HistoryItem
 from hydra_ray.core.sharding import bucket_of
 from hydra_ray.errors import UserError
+from hydra_ray.inference.types import FitState, Module, UserKey, UserState
 from hydra_ray.serve.bucket_file import FORMAT, BucketFile
 from hydra_ray.serve.bucket_files import BucketFiles, HistoryUnreadableError
 from hydra_ray.serve.private import make_private, private_files
-from hydra_ray.serve.types import FitState, Module, UserKey, UserState
 from hydra_ray.serve.user_rows import MOST_ITEMS, UserRow, highest
 from hydra_ray.whole_file import write_text
 

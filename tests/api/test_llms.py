@@ -11,8 +11,8 @@ from hydra_ray.api.llms import as_llm
 from hydra_ray.config import Config, LLMConfig
 from hydra_ray.core.prompts import Message
 from hydra_ray.errors import UserError
+from hydra_ray.inference.types import Sampled
 from hydra_ray.serve.llm import ChatSamples
-from hydra_ray.serve.types import Sampled
 
 PROMPT: tuple[Message, ...] = ({"role": "user", "content": "what now"},)
 

@@ -16,14 +16,15 @@ from hydra_ray.bench.serve_texts import CANDIDATES, labels, user_id, vocabulary
 from hydra_ray.bench.serve_world import make_run
 from hydra_ray.core.prompts import Message
 from hydra_ray.errors import UserError
+from hydra_ray.inference.pipeline import InferencePipeline
+from hydra_ray.inference.prompt_builder import PromptBuilder
+from hydra_ray.inference.types import Ask, Found, Sampled, Scored, Scoring, UserKey
 from hydra_ray.serve.bundle import load_bundle
 from hydra_ray.serve.config import ScorerConfig
-from hydra_ray.serve.personaliser import Personaliser
 from hydra_ray.serve.prepare import prepare
 from hydra_ray.serve.retrieval import Histories
 from hydra_ray.serve.scoring import BatchScorer
 from hydra_ray.serve.state import USERS
-from hydra_ray.serve.types import Ask, Found, Sampled, Scored, Scoring, UserKey
 from hydra_ray.serve.users import UserStore
 from tests.train.tiny import make_encoder
 
@@ -60,13 +61,15 @@ def test_the_plain_service_says_what_ours_says(tmp_path: Path) -> None:
     scorer = BatchScorer(bundle, tmp_path / "state", ScorerConfig())
     ours = Ours(Histories(store, bundle.config.retrieval, bundle.task, bundle.seed, 1 << 20), scorer)
     plain = PlainScorer(bundle, remember=False)
+    parts: dict[str, tuple[Any, Any]] = {"ours": (ours, ours), "plain": (PlainRetriever(bundle), plain)}
+    builder, llm = PromptBuilder(bundle.config, bundle.seed), EveryLabel()
     asked = {
-        "ours": Personaliser(bundle, ours, ours, EveryLabel(), scorer.evidence),
-        "plain": Personaliser(bundle, PlainRetriever(bundle), plain, EveryLabel(), scorer.evidence),
+        name: InferencePipeline(builder, *two, llm, scorer.evidence, run="run")  # type: ignore[arg-type]
+        for name, two in parts.items()
     }
     for index in range(5):
         user = UserKey("default", user_id(index))
-        said = {name: asyncio.run(who.answer(user, Ask("Some words here."), "")) for name, who in asked.items()}
+        said = {name: asyncio.run(who.personalize(user, Ask("Some words here."), "")) for name, who in asked.items()}
         ours_trace, plain_trace = said["ours"].trace, said["plain"].trace
         assert not ours_trace.degraded
         assert len(ours_trace.candidates) == CANDIDATES

@@ -11,6 +11,7 @@ from hydra_ray.core.feedback import OWN_ROW, Row
 from hydra_ray.core.queries import Query, asked
 from hydra_ray.core.records import HistoryItem, Question, User
 from hydra_ray.errors import UserError
+from hydra_ray.inference.reranking import rank
 from hydra_ray.pipeline.groups import groups_of_user
 from hydra_ray.pipeline.makers import LabelMaker, Maker, SummaryMaker
 from hydra_ray.synth.world import make_user
@@ -27,17 +28,17 @@ QUERY = Query("q", USER.questions[0].text, USER.questions[0].gold or "", HISTORY
 
 def test_evidence_reaches_beyond_the_records_that_may_be_shown() -> None:
     maker = Maker(config(retrieval={"n": 5}, adapter={"support": 9}), 0, None)
-    (found,) = maker.candidates([QUERY], maker.support)
-    assert len(found) == 9
+    found = maker.index(HISTORY).search(QUERY.text, maker.builder.evidence_items)
+    assert len(found.items) == 9
     # The reranker likes the last best: of the five that may be shown, the fifth comes first.
-    shown = maker.examples(found, found[::-1])
-    assert [item.item_id for item in shown] == [item.item_id for item, _ in found[4:0:-1]]
+    shown = maker.builder.examples(rank(found.items, range(9)))
+    assert shown == list(found.items[4:0:-1])
 
 
 def test_support_never_cuts_the_records_that_may_be_shown() -> None:
-    assert Maker(config(retrieval={"n": 5}, adapter={"support": 1}), 0, None).support == 5
+    assert Maker(config(retrieval={"n": 5}, adapter={"support": 1}), 0, None).builder.evidence_items == 5
     headlines = config(data={"task": "synthetic_headline", "synth": {"task": "headline"}}, retrieval={"n": 5})
-    assert Maker(headlines, 0, None).support == 5
+    assert Maker(headlines, 0, None).builder.evidence_items == 5
 
 
 def test_labelling_asks_once_for_each_retrieved_record_and_nothing_for_the_users_own_answers() -> None:
@@ -100,7 +101,7 @@ def test_lamps_layout_asks_the_datas_own_input_and_knows_that_of_history_items()
 
 def test_lamps_layout_puts_its_own_words_before_a_question_of_the_service() -> None:
     maker = Maker(config(data={"task": "lamp_4", "source": "lamp", "root": "."}, llm={"prompt": "lamp"}), 0, None)
-    prompt = maker.prompt(asked("Frost on the reeds."), [HistoryItem("a", "It rained.", "It rained.", "Rain")])
+    prompt = maker.builder.prompt(asked("Frost on the reeds."), [HistoryItem("a", "It rained.", "It rained.", "Rain")])
     assert prompt.messages[0]["content"] == (
         '"Rain" is the title for "It rained." . Generate a headline for the following article: Frost on the reeds.'
     )

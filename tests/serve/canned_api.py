@@ -10,20 +10,17 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
-from hydra_ray.serve.answers import (
+from hydra_ray.inference.trace import (
     Degraded,
-    Export,
-    HistoryPage,
-    NewItem,
     Personalised,
     Prompt,
     PromptMessage,
     Trace,
     TraceCandidate,
     TraceItem,
-    UserInfo,
     Versions,
 )
+from hydra_ray.serve.answers import Export, HistoryPage, NewItem, UserInfo
 from hydra_ray.serve.page import page_router
 
 MARKUP = '<img src=x onerror="document.title=\'broken in\'"><script>document.title="broken in"</script>'

@@ -17,6 +17,7 @@ from hydra_ray.core.records import User
 from hydra_ray.core.sharding import bucket_of
 from hydra_ray.core.tasks import load_task
 from hydra_ray.data.users_writer import BucketWriter
+from hydra_ray.inference.types import LLMDownError, Module, Sampled, Samples
 from hydra_ray.llm.types import Request, request_from_json
 from hydra_ray.pipeline.fit import Fit
 from hydra_ray.pipeline.fit_buckets import FitBuckets, MixBuckets
@@ -26,7 +27,6 @@ from hydra_ray.pipeline.makers import GenerateMaker, LabelMaker
 from hydra_ray.pipeline.rows import QUERY_SCHEMA, query_row
 from hydra_ray.serve.bundle import MODULES, Bundle
 from hydra_ray.serve.fitting import UserFitter
-from hydra_ray.serve.types import LLMDownError, Module, Sampled, Samples
 from hydra_ray.store.head_store import HeadStore
 from hydra_ray.synth.world import make_user
 from hydra_ray.train.artifact import load_scorer

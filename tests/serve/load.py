@@ -17,15 +17,15 @@ from typing import Any
 
 import aiohttp
 
-from hydra_ray.core.evidence import answer_profile, own_answers
 from hydra_ray.core.prompts import Message
-from hydra_ray.core.retrieval import make_retriever
-from hydra_ray.serve.answers import Personalised
+from hydra_ray.inference.history_index import HistoryIndex
+from hydra_ray.inference.pipeline import InferencePipeline
+from hydra_ray.inference.prompt_builder import PromptBuilder
+from hydra_ray.inference.trace import Personalised
+from hydra_ray.inference.types import Ask, Found, Sampled, Scored, Scoring, UserKey, UserState
 from hydra_ray.serve.bundle import Bundle, load_bundle
 from hydra_ray.serve.config import ScorerConfig
-from hydra_ray.serve.personaliser import Personaliser
 from hydra_ray.serve.scoring import BatchScorer
-from hydra_ray.serve.types import Ask, Found, Sampled, Scored, Scoring, UserKey, UserState
 from tests.serve.run_folder import USERS, WITH_HEADS, WORDS, answers_of, history_of, item_of
 from tests.serve.scripted_llm import samples_of
 
@@ -196,8 +196,9 @@ class Alone:
         key = (user, query, revision, own_heads)
         if key not in self._known:
             parts = _Parts(self.bundle, self._scorer, revision, own_heads)
-            personaliser = Personaliser(self.bundle, parts, parts, parts, self._scorer.evidence)
-            self._known[key] = asyncio.run(personaliser.answer(UserKey(TENANT, user), Ask(query), "alone"))
+            builder = PromptBuilder(self.bundle.config, self.bundle.seed)
+            alone = InferencePipeline(builder, parts, parts, parts, self._scorer.evidence, run=self.bundle.name)
+            self._known[key] = asyncio.run(alone.personalize(UserKey(TENANT, user), Ask(query), "alone"))
         return self._known[key]
 
 
@@ -212,9 +213,8 @@ class _Parts:
 
     async def retrieve(self, user: UserKey, query: str, n: int, deadline: float) -> Found:
         items = [*history_of(user.user_id), *(item_of(user.user_id, 20 + i) for i in range(self.revision - 1))]
-        top = make_retriever("bm25", items, 0).top(query, n)
-        own = answer_profile(own_answers(self.bundle.task, [item.answer for item in items]))
-        return Found.of(top, items, own, UserState(len(items), self.revision))
+        index = HistoryIndex(items, self.bundle.task, self.bundle.config.retrieval)
+        return index.retrieve(query, n, state=UserState(len(items), self.revision))
 
     async def score(self, scoring: Scoring, deadline: float) -> Scored:
         user = scoring.user if scoring.module in self.own_heads else None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hydra_ray.core.records import HistoryItem
 from hydra_ray.errors import UserError
-from hydra_ray.serve.types import UserKey
+from hydra_ray.inference.types import UserKey
 from hydra_ray.serve.users import UserStore
 
 ANNA, BERT = UserKey("one", "anna"), UserKey("one", "bert")

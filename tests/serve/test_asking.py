@@ -4,11 +4,11 @@ from collections.abc import Callable
 import pytest
 
 from hydra_ray.core.feedback import Row
+from hydra_ray.inference.types import DeadlineError, LLMDownError, RefusedError
 from hydra_ray.llm.client import HOPELESS
 from hydra_ray.llm.types import Request
 from hydra_ray.pipeline.rows import Asked
 from hydra_ray.serve.asking import Answered, Asker
-from hydra_ray.serve.types import DeadlineError, LLMDownError, RefusedError
 from tests.serve.fit_world import BlackBox
 
 

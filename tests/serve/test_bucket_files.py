@@ -9,9 +9,9 @@ import pytest
 
 from hydra_ray.core.sharding import bucket_of
 from hydra_ray.errors import UserError
+from hydra_ray.inference.types import UserKey
 from hydra_ray.serve import users as users_module
 from hydra_ray.serve.bucket_file import UNFINISHED
-from hydra_ray.serve.types import UserKey
 from hydra_ray.serve.users import HistoryUnreadableError, UserStore
 from tests.serve.made_up import ANNA, BERT, item
 

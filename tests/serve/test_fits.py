@@ -12,11 +12,11 @@ import pytest
 from hydra_ray.core.records import HistoryItem
 from hydra_ray.core.sharding import bucket_of
 from hydra_ray.errors import UserError
+from hydra_ray.inference.types import LLMDownError, Module, UserKey
 from hydra_ray.serve import fits as fits_module
 from hydra_ray.serve.fits import Fits
 from hydra_ray.serve.fitting import Fitted
 from hydra_ray.serve.state import Deletions
-from hydra_ray.serve.types import LLMDownError, Module, UserKey
 from hydra_ray.serve.users import UserStore
 from hydra_ray.store.head_store import HeadStore
 from hydra_ray.store.spec import HeadSpec

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from hydra_ray.errors import UserError
+from hydra_ray.inference.types import LLMDownError, Module, UserKey
 from hydra_ray.serve.bundle import MODULES
 from hydra_ray.serve.fitting import Fitted, UserFitter
 from hydra_ray.serve.lessons import Lessons
 from hydra_ray.serve.publishing import head_of
-from hydra_ray.serve.types import LLMDownError, Module, UserKey
 from hydra_ray.store.head_store import HeadStore
 from tests.serve.fit_world import BlackBox, World, answer_of
 

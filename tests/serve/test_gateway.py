@@ -8,11 +8,12 @@ import pytest
 
 from hydra_ray.config import Config
 from hydra_ray.core.records import HistoryItem
+from hydra_ray.inference.types import UserState
 from hydra_ray.serve.answers import Imported, NewItem
 from hydra_ray.serve.bundle import Bundle
 from hydra_ray.serve.gateway import RemoteService
-from hydra_ray.serve.types import InvalidError, InvalidRowsError, UserState
-from tests.serve.stages import ANN
+from hydra_ray.serve.types import InvalidError, InvalidRowsError
+from tests.inference.stages import ANN
 
 
 class Retriever:

@@ -11,9 +11,9 @@ from aiohttp import web
 
 from hydra_ray.config import LLMConfig
 from hydra_ray.environment import Secret
+from hydra_ray.inference.types import DeadlineError, LLMDownError, PromptTooLongError, RefusedError, Sampled
 from hydra_ray.serve.breaker import Breaker
 from hydra_ray.serve.llm import ChatSamples
-from hydra_ray.serve.types import DeadlineError, LLMDownError, PromptTooLongError, RefusedError, Sampled
 from tests.llm.fake_server import FakeServer, completion, error, serve
 
 KEY = "sk-very-secret-0123456789"

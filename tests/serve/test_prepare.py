@@ -16,11 +16,11 @@ from hydra_ray.core.records import HistoryItem, User
 from hydra_ray.core.sharding import bucket_of
 from hydra_ray.data.users_writer import BucketWriter
 from hydra_ray.errors import UserError
+from hydra_ray.inference.types import UserKey, UserState
 from hydra_ray.serve import prepare as preparing
 from hydra_ray.serve.bundle import Bundle
 from hydra_ray.serve.prepare import prepare
 from hydra_ray.serve.state import USERS, heads_folder
-from hydra_ray.serve.types import UserKey, UserState
 from hydra_ray.serve.users import UserStore
 from hydra_ray.store.head_store import HeadStore
 from hydra_ray.store.spec import HeadSpec

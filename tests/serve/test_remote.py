@@ -10,9 +10,9 @@ from ray.exceptions import ActorDiedError, RayTaskError
 from ray.serve.exceptions import BackPressureError
 
 from hydra_ray.errors import UserError
+from hydra_ray.inference.types import DeadlineError, OverloadedError, StageDownError
 from hydra_ray.serve import remote
 from hydra_ray.serve.remote import Part
-from hydra_ray.serve.types import DeadlineError, OverloadedError, StageDownError
 from tests.serve.conftest import Lines
 
 BROKEN = RayTaskError("retrieve", "Traceback\nUserError: ...", UserError("/state/bucket is broken"))

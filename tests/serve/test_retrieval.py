@@ -9,8 +9,8 @@ from hydra_ray.config import RetrievalConfig
 from hydra_ray.core.evidence import answer_profile
 from hydra_ray.core.retrieval import BM25Retriever
 from hydra_ray.core.tasks import load_task
+from hydra_ray.inference.types import Found, UserKey
 from hydra_ray.serve.retrieval import Histories, estimate
-from hydra_ray.serve.types import Found, UserKey
 from hydra_ray.serve.users import HistoryUnreadableError, UserStore
 from tests.serve.made_up import ANNA, BERT, item
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from hydra_ray.errors import UserError
+from hydra_ray.inference.types import Module, Scoring, UserKey
 from hydra_ray.serve.bundle import MODULES
 from hydra_ray.serve.config import ScorerConfig
 from hydra_ray.serve.heads import ENTRY_BYTES, LiveHeads
 from hydra_ray.serve.scoring import BatchScorer
 from hydra_ray.serve.state import Deletions, heads_folder
-from hydra_ray.serve.types import Module, Scoring, UserKey
 from hydra_ray.train.artifact import fingerprint
 from tests.serve.world import heads, make_bundle, make_stores
 

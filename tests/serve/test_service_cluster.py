@@ -14,9 +14,9 @@ import openai
 import pytest
 
 from hydra_ray.core.sharding import bucket_of
+from hydra_ray.inference.types import UserKey
 from hydra_ray.serve.metric_names import METRICS
 from hydra_ray.serve.state import heads_folder
-from hydra_ray.serve.types import UserKey
 from hydra_ray.store.head_store import HeadStore
 from tests.serve import browser
 from tests.serve.fuzz import fuzz

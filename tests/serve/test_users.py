@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hydra_ray.core.records import HistoryItem
 from hydra_ray.core.sharding import bucket_of
 from hydra_ray.errors import UserError
-from hydra_ray.serve.types import FitState, UserKey, UserState
+from hydra_ray.inference.types import FitState, UserKey, UserState
 from hydra_ray.serve.users import UserStore
 from tests.serve.made_up import (
     ANNA,

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hydra_ray.config import RecordEvidence
+from hydra_ray.inference.types import Module
 from hydra_ray.pipeline.groups import evidence_width
 from hydra_ray.serve.bundle import MODULES, Bundle
 from hydra_ray.serve.state import heads_folder
-from hydra_ray.serve.types import Module
 from hydra_ray.store.head_store import HeadStore
 from hydra_ray.store.spec import HeadSpec
 from hydra_ray.train.artifact import fingerprint, load_scorer

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from hydra_ray.serve.answers import Degraded, Personalised, Trace, Versions
+from hydra_ray.inference.trace import Degraded, Personalised, Trace, Versions
 
 FinishReason = Literal["stop", "length"]
 """length: `max_tokens` ended it."""

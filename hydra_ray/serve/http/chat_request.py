@@ -8,11 +8,11 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from hydra_ray.core.prompts import Message
+from hydra_ray.inference.types import Ask
 from hydra_ray.serve.http.body import Body
 from hydra_ray.serve.http.errors import ProblemError
 from hydra_ray.serve.http.ids import UserId
 from hydra_ray.serve.http.sampling import Count, MaxTokens, Seed, Temperature
-from hydra_ray.serve.types import Ask
 
 UNSUPPORTED = "unsupported"
 

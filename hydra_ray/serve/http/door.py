@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from hydra_ray.inference.types import StageDownError
 from hydra_ray.serve.http.errors import known_problem
 from hydra_ray.serve.http.outer import REQUEST_ID, HttpMeters, request_id
 from hydra_ray.serve.http.room import FULL
-from hydra_ray.serve.types import StageDownError
 
 PROBE_EVERY_S = 0.5
 """How often one request is let in although there seems to be no room: gateways may have become more."""

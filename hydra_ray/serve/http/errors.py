@@ -11,15 +11,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.routing import Match
 
-from hydra_ray.serve.types import (
-    DeadlineError,
-    InvalidError,
-    InvalidRowsError,
-    LLMDownError,
-    OverloadedError,
-    RefusedError,
-    StageDownError,
-)
+from hydra_ray.inference.types import DeadlineError, LLMDownError, OverloadedError, RefusedError, StageDownError
+from hydra_ray.serve.types import InvalidError, InvalidRowsError
 
 CHAT_PATH = "/v1/chat/completions"
 PERSONALISED, PLAIN = "personalised", "plain"

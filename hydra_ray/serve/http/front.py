@@ -9,11 +9,11 @@ from typing import Any
 
 from fastapi import Request
 
-from hydra_ray.serve.answers import Personalised
+from hydra_ray.inference.trace import Personalised
+from hydra_ray.inference.types import Ask, OverloadedError, UserKey
 from hydra_ray.serve.http.keys import Keys
 from hydra_ray.serve.http.waiting import Unbroken, while_wanted
 from hydra_ray.serve.service import Service
-from hydra_ray.serve.types import Ask, OverloadedError, UserKey
 
 GRACE_S = 0.5
 """Beyond the deadline, for a service that keeps deadlines itself and may have something to say at its end."""

@@ -5,14 +5,14 @@ from typing import Annotated
 from fastapi import APIRouter, Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from hydra_ray.serve.answers import Personalised
+from hydra_ray.inference.trace import Personalised
+from hydra_ray.inference.types import Ask
 from hydra_ray.serve.http.body import Body
 from hydra_ray.serve.http.errors import ProblemError, documented
 from hydra_ray.serve.http.front import Front
 from hydra_ray.serve.http.ids import UserId
 from hydra_ray.serve.http.sampling import Count, MaxTokens, Seed, Temperature
 from hydra_ray.serve.http.who import user_of
-from hydra_ray.serve.types import Ask
 
 PERSONALIZE_PATH = "/v1/personalize"
 

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from hydra_ray.inference.types import OverloadedError
 from hydra_ray.serve.http.errors import known_problem
 from hydra_ray.serve.http.front import Slots
-from hydra_ray.serve.types import OverloadedError
 
 FULL = "x-hydra-full"
 """Header of these refusals: a proxy in front may repeat them for as long as as much is in work (see `door`)."""

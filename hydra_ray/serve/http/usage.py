@@ -8,9 +8,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel
 
+from hydra_ray.inference.types import StageDownError
 from hydra_ray.serve.http.errors import documented
 from hydra_ray.serve.http.limits import Limits
-from hydra_ray.serve.types import StageDownError
 
 
 class KeyDay(BaseModel):

@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 
 from starlette.types import Receive
 
+from hydra_ray.inference.types import DeadlineError
 from hydra_ray.serve.http.errors import ClientGoneError
-from hydra_ray.serve.types import DeadlineError
 
 T = TypeVar("T")
 

@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+from hydra_ray.inference.types import Module, UserKey
 from hydra_ray.serve import metric_names
 from hydra_ray.serve.bundle import MODULES, Bundle
 from hydra_ray.serve.config import FitterConfig
@@ -15,7 +16,6 @@ from hydra_ray.serve.meters import Meters
 from hydra_ray.serve.private import private_from_now_on
 from hydra_ray.serve.scoring import set_threads
 from hydra_ray.serve.state import USERS, heads_folder
-from hydra_ray.serve.types import Module, UserKey
 from hydra_ray.serve.users import UserStore
 from hydra_ray.store.head_store import HeadStore
 

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hydra_ray.inference.pipeline import InferencePipeline
+from hydra_ray.inference.prompt_builder import PromptBuilder
+from hydra_ray.inference.types import Module
 from hydra_ray.serve.bundle import Bundle
 from hydra_ray.serve.config import GatewayConfig
 from hydra_ray.serve.gateway import RemoteService
@@ -15,9 +18,7 @@ from hydra_ray.serve.logs import to_stream
 from hydra_ray.serve.loopback import stay_on_node
 from hydra_ray.serve.meters import Meters
 from hydra_ray.serve.page.router import page_router
-from hydra_ray.serve.personaliser import Personaliser
 from hydra_ray.serve.remote import Part, RemoteRetriever, RemoteScorer
-from hydra_ray.serve.types import Module
 
 STAGE_S = 5.0
 """A part that takes longer to answer counts as down."""
@@ -53,11 +54,16 @@ class Gateway:
         meters = Meters("Gateway")
         samples = ChatSamples(self._bundle.config.llm, self._llm_url, self._config.llm_connections)
         meters.watch_llm(samples.counts)
-        personaliser = Personaliser(
-            self._bundle, RemoteRetriever(self._retriever), RemoteScorer(self._scorer), samples, self._evidence
+        inference = InferencePipeline(
+            PromptBuilder(self._bundle.config, self._bundle.seed),
+            RemoteRetriever(self._retriever),
+            RemoteScorer(self._scorer),
+            samples,
+            self._evidence,
+            run=self._bundle.name,
         )
         service = RemoteService(
-            self._bundle, personaliser, self._retriever, self._scorer, self._fitter, LLMReadiness(samples), meters
+            self._bundle, inference, self._retriever, self._scorer, self._fitter, LLMReadiness(samples), meters
         )
         settings = HttpSettings(
             body_bytes=self._config.body_bytes,

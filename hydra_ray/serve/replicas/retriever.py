@@ -6,13 +6,13 @@ from pathlib import Path
 
 from hydra_ray.core.records import HistoryItem
 from hydra_ray.core.topics import TopicModels
+from hydra_ray.inference.types import Found, UserKey, UserState
 from hydra_ray.serve.bundle import Bundle
 from hydra_ray.serve.config import MIB
 from hydra_ray.serve.loopback import stay_on_node
 from hydra_ray.serve.meters import Meters
 from hydra_ray.serve.retrieval import Histories
 from hydra_ray.serve.state import FORGET_WITHIN_S, USERS, Deletions
-from hydra_ray.serve.types import Found, UserKey, UserState
 from hydra_ray.serve.users import UserStore
 
 

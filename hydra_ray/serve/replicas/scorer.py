@@ -7,13 +7,13 @@ from pathlib import Path
 
 from ray import serve
 
+from hydra_ray.inference.types import Module, Scored, Scoring
 from hydra_ray.serve import metric_names
 from hydra_ray.serve.bundle import MODULES, Bundle
 from hydra_ray.serve.config import ScorerConfig
 from hydra_ray.serve.loopback import stay_on_node
 from hydra_ray.serve.meters import Meters
 from hydra_ray.serve.scoring import BatchScorer, set_threads
-from hydra_ray.serve.types import Module, Scored, Scoring
 
 BATCH = 32
 """Placeholder of `ScorerConfig.batch`, which the replica sets."""

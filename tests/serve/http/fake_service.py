@@ -5,20 +5,10 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hydra_ray.serve.answers import (
-    Degraded,
-    Export,
-    HistoryPage,
-    Imported,
-    NewItem,
-    Personalised,
-    Prompt,
-    Trace,
-    TraceCandidate,
-    UserInfo,
-    Versions,
-)
-from hydra_ray.serve.types import Ask, InvalidRowsError, UserKey
+from hydra_ray.inference.trace import Degraded, Personalised, Prompt, Trace, TraceCandidate, Versions
+from hydra_ray.inference.types import Ask, UserKey
+from hydra_ray.serve.answers import Export, HistoryPage, Imported, NewItem, UserInfo
+from hydra_ray.serve.types import InvalidRowsError
 
 
 class FakeService:

@@ -4,14 +4,8 @@ import json
 
 import pytest
 
-from hydra_ray.serve.types import (
-    DeadlineError,
-    InvalidError,
-    LLMDownError,
-    OverloadedError,
-    RefusedError,
-    StageDownError,
-)
+from hydra_ray.inference.types import DeadlineError, LLMDownError, OverloadedError, RefusedError, StageDownError
+from hydra_ray.serve.types import InvalidError
 
 JSON = {"Content-Type": "application/json"}
 DEEP = b"[" * 20_000 + b"]" * 20_000

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from hydra_ray.serve.types import UserKey
+from hydra_ray.inference.types import UserKey
 from tests.serve.http.test_users import path
 
 ANN = UserKey("acme", "ann").stored

@@ -8,8 +8,15 @@ import httpx
 import openai
 import pytest
 
+from hydra_ray.inference.types import (
+    DeadlineError,
+    LLMDownError,
+    OverloadedError,
+    RefusedError,
+    StageDownError,
+    UserKey,
+)
 from hydra_ray.serve.answers import NewItem
-from hydra_ray.serve.types import DeadlineError, LLMDownError, OverloadedError, RefusedError, StageDownError, UserKey
 from tests.serve.http.live import KEYS, TWO_TENANTS, Live, serve, settings, until
 
 QUESTION = [{"role": "user", "content": "which tag?"}]

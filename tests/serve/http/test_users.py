@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as bounded
 from hypothesis import strategies as st
 
-from hydra_ray.serve.types import UserKey
+from hydra_ray.inference.types import UserKey
 from tests.serve.http.live import until
 
 ITEMS = {"items": [{"item_id": "1", "text": "t", "answer": "a"}]}

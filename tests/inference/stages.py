@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from hydra_ray.core.prompts import Message
 from hydra_ray.core.records import HistoryItem
-from hydra_ray.serve.types import Found, Sampled, Scored, Scoring, UserKey, UserState
+from hydra_ray.inference.types import Found, Sampled, Scored, Scoring, UserKey, UserState
 
 ITEMS = tuple(
     HistoryItem(f"i{i}", f"text number {i}", f"text number {i}", "maple" if i % 2 else "dune") for i in range(12)

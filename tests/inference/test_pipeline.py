@@ -5,16 +5,17 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hydra_ray.config import Config
 from hydra_ray.core.evidence import AnswerProfile
 from hydra_ray.core.prompts import Message
-from hydra_ray.serve.answers import Personalised
-from hydra_ray.serve.bundle import Bundle
-from hydra_ray.serve.personaliser import Personaliser
-from hydra_ray.serve.types import (
+from hydra_ray.inference.pipeline import InferencePipeline
+from hydra_ray.inference.prompt_builder import PromptBuilder
+from hydra_ray.inference.trace import Personalised
+from hydra_ray.inference.types import (
     Ask,
     DeadlineError,
     Found,
@@ -25,15 +26,14 @@ from hydra_ray.serve.types import (
     StageDownError,
     UserKey,
 )
+from tests.inference.stages import ANN, ITEMS, LLM, Retriever, Scorer, known
 from tests.serve.conftest import Lines
-from tests.serve.stages import ANN, ITEMS, LLM, Retriever, Scorer, known
 
 DOWN = StageDownError("gone")
 
 
-def bundle(**adapter: object) -> Bundle:
-    config = Config.model_validate({"adapter": {"n": 3, "select": "best", **adapter}})
-    return Bundle("a-run", config, 0, {}, {}, {}, Path("users"))
+def with_adapter(**adapter: object) -> Config:
+    return Config.model_validate({"adapter": {"n": 3, "select": "best", **adapter}})
 
 
 def ask(
@@ -42,11 +42,13 @@ def ask(
     llm: LLM | None = None,
     asked: Ask | None = None,
     user: UserKey | None = ANN,
-    made: Bundle | None = None,
+    made: Config | None = None,
 ) -> Personalised:
     evidence = {"reranker": 2, "adapter": 8}
-    one = Personaliser(made or bundle(), retriever or Retriever(), scorer or Scorer(), llm or LLM(), evidence)  # type: ignore[arg-type]
-    return asyncio.run(one.answer(user, asked or Ask("what now"), "r1"))
+    builder = PromptBuilder(made or with_adapter(), 0)
+    parts: Any = (retriever or Retriever(), scorer or Scorer(), llm or LLM())
+    one = InferencePipeline(builder, *parts, evidence, run="a-run")
+    return asyncio.run(one.personalize(user, asked or Ask("what now"), "r1"))
 
 
 def reasons(made: Personalised) -> list[str]:
@@ -151,7 +153,9 @@ def test_an_answer_is_cut_if_every_sample_of_it_is(
     texts: Sequence[str], cut: set[int], own: AnswerProfile, ended: set[str]
 ) -> None:
     llm = LLM(texts, cut=frozenset(cut))
-    made = ask(Retriever(replace(known(), own=own)), llm=llm, asked=Ask("what now", n=len(texts)), made=bundle(n=1))
+    made = ask(
+        Retriever(replace(known(), own=own)), llm=llm, asked=Ask("what now", n=len(texts)), made=with_adapter(n=1)
+    )
     assert {made.answers[i] for i in made.cut} == ended
 
 
@@ -234,7 +238,7 @@ def test_no_user_at_all() -> None:
 
 
 def test_samples_without_an_answer_are_said_so() -> None:
-    made = ask(llm=LLM(("no such tag",)), made=bundle(own_candidates=False))
+    made = ask(llm=LLM(("no such tag",)), made=with_adapter(own_candidates=False))
     assert reasons(made) == ["no_candidate"]
     assert made.answer == "no such tag"
 
@@ -246,9 +250,8 @@ def test_the_users_own_answers_are_candidates() -> None:
 
 def test_an_own_answer_that_is_no_number_breaks_no_rating() -> None:
     config = Config.model_validate({"data": {"task": "synthetic_rating"}, "adapter": {"n": 3, "select": "weighted"}})
-    rating = Bundle("a-run", config, 0, {}, {}, {}, Path("users"))
     found = replace(known(), own={"great": (2, 1.0, 1.0), "4": (1, 1.0, 1.0)})
-    made = ask(Retriever(found), llm=LLM(("3", "5", "3")), made=rating)
+    made = ask(Retriever(found), llm=LLM(("3", "5", "3")), made=config)
     assert {candidate.text for candidate in made.trace.candidates} == {"3", "5", "4"}
 
 
@@ -281,6 +284,5 @@ def test_an_answer_of_several_lines_is_served_whole(tmp_path: Path) -> None:
     lines += ["question_marker: 'text:'", "instruction: Answer the mail.", "primary_metric: rouge1"]
     (tmp_path / "mails.yaml").write_text("\n".join(lines))
     config = Config.model_validate({"data": {"task": str(tmp_path / "mails.yaml")}, "adapter": {"n": 3}})
-    mails = Bundle("a-run", config, 0, {}, {}, {}, Path("users"))
-    made = ask(Retriever(known(())), llm=LLM((mail,)), made=mails)
+    made = ask(Retriever(known(())), llm=LLM((mail,)), made=config)
     assert made.answer == mail
