@@ -9,6 +9,8 @@ from contextvars import ContextVar
 from typing import TextIO
 
 LOGGER = logging.getLogger("hydra_ray.serve")
+LOGGERS = (LOGGER, logging.getLogger("hydra_ray.inference"))
+"""Whose lines are the service's log."""
 
 REQUEST: ContextVar[str | None] = ContextVar("hydra_request", default=None)
 """The id of the request that is being worked on."""
@@ -43,9 +45,10 @@ def to_stream(stream: TextIO | None = None, level: int = logging.INFO) -> None:
     """Sends the lines to `stream` (None: standard error), and nowhere else. Again: replaces the earlier stream."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonLines())
-    LOGGER.handlers[:] = [handler]
-    LOGGER.setLevel(level)
-    LOGGER.propagate = False
+    for logger in LOGGERS:
+        logger.handlers[:] = [handler]
+        logger.setLevel(level)
+        logger.propagate = False
 
 
 def place(error: BaseException) -> str:

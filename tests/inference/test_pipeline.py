@@ -27,7 +27,6 @@ from hydra_ray.inference.types import (
     UserKey,
 )
 from tests.inference.stages import ANN, ITEMS, LLM, Retriever, Scorer, known
-from tests.serve.conftest import Lines
 
 DOWN = StageDownError("gone")
 
@@ -195,14 +194,14 @@ def test_further_parameters_go_to_the_model() -> None:
     assert llm.settings[0]["more"] == {"stop": ["."]}
 
 
-def test_what_is_wrong_with_a_head_is_for_the_log(lines: Lines) -> None:
+def test_what_is_wrong_with_a_head_is_for_the_log(caplog: pytest.LogCaptureFixture) -> None:
     made = ask(scorer=Scorer(problem="/state/reranker.heads: a broken row"))
     assert {lack.detail for lack in made.trace.degraded} == {
         "the reranker's; the service's log says why",
         "the adapter's; the service's log says why",
     }
-    assert [line["level"] for line in lines()] == ["WARNING", "WARNING"]
-    assert "/state/reranker.heads: a broken row" in lines()[0]["message"]
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+    assert "/state/reranker.heads: a broken row" in caplog.records[0].getMessage()
 
 
 def test_without_reranker_the_order_is_the_retrievers() -> None:

@@ -27,6 +27,7 @@ def lines() -> Iterator[Lines]:
     stream = io.StringIO()
     logs.to_stream(stream)
     yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
-    logs.LOGGER.handlers.clear()
-    logs.LOGGER.propagate = True
-    logs.LOGGER.setLevel(logging.NOTSET)
+    for logger in logs.LOGGERS:
+        logger.handlers.clear()
+        logger.propagate = True
+        logger.setLevel(logging.NOTSET)
