@@ -2,7 +2,7 @@
 
 What fails is left out, in this order, and said so in the answer: adapter down -> the first candidate; reranker down ->
 BM25 order; user unknown or head unreadable -> population head; history unreadable -> plain prompt. A plain answer that
-fails is left out, too. A prompt that the LLM finds too long is asked shorter. Without the LLM there is no answer.
+fails is left out, too. Where no sample holds an answer, and the history gives none, the answer is empty. A prompt that the LLM finds too long is asked shorter. Without the LLM there is no answer.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import hydra_ray
+from hydra_ray.core.answer_form import without_thoughts
 from hydra_ray.core.candidates import Candidates, candidates_of
 from hydra_ray.core.evidence import evidence, weight_of
 from hydra_ray.core.prompts import Prompt
@@ -114,7 +115,7 @@ class Personaliser:
             raw = (*sampled.texts, said) if said else sampled.texts
             candidates = candidates_of(self._task, raw, found.own, self._config.adapter.own_candidates)
             order, scored, weights = await self._select(course, found, ranked, candidates, said or "")
-            texts = [candidates.texts[i] for i in order] or [sampled.texts[0] if sampled.texts else ""]
+            texts = [candidates.texts[i] for i in order] or [""]
             cut = self._cut(sampled, found) if order else {text for text in texts if 0 in sampled.cut}
             course.ms["total"] = round(1000 * (time.perf_counter() - course.began), 3)
             best = texts[: ask.n]
@@ -188,7 +189,8 @@ class Personaliser:
             fallbacks=asked.fallbacks,
             more=ask.more,
         )
-        return next(iter(texts_of(self._task, sampled.texts)), sampled.texts[0] if sampled.texts else "")
+        said = sampled.texts[0] if sampled.texts else ""
+        return next(iter(texts_of(self._task, sampled.texts)), without_thoughts(said).strip())
 
     async def _said(self, course: _Course, plain: asyncio.Future[str]) -> str | None:
         """The plain answer; None where it failed: the personalised one is there."""
@@ -286,7 +288,7 @@ class Personaliser:
     ) -> tuple[list[int], list[float], list[float]]:
         """The candidates' places, best first; their log-odds and weights, both empty where the adapter did not run."""
         if not candidates.texts:
-            course.lack("no_candidate", "no sample holds an answer")
+            course.lack("no_candidate", "no sample holds an answer of this task")
             return [], [], []
         began = time.perf_counter()
         beside: Sequence[tuple[float, ...]] = ()
