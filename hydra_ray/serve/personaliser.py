@@ -2,7 +2,8 @@
 
 What fails is left out, in this order, and said so in the answer: adapter down -> the first candidate; reranker down ->
 BM25 order; user unknown or head unreadable -> population head; history unreadable -> plain prompt. A plain answer that
-fails is left out, too. Where no sample holds an answer, and the history gives none, the answer is empty. A prompt that the LLM finds too long is asked shorter. Without the LLM there is no answer.
+fails is left out, too. A prompt that the LLM finds too long is asked shorter. Where no sample holds an answer, and the
+history gives none, the answer is empty. Without the LLM there is no answer.
 """
 
 import asyncio

@@ -210,7 +210,7 @@ class Scores(Protocol):
 
 
 class Samples(Protocol):
-    """The black box, as the others see it. Raises LLMDownError, RefusedError, DeadlineError."""
+    """The black box, as the others see it. Raises LLMDownError, RefusedError, DeadlineError, OverloadedError."""
 
     async def sample(
         self,
