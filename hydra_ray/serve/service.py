@@ -43,14 +43,15 @@ class Service(Protocol):
     async def append(self, user: UserKey, items: Sequence[NewItem]) -> UserInfo:
         """Adds records, durably, the user too if unknown; the next request sees them.
 
-        Raises InvalidError for an answer that the task cannot have; nothing is added then.
+        Raises InvalidError for an answer that the task cannot have, or a date that is none; nothing is added then.
         """
         ...
 
     async def import_rows(self, tenant: str, rows: Mapping[str, Sequence[tuple[int, NewItem]]]) -> Imported:
         """Adds records of many users: user id -> (number of the row, record). Once more does no harm.
 
-        Raises InvalidRowsError for all answers that the task cannot have; nothing is added then.
+        Raises InvalidRowsError for all answers that the task cannot have and all dates that are none; nothing is added
+        then.
         """
         ...
 
