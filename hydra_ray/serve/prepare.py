@@ -43,8 +43,8 @@ Say = Callable[[str], None]
 def prepare(bundle: Bundle, state: Path, tenant: str, say: Say) -> None:
     """Makes the state folder of a run, for one tenant, unless it is there.
 
-    Raises UserError if the folder is of another run, base, tenant or version, or cannot be written, if the run is broken
-    or its bases are of another version, or if no prompt of its task can be made (see `prompt_budget`).
+    Raises UserError if the folder is of another run, base, tenant or version, or cannot be written, if the run is
+    broken or its bases are of another version, or if no prompt of its task can be made (see `prompt_budget`).
     """
     _check_evidence(bundle)
     prompt_budget(bundle.config.llm, bundle.task)
