@@ -18,7 +18,7 @@ from hydra_ray.llm.dialect import dialect_of
 from hydra_ray.llm.durations import seconds_until
 from hydra_ray.llm.problems import Problem, is_out_of_credit, is_too_large, is_too_long, read_problem
 from hydra_ray.llm.rates import Rates, read_rates
-from hydra_ray.llm.reading import ErrorInAnswerError, Usage, most_usage, read_answer
+from hydra_ray.llm.reading import ErrorInAnswerError, Usage, most_usage, read_answer, read_usage
 from hydra_ray.llm.retry import (
     RejectedError,
     SuspectError,
@@ -135,7 +135,11 @@ class ChatEndpoint:
             lambda: self.dialect.named(parameters), [*first, *messages], {}, count, most, timeout_s
         )
         tree = json.loads(data)
-        return record, tree[0] if isinstance(tree, list) else tree
+        tree = tree[0] if isinstance(tree, list) else tree
+        # What it does not count took at most as many tokens as it has bytes.
+        length = sum(len(text.encode()) for text in record["texts"])
+        used = read_usage(tree.get("usage"), Usage(most.prompt_tokens, length))
+        return {**record, "prompt_tokens": used.prompt_tokens, "completion_tokens": used.completion_tokens}, tree
 
     async def _ask(
         self,

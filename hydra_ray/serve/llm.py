@@ -184,8 +184,10 @@ class ChatSamples:
         texts: list[str] = []
         cut: list[int] = []
         for record, _ in parts:
-            cut += [len(texts) + i for i, end in enumerate(finishes(record)) if end == "length"]
-            texts += record["texts"]
+            ends = finishes(record)
+            cut += [len(texts) + i for i, end in enumerate(ends) if end == "length"]
+            # A refusal is no answer, whatever it says.
+            texts += ["" if end == "content_filter" else text for text, end in zip(record["texts"], ends, strict=True)]
         if wanted < request.n:  # greedy: all samples are the same one
             texts, cut = texts * request.n, list(range(request.n)) if cut else []
         return Sampled(
