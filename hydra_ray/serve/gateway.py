@@ -1,7 +1,7 @@
 """The gateway's part of the service: `Service` over the other deployments."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hydra_ray.core.records import HistoryItem
@@ -69,6 +69,15 @@ class RemoteService:
         self, messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any], deadline: float
     ) -> tuple[dict[str, Any], int]:
         return await self._personaliser.forward(messages, parameters, deadline)
+
+    async def forward_stream(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        parameters: Mapping[str, Any],
+        deadline: float,
+        take: Callable[[dict[str, Any]], None],
+    ) -> int:
+        return await self._personaliser.forward_stream(messages, parameters, deadline, take)
 
     async def personalize(self, user: UserKey | None, ask: Ask, request_id: str) -> Personalised:
         made = await self._personaliser.answer(user, ask, request_id)

@@ -19,6 +19,7 @@ from hydra_ray.llm.caller import BYTES_A_TOKEN
 from hydra_ray.llm.endpoint import ChatEndpoint
 from hydra_ray.llm.jobs import PROBE, samples
 from hydra_ray.llm.retry import RejectedError, SuspectError, TooLongError, TransientError, backoff
+from hydra_ray.llm.streaming import Take
 from hydra_ray.llm.types import Record, Request, finishes
 from hydra_ray.serve.breaker import Breaker, CircuitOpenError
 from hydra_ray.serve.rate_limit import RateLimit
@@ -135,6 +136,36 @@ class ChatSamples:
         size = len(json.dumps([*messages])) / BYTES_A_TOKEN + _most_tokens(parameters)
         record, tree, _ = await self._counted(self._call(send, size, deadline))
         return tree, record["prompt_tokens"] + record["completion_tokens"]
+
+    async def forward_stream(
+        self, messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any], deadline: float, take: Take
+    ) -> int:
+        """`forward`, the answer's chunks as they come; returns the tokens that it took.
+
+        take: gets the chunks, or the whole answer where the server does not stream. Once it has got one, nothing is
+        tried again.
+        """
+        began = False
+
+        def taken(chunk: dict[str, Any]) -> None:
+            nonlocal began
+            began = True
+            take(chunk)
+
+        async def send(timeout_s: float) -> tuple[Record, None]:
+            try:
+                return await self._endpoint.forward_stream(messages, parameters, timeout_s, taken), None
+            except (TransientError, RejectedError, UserError) as error:
+                if not began:
+                    raise
+                logger.warning("the language model broke its answer off: %s", error)
+                if time.time() >= deadline - CLOCKS_S:
+                    raise DeadlineError("the language model did not end its answer before the deadline") from None
+                raise LLMDownError("it broke its answer off") from None
+
+        size = len(json.dumps([*messages])) / BYTES_A_TOKEN + _most_tokens(parameters)
+        record, _, _ = await self._counted(self._call(send, size, deadline))
+        return record["prompt_tokens"] + record["completion_tokens"]
 
     async def _counted(self, work: Awaitable[T]) -> T:
         try:

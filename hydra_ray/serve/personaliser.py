@@ -9,7 +9,7 @@ history gives none, the answer is empty. Without the LLM there is no answer.
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -176,6 +176,16 @@ class Personaliser:
     ) -> tuple[dict[str, Any], int]:
         """The LLM's own answer to a chat request, with no part of ours in it, and the tokens that it took."""
         return await self._llm.forward(messages, parameters, deadline)
+
+    async def forward_stream(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        parameters: Mapping[str, Any],
+        deadline: float,
+        take: Callable[[dict[str, Any]], None],
+    ) -> int:
+        """`forward`, whose chunks go to `take` as they come; the tokens that it took."""
+        return await self._llm.forward_stream(messages, parameters, deadline, take)
 
     async def _plain(self, ask: Ask) -> str:
         """The LLM's own answer: no examples, temperature 0."""

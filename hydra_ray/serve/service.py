@@ -1,6 +1,6 @@
 """What the HTTP front needs of the service behind it. The gateway implements it with Ray, tests without."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from hydra_ray.serve.answers import Export, HistoryPage, Imported, NewItem, Personalised, UserInfo
@@ -34,6 +34,17 @@ class Service(Protocol):
         self, messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any], deadline: float
     ) -> tuple[dict[str, Any], int]:
         """The LLM's own answer to a chat request, and its tokens. Raises LLMDownError, RefusedError too."""
+        ...
+
+    async def forward_stream(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        parameters: Mapping[str, Any],
+        deadline: float,
+        take: Callable[[dict[str, Any]], None],
+    ) -> int:
+        """`forward`, whose chunks go to `take` as they come (the whole answer, where the LLM does not stream); its
+        tokens. Raises after chunks, too."""
         ...
 
     async def personalize(self, user: UserKey | None, ask: Ask, request_id: str) -> Personalised:
