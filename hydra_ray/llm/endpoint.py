@@ -179,7 +179,7 @@ class ChatEndpoint:
                     except ErrorInAnswerError as error:
                         raise self._failure(error.status, response.headers, error.problem, inside=True) from None
                     self.dialect.note_answer(1, 1)
-                    return Record(texts=[], **used._asdict())
+                    return Record(texts=[], prompt_tokens=used.prompt_tokens, completion_tokens=used.completion_tokens)
                 status, headers, problem = response.status, response.headers, read_problem(await response.read())
             if status in {400, 422} and not (is_too_long(problem) or is_out_of_credit(problem)):
                 if counted and "stream_options" in problem.message:
