@@ -99,12 +99,6 @@ class FunctionLLM:
                 texts = await asyncio.to_thread(self._function, given, n, temperature, max_tokens)  # type: ignore[arg-type]
         return Sampled(_checked(texts, n))
 
-    async def forward(
-        self, messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any], deadline: float
-    ) -> tuple[dict[str, Any], int]:
-        """Nothing that a function can do."""
-        raise NotImplementedError
-
 
 def _checked(texts: object, n: int) -> tuple[str, ...]:
     """n texts. Raises UserError."""
@@ -174,9 +168,3 @@ class ClientLLM:
         usage = getattr(answer, "usage", None)
         used = (getattr(usage, "prompt_tokens", 0) or 0, getattr(usage, "completion_tokens", 0) or 0)
         return list(getattr(answer, "choices", None) or []), used
-
-    async def forward(
-        self, messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any], deadline: float
-    ) -> tuple[dict[str, Any], int]:
-        """Nothing that the Python API asks for."""
-        raise NotImplementedError

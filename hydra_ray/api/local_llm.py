@@ -89,9 +89,3 @@ class LocalLLM:
             texts, cut = texts * n, list(range(n)) if cut else []
         written = int((rows != self._tokenizer.pad_token_id).sum())
         return Sampled(tuple(texts), ids.shape[1], written, cut=frozenset(cut), shortened=level)
-
-    async def forward(
-        self, messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any], deadline: float
-    ) -> tuple[dict[str, Any], int]:
-        """Nothing that the Python API asks for."""
-        raise NotImplementedError

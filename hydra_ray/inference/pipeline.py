@@ -2,13 +2,14 @@
 
 What fails is left out, in this order, and the answer says so: adapter down -> the first candidate; reranker down ->
 BM25 order; user unknown or head unreadable -> shared head; history unreadable -> plain prompt. A plain answer that
-fails is left out, too. A prompt that the LLM finds too long is asked shorter. Without the LLM there is no answer.
+fails is left out, too. A prompt that the LLM finds too long is asked shorter. Where no sample holds an answer, and the
+history gives none, the answer is empty. Without the LLM there is no answer.
 """
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from hydra_ray.core.answer_form import without_thoughts
 from hydra_ray.core.prompts import Prompt
 from hydra_ray.core.queries import asked as query_of
 from hydra_ray.core.records import HistoryItem
@@ -78,7 +79,7 @@ class InferencePipeline:
             plain = await self._plain_answer(state, pending) if self._config.adapter.plain_candidate else None
             candidates = make_candidates(self._task, sampled.texts, [plain], found.own, self._config.adapter)
             selection = await self._select(state, found, ranked, candidates)
-            texts = [candidates.texts[i] for i in selection.order] or list(sampled.texts[:1]) or [""]
+            texts = [candidates.texts[i] for i in selection.order] or [""]
             cut = self._cut(sampled, found) if selection.order else {text for text in texts if 0 in sampled.cut}
             state.end()
             best = texts[: ask.n]
@@ -100,12 +101,6 @@ class InferencePipeline:
             if pending:
                 pending.cancel()
                 await asyncio.gather(pending, return_exceptions=True)
-
-    async def forward(
-        self, messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any], deadline: float
-    ) -> tuple[dict[str, Any], int]:
-        """The LLM's own answer to a chat request, with no part of ours in it, and the tokens that it took."""
-        return await self._llm.forward(messages, parameters, deadline)
 
     async def _retrieve(self, state: RequestState) -> Found:
         if state.user is None:
@@ -178,7 +173,8 @@ class InferencePipeline:
         versions = self._versions(ask, [])
         request = self._builder.greedy(versions[0].prompt, self._task, ask.max_tokens)
         sampled = await self._ask_llm(ask, versions, request)
-        return next(iter(texts_of(self._task, sampled.texts)), sampled.texts[0] if sampled.texts else "")
+        raw = sampled.texts[0] if sampled.texts else ""
+        return next(iter(texts_of(self._task, sampled.texts)), without_thoughts(raw).strip())
 
     async def _plain_answer(self, state: RequestState, pending: asyncio.Future[str] | None) -> str | None:
         """The plain answer; None where it is not wanted, or failed: the personalised one is there."""
@@ -200,7 +196,7 @@ class InferencePipeline:
         self, state: RequestState, found: Found, ranked: Sequence[RankedItem], candidates: CandidateSet
     ) -> Selection:
         if not candidates.texts:
-            state.degrade("no_candidate", "no sample holds an answer")
+            state.degrade("no_candidate", "no sample holds an answer of this task")
             return Selection()
         with state.timed("select"):
             behind = supporters(ranked, self._config.retrieval.n)

@@ -182,7 +182,7 @@ class Scores(Protocol):
 
 
 class Samples(Protocol):
-    """The black box, as the others see it. Raises LLMDownError, RefusedError, DeadlineError."""
+    """The LLM, as the others see it. Raises LLMDownError, RefusedError, DeadlineError, OverloadedError."""
 
     async def sample(
         self,
@@ -196,10 +196,6 @@ class Samples(Protocol):
         fallbacks: Sequence[Sequence[Message]] = (),
         more: Mapping[str, Any] | None = None,
     ) -> "Sampled": ...
-
-    async def forward(
-        self, messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any], deadline: float
-    ) -> tuple[dict[str, Any], int]: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ class UserInfo(BaseModel):
 
 class NewItem(BaseModel):
     """A record to append. item_id: unique for the user; a known one is replaced in its place. answer: one of the
-    task's labels, in any spelling that the main job reads, free text for generation; or empty. date: ISO, or empty."""
+    task's labels, in any spelling that the main job reads, free text for generation; or empty. date: in a form that the
+    main job reads (ISO 8601 in UTC is what is kept), or empty."""
 
     model_config = {"extra": "forbid"}
 
@@ -27,7 +28,7 @@ class NewItem(BaseModel):
     text: str = Field(max_length=100_000)
     answer: str = Field(default="", max_length=20_000)
     corpus: str | None = Field(default=None, max_length=100_000, description="what retrieval searches; default: text")
-    date: str = Field(default="", max_length=32)
+    date: str = Field(default="", max_length=64)
 
 
 class HistoryPage(BaseModel):

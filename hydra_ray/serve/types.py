@@ -1,6 +1,7 @@
-"""What a client may have sent wrong, beside what the request path itself refuses (`hydra_ray.inference.types`)."""
+"""What the service adds to the request path (`hydra_ray.inference.types`): clients' mistakes, the LLM as it is."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 
 class InvalidError(Exception):
@@ -25,3 +26,23 @@ class InvalidRowsError(Exception):
         row, field, why = self.problems[0]
         more = f"; {len(self.problems) - 1} more, see `problems`" if len(self.problems) > 1 else ""
         return f"nothing was imported: row {row}: {field}: {why}{more}"
+
+
+class Forwards(Protocol):
+    """The LLM as it is. Raises as `hydra_ray.inference.types.Samples`."""
+
+    async def forward(
+        self, messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any], deadline: float
+    ) -> tuple[dict[str, Any], int]:
+        """The LLM's own answer to a chat request, with no part of ours in it, and the tokens that it took."""
+        ...
+
+    async def forward_stream(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        parameters: Mapping[str, Any],
+        deadline: float,
+        take: Callable[[dict[str, Any]], None],
+    ) -> int:
+        """`forward`, whose chunks go to `take` as they come; the tokens that it took."""
+        ...

@@ -175,5 +175,5 @@ def test_the_gateway_names_every_part() -> None:
 
     bundle: Any = Bundle("a-run", Config(), 0, {}, {}, {}, None)  # type: ignore[arg-type]
     part: Any = Part()
-    service = RemoteService(bundle, None, part, part, part, Down(), None)  # type: ignore[arg-type]
+    service = RemoteService(bundle, None, part, part, part, Down(), None, None)  # type: ignore[arg-type]
     assert asyncio.run(service.ready()) == {"retriever": "ok", "scorer": "ok", "fitter": "ok", "llm": REFUSES}

@@ -18,6 +18,7 @@ from hydra_ray.serve.logs import to_stream
 from hydra_ray.serve.loopback import stay_on_node
 from hydra_ray.serve.meters import Meters
 from hydra_ray.serve.page.router import page_router
+from hydra_ray.serve.rate_limit import of_gateway
 from hydra_ray.serve.remote import Part, RemoteRetriever, RemoteScorer
 
 STAGE_S = 5.0
@@ -52,7 +53,8 @@ class Gateway:
 
     async def __serve_build_asgi_app__(self) -> Any:  # Serve's name
         meters = Meters("Gateway")
-        samples = ChatSamples(self._bundle.config.llm, self._llm_url, self._config.llm_connections)
+        llm = of_gateway(self._bundle.config.llm, self._config.replicas[1])
+        samples = ChatSamples(llm, self._llm_url, self._config.llm_connections)
         meters.watch_llm(samples.counts)
         inference = InferencePipeline(
             PromptBuilder(self._bundle.config, self._bundle.seed),
@@ -63,7 +65,14 @@ class Gateway:
             run=self._bundle.name,
         )
         service = RemoteService(
-            self._bundle, inference, self._retriever, self._scorer, self._fitter, LLMReadiness(samples), meters
+            self._bundle,
+            inference,
+            self._retriever,
+            self._scorer,
+            self._fitter,
+            LLMReadiness(samples),
+            meters,
+            samples,
         )
         settings = HttpSettings(
             body_bytes=self._config.body_bytes,
