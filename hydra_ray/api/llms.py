@@ -91,7 +91,10 @@ class FunctionLLM:
     ) -> Sampled:
         """n texts of the function. Its own exceptions pass through. Raises UserError for anything but n texts."""
         del seed, deadline, fallbacks, more
-        given = [dict(message) for message in with_system_prompt(messages, self._system)]
+        given = [
+            {"role": message["role"], "content": message["content"]}
+            for message in with_system_prompt(messages, self._system)
+        ]
         if self._is_async:
             texts = await self._function(given, n, temperature, max_tokens)  # type: ignore[misc]
         else:
@@ -140,7 +143,8 @@ class ClientLLM:
         for an answer without any text."""
         del deadline, fallbacks
         given = {"temperature": temperature, "max_tokens": max_tokens, "seed": seed, "top_p": self._config.top_p}
-        names: dict[str, str | None] = {name: name for name in given} | dict(self._config.parameters)
+        names: dict[str, str | None] = {name: name for name in given}
+        names.update({str(name): other for name, other in self._config.parameters.items()})
         settings = {
             target: value
             for name, value in given.items()

@@ -29,8 +29,8 @@ def load_run(run: str | Path) -> "Run":
 
     Example:
         >>> run = load_run("runs/quickstart")
-        >>> run.metrics().loc["hydra", "accuracy"] > 0
-        True
+        >>> list(run.metrics().columns)
+        ['accuracy', 'macro_f1']
         >>> list(run.predictions().columns)
         ['seed', 'user', 'question', 'text', 'gold', 'answer', 'candidates']
     """

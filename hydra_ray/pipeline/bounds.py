@@ -21,7 +21,7 @@ from hydra_ray.pipeline.makers import (
     CandidateMaker,
     EvaluateMaker,
     LabelMaker,
-    Maker,
+    StagePrompts,
     OracleMaker,
     SummaryMaker,
 )
@@ -63,7 +63,7 @@ class _Evaluate(EvaluateMaker):
     """EvaluateMaker without trained rerankers and summaries."""
 
     def __init__(self, config: dict[str, Any], seed: int) -> None:
-        Maker.__init__(self, config, seed, None)
+        StagePrompts.__init__(self, config, seed, None)
         self._rerankers = dict.fromkeys(("hydra", SHARED), longest_first)
         self._summaries = _Summaries()
         self.topics = None

@@ -30,8 +30,8 @@ SUMMARY_TOKENS = 32
 PLAIN_KS = (1, 2, 4)
 
 
-class Maker:
-    """What all makers share: the prompts of the run's task, and the users' histories made searchable."""
+class StagePrompts:
+    """What the prompts of all stages share: the run's prompt builder, and the users' histories made searchable."""
 
     def __init__(
         self, config: dict[str, Any], seed: int, vectors: Path | None, encode: TextEncode | None = None
@@ -95,7 +95,7 @@ def cuts(prompts: Iterable[Prompt]) -> dict[str, int]:
     return dict(zip(CUTS, (sum(column) for column in zip(*kinds, strict=True)), strict=False))
 
 
-class LabelMaker(Maker):
+class LabelMaker(StagePrompts):
     """Reranker feedback: every retrieved item alone as the one example, temperature 0."""
 
     def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked]]:
@@ -128,7 +128,7 @@ def beside(numbers: Sequence[tuple[float, float]]) -> dict[str, list[float]]:
     return {"shares": [share for share, _ in numbers], "recencies": [recency for _, recency in numbers]}
 
 
-class CandidateMaker(Maker):
+class CandidateMaker(StagePrompts):
     """Adapter candidates: the prompt with the reranker's top k, n samples."""
 
     def of_user(self, user: User, rerank: "Rerank") -> Iterator[Asked]:
@@ -189,7 +189,7 @@ class GenerateMaker(CandidateMaker):
                 yield user, asked
 
 
-class SummaryMaker(Maker):
+class SummaryMaker(StagePrompts):
     """The profile summaries (PAG) of the evaluated questions: one call per question's history."""
 
     def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked]]:
@@ -202,7 +202,7 @@ class SummaryMaker(Maker):
                 yield user, (row, [request] if newest else [], cuts([prompt]), {})
 
 
-class OracleMaker(Maker):
+class OracleMaker(StagePrompts):
     """Every evaluated question after each of its N retrieved records alone: what a perfect reranker chooses from."""
 
     def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked]]:
@@ -218,7 +218,7 @@ class OracleMaker(Maker):
                 yield user, (row, [self.greedy(prompt, query) for prompt in prompts], cuts(prompts), {})
 
 
-class EvaluateMaker(Maker):
+class EvaluateMaker(StagePrompts):
     """Every method's prompt for every evaluated question. `extra["methods"][i]` names the request's method."""
 
     def __init__(

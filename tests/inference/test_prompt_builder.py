@@ -36,5 +36,5 @@ def test_samples_are_as_many_as_the_adapter_reads_unless_more_answers_are_wanted
 def test_a_greedy_answer_is_one_at_temperature_0() -> None:
     made = builder()
     request = made.greedy(made.prompt(asked("Frost."), []), made.task)
-    assert (request.n, request.temperature, request.seed, request.max_tokens) == (1, 0.0, None, 24)
+    assert (request.n, request.temperature, request.seed, request.max_tokens) == (1, 0.0, None, 6)
     assert made.greedy(made.prompt(asked("Frost."), []), made.task, 7).max_tokens == 7

@@ -13,7 +13,7 @@ from hydra_ray.core.records import HistoryItem, Question, User
 from hydra_ray.errors import UserError
 from hydra_ray.inference.reranking import rank
 from hydra_ray.pipeline.groups import groups_of_user
-from hydra_ray.pipeline.makers import LabelMaker, Maker, SummaryMaker
+from hydra_ray.pipeline.makers import LabelMaker, StagePrompts, SummaryMaker
 from hydra_ray.synth.world import make_user
 
 
@@ -27,7 +27,7 @@ QUERY = Query("q", USER.questions[0].text, USER.questions[0].gold or "", HISTORY
 
 
 def test_evidence_reaches_beyond_the_records_that_may_be_shown() -> None:
-    maker = Maker(config(retrieval={"n": 5}, adapter={"support": 9}), 0, None)
+    maker = StagePrompts(config(retrieval={"n": 5}, adapter={"support": 9}), 0, None)
     found = maker.index(HISTORY).search(QUERY.text, maker.builder.evidence_items)
     assert len(found.items) == 9
     # The reranker likes the last best: of the five that may be shown, the fifth comes first.
@@ -36,9 +36,9 @@ def test_evidence_reaches_beyond_the_records_that_may_be_shown() -> None:
 
 
 def test_support_never_cuts_the_records_that_may_be_shown() -> None:
-    assert Maker(config(retrieval={"n": 5}, adapter={"support": 1}), 0, None).builder.evidence_items == 5
+    assert StagePrompts(config(retrieval={"n": 5}, adapter={"support": 1}), 0, None).builder.evidence_items == 5
     headlines = config(data={"task": "synthetic_headline", "synth": {"task": "headline"}}, retrieval={"n": 5})
-    assert Maker(headlines, 0, None).builder.evidence_items == 5
+    assert StagePrompts(headlines, 0, None).builder.evidence_items == 5
 
 
 def test_labelling_asks_once_for_each_retrieved_record_and_nothing_for_the_users_own_answers() -> None:
@@ -100,13 +100,15 @@ def test_lamps_layout_asks_the_datas_own_input_and_knows_that_of_history_items()
 
 
 def test_lamps_layout_puts_its_own_words_before_a_question_of_the_service() -> None:
-    maker = Maker(config(data={"task": "lamp_4", "source": "lamp", "root": "."}, llm={"prompt": "lamp"}), 0, None)
+    maker = StagePrompts(
+        config(data={"task": "lamp_4", "source": "lamp", "root": "."}, llm={"prompt": "lamp"}), 0, None
+    )
     prompt = maker.builder.prompt(asked("Frost on the reeds."), [HistoryItem("a", "It rained.", "It rained.", "Rain")])
     assert prompt.messages[0]["content"] == (
         '"Rain" is the title for "It rained." . Generate a headline for the following article: Frost on the reeds.'
     )
     with pytest.raises(UserError, match=r"llm\.prompt: lamp: task synthetic_tagging has no LaMP layout"):
-        Maker(config(llm={"prompt": "lamp"}), 0, None)
+        StagePrompts(config(llm={"prompt": "lamp"}), 0, None)
 
 
 def test_items_without_answers_are_asked_by_their_stand_in() -> None:

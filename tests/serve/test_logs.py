@@ -40,3 +40,8 @@ def test_a_request_is_named_while_it_lasts(lines: Lines) -> None:
     logs.REQUEST.reset(before)
     FITS.info("two")
     assert [line.get("request_id") for line in lines()] == ["req-1", None]
+
+
+def test_lines_of_the_request_path_are_the_services(lines: Lines) -> None:
+    logging.getLogger("hydra_ray.inference.request_state").warning("a head")
+    assert [line["message"] for line in lines()] == ["a head"]
