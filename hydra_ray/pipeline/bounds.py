@@ -21,8 +21,8 @@ from hydra_ray.pipeline.makers import (
     CandidateMaker,
     EvaluateMaker,
     LabelMaker,
-    StagePrompts,
     OracleMaker,
+    StagePrompts,
     SummaryMaker,
 )
 from hydra_ray.pipeline.rows import Asked, Asking

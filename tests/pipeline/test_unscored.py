@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from hydra_ray.config import AdapterConfig, Config
 from hydra_ray.core.records import HistoryItem, Question, User
 from hydra_ray.core.tasks import load_task
+from hydra_ray.inference.reranking import rank
 from hydra_ray.pipeline.evaluation import answer_table
 from hydra_ray.pipeline.makers import EvaluateMaker
 from hydra_ray.pipeline.rows import QUERY_SCHEMA, query_row
@@ -46,7 +47,7 @@ def test_from_questions_to_predictions(tmp_path: Path) -> None:
 
 
 def plain(user: User, queries: Any, found: Any) -> Any:
-    return [[(item, 0.0) for item, _ in some] for some in found]
+    return [rank(one.items, [0.0] * len(one.items)) for one in found]
 
 
 def zeros(count: int) -> Any:
