@@ -36,6 +36,8 @@ Variant = Literal["", "paper", "unguarded"]
 """Of the adapter: ours, as published, or with heads that no guard takes back."""
 CODE: dict[Module, int] = {"reranker": 3, "adapter": 5}
 """Version of what training means (see `step_key`)."""
+FIT_CODE: dict[Module, int] = {"reranker": 6, "adapter": 7}
+"""Version of what a fit means."""
 FEATURES = 1
 """Version of what the kept features mean."""
 EXPERTS = ("likeness", "topics", "plain_candidate")
@@ -360,7 +362,7 @@ class Job:
         config |= {"head": self.config.model.head, "loss": self.config.train.loss, **reading}
         inputs = {"answers": answered.key, "base": trained.key, "since": previous.key if previous else ""}
         inputs |= self._users_read(trial)
-        return self._step(name, 6, config, inputs, work, f"{label} {trial}")
+        return self._step(name, FIT_CODE[module], config, inputs, work, f"{label} {trial}")
 
     @property
     def fitted_alone(self) -> bool:

@@ -61,9 +61,17 @@ def tune(head: Head, rows: UserRows, config: FitConfig, loss: Loss) -> Tuned:
 
 
 def solve(
-    head: Head, rows: UserRows, tuned: Tuned, config: FitConfig, loss: Loss, start: Deltas | None = None
+    head: Head,
+    rows: UserRows,
+    tuned: Tuned,
+    config: FitConfig,
+    loss: Loss,
+    start: Deltas | None = None,
+    *,
+    needs_gain: bool = False,
 ) -> Fitted:
     """Every user's head; users do not influence each other. start: deltas [U, ...] of an earlier fit, to begin at.
+    needs_gain: whether the guard asks for a gain, as it does of adapters.
 
     Where `config.guard` says so, users whose own queries speak against their heads keep the population's
     (`hydra_ray.train.guard`). Raises UserError for features that are not finite.
@@ -75,7 +83,7 @@ def solve(
     )
     if not config.guard or not head.delta_shapes():
         return fitted
-    against = spoken_against(head, rows, config.guard, refit)
+    against = spoken_against(head, rows, config.guard, refit, needs_gain=needs_gain)
     for value in fitted.deltas.values():
         value[against] = 0
     return replace(fitted, kept_population=fitted.kept_population | against, guarded=against)

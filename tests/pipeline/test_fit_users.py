@@ -94,7 +94,7 @@ def test_since_encodes_only_users_whose_rows_have_changed(world: Path, monkeypat
 def test_a_batch_that_cannot_be_fitted_is_refused_with_the_users_id(
     world: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(*_: object) -> None:
+    def fails(*_: object, **__: object) -> None:
         raise NonFiniteError("fitted heads", 1, 1, 8)
 
     monkeypatch.setattr("hydra_ray.pipeline.fit_buckets.solver.solve", fails)

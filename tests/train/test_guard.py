@@ -67,9 +67,13 @@ def test_a_head_that_puts_wrong_rows_first_is_spoken_against(
     ]  # fmt: skip
 
 
-def test_a_head_that_changes_nothing_is_not_spoken_against() -> None:
+@pytest.mark.parametrize("needs_gain", [False, True])
+def test_a_head_that_changes_nothing_is_enough_only_where_no_gain_is_needed(needs_gain: bool) -> None:
     head = make_head()
-    assert spoken_against(head, rows_of(HABIT), 4, lambda _: towards(0.0)).tolist() == [False]
+    found = spoken_against(head, rows_of(HABIT), 4, lambda _: towards(0.0), needs_gain=needs_gain)
+    assert found.tolist() == [needs_gain]
+    found = spoken_against(head, rows_of(TASTE), 4, lambda _: towards(9.0), needs_gain=needs_gain)
+    assert found.tolist() == [False]
 
 
 def test_the_guard_leaves_real_taste_and_takes_back_what_noise_has_taught() -> None:
