@@ -42,22 +42,22 @@ def make_job(folder: Path, **changes: Any) -> tuple[Job, dict[str, Any]]:
 def test_labels_of_before_there_was_recency_are_kept_for_whoever_does_not_read_it(
     tmp_path: Path, said: bool | str, meant: str, of_label: dict[str, bool]
 ) -> None:
-    job, asked = make_job(tmp_path, reranker={"evidence": said})
+    job, asked = make_job(tmp_path, reranker={"features": said})
     job.train("reranker", Trial(0))
-    assert {name: value for name, value in asked["label"].items() if name in ("evidence", "recency")} == of_label
-    assert asked["train-reranker"]["evidence"] == meant
+    assert {name: value for name, value in asked["label"].items() if name in ("features", "recency")} == of_label
+    assert asked["train-reranker"]["features"] == meant
 
 
 def test_since_a_run_whose_reranker_read_other_numbers(tmp_path: Path) -> None:
-    job, asked = make_job(tmp_path, reranker={"evidence": "score"})
+    job, asked = make_job(tmp_path, reranker={"features": "score"})
     job.train("reranker", Trial(0))
     step = tmp_path / "steps" / "train-reranker-0"
     step.mkdir(parents=True)
     (step / MANIFEST).write_text(json.dumps({"config": asked["train-reranker"]}))
     write_steps(tmp_path / "old", {"train-reranker seed 0": step.name})
-    later, _ = make_job(tmp_path, reranker={"evidence": "score_and_recency"}, fit={"since": "old"})
+    later, _ = make_job(tmp_path, reranker={"features": "score_and_recency"}, fit={"base_run": "old"})
     with pytest.raises(
-        UserError, match=r"was trained with evidence=score, this config says score_and_recency; leave fit\.since out"
+        UserError, match=r"was trained with features=score, this config says score_and_recency; leave fit\.base_run out"
     ):
         later.train("reranker", Trial(0))
 

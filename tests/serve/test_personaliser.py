@@ -32,7 +32,7 @@ DOWN = StageDownError("gone")
 
 
 def bundle(**adapter: object) -> Bundle:
-    config = Config.model_validate({"adapter": {"n": 3, "select": "best", **adapter}})
+    config = Config.model_validate({"adapter": {"num_samples": 3, "select": "best", **adapter}})
     return Bundle("a-run", config, 0, {}, {}, {}, Path("users"))
 
 
@@ -151,7 +151,9 @@ def test_an_answer_is_cut_if_every_sample_of_it_is(
     texts: Sequence[str], cut: set[int], own: AnswerProfile, ended: set[str]
 ) -> None:
     llm = LLM(texts, cut=frozenset(cut))
-    made = ask(Retriever(replace(known(), own=own)), llm=llm, asked=Ask("what now", n=len(texts)), made=bundle(n=1))
+    made = ask(
+        Retriever(replace(known(), own=own)), llm=llm, asked=Ask("what now", n=len(texts)), made=bundle(num_samples=1)
+    )
     assert {made.answers[i] for i in made.cut} == ended
 
 
@@ -234,7 +236,7 @@ def test_no_user_at_all() -> None:
 
 
 def test_samples_without_an_answer_are_said_so() -> None:
-    made = ask(llm=LLM(("no such tag",)), made=bundle(own_candidates=False))
+    made = ask(llm=LLM(("no such tag",)), made=bundle(history_candidates=False))
     assert reasons(made) == ["no_candidate"]
     assert made.answer == "no such tag"
 
@@ -245,7 +247,9 @@ def test_the_users_own_answers_are_candidates() -> None:
 
 
 def test_an_own_answer_that_is_no_number_breaks_no_rating() -> None:
-    config = Config.model_validate({"data": {"task": "synthetic_rating"}, "adapter": {"n": 3, "select": "weighted"}})
+    config = Config.model_validate(
+        {"data": {"task": "synthetic_rating"}, "adapter": {"num_samples": 3, "select": "weighted"}}
+    )
     rating = Bundle("a-run", config, 0, {}, {}, {}, Path("users"))
     found = replace(known(), own={"great": (2, 1.0, 1.0), "4": (1, 1.0, 1.0)})
     made = ask(Retriever(found), llm=LLM(("3", "5", "3")), made=rating)
@@ -280,7 +284,7 @@ def test_an_answer_of_several_lines_is_served_whole(tmp_path: Path) -> None:
     lines = ["lamp_ids: [mails]", "kind: generation", "text_fields: [text]", "answer_field: mail"]
     lines += ["question_marker: 'text:'", "instruction: Answer the mail.", "primary_metric: rouge1"]
     (tmp_path / "mails.yaml").write_text("\n".join(lines))
-    config = Config.model_validate({"data": {"task": str(tmp_path / "mails.yaml")}, "adapter": {"n": 3}})
+    config = Config.model_validate({"data": {"task": str(tmp_path / "mails.yaml")}, "adapter": {"num_samples": 3}})
     mails = Bundle("a-run", config, 0, {}, {}, {}, Path("users"))
     made = ask(Retriever(known(())), llm=LLM((mail,)), made=mails)
     assert made.answer == mail
