@@ -106,6 +106,13 @@ def test_a_printed_config_says_what_each_key_means() -> None:
     assert max(map(len, (line for line in lines if line.lstrip().startswith("#")))) <= 100
 
 
+def test_the_config_within_the_kubernetes_job_prints_too(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    config_map = next(iter(yaml.safe_load_all((ROOT / "cluster" / "rayjob.yaml").read_text())))
+    (tmp_path / "run.yaml").write_text(config_map["data"]["run.yaml"])
+    assert main(["run", "--config", str(tmp_path / "run.yaml"), "--print-config"]) == 0
+    assert Config.model_validate(yaml.safe_load(capsys.readouterr().out)) == load_config(tmp_path / "run.yaml")
+
+
 @pytest.mark.parametrize("file", RUNS, ids=lambda f: f"{f.parent.name}-{f.stem}")
 def test_a_printed_file_of_a_run_is_the_same_config(
     file: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path

@@ -36,16 +36,16 @@ def make_job(folder: Path, **changes: Any) -> tuple[Job, dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    ("said", "meant", "of_label"),
-    [(False, "none", {}), (True, "score", {}), ("score_and_recency",) * 2 + ({"recency": True},)],
+    ("features", "of_label"),
+    [("none", {}), ("score", {}), ("score_and_recency", {"recency": True})],
 )
 def test_labels_of_before_there_was_recency_are_kept_for_whoever_does_not_read_it(
-    tmp_path: Path, said: bool | str, meant: str, of_label: dict[str, bool]
+    tmp_path: Path, features: str, of_label: dict[str, bool]
 ) -> None:
-    job, asked = make_job(tmp_path, reranker={"features": said})
+    job, asked = make_job(tmp_path, reranker={"features": features})
     job.train("reranker", Trial(0))
     assert {name: value for name, value in asked["label"].items() if name in ("features", "recency")} == of_label
-    assert asked["train-reranker"]["features"] == meant
+    assert asked["train-reranker"]["features"] == features
 
 
 def test_since_a_run_whose_reranker_read_other_numbers(tmp_path: Path) -> None:
