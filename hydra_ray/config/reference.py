@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 
 from hydra_ray.config.check import nearest
 from hydra_ray.config.renamed import new_key
+from hydra_ray.config.section import is_execution_only
 from hydra_ray.errors import UserError
 
 WIDTH = 100
@@ -33,6 +34,12 @@ class Entry(NamedTuple):
     path: str
     field: FieldInfo
     section: type[BaseModel] | None
+
+    @property
+    def about(self) -> str:
+        """The description, and what the field's mark says."""
+        marked = is_execution_only(self.field)
+        return f"{self.field.description or ''}{' Changing it repeats no finished step.' if marked else ''}"
 
     @property
     def type(self) -> str:
@@ -123,7 +130,7 @@ def comment(text: str, indent: int = 0) -> str:
 
 
 def _explained(entry: Entry) -> str:
-    about = [textwrap.fill(entry.field.description or "", WIDTH, initial_indent="  ", subsequent_indent="  ")]
+    about = [textwrap.fill(entry.about, WIDTH, initial_indent="  ", subsequent_indent="  ")]
     if entry.section is None:
         return "\n".join([*about, f"  type: {entry.type}", f"  default: {entry.default}"])
     width = max(len(name) for name in entry.section.model_fields)
@@ -138,7 +145,7 @@ def _table(section: type[BaseModel]) -> str:
     rows = ["| Key | Type | Default | Meaning |", "|---|---|---|---|"]
     for entry in entries(section):
         if entry.section is None and "." not in entry.path:
-            about = (entry.field.description or "").replace("|", "\\|")
+            about = entry.about.replace("|", "\\|")
             rows.append(f"| `{entry.path}` | {entry.type.replace('|', chr(92) + '|')} | `{entry.default}` | {about} |")
     return "\n".join(rows) + "\n" if len(rows) > 2 else ""
 

@@ -62,6 +62,7 @@ RENAMED_KEYS: dict[str, str] = {
 RENAMED_VALUES: dict[tuple[str, str], str] = {
     ("data.source", "own"): "tabular",
     ("serve.source", "embedded"): "bundled",
+    ("retrieval.tokens", "blanks"): "whitespace",
     ("model.pair", "cross"): "cross_encoder",
     ("model.pair", "bi"): "bi_encoder",
     ("model.head", "shrunk"): "bayesian_linear",

@@ -26,8 +26,8 @@ class RetrievalConfig(Section):
     )
     tokens: BM25Tokens = Field(
         default="words",
-        description="What BM25 compares: `words` (of every script, without punctuation), `blanks` (what stands between "
-        "blanks), both in lower case, or `cased` (between blanks, as written).",
+        description="What BM25 compares: `words` (of every script, without punctuation), `whitespace` (split at "
+        "whitespace), both in lower case, or `cased` (split at whitespace, as written).",
     )
     top_n: int = Field(
         default=10,

@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
+from pydantic.fields import FieldInfo
 
 HEADER_NAME = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"
 
@@ -24,11 +25,13 @@ class Section(BaseModel):
 
 def execution_only(section: type[BaseModel]) -> set[str]:
     """The fields of a section that carry the mark `EXECUTION_ONLY`."""
-    return {
-        name
-        for name, field in section.model_fields.items()
-        if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("execution_only")
-    }
+    return {name for name, field in section.model_fields.items() if is_execution_only(field)}
+
+
+def is_execution_only(field: FieldInfo) -> bool:
+    """Whether a field carries the mark `EXECUTION_ONLY`."""
+    extra = field.json_schema_extra
+    return isinstance(extra, dict) and bool(extra.get("execution_only"))
 
 
 def is_secret(name: str) -> bool:

@@ -149,7 +149,7 @@ def test_printed_serve_files_can_be_deployed_in_their_place(tmp_path: Path) -> N
     for file in serve_files(tmp_path):
         text = print_file(file)
         printed, given = check_text(text, "printed"), yaml.safe_load(file.read_text())
-        assert "          # Seconds that an answer may take" in text
+        assert "        # Seconds that an answer may take" in text
         for now, before in zip(printed["applications"], given["applications"], strict=True):
             assert now | {"args": 0} == before | {"args": 0}
             schema = APPLICATIONS[now["import_path"]].arguments
