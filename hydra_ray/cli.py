@@ -143,10 +143,10 @@ def _parser() -> argparse.ArgumentParser:
     deploy.add_argument("--keep-failed", action="store_true", help="leave what fails as it is; do not roll back")
     deploy.add_argument("--timeout", type=float, default=1800.0, metavar="S", help="seconds until all must be running")
     config = commands.add_parser("config", help="what a key of a configuration means; which keys there are")
-    about = config.add_subparsers(dest="action", required=True, metavar="ACTION")
-    explained = about.add_parser("explain", help="description, type and default of a key, or what a section holds")
+    actions = config.add_subparsers(dest="action", required=True, metavar="ACTION")
+    explained = actions.add_parser("explain", help="description, type and default of a key, or what a section holds")
     explained.add_argument("key", metavar="KEY", help="such as train.batch_size, or train")
-    about.add_parser("keys", help="every key with its default")
+    actions.add_parser("keys", help="every key with its default")
     # What is not said is left out: every bench has its own default for it.
     bench = commands.add_parser("bench", help="measure; one JSON object on stdout", argument_default=argparse.SUPPRESS)
     bench.add_argument("name", choices=BENCHES)
