@@ -224,7 +224,7 @@ def test_broken_parquet(tmp_path: Path) -> None:
     assert str(caught.value).startswith(f"{path}: not a Parquet file, or cut off, at row 0 (counted from 0): ")
     assert "\n" not in str(caught.value)
     pq.write_table(pa.table({"user_id": ["u"]}), path)
-    with pytest.raises(UserError, match=r"a\.parquet: no column 'item_id' \(own\.id_field\), it has user_id: name"):
+    with pytest.raises(UserError, match=r"a\.parquet: no column 'item_id' \(tabular\.id_field\), it has user_id: name"):
         ingest(tmp_path)
 
 
@@ -233,7 +233,7 @@ def test_no_files_and_no_answers(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         ingest(tmp_path, {"files": "*.txt"})
     assert str(caught.value) == (
-        f"{tmp_path}: no file matches own.files='*.txt': data.root must hold Parquet, JSON, JSON Lines, CSV or TSV "
+        f"{tmp_path}: no file matches data.tabular.files='*.txt': data.root must hold Parquet, JSON, JSON Lines, CSV or TSV "
         "files (.parquet, .jsonl, .ndjson, .json, .csv, .tsv; text also .gz, .zst)"
     )
     write(tmp_path / "a.jsonl", lines(ROWS))

@@ -32,7 +32,7 @@ def test_the_adapter_as_published_reads_texts_alone() -> None:
         0,
         "best",
     )
-    assert (paper.n, paper.label, paper.temperature) == (4, "gold", ours.temperature)
+    assert (paper.num_samples, paper.label, paper.temperature) == (4, "gold", ours.temperature)
 
 
 def test_folds_are_within_each_seed() -> None:

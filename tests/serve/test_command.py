@@ -133,6 +133,6 @@ def test_a_black_box_that_does_not_answer(
 
 
 def test_settings_that_there_are_not(refused: Refused, whole: Path) -> None:
-    assert "unknown key 'scorer.thread'" in refused(whole, "scorer.thread=2")
+    assert "scorer.thread: unknown key; did you mean 'threads'?" in refused(whole, "scorer.thread=2")
     assert "gateway.max_concurrent_requests" in refused(whole, "gateway.max_concurrent_requests=0")
     assert "replicas" in refused(whole, "scorer.replicas=[3,1]")
