@@ -410,14 +410,14 @@ class Job:
         assert self.since is not None
         label = f"topics {trial}"
         if label not in self.since:
-            raise UserError(f"fit.base_run: {self.since.name} was trained with adapter.topic_classifier=false: set it to false, "
-                            "or leave fit.base_run out to train anew")  # fmt: skip
+            raise UserError(f"fit.base_run: {self.since.name} was trained with adapter.topic_classifier=false: "
+                            "set it to false, or leave fit.base_run out to train anew")  # fmt: skip
         found = self.since.step(label)
         then, now = found.manifest["config"]["encoder"], _topics_encoder(self.config)
         wrong = [name for name, value in now.items() if then.get(name) != value]
         if wrong:
-            raise UserError(f"fit.base_run: {found.key} was made with {wrong[0]}={then.get(wrong[0])}, this config says "
-                            f"{now[wrong[0]]}; leave fit.base_run out to train anew")  # fmt: skip
+            raise UserError(f"fit.base_run: {found.key} was made with {wrong[0]}={then.get(wrong[0])}, this config "
+                            f"says {now[wrong[0]]}; leave fit.base_run out to train anew")  # fmt: skip
         self.results[label] = found
         return found
 
