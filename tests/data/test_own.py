@@ -233,8 +233,8 @@ def test_no_files_and_no_answers(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         ingest(tmp_path, {"files": "*.txt"})
     assert str(caught.value) == (
-        f"{tmp_path}: no file matches data.tabular.files='*.txt': data.root must hold Parquet, JSON, JSON Lines, CSV or "
-        "TSV files (.parquet, .jsonl, .ndjson, .json, .csv, .tsv; text also .gz, .zst)"
+        f"{tmp_path}: no file matches data.tabular.files='*.txt': data.root must hold Parquet, JSON, JSON Lines, CSV "
+        "or TSV files (.parquet, .jsonl, .ndjson, .json, .csv, .tsv; text also .gz, .zst)"
     )
     write(tmp_path / "a.jsonl", lines(ROWS))
     with pytest.raises(UserError) as caught:
