@@ -75,7 +75,7 @@ def answer_table(
             answers |= {method: picks[i] for method, picks in chosen.items()}
             sampled = _candidates(by_method[i], "hydra", config)
             choices = {"oracle_samples": candidates_of(task, sampled, {}, False).texts}
-            if config.own_candidates and task.kind != "generation":
+            if config.history_candidates and task.kind != "generation":
                 own = extra["own"]
                 choices["oracle_candidates"] = candidates_of(task, sampled, own, True).texts
             if one_shot is not None:
@@ -93,8 +93,10 @@ def missing_methods(by_request: Mapping[str, Sequence[str]], config: AdapterConf
     lacking = {
         name.removeprefix("greedy:") for name, texts in by_request.items() if name.startswith("greedy:") and not texts
     }
-    short = {name for name, texts in by_request.items() if name.startswith("samples:") and len(texts) < config.n}
-    no_plain = config.plain_candidate and "zero_shot" in lacking
+    short = {
+        name for name, texts in by_request.items() if name.startswith("samples:") and len(texts) < config.num_samples
+    }
+    no_plain = config.zero_shot_candidate and "zero_shot" in lacking
     lacking |= {name for name, (samples, _) in ADAPTERS.items() if no_plain or f"samples:{samples}" in short}
     lacking |= {"self_consistency"} if "samples:bm25" in short else set()
     return frozenset(lacking | set(PROFILES if no_summary else ()))
@@ -110,7 +112,7 @@ def refused_summaries(folder: Path) -> set[tuple[str, str]]:
 
 def _candidates(answers: Mapping[str, tuple[str, ...]], samples: str, config: AdapterConfig) -> tuple[str, ...]:
     """The texts that an adapter chooses from, the plain answer last."""
-    plain = answers["greedy:zero_shot"] if config.plain_candidate else ()
+    plain = answers["greedy:zero_shot"] if config.zero_shot_candidate else ()
     return (*answers[f"samples:{samples}"], *plain)
 
 
@@ -138,11 +140,11 @@ def _choose(
     groups, votes = [], []
     for (row, extra), raw in zip(rows, samples, strict=True):
         own = extra["own"]
-        made = candidates_of(task, raw, own, config.own_candidates)
+        made = candidates_of(task, raw, own, config.history_candidates)
         beside: list[tuple[float, ...]] = []
         if adapter.scorer.evidence:
             known = (own, extra["supporters"][prompts], extra["topics"])
-            plain = normalise(task, raw[-1]) if config.plain_candidate and raw else ""
+            plain = normalise(task, raw[-1]) if config.zero_shot_candidate and raw else ""
             beside += evidence(task, row.text, made.texts, made.samples, *known, plain=plain)
         blank = (0.0,) * len(made.texts)
         groups.append(Group(user_id, bucket, row.query_id, row.text, made.texts, blank, tuple(beside)))

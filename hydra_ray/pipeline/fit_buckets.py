@@ -63,7 +63,7 @@ class Buckets:
 
 
 class MixBuckets(Buckets):
-    """For `facets`: one forward pass of the router instead of a fit."""
+    """For `mixture`: one forward pass of the router instead of a fit."""
 
     def work(self, buckets: Sequence[int]) -> int:
         """See Buckets."""

@@ -49,10 +49,10 @@ class Maker:
         self.seed = seed
         self.budget = prompt_budget(self.config.llm, self.task)
         # Generation compares every supporting record with every candidate word by word: N are dear enough.
-        n = self.config.retrieval.n
+        n = self.config.retrieval.top_n
         self.support = n if self.task.kind == "generation" else self.config.adapter.records(n)
         self._encode, self._vectors = encode, vectors
-        self.likeness = self.config.adapter.likeness and self.task.kind != "generation"
+        self.likeness = self.config.adapter.history_similarity and self.task.kind != "generation"
         self.topics: TopicModels | None = None
 
     @property
@@ -91,11 +91,11 @@ class Maker:
         return Request(prompt.messages, 0.0, 1, task.max_answer_tokens, fallbacks=prompt.fallbacks)
 
     def samples(self, prompt: Prompt, user: User, query: Query) -> Request:
-        """`adapter.n` samples. All methods ask a query's samples with one seed: the same draws from equal prompts."""
+        """`adapter.num_samples` samples, one seed a query in all methods: the same draws from equal prompts."""
         adapter = self.config.adapter
         seed = stable_seed(self.seed, user.user_id, query.query_id)
         tokens = self.task_of(query).max_answer_tokens
-        return Request(prompt.messages, adapter.temperature, adapter.n, tokens, seed, prompt.fallbacks)
+        return Request(prompt.messages, adapter.temperature, adapter.num_samples, tokens, seed, prompt.fallbacks)
 
     def candidates(self, queries: Sequence[Query], n: int | None = None) -> list[list[Found]]:
         """The n (default: N) retrieved items of every query, best first; one index per distinct history."""
@@ -105,7 +105,7 @@ class Maker:
             if id(query.history) not in indexes:
                 indexes[id(query.history)] = self.retriever(query.history)
             top = indexes[id(query.history)].top(
-                self.task.search_text(query.text), n or self.config.retrieval.n, query.exclude
+                self.task.search_text(query.text), n or self.config.retrieval.top_n, query.exclude
             )
             items = [item for item, _ in top]
             beside = zip(shares(top), recencies(items, query.history, query.exclude), strict=True)
@@ -128,8 +128,8 @@ class Maker:
         self, found: Sequence[tuple[HistoryItem, Any]], ranked: Sequence[tuple[HistoryItem, Any]]
     ) -> list[HistoryItem]:
         """The k records for the prompt: of the N first `found`, those that come first in `ranked` (all of `found`)."""
-        first = {item.item_id for item, _ in found[: self.config.retrieval.n]}
-        return [item for item, _ in ranked if item.item_id in first][: self.config.reranker.k]
+        first = {item.item_id for item, _ in found[: self.config.retrieval.top_n]}
+        return [item for item, _ in ranked if item.item_id in first][: self.config.reranker.top_k]
 
 
 def cuts(prompts: Iterable[Prompt]) -> dict[str, int]:
@@ -150,7 +150,7 @@ class LabelMaker(Maker):
                 requests = [self.request(p, self.task_of(query)) for p in prompts]
                 yield user, (row, requests, cuts(prompts), beside([numbers for _, numbers in found]))
             free = agreement_rows(
-                self.task, user, self.config.reranker.history_queries, self.config.retrieval.n, self.seed
+                self.task, user, self.config.reranker.num_history_queries, self.config.retrieval.top_n, self.seed
             )
             history = tuple(user.safe_history())
             queries = [own_query(row, history) for row in free]
@@ -175,10 +175,10 @@ class CandidateMaker(Maker):
             prompt = self.prompt(query, shown)
             row = Row(user.user_id, query.query_id, query.text, query.gold, ())
             requests = [self.samples(prompt, user, query)]
-            if self.config.adapter.plain_candidate:
+            if self.config.adapter.zero_shot_candidate:
                 requests.append(self.request(self.prompt(query, []), self.task_of(query)))
             yield row, requests, cuts([prompt]), self.known(user, query, items)
-        free = own_answer_rows(self.task, user, self.config.adapter.history_queries, self.seed)
+        free = own_answer_rows(self.task, user, self.config.adapter.num_history_queries, self.seed)
         history = tuple(user.safe_history())
         queries = [own_query(row, history) for row in free]
         for row, query, items in zip(free, queries, self._ranked(user, queries, rerank)[1], strict=True):
@@ -302,7 +302,9 @@ class EvaluateMaker(Maker):
                     "history": [item.answer for item in history],
                     **self.own(user, query),
                     # Without a reranker, the N retrieved records weigh the same.
-                    "supporters": {"bm25": supporters([(item, 0.0) for item, _ in found[0][: self.config.retrieval.n]])}
+                    "supporters": {
+                        "bm25": supporters([(item, 0.0) for item, _ in found[0][: self.config.retrieval.top_n]])
+                    }
                     | {name: supporters(items) for name, items in ranked.items()},
                 }
                 yield user, (row, requests, cuts(prompts), extra)

@@ -88,7 +88,7 @@ class UserFitter:
         if not self._bases.own_shapes:
             return Fitted({}, dict.fromkeys(MODULES, True), 0, 0, f"{self._kind} heads: users have none of their own")
         lessons = await self._compute(Lessons, self._bases, user.user_id, items)
-        learned = await (self._mix(lessons, len(items)) if self._kind == "facets" else self._learn(lessons))
+        learned = await (self._mix(lessons, len(items)) if self._kind == "mixture" else self._learn(lessons))
         deltas = {module: found.delta for module, found in learned.heads.items()}
         versions = await self._finish(publish, self._stores, user.stored, deltas)
         kept = {module: delta is None for module, delta in deltas.items()}

@@ -89,7 +89,7 @@ class Lessons:
         return solved_users(head, self._config, tuned, [rounded(features)], needs_gain=gain)[0]
 
     def mix(self, module: Module) -> UserFit:
-        """For `facets`, whose router reads the records alone: see MixBuckets."""
+        """For `mixture`, whose router reads the records alone: see MixBuckets."""
         return mixed_users(self._scorer(module), [profile_of(self._user, 0)])[0]
 
     def population(self) -> UserFit:

@@ -104,7 +104,9 @@ class Personaliser:
     async def answer(self, user: UserKey | None, ask: Ask, request_id: str) -> answers.Personalised:
         """The answer with its trace. Raises LLMDownError, RefusedError, DeadlineError, OverloadedError."""
         course = _Course(ask, user)
-        plain = asyncio.ensure_future(self._plain(ask)) if ask.plain or self._config.adapter.plain_candidate else None
+        plain = (
+            asyncio.ensure_future(self._plain(ask)) if ask.plain or self._config.adapter.zero_shot_candidate else None
+        )
         try:
             found = await self._retrieve(course)
             ranked = await self._rerank(course, found)
@@ -112,9 +114,9 @@ class Personaliser:
             sampled = await self._sample(course, asked)
             version = asked[sampled.shortened]
             prompt = version.prompt
-            said = await self._said(course, plain) if plain and self._config.adapter.plain_candidate else None
+            said = await self._said(course, plain) if plain and self._config.adapter.zero_shot_candidate else None
             raw = (*sampled.texts, said) if said else sampled.texts
-            candidates = candidates_of(self._task, raw, found.own, self._config.adapter.own_candidates)
+            candidates = candidates_of(self._task, raw, found.own, self._config.adapter.history_candidates)
             order, scored, weights = await self._select(course, found, ranked, candidates, said or "")
             texts = [candidates.texts[i] for i in order] or [""]
             cut = self._cut(sampled, found) if order else {text for text in texts if 0 in sampled.cut}
@@ -265,7 +267,7 @@ class Personaliser:
         try:
             sampled = await self._llm.sample(
                 asked[0].messages,
-                n=max(adapter.n, ask.n),
+                n=max(adapter.num_samples, ask.n),
                 temperature=adapter.temperature if ask.temperature is None else ask.temperature,
                 max_tokens=ask.max_tokens or self._task.max_answer_tokens,
                 seed=ask.seed,
@@ -305,7 +307,7 @@ class Personaliser:
         beside: Sequence[tuple[float, ...]] = ()
         if self._evidence_of["adapter"]:
             # Without a reranker, the N retrieved records weigh the same.
-            by_rank = [(i, UNKNOWN) for i in found.items[: self._config.retrieval.n]] if ranked is None else ranked
+            by_rank = [(i, UNKNOWN) for i in found.items[: self._config.retrieval.top_n]] if ranked is None else ranked
             supporters = [(item.answer, weight_of(log_odds)) for item, log_odds in by_rank]
             known = (found.own, supporters, found.topics)
             beside = evidence(self._task, course.ask.query, candidates.texts, candidates.samples, *known, plain=plain)
@@ -344,7 +346,7 @@ class Personaliser:
         """The N retrieved records, in the order that the prompt was filled by."""
         place = {item.item_id: i for i, item in enumerate(found.items)}
         by_rank = [(item, None) for item in found.items] if ranked is None else ranked
-        shown = self._config.retrieval.n
+        shown = self._config.retrieval.top_n
         first = [(item, log_odds) for item, log_odds in by_rank if place[item.item_id] < shown]
         return [
             answers.TraceItem(

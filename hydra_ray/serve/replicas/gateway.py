@@ -62,8 +62,8 @@ class Gateway:
             self._bundle, personaliser, self._retriever, self._scorer, self._fitter, LLMReadiness(samples), meters
         )
         settings = HttpSettings(
-            body_bytes=self._config.body_bytes,
-            in_flight=self._config.in_flight,
+            body_bytes=self._config.max_body_bytes,
+            in_flight=self._config.max_concurrent_requests,
             retry_after_s=self._config.retry_after_s,
             deadline_s=self._config.deadline_s,
             keys=self._keys,
