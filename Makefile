@@ -1,4 +1,4 @@
-# make quickstart: the whole main job on embedded defaults. make test: the tests. Both make the environment first.
+# make quickstart: the whole main job on defaults that need no download. make test: the tests. Both make the environment first.
 PYTHON ?= python3.11
 EXTRA ?= cpu
 VENV := .venv
@@ -12,7 +12,7 @@ ifeq ($(EXTRA),cpu)
 TORCH := $(if $(WHEELS),--find-links $(dir $(WHEELS)),--torch-backend cpu)
 endif
 
-.PHONY: quickstart test unit lint types check clean
+.PHONY: quickstart test unit lint types check docs clean
 .DEFAULT_GOAL := check
 
 $(VENV)/.ready: pyproject.toml requirements-$(EXTRA).txt overrides.txt
@@ -38,6 +38,10 @@ types: $(VENV)/.ready
 	$(BIN)/mypy
 
 check: lint types test
+
+# What is generated from the code.
+docs: $(VENV)/.ready
+	$(BIN)/python -m hydra_ray.config_schemas docs/configuration.md
 
 clean:
 	rm -rf $(VENV)

@@ -87,7 +87,8 @@ def _parser() -> argparse.ArgumentParser:
         )
         stage.add_argument("--offline", action="store_true", help="with --dry-run: do not call the endpoint")
         if name == "fit-users":
-            stage.add_argument("--since", metavar="RUN", help="keep that run's bases, fit only users with new records")
+            about_base = "keep that run's bases, fit only users with new history"
+            stage.add_argument("--base-run", metavar="RUN", help=about_base)
     synth = commands.add_parser("synth", help="write a synthetic world in LaMP's layout")
     synth.add_argument("--users", type=int, default=150)
     synth.add_argument("--task", choices=("tagging", "rating", "headline"), default="tagging")
@@ -106,7 +107,8 @@ def _parser() -> argparse.ArgumentParser:
     tiny = commands.add_parser("tiny-llm", help="train a small black box for machines without a model hub")
     tiny.add_argument("action", choices=("train",))
     tiny.add_argument("--config", type=Path, help="YAML with the training's settings")
-    tiny.add_argument("--out", type=Path, required=True, help="folder for weights, tokenizer and manifest")
+    tiny.add_argument("--out", type=Path, help="folder for weights, tokenizer and manifest")
+    _print_config_argument(tiny)
     tiny.add_argument("overrides", nargs="*", metavar="a.b=c")
     submit = commands.add_parser("submit", help="run a stage as a Ray job on a cluster")
     submit.add_argument("--address", default=None, help="the cluster's dashboard, e.g. http://127.0.0.1:8265")
@@ -122,7 +124,8 @@ def _parser() -> argparse.ArgumentParser:
     serving.add_argument("--port", type=int, default=8000)
     serving.add_argument("--keys", metavar="FILE", help="API keys, one tenant:key a line (see new-key)")
     serving.add_argument("--address", help="of a running Ray cluster to join (default: one of its own)")
-    serving.add_argument("--config", type=Path, help="YAML file with the keys of hydra_ray/serve/config.py")
+    serving.add_argument("--config", type=Path, help="YAML file with the service's settings (docs/configuration.md)")
+    _print_config_argument(serving)
     serving.add_argument("overrides", nargs="*", metavar="a.b=c", help="override a key, e.g. scorer.threads=2")
     key = commands.add_parser("new-key", help="make an API key; prints its line for the service's file of keys")
     key.add_argument("tenant", metavar="TENANT")
@@ -135,9 +138,15 @@ def _parser() -> argparse.ArgumentParser:
     deploy.add_argument("file", type=Path, metavar="FILE", help="Serve config file, as in configs/serve/")
     deploy.add_argument("--address", help="the cluster's dashboard, e.g. http://127.0.0.1:8265")
     deploy.add_argument("--check-only", action="store_true", help="check the file and stop; needs no cluster")
+    _print_config_argument(deploy)
     deploy.add_argument("--yes", action="store_true", help="remove or replace others' applications without asking")
     deploy.add_argument("--keep-failed", action="store_true", help="leave what fails as it is; do not roll back")
     deploy.add_argument("--timeout", type=float, default=1800.0, metavar="S", help="seconds until all must be running")
+    config = commands.add_parser("config", help="what a key of a configuration means; which keys there are")
+    actions = config.add_subparsers(dest="action", required=True, metavar="ACTION")
+    explained = actions.add_parser("explain", help="description, type and default of a key, or what a section holds")
+    explained.add_argument("key", metavar="KEY", help="such as train.batch_size, or train")
+    actions.add_parser("keys", help="every key with its default")
     # What is not said is left out: every bench has its own default for it.
     bench = commands.add_parser("bench", help="measure; one JSON object on stdout", argument_default=argparse.SUPPRESS)
     bench.add_argument("name", choices=BENCHES)
@@ -157,8 +166,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def _config_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, help="YAML file; says only what differs from the defaults")
-    parser.add_argument("--print-config", action="store_true", help="print the resolved configuration and stop")
+    _print_config_argument(parser)
     parser.add_argument("overrides", nargs="*", metavar="a.b=c", help="override a key of the config")
+
+
+def _print_config_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--print-config", action="store_true", help="print the whole configuration, with comments, and stop"
+    )
 
 
 def _dispatch(args: argparse.Namespace) -> int:
@@ -172,16 +187,18 @@ def _dispatch(args: argparse.Namespace) -> int:
         "serve": _serve,
         "new-key": _new_key,
         "deploy": _deploy,
+        "config": _config,
         "bench": _bench,
     }
     return commands[args.command](args)
 
 
 def _stage(args: argparse.Namespace) -> int:
-    from hydra_ray.config_io import dump_config, load_config
+    from hydra_ray.config import dump_config, load_config
 
-    since = getattr(args, "since", None)
-    config = load_config(args.config, [*args.overrides, *([f"fit.since={json.dumps(since)}"] if since else [])])
+    base_run = getattr(args, "base_run", None)
+    flags = [f"fit.base_run={json.dumps(base_run)}"] if base_run else []
+    config = load_config(args.config, [*args.overrides, *flags])
     if args.print_config:
         print(dump_config(config), end="")
         return 0
@@ -228,14 +245,21 @@ def _init_task(args: argparse.Namespace) -> int:
 
 
 def _tiny_llm(args: argparse.Namespace) -> int:
+    from hydra_ray.config import dump_config, load_settings
     from hydra_ray.tiny_llm.command import train_from_file
+    from hydra_ray.tiny_llm.config import TinyLLMConfig
 
+    if args.print_config:
+        print(dump_config(load_settings(TinyLLMConfig, args.config, args.overrides)), end="")
+        return 0
+    if args.out is None:
+        raise UserError("--out: give a folder for weights, tokenizer and manifest")
     train_from_file(args.config, args.overrides, args.out)
     return 0
 
 
 def _submit(args: argparse.Namespace) -> int:
-    from hydra_ray.config_io import dump_config, load_config
+    from hydra_ray.config import dump_config, load_config
     from hydra_ray.submit import submit
 
     if args.print_config:
@@ -245,13 +269,17 @@ def _submit(args: argparse.Namespace) -> int:
 
 
 def _serve(args: argparse.Namespace) -> int:
-    from hydra_ray.config_io import load_settings
-    from hydra_ray.serve.command import serve_run
+    from hydra_ray.config import dump_config, load_settings
     from hydra_ray.serve.config import ServeConfig
 
     said = {"run": args.run, "llm_url": args.llm_url, "keys": args.keys}
     flags = [f"{name}={json.dumps(value)}" for name, value in said.items() if value is not None]
     config = load_settings(ServeConfig, args.config, [*args.overrides, *flags])
+    if args.print_config:
+        print(dump_config(config), end="")
+        return 0
+    from hydra_ray.serve.command import serve_run
+
     return serve_run(config, args.host, args.port, address=args.address)
 
 
@@ -271,7 +299,27 @@ def _new_key(args: argparse.Namespace) -> int:
     return 0
 
 
+def _config(args: argparse.Namespace) -> int:
+    from hydra_ray.config.reference import entries, explain
+    from hydra_ray.config_schemas import schemas
+
+    if args.action == "explain":
+        print(explain(args.key, schemas()))
+        return 0
+    for name, schema in schemas().items():
+        print(f"# {name}")
+        for entry in entries(schema):
+            if entry.section is None:
+                print(f"{entry.path}: {entry.default}")
+    return 0
+
+
 def _deploy(args: argparse.Namespace) -> int:
+    if args.print_config:
+        from hydra_ray.serve.deploy_print import print_file
+
+        print(print_file(args.file), end="")
+        return 0
     from hydra_ray.serve.deploy import deploy
 
     return deploy(

@@ -8,7 +8,7 @@ from pathlib import Path
 from tenacity import Retrying, retry_if_exception_message, stop_after_delay, wait_fixed
 
 from hydra_ray import ray_token
-from hydra_ray.config_io import load_config
+from hydra_ray.config import load_config
 from hydra_ray.environment import RAY_DASHBOARD_ADDRESS, read
 from hydra_ray.errors import UserError
 from hydra_ray.job_parcel import notes, pack

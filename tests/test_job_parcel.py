@@ -7,8 +7,7 @@ import pytest
 
 from hydra_ray import jobs_entry
 from hydra_ray.cli import main
-from hydra_ray.config import Config
-from hydra_ray.config_io import load_config
+from hydra_ray.config import Config, load_config
 from hydra_ray.core.tasks import load_task
 from hydra_ray.errors import UserError
 from hydra_ray.job_parcel import MOST_BYTES, notes, pack, unpack

@@ -22,7 +22,7 @@ def run(config: str | Path | None = None, **overrides: Any) -> Run:
     Raises:
         UserError: For a mistake in config or data; what is done already stays.
     """
-    from hydra_ray.config_io import load_config
+    from hydra_ray.config import load_config
     from hydra_ray.pipeline.stages import run_stage
 
     resolved = load_config(Path(config) if config is not None else None, _as_overrides(overrides))
@@ -45,7 +45,7 @@ def build_app(settings: Mapping[str, Any]) -> Any:
     Raises:
         UserError: For whatever cannot be served.
     """
-    from hydra_ray.config_io import load_settings
+    from hydra_ray.config import load_settings
     from hydra_ray.serve.config import ServeConfig
     from hydra_ray.serve.deployments import build
 

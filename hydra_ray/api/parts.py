@@ -80,7 +80,7 @@ class Parts:
         """The retrieved items and what they say of each answer."""
         config = self._bundle.config
         task, seed = self._builder.task, self._bundle.seed
-        index = HistoryIndex(items, task, config.retrieval, seed, self.encode, config.adapter.likeness)
+        index = HistoryIndex(items, task, config.retrieval, seed, self.encode, config.adapter.history_similarity)
         topics = self._bases.topics.whole if self._bases.topics else None
         return index.retrieve(query, n, topics, UserState(len(items), 0))
 

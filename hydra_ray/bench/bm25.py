@@ -7,7 +7,7 @@ its history, whole and cut to the newest 2, 3, 4 and 5 records. Figures of the b
     rating     mean absolute error of the answer; of the best of four (lower is better)
     free text  ROUGE-1 of the answer; of the best of four
 
-After each variant, its difference from LaMP's (`okapi`, `blanks`) with a 95 % interval over users.
+After each variant, its difference from LaMP's (`okapi`, `whitespace`) with a 95 % interval over users.
 """
 
 import argparse
@@ -73,7 +73,7 @@ def table(task: Task, asked: Sequence[Query], name: str) -> list[str]:
     sign = 1 if task.higher_is_better else -1
     lines = [
         f"{name}: {len(asked)} queries of {len(set(users))} users",
-        "  variant        first   of four   against okapi, blanks",
+        "  variant            first   of four   against okapi, whitespace",
     ]
     base = scores(task, asked, KINDS[0])
     for kind in KINDS:
@@ -82,7 +82,7 @@ def table(task: Task, asked: Sequence[Query], name: str) -> list[str]:
         gap = values[:, 0] - base[:, 0]
         low, high = interval(users, gap)
         against = "" if kind == KINDS[0] else f"   {gap.mean():+.3f} ({low:+.3f} to {high:+.3f})"
-        lines.append(f"  {kind.variant:5s} {kind.tokens:6s}  {first:6.3f}    {four:6.3f}{against}")
+        lines.append(f"  {kind.variant:5s} {kind.tokens:10s}  {first:6.3f}    {four:6.3f}{against}")
     return lines
 
 

@@ -29,8 +29,8 @@ from hydra_ray.train.user_rows import UserRows, pad_users
 
 RANK, FACETS, TOP, ENCODER_WIDTH, RECORDS = 8, 7, 3, 384, 128
 SOLVED: dict[int, dict[HeadKind, int]] = {
-    68: {"shrunk": 128, "linear": 128, "low_rank": 128, "dense": 128},
-    768: {"shrunk": 64, "linear": 64, "low_rank": 32, "dense": 4},
+    68: {"bayesian_linear": 128, "linear": 128, "low_rank": 128, "dense": 128},
+    768: {"bayesian_linear": 64, "linear": 64, "low_rank": 32, "dense": 4},
 }
 """Width of an encoding (64 concepts and 4 numbers of evidence; the paper's) -> kind -> users solved for at once."""
 STORED, BUCKETS, READ = 100_000, 100, 1_000
@@ -38,7 +38,7 @@ STORED, BUCKETS, READ = 100_000, 100, 1_000
 
 
 def run() -> dict[str, Any]:
-    """solve_cpu_ms: width -> kind -> milliseconds a user. router_cpu_ms: of `facets`. head_bytes: as `solve_cpu_ms`.
+    """solve_cpu_ms: width -> kind -> milliseconds a user. router_cpu_ms: of `mixture`. head_bytes: as `solve_cpu_ms`.
     store: `requests_and_bytes`."""
     torch.set_num_threads(1)
     return {
@@ -61,10 +61,10 @@ def solve_cpu_ms(kind: HeadKind, width: int, users: int) -> float:
     head = Head(kind, width, RANK, 0.0)
     drawn = draw([user_id(i) for i in range(users)], width, 0)
     rows = pad_users([u.z for u in drawn], [u.label for u in drawn], [u.query for u in drawn])
-    tuned = {"precision": [4.0] * (width + 1)} if kind == "shrunk" else {"l2": L2}
+    tuned = {"precision": [4.0] * (width + 1)} if kind == "bayesian_linear" else {"l2": L2}
 
     def work(rows: UserRows, config: FitConfig) -> None:
-        solver.solve(head, rows, tuned, config, "two_class")
+        solver.solve(head, rows, tuned, config, "bce")
 
     work(rows.users(torch.arange(2)), FitConfig(epochs=2))
     return _cpu_ms(lambda: work(rows, FitConfig()), users)

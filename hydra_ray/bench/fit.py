@@ -1,10 +1,10 @@
 """`hydra-ray bench fit`: fitting new users' heads on encodings computed once, against computing them at every step.
 
-Users of the synthetic world; a row is a (question, history item) pair that MiniLM reads at once (`model.pair: cross`),
-labelled by whether the two have the same answer. Both sides: the same encoder, frozen and without dropout, the same
-rows, batches of texts, epochs and optimiser (Adam on all users of the bench at once), `linear` heads, so that they
-compute the same; that is checked. The recomputing side tokenises once. `cpu_ratio` is the ratio of the process's CPU
-time: where it differs from `ratio`, something else kept the machine busy.
+Users of the synthetic world; a row is a (question, history item) pair that MiniLM reads at once (`model.pair:
+cross_encoder`), labelled by whether the two have the same answer. Both sides: the same encoder, frozen and without
+dropout, the same rows, batches of texts, epochs and optimiser (Adam on all users of the bench at once), `linear` heads,
+so that they compute the same; that is checked. The recomputing side tokenises once. `cpu_ratio` is the ratio of the
+process's CPU time: where it differs from `ratio`, something else kept the machine busy.
 """
 
 import time
@@ -31,7 +31,7 @@ EPOCHS = (2, 10, 50)
 ASKED, SHOWN = 4, 6
 """Queries of a user that are learned from (as many again are held out), and history items paired with each."""
 L2, PRECISION = 0.03, 4.0
-"""The pull towards the population head: of what is learned in epochs, and of `shrunk`."""
+"""The pull towards the population head: of what is learned in epochs, and of `bayesian_linear`."""
 TEXTS = 32
 """Pairs in one batch of the encoder."""
 REPEATS, LONG = 2, 10
@@ -39,7 +39,7 @@ REPEATS, LONG = 2, 10
 SOLVE_EPOCHS = 60
 SOLVE_ROWS, SOLVE_WIDTH, SOLVE_RANK = 40, 68, 8
 """Shape of the solve alone: 4 queries of 10 rows; the default adapter's 64 concepts and 4 numbers of evidence."""
-KINDS: tuple[HeadKind, ...] = ("linear", "low_rank", "dense", "shrunk")
+KINDS: tuple[HeadKind, ...] = ("linear", "low_rank", "dense", "bayesian_linear")
 
 
 def run(args: Namespace) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def run(args: Namespace) -> dict[str, Any]:
     """
     users, epochs = int(getattr(args, "users", 4)), tuple(getattr(args, "epochs", EPOCHS))
     torch.manual_seed(0)
-    encoder = TextEncoder(ModelConfig(pair="cross", encoder="minilm")).eval()
+    encoder = TextEncoder(ModelConfig(pair="cross_encoder", encoder="minilm")).eval()
     head = Head("linear", encoder.width, SOLVE_RANK, 0.0)
     pairs, label, learned = user_pairs(users)
     # The held-out rows, which no side is timed on; encoding them warms up.
@@ -115,7 +115,7 @@ def fit_recomputing(encode_rows: Callable[[], Tensor], head: Head, rows: UserRow
     optimizer = torch.optim.AdamW(list(deltas.values()), lr=config.lr, weight_decay=0.0)
     for _ in range(config.epochs):
         optimizer.zero_grad()
-        loss_U = query_losses(scores(head(encode_rows(), deltas)), rows.label, rows.mask, "two_class")
+        loss_U = query_losses(scores(head(encode_rows(), deltas)), rows.label, rows.mask, "bce")
         prior_U = sum((value.flatten(1).square().sum(1) for value in deltas.values()), torch.zeros(len(rows)))
         torch.autograd.backward((loss_U / rows.mask.sum(1) + L2 * prior_U).sum())
         optimizer.step()
@@ -198,4 +198,4 @@ def solve_alone(users: int) -> dict[str, Any]:
 def _solve(kind: HeadKind, rows: UserRows) -> None:
     head = Head(kind, SOLVE_WIDTH, SOLVE_RANK, 0.0).requires_grad_(False)
     tuned: Tuned = {"l2": L2, "precision": [PRECISION] * (SOLVE_WIDTH + 1)}
-    solve(head, rows, tuned, FitConfig(epochs=SOLVE_EPOCHS), "two_class")
+    solve(head, rows, tuned, FitConfig(epochs=SOLVE_EPOCHS), "bce")

@@ -2,8 +2,8 @@
 
 The product's own loop, in plain processes over gloo instead of Ray Train's workers, which differ only in how they are
 started: pairs of the synthetic world, ZeRO 1, one thread a worker. `trained`: MiniLM reads each pair and is trained
-(`model.pair: cross`); `frozen`: the same, encoder frozen; `concepts`: the default model, whose vectors are encoded
-before. A step takes as long as its busiest worker: `balance` is what the cut by ownership leaves of perfect.
+(`model.pair: cross_encoder`); `frozen`: the same, encoder frozen; `concepts`: the default model, whose vectors are
+encoded before. A step takes as long as its busiest worker: `balance` is what the cut by ownership leaves of perfect.
 
 `wire` shows what does not cross a wire: users' heads, their gradients and optimiser state. Bytes per step are the same
 for every number of users and every head kind, but for the population's own parameters (`low_rank` has some more).
@@ -37,8 +37,8 @@ BATCH = 128
 WARM, STEPS = 1, 4
 """Steps of a case: not timed (DeepSpeed allocates), then timed."""
 MODELS: dict[str, dict[str, Any]] = {
-    "trained": {"pair": "cross", "freeze_encoder": False},
-    "frozen": {"pair": "cross", "freeze_encoder": True},
+    "trained": {"pair": "cross_encoder", "freeze_encoder": False},
+    "frozen": {"pair": "cross_encoder", "freeze_encoder": True},
     "concepts": {"pair": "concepts", "freeze_encoder": True},
 }
 WIRE_KINDS = ("shared", "linear", "dense", "low_rank")
@@ -150,7 +150,7 @@ class Jobs:
             "groups": str(groups),
             "profiles": None,
             "model": config.model_dump(mode="json"),
-            "train": TrainConfig(epochs=1, batch=BATCH, checkpoint_s=1e9).model_dump(mode="json"),
+            "train": TrainConfig(epochs=1, batch_size=BATCH, checkpoint_interval_s=1e9).model_dump(mode="json"),
             "seed": 0,
             "name": "bench",
             "vectors": str(vectors),

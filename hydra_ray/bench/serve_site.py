@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hydra_ray.bench.serve_hosts import Hosted
 from hydra_ray.bench.serve_load import Seen
-from hydra_ray.config_io import load_settings
+from hydra_ray.config import load_settings
 from hydra_ray.serve.config import ServeConfig
 
 

@@ -91,7 +91,7 @@ def _write_base(folder: Path, config: Config, module: Module) -> None:
 def _write_heads(folder: Path, base: Path, config: Config, buckets: dict[int, list[int]]) -> None:
     shapes = load_scorer(base).head.delta_shapes()
     model = config.model
-    spec = HeadSpec(model.head, model.width, model.rank, shapes, fingerprint(base), config.data.buckets)
+    spec = HeadSpec(model.head, model.pair_dim, model.rank, shapes, fingerprint(base), config.data.buckets)
     folder.parent.mkdir(parents=True, exist_ok=True)
     store = HeadStore.create(str(folder), spec)
     parts = [

@@ -20,7 +20,7 @@ CLIENTS = 4
 ROUNDS = 4
 WARM_SHARE = 2.0
 """Seconds of warming up, in seconds of one measurement."""
-BUDGETS = {"retriever.cache_mib": 1, "scorer.heads_mib": 1, "scorer.vectors_mib": 8}
+BUDGETS = {"retriever.cache_mib": 1, "scorer.head_cache_mib": 1, "scorer.embedding_cache_mib": 8}
 """So small that neither store's users fit: what is asked for least is thrown out all the time. Heads: per module."""
 METRICS_LAG_S = 12.0
 """Ray's agents export what replicas count within ten seconds."""
@@ -79,7 +79,11 @@ def _ask(service: Hosted, users: int, seconds: float) -> Seen:
 
 def _budgets(config: ServeConfig) -> dict[str, int]:
     of = config.scorer
-    return {"cache_mib": config.retriever.cache_mib, "heads_mib": of.heads_mib, "vectors_mib": of.vectors_mib}
+    return {
+        "cache_mib": config.retriever.cache_mib,
+        "head_cache_mib": of.head_cache_mib,
+        "embedding_cache_mib": of.embedding_cache_mib,
+    }
 
 
 def _caches(metrics: str) -> dict[str, dict[str, float]]:

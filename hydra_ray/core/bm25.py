@@ -5,7 +5,7 @@ which is most words of a short history: a record that shares all words with the 
 plus: BM25+ (Lv and Zhai, 2011), which adds 1 to the frequency part of every word that a record has, so that a long
 record with it beats one without; a word of n of N records weighs log(1 + (N - n + .5) / (n + .5)), always above zero.
 
-blanks: lower-cased, split at blanks.
+whitespace: lower-cased, split at whitespace. cased: the same, as written.
 words: words of every script without punctuation, by characters where a script writes no blanks (core/words.py).
 """
 
@@ -20,7 +20,7 @@ from rank_bm25 import BM25Okapi
 from hydra_ray.core.words import unicode_words
 
 BM25Variant = Literal["okapi", "plus"]
-BM25Tokens = Literal["blanks", "cased", "words"]
+BM25Tokens = Literal["whitespace", "cased", "words"]
 
 
 class BM25Kind(NamedTuple):
@@ -33,7 +33,7 @@ class BM25Kind(NamedTuple):
 PLUS = BM25Kind()
 
 
-def _blanks(text: str) -> list[str]:
+def _whitespace(text: str) -> list[str]:
     return text.lower().split()
 
 
@@ -41,7 +41,11 @@ def _words(text: str) -> list[str]:
     return list(unicode_words(text))
 
 
-TOKENISERS: dict[BM25Tokens, Callable[[str], list[str]]] = {"blanks": _blanks, "words": _words, "cased": str.split}
+TOKENISERS: dict[BM25Tokens, Callable[[str], list[str]]] = {
+    "whitespace": _whitespace,
+    "words": _words,
+    "cased": str.split,
+}
 """A text's words, equal ones as often as they come."""
 
 

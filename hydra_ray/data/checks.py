@@ -22,7 +22,7 @@ QUESTION_REASONS = ("duplicate_question", "empty_question", "question_without_go
 
 NO_QUESTIONS = {
     "too_few_items": "with too few items",
-    "undated": "without a single date (data.own.date_field=null: the order of the rows is that of time)",
+    "undated": "without a single date (data.tabular.date_field=null: the order of the rows is that of time)",
     "too_few_older": "with too few items that are older than their newest (others share its date, or have none)",
 }
 _EXAMPLES = 3
@@ -35,22 +35,22 @@ def check_read(
 
     tally: the counts of all readers, added up. out: where the rejects are.
     """
-    if data.source != "own":
+    if data.source != "tabular":
         return
     where = sources[0].where if len(sources) == 1 else f"{root} ({len(sources)} files)"
-    if missing := missing_columns(tally, task, data.own, where):
+    if missing := missing_columns(tally, task, data.tabular, where):
         raise UserError(missing)
     unread = tally.get("warnings/malformed_date", 0)
     dates = tally.get("dates", 0) + unread
-    if data.own.bad_dates == "stop" and unread > UNREAD_DATES * dates:
+    if data.tabular.bad_dates == "stop" and unread > UNREAD_DATES * dates:
         unreadable = examples(out, ["malformed_date"])["malformed_date"]
         shown = ", ".join(f"{r.detail!r} ({r.source} {r.record})" for r in unreadable)
-        form = "give their form as data.own.date_format (such as %d/%m/%Y)"
-        if data.own.date_format:
-            form = f"they have another form than data.own.date_format={data.own.date_format!r}"
+        form = "give their form as data.tabular.date_format (such as %d/%m/%Y)"
+        if data.tabular.date_format:
+            form = f"they have another form than data.tabular.date_format={data.tabular.date_format!r}"
         raise UserError(
-            f"{where}: {unread:,} of {dates:,} dates ({data.own.date_field}) cannot be read: {shown}: {form}, mend "
-            "them, or set data.own.bad_dates=undated to go on without them"
+            f"{where}: {unread:,} of {dates:,} dates ({data.tabular.date_field}) cannot be read: {shown}: {form}, mend "
+            "them, or set data.tabular.bad_dates=undated to go on without them"
         )
 
 
@@ -64,7 +64,7 @@ def check_counts(counts: Mapping[str, Any], data: DataConfig, root: Path | str, 
     items = sum(counts["items"].values()) + counts["repeats"]
     for what, kept, reasons in (("questions", questions, QUESTION_REASONS), ("items", items, ITEM_REASONS)):
         lost = sum(rejects.get(reason, 0) for reason in reasons)
-        total = counts["lines"] if what == "items" and data.source == "own" else lost + kept
+        total = counts["lines"] if what == "items" and data.source == "tabular" else lost + kept
         if lost > data.max_rejects * total:
             advice = f"mend the data or the task, or set data.max_rejects={-(-100 * lost // total) / 100:g}"
             raise UserError(
@@ -106,14 +106,14 @@ def examples(out: Path, reasons: Collection[str], count: int = _EXAMPLES) -> dic
 
 def _why(counts: Mapping[str, Any], data: DataConfig, out: Path) -> str:
     users = sum(counts["users"].values())
-    if data.source != "own":
+    if data.source != "tabular":
         shown = listed(counts["rejects"], QUESTION_REASONS, out)
         about = f" ({shown})" if shown else ""
         return f"the files hold items of {users:,} users and no usable question{about}: give files with questions"
-    own = data.own
+    own = data.tabular
     reasons = [f"{counts['no_questions'][key]:,} {text}" for key, text in NO_QUESTIONS.items()
                if counts["no_questions"].get(key)]  # fmt: skip
     return (
-        f"none of {users:,} users has own.questions={own.questions} items with own.min_items={own.min_items} older "
-        f"ones each ({', '.join(reasons)}): lower either, give more rows a user, or dates with a time of day"
+        f"none of {users:,} users has tabular.questions={own.questions} items with tabular.min_items={own.min_items} "
+        f"older ones each ({', '.join(reasons)}): lower either, give more rows a user, or dates with a time of day"
     )

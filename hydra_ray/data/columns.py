@@ -9,8 +9,8 @@ from hydra_ray.core.tasks import Task
 from hydra_ray.data.fields import has_field
 
 _WITHOUT = {
-    "own.id_field": ", or own.id_field: null to make ids from the rows",
-    "own.date_field": ", or own.date_field: null if there are no dates",
+    "tabular.id_field": ", or tabular.id_field: null to make ids from the rows",
+    "tabular.date_field": ", or tabular.date_field: null if there are no dates",
 }
 _NAMES = 64
 _LISTED_ROWS = 1000
@@ -18,13 +18,13 @@ _LISTED_ROWS = 1000
 
 def wanted_columns(task: Task, own: OwnConfig) -> dict[str, str]:
     """Setting -> column, for every column that must be there."""
-    wanted = {"own.user_field": own.user_field}
+    wanted = {"tabular.user_field": own.user_field}
     if own.id_field:
-        wanted["own.id_field"] = own.id_field
+        wanted["tabular.id_field"] = own.id_field
     if task.answer_field:
         wanted["answer_field"] = task.answer_field
     if own.date_field:
-        wanted["own.date_field"] = own.date_field
+        wanted["tabular.date_field"] = own.date_field
     wanted.update({f"text_fields[{i}]": name for i, name in enumerate(task.text_fields)})
     return wanted
 
@@ -71,7 +71,7 @@ def missing_columns(counts: Mapping[str, int], task: Task, own: OwnConfig, where
         return ""
     names = sorted(key.removeprefix("column/") for key in counts if key.startswith("column/"))
     first, *others = missing
-    place = "the config" if first.startswith("own.") else "the task"
+    place = "the config" if first.startswith("tabular.") else "the task"
     more = f"; nor has it {' or '.join(f'{wanted[setting]!r} ({setting})' for setting in others)}" if others else ""
     return (
         f"{where}: no column {wanted[first]!r} ({first}), it has {', '.join(names)}: "

@@ -1,4 +1,4 @@
-"""Dates in a form that the user declares (`own.date_format`): strptime's, or a number's unit."""
+"""Dates in a form that the user declares (`data.tabular.date_format`): strptime's, or a number's unit."""
 
 import datetime
 import re

@@ -72,7 +72,7 @@ def make_plan(config: Config, task: Task, source_dir: Path | str, out: Path) -> 
     sources = find_sources(config.data, root, Path(config.root).expanduser())
     size = sum(source.bytes for source in sources)
     partitions = max(1, min(config.data.buckets, MAX_PARTITIONS, -(-size // PARTITION_BYTES)))
-    plan = Plan(Reader(task, config.data.own), tuple(sources), out.resolve(), config.data.buckets, partitions)
+    plan = Plan(Reader(task, config.data.tabular), tuple(sources), out.resolve(), config.data.buckets, partitions)
     for folder in (plan.spill, plan.out / "users", plan.out / "rejects"):
         shutil.rmtree(folder, ignore_errors=True)
     (plan.out / "counts.json").unlink(missing_ok=True)

@@ -25,14 +25,14 @@ class Asked:
 
 
 def with_questions(user: User, own: OwnConfig) -> Asked:
-    """The user with its newest `own.questions` items as questions; `user.items` are oldest first.
+    """The user with its newest `data.tabular.questions` items as questions; `user.items` are oldest first.
 
     An item may be seen if its date is over before the question's begins (`data.dates.is_older`). Items without a date
     are neither asked nor seen by any question, as nobody knows when they were written; they stay in the history. The
-    order of the files decides where the config says that there are no dates (`own.date_field: null`), and for users
-    without a single date where it goes on without those that cannot be read (`own.bad_dates: undated`).
+    order of the files decides where the config says that there are no dates (`date_field: null`), and for users
+    without a single date where it goes on without those that cannot be read (`bad_dates: undated`).
 
-    A user gets all of its questions or none: none if one of them would have fewer than `own.min_items` older items
+    A user gets all of its questions or none: none if one of them would have fewer than `min_items` older items
     (too short a history, or too many items of one day); such a user keeps all items. Items that no question may see
     (the newest question itself, others of its day) leave the history; those that are no question either are rejects.
     """

@@ -27,8 +27,8 @@ def scan_own(source: Source, task: Task, own: OwnConfig) -> Iterator[SourceRow |
     """One SourceRow with one item per usable row, every reject, and last which columns the rows have.
 
     Positions count rows from 0 in Parquet and JSON lists, and lines from 1 elsewhere. Raises UserError: a file that is
-    not what its suffix says or is cut off, more broken lines than `own.bad_lines` (all in one line), a task whose items
-    have no answer. Whether a column is missing is known when all files are read: `columns.missing_columns`.
+    not what its suffix says or is cut off, more broken lines than `data.tabular.bad_lines` (all in one line), a task
+    whose items have no answer. Whether a column is missing is known when all files are read: `columns.missing_columns`.
     """
     if task.answer_field is None:
         raise UserError(
@@ -140,7 +140,7 @@ class _Mistakes:
         total = self.rows + self.count
         more = f" and {count - _SHOWN} more" if count > _SHOWN else ""
         share = -(-1000 * count // total) / 1000
-        advice = f", or set data.own.bad_lines={share:g}" if objects else ""
+        advice = f", or set data.tabular.bad_lines={share:g}" if objects else ""
         raise UserError(
             f"{self.source.where}: {count} of {total} lines are broken: {', '.join(shown[:_SHOWN])}{more}: "
             f"{rule}repair or remove the lines{advice}"

@@ -25,7 +25,7 @@ REASONS = {
     "empty_text": "a history item without text",
     "conflicting_item": "an item with an id of an item with other content; the first in the order of the files stays",
     "missing_user": "a row without user id",
-    "broken_line": "a line that cannot be read; `own.bad_lines` says how many may be",
+    "broken_line": "a line that cannot be read; `data.tabular.bad_lines` says how many may be",
     "not_older": "an item as new as the user's questions, hence in no question's history",
     "malformed_date": "kept without a date: the date cannot be read",
     "undated_item": "kept, but neither asked nor seen by a question: it has no date",

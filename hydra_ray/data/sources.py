@@ -26,7 +26,7 @@ class Source:
     columns: names and values that the folders of its path give to all of its rows (`country=DE/`).
     """
 
-    kind: Literal["lamp", "oppu", "own"]
+    kind: Literal["lamp", "oppu", "tabular"]
     index: int
     path: Path
     split: Split | None = None
@@ -72,7 +72,7 @@ def find_sources(data: DataConfig, root: Path | str, skip: Path | None = None) -
 
     skip: a folder within `root` that holds none (where runs are written).
     """
-    if data.source == "own":
+    if data.source == "tabular":
         return _own(data, root, skip)
     if isinstance(root, str):
         raise UserError(f"{root}: data.source={data.source} reads folders of this machine: copy the files into one")
@@ -108,7 +108,7 @@ def _oppu(data: DataConfig, root: Path) -> list[Source]:
 
 
 def _own(data: DataConfig, root: Path | str, skip: Path | None) -> list[Source]:
-    fits = matcher(data.own.files)
+    fits = matcher(data.tabular.files)
     found: list[tuple[str, Path, str, int | None]]
     if isinstance(root, str):
         found = [(file.relative, Path(file.relative), file.url, file.size) for file in remote.list_files(root)]
@@ -123,9 +123,11 @@ def _own(data: DataConfig, root: Path | str, skip: Path | None) -> list[Source]:
     if not chosen and alone:
         raise UserError(f"{root}: unknown form: data.root must be, or hold, {_wanted(data)}")
     if not chosen:
-        raise UserError(f"{root}: no file matches own.files={data.own.files!r}: data.root must hold {_wanted(data)}")
+        raise UserError(
+            f"{root}: no file matches data.tabular.files={data.tabular.files!r}: data.root must hold {_wanted(data)}"
+        )
     return [
-        Source("own", i, path, url=url, label=relative, size=size, columns=hive_columns(relative))
+        Source("tabular", i, path, url=url, label=relative, size=size, columns=hive_columns(relative))
         for i, (relative, path, url, size) in enumerate(chosen)
     ]
 
@@ -133,7 +135,7 @@ def _own(data: DataConfig, root: Path | str, skip: Path | None) -> list[Source]:
 def _wanted(data: DataConfig) -> str:
     if data.source == "oppu":
         return f"{OPPU_TRAIN} and {' or '.join(OPPU_TEST)}"
-    if data.source == "own":
+    if data.source == "tabular":
         packed = ", ".join(packing for packing in PACKINGS if packing)
         return f"Parquet, JSON, JSON Lines, CSV or TSV files ({', '.join(FORMS)}; text also {packed})"
     train, test = data.train_split, data.test_split

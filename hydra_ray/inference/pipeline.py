@@ -68,7 +68,7 @@ class InferencePipeline:
 
     async def personalize(self, user: UserKey | None, ask: Ask, request_id: str) -> Personalised:
         """The answer with its trace. Raises LLMDownError, RefusedError, DeadlineError, OverloadedError."""
-        state, wants_plain = RequestState(ask, user), ask.plain or self._config.adapter.plain_candidate
+        state, wants_plain = RequestState(ask, user), ask.plain or self._config.adapter.zero_shot_candidate
         pending = asyncio.ensure_future(self._plain(ask)) if wants_plain else None
         try:
             found = await self._retrieve(state)
@@ -76,7 +76,7 @@ class InferencePipeline:
             versions = self._versions(ask, self._builder.examples(ranked))
             sampled = await self._sample(state, versions)
             version = versions[sampled.shortened]
-            plain = await self._plain_answer(state, pending) if self._config.adapter.plain_candidate else None
+            plain = await self._plain_answer(state, pending) if self._config.adapter.zero_shot_candidate else None
             candidates = make_candidates(self._task, sampled.texts, [plain], found.own, self._config.adapter)
             selection = await self._select(state, found, ranked, candidates)
             texts = [candidates.texts[i] for i in selection.order] or [""]
@@ -85,7 +85,7 @@ class InferencePipeline:
             best = texts[: ask.n]
             if len(best) < ask.n:
                 state.degrade("fewer_answers", f"{len(best)} of {ask.n}: the samples hold no more that differ")
-            if not self._config.adapter.plain_candidate:
+            if not self._config.adapter.zero_shot_candidate:
                 plain = await self._plain_answer(state, pending)
             return Personalised(
                 answer=best[0],
@@ -93,7 +93,7 @@ class InferencePipeline:
                 cut=[i for i, text in enumerate(best) if text in cut],
                 plain=plain if ask.plain else None,
                 trace=make_trace(
-                    state, request_id, self._run, self._task.name, found, ranked, self._config.retrieval.n, version,
+                    state, request_id, self._run, self._task.name, found, ranked, self._config.retrieval.top_n, version,
                     sampled, candidates, selection,
                 ),
             )  # fmt: skip
@@ -199,7 +199,7 @@ class InferencePipeline:
             state.degrade("no_candidate", "no sample holds an answer of this task")
             return Selection()
         with state.timed("select"):
-            behind = supporters(ranked, self._config.retrieval.n)
+            behind = supporters(ranked, self._config.retrieval.top_n)
             features = adapter_features(
                 self._task, state.ask.query, candidates, found.own, behind, found.topics, self._features["adapter"]
             )

@@ -32,7 +32,7 @@ class PromptBuilder:
         self.task = load_task(config.data.task)
         self.budget = prompt_budget(config.llm, self.task)
         # Generation compares every supporting item with every candidate word by word: N are dear enough.
-        n = config.retrieval.n
+        n = config.retrieval.top_n
         self.evidence_items = n if self.task.kind == "generation" else config.adapter.records(n)
 
     def task_of(self, query: Query) -> Task:
@@ -41,7 +41,7 @@ class PromptBuilder:
 
     def examples(self, ranked: Sequence[RankedItem]) -> list[HistoryItem]:
         """The k items that the prompt shows, best first."""
-        return choose_examples(ranked, self.config.retrieval.n, self.config.reranker.k)
+        return choose_examples(ranked, self.config.retrieval.top_n, self.config.reranker.top_k)
 
     def prompt(self, query: Query, examples: Sequence[HistoryItem], summary: str = "") -> Prompt:
         """The prompt that asks a query, in the layout of `llm.prompt`.
@@ -78,7 +78,7 @@ class PromptBuilder:
             prompt: What is asked.
             task: Of the query.
             seed: Of the draw; None leaves it to the server.
-            n: Answers wanted: `adapter.n` samples are drawn in any case.
+            n: Answers wanted: `adapter.num_samples` samples are drawn in any case.
             temperature: Default `adapter.temperature`.
             max_tokens: Longest answer; default: the task's.
         """
@@ -86,7 +86,7 @@ class PromptBuilder:
         return Request(
             prompt.messages,
             adapter.temperature if temperature is None else temperature,
-            max(adapter.n, n),
+            max(adapter.num_samples, n),
             max_tokens or task.max_answer_tokens,
             seed,
             prompt.fallbacks,

@@ -55,12 +55,13 @@ def make_candidates(
     Args:
         task: Of the query.
         samples: The LLM's raw samples.
-        plain: The LLM's raw answer without examples, a candidate with `adapter.plain_candidate`; empty: there is none.
-        own: The user's own answers, candidates with `adapter.own_candidates`.
+        plain: The LLM's raw answer without examples, a candidate with `adapter.zero_shot_candidate`; empty: there is
+            none.
+        own: The user's own answers, candidates with `adapter.history_candidates`.
         config: Of the adapter.
     """
-    extra = plain if config.plain_candidate else ()
-    made: Candidates = candidates_of(task, (*samples, *extra), own, config.own_candidates)
+    extra = plain if config.zero_shot_candidate else ()
+    made: Candidates = candidates_of(task, (*samples, *extra), own, config.history_candidates)
     return CandidateSet(made.texts, made.votes, made.samples, next(iter(texts_of(task, extra)), ""))
 
 

@@ -181,9 +181,9 @@ def _form(column: Column) -> tuple[str | None, str]:
         return None, ""
     fitting = [form for form in DATE_FORMATS if _reads(column, form)]
     if not fitting:
-        return None, ", but its values are in no known form: give own.date_format"
+        return None, ", but its values are in no known form: give data.tabular.date_format"
     twin = {form.replace("%d", "\0").replace("%m", "%d").replace("\0", "%m") for form in fitting[:1]}
-    doubt = "; day and month may be the other way round, see own.date_format" if twin & {*fitting[1:]} else ""
+    doubt = "; day and month may be the other way round, see data.tabular.date_format" if twin & {*fitting[1:]} else ""
     return fitting[0], f", and its values have the form {fitting[0]}{doubt}"
 
 

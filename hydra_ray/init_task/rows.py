@@ -25,7 +25,7 @@ def read_rows(place: str) -> Iterator[dict[str, Any]]:
 
     Raises UserError: nothing there, an unknown form, a file that is cut off.
     """
-    data = DataConfig(source="own", root=place)
+    data = DataConfig(source="tabular", root=place)
     sources = find_sources(data, data_root(data))
     return islice((row for source in sources for row in _rows(source) if isinstance(row, dict)), MOST_ROWS)
 

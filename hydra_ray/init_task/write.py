@@ -8,7 +8,7 @@ from hydra_ray.init_task.guess import Choice, Guess
 
 WIDTH = 110
 HISTORIES = ((3, 5), (1, 5), (1, 2), (1, 1))
-"""(own.questions, own.min_items), the first of which half of the users have enough items for is taken."""
+"""(tabular.questions, tabular.min_items), the first of which half of the users have enough items for is taken."""
 
 BARE = ("body", "content", "text", "value")
 """Names that say nothing of what the text is."""
@@ -72,8 +72,8 @@ def config_yaml(guess: Guess, place: str, root: str, task_file: str, histories: 
         [
             _comment(f"Made by `hydra-ray init-task` from {place}; what follows is guessed, change what is wrong."),
             _comment("  hydra-ray run --config THIS_FILE --dry-run     checks it, and says what a run would ask"),
-            "data:\n  source: own\n",
-            f"  root: {_quoted(root)}\n  task: {_quoted(task_file)}\n  own:\n",
+            "data:\n  source: tabular\n",
+            f"  root: {_quoted(root)}\n  task: {_quoted(task_file)}\n  tabular:\n",
             *own,
             _comment(f"Each user's newest items are the questions; {enough:,} of {len(histories):,} users have enough "
                      "items for these numbers.", "    "),
@@ -91,7 +91,7 @@ def config_yaml(guess: Guess, place: str, root: str, task_file: str, histories: 
 
 
 def history_needs(histories: Collection[int]) -> tuple[int, int]:
-    """own.questions and own.min_items for users who have so many items each."""
+    """tabular.questions and tabular.min_items for users who have so many items each."""
     for questions, min_items in HISTORIES:
         if 2 * sum(count >= questions + min_items for count in histories) >= len(histories):
             return questions, min_items

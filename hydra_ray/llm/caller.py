@@ -70,7 +70,7 @@ class Caller:
                     raise
                 pause_s = 0.0
                 if not error.limited:  # else the ledger holds all calls back
-                    pause_s = pause_before(failures, self._cfg.retry_wait_s, error.retry_after_s, random.random())
+                    pause_s = pause_before(failures, self._cfg.retry_backoff_s, error.retry_after_s, random.random())
             except (RejectedError, UserError):
                 last = Settled(reservation, retries=attempts, failed=1)
                 raise
@@ -94,7 +94,7 @@ class Caller:
         rates = error.rates
         if error.limited:
             self._last_refusal = str(error)
-            rates = (rates or Rates())._replace(pause_s=error.retry_after_s or 0.0, backoff_s=self._cfg.retry_wait_s)
+            rates = (rates or Rates())._replace(pause_s=error.retry_after_s or 0.0, backoff_s=self._cfg.retry_backoff_s)
         billed = error.maybe_billed
         return Settled(
             reservation, calls=int(billed), cost=most * billed, retries=retries, failed=int(over), rates=rates

@@ -168,7 +168,7 @@ class LLMClient:
 
     async def _plan(self, jobs: Sequence[Job]) -> list[Call]:
         """The calls that are still to be made, after a look into the cache."""
-        whole = [Call(job, 0, job.count) for job in jobs if self._cfg.native_n is not False or job.count == 1]
+        whole = [Call(job, 0, job.count) for job in jobs if self._cfg.supports_n is not False or job.count == 1]
         left = await self._look_up(whole)
         # An earlier run may have asked one by one: then the first sample is most likely there.
         first = [Call(call.job, 0, 1) for call in left if call.count > 1 and self._at_once(call)]
@@ -190,7 +190,7 @@ class LLMClient:
 
     def _at_once(self, call: Call) -> bool:
         """Whether a call asks for as many samples as the server gives in one."""
-        return call.count == 1 or self._cfg.native_n is True or not self._endpoint.dialect.one_by_one
+        return call.count == 1 or self._cfg.supports_n is True or not self._endpoint.dialect.one_by_one
 
     async def _look_up(self, calls: Sequence[Call]) -> list[Call]:
         """Fills in what the cache holds and returns the other calls."""
@@ -275,7 +275,7 @@ class LLMClient:
 
     def _may_be_n(self, call: Call, error: Exception) -> bool:
         """Whether a call may have failed because it asks for several samples, in words that do not say so."""
-        if call.count == 1 or self._cfg.native_n is not None or self._endpoint.dialect.takes_n:
+        if call.count == 1 or self._cfg.supports_n is not None or self._endpoint.dialect.takes_n:
             return False
         if isinstance(error, TransientError):
             return error.status in {500, 501}
@@ -316,7 +316,7 @@ class LLMClient:
     def _hopeless(self, last: str, count: int) -> UserError:
         advice = "see the server's message"
         if last.startswith("HTTP 429"):
-            advice = "lower llm.concurrency, or raise llm.retries or llm.retry_wait_s, and run again"
+            advice = "lower llm.concurrency, or raise llm.retries or llm.retry_backoff_s, and run again"
         elif not last.startswith("HTTP 4"):
             advice = "see the server's log and run again when it answers"
         return UserError(

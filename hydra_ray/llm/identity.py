@@ -61,13 +61,13 @@ def server_identity(cfg: LLMConfig) -> str:
 
 
 def weights_source(source: str) -> str:
-    """The folder or hub id that `llm.serve.source` names; `embedded` and `embedded:<task>` are the package's own.
+    """The folder or hub id that `llm.serve.source` names; `bundled` and `bundled:<task>` are the package's own.
 
     Raises UserError if there are no such packaged weights, or the folder is no model.
     """
     name, _, task = source.partition(":")
-    if name == "embedded":
-        return str(_embedded(task))
+    if name == "bundled":
+        return str(_bundled(task))
     path = Path(source).expanduser()
     if path.is_dir():
         if not (path / "config.json").exists():
@@ -80,13 +80,13 @@ def weights_source(source: str) -> str:
     return source
 
 
-def _embedded(task: str) -> Path:
+def _bundled(task: str) -> Path:
     """The packaged weights, or those of them that were trained for one task."""
     from hydra_ray.tiny_llm.export import embedded_path
 
     folder: Path = embedded_path()
     if task and not (folder / task / "config.json").exists():
-        raise UserError(f"llm.serve.source: embedded:{task}: no such packaged weights; `embedded` serves every task")
+        raise UserError(f"llm.serve.source: bundled:{task}: no such packaged weights; `bundled` serves every task")
     return folder / task if task else folder
 
 

@@ -98,10 +98,10 @@ class ServedApp:
 
     def _check_resources(self) -> None:
         serving = self._cfg.serve
-        if serving.accelerator == "gpu" and ray.cluster_resources().get("GPU", 0) < serving.tensor_parallel:
+        if serving.accelerator == "gpu" and ray.cluster_resources().get("GPU", 0) < serving.tensor_parallel_size:
             self._say(
-                f"the cluster has fewer GPUs than llm.serve.tensor_parallel={serving.tensor_parallel}: waiting for an "
-                "autoscaler to add one (without one, set llm.serve.accelerator: cpu)",
+                f"the cluster has fewer GPUs than llm.serve.tensor_parallel_size={serving.tensor_parallel_size}: "
+                "waiting for an autoscaler to add one (without one, set llm.serve.accelerator: cpu)",
                 always=True,
             )
 

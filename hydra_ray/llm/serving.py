@@ -46,8 +46,8 @@ def engine_spec(cfg: LLMConfig) -> dict[str, Any]:
         engine["enforce_eager"] = True  # compiling takes longer than the small models that run here
         # A seeded request whose prompt is read in parts ends vLLM 0.29's engine: CPU generators cannot be set back.
         engine["enable_chunked_prefill"] = False
-    if serve.tensor_parallel > 1:
-        engine["tensor_parallel_size"] = serve.tensor_parallel
+    if serve.tensor_parallel_size > 1:
+        engine["tensor_parallel_size"] = serve.tensor_parallel_size
     variables = environment.engine_variables(cpu=cpu, kv_cache_gib=serve.kv_cache_gib, weights=weights)
     spec: dict[str, Any] = {
         "model_loading_config": {"model_id": cfg.model, "model_source": weights},
@@ -67,7 +67,7 @@ def engine_spec(cfg: LLMConfig) -> dict[str, Any]:
 
 def is_direct(cfg: LLMConfig) -> bool:
     """Whether the model is served the direct way (see the module's docstring)."""
-    return cfg.serve.accelerator == "cpu" and cfg.serve.replicas == (1, 1) and cfg.serve.tensor_parallel == 1
+    return cfg.serve.accelerator == "cpu" and cfg.serve.replicas == (1, 1) and cfg.serve.tensor_parallel_size == 1
 
 
 def deployment_names(cfg: LLMConfig) -> tuple[str, ...]:

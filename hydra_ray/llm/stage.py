@@ -158,7 +158,7 @@ def run_llm_stage(
     url = base_url or cfg.llm.base_url
     if url is None:
         raise UserError("llm.base_url: not set and no model is served: give the address of a chat server")
-    actors = cfg.ray.actors
+    actors = cfg.ray.num_actors
     concurrency = math.ceil(cfg.llm.concurrency / actors)
     asked = _asked(str(source))
     done = set(_ids(f"{root}/done"))

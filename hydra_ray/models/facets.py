@@ -24,7 +24,7 @@ class FacetHead(nn.Module):
 
     def __init__(self, width: int, facets: int, dropout: float) -> None:
         super().__init__()
-        self.kind: HeadKind = "facets"
+        self.kind: HeadKind = "mixture"
         self.width, self.facets = width, facets
         self.dropout = nn.Dropout(dropout)
         # As in `Head`, each begins as tanh(z); noise sets them apart.

@@ -22,11 +22,11 @@ class Head(nn.Module):
     - `dense`: a user's delta covers both layers, (Z + 1) Z + 2 (Z + 1) numbers: the paper's.
     - `low_rank`: a rank-K delta of the dense layer and the user's own output layer.
     - `linear`: the user's output layer alone.
-    - `shrunk`: a delta of the same shape as `linear`'s. Jointly it is trained as `linear` (`joint_kind`); a new
-      user's is solved for under a prior estimated from the training users (`hydra_ray.train.shrunk`).
+    - `bayesian_linear`: a delta of the same shape as `linear`'s. Jointly it is trained as `linear` (`joint_kind`); a
+      new user's is solved for under a prior estimated from the training users (`hydra_ray.train.shrunk`).
     - `shared`: no delta.
 
-    `facets` is another class, `hydra_ray.models.facets.FacetHead`.
+    `mixture` is another class, `hydra_ray.models.facets.FacetHead`.
     """
 
     def __init__(self, kind: HeadKind, width: int, rank: int, dropout: float) -> None:
@@ -52,7 +52,7 @@ class Head(nn.Module):
             return {"dense_weight": (z, z), "dense_bias": (z,), **output}
         if self.kind == "low_rank":
             return {"down": (z, k), "up": (k, z), **output}
-        if self.kind in ("linear", "shrunk"):
+        if self.kind in ("linear", "bayesian_linear"):
             return output
         return {}
 

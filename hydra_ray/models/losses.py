@@ -3,16 +3,16 @@
 Every loss is a sum in one unit: where all scores are zero, each row that counts costs log 2. So learning rates and
 pulls mean the same under each.
 
-- `two_class`: each row alone, -log p(label). The only one whose log-odds are calibrated probabilities.
-- `listwise`: ListNet's top-1 loss (Cao et al. 2007): cross-entropy between the softmax of a query's scores and its
+- `bce`: each row alone, -log p(label). The only one whose log-odds are calibrated probabilities.
+- `listnet`: ListNet's top-1 loss (Cao et al. 2007): cross-entropy between the softmax of a query's scores and its
   labels divided by their sum.
-- `pairwise`: RankNet (Burges et al. 2005): logistic loss of the difference, over pairs of different labels.
-- `two_class_listwise`: the mean of the two.
+- `ranknet`: RankNet (Burges et al. 2005): logistic loss of the difference, over pairs of different labels.
+- `bce_listnet`: the mean of the two.
 
 The ranking losses do not change when a number is added to all scores of a query: they say which row is better, never
 how likely it is to be right. What reads a score as a probability (weighted votes, supporters' weights) needs
-`two_class`; `two_class_listwise` lies between. Simulated users, half of the rows right, 100 users' heads: expected
-calibration error .03 with `two_class` and `pairwise`, .10 with `two_class_listwise`, .14 with `listwise`; where queries
+`bce`; `bce_listnet` lies between. Simulated users, half of the rows right, 100 users' heads: expected
+calibration error .03 with `bce` and `ranknet`, .10 with `bce_listnet`, .14 with `listnet`; where queries
 differ in their share of right rows .01, .07, .03 and .05.
 A query whose labels are all equal says nothing about the order of its rows: it contributes nothing to a ranking loss.
 """
@@ -25,13 +25,13 @@ from torch import Tensor
 
 from hydra_ray.models.heads import scores
 
-Loss = Literal["two_class", "listwise", "pairwise", "two_class_listwise"]
+Loss = Literal["bce", "listnet", "ranknet", "bce_listnet"]
 
 _ABSENT = -1e9
 """The score of a row that does not exist: finite, so that a query without rows gives no NaN."""
 
 
-def loss_sum(logits_GR2: Tensor, label_GR: Tensor, mask_GR: Tensor, loss: Loss = "two_class") -> Tensor:
+def loss_sum(logits_GR2: Tensor, label_GR: Tensor, mask_GR: Tensor, loss: Loss = "bce") -> Tensor:
     """The loss of G queries with up to R rows each, summed; divide by the labelled rows to compare losses.
 
     logits: as `Head` gives them. label: float in {0, 1}. mask: float, 1 where the row has a label.
@@ -41,18 +41,18 @@ def loss_sum(logits_GR2: Tensor, label_GR: Tensor, mask_GR: Tensor, loss: Loss =
 
 def query_losses(s_GR: Tensor, label_GR: Tensor, mask_GR: Tensor, loss: Loss) -> Tensor:
     """Each query's loss, [...], from its rows' scores, labels and mask, [..., R]."""
-    if loss == "two_class":
+    if loss == "bce":
         return _two_class(s_GR, label_GR, mask_GR)
-    if loss == "listwise":
+    if loss == "listnet":
         return _listwise(s_GR, label_GR, mask_GR)
-    if loss == "pairwise":
+    if loss == "ranknet":
         return _pairwise(s_GR, label_GR, mask_GR)
     return (_two_class(s_GR, label_GR, mask_GR) + _listwise(s_GR, label_GR, mask_GR)) / 2
 
 
 def counts(label_GR: Tensor, mask_GR: Tensor, loss: Loss) -> Tensor:
     """Which queries the loss can learn from, bool [...]: for ranking losses only those with unequal labels."""
-    if loss in ("listwise", "pairwise"):
+    if loss in ("listnet", "ranknet"):
         return _unequal(label_GR, mask_GR)
     return mask_GR.sum(-1) > 0
 

@@ -35,8 +35,8 @@ EVIDENCE_SCALE = 2.0
 
 
 class Scorer(nn.Module):
-    """Base and population head. `bi`, `concepts`: vectors interact; `cross`: the encoder reads the pair; `none`: the
-    head reads the evidence alone."""
+    """Base and population head. `bi_encoder`, `concepts`: vectors interact; `cross_encoder`: the encoder reads the
+    pair; `none`: the head reads the evidence alone."""
 
     def __init__(
         self,
@@ -55,16 +55,16 @@ class Scorer(nn.Module):
         self.evidence = evidence
         self.encoder = encoder
         self.interaction: Interaction | Concepts | None = None
-        if config.pair == "bi":
-            self.interaction = Interaction(encoder_width, config.width)
+        if config.pair == "bi_encoder":
+            self.interaction = Interaction(encoder_width, config.pair_dim)
         elif config.pair == "concepts":
-            self.interaction = Concepts(encoder_width, config.width, symmetric, config.dropout)
-        width = {"cross": encoder_width, "none": 0}.get(config.pair, config.width)
+            self.interaction = Concepts(encoder_width, config.pair_dim, symmetric, config.dropout)
+        width = {"cross_encoder": encoder_width, "none": 0}.get(config.pair, config.pair_dim)
         self.head: Head | FacetHead
         self.router: Router | None = None
-        if config.head == "facets":
-            self.head = FacetHead(width + evidence, config.facets, config.dropout)
-            self.router = Router(encoder_width, config.width, config.facets, config.facets_top)
+        if config.head == "mixture":
+            self.head = FacetHead(width + evidence, config.num_experts, config.dropout)
+            self.router = Router(encoder_width, config.pair_dim, config.num_experts, config.num_experts_per_user)
         else:
             self.head = Head(config.head, width + evidence, config.rank, config.dropout)
         self.routed: tuple[Tensor, Tensor] | None = None
@@ -73,7 +73,7 @@ class Scorer(nn.Module):
 
     def encode_pairs(self, texts: Sequence[str] | Tensor, batch: Batch) -> Tensor:
         """Pair encodings with the evidence appended, [G, R, Z + E]; `texts` is the table of texts, or of the vectors
-        of a frozen encoder: [T, D] (`bi`) or [T, S, D], one per sentence (`concepts`)."""
+        of a frozen encoder: [T, D] (`bi_encoder`) or [T, S, D], one per sentence (`concepts`)."""
         pairs_GRZ = self._pairs(texts, batch)
         if not self.evidence:
             return pairs_GRZ
@@ -115,7 +115,7 @@ class Scorer(nn.Module):
         return encoded.to(next(self.head.parameters()).dtype)
 
     def forward(self, texts: Sequence[str] | Tensor, batch: Batch, deltas: Deltas) -> Tensor:
-        """Logits [G, R, 2]. `deltas`: name -> [U, ...], rows as `batch.user` counts them; or, for `facets`, profiles.
+        """Logits [G, R, 2]. `deltas`: name -> [U, ...], rows as `batch.user` counts them; or, for `mixture`, profiles.
 
         What the router made of profiles, weights and probabilities [U, F], is left in `routed`.
         """

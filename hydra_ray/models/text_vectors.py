@@ -1,4 +1,4 @@
-"""What a frozen encoder gives for a text: one vector (`bi`), or one per sentence (`concepts`)."""
+"""What a frozen encoder gives for a text: one vector (`bi_encoder`), or one per sentence (`concepts`)."""
 
 import re
 from collections.abc import Sequence
@@ -19,11 +19,11 @@ def sentences_of(text: str, limit: int) -> list[str]:
 
 
 def text_vectors(encode: TextEncode, texts: Sequence[str], pair: str, sentences: int) -> Tensor:
-    """float32 [T, D] for `bi`; [T, S, D] for `concepts`, zero rows where there is no sentence; [T, 1] of zeros for
-    `none`, which reads no text."""
+    """float32 [T, D] for `bi_encoder`; [T, S, D] for `concepts`, zero rows where there is no sentence; [T, 1] of zeros
+    for `none`, which reads no text."""
     if pair == "none":
         return torch.zeros(len(texts), 1)
-    if pair == "bi":
+    if pair == "bi_encoder":
         return torch.from_numpy(encode(texts))
     split = [sentences_of(text, sentences) for text in texts]
     flat = encode([sentence for parts in split for sentence in parts])

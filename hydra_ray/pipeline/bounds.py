@@ -144,7 +144,7 @@ def first_request(job: Job) -> Request | None:
 
 def _light(config: Config) -> Config:
     """Without what would load and run the encoder: recency stands for dense retrieval; likeness changes no prompt."""
-    adapter = config.adapter.model_copy(update={"likeness": False, "topics": False})
+    adapter = config.adapter.model_copy(update={"history_similarity": False, "topic_classifier": False})
     config = config.model_copy(update={"adapter": adapter})
     if config.retrieval.method != "dense":
         return config

@@ -187,6 +187,6 @@ class Run(contextlib.AbstractContextManager["Run"]):
     def vector_cache(self) -> Path | None:
         """Where encodings of a frozen encoder are kept; None where the encoder is trained and they would go stale."""
         model = self.config.model
-        if not model.freeze_encoder or model.pair == "cross":
+        if not model.freeze_encoder or model.pair == "cross_encoder":
             return None
         return self.root / "cache" / "vectors"

@@ -115,10 +115,10 @@ def _endpoint(config: Config, run: Run, job: Job, scratch: Path, offline: bool) 
     request = first_request(job)
     if offline or request is None:
         why = "--offline" if offline else "nothing to ask"
-        return [f"{where} (not called: {why})"], llm.native_n is not True
-    samples = 1 if llm.native_n is not None else min(2, config.adapter.n)
+        return [f"{where} (not called: {why})"], llm.supports_n is not True
+    samples = 1 if llm.supports_n is not None else min(2, config.adapter.num_samples)
     shown, one_by_one = ask_once(config, run, request, samples, scratch)
-    return [where, *shown], llm.native_n is False or one_by_one
+    return [where, *shown], llm.supports_n is False or one_by_one
 
 
 def ask_once(config: Config, run: Run, request: Request, samples: int, scratch: Path) -> tuple[list[str], bool]:

@@ -74,7 +74,7 @@ def answer_table(
             answers |= {method: picks[i] for method, picks in chosen.items()}
             made = _candidates(task, by_method[i], "hydra", extra["own"], config)
             choices = {"oracle_samples": tuple(dict.fromkeys(made.samples))}
-            if config.own_candidates and task.kind != "generation":
+            if config.history_candidates and task.kind != "generation":
                 choices["oracle_candidates"] = made.texts
             if one_shot is not None:
                 examples = one_shot.get((user_id, row.query_id), ())
@@ -91,8 +91,10 @@ def missing_methods(by_request: Mapping[str, Sequence[str]], config: AdapterConf
     lacking = {
         name.removeprefix("greedy:") for name, texts in by_request.items() if name.startswith("greedy:") and not texts
     }
-    short = {name for name, texts in by_request.items() if name.startswith("samples:") and len(texts) < config.n}
-    no_plain = config.plain_candidate and "zero_shot" in lacking
+    short = {
+        name for name, texts in by_request.items() if name.startswith("samples:") and len(texts) < config.num_samples
+    }
+    no_plain = config.zero_shot_candidate and "zero_shot" in lacking
     lacking |= {name for name, (samples, _) in ADAPTERS.items() if no_plain or f"samples:{samples}" in short}
     lacking |= {"self_consistency"} if "samples:bm25" in short else set()
     return frozenset(lacking | set(PROFILES if no_summary else ()))

@@ -46,7 +46,7 @@ class Fit:
     roles: Chosen | None
 
     def scorer(self) -> TrainedScorer:
-        """The base, with a head of the kind that is fitted (`shrunk` is trained as `linear`)."""
+        """The base, with a head of the kind that is fitted (`bayesian_linear` is trained as `linear`)."""
         return TrainedScorer(load_scorer(self.base, self.kind), None, self.vectors)
 
     def head(self, scorer: TrainedScorer) -> Head:
@@ -100,7 +100,7 @@ class Fit:
         """What the heads are."""
         model, head = self.config.model, scorer.scorer.head
         shapes = head.delta_shapes()
-        return HeadSpec(self.kind, model.width, model.rank, shapes, fingerprint(self.base), self.config.data.buckets)
+        return HeadSpec(self.kind, model.pair_dim, model.rank, shapes, fingerprint(self.base), self.config.data.buckets)
 
 
 def encode(scorer: TrainedScorer, users: Sequence[list[Group]]) -> list[UserFeatures]:

@@ -63,7 +63,7 @@ class Buckets:
 
 
 class MixBuckets(Buckets):
-    """For `facets`: one forward pass of the router instead of a fit."""
+    """For `mixture`: one forward pass of the router instead of a fit."""
 
     def work(self, buckets: Sequence[int]) -> int:
         """See Buckets."""
@@ -139,16 +139,29 @@ class FitBuckets(Buckets):
 
     def _solve(self, users: Sequence[UserFeatures]) -> dict[str, UserFit]:
         start = self.previous.deltas([user.user_id for user in users]) if self.previous else None
-        found = solved_users(self.fit.head(self.scorer), self.fit.config, self.tuned, users, start)
+        found = solved_users(
+            self.fit.head(self.scorer),
+            self.fit.config,
+            self.tuned,
+            users,
+            start,
+            needs_gain=self.fit.module == "adapter",
+        )
         return {user.user_id: fit for user, fit in zip(users, found, strict=True)}
 
 
 def solved_users(
-    head: Head, config: Config, tuned: Tuned, users: Sequence[UserFeatures], start: Deltas | None = None
+    head: Head,
+    config: Config,
+    tuned: Tuned,
+    users: Sequence[UserFeatures],
+    start: Deltas | None = None,
+    *,
+    needs_gain: bool,
 ) -> list[UserFit]:
     """Users' heads from their features, all at once; see `solver.solve`. Raises UserError, which names the user."""
     try:
-        fitted = solver.solve(head, rows_of(users), tuned, config.fit, config.train.loss, start)
+        fitted = solver.solve(head, rows_of(users), tuned, config.fit, config.train.loss, start, needs_gain=needs_gain)
     except NonFiniteError as error:
         raise UserError(error.of(f"user {users[error.place].user_id!r}")) from None
     return [UserFit.of(user, fitted, i) for i, user in enumerate(users)]

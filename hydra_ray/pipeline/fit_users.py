@@ -60,7 +60,7 @@ def fit_users(run: Run, fit: Fit, out: Path) -> dict[str, Any]:
     scratch.mkdir(parents=True, exist_ok=True)
     learned = scratch / "tuned.json"
     if not learned.exists():
-        write_text(learned, json.dumps({} if fit.kind == "facets" else tune(fit, scorer, run)))
+        write_text(learned, json.dumps({} if fit.kind == "mixture" else tune(fit, scorer, run)))
     tuned = json.loads(learned.read_text())
     buckets = list(fit.by_bucket())
     left = [bucket for bucket in buckets if not record_file(out, bucket).exists()]
@@ -68,13 +68,13 @@ def fit_users(run: Run, fit: Fit, out: Path) -> dict[str, Any]:
         run.say(f"fit-{fit.module}: {len(buckets) - len(left)} of {len(buckets)} buckets are done already")
     began, cpu_s = time.time(), 0.0
     if left:
-        parts = chunks(left, max(4, run.config.ray.actors * 4))
+        parts = chunks(left, max(4, run.config.ray.num_actors * 4))
         rows = ray.data.from_items([{"buckets": part} for part in parts]).map_batches(
-            MixBuckets if fit.kind == "facets" else FitBuckets,
+            MixBuckets if fit.kind == "mixture" else FitBuckets,
             fn_constructor_args=(fit, tuned, out),
             batch_size=1,
             num_cpus=1,
-            compute=ray.data.ActorPoolStrategy(size=run.config.ray.actors),
+            compute=ray.data.ActorPoolStrategy(size=run.config.ray.num_actors),
         )
         done = rows.take_all()
         for row in done:

@@ -32,8 +32,8 @@ RECORD_EVIDENCE = ("shares", "recencies")
 def evidence_width(config: Config, module: Module) -> int:
     """How many numbers of evidence per row a module reads beside the texts."""
     if module == "reranker":
-        return {"none": 0, "score": 1, "score_and_recency": 2}[config.reranker.evidence]
-    return WIDTH if config.adapter.evidence else 0
+        return {"none": 0, "score": 1, "score_and_recency": 2}[config.reranker.features]
+    return WIDTH if config.adapter.features else 0
 
 
 def groups_of_user(
@@ -63,16 +63,16 @@ def groups_of_user(
         ]
     groups = []
     for row, extra in rows:
-        if row.known and not config.adapter.history_queries:
+        if row.known and not config.adapter.num_history_queries:
             continue
         asked = task_of(task, row.query_id)
-        row, plain = with_plain(asked, row, config.adapter.plain_candidate)
+        row, plain = with_plain(asked, row, config.adapter.zero_shot_candidate)
         right, label = adapter_candidates(asked, row, config.adapter.label)
-        if config.adapter.own_candidates and row.answers:
+        if config.adapter.history_candidates and row.answers:
             more = own_candidates(asked, extra["own"], right)
             right, label = right + more, label + [float(is_match(asked, row.gold, text)) for text in more]
         beside: list[tuple[float, ...]] = []
-        if config.adapter.evidence:
+        if config.adapter.features:
             samples = texts_of(asked, row.answers[0] if row.answers else ())
             known = (extra["own"], extra["supporters"], extra["topics"])
             # What is known of free text means something else than what is known of labels.
@@ -155,7 +155,7 @@ def write_groups(
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
-    parts = chunks(buckets_of(answered), run.config.ray.actors)
+    parts = chunks(buckets_of(answered), run.config.ray.num_actors)
     items = [{"number": i, "buckets": part} for i, part in enumerate(parts)]
     rows = ray.data.from_items(items).map_batches(write, batch_size=1).take_all()
     return {name: int(sum(row[name] for row in rows)) for name in ("groups", "rows", "positive")}

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 import pyarrow.parquet as pq
 
-from hydra_ray.config import Config
+from hydra_ray.config import Config, TrainConfig
+from hydra_ray.config.section import execution_only
 from hydra_ray.core.records import Split
 from hydra_ray.data.sampling import Chosen, Trial, cross_fit, sample_users
 from hydra_ray.data.users import list_users, read_users
@@ -29,23 +30,15 @@ from hydra_ray.pipeline.makers import (
 )
 from hydra_ray.pipeline.rows import Asking, ask_black_box
 from hydra_ray.pipeline.since import Since
-from hydra_ray.pipeline.step import StepResult, fingerprint, step_key
+from hydra_ray.pipeline.step import STEP_VERSIONS, StepResult, fingerprint, step_key
 
 SHARED = "shared"
 Variant = Literal["", "paper", "unguarded"]
 """Of the adapter: ours, as published, or with heads that no guard takes back."""
-CODE: dict[Module, int] = {"reranker": 3, "adapter": 5}
-"""Version of what training means (see `step_key`)."""
-FEATURES = 1
-"""Version of what the kept features mean."""
-EXPERTS = ("likeness", "topics", "plain_candidate")
+NOT_ASKED = {"label", "select", "features", "history_candidates", "text_features"}
+"""Keys of `adapter` that change no prompt."""
+EXPERTS = ("history_similarity", "topic_classifier", "zero_shot_candidate")
 """Keys of `adapter` that decide what its evidence says, kept with the samples that it is made of."""
-HOW_NOT_WHAT = {
-    "max_failures", "checkpoint_s", "checkpoint_steps", "trackers", "workers", "min_workers",
-    "activation_checkpointing", "offload",
-}  # fmt: skip
-"""Keys of `train` that say how it is done: a run that was cut short goes on under others. (Another number of workers
-draws other dropout; without dropout the result is the same.)"""
 
 
 class Job:
@@ -58,11 +51,11 @@ class Job:
         self._chosen: dict[Trial, Chosen] = {}
 
     def _step(
-        self, name: str, code: int, config: Mapping[str, Any], inputs: Mapping[str, str], work: Any, label: str = ""
+        self, name: str, config: Mapping[str, Any], inputs: Mapping[str, str], work: Any, label: str = ""
     ) -> StepResult:
         label = label or name
         if label not in self.results:
-            self.results[label] = self.run.step(name, code, config, inputs, work)
+            self.results[label] = self.run.step(name, STEP_VERSIONS[name], config, inputs, work)
         return self.results[label]
 
     def _dump(self, *sections: str) -> dict[str, Any]:
@@ -100,7 +93,7 @@ class Job:
             summary = write_world(config, folder)
             return {"summary": str(summary)}
 
-        return self._step("synth", 2, config.model_dump(mode="json"), {}, work)
+        return self._step("synth", config.model_dump(mode="json"), {}, work)
 
     def ingest(self) -> StepResult:
         """User histories as Parquet by bucket."""
@@ -132,7 +125,7 @@ class Job:
         dumped = data.model_dump(mode="json", exclude={"root", "synth", "max_rejects"})
         inputs = {**fingerprint(local, base), **remote_checksums(sources)}
         known = "ingest" in self.results
-        step = self._step("ingest", 4, {**dumped, "task": self._task}, inputs, work)
+        step = self._step("ingest", {**dumped, "task": self._task}, inputs, work)
         if not known:
             say(step.manifest["counts"], step.path)
             check_counts(step.manifest["counts"], data, source, step.path)
@@ -163,8 +156,8 @@ class Job:
                 if not self._chosen[trial].of(split):
                     where = self.config.data.root or "the data"
                     if trial.fold is None:
-                        own = self.config.data.source == "own"
-                        hint = ": change data.own.test_share, or test everybody with protocol.folds" if own else ""
+                        own = self.config.data.source == "tabular"
+                        hint = ": change data.tabular.test_share, or test everybody with protocol.folds" if own else ""
                         raise UserError(f"data: no {split} users with usable records in {where}{hint}")
                     found = len(self._chosen[trial].source)
                     raise UserError(f"protocol.folds: {found} users with a question and its gold answer in {where} "
@@ -184,7 +177,6 @@ class Job:
     def _ask(
         self,
         name: str,
-        code: int,
         config: dict[str, Any],
         inputs: dict[str, str],
         trial: Trial,
@@ -206,7 +198,7 @@ class Job:
         if self.config.retrieval.method == "dense":
             whole["encoder"] = self.config.model.model_dump(include={"encoder", "pooling", "max_tokens", "precision"})
         inputs = {"ingest": self.ingest().key, "users": hash_of(users), **inputs}
-        return self._step(name, code, whole, inputs, work, f"{name} {trial}")
+        return self._step(name, whole, inputs, work, f"{name} {trial}")
 
     def label(self, trial: Trial) -> StepResult:
         """Reranker feedback of training and test users' own records (never of an evaluated question).
@@ -221,9 +213,9 @@ class Job:
         config = {
             "pseudo_queries": protocol.pseudo_queries,
             "train_questions": protocol.train_questions,
-            "history_queries": self.config.reranker.history_queries,
+            "num_history_queries": self.config.reranker.num_history_queries,
             # Rows of before there was recency are as good for whoever does not read it.
-            **({"recency": True} if self.config.reranker.evidence == "score_and_recency" else {}),
+            **({"recency": True} if self.config.reranker.features == "score_and_recency" else {}),
         }
 
         def args() -> tuple[Any, ...]:
@@ -232,7 +224,7 @@ class Job:
                 self.run.say(warning)
             return self._plain, trial.seed, self.run.vector_cache
 
-        return self._ask("label", 3, config, {}, trial, LabelMaker, args, roles)
+        return self._ask("label", config, {}, trial, LabelMaker, args, roles)
 
     def train(self, module: Module, trial: Trial, variant: Variant = "") -> StepResult:
         """Base and heads of reranker or adapter on the training users, personal and shared.
@@ -251,7 +243,7 @@ class Job:
 
         def work(folder: Path) -> dict[str, Any]:
             groups = folder / "groups"
-            profiles = folder / "profiles" if "facets" in kinds else None
+            profiles = folder / "profiles" if "mixture" in kinds else None
             chosen, users_dir = self.chosen(trial), self.ingest().path
             counts = write_groups(self.run, config, module, answered.path, groups, chosen, users_dir, profiles)
             if not counts["rows"]:
@@ -273,10 +265,10 @@ class Job:
             )
             return {**counts, **losses}
 
-        training = self.config.train.model_dump(mode="json", exclude=HOW_NOT_WHAT)
+        training = self.config.train.model_dump(mode="json", exclude=execution_only(TrainConfig))
         key = {"model": _joint_model(config, module), "train": training, **_reading(config, module), "seed": trial.seed}
         inputs = {"answers": answered.key, **self._users_read(trial)}
-        return self._step(name, CODE[module], key, inputs, work, f"{label} {trial}")
+        return self._step(name, key, inputs, work, f"{label} {trial}")
 
     def _varied(self, variant: Variant) -> Config:
         """The config of a variant of the adapter."""
@@ -292,7 +284,7 @@ class Job:
         found: list[Variant] = [""]
         if self.config.evaluate.paper and not self.since:
             found.append("paper")
-        if self.config.fit.guard and self.config.model.head not in ("facets", "shared"):
+        if self.config.fit.guard and self.config.model.head not in ("mixture", "shared"):
             found.append("unguarded")
         return tuple(found)
 
@@ -303,7 +295,7 @@ class Job:
     @cached_property
     def since(self) -> Since | None:
         """The earlier run whose bases are kept."""
-        return Since(self.run.root, self.config.fit.since) if self.config.fit.since else None
+        return Since(self.run.root, self.config.fit.base_run) if self.config.fit.base_run else None
 
     def _trained_before(self, module: Module, trial: Trial) -> StepResult:
         """The training of the earlier run. Raises UserError if it was of another model."""
@@ -320,8 +312,8 @@ class Job:
             now |= {name: getattr(self.config.adapter, name) for name in EXPERTS}
         wrong = [name for name, value in now.items() if then.get(name) != value]
         if wrong:
-            raise UserError(f"fit.since: {found.key} was trained with {wrong[0]}={then.get(wrong[0])}, this config "
-                            f"says {now[wrong[0]]}; leave fit.since out to train anew")  # fmt: skip
+            raise UserError(f"fit.base_run: {found.key} was trained with {wrong[0]}={then.get(wrong[0])}, this config "
+                            f"says {now[wrong[0]]}; leave fit.base_run out to train anew")  # fmt: skip
         if label not in self.results:
             self.run.say(f"train-{module}: the base of an earlier run is kept ({found.key})")
         self.results[label] = found
@@ -347,7 +339,9 @@ class Job:
         reading = _reading(whole, module)
         chosen = self.chosen(trial).test + (self.chosen(trial).train if both else ())
         about = {"base": base.name, "splits": splits, "answers": answered.key, "trained": trained.key, **reading}
-        features = self.run.root / "cache" / "features" / step_key(f"fit-{module}", FEATURES, about, {})
+        features = (
+            self.run.root / "cache" / "features" / step_key(f"fit-{module}", STEP_VERSIONS["features"], about, {})
+        )
         previous = self.since.step(f"{label} {trial}") if self.since else None
         fit = Fit(whole, module, self.config.model.head, splits, chosen, answered.path, self.ingest().path, base,
                   self.run.vector_cache, features, previous.path if previous else None,
@@ -356,16 +350,16 @@ class Job:
         def work(folder: Path) -> dict[str, Any]:
             return fit_users(self.run, fit, folder)
 
-        config: dict[str, Any] = {"fit": whole.fit.model_dump(mode="json", exclude={"since"})}
+        config: dict[str, Any] = {"fit": whole.fit.model_dump(mode="json", exclude={"base_run"})}
         config |= {"head": self.config.model.head, "loss": self.config.train.loss, **reading}
-        inputs = {"answers": answered.key, "base": trained.key, "since": previous.key if previous else ""}
+        inputs = {"answers": answered.key, "base": trained.key, "base_run": previous.key if previous else ""}
         inputs |= self._users_read(trial)
-        return self._step(name, 6, config, inputs, work, f"{label} {trial}")
+        return self._step(name, config, inputs, work, f"{label} {trial}")
 
     @property
     def fitted_alone(self) -> bool:
         """Whether nobody's head comes from joint training."""
-        return self.config.model.head == "facets"
+        return self.config.model.head == "mixture"
 
     def generate(self, trial: Trial) -> StepResult:
         """Adapter candidates: samples after the reranker's examples."""
@@ -375,9 +369,9 @@ class Job:
         config = {
             "pseudo_queries": protocol.pseudo_queries,
             "train_questions": protocol.train_questions,
-            "k": self.config.reranker.k,
-            **adapter.model_dump(mode="json", exclude={"label", "select", "evidence", "own_candidates", "reads_text"}),
-            "support": adapter.records(self.config.retrieval.n),
+            "top_k": self.config.reranker.top_k,
+            **adapter.model_dump(mode="json", exclude=NOT_ASKED),
+            "evidence_items": adapter.records(self.config.retrieval.top_n),
         }
         topics = self.topics(trial)
         inputs = {"base": trained.key, "heads": fitted.key, **({"topics": topics.key} if topics else {})}
@@ -387,7 +381,7 @@ class Job:
             heads = {"train": fitted.path if self.fitted_alone else base, "test": fitted.path}
             return self._plain, trial.seed, self.run.vector_cache, base, heads, topics.path if topics else None
 
-        return self._ask("generate", 3, config, inputs, trial, GenerateMaker, args, asking(chosen))
+        return self._ask("generate", config, inputs, trial, GenerateMaker, args, asking(chosen))
 
     def topics(self, trial: Trial) -> StepResult | None:
         """What texts alone say of their answers, learned from the training users' histories; None if it is not read.
@@ -409,27 +403,27 @@ class Job:
 
         inputs = {"ingest": self.ingest().key, "users": hash_of(asking(chosen))}
         config = {"encoder": _topics_encoder(self.config), "task": self._task, "seed": trial.seed}
-        return self._step("topics", 1, config, inputs, work, f"topics {trial}")
+        return self._step("topics", config, inputs, work, f"topics {trial}")
 
     def _topics_before(self, trial: Trial) -> StepResult:
         """The topics of the earlier run. Raises UserError if it has none, or another encoder's."""
         assert self.since is not None
         label = f"topics {trial}"
         if label not in self.since:
-            raise UserError(f"fit.since: {self.since.name} was trained with adapter.topics=false: set it to false, "
-                            "or leave fit.since out to train anew")  # fmt: skip
+            raise UserError(f"fit.base_run: {self.since.name} was trained with adapter.topic_classifier=false: "
+                            "set it to false, or leave fit.base_run out to train anew")  # fmt: skip
         found = self.since.step(label)
         then, now = found.manifest["config"]["encoder"], _topics_encoder(self.config)
         wrong = [name for name, value in now.items() if then.get(name) != value]
         if wrong:
-            raise UserError(f"fit.since: {found.key} was made with {wrong[0]}={then.get(wrong[0])}, this config says "
-                            f"{now[wrong[0]]}; leave fit.since out to train anew")  # fmt: skip
+            raise UserError(f"fit.base_run: {found.key} was made with {wrong[0]}={then.get(wrong[0])}, this config "
+                            f"says {now[wrong[0]]}; leave fit.base_run out to train anew")  # fmt: skip
         self.results[label] = found
         return found
 
     def summarise(self, trial: Trial) -> StepResult:
         """The profile summaries of the users' questions; all folds of a seed share them."""
-        return self._ask_questions("summarise", 2, trial, SummaryMaker)
+        return self._ask_questions("summarise", trial, SummaryMaker)
 
     def evaluate(self, trial: Trial) -> StepResult:
         """Every method's answers to the test users' questions."""
@@ -442,36 +436,37 @@ class Job:
             texts = summary_texts(summaries.path)
             return self._plain, trial.seed, self.run.vector_cache, rerankers, texts, topics.path if topics else None
 
-        sampling = self.config.adapter.model_dump(mode="json", include={"n", "temperature", "likeness"})
-        sampling["support"] = self.config.adapter.records(self.config.retrieval.n)
-        config = {"questions": self.config.protocol.questions, "k": self.config.reranker.k, **sampling}
+        asked = {"num_samples", "temperature", "history_similarity"}
+        sampling = self.config.adapter.model_dump(mode="json", include=asked)
+        sampling["evidence_items"] = self.config.adapter.records(self.config.retrieval.top_n)
+        config = {"questions": self.config.protocol.questions, "top_k": self.config.reranker.top_k, **sampling}
         inputs = {"base": trained.key, "heads": fitted.key, "summaries": summaries.key}
         inputs |= {"topics": topics.key} if topics else {}
-        return self._ask("evaluate", 3, config, inputs, trial, EvaluateMaker, args, self._tested(trial))
+        return self._ask("evaluate", config, inputs, trial, EvaluateMaker, args, self._tested(trial))
 
     def oracles(self, trial: Trial) -> StepResult:
         """Answers to the evaluated questions after each retrieved record alone."""
-        return self._ask_questions("oracles", 1, trial, OracleMaker)
+        return self._ask_questions("oracles", trial, OracleMaker)
 
     def _tested(self, trial: Trial) -> Asking:
         """The users that a trial tests."""
         return {user_id: roles for user_id, roles in asking(self.chosen(trial)).items() if roles[1] == "test"}
 
-    def _ask_questions(self, name: str, code: int, trial: Trial, make: type) -> StepResult:
+    def _ask_questions(self, name: str, trial: Trial, make: type) -> StepResult:
         """A step that asks the evaluated questions and reads no training: all folds of a seed share it."""
         asked = asking(self.chosen(trial)) if self.chosen(trial).crossed else self._tested(trial)
         roles: Asking = {user_id: (source, "test") for user_id, (source, _) in asked.items()}
         config = {"questions": self.config.protocol.questions}
-        return self._ask(name, code, config, {}, Trial(trial.seed), make,
+        return self._ask(name, config, {}, Trial(trial.seed), make,
                          lambda: (self._plain, trial.seed, self.run.vector_cache), roles)  # fmt: skip
 
 
 def _reading(config: Config, module: Module) -> dict[str, Any]:
     """How answers become labelled rows."""
     section = config.reranker if module == "reranker" else config.adapter
-    read: dict[str, Any] = section.model_dump(mode="json", include={"label", "evidence", "own_candidates"})
+    read: dict[str, Any] = section.model_dump(mode="json", include={"label", "features", "history_candidates"})
     # Without history queries, rows that the history labels are left out even where the step holds some.
-    return read | ({"history_rows": False} if module == "adapter" and not config.adapter.history_queries else {})
+    return read | ({"history_rows": False} if module == "adapter" and not config.adapter.num_history_queries else {})
 
 
 def _topics_encoder(config: Config) -> dict[str, Any]:
@@ -481,7 +476,7 @@ def _topics_encoder(config: Config) -> dict[str, Any]:
 
 def read_by(config: Config, module: Module) -> Config:
     """The config with the model that a module is: the adapter may read no text."""
-    if module == "reranker" or config.adapter.reads_text:
+    if module == "reranker" or config.adapter.text_features:
         return config
     return config.model_copy(update={"model": config.model.model_copy(update={"pair": "none"})})
 

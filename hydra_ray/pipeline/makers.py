@@ -54,7 +54,7 @@ class StagePrompts:
 
     def index(self, history: Sequence[HistoryItem]) -> HistoryIndex:
         """A history made searchable."""
-        retrieval, likeness = self.config.retrieval, self.config.adapter.likeness
+        retrieval, likeness = self.config.retrieval, self.config.adapter.history_similarity
         encode = self.encode if likeness or retrieval.method == "dense" else None
         return HistoryIndex(history, self.task, retrieval, self.seed, encode, likeness)
 
@@ -75,7 +75,7 @@ class StagePrompts:
         return self.builder.greedy(prompt, self.builder.task_of(query))
 
     def samples(self, prompt: Prompt, user: User, query: Query) -> Request:
-        """`adapter.n` samples. All methods ask a query's samples with one seed: the same draws from equal prompts."""
+        """`adapter.num_samples` samples. All methods ask a query's samples with one seed: the same draws from equal prompts."""
         seed = stable_seed(self.seed, user.user_id, query.query_id)
         return self.builder.samples(prompt, self.builder.task_of(query), seed)
 
@@ -102,13 +102,13 @@ class LabelMaker(StagePrompts):
         for user in users:
             queries = self.queries(user)
             for query, index in zip(queries, self.indexes(queries), strict=True):
-                found = index.search(query.text, self.config.retrieval.n, query.exclude)
+                found = index.search(query.text, self.config.retrieval.top_n, query.exclude)
                 prompts = [self.builder.prompt(query, [item]) for item in found.items]
                 row = Row(user.user_id, query.query_id, query.text, query.gold, tuple(i.text for i in found.items))
                 requests = [self.greedy(p, query) for p in prompts]
                 yield user, (row, requests, cuts(prompts), beside(_numbers(found)))
             free = agreement_rows(
-                self.task, user, self.config.reranker.history_queries, self.config.retrieval.n, self.seed
+                self.task, user, self.config.reranker.num_history_queries, self.config.retrieval.top_n, self.seed
             )
             history = tuple(user.safe_history())
             queries = [own_query(row, history) for row in free]
@@ -140,10 +140,10 @@ class CandidateMaker(StagePrompts):
             prompt = self.builder.prompt(query, shown)
             row = Row(user.user_id, query.query_id, query.text, query.gold, ())
             requests = [self.samples(prompt, user, query)]
-            if self.config.adapter.plain_candidate:
+            if self.config.adapter.zero_shot_candidate:
                 requests.append(self.greedy(self.builder.prompt(query, []), query))
             yield row, requests, cuts([prompt]), self.evidence(user, query, index, ranked)
-        free = own_answer_rows(self.task, user, self.config.adapter.history_queries, self.seed)
+        free = own_answer_rows(self.task, user, self.config.adapter.num_history_queries, self.seed)
         history = tuple(user.safe_history())
         queries = [own_query(row, history) for row in free]
         for row, (query, index, _, ranked) in zip(free, self._ranked(user, queries, rerank), strict=True):
@@ -159,7 +159,7 @@ class CandidateMaker(StagePrompts):
 
     def evidence(self, user: User, query: Query, index: HistoryIndex, ranked: Sequence[RankedItem]) -> dict[str, Any]:
         """What the adapter's features are made of once there are candidates."""
-        return {**self.known(user, query, index), "supporters": supporters(ranked, self.config.retrieval.n)}
+        return {**self.known(user, query, index), "supporters": supporters(ranked, self.config.retrieval.top_n)}
 
 
 class GenerateMaker(CandidateMaker):
@@ -212,7 +212,7 @@ class OracleMaker(StagePrompts):
                     continue
                 history = tuple(user.history_of(question))
                 query = Query(question.question_id, question.text, question.gold, history, None, False, question.head)
-                found = self.index(history).search(query.text, self.config.retrieval.n)
+                found = self.index(history).search(query.text, self.config.retrieval.top_n)
                 prompts = [self.builder.prompt(query, [item]) for item in found.items]
                 row = Row(user.user_id, query.query_id, query.text, query.gold, ())
                 yield user, (row, [self.greedy(prompt, query) for prompt in prompts], cuts(prompts), {})
@@ -274,7 +274,9 @@ class EvaluateMaker(StagePrompts):
                     "scored": question.gold is not None,
                     "history": [item.answer for item in history],
                     **self.known(user, query, history_index),
-                    "supporters": {name: supporters(items, self.config.retrieval.n) for name, items in ranked.items()},
+                    "supporters": {
+                        name: supporters(items, self.config.retrieval.top_n) for name, items in ranked.items()
+                    },
                 }
                 yield user, (row, requests, cuts(prompts), extra)
 

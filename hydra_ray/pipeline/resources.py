@@ -34,15 +34,15 @@ def needs_of(stage: str, config: Config) -> Needs:
     demands = [(1, "to read the data")]
     gpus: list[tuple[int, str]] = []
     if stage in ASKING:
-        actors = config.ray.actors
+        actors = config.ray.num_actors
         # Each actor holds a CPU, and what they work on is read and written beside them.
-        demands.append((actors + 1, f"ray.actors={actors} and one beside them"))
+        demands.append((actors + 1, f"ray.num_actors={actors} and one beside them"))
         serve = config.llm.serve
         if config.llm.base_url is None and serve.accelerator == "gpu":
-            gpus.append((serve.replicas[0] * serve.tensor_parallel, "llm.serve"))
+            gpus.append((serve.replicas[0] * serve.tensor_parallel_size, "llm.serve"))
     if stage in TRAINING:
-        key = "train.min_workers" if config.train.min_workers else "train.workers"
-        workers = config.train.min_workers or config.train.workers
+        key = "train.min_workers" if config.train.min_workers else "train.num_workers"
+        workers = config.train.min_workers or config.train.num_workers
         if config.train.gpu:
             gpus.append((workers, f"{key}={workers}"))
         else:

@@ -83,7 +83,7 @@ def ask_black_box(
             batch_format="pyarrow",
             batch_size=64,
             num_cpus=1,
-            compute=ray.data.ActorPoolStrategy(size=run.config.ray.actors),
+            compute=ray.data.ActorPoolStrategy(size=run.config.ray.num_actors),
         ).write_parquet(str(queries))
         (folder / "scratch" / "queries").touch()
     counts = _count(queries)

@@ -27,7 +27,7 @@ class Since:
         folder = Path(run).expanduser()
         file = (root / run if (root / run).is_dir() else folder) / STEPS
         if not file.exists():
-            raise UserError(f"fit.since: {file} is missing; give the name or folder of a run that fitted users")
+            raise UserError(f"fit.base_run: {file} is missing; give the name or folder of a run that fitted users")
         self._steps: dict[str, str] = json.loads(file.read_text())
 
     def __contains__(self, label: str) -> bool:
@@ -39,5 +39,5 @@ class Since:
         key = self._steps.get(label)
         path = self._root / "steps" / key if key else None
         if path is None or not (path / MANIFEST).exists():
-            raise UserError(f"fit.since: run {self.name} has no finished step {label!r}; finish that run first")
+            raise UserError(f"fit.base_run: run {self.name} has no finished step {label!r}; finish that run first")
         return StepResult(path, json.loads((path / MANIFEST).read_text()), True)

@@ -22,6 +22,24 @@ MANIFEST = "manifest.json"
 SCRATCH = "scratch"
 """Sub-folder of a step for what only an unfinished step needs; removed when the step is done."""
 
+STEP_VERSIONS = {
+    "synth": 2,
+    "ingest": 4,
+    "label": 3,
+    "train-reranker": 3,
+    "fit-reranker": 6,
+    "topics": 1,
+    "generate": 3,
+    "train-adapter": 5,
+    "fit-adapter": 7,
+    "summarise": 2,
+    "evaluate": 3,
+    "oracles": 1,
+    "features": 1,
+}
+"""What a step's output means: raise a number when the same config and inputs give another output. `features` are the
+fits' kept features, which are a step of no run."""
+
 
 @dataclass(frozen=True)
 class StepResult:
@@ -38,7 +56,7 @@ class StepResult:
 
 
 def step_key(name: str, code: int, config: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
-    """NAME-HASH. `code` is the version of the step's meaning: raise it when the same config gives another output."""
+    """NAME-HASH. code: the version of the step's meaning, see `STEP_VERSIONS`."""
     text = json.dumps({"code": code, "config": config, "inputs": inputs}, sort_keys=True, default=str)
     return f"{name}-{hashlib.blake2b(text.encode(), digest_size=6).hexdigest()}"
 

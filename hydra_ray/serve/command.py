@@ -77,7 +77,7 @@ def hosted(config: ServeConfig, host: str, port: int, *, address: str | None = N
     """The service, as long as the context lasts; yields its base URL."""
     bundle = load_bundle(find_run(Path(config.root), config.run), config.seed)
     config = _with_keys(config, host)
-    keys = load_keys(config.keys, config.tenant if config.without_keys else None)
+    keys = load_keys(config.keys, config.tenant if config.allow_anonymous else None)
     for line in expiring(keys.keys, EXPIRING_S):
         _say(line)
     check_free(host, port, "--port")
@@ -112,16 +112,16 @@ def hosted(config: ServeConfig, host: str, port: int, *, address: str | None = N
 
 def _with_keys(config: ServeConfig, host: str) -> ServeConfig:
     """Without any keys, a service that only this machine reaches is open. Raises UserError for another one."""
-    if not config.without_keys and (config.keys or serve_keys().value):
+    if not config.allow_anonymous and (config.keys or serve_keys().value):
         return config
     if host not in LOOPBACK:
         raise UserError(
             f"--host {host}: others reach it, but there are no API keys: give --keys FILE, one tenant:key a line"
         )
-    if config.without_keys:
+    if config.allow_anonymous:
         return config
     _say(f"no API keys: whoever is on this machine acts as tenant {config.tenant!r} (--keys FILE changes that)")
-    return config.model_copy(update={"without_keys": True})
+    return config.model_copy(update={"allow_anonymous": True})
 
 
 def _check_llm(config: Config, url: str) -> None:

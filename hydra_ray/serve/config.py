@@ -2,29 +2,41 @@
 
 from pydantic import Field, model_validator
 
-from hydra_ray.config import Section
+from hydra_ray.config.section import Section
 
 MIB = 1 << 20
 """Bytes in one of the `_mib` below."""
 
 
 class Scaling(Section):
-    """How a deployment scales and how much it takes on.
+    """How a deployment scales and how much work it accepts; the names are Ray Serve's."""
 
-    replicas: (fewest, most), scaled on ongoing requests. target_ongoing: requests in work per replica that scaling aims
-    at, on the average of the last look_back_s (Serve hears of them every 10 s). up_after_s, down_after_s: how long more
-    or fewer replicas are wanted before they are made. max_ongoing: in work per replica at most. max_queued: waiting per
-    caller at most; more are refused at once. num_cpus: reserved per replica (0: none, for machines with few cores).
-    """
-
-    replicas: tuple[int, int] = (1, 1)
-    target_ongoing: float = Field(default=16.0, gt=0)
-    look_back_s: float = Field(default=30.0, gt=10)
-    up_after_s: float = Field(default=30.0, ge=0)
-    down_after_s: float = Field(default=600.0, ge=0)
-    max_ongoing: int = Field(default=64, ge=1)
-    max_queued: int = Field(default=256, ge=1)
-    num_cpus: float = Field(default=0.0, ge=0)
+    replicas: tuple[int, int] = Field(
+        default=(1, 1), description="Fewest and most replicas; Ray Serve scales between them on ongoing requests."
+    )
+    target_ongoing_requests: float = Field(
+        default=16.0,
+        gt=0,
+        description="Ongoing requests per replica that scaling aims at; lower makes it scale earlier.",
+    )
+    look_back_period_s: float = Field(
+        default=30.0,
+        gt=10,
+        description="Seconds over which ongoing requests are averaged (Serve hears of them every 10 s).",
+    )
+    upscale_delay_s: float = Field(
+        default=30.0, ge=0, description="Seconds that more replicas must be wanted before they are started."
+    )
+    downscale_delay_s: float = Field(
+        default=600.0, ge=0, description="Seconds that fewer replicas must be wanted before some are stopped."
+    )
+    max_ongoing_requests: int = Field(default=64, ge=1, description="Requests that a replica works on at once at most.")
+    max_queued_requests: int = Field(
+        default=256, ge=1, description="Requests waiting per caller at most; one more is refused at once."
+    )
+    num_cpus: float = Field(
+        default=0.0, ge=0, description="CPUs reserved per replica. 0: none, for machines with few cores."
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> "Scaling":
@@ -34,57 +46,90 @@ class Scaling(Section):
 
 
 class GatewayConfig(Scaling):
-    """The HTTP front.
+    """The HTTP front."""
 
-    in_flight: answers being made per replica at most; one more gets 429 at once. retry_after_s: what a 429 advises.
-    deadline_s: an answer's longest time, 504 after it (a request may ask for less). body_bytes: longest body, 413
-    beyond. llm_connections: requests to the LLM in flight per replica. allowed_hosts: names besides `localhost` that a
-    service without keys may be called by (see `hydra_ray.serve.http.foreign`). user_header: a header that names the
-    user, such as `X-OpenWebUI-User-Id`; set it only where all clients come through an application that sets it.
-    """
-
-    max_ongoing: int = Field(default=1024, ge=1)
-    target_ongoing: float = Field(default=32.0, gt=0)
-    in_flight: int = Field(default=64, ge=1)
-    retry_after_s: float = Field(default=1.0, gt=0)
-    deadline_s: float = Field(default=30.0, gt=0)
-    body_bytes: int = Field(default=1 << 20, ge=1024)
-    llm_connections: int = Field(default=64, ge=1)
-    allowed_hosts: tuple[str, ...] = ()
-    user_header: str | None = Field(default=None, pattern=r"^[A-Za-z0-9-]+$")
+    max_ongoing_requests: int = Field(
+        default=1024, ge=1, description="Requests that a replica works on, or refuses, at once at most."
+    )
+    target_ongoing_requests: float = Field(
+        default=32.0,
+        gt=0,
+        description="Ongoing requests per replica that scaling aims at; lower makes it scale earlier.",
+    )
+    max_concurrent_requests: int = Field(
+        default=64, ge=1, description="Answers that a replica makes at once at most; one more gets 429 at once."
+    )
+    retry_after_s: float = Field(default=1.0, gt=0, description="Seconds that a 429 advises to wait.")
+    deadline_s: float = Field(
+        default=30.0,
+        gt=0,
+        description="Seconds that an answer may take, 504 after them; a request may ask for less.",
+    )
+    max_body_bytes: int = Field(default=1 << 20, ge=1024, description="Longest request body, 413 beyond it.")
+    llm_connections: int = Field(default=64, ge=1, description="Requests to the LLM in flight per replica.")
+    allowed_hosts: tuple[str, ...] = Field(
+        default=(),
+        description="Names, besides `localhost`, that a service without keys may be called by.",
+    )
+    user_header: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9-]+$",
+        description="Header that names the user, such as `X-OpenWebUI-User-Id`. Set it only where all clients come "
+        "through an application that sets it.",
+    )
 
 
 class RetrieverConfig(Scaling):
-    """Histories and indexes. cache_mib: of histories and indexes kept in memory per replica (of encodings as much
-    again where `retrieval.method` is `dense`)."""
+    """Histories and their indexes."""
 
-    cache_mib: int = Field(default=256, ge=1)
+    cache_mib: int = Field(
+        default=256,
+        ge=1,
+        description="Memory per replica for histories and indexes, in MiB; as much again for embeddings where "
+        "`retrieval.method` is `dense`.",
+    )
 
 
 class ScorerConfig(Scaling):
-    """Encoder, reranker, adapter and heads.
+    """Encoder, reranker, adapter and heads."""
 
-    batch: queries scored together at most; batch_wait_s: how long a batch waits for more. heads_mib: heads kept in
-    memory per replica and module; vectors_mib: encodings of texts, likewise. refresh_s: how often the head stores are
-    looked at for a new version (a user's own change is seen at once). threads: of PyTorch.
-    """
-
-    max_ongoing: int = Field(default=256, ge=1)
-    batch: int = Field(default=32, ge=1)
-    batch_wait_s: float = Field(default=0.002, ge=0)
-    heads_mib: int = Field(default=64, ge=1)
-    vectors_mib: int = Field(default=256, ge=1)
-    refresh_s: float = Field(default=1.0, gt=0)
-    threads: int = Field(default=1, ge=1)
+    max_ongoing_requests: int = Field(
+        default=256, ge=1, description="Requests that a replica works on at once at most."
+    )
+    max_batch_size: int = Field(default=32, ge=1, description="Queries scored together at most.")
+    batch_wait_timeout_s: float = Field(
+        default=0.002, ge=0, description="Seconds that a batch waits for more queries; adds to every answer's latency."
+    )
+    head_cache_mib: int = Field(
+        default=64, ge=1, description="Memory per replica for the heads of reranker and of adapter each, in MiB."
+    )
+    embedding_cache_mib: int = Field(
+        default=256, ge=1, description="Memory per replica for embeddings of texts, in MiB."
+    )
+    refresh_s: float = Field(
+        default=1.0,
+        gt=0,
+        description="Seconds between two looks for a new version of the head stores; a user's own change is seen at "
+        "once.",
+    )
+    threads: int = Field(default=1, ge=1, description="PyTorch's threads per replica.")
 
 
 class FitterConfig(Scaling):
-    """Heads of single users, in the background. vacuum_s: how long after a deletion the old versions of the head
-    stores, which still hold the user, are removed. One replica, always: each would fit all who are queued."""
+    """Heads of single users, fitted in the background. One replica, always: each would fit everything that waits."""
 
-    max_ongoing: int = Field(default=4, ge=1)
-    max_queued: int = Field(default=1000, ge=1)
-    vacuum_s: float = Field(default=60.0, ge=0)
+    max_ongoing_requests: int = Field(
+        default=4, ge=1, description="Requests that the replica works on at once at most."
+    )
+    max_queued_requests: int = Field(
+        default=1000, ge=1, description="Requests waiting per caller at most; one more is refused at once."
+    )
+    vacuum_s: float = Field(
+        default=60.0,
+        ge=0,
+        description="Seconds after a user's deletion until the old versions of the head stores, which still hold the "
+        "user, are removed.",
+    )
 
     @model_validator(mode="after")
     def _alone(self) -> "FitterConfig":
@@ -94,27 +139,33 @@ class FitterConfig(Scaling):
 
 
 class ServeConfig(Section):
-    """What to serve and how.
+    """What to serve and how: the file of `hydra-ray serve --config FILE`, and `args` of `build` in a Serve file.
 
-    run: a run's folder, or its name under `root`. seed: whose training of it (None: the run's first). state: folder for
-    users, heads and what else changes (None: `serving` in the run's folder); every node must see it. tenant: whom the
-    run's own users belong to.
-
-    llm_url: the black box (None: what the run's config says, `llm.base_url`). keys: file with API keys, one
-    `tenant:key` a line, or what `hydra-ray new-key` prints (None: the environment variable HYDRA_RAY_SERVE_KEYS, in the
-    same form, comma-separated).
-    without_keys: whoever reaches the port is `tenant`; refused beside keys.
+    `args` of `build_llm` in a Serve file are the section `llm` of a run.
     """
 
-    run: str
-    root: str = "runs"
-    seed: int | None = None
-    state: str | None = None
-    tenant: str = "default"
-    llm_url: str | None = None
-    keys: str | None = None
-    without_keys: bool = False
-    gateway: GatewayConfig = GatewayConfig()
-    retriever: RetrieverConfig = RetrieverConfig()
-    scorer: ScorerConfig = ScorerConfig()
-    fitter: FitterConfig = FitterConfig()
+    run: str = Field(description="Folder of a finished run, or its name under `root`.")
+    root: str = Field(default="runs", description="Folder of all runs.")
+    seed: int | None = Field(default=None, description="Whose training of the run is served. `null`: the first seed.")
+    state: str | None = Field(
+        default=None,
+        description="Folder for users, heads and what else changes, which every node must see. `null`: `serving` in "
+        "the run's folder.",
+    )
+    tenant: str = Field(default="default", description="Tenant that the run's own users belong to.")
+    llm_url: str | None = Field(
+        default=None, description="The black box, such as `http://host/v1`. `null`: what the run's config says."
+    )
+    keys: str | None = Field(
+        default=None,
+        description="File with API keys, one `tenant:key` or one line of `hydra-ray new-key` a line. `null`: the "
+        "environment variable HYDRA_RAY_SERVE_KEYS, in the same form, comma-separated.",
+    )
+    allow_anonymous: bool = Field(
+        default=False,
+        description="Without keys: every caller that reaches the port acts as `tenant`. Refused together with keys.",
+    )
+    gateway: GatewayConfig = Field(default=GatewayConfig(), description="The HTTP front.")
+    retriever: RetrieverConfig = Field(default=RetrieverConfig(), description="Histories and their indexes.")
+    scorer: ScorerConfig = Field(default=ScorerConfig(), description="Encoder, reranker, adapter and heads.")
+    fitter: FitterConfig = Field(default=FitterConfig(), description="Heads of single users, in the background.")

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hydra_ray.config.check import MistakeError, check_keys, check_tree, described, nearest
 from hydra_ray.errors import UserError
 from hydra_ray.serve.applications import APPLICATIONS, Application
-from hydra_ray.serve.schema_check import MistakeError, check_keys, check_tree, described, nearest
 from hydra_ray.tcp import LOOPBACK
 from hydra_ray.yaml_text import parse_yaml
 
@@ -129,8 +129,8 @@ def _check_address(tree: Mapping[str, Any]) -> None:
     if options["host"] in LOOPBACK:
         return
     for i, application in enumerate(tree["applications"]):
-        if application.get("args", {}).get("without_keys"):
+        if application.get("args", {}).get("allow_anonymous"):
             raise MistakeError(
-                ("applications", i, "args", "without_keys"),
+                ("applications", i, "args", "allow_anonymous"),
                 f"whoever reaches {options['host']} could read and change every user; give `keys`, or host: 127.0.0.1",
             )

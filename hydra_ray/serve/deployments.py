@@ -41,7 +41,7 @@ def build(args: ServeConfig) -> Any:
     if llm_url is None:
         llm_url = f"http://{bundle.config.llm.serve.host}:{bundle.config.llm.serve.port}/v1"
     evidence = {module: evidence_of(base) for module, base in bundle.base.items()}
-    keys = load_keys(args.keys, args.tenant if args.without_keys else None)
+    keys = load_keys(args.keys, args.tenant if args.allow_anonymous else None)
     retriever = _deployment(Retriever, RETRIEVER, args.retriever, affine=True, drain_s=DRAIN_S).bind(
         bundle, state, args.retriever.cache_mib
     )
@@ -69,10 +69,10 @@ def _deployment(kind: Any, name: str, scaling: Scaling, *, affine: bool, drain_s
             "autoscaling_config": {
                 "min_replicas": fewest,
                 "max_replicas": most,
-                "target_ongoing_requests": scaling.target_ongoing,
-                "look_back_period_s": scaling.look_back_s,
-                "upscale_delay_s": scaling.up_after_s,
-                "downscale_delay_s": scaling.down_after_s,
+                "target_ongoing_requests": scaling.target_ongoing_requests,
+                "look_back_period_s": scaling.look_back_period_s,
+                "upscale_delay_s": scaling.upscale_delay_s,
+                "downscale_delay_s": scaling.downscale_delay_s,
             }
         }
     if affine:
@@ -81,8 +81,8 @@ def _deployment(kind: Any, name: str, scaling: Scaling, *, affine: bool, drain_s
     return serve.deployment(
         kind,
         name=name,
-        max_ongoing_requests=scaling.max_ongoing,
-        max_queued_requests=scaling.max_queued,
+        max_ongoing_requests=scaling.max_ongoing_requests,
+        max_queued_requests=scaling.max_queued_requests,
         ray_actor_options={"num_cpus": scaling.num_cpus},
         logging_config=LOGGING,
         health_check_period_s=2,

@@ -102,7 +102,7 @@ class UserFitter:
         if not self._bases.own_shapes:
             return Learned({}, f"{self._kind} heads: users have none of their own")
         lessons = await self._compute(Lessons, self._bases, user_id, items)
-        return await (self._mix(lessons, len(items)) if self._kind == "facets" else self._learn(lessons))
+        return await (self._mix(lessons, len(items)) if self._kind == "mixture" else self._learn(lessons))
 
     async def _mix(self, lessons: Lessons, items: int) -> Learned:
         heads: dict[Module, UserFit] = {module: await self._compute(lessons.mix, module) for module in MODULES}

@@ -86,10 +86,11 @@ class Lessons:
         assert isinstance(head, Head)
         groups = groups_of_user(self._config, module, 0, rows)
         features = encode(scorer, [groups])[0] if groups else nothing_of(self._user.user_id, head.width)
-        return solved_users(head, self._config, self._bases.bundle.tuned[module], [rounded(features)])[0]
+        tuned, gain = self._bases.bundle.tuned[module], module == "adapter"
+        return solved_users(head, self._config, tuned, [rounded(features)], needs_gain=gain)[0]
 
     def mix(self, module: Module) -> UserFit:
-        """For `facets`, whose router reads the records alone: see MixBuckets."""
+        """For `mixture`, whose router reads the records alone: see MixBuckets."""
         return mixed_users(self._scorer(module), [profile_of(self._user, 0)])[0]
 
     def population(self) -> UserFit:

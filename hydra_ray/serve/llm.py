@@ -197,7 +197,7 @@ class ChatSamples:
     async def _samples(self, request: Request, more: Mapping[str, Any], deadline: float) -> Sampled:
         """As many samples in a call as the server gives, the others one by one, all at once."""
         wanted = samples(request)
-        native = self._config.native_n
+        native = self._config.supports_n
         whole = wanted == 1 or native is True or (native is None and not self._endpoint.dialect.one_by_one)
 
         async def call(start: int, count: int) -> tuple[Record, int]:
@@ -233,7 +233,7 @@ class ChatSamples:
         """What `send` returns, and the attempts beyond the first. size: in tokens, about."""
         retrying = AsyncRetrying(
             stop=stop_after_attempt(self._config.retries + 1) | stop_before_delay(deadline - time.time()),
-            wait=backoff(self._config.retry_wait_s),
+            wait=backoff(self._config.retry_backoff_s),
             retry=retry_if_exception_type(TransientError),
             reraise=True,
         )

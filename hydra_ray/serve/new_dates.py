@@ -17,7 +17,7 @@ class NewDates:
     """Of one run's data. The form that the run declares for its own rows is read where no other is."""
 
     def __init__(self, data: DataConfig) -> None:
-        self._declared = data.own.date_format if data.source == "own" else None
+        self._declared = data.tabular.date_format if data.source == "tabular" else None
         self._as_declared = DateReader(self._declared)
 
     def read(self, item: NewItem) -> str:

@@ -148,7 +148,8 @@ def _copy_heads(bundle: Bundle, module: Module, state: Path, store: UserStore) -
     folders = [folder / FOLDER for folder in bundle.heads[module]]
     sources = [HeadStore.open(str(folder)) for folder in folders]
     base = fingerprint(bundle.base[module])
-    # The last is the fit's, whose kind is what new heads will be: `shrunk` is trained as `linear`, in the same shapes.
+    # The last is the fit's, whose kind is what new heads will be: `bayesian_linear` is trained as `linear`, in the same
+    # shapes.
     spec = replace(sources[-1].spec, base=base, buckets=store.buckets)
     for folder, source in zip(folders, sources, strict=True):
         source.spec.check(replace(source.spec, base=base, shapes=spec.shapes), str(folder))

@@ -26,11 +26,11 @@ class BatchScorer:
         for module in MODULES:
             scorer = load_scorer(bundle.base[module])
             if self.vectors is None and not needs_encoder_in_module(scorer.config):
-                self.vectors = RecentVectors(scorer.config, config.vectors_mib * MIB)
+                self.vectors = RecentVectors(scorer.config, config.embedding_cache_mib * MIB)
             uri = heads_folder(state, module)
             if scorer.head.delta_shapes() and uri.exists():
                 base = fingerprint(bundle.base[module])
-                self.heads[module] = LiveHeads(str(uri), base, config.heads_mib * MIB)
+                self.heads[module] = LiveHeads(str(uri), base, config.head_cache_mib * MIB)
             self._scorers[module] = TrainedScorer(scorer, self.heads.get(module), encode=self.vectors)
         self._deletions = Deletions(state)
 

@@ -1,1 +1,1 @@
-"""The embedded black box: a Llama of about a million parameters that follows the examples in its prompt."""
+"""The bundled black box: a Llama of about a million parameters that follows the examples in its prompt."""

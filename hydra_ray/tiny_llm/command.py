@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from hydra_ray.config_io import load_settings
+from hydra_ray.config import load_settings
 from hydra_ray.tiny_llm.config import TinyLLMConfig
 
 

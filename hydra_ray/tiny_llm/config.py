@@ -1,26 +1,24 @@
-"""Settings of the embedded LLM's training (`configs/tiny_llm.yaml`)."""
+"""Settings of the bundled LLM's training (`configs/tiny_llm.yaml`)."""
 
 from typing import Literal
 
 from pydantic import Field, model_validator
 
-from hydra_ray.config import OwnConfig, Section
+from hydra_ray.config.data import OwnConfig
+from hydra_ray.config.section import Section
 
 TaskName = Literal["tagging", "rating", "headline"]
 
 
 class ShapeConfig(Section):
-    """The Llama. width / heads is the head's size; layers, feedforward as usual; embeddings are tied.
+    """The Llama; its input and output embeddings are tied."""
 
-    window: the longest sequence in tokens that may be served. vocab: most tokens of the tokenizer.
-    """
-
-    layers: int = Field(default=4, ge=1)
-    width: int = Field(default=128, ge=8)
-    heads: int = Field(default=4, ge=1)
-    feedforward: int = Field(default=256, ge=8)
-    window: int = Field(default=2048, ge=64)
-    vocab: int = Field(default=4096, ge=300)
+    layers: int = Field(default=4, ge=1, description="Transformer layers.")
+    width: int = Field(default=128, ge=8, description="Size of the hidden states, a multiple of twice `heads`.")
+    heads: int = Field(default=4, ge=1, description="Attention heads.")
+    feedforward: int = Field(default=256, ge=8, description="Size of the feed-forward layers.")
+    window: int = Field(default=2048, ge=64, description="Longest sequence that may be served, in tokens.")
+    vocab: int = Field(default=4096, ge=300, description="Tokens of the tokenizer at most.")
 
     @model_validator(mode="after")
     def _divides(self) -> "ShapeConfig":
@@ -30,17 +28,17 @@ class ShapeConfig(Section):
 
 
 class StageConfig(Section):
-    """A part of the curriculum.
+    """A part of the curriculum."""
 
-    share: its part of all steps. examples: (fewest, most) examples before the last question. matching: probability that
-    an example is drawn from the items that match the last question, instead of from all. hints: weight of the deep
-    supervision (synthetic data only).
-    """
-
-    share: float = Field(gt=0, le=1)
-    examples: tuple[int, int]
-    matching: float = Field(default=0.0, ge=0, le=1)
-    hints: float = Field(default=0.0, ge=0)
+    share: float = Field(gt=0, le=1, description="The stage's share of all steps.")
+    examples: tuple[int, int] = Field(description="Fewest and most examples before the last question.")
+    matching: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Probability that an example is drawn from the items that match the last question, not from all.",
+    )
+    hints: float = Field(default=0.0, ge=0, description="Weight of the deep supervision (synthetic data only).")
 
 
 CURRICULUM = (
@@ -56,41 +54,48 @@ def _shares() -> dict[TaskName, float]:
 
 
 class TinyLLMConfig(Section):
-    """Everything `train_tiny_llm` needs.
+    """Training of a small LLM for machines without a model hub: `hydra-ray tiny-llm train --config FILE`."""
 
-    tasks: the synthetic tasks and their shares, when `data_root` is unset; else the one `task` (name or YAML path) of
-    the data under `data_root`: in LaMP's layout, whose `split` alone is read, or own rows as `own` describes them, of
-    which the training users' are read. held_out: share of those users kept for
-    the behaviour figures. zero_examples, summaries, with_summary: shares of the sequences with no example, that ask for
-    a summary, and that carry one. tokens: tokens per step. text_weight: loss weight of tokens that are no answer,
-    computed on `text_share` of them. similar: share of examples that are BM25-similar to the question (real data).
-    swapped: share of sequences whose labels are swapped among each other, so that only the examples can tell the answer
-    (real data, classification; symbol tuning, Wei et al. 2023, arXiv 2305.08298).
-    checkpoint_every, probe_every: in steps. bf16: autocast, twice as fast where the CPU has bf16 instructions.
-    """
-
-    seed: int = 0
-    data_root: str | None = None
-    own: OwnConfig | None = None
-    task: str | None = None
-    split: str = "train"
-    held_out: float = Field(default=0.1, gt=0, lt=1)
-    tasks: dict[TaskName, float] = Field(default_factory=_shares)
-    shape: ShapeConfig = ShapeConfig()
-    steps: int = Field(default=3600, ge=1)
-    tokens: int = Field(default=4096, ge=64)
-    lr: float = Field(default=3e-3, gt=0)
-    warmup: int = Field(default=100, ge=1)
-    weight_decay: float = Field(default=0.05, ge=0)
-    stages: tuple[StageConfig, ...] = CURRICULUM
-    zero_examples: float = Field(default=0.03, ge=0, le=1)
-    summaries: float = Field(default=0.04, ge=0, le=1)
-    with_summary: float = Field(default=0.1, ge=0, le=1)
-    text_weight: float = Field(default=0.1, ge=0)
-    text_share: float = Field(default=0.15, ge=0, le=1)
-    similar: float = Field(default=0.5, ge=0, le=1)
-    swapped: float = Field(default=0.0, ge=0, le=1)
-    checkpoint_every: int = Field(default=250, ge=1)
-    probe_every: int = Field(default=500, ge=1)
-    threads: int = Field(default=2, ge=1)
-    bf16: bool = False
+    seed: int = Field(default=0, description="Seed of initial weights and sequences.")
+    data_root: str | None = Field(default=None, description="Folder with real data. `null`: the synthetic tasks.")
+    tabular: OwnConfig | None = Field(
+        default=None,
+        description="Columns of the rows under `data_root`, of which the training users' are read. `null`: LaMP's "
+        "layout.",
+    )
+    task: str | None = Field(default=None, description="Task of the data under `data_root`: a name or a YAML file.")
+    split: str = Field(default="train", description="Prefix of LaMP's files, the only one that is read.")
+    held_out: float = Field(
+        default=0.1, gt=0, lt=1, description="Share of the users kept for the figures of the model's behaviour."
+    )
+    tasks: dict[TaskName, float] = Field(
+        default_factory=_shares, description="The synthetic tasks and their shares, where `data_root` is unset."
+    )
+    shape: ShapeConfig = Field(default=ShapeConfig(), description="The model's size.")
+    steps: int = Field(default=3600, ge=1, description="Optimizer steps.")
+    tokens: int = Field(default=4096, ge=64, description="Tokens per step.")
+    lr: float = Field(default=3e-3, gt=0, description="Learning rate after the warm-up.")
+    warmup: int = Field(default=100, ge=1, description="Steps of linear warm-up.")
+    weight_decay: float = Field(default=0.05, ge=0, description="Weight decay of the matrices.")
+    stages: tuple[StageConfig, ...] = Field(default=CURRICULUM, description="The curriculum, in order.")
+    zero_examples: float = Field(default=0.03, ge=0, le=1, description="Share of the sequences without examples.")
+    summaries: float = Field(default=0.04, ge=0, le=1, description="Share of the sequences that ask for a summary.")
+    with_summary: float = Field(default=0.1, ge=0, le=1, description="Share of the sequences that carry a summary.")
+    text_weight: float = Field(default=0.1, ge=0, description="Weight of the loss on tokens that are no answer.")
+    text_share: float = Field(default=0.15, ge=0, le=1, description="Share of those tokens that it is computed on.")
+    similar: float = Field(
+        default=0.5, ge=0, le=1, description="Share of the examples that are similar to the question (real data)."
+    )
+    swapped: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of the sequences whose labels are swapped among each other, so that only the examples can "
+        "tell the answer (real data, classification; symbol tuning, Wei et al. 2023, arXiv 2305.08298).",
+    )
+    checkpoint_every: int = Field(default=250, ge=1, description="Steps between checkpoints.")
+    probe_every: int = Field(default=500, ge=1, description="Steps between figures of the model's behaviour.")
+    threads: int = Field(default=2, ge=1, description="PyTorch's threads.")
+    bf16: bool = Field(
+        default=False, description="Autocast to bfloat16: twice as fast where the CPU has instructions for it."
+    )

@@ -38,14 +38,14 @@ def read_training_users(config: TinyLLMConfig, task: Task) -> list[User]:
     root = Path(config.data_root or ".")
     rows: dict[str, list[SourceRow]] = {}
     names, columns = [], Counter[str]()
-    for file in _own_files(config, root) if config.own else [_lamp_file(root, config.split)]:
+    for file in _own_files(config, root) if config.tabular else [_lamp_file(root, config.split)]:
         names.append(file.name)
-        for row in Reader(task, config.own or OwnConfig()).scan(file):
+        for row in Reader(task, config.tabular or OwnConfig()).scan(file):
             if isinstance(row, SourceRow) and row.split == "train":
                 rows.setdefault(row.user_id, []).append(row)
             elif isinstance(row, Columns):
                 columns.update(row.counts())
-    if missing := missing_columns(columns, task, config.own or OwnConfig(), str(root)):
+    if missing := missing_columns(columns, task, config.tabular or OwnConfig(), str(root)):
         raise UserError(missing)
     return [merge_user(rows[user_id], names).user for user_id in sorted(rows)]
 
@@ -61,7 +61,7 @@ def _lamp_file(root: Path, split: str) -> File:
 
 
 def _own_files(config: TinyLLMConfig, root: Path) -> list[File]:
-    return find_sources(DataConfig(source="own", root=str(root), own=config.own or OwnConfig()), root)
+    return find_sources(DataConfig(source="tabular", root=str(root), tabular=config.tabular or OwnConfig()), root)
 
 
 def answered(user: User) -> list[HistoryItem]:

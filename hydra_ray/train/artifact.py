@@ -49,7 +49,7 @@ class _Description(BaseModel):
 
 def needs_encoder_in_module(config: ModelConfig) -> bool:
     """Whether the encoder runs inside the scorer; otherwise it runs once, ahead of it."""
-    return config.pair == "cross" or (config.pair != "none" and not config.freeze_encoder)
+    return config.pair == "cross_encoder" or (config.pair != "none" and not config.freeze_encoder)
 
 
 def save_base(
@@ -76,7 +76,7 @@ def save_base(
 def load_scorer(folder: Path, kind: HeadKind | None = None, encoder_source: str | None = None) -> Scorer:
     """The trained base in eval mode, its encoder inside where needed. Raises UserError if a file is missing or broken.
 
-    kind: of the users' heads, where they are fitted otherwise than they were trained (`shrunk`, trained as `linear`).
+    kind: of the users' heads, where they are fitted otherwise than they were trained (`bayesian_linear`, trained as `linear`).
     encoder_source: where the encoder lies now, if it was moved.
     """
     found = _described(folder)
@@ -173,7 +173,7 @@ class TrainedScorer:
 
     @torch.inference_mode()
     def mix(self, profiles: Sequence[Profile]) -> NDArray[np.float32]:
-        """For `facets`: what is kept of each user, float32 [U, F] (see `hydra_ray.models.facets.MIXTURE`)."""
+        """For `mixture`: what is kept of each user, float32 [U, F] (see `hydra_ray.models.facets.MIXTURE`)."""
         router, config = self.scorer.router, self.scorer.config
         assert router is not None
         # Where the encoder is trained, the router still reads what it was before.

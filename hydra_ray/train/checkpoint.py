@@ -28,8 +28,8 @@ PROGRESS, BASE, OPTIMIZER = "progress.json", "base.safetensors", "optimizer.safe
 class Progress:
     """Where training is: `step` steps of `epoch` (from 0) are done, `total` optimiser steps in all.
 
-    loss: sum over the epoch's rows so far. routed: each facet's share of the last step's rows, for `facets`. model: the
-    model's config, its head kind included.
+    loss: sum over the epoch's rows so far. routed: each facet's share of the last step's rows, for `mixture`. model:
+    the model's config, its head kind included.
     """
 
     epoch: int

@@ -24,7 +24,7 @@ def write_centres(config: ModelConfig, groups: Path, vectors: Path | None, seed:
     points = CachedEncoder(config, vectors)(sentences)
     points = points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)
     with whole(out) as part:
-        save_file({"centres": kmeans(points, config.width, seed)}, part)
+        save_file({"centres": kmeans(points, config.pair_dim, seed)}, part)
 
 
 def kmeans(points: NDArray[np.float32], count: int, seed: int) -> NDArray[np.float32]:

@@ -1,9 +1,9 @@
 """Early stopping per user: how long a user's head learns is decided on queries of that user's own, held out.
 
 The population head is epoch 0. A user learns all epochs unless an earlier one is better on the held-out queries by more
-than `FitConfig.stop_margin` standard errors of the difference, over those queries. The margin is there because a user
-has few of them. Simulated users (linear, low_rank and dense; no, some and strong taste; 4, 6 and 10 queries of 6 rows;
-pull from `choose_l2`), mean loss on further queries: .5262 with the population head, .4932 where all learned all
+than `FitConfig.early_stop_margin_se` standard errors of the difference, over those queries. The margin is there because
+a user has few of them. Simulated users (linear, low_rank and dense; no, some and strong taste; 4, 6 and 10 queries of 6
+rows; pull from `choose_l2`), mean loss on further queries: .5262 with the population head, .4932 where all learned all
 epochs, .5151 where each stopped at the epoch that was best on the held-out rows, .4961 with a margin of 1, .4947 with
 2. Without the second fit, on all rows, each is .001 to .004 worse.
 """
@@ -47,7 +47,7 @@ def fit_heads_stopped(
     held_out_UR: Tensor,
     config: FitConfig,
     l2: float,
-    loss: Loss = "two_class",
+    loss: Loss = "bce",
     start: Deltas | None = None,
 ) -> FitResult:
     """Fits as `fit_heads` does, but each user for that user's own number of epochs, at most `config.epochs`.
@@ -95,7 +95,7 @@ def _choose_epochs(
         best_UQ = torch.where(better_U.unsqueeze(1), now_UQ, best_UQ)
         best_U, epoch_U = torch.where(better_U, now_U, best_U), torch.where(better_U, epoch, epoch_U)
     gain_UQ = (now_UQ - best_UQ) / losses.rows_UQ.clamp(min=1)
-    clear_U = _exceeds(gain_UQ, losses.rows_UQ > 0, config.stop_margin)
+    clear_U = _exceeds(gain_UQ, losses.rows_UQ > 0, config.early_stop_margin_se)
     return torch.where(clear_U, epoch_U, config.epochs), before_U, torch.where(clear_U, best_U, now_U)
 
 

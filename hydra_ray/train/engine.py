@@ -17,7 +17,7 @@ def deepspeed_config(config: TrainConfig) -> dict[str, Any]:
         zero["offload_param"] = {"device": "cpu", "pin_memory": config.gpu}
     return {
         "train_micro_batch_size_per_gpu": 1,
-        "gradient_accumulation_steps": config.accumulate,
+        "gradient_accumulation_steps": config.gradient_accumulation_steps,
         "zero_optimization": zero,
         "zero_allow_untested_optimizer": True,
         # Torch's AdamW also where the state lies on the CPU: DeepSpeed's own would be compiled first.
@@ -39,9 +39,9 @@ def make_engine(scorer: Scorer, config: TrainConfig) -> Any:
         ops.__compatible_ops__["deepspeed_shm_comm"] = False
     encoder = [p for name, p in scorer.named_parameters() if p.requires_grad and name.startswith("encoder.")]
     rest = [p for name, p in scorer.named_parameters() if p.requires_grad and not name.startswith("encoder.")]
-    groups = [{"params": rest, "lr": config.head_lr}]
+    groups = [{"params": rest, "lr": config.base_lr}]
     if encoder:
-        groups.append({"params": encoder, "lr": config.lr})
+        groups.append({"params": encoder, "lr": config.encoder_lr})
     # The client's own optimiser: DeepSpeed's "AdamW" would compile FusedAdam first.
     optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
     engine, _, _, _ = deepspeed.initialize(

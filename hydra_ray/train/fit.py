@@ -10,7 +10,7 @@ from hydra_ray.train.row_scores import RowScores
 from hydra_ray.train.user_rows import UserRows
 
 
-def fit_heads(head: Head, rows: UserRows, config: FitConfig, l2: float, loss: Loss = "two_class") -> Deltas:
+def fit_heads(head: Head, rows: UserRows, config: FitConfig, l2: float, loss: Loss = "bce") -> Deltas:
     """Deltas [U, ...] after `config.epochs` epochs from the population head, for every user.
 
     Minimises, independently per user, the mean loss over the user's rows plus `l2` times the squared norm of the
@@ -25,7 +25,7 @@ L2_GRID = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 10.0)
 
 
 def choose_l2(
-    head: Head, halves: tuple[UserRows, UserRows], config: FitConfig, loss: Loss = "two_class"
+    head: Head, halves: tuple[UserRows, UserRows], config: FitConfig, loss: Loss = "bce"
 ) -> tuple[float, dict[float, float]]:
     """The strength with the least loss on one half of the users' queries after a fit on the other, both ways round.
 

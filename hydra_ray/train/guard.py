@@ -1,9 +1,11 @@
-"""The guard: a user's head is used only if the user's own held-out queries do not speak against it.
+"""The guard: a user's head is used only if the user's own held-out queries speak for it.
 
 Early stopping (`hydra_ray.train.early_stopping`) asks whether a head's loss is lower; the guard asks what it is used
 for: which row of a query comes first. Each of the user's queries is held out once: heads are fitted without it, and the
 row that they put first is compared with the one that the population head puts first. A user whose heads put fewer right
-rows first than the population head keeps the population head.
+rows first keeps the population head. An adapter's head must put more right rows first: its first row is the answer, and
+a head that changes no answer there changes others by chance alone. (On news_sections, 68 users in five folds, adapter
+heads that changed none of their users' own held-out answers cost .02 of accuracy. A reranker keeps k rows.)
 
 Shapes: U users, R rows of the user with most rows, Q queries, L rows of the longest query.
 """
@@ -21,11 +23,18 @@ Refit = Callable[[UserRows], Deltas]
 """Heads of the same users on fewer rows."""
 
 
-def spoken_against(head: Head, rows: UserRows, parts: int, refit: Refit) -> Tensor:
-    """Whether a user's head, fitted without them, does worse on the user's own queries than the population head, [U].
+def spoken_against(head: Head, rows: UserRows, parts: int, refit: Refit, *, needs_gain: bool = False) -> Tensor:
+    """Whether a user's head, fitted without them, does worse on the user's queries than the population head.
 
-    parts: the user's queries are cut into so many, each held out once; every part costs one fit. False for users with
-    fewer than FEWEST_QUERIES queries: nothing speaks against them.
+    Args:
+        head: The population head.
+        rows: The users' rows.
+        parts: The users' queries are cut into so many, each held out once; every part costs one fit.
+        refit: Fits the users' heads on some of the rows.
+        needs_gain: Whether doing as well is not enough.
+
+    Returns:
+        bool [U]; False for users with fewer than FEWEST_QUERIES queries, on which nothing can be shown.
     """
     enough_U = rows.query.amax(1) + 1 >= FEWEST_QUERIES
     scored = RowScores(head, rows.z)
@@ -36,7 +45,7 @@ def spoken_against(head: Head, rows: UserRows, parts: int, refit: Refit) -> Tens
         learned = rows.only((rows.query % parts != part) & (rows.query >= 0))
         after_UQ = first_labels(rows, scored.of(refit(learned)))
         gain_U += ((after_UQ - before_UQ) * (part_Q == part)).sum(1)
-    return enough_U & (gain_U < 0)
+    return enough_U & (gain_U <= 0 if needs_gain else gain_U < 0)
 
 
 def first_labels(rows: UserRows, scores_UR: Tensor) -> Tensor:

@@ -42,7 +42,7 @@ def train_worker(job: dict[str, Any]) -> None:
 def train_kinds(job: Mapping[str, Any], rank: int, world: int, start: Path | None, report: Report) -> None:
     """Trains one head kind after the other; the process group must be up if there are several workers.
 
-    job: groups, profiles (folders; profiles for `facets` alone), model, train, seed, name, vectors (folder of the
+    job: groups, profiles (folders; profiles for `mixture` alone), model, train, seed, name, vectors (folder of the
     encoding cache or None), symmetric, evidence, centres (file), kinds (head kinds to train one after the other on the
     same groups), progress (file that takes rank 0's lines), metrics (folder), fatal (file that takes the reason why
     trying again is useless) and out (each kind's result goes to out/KIND). start: a checkpoint of this job, of any
@@ -99,7 +99,7 @@ class Loop:
     def _epoch(self, epoch: int) -> None:
         worker, train = self._worker, self._worker.train
         worker.engine.train()
-        steps = worker.share.plan(train.batch, worker.seed, epoch)
+        steps = worker.share.plan(train.batch_size, worker.seed, epoch)
         rows = sum(step.rows for step in steps)
         before = worker.at.loss  # of this epoch's steps that the checkpoint has
         loss, first, began, spoke = 0.0, worker.at.step, time.monotonic(), time.monotonic()
@@ -113,7 +113,7 @@ class Loop:
                 eta = (spoke - began) / (number - first) * left
                 worker.say(f"epoch {epoch + 1}/{train.epochs} step {number}/{len(steps)} ETA {eta:.0f} s")
             if last or number % train.checkpoint_steps == 0:
-                due = worker.agree(time.monotonic() - self._saved_at >= train.checkpoint_s)
+                due = worker.agree(time.monotonic() - self._saved_at >= train.checkpoint_interval_s)
                 if not due and not last:
                     continue
                 whole = before + float(worker.sum(torch.tensor(loss)))

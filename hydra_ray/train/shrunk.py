@@ -1,4 +1,4 @@
-"""The `shrunk` head: population head plus a linear residual of the log-odds under a Gaussian prior, solved for.
+"""The `bayesian_linear` head: population head plus a linear residual of the log-odds under a Gaussian prior, solved.
 
 A row's log-odds are o + w · f, with o the population head's, f = [h, 1] the head's hidden state and a constant, and
 w ~ N(0, diag(1 / precision)) the user's residual. That is a mixed-effects logistic regression; w is its posterior mode,

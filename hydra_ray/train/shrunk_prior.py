@@ -1,4 +1,4 @@
-"""The prior of the `shrunk` head, estimated from training users (empirical Bayes), and the fit of users under it."""
+"""The prior of the `bayesian_linear` head, estimated from training users (empirical Bayes), and the fit under it."""
 
 from dataclasses import dataclass
 
@@ -100,7 +100,7 @@ def _scales(h_URZ: Tensor, offset_UR: Tensor, rows: UserRows, variance_F: Tensor
 
 
 def fit_shrunk_heads(head: Head, rows: UserRows, precision_F: Tensor) -> Deltas:
-    """Deltas [U, ...] of all users in the shape of the `linear` kind; `fit_heads` for the `shrunk` kind.
+    """Deltas [U, ...] of all users in the shape of the `linear` kind; `fit_heads` for the `bayesian_linear` kind.
 
     precision: `Prior.precision`. A user without rows keeps the population head (zero delta). Raises UserError as
     `fit_shrunk` does.

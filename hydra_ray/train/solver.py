@@ -39,14 +39,16 @@ class Fitted:
 
 def tune(head: Head, rows: UserRows, config: FitConfig, loss: Loss) -> Tuned:
     """How strongly new users' heads are pulled to the population head, from training users with two queries or more."""
-    if config.l2 is not None and head.kind != "shrunk":
+    if config.l2 is not None and head.kind != "bayesian_linear":
         return {"l2": config.l2}
     tested = {"tuning_users": len(rows)}
     if not len(rows):
         # Nobody shows how users differ: they stay at the population head.
-        flat = {"precision": [1 / SMALLEST] * (head.width + 1)} if head.kind == "shrunk" else {"l2": L2_GRID[-1]}
+        flat = (
+            {"precision": [1 / SMALLEST] * (head.width + 1)} if head.kind == "bayesian_linear" else {"l2": L2_GRID[-1]}
+        )
         return {**flat, **tested}
-    if head.kind == "shrunk":
+    if head.kind == "bayesian_linear":
         prior = estimate_prior(head, rows)
         return {
             "precision": prior.precision.tolist(),
@@ -61,21 +63,29 @@ def tune(head: Head, rows: UserRows, config: FitConfig, loss: Loss) -> Tuned:
 
 
 def solve(
-    head: Head, rows: UserRows, tuned: Tuned, config: FitConfig, loss: Loss, start: Deltas | None = None
+    head: Head,
+    rows: UserRows,
+    tuned: Tuned,
+    config: FitConfig,
+    loss: Loss,
+    start: Deltas | None = None,
+    *,
+    needs_gain: bool = False,
 ) -> Fitted:
     """Every user's head; users do not influence each other. start: deltas [U, ...] of an earlier fit, to begin at.
+    needs_gain: whether the guard asks for a gain, as it does of adapters.
 
     Where `config.guard` says so, users whose own queries speak against their heads keep the population's
     (`hydra_ray.train.guard`). Raises UserError for features that are not finite.
     """
     fitted, refit = (
         _solve_shrunk(head, rows, tuned, config, loss)
-        if head.kind == "shrunk"
+        if head.kind == "bayesian_linear"
         else _solve_descent(head, rows, tuned, config, loss, start)
     )
     if not config.guard or not head.delta_shapes():
         return fitted
-    against = spoken_against(head, rows, config.guard, refit)
+    against = spoken_against(head, rows, config.guard, refit, needs_gain=needs_gain)
     for value in fitted.deltas.values():
         value[against] = 0
     return replace(fitted, kept_population=fitted.kept_population | against, guarded=against)
@@ -85,7 +95,7 @@ def _solve_shrunk(head: Head, rows: UserRows, tuned: Tuned, config: FitConfig, l
     precision = torch.tensor(tuned["precision"], dtype=rows.z.dtype, device=rows.z.device)
     held_out = rows.held_out()
     trial = fit_shrunk_heads(head, rows.only(~held_out), precision)
-    worse, before, after = keeps_population(head, rows.only(held_out), trial, config.stop_margin, loss)
+    worse, before, after = keeps_population(head, rows.only(held_out), trial, config.early_stop_margin_se, loss)
     deltas = fit_shrunk_heads(head, rows, precision)
     for value in deltas.values():
         value[worse] = 0

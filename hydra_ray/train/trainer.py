@@ -35,7 +35,7 @@ def train(
 ) -> dict[str, float]:
     """Trains base and heads of every kind on the groups in `groups` (Parquet); writes artifacts to out/KIND.
 
-    vectors: the encoding cache. profiles: the training users' (Parquet), for `facets`.
+    vectors: the encoding cache. profiles: the training users' (Parquet), for `mixture`.
     symmetric: whether both texts of a pair are of one kind (reranker).
     evidence: numbers per row beside its text (see `Group`).
     scratch: Ray Train's storage; a training that was cut short and is found there goes on with its next step.
@@ -71,7 +71,7 @@ def train(
         "fatal": str(fatal),
         "out": str(parts),
     }
-    fewest, most = config.train.min_workers, config.train.workers
+    fewest, most = config.train.min_workers, config.train.num_workers
     trainer = TorchTrainer(
         train_worker,
         train_loop_config=job,
@@ -101,7 +101,7 @@ def train(
         shapes = {name: tuple(value.shape[1:]) for name, value in next(trained_heads(parts / kind))[2].items()}
         if shapes:
             model, base = config.model, fingerprint(out / kind)
-            spec = HeadSpec(kind, model.width, model.rank, shapes, base, config.data.buckets)
+            spec = HeadSpec(kind, model.pair_dim, model.rank, shapes, base, config.data.buckets)
             write_heads(out / kind, spec, trained_heads(parts / kind))
         *_, last = metrics_file(scratch / "metrics", f"{name} {kind}").read_text().splitlines()
         losses[f"loss_{kind}"] = json.loads(last)["loss"]

@@ -53,7 +53,7 @@ class Worker:
         scorer = self._scorer(job)
         self.heads = HeadTable(scorer.head, share.users())
         self.profiles = None
-        if kind == "facets":
+        if kind == "mixture":
             mine = read_profiles(Path(job["profiles"]), self.heads.buckets)
             self.profiles = Profiles(mine, CachedEncoder(self.model, vectors))
         if start and found:
@@ -121,8 +121,8 @@ class Worker:
         rows = torch.as_tensor([self.heads.row_of[user] for user in users], dtype=torch.int64)
         local = {user: i for i, user in enumerate(users)}
         taken = self.heads.take(rows, self.device)
-        total, routed_F = 0.0, torch.zeros(self.model.facets)
-        for part in parts_of(groups, self.train.accumulate):
+        total, routed_F = 0.0, torch.zeros(self.model.num_experts)
+        for part in parts_of(groups, self.train.gradient_accumulation_steps):
             # Where nothing of this batch is ours, DeepSpeed's collectives still need every rank and every parameter:
             # a row of weight zero with a delta of zero.
             if not part:
@@ -138,13 +138,13 @@ class Worker:
                 raise UserError(self._diverged(part, epoch, number, float(loss)))
             # DeepSpeed averages over workers and micro-batches: times their number over all rows makes it the mean over
             # the global batch.
-            self.engine.backward((loss + prior) * (self.world * self.train.accumulate / step.rows))
+            self.engine.backward((loss + prior) * (self.world * self.train.gradient_accumulation_steps / step.rows))
             self.engine.step()
             total += float(loss.detach())
             if self.profiles:
                 routed_F += self._routed(batch)
         if groups:
-            self.heads.update(rows, taken, self.train.delta_lr, scale=1.0 / self.world)
+            self.heads.update(rows, taken, self.train.user_lr, scale=1.0 / self.world)
         if self.profiles:
             self.at = replace(self.at, routed=(self.sum(routed_F) / step.rows).tolist())
         self._stepped = epoch, number
@@ -156,10 +156,10 @@ class Worker:
         logits = self.engine(self.inputs, batch, deltas)
         loss = loss_sum(logits.float(), batch.label, batch.mask, self.train.loss)
         if not self.profiles:
-            return loss, delta_prior(deltas, batch) * self.train.delta_decay
+            return loss, delta_prior(deltas, batch) * self.train.user_l2
         _, probability_GF = self.engine.module.routed
-        routed_F = torch.tensor(self.at.routed or [0.0] * self.model.facets, device=self.device)
-        return loss, balance_loss(probability_GF.float(), routed_F, batch.mask.sum(1)) * self.train.balance
+        routed_F = torch.tensor(self.at.routed or [0.0] * self.model.num_experts, device=self.device)
+        return loss, balance_loss(probability_GF.float(), routed_F, batch.mask.sum(1)) * self.train.router_balance
 
     def _routed(self, batch: Batch) -> Tensor:
         """The rows that each facet has taken part in, shared among those mixed, [F]."""
@@ -178,7 +178,7 @@ class Worker:
         rates = [group["lr"] for group in groups]
         for group in groups:
             group["lr"] = 0.0
-        for _ in range(self.train.accumulate):
+        for _ in range(self.train.gradient_accumulation_steps):
             loss, _ = self._loss(self._empty_batch(), self._blank())
             self.engine.backward(loss)
             self.engine.step()
@@ -214,7 +214,7 @@ class Worker:
 
     def _advice(self) -> str:
         kept = f"The checkpoint after {self._saved} steps is kept" if self._saved else "It has no checkpoint yet"
-        return f"lower train.head_lr or train.delta_lr. {kept}"
+        return f"lower train.base_lr or train.user_lr. {kept}"
 
     def say(self, line: str) -> None:
         if self.rank == 0:

@@ -53,9 +53,9 @@ def write_finished(folder: Path, name: str = "quickstart", **changes: Any) -> Pa
     """Writes `folder/runs/NAME`; the first user has no head of the adapter."""
     plain = make_config(folder, "linear").model_dump(mode="json") | {"name": name}
     plain["protocol"] |= {"pseudo_queries": 2, "seeds": [0]}
-    plain["retrieval"]["n"] = 3
-    plain["reranker"] |= {"k": 2, "evidence": "score_and_recency", "history_queries": 2}
-    plain["adapter"] |= {"n": 3, "history_queries": 2}
+    plain["retrieval"]["top_n"] = 3
+    plain["reranker"] |= {"top_k": 2, "features": "score_and_recency", "num_history_queries": 2}
+    plain["adapter"] |= {"num_samples": 3, "num_history_queries": 2}
     plain["evaluate"]["paper"] = False
     for section, values in changes.items():
         plain[section] |= values

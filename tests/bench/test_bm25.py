@@ -17,13 +17,13 @@ ASKED = [("anna", "good cable", "amber", HISTORY), ("bert", "guitar", "birch", H
 
 def test_scores_of_the_first_and_of_the_best_of_four() -> None:
     assert bm25.scores(TASK, ASKED, BM25Kind("plus", "words")).tolist() == [[1, 1], [1, 1]]
-    assert bm25.scores(TASK, ASKED, BM25Kind("okapi", "blanks")).tolist() == [[0, 1], [1, 1]]
+    assert bm25.scores(TASK, ASKED, BM25Kind("okapi", "whitespace")).tolist() == [[0, 1], [1, 1]]
 
 
 def test_a_table_compares_with_lamps() -> None:
     lines = bm25.table(TASK, ASKED, "made up")
     assert lines[0] == "made up: 2 queries of 2 users"
-    assert lines[2].split() == ["okapi", "blanks", "0.500", "1.000"]
+    assert lines[2].split() == ["okapi", "whitespace", "0.500", "1.000"]
     assert lines[-1].split()[:5] == ["plus", "words", "1.000", "1.000", "+0.500"]
     assert bm25.table(TASK, [], "empty") == []
 
@@ -31,7 +31,7 @@ def test_a_table_compares_with_lamps() -> None:
 def test_errors_are_printed_as_errors() -> None:
     rating = load_task("synthetic_rating")
     asked = [("anna", "good cable", "3", [HistoryItem("0", "", "good cable", "5")])]
-    assert bm25.table(rating, asked, "x")[2].split() == ["okapi", "blanks", "2.000", "2.000"]
+    assert bm25.table(rating, asked, "x")[2].split() == ["okapi", "whitespace", "2.000", "2.000"]
 
 
 def test_a_report_has_whole_and_cut_histories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

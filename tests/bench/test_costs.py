@@ -7,7 +7,7 @@ from hydra_ray.bench.costs import requests_and_bytes, router_cpu_ms, solve_cpu_m
 from hydra_ray.models.head_kinds import HeadKind
 
 
-@pytest.mark.parametrize("kind", ["shrunk", "linear", "low_rank", "dense"])
+@pytest.mark.parametrize("kind", ["bayesian_linear", "linear", "low_rank", "dense"])
 def test_a_solve_costs_something(kind: HeadKind) -> None:
     assert solve_cpu_ms(kind, 8, 4) > 0
 

@@ -13,7 +13,7 @@ import yaml
 
 from hydra_ray import environment
 from hydra_ray.cli import STAGES
-from hydra_ray.config_io import load_config
+from hydra_ray.config import load_config
 from hydra_ray.serve.config import ServeConfig
 from hydra_ray.serve.deploy_file import check_file, check_text
 
@@ -197,7 +197,7 @@ def test_the_jobs_entrypoint_and_its_config(tmp_path: Path) -> None:
     # As many GPU pods as training workers ask for.
     gpu = next(group for group in spec["rayClusterSpec"]["workerGroupSpecs"] if group["groupName"] == "gpu")
     assert config.train.gpu
-    assert gpu["maxReplicas"] >= config.train.workers
+    assert gpu["maxReplicas"] >= config.train.num_workers
 
 
 @pytest.mark.parametrize("name", [*KUBERNETES, "launcher.yaml", "README.md", "Dockerfile"])

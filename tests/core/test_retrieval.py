@@ -81,7 +81,7 @@ def _order(corpus: list[str], query: str, kind: BM25Kind = PLUS) -> list[int]:
     return [int(item.item_id) for item, _ in make_retriever("bm25", items, bm25=kind).top(query, len(corpus))]
 
 
-@pytest.mark.parametrize("tokens", ["blanks", "words"])
+@pytest.mark.parametrize("tokens", ["whitespace", "words"])
 @pytest.mark.parametrize(
     ("corpus", "query", "order"),
     [
@@ -99,10 +99,10 @@ def test_plus_puts_shared_words_first_in_short_histories(
 
 def test_okapi_stays_lamps() -> None:
     corpus, query = ["the quiet harbour wall", "the quiet harbour wall again"], "the quiet harbour wall"
-    assert _order(corpus, query, BM25Kind("okapi", "blanks")) == [1, 0]  # the fault that `plus` mends
+    assert _order(corpus, query, BM25Kind("okapi", "whitespace")) == [1, 0]  # the fault that `plus` mends
     texts = ["A b, c", "b c d d", "E a", "x y z"]
     theirs = BM25Okapi([text.lower().split() for text in texts]).get_scores(["a", "d", "d", "e"])
-    assert BM25(texts, BM25Kind("okapi", "blanks")).scores("a d d E").tolist() == theirs.tolist()
+    assert BM25(texts, BM25Kind("okapi", "whitespace")).scores("a d d E").tolist() == theirs.tolist()
 
 
 def test_plus_by_hand() -> None:

@@ -79,12 +79,12 @@ def ingest_pure(root: Path, task: Task, out: Path, partitions: int = 2, checked:
     """What `hydra_ray.data.ingest` does, in this process; with the checks of `data.checks` if `checked`."""
     config = DataConfig.model_validate({"source": "lamp", "root": str(root), **data})
     sources = tuple(find_sources(config, root))
-    plan = Plan(Reader(task, config.own), sources, out, config.buckets, partitions)
+    plan = Plan(Reader(task, config.tabular), sources, out, config.buckets, partitions)
     tally = Tally()
     for source in sources:
         for part in spill_sources(plan, f"{source.index:05d}", [source]):
             tally.update(part)
-    if config.source == "own" and (missing := missing_columns(tally, task, config.own, sources[0].where)):
+    if config.source == "tabular" and (missing := missing_columns(tally, task, config.tabular, sources[0].where)):
         raise UserError(missing)
     if checked:
         check_read(tally, config, task, root, sources, out)

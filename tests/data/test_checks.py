@@ -20,7 +20,7 @@ from .test_own import lines, row
 
 def ingest(root: Path, task: Task = NOTES, own: dict[str, Any] | None = None, **data: Any) -> dict[str, Any]:
     own = {"questions": 2, "min_items": 3, **(own or {})}
-    whole = {"source": "own", "root": str(root), "buckets": 3, "own": own, **data}
+    whole = {"source": "tabular", "root": str(root), "buckets": 3, "tabular": own, **data}
     return ingest_in_process(Config.model_validate({"data": whole}), task, root, root.parent / "out")
 
 
@@ -50,10 +50,10 @@ def test_unread_dates_stop_the_ingest(tmp_path: Path) -> None:
     root = own_root(tmp_path, [{**r, "date": f"13/{n + 1:02d}/2024"} for n, r in enumerate(GOOD)])
     assert refused(root) == (
         f"{root}/a.jsonl: 9 of 9 dates (date) cannot be read: '13/01/2024' (a.jsonl 1:u-1), '13/02/2024' "
-        "(a.jsonl 2:u-2), '13/03/2024' (a.jsonl 3:u-3): give their form as data.own.date_format (such as %d/%m/%Y), "
-        "mend them, or set data.own.bad_dates=undated to go on without them"
+        "(a.jsonl 2:u-2), '13/03/2024' (a.jsonl 3:u-3): give their form as data.tabular.date_format (such as %d/%m/%Y)"
+        ", mend them, or set data.tabular.bad_dates=undated to go on without them"
     )
-    assert "they have another form than data.own.date_format='%Y'" in refused(root, own={"date_format": "%Y"})
+    assert "they have another form than data.tabular.date_format='%Y'" in refused(root, own={"date_format": "%Y"})
     assert ingest(root, own={"date_format": "%d/%m/%Y"})["warnings"] == {}
     assert ingest(root, own={"bad_dates": "undated"})["warnings"] == {"malformed_date": 9}
 
@@ -69,7 +69,7 @@ def test_no_questions_is_an_error_that_says_why(tmp_path: Path) -> None:
     rows = [row("u", 1, item_id=f"i{n}") for n in range(9)] + [row("v", 1), row("w", 1)]
     root = own_root(tmp_path, rows)
     assert refused(root) == (
-        f"{root}: no questions: none of 3 users has own.questions=2 items with own.min_items=3 older ones each "
+        f"{root}: no questions: none of 3 users has tabular.questions=2 items with tabular.min_items=3 older ones each "
         "(2 with too few items, 1 with too few items that are older than their newest (others share its date, or have "
         "none)): lower either, give more rows a user, or dates with a time of day, or set data.max_rejects=1 to go on"
     )
@@ -78,8 +78,10 @@ def test_no_questions_is_an_error_that_says_why(tmp_path: Path) -> None:
 
 def test_users_without_a_single_date(tmp_path: Path) -> None:
     root = own_root(tmp_path, [{**r, "date": None} for r in GOOD])
-    assert "none of 1 users has own.questions=2 items with own.min_items=3 older ones each (1 without a single date " \
-        "(data.own.date_field=null: the order of the rows is that of time))" in refused(root)  # fmt: skip
+    wanted = (
+        "none of 1 users has tabular.questions=2 items with tabular.min_items=3 older ones each (1 without a single "
+    )
+    assert wanted + "date (data.tabular.date_field=null: the order of the rows is that of time))" in refused(root)
     assert sum(ingest(root, own={"date_field": None})["questions"].values()) == 2
     assert sum(ingest(root, own={"bad_dates": "undated"})["questions"].values()) == 2
 
@@ -181,7 +183,7 @@ def test_no_later_item_ever_serves_an_earlier_question(rows: list[tuple[int, int
         records = [row("u", 1, item_id=f"i{n}", date=written(*r)) for n, r in enumerate(shifted)]
         write(Path(folder) / "a.jsonl", lines(records))
         own = {"questions": questions, "min_items": 1}
-        done = ingest_pure(Path(folder), NOTES, Path(folder) / "out", partitions=1, source="own", own=own)
+        done = ingest_pure(Path(folder), NOTES, Path(folder) / "out", partitions=1, source="tabular", tabular=own)
     user = done.users["u"]
     true = {f"i{n}": moment for n, (moment, _, _) in enumerate(shifted)}
     for asked in user.questions:

@@ -119,7 +119,7 @@ def test_own(rows: list[Any], questions: int, min_items: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         write(Path(folder) / "a.jsonl", lines(rows))
         own = {"questions": questions, "min_items": min_items}
-        done = ingest_pure(Path(folder), NOTES, Path(folder) / "out", source="own", own=own)
+        done = ingest_pure(Path(folder), NOTES, Path(folder) / "out", source="tabular", tabular=own)
     reasons = reasons_of(done)
     kept(done)
     shown = 0

@@ -91,12 +91,12 @@ def test_a_file_that_is_not_packed_as_its_name_says(tmp_path: Path) -> None:
 def test_one_file(tmp_path: Path) -> None:
     write(tmp_path / "b.jsonl", "no JSON")
     path = write(tmp_path / "a.jsonl", lines(ROWS))
-    (source,) = find_sources(DataConfig(source="own", root=str(path)), path)
+    (source,) = find_sources(DataConfig(source="tabular", root=str(path)), path)
     assert (source.path, source.name) == (path, "a.jsonl")
     with pytest.raises(UserError, match=r"a.txt: unknown form: data.root must be, or hold, Parquet, JSON, "):
-        find_sources(DataConfig(source="own", root="."), write(tmp_path / "a.txt", "x"))
+        find_sources(DataConfig(source="tabular", root="."), write(tmp_path / "a.txt", "x"))
     with pytest.raises(UserError, match=r"none: no such file or folder: data.root must be, or hold, Parquet"):
-        find_sources(DataConfig(source="own", root="."), tmp_path / "none")
+        find_sources(DataConfig(source="tabular", root="."), tmp_path / "none")
 
 
 def test_folders_of_any_depth(tmp_path: Path) -> None:
@@ -106,16 +106,18 @@ def test_folders_of_any_depth(tmp_path: Path) -> None:
         write(tmp_path / hidden, "no JSON")
     (tmp_path / "a" / "back").symlink_to(tmp_path)
     check(ingest(tmp_path))
-    names = [source.name for source in find_sources(DataConfig(source="own", root="."), tmp_path)]
+    names = [source.name for source in find_sources(DataConfig(source="tabular", root="."), tmp_path)]
     assert names == ["a/b/part-0.jsonl", "a/part-0.jsonl"]
 
 
 def test_the_runs_folder_is_not_data(tmp_path: Path) -> None:
     write(tmp_path / "a.jsonl", lines(ROWS))
     write(tmp_path / "runs" / "steps" / "b.jsonl", "no JSON")
-    sources = find_sources(DataConfig(source="own", root="."), tmp_path, skip=tmp_path / "runs")
+    sources = find_sources(DataConfig(source="tabular", root="."), tmp_path, skip=tmp_path / "runs")
     assert [source.name for source in sources] == ["a.jsonl"]
-    assert len(find_sources(DataConfig(source="own", root="."), tmp_path / "runs" / "steps", tmp_path / "runs")) == 1
+    assert (
+        len(find_sources(DataConfig(source="tabular", root="."), tmp_path / "runs" / "steps", tmp_path / "runs")) == 1
+    )
 
 
 def test_the_layout_of_hugging_face(tmp_path: Path) -> None:
@@ -188,8 +190,8 @@ def test_all_missing_columns_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         ingest(tmp_path)
     assert str(caught.value) == (
-        f"{tmp_path}/a.csv: no column 'user_id' (own.user_field), it has text, who: name the right one in the config; "
-        "nor has it 'item_id' (own.id_field) or 'tag' (answer_field) or 'date' (own.date_field)"
+        f"{tmp_path}/a.csv: no column 'user_id' (tabular.user_field), it has text, who: name the right one in the "
+        "config; nor has it 'item_id' (tabular.id_field) or 'tag' (answer_field) or 'date' (tabular.date_field)"
     )
 
 
@@ -228,7 +230,7 @@ MIXED = [*(json.dumps(r) + "\n" for r in ROWS[:4]), "{x}\n", '{"a": 1\n', json.d
 def test_all_broken_lines_of_a_file_are_named(tmp_path: Path) -> None:
     assert broken(tmp_path, "a.jsonl", "".join(MIXED)) == (
         "3 of 8 lines are broken: line 5 is not JSON, line 6 is not JSON, line 8 is cut off or not JSON: "
-        "JSON Lines has one object a line; repair or remove the lines, or set data.own.bad_lines=0.375"
+        "JSON Lines has one object a line; repair or remove the lines, or set data.tabular.bad_lines=0.375"
     )
     assert "line 19 is not JSON and 15 more: " not in broken(tmp_path, "a.jsonl", "{x}\n" * 25)
     assert "line 10 is not JSON and 15 more: " in broken(tmp_path, "a.jsonl", "{x}\n" * 25)
@@ -252,7 +254,7 @@ def test_broken_rows_of_csv(tmp_path: Path) -> None:
     content = b"".join([header.encode(), rows[0].encode(), b"only,two\n", latin, rows[3].encode(), b'"open,1,2\n'])
     assert broken(tmp_path, "a.csv", content) == (
         "3 of 5 lines are broken: line 3 has 2 fields, the header 6, line 4 is not UTF-8, "
-        "line 6 cannot be read (unexpected end of data): repair or remove the lines, or set data.own.bad_lines=0.6"
+        "line 6 cannot be read (unexpected end of data): repair or remove the lines, or set data.tabular.bad_lines=0.6"
     )
 
 
@@ -305,11 +307,11 @@ def remote(root: str, folder: Path) -> Ingested:
     from .files import ingest_pure
 
     own = {"questions": 2, "min_items": 3}
-    return ingest_pure(root, NOTES, folder / "out", source="own", own=own)  # type: ignore[arg-type]
+    return ingest_pure(root, NOTES, folder / "out", source="tabular", tabular=own)  # type: ignore[arg-type]
 
 
 def test_what_remote_roots_need(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def find(root: str, source: Any = "own") -> str:
+    def find(root: str, source: Any = "tabular") -> str:
         with pytest.raises(UserError) as caught:
             find_sources(DataConfig(source=source, root=root), root)
         return str(caught.value)

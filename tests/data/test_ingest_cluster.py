@@ -50,8 +50,8 @@ def test_ray_and_pure_path_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_own_rows_of_many_files(tmp_path: Path) -> None:
     for n in range(20):
         write(tmp_path / "src" / f"{n:02d}.jsonl", lines([row(f"u{k}", n + 1) for k in range(5)]))
-    counts = shell.ingest(config(tmp_path / "src", source="own"), NOTES, tmp_path / "src", tmp_path / "ray")
-    pure = ingest_pure(tmp_path / "src", NOTES, tmp_path / "pure", source="own", buckets=7)
+    counts = shell.ingest(config(tmp_path / "src", source="tabular"), NOTES, tmp_path / "src", tmp_path / "ray")
+    pure = ingest_pure(tmp_path / "src", NOTES, tmp_path / "pure", source="tabular", buckets=7)
     assert counts == {**pure.counts, "lamp_id": None}
     assert {u.user_id: u for u in read_users(tmp_path / "ray")} == pure.users
     assert sum(counts["questions"].values()) == 15
@@ -71,7 +71,7 @@ def test_nothing_usable_is_an_error(tmp_path: Path) -> None:
     root = tmp_path / "src"
     write(root / "a.jsonl", lines([row("u", 1, tag="?"), row("u", 2, tag="?"), row(None, 3)]))
     with pytest.raises(UserError) as caught:
-        shell.ingest(config(root, source="own"), NOTES, root, tmp_path / "b")
+        shell.ingest(config(root, source="tabular"), NOTES, root, tmp_path / "b")
     assert str(caught.value) == (
         f"{root}: nothing in its files can be used (2 x answer_not_a_label, 1 x missing_user): check data.task"
     )

@@ -124,7 +124,7 @@ def test_the_task_id_is_that_of_the_files(tmp_path: Path) -> None:
     assert lamp_id_of(sources) == "LaMP_3x"
     (root / "dev_outputs.json").unlink()
     assert lamp_id_of(find_sources(DataConfig(source="lamp", root=str(root)), root)) == "LaMP_3"
-    assert lamp_id_of([Source("own", 0, root / "train_questions.json")]) is None
+    assert lamp_id_of([Source("tabular", 0, root / "train_questions.json")]) is None
 
 
 def test_the_two_meanings_of_lamp_2_are_told_apart_by_the_fields(tmp_path: Path) -> None:

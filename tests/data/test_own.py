@@ -36,7 +36,9 @@ def lines(rows: list[Any]) -> str:
 
 
 def ingest(root: Path, own: dict[str, Any] | None = None, task: Any = NOTES) -> Ingested:
-    return ingest_pure(root, task, root / "out", source="own", own={"questions": 2, "min_items": 3, **(own or {})})
+    return ingest_pure(
+        root, task, root / "out", source="tabular", tabular={"questions": 2, "min_items": 3, **(own or {})}
+    )
 
 
 def check(done: Ingested) -> None:
@@ -188,13 +190,13 @@ def test_split_share() -> None:
         ("[1]\n", "line 1 is no object: JSON Lines has one object a line; repair or remove the line"),
         (
             lines([{k: v for k, v in ROWS[0].items() if k != "user_id"}]),
-            "no column 'user_id' (own.user_field), it has date, item_id, tag, text, title: "
+            "no column 'user_id' (tabular.user_field), it has date, item_id, tag, text, title: "
             "name the right one in the config",
         ),
         (
             lines([{k: v for k, v in ROWS[0].items() if k != "date"}]),
-            "no column 'date' (own.date_field), it has item_id, tag, text, title, user_id: "
-            "name the right one in the config, or own.date_field: null if there are no dates",
+            "no column 'date' (tabular.date_field), it has item_id, tag, text, title, user_id: "
+            "name the right one in the config, or tabular.date_field: null if there are no dates",
         ),
         (
             lines([{k: v for k, v in ROWS[0].items() if k != "tag"}]),
@@ -222,7 +224,7 @@ def test_broken_parquet(tmp_path: Path) -> None:
     assert str(caught.value).startswith(f"{path}: not a Parquet file, or cut off, at row 0 (counted from 0): ")
     assert "\n" not in str(caught.value)
     pq.write_table(pa.table({"user_id": ["u"]}), path)
-    with pytest.raises(UserError, match=r"a\.parquet: no column 'item_id' \(own\.id_field\), it has user_id: name"):
+    with pytest.raises(UserError, match=r"a\.parquet: no column 'item_id' \(tabular\.id_field\), it has user_id: name"):
         ingest(tmp_path)
 
 
@@ -231,8 +233,8 @@ def test_no_files_and_no_answers(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         ingest(tmp_path, {"files": "*.txt"})
     assert str(caught.value) == (
-        f"{tmp_path}: no file matches own.files='*.txt': data.root must hold Parquet, JSON, JSON Lines, CSV or TSV "
-        "files (.parquet, .jsonl, .ndjson, .json, .csv, .tsv; text also .gz, .zst)"
+        f"{tmp_path}: no file matches data.tabular.files='*.txt': data.root must hold Parquet, JSON, JSON Lines, CSV "
+        "or TSV files (.parquet, .jsonl, .ndjson, .json, .csv, .tsv; text also .gz, .zst)"
     )
     write(tmp_path / "a.jsonl", lines(ROWS))
     with pytest.raises(UserError) as caught:

@@ -33,7 +33,7 @@ def table(**columns: Any) -> Any:
 def ingest(root: Path, written: Any, own: dict[str, Any] | None = None, **more: Any) -> Ingested:
     pq.write_table(written, root / "a.parquet")
     own = {"questions": 1, "min_items": 3, **(own or {})}
-    return ingest_pure(root, NOTES, root / "out", checked=True, source="own", own=own, **more)
+    return ingest_pure(root, NOTES, root / "out", checked=True, source="tabular", tabular=own, **more)
 
 
 def texts(done: Ingested, user: str = "u") -> list[str]:
@@ -148,13 +148,13 @@ def test_a_field_within_a_column(tmp_path: Path) -> None:
     written = table(ticket=nested).drop_columns(["text"])
     pq.write_table(written, tmp_path / "a.parquet")
     task = NOTES.model_copy(update={"text_fields": ("ticket.body.plain",), "corpus_fields": ()})
-    done = ingest_pure(tmp_path, task, tmp_path / "out", source="own", own={"questions": 1, "min_items": 3})
+    done = ingest_pure(tmp_path, task, tmp_path / "out", source="tabular", tabular={"questions": 1, "min_items": 3})
     assert texts(done) == [f"text {day}" for day in DAYS]
     wrong = task.model_copy(update={"text_fields": ("ticket.text",)})
     with pytest.raises(
         UserError, match=r"no column 'ticket.text' \(text_fields\[0\]\), it has .*ticket.body, ticket.n"
     ):
-        ingest_pure(tmp_path, wrong, tmp_path / "out2", source="own")
+        ingest_pure(tmp_path, wrong, tmp_path / "out2", source="tabular")
 
 
 def test_null_and_missing_ids_are_made_of_the_row(tmp_path: Path) -> None:

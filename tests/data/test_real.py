@@ -47,7 +47,7 @@ def test_own_rows(real_data: Path, tmp_path: Path) -> None:
         labels=tuple(sorted({row["category"] for row in rows})),
         primary_metric="accuracy",
     )
-    done = ingest_pure(folder, task, tmp_path, source="own")
+    done = ingest_pure(folder, task, tmp_path, source="tabular")
     assert pairs(done.counts, "users", "questions") == ((47, 21), (141, 63))
     shown = {(u.user_id, i.item_id) for u in done.users.values() for i in u.items}
     shown |= {(u.user_id, q.question_id) for u in done.users.values() for q in u.questions}

@@ -32,7 +32,7 @@ DOWN = StageDownError("gone")
 
 
 def with_adapter(task: str = "synthetic_tagging", **adapter: object) -> Config:
-    return Config.model_validate({"data": {"task": task}, "adapter": {"n": 3, "select": "best", **adapter}})
+    return Config.model_validate({"data": {"task": task}, "adapter": {"num_samples": 3, "select": "best", **adapter}})
 
 
 def ask(
@@ -153,7 +153,10 @@ def test_an_answer_is_cut_if_every_sample_of_it_is(
 ) -> None:
     llm = LLM(texts, cut=frozenset(cut))
     made = ask(
-        Retriever(replace(known(), own=own)), llm=llm, asked=Ask("what now", n=len(texts)), made=with_adapter(n=1)
+        Retriever(replace(known(), own=own)),
+        llm=llm,
+        asked=Ask("what now", n=len(texts)),
+        made=with_adapter(num_samples=1),
     )
     assert {made.answers[i] for i in made.cut} == ended
 
@@ -246,7 +249,7 @@ def test_no_user_at_all() -> None:
     ],
 )
 def test_where_no_sample_holds_an_answer_it_is_empty_and_said_so(task: str, sample: str, plain: str) -> None:
-    made = with_adapter(own_candidates=False, task=task)
+    made = with_adapter(history_candidates=False, task=task)
     found = ask(llm=LLM((sample,)), made=made, asked=Ask("what now", plain=True))
     assert reasons(found) == ["no_candidate"]
     assert (found.answer, found.answers, found.plain) == ("", [""], plain)
@@ -259,7 +262,9 @@ def test_the_users_own_answers_are_candidates() -> None:
 
 
 def test_an_own_answer_that_is_no_number_breaks_no_rating() -> None:
-    config = Config.model_validate({"data": {"task": "synthetic_rating"}, "adapter": {"n": 3, "select": "weighted"}})
+    config = Config.model_validate(
+        {"data": {"task": "synthetic_rating"}, "adapter": {"num_samples": 3, "select": "weighted"}}
+    )
     found = replace(known(), own={"great": (2, 1.0, 1.0), "4": (1, 1.0, 1.0)})
     made = ask(Retriever(found), llm=LLM(("3", "5", "3")), made=config)
     assert {candidate.text for candidate in made.trace.candidates} == {"3", "5", "4"}
@@ -293,6 +298,6 @@ def test_an_answer_of_several_lines_is_served_whole(tmp_path: Path) -> None:
     lines = ["lamp_ids: [mails]", "kind: generation", "text_fields: [text]", "answer_field: mail"]
     lines += ["question_marker: 'text:'", "instruction: Answer the mail.", "primary_metric: rouge1"]
     (tmp_path / "mails.yaml").write_text("\n".join(lines))
-    config = Config.model_validate({"data": {"task": str(tmp_path / "mails.yaml")}, "adapter": {"n": 3}})
+    config = Config.model_validate({"data": {"task": str(tmp_path / "mails.yaml")}, "adapter": {"num_samples": 3}})
     made = ask(Retriever(known(())), llm=LLM((mail,)), made=config)
     assert made.answer == mail

@@ -14,7 +14,7 @@ def builder(**changes: object) -> PromptBuilder:
 
 
 def test_the_prompt_shows_the_chosen_examples_best_last() -> None:
-    made = builder(retrieval={"n": 4}, reranker={"k": 2})
+    made = builder(retrieval={"top_n": 4}, reranker={"top_k": 2})
     examples = made.examples(rank(ITEMS, [0.0, 1.0, 2.0, 3.0, 9.0, 9.0]))
     assert examples == [ITEMS[3], ITEMS[2]]
     content = made.prompt(asked("Frost on the reeds."), examples).messages[-1]["content"]
@@ -22,7 +22,7 @@ def test_the_prompt_shows_the_chosen_examples_best_last() -> None:
 
 
 def test_samples_are_as_many_as_the_adapter_reads_unless_more_answers_are_wanted() -> None:
-    made = builder(adapter={"n": 4, "temperature": 0.7})
+    made = builder(adapter={"num_samples": 4, "temperature": 0.7})
     prompt = made.prompt(asked("Frost."), [])
     request = made.samples(prompt, made.task, 5)
     assert (request.n, request.temperature, request.seed) == (4, 0.7, 5)

@@ -17,12 +17,12 @@ OWN = {"dune": (3, 2.0, 3.0), "no label": (1, 1.0, 1.0), "fern": (1, 0.5, 1.0)}
 def test_candidates_are_the_samples_and_the_users_own_answers() -> None:
     made = make_candidates(TAGS, ["Tag: maple", "dune.", None, "hm", "maple"], [], OWN, AdapterConfig())
     assert made == CandidateSet(("maple", "dune", "fern"), (2, 1, 0), ("maple", "dune", "maple"))
-    alone = make_candidates(TAGS, ["maple"], [], OWN, AdapterConfig(own_candidates=False))
+    alone = make_candidates(TAGS, ["maple"], [], OWN, AdapterConfig(history_candidates=False))
     assert alone.texts == ("maple",)
 
 
 def test_the_plain_answer_is_a_candidate_where_the_config_says_so() -> None:
-    config = AdapterConfig(plain_candidate=True)
+    config = AdapterConfig(zero_shot_candidate=True)
     made = make_candidates(TEXTS, ["Rain at sea", "Snow"], ["Snow"], {}, config)
     assert (made.texts, made.votes, made.plain) == (("Rain at sea", "Snow"), (1, 2), "Snow")
     without = make_candidates(TEXTS, ["Rain at sea"], ["Snow"], {}, AdapterConfig())
@@ -31,7 +31,7 @@ def test_the_plain_answer_is_a_candidate_where_the_config_says_so() -> None:
 
 @pytest.mark.parametrize("plain", [[], [None], ["<think>no end"]])
 def test_where_the_plain_answer_is_missing_no_sample_takes_its_place(plain: list[str | None]) -> None:
-    config = AdapterConfig(plain_candidate=True)
+    config = AdapterConfig(zero_shot_candidate=True)
     made = make_candidates(TEXTS, ["Rain at sea", "Snow"], plain, {}, config)
     assert (made.texts, made.plain) == (("Rain at sea", "Snow"), "")
     features = adapter_features(TEXTS, "q", made, {}, [], {}, 8)

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hydra_ray.cli import main
-from hydra_ray.config_io import load_config
+from hydra_ray.config import load_config
 from hydra_ray.core.tasks import load_task
 from hydra_ray.data.ingest import ingest_in_process
 from hydra_ray.data.sources import data_root
@@ -36,7 +36,7 @@ def test_the_pair_is_ingested_as_written(tmp_path: Path, capsys: pytest.CaptureF
     task = load_task(config.data.task)
     assert task.name == "my_notes"
     assert sorted(task.labels) == sorted(AWKWARD)
-    assert (config.data.own.user_field, config.data.own.id_field, config.data.own.date_field) == (
+    assert (config.data.tabular.user_field, config.data.tabular.id_field, config.data.tabular.date_field) == (
         "author",
         None,
         "created",
@@ -70,7 +70,7 @@ def test_short_histories_get_fewer_questions(tmp_path: Path) -> None:
     rows.write_bytes(gzip.compress("".join(lines).encode()))
     assert main(["init-task", str(rows), "--out", str(tmp_path)]) == 0
     config = load_config(tmp_path / "short.yaml")
-    assert (config.data.own.questions, config.data.own.min_items) == (1, 2)
+    assert (config.data.tabular.questions, config.data.tabular.min_items) == (1, 2)
     counts = ingest_in_process(config, load_task(config.data.task), data_root(config.data), tmp_path / "out")
     assert sum(counts["questions"].values()) == 3
 
@@ -89,7 +89,7 @@ def test_parquet_with_timestamps(tmp_path: Path) -> None:
     assert main(["init-task", str(tmp_path / "reviews.parquet"), "--out", str(tmp_path)]) == 0
     config = load_config(tmp_path / "reviews.yaml")
     task = load_task(config.data.task)
-    assert (task.kind, task.labels, config.data.own.date_field) == ("rating", ("1", "2", "3", "4", "5"), "at")
+    assert (task.kind, task.labels, config.data.tabular.date_field) == ("rating", ("1", "2", "3", "4", "5"), "at")
     counts = ingest_in_process(config, task, data_root(config.data), tmp_path / "out")
     assert (counts["rejects"], sum(counts["questions"].values())) == ({}, 6)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hydra_ray.config_io import load_config
+from hydra_ray.config import load_config
 from hydra_ray.core.tasks import load_task
 from hydra_ray.data.ingest import ingest_in_process
 from hydra_ray.data.sources import data_root

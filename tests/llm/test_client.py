@@ -35,7 +35,7 @@ def go(tmp_path: Path, fake: FakeServer, requests, *, use_cache: bool = True, **
     async def inner():
         async with serve(fake):
             cfg = LLMConfig(
-                **{"base_url": fake.url, "model": "m", "retry_wait_s": 0.005, "api_key_env": VARIABLE, **settings}
+                **{"base_url": fake.url, "model": "m", "retry_backoff_s": 0.005, "api_key_env": VARIABLE, **settings}
             )
             async with LLMClient(cfg, ledger, identity="m", use_cache=use_cache) as client:
                 return await client.complete(requests)
@@ -72,10 +72,10 @@ def test_cached_answers_are_no_calls(tmp_path):
 
 def test_without_native_n_every_sample_is_its_own_call(tmp_path):
     fake = FakeServer(lambda number, body: completion([f"s{body['seed']}"]))
-    answers, _ = go(tmp_path, fake, [ask("a", 4, seed=10)], native_n=False)
+    answers, _ = go(tmp_path, fake, [ask("a", 4, seed=10)], supports_n=False)
     assert answers[0].texts == ("s10", "s11", "s12", "s13")
     assert all("n" not in body for body in fake.bodies)
-    answers, ledger = go(tmp_path, fake, [ask("a", 6, seed=10)], native_n=False)
+    answers, ledger = go(tmp_path, fake, [ask("a", 6, seed=10)], supports_n=False)
     assert answers[0].texts == ("s10", "s11", "s12", "s13", "s14", "s15")
     assert ledger.counts().calls == len(fake.bodies) == 6
 
@@ -224,7 +224,7 @@ def test_broken_answers_are_retried_and_may_have_been_billed(tmp_path, failure):
 
 def test_nobody_there(tmp_path):
     ledger = Ledger(tmp_path / "l", "r")
-    cfg = LLMConfig(base_url="http://127.0.0.1:9/v1", retries=1, retry_wait_s=0.01)
+    cfg = LLMConfig(base_url="http://127.0.0.1:9/v1", retries=1, retry_backoff_s=0.01)
     client = LLMClient(cfg, ledger)
     with pytest.raises(UserError, match=r"no connection to http://127\.0\.0\.1:9/v1"):
         client.complete_sync([ask("a")])

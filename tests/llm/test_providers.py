@@ -93,7 +93,7 @@ def test_a_prompt_that_is_refused_with_and_without_n_is_refused(tmp_path):
 
 def test_the_user_may_say_that_the_server_takes_n(tmp_path):
     fake = FakeServer(lambda number, body: completion(["x"]))
-    go(tmp_path, fake, [ask("a", 2), ask("b", 2)], native_n=True, concurrency=1)
+    go(tmp_path, fake, [ask("a", 2), ask("b", 2)], supports_n=True, concurrency=1)
     assert [body.get("n") for body in fake.bodies] == [2, None, 2, None]
 
 
@@ -230,7 +230,7 @@ def test_a_prompt_that_is_too_long_is_asked_in_a_shorter_version_and_marked(tmp_
 
 def test_all_samples_of_a_request_are_shortened_alike(tmp_path):
     fake = FakeServer(fits(20))
-    answers, _ = go(tmp_path, fake, [long_request(3)], native_n=False, concurrency=1)
+    answers, _ = go(tmp_path, fake, [long_request(3)], supports_n=False, concurrency=1)
     assert (len(answers[0].texts), answers[0].degraded) == (3, True)
     assert [len(text_of(body)) for body in fake.bodies] == [50, 30, 10, 10, 10]
 

@@ -40,7 +40,7 @@ def test_cpu_settings_reach_the_engine(tmp_path):
 
 def test_gpu_settings_reach_the_engine():
     serve = ServeLLMConfig(
-        source="org/model", accelerator="gpu", accelerator_type="H100", tensor_parallel=2, replicas=(1, 4)
+        source="org/model", accelerator="gpu", accelerator_type="H100", tensor_parallel_size=2, replicas=(1, 4)
     )
     spec = serving.engine_spec(LLMConfig(model="m", serve=serve))
     assert (spec["accelerator_config"], spec["accelerator_type"]) == ({"kind": "gpu"}, "H100")
@@ -57,7 +57,7 @@ def test_only_one_cpu_replica_is_served_directly():
     assert direct()
     assert not direct(replicas=(1, 2))
     assert not direct(accelerator="gpu")
-    assert not direct(tensor_parallel=2)
+    assert not direct(tensor_parallel_size=2)
 
 
 def test_without_vllm_the_user_is_told_what_to_install(monkeypatch):
@@ -81,7 +81,7 @@ def test_other_weights_or_settings_are_another_application(tmp_path):
 
 @pytest.mark.cluster
 def test_a_served_model_answers_through_the_whole_stage_as_transformers_does(tmp_path, local_ray):
-    """vLLM through Ray Serve LLM, the HTTP client, the ledger actor and Ray Data, with the embedded weights."""
+    """vLLM through Ray Serve LLM, the HTTP client, the ledger actor and Ray Data, with the bundled weights."""
     from ray import serve
 
     from hydra_ray.llm.stage import run_llm_stage

@@ -75,8 +75,8 @@ SCHEMA = pa.schema(
 
 
 def _config(tmp_path: Path, fake: FakeServer, **llm) -> Config:
-    settings = {"base_url": fake.url, "model": "m", "concurrency": 8, "retry_wait_s": 0.01, **llm}
-    return Config(name="r", root=str(tmp_path / "runs"), llm=LLMConfig(**settings), ray=RayConfig(actors=2))
+    settings = {"base_url": fake.url, "model": "m", "concurrency": 8, "retry_backoff_s": 0.01, **llm}
+    return Config(name="r", root=str(tmp_path / "runs"), llm=LLMConfig(**settings), ray=RayConfig(num_actors=2))
 
 
 def _rows(count: int, start: int = 0) -> list[dict]:
@@ -201,7 +201,7 @@ from hydra_ray.config import Config, LLMConfig, RayConfig
 from hydra_ray.llm.stage import run_llm_stage
 url, folder = sys.argv[1:3]
 ray.init(num_cpus=2, include_dashboard=False, object_store_memory=200 * 2**20, _temp_dir=tempfile.mkdtemp(prefix="hr"))
-cfg = Config(root=folder, llm=LLMConfig(base_url=url, model="m", concurrency=4), ray=RayConfig(actors=1))
+cfg = Config(root=folder, llm=LLMConfig(base_url=url, model="m", concurrency=4), ray=RayConfig(num_actors=1))
 result = pq.read_table(run_llm_stage(folder + "/source", cfg, folder + "/stage", keep=("extra",))).to_pylist()
 assert sorted(r["extra"] for r in result) == list(range(400)), len(result)
 for row in result:

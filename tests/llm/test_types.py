@@ -87,7 +87,7 @@ def test_what_changes_the_answers_is_another_model(tmp_path: Path):
     assert len({*identities, model_identity(plain)}) == len(changes) + 1
     same = [
         {"query": {"api-version": "1", "code": "$KEY"}}, {"parameters": {"max_tokens": "max_completion_tokens"}},
-        {"parameters": {"seed": None}}, {"headers": {"X-Team": "a"}}, {"system_prompt": ""}, {"native_n": False},
+        {"parameters": {"seed": None}}, {"headers": {"X-Team": "a"}}, {"system_prompt": ""}, {"supports_n": False},
         {"base_url": " https://a.example/v1/?api-version=1 "}, {"base_url": "https://a.example/v1/chat/completions"},
     ]  # fmt: skip
     assert {model_identity(plain.model_copy(update=change)) for change in same} == {"x@a.example"}

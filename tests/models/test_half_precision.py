@@ -17,20 +17,21 @@ TEXTS = ["red text", "red thing", "sad thing"]
 @pytest.mark.parametrize(
     ("pair", "freeze", "head"),
     [
-        ("cross", True, "linear"), ("cross", False, "dense"), ("bi", False, "low_rank"), ("bi", True, "linear"),
-        ("bi", True, "facets"), ("cross", False, "facets"), ("concepts", True, "facets"), ("concepts", True, "linear"),
+        ("cross_encoder", True, "linear"), ("cross_encoder", False, "dense"), ("cross_encoder", False, "mixture"),
+        ("bi_encoder", True, "linear"), ("bi_encoder", False, "low_rank"), ("bi_encoder", True, "mixture"),
+        ("concepts", True, "linear"), ("concepts", True, "mixture"),
     ],
 )  # fmt: skip
 def test_a_scorer_learns_in_bf16(tmp_path: Path, pair: str, freeze: bool, head: str) -> None:
     encoder = make_encoder(tmp_path / "encoder")
-    config = ModelConfig(encoder=str(encoder), pair=pair, freeze_encoder=freeze, head=head, width=8, max_tokens=32)  # type: ignore[arg-type]
-    inside = TextEncoder(config) if pair == "cross" or not freeze else None
+    config = ModelConfig(encoder=str(encoder), pair=pair, freeze_encoder=freeze, head=head, pair_dim=8, max_tokens=32)  # type: ignore[arg-type]
+    inside = TextEncoder(config) if pair == "cross_encoder" or not freeze else None
     scorer = Scorer(config, inside, 32, True, 1).bfloat16()
     vectors = torch.randn(3, 32, dtype=torch.bfloat16)
     texts = TEXTS if inside else vectors.unsqueeze(1) if pair == "concepts" else vectors
     batch = Batch(torch.tensor([0]), torch.tensor([[1, 2]]), torch.tensor([[1.0, 0.0]]), torch.ones(1, 2),
                   torch.tensor([0]), torch.rand(1, 2, 1))  # fmt: skip
-    if head == "facets":
+    if head == "mixture":
         deltas = {PROFILE: torch.randn(1, 4, 32), PRESENT: torch.ones(1, 4)}
     else:
         deltas = {name: value.requires_grad_() for name, value in scorer.head.zeros(1).items()}

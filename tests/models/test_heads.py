@@ -4,7 +4,7 @@ import torch
 from hydra_ray.models.head_kinds import joint_kind
 from hydra_ray.models.heads import Head, gather, parameters_per_user, take
 
-KINDS = ["dense", "low_rank", "linear", "shrunk", "shared"]
+KINDS = ["dense", "low_rank", "linear", "bayesian_linear", "shared"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -41,9 +41,9 @@ def test_sizes_are_those_of_the_paper() -> None:
 
 
 def test_a_base_trained_as_the_joint_kind_loads_with_heads_of_the_kind() -> None:
-    assert {kind: joint_kind(kind) for kind in KINDS} == {**{k: k for k in KINDS}, "shrunk": "linear"}  # type: ignore[arg-type]
+    assert {kind: joint_kind(kind) for kind in KINDS} == {**{k: k for k in KINDS}, "bayesian_linear": "linear"}  # type: ignore[arg-type]
     trained = Head("linear", 8, 2, 0.0)
-    Head("shrunk", 8, 2, 0.0).load_state_dict(trained.state_dict())
+    Head("bayesian_linear", 8, 2, 0.0).load_state_dict(trained.state_dict())
 
 
 @pytest.mark.parametrize("kind", KINDS)

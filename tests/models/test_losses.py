@@ -5,8 +5,8 @@ import torch
 
 from hydra_ray.models.losses import Loss, counts, loss_sum, query_losses
 
-RANKING: list[Loss] = ["listwise", "pairwise"]
-ALL: list[Loss] = ["two_class", *RANKING, "two_class_listwise"]
+RANKING: list[Loss] = ["listnet", "ranknet"]
+ALL: list[Loss] = ["bce", *RANKING, "bce_listnet"]
 
 
 def query(*labels: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -30,14 +30,14 @@ def test_listwise_is_the_cross_entropy_of_the_querys_softmax() -> None:
     s = torch.tensor([[0.3, -1.0, 2.0, 0.5]])
     label, mask = query(1, 0, 1, 0)
     by_hand = -torch.log_softmax(s, -1)[0, [0, 2]].mean() * 4 * math.log(2) / math.log(4)
-    assert float(query_losses(s, label, mask, "listwise")) == pytest.approx(float(by_hand), rel=1e-5)
+    assert float(query_losses(s, label, mask, "listnet")) == pytest.approx(float(by_hand), rel=1e-5)
 
 
 def test_pairwise_is_the_mean_over_pairs_of_unequal_labels_times_the_rows() -> None:
     s = torch.tensor([[0.3, -1.0, 2.0]])
     label, mask = query(1, 0, 0)
     pairs = [math.log1p(math.exp(-1.0 - 0.3)), math.log1p(math.exp(2.0 - 0.3))]
-    assert float(query_losses(s, label, mask, "pairwise")) == pytest.approx(3 * sum(pairs) / 2, rel=1e-5)
+    assert float(query_losses(s, label, mask, "ranknet")) == pytest.approx(3 * sum(pairs) / 2, rel=1e-5)
 
 
 @pytest.mark.parametrize("loss", RANKING)

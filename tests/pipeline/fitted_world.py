@@ -25,8 +25,8 @@ from tests.train.tiny import make_encoder
 def make_config(folder: Path, kind: str = "linear", **fit: Any) -> Config:
     model = {
         "encoder": str(folder / "encoder"),
-        "pair": "bi",
-        "width": 8,
+        "pair": "bi_encoder",
+        "pair_dim": 8,
         "max_tokens": 32,
         "dropout": 0.0,
         "head": kind,
@@ -34,7 +34,7 @@ def make_config(folder: Path, kind: str = "linear", **fit: Any) -> Config:
     whole = {
         "data": {"buckets": 8},
         "model": model,
-        "fit": {"epochs": 5, "guard": 0, "l2": None if kind == "shrunk" else 0.01, **fit},
+        "fit": {"epochs": 5, "guard": 0, "l2": None if kind == "bayesian_linear" else 0.01, **fit},
     }
     return Config.model_validate({**whole, "root": str(folder / "runs")})
 

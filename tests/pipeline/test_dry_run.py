@@ -34,9 +34,10 @@ def own(tmp_path: Path) -> list[str]:
     (tmp_path / "rows" / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "tags.yaml").write_text(TASK)
     return [
-        "data.source=own", f"data.root={tmp_path / 'rows'}", f"data.task={tmp_path / 'tags.yaml'}",
-        f"root={tmp_path / 'runs'}", "data.own.questions=1", "data.own.min_items=3", "data.own.test_share=0.5",
-        "protocol.pseudo_queries=2", "retrieval.n=2", "reranker.k=1", "adapter.n=2", "llm.model=m",
+        "data.source=tabular", f"data.root={tmp_path / 'rows'}", f"data.task={tmp_path / 'tags.yaml'}",
+        f"root={tmp_path / 'runs'}", "data.tabular.questions=1", "data.tabular.min_items=3",
+        "data.tabular.test_share=0.5",
+        "protocol.pseudo_queries=2", "retrieval.top_n=2", "reranker.top_k=1", "adapter.num_samples=2", "llm.model=m",
     ]  # fmt: skip
 
 

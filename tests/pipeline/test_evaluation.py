@@ -24,10 +24,15 @@ def test_the_best_text_of_an_oracle(task: str, gold: str, texts: tuple[str, ...]
 
 
 def test_the_adapter_as_published_reads_texts_alone() -> None:
-    ours = AdapterConfig(history_queries=5, n=4, label="gold")
+    ours = AdapterConfig(num_history_queries=5, num_samples=4, label="gold")
     paper = ours.as_published()
-    assert (paper.evidence, paper.own_candidates, paper.history_queries, paper.select) == (False, False, 0, "best")
-    assert (paper.n, paper.label, paper.temperature) == (4, "gold", ours.temperature)
+    assert (paper.features, paper.history_candidates, paper.num_history_queries, paper.select) == (
+        False,
+        False,
+        0,
+        "best",
+    )
+    assert (paper.num_samples, paper.label, paper.temperature) == (4, "gold", ours.temperature)
 
 
 def test_folds_are_within_each_seed() -> None:
@@ -43,7 +48,7 @@ def test_training_users_are_all_seeds_or_a_folds_mean() -> None:
     assert train_users([("a", "b", "c"), ("c", "d"), ("a", "d")], True) == 2
 
 
-TWO = AdapterConfig(n=2)
+TWO = AdapterConfig(num_samples=2)
 WHOLE = {
     "greedy:zero_shot": ("a",), "greedy:pag_k0": ("a",), "greedy:pag_k1": ("a",),
     "samples:bm25": ("a", "b"), "samples:hydra": ("a", "b"), "samples:shared": ("a", "b"),

@@ -94,7 +94,7 @@ def test_since_encodes_only_users_whose_rows_have_changed(world: Path, monkeypat
 def test_a_batch_that_cannot_be_fitted_is_refused_with_the_users_id(
     world: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(*_: object) -> None:
+    def fails(*_: object, **__: object) -> None:
         raise NonFiniteError("fitted heads", 1, 1, 8)
 
     monkeypatch.setattr("hydra_ray.pipeline.fit_buckets.solver.solve", fails)
@@ -105,7 +105,7 @@ def test_a_batch_that_cannot_be_fitted_is_refused_with_the_users_id(
 
 
 def test_a_warm_start_begins_at_the_earlier_head(world: Path) -> None:
-    no_epochs_left = make_config(world, epochs=1, lr=1e-9, stop_margin=2.0)
+    no_epochs_left = make_config(world, epochs=1, lr=1e-9, early_stop_margin_se=2.0)
     before = fitted(make_fit(world, make_config(world), world / "answered"), world / "before")
     write_answers(world / "later", more=TEST_USERS[2])
     after = fitted(make_fit(world, no_epochs_left, world / "later", world / "before"), world / "after")
@@ -113,12 +113,12 @@ def test_a_warm_start_begins_at_the_earlier_head(world: Path) -> None:
 
 
 def test_shrunk_heads_are_solved_on_the_base_of_linear_ones(world: Path) -> None:
-    config = make_config(world, "shrunk")
+    config = make_config(world, "bayesian_linear")
     fit = make_fit(world, config, world / "answered")
-    out = world / "shrunk"
+    out = world / "bayesian_linear"
     new_store(out, fit.spec(fit.scorer()))
     FitBuckets(fit, {"precision": [1.0] * 9}, out)({"buckets": [list(fit.by_bucket())]})
-    assert HeadStore.open(str(out / FOLDER)).spec.kind == "shrunk"
+    assert HeadStore.open(str(out / FOLDER)).spec.kind == "bayesian_linear"
     assert count_fitted(out) == {"users": 8, "with_rows": 8, "kept_population": 0, "guarded": 0, "reused": 0}
 
 
@@ -137,12 +137,12 @@ def test_a_broken_file_of_features_is_one_line_and_finished_buckets_stay(world: 
 def test_since_takes_no_heads_of_another_base_or_kind(world: Path) -> None:
     config = make_config(world)
     fitted(make_fit(world, config, world / "answered"), world / "before")
-    other = make_config(world, "shrunk")
+    other = make_config(world, "bayesian_linear")
     fit, out = make_fit(world, other, world / "answered", world / "before"), world / "after"
     new_store(out, fit.spec(fit.scorer()))
     (error,) = FitBuckets(fit, {"precision": [1.0] * 9}, out)({"buckets": [list(fit.by_bucket())]})["error"]
     assert "linear" in error
-    assert "shrunk" in error
+    assert "bayesian_linear" in error
 
 
 def test_a_user_without_rows_is_counted(world: Path) -> None:

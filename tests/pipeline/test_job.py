@@ -36,74 +36,76 @@ def make_job(folder: Path, **changes: Any) -> tuple[Job, dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    ("said", "meant", "of_label"),
-    [(False, "none", {}), (True, "score", {}), ("score_and_recency",) * 2 + ({"recency": True},)],
+    ("features", "of_label"),
+    [("none", {}), ("score", {}), ("score_and_recency", {"recency": True})],
 )
 def test_labels_of_before_there_was_recency_are_kept_for_whoever_does_not_read_it(
-    tmp_path: Path, said: bool | str, meant: str, of_label: dict[str, bool]
+    tmp_path: Path, features: str, of_label: dict[str, bool]
 ) -> None:
-    job, asked = make_job(tmp_path, reranker={"evidence": said})
+    job, asked = make_job(tmp_path, reranker={"features": features})
     job.train("reranker", Trial(0))
-    assert {name: value for name, value in asked["label"].items() if name in ("evidence", "recency")} == of_label
-    assert asked["train-reranker"]["evidence"] == meant
+    assert {name: value for name, value in asked["label"].items() if name in ("features", "recency")} == of_label
+    assert asked["train-reranker"]["features"] == features
 
 
 def test_since_a_run_whose_reranker_read_other_numbers(tmp_path: Path) -> None:
-    job, asked = make_job(tmp_path, reranker={"evidence": "score"})
+    job, asked = make_job(tmp_path, reranker={"features": "score"})
     job.train("reranker", Trial(0))
     step = tmp_path / "steps" / "train-reranker-0"
     step.mkdir(parents=True)
     (step / MANIFEST).write_text(json.dumps({"config": asked["train-reranker"]}))
     write_steps(tmp_path / "old", {"train-reranker seed 0": step.name})
-    later, _ = make_job(tmp_path, reranker={"evidence": "score_and_recency"}, fit={"since": "old"})
+    later, _ = make_job(tmp_path, reranker={"features": "score_and_recency"}, fit={"base_run": "old"})
     with pytest.raises(
-        UserError, match=r"was trained with evidence=score, this config says score_and_recency; leave fit\.since out"
+        UserError, match=r"was trained with features=score, this config says score_and_recency; leave fit\.base_run out"
     ):
         later.train("reranker", Trial(0))
 
 
 def test_since_a_run_keeps_its_topics_too(tmp_path: Path) -> None:
     """The bases have learned to read them; new records must not change what they say."""
-    job, asked = make_job(tmp_path, adapter={"topics": True})
+    job, asked = make_job(tmp_path, adapter={"topic_classifier": True})
     job.topics(Trial(0))
     step = tmp_path / "steps" / "topics-0"
     step.mkdir(parents=True)
     (step / MANIFEST).write_text(json.dumps({"config": asked["topics"]}))
     write_steps(tmp_path / "old", {"topics seed 0": step.name})
-    later, of_later = make_job(tmp_path, adapter={"topics": True}, fit={"since": "old"})
+    later, of_later = make_job(tmp_path, adapter={"topic_classifier": True}, fit={"base_run": "old"})
     found = later.topics(Trial(0))
     assert found is not None
     assert found.path == step
     assert "topics" not in of_later
     other, _ = make_job(
-        tmp_path, adapter={"topics": True}, fit={"since": "old"}, model={"encoder": "elsewhere/another"}
+        tmp_path, adapter={"topic_classifier": True}, fit={"base_run": "old"}, model={"encoder": "elsewhere/another"}
     )
     with pytest.raises(UserError, match=r"topics-0 was made with encoder=.*, this config says elsewhere/another"):
         other.topics(Trial(0))
 
 
 def test_since_a_run_whose_adapter_read_other_evidence(tmp_path: Path) -> None:
-    job, asked = make_job(tmp_path, adapter={"likeness": True})
+    job, asked = make_job(tmp_path, adapter={"history_similarity": True})
     job.train("adapter", Trial(0))
     for name in ("train-reranker", "fit-reranker", "generate", "train-adapter"):
         step = tmp_path / "steps" / f"{name}-0"
         step.mkdir(parents=True)
         (step / MANIFEST).write_text(json.dumps({"config": asked[name]}))
         write_steps(tmp_path / "old", {f"{name} seed 0": step.name})
-    same, _ = make_job(tmp_path, adapter={"likeness": True}, fit={"since": "old"})
+    same, _ = make_job(tmp_path, adapter={"history_similarity": True}, fit={"base_run": "old"})
     same.run.say = lambda line: None  # type: ignore[method-assign]
     assert same.train("adapter", Trial(0)).key == "train-adapter-0"
-    other, _ = make_job(tmp_path, fit={"since": "old"})
-    with pytest.raises(UserError, match=r"train-adapter-0 was trained with likeness=True, this config says False"):
+    other, _ = make_job(tmp_path, fit={"base_run": "old"})
+    with pytest.raises(
+        UserError, match=r"train-adapter-0 was trained with history_similarity=True, this config says False"
+    ):
         other._trained_before("adapter", Trial(0))
 
 
 def test_since_a_run_without_topics(tmp_path: Path) -> None:
     write_steps(tmp_path / "old", {})
-    later, _ = make_job(tmp_path, adapter={"topics": True}, fit={"since": "old"})
-    with pytest.raises(UserError, match=r"old was trained with adapter\.topics=false: set it to false"):
+    later, _ = make_job(tmp_path, adapter={"topic_classifier": True}, fit={"base_run": "old"})
+    with pytest.raises(UserError, match=r"old was trained with adapter\.topic_classifier=false: set it to false"):
         later.topics(Trial(0))
-    without, _ = make_job(tmp_path, fit={"since": "old"})
+    without, _ = make_job(tmp_path, fit={"base_run": "old"})
     assert without.topics(Trial(0)) is None
 
 

@@ -41,7 +41,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 def job(tmp_path: Path, rows: list[Any], **data: Any) -> Job:
     write(tmp_path / "rows" / "a.jsonl", lines(rows))
     task = write(tmp_path / "task.yaml", TASK)
-    data = {"source": "own", "root": str(tmp_path / "rows"), "task": str(task), "buckets": 2, **data}
+    data = {"source": "tabular", "root": str(tmp_path / "rows"), "task": str(task), "buckets": 2, **data}
     return Job(Run(Config.model_validate({"root": str(tmp_path / "runs"), "data": data})))
 
 

@@ -44,9 +44,9 @@ def user(tmp_path: Path) -> User:
 
 def config(**changes: Any) -> dict[str, Any]:
     data = {"task": "lamp_1", "source": "lamp", "root": "."}
-    return Config.model_validate({"data": data, "retrieval": {"n": 2}, "reranker": {"k": 2}, **changes}).model_dump(
-        mode="json"
-    )
+    return Config.model_validate(
+        {"data": data, "retrieval": {"top_n": 2}, "reranker": {"top_k": 2}, **changes}
+    ).model_dump(mode="json")
 
 
 def query(user: User) -> Query:

@@ -27,7 +27,7 @@ QUERY = Query("q", USER.questions[0].text, USER.questions[0].gold or "", HISTORY
 
 
 def test_evidence_reaches_beyond_the_records_that_may_be_shown() -> None:
-    maker = StagePrompts(config(retrieval={"n": 5}, adapter={"support": 9}), 0, None)
+    maker = StagePrompts(config(retrieval={"top_n": 5}, adapter={"evidence_items": 9}), 0, None)
     found = maker.index(HISTORY).search(QUERY.text, maker.builder.evidence_items)
     assert len(found.items) == 9
     # The reranker likes the last best: of the five that may be shown, the fifth comes first.
@@ -36,13 +36,15 @@ def test_evidence_reaches_beyond_the_records_that_may_be_shown() -> None:
 
 
 def test_support_never_cuts_the_records_that_may_be_shown() -> None:
-    assert StagePrompts(config(retrieval={"n": 5}, adapter={"support": 1}), 0, None).builder.evidence_items == 5
-    headlines = config(data={"task": "synthetic_headline", "synth": {"task": "headline"}}, retrieval={"n": 5})
+    assert (
+        StagePrompts(config(retrieval={"top_n": 5}, adapter={"evidence_items": 1}), 0, None).builder.evidence_items == 5
+    )
+    headlines = config(data={"task": "synthetic_headline", "synth": {"task": "headline"}}, retrieval={"top_n": 5})
     assert StagePrompts(headlines, 0, None).builder.evidence_items == 5
 
 
 def test_labelling_asks_once_for_each_retrieved_record_and_nothing_for_the_users_own_answers() -> None:
-    made = list(LabelMaker(config(retrieval={"n": 6}, reranker={"history_queries": 4}), 0, None)([USER]))
+    made = list(LabelMaker(config(retrieval={"top_n": 6}, reranker={"num_history_queries": 4}), 0, None)([USER]))
     assert all(user is USER for user, _ in made)
     asking = [asked for _, asked in made if asked[1]]
     free = [asked for _, asked in made if not asked[1]]
@@ -85,7 +87,7 @@ def test_lamps_layout_asks_the_datas_own_input_and_knows_that_of_history_items()
     items = [HistoryItem(str(i), f"text {i}", f"text {i}", "5", f"2020-01-0{i + 1}") for i in range(3)]
     user = lamp_user(items, Question("1", "fine", "4", (0, 1, 2), "2020-02-01", "Our own words: "))
     maker = LabelMaker(config(data={"task": "lamp_3", "source": "lamp", "root": "."}, llm={"prompt": "lamp"},
-                              retrieval={"n": 4}, protocol={"pseudo_queries": 1}), 0, None)  # fmt: skip
+                              retrieval={"top_n": 4}, protocol={"pseudo_queries": 1}), 0, None)  # fmt: skip
     contents = {
         row.query_id: [request.messages[0]["content"] for request in requests]
         for _, (row, requests, _, _) in maker([user])
@@ -115,7 +117,7 @@ def test_items_without_answers_are_asked_by_their_stand_in() -> None:
     items = [HistoryItem(str(i), f"Title {i}", f"Title {i} Abstract {i}.", "", "2020") for i in range(3)]
     asked = 'the title "T", which reference is related? [1]: "Title 1" [2]: "Title 7"'
     user = lamp_user(items, Question("1", asked, "[1]", (0, 1, 2)))
-    changes = {"data": {"task": "lamp_1", "source": "lamp", "root": "."}, "retrieval": {"n": 4}}
+    changes = {"data": {"task": "lamp_1", "source": "lamp", "root": "."}, "retrieval": {"top_n": 4}}
     made = {asked[0].query_id: asked for _, asked in LabelMaker(config(**changes), 0, None)([user])}
     row, requests, _, _ = made.pop("q:1")
     assert (row.right[0], requests[0].max_tokens) == ("Title 1", 24)

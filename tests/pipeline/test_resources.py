@@ -18,13 +18,17 @@ def needs(stage: str, **sections: Any) -> tuple[int, int]:
 @pytest.mark.parametrize(
     ("stage", "sections", "expected"),
     [
-        ("ingest", {"ray": {"actors": 4}}, (1, 0)),
-        ("label", {"train": {"workers": 9}}, (2, 0)),
-        ("label", {"ray": {"actors": 2}}, (3, 0)),
-        ("run", {"train": {"workers": 3}}, (3, 0)),
-        ("run", {"train": {"workers": 8, "min_workers": 2}}, (2, 0)),
-        ("run", {"train": {"workers": 4, "gpu": True}}, (2, 4)),
-        ("label", {"llm": {"serve": {"accelerator": "gpu", "tensor_parallel": 2}}, "train": {"gpu": True}}, (2, 2)),
+        ("ingest", {"ray": {"num_actors": 4}}, (1, 0)),
+        ("label", {"train": {"num_workers": 9}}, (2, 0)),
+        ("label", {"ray": {"num_actors": 2}}, (3, 0)),
+        ("run", {"train": {"num_workers": 3}}, (3, 0)),
+        ("run", {"train": {"num_workers": 8, "min_workers": 2}}, (2, 0)),
+        ("run", {"train": {"num_workers": 4, "gpu": True}}, (2, 4)),
+        (
+            "label",
+            {"llm": {"serve": {"accelerator": "gpu", "tensor_parallel_size": 2}}, "train": {"gpu": True}},
+            (2, 2),
+        ),
         ("run", {"llm": {"base_url": "http://h/v1", "serve": {"accelerator": "gpu"}}}, (2, 0)),
     ],
 )
@@ -35,9 +39,13 @@ def test_what_a_stage_needs(stage: str, sections: dict[str, Any], expected: tupl
 @pytest.mark.parametrize(
     ("stage", "more", "line"),
     [
-        ("label", ["ray.num_cpus=1"], "2 CPUs are needed (ray.actors=1 and one beside them), available: 1"),
-        ("label", ["ray.num_cpus=2", "ray.actors=2"], "3 CPUs are needed (ray.actors=2 and one"),
-        ("train-reranker", ["ray.num_cpus=2", "train.workers=3"], "3 CPUs are needed (train.workers=3), available: 2"),
+        ("label", ["ray.num_cpus=1"], "2 CPUs are needed (ray.num_actors=1 and one beside them), available: 1"),
+        ("label", ["ray.num_cpus=2", "ray.num_actors=2"], "3 CPUs are needed (ray.num_actors=2 and one"),
+        (
+            "train-reranker",
+            ["ray.num_cpus=2", "train.num_workers=3"],
+            "3 CPUs are needed (train.num_workers=3), available: 2",
+        ),
     ],
 )
 def test_a_local_cluster_that_is_too_small_is_refused_before_any_work(
@@ -54,7 +62,7 @@ def test_a_cluster_that_may_grow_is_waited_for_aloud() -> None:
     waiting = Waiting(needs_of("label", Config()), lambda: there, lines.append)
     waiting()
     waiting()
-    line = "ray: waiting for resources: 2 CPUs are needed (ray.actors=1 and one beside them), available: 1"
+    line = "ray: waiting for resources: 2 CPUs are needed (ray.num_actors=1 and one beside them), available: 1"
     assert lines == [line, line]
     there["CPU"] = 8.0
     waiting()

@@ -23,8 +23,8 @@ SMALL = [
     "protocol.pseudo_queries=2",
     "data.synth.users=24",
     "data.synth.items=[5,7]",
-    "reranker.history_queries=2",
-    "adapter.history_queries=2",
+    "reranker.num_history_queries=2",
+    "adapter.num_history_queries=2",
     "train.epochs=1",
     "evaluate.bootstrap=200",
 ]

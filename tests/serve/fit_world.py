@@ -81,14 +81,14 @@ class World:
     def make(cls, folder: Path, kind: str = "linear", users: int = 3) -> "World":
         plain = make_config(folder, kind).model_dump(mode="json")
         plain["protocol"]["pseudo_queries"] = 4
-        plain["retrieval"]["n"] = 3
-        plain["reranker"] |= {"k": 2, "evidence": "score_and_recency", "history_queries": 3}
-        plain["adapter"] |= {"n": 3, "history_queries": 3}
+        plain["retrieval"]["top_n"] = 3
+        plain["reranker"] |= {"top_k": 2, "features": "score_and_recency", "num_history_queries": 3}
+        plain["adapter"] |= {"num_samples": 3, "num_history_queries": 3}
         config = Config.model_validate(plain)
         base = {module: write_base(folder, config, module, evidence_width(config, module)) for module in MODULES}
         tuned: dict[Module, Any] = {
             module: {"precision": [1.0] * (8 + evidence_width(config, module) + 1)}
-            if kind == "shrunk"
+            if kind == "bayesian_linear"
             else {"l2": 0.01}
             for module in MODULES
         }
@@ -145,7 +145,7 @@ class World:
     def _fit(self, module: Module, answered: Path, folder: Path) -> HeadStore:
         fit, out = self.job_fit(module, answered), folder / module
         store = new_store(out, fit.spec(fit.scorer()))
-        work = MixBuckets if fit.kind == "facets" else FitBuckets
+        work = MixBuckets if fit.kind == "mixture" else FitBuckets
         done = work(fit, self.bundle.tuned[module], out)({"buckets": [list(fit.by_bucket())]})
         assert done["error"] == ""
         store.publish([json.loads(record_file(out, bucket).read_text()) for bucket in fit.by_bucket()], replace=True)

@@ -94,13 +94,13 @@ def _config(folder: Path) -> Config:
     plain = make_config(folder, "dense").model_dump(mode="json")
     plain["name"] = NAME
     plain["data"] |= {"task": str(folder / "whose.yaml"), "buckets": BUCKETS}
-    plain["model"]["width"] = WIDTH
+    plain["model"]["pair_dim"] = WIDTH
     plain["protocol"] |= {"pseudo_queries": 3, "seeds": [0]}
-    plain["retrieval"]["n"] = 4
-    plain["reranker"] |= {"k": 2, "evidence": "score_and_recency", "history_queries": 2}
-    plain["adapter"] |= {"n": 4, "evidence": True, "history_queries": 2}
+    plain["retrieval"]["top_n"] = 4
+    plain["reranker"] |= {"top_k": 2, "features": "score_and_recency", "num_history_queries": 2}
+    plain["adapter"] |= {"num_samples": 4, "features": True, "num_history_queries": 2}
     plain["fit"]["epochs"] = 3
-    plain["llm"] |= {"retries": 1, "retry_wait_s": 0.2, "timeout_s": 20.0}
+    plain["llm"] |= {"retries": 1, "retry_backoff_s": 0.2, "timeout_s": 20.0}
     plain["llm"]["serve"]["max_model_len"] = 1 << 14  # two hundred labels stand in every prompt
     return Config.model_validate(plain)
 
@@ -127,7 +127,7 @@ def _heads(fit: Path, base: Path, config: Config) -> None:
     """Random heads, large enough that no two users' scores are alike."""
     model = config.model
     shapes = load_scorer(base, model.head).head.delta_shapes()
-    spec = HeadSpec(model.head, model.width, model.rank, shapes, fingerprint(base), BUCKETS)
+    spec = HeadSpec(model.head, model.pair_dim, model.rank, shapes, fingerprint(base), BUCKETS)
     by_bucket: dict[int, list[str]] = {}
     for user in WITH_HEADS:
         by_bucket.setdefault(bucket_of(user, BUCKETS), []).append(user)

@@ -116,7 +116,7 @@ def test_keys_that_others_can_read(refused: Refused, whole: Path, tmp_path: Path
 
 
 def test_everybody_reaches_it_and_there_are_no_keys(refused: Refused, whole: Path) -> None:
-    for more in ((), ("without_keys=true",)):
+    for more in ((), ("allow_anonymous=true",)):
         line = refused(whole, "--host", "0.0.0.0", *more)
         assert line.startswith("--host 0.0.0.0: others reach it, but there are no API keys")
 
@@ -133,6 +133,6 @@ def test_a_black_box_that_does_not_answer(
 
 
 def test_settings_that_there_are_not(refused: Refused, whole: Path) -> None:
-    assert "unknown key 'scorer.thread'" in refused(whole, "scorer.thread=2")
-    assert "gateway.in_flight" in refused(whole, "gateway.in_flight=0")
+    assert "scorer.thread: unknown key; did you mean 'threads'?" in refused(whole, "scorer.thread=2")
+    assert "gateway.max_concurrent_requests" in refused(whole, "gateway.max_concurrent_requests=0")
     assert "replicas" in refused(whole, "scorer.replicas=[3,1]")

@@ -87,10 +87,16 @@ def _llm(port: int, source: str) -> dict[str, Any]:
 
 
 def _hydra(run: Path, llm_port: int) -> dict[str, Any]:
-    args = {"run": str(run), "llm_url": f"http://127.0.0.1:{llm_port}/v1", "without_keys": True}
+    args = {"run": str(run), "llm_url": f"http://127.0.0.1:{llm_port}/v1", "allow_anonymous": True}
     # So low an aim that whatever the black box leaves of the machine is load: with 1, the second replica came or not
     # by how long the LLM took beside the scorer.
-    scorer = {"replicas": [1, 2], "target_ongoing": 0.05, "look_back_s": 11, "up_after_s": 1, "down_after_s": 4}
+    scorer = {
+        "replicas": [1, 2],
+        "target_ongoing_requests": 0.05,
+        "look_back_period_s": 11,
+        "upscale_delay_s": 1,
+        "downscale_delay_s": 4,
+    }
     return {
         "name": "hydra",
         "route_prefix": "/",
@@ -103,7 +109,7 @@ def _hydra(run: Path, llm_port: int) -> dict[str, Any]:
 def deployed(dashboard: str, tmp_path_factory: pytest.TempPathFactory) -> Deployed:
     folder = tmp_path_factory.mktemp("deployed")
     http_port, llm_port = free_port(), free_port()
-    applications = [_llm(llm_port, "embedded"), _hydra(write_run(folder), llm_port)]
+    applications = [_llm(llm_port, "bundled"), _hydra(write_run(folder), llm_port)]
     file = _file(folder / "good.yaml", http_port, applications)
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):

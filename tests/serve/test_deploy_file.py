@@ -88,9 +88,23 @@ MISTAKES = {
         {"env_var": {}},
         "applications[0].runtime_env.env_var: unknown key; did you mean 'env_vars'?",
     ),
-    "argument": ("applications.0.args.gateway.inflight", 1, "applications[0].args.gateway.inflight: unknown key; did"),
+    "argument": ("applications.0.args.gateway.deadline", 1, "applications[0].args.gateway.deadline: unknown key; did"),
+    "old name": (
+        "applications.0.args.gateway.in_flight",
+        5,
+        "applications[0].args.gateway.in_flight: this key is called 'max_concurrent_requests' now; write",
+    ),
+    "old value": (
+        "applications.1.args.serve.source",
+        "embedded",
+        "applications[1].args.serve.source: 'embedded' is called",
+    ),
     "misplaced": ("max_queued_requests", 5, "max_queued_requests: does not belong here; it is 'applications[]."),
-    "misplaced argument": ("applications.0.args.in_flight", 5, "applications[0].args.in_flight: does not belong here;"),
+    "misplaced argument": (
+        "applications.0.args.max_concurrent_requests",
+        5,
+        "applications[0].args.max_concurrent_requests: does not belong here;",
+    ),
     "far from all": ("qqqq", 1, "qqqq: unknown key; there are proxy_location, http_options"),
     "type": ("http_options.port", "many", "http_options.port: Input should be a valid integer"),
     "port": ("http_options.port", 99999, "http_options.port: no port"),
@@ -117,7 +131,11 @@ MISTAKES = {
     "fitters by argument": ("applications.0.args.fitter", {"replicas": [1, 2]}, "applications[0].args.fitter: replica"),
     "queue": ("applications.0.deployments.0.max_queued_requests", 0, "applications[0].deployments[0]: max_queued_"),
     "queue type": ("applications.0.deployments.0.max_queued_requests", "9", "applications[0].deployments[0].max_queu"),
-    "argument type": ("applications.0.args.gateway.in_flight", "few", "applications[0].args.gateway.in_flight: Input"),
+    "argument type": (
+        "applications.0.args.gateway.max_concurrent_requests",
+        "few",
+        "applications[0].args.gateway.max_concurrent_requests: Input",
+    ),
     "argument range": ("applications.0.args.scorer", {"replicas": [2, 1]}, "applications[0].args.scorer: replicas"),
     "no run": ("applications.0.args", {}, "applications[0].args.run: Field required"),
     "environment type": ("applications.0.runtime_env", {"env_vars": {"A_KEY": 1}}, "applications[0].runtime_env.env_v"),
@@ -150,7 +168,11 @@ MISTAKES = {
     ),
     "no applications": ("applications", [], "applications: empty: Serve would remove every application"),
     "no address": ("http_options", {}, "http_options.host: unset, and Serve would listen on every interface"),
-    "open": ("http_options.host", "0.0.0.0", "applications[0].args.without_keys: whoever reaches 0.0.0.0 could read"),
+    "open": (
+        "http_options.host",
+        "0.0.0.0",
+        "applications[0].args.allow_anonymous: whoever reaches 0.0.0.0 could read",
+    ),
 }
 
 
@@ -159,7 +181,7 @@ def test_a_mistake_is_one_line_that_says_where_and_what(case: str) -> None:
     place, value, begins = MISTAKES[case]
     config = _config()
     if case == "open":
-        config["applications"][0]["args"]["without_keys"] = True
+        config["applications"][0]["args"]["allow_anonymous"] = True
     *way, last = (int(part) if part.isdigit() else part for part in place.split("."))
     target: Any = config
     for part in way:
@@ -244,7 +266,7 @@ _CLUSTER = yaml.safe_load((FILES / "cluster.yaml").read_text())
 
 
 def test_ray_itself_accepts_what_is_refused_here() -> None:
-    """Why there is a check of our own: if this fails, Ray has become strict and `schema_check` may go."""
+    """Why there is a check of our own: if this fails, Ray has become strict and `hydra_ray.config.check` may go."""
     schema = importlib.import_module("ray.serve.schema").ServeDeploySchema
     config = _config()
     config["http_options"]["hots"] = "0.0.0.0"

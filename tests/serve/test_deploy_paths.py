@@ -11,7 +11,7 @@ from hydra_ray.serve.deploy_paths import places, resolved
 HERE, HEAD = "http://127.0.0.1:8265", "http://head.example:8265"
 
 
-def _config(args: dict[str, Any], source: str = "embedded") -> dict[str, Any]:
+def _config(args: dict[str, Any], source: str = "bundled") -> dict[str, Any]:
     llm = {"name": "llm", "import_path": "hydra_ray.llm.serving:build_llm", "args": {"serve": {"source": source}}}
     hydra = {"import_path": "hydra_ray.serve.deployments:build", "args": {"run": "quickstart", **args}}
     return {"applications": [llm, hydra]}
@@ -55,6 +55,6 @@ def test_another_machine_knows_no_relative_path(args: dict[str, Any], named: str
 
 def test_what_is_served_from_where_in_words(tmp_path: Path) -> None:
     assert list(places(resolved(_config({"state": "/s"}), HERE, tmp_path))) == [
-        "llm: model hydra-tiny, weights embedded",
+        "llm: model hydra-tiny, weights bundled",
         f"default: run quickstart, root {tmp_path / 'runs'}, users and heads in /s",
     ]

@@ -62,7 +62,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
 @pytest.fixture
 def file(tmp_path: Path) -> Any:
     def write(run: str, *more: dict[str, Any], name: str = "hydra") -> str:
-        app = {**HYDRA, "name": name, "args": {"run": run, "root": str(tmp_path), "without_keys": True}}
+        app = {**HYDRA, "name": name, "args": {"run": run, "root": str(tmp_path), "allow_anonymous": True}}
         path = tmp_path / f"{run}.yaml"
         path.write_text(yaml.safe_dump({"http_options": {"host": "127.0.0.1"}, "applications": [app, *more]}))
         return str(path)

@@ -35,7 +35,7 @@ def heads(world: World, i: int = 0) -> Mapping[Module, Mapping[str, np.ndarray[A
     return {module: head_of(store, key(world, i).stored) for module, store in world.stores.items() if store}
 
 
-@pytest.mark.parametrize("kind", ["linear", "shrunk", "low_rank"])
+@pytest.mark.parametrize("kind", ["linear", "bayesian_linear", "low_rank"])
 def test_the_heads_are_those_of_the_main_job_missing_answers_and_all(tmp_path: Path, kind: str) -> None:
     world = World.make(tmp_path, kind)
     job = world.fitted_by_the_job()
@@ -65,7 +65,7 @@ def test_the_heads_are_those_of_the_main_job_missing_answers_and_all(tmp_path: P
 
 
 def test_facets_are_mixed_as_in_the_main_job_and_ask_nothing(tmp_path: Path) -> None:
-    world, box = World.make(tmp_path, "facets", users=1), BlackBox()
+    world, box = World.make(tmp_path, "mixture", users=1), BlackBox()
     said = fit(world, box)
     assert (box.asked, said.calls, said.queries) == ([], 0, 0)
     job = world.fitted_by_the_job()
@@ -83,7 +83,7 @@ def test_shared_heads_are_nobodys(tmp_path: Path) -> None:
 
 
 def test_a_history_too_short_for_a_pseudo_query_takes_the_old_heads_away(tmp_path: Path) -> None:
-    world = World.make(tmp_path, "shrunk", users=1)
+    world = World.make(tmp_path, "bayesian_linear", users=1)
     before = fit(world)
     assert all(heads(world).values())
     for items in (1, 0):
@@ -97,7 +97,7 @@ def test_a_history_too_short_for_a_pseudo_query_takes_the_old_heads_away(tmp_pat
 
 
 def test_an_llm_that_is_down_is_said_and_the_old_heads_stay(tmp_path: Path) -> None:
-    world = World.make(tmp_path, "shrunk", users=1)
+    world = World.make(tmp_path, "bayesian_linear", users=1)
     fit(world)
     before = heads(world)
     with pytest.raises(LLMDownError):
@@ -180,7 +180,7 @@ def cancelled_at(world: World, fitter: UserFitter, moment: threading.Event, then
 
 
 def test_cancelled_while_publishing_both_heads_are_there_when_it_ends(tmp_path: Path) -> None:
-    world = World.make(tmp_path, "shrunk", users=1)
+    world = World.make(tmp_path, "bayesian_linear", users=1)
     reranker = world.stores["reranker"]
     assert reranker is not None
     slow = SlowStore(reranker)
@@ -213,7 +213,7 @@ class FullStore(SlowStore):
 
 @pytest.mark.parametrize("fitted_before", [True, False])
 def test_a_store_that_cannot_be_written_takes_the_other_modules_head_back(tmp_path: Path, fitted_before: bool) -> None:
-    world = World.make(tmp_path, "shrunk", users=1)
+    world = World.make(tmp_path, "bayesian_linear", users=1)
     if fitted_before:
         fit(world, items=6)
     before = heads(world)
@@ -229,7 +229,7 @@ def test_a_store_that_cannot_be_written_takes_the_other_modules_head_back(tmp_pa
 
 
 def test_users_of_two_tenants_are_two_users(tmp_path: Path) -> None:
-    world = World.make(tmp_path, "shrunk", users=1)
+    world = World.make(tmp_path, "bayesian_linear", users=1)
     fit(world)
     store = world.stores["reranker"]
     assert store is not None

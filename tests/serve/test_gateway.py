@@ -85,7 +85,7 @@ def test_dates_are_kept_as_ingest_keeps_them() -> None:
 
 def test_a_declared_form_is_read_where_no_other_is() -> None:
     retriever = Retriever()
-    own = {"source": "own", "root": "rows", "own": {"date_format": "%d/%m/%Y"}}
+    own = {"source": "tabular", "root": "rows", "tabular": {"date_format": "%d/%m/%Y"}}
     asyncio.run(service_of(retriever, **own).append(ANN, dated("13/01/2024", "2024-02-01")))
     assert [row.date for row in retriever.rows] == ["2024-01-13", "2024-02-01"]
 

@@ -30,7 +30,7 @@ def with_server(
 
     async def go() -> Any:
         async with serve(fake):
-            config = LLMConfig(**{"model": "m", "retry_wait_s": 0.005, **settings})
+            config = LLMConfig(**{"model": "m", "retry_backoff_s": 0.005, **settings})
             samples = ChatSamples(config, fake.url, connections, key=Secret(KEY), breaker=breaker)
             try:
                 return await use(samples)
@@ -81,7 +81,7 @@ def test_a_server_that_gives_one_sample_a_call_is_asked_for_all_at_once() -> Non
         return completion([f"s{body['seed']}"])
 
     fake = FakeServer(slowly)
-    made = with_server(fake, lambda samples: ask(samples, 4, seed=10), native_n=False)
+    made = with_server(fake, lambda samples: ask(samples, 4, seed=10), supports_n=False)
     assert made.texts == ("s10", "s11", "s12", "s13")
     assert fake.most_in_flight == 4
     assert all("n" not in body for body in fake.bodies)
@@ -333,7 +333,7 @@ def test_a_port_where_nobody_listens_is_down() -> None:
         fake = FakeServer()
         async with serve(fake):
             url = fake.url
-        samples = ChatSamples(LLMConfig(model="m", retries=1, retry_wait_s=0.001), url, 4)
+        samples = ChatSamples(LLMConfig(model="m", retries=1, retry_backoff_s=0.001), url, 4)
         with pytest.raises(LLMDownError) as down:
             await ask(samples)
         await samples.close()

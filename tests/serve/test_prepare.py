@@ -57,14 +57,14 @@ def write_some_heads(folder: Path, kind: str, base: str, user_ids: Sequence[str]
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """A bundle of kind `shrunk`: heads of 5 users from the training, of 5 from the fit, of which one is in both."""
+    """A bundle of kind `bayesian_linear`: heads of 5 users from the training, of 5 from the fit, one in both."""
     folder = tmp_path_factory.mktemp("run")
-    config = make_config(folder, "shrunk").model_copy(update={"adapter": AdapterConfig(evidence=False)})
+    config = make_config(folder, "bayesian_linear").model_copy(update={"adapter": AdapterConfig(features=False)})
     base = write_base(folder, config)
     write_ingested(folder / "ingest")
     found = fingerprint(base)
     trained = write_some_heads(folder / "trained", "linear", found, USER_IDS[:5], 1.0)
-    fitted = write_some_heads(folder / "fitted", "shrunk", found, USER_IDS[4:9], 2.0)
+    fitted = write_some_heads(folder / "fitted", "bayesian_linear", found, USER_IDS[4:9], 2.0)
     return Bundle("a-run", config, 0, {"reranker": base, "adapter": base},
                   {"reranker": (trained, fitted), "adapter": (fitted,)}, {}, folder / "ingest")  # fmt: skip
 
@@ -101,7 +101,7 @@ def test_everybody_and_every_head_under_their_new_ids(made: Bundle, tmp_path: Pa
     assert heads["reranker"] == dict.fromkeys(USER_IDS[:4], 1.0) | dict.fromkeys(USER_IDS[4:9], 2.0)
     assert heads["adapter"] == dict.fromkeys(USER_IDS[4:9], 2.0)
     versions = {m: HeadStore.open(str(heads_folder(tmp_path / "state", m))).version for m in made.heads}
-    assert HeadStore.open(str(heads_folder(tmp_path / "state", "reranker"))).spec.kind == "shrunk"
+    assert HeadStore.open(str(heads_folder(tmp_path / "state", "reranker"))).spec.kind == "bayesian_linear"
     for i, (user, _) in enumerate(users()):
         own = {module: versions[module] for module in made.heads if user.user_id in heads[module]}
         state = UserState(len(user.items), 1, own, "imported" if i < 9 else "never", 1 if i < 9 else None)
@@ -214,7 +214,7 @@ def test_a_state_of_something_else(made: Bundle, tmp_path: Path) -> None:
 
 
 def test_a_base_that_reads_other_evidence_than_this_version_makes(made: Bundle, tmp_path: Path) -> None:
-    config = made.config.model_copy(update={"reranker": RerankerConfig(evidence="score_and_recency")})
+    config = made.config.model_copy(update={"reranker": RerankerConfig(features="score_and_recency")})
     old = replace(made, config=config, base={"reranker": write_base(tmp_path, config, evidence=1)})
     with pytest.raises(UserError, match=r"base: the reranker was trained on 1 numbers of evidence .* makes 2; run it"):
         prepare(old, tmp_path / "state", "me", lambda line: None)

@@ -21,8 +21,8 @@ BUCKETS = 8
 def make_bundle(folder: Path, kind: str = "linear", evidence: RecordEvidence = "none") -> Bundle:
     """Both modules have a random base; without evidence the same one."""
     config = make_config(folder, kind)
-    reranker = config.reranker.model_copy(update={"evidence": evidence})
-    adapter = config.adapter.model_copy(update={"evidence": evidence != "none"})
+    reranker = config.reranker.model_copy(update={"features": evidence})
+    adapter = config.adapter.model_copy(update={"features": evidence != "none"})
     config = config.model_copy(update={"reranker": reranker, "adapter": adapter})
     base = {
         module: write_base(folder, config, f"base-{width}", width, spread=0.5)
@@ -38,7 +38,7 @@ def make_stores(bundle: Bundle, state: Path) -> dict[Module, HeadStore]:
         head = load_scorer(bundle.base[module]).head
         model = bundle.config.model
         base = fingerprint(bundle.base[module])
-        spec = HeadSpec(model.head, model.width, model.rank, head.delta_shapes(), base, BUCKETS)
+        spec = HeadSpec(model.head, model.pair_dim, model.rank, head.delta_shapes(), base, BUCKETS)
         stores[module] = HeadStore.create(str(heads_folder(state, module)), spec)
     return stores
 

@@ -225,7 +225,8 @@ def test_parts_that_do_not_belong(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"base": "base-2"}, "another base: 'base-1' where 'base-2'"), ({"kind": "shrunk"}, "another head kind: 'linear'"),
+    [({"base": "base-2"}, "another base: 'base-1' where 'base-2'"),
+     ({"kind": "bayesian_linear"}, "another head kind: 'linear'"),
      ({"width": 9}, "another width: 8 where 9"), ({"rank": 2}, "another rank"), ({"buckets": 8}, "another buckets")],
 )  # fmt: skip
 def test_store_of_another_model(tmp_path: Path, change: dict[str, object], message: str) -> None:

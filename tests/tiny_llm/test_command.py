@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hydra_ray.config_io import load_settings
+from hydra_ray.config import load_settings
 from hydra_ray.errors import UserError
 from hydra_ray.tiny_llm.config import TinyLLMConfig
 

@@ -123,7 +123,7 @@ def test_own_rows_train_on_the_training_users_alone(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     task = load_task("synthetic_tagging")
     task = task.model_copy(update={"text_fields": ("text",), "answer_field": "tag", "labels": ("cat", "dog")})
-    users = read_training_users(TinyLLMConfig(data_root=str(tmp_path), own=OwnConfig()), task)
+    users = read_training_users(TinyLLMConfig(data_root=str(tmp_path), tabular=OwnConfig()), task)
     assert 20 < len(users) < 40
     assert {user.user_id for user in users} == {
         f"u{i}" for i in range(40) if split_of(f"u{i}", OwnConfig().test_share) == "train"

@@ -13,14 +13,14 @@ from hydra_ray.train.artifact import evidence_of, fingerprint, load_scorer, save
 
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
-    config = ModelConfig(width=8)
+    config = ModelConfig(pair_dim=8)
     save_base(Scorer(config, None, 8, False, 2).state_dict(), config, 8, 2, tmp_path)
     return tmp_path
 
 
 def test_what_was_saved_is_read(base: Path) -> None:
     assert evidence_of(base) == 2
-    assert load_scorer(base).config == ModelConfig(width=8)
+    assert load_scorer(base).config == ModelConfig(pair_dim=8)
     assert len(fingerprint(base)) == 16
 
 
@@ -59,7 +59,7 @@ def test_broken_weights_are_named(base: Path, spoil: Callable[[bytes], bytes]) -
 
 
 def test_weights_of_another_width_are_named(base: Path) -> None:
-    config = ModelConfig(width=16)
+    config = ModelConfig(pair_dim=16)
     save_base(Scorer(config, None, 8, False, 2).state_dict(), config, 8, 2, base / "other")
     (base / "other" / "base.safetensors").replace(base / "base.safetensors")
     with pytest.raises(UserError, match=r"belongs to another model\.json \(size mismatch"):

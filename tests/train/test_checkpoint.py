@@ -10,7 +10,7 @@ from hydra_ray.train import checkpoint
 from hydra_ray.train.checkpoint import Progress
 from hydra_ray.train.head_table import HeadTable
 
-MODEL = ModelConfig(width=8, head="linear").model_dump(mode="json")
+MODEL = ModelConfig(pair_dim=8, head="linear").model_dump(mode="json")
 KINDS = ("linear", "shared")
 
 
@@ -36,8 +36,8 @@ def test_it_comes_back(saved: Path) -> None:
 
 def test_another_head_kind_of_the_same_job_begins_anew_and_another_model_is_refused(saved: Path) -> None:
     assert checkpoint.load_progress(saved, {**MODEL, "head": "shared"}, KINDS) is None
-    with pytest.raises(UserError, match=r"another model \(model\.width=8, here 16\)"):
-        checkpoint.load_progress(saved, {**MODEL, "width": 16}, KINDS)
+    with pytest.raises(UserError, match=r"another model \(model\.pair_dim=8, here 16\)"):
+        checkpoint.load_progress(saved, {**MODEL, "pair_dim": 16}, KINDS)
     with pytest.raises(UserError, match=r"another model \(model\.encoder=minilm"):
         checkpoint.load_progress(saved, {**MODEL, "encoder": "elsewhere"}, KINDS)
 

@@ -16,7 +16,7 @@ from hydra_ray.train.row_scores import RowScores
 from hydra_ray.train.user_rows import UserRows, pad_users
 
 KINDS: list[HeadKind] = ["linear", "low_rank", "dense"]
-BEST = FitConfig(epochs=30, stop_margin=0)
+BEST = FitConfig(epochs=30, early_stop_margin_se=0)
 
 
 def draw(count: int, queries: int = 12, noise: bool = False) -> UserRows:
@@ -70,7 +70,7 @@ def test_a_user_alone_gets_what_the_same_user_gets_in_a_batch(kind: HeadKind) ->
 def test_every_user_learns_its_own_number_of_epochs_on_all_its_rows() -> None:
     head, rows = Head("linear", 6, 2, 0.0), draw(4)
     epochs = torch.tensor([7, 0, 30, 2])
-    deltas = descend(head, rows, epochs, BEST, 0.01, "two_class")
+    deltas = descend(head, rows, epochs, BEST, 0.01, "bce")
     for u, count in enumerate(epochs.tolist()):
         if not count:
             assert all(bool((value[u] == 0).all()) for value in deltas.values())
@@ -78,7 +78,7 @@ def test_every_user_learns_its_own_number_of_epochs_on_all_its_rows() -> None:
         alone = fit_heads(head, rows.users(torch.tensor([u])), FitConfig(epochs=count), 0.01)
         assert all(torch.allclose(alone[n][0], deltas[n][u], atol=1e-4) for n in alone)
     result = fit_heads_stopped(head, rows, rows.held_out(), BEST, 0.01)
-    again = descend(head, rows, result.epoch, BEST, 0.01, "two_class")
+    again = descend(head, rows, result.epoch, BEST, 0.01, "bce")
     assert all(torch.equal(again[n], result.deltas[n]) for n in again)
 
 
@@ -86,11 +86,11 @@ def test_the_held_out_rows_are_not_learned_from_before_they_have_tested_the_fit(
     head, rows = Head("linear", 6, 2, 0.0), draw(4)
     held_out = rows.held_out()
     # A margin that nothing exceeds: all learn all epochs, and are tested after them.
-    config = FitConfig(epochs=30, stop_margin=1e9)
+    config = FitConfig(epochs=30, early_stop_margin_se=1e9)
     result = fit_heads_stopped(head, rows, held_out, config, 0.01)
     flipped = replace(rows, label=torch.where(held_out, 1 - rows.label, rows.label))
-    alone = descend(head, flipped.only(~held_out), result.epoch, config, 0.01, "two_class")
-    losses = Losses(rows.only(held_out), "two_class")
+    alone = descend(head, flipped.only(~held_out), result.epoch, config, 0.01, "bce")
+    losses = Losses(rows.only(held_out), "bce")
     assert torch.allclose(losses(RowScores(head, rows.z).of(alone)), result.after, atol=1e-6)
 
 
@@ -121,19 +121,19 @@ def test_a_margin_keeps_users_learning_where_a_few_queries_say_little() -> None:
     head, coins = Head("linear", 6, 2, 0.0), draw(30, noise=True)
     stopped = [
         int((fit_heads_stopped(head, coins, coins.held_out(), config, 0.01).epoch < 30).sum())
-        for config in (BEST, FitConfig(epochs=30, stop_margin=1), FitConfig(epochs=30, stop_margin=3))
+        for config in (BEST, FitConfig(epochs=30, early_stop_margin_se=1), FitConfig(epochs=30, early_stop_margin_se=3))
     ]
     assert stopped[0] > stopped[1] > stopped[2]
 
 
-@pytest.mark.parametrize("loss", ["listwise", "pairwise", "two_class_listwise"])
+@pytest.mark.parametrize("loss", ["listnet", "ranknet", "bce_listnet"])
 def test_ranking_losses_fit_too_and_queries_with_equal_labels_do_not_test(loss: Loss) -> None:
     head, rows = Head("linear", 6, 2, 0.0), draw(4)
     result = fit_heads_stopped(head, rows, rows.held_out(), BEST, 0.001, loss)
     assert bool((result.after < result.before - 0.1).all())
     rows.label[rows.held_out()] = 1
     tested = fit_heads_stopped(head, rows, rows.held_out(), BEST, 0.001, loss).tested
-    assert bool(tested.all()) == (loss == "two_class_listwise")
+    assert bool(tested.all()) == (loss == "bce_listnet")
 
 
 @pytest.mark.parametrize("kind", KINDS)

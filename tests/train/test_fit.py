@@ -66,5 +66,5 @@ def test_where_nothing_can_be_tested_the_pull_is_the_strongest() -> None:
     head = Head("linear", 6, 2, 0.0)
     z, _ = users(3)
     same = pad_users(z, [np.ones(len(x), np.float32) for x in z])  # a ranking loss learns nothing from equal labels
-    l2, tried = choose_l2(head, (same, same), FitConfig(epochs=2), "pairwise")
+    l2, tried = choose_l2(head, (same, same), FitConfig(epochs=2), "ranknet")
     assert (l2, set(tried.values())) == (L2_GRID[-1], {0.0})

@@ -67,9 +67,13 @@ def test_a_head_that_puts_wrong_rows_first_is_spoken_against(
     ]  # fmt: skip
 
 
-def test_a_head_that_changes_nothing_is_not_spoken_against() -> None:
+@pytest.mark.parametrize("needs_gain", [False, True])
+def test_a_head_that_changes_nothing_is_enough_only_where_no_gain_is_needed(needs_gain: bool) -> None:
     head = make_head()
-    assert spoken_against(head, rows_of(HABIT), 4, lambda _: towards(0.0)).tolist() == [False]
+    found = spoken_against(head, rows_of(HABIT), 4, lambda _: towards(0.0), needs_gain=needs_gain)
+    assert found.tolist() == [needs_gain]
+    found = spoken_against(head, rows_of(TASTE), 4, lambda _: towards(9.0), needs_gain=needs_gain)
+    assert found.tolist() == [False]
 
 
 def test_the_guard_leaves_real_taste_and_takes_back_what_noise_has_taught() -> None:
@@ -79,14 +83,12 @@ def test_the_guard_leaves_real_taste_and_takes_back_what_noise_has_taught() -> N
     taste = rows_of(TASTE * 2)
     # Early stopping holds out the third query alone here, and one query is never enough for it.
     odd = [HABIT[0], [(FIRST, 0.0), (SECOND, 1.0)] * 20, *HABIT]
-    config = FitConfig(l2=1e-4, epochs=60, lr=0.3, stop_margin=100.0)
+    config = FitConfig(l2=1e-4, epochs=60, lr=0.3, early_stop_margin_se=100.0)
     free = config.model_copy(update={"guard": 0})
-    kept = solve(head, taste, {"l2": 1e-4}, config, "two_class")
+    kept = solve(head, taste, {"l2": 1e-4}, config, "bce")
     assert not kept.guarded.any()
-    assert torch.equal(
-        kept.deltas["out_weight"], solve(head, taste, {"l2": 1e-4}, free, "two_class").deltas["out_weight"]
-    )
-    taken = solve(head, rows_of(odd), {"l2": 1e-4}, config, "two_class")
+    assert torch.equal(kept.deltas["out_weight"], solve(head, taste, {"l2": 1e-4}, free, "bce").deltas["out_weight"])
+    taken = solve(head, rows_of(odd), {"l2": 1e-4}, config, "bce")
     assert (taken.guarded.tolist(), taken.kept_population.tolist()) == ([True], [True])
     assert not any(value.any() for value in taken.deltas.values())
-    assert solve(head, rows_of(odd), {"l2": 1e-4}, free, "two_class").deltas["out_weight"].any()
+    assert solve(head, rows_of(odd), {"l2": 1e-4}, free, "bce").deltas["out_weight"].any()

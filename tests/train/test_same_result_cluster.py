@@ -15,20 +15,22 @@ from hydra_ray.config import ModelConfig, TrainConfig
 from hydra_ray.train.trainer import trained_heads
 from tests.train.tiny import USERS, make_encoder, make_groups, make_job, make_profiles
 
+BI: Any = "bi_encoder"
+CROSS: Any = "cross_encoder"
 CASES = [
-    (0, "bi", "linear"), (1, "bi", "linear"), (2, "bi", "linear"), (3, "bi", "linear"),
-    (0, "bi", "dense"), (1, "cross", "dense"), (2, "bi", "dense"), (3, "bi", "dense"),
-    (0, "bi", "low_rank"), (1, "bi", "low_rank"), (2, "cross", "low_rank"), (3, "cross", "low_rank"),
-    (0, "bi", "shared"), (1, "cross", "shared"), (2, "bi", "shared"), (3, "bi", "shared"),
-    (0, "bi", "facets"), (1, "bi", "facets"), (2, "bi", "facets"), (3, "bi", "facets"),
+    (0, BI, "linear"), (1, BI, "linear"), (2, BI, "linear"), (3, BI, "linear"),
+    (0, BI, "dense"), (1, CROSS, "dense"), (2, BI, "dense"), (3, BI, "dense"),
+    (0, BI, "low_rank"), (1, BI, "low_rank"), (2, CROSS, "low_rank"), (3, CROSS, "low_rank"),
+    (0, BI, "shared"), (1, CROSS, "shared"), (2, BI, "shared"), (3, BI, "shared"),
+    (0, BI, "mixture"), (1, BI, "mixture"), (2, BI, "mixture"), (3, BI, "mixture"),
 ]  # fmt: skip
-"""ZeRO stage, pair (`cross` trains the encoder), head kind."""
-CUT = [(0, "bi", "linear"), (1, "cross", "low_rank"), (2, "bi", "dense"), (3, "cross", "linear"),
-       (1, "bi", "facets")]  # fmt: skip
+"""ZeRO stage, pair (`cross_encoder` trains the encoder), head kind."""
+CUT = [(0, BI, "linear"), (1, CROSS, "low_rank"), (2, BI, "dense"), (3, CROSS, "linear"),
+       (1, BI, "mixture")]  # fmt: skip
 """Those whose run is cut."""
 FRUGAL = {
-    (2, "cross", "low_rank"): {"offload": "optimizer", "activation_checkpointing": True},
-    (3, "cross", "low_rank"): {"offload": "parameters"},
+    (2, CROSS, "low_rank"): {"offload": "optimizer", "activation_checkpointing": True},
+    (3, CROSS, "low_rank"): {"offload": "parameters"},
 }
 """Those that are also trained with what saves memory. Here the base lies in CPU memory anyway: DeepSpeed's code for it
 runs, and copies from there to there."""
@@ -54,9 +56,14 @@ def part(folder: Path, case: tuple[int, str, str], out: Path, start: Path | None
     """One entry of a plan (see `tests.train.ranks`); `train` in `more` are its settings."""
     stage, pair, kind = case
     model = ModelConfig(
-        encoder=str(folder / "encoder"), pair=pair, freeze_encoder=pair == "bi", width=16, max_tokens=32, dropout=0.0
+        encoder=str(folder / "encoder"),
+        pair=pair,
+        freeze_encoder=pair == BI,
+        pair_dim=16,
+        max_tokens=32,
+        dropout=0.0,
     )  # type: ignore[arg-type]
-    train = {"epochs": 1, "batch": 24, "zero_stage": stage, "lr": 1e-3, **more.pop("train", {})}
+    train = {"epochs": 1, "batch_size": 24, "zero_stage": stage, "encoder_lr": 1e-3, **more.pop("train", {})}
     out.mkdir(parents=True)
     job = make_job(folder, model, TrainConfig(**train), [kind], out)
     return {"job": job, "start": str(start) if start else None, "keep": None, "die_at": None, "fails": False, **more}
@@ -98,7 +105,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # Two first: the others go on from its checkpoints.
     plans = {world: [part(folder, case, folder / name_of(case) / str(world)) for case in CASES] for world in (2, 1, 3)}
     plans[2] += [part(folder, case, folder / name_of(case) / "frugal", train=dict(how)) for case, how in FRUGAL.items()]
-    often = {"epochs": 2, "checkpoint_s": 0, "checkpoint_steps": 1, "accumulate": 2}
+    often = {"epochs": 2, "checkpoint_interval_s": 0, "checkpoint_steps": 1, "gradient_accumulation_steps": 2}
     for case in CUT:
         here = folder / name_of(case)
         kept = here / "kept"
@@ -120,7 +127,12 @@ def huge_parts(folder: Path) -> list[dict[str, Any]]:
     parts = []
     for name, begin, batch in (("checkpoint", start, 6), ("result", None, 168)):
         out = folder / "huge" / name
-        train = {"delta_lr": 1e39, "batch": batch, "checkpoint_s": 0 if begin else 3600, "checkpoint_steps": 1}
+        train = {
+            "user_lr": 1e39,
+            "batch_size": batch,
+            "checkpoint_interval_s": 0 if begin else 3600,
+            "checkpoint_steps": 1,
+        }
         parts.append(part(folder, CUT[0], out, begin, train=train, keep=str(out / "kept"), fails=True))
     return parts
 
@@ -158,7 +170,7 @@ def test_a_cut_run_goes_on_to_the_same_result_on_any_number_of_workers(
 def test_what_is_not_finite_is_not_saved_and_the_last_checkpoint_is_kept(trained: Path) -> None:
     begun, fresh = ((trained / "huge" / name / "fatal").read_text() for name in ("checkpoint", "result"))
     where = "t (linear): weights or heads are not finite after epoch 1 step"
-    advice = "lower train.head_lr or train.delta_lr."
+    advice = "lower train.base_lr or train.user_lr."
     assert begun == f"{where} {AT[0] + 1}; {advice} The checkpoint after {AT[0]} steps is kept"
     assert fresh == f"{where} 1; {advice} It has no checkpoint yet"
     assert not any((trained / "huge").glob("*/kept"))

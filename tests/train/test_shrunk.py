@@ -103,7 +103,7 @@ def rows_of(problem: Draw, head: Head, per_query: int = 5) -> UserRows:
 
 
 def test_the_deltas_add_the_residual_to_the_population_heads_log_odds() -> None:
-    head = Head("shrunk", 6, 2, 0.1)
+    head = Head("bayesian_linear", 6, 2, 0.1)
     rows = rows_of(draw(3, 10, 6, torch.ones(7)), head)
     h, offset = population_features(head, rows)
     w = fit_shrunk(h, offset, rows.label, rows.mask, torch.ones(7)).w
@@ -120,7 +120,7 @@ def test_the_deltas_add_the_residual_to_the_population_heads_log_odds() -> None:
 
 def silent(width: int) -> Head:
     """A population head that says 0 for every row."""
-    head = Head("shrunk", width, 2, 0.0)
+    head = Head("bayesian_linear", width, 2, 0.0)
     torch.nn.init.zeros_(head.out.weight)
     torch.nn.init.zeros_(head.out.bias)
     return head
@@ -178,7 +178,7 @@ def test_whom_a_head_of_their_own_serves_worse_keeps_the_population() -> None:
     label = torch.where(rows.held_out() & contrary, 1 - rows.label, rows.label)
     rows = UserRows(rows.z, label, rows.mask, query)
     tuned = {"precision": [1.0] * 7}
-    fitted = solve(head, rows, tuned, FitConfig(), "two_class")
+    fitted = solve(head, rows, tuned, FitConfig(), "bce")
     assert fitted.kept_population[::2].float().mean() > 0.8
     assert not fitted.kept_population[1::2].any()
     assert bool((fitted.deltas["out_weight"][fitted.kept_population] == 0).all())

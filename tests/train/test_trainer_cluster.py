@@ -45,10 +45,17 @@ def nodes() -> Iterator[tuple[Any, Any]]:
 
 
 def config(encoder: Path, **more: Any) -> Config:
-    often = {"checkpoint_s": 0, "checkpoint_steps": 3, "epochs": 5, "batch": 24, "workers": 2, "min_workers": 1}
+    often = {
+        "checkpoint_interval_s": 0,
+        "checkpoint_steps": 3,
+        "epochs": 5,
+        "batch_size": 24,
+        "num_workers": 2,
+        "min_workers": 1,
+    }
     return Config(
         data=DataConfig(buckets=16),
-        model=ModelConfig(encoder=str(encoder), pair="bi", width=16, max_tokens=32, dropout=0.0),
+        model=ModelConfig(encoder=str(encoder), pair="bi_encoder", pair_dim=16, max_tokens=32, dropout=0.0),
         train=TrainConfig(**often | more),
     )
 
@@ -98,7 +105,7 @@ def test_a_dead_node_costs_the_steps_since_the_last_checkpoint(nodes: tuple[Any,
 
 @pytest.mark.cluster
 def test_a_loss_that_is_no_number_ends_training_with_one_line(nodes: tuple[Any, Any], tmp_path: Path) -> None:
-    asked = config(make_encoder(tmp_path / "encoder"), workers=1, min_workers=None, head_lr=1e30, max_failures=0)
+    asked = config(make_encoder(tmp_path / "encoder"), num_workers=1, min_workers=None, base_lr=1e30, max_failures=0)
     make_groups(tmp_path / "groups")
     scratch = tmp_path / "scratch"
     run = (tmp_path / "groups", 0, "t", None, None, True, EVIDENCE, scratch, tmp_path / "out", lambda line: None)

@@ -69,7 +69,7 @@ class _EventStream(Response):
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             await write(KEEP_ALIVE)
             while not (self._work.done() and not self._next.done() and self._written.empty()):
-                waiting = {self._next} if self._work.done() else {self._work, self._next}
+                waiting: set[asyncio.Future[Any]] = {self._next} if self._work.done() else {self._work, self._next}
                 await asyncio.wait(waiting, timeout=KEEP_ALIVE_S, return_when=asyncio.FIRST_COMPLETED)
                 if self._next.done():
                     await write(self._next.result())

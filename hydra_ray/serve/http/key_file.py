@@ -31,12 +31,12 @@ def load_keys(file: str | Path | None, open_tenant: str | None) -> Keys:
     where = str(file) if file is not None else f"environment variable {variable}"
     if open_tenant is not None:
         if file is not None or value:
-            raise UserError(f"without_keys: there are keys ({where}): take out the one or the other")
+            raise UserError(f"allow_anonymous: there are keys ({where}): take out the one or the other")
         return Keys.open(checked_tenant(open_tenant, "tenant"))
     if file is None and not value:
         raise UserError(
             f"no API keys: name a file of tenant:key lines with `keys`, or set {variable}, or let everybody in with "
-            "without_keys=true"
+            "allow_anonymous=true"
         )
     lines = _read(Path(file)).split("\n") if file is not None else value.split(",")
     keys = parse_keys(lines, where, "line" if file is not None else "entry")

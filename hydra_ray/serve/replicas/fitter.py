@@ -35,11 +35,11 @@ class Fitter:
             for module in MODULES
             if heads_folder(state, module).exists()
         }
-        samples = ChatSamples(of_fitter(bundle.config.llm), llm_url, config.max_ongoing * 8)
+        samples = ChatSamples(of_fitter(bundle.config.llm), llm_url, config.max_ongoing_requests * 8)
         self._meters = Meters("Fitter")
         self._meters.watch_llm(samples.counts)
         fitter = UserFitter(bundle, samples, stores)
-        self._fits = Fits(users, fitter, stores, config.max_ongoing, config.vacuum_s, state, self._ended)
+        self._fits = Fits(users, fitter, stores, config.max_ongoing_requests, config.vacuum_s, state, self._ended)
         self._running = asyncio.get_event_loop().create_task(self._fits.run())
 
     def _ended(self, outcome: str) -> None:

@@ -75,8 +75,8 @@ class Gateway:
             samples,
         )
         settings = HttpSettings(
-            body_bytes=self._config.body_bytes,
-            in_flight=self._config.in_flight,
+            body_bytes=self._config.max_body_bytes,
+            in_flight=self._config.max_concurrent_requests,
             retry_after_s=self._config.retry_after_s,
             deadline_s=self._config.deadline_s,
             keys=self._keys,

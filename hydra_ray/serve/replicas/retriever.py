@@ -36,7 +36,7 @@ class Retriever:
             bundle.seed,
             cache_mib * MIB,
             self.vectors,
-            adapter.likeness,
+            adapter.history_similarity,
             topics,
         )
         self._meters = Meters("Retriever")

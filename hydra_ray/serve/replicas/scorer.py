@@ -34,8 +34,8 @@ class Scorer:
             self._meters.watch_cache("heads", *self._scorer.heads.values())
         if self._scorer.vectors:
             self._meters.watch_cache("vectors", self._scorer.vectors)
-        self.score.set_max_batch_size(config.batch)
-        self.score.set_batch_wait_timeout_s(config.batch_wait_s)
+        self.score.set_max_batch_size(config.max_batch_size)
+        self.score.set_batch_wait_timeout_s(config.batch_wait_timeout_s)
         self._scorer.score([Scoring(module, None, 0, "warm", ("up",), self._blank(module)) for module in MODULES])
         self._refreshing = asyncio.get_event_loop().create_task(self._refresh())
 

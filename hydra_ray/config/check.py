@@ -1,4 +1,7 @@
-"""Strict check of a tree (from YAML) against pydantic models that themselves ignore what they do not know."""
+"""Strict check of a tree (from YAML) against pydantic models, whether they refuse what they do not know or ignore it.
+
+Configs of runs and services and Ray's own schema of Serve files all go through here.
+"""
 
 import copy
 import difflib
@@ -8,17 +11,20 @@ from typing import Any, NamedTuple, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-Path = tuple[str | int, ...]
+from hydra_ray.config.renamed import new_key, new_value
+from hydra_ray.config.section import Section
+
+KeyPath = tuple[str | int, ...]
 """Keys and list positions from the root of the tree."""
 
-UNSHOWN = ("env_vars", "password", "key")
+UNSHOWN = ("env_vars", "password", "key", "headers", "query")
 """Values under keys that contain one of these are not repeated in messages."""
 
 
 class MistakeError(Exception):
     """Something is wrong at `path`: the message says what, and what to do."""
 
-    def __init__(self, path: Path, what: str) -> None:
+    def __init__(self, path: KeyPath, what: str) -> None:
         super().__init__(what)
         self.path = path
 
@@ -29,25 +35,36 @@ class MistakeError(Exception):
 class Described(NamedTuple):
     """A mapping of the tree and the model that describes it."""
 
-    path: Path
+    path: KeyPath
     model: type[BaseModel]
     value: Mapping[str, Any]
 
 
-def check_tree(model: type[BaseModel], tree: Mapping[str, Any], path: Path = ()) -> None:
-    """Raises MistakeError: a key that no model knows (with the nearest known one), or a value that does not validate.
+def check_tree(model: type[BaseModel], tree: Mapping[str, Any], path: KeyPath = ()) -> None:
+    """Raises MistakeError: a key that no model knows (with its new name, or the nearest known one), or a wrong value.
 
     Models are found in fields of any shape (`Optional`, `Union` with a dict, lists), and each validates its own part:
     a union with a dict would let anything pass.
     """
     parts = list(described(model, tree, path))
     for part in parts:
+        if issubclass(part.model, Section):
+            _check_renamed(part)
         check_keys(part.path, part.value, part.model.model_fields, model, path)
     for part in reversed(parts):  # the innermost says most exactly where
         _validate(part)
 
 
-def described(model: type[BaseModel], tree: Any, path: Path = ()) -> Iterator[Described]:
+def _check_renamed(part: Described) -> None:
+    for key, value in part.value.items():
+        path = (*part.path, str(key))
+        if new := new_key(part.model, str(key)):
+            raise MistakeError(path, f"this key is called {new!r} now; write {dotted((*part.path, new))!r}")
+        if value_now := new_value(path, value):
+            raise MistakeError(path, f"{value!r} is called {value_now!r} now; write that")
+
+
+def described(model: type[BaseModel], tree: Any, path: KeyPath = ()) -> Iterator[Described]:
     """Every mapping that a model describes, outer ones first. Raises MistakeError where one should be and is not."""
     if not isinstance(tree, Mapping):
         raise MistakeError(path, f"must be a mapping of settings, this is {_kind(tree)}")
@@ -67,7 +84,11 @@ def described(model: type[BaseModel], tree: Any, path: Path = ()) -> Iterator[De
 
 
 def check_keys(
-    path: Path, value: Mapping[str, Any], known: Sequence[str] | Mapping[str, Any], root: type[BaseModel], base: Path
+    path: KeyPath,
+    value: Mapping[str, Any],
+    known: Sequence[str] | Mapping[str, Any],
+    root: type[BaseModel],
+    base: KeyPath,
 ) -> None:
     """Raises MistakeError on the first key that is not among `known`.
 
@@ -89,7 +110,7 @@ def nearest(word: str, known: Sequence[str]) -> str | None:
     return next(iter(difflib.get_close_matches(word, known, n=1, cutoff=0.6)), None)
 
 
-def dotted(path: Path) -> str:
+def dotted(path: KeyPath) -> str:
     """`("applications", 0, "args")` as `applications[0].args`."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
 
@@ -107,7 +128,7 @@ def _validate(part: Described) -> None:
         raise MistakeError(part.path, f"Ray refuses it: {type(error).__name__}: {error}") from None
 
 
-def _place(part: Described, loc: Sequence[str | int]) -> tuple[Path, Any]:
+def _place(part: Described, loc: Sequence[str | int]) -> tuple[KeyPath, Any]:
     """Where in the tree pydantic points at, without the names of union members; and what stands there."""
     path, value = part.path, part.value
     for key in loc:

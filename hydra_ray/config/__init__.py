@@ -1,0 +1,15 @@
+"""The configuration: a typed, frozen schema by section. A file says only what differs from the defaults."""
+
+from hydra_ray.config.data import DataConfig, OwnConfig, ProtocolConfig, SynthConfig
+from hydra_ray.config.llm import LLMConfig, ServeLLMConfig
+from hydra_ray.config.loader import dump_config, load_config, load_settings
+from hydra_ray.config.retrieval import AdapterConfig, RecordEvidence, RerankerConfig, RetrievalConfig
+from hydra_ray.config.run import Config, EvaluateConfig, RayConfig
+from hydra_ray.config.section import Section, is_secret
+from hydra_ray.config.training import FitConfig, ModelConfig, TrainConfig
+
+__all__ = [
+    "AdapterConfig", "Config", "DataConfig", "EvaluateConfig", "FitConfig", "LLMConfig", "ModelConfig", "OwnConfig",
+    "ProtocolConfig", "RayConfig", "RecordEvidence", "RerankerConfig", "RetrievalConfig", "Section", "ServeLLMConfig",
+    "SynthConfig", "TrainConfig", "dump_config", "is_secret", "load_config", "load_settings",
+]  # fmt: skip

@@ -1,0 +1,110 @@
+"""Reading the configuration (YAML file, then `a.b=c` overrides; every mistake is one line), and printing it."""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel
+
+from hydra_ray.config.check import KeyPath, MistakeError, check_tree, dotted
+from hydra_ray.config.paths import with_whole_paths
+from hydra_ray.config.reference import comment
+from hydra_ray.config.run import Config
+from hydra_ray.errors import UserError
+from hydra_ray.yaml_text import parse_yaml, read_yaml
+
+MAY_BE_SECRET = ("llm.headers", "llm.query")
+"""Sections of which messages show no value."""
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+def load_config(file: Path | None, overrides: Sequence[str] = ()) -> Config:
+    """The resolved configuration of a run, named after its file unless it has a name. Raises as `load_settings`.
+
+    Relative paths count from the folder where the command is typed: other processes work elsewhere.
+    """
+    return with_whole_paths(load_settings(Config, file, overrides, {"name": file.stem} if file else {}))
+
+
+def load_settings(
+    schema: type[Settings], file: Path | None, overrides: Sequence[str] = (), fallback: Mapping[str, Any] | None = None
+) -> Settings:
+    """Settings of a schema: its defaults, then `fallback`, the YAML file, the `a.b=c` overrides (c is read as YAML).
+
+    Raises UserError: no such file, no YAML mapping, unknown key (with the closest match), value that does not validate.
+    """
+    tree = {**(fallback or {}), **(_read(file) if file else {})}
+    origin = {path: str(file) for path in _leaves(tree)}
+    for override in overrides:
+        path, value = _parse(override)
+        _set(tree, path, value, override)
+        origin[path] = f"override {path if path.startswith(MAY_BE_SECRET) else override!r}"
+    try:
+        check_tree(schema, tree)
+    except MistakeError as mistake:
+        raise UserError(f"{_origin(mistake.path, origin) or file or 'config'}: {mistake}") from None
+    return schema.model_validate(tree)
+
+
+def _origin(mistake: KeyPath, origin: Mapping[str, str]) -> str | None:
+    """What gave the value at, within or around the place of a mistake."""
+    where = dotted(mistake)
+    touching = (o for p, o in origin.items() if f"{p}.".startswith(f"{where}.") or f"{where}.".startswith(f"{p}."))
+    return next(touching, None) if where else None
+
+
+def dump_config(settings: BaseModel, indent: int = 0) -> str:
+    """Whole settings as YAML in the schema's order, each key after its description as a comment."""
+    parts: list[str] = []
+    plain = settings.model_dump(mode="json")
+    for name, field in type(settings).model_fields.items():
+        parts.append(comment(field.description or "", indent))
+        value = getattr(settings, name)
+        if isinstance(value, BaseModel):
+            parts.append(f"{' ' * indent}{name}:\n{dump_config(value, indent + 2)}")
+        else:
+            text = yaml.safe_dump({name: plain[name]}, sort_keys=False, width=10_000)
+            parts.append(textwrap.indent(text, " " * indent))
+    return "".join(parts)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    if not file.exists():
+        raise UserError(f"{file}: no such config file")
+    tree = read_yaml(file)
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise UserError(f"{file}: a config is a mapping of sections, this is a {type(tree).__name__}")
+    return tree
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> list[str]:
+    paths: list[str] = []
+    for key, value in tree.items():
+        path = f"{prefix}{key}"
+        paths += _leaves(value, path + ".") if isinstance(value, dict) and value else [path]
+    return paths
+
+
+def _parse(override: str) -> tuple[str, Any]:
+    path, sign, text = override.partition("=")
+    if not sign or not path:
+        raise UserError(f"override {override!r}: write it as section.key=value")
+    try:
+        yaml.compose(text, yaml.SafeLoader)
+    except yaml.YAMLError:
+        return path, text
+    return path, parse_yaml(text, f"override {override!r}") if text else None
+
+
+def _set(tree: dict[str, Any], path: str, value: Any, override: str) -> None:
+    *sections, leaf = path.split(".")
+    for section in sections:
+        tree = tree.setdefault(section, {})
+        if not isinstance(tree, dict):
+            raise UserError(f"override {override!r}: {section!r} is a value, not a section")
+    tree[leaf] = value

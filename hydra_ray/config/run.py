@@ -1,0 +1,117 @@
+"""The configuration of a run: every section together, and what must hold between them."""
+
+from pydantic import Field, model_validator
+
+from hydra_ray.config.data import DataConfig, ProtocolConfig
+from hydra_ray.config.llm import LLMConfig
+from hydra_ray.config.retrieval import AdapterConfig, RerankerConfig, RetrievalConfig
+from hydra_ray.config.section import Section
+from hydra_ray.config.training import FitConfig, ModelConfig, TrainConfig
+
+
+class EvaluateConfig(Section):
+    """What is evaluated in addition to the methods that a run always compares."""
+
+    bootstrap: int = Field(default=10_000, ge=100, description="Resamples of the users for the confidence intervals.")
+    paper: bool = Field(
+        default=True,
+        description="Also evaluate the adapter as the HYDRA paper describes it (row `hydra_paper`), trained and fitted "
+        "on the same samples. Costs no call.",
+    )
+    oracles: bool = Field(
+        default=False,
+        description="Also ask every evaluated question with each of its retrieved items as the one example, "
+        "`retrieval.top_n` calls a question, to show what a perfect reranker would reach.",
+    )
+
+
+class RayConfig(Section):
+    """Where the work runs."""
+
+    address: str = Field(
+        default="local",
+        min_length=1,
+        description="`local` (the run starts a Ray of its own, whatever runs already), `auto` (the cluster that this "
+        "machine belongs to, or RAY_ADDRESS) or a running cluster's host:port.",
+    )
+    num_cpus: int | None = Field(
+        default=None,
+        ge=1,
+        description="CPUs that a local Ray counts. `null`: four for each core, as most processes mostly wait.",
+    )
+    num_actors: int = Field(
+        default=1, ge=1, description="Ray Data actors that ask the LLM or encode; each loads the models it needs."
+    )
+    worker_logs: bool = Field(
+        default=False, description="Print what Ray's workers write, which is in Ray's log files in any case."
+    )
+
+
+class Config(Section):
+    """Everything a run needs: the file of `hydra-ray run --config FILE` and of every stage."""
+
+    name: str = Field(
+        default="run",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="The run's folder under `root`. Default: the config file's name.",
+    )
+    root: str = Field(
+        default="runs", description="Folder of all runs; finished steps and the LLM's answers are shared in it."
+    )
+    data: DataConfig = Field(default=DataConfig(), description="Where user histories come from.")
+    protocol: ProtocolConfig = Field(
+        default=ProtocolConfig(), description="Which users are trained on and which are evaluated."
+    )
+    llm: LLMConfig = Field(default=LLMConfig(), description="The black box.")
+    retrieval: RetrievalConfig = Field(default=RetrievalConfig(), description="How history items are found.")
+    reranker: RerankerConfig = Field(default=RerankerConfig(), description="Picks a prompt's examples.")
+    adapter: AdapterConfig = Field(default=AdapterConfig(), description="Picks the answer among candidates.")
+    model: ModelConfig = Field(default=ModelConfig(), description="The shared base and the user heads.")
+    train: TrainConfig = Field(default=TrainConfig(), description="Joint training of base and heads.")
+    fit: FitConfig = Field(default=FitConfig(), description="Heads of new users.")
+    evaluate: EvaluateConfig = Field(default=EvaluateConfig(), description="What is evaluated.")
+    ray: RayConfig = Field(default=RayConfig(), description="Where the work runs.")
+
+    @property
+    def text_encoder(self) -> ModelConfig:
+        """The encoder of single texts: the model's, or MiniLM where that is trained or reads pairs."""
+        alone = self.model.freeze_encoder and self.model.pair != "cross_encoder"
+        if alone or self.retrieval.method == "dense":
+            return self.model
+        return self.model.model_copy(update={"encoder": "minilm", "pooling": "mean", "max_tokens": 128})
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Config":
+        if self.fit.guard == 1:
+            raise ValueError("fit.guard: of one part, nothing is left to fit on; give 2 or more, or 0 for no guard")
+        if self.data.source != "synthetic" and self.data.root is None:
+            raise ValueError(f"data.root: needed for data.source={self.data.source}; give the folder with the files")
+        if self.reranker.top_k > self.retrieval.top_n:
+            kept, found = self.reranker.top_k, self.retrieval.top_n
+            raise ValueError(f"reranker.top_k: {kept} examples cannot be kept of retrieval.top_n={found}")
+        llm = self.llm
+        if llm.max_cost is not None and not (llm.price_prompt or llm.price_completion):
+            raise ValueError("llm.max_cost: without prices nothing costs anything; give llm.price_prompt and "
+                             "llm.price_completion, per million tokens")  # fmt: skip
+        if llm.max_cost is not None and llm.parameters.get("max_tokens", "max_tokens") is None:
+            raise ValueError("llm.parameters: without max_tokens no call's cost is known before; llm.max_cost needs it")
+        if self.model.pair == "concepts" and not self.model.freeze_encoder:
+            raise ValueError(
+                "model.freeze_encoder: must be true with model.pair=concepts; bi_encoder and cross_encoder can train it"
+            )
+        mixed, experts = self.model.num_experts_per_user, self.model.num_experts
+        if mixed > experts:
+            raise ValueError(f"model.num_experts_per_user: {mixed} is more than model.num_experts={experts}")
+        if self.model.head == "bayesian_linear" and self.fit.l2 is not None:
+            raise ValueError("fit.l2: bayesian_linear heads have a prior of their own in its place; leave it out")
+        train = self.train
+        if train.min_workers is not None and train.min_workers > train.num_workers:
+            raise ValueError(
+                f"train.min_workers: {train.min_workers} is more than train.num_workers={train.num_workers}"
+            )
+        if train.gpu and train.bf16 and train.zero_stage == 0:
+            raise ValueError("train.zero_stage: 0 needs train.bf16=false; DeepSpeed keeps no reachable state there")
+        needed = {"none": 0, "optimizer": 1, "parameters": 3}[train.offload]
+        if train.zero_stage < needed:
+            raise ValueError(f"train.offload: {train.offload} needs train.zero_stage={needed} or more")
+        return self

@@ -1,0 +1,39 @@
+"""What every section of a configuration is built on, and the marks that its fields may carry."""
+
+import re
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.fields import FieldInfo
+
+HEADER_NAME = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"
+
+EXECUTION_ONLY: dict[str, Any] = {"execution_only": True}
+"""`json_schema_extra` of a field that decides how work is done and not what comes out: it is part of no step's address,
+so that a run that was cut short can go on with another value."""
+
+_SECRET_NAME = re.compile(
+    r"authorization|cookie|secret|token(?!s)|passw|signature|credential|(^|[-_])(key|sig|code|pwd)$|api-?_?key", re.I
+)
+
+
+class Section(BaseModel):
+    """Base of every section: immutable, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+def execution_only(section: type[BaseModel]) -> set[str]:
+    """The fields of a section that carry the mark `EXECUTION_ONLY`."""
+    return {name for name, field in section.model_fields.items() if is_execution_only(field)}
+
+
+def is_execution_only(field: FieldInfo) -> bool:
+    """Whether a field carries the mark `EXECUTION_ONLY`."""
+    extra = field.json_schema_extra
+    return isinstance(extra, dict) and bool(extra.get("execution_only"))
+
+
+def is_secret(name: str) -> bool:
+    """Whether a header or query item of this name usually holds a secret."""
+    return _SECRET_NAME.search(name) is not None
