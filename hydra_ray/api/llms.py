@@ -99,7 +99,7 @@ class FunctionLLM:
             texts = await self._function(given, n, temperature, max_tokens)  # type: ignore[misc]
         else:
             async with self._one_at_a_time:
-                texts = await asyncio.to_thread(self._function, given, n, temperature, max_tokens)  # type: ignore[arg-type]
+                texts = await asyncio.to_thread(self._function, given, n, temperature, max_tokens)
         return Sampled(_checked(texts, n))
 
 

@@ -75,7 +75,7 @@ class StagePrompts:
         return self.builder.greedy(prompt, self.builder.task_of(query))
 
     def samples(self, prompt: Prompt, user: User, query: Query) -> Request:
-        """`adapter.num_samples` samples. All methods ask a query's samples with one seed: the same draws from equal prompts."""
+        """`adapter.num_samples` samples, one seed a query in all methods: the same draws from equal prompts."""
         seed = stable_seed(self.seed, user.user_id, query.query_id)
         return self.builder.samples(prompt, self.builder.task_of(query), seed)
 
@@ -268,15 +268,13 @@ class EvaluateMaker(StagePrompts):
                 requests += [self.samples(p, user, query) for p in sampled.values()]
                 prompts = [*greedy.values(), *sampled.values()]
                 row = Row(user.user_id, query.query_id, query.text, query.gold, ())
-                ranked = {"bm25": rank(found.items, None), **ranked}
+                ranked, n = {"bm25": rank(found.items, None), **ranked}, self.config.retrieval.top_n
                 extra = {
                     "methods": methods,
                     "scored": question.gold is not None,
                     "history": [item.answer for item in history],
                     **self.known(user, query, history_index),
-                    "supporters": {
-                        name: supporters(items, self.config.retrieval.top_n) for name, items in ranked.items()
-                    },
+                    "supporters": {name: supporters(items, n) for name, items in ranked.items()},
                 }
                 yield user, (row, requests, cuts(prompts), extra)
 

@@ -76,7 +76,8 @@ def save_base(
 def load_scorer(folder: Path, kind: HeadKind | None = None, encoder_source: str | None = None) -> Scorer:
     """The trained base in eval mode, its encoder inside where needed. Raises UserError if a file is missing or broken.
 
-    kind: of the users' heads, where they are fitted otherwise than they were trained (`bayesian_linear`, trained as `linear`).
+    kind: of the users' heads, where they are fitted otherwise than they were trained (`bayesian_linear`, trained as
+    `linear`).
     encoder_source: where the encoder lies now, if it was moved.
     """
     found = _described(folder)
