@@ -102,7 +102,7 @@ def _ingest(step: Path, users: Sequence[User]) -> None:
 def _heads(fit: Path, base: Path, config: Config, users: Sequence[str]) -> None:
     model = config.model
     shapes = load_scorer(base, model.head).head.delta_shapes()
-    spec = HeadSpec(model.head, model.width, model.rank, shapes, fingerprint(base), BUCKETS)
+    spec = HeadSpec(model.head, model.pair_dim, model.rank, shapes, fingerprint(base), BUCKETS)
     by_bucket: dict[int, list[str]] = {}
     for user in users:
         by_bucket.setdefault(bucket_of(user, BUCKETS), []).append(user)
