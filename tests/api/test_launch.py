@@ -26,7 +26,7 @@ def test_a_run_with_overrides_is_the_commands(
 
 
 def test_a_mistake_in_an_override_is_the_commands() -> None:
-    with pytest.raises(hydra_ray.UserError, match=r"unknown key 'train.epoch'; did you mean 'train.epochs'"):
+    with pytest.raises(hydra_ray.UserError, match=r"train\.epoch.*unknown key; did you mean 'epochs'"):
         hydra_ray.run(**{"train.epoch": 3})
 
 
@@ -42,5 +42,5 @@ def test_a_service_is_built_from_settings(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_mistake_in_the_services_settings() -> None:
-    with pytest.raises(hydra_ray.UserError, match=r"unknown key 'scorer.thread'; did you mean 'scorer.threads'"):
+    with pytest.raises(hydra_ray.UserError, match=r"scorer\.thread.*unknown key; did you mean 'threads'"):
         hydra_ray.build_app({"run": "quickstart", "scorer": {"thread": 2}})
