@@ -9,6 +9,8 @@ import pytest
 import yaml
 
 import hydra_ray
+from docs.images.chart import standalone
+from hydra_ray.report.svg import figure, text
 from tests.docs.pages import PAGES, README, ROOT, anchors, blocks, links, name_of, prose
 
 LONGEST_README = 200
@@ -40,10 +42,10 @@ def test_every_page_of_the_docs_is_in_their_index() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_python_in_pages_is_python_and_uses_names_that_exist(page: Path) -> None:
-    for language, text in blocks(page):
+    for language, code in blocks(page):
         if language != "python":
             continue
-        for node in ast.walk(ast.parse(text)):
+        for node in ast.walk(ast.parse(code)):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "hydra_ray":
                 assert hasattr(hydra_ray, node.attr)
 
@@ -51,8 +53,8 @@ def test_python_in_pages_is_python_and_uses_names_that_exist(page: Path) -> None
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_make_target_named_is_in_the_makefile(page: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    text = "\n".join([prose(page), *(text for _, text in blocks(page))])
-    assert set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE)) <= targets
+    shown = "\n".join([prose(page), *(code for _, code in blocks(page))])
+    assert set(re.findall(r"(?:^|`)make ([a-z-]+)", shown, re.MULTILINE)) <= targets
 
 
 @pytest.mark.parametrize("picture", PICTURES, ids=name_of)
@@ -71,3 +73,16 @@ def test_the_citation_names_this_version_and_the_paper() -> None:
     assert citation["version"] == hydra_ray.__version__
     (paper,) = citation["references"]
     assert paper["doi"] == "10.48550/arXiv.2406.02888"
+
+
+def test_a_chart_of_a_report_stands_alone() -> None:
+    drawn = ElementTree.fromstring(
+        standalone(figure("methods", "accuracy", "a 0.5", 100, 50.0, text(0, 10, "a & b", "label")))
+    )
+    space = "{http://www.w3.org/2000/svg}"
+    assert drawn.attrib["viewBox"] == "-16 -16 132 82"
+    paper = drawn.find(f"{space}rect")
+    assert paper is not None
+    assert (paper.attrib["width"], paper.attrib["height"]) == ("132", "82")
+    assert [found.text for found in drawn.iter(f"{space}text")] == ["a & b"]
+    assert drawn.find(f"{space}style") is not None
