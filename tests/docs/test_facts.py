@@ -31,7 +31,8 @@ def _keys(schema: type[BaseModel], prefix: str = "") -> Iterator[str]:
 
 KEYS = {*_keys(Config), *_keys(ServeConfig)}
 SECTIONS = {key.partition(".")[0] for key in KEYS if "." in key}
-_KEY = re.compile(rf"((?:{'|'.join(sorted(SECTIONS))})(?:\.[a-z][a-z0-9_-]*)+)(?:[=:].*)?")
+FILES = "md|json|jsonl|py|sqlite|svg|yaml"
+_KEY = re.compile(rf"((?:{'|'.join(sorted(SECTIONS))})(?:\.(?!(?:{FILES})$)[a-z][a-z0-9_-]*)+)(?:[=:].*)?")
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=name_of)
@@ -45,6 +46,7 @@ def test_keys_are_found_in_the_pages() -> None:
     assert "gateway.deadline_s" in KEYS
     assert _KEY.fullmatch("protocol.folds=5")
     assert not _KEY.fullmatch("data.md")
+    assert not _KEY.fullmatch("llm.sqlite")
 
 
 @lru_cache
