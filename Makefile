@@ -44,8 +44,7 @@ types: $(VENV)/.ready ## mypy, strict
 check: lint types test ## what CI runs
 
 docs: $(VENV)/.ready ## write docs/configuration.md from the configuration schema
-	$(BIN)/python -m hydra_ray.config.reference > docs/configuration.md.new
-	mv docs/configuration.md.new docs/configuration.md
+	$(BIN)/python -m hydra_ray.config_schemas docs/configuration.md
 
 clean: ## remove the environment
 	rm -rf $(VENV)
