@@ -12,7 +12,7 @@ ifeq ($(EXTRA),cpu)
 TORCH := $(if $(WHEELS),--find-links $(dir $(WHEELS)),--torch-backend cpu)
 endif
 
-.PHONY: help quickstart test unit lint types check docs clean
+.PHONY: help quickstart test unit lint types check docs notebook clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -45,6 +45,9 @@ check: lint types test ## what CI runs
 
 docs: $(VENV)/.ready ## write docs/configuration.md from the configuration schema
 	$(BIN)/python -m hydra_ray.config_schemas docs/configuration.md
+
+notebook: $(VENV)/.ready ## run examples/quickstart.ipynb and keep its outputs in it
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/jupyter execute --inplace examples/quickstart.ipynb
 
 clean: ## remove the environment
 	rm -rf $(VENV)
