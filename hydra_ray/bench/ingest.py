@@ -75,11 +75,12 @@ def main(argv: Sequence[str]) -> None:
     environment.set_defaults()
     import ray
 
+    from hydra_ray.cluster import LOCAL, init_ray
     from hydra_ray.data.ingest import ingest
 
     folder, task = Path(argv[0]), load_task(f"synthetic_{argv[1]}")
     config = Config.model_validate({"data": {"source": "lamp", "root": str(folder / "world"), "task": task.name}})
-    ray.init(address="local", include_dashboard=False, logging_level="warning")
+    init_ray(LOCAL, include_dashboard=False, logging_level="warning")
     print("ready", flush=True)
     sys.stdin.readline()
     began = time.perf_counter()

@@ -18,6 +18,7 @@ from typing import Any
 import ray
 
 from hydra_ray import environment
+from hydra_ray.cluster import LOCAL, init_ray
 from hydra_ray.config import LLMConfig
 from hydra_ray.core.prompts import PromptBudget, answer_prompt
 from hydra_ray.core.tasks import load_task
@@ -63,7 +64,7 @@ def run(args: Namespace) -> dict[str, Any]:
     environment.set_defaults()
     started_ray = not ray.is_initialized()
     if started_ray:
-        ray.init(include_dashboard=False, logging_level="warning")
+        init_ray(LOCAL, include_dashboard=False, logging_level="warning")
     began = time.monotonic()
     try:
         with served_llm(cfg) as url, tempfile.TemporaryDirectory() as folder:

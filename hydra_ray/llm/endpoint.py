@@ -1,9 +1,10 @@
 """One call to an OpenAI-compatible chat server over HTTP, and what its failures mean."""
 
+import contextlib
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -18,7 +19,7 @@ from hydra_ray.llm.dialect import dialect_of
 from hydra_ray.llm.durations import seconds_until
 from hydra_ray.llm.problems import Problem, is_out_of_credit, is_too_large, is_too_long, read_problem
 from hydra_ray.llm.rates import Rates, read_rates
-from hydra_ray.llm.reading import ErrorInAnswerError, Usage, most_usage, read_answer
+from hydra_ray.llm.reading import ErrorInAnswerError, Usage, most_usage, read_answer, read_usage
 from hydra_ray.llm.retry import (
     RejectedError,
     SuspectError,
@@ -27,6 +28,7 @@ from hydra_ray.llm.retry import (
     is_transient,
     parse_retry_after,
 )
+from hydra_ray.llm.streaming import Take, read_stream
 from hydra_ray.llm.types import Record, Request
 
 # Below the five seconds after which uvicorn closes an idle connection: a pooled one is never closed under our hands.
@@ -135,7 +137,58 @@ class ChatEndpoint:
             lambda: self.dialect.named(parameters), [*first, *messages], {}, count, most, timeout_s
         )
         tree = json.loads(data)
-        return record, tree[0] if isinstance(tree, list) else tree
+        tree = tree[0] if isinstance(tree, list) else tree
+        # What it does not count took at most as many tokens as it has bytes.
+        length = sum(len(text.encode()) for text in record["texts"])
+        used = read_usage(tree.get("usage"), Usage(most.prompt_tokens, length))
+        return {**record, "prompt_tokens": used.prompt_tokens, "completion_tokens": used.completion_tokens}, tree
+
+    async def forward_stream(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        parameters: Mapping[str, Any],
+        timeout_s: float,
+        take: Take,
+    ) -> Record:
+        """`forward`, the answer's chunks as they come; the whole answer where the server does not stream.
+
+        Args:
+            messages: as for `forward`.
+            parameters: as for `forward`.
+            timeout_s: for the whole answer.
+            take: gets them.
+
+        Returns:
+            The tokens of the answer; its texts are gone.
+
+        Raises:
+            TransientError, RejectedError, UserError: as `chat` does, after some chunks have been taken, too.
+        """
+        deadline = time.monotonic() + timeout_s
+        first = [{"role": "system", "content": self._cfg.system_prompt}] if self._cfg.system_prompt else []
+        counted: dict[str, Any] = {"stream_options": {"include_usage": True}}
+        for _ in range(MOST_CHANGES):
+            sent = self.dialect.named(parameters)
+            body = {"model": self._cfg.model, "messages": [*first, *messages], **sent, **self._cfg.extra_body}
+            body |= {"stream": True, **counted}
+            data = json.dumps(body).encode()
+            async with self._response("POST", CHAT, data, deadline - time.monotonic()) as response:
+                if response.status == 200:
+                    try:
+                        used = await read_stream(response, Usage(len(json.dumps([*messages])), 0), take)
+                    except ErrorInAnswerError as error:
+                        raise self._failure(error.status, response.headers, error.problem, inside=True) from None
+                    self.dialect.note_answer(1, 1)
+                    return Record(texts=[], prompt_tokens=used.prompt_tokens, completion_tokens=used.completion_tokens)
+                status, headers, problem = response.status, response.headers, read_problem(await response.read())
+            if status in {400, 422} and not (is_too_long(problem) or is_out_of_credit(problem)):
+                if counted and "stream_options" in problem.message:
+                    counted = {}
+                    continue
+                if self.dialect.learn(problem, sent) or self.dialect.named(parameters) != sent:
+                    continue
+            raise self._failure(status, headers, problem)
+        raise RejectedError(f"HTTP {status}: {self._words(problem)}")
 
     async def _ask(
         self,
@@ -246,6 +299,14 @@ class ChatEndpoint:
     async def _send(
         self, method: str, path: str, body: bytes | None, timeout_s: float | None = None
     ) -> tuple[int, Mapping[str, str], bytes]:
+        async with self._response(method, path, body, timeout_s) as response:
+            return response.status, response.headers, await response.read()
+
+    @contextlib.asynccontextmanager
+    async def _response(
+        self, method: str, path: str, body: bytes | None, timeout_s: float | None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """A response whose body is still to be read; what goes wrong then is raised in the same words."""
         limit_s = self._cfg.timeout_s if timeout_s is None else max(timeout_s, 1e-3)
         # From its threshold on, aiohttp rounds a timeout up to the next second.
         limit = aiohttp.ClientTimeout(total=limit_s, sock_connect=min(CONNECT_S, limit_s), ceil_threshold=math.inf)
@@ -256,7 +317,7 @@ class ChatEndpoint:
             async with session.request(
                 method, self._address.url(path), data=body, timeout=limit, allow_redirects=False, proxy=proxy
             ) as response:
-                return response.status, response.headers, await response.read()
+                yield response
         except aiohttp.ClientConnectorCertificateError as error:
             cause = error.certificate_error
             reason = getattr(cause, "verify_message", None) or type(cause).__name__

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hydra_ray.errors import UserError
-from hydra_ray.llm.limits import Limits
+from hydra_ray.llm.limits import Limits, Wait
 from hydra_ray.llm.rates import Rates
 from hydra_ray.llm.types import Record
 from hydra_ray.llm.unicode import without_surrogates
@@ -106,6 +106,7 @@ class Ledger:
         self._owner = uuid.uuid4().hex
         self._lock = threading.Lock()
         self._done = 0
+        self._waited: Wait | None = None
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(file, timeout=60, isolation_level=None, check_same_thread=False)
@@ -207,6 +208,8 @@ class Ledger:
             elif self.limits.given_up:
                 granted.append(LIMITED)
             elif held_back or self.limits.wait_s(size, pending_calls) > 0:
+                if not held_back:
+                    self._note_wait(self.limits.wait(size))
                 held_back = True
                 granted.append(WAIT)
             else:
@@ -224,6 +227,16 @@ class Ledger:
         """Seconds before a call of so many tokens can be let out; infinite while only a call in flight can end that."""
         with self._lock:
             return self.limits.wait_s(tokens, len(self._flying()))
+
+    def _note_wait(self, wait: Wait) -> None:
+        if wait.seconds > (self._waited.seconds if self._waited else 0.0):
+            self._waited = wait
+
+    def waited(self) -> Wait | None:
+        """The longest wait for a rate limit since this was last asked for; None if no call had to wait."""
+        with self._lock:
+            wait, self._waited = self._waited, None
+        return wait
 
     def _fits(self, calls: int, cost: float) -> bool:
         return (self.max_calls is None or calls <= self.max_calls) and (

@@ -11,6 +11,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from hydra_ray.config import Config
 from hydra_ray.errors import UserError
 from hydra_ray.llm.ledger import FILE, LOST_AFTER_S, Counts, Ledger, Settled
+from hydra_ray.llm.limits import Wait
 from hydra_ray.llm.types import Record
 
 NAMESPACE = "hydra_ray"
@@ -62,6 +63,9 @@ class _LedgerActor:
 
     def pause_s(self, tokens: float) -> float:
         return self._ledger.pause_s(tokens)
+
+    def waited(self) -> Wait | None:
+        return self._ledger.waited()
 
     def counts(self) -> Counts:
         return self._ledger.counts()

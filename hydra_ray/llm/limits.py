@@ -8,6 +8,7 @@ more with each round of answers.
 import math
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from hydra_ray.llm.rates import PERIOD_S, Allowance, Rates
 from hydra_ray.llm.retry import LONGEST_WAIT_S
@@ -16,6 +17,13 @@ MOST_REFUSALS = 9
 """Pauses in a row after which the server is not asked again for a while."""
 GIVEN_UP_S = 5.0
 """So long all workers that wait learn of it."""
+
+
+class Wait(NamedTuple):
+    """Why a call waits: for how many seconds, and for which limit, named with where it comes from."""
+
+    seconds: float
+    limit: str
 
 
 class Gauge:
@@ -57,7 +65,8 @@ class Limits:
         self._clock = clock
         self._named: tuple[float | None, float | None] = (None, None)
         self._set: list[tuple[Gauge, bool]] = []  # whether it counts tokens
-        self._stated: dict[bool, tuple[Gauge, float]] = {}  # and when it was stated
+        self._stated: dict[bool, tuple[Gauge, float, float]] = {}  # when it was stated, and the limit
+        self._pause = ""
         self._paused_until = self._paused_at = -math.inf
         self._refusals = 0
         self._given_up_until = -math.inf
@@ -70,8 +79,7 @@ class Limits:
             return
         self._named = (requests_per_minute, tokens_per_minute)
         now = self._clock()
-        named = ((requests_per_minute, False), (tokens_per_minute, True))
-        self._set = [(Gauge.per_minute(most, now), tokens) for most, tokens in named if most is not None]
+        self._set = [(Gauge.per_minute(most, now), tokens) for tokens, _, most in self._settings()]
 
     @property
     def given_up(self) -> bool:
@@ -83,13 +91,28 @@ class Limits:
 
         Infinite while only the end of a call in flight can let another one out.
         """
+        return math.inf if in_flight >= self._at_once else self.wait(tokens).seconds
+
+    def wait(self, tokens: float) -> Wait:
+        """The longest wait before a call of so many tokens may go out, were none in flight; 0 seconds: now."""
         now = self._clock()
-        if in_flight >= self._at_once:
-            return math.inf
         # What a server states is not always what it means: after the longest wait one call finds out.
-        self._stated = {counts: (g, at) for counts, (g, at) in self._stated.items() if now - at < LONGEST_WAIT_S}
-        waits = (gauge.wait_s(tokens if counts else 1.0, now) for gauge, counts in self._gauges())
-        return max(0.0, self._paused_until - now, *waits)
+        self._stated = {counts: one for counts, one in self._stated.items() if now - one[1] < LONGEST_WAIT_S}
+        named = {counts: f"llm.{kind}_per_minute={most:g}" for counts, kind, most in self._settings()}
+        waits = [Wait(g.wait_s(tokens if counts else 1.0, now), named[counts]) for g, counts in self._set]
+        waits += [
+            Wait(
+                gauge.wait_s(tokens if counts else 1.0, now),
+                f"the server's limit of {limit:g} {'tokens' if counts else 'requests'}, as its headers say",
+            )
+            for counts, (gauge, _, limit) in self._stated.items()
+        ]
+        return max([Wait(max(0.0, self._paused_until - now), self._pause), *waits], key=lambda wait: wait.seconds)
+
+    def _settings(self) -> list[tuple[bool, str, float]]:
+        """The limits of the config: whether it counts tokens, of what, and how many."""
+        named = ((False, "requests", self._named[0]), (True, "tokens", self._named[1]))
+        return [(counts, kind, most) for counts, kind, most in named if most is not None]
 
     def draw(self, tokens: float) -> None:
         """A call of so many tokens at most goes out."""
@@ -97,7 +120,7 @@ class Limits:
             gauge.draw(tokens if counts else 1.0)
 
     def _gauges(self) -> list[tuple[Gauge, bool]]:
-        return [*self._set, *((gauge, counts) for counts, (gauge, _) in self._stated.items())]
+        return [*self._set, *((gauge, counts) for counts, (gauge, _, _) in self._stated.items())]
 
     def settle(self, drawn: float, used: float) -> None:
         """A call for which `drawn` tokens were taken has cost `used`."""
@@ -116,7 +139,8 @@ class Limits:
         now = self._clock()
         for allowance, counts in ((rates.requests, False), (rates.tokens, True)):
             if allowance is not None:
-                self._stated[counts] = (_stated(allowance, in_flight_tokens if counts else in_flight, now), now)
+                gauge = _stated(allowance, in_flight_tokens if counts else in_flight, now)
+                self._stated[counts] = (gauge, now, allowance.limit)
         if rates.pause_s is None:
             return
         if went_out >= self._paused_at:  # else the same refusal again, of a call that was out already
@@ -128,6 +152,8 @@ class Limits:
                 return
         pause = max(rates.pause_s, rates.backoff_s * 2.0 ** (self._refusals - 1))
         self._paused_until = max(self._paused_until, now + min(pause, LONGEST_WAIT_S))
+        asked = pause == rates.pause_s
+        self._pause = f"a pause after the server's refusal{', as its Retry-After says' if asked else ''}"
 
 
 def _stated(allowance: Allowance, in_flight: float, now: float) -> Gauge:

@@ -1,12 +1,15 @@
-"""Progress where there is no terminal: one plain line every few seconds."""
+"""Lines of a stage that asks an LLM: progress where there is no terminal, and what its rate limits hold back."""
 
+import math
 import sys
 import time
 from collections.abc import Callable
 
+from hydra_ray.llm.limits import Wait
 from hydra_ray.repeating import Repeating
 
 EVERY_S = 5.0
+WAITS_EVERY_S = 30.0
 
 
 def line(label: str, done: int, total: int, seconds: float) -> str:
@@ -27,3 +30,30 @@ class PlainProgress(Repeating):
     def _print(self) -> None:
         text = line(self._label, self._count(), self._total, time.monotonic() - self._began)
         print(text, file=sys.stderr, flush=True)
+
+
+class WaitLines(Repeating):
+    """Prints to stderr, at most every WAITS_EVERY_S, which rate limit holds calls back.
+
+    waited: the longest wait since it was last called, None if there was none.
+    """
+
+    def __init__(
+        self,
+        label: str,
+        waited: Callable[[], Wait | None],
+        clock: Callable[[], float] = time.monotonic,
+        every_s: float = EVERY_S,
+    ) -> None:
+        super().__init__(self._print, every_s)
+        self._label, self._waited, self._clock = label, waited, clock
+        self._next_line_at = -math.inf
+
+    def _print(self) -> None:
+        if self._clock() < self._next_line_at:
+            return
+        wait = self._waited()
+        if wait is not None:
+            self._next_line_at = self._clock() + WAITS_EVERY_S
+            line = f"[{self._label}] calls wait for {wait.limit}: {wait.seconds:.1f} s before the next one"
+            print(line, file=sys.stderr, flush=True)

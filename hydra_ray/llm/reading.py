@@ -56,7 +56,7 @@ def read_answer(data: bytes, count: int, most: Usage) -> Record:
         raise _unreadable()
     choices = tree.get("choices")
     if tree.get("error") and not choices:
-        raise _error_in_answer(tree)
+        raise error_in_answer(tree)
     if not isinstance(choices, list) or not all(isinstance(choice, Mapping) for choice in choices):
         raise _unreadable()
     if not choices:
@@ -69,7 +69,7 @@ def read_answer(data: bytes, count: int, most: Usage) -> Record:
     choices = sorted(choices, key=_index)[:count]
     broken = next((choice for choice in choices if choice.get("error")), None)
     if broken is not None:
-        raise _error_in_answer(broken)
+        raise error_in_answer(broken)
     if any(choice.get("finish_reason") == "error" for choice in choices):
         raise ErrorInAnswerError(Problem("the server broke its answer off"), None)
     read = [_read_choice(choice) for choice in choices]
@@ -191,7 +191,8 @@ _STATUS_OF = {
 }
 
 
-def _error_in_answer(tree: Mapping[str, Any]) -> ErrorInAnswerError:
+def error_in_answer(tree: Mapping[str, Any]) -> ErrorInAnswerError:
+    """The error that stands where an answer should."""
     problem = problem_of(tree)
     if problem.code.isdigit() and 400 <= int(problem.code) <= 599:
         return ErrorInAnswerError(problem, int(problem.code))

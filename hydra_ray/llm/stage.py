@@ -31,7 +31,7 @@ from hydra_ray.llm.client import LLMClient
 from hydra_ray.llm.identity import model_identity
 from hydra_ray.llm.ledger_actor import run_ledger
 from hydra_ray.llm.ports import ActorPort
-from hydra_ray.llm.progress import PlainProgress
+from hydra_ray.llm.progress import PlainProgress, WaitLines
 from hydra_ray.llm.types import Answer, request_from_json
 from hydra_ray.llm.usability import Wanted
 from hydra_ray.parquet import read_parquet
@@ -183,7 +183,7 @@ def run_llm_stage(
     )
     ray.get(ledger.fail.remote(None))
     if left:
-        with _progress(label, requests, ledger):
+        with _progress(label, requests, ledger), WaitLines(label, lambda: ray.get(ledger.waited.remote())):
             answered.write_parquet(f"{root}/output")
     failure, lost = ray.get([ledger.failure.remote(), ledger.lost.remote()])
     _check_complete(asked, _ids(f"{root}/output"), failure or lost_error(label, lost, requests), root)

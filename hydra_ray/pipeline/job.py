@@ -38,6 +38,8 @@ CODE: dict[Module, int] = {"reranker": 3, "adapter": 5}
 """Version of what training means (see `step_key`)."""
 FEATURES = 1
 """Version of what the kept features mean."""
+EXPERTS = ("likeness", "topics", "plain_candidate")
+"""Keys of `adapter` that decide what its evidence says, kept with the samples that it is made of."""
 HOW_NOT_WHAT = {
     "max_failures", "checkpoint_s", "checkpoint_steps", "trackers", "workers", "min_workers",
     "activation_checkpointing", "offload",
@@ -312,6 +314,10 @@ class Job:
         read = _reading(self.config, module)
         then = {"loss": told["train"]["loss"], **told["model"], **{name: told.get(name) for name in read}}
         now = {"loss": self.config.train.loss, **_joint_model(self.config, module), **read}
+        if module == "adapter":
+            samples = self.since.step(f"generate {trial}").manifest["config"]
+            then |= {name: samples.get(name, False) for name in EXPERTS}
+            now |= {name: getattr(self.config.adapter, name) for name in EXPERTS}
         wrong = [name for name, value in now.items() if then.get(name) != value]
         if wrong:
             raise UserError(f"fit.since: {found.key} was trained with {wrong[0]}={then.get(wrong[0])}, this config "
@@ -384,11 +390,15 @@ class Job:
         return self._ask("generate", 3, config, inputs, trial, GenerateMaker, args, asking(chosen))
 
     def topics(self, trial: Trial) -> StepResult | None:
-        """What texts alone say of their answers, learned from the training users' histories; None if it is not read."""
+        """What texts alone say of their answers, learned from the training users' histories; None if it is not read.
+
+        Of an earlier run, whose bases learned to read them, they are that run's."""
         from hydra_ray.pipeline.topics import train_topics
 
         if not self.config.adapter.reads_topics(self.run.task.kind):
             return None
+        if self.since:
+            return self._topics_before(trial)
         chosen, encoder = self.chosen(trial), self.config.text_encoder
 
         def work(folder: Path) -> dict[str, Any]:
@@ -397,10 +407,25 @@ class Job:
             encode = CachedEncoder(encoder, self.run.vector_cache)
             return train_topics(self.run.task, self.ingest().path, chosen.train, encode, folder, trial.seed)
 
-        read = encoder.model_dump(mode="json", include={"encoder", "pooling", "max_tokens", "precision"})
         inputs = {"ingest": self.ingest().key, "users": hash_of(asking(chosen))}
-        return self._step("topics", 1, {"encoder": read, "task": self._task, "seed": trial.seed}, inputs, work,
-                          f"topics {trial}")  # fmt: skip
+        config = {"encoder": _topics_encoder(self.config), "task": self._task, "seed": trial.seed}
+        return self._step("topics", 1, config, inputs, work, f"topics {trial}")
+
+    def _topics_before(self, trial: Trial) -> StepResult:
+        """The topics of the earlier run. Raises UserError if it has none, or another encoder's."""
+        assert self.since is not None
+        label = f"topics {trial}"
+        if label not in self.since:
+            raise UserError(f"fit.since: {self.since.name} was trained with adapter.topics=false: set it to false, "
+                            "or leave fit.since out to train anew")  # fmt: skip
+        found = self.since.step(label)
+        then, now = found.manifest["config"]["encoder"], _topics_encoder(self.config)
+        wrong = [name for name, value in now.items() if then.get(name) != value]
+        if wrong:
+            raise UserError(f"fit.since: {found.key} was made with {wrong[0]}={then.get(wrong[0])}, this config says "
+                            f"{now[wrong[0]]}; leave fit.since out to train anew")  # fmt: skip
+        self.results[label] = found
+        return found
 
     def summarise(self, trial: Trial) -> StepResult:
         """The profile summaries of the users' questions; all folds of a seed share them."""
@@ -447,6 +472,11 @@ def _reading(config: Config, module: Module) -> dict[str, Any]:
     read: dict[str, Any] = section.model_dump(mode="json", include={"label", "evidence", "own_candidates"})
     # Without history queries, rows that the history labels are left out even where the step holds some.
     return read | ({"history_rows": False} if module == "adapter" and not config.adapter.history_queries else {})
+
+
+def _topics_encoder(config: Config) -> dict[str, Any]:
+    """What turns a text into the vector that topics are read from."""
+    return config.text_encoder.model_dump(mode="json", include={"encoder", "pooling", "max_tokens", "precision"})
 
 
 def read_by(config: Config, module: Module) -> Config:

@@ -23,17 +23,21 @@ class Since:
 
     def __init__(self, root: Path, run: str) -> None:
         """run: its name or folder. Raises UserError if there is no such run."""
-        self._root, self._run = root, run
+        self._root, self.name = root, run
         folder = Path(run).expanduser()
         file = (root / run if (root / run).is_dir() else folder) / STEPS
         if not file.exists():
             raise UserError(f"fit.since: {file} is missing; give the name or folder of a run that fitted users")
         self._steps: dict[str, str] = json.loads(file.read_text())
 
+    def __contains__(self, label: str) -> bool:
+        """Whether the run has made a step of that label."""
+        return label in self._steps
+
     def step(self, label: str) -> StepResult:
         """The step of that label. Raises UserError if the run has not made it, or it is gone."""
         key = self._steps.get(label)
         path = self._root / "steps" / key if key else None
         if path is None or not (path / MANIFEST).exists():
-            raise UserError(f"fit.since: run {self._run} has no finished step {label!r}; finish that run first")
+            raise UserError(f"fit.since: run {self.name} has no finished step {label!r}; finish that run first")
         return StepResult(path, json.loads((path / MANIFEST).read_text()), True)

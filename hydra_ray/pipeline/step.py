@@ -57,6 +57,7 @@ def run_step(
     The folder appears under its final name only when everything in it is there, manifest included. Where another run
     under the same root is at the same step, this one waits for it.
     """
+    make_root(root)
     key = step_key(name, code, config, inputs)
     final = root / "steps" / key
     with alone(root / "steps" / ".locks" / key, lambda line: say(f"{name}: {line} ({key})")):
@@ -66,6 +67,14 @@ def run_step(
             return StepResult(final, manifest, True)
         about = {"step": name, "key": key, "code": code, "config": dict(config), "inputs": dict(inputs)}
         return _do(final, about, work, say)
+
+
+def make_root(root: Path) -> None:
+    """Makes a run's root, which will hold histories and answers, for its own account alone (0700); one that is there
+    keeps its mode, so that a folder for several accounts can be made first."""
+    if not root.exists():
+        root.parent.mkdir(parents=True, exist_ok=True)
+        root.mkdir(mode=0o700, exist_ok=True)
 
 
 def _do(

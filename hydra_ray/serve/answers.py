@@ -20,7 +20,8 @@ Reason = Literal[
     "fewer_answers",
 ]
 """no_user: the request names none. user_unknown: nobody of that id: population head, plain prompt. history_unreadable:
-plain prompt. reranker_down: BM25 order. head_unreadable: population head. adapter_down, no_candidate: first sample.
+plain prompt. reranker_down: BM25 order. head_unreadable: population head. adapter_down: first sample.
+no_candidate: no sample holds an answer of the task (no label, or nothing but a thought), so the answer is empty.
 plain_failed: no plain answer beside the personalised one. prompt_shortened: the LLM found the prompt too long and
 answered a shorter one, with fewer examples or less of what came before the question. question_cut: the question was
 longer than the LLM reads. fewer_answers: fewer different answers than were asked for."""
@@ -131,7 +132,8 @@ class UserInfo(BaseModel):
 
 class NewItem(BaseModel):
     """A record to append. item_id: unique for the user; a known one is replaced in its place. answer: one of the
-    task's labels, in any spelling that the main job reads, free text for generation; or empty. date: ISO, or empty."""
+    task's labels, in any spelling that the main job reads, free text for generation; or empty. date: in a form that the
+    main job reads (ISO 8601 in UTC is what is kept), or empty."""
 
     model_config = {"extra": "forbid"}
 
@@ -139,7 +141,7 @@ class NewItem(BaseModel):
     text: str = Field(max_length=100_000)
     answer: str = Field(default="", max_length=20_000)
     corpus: str | None = Field(default=None, max_length=100_000, description="what retrieval searches; default: text")
-    date: str = Field(default="", max_length=32)
+    date: str = Field(default="", max_length=64)
 
 
 class HistoryPage(BaseModel):

@@ -11,7 +11,7 @@ from hydra_ray.llm.client import HOPELESS
 from hydra_ray.llm.types import Request
 from hydra_ray.pipeline.rows import Asked
 from hydra_ray.serve.together import together
-from hydra_ray.serve.types import DeadlineError, LLMDownError, RefusedError, Samples
+from hydra_ray.serve.types import DeadlineError, LLMDownError, OverloadedError, RefusedError, Sampled, Samples
 
 Answered = tuple[Row, dict[str, Any]]
 """A row with the answers to its requests, and what the maker keeps beside it."""
@@ -54,15 +54,7 @@ class Asker:
     async def _one(self, request: Request, tally: _Tally) -> tuple[str, ...]:
         try:
             async with self._slots:
-                sampled = await self._samples.sample(
-                    request.messages,
-                    n=request.n,
-                    temperature=request.temperature,
-                    max_tokens=request.max_tokens,
-                    seed=request.seed,
-                    deadline=time.time() + self._request_s,
-                    fallbacks=request.fallbacks,
-                )
+                sampled = await self._sampled(request)
         except RefusedError as error:
             tally.errors.append(error)
         except (LLMDownError, DeadlineError) as error:
@@ -75,3 +67,19 @@ class Asker:
             tally.in_a_row = 0
             return sampled.texts
         return ()
+
+    async def _sampled(self, request: Request) -> Sampled:
+        """The request's samples; a rate limit is waited for, however long, for a fit may take its time."""
+        while True:
+            try:
+                return await self._samples.sample(
+                    request.messages,
+                    n=request.n,
+                    temperature=request.temperature,
+                    max_tokens=request.max_tokens,
+                    seed=request.seed,
+                    deadline=time.time() + self._request_s,
+                    fallbacks=request.fallbacks,
+                )
+            except OverloadedError as error:
+                await asyncio.sleep(error.retry_after_s)

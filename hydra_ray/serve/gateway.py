@@ -1,7 +1,7 @@
 """The gateway's part of the service: `Service` over the other deployments."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hydra_ray.core.records import HistoryItem
@@ -10,10 +10,19 @@ from hydra_ray.serve.bundle import Bundle
 from hydra_ray.serve.llm_ready import LLMReadiness
 from hydra_ray.serve.meters import Meters
 from hydra_ray.serve.new_answers import NewAnswers
+from hydra_ray.serve.new_dates import NewDates
 from hydra_ray.serve.personaliser import Personaliser
 from hydra_ray.serve.remote import Part
 from hydra_ray.serve.scrape import scrape
-from hydra_ray.serve.types import Ask, InvalidRowsError, OverloadedError, StageDownError, UserKey, UserState
+from hydra_ray.serve.types import (
+    Ask,
+    InvalidError,
+    InvalidRowsError,
+    OverloadedError,
+    StageDownError,
+    UserKey,
+    UserState,
+)
 
 PROBE_S = 2.0
 """How long a part may take to say that it is there."""
@@ -37,6 +46,7 @@ class RemoteService:
         self._retriever, self._scorer, self._fitter = retriever, scorer, fitter
         self._llm, self._meters = llm, meters
         self._answers = NewAnswers(bundle.task)
+        self._dates = NewDates(bundle.config.data)
         self._kicks: set[asyncio.Task[None]] = set()
 
     @property
@@ -60,15 +70,28 @@ class RemoteService:
     ) -> tuple[dict[str, Any], int]:
         return await self._personaliser.forward(messages, parameters, deadline)
 
+    async def forward_stream(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        parameters: Mapping[str, Any],
+        deadline: float,
+        take: Callable[[dict[str, Any]], None],
+    ) -> int:
+        return await self._personaliser.forward_stream(messages, parameters, deadline, take)
+
     async def personalize(self, user: UserKey | None, ask: Ask, request_id: str) -> Personalised:
         made = await self._personaliser.answer(user, ask, request_id)
         self._meters.answered(made.trace)
         return made
 
     async def append(self, user: UserKey, items: Sequence[NewItem]) -> UserInfo:
+        answers = self._answers.read(items)
+        for i, item in enumerate(items):
+            if (why := self._dates.problem(item)) is not None:
+                raise InvalidError(f"items[{i}].date", why)
         rows = [
-            HistoryItem(item.item_id, item.text, item.text if item.corpus is None else item.corpus, answer, item.date)
-            for item, answer in zip(items, self._answers.read(items), strict=True)
+            HistoryItem(item.item_id, item.text, item.text if item.corpus is None else item.corpus, answer, date)
+            for item, answer, date in zip(items, answers, map(self._dates.read, items), strict=True)
         ]
         return info(user, await self._append(user, rows))
 
@@ -79,10 +102,11 @@ class RemoteService:
 
     async def import_rows(self, tenant: str, rows: Mapping[str, Sequence[tuple[int, NewItem]]]) -> Imported:
         problems = [
-            (number, "answer", why)
+            (number, field, why)
             for numbered in rows.values()
             for number, item in numbered
-            if (why := self._answers.problem(item)) is not None
+            for field, why in (("answer", self._answers.problem(item)), ("date", self._dates.problem(item)))
+            if why is not None
         ]
         if problems:
             raise InvalidRowsError(sorted(problems))

@@ -1,6 +1,9 @@
 """The black box as the service asks it: within a deadline, without cache or budget, and not at all while it is down."""
 
+import asyncio
+import json
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,11 +15,14 @@ from hydra_ray.config import LLMConfig
 from hydra_ray.core.prompts import Message
 from hydra_ray.environment import Secret
 from hydra_ray.errors import UserError
+from hydra_ray.llm.caller import BYTES_A_TOKEN
 from hydra_ray.llm.endpoint import ChatEndpoint
 from hydra_ray.llm.jobs import PROBE, samples
 from hydra_ray.llm.retry import RejectedError, SuspectError, TooLongError, TransientError, backoff
+from hydra_ray.llm.streaming import Take
 from hydra_ray.llm.types import Record, Request, finishes
 from hydra_ray.serve.breaker import Breaker, CircuitOpenError
+from hydra_ray.serve.rate_limit import RateLimit
 from hydra_ray.serve.together import together
 from hydra_ray.serve.types import DeadlineError, LLMDownError, PromptTooLongError, RefusedError, Sampled
 
@@ -55,8 +61,8 @@ class ChatSamples:
 
     failing, answered_at: whether the last attempt failed through the server or the account, and when the last answer
     came (`time.monotonic`). connections: requests in flight; one more waits, within its deadline. key: default, what
-    the environment variable `llm.api_key_env` holds; it appears in no message. Raises UserError if the URL or the key
-    cannot be used.
+    the environment variable `llm.api_key_env` holds; it appears in no message. The limits of `config` are kept (see
+    `hydra_ray.serve.rate_limit`). Raises UserError if the URL or the key cannot be used.
     """
 
     def __init__(
@@ -72,6 +78,7 @@ class ChatSamples:
         self._config = config
         self._endpoint = ChatEndpoint(config, base_url, connections, key)
         self._breaker = breaker or Breaker()
+        self._rate = RateLimit(config)
         self.failing = False
         self.answered_at: float | None = None
 
@@ -112,7 +119,7 @@ class ChatSamples:
 
         A failure that may pass is tried again, `llm.retries` times at most and only where the pause before ends within
         the deadline. Raises DeadlineError; RefusedError with the server's words; LLMDownError, whose words name no
-        address.
+        address; OverloadedError where the rate limits leave no room before the deadline.
         """
         request = Request(tuple(messages), temperature, n, max_tokens, seed)
         return await self._counted(self._shortened(request, fallbacks, more or {}, deadline))
@@ -126,8 +133,39 @@ class ChatSamples:
         async def send(timeout_s: float) -> tuple[Record, dict[str, Any]]:
             return await self._endpoint.forward(messages, parameters, timeout_s)
 
-        record, tree, _ = await self._counted(self._call(send, deadline))
+        size = len(json.dumps([*messages])) / BYTES_A_TOKEN + _most_tokens(parameters)
+        record, tree, _ = await self._counted(self._call(send, size, deadline))
         return tree, record["prompt_tokens"] + record["completion_tokens"]
+
+    async def forward_stream(
+        self, messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any], deadline: float, take: Take
+    ) -> int:
+        """`forward`, the answer's chunks as they come; returns the tokens that it took.
+
+        take: gets the chunks, or the whole answer where the server does not stream. Once it has got one, nothing is
+        tried again.
+        """
+        began = False
+
+        def taken(chunk: dict[str, Any]) -> None:
+            nonlocal began
+            began = True
+            take(chunk)
+
+        async def send(timeout_s: float) -> tuple[Record, None]:
+            try:
+                return await self._endpoint.forward_stream(messages, parameters, timeout_s, taken), None
+            except (TransientError, RejectedError, UserError) as error:
+                if not began:
+                    raise
+                logger.warning("the language model broke its answer off: %s", error)
+                if time.time() >= deadline - CLOCKS_S:
+                    raise DeadlineError("the language model did not end its answer before the deadline") from None
+                raise LLMDownError("it broke its answer off") from None
+
+        size = len(json.dumps([*messages])) / BYTES_A_TOKEN + _most_tokens(parameters)
+        record, _, _ = await self._counted(self._call(send, size, deadline))
+        return record["prompt_tokens"] + record["completion_tokens"]
 
     async def _counted(self, work: Awaitable[T]) -> T:
         try:
@@ -166,7 +204,9 @@ class ChatSamples:
             async def send(timeout_s: float) -> tuple[Record, None]:
                 return (await self._endpoint.chat(request, start, count, timeout_s, more)).record, None
 
-            record, _, retries = await self._call(send, deadline)
+            most = self._endpoint.most(request, count)
+            size = most.prompt_tokens / BYTES_A_TOKEN + most.completion_tokens
+            record, _, retries = await self._call(send, size, deadline)
             return record, retries
 
         first = [await call(0, wanted)] if whole else []
@@ -175,8 +215,10 @@ class ChatSamples:
         texts: list[str] = []
         cut: list[int] = []
         for record, _ in parts:
-            cut += [len(texts) + i for i, end in enumerate(finishes(record)) if end == "length"]
-            texts += record["texts"]
+            ends = finishes(record)
+            cut += [len(texts) + i for i, end in enumerate(ends) if end == "length"]
+            # A refusal is no answer, whatever it says.
+            texts += ["" if end == "content_filter" else text for text, end in zip(record["texts"], ends, strict=True)]
         if wanted < request.n:  # greedy: all samples are the same one
             texts, cut = texts * request.n, list(range(request.n)) if cut else []
         return Sampled(
@@ -187,8 +229,8 @@ class ChatSamples:
             frozenset(cut),
         )
 
-    async def _call(self, send: Send[T], deadline: float) -> tuple[Record, T, int]:
-        """What `send` returns, and the attempts beyond the first."""
+    async def _call(self, send: Send[T], size: float, deadline: float) -> tuple[Record, T, int]:
+        """What `send` returns, and the attempts beyond the first. size: in tokens, about."""
         retrying = AsyncRetrying(
             stop=stop_after_attempt(self._config.retries + 1) | stop_before_delay(deadline - time.time()),
             wait=backoff(self._config.retry_wait_s),
@@ -199,17 +241,21 @@ class ChatSamples:
             async for attempt in retrying:
                 retries = attempt.retry_state.attempt_number - 1
                 with attempt:
-                    record, answer = await self._attempt(send, deadline, retries)
+                    record, answer = await self._attempt(send, size, deadline, retries)
                     return record, answer, retries
         except TransientError as error:
             raise _down(error) from None
         raise AssertionError("tenacity always returns or raises")
 
-    async def _attempt(self, send: Send[T], deadline: float, retries: int) -> tuple[Record, T]:
-        """One attempt, if the circuit lets it out."""
+    async def _attempt(self, send: Send[T], size: float, deadline: float, retries: int) -> tuple[Record, T]:
+        """One attempt, if the circuit lets it out, once the rate limits do."""
         left_s = deadline - time.time()
         if left_s <= 0:
             raise DeadlineError("the deadline passed before the language model was asked")
+        wait_s = self._rate.take(size, left_s)
+        if wait_s > 0:
+            await asyncio.sleep(wait_s)
+            left_s = max(deadline - time.time(), CLOCKS_S)
         try:
             probe = self._breaker.admit()
         except CircuitOpenError as error:
@@ -241,6 +287,7 @@ class ChatSamples:
         self.counts.calls += 1
         self.counts.prompt_tokens += record["prompt_tokens"]
         self.counts.completion_tokens += record["completion_tokens"]
+        self._rate.settle(size, record["prompt_tokens"] + record["completion_tokens"])
         return record, answer
 
     async def _unsuspected(self, send: Send[T], timeout_s: float) -> tuple[Record, T]:
@@ -249,6 +296,7 @@ class ChatSamples:
         try:
             return await send(timeout_s)
         except SuspectError as error:
+            self._rate.take(PROBE.max_tokens, math.inf)
             await self._endpoint.chat(PROBE, 0, 1, timeout_s)
             raise error.rejection from None
 
@@ -261,6 +309,12 @@ class ChatSamples:
             self.failing = True
         else:
             self._breaker.abandoned(probe)
+
+
+def _most_tokens(parameters: Mapping[str, Any]) -> int:
+    """Tokens of all answers to somebody else's request, at most; where it names no limit, none are known before."""
+    most = parameters.get("max_completion_tokens") or parameters.get("max_tokens") or 0
+    return int(most) * int(parameters.get("n") or 1)
 
 
 def _down(error: TransientError) -> LLMDownError:

@@ -16,7 +16,7 @@ from typing import Protocol
 from hydra_ray.core.prompts import Message
 from hydra_ray.errors import UserError
 from hydra_ray.llm.retry import TransientError
-from hydra_ray.serve.types import DeadlineError, LLMDownError, RefusedError, Sampled
+from hydra_ray.serve.types import DeadlineError, LLMDownError, OverloadedError, RefusedError, Sampled
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class Asks(Protocol):
         seed: int | None,
         deadline: float,
     ) -> Sampled:
-        """An answer. Raises LLMDownError, RefusedError, DeadlineError."""  # fmt: skip
+        """An answer. Raises LLMDownError, RefusedError, DeadlineError, OverloadedError."""  # fmt: skip
 
 
 class LLMReadiness:
@@ -127,6 +127,8 @@ class LLMReadiness:
             return str(error)
         except DeadlineError:
             return f"no answer to a trial question within {TRIAL_S:g} s"
+        except OverloadedError:
+            return "its rate limit leaves no room for a trial question"
         except RefusedError as error:
             logger.error("trial question: %s", error)
             return "it refuses a trial question; the service's log says why"

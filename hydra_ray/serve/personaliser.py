@@ -2,17 +2,19 @@
 
 What fails is left out, in this order, and said so in the answer: adapter down -> the first candidate; reranker down ->
 BM25 order; user unknown or head unreadable -> population head; history unreadable -> plain prompt. A plain answer that
-fails is left out, too. A prompt that the LLM finds too long is asked shorter. Without the LLM there is no answer.
+fails is left out, too. A prompt that the LLM finds too long is asked shorter. Where no sample holds an answer, and the
+history gives none, the answer is empty. Without the LLM there is no answer.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import hydra_ray
+from hydra_ray.core.answer_form import without_thoughts
 from hydra_ray.core.candidates import Candidates, candidates_of
 from hydra_ray.core.evidence import evidence, weight_of
 from hydra_ray.core.prompts import Prompt
@@ -114,7 +116,7 @@ class Personaliser:
             raw = (*sampled.texts, said) if said else sampled.texts
             candidates = candidates_of(self._task, raw, found.own, self._config.adapter.own_candidates)
             order, scored, weights = await self._select(course, found, ranked, candidates, said or "")
-            texts = [candidates.texts[i] for i in order] or [sampled.texts[0] if sampled.texts else ""]
+            texts = [candidates.texts[i] for i in order] or [""]
             cut = self._cut(sampled, found) if order else {text for text in texts if 0 in sampled.cut}
             course.ms["total"] = round(1000 * (time.perf_counter() - course.began), 3)
             best = texts[: ask.n]
@@ -175,6 +177,16 @@ class Personaliser:
         """The LLM's own answer to a chat request, with no part of ours in it, and the tokens that it took."""
         return await self._llm.forward(messages, parameters, deadline)
 
+    async def forward_stream(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        parameters: Mapping[str, Any],
+        deadline: float,
+        take: Callable[[dict[str, Any]], None],
+    ) -> int:
+        """`forward`, whose chunks go to `take` as they come; the tokens that it took."""
+        return await self._llm.forward_stream(messages, parameters, deadline, take)
+
     async def _plain(self, ask: Ask) -> str:
         """The LLM's own answer: no examples, temperature 0."""
         asked = self._versions(ask, [])
@@ -188,7 +200,8 @@ class Personaliser:
             fallbacks=asked.fallbacks,
             more=ask.more,
         )
-        return next(iter(texts_of(self._task, sampled.texts)), sampled.texts[0] if sampled.texts else "")
+        said = sampled.texts[0] if sampled.texts else ""
+        return next(iter(texts_of(self._task, sampled.texts)), without_thoughts(said).strip())
 
     async def _said(self, course: _Course, plain: asyncio.Future[str]) -> str | None:
         """The plain answer; None where it failed: the personalised one is there."""
@@ -286,7 +299,7 @@ class Personaliser:
     ) -> tuple[list[int], list[float], list[float]]:
         """The candidates' places, best first; their log-odds and weights, both empty where the adapter did not run."""
         if not candidates.texts:
-            course.lack("no_candidate", "no sample holds an answer")
+            course.lack("no_candidate", "no sample holds an answer of this task")
             return [], [], []
         began = time.perf_counter()
         beside: Sequence[tuple[float, ...]] = ()

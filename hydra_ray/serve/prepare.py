@@ -19,6 +19,7 @@ from hydra_ray.core.records import HistoryItem
 from hydra_ray.core.sharding import bucket_of
 from hydra_ray.data.users import read_users
 from hydra_ray.errors import UserError
+from hydra_ray.llm.tokens import prompt_budget
 from hydra_ray.pipeline.groups import evidence_width
 from hydra_ray.serve.bundle import MODULES, Bundle
 from hydra_ray.serve.private import make_private, private_files
@@ -42,10 +43,11 @@ Say = Callable[[str], None]
 def prepare(bundle: Bundle, state: Path, tenant: str, say: Say) -> None:
     """Makes the state folder of a run, for one tenant, unless it is there.
 
-    Raises UserError if the folder is of another run, base, tenant or version, or cannot be written, or if the run is
-    broken or its bases are of another version.
+    Raises UserError if the folder is of another run, base, tenant or version, or cannot be written, if the run is
+    broken or its bases are of another version, or if no prompt of its task can be made (see `prompt_budget`).
     """
     _check_evidence(bundle)
+    prompt_budget(bundle.config.llm, bundle.task)
     identity = _identity(bundle, tenant)
     if (state / PREPARED).exists():
         _check(state / PREPARED, identity)

@@ -1,6 +1,6 @@
 """What the HTTP front needs of the service behind it. The gateway implements it with Ray, tests without."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from hydra_ray.serve.answers import Export, HistoryPage, Imported, NewItem, Personalised, UserInfo
@@ -36,6 +36,17 @@ class Service(Protocol):
         """The LLM's own answer to a chat request, and its tokens. Raises LLMDownError, RefusedError too."""
         ...
 
+    async def forward_stream(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        parameters: Mapping[str, Any],
+        deadline: float,
+        take: Callable[[dict[str, Any]], None],
+    ) -> int:
+        """`forward`, whose chunks go to `take` as they come (the whole answer, where the LLM does not stream); its
+        tokens. Raises after chunks, too."""
+        ...
+
     async def personalize(self, user: UserKey | None, ask: Ask, request_id: str) -> Personalised:
         """The answer and its trace. Raises LLMDownError, RefusedError too."""
         ...
@@ -43,14 +54,15 @@ class Service(Protocol):
     async def append(self, user: UserKey, items: Sequence[NewItem]) -> UserInfo:
         """Adds records, durably, the user too if unknown; the next request sees them.
 
-        Raises InvalidError for an answer that the task cannot have; nothing is added then.
+        Raises InvalidError for an answer that the task cannot have, or a date that is none; nothing is added then.
         """
         ...
 
     async def import_rows(self, tenant: str, rows: Mapping[str, Sequence[tuple[int, NewItem]]]) -> Imported:
         """Adds records of many users: user id -> (number of the row, record). Once more does no harm.
 
-        Raises InvalidRowsError for all answers that the task cannot have; nothing is added then.
+        Raises InvalidRowsError for all answers that the task cannot have and all dates that are none; nothing is added
+        then.
         """
         ...
 

@@ -1,6 +1,6 @@
 """What the parts of the service say to each other. Plain frozen records: they travel between processes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -210,7 +210,7 @@ class Scores(Protocol):
 
 
 class Samples(Protocol):
-    """The black box, as the others see it. Raises LLMDownError, RefusedError, DeadlineError."""
+    """The black box, as the others see it. Raises LLMDownError, RefusedError, DeadlineError, OverloadedError."""
 
     async def sample(
         self,
@@ -228,6 +228,14 @@ class Samples(Protocol):
     async def forward(
         self, messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any], deadline: float
     ) -> tuple[dict[str, Any], int]: ...
+
+    async def forward_stream(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        parameters: Mapping[str, Any],
+        deadline: float,
+        take: Callable[[dict[str, Any]], None],
+    ) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)

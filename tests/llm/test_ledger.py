@@ -90,6 +90,16 @@ def test_a_file_that_is_no_ledger_is_named(tmp_path: Path):
         Ledger(tmp_path / "l", "r")
 
 
+def test_the_longest_wait_for_a_rate_limit_is_kept_until_it_is_asked_for(tmp_path: Path):
+    ledger = Ledger(tmp_path / "l.sqlite", "a")
+    ledger.limits.configure(1, None)
+    assert ledger.exchange([], [0.0, 0.0, 0.0], tokens=[1.0] * 3)[1:] == [WAIT, WAIT]
+    wait = ledger.waited()
+    assert wait is not None
+    assert (round(wait.seconds), wait.limit) == (60, "llm.requests_per_minute=1")
+    assert ledger.waited() is None
+
+
 def test_survives_sigkill(tmp_path: Path):
     program = f"""
 import sys

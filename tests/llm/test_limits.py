@@ -46,6 +46,24 @@ def test_without_limits_nothing_waits():
     assert limits.wait_s(1e9, 1000) == 0
 
 
+def test_a_wait_names_the_limit_and_where_it_comes_from():
+    clock = Clock()
+    limits = Limits(requests_per_minute=1, tokens_per_minute=1e6, clock=clock)
+    assert limits.wait(5.0).seconds == 0
+    limits.draw(5.0)
+    assert limits.wait(5.0) == (pytest.approx(60.0), "llm.requests_per_minute=1")
+    limits.draw(2e6)
+    assert limits.wait(5.0) == (pytest.approx(120.0, rel=0.1), "llm.tokens_per_minute=1e+06")
+    limits = Limits(clock=clock)
+    limits.learn(Rates(requests=Allowance(0, 100, 30.0)), 0, 0.0, clock.now)
+    assert limits.wait(5.0) == (pytest.approx(0.3), "the server's limit of 100 requests, as its headers say")
+    limits.learn(Rates(pause_s=20.0), 0, 0.0, clock.now)
+    assert limits.wait(5.0) == (pytest.approx(20.0), "a pause after the server's refusal, as its Retry-After says")
+    limits = Limits(clock=clock)
+    limits.learn(Rates(pause_s=0.0, backoff_s=2.0), 0, 0.0, clock.now)
+    assert limits.wait(5.0) == (pytest.approx(2.0), "a pause after the server's refusal")
+
+
 def test_a_refusal_holds_all_calls_back_then_lets_half_of_them_out_at_a_time():
     clock = Clock()
     limits = Limits(clock=clock)

@@ -62,6 +62,51 @@ def test_since_a_run_whose_reranker_read_other_numbers(tmp_path: Path) -> None:
         later.train("reranker", Trial(0))
 
 
+def test_since_a_run_keeps_its_topics_too(tmp_path: Path) -> None:
+    """The bases have learned to read them; new records must not change what they say."""
+    job, asked = make_job(tmp_path, adapter={"topics": True})
+    job.topics(Trial(0))
+    step = tmp_path / "steps" / "topics-0"
+    step.mkdir(parents=True)
+    (step / MANIFEST).write_text(json.dumps({"config": asked["topics"]}))
+    write_steps(tmp_path / "old", {"topics seed 0": step.name})
+    later, of_later = make_job(tmp_path, adapter={"topics": True}, fit={"since": "old"})
+    found = later.topics(Trial(0))
+    assert found is not None
+    assert found.path == step
+    assert "topics" not in of_later
+    other, _ = make_job(
+        tmp_path, adapter={"topics": True}, fit={"since": "old"}, model={"encoder": "elsewhere/another"}
+    )
+    with pytest.raises(UserError, match=r"topics-0 was made with encoder=.*, this config says elsewhere/another"):
+        other.topics(Trial(0))
+
+
+def test_since_a_run_whose_adapter_read_other_evidence(tmp_path: Path) -> None:
+    job, asked = make_job(tmp_path, adapter={"likeness": True})
+    job.train("adapter", Trial(0))
+    for name in ("train-reranker", "fit-reranker", "generate", "train-adapter"):
+        step = tmp_path / "steps" / f"{name}-0"
+        step.mkdir(parents=True)
+        (step / MANIFEST).write_text(json.dumps({"config": asked[name]}))
+        write_steps(tmp_path / "old", {f"{name} seed 0": step.name})
+    same, _ = make_job(tmp_path, adapter={"likeness": True}, fit={"since": "old"})
+    same.run.say = lambda line: None  # type: ignore[method-assign]
+    assert same.train("adapter", Trial(0)).key == "train-adapter-0"
+    other, _ = make_job(tmp_path, fit={"since": "old"})
+    with pytest.raises(UserError, match=r"train-adapter-0 was trained with likeness=True, this config says False"):
+        other._trained_before("adapter", Trial(0))
+
+
+def test_since_a_run_without_topics(tmp_path: Path) -> None:
+    write_steps(tmp_path / "old", {})
+    later, _ = make_job(tmp_path, adapter={"topics": True}, fit={"since": "old"})
+    with pytest.raises(UserError, match=r"old was trained with adapter\.topics=false: set it to false"):
+        later.topics(Trial(0))
+    without, _ = make_job(tmp_path, fit={"since": "old"})
+    assert without.topics(Trial(0)) is None
+
+
 def folded_job(folder: Path, ids: dict[str, list[str]], **changes: Any) -> tuple[Job, dict[str, Any]]:
     job, asked = make_job(folder, protocol={"train_users": None, "folds": 3}, **changes)
     job._users = ids  # type: ignore[assignment]

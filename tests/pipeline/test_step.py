@@ -55,6 +55,16 @@ def test_the_key_follows_config_inputs_and_code() -> None:
     assert len({base, *others}) == 5
 
 
+def test_a_root_that_a_step_makes_is_for_its_own_account_alone(tmp_path: Path) -> None:
+    for root in (tmp_path / "new" / "runs", tmp_path / "there"):
+        if root.name == "there":
+            root.mkdir()
+            root.chmod(0o750)
+        run_step(root, "s", 1, {}, {}, lambda folder: None, lambda line: None)
+    assert (tmp_path / "new" / "runs").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "there").stat().st_mode & 0o777 == 0o750
+
+
 def test_a_fingerprint_follows_content_not_time(tmp_path: Path) -> None:
     (tmp_path / "f").write_text("a")
     before = fingerprint([tmp_path / "f"], tmp_path)

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -8,7 +9,7 @@ from hydra_ray.llm.client import HOPELESS
 from hydra_ray.llm.types import Request
 from hydra_ray.pipeline.rows import Asked
 from hydra_ray.serve.asking import Answered, Asker
-from hydra_ray.serve.types import DeadlineError, LLMDownError, RefusedError
+from hydra_ray.serve.types import DeadlineError, LLMDownError, OverloadedError, RefusedError, Sampled
 from tests.serve.fit_world import BlackBox
 
 
@@ -68,3 +69,18 @@ def test_a_server_that_breaks_down_in_between_ends_it() -> None:
 
 def test_refused_prompts_say_nothing_about_the_server() -> None:
     assert ask(asked(HOPELESS + 2), lambda i: i < 1, RefusedError("too long"))[2] == HOPELESS + 1
+
+
+def test_a_rate_limit_is_waited_for_however_often_it_takes() -> None:
+    class Limited(BlackBox):
+        refusals = 20
+
+        async def sample(self, *args: Any, **settings: Any) -> Sampled:
+            if self.refusals:
+                self.refusals -= 1
+                raise OverloadedError(0.0)
+            return await super().sample(*args, **settings)
+
+    rows, calls, missing = asyncio.run(Asker(Limited(lambda request: ("a",)), 2, 5.0).answer(asked(3)))
+    assert [row.answers for row, _ in rows] == [(("a",),) * 3]
+    assert (calls, missing) == (3, 0)

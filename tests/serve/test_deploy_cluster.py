@@ -170,6 +170,15 @@ class Asking:
             time.sleep(0.2)  # what starts meanwhile needs the processors, too
 
 
+def _replica_pid(application: str, deployment: str) -> int:
+    """The process of a deployment's only replica in this cluster, which others on this machine do not share."""
+    from ray.util.state import list_actors
+
+    name = f"ServeReplica:{application}:{deployment}"
+    (replica,) = [each for each in list_actors(filters=[("state", "=", "ALIVE")]) if each.class_name.startswith(name)]
+    return int(replica.pid)
+
+
 def _scorers(state: str) -> int:
     from ray import serve
 
@@ -193,10 +202,7 @@ def test_replicas_come_and_go_with_the_load_and_no_request_notices(deployed: Dep
 
 def test_the_black_boxs_replica_dies(deployed: Deployed) -> None:
     """Whoever asks meanwhile is told 503 with Retry-After; Serve brings it back, and nothing else changes."""
-    (victim,) = [
-        process for process in psutil.process_iter(["cmdline"])
-        if "ServeReplica:llm:LLM" in " ".join(process.info["cmdline"] or [])
-    ]  # fmt: skip
+    victim = psutil.Process(_replica_pid("llm", "LLM"))
     with Asking(deployed) as asking:
         until(lambda: len(asking.seen) > 10, 30)
         victim.kill()

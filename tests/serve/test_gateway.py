@@ -63,6 +63,47 @@ def test_a_long_answer_comes_back_short() -> None:
     assert len(str(raised.value)) < 500
 
 
+def service_of(retriever: Retriever, **data: Any) -> RemoteService:
+    config = Config.model_validate({"data": {"task": "synthetic_rating", **data}})
+    bundle = Bundle("a-run", config, 0, {}, {}, {}, Path("users"))
+    return RemoteService(bundle, None, retriever, None, None, None, None)  # type: ignore[arg-type]
+
+
+def dated(*dates: str) -> list[NewItem]:
+    return [NewItem(item_id=f"i{i}", text="t", date=date) for i, date in enumerate(dates)]
+
+
+def test_dates_are_kept_as_ingest_keeps_them() -> None:
+    retriever = Retriever()
+    dates = ("2024-01-13", "2024-01-13T10:11:12+01:00", "Sat, 13 Jan 2024 10:11:12 +0000 (UTC)", "1705140672", "", " ")
+    asyncio.run(service_of(retriever).append(ANN, dated(*dates)))
+    assert [row.date for row in retriever.rows] == [
+        "2024-01-13", "2024-01-13T09:11:12", "2024-01-13T10:11:12", "2024-01-13T10:11:12", "", "",
+    ]  # fmt: skip
+
+
+def test_a_declared_form_is_read_where_no_other_is() -> None:
+    retriever = Retriever()
+    own = {"source": "own", "root": "rows", "own": {"date_format": "%d/%m/%Y"}}
+    asyncio.run(service_of(retriever, **own).append(ANN, dated("13/01/2024", "2024-02-01")))
+    assert [row.date for row in retriever.rows] == ["2024-01-13", "2024-02-01"]
+
+
+@pytest.mark.parametrize("date", ["13/01/2024", "yesterday", "2024-13-01", "12"])
+def test_a_date_that_is_none_is_named_with_the_forms_and_nothing_is_appended(date: str) -> None:
+    retriever = Retriever()
+    with pytest.raises(InvalidError) as raised:
+        asyncio.run(service_of(retriever).append(ANN, dated("2024", date)))
+    assert raised.value.param == "items[1].date"
+    assert str(raised.value).startswith(f"items[1].date: {date!r} of record 'i1' is no date that is read; give none, ")
+    assert "ISO 8601" in str(raised.value)
+    rows = {"ann": list(enumerate(dated("2024", date), 1))}
+    with pytest.raises(InvalidRowsError) as all_raised:
+        asyncio.run(service_of(retriever).import_rows("default", rows))
+    assert [(row, field) for row, field, _ in all_raised.value.problems] == [(2, "date")]
+    assert retriever.rows == []
+
+
 class Users:
     """Retriever and fitter of one user. The fitter deletes; told to die after that, it is asked again."""
 

@@ -215,6 +215,29 @@ def test_a_whole_request_is_forwarded_and_its_answer_comes_back_as_it_is() -> No
     assert fake.bodies[-1]["max_completion_tokens"] == 9
 
 
+def test_what_a_forwarding_server_does_not_count_is_feared() -> None:
+    """Else a key's limit of tokens would not hold for the plain model."""
+
+    def script(number: int, body: dict[str, Any]) -> Any:
+        return web.json_response({"choices": [{"index": 0, "message": {"content": "ten bytes!"}}], "usage": None})
+
+    async def use(samples: ChatSamples) -> int:
+        return (await samples.forward([{"role": "user", "content": "q"}], {}, time.time() + 10))[1]
+
+    asked = len('[{"role": "user", "content": "q"}]')
+    assert with_server(FakeServer(script), use) == asked + 10
+
+
+def test_a_refusal_is_no_answer() -> None:
+    def script(number: int, body: dict[str, Any]) -> Any:
+        refused = {"message": {"content": None, "refusal": "I cannot help with that."}}
+        filtered = {"message": {"content": "Half an ans"}, "finish_reason": "content_filter"}
+        choices = [refused, filtered, {"message": {"content": "maple"}, "finish_reason": "stop"}]
+        return web.json_response({"choices": [{"index": i, **choice} for i, choice in enumerate(choices)]})
+
+    assert with_server(FakeServer(script), lambda samples: ask(samples, 3)).texts == ("", "", "maple")
+
+
 def test_a_forwarded_request_that_is_refused_gets_the_servers_words() -> None:
     async def use(samples: ChatSamples) -> None:
         with pytest.raises(RefusedError, match="HTTP 400: bad schema"):

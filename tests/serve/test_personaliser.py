@@ -31,8 +31,8 @@ from tests.serve.stages import ANN, ITEMS, LLM, Retriever, Scorer, known
 DOWN = StageDownError("gone")
 
 
-def bundle(**adapter: object) -> Bundle:
-    config = Config.model_validate({"adapter": {"n": 3, "select": "best", **adapter}})
+def bundle(task: str = "synthetic_tagging", **adapter: object) -> Bundle:
+    config = Config.model_validate({"data": {"task": task}, "adapter": {"n": 3, "select": "best", **adapter}})
     return Bundle("a-run", config, 0, {}, {}, {}, Path("users"))
 
 
@@ -144,7 +144,7 @@ def test_what_fails_in_the_scorer_is_left_out_and_said(scorer: Scorer, reason: s
         (("dune", "maple", "dune"), {0}, {}, set()),  # the same text came whole, too
         (("dune", "maple", "dune"), {0, 1, 2}, {}, {"dune", "maple"}),
         (("dune", "maple"), {0}, {"dune": (1, 1.0, 1.0)}, set()),  # one of the user's own past answers
-        (("no such tag",), {0}, {}, {"no such tag"}),
+        (("no such tag",), {0}, {}, {""}),
     ],
 )
 def test_an_answer_is_cut_if_every_sample_of_it_is(
@@ -233,10 +233,21 @@ def test_no_user_at_all() -> None:
     assert retriever.asked == []
 
 
-def test_samples_without_an_answer_are_said_so() -> None:
-    made = ask(llm=LLM(("no such tag",)), made=bundle(own_candidates=False))
-    assert reasons(made) == ["no_candidate"]
-    assert made.answer == "no such tag"
+@pytest.mark.parametrize(
+    ("task", "sample", "plain"),
+    [
+        ("synthetic_tagging", "no such tag", "no such tag"),
+        ("synthetic_tagging", "<think>Is it maple? This person", ""),
+        ("synthetic_headline", "<think>The user wants a headline", ""),
+        ("synthetic_headline", "<think>A headline.</think>", ""),
+    ],
+)
+def test_where_no_sample_holds_an_answer_it_is_empty_and_said_so(task: str, sample: str, plain: str) -> None:
+    made = bundle(own_candidates=False, task=task)
+    found = ask(llm=LLM((sample,)), made=made, asked=Ask("what now", plain=True))
+    assert reasons(found) == ["no_candidate"]
+    assert (found.answer, found.answers, found.plain) == ("", [""], plain)
+    assert "think" not in found.model_dump_json()
 
 
 def test_the_users_own_answers_are_candidates() -> None:

@@ -221,6 +221,15 @@ def test_a_base_that_reads_other_evidence_than_this_version_makes(made: Bundle, 
     assert not (tmp_path / "state").exists()
 
 
+def test_labels_that_leave_no_room_in_a_prompt_are_found_before_anything_is_made(made: Bundle, tmp_path: Path) -> None:
+    llm = made.config.llm.model_copy(update={"base_url": "http://127.0.0.1:1/v1", "max_prompt_tokens": 64})
+    data = made.config.data.model_copy(update={"task": "lamp_2m"})
+    short = replace(made, config=made.config.model_copy(update={"llm": llm, "data": data}))
+    with pytest.raises(UserError, match=r"task lamp_2m: instruction and labels take \d+ of the 64 tokens"):
+        prepare(short, tmp_path / "state", "me", lambda line: None)
+    assert not (tmp_path / "state").exists()
+
+
 def test_a_broken_run_and_a_folder_that_cannot_be(made: Bundle, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"model\.json is missing; .* run it again"):
         prepare(replace(made, base={"reranker": tmp_path}), tmp_path / "state", "me", lambda line: None)

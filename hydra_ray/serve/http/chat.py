@@ -1,7 +1,6 @@
 """OpenAI's endpoints: `POST /v1/chat/completions`, `GET /v1/models`."""
 
-import asyncio
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, BeforeValidator
@@ -10,11 +9,11 @@ from starlette.responses import JSONResponse, Response
 from hydra_ray.serve.http.chat_answer import ChatCompletion, completion, events
 from hydra_ray.serve.http.chat_request import ChatRequest
 from hydra_ray.serve.http.errors import CHAT_PATH, ErrorAnswer, documented
-from hydra_ray.serve.http.event_stream import stream
+from hydra_ray.serve.http.event_stream import Write, stream
 from hydra_ray.serve.http.front import Front
 from hydra_ray.serve.http.model_name import SUFFIX, parse_model
 from hydra_ray.serve.http.paths import unescape
-from hydra_ray.serve.http.plain_answer import plain_completion, plain_events
+from hydra_ray.serve.http.plain_answer import DONE, PlainStream, plain_completion
 from hydra_ray.serve.http.plain_request import AnyRequest
 from hydra_ray.serve.http.who import user_of
 
@@ -73,19 +72,23 @@ def router(front: Front) -> APIRouter:
             if not asked.stream:
                 made = await front.answer(request, user, ask)
                 return Response(completion(made, asked.model).model_dump_json(), media_type="application/json")
-            answering = asyncio.ensure_future(front.answer(request, user, ask))
-            return await stream(
-                answering, lambda made: events(made, asked.model, asked.include_usage), request.state.request_id
-            )
-        forwarding = front.forward(request, asked.shown(), asked.parameters())
-        run = front.service.run
+
+            async def answer(write: Write) -> None:
+                for event in events(await front.answer(request, user, ask), asked.model, asked.include_usage):
+                    write(event)
+
+            return await stream(answer, request.state.request_id)
+        shown, parameters = asked.shown(), asked.parameters()
         if not asked.stream:
-            return JSONResponse(plain_completion(await forwarding, asked.model, run))
+            tree = await front.forward(request, shown, parameters)
+            return JSONResponse(plain_completion(tree, asked.model, front.service.run))
+        plain = PlainStream(asked.model, front.service.run, asked.include_usage)
 
-        def written(tree: dict[str, Any]) -> Any:
-            return plain_events(tree, asked.model, run, asked.include_usage)
+        async def forward(write: Write) -> None:
+            await front.forward_stream(request, shown, parameters, lambda tree: plain.write(tree, write))
+            write(DONE)
 
-        return await stream(asyncio.ensure_future(forwarding), written, request.state.request_id)
+        return await stream(forward, request.state.request_id)
 
     @routes.get("/v1/models", responses=documented(401, 500, 503))
     async def models() -> Models:

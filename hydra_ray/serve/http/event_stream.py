@@ -3,15 +3,16 @@ is."""
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from hydra_ray.serve.http.errors import ClientGoneError, problem_of, unexpected
 
-T = TypeVar("T")
+Write = Callable[[str], None]
+"""Takes an event for the client."""
 
 STATUS_S = 0.25
 """How long an answer may fail with a status of its own; after it, a stream has begun and the error is an event."""
@@ -21,28 +22,44 @@ KEEP_ALIVE = ": keep-alive\n\n"
 
 
 async def stream(
-    work: "asyncio.Future[T]", events: Callable[[T], Iterable[str]], request_id: str, status_s: float = STATUS_S
+    make: Callable[[Write], Coroutine[Any, Any, None]], request_id: str, status_s: float = STATUS_S
 ) -> Response:
-    """A response that begins before `work` is done. Raises what `work` raises within `status_s`."""
+    """A response that begins before the answer is made.
+
+    Args:
+        make: makes it, and writes its events as they come.
+        request_id: for an unexpected error.
+        status_s: how long is waited for a first event, or an error.
+
+    Raises:
+        Whatever `make` raises within that time, before its first event.
+    """
+    written: asyncio.Queue[str] = asyncio.Queue()
+    work = asyncio.ensure_future(make(written.put_nowait))
+    first = asyncio.ensure_future(written.get())
     try:
-        done, _ = await asyncio.wait({work}, timeout=status_s)
+        await asyncio.wait({work, first}, timeout=status_s, return_when=asyncio.FIRST_COMPLETED)
     except asyncio.CancelledError:
         work.cancel()
+        first.cancel()
         raise
-    if done:
+    if work.done() and not first.done() and written.empty():
+        first.cancel()
         work.result()
-    return _EventStream(work, events, request_id)
+    return _EventStream(work, first, written, request_id)
 
 
 class _EventStream(Response):
-    """`work` itself notices that its client has left (`run_until_disconnect`), so nobody else may `receive`."""
+    """`work` itself notices that its client has left (`while_wanted`), so nobody else may `receive`."""
 
     media_type = "text/event-stream"
 
-    def __init__(self, work: "asyncio.Future[T]", events: Callable[[T], Iterable[str]], request_id: str) -> None:
+    def __init__(
+        self, work: "asyncio.Future[None]", first: "asyncio.Future[str]", written: "asyncio.Queue[str]", request_id: str
+    ) -> None:
         super().__init__(headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
-        self._work, self._events, self._request_id = work, events, request_id
+        self._work, self._next, self._written, self._request_id = work, first, written, request_id
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def write(text: str, more: bool = True) -> None:
@@ -51,12 +68,16 @@ class _EventStream(Response):
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             await write(KEEP_ALIVE)
-            while not self._work.done():
-                await asyncio.wait({self._work}, timeout=KEEP_ALIVE_S)
-                if not self._work.done():
+            while not (self._work.done() and not self._next.done() and self._written.empty()):
+                waiting = {self._next} if self._work.done() else {self._work, self._next}
+                await asyncio.wait(waiting, timeout=KEEP_ALIVE_S, return_when=asyncio.FIRST_COMPLETED)
+                if self._next.done():
+                    await write(self._next.result())
+                    self._next = asyncio.ensure_future(self._written.get())
+                elif not self._work.done():
                     await write(KEEP_ALIVE)
             try:
-                made: Any = self._work.result()
+                self._work.result()
             except ClientGoneError:
                 return
             except Exception as error:
@@ -65,11 +86,10 @@ class _EventStream(Response):
                 if problem is None:
                     raise
                 return
-            for event in self._events(made):
-                await write(event)
             await write("", more=False)
         finally:
             self._work.cancel()
+            self._next.cancel()
 
 
 def _event(tree: dict[str, Any]) -> str:

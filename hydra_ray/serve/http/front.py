@@ -106,6 +106,19 @@ class Front:
         request.state.tokens += tokens
         return tree
 
+    async def forward_stream(
+        self,
+        request: Request,
+        messages: Sequence[Mapping[str, Any]],
+        parameters: Mapping[str, Any],
+        take: Callable[[dict[str, Any]], None],
+    ) -> None:
+        """`forward`, whose chunks go to `take` as they come. Raises as `answer` does, after chunks, too."""
+        allowed = self.settings.deadline_s
+        with self.slots.one():
+            work = self.service.forward_stream(messages, parameters, time.time() + allowed, take)
+            request.state.tokens += await while_wanted(request.receive, work, allowed + GRACE_S)
+
 
 def key_of(request: Request, user_id: str) -> UserKey:
     """The user of the request's own tenant: the only place where one is made."""

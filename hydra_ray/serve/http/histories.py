@@ -16,6 +16,7 @@ from hydra_ray.serve.http.ids import UserIdInPath
 from hydra_ray.serve.http.import_rows import read_rows
 from hydra_ray.serve.http.paths import unescape
 from hydra_ray.serve.http.waiting import while_wanted
+from hydra_ray.serve.types import InvalidError
 
 T = TypeVar("T")
 
@@ -99,7 +100,10 @@ def router(front: Front) -> APIRouter:
     async def feedback(request: Request, user_id: UserIdInPath, said: Feedback) -> FeedbackTaken:
         """This answer was right, or the right one is another: becomes a record of the user's history."""
         item = said.item()
-        user = await change(front.service.append(key_of(request, user_id), [item]))
+        try:
+            user = await change(front.service.append(key_of(request, user_id), [item]))
+        except InvalidError as error:
+            raise InvalidError("answer" if said.right else "right_answer", error.why) from None
         return FeedbackTaken(item_id=item.item_id, user=user)
 
     @routes.post(

@@ -21,7 +21,7 @@ class ImportRow(Body):
     text: str = Field(max_length=100_000)
     answer: str | None = Field(default=None, max_length=20_000)
     corpus: str | None = Field(default=None, max_length=100_000)
-    date: str | None = Field(default=None, max_length=32)
+    date: str | None = Field(default=None, max_length=64)
 
     @field_validator("user_id")
     @classmethod

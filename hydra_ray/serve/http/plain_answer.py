@@ -3,10 +3,12 @@
 import json
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import hydra_ray
+
+DONE = "data: [DONE]\n\n"
 
 
 def plain_completion(tree: Mapping[str, Any], model: str, run: str) -> dict[str, Any]:
@@ -21,27 +23,48 @@ def plain_completion(tree: Mapping[str, Any], model: str, run: str) -> dict[str,
     }
 
 
-def plain_events(tree: Mapping[str, Any], model: str, run: str, include_usage: bool) -> Iterator[str]:
-    """The answer as server-sent events: per choice its role, all it holds, and its end; then `[DONE]`."""
-    whole = plain_completion(tree, model, run)
-    head = {"id": whole["id"], "object": "chat.completion.chunk", "created": whole["created"], "model": model}
+class PlainStream:
+    """The answer as server-sent events: the LLM's own chunks, under our model's name."""
 
-    def event(choices: list[dict[str, Any]], **more: Any) -> str:
-        return f"data: {json.dumps({**head, 'choices': choices, **more})}\n\n"
+    def __init__(self, model: str, run: str, include_usage: bool) -> None:
+        self._model, self._run, self._include_usage = model, run, include_usage
+        self._head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time())}
+        self._begun = False
 
-    for place, choice in enumerate(whole["choices"]):
+    def write(self, tree: Mapping[str, Any], write: Callable[[str], None]) -> None:
+        """Writes a chunk of the LLM's; a whole answer, where it does not stream, as chunks of ours."""
+        whole = any("message" in choice for choice in tree.get("choices") or [])
+        for chunk in _chunks(tree) if whole else [tree]:
+            self._write_chunk(chunk, write)
+
+    def _write_chunk(self, tree: Mapping[str, Any], write: Callable[[str], None]) -> None:
+        choices = tree.get("choices") or []
+        shown = {name: value for name, value in tree.items() if name != "usage" or self._include_usage}
+        if not choices and not shown.get("usage"):
+            return
+        first = {} if self._begun else {"hydra": _hydra(self._run)}
+        self._begun = True
+        named = {"object": "chat.completion.chunk", "model": self._model, "choices": choices, **first}
+        write(f"data: {json.dumps({**self._head, **shown, **named})}\n\n")
+
+
+def _chunks(tree: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """A whole answer in pieces: per choice its role, all that it holds, and its end; then the tokens."""
+    head = {name: tree[name] for name in ("id", "created") if name in tree}
+    for place, choice in enumerate(tree["choices"]):
         index, message = choice.get("index", place), choice.get("message") or {}
         delta = {name: value for name, value in message.items() if name != "role" and value is not None}
         if delta.get("tool_calls"):
             delta["tool_calls"] = [{"index": i, **call} for i, call in enumerate(delta["tool_calls"])]
-        first = {"hydra": _hydra(run)} if place == 0 else {}
         role = {"role": message.get("role") or "assistant"}
-        yield event([{"index": index, "delta": {**role, "content": ""}, "finish_reason": None}], **first)
-        yield event([{"index": index, "delta": delta, "logprobs": choice.get("logprobs"), "finish_reason": None}])
-        yield event([{"index": index, "delta": {}, "finish_reason": choice.get("finish_reason") or "stop"}])
-    if include_usage:
-        yield event([], usage=whole.get("usage"))
-    yield "data: [DONE]\n\n"
+        yield {**head, "choices": [{"index": index, "delta": {**role, "content": ""}, "finish_reason": None}]}
+        full = {"index": index, "delta": delta, "logprobs": choice.get("logprobs"), "finish_reason": None}
+        yield {**head, "choices": [full]}
+        yield {
+            **head,
+            "choices": [{"index": index, "delta": {}, "finish_reason": choice.get("finish_reason") or "stop"}],
+        }
+    yield {**head, "choices": [], "usage": tree.get("usage")}
 
 
 def _hydra(run: str) -> dict[str, Any]:

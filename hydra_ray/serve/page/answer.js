@@ -10,7 +10,7 @@ const REASONS = {
   reranker_down: "The reranker did not run: the records stand in BM25’s order.",
   head_unreadable: "The user’s own head could not be read: the population’s head was used.",
   adapter_down: "The adapter did not run: the first sample is the answer.",
-  no_candidate: "No sample held an answer: the first sample is the answer as it came.",
+  no_candidate: "No sample held an answer of this task: the answer is empty.",
   plain_failed: "The model’s plain answer failed: only the personalised one is here.",
   prompt_shortened: "The prompt was too long for the model: a shorter one, with fewer records, was answered.",
   question_cut: "The question is longer than the model reads: its end was left out.",

@@ -13,6 +13,7 @@ from hydra_ray.serve.logs import to_stream
 from hydra_ray.serve.loopback import stay_on_node
 from hydra_ray.serve.meters import Meters
 from hydra_ray.serve.private import private_from_now_on
+from hydra_ray.serve.rate_limit import of_fitter
 from hydra_ray.serve.scoring import set_threads
 from hydra_ray.serve.state import USERS, heads_folder
 from hydra_ray.serve.types import Module, UserKey
@@ -34,7 +35,7 @@ class Fitter:
             for module in MODULES
             if heads_folder(state, module).exists()
         }
-        samples = ChatSamples(bundle.config.llm, llm_url, config.max_ongoing * 8)
+        samples = ChatSamples(of_fitter(bundle.config.llm), llm_url, config.max_ongoing * 8)
         self._meters = Meters("Fitter")
         self._meters.watch_llm(samples.counts)
         fitter = UserFitter(bundle, samples, stores)

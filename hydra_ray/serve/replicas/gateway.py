@@ -16,6 +16,7 @@ from hydra_ray.serve.loopback import stay_on_node
 from hydra_ray.serve.meters import Meters
 from hydra_ray.serve.page.router import page_router
 from hydra_ray.serve.personaliser import Personaliser
+from hydra_ray.serve.rate_limit import of_gateway
 from hydra_ray.serve.remote import Part, RemoteRetriever, RemoteScorer
 from hydra_ray.serve.types import Module
 
@@ -51,7 +52,8 @@ class Gateway:
 
     async def __serve_build_asgi_app__(self) -> Any:  # Serve's name
         meters = Meters("Gateway")
-        samples = ChatSamples(self._bundle.config.llm, self._llm_url, self._config.llm_connections)
+        llm = of_gateway(self._bundle.config.llm, self._config.replicas[1])
+        samples = ChatSamples(llm, self._llm_url, self._config.llm_connections)
         meters.watch_llm(samples.counts)
         personaliser = Personaliser(
             self._bundle, RemoteRetriever(self._retriever), RemoteScorer(self._scorer), samples, self._evidence

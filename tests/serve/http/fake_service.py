@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hydra_ray.serve.answers import (
@@ -95,6 +95,29 @@ class FakeService:
                   "logprobs": logprobs if parameters.get("logprobs") else None}  # fmt: skip
         usage = {"prompt_tokens": 4, "completion_tokens": 2, "total_tokens": 6}
         return {"id": "theirs", "created": 5, "model": "theirs", "choices": [choice], "usage": usage}, 6
+
+    async def forward_stream(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        parameters: Mapping[str, Any],
+        deadline: float,
+        take: Callable[[dict[str, Any]], None],
+    ) -> int:
+        """Two chunks, the gate between them, and the tokens; with tools the whole answer at once."""
+        if self.error is not None:
+            raise self.error
+        if parameters.get("tools"):
+            tree, tokens = await self.forward(messages, parameters, deadline)
+            take(tree)
+            return tokens
+        self.forwarded.append((list(messages), dict(parameters)))
+        for content, end in (("said: ", None), (str(messages[-1]["content"]), "stop")):
+            choice = {"index": 0, "delta": {"role": "assistant", "content": content}, "finish_reason": end}
+            take({"id": "theirs", "created": 5, "model": "theirs", "choices": [choice], "usage": None})
+            await self._pass()
+        usage = {"prompt_tokens": 4, "completion_tokens": 2, "total_tokens": 6}
+        take({"id": "theirs", "created": 5, "model": "theirs", "choices": [], "usage": usage})
+        return 6
 
     async def append(self, user: UserKey, items: Sequence[NewItem]) -> UserInfo:
         await self._pass()

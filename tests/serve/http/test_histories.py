@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from hydra_ray.serve.types import UserKey
+from hydra_ray.serve.types import InvalidError, UserKey
 from tests.serve.http.test_users import path
 
 ANN = UserKey("acme", "ann").stored
@@ -130,3 +130,11 @@ def test_a_body_that_is_no_import(live, http, body, row, param):
     (problem,) = answer.json()["error"]["problems"]
     assert (problem["row"], problem["param"]) == (row, param)
     assert live.service.histories == {}
+
+
+@pytest.mark.parametrize(("right", "field"), [(True, "answer"), (False, "right_answer")])
+def test_feedback_whose_answer_is_no_label_names_its_own_field(live, http, right, field):
+    live.service.error = InvalidError("items[0].answer", "'x' is no answer of this task")
+    said = {"query": "q", "answer": "x", "right": right, **({} if right else {"right_answer": "y"})}
+    answer = http.post(path("ann", "/feedback"), json=said)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (422, field)

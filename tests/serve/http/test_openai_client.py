@@ -1,6 +1,7 @@
 """The real `openai` package against the real server: nothing about it is changed but the address."""
 
 import asyncio
+import json
 import threading
 from collections.abc import Iterator
 
@@ -209,6 +210,35 @@ def test_the_plain_model_streams(client):
     with client.chat.completions.stream(**asked, tools=TOOLS) as streamed:
         message = streamed.get_final_completion().choices[0].message
     assert message.tool_calls[0].function.name == "f"
+
+
+def plain_lines(live, **more):
+    """The data lines of a plain stream, as they come."""
+    asked = {"model": "made-up:plain", "messages": QUESTION, "stream": True, **more}
+    with httpx.stream("POST", f"{live.url}/v1/chat/completions", json=asked, timeout=10) as answer:
+        yield from (line.removeprefix("data: ") for line in answer.iter_lines() if line.startswith("data: "))
+
+
+def test_the_plain_models_stream_is_the_llms_own(live):
+    live.service.gate = threading.Event()
+    lines = plain_lines(live)
+    first = json.loads(next(lines))  # while the rest is not made yet
+    live.service.gate.set()
+    second, end = json.loads(next(lines)), next(lines)
+    assert [chunk["choices"][0]["delta"]["content"] for chunk in (first, second)] == ["said: ", "which tag?"]
+    assert [chunk["choices"][0]["finish_reason"] for chunk in (first, second)] == [None, "stop"]
+    assert {(chunk["id"], chunk["model"], "usage" in chunk) for chunk in (first, second)} == {
+        ("theirs", "made-up:plain", False)
+    }
+    assert ("hydra" in first, "hydra" in second, end) == (True, False, "[DONE]")
+
+
+def test_a_plain_stream_that_breaks_off_ends_in_an_error(live):
+    live.service.late_error = LLMDownError("it broke its answer off")
+    first, last = map(json.loads, plain_lines(live))
+    assert first["choices"][0]["delta"]["content"] == "said: "
+    assert last["error"]["code"] == "llm_down"
+    assert "broke its answer off" in last["error"]["message"]
 
 
 def test_a_wrong_field_for_the_plain_model_is_named_where_it_stands(client):
