@@ -1,4 +1,4 @@
-# make quickstart: the whole main job on defaults that need no download. make test: the tests. Both make the environment first.
+# `make` lists the targets. Each makes the environment first, if it is missing or out of date.
 PYTHON ?= python3.11
 EXTRA ?= cpu
 VENV := .venv
@@ -12,8 +12,12 @@ ifeq ($(EXTRA),cpu)
 TORCH := $(if $(WHEELS),--find-links $(dir $(WHEELS)),--torch-backend cpu)
 endif
 
-.PHONY: quickstart test unit lint types check docs clean
-.DEFAULT_GOAL := check
+.PHONY: help quickstart test unit lint types check docs notebook clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@echo "make TARGET [EXTRA=gpu: CUDA builds of torch and vLLM] [PYTHON=python3.11]"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 $(VENV)/.ready: pyproject.toml requirements-$(EXTRA).txt overrides.txt
 	$(PYTHON) -m venv $(VENV)
@@ -21,27 +25,29 @@ $(VENV)/.ready: pyproject.toml requirements-$(EXTRA).txt overrides.txt
 	$(BIN)/uv pip install -q --compile-bytecode $(TORCH) --overrides overrides.txt -c requirements-$(EXTRA).txt -e ".[$(EXTRA),dev]"
 	touch $@
 
-quickstart: $(VENV)/.ready
+quickstart: $(VENV)/.ready ## run the whole pipeline offline on a synthetic world, print the result table
 	$(BIN)/hydra-ray run --config configs/quickstart.yaml
 
-test: $(VENV)/.ready
+test: $(VENV)/.ready ## all tests
 	$(BIN)/python -m pytest
 
-unit: $(VENV)/.ready
+unit: $(VENV)/.ready ## the tests that start no Ray, vLLM or browser
 	$(BIN)/python -m pytest -m "not cluster"
 
-lint: $(VENV)/.ready
+lint: $(VENV)/.ready ## ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(VENV)/.ready
+types: $(VENV)/.ready ## mypy, strict
 	$(BIN)/mypy
 
-check: lint types test
+check: lint types test ## what CI runs
 
-# What is generated from the code.
-docs: $(VENV)/.ready
+docs: $(VENV)/.ready ## write docs/configuration.md from the configuration schema
 	$(BIN)/python -m hydra_ray.config_schemas docs/configuration.md
 
-clean:
+notebook: $(VENV)/.ready ## run examples/quickstart.ipynb and keep its outputs in it
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/jupyter execute --inplace examples/quickstart.ipynb
+
+clean: ## remove the environment
 	rm -rf $(VENV)

@@ -1,4 +1,4 @@
-"""`python -m hydra_ray.bench.costs`: what one user costs, per head kind; the unit figures of `store/COSTS.md`.
+"""`python -m hydra_ray.bench.costs`: what one user costs, per head kind; the unit figures of `docs/design/costs.md`.
 
 Processor time of the solve alone on one thread, at the default model's width and at the paper's; bytes that a store
 keeps; and the requests that its reads make, as Lance counts them. Times are of the process, so that other load on the

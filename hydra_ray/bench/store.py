@@ -2,7 +2,7 @@
 
 Linear heads at width 384 (770 numbers a user) of made-up users, written bucket by bucket, so that memory does not grow
 with their number. Both ways go through the store and check every row they read; they take turns, and the system's file
-cache is warm for both. With it the formats that were candidates, on the same rows: see `hydra_ray/store/DECISION.md`.
+cache is warm for both. With it the formats that were candidates, on the same rows: see `docs/design/head-store.md`.
 """
 
 import json

@@ -1,6 +1,7 @@
 """The head store: every user's head of a run in one versioned Lance dataset, local or on an object store.
 
-`head_store` is the public face and `spec` says what a store holds; DECISION.md says why Lance. Knows `core` only.
+`head_store` is the public face, `spec` says what a store holds, and `docs/design/head-store.md` why it is Lance. Knows
+`core` only.
 """
 
 import warnings
