@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from hydra_ray.api.pipeline import HydraPipeline, UserHead
     from hydra_ray.api.results import Run, load_run
     from hydra_ray.errors import UserError
-    from hydra_ray.inference.trace import Personalised
+    from hydra_ray.inference.trace import PersonalizedAnswer
 
 __all__ = [
     "HydraPipeline",
-    "Personalised",
+    "PersonalizedAnswer",
     "Run",
     "UserError",
     "UserHead",
@@ -30,7 +30,7 @@ __all__ = [
 
 _HOME = {
     "HydraPipeline": "hydra_ray.api.pipeline",
-    "Personalised": "hydra_ray.inference.trace",
+    "PersonalizedAnswer": "hydra_ray.inference.trace",
     "Run": "hydra_ray.api.results",
     "UserError": "hydra_ray.errors",
     "UserHead": "hydra_ray.api.pipeline",

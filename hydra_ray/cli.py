@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hydra_ray import __version__
 from hydra_ray.errors import UserError
-from hydra_ray.terminal import is_output_closed, on_hangup, use_plain_characters
+from hydra_ray.utils.terminal import is_output_closed, on_hangup, use_plain_characters
 
 STAGES: dict[str, str] = {
     "run": "every stage, then the result table",
@@ -260,7 +260,7 @@ def _tiny_llm(args: argparse.Namespace) -> int:
 
 def _submit(args: argparse.Namespace) -> int:
     from hydra_ray.config import dump_config, load_config
-    from hydra_ray.submit import submit
+    from hydra_ray.jobs.submit import submit
 
     if args.print_config:
         print(dump_config(load_config(args.config, args.overrides)), end="")
@@ -278,7 +278,7 @@ def _serve(args: argparse.Namespace) -> int:
     if args.print_config:
         print(dump_config(config), end="")
         return 0
-    from hydra_ray.serve.command import serve_run
+    from hydra_ray.serve.local import serve_run
 
     return serve_run(config, args.host, args.port, address=args.address)
 
@@ -316,11 +316,11 @@ def _config(args: argparse.Namespace) -> int:
 
 def _deploy(args: argparse.Namespace) -> int:
     if args.print_config:
-        from hydra_ray.serve.deploy_print import print_file
+        from hydra_ray.serve.deploy.print_config import print_file
 
         print(print_file(args.file), end="")
         return 0
-    from hydra_ray.serve.deploy import deploy
+    from hydra_ray.serve.deploy.command import deploy
 
     return deploy(
         args.file,

@@ -6,9 +6,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from hydra_ray import ray_token
-from hydra_ray.environment import RAY_ADDRESS, RAY_TMPDIR, RAY_USE_TLS, TMPDIR, read, set_local_ray
+from hydra_ray.env import RAY_ADDRESS, RAY_TMPDIR, RAY_USE_TLS, TMPDIR, read, set_local_ray
 from hydra_ray.errors import UserError
+from hydra_ray.utils import ray_token
 
 LOCAL, AUTO = "local", "auto"
 ANSWER_S = 5.0

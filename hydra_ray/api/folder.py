@@ -2,7 +2,7 @@
 
 pipeline.json   format, name, seed, config, the strength of new heads' prior, the run's figures
 task.yaml       the task
-reranker/, adapter/   base and shared head (`hydra_ray.train.artifact`)
+reranker/, adapter/   base and shared head (`hydra_ray.training.artifacts.trained_scorer`)
 topics/         topic models, where the adapter reads them
 encoder/        the encoder, where it is a folder of its own
 ingest/         an empty data set: no user travels along
@@ -20,8 +20,8 @@ from pydantic import ValidationError
 import hydra_ray
 from hydra_ray.config import Config
 from hydra_ray.errors import UserError
-from hydra_ray.serve.bundle import MODULES, Bundle
-from hydra_ray.train.artifact import BASE, MODEL
+from hydra_ray.serve.bundle import MODULES, RunArtifacts
+from hydra_ray.training.artifacts.trained_scorer import BASE, MODEL
 
 FORMAT = 1
 PIPELINE, TASK, TOPICS, ENCODER, INGEST, CARD = (
@@ -29,7 +29,7 @@ PIPELINE, TASK, TOPICS, ENCODER, INGEST, CARD = (
 )  # fmt: skip
 
 
-def write_folder(bundle: Bundle, folder: Path) -> Path:
+def write_folder(bundle: RunArtifacts, folder: Path) -> Path:
     """Writes the folder; returns it. Raises UserError if something is there already, or it cannot be written."""
     folder = folder.expanduser().absolute()
     try:
@@ -66,7 +66,7 @@ def write_folder(bundle: Bundle, folder: Path) -> Path:
     return folder
 
 
-def read_folder(folder: Path) -> Bundle:
+def read_folder(folder: Path) -> RunArtifacts:
     """What `write_folder` wrote. Raises UserError if it is none, is broken, or of another version of hydra_ray."""
     folder = folder.expanduser().absolute()
     file = folder / PIPELINE
@@ -88,7 +88,7 @@ def read_folder(folder: Path) -> Bundle:
     except (ValueError, KeyError, TypeError):
         raise UserError(f"{file}: broken; save the pipeline anew") from None
     topics = folder / TOPICS
-    return Bundle(
+    return RunArtifacts(
         name=str(whole["name"]),
         config=_moved(config, folder),
         seed=int(whole["seed"]),
@@ -110,7 +110,7 @@ def _moved(config: Config, folder: Path) -> Config:
     return config.model_copy(update={"data": data, "model": model})
 
 
-def model_card(bundle: Bundle) -> str:
+def model_card(bundle: RunArtifacts) -> str:
     """README.md of the folder: what it is, how it is used, what it was made from."""
     config, task = bundle.config, bundle.task
     model = config.model

@@ -46,10 +46,10 @@ def build_app(settings: Mapping[str, Any]) -> Any:
         UserError: For whatever cannot be served.
     """
     from hydra_ray.config import load_settings
+    from hydra_ray.serve.app import build_app
     from hydra_ray.serve.config import ServeConfig
-    from hydra_ray.serve.deployments import build
 
-    return build(load_settings(ServeConfig, None, _as_overrides(settings)))
+    return build_app(load_settings(ServeConfig, None, _as_overrides(settings)))
 
 
 def _as_overrides(settings: Mapping[str, Any]) -> list[str]:

@@ -11,8 +11,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from hydra_ray.config import LLMConfig
 from hydra_ray.core.prompts import Message
-from hydra_ray.inference.types import PromptTooLongError, Sampled
-from hydra_ray.llm.endpoint import with_system_prompt
+from hydra_ray.inference.types import LLMResponse, PromptTooLongError
+from hydra_ray.llm.http import with_system_prompt
 
 
 class LocalLLM:
@@ -45,7 +45,7 @@ class LocalLLM:
         deadline: float,
         fallbacks: Sequence[Sequence[Message]] = (),
         more: Mapping[str, Any] | None = None,
-    ) -> Sampled:
+    ) -> LLMResponse:
         """n samples of the first version of the prompt that fits. Raises PromptTooLongError where none does."""
         del deadline, more
         async with self._one_at_a_time:
@@ -66,7 +66,7 @@ class LocalLLM:
     @torch.inference_mode()
     def _sample(
         self, ids: torch.Tensor, n: int, temperature: float, max_tokens: int, seed: int | None, level: int
-    ) -> Sampled:
+    ) -> LLMResponse:
         how: dict[str, Any] = {"do_sample": False}
         if temperature > 0:
             how = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": self._config.top_p or 1.0}
@@ -88,4 +88,4 @@ class LocalLLM:
         if len(texts) < n:  # greedy: all samples are the same one
             texts, cut = texts * n, list(range(n)) if cut else []
         written = int((rows != self._tokenizer.pad_token_id).sum())
-        return Sampled(tuple(texts), ids.shape[1], written, cut=frozenset(cut), shortened=level)
+        return LLMResponse(tuple(texts), ids.shape[1], written, cut=frozenset(cut), shortened=level)

@@ -8,17 +8,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra_ray.api.history import read_history
-from hydra_ray.api.llms import as_llm
+from hydra_ray.api.llm_adapters import as_llm
 from hydra_ray.api.results import Run, load_run
-from hydra_ray.core.records import HistoryItem
+from hydra_ray.core.types import HistoryItem
 from hydra_ray.errors import UserError
-from hydra_ray.inference.trace import Personalised
-from hydra_ray.inference.types import Ask, DeadlineError, LLMDownError, Module, OverloadedError, RefusedError, UserKey
-from hydra_ray.llm.loop import LoopThread
-from hydra_ray.serve.bundle import MODULES, Bundle, load_bundle
+from hydra_ray.inference.trace import PersonalizedAnswer
+from hydra_ray.inference.types import (
+    DeadlineError,
+    LLMDownError,
+    Module,
+    OverloadedError,
+    PersonalizeRequest,
+    RefusedError,
+    UserKey,
+)
+from hydra_ray.llm.event_loop import EventLoopThread
+from hydra_ray.serve.bundle import MODULES, RunArtifacts, load_run_artifacts
 
 if TYPE_CHECKING:
-    from hydra_ray.api.parts import Parts
+    from hydra_ray.api.components import Components
 
 History = Sequence[Mapping[str, Any] | HistoryItem]
 """Items as dictionaries with `text`, `answer`, `date`, `item_id`, `corpus`; only `text` must be there."""
@@ -56,14 +64,14 @@ class HydraPipeline:
         [True, True, False]
     """
 
-    def __init__(self, bundle: Bundle, llm: object = None) -> None:
+    def __init__(self, bundle: RunArtifacts, llm: object = None) -> None:
         """Args:
         bundle: A run to answer from.
         llm: See `from_run`.
         """
         self._bundle = bundle
         self._llm = as_llm(llm, bundle.config.llm)
-        self._loop: LoopThread | None = None
+        self._loop: EventLoopThread | None = None
 
     @classmethod
     def from_run(cls, run: Run | str | Path, *, llm: object = None, seed: int | None = None) -> "HydraPipeline":
@@ -80,7 +88,7 @@ class HydraPipeline:
             UserError: If the run cannot be used, or its LLM is not to be had here.
         """
         found = run if isinstance(run, Run) else load_run(run)
-        return cls(load_bundle(found.folder, seed), llm)
+        return cls(load_run_artifacts(found.folder, seed), llm)
 
     @classmethod
     def load(cls, folder: str | Path, *, llm: object = None) -> "HydraPipeline":
@@ -127,7 +135,7 @@ class HydraPipeline:
         max_tokens: int | None = None,
         seed: int | None = None,
         plain: bool = False,
-    ) -> Personalised:
+    ) -> PersonalizedAnswer:
         """Answers one question as the user would.
 
         Args:
@@ -160,8 +168,8 @@ class HydraPipeline:
         else:
             deltas = {} if user_id is None else self._parts.deltas(user_id)
         one = self._parts.inference(items, deltas, self._llm)
-        ask = Ask(query, (), n, temperature, max_tokens, seed, plain=plain)
-        made: Personalised = self._ask(one.personalize(UserKey("", user_id or ""), ask, uuid.uuid4().hex))
+        ask = PersonalizeRequest(query, (), n, temperature, max_tokens, seed, plain=plain)
+        made: PersonalizedAnswer = self._ask(one.personalize(UserKey("", user_id or ""), ask, uuid.uuid4().hex))
         return made.model_copy(update={"trace": made.trace.model_copy(update={"user_id": user_id})})
 
     def fit(self, *, history: History | None = None, user_id: str | None = None) -> UserHead:
@@ -206,11 +214,11 @@ class HydraPipeline:
         return f"HydraPipeline(run={self._bundle.name!r}, task={self._bundle.task.name!r})"
 
     @cached_property
-    def _parts(self) -> "Parts":
+    def _parts(self) -> "Components":
         """Bases, encoder and heads, loaded when the first question comes."""
-        from hydra_ray.api.parts import Parts
+        from hydra_ray.api.components import Components
 
-        return Parts(self._bundle)
+        return Components(self._bundle)
 
     def _items(self, user_id: str | None, history: History | None) -> list[HistoryItem]:
         if (user_id is None) == (history is None):
@@ -226,7 +234,7 @@ class HydraPipeline:
     def _ask(self, work: Any) -> Any:
         """Runs it on the pipeline's own event loop; an LLM that does not answer is the caller's mistake."""
         if self._loop is None:
-            self._loop = LoopThread("hydra-ray-api")
+            self._loop = EventLoopThread("hydra-ray-api")
         try:
             return self._loop.run(work)
         except (LLMDownError, RefusedError, DeadlineError, OverloadedError) as error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydra_ray.core.tasks import Task
 from hydra_ray.errors import UserError
-from hydra_ray.pipeline.since import STEPS
+from hydra_ray.pipeline.previous_run import STEPS
 from hydra_ray.serve.bundle import read_config
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Run:
 
     def _predictions(self, method: str) -> Iterator[dict[str, Any]]:
         from hydra_ray.pipeline.evaluation import chosen_from
-        from hydra_ray.pipeline.rows import buckets_of, read_rows
+        from hydra_ray.pipeline.llm_rows import buckets_of, read_rows
 
         answers: dict[int, Mapping[str, str]] = {}
         for seed, folder in self._evaluated():

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 from hydra_ray.core.bm25 import BM25Kind, BM25Tokens, BM25Variant
 from hydra_ray.core.metrics import row_scores
-from hydra_ray.core.records import HistoryItem
 from hydra_ray.core.retrieval import BM25Retriever
 from hydra_ray.core.tasks import Task
-from hydra_ray.data.users import read_users
+from hydra_ray.core.types import HistoryItem
+from hydra_ray.data.reader import read_users
 
 KINDS = tuple(BM25Kind(variant, tokens) for variant, tokens in product(get_args(BM25Variant), get_args(BM25Tokens)))
 SHORT = (2, 3, 4, 5)

@@ -17,15 +17,15 @@ import torch
 
 from hydra_ray.bench.fit_scale_users import L2, ROWS, draw, user_id
 from hydra_ray.config import FitConfig
-from hydra_ray.core.sharding import bucket_of
-from hydra_ray.models.facets import Router
+from hydra_ray.core.user_buckets import bucket_of
 from hydra_ray.models.head_kinds import HeadKind
 from hydra_ray.models.heads import Head, parameters_per_user
-from hydra_ray.store.head_store import HeadStore
-from hydra_ray.store.parts import Part
-from hydra_ray.store.spec import HeadSpec
-from hydra_ray.train import solver
-from hydra_ray.train.user_rows import UserRows, pad_users
+from hydra_ray.models.mixture import Router
+from hydra_ray.store.heads.head_store import HeadStore
+from hydra_ray.store.heads.spec import HeadSpec
+from hydra_ray.store.heads.staged_fragments import Part
+from hydra_ray.training.user_fit import solver
+from hydra_ray.training.user_fit.padded_users import PaddedUsers, pad_users
 
 RANK, FACETS, TOP, ENCODER_WIDTH, RECORDS = 8, 7, 3, 384, 128
 SOLVED: dict[int, dict[HeadKind, int]] = {
@@ -63,8 +63,8 @@ def solve_cpu_ms(kind: HeadKind, width: int, users: int) -> float:
     rows = pad_users([u.z for u in drawn], [u.label for u in drawn], [u.query for u in drawn])
     tuned = {"precision": [4.0] * (width + 1)} if kind == "bayesian_linear" else {"l2": L2}
 
-    def work(rows: UserRows, config: FitConfig) -> None:
-        solver.solve(head, rows, tuned, config, "bce")
+    def work(rows: PaddedUsers, config: FitConfig) -> None:
+        solver.solve_heads(head, rows, tuned, config, "bce")
 
     work(rows.users(torch.arange(2)), FitConfig(epochs=2))
     return _cpu_ms(lambda: work(rows, FitConfig()), users)

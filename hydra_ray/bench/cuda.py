@@ -24,8 +24,8 @@ from hydra_ray.config import FitConfig
 from hydra_ray.errors import UserError
 from hydra_ray.models.head_kinds import HeadKind
 from hydra_ray.models.heads import Deltas, Head, parameters_per_user
-from hydra_ray.train.fit import fit_heads
-from hydra_ray.train.user_rows import UserRows
+from hydra_ray.training.user_fit.fit import fit_heads
+from hydra_ray.training.user_fit.padded_users import PaddedUsers
 
 REPEATS = 5
 FLOAT = 4
@@ -141,13 +141,13 @@ def _fit(kind: HeadKind, users: int, sizes: Sizes, device: torch.device, bandwid
     }
 
 
-def _rows(users: int, sizes: Sizes, device: torch.device) -> UserRows:
+def _rows(users: int, sizes: Sizes, device: torch.device) -> PaddedUsers:
     """Made-up rows of users who prefer different directions; up to ten rows a query."""
     z_URZ = torch.randn(users, sizes.rows, sizes.width, device=device)
     taste_UZ = torch.randn(users, sizes.width, device=device)
     label_UR = (torch.einsum("urz,uz->ur", z_URZ, taste_UZ) > 0).float()
     query_UR = (torch.arange(sizes.rows, device=device) // 10).expand(users, -1)
-    return UserRows(z_URZ, label_UR, torch.ones_like(label_UR), query_UR)
+    return PaddedUsers(z_URZ, label_UR, torch.ones_like(label_UR), query_UR)
 
 
 def _heads(sizes: Sizes, device: torch.device, bandwidth: float) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """`hydra-ray bench encode`: rows per second of the frozen encoder.
 
-Ours is `encode_texts` at this processor's precision (`hydra_ray.cpu`) on all rows at once: tokenised in one call,
+Ours is `encode_texts` at this processor's precision (`hydra_ray.utils.cpu`) on all rows at once: tokenised in one call,
 sorted by tokens, cut into batches of at most 1,024 padded tokens. Against it: random batches of 64 rows, each tokenised
 and padded to its longest row, fp32. Both in inference mode, tokenising included, with the same threads, in turns.
 
@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 
 from hydra_ray.bench.timing import interleaved, machine
 from hydra_ray.config import ModelConfig
-from hydra_ray.cpu import fastest_precision
 from hydra_ray.models.encoder import TextEncoder, encode_texts
 from hydra_ray.synth.world import MAKERS, make_user
+from hydra_ray.utils.cpu import fastest_precision
 
 BATCH = 64
 ROWS = 512

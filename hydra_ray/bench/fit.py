@@ -23,9 +23,9 @@ from hydra_ray.models.head_kinds import HeadKind
 from hydra_ray.models.heads import Deltas, Head, scores
 from hydra_ray.models.losses import query_losses
 from hydra_ray.synth.world import make_user
-from hydra_ray.train.fit import fit_heads
-from hydra_ray.train.solver import Tuned, solve
-from hydra_ray.train.user_rows import UserRows
+from hydra_ray.training.user_fit.fit import fit_heads
+from hydra_ray.training.user_fit.padded_users import PaddedUsers
+from hydra_ray.training.user_fit.solver import Tuned, solve_heads
 
 EPOCHS = (2, 10, 50)
 ASKED, SHOWN = 4, 6
@@ -103,12 +103,12 @@ def encode(encoder: TextEncoder, batches: Batches, shape: Sequence[int]) -> Tens
     return z.view(*shape, encoder.width)
 
 
-def fit_once(encode_rows: Callable[[], Tensor], head: Head, rows: UserRows, config: FitConfig) -> Deltas:
+def fit_once(encode_rows: Callable[[], Tensor], head: Head, rows: PaddedUsers, config: FitConfig) -> Deltas:
     """Our side: every row is encoded once, then all epochs."""
-    return fit_heads(head, UserRows(encode_rows(), rows.label, rows.mask, rows.query), config, L2)
+    return fit_heads(head, PaddedUsers(encode_rows(), rows.label, rows.mask, rows.query), config, L2)
 
 
-def fit_recomputing(encode_rows: Callable[[], Tensor], head: Head, rows: UserRows, config: FitConfig) -> Deltas:
+def fit_recomputing(encode_rows: Callable[[], Tensor], head: Head, rows: PaddedUsers, config: FitConfig) -> Deltas:
     """The other side: every step encodes its rows anew, as a training loop over texts does; torch's AdamW."""
     head.eval().requires_grad_(False)
     deltas = {name: value.requires_grad_() for name, value in head.zeros(len(rows)).items()}
@@ -133,7 +133,7 @@ def _both_sides(
 ) -> dict[str, Any]:
     users = len(label_UR)
     config = FitConfig(epochs=epochs)
-    rows = UserRows(
+    rows = PaddedUsers(
         torch.zeros(*label_UR.shape, 0),  # encodings are each side's own business
         label_UR,
         learned_UR.float(),
@@ -181,7 +181,7 @@ def solve_alone(users: int) -> dict[str, Any]:
     taste_UR = (z_URZ @ torch.randn(users, SOLVE_WIDTH, 1, generator=generator)).squeeze(-1) / SOLVE_WIDTH**0.5
     label_UR = (taste_UR + torch.randn(users, SOLVE_ROWS, generator=generator) > 0).float()
     query_UR = torch.arange(SOLVE_ROWS).expand(users, -1) // (SOLVE_ROWS // ASKED)
-    rows = UserRows(z_URZ, label_UR, torch.ones_like(label_UR), query_UR)
+    rows = PaddedUsers(z_URZ, label_UR, torch.ones_like(label_UR), query_UR)
     size = FitConfig().batch_users
     batches = [torch.arange(start, min(start + size, users)) for start in range(0, users, size)]
     per_s = {}
@@ -195,7 +195,7 @@ def solve_alone(users: int) -> dict[str, Any]:
     return {"users_per_s": per_s, **shape}
 
 
-def _solve(kind: HeadKind, rows: UserRows) -> None:
+def _solve(kind: HeadKind, rows: PaddedUsers) -> None:
     head = Head(kind, SOLVE_WIDTH, SOLVE_RANK, 0.0).requires_grad_(False)
     tuned: Tuned = {"l2": L2, "precision": [PRECISION] * (SOLVE_WIDTH + 1)}
-    solve(head, rows, tuned, FitConfig(epochs=SOLVE_EPOCHS), "bce")
+    solve_heads(head, rows, tuned, FitConfig(epochs=SOLVE_EPOCHS), "bce")

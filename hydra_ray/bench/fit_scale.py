@@ -111,12 +111,12 @@ def measure(kind: HeadKind, users: int) -> dict[str, float]:
 
 def main(argv: Sequence[str]) -> None:
     """The measured driver: folder, kind, users. Says `ready`, waits for a line, fits, prints what it counted."""
-    from hydra_ray.pipeline.context import Run
     from hydra_ray.pipeline.fit_users import fit_users
-    from hydra_ray.train.user_heads import FOLDER
+    from hydra_ray.pipeline.run_context import RunContext
+    from hydra_ray.training.artifacts.user_heads import FOLDER
 
     folder, kind, users = Path(argv[0]), argv[1], int(argv[2])
-    with Run(make_config(kind, users)) as run:
+    with RunContext(make_config(kind, users)) as run:
         fit = drawn_fit(run.config, users, folder)
         run.ray()
         print("ready", flush=True)

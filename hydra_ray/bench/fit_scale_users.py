@@ -15,13 +15,13 @@ import torch
 from numpy.typing import NDArray
 
 from hydra_ray.config import Config
-from hydra_ray.core.sharding import bucket_of
-from hydra_ray.models.scorer import Scorer
-from hydra_ray.pipeline.fit import Fit, encode
+from hydra_ray.core.user_buckets import bucket_of
+from hydra_ray.models.scorer import PairScorer
+from hydra_ray.pipeline.fit_spec import FitSpec, encode
 from hydra_ray.synth.world import make_user
-from hydra_ray.train.artifact import TrainedScorer, save_base
-from hydra_ray.train.features import UserFeatures
-from hydra_ray.train.groups import Group
+from hydra_ray.training.artifacts.trained_scorer import TrainedScorer, save_base
+from hydra_ray.training.joint.ranking_examples import RankingExample
+from hydra_ray.training.user_fit.features import UserFeatures
 
 QUERIES, SHOWN, EVIDENCE = 10, 8, 4
 ROWS = QUERIES * SHOWN
@@ -41,7 +41,7 @@ def make_config(kind: str, users: int) -> Config:
 
 
 @dataclass(frozen=True)
-class DrawnFit(Fit):
+class DrawnFit(FitSpec):
     """A fit of made-up users. members: file with their numbers [N], bucket by bucket, and where each bucket starts."""
 
     members: Path
@@ -75,7 +75,7 @@ def random_base(config: Config, folder: Path) -> Path:
     """A base that nobody trained, the same every time; returns its folder."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        scorer = Scorer(config.model, None, ENCODER_WIDTH, False, EVIDENCE)
+        scorer = PairScorer(config.model, None, ENCODER_WIDTH, False, EVIDENCE)
     save_base(scorer.state_dict(), config.model, ENCODER_WIDTH, EVIDENCE, folder)
     return folder
 
@@ -112,14 +112,15 @@ def encoding(users: int) -> dict[str, float]:
     return {"users": users, **{name: round(value / users * 1000, 2) for name, value in spent.items()}}
 
 
-def texts(users: int, first: int = 0) -> Iterator[list[Group]]:
+def texts(users: int, first: int = 0) -> Iterator[list[RankingExample]]:
     """Users of the synthetic world, each question beside the same SHOWN items."""
     blank = ((0.0,) * EVIDENCE,) * SHOWN
     for index in range(first, first + users):
         user = make_user("tagging", 0, index, (SHOWN, SHOWN), QUERIES, "bench")
         right = tuple(item.text for item in user.items)
         yield [
-            Group(user.user_id, 0, q.item_id, q.text, right, tuple(float(i.answer == q.answer) for i in user.items),
+            RankingExample(user.user_id, 0, q.item_id, q.text, right, tuple(float(i.answer == q.answer) for i in
+            user.items),
                   blank)
             for q in user.questions
         ]  # fmt: skip

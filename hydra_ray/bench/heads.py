@@ -1,7 +1,7 @@
 """`hydra-ray bench heads`: does a step's cost depend on how many users there are?
 
 One batch of 64 rows, forward and backward, of one row per user (the hard case: nothing is shared; in a table of 50
-users 14 of them have two rows). Ours is what a training step does: `take` the batch's users out of the table, the
+users 14 of them have two rows). Ours is what a training step does: `take_rows` the batch's users out of the table, the
 population head plus their deltas, the gradient of population head, inputs and taken deltas. The other side multiplies
 a one-hot mask with the whole table (`hydra_ray.bench.one_hot`). The optimiser is not in either; ours is timed alone.
 Both run in turns, on the same tables and rows, on one thread: what a training worker has (`train_variables`), and what
@@ -20,8 +20,8 @@ from torch import Tensor
 from hydra_ray.bench.one_hot import one_hot_logits
 from hydra_ray.bench.timing import interleaved, machine
 from hydra_ray.models.head_kinds import HeadKind
-from hydra_ray.models.heads import Deltas, Head, take
-from hydra_ray.train.head_table import HeadTable
+from hydra_ray.models.heads import Deltas, Head, take_rows
+from hydra_ray.training.joint.user_head_table import UserHeadTable
 
 BATCH, WIDTH, RANK = 64, 768, 8
 AGAINST = (50, 100, 400, 1_000)
@@ -90,11 +90,11 @@ def make_batch(users: int, width: int, device: torch.device | None = None) -> Ba
 def gathered_step(head: Head, table: Deltas, batch: Batch, buffers: Deltas | None = None) -> Step:
     """One step our way; the gradients are those of the batch's users [n, ...], ascending.
 
-    buffers: kept from step to step, as `HeadTable` keeps them.
+    buffers: kept from step to step, as `UserHeadTable` keeps them.
     """
     z_B1Z, label_B, user_B = batch
     rows, index_B = torch.unique(user_B, return_inverse=True)
-    taken = take(table, rows, z_B1Z.device, buffers)
+    taken = take_rows(table, rows, z_B1Z.device, buffers)
     z_B1Z = z_B1Z.detach().requires_grad_()
     return _backward(head, head.of_users(z_B1Z, taken, index_B), label_B, taken, z_B1Z)
 
@@ -150,7 +150,7 @@ def _measure(kind: HeadKind, sizes: Sequence[int], width: int, repeats: int) -> 
 
 
 def _update_ms(kind: HeadKind, width: int, repeats: int) -> float:
-    table = HeadTable(Head(kind, width, RANK, 0.0), {str(user): 0 for user in range(BATCH)})
+    table = UserHeadTable(Head(kind, width, RANK, 0.0), {str(user): 0 for user in range(BATCH)})
     rows = torch.randperm(BATCH)
     taken = table.take(rows)
     for leaf in taken.values():

@@ -70,9 +70,9 @@ def measure(users: int, task: str) -> dict[str, float]:
 
 def main(argv: Sequence[str]) -> None:
     """The measured driver: folder (with `world/`) and task. Says `ready`, waits for a line, ingests, prints figures."""
-    from hydra_ray import environment
+    from hydra_ray import env
 
-    environment.set_defaults()
+    env.set_defaults()
     import ray
 
     from hydra_ray.cluster import LOCAL, init_ray

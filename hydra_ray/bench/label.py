@@ -17,15 +17,15 @@ from typing import Any
 
 import ray
 
-from hydra_ray import environment
+from hydra_ray import env
 from hydra_ray.cluster import LOCAL, init_ray
 from hydra_ray.config import LLMConfig
 from hydra_ray.core.prompts import PromptBudget, answer_prompt
 from hydra_ray.core.tasks import load_task
 from hydra_ray.llm.client import LLMClient
-from hydra_ray.llm.ledger import Ledger
-from hydra_ray.llm.serving import served_llm
-from hydra_ray.llm.types import Answer, Request
+from hydra_ray.llm.response_cache import ResponseCache
+from hydra_ray.llm.types import Completion, Request
+from hydra_ray.llm.vllm_app import served_llm
 from hydra_ray.synth.world import make_user
 
 CONCURRENCY = 64
@@ -61,7 +61,7 @@ def run(args: Namespace) -> dict[str, Any]:
         update={"source": getattr(args, "source", "bundled"), "port": int(getattr(args, "port", 8199))}
     )
     cfg = base.model_copy(update={"serve": serve})
-    environment.set_defaults()
+    env.set_defaults()
     started_ray = not ray.is_initialized()
     if started_ray:
         init_ray(LOCAL, include_dashboard=False, logging_level="warning")
@@ -105,9 +105,9 @@ def _measure(cfg: LLMConfig, url: str, folder: Path, task: str, calls: int, alon
 
 async def _client_run(
     cfg: LLMConfig, url: str, folder: Path, requests: Sequence[Request], concurrency: int
-) -> tuple[float, list[Answer]]:
+) -> tuple[float, list[Completion]]:
     """Seconds and answers of the real client, ledger and all, without its cache."""
-    ledger = Ledger(folder / "responses.sqlite", "bench")
+    ledger = ResponseCache(folder / "responses.sqlite", "bench")
     async with LLMClient(
         cfg, ledger, base_url=url, identity="bench", concurrency=concurrency, use_cache=False
     ) as client:

@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from hydra_ray.repeating import Repeating
+from hydra_ray.utils.periodic import PeriodicTask
 
 SAMPLE_S, SLOWING, LONGEST_S = 0.25, 1 / 200, 2.0
 """Seconds between samples: the least, the share of what has passed, and the most. A sample of a small Ray costs 50 ms
@@ -41,7 +41,7 @@ def run_measured(command: Sequence[str], what: str) -> tuple[str, "PeakMemory", 
     return reply.splitlines()[-1], memory, idle
 
 
-class PeakMemory(Repeating):
+class PeakMemory(PeriodicTask):
     """Samples the memory of a process and all its descendants while the context lasts; all in bytes.
 
     peak, peak_with_files: of the sum, without and with mapped files. worker: of one Ray worker, without.

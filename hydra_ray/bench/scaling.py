@@ -26,11 +26,11 @@ import pyarrow.parquet as pq
 
 from hydra_ray.bench.collectives import wire_bytes
 from hydra_ray.config import ModelConfig, TrainConfig
-from hydra_ray.core.sharding import bucket_of
-from hydra_ray.environment import train_variables
+from hydra_ray.core.user_buckets import bucket_of
+from hydra_ray.env import train_variables
 from hydra_ray.synth.world import make_user
-from hydra_ray.train.concepts import write_centres
-from hydra_ray.train.groups import Group, groups_to_table
+from hydra_ray.training.joint.concepts import write_centres
+from hydra_ray.training.joint.ranking_examples import RankingExample, examples_to_table
 
 QUERIES, SHOWN, BUCKETS = 8, 8, 64
 BATCH = 128
@@ -125,9 +125,9 @@ def write_pairs(users: int, folder: Path) -> Path:
         for asked in user.questions:
             label = tuple(float(item.answer == asked.answer) for item in user.items)
             bucket = bucket_of(user.user_id, BUCKETS)
-            groups.append(Group(user.user_id, bucket, asked.item_id, asked.text, right, label))
+            groups.append(RankingExample(user.user_id, bucket, asked.item_id, asked.text, right, label))
     folder.mkdir()
-    pq.write_table(groups_to_table(groups), folder / "part-0.parquet")
+    pq.write_table(examples_to_table(groups), folder / "part-0.parquet")
     return folder
 
 
@@ -138,7 +138,7 @@ class Jobs:
         self._folder, self._encoder, self._max_tokens, self._made = folder, encoder, max_tokens, 0
 
     def job(self, groups: Path, model: Mapping[str, Any], kind: str) -> dict[str, Any]:
-        """One epoch over `groups`; see `hydra_ray.train.loop.train_kinds`."""
+        """One epoch over `groups`; see `hydra_ray.training.joint.loop.train_kinds`."""
         self._made += 1
         out, vectors = self._folder / f"job-{self._made}", self._folder / "vectors"
         config = ModelConfig(encoder=self._encoder, max_tokens=self._max_tokens, dropout=0.0, **model)
@@ -192,10 +192,10 @@ def main(argv: Sequence[str]) -> None:
     import torch
 
     from hydra_ray.bench.collectives import Collectives
-    from hydra_ray.train.loop import Loop
-    from hydra_ray.train.plan import Step
-    from hydra_ray.train.share import Share
-    from hydra_ray.train.worker import Worker
+    from hydra_ray.training.joint.loop import Loop
+    from hydra_ray.training.joint.plan import Step
+    from hydra_ray.training.joint.worker import Worker
+    from hydra_ray.training.joint.worker_shard import WorkerShard
 
     plan, rank, world = Path(argv[0]), int(argv[1]), int(argv[2])
     torch.set_num_threads(1)
@@ -217,7 +217,7 @@ def main(argv: Sequence[str]) -> None:
     results = []
     for job in json.loads(plan.read_text()):
         taken: list[dict[str, Any]] = []
-        share = Share(Path(job["groups"]), rank, world)
+        share = WorkerShard(Path(job["groups"]), rank, world)
         worker = Measured(job, job["kinds"][0], share, rank, None)
         Loop(job, worker, lambda metrics, folder: None).run(Path(job["out"]) / job["kinds"][0])
         results.append(taken)

@@ -18,77 +18,85 @@ from typing import Any
 import numpy as np
 from fastapi import FastAPI, Request
 
-from hydra_ray.core.records import HistoryItem
 from hydra_ray.core.retrieval import TextEncode
-from hydra_ray.data.users import read_users
+from hydra_ray.core.types import HistoryItem
+from hydra_ray.data.reader import read_users
 from hydra_ray.inference.history_index import HistoryIndex
 from hydra_ray.inference.pipeline import InferencePipeline
 from hydra_ray.inference.prompt_builder import PromptBuilder
-from hydra_ray.inference.types import Ask, Found, Module, Scored, Scoring, UserKey, UserState
+from hydra_ray.inference.types import (
+    Module,
+    PersonalizeRequest,
+    RetrievalResult,
+    ScoreRequest,
+    ScoreResult,
+    UserKey,
+    UserState,
+)
+from hydra_ray.models.embedding_cache import CachedTextEncoder
 from hydra_ray.models.encoder import TextEncoder, encode_texts
-from hydra_ray.models.vector_cache import CachedEncoder
-from hydra_ray.serve.bundle import MODULES, Bundle, load_bundle
-from hydra_ray.serve.llm import ChatSamples
-from hydra_ray.serve.scoring import set_threads
-from hydra_ray.train.artifact import TrainedScorer, evidence_of, fingerprint, load_scorer
-from hydra_ray.train.groups import Group
-from hydra_ray.train.user_heads import UserHeads
+from hydra_ray.serve.batch_scorer import set_threads
+from hydra_ray.serve.bundle import MODULES, RunArtifacts, load_run_artifacts
+from hydra_ray.serve.clients.llm import LLMClientAdapter
+from hydra_ray.training.artifacts.trained_scorer import TrainedScorer, evidence_of, fingerprint, load_scorer
+from hydra_ray.training.artifacts.user_heads import UserHeads
+from hydra_ray.training.joint.ranking_examples import RankingExample
 
 CONNECTIONS = 64
 TENANT = "default"
 
 
 class PlainRetriever:
-    """See `hydra_ray.inference.types.Retrieves`."""
+    """See `hydra_ray.inference.types.RetrieverProtocol`."""
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: RunArtifacts) -> None:
         self._bundle = bundle
         self._items: Mapping[str, tuple[HistoryItem, ...]] = {u.user_id: u.items for u in read_users(bundle.users)}
 
-    async def retrieve(self, user: UserKey, query: str, n: int, deadline: float) -> Found:
+    async def retrieve(self, user: UserKey, query: str, n: int, deadline: float) -> RetrievalResult:
         del deadline
         items = self._items.get(user.user_id)
         if items is None:
-            return Found()
+            return RetrievalResult()
         index = HistoryIndex(items, self._bundle.task, self._bundle.config.retrieval, self._bundle.seed)
         return index.retrieve(query, n, state=UserState(len(items), 1))
 
 
 class PlainScorer:
-    """See `hydra_ray.inference.types.Scores`. Never waits, so one request is scored at a time."""
+    """See `hydra_ray.inference.types.ScorerProtocol`. Never waits, so one request is scored at a time."""
 
-    def __init__(self, bundle: Bundle, remember: bool) -> None:
+    def __init__(self, bundle: RunArtifacts, remember: bool) -> None:
         encoder = TextEncoder(bundle.config.model)
         encode: TextEncode = partial(encode_texts, encoder)
         if remember:
-            encode = CachedEncoder(bundle.config.model, None, encoder)
+            encode = CachedTextEncoder(bundle.config.model, None, encoder)
         self._scorers = {
             module: TrainedScorer(load_scorer(bundle.base[module]), _heads(bundle, module), encode=encode)
             for module in MODULES
         }
 
-    async def score(self, scoring: Scoring, deadline: float) -> Scored:
+    async def score(self, scoring: ScoreRequest, deadline: float) -> ScoreResult:
         del deadline
         scorer = self._scorers[scoring.module]
         user = UserKey.of_stored(scoring.user).user_id if scoring.user else ""
         beside = scoring.evidence or [()] * len(scoring.texts)
         groups = (
-            Group(user, 0, "", scoring.query, (text,), (0.0,), (numbers,) if numbers else ())
+            RankingExample(user, 0, "", scoring.query, (text,), (0.0,), (numbers,) if numbers else ())
             for text, numbers in zip(scoring.texts, beside, strict=True)
         )
         log_odds = [scorer.score([group])[0] for group in groups]
-        return Scored(tuple(np.concatenate(log_odds).tolist()), bool(user), 1)
+        return ScoreResult(tuple(np.concatenate(log_odds).tolist()), bool(user), 1)
 
 
-def _heads(bundle: Bundle, module: Module) -> UserHeads | None:
+def _heads(bundle: RunArtifacts, module: Module) -> UserHeads | None:
     """The fitted users' heads, read as they are asked for."""
     return UserHeads.open(bundle.heads[module][-1].resolve(), fingerprint(bundle.base[module]))
 
 
-def make_app(bundle: Bundle, llm_url: str, remember: bool) -> FastAPI:
+def make_app(bundle: RunArtifacts, llm_url: str, remember: bool) -> FastAPI:
     """The application."""
     numbers = {module: evidence_of(base) for module, base in bundle.base.items()}
-    samples = ChatSamples(bundle.config.llm, llm_url, CONNECTIONS)
+    samples = LLMClientAdapter(bundle.config.llm, llm_url, CONNECTIONS)
     builder = PromptBuilder(bundle.config, bundle.seed)
     retriever, scorer = PlainRetriever(bundle), PlainScorer(bundle, remember)
     inference = InferencePipeline(builder, retriever, scorer, samples, numbers, run=bundle.name)
@@ -101,14 +109,14 @@ def make_app(bundle: Bundle, llm_url: str, remember: bool) -> FastAPI:
     @app.post("/v1/chat/completions")
     async def chat(request: Request) -> dict[str, Any]:
         body = await request.json()
-        ask = Ask(body["messages"][-1]["content"])
+        ask = PersonalizeRequest(body["messages"][-1]["content"])
         made = await inference.personalize(UserKey(TENANT, body["user"]), ask, "")
         return {"choices": [{"index": 0, "message": {"role": "assistant", "content": made.answer}}]}
 
     @app.post("/v1/personalize")
     async def personalize(request: Request) -> Any:
         body = await request.json()
-        return await inference.personalize(UserKey(TENANT, body["user_id"]), Ask(body["query"]), "")
+        return await inference.personalize(UserKey(TENANT, body["user_id"]), PersonalizeRequest(body["query"]), "")
 
     return app
 
@@ -119,7 +127,7 @@ def main() -> None:
 
     run, llm_url, port, *more = sys.argv[1:]
     set_threads(1)  # as ours: a second thread spins while it waits, and was slower beside load and black box
-    app = make_app(load_bundle(Path(run)), llm_url, "remember" in more)
+    app = make_app(load_run_artifacts(Path(run)), llm_url, "remember" in more)
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=int(port), log_level="warning"))
     asyncio.run(server.serve())
 

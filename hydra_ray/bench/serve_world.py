@@ -16,21 +16,21 @@ import torch
 
 from hydra_ray.bench.serve_texts import TASK, labels, make_text, user_id, vocabulary
 from hydra_ray.config import Config
-from hydra_ray.core.records import HistoryItem, User
-from hydra_ray.core.sharding import bucket_of
+from hydra_ray.core.types import HistoryItem, User
+from hydra_ray.core.user_buckets import bucket_of
 from hydra_ray.data.users_writer import BucketWriter
 from hydra_ray.inference.types import Module
 from hydra_ray.models.encoder import TextEncoder
-from hydra_ray.models.scorer import Scorer
-from hydra_ray.pipeline.groups import evidence_width
-from hydra_ray.pipeline.since import STEPS
+from hydra_ray.models.scorer import PairScorer
+from hydra_ray.pipeline.examples import evidence_width
+from hydra_ray.pipeline.previous_run import STEPS
 from hydra_ray.pipeline.step import MANIFEST
 from hydra_ray.serve.bundle import MODULES, REPORT
-from hydra_ray.store.head_store import HeadStore
-from hydra_ray.store.rows import Arrays
-from hydra_ray.store.spec import HeadSpec
-from hydra_ray.train.artifact import fingerprint, load_scorer, save_base
-from hydra_ray.train.user_heads import FOLDER
+from hydra_ray.store.heads.head_store import HeadStore
+from hydra_ray.store.heads.rows import Arrays
+from hydra_ray.store.heads.spec import HeadSpec
+from hydra_ray.training.artifacts.trained_scorer import fingerprint, load_scorer, save_base
+from hydra_ray.training.artifacts.user_heads import FOLDER
 
 ITEMS = 10
 HEADS_SPREAD = 0.1
@@ -84,7 +84,7 @@ def _write_base(folder: Path, config: Config, module: Module) -> None:
     torch.manual_seed(0)
     width = TextEncoder(config.model).width
     reads = evidence_width(config, module)
-    scorer = Scorer(config.model, None, width, module == "reranker", reads)
+    scorer = PairScorer(config.model, None, width, module == "reranker", reads)
     save_base(scorer.state_dict(), config.model, width, reads, folder)
 
 

@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from hydra_ray.core.sharding import bucket_of
-from hydra_ray.store.head_store import HeadStore
-from hydra_ray.store.rows import Arrays
-from hydra_ray.store.spec import HeadSpec
+from hydra_ray.core.user_buckets import bucket_of
+from hydra_ray.store.heads.head_store import HeadStore
+from hydra_ray.store.heads.rows import Arrays
+from hydra_ray.store.heads.spec import HeadSpec
 
 WIDTH = 384
 BUCKETS = 64

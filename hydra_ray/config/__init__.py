@@ -1,6 +1,6 @@
 """The configuration: a typed, frozen schema by section. A file says only what differs from the defaults."""
 
-from hydra_ray.config.data import DataConfig, OwnConfig, ProtocolConfig, SynthConfig
+from hydra_ray.config.data import DataConfig, ProtocolConfig, SynthConfig, TabularConfig
 from hydra_ray.config.llm import LLMConfig, ServeLLMConfig
 from hydra_ray.config.loader import dump_config, load_config, load_settings
 from hydra_ray.config.retrieval import AdapterConfig, RecordEvidence, RerankerConfig, RetrievalConfig
@@ -9,7 +9,25 @@ from hydra_ray.config.section import Section, is_secret
 from hydra_ray.config.training import FitConfig, ModelConfig, TrainConfig
 
 __all__ = [
-    "AdapterConfig", "Config", "DataConfig", "EvaluateConfig", "FitConfig", "LLMConfig", "ModelConfig", "OwnConfig",
-    "ProtocolConfig", "RayConfig", "RecordEvidence", "RerankerConfig", "RetrievalConfig", "Section", "ServeLLMConfig",
-    "SynthConfig", "TrainConfig", "dump_config", "is_secret", "load_config", "load_settings",
+    "AdapterConfig",
+    "Config",
+    "DataConfig",
+    "EvaluateConfig",
+    "FitConfig",
+    "LLMConfig",
+    "ModelConfig",
+    "ProtocolConfig",
+    "RayConfig",
+    "RecordEvidence",
+    "RerankerConfig",
+    "RetrievalConfig",
+    "Section",
+    "ServeLLMConfig",
+    "SynthConfig",
+    "TabularConfig",
+    "TrainConfig",
+    "dump_config",
+    "is_secret",
+    "load_config",
+    "load_settings",
 ]  # fmt: skip

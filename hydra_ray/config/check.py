@@ -32,7 +32,7 @@ class MistakeError(Exception):
         return f"{dotted(self.path)}: {super().__str__()}" if self.path else super().__str__()
 
 
-class Described(NamedTuple):
+class DescribedField(NamedTuple):
     """A mapping of the tree and the model that describes it."""
 
     path: KeyPath
@@ -55,7 +55,7 @@ def check_tree(model: type[BaseModel], tree: Mapping[str, Any], path: KeyPath = 
         _validate(part)
 
 
-def _check_renamed(part: Described) -> None:
+def _check_renamed(part: DescribedField) -> None:
     for key, value in part.value.items():
         path = (*part.path, str(key))
         if new := new_key(part.model, str(key)):
@@ -64,11 +64,11 @@ def _check_renamed(part: Described) -> None:
             raise MistakeError(path, f"{value!r} is called {value_now!r} now; write that")
 
 
-def described(model: type[BaseModel], tree: Any, path: KeyPath = ()) -> Iterator[Described]:
+def described(model: type[BaseModel], tree: Any, path: KeyPath = ()) -> Iterator[DescribedField]:
     """Every mapping that a model describes, outer ones first. Raises MistakeError where one should be and is not."""
     if not isinstance(tree, Mapping):
         raise MistakeError(path, f"must be a mapping of settings, this is {_kind(tree)}")
-    yield Described(path, model, tree)
+    yield DescribedField(path, model, tree)
     for key, value in tree.items():
         field = model.model_fields.get(key) if isinstance(key, str) else None
         inner, many = _model(field.annotation) if field else (None, False)
@@ -115,7 +115,7 @@ def dotted(path: KeyPath) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
 
 
-def _validate(part: Described) -> None:
+def _validate(part: DescribedField) -> None:
     try:
         part.model.model_validate(copy.deepcopy(part.value))  # Ray's validators change what they are given
     except ValidationError as error:
@@ -128,7 +128,7 @@ def _validate(part: Described) -> None:
         raise MistakeError(part.path, f"Ray refuses it: {type(error).__name__}: {error}") from None
 
 
-def _place(part: Described, loc: Sequence[str | int]) -> tuple[KeyPath, Any]:
+def _place(part: DescribedField, loc: Sequence[str | int]) -> tuple[KeyPath, Any]:
     """Where in the tree pydantic points at, without the names of union members; and what stands there."""
     path, value = part.path, part.value
     for key in loc:

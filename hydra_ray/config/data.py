@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from hydra_ray.config.section import Section
-from hydra_ray.data.date_format import check_format
+from hydra_ray.data.formats.date_format import check_format
 from hydra_ray.data.sampling import Trial
 
 
@@ -23,7 +23,7 @@ class SynthConfig(Section):
     questions: int = Field(default=1, ge=1, description="Questions per user.")
 
 
-class OwnConfig(Section):
+class TabularConfig(Section):
     """Your own histories (`data.source: tabular`): Parquet, JSON, JSON Lines, CSV or TSV, one history item a row."""
 
     files: str = Field(
@@ -97,7 +97,7 @@ class DataConfig(Section):
         "accepts a data set without questions.",
     )
     synth: SynthConfig = Field(default=SynthConfig(), description="The generated world.")
-    tabular: OwnConfig = Field(default=OwnConfig(), description="Your own rows.")
+    tabular: TabularConfig = Field(default=TabularConfig(), description="Your own rows.")
 
 
 class ProtocolConfig(Section):

@@ -13,7 +13,7 @@ from hydra_ray.config.paths import with_whole_paths
 from hydra_ray.config.reference import comment
 from hydra_ray.config.run import Config
 from hydra_ray.errors import UserError
-from hydra_ray.yaml_text import parse_yaml, read_yaml
+from hydra_ray.utils.yaml_io import parse_yaml, read_yaml
 
 MAY_BE_SECRET = ("llm.headers", "llm.query")
 """Sections of which messages show no value."""

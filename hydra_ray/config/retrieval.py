@@ -95,7 +95,7 @@ class AdapterConfig(Section):
     features: bool = Field(
         default=True,
         description="Read what the user's history and the other samples say for a candidate "
-        "(`hydra_ray.core.evidence`). `false`: the text alone, the HYDRA paper.",
+        "(`hydra_ray.core.features`). `false`: the text alone, the HYDRA paper.",
     )
     history_similarity: bool = Field(
         default=False,

@@ -6,7 +6,7 @@ plus: BM25+ (Lv and Zhai, 2011), which adds 1 to the frequency part of every wor
 record with it beats one without; a word of n of N records weighs log(1 + (N - n + .5) / (n + .5)), always above zero.
 
 whitespace: lower-cased, split at whitespace. cased: the same, as written.
-words: words of every script without punctuation, by characters where a script writes no blanks (core/words.py).
+words: words of every script without punctuation, by characters where a script writes no blanks (core/unicode_words.py).
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rank_bm25 import BM25Okapi
 
-from hydra_ray.core.words import unicode_words
+from hydra_ray.core.unicode_words import unicode_words
 
 BM25Variant = Literal["okapi", "plus"]
 BM25Tokens = Literal["whitespace", "cased", "words"]

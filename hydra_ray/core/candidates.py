@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from hydra_ray.core.evidence import AnswerProfile, own_candidates
+from hydra_ray.core.answers.parse import parsed_texts
+from hydra_ray.core.features import AnswerProfile, history_candidates
 from hydra_ray.core.tasks import Task
-from hydra_ray.core.text import texts_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Candidates:
 
 def candidates_of(task: Task, raw: Iterable[str | None], own: AnswerProfile, with_own: bool) -> Candidates:
     """The candidates of a query. raw: the LLM's samples. own: the user's; with_own: these are candidates, too."""
-    samples = texts_of(task, raw)
+    samples = parsed_texts(task, raw)
     count = Counter(samples)
-    texts = (*count, *(own_candidates(task, own, samples) if with_own else ()))
+    texts = (*count, *(history_candidates(task, own, samples) if with_own else ()))
     return Candidates(texts, tuple(count[text] for text in texts), tuple(samples))

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hydra_ray.core.prompts import Message, Prompt, PromptBudget
-from hydra_ray.core.records import HistoryItem
 from hydra_ray.core.tasks import Task
-from hydra_ray.core.tokens import TokenCounter, clip_to_tokens
+from hydra_ray.core.token_estimate import TokenCounter, truncate_to_tokens
+from hydra_ray.core.types import HistoryItem
 from hydra_ray.errors import UserError
 
 JOINER = ", and "
@@ -115,7 +115,7 @@ def lamp_prompt(
     question_cut = False
     shown_text = text
     if left < 0:
-        shown_text, question_cut = clip_to_tokens(text, max(1, count(text) + left), count)
+        shown_text, question_cut = truncate_to_tokens(text, max(1, count(text) + left), count)
     content = first + _whole(form, head + shown_text, phrases)
     return Prompt(
         messages=_message(content),
@@ -133,7 +133,7 @@ def _phrases(form: LampForm, items: Sequence[HistoryItem], left: int, count: Tok
     phrases, spare = [], 0
     for item in items:
         room = share + spare
-        text, cut = clip_to_tokens(item.text, room - count(form.item.format(text="", answer=item.answer)), count)
+        text, cut = truncate_to_tokens(item.text, room - count(form.item.format(text="", answer=item.answer)), count)
         phrase = form.item.format(text=text, answer=item.answer)
         if not text or count(phrase) > room:
             return []
@@ -157,7 +157,7 @@ def _fallbacks(
 ) -> tuple[tuple[Message, ...], ...]:
     """Half of the items, then none, then half and an eighth of the question."""
     shorter = [_whole(form, head + text, phrases[:k]) for k in (len(phrases) // 2, 0)]
-    shorter += [head + clip_to_tokens(text, max(1, count(text) // part), count)[0] for part in (2, 8)]
+    shorter += [head + truncate_to_tokens(text, max(1, count(text) // part), count)[0] for part in (2, 8)]
     return tuple(_message(version) for version in dict.fromkeys(shorter) if version != content)
 
 

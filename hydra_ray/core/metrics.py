@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hydra_ray.core.answers.parse import parse_answer, parse_gold
 from hydra_ray.core.rouge import RougeTokens, rouge_1, rouge_l
 from hydra_ray.core.tasks import Task
-from hydra_ray.core.text import normalise, normalise_gold
-from hydra_ray.core.words import spaced
+from hydra_ray.core.unicode_words import spaced
 
 Floats = NDArray[np.float64]
 
@@ -94,7 +94,7 @@ def _normalised(task: Task, golds: Sequence[str], preds: Sequence[str | None]) -
         raise ValueError(f"{len(golds)} gold answers but {len(preds)} answers")
     if not golds:
         raise ValueError("no answers to score")
-    return [normalise_gold(task, gold) for gold in golds], [normalise(task, pred) for pred in preds]
+    return [parse_gold(task, gold) for gold in golds], [parse_answer(task, pred) for pred in preds]
 
 
 def _row_values(task: Task, golds: Sequence[str], preds: Sequence[str], metric: str) -> Floats:

@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
-from hydra_ray.core.records import HistoryItem
 from hydra_ray.core.tasks import Task
-from hydra_ray.core.tokens import TokenCounter, clip_to_tokens, estimate_tokens
+from hydra_ray.core.token_estimate import TokenCounter, estimate_tokens, truncate_to_tokens
+from hydra_ray.core.types import HistoryItem
 
 
 class Message(TypedDict):
@@ -95,8 +95,8 @@ def answer_prompt(
     `budget.item_tokens`; while the prompt exceeds `budget.prompt_tokens`, the worst example goes; if it still does not
     fit, the summary goes; only then is the question's end cut.
     """
-    texts = [clip_to_tokens(shown_text(task, item.text), budget.item_tokens, budget.count) for item in items]
-    answers = [clip_to_tokens(shown_text(task, item.answer), budget.item_tokens, budget.count) for item in items]
+    texts = [truncate_to_tokens(shown_text(task, item.text), budget.item_tokens, budget.count) for item in items]
+    answers = [truncate_to_tokens(shown_text(task, item.answer), budget.item_tokens, budget.count) for item in items]
     examples = [(text, answer) for (text, _), (answer, _) in zip(texts, answers, strict=True)]
     query = shown_text(task, query)
     sizes = [budget.count(_example(task, *pair)) + SEPARATOR for pair in examples]
@@ -110,7 +110,7 @@ def answer_prompt(
         kept += 1
     question_cut = False
     if left < 0:
-        query, question_cut = clip_to_tokens(query, max(1, budget.count(query) + left), budget.count)
+        query, question_cut = truncate_to_tokens(query, max(1, budget.count(query) + left), budget.count)
     shown = examples[:kept]
     clipped = sum(a or b for (_, a), (_, b) in zip(texts[:kept], answers[:kept], strict=True))
     return Prompt(
@@ -135,7 +135,7 @@ def _fallbacks(
         render(task, query, examples[:count][::-1]) for count in (len(examples) // 2, 0) if count < len(examples)
     ]
     tokens = budget.count(query)
-    shorter += [render(task, clip_to_tokens(query, max(1, tokens // part), budget.count)[0], ()) for part in (2, 8)]
+    shorter += [render(task, truncate_to_tokens(query, max(1, tokens // part), budget.count)[0], ()) for part in (2, 8)]
     return tuple(_message(content) for content in dict.fromkeys(shorter))
 
 
@@ -150,8 +150,8 @@ def summary_prompt(task: Task, items: Sequence[HistoryItem], budget: PromptBudge
     instruction = SUMMARY_INSTRUCTION_TEXT if task.kind == "generation" else SUMMARY_INSTRUCTION
     blocks = []
     for item in items:
-        text, _ = clip_to_tokens(shown_text(task, item.text), budget.item_tokens, budget.count)
-        answer, _ = clip_to_tokens(shown_text(task, item.answer), budget.item_tokens, budget.count)
+        text, _ = truncate_to_tokens(shown_text(task, item.text), budget.item_tokens, budget.count)
+        answer, _ = truncate_to_tokens(shown_text(task, item.answer), budget.item_tokens, budget.count)
         blocks.append(_example(task, text, answer))
     left = budget.prompt_tokens - budget.count(instruction) - budget.count("Summary:") - SEPARATOR
     kept: list[str] = []

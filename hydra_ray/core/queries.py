@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hydra_ray.core.draws import stable_draw
-from hydra_ray.core.records import HistoryItem, User
-from hydra_ray.core.stand_ins import PSEUDO, stand_in_of
+from hydra_ray.core.hashing import stable_hash
+from hydra_ray.core.stand_in_queries import PSEUDO, stand_in_of
 from hydra_ray.core.tasks import Task
+from hydra_ray.core.types import HistoryItem, User
 
 REAL_ROW = "q:"
 """Before the question's id in the query id of a real question: what no user is trained on whom it tests."""
@@ -28,14 +28,14 @@ class Query:
     head: str = ""
 
 
-def asked(text: str) -> Query:
+def make_query(text: str) -> Query:
     """A query of nothing but its text, as users of the service ask."""
     return Query("", text, "", (), None, False)
 
 
 def draw_items(items: Sequence[HistoryItem], count: int, seed: int, user_id: str) -> list[HistoryItem]:
     """`count` items, drawn by seed, user and item id alone: no other user or item changes the draw."""
-    return sorted(items, key=lambda item: stable_draw(seed, user_id, item.item_id))[:count]
+    return sorted(items, key=lambda item: stable_hash(seed, user_id, item.item_id))[:count]
 
 
 def pseudo_queries(user: User, count: int, seed: int = 0, task: Task | None = None) -> list[Query]:
@@ -45,10 +45,10 @@ def pseudo_queries(user: User, count: int, seed: int = 0, task: Task | None = No
     Nothing here is, or is newer than, a question that is evaluated.
     """
     safe = tuple(user.safe_history())
-    asked = {q.text for q in user.questions}
-    usable = [item for item in safe if item.answer and item.text and item.text not in asked]
+    make_query = {q.text for q in user.questions}
+    usable = [item for item in safe if item.answer and item.text and item.text not in make_query]
     if task is not None and task.stand_in is not None:
-        usable = [made for item in safe if item.text not in asked and (made := stand_in_of(task, item))]
+        usable = [made for item in safe if item.text not in make_query and (made := stand_in_of(task, item))]
     return [
         Query(f"{PSEUDO}{item.item_id}", item.text, item.answer, safe, item.item_id, True)
         for item in draw_items(usable, count, seed, user.user_id)

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hydra_ray.core.bm25 import BM25, PLUS, BM25Kind
-from hydra_ray.core.draws import stable_seed
-from hydra_ray.core.records import HistoryItem
+from hydra_ray.core.hashing import stable_seed
+from hydra_ray.core.types import HistoryItem
 
 
 class Retriever(Protocol):
@@ -50,13 +50,15 @@ class RecencyRetriever:
         return _best(self.items, np.arange(len(self.items), dtype=np.float64), n, exclude)
 
 
-def shares(found: Sequence[tuple[HistoryItem, float]]) -> list[float]:
+def normalized_scores(found: Sequence[tuple[HistoryItem, float]]) -> list[float]:
     """Scores as shares of the best one's, in [0, 1]; all 0 where even the best says nothing."""
     best = max((score for _, score in found), default=0.0)
     return [min(1.0, max(0.0, score / best)) if best > 0 else 0.0 for _, score in found]
 
 
-def recencies(found: Sequence[HistoryItem], history: Sequence[HistoryItem], exclude: str | None = None) -> list[float]:
+def recency_ranks(
+    found: Sequence[HistoryItem], history: Sequence[HistoryItem], exclude: str | None = None
+) -> list[float]:
     """Each found item's rank in time among the items of its history that may be retrieved, in (0, 1].
 
     Of n items, oldest first, the i-th has i / n: the newest 1, the oldest 1 / n. The order is the history's own, as
@@ -86,12 +88,12 @@ class DenseRetriever:
     def __init__(self, items: Sequence[HistoryItem], encode: "TextEncode") -> None:
         self.items = list(items)
         self._encode = encode
-        self._vectors = unit(encode([item.corpus for item in self.items])) if self.items else None
+        self._vectors = normalize_rows(encode([item.corpus for item in self.items])) if self.items else None
 
     def top(self, query: str, n: int, exclude: str | None = None) -> list[tuple[HistoryItem, float]]:
         if self._vectors is None:
             return []
-        scores = self._vectors @ unit(self._encode([query]))[0]
+        scores = self._vectors @ normalize_rows(self._encode([query]))[0]
         return _best(self.items, scores.astype(np.float64), n, exclude)
 
 
@@ -101,15 +103,15 @@ class TextEncode(Protocol):
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]: ...
 
 
-def unit(x: NDArray[np.float32]) -> NDArray[np.float32]:
+def normalize_rows(x: NDArray[np.float32]) -> NDArray[np.float32]:
     """Rows of unit length, float32 [n, d]; rows of zeros stay."""
     rows: NDArray[np.float32] = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
     return rows
 
 
-def cosines(encode: TextEncode, query: str, texts: Sequence[str]) -> list[float]:
+def cosine_similarities(encode: TextEncode, query: str, texts: Sequence[str]) -> list[float]:
     """The cosine similarity of each text to the query."""
-    vectors = unit(encode([query, *texts]))
+    vectors = normalize_rows(encode([query, *texts]))
     return [float(x) for x in vectors[1:] @ vectors[0]]
 
 

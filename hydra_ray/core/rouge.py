@@ -5,7 +5,7 @@ Words are seen in one of two ways (`Task.rouge`):
     lamp     runs of ASCII letters and digits, as LaMP is scored. Equal to `rouge_score`'s RougeScorer(["rouge1",
              "rougeL"], use_stemmer=False) to the last bit, which a test checks. Sees no word in other scripts.
     unicode  the same for ASCII text; words of every script, by characters where a script writes no blanks
-             (`hydra_ray.core.words`).
+             (`hydra_ray.core.unicode_words`).
 
 No stemmer: the default of the `evaluate` library, through which LaMP is scored. `rouge_score` fills the table of the
 longest common subsequence in Python, here it is computed on bits.
@@ -16,7 +16,7 @@ from collections import Counter
 from functools import lru_cache
 from typing import Literal
 
-from hydra_ray.core.words import unicode_words
+from hydra_ray.core.unicode_words import unicode_words
 
 RougeTokens = Literal["lamp", "unicode"]
 """How words are seen."""

@@ -12,9 +12,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from hydra_ray.core.rouge import RougeTokens
-from hydra_ray.core.tokens import estimate_tokens
+from hydra_ray.core.token_estimate import estimate_tokens
 from hydra_ray.errors import UserError
-from hydra_ray.yaml_text import read_yaml
+from hydra_ray.utils.yaml_io import read_yaml
 
 LABELS = "{labels}"
 """In a task's instruction: where its labels are listed."""

@@ -7,9 +7,9 @@ from typing import Any
 
 from hydra_ray.config import DataConfig
 from hydra_ray.core.tasks import Task
-from hydra_ray.data.columns import missing_columns
+from hydra_ray.data.formats.columns import missing_columns
 from hydra_ray.data.rejects import REASONS, Reject, read_rejects
-from hydra_ray.data.sources import Source
+from hydra_ray.data.sources.find import Source
 from hydra_ray.errors import UserError
 
 UNREAD_DATES = 0.01

@@ -14,11 +14,11 @@ from typing import Any
 from hydra_ray.config import Config
 from hydra_ray.core.tasks import Task
 from hydra_ray.data.checks import check_counts, check_read
-from hydra_ray.data.golds import lamp_id_of
+from hydra_ray.data.ingest_counts import IngestCounts, counts_of
 from hydra_ray.data.passes import Plan, spill_sources, write_partition
-from hydra_ray.data.scan import Reader
-from hydra_ray.data.sources import Source, find_sources
-from hydra_ray.data.tally import Tally, counts_of
+from hydra_ray.data.sources.find import Source, find_sources
+from hydra_ray.data.sources.golds import lamp_id_of
+from hydra_ray.data.sources.source_reader import SourceReader
 from hydra_ray.errors import UserError
 
 Progress = Callable[[int, int], None]
@@ -43,7 +43,7 @@ def ingest(
     """
     plan = make_plan(config, task, source_dir, out)
     sources, size = list(plan.sources), plan.size
-    tally = Tally()
+    tally = IngestCounts()
     try:
         for part in _pass(plan, [{"files": [s.index for s in group]} for group in _groups(sources)], _read):
             tally.update(part)
@@ -72,7 +72,7 @@ def make_plan(config: Config, task: Task, source_dir: Path | str, out: Path) -> 
     sources = find_sources(config.data, root, Path(config.root).expanduser())
     size = sum(source.bytes for source in sources)
     partitions = max(1, min(config.data.buckets, MAX_PARTITIONS, -(-size // PARTITION_BYTES)))
-    plan = Plan(Reader(task, config.data.tabular), tuple(sources), out.resolve(), config.data.buckets, partitions)
+    plan = Plan(SourceReader(task, config.data.tabular), tuple(sources), out.resolve(), config.data.buckets, partitions)
     for folder in (plan.spill, plan.out / "users", plan.out / "rejects"):
         shutil.rmtree(folder, ignore_errors=True)
     (plan.out / "counts.json").unlink(missing_ok=True)
@@ -87,7 +87,7 @@ def ingest_in_process(config: Config, task: Task, source_dir: Path | str, out: P
     Raises UserError as `ingest` and `check_counts` do.
     """
     plan = make_plan(config, task, source_dir, out)
-    tally = Tally()
+    tally = IngestCounts()
     try:
         for part in spill_sources(plan, "all", plan.sources):
             tally.update(part)
@@ -117,27 +117,27 @@ def _report(progress: Progress | None, done: int, size: int) -> None:
         progress(min(done, 2 * size), 2 * size)
 
 
-def nothing_usable(source_dir: Path | str, tally: Tally) -> str:
+def nothing_usable(source_dir: Path | str, tally: IngestCounts) -> str:
     """The one line for a data set that gives no user."""
     reasons = sorted(((n, key) for key, n in tally.items() if key.startswith("rejects/")), reverse=True)
     shown = ", ".join(f"{n} x {key.removeprefix('rejects/')}" for n, key in reasons[:3])
     return f"{source_dir}: nothing in its files can be used ({shown or 'they are empty'}): check data.task"
 
 
-def _read(plan: Plan, work: dict[str, Any]) -> Iterator[Tally]:
+def _read(plan: Plan, work: dict[str, Any]) -> Iterator[IngestCounts]:
     chosen = [plan.sources[index] for index in work["files"]]
     return spill_sources(plan, f"{chosen[0].index:05d}", chosen)
 
 
-def _write(plan: Plan, work: dict[str, Any]) -> Iterator[Tally]:
+def _write(plan: Plan, work: dict[str, Any]) -> Iterator[IngestCounts]:
     tally = write_partition(plan, work["partition"], work["size"])
     tally["written"] = work["size"]
     yield tally
 
 
 def _pass(
-    plan: Plan, works: list[dict[str, Any]], run: Callable[[Plan, dict[str, Any]], Iterator[Tally]]
-) -> Iterator[Tally]:
+    plan: Plan, works: list[dict[str, Any]], run: Callable[[Plan, dict[str, Any]], Iterator[IngestCounts]]
+) -> Iterator[IngestCounts]:
     """One Ray Data pipeline: `run` on every piece of work, one task each; yields their tallies as they come.
 
     A UserError travels as a row, so that the user sees its one line and no worker's traceback.
@@ -164,4 +164,4 @@ def _pass(
             for text, error in zip(batch.column("tally").to_pylist(), batch.column("error").to_pylist(), strict=True):
                 if error:
                     raise UserError(error)
-                yield Tally(json.loads(text))
+                yield IngestCounts(json.loads(text))

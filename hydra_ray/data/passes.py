@@ -6,15 +6,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from hydra_ray.core.sharding import bucket_of
-from hydra_ray.data.columns import Columns
-from hydra_ray.data.make_questions import with_questions
+from hydra_ray.core.user_buckets import bucket_of
+from hydra_ray.data.formats.columns import Columns
+from hydra_ray.data.holdout import with_questions
+from hydra_ray.data.ingest_counts import IngestCounts
 from hydra_ray.data.merge import Merged, merge_user
 from hydra_ray.data.rejects import Reject, RejectWriter
-from hydra_ray.data.scan import Reader
-from hydra_ray.data.sources import Source
+from hydra_ray.data.sources.find import Source
+from hydra_ray.data.sources.source_reader import SourceReader
 from hydra_ray.data.spill import SpilledRow, SpillWriter, pack, part_of, read_partition
-from hydra_ray.data.tally import Tally
 from hydra_ray.data.users_writer import BucketWriter
 
 GROUP_BYTES = 16 << 20
@@ -25,7 +25,7 @@ GROUP_BYTES = 16 << 20
 class Plan:
     """What both passes share. Small: it travels to every worker. A bucket is in partition `bucket % partitions`."""
 
-    reader: Reader
+    reader: SourceReader
     sources: tuple[Source, ...]
     out: Path
     buckets: int
@@ -41,12 +41,12 @@ class Plan:
         return self.out / "spill"
 
 
-def spill_sources(plan: Plan, writer: str, sources: Sequence[Source]) -> Iterator[Tally]:
+def spill_sources(plan: Plan, writer: str, sources: Sequence[Source]) -> Iterator[IngestCounts]:
     """Pass 1: read `sources` and append their rows to the partitions; a tally now and then and at the end.
 
     Holds one record and a few MiB of rows. Raises UserError for a file that cannot be used.
     """
-    tally = Tally()
+    tally = IngestCounts()
     with (
         RejectWriter(plan.out / "rejects" / f"read-{writer}.parquet") as rejects,
         SpillWriter(plan.spill, writer) as spill,
@@ -70,17 +70,17 @@ def spill_sources(plan: Plan, writer: str, sources: Sequence[Source]) -> Iterato
                     tally["bytes"] += min(seen, size) - done
                     done = min(seen, size)
                     yield tally
-                    tally = Tally()
+                    tally = IngestCounts()
             tally["bytes"] += size - done
     yield tally
 
 
-def write_partition(plan: Plan, partition: int, size: int) -> Tally:
+def write_partition(plan: Plan, partition: int, size: int) -> IngestCounts:
     """Pass 2: the users of one partition, merged and written by bucket. size: its payload in bytes.
 
     Holds about GROUP_BYTES of packed rows and one unpacked user, however large the partition.
     """
-    tally = Tally()
+    tally = IngestCounts()
     parts = -(-size // GROUP_BYTES)
     with ExitStack() as stack:
         rejects = stack.enter_context(RejectWriter(plan.out / "rejects" / f"merge-{partition:05d}.parquet"))

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 
-from hydra_ray.core.records import HistoryItem, Split
+from hydra_ray.core.types import HistoryItem, Split
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from hydra_ray.core.draws import stable_draw
-from hydra_ray.core.records import Split
+from hydra_ray.core.hashing import stable_hash
+from hydra_ray.core.types import Split
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class UserSample:
     """The users that a trial trains on and those it tests; no user is in both.
 
     source: user -> the split of the data whose records stand for that user. crossed: whether a user's rows are made
@@ -46,12 +46,12 @@ class Chosen:
 
 
 def _draw(ids: Iterable[str], seed: int, split: str, count: int | None) -> list[str]:
-    return sorted(set(ids), key=lambda user_id: (stable_draw(seed, split, user_id), user_id))[:count]
+    return sorted(set(ids), key=lambda user_id: (stable_hash(seed, split, user_id), user_id))[:count]
 
 
 def sample_users(
     ids_by_split: Mapping[Split, Iterable[str]], seed: int, train_users: int | None, test_users: int | None
-) -> Chosen:
+) -> UserSample:
     """The users of each split that `seed` draws, at most `train_users` and `test_users` (None: all).
 
     A draw depends on neither the order of the ids nor on how many there are: with more users asked for, the ones drawn
@@ -62,12 +62,12 @@ def sample_users(
     taken = set(train)
     free = (user_id for user_id in ids_by_split.get("test", ()) if user_id not in taken)
     test = _draw(free, seed, "test", test_users)
-    return Chosen(tuple(train), tuple(test), {**dict.fromkeys(train, "train"), **dict.fromkeys(test, "test")})
+    return UserSample(tuple(train), tuple(test), {**dict.fromkeys(train, "train"), **dict.fromkeys(test, "test")})
 
 
 def cross_fit(
     ids_by_split: Mapping[Split, Collection[str]], seed: int, folds: int, fold: int, users: int | None = None
-) -> Chosen:
+) -> UserSample:
     """Fold `fold` of `folds`: tests about one user in `folds`, trains on all the others.
 
     Both splits together are cut by the order that `seed` draws, so that folds differ by one user at most and every user
@@ -78,4 +78,4 @@ def cross_fit(
     source: dict[str, Split] = {user_id: split for split in splits for user_id in ids_by_split.get(split, ())}
     drawn = _draw(source, seed, "folds", users)
     train = tuple(user_id for i, user_id in enumerate(drawn) if i % folds != fold)
-    return Chosen(train, tuple(drawn[fold::folds]), {user_id: source[user_id] for user_id in drawn}, True)
+    return UserSample(train, tuple(drawn[fold::folds]), {user_id: source[user_id] for user_id in drawn}, True)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from hydra_ray.core.records import Split
+from hydra_ray.core.types import Split
 from hydra_ray.data.rows import SourceRow, from_payload
 
 SCHEMA = pa.schema(

@@ -2,7 +2,7 @@
 
 import hashlib
 
-from hydra_ray.core.records import Split
+from hydra_ray.core.types import Split
 
 
 def split_of(user_id: str, test_share: float) -> Split:

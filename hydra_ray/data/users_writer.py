@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hydra_ray.core.records import User, user_to_row
+from hydra_ray.core.types import User, user_to_row
 
 _ITEM = pa.struct([(name, pa.string()) for name in ("item_id", "text", "corpus", "answer", "date")])
 _QUESTION = pa.struct(

@@ -6,10 +6,10 @@ from pathlib import Path
 from hydra_ray.core.queries import Query
 from hydra_ray.inference.reranking import RankedItem, rank, reranker_features
 from hydra_ray.inference.scoring import score_requests
-from hydra_ray.inference.types import Found, Scoring
-from hydra_ray.train.artifact import TrainedScorer
+from hydra_ray.inference.types import RetrievalResult, ScoreRequest
+from hydra_ray.training.artifacts.trained_scorer import TrainedScorer
 
-Rerank = Callable[[str, Sequence[Query], Sequence[Found]], list[list[RankedItem]]]
+Rerank = Callable[[str, Sequence[Query], Sequence[RetrievalResult]], list[list[RankedItem]]]
 """(user's id, queries, what was retrieved for each) -> each query's items, best first."""
 
 
@@ -24,11 +24,13 @@ class BatchReranker:
         """See `TrainedScorer.load`."""
         return cls(TrainedScorer.load(base, heads, embeddings))
 
-    def __call__(self, user_id: str, queries: Sequence[Query], found: Sequence[Found]) -> list[list[RankedItem]]:
+    def __call__(
+        self, user_id: str, queries: Sequence[Query], found: Sequence[RetrievalResult]
+    ) -> list[list[RankedItem]]:
         """Each query's items with their log-odds of being a good example, best first."""
         width = self._scorer.scorer.evidence
         requests = [
-            Scoring("reranker", user_id, 0, q.text, tuple(i.text for i in f.items), reranker_features(f, width))
+            ScoreRequest("reranker", user_id, 0, q.text, tuple(i.text for i in f.items), reranker_features(f, width))
             for q, f in zip(queries, found, strict=True)
         ]
         scored = score_requests(self._scorer, requests)

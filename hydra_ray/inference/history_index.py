@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hydra_ray.config import RetrievalConfig
-from hydra_ray.core.evidence import AnswerProfile, answer_profile, own_answers
-from hydra_ray.core.records import HistoryItem
-from hydra_ray.core.retrieval import TextEncode, make_retriever, recencies, unit
+from hydra_ray.core.features import AnswerProfile, answer_frequencies, history_answers
+from hydra_ray.core.retrieval import TextEncode, make_retriever, normalize_rows, recency_ranks
 from hydra_ray.core.tasks import Task
-from hydra_ray.core.topics import TopicModel
-from hydra_ray.inference.types import Found, UserState
+from hydra_ray.core.topic_classifier import TopicModel
+from hydra_ray.core.types import HistoryItem
+from hydra_ray.inference.types import RetrievalResult, UserState
 
 
 class HistoryIndex:
@@ -47,7 +47,7 @@ class HistoryIndex:
         self._retriever = make_retriever(config.method, self.items, seed, dense, config.bm25_kind)
         self._embeddings: NDArray[np.float32] | None = None
 
-    def search(self, query: str, n: int, exclude: str | None = None) -> Found:
+    def search(self, query: str, n: int, exclude: str | None = None) -> RetrievalResult:
         """The items that are most relevant to a query.
 
         Args:
@@ -60,7 +60,9 @@ class HistoryIndex:
         """
         top = self._retriever.top(self._task.search_text(query), n, exclude)
         items = tuple(item for item, _ in top)
-        return Found(items, tuple(score for _, score in top), recencies=tuple(recencies(items, self.items, exclude)))
+        return RetrievalResult(
+            items, tuple(score for _, score in top), recencies=tuple(recency_ranks(items, self.items, exclude))
+        )
 
     def answer_counts(self, query: str, exclude: str | None = None, task: Task | None = None) -> AnswerProfile:
         """How often, and for items how like the query, the user gave each answer; empty for free text.
@@ -74,9 +76,11 @@ class HistoryIndex:
             return {}
         kept = [i for i, item in enumerate(self.items) if item.item_id != exclude]
         cosines = self._cosines(query, kept) if self._likeness and kept else []
-        return answer_profile([self._answers[i] for i in kept], cosines)
+        return answer_frequencies([self._answers[i] for i in kept], cosines)
 
-    def retrieve(self, query: str, n: int, topics: TopicModel | None = None, state: UserState | None = None) -> Found:
+    def retrieve(
+        self, query: str, n: int, topics: TopicModel | None = None, state: UserState | None = None
+    ) -> RetrievalResult:
         """Everything that is retrieved for a query: the n best items, and what speaks for each answer.
 
         Args:
@@ -93,22 +97,22 @@ class HistoryIndex:
     def embed(self) -> int:
         """Embeds the items now rather than at the first query that needs it; returns the bytes that they take."""
         if self._likeness and self.items and self._encode and self._embeddings is None:
-            self._embeddings = unit(self._encode([item.text for item in self.items]))
+            self._embeddings = normalize_rows(self._encode([item.text for item in self.items]))
         return 0 if self._embeddings is None else self._embeddings.nbytes
 
     @cached_property
     def _answers(self) -> list[str]:
         """Of the items, normalised; empty for free text."""
-        return own_answers(self._task, [item.answer for item in self.items])
+        return history_answers(self._task, [item.answer for item in self.items])
 
     def _cosines(self, query: str, kept: Sequence[int]) -> list[float]:
         """The cosine similarity of the items at `kept` to the query."""
         assert self._encode is not None
         if self._embeddings is None:
             # Query and items in one call: one batch of the encoder.
-            embeddings = unit(self._encode([query, *(item.text for item in self.items)]))
+            embeddings = normalize_rows(self._encode([query, *(item.text for item in self.items)]))
             self._embeddings, embedding = embeddings[1:], embeddings[0]
         else:
-            embedding = unit(self._encode([query]))[0]
+            embedding = normalize_rows(self._encode([query]))[0]
         rows = self._embeddings if len(kept) == len(self.items) else self._embeddings[list(kept)]
         return [float(x) for x in rows @ embedding]

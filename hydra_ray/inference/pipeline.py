@@ -9,32 +9,32 @@ history gives none, the answer is empty. Without the LLM there is no answer.
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from hydra_ray.core.answer_form import without_thoughts
+from hydra_ray.core.answers.markup import without_thoughts
+from hydra_ray.core.answers.parse import parsed_texts
 from hydra_ray.core.prompts import Prompt
-from hydra_ray.core.queries import asked as query_of
-from hydra_ray.core.records import HistoryItem
-from hydra_ray.core.text import texts_of
+from hydra_ray.core.queries import make_query as query_of
+from hydra_ray.core.types import HistoryItem
 from hydra_ray.inference.prompt_builder import PromptBuilder
 from hydra_ray.inference.request_state import RequestState
 from hydra_ray.inference.reranking import RankedItem, rank, reranker_features, supporters
 from hydra_ray.inference.selection import CandidateSet, Selection, adapter_features, make_candidates, select
 from hydra_ray.inference.shortening import Version, Versions
-from hydra_ray.inference.trace import Personalised
+from hydra_ray.inference.trace import PersonalizedAnswer
 from hydra_ray.inference.tracing import make_trace
 from hydra_ray.inference.types import (
-    Ask,
     DeadlineError,
-    Found,
     LLMDownError,
+    LLMProtocol,
+    LLMResponse,
     Module,
     OverloadedError,
+    PersonalizeRequest,
     RefusedError,
-    Retrieves,
-    Sampled,
-    Samples,
-    Scored,
-    Scores,
-    Scoring,
+    RetrievalResult,
+    RetrieverProtocol,
+    ScoreRequest,
+    ScoreResult,
+    ScorerProtocol,
     StageDownError,
     UserKey,
 )
@@ -47,9 +47,9 @@ class InferencePipeline:
     def __init__(
         self,
         builder: PromptBuilder,
-        retriever: Retrieves,
-        scorer: Scores,
-        llm: Samples,
+        retriever: RetrieverProtocol,
+        scorer: ScorerProtocol,
+        llm: LLMProtocol,
         features: Mapping[Module, int],
         *,
         run: str,
@@ -59,14 +59,15 @@ class InferencePipeline:
         retriever: Gives the user's items for a query.
         scorer: Scores texts with the user's heads.
         llm: Is asked.
-        features: Numbers that each module reads of a text beside it (`hydra_ray.train.artifact.evidence_of`).
+        features: Numbers that each module reads of a text beside it
+        (`hydra_ray.training.artifacts.trained_scorer.evidence_of`).
         run: The name of the run that answers, for the trace.
         """
         self._builder, self._config, self._task = builder, builder.config, builder.task
         self._retriever, self._scorer, self._llm = retriever, scorer, llm
         self._features, self._run = features, run
 
-    async def personalize(self, user: UserKey | None, ask: Ask, request_id: str) -> Personalised:
+    async def personalize(self, user: UserKey | None, ask: PersonalizeRequest, request_id: str) -> PersonalizedAnswer:
         """The answer with its trace. Raises LLMDownError, RefusedError, DeadlineError, OverloadedError."""
         state, wants_plain = RequestState(ask, user), ask.plain or self._config.adapter.zero_shot_candidate
         pending = asyncio.ensure_future(self._plain(ask)) if wants_plain else None
@@ -87,7 +88,7 @@ class InferencePipeline:
                 state.degrade("fewer_answers", f"{len(best)} of {ask.n}: the samples hold no more that differ")
             if not self._config.adapter.zero_shot_candidate:
                 plain = await self._plain_answer(state, pending)
-            return Personalised(
+            return PersonalizedAnswer(
                 answer=best[0],
                 answers=best,
                 cut=[i for i, text in enumerate(best) if text in cut],
@@ -102,10 +103,10 @@ class InferencePipeline:
                 pending.cancel()
                 await asyncio.gather(pending, return_exceptions=True)
 
-    async def _retrieve(self, state: RequestState) -> Found:
+    async def _retrieve(self, state: RequestState) -> RetrievalResult:
         if state.user is None:
             state.degrade("no_user")
-            return Found()
+            return RetrievalResult()
         with state.timed("retrieve"):
             try:
                 found = await self._retriever.retrieve(
@@ -113,12 +114,12 @@ class InferencePipeline:
                 )
             except StageDownError as error:
                 state.degrade("history_unreadable", error)
-                return Found()
+                return RetrievalResult()
         if found.state is None:
             state.degrade("user_unknown")
         return found
 
-    async def _rerank(self, state: RequestState, found: Found) -> list[RankedItem]:
+    async def _rerank(self, state: RequestState, found: RetrievalResult) -> list[RankedItem]:
         """The retrieved items in the reranker's order; as they were retrieved where it did not run."""
         if not found.items:
             return []
@@ -132,14 +133,14 @@ class InferencePipeline:
                 return rank(found.items, None)
         return rank(found.items, scored.log_odds)
 
-    def _versions(self, ask: Ask, examples: Sequence[HistoryItem]) -> Versions:
+    def _versions(self, ask: PersonalizeRequest, examples: Sequence[HistoryItem]) -> Versions:
         """The prompt with these examples, best first, and shorter versions of it."""
         return Versions(self._prompt, ask.query, examples, ask.before, self._builder.budget.count)
 
     def _prompt(self, query: str, examples: Sequence[HistoryItem]) -> Prompt:
         return self._builder.prompt(query_of(query), examples)
 
-    async def _sample(self, state: RequestState, versions: Versions) -> Sampled:
+    async def _sample(self, state: RequestState, versions: Versions) -> LLMResponse:
         state.check_deadline()
         ask, first = state.ask, versions[0]
         request = self._builder.samples(
@@ -155,7 +156,7 @@ class InferencePipeline:
             state.degrade("question_cut", "its end was not read")
         return sampled
 
-    async def _ask_llm(self, ask: Ask, versions: Versions, request: Request) -> Sampled:
+    async def _ask_llm(self, ask: PersonalizeRequest, versions: Versions, request: Request) -> LLMResponse:
         """The samples of the first version of the prompt that the LLM reads. request: how to sample."""
         return await self._llm.sample(
             versions[0].messages,
@@ -168,13 +169,13 @@ class InferencePipeline:
             more=ask.more,
         )
 
-    async def _plain(self, ask: Ask) -> str:
+    async def _plain(self, ask: PersonalizeRequest) -> str:
         """The LLM's own answer: no examples, temperature 0."""
         versions = self._versions(ask, [])
         request = self._builder.greedy(versions[0].prompt, self._task, ask.max_tokens)
         sampled = await self._ask_llm(ask, versions, request)
         raw = sampled.texts[0] if sampled.texts else ""
-        return next(iter(texts_of(self._task, sampled.texts)), without_thoughts(raw).strip())
+        return next(iter(parsed_texts(self._task, sampled.texts)), without_thoughts(raw).strip())
 
     async def _plain_answer(self, state: RequestState, pending: asyncio.Future[str] | None) -> str | None:
         """The plain answer; None where it is not wanted, or failed: the personalised one is there."""
@@ -186,14 +187,14 @@ class InferencePipeline:
             state.degrade("plain_failed", error)
             return None
 
-    def _cut(self, sampled: Sampled, found: Found) -> set[str]:
+    def _cut(self, sampled: LLMResponse, found: RetrievalResult) -> set[str]:
         """The candidates of which no sample, and no past answer of the user's, is whole."""
         ended = [text for i, text in enumerate(sampled.texts) if i in sampled.cut]
         whole = [text for i, text in enumerate(sampled.texts) if i not in sampled.cut]
-        return {*texts_of(self._task, ended)} - {*texts_of(self._task, whole), *found.own}
+        return {*parsed_texts(self._task, ended)} - {*parsed_texts(self._task, whole), *found.own}
 
     async def _select(
-        self, state: RequestState, found: Found, ranked: Sequence[RankedItem], candidates: CandidateSet
+        self, state: RequestState, found: RetrievalResult, ranked: Sequence[RankedItem], candidates: CandidateSet
     ) -> Selection:
         if not candidates.texts:
             state.degrade("no_candidate", "no sample holds an answer of this task")
@@ -214,15 +215,15 @@ class InferencePipeline:
         self,
         state: RequestState,
         module: Module,
-        found: Found,
+        found: RetrievalResult,
         texts: tuple[str, ...],
         features: tuple[tuple[float, ...], ...],
-    ) -> Scored:
+    ) -> ScoreResult:
         state.check_deadline()
         user = state.user.stored if state.user and found.state is not None else None
         version = found.state.heads.get(module, 0) if found.state else 0
         scored = await self._scorer.score(
-            Scoring(module, user, version, state.ask.query, texts, features), state.ask.deadline
+            ScoreRequest(module, user, version, state.ask.query, texts, features), state.ask.deadline
         )
         state.scored(module, scored)
         return scored

@@ -6,11 +6,11 @@ from hydra_ray.config import Config
 from hydra_ray.core.lamp_prompts import lamp_head, lamp_prompt
 from hydra_ray.core.prompts import Prompt, answer_prompt
 from hydra_ray.core.queries import Query
-from hydra_ray.core.records import HistoryItem
-from hydra_ray.core.stand_ins import shown_items, task_of
+from hydra_ray.core.stand_in_queries import shown_items, task_of
 from hydra_ray.core.tasks import Task, load_task
+from hydra_ray.core.types import HistoryItem
 from hydra_ray.inference.reranking import RankedItem, choose_examples
-from hydra_ray.llm.tokens import prompt_budget
+from hydra_ray.llm.token_budget import prompt_budget
 from hydra_ray.llm.types import Request
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from hydra_ray.inference.trace import Degraded, Reason, Stage
-from hydra_ray.inference.types import Ask, DeadlineError, Module, Scored, UserKey
+from hydra_ray.inference.types import DeadlineError, Module, PersonalizeRequest, ScoreResult, UserKey
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ class RequestState:
         own_heads: Modules that used the user's own head.
     """
 
-    ask: Ask
+    ask: PersonalizeRequest
     user: UserKey | None
     began: float = field(default_factory=time.perf_counter)
     degraded: list[Degraded] = field(default_factory=list)
@@ -56,7 +56,7 @@ class RequestState:
         if time.time() > self.ask.deadline:
             raise DeadlineError("the deadline has passed")
 
-    def scored(self, module: Module, scored: Scored) -> None:
+    def scored(self, module: Module, scored: ScoreResult) -> None:
         """Notes whose head scored."""
         self.heads[module] = scored.version
         if scored.own_head:

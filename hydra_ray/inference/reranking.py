@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hydra_ray.core.evidence import Supporter, weight_of
-from hydra_ray.core.records import HistoryItem
-from hydra_ray.core.select import top_k
-from hydra_ray.inference.types import Found
+from hydra_ray.core.features import Supporter, vote_weight
+from hydra_ray.core.selection import top_k
+from hydra_ray.core.types import HistoryItem
+from hydra_ray.inference.types import RetrievalResult
 
 NO_SCORE = 0.0
 """Log-odds of an item that no reranker has scored."""
@@ -27,7 +27,7 @@ class RankedItem:
     score: float | None = None
 
 
-def reranker_features(found: Found, width: int) -> tuple[tuple[float, ...], ...]:
+def reranker_features(found: RetrievalResult, width: int) -> tuple[tuple[float, ...], ...]:
     """What a reranker reads of each item beside its text: the first `width` of normalized score and recency.
 
     Returns:
@@ -67,7 +67,7 @@ def supporters(ranked: Sequence[RankedItem], n: int) -> list[Supporter]:
     others nothing.
     """
     return [
-        (one.item.answer, weight_of(NO_SCORE if one.score is None else one.score))
+        (one.item.answer, vote_weight(NO_SCORE if one.score is None else one.score))
         for one in ranked
         if one.score is not None or one.place < n
     ]

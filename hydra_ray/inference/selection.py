@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hydra_ray.config import AdapterConfig
+from hydra_ray.core.answers.parse import parsed_texts
 from hydra_ray.core.candidates import Candidates, candidates_of
-from hydra_ray.core.evidence import AnswerProfile, Supporter, evidence
-from hydra_ray.core.select import pick, top_k, weigh
+from hydra_ray.core.features import AnswerProfile, Supporter, candidate_features
+from hydra_ray.core.selection import candidate_weights, select_candidate, top_k
 from hydra_ray.core.tasks import Task
-from hydra_ray.core.text import texts_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def make_candidates(
     """
     extra = plain if config.zero_shot_candidate else ()
     made: Candidates = candidates_of(task, (*samples, *extra), own, config.history_candidates)
-    return CandidateSet(made.texts, made.votes, made.samples, next(iter(texts_of(task, extra)), ""))
+    return CandidateSet(made.texts, made.votes, made.samples, next(iter(parsed_texts(task, extra)), ""))
 
 
 def adapter_features(
@@ -74,7 +74,7 @@ def adapter_features(
     topics: Mapping[str, float],
     width: int,
 ) -> tuple[tuple[float, ...], ...]:
-    """What an adapter reads of each candidate beside its text (`hydra_ray.core.evidence`).
+    """What an adapter reads of each candidate beside its text (`hydra_ray.core.features`).
 
     Args:
         task: Of the query.
@@ -90,7 +90,9 @@ def adapter_features(
     """
     if not width:
         return ()
-    made = evidence(task, query, candidates.texts, candidates.samples, own, supporters, topics, candidates.plain)
+    made = candidate_features(
+        task, query, candidates.texts, candidates.samples, own, supporters, topics, candidates.plain
+    )
     return tuple(made)
 
 
@@ -107,7 +109,7 @@ def select(task: Task, candidates: CandidateSet, scores: Sequence[float] | None,
         return Selection()
     if scores is None:
         return Selection(tuple(range(len(candidates.texts))))
-    weights = weigh(scores, candidates.votes, config.select)
-    first = pick(task, candidates.texts, weights, config.select)
+    weights = candidate_weights(scores, candidates.votes, config.select)
+    first = select_candidate(task, candidates.texts, weights, config.select)
     rest = (i for i in top_k(weights, len(weights)) if i != first)
     return Selection((first, *rest), tuple(float(score) for score in scores), tuple(weights))

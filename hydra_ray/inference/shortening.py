@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hydra_ray.core.prompts import Message, Prompt
-from hydra_ray.core.records import HistoryItem
-from hydra_ray.core.tokens import TokenCounter, clip_to_tokens
+from hydra_ray.core.token_estimate import TokenCounter, truncate_to_tokens
+from hydra_ray.core.types import HistoryItem
 
 MakePrompt = Callable[[str, Sequence[HistoryItem]], Prompt]
 """The prompt that asks a question with these examples, best first."""
@@ -84,7 +84,7 @@ class Versions(Sequence[Version]):
     def _version(self, part: int, kept: int, before: Sequence[Message]) -> Version:
         text = self._query
         if part > 1:
-            text = clip_to_tokens(text, max(1, self._count(text) // part), self._count)[0]
+            text = truncate_to_tokens(text, max(1, self._count(text) // part), self._count)[0]
         made = self._make(text, self._shown[:kept])
         dropped = len(self._examples) - made.examples
         cut = made.question_cut or text != self._query

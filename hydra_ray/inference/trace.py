@@ -105,7 +105,7 @@ class Trace(BaseModel):
     degraded: list[Degraded] = Field(default_factory=list)
 
 
-class Personalised(BaseModel):
+class PersonalizedAnswer(BaseModel):
     """answer: the chosen one, normalised as the task says. answers: the n best, all different, fewer where the
     candidates are (see `fewer_answers`); the first is `answer`. cut: places in
     `answers` of those that `max_tokens` ended in every sample that gave them. plain: the LLM's answer without

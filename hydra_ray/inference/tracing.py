@@ -6,7 +6,7 @@ from hydra_ray.inference.reranking import RankedItem, showable
 from hydra_ray.inference.selection import CandidateSet, Selection
 from hydra_ray.inference.shortening import Version
 from hydra_ray.inference.trace import Prompt, PromptMessage, Trace, TraceCandidate, TraceItem, Versions
-from hydra_ray.inference.types import Found, Sampled
+from hydra_ray.inference.types import LLMResponse, RetrievalResult
 
 
 def make_trace(
@@ -14,11 +14,11 @@ def make_trace(
     request_id: str,
     run: str,
     task: str,
-    found: Found,
+    found: RetrievalResult,
     ranked: list[RankedItem],
     shown: int,
     version: Version,
-    sampled: Sampled,
+    sampled: LLMResponse,
     candidates: CandidateSet,
     selection: Selection,
 ) -> Trace:

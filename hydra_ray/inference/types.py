@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from hydra_ray.core.evidence import AnswerProfile
+from hydra_ray.core.features import AnswerProfile
 from hydra_ray.core.prompts import Message
-from hydra_ray.core.records import HistoryItem
-from hydra_ray.core.retrieval import shares
+from hydra_ray.core.retrieval import normalized_scores
+from hydra_ray.core.types import HistoryItem
 
 SEPARATOR = "\x1f"
 """Between tenant and user in a stored id; neither may hold a control character."""
@@ -57,16 +57,16 @@ class UserState:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class RetrievalResult:
     """What was retrieved for one query.
 
     Attributes:
         items: Best first.
         scores: Of the items, by the retrieval method (BM25).
-        own: How often the user gave each answer (`hydra_ray.core.evidence.answer_profile`).
+        own: How often the user gave each answer (`hydra_ray.core.features.answer_frequencies`).
         state: Of the user; None: there is no user of that id.
-        recencies: Of the items, in (0, 1] (`hydra_ray.core.retrieval.recencies`).
-        topics: Label -> log-odds ratio that the query's text gives it (`hydra_ray.core.topics`).
+        recencies: Of the items, in (0, 1] (`hydra_ray.core.retrieval.recency_ranks`).
+        topics: Label -> log-odds ratio that the query's text gives it (`hydra_ray.core.topic_classifier`).
     """
 
     items: tuple[HistoryItem, ...] = ()
@@ -79,11 +79,11 @@ class Found:
     @property
     def normalized_scores(self) -> tuple[float, ...]:
         """Of the items: each score as a share of the best one's, in [0, 1]."""
-        return tuple(shares(list(zip(self.items, self.scores, strict=True))))
+        return tuple(normalized_scores(list(zip(self.items, self.scores, strict=True))))
 
 
 @dataclass(frozen=True, slots=True)
-class Scoring:
+class ScoreRequest:
     """Texts of one query to be scored with one user's head.
 
     user: stored id, None for the population head. version: of the head store that must be seen at least (0: any).
@@ -99,7 +99,7 @@ class Scoring:
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class ScoreResult:
     """log_odds: one per text. own_head: False: the population head (the user has none). version: of the head store.
 
     problem: why the user's head could not be read, for the log: it may name files; the population head was used then.
@@ -112,7 +112,7 @@ class Scored:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class PersonalizeRequest:
     """One question to be answered personally.
 
     before: chat messages that come before the question. n: answers wanted. temperature, max_tokens: of the sampling
@@ -169,19 +169,19 @@ class StageDownError(Exception):
     """A part of the service (retriever, scorer, fitter) does not answer or failed; in words that clients may read."""
 
 
-class Retrieves(Protocol):
+class RetrieverProtocol(Protocol):
     """The retriever, as the others see it. Raises StageDownError, OverloadedError."""
 
-    async def retrieve(self, user: UserKey, query: str, n: int, deadline: float) -> Found: ...
+    async def retrieve(self, user: UserKey, query: str, n: int, deadline: float) -> RetrievalResult: ...
 
 
-class Scores(Protocol):
+class ScorerProtocol(Protocol):
     """The scorer, as the others see it. Raises StageDownError, OverloadedError."""
 
-    async def score(self, scoring: Scoring, deadline: float) -> Scored: ...
+    async def score(self, scoring: ScoreRequest, deadline: float) -> ScoreResult: ...
 
 
-class Samples(Protocol):
+class LLMProtocol(Protocol):
     """The LLM, as the others see it. Raises LLMDownError, RefusedError, DeadlineError, OverloadedError."""
 
     async def sample(
@@ -195,11 +195,11 @@ class Samples(Protocol):
         deadline: float,
         fallbacks: Sequence[Sequence[Message]] = (),
         more: Mapping[str, Any] | None = None,
-    ) -> "Sampled": ...
+    ) -> "LLMResponse": ...
 
 
 @dataclass(frozen=True, slots=True)
-class Sampled:
+class LLMResponse:
     """texts: as many as were asked for. Tokens as the server counted them. retries: attempts beyond the first.
     cut: places of the texts that `max_tokens` ended. shortened: they answer the shortened prompt of that number (0: the
     prompt itself)."""

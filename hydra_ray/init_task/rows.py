@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hydra_ray.config import DataConfig
-from hydra_ray.data.csv_rows import csv_rows
-from hydra_ray.data.forms import READ_ERRORS, byte_lines, form_of, unpacked
-from hydra_ray.data.json_rows import json_rows, jsonl_rows
+from hydra_ray.data.formats.csv_rows import csv_rows
+from hydra_ray.data.formats.files import READ_ERRORS, byte_lines, form_of, unpacked
+from hydra_ray.data.formats.json_rows import json_rows, jsonl_rows
 from hydra_ray.data.rejects import excerpt
-from hydra_ray.data.sources import Source, data_root, find_sources
+from hydra_ray.data.sources.find import Source, data_root, find_sources
 from hydra_ray.errors import UserError
 
 MOST_ROWS = 1_000_000

@@ -19,7 +19,7 @@ Texts and token counts come out, nothing else: no logits, no weights. The pieces
 """
 
 from hydra_ray.llm.client import LLMClient
-from hydra_ray.llm.ledger import Ledger
-from hydra_ray.llm.types import Answer, Request
+from hydra_ray.llm.response_cache import ResponseCache
+from hydra_ray.llm.types import Completion, Request
 
-__all__ = ["Answer", "LLMClient", "Ledger", "Request"]
+__all__ = ["Completion", "LLMClient", "Request", "ResponseCache"]

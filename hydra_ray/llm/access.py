@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 
 from hydra_ray.config import LLMConfig
-from hydra_ray.environment import Secret, api_key, user_variable
+from hydra_ray.env import Secret, api_key, user_variable
 from hydra_ray.errors import UserError
 
 _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from hydra_ray.errors import UserError
 from hydra_ray.llm.client import LLMClient
-from hydra_ray.llm.loop import LoopThread
-from hydra_ray.llm.types import Answer, Request
-from hydra_ray.llm.usability import FIRST, Tally, Wanted
+from hydra_ray.llm.event_loop import EventLoopThread
+from hydra_ray.llm.types import Completion, Request
+from hydra_ray.llm.usability import FIRST, AnswerTally, Wanted
 
 
 class Batches:
@@ -16,18 +16,18 @@ class Batches:
     """
 
     def __init__(self, client: LLMClient, wanted: Wanted | None = None) -> None:
-        self._loop = LoopThread()
+        self._loop = EventLoopThread()
         self._client = client
-        self._tally = Tally(wanted) if wanted else None
+        self._tally = AnswerTally(wanted) if wanted else None
         self._over = False
 
-    def ask(self, requests: Sequence[Request]) -> tuple[list[Answer | None], UserError | None]:
+    def ask(self, requests: Sequence[Request]) -> tuple[list[Completion | None], UserError | None]:
         """The answers, None for those left open, and why there are such. What was answered is in the response cache.
 
         The first FIRST answers are judged before more are asked for, later ones batch by batch; of a batch that is
         stopped so, all are left open.
         """
-        answers: list[Answer | None] = []
+        answers: list[Completion | None] = []
         failure: UserError | None = None
         for part in self._parts(requests) if not self._over else ():
             try:
@@ -55,7 +55,7 @@ class Batches:
                 first += 1
         yield from (part for part in (requests[:first], requests[first:]) if part)
 
-    def _judge(self, answers: Sequence[Answer | None]) -> None:
+    def _judge(self, answers: Sequence[Completion | None]) -> None:
         if self._tally is None:
             return
         for answer in answers:

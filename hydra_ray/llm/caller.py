@@ -5,15 +5,15 @@ import random
 
 from hydra_ray.config import LLMConfig
 from hydra_ray.errors import UserError
-from hydra_ray.llm.books import Books, RateLimitedError
-from hydra_ray.llm.endpoint import ChatEndpoint
-from hydra_ray.llm.jobs import Call
-from hydra_ray.llm.ledger import Settled
-from hydra_ray.llm.limits import MOST_REFUSALS
-from hydra_ray.llm.rates import Rates
-from hydra_ray.llm.reading import Usage, empty_record
+from hydra_ray.llm.calls import Call
+from hydra_ray.llm.http import ChatHttpClient
+from hydra_ray.llm.ledger_batcher import LedgerBatcher, RateLimitedError
+from hydra_ray.llm.rate_headers import Rates
+from hydra_ray.llm.rate_limits import MOST_REFUSALS
+from hydra_ray.llm.response_cache import CallOutcome
+from hydra_ray.llm.response_parsing import Usage, empty_record
 from hydra_ray.llm.retry import EmptyAnswerError, RejectedError, TooLongError, TransientError, pause_before
-from hydra_ray.llm.types import Record, call_key
+from hydra_ray.llm.types import CachedResponse, call_key
 
 MOST_WAITS = 30
 """Refusals of one call for rate limits, while others are answered, before it counts as failed."""
@@ -28,11 +28,11 @@ class StoppedError(Exception):
 class Caller:
     """Makes calls for one client. identity: of the model, for the cache's keys."""
 
-    def __init__(self, cfg: LLMConfig, endpoint: ChatEndpoint, books: Books, identity: str) -> None:
+    def __init__(self, cfg: LLMConfig, endpoint: ChatHttpClient, books: LedgerBatcher, identity: str) -> None:
         self._cfg, self._endpoint, self._books, self._identity = cfg, endpoint, books, identity
         self._last_refusal = "HTTP 429"
 
-    async def record(self, call: Call, stop: asyncio.Event) -> Record:
+    async def record(self, call: Call, stop: asyncio.Event) -> CachedResponse:
         """What the call returns, noted in the ledger. No attempt begins after `stop` is set.
 
         A failure that may pass is tried again `llm.retries` times; waiting for a rate limit is no attempt. A prompt
@@ -47,16 +47,16 @@ class Caller:
             most = self._cost(usage)
             size = usage.prompt_tokens / BYTES_A_TOKEN + usage.completion_tokens
             reservation = await self._reserve(most, size, stop)
-            last = Settled(reservation, calls=1, cost=most)
+            last = CallOutcome(reservation, calls=1, cost=most)
             try:
                 reply = await self._endpoint.chat(request, call.start, call.count)
                 last = self._kept(call, reservation, reply.record, level, attempts, reply.rates)
                 return reply.record
             except TooLongError as error:
-                last = Settled(reservation, retries=attempts, failed=1)
+                last = CallOutcome(reservation, retries=attempts, failed=1)
                 if not job.shorten(level):
                     raise _no_shorter(error, len(request.fallbacks)) from None
-                last = Settled(reservation)
+                last = CallOutcome(reservation)
                 continue
             except TransientError as error:
                 failures, refusals = failures + (not error.limited), refusals + error.limited
@@ -72,7 +72,7 @@ class Caller:
                 if not error.limited:  # else the ledger holds all calls back
                     pause_s = pause_before(failures, self._cfg.retry_backoff_s, error.retry_after_s, random.random())
             except (RejectedError, UserError):
-                last = Settled(reservation, retries=attempts, failed=1)
+                last = CallOutcome(reservation, retries=attempts, failed=1)
                 raise
             finally:
                 self._books.settle(last)
@@ -80,23 +80,23 @@ class Caller:
             await _sleep(pause_s, stop)
 
     def _kept(
-        self, call: Call, reservation: int, record: Record, level: int, retries: int, rates: Rates | None
-    ) -> Settled:
+        self, call: Call, reservation: int, record: CachedResponse, level: int, retries: int, rates: Rates | None
+    ) -> CallOutcome:
         """The note of an answer."""
         if level:
             record["degraded"] = True
         key = call_key(self._identity, call.job.request, call.start, call.count)
         cost = self._cost(Usage(record["prompt_tokens"], record["completion_tokens"]))
-        return Settled(reservation, key, record, calls=1, cost=cost, retries=retries, rates=rates)
+        return CallOutcome(reservation, key, record, calls=1, cost=cost, retries=retries, rates=rates)
 
-    def _failed(self, reservation: int, error: TransientError, most: float, retries: int, over: bool) -> Settled:
+    def _failed(self, reservation: int, error: TransientError, most: float, retries: int, over: bool) -> CallOutcome:
         """The note of a failed attempt. over: it was the last."""
         rates = error.rates
         if error.limited:
             self._last_refusal = str(error)
             rates = (rates or Rates())._replace(pause_s=error.retry_after_s or 0.0, backoff_s=self._cfg.retry_backoff_s)
         billed = error.maybe_billed
-        return Settled(
+        return CallOutcome(
             reservation, calls=int(billed), cost=most * billed, retries=retries, failed=int(over), rates=rates
         )
 
@@ -111,7 +111,7 @@ class Caller:
             return wish.result()
         except asyncio.CancelledError:
             if wish.done() and not wish.cancelled() and wish.exception() is None:
-                self._books.settle(Settled(wish.result()))
+                self._books.settle(CallOutcome(wish.result()))
             raise
         except RateLimitedError:
             raise UserError(

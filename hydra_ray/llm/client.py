@@ -7,18 +7,18 @@ from dataclasses import replace
 from types import TracebackType
 
 from hydra_ray.config import LLMConfig
-from hydra_ray.environment import Secret
+from hydra_ray.env import Secret
 from hydra_ray.errors import BudgetReachedError, UserError
-from hydra_ray.llm.books import Books
 from hydra_ray.llm.caller import Caller, StoppedError
-from hydra_ray.llm.endpoint import ChatEndpoint
-from hydra_ray.llm.identity import model_identity
-from hydra_ray.llm.jobs import PROBE, Call, Job, samples
-from hydra_ray.llm.ledger import Ledger
-from hydra_ray.llm.loop import LoopThread
-from hydra_ray.llm.ports import LedgerPort, LocalPort
+from hydra_ray.llm.calls import PROBE, Call, CallGroup, samples
+from hydra_ray.llm.event_loop import EventLoopThread
+from hydra_ray.llm.http import ChatHttpClient
+from hydra_ray.llm.ledger_batcher import LedgerBatcher
+from hydra_ray.llm.model_id import model_identity
+from hydra_ray.llm.response_cache import ResponseCache
+from hydra_ray.llm.response_cache_ports import LocalPort, ResponseCachePort
 from hydra_ray.llm.retry import RejectedError, SuspectError, TooLongError, TransientError
-from hydra_ray.llm.types import Answer, Request, call_key
+from hydra_ray.llm.types import Completion, Request, call_key
 
 # This many requests in a row given up, with none answered in between, and the server is taken to be out of order.
 HOPELESS = 8
@@ -27,7 +27,7 @@ HOPELESS = 8
 class LLMClient:
     """An asynchronous client for one model; `complete_sync` is for synchronous code.
 
-    ledger: where answers are kept and counted: a `Ledger`, or a port to the actor. base_url: overrides
+    ledger: where answers are kept and counted: a `ResponseCache`, or a port to the actor. base_url: overrides
     `llm.base_url` (the address of the model that the run serves itself). identity: overrides the model's identity.
     concurrency: requests in flight, default `llm.concurrency`. use_cache: False asks again every time (benchmarks).
     key: default, what this process's environment holds (a worker on another node may hold none); see
@@ -38,7 +38,7 @@ class LLMClient:
     def __init__(
         self,
         cfg: LLMConfig,
-        ledger: Ledger | LedgerPort,
+        ledger: ResponseCache | ResponseCachePort,
         *,
         base_url: str | None = None,
         identity: str | None = None,
@@ -53,19 +53,19 @@ class LLMClient:
         self._identity = identity if identity is not None else model_identity(cfg)
         self._concurrency = concurrency or cfg.concurrency
         self._use_cache = use_cache
-        if isinstance(ledger, Ledger):
+        if isinstance(ledger, ResponseCache):
             ledger.limits.configure(cfg.requests_per_minute, cfg.tokens_per_minute)
-        self._port: LedgerPort = LocalPort(ledger) if isinstance(ledger, Ledger) else ledger
-        self._endpoint = ChatEndpoint(cfg, url, self._concurrency, key)
-        self._books = Books(self._port)
+        self._port: ResponseCachePort = LocalPort(ledger) if isinstance(ledger, ResponseCache) else ledger
+        self._endpoint = ChatHttpClient(cfg, url, self._concurrency, key)
+        self._books = LedgerBatcher(self._port)
         self._caller = Caller(cfg, self._endpoint, self._books, self._identity)
         self._probing = asyncio.Lock()
         self._slots = asyncio.Semaphore(self._concurrency)
         self._given_up = 0  # in a row
         self._answered = False  # ever
-        self._loop_thread: LoopThread | None = None
+        self._loop_thread: EventLoopThread | None = None
 
-    async def complete(self, requests: Sequence[Request]) -> list[Answer]:
+    async def complete(self, requests: Sequence[Request]) -> list[Completion]:
         """The answers in the order of `requests`; what is cached is not paid again, equal requests are paid once.
 
         A request that the server refuses (`Answer.permanent`) or that fails after all retries comes back with
@@ -80,18 +80,18 @@ class LLMClient:
 
     async def complete_affordable(
         self, requests: Sequence[Request]
-    ) -> tuple[list[Answer | None], BudgetReachedError | None]:
+    ) -> tuple[list[Completion | None], BudgetReachedError | None]:
         """`complete`, but a reached budget is returned beside the answers; None stands for each that it left open.
 
         Of equal requests only the first counts as paid.
         """
-        jobs: dict[str, Job] = {}
+        jobs: dict[str, CallGroup] = {}
         keys = [call_key(self._identity, request, 0, samples(request)) for request in requests]
         for key, request in zip(keys, requests, strict=True):
             if key in jobs:
                 jobs[key].copies += 1
             else:
-                jobs[key] = Job(request)
+                jobs[key] = CallGroup(request)
         over = None
         try:
             await self._run(deque(await self._plan(list(jobs.values()))))
@@ -104,7 +104,7 @@ class LLMClient:
         finally:
             await asyncio.shield(self._books.flush())
         self._check_hopeless([job for job in jobs.values() if job.paid or job.error])
-        answers: list[Answer | None] = []
+        answers: list[Completion | None] = []
         given: set[str] = set()
         for key, request in zip(keys, requests, strict=True):
             answer = jobs[key].answer(request.n) if not jobs[key].open_calls else None
@@ -119,7 +119,7 @@ class LLMClient:
         """Whether the server has been found to give one sample a call, however many are asked for."""
         return self._endpoint.dialect.one_by_one
 
-    def complete_sync(self, requests: Sequence[Request]) -> list[Answer]:
+    def complete_sync(self, requests: Sequence[Request]) -> list[Completion]:
         """`complete`, on a background loop of this client's own."""
         return self._thread().run(self.complete(requests))
 
@@ -161,12 +161,12 @@ class LLMClient:
     ) -> None:
         await self.close()
 
-    def _thread(self) -> LoopThread:
+    def _thread(self) -> EventLoopThread:
         if self._loop_thread is None:
-            self._loop_thread = LoopThread()
+            self._loop_thread = EventLoopThread()
         return self._loop_thread
 
-    async def _plan(self, jobs: Sequence[Job]) -> list[Call]:
+    async def _plan(self, jobs: Sequence[CallGroup]) -> list[Call]:
         """The calls that are still to be made, after a look into the cache."""
         whole = [Call(job, 0, job.count) for job in jobs if self._cfg.supports_n is not False or job.count == 1]
         left = await self._look_up(whole)
@@ -287,12 +287,12 @@ class LLMClient:
             if not self._endpoint.dialect.refused_in_row:
                 return  # it has meanwhile
             try:
-                await self._caller.record(Call(Job(PROBE), 0, 1), asyncio.Event())
+                await self._caller.record(Call(CallGroup(PROBE), 0, 1), asyncio.Event())
             except (TransientError, RejectedError, SuspectError):
                 raise UserError(suspicion) from None
             self._given_up, self._answered = 0, True
 
-    async def _check_refusals(self, jobs: Sequence[Job]) -> None:
+    async def _check_refusals(self, jobs: Sequence[CallGroup]) -> None:
         """Prompts that were refused last may be the first of a server that now refuses everything."""
         suspicion = next((job.suspicion for job in jobs if job.suspicion), None)
         if suspicion is not None:
@@ -308,7 +308,7 @@ class LLMClient:
         ):
             raise self._hopeless(str(error), self._given_up)
 
-    def _check_hopeless(self, asked: Sequence[Job]) -> None:
+    def _check_hopeless(self, asked: Sequence[CallGroup]) -> None:
         hopeless = len(asked) >= HOPELESS and all(job.error is not None and not job.parts for job in asked)
         if hopeless and not (self._answered and all(job.rejected for job in asked)):
             raise self._hopeless(asked[0].error or "", len(asked))

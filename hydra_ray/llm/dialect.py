@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hydra_ray.config import LLMConfig
-from hydra_ray.llm.problems import Problem, refused_parameter, wants_positive
+from hydra_ray.llm.http_errors import Problem, refused_parameter, wants_positive
 from hydra_ray.llm.types import Request
 
 logger = logging.getLogger(__name__)

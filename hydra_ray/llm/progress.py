@@ -5,8 +5,8 @@ import sys
 import time
 from collections.abc import Callable
 
-from hydra_ray.llm.limits import Wait
-from hydra_ray.repeating import Repeating
+from hydra_ray.llm.rate_limits import Wait
+from hydra_ray.utils.periodic import PeriodicTask
 
 EVERY_S = 5.0
 WAITS_EVERY_S = 30.0
@@ -19,7 +19,7 @@ def line(label: str, done: int, total: int, seconds: float) -> str:
     return f"[{label}] {done}/{total}  {speed:.1f}/s  ETA {left}"
 
 
-class PlainProgress(Repeating):
+class PlainProgress(PeriodicTask):
     """Prints `line` to stderr while the block runs. count: how many are done now."""
 
     def __init__(self, label: str, total: int, count: Callable[[], int], every_s: float = EVERY_S) -> None:
@@ -32,7 +32,7 @@ class PlainProgress(Repeating):
         print(text, file=sys.stderr, flush=True)
 
 
-class WaitLines(Repeating):
+class WaitLines(PeriodicTask):
     """Prints to stderr, at most every WAITS_EVERY_S, which rate limit holds calls back.
 
     waited: the longest wait since it was last called, None if there was none.

@@ -8,7 +8,7 @@ from tenacity import RetryCallState
 
 from hydra_ray.errors import UserError
 from hydra_ray.llm.durations import seconds_until
-from hydra_ray.llm.rates import Rates
+from hydra_ray.llm.rate_headers import Rates
 
 LONGEST_WAIT_S = 60.0
 RETRIED_STATUS = frozenset({408, 409, 425, 429})

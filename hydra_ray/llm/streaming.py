@@ -6,7 +6,7 @@ from typing import Any
 
 import aiohttp
 
-from hydra_ray.llm.reading import Usage, error_in_answer, read_answer, read_usage
+from hydra_ray.llm.response_parsing import Usage, error_in_answer, read_answer, read_usage
 from hydra_ray.llm.retry import EmptyAnswerError, TransientError
 
 Take = Callable[[dict[str, Any]], None]

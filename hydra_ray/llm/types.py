@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Literal, NotRequired, TypedDict
 
 from hydra_ray.core.prompts import Message
-from hydra_ray.llm.unicode import without_surrogates
+from hydra_ray.llm.surrogates import without_surrogates
 
 Finish = Literal["stop", "length", "content_filter", "thinking", "empty"]
 """How a text ended: `length`: at `max_tokens`; `content_filter`: withheld or cut off by the provider's filter;
 `thinking`: nothing but a reasoning model's thoughts came; `empty`: nothing came at all."""
 
 
-class Record(TypedDict):
+class CachedResponse(TypedDict):
     """What one call returned, as the cache keeps it. `texts` may be fewer than were asked for.
 
     finish: one per text; left out where all are `stop`. degraded: the answer to a shortened prompt (left out: it is
@@ -29,7 +29,7 @@ class Record(TypedDict):
     cut: NotRequired[list[int]]
 
 
-def finishes(record: Record) -> tuple[Finish, ...]:
+def finishes(record: CachedResponse) -> tuple[Finish, ...]:
     """How each text of a record ended; of older entries only `length` is known, all else counts as `stop`."""
     kept = record.get("finish")
     if kept is not None:
@@ -60,7 +60,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Completion:
     """The texts for one request.
 
     texts: `n` of them, in sampling order; fewer if `error` is set. prompt_tokens, completion_tokens: as the server
@@ -126,7 +126,7 @@ def _messages(messages: Sequence[Message]) -> list[Message]:
 def call_key(identity: str, request: Request, start: int = 0, count: int | None = None) -> str:
     """The cache key of the call that draws samples `start` to `start + count` of a request (default: all of them).
 
-    blake2b over the model's identity (see `hydra_ray.llm.identity`) and the request's canonical JSON; `n` itself is
+    blake2b over the model's identity (see `hydra_ray.llm.model_id`) and the request's canonical JSON; `n` itself is
     left out, so that one sample is the same call whether one or eight are wanted; so are `fallbacks`.
     """
     count = request.n if count is None else count

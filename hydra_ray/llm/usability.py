@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from hydra_ray.core.answers.parse import parse_answer
 from hydra_ray.core.tasks import Task
-from hydra_ray.core.text import normalise
 from hydra_ray.errors import UselessAnswersError
 from hydra_ray.llm.types import Finish
 
@@ -49,7 +49,7 @@ class Wanted:
         cut = finish == "length"
         if self.task is None:
             return None if text.strip() else "empty"
-        answer = normalise(self.task, text)
+        answer = parse_answer(self.task, text)
         if self.task.kind == "generation":
             whole = self.task.single_line and len(text.strip().splitlines()) > 1
             if cut and not (answer and whole):
@@ -61,7 +61,7 @@ class Wanted:
 
 
 @dataclass(slots=True)
-class Tally:
+class AnswerTally:
     """What came back so far. answers: texts, and requests that the server refuses. faults: those of no use, by kind.
     cut: all that hit `max_tokens`, of use or not. examples: the first useless ones of each kind."""
 

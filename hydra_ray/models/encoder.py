@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from hydra_ray.config import ModelConfig
-from hydra_ray.cpu import Precision
 from hydra_ray.errors import UserError
+from hydra_ray.utils.cpu import Precision
 
 MINILM = "minilm"
 

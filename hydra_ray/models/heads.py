@@ -23,10 +23,11 @@ class Head(nn.Module):
     - `low_rank`: a rank-K delta of the dense layer and the user's own output layer.
     - `linear`: the user's output layer alone.
     - `bayesian_linear`: a delta of the same shape as `linear`'s. Jointly it is trained as `linear` (`joint_kind`); a
-      new user's is solved for under a prior estimated from the training users (`hydra_ray.train.shrunk`).
+      new user's is solved for under a prior estimated from the training users
+      (`hydra_ray.training.user_fit.bayesian_linear`).
     - `shared`: no delta.
 
-    `mixture` is another class, `hydra_ray.models.facets.FacetHead`.
+    `mixture` is another class, `hydra_ray.models.mixture.FacetHead`.
     """
 
     def __init__(self, kind: HeadKind, width: int, rank: int, dropout: float) -> None:
@@ -145,7 +146,9 @@ def _slots(user_G: Tensor) -> Tensor:
     return slot_G
 
 
-def take(deltas: Deltas, rows: Tensor, device: torch.device | None = None, buffers: Deltas | None = None) -> Deltas:
+def take_rows(
+    deltas: Deltas, rows: Tensor, device: torch.device | None = None, buffers: Deltas | None = None
+) -> Deltas:
     """The deltas of the users at `rows` (int64 [n], on the deltas' device), as leaves that collect gradients.
 
     buffers: memory that a caller keeps from step to step, grown here; what was taken into it holds until the next

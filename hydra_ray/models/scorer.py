@@ -8,13 +8,13 @@ from torch import Tensor, nn
 
 from hydra_ray.config import ModelConfig
 from hydra_ray.models.encoder import TextEncoder
-from hydra_ray.models.facets import PRESENT, PROFILE, FacetHead, Router, mixtures
 from hydra_ray.models.heads import Deltas, Head
-from hydra_ray.models.pairs import Concepts, Interaction
+from hydra_ray.models.mixture import PRESENT, PROFILE, FacetHead, Router, mixtures
+from hydra_ray.models.pair_encoders import ConceptEncoder, InteractionEncoder
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class PairBatch:
     """G queries with up to R rows each, as indices into a table of T texts.
 
     left: int64 [G], the query's text. right: int64 [G, R], the rows' texts. label: float [G, R] in {0, 1}.
@@ -34,7 +34,7 @@ EVIDENCE_SCALE = 2.0
 """Brings evidence, numbers in [0, 1], to the size of the pair encodings."""
 
 
-class Scorer(nn.Module):
+class PairScorer(nn.Module):
     """Base and population head. `bi_encoder`, `concepts`: vectors interact; `cross_encoder`: the encoder reads the
     pair; `none`: the head reads the evidence alone."""
 
@@ -54,11 +54,11 @@ class Scorer(nn.Module):
         self.config = config
         self.evidence = evidence
         self.encoder = encoder
-        self.interaction: Interaction | Concepts | None = None
+        self.interaction: InteractionEncoder | ConceptEncoder | None = None
         if config.pair == "bi_encoder":
-            self.interaction = Interaction(encoder_width, config.pair_dim)
+            self.interaction = InteractionEncoder(encoder_width, config.pair_dim)
         elif config.pair == "concepts":
-            self.interaction = Concepts(encoder_width, config.pair_dim, symmetric, config.dropout)
+            self.interaction = ConceptEncoder(encoder_width, config.pair_dim, symmetric, config.dropout)
         width = {"cross_encoder": encoder_width, "none": 0}.get(config.pair, config.pair_dim)
         self.head: Head | FacetHead
         self.router: Router | None = None
@@ -71,7 +71,7 @@ class Scorer(nn.Module):
         if encoder is not None and config.freeze_encoder:
             encoder.requires_grad_(False)
 
-    def encode_pairs(self, texts: Sequence[str] | Tensor, batch: Batch) -> Tensor:
+    def encode_pairs(self, texts: Sequence[str] | Tensor, batch: PairBatch) -> Tensor:
         """Pair encodings with the evidence appended, [G, R, Z + E]; `texts` is the table of texts, or of the vectors
         of a frozen encoder: [T, D] (`bi_encoder`) or [T, S, D], one per sentence (`concepts`)."""
         pairs_GRZ = self._pairs(texts, batch)
@@ -79,14 +79,14 @@ class Scorer(nn.Module):
             return pairs_GRZ
         return torch.cat([pairs_GRZ, EVIDENCE_SCALE * batch.evidence.to(pairs_GRZ.dtype)], dim=-1)
 
-    def _pairs(self, texts: Sequence[str] | Tensor, batch: Batch) -> Tensor:
+    def _pairs(self, texts: Sequence[str] | Tensor, batch: PairBatch) -> Tensor:
         if self.config.pair == "none":
             return batch.evidence.new_zeros(*batch.right.shape, 0, dtype=next(self.head.parameters()).dtype)
         if self.interaction is None:
             return self._cross(texts, batch)
         groups, rows = batch.right.shape
         left_G, right_GR = batch.left, batch.right
-        if isinstance(self.interaction, Concepts):
+        if isinstance(self.interaction, ConceptEncoder):
             assert isinstance(texts, Tensor)
             agreements_GRZ: Tensor = self.interaction(texts[left_G], texts[right_GR])
             return agreements_GRZ
@@ -101,7 +101,7 @@ class Scorer(nn.Module):
         pairs_GRZ: Tensor = self.interaction(left_GRD, vectors_TD[right_GR])
         return pairs_GRZ
 
-    def _cross(self, texts: Sequence[str] | Tensor, batch: Batch) -> Tensor:
+    def _cross(self, texts: Sequence[str] | Tensor, batch: PairBatch) -> Tensor:
         assert self.encoder is not None
         assert not isinstance(texts, Tensor)
         groups, rows = batch.right.shape
@@ -114,7 +114,7 @@ class Scorer(nn.Module):
         """In the head's precision: the encoder answers in float32, DeepSpeed may hold all weights in bf16."""
         return encoded.to(next(self.head.parameters()).dtype)
 
-    def forward(self, texts: Sequence[str] | Tensor, batch: Batch, deltas: Deltas) -> Tensor:
+    def forward(self, texts: Sequence[str] | Tensor, batch: PairBatch, deltas: Deltas) -> Tensor:
         """Logits [G, R, 2]. `deltas`: name -> [U, ...], rows as `batch.user` counts them; or, for `mixture`, profiles.
 
         What the router made of profiles, weights and probabilities [U, F], is left in `routed`.

@@ -7,28 +7,28 @@ from typing import Any
 
 from hydra_ray.cluster import AUTO, LOCAL, find_cluster
 from hydra_ray.config import Config
-from hydra_ray.core.text import normalise
+from hydra_ray.core.answers.parse import parse_answer
 from hydra_ray.data.ingest import ingest_in_process
-from hydra_ray.data.sources import data_root
+from hydra_ray.data.sources.find import data_root
 from hydra_ray.data.summary import summary
 from hydra_ray.errors import UserError
 from hydra_ray.llm.client import LLMClient
-from hydra_ray.llm.ledger import Counts, Ledger
-from hydra_ray.llm.tokens import prompt_budget, tokenizer_of
+from hydra_ray.llm.response_cache import Counts, ResponseCache
+from hydra_ray.llm.token_budget import prompt_budget, tokenizer_of
 from hydra_ray.llm.types import Request
 from hydra_ray.llm.usability import SHOWN, Wanted
-from hydra_ray.pipeline.bounds import Bound, bounds, first_request
-from hydra_ray.pipeline.context import Run
-from hydra_ray.pipeline.job import Job
+from hydra_ray.pipeline.cost_bounds import CostBound, bounds, first_request
+from hydra_ray.pipeline.job import Pipeline
+from hydra_ray.pipeline.run_context import RunContext
 from hydra_ray.pipeline.step import StepResult
 
 NO_PRICES = "unknown"
 
 
-class _Look(Job):
+class _Look(Pipeline):
     """A job whose data were read into a folder of the dry run's own."""
 
-    def __init__(self, run: Run, data: Path) -> None:
+    def __init__(self, run: RunContext, data: Path) -> None:
         super().__init__(run)
         self._data = StepResult(data, {}, True)
 
@@ -41,7 +41,7 @@ def dry_run(config: Config, stage: str = "run", *, offline: bool = False) -> str
 
     offline: the endpoint is not called. Raises UserError for whatever would stop the stage.
     """
-    with tempfile.TemporaryDirectory(prefix="hydra-ray-dry-run-") as scratch, Run(config, stage) as run:
+    with tempfile.TemporaryDirectory(prefix="hydra-ray-dry-run-") as scratch, RunContext(config, stage) as run:
         run.check_local()
         task = run.task
         kind = f"{task.kind}, {task.primary_metric}"
@@ -56,7 +56,7 @@ def dry_run(config: Config, stage: str = "run", *, offline: bool = False) -> str
     return "\n".join(f"{name:<11} {line}" for name, line in lines)
 
 
-def _data(config: Config, run: Run, scratch: Path) -> list[str]:
+def _data(config: Config, run: RunContext, scratch: Path) -> list[str]:
     """Reads the data as the ingest does; what is usable and what is not."""
     if config.data.source == "synthetic":
         from hydra_ray.synth.write import write_world
@@ -71,16 +71,16 @@ def _data(config: Config, run: Run, scratch: Path) -> list[str]:
     return [name, *(line for line in summary(counts, scratch / "data") if str(scratch) not in line)]
 
 
-def _cluster(run: Run) -> str:
+def _cluster(run: RunContext) -> str:
     address = run.config.ray.address
     if address == LOCAL:
         return f"a local cluster that counts {run.local_cpus} CPUs"
     return f"the cluster at {find_cluster(address)}" + (" (auto)" if address == AUTO else "")
 
 
-def _asking(config: Config, run: Run, job: Job, scratch: Path, offline: bool) -> list[tuple[str, str]]:
+def _asking(config: Config, run: RunContext, job: Pipeline, scratch: Path, offline: bool) -> list[tuple[str, str]]:
     from hydra_ray.models.encoder import check_encoder
-    from hydra_ray.train.tracker import check_trackers
+    from hydra_ray.training.joint.trackers import check_trackers
 
     llm, trials = config.llm, config.protocol.trials
     users = [job.chosen(trial) for trial in trials]
@@ -98,15 +98,15 @@ def _asking(config: Config, run: Run, job: Job, scratch: Path, offline: bool) ->
     lines += [("black box", line) for line in said]
     found, whole = bounds(job, budget, one_by_one)
     lines += [("LLM calls", line) for line in bound_table(config, found, whole)]
-    lines += [("budget", line) for line in budget_lines(config, sum(found.values(), Bound()), _used(run))]
+    lines += [("budget", line) for line in budget_lines(config, sum(found.values(), CostBound()), _used(run))]
     return lines
 
 
-def _endpoint(config: Config, run: Run, job: Job, scratch: Path, offline: bool) -> tuple[list[str], bool]:
+def _endpoint(config: Config, run: RunContext, job: Pipeline, scratch: Path, offline: bool) -> tuple[list[str], bool]:
     """What the black box is and answers, and whether it gives samples one by one, one call each."""
     llm = config.llm
     if llm.base_url is None:
-        from hydra_ray.llm.serving import engine_spec, require_vllm
+        from hydra_ray.llm.vllm_app import engine_spec, require_vllm
 
         require_vllm()
         engine_spec(llm)
@@ -121,13 +121,13 @@ def _endpoint(config: Config, run: Run, job: Job, scratch: Path, offline: bool) 
     return [where, *shown], llm.supports_n is False or one_by_one
 
 
-def ask_once(config: Config, run: Run, request: Request, samples: int, scratch: Path) -> tuple[list[str], bool]:
+def ask_once(config: Config, run: RunContext, request: Request, samples: int, scratch: Path) -> tuple[list[str], bool]:
     """Asks the endpoint the run's first prompt; the end of the prompt and the answer as lines, and whether the server
     gives one sample a call. Nothing is cached. Raises UserError if there is no answer."""
     llm = config.llm.model_copy(update={"retries": min(1, config.llm.retries)})
     temperature = config.adapter.temperature if samples > 1 else request.temperature
     asked = Request(request.messages, temperature, samples, request.max_tokens, None, request.fallbacks)
-    ledger = Ledger(scratch / "llm.sqlite", "dry-run")
+    ledger = ResponseCache(scratch / "llm.sqlite", "dry-run")
     client = LLMClient(llm, ledger, concurrency=1)
     try:
         (answer,) = client.complete_sync([asked])
@@ -139,7 +139,7 @@ def ask_once(config: Config, run: Run, request: Request, samples: int, scratch: 
         raise UserError(f"llm.base_url={llm.base_url}: no answer to the first prompt: {answer.error}")
     wanted = Wanted("dry run", run.task, request.max_tokens)
     fault = wanted.fault(answer.texts[0], answer.finish[0])
-    reads = f"which is of no use ({fault})" if fault else f"read as {_short(normalise(run.task, answer.texts[0]))}"
+    reads = f"which is of no use ({fault})" if fault else f"read as {_short(parse_answer(run.task, answer.texts[0]))}"
     tokens = f"{answer.prompt_tokens} tokens in, {answer.completion_tokens} out"
     return [
         f"asked: {_short(request.messages[-1]['content'], end=True)}",
@@ -152,18 +152,18 @@ def _short(text: str, end: bool = False) -> str:
     return json.dumps(cut, ensure_ascii=False)
 
 
-def _used(run: Run) -> Counts:
+def _used(run: RunContext) -> Counts:
     """What the run has used before."""
     if not run.ledger_file.exists():
         return Counts()
-    ledger = Ledger(run.ledger_file, run.config.name)
+    ledger = ResponseCache(run.ledger_file, run.config.name)
     try:
         return ledger.counts()
     finally:
         ledger.close()
 
 
-def cost_of(config: Config, bound: Bound) -> float | None:
+def cost_of(config: Config, bound: CostBound) -> float | None:
     """At the configured prices; None where there are none."""
     llm = config.llm
     if not llm.priced:
@@ -171,11 +171,11 @@ def cost_of(config: Config, bound: Bound) -> float | None:
     return (bound.prompt_tokens * llm.price_prompt + bound.completion_tokens * llm.price_completion) / 1e6
 
 
-def bound_table(config: Config, found: dict[str, Bound], whole: bool) -> list[str]:
+def bound_table(config: Config, found: dict[str, CostBound], whole: bool) -> list[str]:
     """Calls, tokens and cost per stage, one line each."""
     about = "at most" if whole else "about at most (estimated from some of the users)"
     table = [("", "calls", "prompt tokens", "answer tokens", "cost")]
-    for name, bound in [*found.items(), ("all", sum(found.values(), Bound()))]:
+    for name, bound in [*found.items(), ("all", sum(found.values(), CostBound()))]:
         cost = cost_of(config, bound)
         numbers: list[Any] = [bound.calls, bound.prompt_tokens, bound.completion_tokens]
         shown = (f"{round(number):,}" for number in numbers)
@@ -186,7 +186,7 @@ def bound_table(config: Config, found: dict[str, Bound], whole: bool) -> list[st
     return [f"{about}, without retries, less what the response cache holds:", *rows, *notes]
 
 
-def budget_lines(config: Config, all_stages: Bound, used: Counts) -> list[str]:
+def budget_lines(config: Config, all_stages: CostBound, used: Counts) -> list[str]:
     """How the bound compares with `llm.max_calls` and `llm.max_cost`, what the run has used before included."""
     lines = []
     llm, cost = config.llm, cost_of(config, all_stages)

@@ -10,17 +10,17 @@ import pyarrow.parquet as pq
 
 from hydra_ray.config import AdapterConfig
 from hydra_ray.core.candidates import candidates_of
-from hydra_ray.core.evidence import AnswerProfile
-from hydra_ray.core.feedback import Row
+from hydra_ray.core.features import AnswerProfile
+from hydra_ray.core.labeling import Row
 from hydra_ray.core.metrics import row_scores
-from hydra_ray.core.select import self_consistency, user_majority
+from hydra_ray.core.selection import self_consistency, user_majority
 from hydra_ray.core.tasks import Task
 from hydra_ray.inference.scoring import score_requests
 from hydra_ray.inference.selection import CandidateSet, adapter_features, make_candidates, select
-from hydra_ray.inference.types import Scoring
-from hydra_ray.pipeline.rows import buckets_of, read_rows
+from hydra_ray.inference.types import ScoreRequest
+from hydra_ray.pipeline.llm_rows import buckets_of, read_rows
 from hydra_ray.report import AnswerRow
-from hydra_ray.train.artifact import TrainedScorer
+from hydra_ray.training.artifacts.trained_scorer import TrainedScorer
 
 ADAPTERS = {
     "hydra_adapter": ("bm25", "hydra"),
@@ -155,14 +155,14 @@ def _choose(
 
     samples: whose, and whose weights of the retrieved items speak for answers.
     """
-    width, made, requests = adapter.scorer.evidence, list[CandidateSet](), list[Scoring]()
+    width, made, requests = adapter.scorer.evidence, list[CandidateSet](), list[ScoreRequest]()
     for (row, extra), answers in zip(rows, by_method, strict=True):
         own = extra["own"]
         candidates = _candidates(task, answers, samples, own, config)
         behind = extra["supporters"][samples]
         features = adapter_features(task, row.text, candidates, own, behind, extra["topics"], width)
         made.append(candidates)
-        requests.append(Scoring("adapter", user_id, 0, row.text, candidates.texts, features))
+        requests.append(ScoreRequest("adapter", user_id, 0, row.text, candidates.texts, features))
     found: list[str | None] = []
     for candidates, scores, answers in zip(made, score_requests(adapter, requests), by_method, strict=True):
         order = select(task, candidates, scores, config).order

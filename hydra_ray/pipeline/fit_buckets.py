@@ -10,24 +10,31 @@ import numpy as np
 
 from hydra_ray.config import Config
 from hydra_ray.errors import UserError
-from hydra_ray.models.facets import MIXTURE
 from hydra_ray.models.heads import Deltas, Head
-from hydra_ray.pipeline.fit import Fit
+from hydra_ray.models.mixture import MIXTURE
 from hydra_ray.pipeline.fit_records import Previous, UserFit, write_record
-from hydra_ray.store.head_store import HeadStore
-from hydra_ray.train import solver
-from hydra_ray.train.artifact import TrainedScorer
-from hydra_ray.train.features import UserFeatures, load_features, nothing_of, rounded, rows_of, save_features
-from hydra_ray.train.profiles import Profile, profile_of
-from hydra_ray.train.solver import Tuned
-from hydra_ray.train.user_heads import FOLDER
-from hydra_ray.train.user_rows import NonFiniteError
+from hydra_ray.pipeline.fit_spec import FitSpec
+from hydra_ray.store.heads.head_store import HeadStore
+from hydra_ray.training.artifacts.trained_scorer import TrainedScorer
+from hydra_ray.training.artifacts.user_heads import FOLDER
+from hydra_ray.training.user_fit import solver
+from hydra_ray.training.user_fit.features import (
+    UserFeatures,
+    empty_features,
+    load_features,
+    rounded,
+    rows_of,
+    save_features,
+)
+from hydra_ray.training.user_fit.padded_users import NonFiniteError
+from hydra_ray.training.user_fit.profiles import Profile, profile_of
+from hydra_ray.training.user_fit.solver import Tuned
 
 
 class Buckets:
     """Ray Data's callable: `work` on lists of buckets; nothing is loaded before the first."""
 
-    def __init__(self, fit: Fit, tuned: Tuned, out: Path) -> None:
+    def __init__(self, fit: FitSpec, tuned: Tuned, out: Path) -> None:
         self.fit, self.tuned, self.out = fit, tuned, out
         self.chosen = fit.by_bucket()
 
@@ -122,7 +129,7 @@ class FitBuckets(Buckets):
             found = load_features(file)
         known = {user.user_id for user in found}
         # Whoever has no rows at all is counted, too.
-        return found + [nothing_of(user, width) for user in self.chosen[bucket] if user not in known]
+        return found + [empty_features(user, width) for user in self.chosen[bucket] if user not in known]
 
     def _finish(self, waiting: dict[int, list[UserFeatures]]) -> None:
         """Fits the users of these buckets, writes their parts and then their records."""
@@ -159,9 +166,12 @@ def solved_users(
     *,
     needs_gain: bool,
 ) -> list[UserFit]:
-    """Users' heads from their features, all at once; see `solver.solve`. Raises UserError, which names the user."""
+    """Users' heads from their features, all at once; see `solver.solve_heads`. Raises UserError, which names the
+    user."""
     try:
-        fitted = solver.solve(head, rows_of(users), tuned, config.fit, config.train.loss, start, needs_gain=needs_gain)
+        fitted = solver.solve_heads(
+            head, rows_of(users), tuned, config.fit, config.train.loss, start, needs_gain=needs_gain
+        )
     except NonFiniteError as error:
         raise UserError(error.of(f"user {users[error.place].user_id!r}")) from None
     return [UserFit.of(user, fitted, i) for i, user in enumerate(users)]

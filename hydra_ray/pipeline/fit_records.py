@@ -19,12 +19,12 @@ import torch
 from numpy.typing import NDArray
 
 from hydra_ray.models.heads import Deltas
-from hydra_ray.store.head_store import HeadStore
-from hydra_ray.store.spec import HeadSpec
-from hydra_ray.train.features import UserFeatures
-from hydra_ray.train.solver import Fitted
-from hydra_ray.train.user_heads import FOLDER
-from hydra_ray.whole_file import write_text
+from hydra_ray.store.heads.head_store import HeadStore
+from hydra_ray.store.heads.spec import HeadSpec
+from hydra_ray.training.artifacts.user_heads import FOLDER
+from hydra_ray.training.user_fit.features import UserFeatures
+from hydra_ray.training.user_fit.solver import Fitted
+from hydra_ray.utils.atomic_io import write_text
 
 FITTED_SCHEMA = pa.schema(
     [

@@ -12,34 +12,34 @@ from typing import Any
 import torch
 
 from hydra_ray.errors import UserError
-from hydra_ray.pipeline.context import Run
-from hydra_ray.pipeline.fit import Fit
+from hydra_ray.pipeline.examples import chunks
 from hydra_ray.pipeline.fit_buckets import FitBuckets, MixBuckets
 from hydra_ray.pipeline.fit_records import Previous, count_fitted, record_file
-from hydra_ray.pipeline.groups import chunks
-from hydra_ray.train import solver
-from hydra_ray.train.artifact import TrainedScorer
-from hydra_ray.train.features import rows_of
-from hydra_ray.train.solver import Tuned
-from hydra_ray.train.user_heads import new_store
-from hydra_ray.whole_file import write_text
+from hydra_ray.pipeline.fit_spec import FitSpec
+from hydra_ray.pipeline.run_context import RunContext
+from hydra_ray.training.artifacts.trained_scorer import TrainedScorer
+from hydra_ray.training.artifacts.user_heads import new_store
+from hydra_ray.training.user_fit import solver
+from hydra_ray.training.user_fit.features import rows_of
+from hydra_ray.training.user_fit.solver import Tuned
+from hydra_ray.utils.atomic_io import write_text
 
 
-def tune(fit: Fit, scorer: TrainedScorer, run: Run) -> Tuned:
-    """What `solver.tune` finds on `Fit.tuning_users`."""
+def tune(fit: FitSpec, scorer: TrainedScorer, run: RunContext) -> Tuned:
+    """What `solver.fit_prior` finds on `Fit.tuning_users`."""
     threads = torch.get_num_threads()
     # PyTorch's threads spin while they wait: beside other processes, two take 20 times as long as one.
     torch.set_num_threads(1)
     try:
         users = fit.tuning_users(scorer)
-        tuned = solver.tune(fit.head(scorer), rows_of(users), fit.config.fit, fit.config.train.loss)
+        tuned = solver.fit_prior(fit.head(scorer), rows_of(users), fit.config.fit, fit.config.train.loss)
     finally:
         torch.set_num_threads(threads)
     run.say(f"fit-{fit.module}: {solver.describe(tuned)}, from {len(users)} training users")
     return tuned
 
 
-def fit_users(run: Run, fit: Fit, out: Path) -> dict[str, Any]:
+def fit_users(run: RunContext, fit: FitSpec, out: Path) -> dict[str, Any]:
     """Fits the heads of all chosen users and publishes them in `out`; returns counts and times.
 
     fit_s: seconds from the first bucket's beginning to the published version, by the workers' clocks; publish_s: those

@@ -10,26 +10,26 @@ import pyarrow.parquet as pq
 
 from hydra_ray.config import Config, TrainConfig
 from hydra_ray.config.section import execution_only
-from hydra_ray.core.records import Split
-from hydra_ray.data.sampling import Chosen, Trial, cross_fit, sample_users
-from hydra_ray.data.users import list_users, read_users
+from hydra_ray.core.types import Split
+from hydra_ray.data.reader import list_users, read_users
+from hydra_ray.data.sampling import Trial, UserSample, cross_fit, sample_users
 from hydra_ray.errors import UserError
-from hydra_ray.llm.tokens import prompt_budget, tokenizer_of
+from hydra_ray.llm.token_budget import prompt_budget, tokenizer_of
 from hydra_ray.llm.usability import Wanted
 from hydra_ray.models.head_kinds import joint_kind
-from hydra_ray.pipeline.context import Run
-from hydra_ray.pipeline.gold_words import wordless_golds
-from hydra_ray.pipeline.groups import Module, evidence_width, write_groups
-from hydra_ray.pipeline.makers import (
+from hydra_ray.pipeline.examples import Module, evidence_width, write_groups
+from hydra_ray.pipeline.gold_check import wordless_golds
+from hydra_ray.pipeline.llm_rows import Asking, ask_black_box
+from hydra_ray.pipeline.previous_run import PreviousRun
+from hydra_ray.pipeline.run_context import RunContext
+from hydra_ray.pipeline.stage_prompts import (
     SUMMARY_TOKENS,
-    EvaluateMaker,
-    GenerateMaker,
-    LabelMaker,
-    OracleMaker,
-    SummaryMaker,
+    EvalPrompts,
+    GeneratePrompts,
+    LabelPrompts,
+    OraclePrompts,
+    SummaryPrompts,
 )
-from hydra_ray.pipeline.rows import Asking, ask_black_box
-from hydra_ray.pipeline.since import Since
 from hydra_ray.pipeline.step import STEP_VERSIONS, StepResult, fingerprint, step_key
 
 SHARED = "shared"
@@ -41,14 +41,14 @@ EXPERTS = ("history_similarity", "topic_classifier", "zero_shot_candidate")
 """Keys of `adapter` that decide what its evidence says, kept with the samples that it is made of."""
 
 
-class Job:
+class Pipeline:
     """The steps of one run. Each method returns the finished step, doing first what it needs."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: RunContext) -> None:
         self.run = run
         self.config = run.config
         self.results: dict[str, StepResult] = {}
-        self._chosen: dict[Trial, Chosen] = {}
+        self._chosen: dict[Trial, UserSample] = {}
 
     def _step(
         self, name: str, config: Mapping[str, Any], inputs: Mapping[str, str], work: Any, label: str = ""
@@ -99,7 +99,7 @@ class Job:
         """User histories as Parquet by bucket."""
         from hydra_ray.data.checks import check_counts
         from hydra_ray.data.ingest import ingest
-        from hydra_ray.data.sources import data_root, find_sources, remote_checksums
+        from hydra_ray.data.sources.find import data_root, find_sources, remote_checksums
         from hydra_ray.data.summary import summary
 
         data = self.config.data
@@ -142,7 +142,7 @@ class Job:
 
         return report
 
-    def chosen(self, trial: Trial) -> Chosen:
+    def chosen(self, trial: Trial) -> UserSample:
         """The users a trial draws; users to be tested without an evaluated question are left out."""
         if trial not in self._chosen:
             protocol, ids = self.config.protocol, self._users
@@ -190,7 +190,7 @@ class Job:
         def work(folder: Path) -> dict[str, Any]:
             task, label = self.run.task, f"{name} {trial}"
             self.run.check_before_paying()
-            free = make is SummaryMaker
+            free = make is SummaryPrompts
             wanted = Wanted(label, None, SUMMARY_TOKENS) if free else Wanted(label, task, task.max_answer_tokens)
             return ask_black_box(self.run, users_dir, users, make, args(), folder, wanted)
 
@@ -224,14 +224,14 @@ class Job:
                 self.run.say(warning)
             return self._plain, trial.seed, self.run.vector_cache
 
-        return self._ask("label", config, {}, trial, LabelMaker, args, roles)
+        return self._ask("label", config, {}, trial, LabelPrompts, args, roles)
 
     def train(self, module: Module, trial: Trial, variant: Variant = "") -> StepResult:
         """Base and heads of reranker or adapter on the training users, personal and shared.
 
         variant: the adapter as published is trained anew, on the same samples.
         """
-        from hydra_ray.train.trainer import train
+        from hydra_ray.training.joint.trainer import train
 
         if self.since:
             return self._trained_before(module, trial)
@@ -293,9 +293,9 @@ class Job:
         return {"users": hash_of(asking(self.chosen(trial)))} if self.chosen(trial).crossed else {}
 
     @cached_property
-    def since(self) -> Since | None:
+    def since(self) -> PreviousRun | None:
         """The earlier run whose bases are kept."""
-        return Since(self.run.root, self.config.fit.base_run) if self.config.fit.base_run else None
+        return PreviousRun(self.run.root, self.config.fit.base_run) if self.config.fit.base_run else None
 
     def _trained_before(self, module: Module, trial: Trial) -> StepResult:
         """The training of the earlier run. Raises UserError if it was of another model."""
@@ -326,7 +326,7 @@ class Job:
     def fit(self, module: Module, trial: Trial, variant: Variant = "") -> StepResult:
         """Heads of the test users, on their own history, base frozen; of kinds that joint training does not give a
         user, also those of the training users, whose prompts the adapter learns from. variant: see `Variant`."""
-        from hydra_ray.pipeline.fit import Fit
+        from hydra_ray.pipeline.fit_spec import FitSpec
         from hydra_ray.pipeline.fit_users import fit_users
 
         answered = self.label(trial) if module == "reranker" else self.generate(trial)
@@ -343,7 +343,7 @@ class Job:
             self.run.root / "cache" / "features" / step_key(f"fit-{module}", STEP_VERSIONS["features"], about, {})
         )
         previous = self.since.step(f"{label} {trial}") if self.since else None
-        fit = Fit(whole, module, self.config.model.head, splits, chosen, answered.path, self.ingest().path, base,
+        fit = FitSpec(whole, module, self.config.model.head, splits, chosen, answered.path, self.ingest().path, base,
                   self.run.vector_cache, features, previous.path if previous else None,
                   self.chosen(trial))  # fmt: skip
 
@@ -381,7 +381,7 @@ class Job:
             heads = {"train": fitted.path if self.fitted_alone else base, "test": fitted.path}
             return self._plain, trial.seed, self.run.vector_cache, base, heads, topics.path if topics else None
 
-        return self._ask("generate", config, inputs, trial, GenerateMaker, args, asking(chosen))
+        return self._ask("generate", config, inputs, trial, GeneratePrompts, args, asking(chosen))
 
     def topics(self, trial: Trial) -> StepResult | None:
         """What texts alone say of their answers, learned from the training users' histories; None if it is not read.
@@ -396,9 +396,9 @@ class Job:
         chosen, encoder = self.chosen(trial), self.config.text_encoder
 
         def work(folder: Path) -> dict[str, Any]:
-            from hydra_ray.models.vector_cache import CachedEncoder
+            from hydra_ray.models.embedding_cache import CachedTextEncoder
 
-            encode = CachedEncoder(encoder, self.run.vector_cache)
+            encode = CachedTextEncoder(encoder, self.run.vector_cache)
             return train_topics(self.run.task, self.ingest().path, chosen.train, encode, folder, trial.seed)
 
         inputs = {"ingest": self.ingest().key, "users": hash_of(asking(chosen))}
@@ -423,7 +423,7 @@ class Job:
 
     def summarise(self, trial: Trial) -> StepResult:
         """The profile summaries of the users' questions; all folds of a seed share them."""
-        return self._ask_questions("summarise", trial, SummaryMaker)
+        return self._ask_questions("summarise", trial, SummaryPrompts)
 
     def evaluate(self, trial: Trial) -> StepResult:
         """Every method's answers to the test users' questions."""
@@ -442,11 +442,11 @@ class Job:
         config = {"questions": self.config.protocol.questions, "top_k": self.config.reranker.top_k, **sampling}
         inputs = {"base": trained.key, "heads": fitted.key, "summaries": summaries.key}
         inputs |= {"topics": topics.key} if topics else {}
-        return self._ask("evaluate", config, inputs, trial, EvaluateMaker, args, self._tested(trial))
+        return self._ask("evaluate", config, inputs, trial, EvalPrompts, args, self._tested(trial))
 
     def oracles(self, trial: Trial) -> StepResult:
         """Answers to the evaluated questions after each retrieved record alone."""
-        return self._ask_questions("oracles", trial, OracleMaker)
+        return self._ask_questions("oracles", trial, OraclePrompts)
 
     def _tested(self, trial: Trial) -> Asking:
         """The users that a trial tests."""
@@ -487,7 +487,7 @@ def _joint_model(config: Config, module: Module) -> dict[str, Any]:
     return {**model, "head": joint_kind(config.model.head)}
 
 
-def asking(chosen: Chosen) -> Asking:
+def asking(chosen: UserSample) -> Asking:
     """Whose rows are made in which role."""
     roles: tuple[Split, Split] = ("train", "test")
     return {user_id: (chosen.source[user_id], role) for role in roles for user_id in chosen.of(role)}

@@ -6,12 +6,12 @@ from typing import Any
 
 from hydra_ray.config import Config
 from hydra_ray.data.sampling import Trial
-from hydra_ray.pipeline.context import Run
-from hydra_ray.pipeline.finish import finish
-from hydra_ray.pipeline.job import Job
-from hydra_ray.pipeline.since import write_steps
+from hydra_ray.pipeline.job import Pipeline
+from hydra_ray.pipeline.previous_run import write_steps
+from hydra_ray.pipeline.report_step import write_report_step
+from hydra_ray.pipeline.run_context import RunContext
 
-Stage = Callable[[Job, Trial], object]
+Stage = Callable[[Pipeline, Trial], object]
 
 PER_TRIAL: dict[str, Stage] = {
     "label": lambda job, trial: job.label(trial),
@@ -28,12 +28,12 @@ PER_TRIAL: dict[str, Stage] = {
 
 def run_stage(stage: str, config: Config) -> int:
     """Does a stage and whatever it needs that is not done yet. Returns the exit code."""
-    with Run(config, stage) as run:
+    with RunContext(config, stage) as run:
         run.check_local()
-        job = Job(run)
+        job = Pipeline(run)
         report = None
         if stage in ("run", "report"):
-            report = finish(job)
+            report = write_report_step(job)
         elif stage == "ingest":
             job.ingest()
         else:
@@ -47,7 +47,7 @@ def run_stage(stage: str, config: Config) -> int:
     return 0
 
 
-def _show(job: Job, report: dict[str, Any]) -> None:
+def _show(job: Pipeline, report: dict[str, Any]) -> None:
     from hydra_ray.report import result_table
 
     predictions = job.run.folder / "predictions"

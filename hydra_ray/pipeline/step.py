@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra_ray import __version__
-from hydra_ray.alone import alone
+from hydra_ray.utils.file_lock import exclusive_lock
 
 MANIFEST = "manifest.json"
 SCRATCH = "scratch"
@@ -78,7 +78,7 @@ def run_step(
     make_root(root)
     key = step_key(name, code, config, inputs)
     final = root / "steps" / key
-    with alone(root / "steps" / ".locks" / key, lambda line: say(f"{name}: {line} ({key})")):
+    with exclusive_lock(root / "steps" / ".locks" / key, lambda line: say(f"{name}: {line} ({key})")):
         if (final / MANIFEST).exists():
             manifest = json.loads((final / MANIFEST).read_text())
             say(f"{name}: done before ({key})")

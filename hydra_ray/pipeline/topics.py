@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from hydra_ray.core.draws import stable_draw
+from hydra_ray.core.answers.parse import is_label, parse_gold
+from hydra_ray.core.hashing import stable_hash
 from hydra_ray.core.retrieval import TextEncode
 from hydra_ray.core.tasks import Task
-from hydra_ray.core.text import is_label, normalise_gold
-from hydra_ray.core.topics import PARTS, TopicModels, fit_topics, part_of
-from hydra_ray.data.users import read_users
+from hydra_ray.core.topic_classifier import PARTS, TopicModels, fit_topics, part_of
+from hydra_ray.data.reader import read_users
 
 ITEMS_OF_USER, ITEMS = 200, 20_000
 """So many items are read of one user and of all together; drawn by hash, the same every time."""
@@ -23,10 +23,10 @@ def train_topics(
     """Fits the models on the users' items that no evaluated question is among, and saves them. Returns counts."""
     rows: list[tuple[str, str, str]] = []
     for user in read_users(users_dir, user_ids=set(users)):
-        items = [(x, normalise_gold(task, x.answer)) for x in user.safe_history() if x.text]
-        kept = sorted(items, key=lambda pair: stable_draw(seed, user.user_id, pair[0].item_id))[:ITEMS_OF_USER]
+        items = [(x, parse_gold(task, x.answer)) for x in user.safe_history() if x.text]
+        kept = sorted(items, key=lambda pair: stable_hash(seed, user.user_id, pair[0].item_id))[:ITEMS_OF_USER]
         rows += [(user.user_id, x.text, answer) for x, answer in kept if is_label(task, answer)]
-    rows = sorted(rows, key=lambda row: stable_draw(seed, *row))[:ITEMS]
+    rows = sorted(rows, key=lambda row: stable_hash(seed, *row))[:ITEMS]
     vectors_ND = encode([text for _, text, _ in rows])
     part_N = np.array([part_of(user_id) for user_id, _, _ in rows])
     answers = [answer for _, _, answer in rows]

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from hydra_ray.core.bootstrap import BootstrapResult, bootstrap, compare_sampled, per_user_scores
 from hydra_ray.core.metrics import Floats, row_scores, score_all
 from hydra_ray.core.rouge import WORDS_SEEN
-from hydra_ray.core.stats import Sampled, bootstrap, compare_sampled, per_user_scores
 from hydra_ray.core.tasks import HIGHER_IS_BETTER, Task
 from hydra_ray.core.user_effects import group_users, user_effects
 from hydra_ray.report.by_history import by_history
-from hydra_ray.report.habit import habit_answers
+from hydra_ray.report.majority import habit_answers
 from hydra_ray.report.methods import FULL, ORACLES, UNGUARDED, in_order, method_of
 from hydra_ray.report.rows import AnswerRow, answer_counts, check_rows, missing_count, sorted_rows
 
@@ -132,7 +132,7 @@ def _words_note(task: Task) -> list[str]:
     return [f"The words of ROUGE and BLEU are {WORDS_SEEN[task.rouge]}."] if task.kind == "generation" else []
 
 
-def _best_prompt_method(task: Task, sampled: Mapping[str, Sampled]) -> str | None:
+def _best_prompt_method(task: Task, sampled: Mapping[str, BootstrapResult]) -> str | None:
     """The best of all that train nothing, ties to the earlier in the catalogue; None if none was run."""
     names = [name for name in sampled if method_of(name).group == "trains nothing"]
     sign = 1 if task.higher_is_better else -1
@@ -142,7 +142,7 @@ def _best_prompt_method(task: Task, sampled: Mapping[str, Sampled]) -> str | Non
 def _comparisons(
     task: Task,
     rows: Sequence[AnswerRow],
-    sampled: Mapping[str, Sampled],
+    sampled: Mapping[str, BootstrapResult],
     resamples: int,
     ours: str = FULL,
     baselines: Sequence[str] | None = None,

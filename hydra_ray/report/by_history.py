@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from hydra_ray.core.stats import bootstrap
+from hydra_ray.core.bootstrap import bootstrap
 from hydra_ray.core.tasks import Task
 from hydra_ray.report.rows import AnswerRow
 

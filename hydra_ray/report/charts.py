@@ -5,7 +5,7 @@ from typing import Any
 
 from hydra_ray.report.methods import FULL, GROUPS, method_of
 from hydra_ray.report.svg import Scale, element, figure, line, number, rect, text, tick_text, ticks
-from hydra_ray.report.words import incomplete, metric_title, percent, score
+from hydra_ray.report.wording import incomplete, metric_title, percent, score
 
 WIDTH = 760
 _ROW, _HEAD = 26, 30

@@ -8,7 +8,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from hydra_ray.report import charts, tables, words
+from hydra_ray.report import charts, tables, wording
 from hydra_ray.report.methods import CATALOGUE, ORACLES, method_of
 
 _SHOWN_USERS = 5
@@ -32,11 +32,11 @@ def html_report(report: Mapping[str, Any]) -> str:
     known = {method.name for method in CATALOGUE}
     return _template().render(
         report=report,
-        words=words,
+        words=wording,
         first_of_ours=next((name for name in report["methods"] if method_of(name).group == "ours"), None),
         about=[method_of(name) for name in report["methods"] if name in known],
         best_title=method_of(report["best_prompt_method"]).title if report["best_prompt_method"] else "-",
-        verdict=words.verdict(report),
+        verdict=wording.verdict(report),
         # The drawings escape their own text.
         methods_chart=Markup(charts.methods_chart(report)),
         users_chart=Markup(charts.users_chart(report)),

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from hydra_ray.core.answers.parse import is_label, is_unusable, parse_answer
 from hydra_ray.core.tasks import Task
-from hydra_ray.core.text import is_label, is_unusable, normalise
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,6 @@ def answer_counts(task: Task, answers: Sequence[str | None]) -> dict[str, int]:
             counts["empty"] += 1
         elif is_unusable(answer):
             counts["thoughts_only"] += 1
-        elif not is_label(task, normalise(task, answer)):
+        elif not is_label(task, parse_answer(task, answer)):
             counts["no_label"] += 1
     return counts

@@ -5,7 +5,7 @@ from textwrap import wrap
 from typing import Any
 
 from hydra_ray.report.methods import GROUPS, ORACLES, method_of
-from hydra_ray.report.words import (
+from hydra_ray.report.wording import (
     cost,
     count,
     duration,

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra_ray.core.answers.parse import parse_answer
 from hydra_ray.core.tasks import Task
-from hydra_ray.core.text import normalise
 from hydra_ray.report.html import html_report
 from hydra_ray.report.rows import AnswerRow, check_rows, sorted_rows
 from hydra_ray.report.tables import markdown_report
@@ -43,7 +43,7 @@ def write_predictions(folder: Path, task: Task, rows: Sequence[AnswerRow], lamp_
             golds = [
                 {
                     "id": row.question_id if unique else f"{row.user_id}:{row.question_id}",
-                    "output": normalise(task, row.answers[method]),
+                    "output": parse_answer(task, row.answers[method]),
                 }
                 for row in asked
             ]

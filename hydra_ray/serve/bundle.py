@@ -13,7 +13,7 @@ from hydra_ray.core.tasks import Task, load_task
 from hydra_ray.errors import UserError
 from hydra_ray.inference.types import Module
 from hydra_ray.models.head_kinds import joint_kind
-from hydra_ray.pipeline.since import STEPS
+from hydra_ray.pipeline.previous_run import STEPS
 from hydra_ray.pipeline.step import MANIFEST
 
 MODULES: tuple[Module, ...] = ("reranker", "adapter")
@@ -21,7 +21,7 @@ REPORT = "report.json"
 
 
 @dataclass(frozen=True)
-class Bundle:
+class RunArtifacts:
     """A run to serve from. Pickles; every path is absolute.
 
     seed: whose training. base: module -> folder of the trained base. heads: module -> folders of users' heads (the
@@ -55,7 +55,7 @@ def find_run(root: Path, run: str) -> Path:
     raise UserError(f"--run {run}: there is no such folder, nor one of that name in {root}; give a run's folder")
 
 
-def load_bundle(folder: Path, seed: int | None = None) -> Bundle:
+def load_run_artifacts(folder: Path, seed: int | None = None) -> RunArtifacts:
     """Reads a finished run's folder. Raises UserError if it is incomplete, or of another version of hydra_ray."""
     _, config = read_config(folder)
     steps = _json(folder / STEPS, "finish it with `hydra-ray run` first")
@@ -80,7 +80,7 @@ def load_bundle(folder: Path, seed: int | None = None) -> Bundle:
     read = config.adapter.reads_topics(load_task(config.data.task).kind)
     topics = found.step(f"topics seed {chosen}") if read else None
     created = int((folder / REPORT).stat().st_mtime)
-    return Bundle(folder.name, config, chosen, base, heads, tuned, found.step("ingest"), topics, created)
+    return RunArtifacts(folder.name, config, chosen, base, heads, tuned, found.step("ingest"), topics, created)
 
 
 def read_config(folder: Path) -> tuple[dict[str, Any], Config]:

@@ -1,4 +1,4 @@
-"""The configuration: the arguments of `hydra_ray.serve.deployments:build`. Strict: unknown keys are errors."""
+"""The configuration: the arguments of `hydra_ray.serve.app:build_app`. Strict: unknown keys are errors."""
 
 from pydantic import Field, model_validator
 

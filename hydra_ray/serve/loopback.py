@@ -3,7 +3,7 @@
 import logging
 from typing import Any
 
-from hydra_ray.serve.http.foreign import is_loopback
+from hydra_ray.serve.http.middleware.foreign_pages import is_loopback
 
 logger = logging.getLogger(__name__)
 

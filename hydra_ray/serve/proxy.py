@@ -3,12 +3,12 @@
 
 from starlette.middleware import Middleware
 
-from hydra_ray.serve.http.door import Door
+from hydra_ray.serve.http.middleware.rejection_replay import RejectionReplayMiddleware
 from hydra_ray.serve.http.wire import guard_uvicorn
-from hydra_ray.serve.meters import Meters
+from hydra_ray.serve.observability.metrics import Meters
 
 
 def layers() -> list[Middleware]:
     """ASGI middlewares, the innermost first. Serve asks for them before it starts the proxy's HTTP server."""
     guard_uvicorn()
-    return [Middleware(Door, meters=Meters("Proxy"))]
+    return [Middleware(RejectionReplayMiddleware, meters=Meters("Proxy"))]

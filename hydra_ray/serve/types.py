@@ -29,7 +29,7 @@ class InvalidRowsError(Exception):
 
 
 class Forwards(Protocol):
-    """The LLM as it is. Raises as `hydra_ray.inference.types.Samples`."""
+    """The LLM as it is. Raises as `hydra_ray.inference.types.LLMProtocol`."""
 
     async def forward(
         self, messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any], deadline: float

@@ -6,8 +6,8 @@
 
 import warnings
 
-from hydra_ray import environment
+from hydra_ray import env
 
 # Ray and `subprocess` start programs of their own after a fork; nobody here goes on with Lance in a forked child.
 warnings.filterwarnings("ignore", message="lance is not fork-safe")
-environment.set_store_defaults()  # before any module here imports lance
+env.set_store_defaults()  # before any module here imports lance

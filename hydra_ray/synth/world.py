@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 
-from hydra_ray.core.records import HistoryItem, Question, Split, User
+from hydra_ray.core.types import HistoryItem, Question, Split, User
 from hydra_ray.errors import UserError
 from hydra_ray.synth.draws import Draws
 from hydra_ray.synth.headline import Headline

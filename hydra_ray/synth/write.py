@@ -15,7 +15,7 @@ from hydra_ray.errors import UserError
 from hydra_ray.synth.attainable import attainable
 from hydra_ray.synth.scene import NOISE
 from hydra_ray.synth.world import SynthItem, SynthUser, make_user, maker_of, user_id_of
-from hydra_ray.whole_file import write_text
+from hydra_ray.utils.atomic_io import write_text
 
 QUESTION = {
     "tagging": "Which tag would this person give to the following note? text: ",

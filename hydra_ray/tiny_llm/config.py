@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from hydra_ray.config.data import OwnConfig
+from hydra_ray.config.data import TabularConfig
 from hydra_ray.config.section import Section
 
 TaskName = Literal["tagging", "rating", "headline"]
@@ -58,7 +58,7 @@ class TinyLLMConfig(Section):
 
     seed: int = Field(default=0, description="Seed of initial weights and sequences.")
     data_root: str | None = Field(default=None, description="Folder with real data. `null`: the synthetic tasks.")
-    tabular: OwnConfig | None = Field(
+    tabular: TabularConfig | None = Field(
         default=None,
         description="Columns of the rows under `data_root`, of which the training users' are read. `null`: LaMP's "
         "layout.",

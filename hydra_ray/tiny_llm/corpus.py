@@ -1,7 +1,7 @@
 """Training documents of the synthetic world: users of the namespace "tiny", whom no run ever meets."""
 
-from hydra_ray.core.records import HistoryItem
 from hydra_ray.core.tasks import load_task
+from hydra_ray.core.types import HistoryItem
 from hydra_ray.synth.draws import Draws
 from hydra_ray.synth.world import SynthItem, SynthUser, make_user
 from hydra_ray.tiny_llm.config import StageConfig, TinyLLMConfig

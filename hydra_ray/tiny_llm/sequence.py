@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hydra_ray.core.prompts import PromptBudget, answer_prompt, summary_prompt
-from hydra_ray.core.records import HistoryItem
 from hydra_ray.core.tasks import Task
+from hydra_ray.core.types import HistoryItem
 
 IGNORE = -100
 

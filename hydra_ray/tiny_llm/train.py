@@ -16,7 +16,7 @@ from hydra_ray.tiny_llm.model import Batch, Hints, loss_of, new_llama
 from hydra_ray.tiny_llm.sequence import tokenise
 from hydra_ray.tiny_llm.source import Source, lines_of, source_of
 from hydra_ray.tiny_llm.tokenizer import load_tokenizer, train_tokenizer
-from hydra_ray.whole_file import whole
+from hydra_ray.utils.atomic_io import write_atomically
 
 CHECKPOINT = "checkpoint.pt"
 _TOKENIZER = "tokenizer"
@@ -73,7 +73,7 @@ class _Trainer:
             "hints": self.hints.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
-        with whole(self.out / CHECKPOINT) as part:
+        with write_atomically(self.out / CHECKPOINT) as part:
             torch.save(state, part)
 
     def load(self) -> bool:

@@ -8,17 +8,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from hydra_ray.config import DataConfig, OwnConfig
+from hydra_ray.config import DataConfig, TabularConfig
 from hydra_ray.core.prompts import PromptBudget, answer_prompt
-from hydra_ray.core.records import HistoryItem, User
 from hydra_ray.core.retrieval import BM25Retriever
 from hydra_ray.core.tasks import Task
-from hydra_ray.data.columns import Columns, missing_columns
+from hydra_ray.core.types import HistoryItem, User
+from hydra_ray.data.formats.columns import Columns, missing_columns
 from hydra_ray.data.merge import merge_user
 from hydra_ray.data.rows import SourceRow
-from hydra_ray.data.scan import Reader
-from hydra_ray.data.sources import Source as File
-from hydra_ray.data.sources import find_sources
+from hydra_ray.data.sources.find import Source as File
+from hydra_ray.data.sources.find import find_sources
+from hydra_ray.data.sources.source_reader import SourceReader
 from hydra_ray.errors import UserError
 from hydra_ray.synth.draws import Draws
 from hydra_ray.tiny_llm.config import StageConfig, TinyLLMConfig
@@ -40,12 +40,12 @@ def read_training_users(config: TinyLLMConfig, task: Task) -> list[User]:
     names, columns = [], Counter[str]()
     for file in _own_files(config, root) if config.tabular else [_lamp_file(root, config.split)]:
         names.append(file.name)
-        for row in Reader(task, config.tabular or OwnConfig()).scan(file):
+        for row in SourceReader(task, config.tabular or TabularConfig()).scan(file):
             if isinstance(row, SourceRow) and row.split == "train":
                 rows.setdefault(row.user_id, []).append(row)
             elif isinstance(row, Columns):
                 columns.update(row.counts())
-    if missing := missing_columns(columns, task, config.tabular or OwnConfig(), str(root)):
+    if missing := missing_columns(columns, task, config.tabular or TabularConfig(), str(root)):
         raise UserError(missing)
     return [merge_user(rows[user_id], names).user for user_id in sorted(rows)]
 
@@ -61,7 +61,7 @@ def _lamp_file(root: Path, split: str) -> File:
 
 
 def _own_files(config: TinyLLMConfig, root: Path) -> list[File]:
-    return find_sources(DataConfig(source="tabular", root=str(root), tabular=config.tabular or OwnConfig()), root)
+    return find_sources(DataConfig(source="tabular", root=str(root), tabular=config.tabular or TabularConfig()), root)
 
 
 def answered(user: User) -> list[HistoryItem]:

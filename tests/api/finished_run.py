@@ -13,22 +13,22 @@ import pyarrow.parquet as pq
 import torch
 
 from hydra_ray.config import Config
-from hydra_ray.core.records import User
-from hydra_ray.core.sharding import bucket_of
 from hydra_ray.core.tasks import load_task
+from hydra_ray.core.types import User
+from hydra_ray.core.user_buckets import bucket_of
 from hydra_ray.data.users_writer import BucketWriter
 from hydra_ray.pipeline.evaluation import answer_table
-from hydra_ray.pipeline.groups import evidence_width
-from hydra_ray.pipeline.makers import EvaluateMaker
-from hydra_ray.pipeline.rows import QUERY_SCHEMA, query_row
-from hydra_ray.pipeline.since import write_steps
+from hydra_ray.pipeline.examples import evidence_width
+from hydra_ray.pipeline.llm_rows import QUERY_SCHEMA, query_row
+from hydra_ray.pipeline.previous_run import write_steps
+from hydra_ray.pipeline.stage_prompts import EvalPrompts
 from hydra_ray.pipeline.step import MANIFEST
 from hydra_ray.report import build_report, write_report
 from hydra_ray.serve.bundle import MODULES
-from hydra_ray.store.spec import HeadSpec
+from hydra_ray.store.heads.spec import HeadSpec
 from hydra_ray.synth.world import make_user
-from hydra_ray.train.artifact import TrainedScorer, fingerprint, load_scorer
-from hydra_ray.train.user_heads import write_heads
+from hydra_ray.training.artifacts.trained_scorer import TrainedScorer, fingerprint, load_scorer
+from hydra_ray.training.artifacts.user_heads import write_heads
 from tests.pipeline.fitted_world import make_config, write_base
 
 TASK = load_task("synthetic_tagging")
@@ -122,7 +122,7 @@ def _evaluate(
 ) -> None:
     """The questions with answers drawn from the user's own, so that prompts differ by what they show."""
     draw, rows, answers = random.Random(0), [], []
-    for user, asked in EvaluateMaker(config.model_dump(mode="json"), 0, None, rerankers, {}, None)(users):
+    for user, asked in EvalPrompts(config.model_dump(mode="json"), 0, None, rerankers, {}, None)(users):
         row = query_row(user, bucket_of(user.user_id, BUCKETS), asked)
         own = [item.answer for item in user.items]
         texts = [draw.choices(own, k=request.n) for request in asked[1]]

@@ -12,7 +12,7 @@ import hydra_ray
 from hydra_ray.api import pipeline, results
 from hydra_ray.config import Config
 from hydra_ray.pipeline import stages
-from hydra_ray.serve import deployments
+from hydra_ray.serve import app
 
 PAGE = Path(__file__).parents[2] / "docs" / "python-api.md"
 
@@ -26,7 +26,7 @@ def beside_a_run(run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(tmp_path)
     done: list[Config] = []
     monkeypatch.setattr(stages, "run_stage", lambda stage, config: done.append(config))
-    monkeypatch.setattr(deployments, "build", lambda config: config)
+    monkeypatch.setattr(app, "build", lambda config: config)
     return tmp_path
 
 

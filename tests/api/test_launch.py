@@ -31,10 +31,10 @@ def test_a_mistake_in_an_override_is_the_commands() -> None:
 
 
 def test_a_service_is_built_from_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    from hydra_ray.serve import deployments
+    from hydra_ray.serve import app
 
     seen: list[ServeConfig] = []
-    monkeypatch.setattr(deployments, "build", seen.append)
+    monkeypatch.setattr(app, "build", seen.append)
     settings: dict[str, Any] = {"run": "quickstart", "scorer": {"threads": 2}, "retriever.cache_mib": 5}
     hydra_ray.build_app(settings)
     (config,) = seen

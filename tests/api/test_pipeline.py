@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import hydra_ray
-from hydra_ray.core.draws import stable_seed
+from hydra_ray.core.hashing import stable_seed
 from tests.api.finished_run import TASK, made_users, samples_of_evaluation, write_finished
 
 USER = made_users()[1]

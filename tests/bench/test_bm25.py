@@ -7,8 +7,8 @@ import pytest
 
 from hydra_ray.bench import bm25
 from hydra_ray.core.bm25 import BM25Kind
-from hydra_ray.core.records import HistoryItem
 from hydra_ray.core.tasks import load_task
+from hydra_ray.core.types import HistoryItem
 
 TASK = load_task("synthetic_tagging")
 HISTORY = [HistoryItem("0", "", "good cable", "amber"), HistoryItem("1", "", "good cable for guitar", "birch")]

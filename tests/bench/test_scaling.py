@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hydra_ray.bench import scaling
-from tests.train.tiny import make_encoder
+from tests.training.tiny import make_encoder
 
 
 @pytest.mark.cluster

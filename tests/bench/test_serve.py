@@ -18,15 +18,22 @@ from hydra_ray.core.prompts import Message
 from hydra_ray.errors import UserError
 from hydra_ray.inference.pipeline import InferencePipeline
 from hydra_ray.inference.prompt_builder import PromptBuilder
-from hydra_ray.inference.types import Ask, Found, Sampled, Scored, Scoring, UserKey
-from hydra_ray.serve.bundle import load_bundle
+from hydra_ray.inference.types import (
+    LLMResponse,
+    PersonalizeRequest,
+    RetrievalResult,
+    ScoreRequest,
+    ScoreResult,
+    UserKey,
+)
+from hydra_ray.serve.batch_scorer import BatchScorer
+from hydra_ray.serve.bundle import load_run_artifacts
 from hydra_ray.serve.config import ScorerConfig
-from hydra_ray.serve.prepare import prepare
-from hydra_ray.serve.retrieval import Histories
-from hydra_ray.serve.scoring import BatchScorer
-from hydra_ray.serve.state import USERS
-from hydra_ray.serve.users import UserStore
-from tests.train.tiny import make_encoder
+from hydra_ray.serve.history_retriever import Histories
+from hydra_ray.serve.state.folders import USERS
+from hydra_ray.serve.state.init_state import init_state
+from hydra_ray.serve.state.user_store import UserStore
+from tests.training.tiny import make_encoder
 
 
 def tiny_in(folder: Path) -> dict[str, Any]:
@@ -36,8 +43,8 @@ def tiny_in(folder: Path) -> dict[str, Any]:
 class EveryLabel:
     """The instant black box, without HTTP."""
 
-    async def sample(self, messages: tuple[Message, ...], *, n: int, **how: Any) -> Sampled:
-        return Sampled(tuple(labels()[i % CANDIDATES] for i in range(n)))
+    async def sample(self, messages: tuple[Message, ...], *, n: int, **how: Any) -> LLMResponse:
+        return LLMResponse(tuple(labels()[i % CANDIDATES] for i in range(n)))
 
 
 class Ours:
@@ -46,17 +53,17 @@ class Ours:
     def __init__(self, histories: Histories, scorer: BatchScorer) -> None:
         self._histories, self._scorer = histories, scorer
 
-    async def retrieve(self, user: UserKey, query: str, n: int, deadline: float) -> Found:
+    async def retrieve(self, user: UserKey, query: str, n: int, deadline: float) -> RetrievalResult:
         return self._histories.found(user, query, n)
 
-    async def score(self, scoring: Scoring, deadline: float) -> Scored:
+    async def score(self, scoring: ScoreRequest, deadline: float) -> ScoreResult:
         return self._scorer.score([scoring])[0]
 
 
 def test_the_plain_service_says_what_ours_says(tmp_path: Path) -> None:
     torch.set_num_threads(1)
-    bundle = load_bundle(make_run(tmp_path / "run", 5, model=tiny_in(tmp_path)))
-    prepare(bundle, tmp_path / "state", "default", lambda line: None)
+    bundle = load_run_artifacts(make_run(tmp_path / "run", 5, model=tiny_in(tmp_path)))
+    init_state(bundle, tmp_path / "state", "default", lambda line: None)
     store = UserStore.open(tmp_path / "state" / USERS)
     scorer = BatchScorer(bundle, tmp_path / "state", ScorerConfig())
     ours = Ours(Histories(store, bundle.config.retrieval, bundle.task, bundle.seed, 1 << 20), scorer)
@@ -69,7 +76,10 @@ def test_the_plain_service_says_what_ours_says(tmp_path: Path) -> None:
     }
     for index in range(5):
         user = UserKey("default", user_id(index))
-        said = {name: asyncio.run(who.personalize(user, Ask("Some words here."), "")) for name, who in asked.items()}
+        said = {
+            name: asyncio.run(who.personalize(user, PersonalizeRequest("Some words here."), ""))
+            for name, who in asked.items()
+        }
         ours_trace, plain_trace = said["ours"].trace, said["plain"].trace
         assert not ours_trace.degraded
         assert len(ours_trace.candidates) == CANDIDATES

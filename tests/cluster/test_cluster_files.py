@@ -11,11 +11,11 @@ import jsonschema
 import pytest
 import yaml
 
-from hydra_ray import environment
+from hydra_ray import env
 from hydra_ray.cli import STAGES
 from hydra_ray.config import load_config
 from hydra_ray.serve.config import ServeConfig
-from hydra_ray.serve.deploy_file import check_file, check_text
+from hydra_ray.serve.deploy.config_file import check_file, check_text
 
 ROOT = Path(__file__).parents[2]
 CLUSTER = ROOT / "cluster"
@@ -64,7 +64,7 @@ def test_ray_is_the_pinned_one_everywhere(spec: dict[str, Any]) -> None:
 
 def test_the_image_sets_what_every_process_needs() -> None:
     text = (CLUSTER / "Dockerfile").read_text()
-    for variable in (environment.PROXY_LAYERS, environment.PROXY_HEALTH, *environment.DRIVER[:2]):
+    for variable in (env.PROXY_LAYERS, env.PROXY_HEALTH, *env.DRIVER[:2]):
         assert f"{variable.name}={variable.value} \\\n" in text
 
 

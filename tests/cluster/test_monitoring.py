@@ -10,7 +10,7 @@ import pytest
 import ray.serve
 import yaml
 
-from hydra_ray.serve.metric_names import METRICS, RAY_SERVE, Metric
+from hydra_ray.serve.observability.metric_names import METRICS, RAY_SERVE, Metric
 
 MONITORING = Path(__file__).parents[2] / "cluster" / "monitoring"
 DASHBOARD = json.loads((MONITORING / "hydra_ray_serving.json").read_text())

@@ -12,10 +12,10 @@ from hydra_ray.config.reference import entries, explain, type_text
 from hydra_ray.config.section import execution_only
 from hydra_ray.config_schemas import page, schemas
 from hydra_ray.errors import UserError
-from hydra_ray.serve.applications import APPLICATIONS
 from hydra_ray.serve.config import ServeConfig
-from hydra_ray.serve.deploy_file import check_text
-from hydra_ray.serve.deploy_print import print_file
+from hydra_ray.serve.deploy.applications import APPLICATIONS
+from hydra_ray.serve.deploy.config_file import check_text
+from hydra_ray.serve.deploy.print_config import print_file
 from hydra_ray.tiny_llm.config import StageConfig, TinyLLMConfig
 
 ROOT = Path(__file__).parents[2]

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hydra_ray.core.answers.parse import is_unusable, matches_gold, parse_answer, parse_gold, parsed_texts
 from hydra_ray.core.tasks import Task, load_task
-from hydra_ray.core.text import is_match, is_unusable, normalise, normalise_gold, texts_of
 
 
 def _task(**given: object) -> Task:
@@ -133,17 +133,17 @@ NO_TAG = [
 
 @pytest.mark.parametrize("raw", BILLING)
 def test_it_is_billing(raw: str) -> None:
-    assert normalise(TAGS, raw) == "billing"
+    assert parse_answer(TAGS, raw) == "billing"
 
 
 @pytest.mark.parametrize("raw", NO_TAG)
 def test_it_is_no_tag(raw: str) -> None:
-    assert normalise(TAGS, raw) == ""
+    assert parse_answer(TAGS, raw) == ""
 
 
 @pytest.mark.parametrize("raw", ["credit card", "Credit-Card", "Tag: credit_card.", "It is about a credit card"])
 def test_underscores_are_blanks(raw: str) -> None:
-    assert normalise(TAGS, raw) == "credit_card"
+    assert parse_answer(TAGS, raw) == "credit_card"
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_underscores_are_blanks(raw: str) -> None:
     ],
 )
 def test_labels_of_every_shape(labels: tuple[str, ...], raw: str, label: str) -> None:
-    assert normalise(TAGS.model_copy(update={"labels": labels}), raw) == label
+    assert parse_answer(TAGS.model_copy(update={"labels": labels}), raw) == label
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_labels_of_every_shape(labels: tuple[str, ...], raw: str, label: str) ->
     ],
 )
 def test_rating(raw: str, rating: str) -> None:
-    assert normalise(RATING, raw) == rating
+    assert parse_answer(RATING, raw) == rating
 
 
 @pytest.mark.parametrize(
@@ -244,11 +244,11 @@ def test_rating(raw: str, rating: str) -> None:
     ],
 )
 def test_one_line(raw: str) -> None:
-    assert normalise(HEADLINE, raw) == "Rain in Spain"
+    assert parse_answer(HEADLINE, raw) == "Rain in Spain"
 
 
 def test_one_line_that_ends_in_a_colon_stays_where_nothing_follows() -> None:
-    assert normalise(HEADLINE, "What we know:") == "What we know:"
+    assert parse_answer(HEADLINE, "What we know:") == "What we know:"
 
 
 LETTER = "Dear Ms Lee,\n\nthank you for your mail:\n  - one\n  - two\n\nBest\nJo"
@@ -271,7 +271,7 @@ LETTER = "Dear Ms Lee,\n\nthank you for your mail:\n  - one\n  - two\n\nBest\nJo
     ],
 )
 def test_free_text_keeps_every_line(raw: str) -> None:
-    assert normalise(REPLY, raw) == LETTER
+    assert parse_answer(REPLY, raw) == LETTER
 
 
 @pytest.mark.parametrize(
@@ -287,20 +287,20 @@ def test_free_text_keeps_every_line(raw: str) -> None:
     ],
 )
 def test_free_text_that_looks_like_a_frame_is_left_alone(text: str) -> None:
-    assert normalise(REPLY, text) == text == normalise_gold(REPLY, text)
+    assert parse_answer(REPLY, text) == text == parse_gold(REPLY, text)
 
 
 def test_a_gold_letter_is_whole_and_equals_itself() -> None:
-    assert normalise_gold(REPLY, f" {LETTER}\r\n") == LETTER
-    assert is_match(REPLY, LETTER, LETTER)
-    assert not is_match(REPLY, LETTER, "Dear Ms Lee,")
+    assert parse_gold(REPLY, f" {LETTER}\r\n") == LETTER
+    assert matches_gold(REPLY, LETTER, LETTER)
+    assert not matches_gold(REPLY, LETTER, "Dear Ms Lee,")
 
 
 def test_free_text_of_thoughts_alone_is_no_answer() -> None:
-    assert [normalise(REPLY, text) for text in ("<think>Dear", "<think>Dear</think>", '"<think>Dear"')] == [""] * 3
+    assert [parse_answer(REPLY, text) for text in ("<think>Dear", "<think>Dear</think>", '"<think>Dear"')] == [""] * 3
     assert all(map(is_unusable, ("<think>Dear", "<think>Dear</think> ", None)))
     assert not any(map(is_unusable, ("", "Dear", "<think>a</think>Dear")))
-    assert texts_of(REPLY, ["<think>Dear", None, "Dear"]) == ["Dear"]
+    assert parsed_texts(REPLY, ["<think>Dear", None, "Dear"]) == ["Dear"]
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
@@ -309,10 +309,10 @@ def test_unicode_forms_are_one(form: str, labels_form: str) -> None:
     labels = [unicodedata.normalize(labels_form, label) for label in ("café", "thé")]
     task = _task(kind="classification", primary_metric="accuracy", labels=labels)
     written = unicodedata.normalize(form, "CAFÉ")
-    assert normalise(task, written) == normalise_gold(task, written) == "café" == task.labels[0]
-    assert is_match(task, unicodedata.normalize(labels_form, "thé"), unicodedata.normalize(form, "It is thé."))
+    assert parse_answer(task, written) == parse_gold(task, written) == "café" == task.labels[0]
+    assert matches_gold(task, unicodedata.normalize(labels_form, "thé"), unicodedata.normalize(form, "It is thé."))
     free = unicodedata.normalize(form, "Un café,\ns'il vous plaît")
-    assert normalise(REPLY, free) == normalise_gold(REPLY, free) == "Un café,\ns'il vous plaît"
+    assert parse_answer(REPLY, free) == parse_gold(REPLY, free) == "Un café,\ns'il vous plaît"
 
 
 def test_a_label_listed_twice_is_a_mistake() -> None:
@@ -331,7 +331,7 @@ _PIECES = st.sampled_from(
 @given(pieces=st.lists(_PIECES | st.text(max_size=5), max_size=12))
 @pytest.mark.parametrize("task", [TAGS, RATING, HEADLINE, REPLY], ids=lambda task: f"{task.kind}-{task.single_line}")
 def test_twice_is_once(task: Task, pieces: list[str]) -> None:
-    once = normalise(task, "".join(pieces))
-    assert normalise(task, once) == once
-    gold = normalise_gold(task, "".join(pieces))
-    assert normalise_gold(task, gold) == gold
+    once = parse_answer(task, "".join(pieces))
+    assert parse_answer(task, once) == once
+    gold = parse_gold(task, "".join(pieces))
+    assert parse_gold(task, gold) == gold

@@ -7,9 +7,9 @@ import pytest
 
 from hydra_ray.core.lamp_prompts import lamp_head, lamp_prompt
 from hydra_ray.core.prompts import PromptBudget
-from hydra_ray.core.records import HistoryItem
 from hydra_ray.core.tasks import load_task
-from hydra_ray.data.questions import question_text
+from hydra_ray.core.types import HistoryItem
+from hydra_ray.data.sources.questions import question_text
 from hydra_ray.errors import UserError
 
 REAL = Path(__file__).parents[3] / "shared" / "data"

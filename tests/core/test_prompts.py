@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hydra_ray.core.prompts import PromptBudget, answer_prompt, summary_prompt
-from hydra_ray.core.records import HistoryItem
 from hydra_ray.core.tasks import load_task
+from hydra_ray.core.types import HistoryItem
 
 TASK = load_task("lamp_2m")
 EMAIL = TASK.model_copy(update={"kind": "generation", "labels": (), "text_label": "Mail", "answer_label": "Reply"})

@@ -1,7 +1,7 @@
-from hydra_ray.core.feedback import agreement_rows, own_answer_rows
+from hydra_ray.core.labeling import agreement_rows, own_answer_rows
 from hydra_ray.core.queries import pseudo_queries, training_queries
-from hydra_ray.core.records import HistoryItem, Question, User
 from hydra_ray.core.tasks import load_task
+from hydra_ray.core.types import HistoryItem, Question, User
 
 ITEMS = tuple(HistoryItem(str(i), f"text {i}", f"text {i}", f"{i % 3}", f"2020-01-0{i + 1}") for i in range(6))
 

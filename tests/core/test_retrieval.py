@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from rank_bm25 import BM25Okapi
 
 from hydra_ray.core.bm25 import BM25, PLUS, BM25Kind
-from hydra_ray.core.records import HistoryItem
-from hydra_ray.core.retrieval import make_retriever, recencies
+from hydra_ray.core.retrieval import make_retriever, recency_ranks
+from hydra_ray.core.types import HistoryItem
 
 ITEMS = [
     HistoryItem("a", "red fox runs", "red fox runs", "x", "2020-01-01"),
@@ -64,16 +64,16 @@ def test_an_empty_history_retrieves_nothing(method: str) -> None:
 
 def test_recency_is_the_rank_in_time_among_the_records_that_may_be_retrieved() -> None:
     a, b, c, d = ITEMS
-    assert recencies([d, a, c, b], ITEMS) == [1.0, 0.25, 0.75, 0.5]
-    assert recencies([d, a, b], ITEMS, exclude="c") == [1.0, 1 / 3, 2 / 3]
-    assert recencies([a], [a]) == [1.0]
-    assert recencies([], []) == []
+    assert recency_ranks([d, a, c, b], ITEMS) == [1.0, 0.25, 0.75, 0.5]
+    assert recency_ranks([d, a, b], ITEMS, exclude="c") == [1.0, 1 / 3, 2 / 3]
+    assert recency_ranks([a], [a]) == [1.0]
+    assert recency_ranks([], []) == []
 
 
 def test_the_newest_by_recency_are_those_that_the_method_recency_finds() -> None:
     undated = [replace(item, date="") for item in ITEMS]
     found = [item for item, _ in make_retriever("recency", undated).top("", 4, "b")]
-    assert recencies(found, undated, "b") == [1.0, 2 / 3, 1 / 3]
+    assert recency_ranks(found, undated, "b") == [1.0, 2 / 3, 1 / 3]
 
 
 def _order(corpus: list[str], query: str, kind: BM25Kind = PLUS) -> list[int]:

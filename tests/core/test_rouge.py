@@ -7,12 +7,12 @@ import sacrebleu
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hydra_ray.core.labels import adapter_rows
+from hydra_ray.core.label_rules import adapter_rows
 from hydra_ray.core.metrics import score_all
 from hydra_ray.core.rouge import rouge_1, rouge_l, tokens
-from hydra_ray.core.select import self_consistency
+from hydra_ray.core.selection import self_consistency
 from hydra_ray.core.tasks import load_task
-from hydra_ray.core.words import spaced, unicode_words
+from hydra_ray.core.unicode_words import spaced, unicode_words
 
 LAMP = load_task("lamp_4")
 OWN = LAMP.model_copy(update={"rouge": "unicode"})

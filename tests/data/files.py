@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from hydra_ray.config import DataConfig
-from hydra_ray.core.records import User
 from hydra_ray.core.tasks import Task, load_task
+from hydra_ray.core.types import User
 from hydra_ray.data.checks import check_counts, check_read
-from hydra_ray.data.columns import missing_columns
+from hydra_ray.data.formats.columns import missing_columns
+from hydra_ray.data.ingest_counts import IngestCounts, counts_of
 from hydra_ray.data.passes import Plan, spill_sources, write_partition
+from hydra_ray.data.reader import read_users
 from hydra_ray.data.rejects import Reject, read_rejects
-from hydra_ray.data.scan import Reader
-from hydra_ray.data.sources import find_sources
-from hydra_ray.data.tally import Tally, counts_of
-from hydra_ray.data.users import read_users
+from hydra_ray.data.sources.find import find_sources
+from hydra_ray.data.sources.source_reader import SourceReader
 from hydra_ray.errors import UserError
 
 NEWS = load_task("lamp_2n")
@@ -79,8 +79,8 @@ def ingest_pure(root: Path, task: Task, out: Path, partitions: int = 2, checked:
     """What `hydra_ray.data.ingest` does, in this process; with the checks of `data.checks` if `checked`."""
     config = DataConfig.model_validate({"source": "lamp", "root": str(root), **data})
     sources = tuple(find_sources(config, root))
-    plan = Plan(Reader(task, config.tabular), sources, out, config.buckets, partitions)
-    tally = Tally()
+    plan = Plan(SourceReader(task, config.tabular), sources, out, config.buckets, partitions)
+    tally = IngestCounts()
     for source in sources:
         for part in spill_sources(plan, f"{source.index:05d}", [source]):
             tally.update(part)

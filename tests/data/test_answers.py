@@ -4,8 +4,7 @@ from decimal import Decimal
 import pytest
 
 from hydra_ray.data.answers import AnswerError, Answers
-
-from .files import HEADLINE, NEWS, NOTES, RATING
+from tests.data.files import HEADLINE, NEWS, NOTES, RATING
 
 
 @pytest.mark.parametrize("raw", [5, 5.0, "5", "5.0", " 5"])

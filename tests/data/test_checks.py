@@ -13,9 +13,8 @@ from hydra_ray.core.tasks import Task
 from hydra_ray.data.ingest import ingest_in_process
 from hydra_ray.data.summary import summary
 from hydra_ray.errors import UserError
-
-from .files import NOTES, RATING, golds, item, lamp_root, question, write
-from .test_own import lines, row
+from tests.data.files import NOTES, RATING, golds, item, lamp_root, question, write
+from tests.data.sources.test_tabular import lines, row
 
 
 def ingest(root: Path, task: Task = NOTES, own: dict[str, Any] | None = None, **data: Any) -> dict[str, Any]:
@@ -176,7 +175,7 @@ def written(moment_us: int, minutes: int, form: str) -> Any:
 def test_no_later_item_ever_serves_an_earlier_question(rows: list[tuple[int, int, str]], questions: int) -> None:
     import tempfile
 
-    from .files import ingest_pure
+    from tests.data.files import ingest_pure
 
     shifted = [(moment - 2 * 86400 * 10**6, minutes, form) for moment, minutes, form in rows]
     with tempfile.TemporaryDirectory() as folder:

@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from .files import NOTES, RATING, Ingested, golds, ingest_pure, item, lamp_root, question, write
-from .test_own import lines, row
+from tests.data.files import NOTES, RATING, Ingested, golds, ingest_pure, item, lamp_root, question, write
+from tests.data.sources.test_tabular import lines, row
 
 IDS = st.sampled_from(["a", "b", "c", 4, "", None])
 DATES = st.sampled_from([None, "", "2020", "2020-02", "2021-01-01", "soon", 7.5])

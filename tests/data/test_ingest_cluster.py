@@ -8,12 +8,11 @@ import pytest
 
 from hydra_ray.config import Config
 from hydra_ray.data import ingest as shell
+from hydra_ray.data.reader import list_users, read_counts, read_users, users_dataset
 from hydra_ray.data.rejects import read_rejects
-from hydra_ray.data.users import list_users, read_counts, read_users, users_dataset
 from hydra_ray.errors import UserError
-
-from .files import NOTES, RATING, golds, ingest_pure, item, lamp_root, question, write
-from .test_own import lines, row
+from tests.data.files import NOTES, RATING, golds, ingest_pure, item, lamp_root, question, write
+from tests.data.sources.test_tabular import lines, row
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("local_ray")]
 

@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from hydra_ray.errors import UserError
-
-from .files import HEADLINE, RATING, golds, ingest_pure, item, lamp_root, question, write
+from tests.data.files import HEADLINE, RATING, golds, ingest_pure, item, lamp_root, question, write
 
 Q = "train_questions.json"
 

@@ -11,9 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from hydra_ray.errors import UserError
-
-from .files import Ingested, ingest_pure
-from .test_own import NOTES
+from tests.data.files import Ingested, ingest_pure
+from tests.data.sources.test_tabular import NOTES
 
 DAYS = range(1, 6)
 

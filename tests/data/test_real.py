@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from hydra_ray.core.tasks import Task, load_task
-
-from .files import ingest_pure
+from tests.data.files import ingest_pure
 
 # users, questions and items, train and test
 EXPECTED = {

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from hydra_ray.config import Config
 from hydra_ray.serve.config import ServeConfig
-from hydra_ray.serve.metric_names import METRICS
+from hydra_ray.serve.observability.metric_names import METRICS
 from tests.docs.pages import PAGES, ROOT, inline_code, name_of
 
 TROUBLESHOOTING = ROOT / "docs" / "troubleshooting.md"

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from hydra_ray.core.prompts import Message
-from hydra_ray.core.records import HistoryItem
-from hydra_ray.inference.types import Found, Sampled, Scored, Scoring, UserKey, UserState
+from hydra_ray.core.types import HistoryItem
+from hydra_ray.inference.types import LLMResponse, RetrievalResult, ScoreRequest, ScoreResult, UserKey, UserState
 
 ITEMS = tuple(
     HistoryItem(f"i{i}", f"text number {i}", f"text number {i}", "maple" if i % 2 else "dune") for i in range(12)
@@ -17,11 +17,11 @@ ANN = UserKey("default", "ann")
 class Retriever:
     """Returns `found`, or raises `error`."""
 
-    found: Found = field(default_factory=lambda: known())
+    found: RetrievalResult = field(default_factory=lambda: known())
     error: Exception | None = None
     asked: list[tuple[UserKey, str, int]] = field(default_factory=list)
 
-    async def retrieve(self, user: UserKey, query: str, n: int, deadline: float) -> Found:
+    async def retrieve(self, user: UserKey, query: str, n: int, deadline: float) -> RetrievalResult:
         self.asked.append((user, query, n))
         if self.error:
             raise self.error
@@ -34,16 +34,16 @@ class Scorer:
 
     errors: dict[str, Exception] = field(default_factory=dict)
     problem: str | None = None
-    asked: list[Scoring] = field(default_factory=list)
+    asked: list[ScoreRequest] = field(default_factory=list)
 
-    async def score(self, scoring: Scoring, deadline: float) -> Scored:
+    async def score(self, scoring: ScoreRequest, deadline: float) -> ScoreResult:
         self.asked.append(scoring)
         if scoring.module in self.errors:
             raise self.errors[scoring.module]
         sign = 1.0 if scoring.module == "reranker" else -1.0
         log_odds = tuple(sign * i for i in range(len(scoring.texts)))
         own = scoring.user is not None and not self.problem
-        return Scored(log_odds, own, 7, self.problem if scoring.user else None)
+        return ScoreResult(log_odds, own, 7, self.problem if scoring.user else None)
 
 
 @dataclass
@@ -58,19 +58,19 @@ class LLM:
     asked: list[tuple[Message, ...]] = field(default_factory=list)
     settings: list[dict[str, object]] = field(default_factory=list)
 
-    async def sample(self, messages: Sequence[Message], **settings: object) -> Sampled:
+    async def sample(self, messages: Sequence[Message], **settings: object) -> LLMResponse:
         self.asked.append(tuple(messages))
         self.settings.append(settings)
         if self.error:
             raise self.error
         n = int(str(settings["n"]))
-        return Sampled(tuple(self.texts[i % len(self.texts)] for i in range(n)), 20, 2 * n, cut=self.cut,
+        return LLMResponse(tuple(self.texts[i % len(self.texts)] for i in range(n)), 20, 2 * n, cut=self.cut,
                        shortened=min(self.too_long, len(settings["fallbacks"])))  # type: ignore[arg-type]  # fmt: skip
 
 
-def known(items: Sequence[HistoryItem] = ITEMS) -> Found:
+def known(items: Sequence[HistoryItem] = ITEMS) -> RetrievalResult:
     """A user with these records, the first the best."""
     own = {"dune": (6, 1.0, 1.0), "maple": (6, 1.0, 1.0)} if items else {}
     scores = tuple(float(len(items) - i) for i in range(len(items)))
     state = UserState(len(items), 3, {"reranker": 5, "adapter": 6}, "done", 3)
-    return Found(tuple(items), scores, own, state, tuple(1 / (i + 1) for i in range(len(items))))
+    return RetrievalResult(tuple(items), scores, own, state, tuple(1 / (i + 1) for i in range(len(items))))

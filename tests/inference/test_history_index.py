@@ -7,11 +7,11 @@ import pytest
 from numpy.typing import NDArray
 
 from hydra_ray.config import RetrievalConfig
-from hydra_ray.core.evidence import answer_profile
-from hydra_ray.core.records import HistoryItem
+from hydra_ray.core.features import answer_frequencies
 from hydra_ray.core.retrieval import BM25Retriever
 from hydra_ray.core.tasks import load_task
-from hydra_ray.core.topics import TopicModel
+from hydra_ray.core.topic_classifier import TopicModel
+from hydra_ray.core.types import HistoryItem
 from hydra_ray.inference.history_index import HistoryIndex
 from hydra_ray.inference.types import UserState
 
@@ -51,8 +51,8 @@ def test_a_search_is_the_retrievers_with_recencies_of_what_may_be_found() -> Non
 
 def test_answers_are_counted_without_the_querys_own_item() -> None:
     index = HistoryIndex(ITEMS, TAGS, CONFIG)
-    assert index.answer_counts("red") == answer_profile(["dune", "maple", "dune", "fern"])
-    assert index.answer_counts("red", exclude="2") == answer_profile(["dune", "maple", "fern"])
+    assert index.answer_counts("red") == answer_frequencies(["dune", "maple", "dune", "fern"])
+    assert index.answer_counts("red", exclude="2") == answer_frequencies(["dune", "maple", "fern"])
     assert {answer: counts[0] for answer, counts in index.answer_counts("red").items()} == {
         "dune": 2,
         "maple": 1,
@@ -71,14 +71,14 @@ def test_likeness_weighs_answers_by_the_cosine_of_their_items() -> None:
     cosines = [0.5, 1.0, 0.5, 0.0]
     for _ in range(2):
         counts = index.answer_counts("red sun")
-        expected = answer_profile(["dune", "maple", "dune", "fern"], cosines)
+        expected = answer_frequencies(["dune", "maple", "dune", "fern"], cosines)
         for answer, (times, recent, alike) in expected.items():
             assert counts[answer] == pytest.approx((times, recent, alike), rel=1e-5)
     # The items are embedded once, with the first query in one batch.
     assert encode.calls == [["red sun", *(item.text for item in ITEMS)], ["red sun"]]
     without = index.answer_counts("red sun", exclude="1")
     assert without["dune"][2] == pytest.approx(
-        answer_profile(["dune", "dune", "fern"], [0.5, 0.5, 0.0])["dune"][2], rel=1e-5
+        answer_frequencies(["dune", "dune", "fern"], [0.5, 0.5, 0.0])["dune"][2], rel=1e-5
     )
     assert "maple" not in without
 
@@ -98,7 +98,7 @@ def test_everything_for_a_query_at_once() -> None:
     found = HistoryIndex(ITEMS, TAGS, CONFIG, encode=Encode()).retrieve("red sun", 3, model, state)
     assert len(found.items) == 3
     assert found.state == state
-    assert found.own == answer_profile(["dune", "maple", "dune", "fern"])
+    assert found.own == answer_frequencies(["dune", "maple", "dune", "fern"])
     assert found.topics["dune"] > 0 > found.topics["maple"]
 
 

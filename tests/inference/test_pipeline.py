@@ -10,19 +10,19 @@ from typing import Any
 import pytest
 
 from hydra_ray.config import Config
-from hydra_ray.core.evidence import AnswerProfile
+from hydra_ray.core.features import AnswerProfile
 from hydra_ray.core.prompts import Message
 from hydra_ray.inference.pipeline import InferencePipeline
 from hydra_ray.inference.prompt_builder import PromptBuilder
-from hydra_ray.inference.trace import Personalised
+from hydra_ray.inference.trace import PersonalizedAnswer
 from hydra_ray.inference.types import (
-    Ask,
     DeadlineError,
-    Found,
     LLMDownError,
+    LLMResponse,
     OverloadedError,
+    PersonalizeRequest,
     RefusedError,
-    Sampled,
+    RetrievalResult,
     StageDownError,
     UserKey,
 )
@@ -39,18 +39,18 @@ def ask(
     retriever: Retriever | None = None,
     scorer: Scorer | None = None,
     llm: LLM | None = None,
-    asked: Ask | None = None,
+    asked: PersonalizeRequest | None = None,
     user: UserKey | None = ANN,
     made: Config | None = None,
-) -> Personalised:
+) -> PersonalizedAnswer:
     evidence = {"reranker": 2, "adapter": 8}
     builder = PromptBuilder(made or with_adapter(), 0)
     parts: Any = (retriever or Retriever(), scorer or Scorer(), llm or LLM())
     one = InferencePipeline(builder, *parts, evidence, run="a-run")
-    return asyncio.run(one.personalize(user, asked or Ask("what now"), "r1"))
+    return asyncio.run(one.personalize(user, asked or PersonalizeRequest("what now"), "r1"))
 
 
-def reasons(made: Personalised) -> list[str]:
+def reasons(made: PersonalizedAnswer) -> list[str]:
     return [d.reason for d in made.trace.degraded]
 
 
@@ -73,7 +73,7 @@ def test_the_reranker_orders_the_prompt_and_the_adapter_the_answers() -> None:
 
 def test_as_many_answers_as_were_asked_for_and_no_fewer_samples() -> None:
     llm = LLM()
-    made = ask(llm=llm, asked=Ask("what now", n=5, temperature=0.3, max_tokens=4, seed=9))
+    made = ask(llm=llm, asked=PersonalizeRequest("what now", n=5, temperature=0.3, max_tokens=4, seed=9))
     assert made.answers == ["maple", "dune"], "the same answer twice is no further answer"
     assert [(lack.reason, lack.detail.split(":")[0]) for lack in made.trace.degraded] == [("fewer_answers", "2 of 5")]
     assert llm.settings[0]["n"] == 5
@@ -86,14 +86,14 @@ def test_as_many_answers_as_were_asked_for_and_no_fewer_samples() -> None:
 
 def test_messages_before_the_question_stay_before_it() -> None:
     llm = LLM()
-    ask(llm=llm, asked=Ask("what now", before=({"role": "system", "content": "be brief"},), plain=True))
+    ask(llm=llm, asked=PersonalizeRequest("what now", before=({"role": "system", "content": "be brief"},), plain=True))
     assert all(messages[0] == {"role": "system", "content": "be brief"} for messages in llm.asked)
     assert len(llm.asked) == 2
 
 
 def test_the_plain_answer_shows_no_records() -> None:
     llm = LLM()
-    made = ask(llm=llm, asked=Ask("what now", plain=True))
+    made = ask(llm=llm, asked=PersonalizeRequest("what now", plain=True))
     assert made.plain == "maple"
     assert sum("text number" in messages[-1]["content"] for messages in llm.asked) == 1
 
@@ -103,25 +103,25 @@ def test_the_plain_answer_shows_no_records() -> None:
 )
 def test_a_plain_answer_that_fails_is_left_out_and_said(error: Exception) -> None:
     class NoPlain(LLM):
-        async def sample(self, messages: Sequence[Message], **settings: object) -> Sampled:
+        async def sample(self, messages: Sequence[Message], **settings: object) -> LLMResponse:
             if settings["temperature"] == 0.0:
                 raise error
             return await super().sample(messages, **settings)
 
-    made = ask(llm=NoPlain(), asked=Ask("what now", plain=True))
+    made = ask(llm=NoPlain(), asked=PersonalizeRequest("what now", plain=True))
     assert (made.answer, made.plain) == ("maple", None)
     assert [(lack.reason, lack.detail) for lack in made.trace.degraded] == [("plain_failed", str(error))]
 
 
 def test_a_defect_in_the_plain_answer_is_not_hidden() -> None:
     class Defect(LLM):
-        async def sample(self, messages: Sequence[Message], **settings: object) -> Sampled:
+        async def sample(self, messages: Sequence[Message], **settings: object) -> LLMResponse:
             if settings["temperature"] == 0.0:
                 raise ZeroDivisionError
             return await super().sample(messages, **settings)
 
     with pytest.raises(ZeroDivisionError):
-        ask(llm=Defect(), asked=Ask("what now", plain=True))
+        ask(llm=Defect(), asked=PersonalizeRequest("what now", plain=True))
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_an_answer_is_cut_if_every_sample_of_it_is(
     made = ask(
         Retriever(replace(known(), own=own)),
         llm=llm,
-        asked=Ask("what now", n=len(texts)),
+        asked=PersonalizeRequest("what now", n=len(texts)),
         made=with_adapter(num_samples=1),
     )
     assert {made.answers[i] for i in made.cut} == ended
@@ -163,7 +163,7 @@ def test_an_answer_is_cut_if_every_sample_of_it_is(
 
 def test_a_shortened_prompt_is_told_and_the_trace_shows_what_was_sent() -> None:
     llm = LLM(too_long=2)
-    made = ask(llm=llm, asked=Ask("what now"))
+    made = ask(llm=llm, asked=PersonalizeRequest("what now"))
     assert [(lack.reason, lack.detail) for lack in made.trace.degraded] == [
         ("prompt_shortened", "0 of 4 examples were shown")
     ]
@@ -177,7 +177,7 @@ def test_a_shortened_prompt_is_told_and_the_trace_shows_what_was_sent() -> None:
 def test_a_question_that_no_model_reads_whole_is_cut_and_never_an_error() -> None:
     before = ({"role": "system", "content": "be brief"}, {"role": "user", "content": "first"})
     llm = LLM(too_long=99)
-    made = ask(llm=llm, asked=Ask(" ".join(f"w{i}" for i in range(400)), before=before))
+    made = ask(llm=llm, asked=PersonalizeRequest(" ".join(f"w{i}" for i in range(400)), before=before))
     assert [lack.reason for lack in made.trace.degraded] == ["prompt_shortened", "question_cut"]
     assert "less of the conversation" in made.trace.degraded[0].detail
     assert made.trace.prompt.question_cut
@@ -187,13 +187,13 @@ def test_a_question_that_no_model_reads_whole_is_cut_and_never_an_error() -> Non
 
 
 def test_a_question_longer_than_the_budget_is_cut_and_said_so() -> None:
-    made = ask(asked=Ask("word " * 5000))
+    made = ask(asked=PersonalizeRequest("word " * 5000))
     assert "question_cut" in reasons(made)
 
 
 def test_further_parameters_go_to_the_model() -> None:
     llm = LLM()
-    ask(llm=llm, asked=Ask("what now", more={"stop": ["."]}))
+    ask(llm=llm, asked=PersonalizeRequest("what now", more={"stop": ["."]}))
     assert llm.settings[0]["more"] == {"stop": ["."]}
 
 
@@ -221,7 +221,7 @@ def test_without_adapter_the_first_candidate_is_the_answer() -> None:
 
 def test_an_unknown_user_gets_the_population_head_and_a_plain_prompt() -> None:
     scorer, llm = Scorer(), LLM()
-    made = ask(retriever=Retriever(Found()), scorer=scorer, llm=llm)
+    made = ask(retriever=Retriever(RetrievalResult()), scorer=scorer, llm=llm)
     assert reasons(made) == ["user_unknown"]
     assert [s.user for s in scorer.asked] == [None]
     assert "text number" not in llm.asked[0][-1]["content"]
@@ -250,7 +250,7 @@ def test_no_user_at_all() -> None:
 )
 def test_where_no_sample_holds_an_answer_it_is_empty_and_said_so(task: str, sample: str, plain: str) -> None:
     made = with_adapter(history_candidates=False, task=task)
-    found = ask(llm=LLM((sample,)), made=made, asked=Ask("what now", plain=True))
+    found = ask(llm=LLM((sample,)), made=made, asked=PersonalizeRequest("what now", plain=True))
     assert reasons(found) == ["no_candidate"]
     assert (found.answer, found.answers, found.plain) == ("", [""], plain)
     assert "think" not in found.model_dump_json()
@@ -289,7 +289,7 @@ def test_overload_is_no_degradation() -> None:
 def test_past_the_deadline_nothing_more_is_asked() -> None:
     llm = LLM()
     with pytest.raises(DeadlineError):
-        ask(llm=llm, asked=Ask("what now", deadline=time.time() - 1))
+        ask(llm=llm, asked=PersonalizeRequest("what now", deadline=time.time() - 1))
     assert llm.asked == []
 
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from hydra_ray.core.records import HistoryItem
+from hydra_ray.core.types import HistoryItem
 from hydra_ray.inference.reranking import RankedItem, choose_examples, rank, reranker_features, showable, supporters
-from hydra_ray.inference.types import Found
+from hydra_ray.inference.types import RetrievalResult
 
 ITEMS = tuple(HistoryItem(name, f"text {name}", f"text {name}", f"answer {name}") for name in "abcd")
-FOUND = Found(ITEMS, (8.0, 4.0, 2.0, -1.0), recencies=(0.25, 1.0, 0.5, 0.75))
+FOUND = RetrievalResult(ITEMS, (8.0, 4.0, 2.0, -1.0), recencies=(0.25, 1.0, 0.5, 0.75))
 
 
 def names(ranked: list[RankedItem]) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from hydra_ray.core.prompts import Message, Prompt
-from hydra_ray.core.records import HistoryItem
+from hydra_ray.core.types import HistoryItem
 from hydra_ray.inference.shortening import Versions
 
 ITEMS = [HistoryItem(f"i{i}", f"t{i}", f"t{i}", "a") for i in range(5)]

@@ -12,7 +12,7 @@ from hydra_ray.cli import main
 from hydra_ray.config import load_config
 from hydra_ray.core.tasks import load_task
 from hydra_ray.data.ingest import ingest_in_process
-from hydra_ray.data.sources import data_root
+from hydra_ray.data.sources.find import data_root
 
 AWKWARD = ["no", "1.5", "a: b", 'say "x"', "# none", "ünï\\code"]
 

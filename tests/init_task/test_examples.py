@@ -7,10 +7,10 @@ import pytest
 from hydra_ray.config import load_config
 from hydra_ray.core.tasks import load_task
 from hydra_ray.data.ingest import ingest_in_process
-from hydra_ray.data.sources import data_root
-from hydra_ray.data.users import read_users
+from hydra_ray.data.reader import read_users
+from hydra_ray.data.sources.find import data_root
 from hydra_ray.init_task import init_task
-from hydra_ray.pipeline.makers import LabelMaker
+from hydra_ray.pipeline.stage_prompts import LabelPrompts
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "configs" / "examples"
@@ -34,7 +34,7 @@ def test_from_the_file_to_prompts(name: str, tmp_path: Path, monkeypatch: pytest
     users = list(read_users(tmp_path / "out", "train"))
     for user in users:
         assert all(user.items[i].date < question.date for question in user.questions for i in question.history)
-    made = [asked for _, asked in LabelMaker(config.model_dump(mode="json"), 0, None)(users)]
+    made = [asked for _, asked in LabelPrompts(config.model_dump(mode="json"), 0, None)(users)]
     requests = [request for _, asked, _, _ in made for request in asked]
     assert requests
     for request in requests:

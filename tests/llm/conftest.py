@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from .fake_server import FakeServer, in_thread
+from tests.llm.fake_server import FakeServer, in_thread
 
 
 @pytest.fixture(scope="module")

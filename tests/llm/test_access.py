@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from hydra_ray.config import LLMConfig
-from hydra_ray.environment import Secret
+from hydra_ray.env import Secret
 from hydra_ray.errors import UserError
 from hydra_ray.llm.access import credentials
 

@@ -8,12 +8,11 @@ from hydra_ray.config import LLMConfig
 from hydra_ray.errors import UselessAnswersError
 from hydra_ray.llm.batches import Batches
 from hydra_ray.llm.client import LLMClient
-from hydra_ray.llm.ledger import Ledger
+from hydra_ray.llm.response_cache import ResponseCache
 from hydra_ray.llm.types import Request
 from hydra_ray.llm.usability import Wanted
-
-from .fake_server import FakeServer, completion, error
-from .test_usability import COLOURS
+from tests.llm.fake_server import FakeServer, completion, error
+from tests.llm.test_usability import COLOURS
 
 Make = Callable[..., Batches]
 
@@ -28,7 +27,7 @@ def batches(tmp_path, threaded_server: FakeServer) -> Iterator[Make]:
 
     def make(wanted: Wanted | None = None, file: str = "cache.sqlite", **more) -> Batches:
         cfg = LLMConfig(base_url=threaded_server.url, model="m", retries=0, concurrency=4)
-        made.append(Batches(LLMClient(cfg, Ledger(tmp_path / file, "r", **more)), wanted))
+        made.append(Batches(LLMClient(cfg, ResponseCache(tmp_path / file, "r", **more)), wanted))
         return made[-1]
 
     yield make

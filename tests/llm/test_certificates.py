@@ -9,10 +9,9 @@ from aiohttp import web
 
 from hydra_ray.config import LLMConfig
 from hydra_ray.errors import UserError
-from hydra_ray.llm.endpoint import ChatEndpoint
+from hydra_ray.llm.http import ChatHttpClient
 from hydra_ray.llm.types import Request
-
-from .fake_server import FakeServer
+from tests.llm.fake_server import FakeServer
 
 x509 = pytest.importorskip("cryptography.x509")
 
@@ -48,7 +47,7 @@ def test_the_authority_of_a_server_of_ones_own(certificate):
 
     async def ask(port, **settings):
         cfg = LLMConfig(model="m", **settings)
-        endpoint = ChatEndpoint(cfg, f"https://localhost:{port}/v1", 1)
+        endpoint = ChatHttpClient(cfg, f"https://localhost:{port}/v1", 1)
         try:
             return (await endpoint.chat(request, 0, 1)).record["texts"]
         finally:

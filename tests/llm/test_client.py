@@ -13,10 +13,9 @@ from aiohttp import web
 from hydra_ray.config import LLMConfig
 from hydra_ray.errors import BudgetReachedError, UserError
 from hydra_ray.llm.client import LLMClient
-from hydra_ray.llm.ledger import Ledger
+from hydra_ray.llm.response_cache import ResponseCache
 from hydra_ray.llm.types import Request
-
-from .fake_server import FakeServer, completion, error, serve
+from tests.llm.fake_server import FakeServer, completion, error, serve
 
 KEY = "sk-very-secret-0123456789"
 VARIABLE = "HYDRA_RAY_TEST_KEY"
@@ -30,7 +29,7 @@ def ask(text: str, n: int = 1, seed: int | None = None) -> Request:
 def go(tmp_path: Path, fake: FakeServer, requests, *, use_cache: bool = True, **settings):
     """The answers (or the error), and the ledger, of one complete() against the fake server."""
     budget = {k: settings.get(k) for k in ("max_calls", "max_cost")}
-    ledger = Ledger(tmp_path / "ledger.sqlite", "run", **budget)
+    ledger = ResponseCache(tmp_path / "ledger.sqlite", "run", **budget)
 
     async def inner():
         async with serve(fake):
@@ -223,7 +222,7 @@ def test_broken_answers_are_retried_and_may_have_been_billed(tmp_path, failure):
 
 
 def test_nobody_there(tmp_path):
-    ledger = Ledger(tmp_path / "l", "r")
+    ledger = ResponseCache(tmp_path / "l", "r")
     cfg = LLMConfig(base_url="http://127.0.0.1:9/v1", retries=1, retry_backoff_s=0.01)
     client = LLMClient(cfg, ledger)
     with pytest.raises(UserError, match=r"no connection to http://127\.0\.0\.1:9/v1"):
@@ -237,7 +236,7 @@ def test_nobody_there(tmp_path):
 @pytest.mark.parametrize("url", ["host/v1", "ftp://host", "http://", "http://h:notaport/v1", "http://u:secret@h/v1"])
 def test_urls_that_are_none(tmp_path, url):
     with pytest.raises(UserError, match=r"llm\.base_url") as caught:
-        LLMClient(LLMConfig(base_url=url), Ledger(tmp_path / "l", "r"), identity="m")
+        LLMClient(LLMConfig(base_url=url), ResponseCache(tmp_path / "l", "r"), identity="m")
     assert "secret" not in str(caught.value)
 
 
@@ -287,7 +286,7 @@ def test_the_cost_is_never_exceeded(tmp_path):
 
 def test_two_clients_share_one_budget(tmp_path):
     fake = FakeServer(delay_s=0.003)
-    ledger = Ledger(tmp_path / "l", "r", max_calls=25)
+    ledger = ResponseCache(tmp_path / "l", "r", max_calls=25)
 
     async def inner():
         async with serve(fake):
@@ -309,7 +308,7 @@ def test_two_clients_share_one_budget(tmp_path):
 def test_check(tmp_path):
     async def inner(fake):
         async with serve(fake):
-            client = LLMClient(LLMConfig(base_url=fake.url, model="m"), Ledger(tmp_path / "l", "r"))
+            client = LLMClient(LLMConfig(base_url=fake.url, model="m"), ResponseCache(tmp_path / "l", "r"))
             try:
                 await client.check()
             finally:
@@ -346,7 +345,7 @@ client.complete_sync([Request(({{"role": "user", "content": f"q{{i}}"}},), max_t
         return len(fake.bodies)
 
     asked = asyncio.run(inner())
-    ledger = Ledger(tmp_path / "ledger.sqlite", "run")
+    ledger = ResponseCache(tmp_path / "ledger.sqlite", "run")
     kept, lost = ledger.counts().calls, ledger.counts().lost
     assert asked - 16 <= kept <= asked
     assert kept + lost >= asked
@@ -358,7 +357,7 @@ client.complete_sync([Request(({{"role": "user", "content": f"q{{i}}"}},), max_t
 
 def test_interrupting_complete_keeps_what_came_in(tmp_path):
     fake = FakeServer(delay_s=0.02)
-    ledger = Ledger(tmp_path / "l", "r")
+    ledger = ResponseCache(tmp_path / "l", "r")
 
     async def inner():
         async with serve(fake):

@@ -1,6 +1,6 @@
 from hydra_ray.config import LLMConfig
 from hydra_ray.llm.dialect import LEAST_TEMPERATURE, Dialect, dialect_of
-from hydra_ray.llm.problems import Problem
+from hydra_ray.llm.http_errors import Problem
 from hydra_ray.llm.types import Request
 
 CFG = LLMConfig(model="m", top_p=0.9)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from hydra_ray.llm.limits import Wait
 from hydra_ray.llm.progress import WAITS_EVERY_S, WaitLines
+from hydra_ray.llm.rate_limits import Wait
 
 
 def test_a_wait_for_a_rate_limit_is_a_line_at_most_every_so_often(capsys: pytest.CaptureFixture[str]) -> None:

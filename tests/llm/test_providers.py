@@ -11,11 +11,10 @@ from aiohttp import web
 from hydra_ray.config import LLMConfig
 from hydra_ray.errors import BudgetReachedError, UserError
 from hydra_ray.llm.client import LLMClient
-from hydra_ray.llm.ledger import Ledger, Settled
+from hydra_ray.llm.response_cache import CallOutcome, ResponseCache
 from hydra_ray.llm.types import Request
-
-from .fake_server import FakeServer, completion, error, serve
-from .test_client import KEY, ask, go
+from tests.llm.fake_server import FakeServer, completion, error, serve
+from tests.llm.test_client import KEY, ask, go
 
 
 def refusal(param, message, code="unsupported_parameter"):
@@ -281,9 +280,11 @@ def test_half_a_character_never_enters_the_cache_and_one_that_is_there_is_read(t
     fake = FakeServer(lambda number, body: web.Response(text='{"choices": [{"message": {"content": "a \\ud83d"}}]}'))
     answers, _ = go(tmp_path, fake, [ask("a")])
     assert answers[0].texts == ("a \ufffd",)
-    ledger = Ledger(tmp_path / "old.sqlite", "run")
+    ledger = ResponseCache(tmp_path / "old.sqlite", "run")
     (one,) = ledger.exchange([], [0.0])
-    ledger.exchange([Settled(one, "k", {"texts": ["a \ud83d"], "prompt_tokens": 1, "completion_tokens": 1}, calls=1)])
+    ledger.exchange(
+        [CallOutcome(one, "k", {"texts": ["a \ud83d"], "prompt_tokens": 1, "completion_tokens": 1}, calls=1)]
+    )
     assert ledger.get_many(["k"])[0]["texts"] == ["a \ufffd"]
 
 
@@ -318,7 +319,7 @@ def test_no_call_goes_out_before_the_pause_that_one_was_told_ends(tmp_path):
 
 def test_two_clients_share_the_limit_of_the_config(tmp_path):
     """1200 a minute is 20 at once, then 20 a second."""
-    ledger = Ledger(tmp_path / "l", "r")
+    ledger = ResponseCache(tmp_path / "l", "r")
     fake = FakeServer()
 
     async def inner():

@@ -10,9 +10,9 @@ import pytest
 from aiohttp import web
 
 from hydra_ray.inference.types import LLMDownError, RefusedError
-from hydra_ray.serve.llm import ChatSamples
+from hydra_ray.serve.clients.llm import LLMClientAdapter
 from tests.llm.fake_server import FakeServer, completion, error
-from tests.serve.test_llm import with_server
+from tests.serve.clients.test_llm import with_server
 
 ASKED = [{"role": "user", "content": "q"}]
 PROMPT_BYTES = len(json.dumps(ASKED))
@@ -31,7 +31,7 @@ def stream(fake: FakeServer, **parameters: Any) -> tuple[list[dict[str, Any]], i
     """The chunks, the tokens or the error, and the attempts."""
     taken: list[dict[str, Any]] = []
 
-    async def use(samples: ChatSamples) -> tuple[list[dict[str, Any]], int | Exception, int]:
+    async def use(samples: LLMClientAdapter) -> tuple[list[dict[str, Any]], int | Exception, int]:
         try:
             tokens = await samples.forward_stream(ASKED, parameters, time.time() + 10, taken.append)
         except (LLMDownError, RefusedError) as error:
@@ -74,7 +74,7 @@ def test_a_chunk_is_passed_on_before_the_next_is_made() -> None:
     goes_on: list[asyncio.Event] = []
     taken: list[str] = []
 
-    async def use(samples: ChatSamples) -> None:
+    async def use(samples: LLMClientAdapter) -> None:
         goes_on.append(asyncio.Event())
         first = asyncio.Event()
 

@@ -5,7 +5,7 @@ import pytest
 
 from hydra_ray.config import LLMConfig, ServeLLMConfig
 from hydra_ray.errors import UserError
-from hydra_ray.llm.identity import model_identity, server_identity, weights_fingerprint
+from hydra_ray.llm.model_id import model_identity, server_identity, weights_fingerprint
 from hydra_ray.llm.types import Request, call_key, finishes, request_from_json, request_to_json
 
 ASK = Request(({"role": "user", "content": 'né\u2028 "x"'},), temperature=1, n=8, max_tokens=4, seed=3)

@@ -3,7 +3,7 @@
 import pytest
 
 from hydra_ray.core.tasks import Task
-from hydra_ray.llm.usability import Tally, Wanted
+from hydra_ray.llm.usability import AnswerTally, Wanted
 
 COLOURS = Task(
     name="colours", kind="classification", text_fields=("text",), answer_field="tag", instruction="Give the tag.",
@@ -41,7 +41,7 @@ def test_what_is_wrong_with_an_answer(task, text, finish, fault):
 
 
 def test_a_fifth_may_be_useless_and_the_line_says_what_and_why():
-    tally = Tally(Wanted("label seed 0", COLOURS, 8))
+    tally = AnswerTally(Wanted("label seed 0", COLOURS, 8))
     for text in ["red"] * 8 + ["green"] + ["I would say that " * 9]:
         tally.add((text,), ("stop",))
     assert not tally.too_many
@@ -62,6 +62,6 @@ def test_a_fifth_may_be_useless_and_the_line_says_what_and_why():
 
 
 def test_a_long_answer_is_shown_shortened():
-    tally = Tally(Wanted("label", COLOURS, 8))
+    tally = AnswerTally(Wanted("label", COLOURS, 8))
     tally.add(("x" * 200,), ("stop",))
     assert f'"{"x" * 59}…"' in str(tally.error())

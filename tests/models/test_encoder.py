@@ -6,10 +6,10 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
 
 from hydra_ray.config import ModelConfig
-from hydra_ray.cpu import fastest_precision
 from hydra_ray.errors import UserError
+from hydra_ray.models.embedding_cache import CachedTextEncoder
 from hydra_ray.models.encoder import TextEncoder, batches_by_length, check_encoder, encode_texts
-from hydra_ray.models.vector_cache import CachedEncoder
+from hydra_ray.utils.cpu import fastest_precision
 
 TEXTS = [
     "a dog",
@@ -102,8 +102,8 @@ def test_an_encoder_that_is_not_there_or_has_no_weights(tmp_path: Path) -> None:
 
 
 def test_bf16_vectors_point_the_same_way_and_are_kept_apart(encoder: TextEncoder, tmp_path: Path) -> None:
-    exact = CachedEncoder(ModelConfig(precision="fp32"), tmp_path, encoder)(TEXTS)
-    rough = CachedEncoder(ModelConfig(precision="bf16"), tmp_path)(TEXTS)
+    exact = CachedTextEncoder(ModelConfig(precision="fp32"), tmp_path, encoder)(TEXTS)
+    rough = CachedTextEncoder(ModelConfig(precision="bf16"), tmp_path)(TEXTS)
     assert rough.dtype == np.float32
     cosine = (exact * rough).sum(1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(rough, axis=1)
     assert cosine.min() > 0.999

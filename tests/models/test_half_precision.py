@@ -7,9 +7,9 @@ import torch
 
 from hydra_ray.config import ModelConfig
 from hydra_ray.models.encoder import TextEncoder
-from hydra_ray.models.facets import PRESENT, PROFILE
-from hydra_ray.models.scorer import Batch, Scorer
-from tests.train.tiny import make_encoder
+from hydra_ray.models.mixture import PRESENT, PROFILE
+from hydra_ray.models.scorer import PairBatch, PairScorer
+from tests.training.tiny import make_encoder
 
 TEXTS = ["red text", "red thing", "sad thing"]
 
@@ -26,10 +26,10 @@ def test_a_scorer_learns_in_bf16(tmp_path: Path, pair: str, freeze: bool, head: 
     encoder = make_encoder(tmp_path / "encoder")
     config = ModelConfig(encoder=str(encoder), pair=pair, freeze_encoder=freeze, head=head, pair_dim=8, max_tokens=32)  # type: ignore[arg-type]
     inside = TextEncoder(config) if pair == "cross_encoder" or not freeze else None
-    scorer = Scorer(config, inside, 32, True, 1).bfloat16()
+    scorer = PairScorer(config, inside, 32, True, 1).bfloat16()
     vectors = torch.randn(3, 32, dtype=torch.bfloat16)
     texts = TEXTS if inside else vectors.unsqueeze(1) if pair == "concepts" else vectors
-    batch = Batch(torch.tensor([0]), torch.tensor([[1, 2]]), torch.tensor([[1.0, 0.0]]), torch.ones(1, 2),
+    batch = PairBatch(torch.tensor([0]), torch.tensor([[1, 2]]), torch.tensor([[1.0, 0.0]]), torch.ones(1, 2),
                   torch.tensor([0]), torch.rand(1, 2, 1))  # fmt: skip
     if head == "mixture":
         deltas = {PROFILE: torch.randn(1, 4, 32), PRESENT: torch.ones(1, 4)}

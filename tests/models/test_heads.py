@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from hydra_ray.models.head_kinds import joint_kind
-from hydra_ray.models.heads import Head, gather, parameters_per_user, take
+from hydra_ray.models.heads import Head, gather, parameters_per_user, take_rows
 
 KINDS = ["dense", "low_rank", "linear", "bayesian_linear", "shared"]
 
@@ -67,7 +67,7 @@ def test_taken_deltas_are_leaves_and_use_the_memory_given() -> None:
     buffers: dict[str, torch.Tensor] = {}
     for rows in ([], [1], [4, 0, 2], [3, 1]):  # nothing, grows, then shrinks
         index = torch.tensor(rows, dtype=torch.int64)
-        taken = take(deltas, index, None, buffers)
+        taken = take_rows(deltas, index, None, buffers)
         assert all(leaf.is_leaf and leaf.requires_grad for leaf in taken.values())
         assert all(torch.equal(taken[name], deltas[name][index]) for name in deltas)
     assert all(len(value) == 3 and not value.requires_grad for value in buffers.values())

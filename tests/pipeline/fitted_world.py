@@ -9,17 +9,17 @@ import torch
 from transformers import AutoConfig
 
 from hydra_ray.config import Config
-from hydra_ray.core.feedback import agreement_rows
-from hydra_ray.core.records import User
-from hydra_ray.core.sharding import bucket_of
+from hydra_ray.core.labeling import agreement_rows
 from hydra_ray.core.tasks import load_task
+from hydra_ray.core.types import User
+from hydra_ray.core.user_buckets import bucket_of
 from hydra_ray.models.head_kinds import joint_kind
-from hydra_ray.models.scorer import Scorer
-from hydra_ray.pipeline.fit import Fit
-from hydra_ray.pipeline.rows import QUERY_SCHEMA, query_row
+from hydra_ray.models.scorer import PairScorer
+from hydra_ray.pipeline.fit_spec import FitSpec
+from hydra_ray.pipeline.llm_rows import QUERY_SCHEMA, query_row
 from hydra_ray.synth.world import make_user
-from hydra_ray.train.artifact import save_base
-from tests.train.tiny import make_encoder
+from hydra_ray.training.artifacts.trained_scorer import save_base
+from tests.training.tiny import make_encoder
 
 
 def make_config(folder: Path, kind: str = "linear", **fit: Any) -> Config:
@@ -67,13 +67,13 @@ def write_base(folder: Path, config: Config, name: str = "base", evidence: int =
     width = AutoConfig.from_pretrained(folder / "encoder").hidden_size
     torch.manual_seed(0)
     model = config.model.model_copy(update={"head": joint_kind(config.model.head)})
-    scorer = Scorer(model, None, width, True, evidence)
+    scorer = PairScorer(model, None, width, True, evidence)
     save_base(scorer.state_dict(), model, width, evidence, folder / name)
     return folder / name
 
 
-def make_fit(folder: Path, config: Config, answered: Path, previous: Path | None = None) -> Fit:
+def make_fit(folder: Path, config: Config, answered: Path, previous: Path | None = None) -> FitSpec:
     features = folder / f"features-{answered.name}"
     chosen = tuple(user.user_id for user, _ in users() if user.split == "test")
-    return Fit(config, "reranker", config.model.head, ("test",), chosen, answered, folder / "ingest",
+    return FitSpec(config, "reranker", config.model.head, ("test",), chosen, answered, folder / "ingest",
                folder / "base", None, features, previous, None)  # fmt: skip

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hydra_ray.cli import main
-from hydra_ray.llm.ledger import Ledger, Settled
+from hydra_ray.llm.response_cache import CallOutcome, ResponseCache
 from tests.llm.fake_server import FakeServer, completion, error
 
 TASK = """
@@ -71,8 +71,8 @@ def test_everything_is_opened_and_the_endpoint_asked_once(
 def test_offline_no_prices_and_what_was_used_before(
     own: list[str], threaded_server: FakeServer, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    ledger = Ledger(tmp_path / "runs" / "cache" / "llm.sqlite", "mine")
-    ledger.exchange([Settled(0, calls=7)])
+    ledger = ResponseCache(tmp_path / "runs" / "cache" / "llm.sqlite", "mine")
+    ledger.exchange([CallOutcome(0, calls=7)])
     ledger.close()
     more = [f"llm.base_url={threaded_server.url}", "--offline", "llm.max_calls=200", "name=mine"]
     assert main(["run", "--dry-run", *own, *more]) == 0

@@ -6,7 +6,7 @@ from hydra_ray.config import AdapterConfig, Config
 from hydra_ray.core.tasks import load_task
 from hydra_ray.data.sampling import Trial
 from hydra_ray.pipeline.evaluation import best_text, missing_methods
-from hydra_ray.pipeline.finish import train_users
+from hydra_ray.pipeline.report_step import train_users
 
 
 @pytest.mark.parametrize(

@@ -5,15 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hydra_ray.pipeline.fit import Fit, encode
 from hydra_ray.pipeline.fit_buckets import FitBuckets
 from hydra_ray.pipeline.fit_records import count_fitted, record_file
-from hydra_ray.store.head_store import HeadStore
-from hydra_ray.train.artifact import TrainedScorer
-from hydra_ray.train.features import UserFeatures
-from hydra_ray.train.groups import Group
-from hydra_ray.train.user_heads import FOLDER, new_store
-from hydra_ray.train.user_rows import NonFiniteError
+from hydra_ray.pipeline.fit_spec import FitSpec, encode
+from hydra_ray.store.heads.head_store import HeadStore
+from hydra_ray.training.artifacts.trained_scorer import TrainedScorer
+from hydra_ray.training.artifacts.user_heads import FOLDER, new_store
+from hydra_ray.training.joint.ranking_examples import RankingExample
+from hydra_ray.training.user_fit.features import UserFeatures
+from hydra_ray.training.user_fit.padded_users import NonFiniteError
 from tests.pipeline.fitted_world import make_config, make_fit, users, write_answers, write_base
 
 TUNED = {"l2": 0.01}
@@ -27,7 +27,7 @@ def world(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def fitted(fit: Fit, out: Path, batch: int = 1) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+def fitted(fit: FitSpec, out: Path, batch: int = 1) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
     """Everybody's output weights, fitted without Ray in runs of `batch` buckets."""
     import json
 
@@ -56,7 +56,7 @@ def test_users_are_fitted_alike_however_buckets_are_cut_and_whatever_fits_a_batc
 def test_encodings_are_computed_once(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fit = make_fit(world, make_config(world), world / "answered")
     one = fitted(fit, world / "one")
-    monkeypatch.setattr("hydra_ray.pipeline.fit.encode", lambda *_: pytest.fail("encoded again"))
+    monkeypatch.setattr("hydra_ray.pipeline.fit_spec.encode", lambda *_: pytest.fail("encoded again"))
     two = fitted(fit, world / "two")
     assert all(np.array_equal(one[user], two[user]) for user in one)
 
@@ -80,11 +80,11 @@ def test_since_encodes_only_users_whose_rows_have_changed(world: Path, monkeypat
     fit = replace(make_fit(world, config, world / "later", world / "before"), features=world / "not kept")
     encoded: list[str] = []
 
-    def counted(scorer: TrainedScorer, users: Sequence[list[Group]]) -> list[UserFeatures]:
+    def counted(scorer: TrainedScorer, users: Sequence[list[RankingExample]]) -> list[UserFeatures]:
         encoded.extend(groups[0].user_id for groups in users)
         return encode(scorer, users)
 
-    monkeypatch.setattr("hydra_ray.pipeline.fit.encode", counted)
+    monkeypatch.setattr("hydra_ray.pipeline.fit_spec.encode", counted)
     after = fitted(fit, world / "after")
     assert encoded == [changed]
     assert after.keys() == full.keys()

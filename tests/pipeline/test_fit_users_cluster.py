@@ -10,18 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hydra_ray.pipeline.context import Run
 from hydra_ray.pipeline.fit_users import fit_users
-from hydra_ray.store.head_store import HeadStore
-from hydra_ray.train.user_heads import FOLDER
+from hydra_ray.pipeline.run_context import RunContext
+from hydra_ray.store.heads.head_store import HeadStore
+from hydra_ray.training.artifacts.user_heads import FOLDER
 from tests.pipeline.fitted_world import make_config, make_fit, write_answers, write_base
 
 SCRIPT = """
 import sys, time
 from pathlib import Path
 from hydra_ray.pipeline import fit_records, fit_users
-from hydra_ray.pipeline.context import Run
-from hydra_ray.store.head_store import HeadStore
+from hydra_ray.pipeline.run_context import Run
+from hydra_ray.store.heads.head_store import HeadStore
 from tests.pipeline.fitted_world import make_config, make_fit
 HeadStore.publish = lambda *given, **more: time.sleep(600)  # so that the driver dies before it, however fast it is
 folder = Path(sys.argv[1])
@@ -49,7 +49,7 @@ def test_a_killed_fit_goes_on_with_the_next_bucket(tmp_path: Path, capsys: pytes
     assert HeadStore.open(str(tmp_path / "killed" / FOLDER)).count() == 0  # nothing is published by halves
 
     fit = make_fit(tmp_path, config, tmp_path / "answered")
-    with Run(config) as run:
+    with RunContext(config) as run:
         counts = fit_users(run, fit, tmp_path / "killed")
         quiet = fit_users(run, fit, tmp_path / "quiet")
     assert counts["users"] == quiet["users"] == 8

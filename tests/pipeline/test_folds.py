@@ -8,13 +8,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from hydra_ray.config import Config
-from hydra_ray.core.records import HistoryItem, Question, Split, User, user_to_row
-from hydra_ray.data.sampling import Chosen, cross_fit
-from hydra_ray.pipeline.fit import Fit
-from hydra_ray.pipeline.groups import read_groups
-from hydra_ray.pipeline.makers import LabelMaker
-from hydra_ray.pipeline.rows import QUERY_SCHEMA, _MakeBatch
-from hydra_ray.train.groups import Group
+from hydra_ray.core.types import HistoryItem, Question, Split, User, user_to_row
+from hydra_ray.data.sampling import UserSample, cross_fit
+from hydra_ray.pipeline.examples import read_groups
+from hydra_ray.pipeline.fit_spec import FitSpec
+from hydra_ray.pipeline.llm_rows import QUERY_SCHEMA, _MakeBatch
+from hydra_ray.pipeline.stage_prompts import LabelPrompts
+from hydra_ray.training.joint.ranking_examples import RankingExample
 
 SPLITS: tuple[Split, Split] = ("train", "test")
 CONFIG = Config.model_validate({"protocol": {"folds": 3, "pseudo_queries": 2}, "data": {"buckets": 4}})
@@ -31,9 +31,9 @@ USERS = [someone(n, SPLITS[n % 2]) for n in range(9)]
 IDS: dict[Split, list[str]] = {split: [u.user_id for u in USERS if u.split == split] for split in SPLITS}
 
 
-def labelled(folder: Path, chosen: Chosen) -> Path:
+def labelled(folder: Path, chosen: UserSample) -> Path:
     """What the label step writes for all folds, with answers that are all right."""
-    made = LabelMaker(CONFIG.model_dump(mode="json"), 0, None)
+    made = LabelPrompts(CONFIG.model_dump(mode="json"), 0, None)
     # u1 is in both splits.
     stored = [user_to_row(user, int(user.user_id[1:]) % 4) for user in [*USERS, someone(1, "train")]]
     roles = {user_id: (source, "train") for user_id, source in chosen.source.items()}
@@ -50,7 +50,7 @@ def labelled(folder: Path, chosen: Chosen) -> Path:
     return folder
 
 
-def read(folder: Path, chosen: Chosen, role: Split) -> list[Group]:
+def read(folder: Path, chosen: UserSample, role: Split) -> list[RankingExample]:
     found = read_groups(CONFIG, "reranker", folder, range(4), role, chosen.read_as(role))
     return [group for user in found for group in user]
 
@@ -76,7 +76,8 @@ def test_no_row_of_a_fold_trains_the_model_that_tests_it(answered: Path, fold: i
 
 def test_a_fits_tuning_users_are_the_other_folds(answered: Path, tmp_path: Path) -> None:
     chosen = cross_fit(IDS, 0, 3, 1)
-    fit = Fit(CONFIG, "reranker", "linear", ("test",), chosen.test, answered, tmp_path, tmp_path, None, tmp_path, None,
+    fit = FitSpec(CONFIG, "reranker", "linear", ("test",), chosen.test, answered, tmp_path, tmp_path, None, tmp_path,
+    None,
               chosen)  # fmt: skip
     fitted = [groups[0].user_id for bucket in range(4) for groups in fit.groups(bucket, ("test",))]
     tuning = [groups[0].user_id for bucket in range(4) for groups in fit.groups(bucket, ("train",))]

@@ -9,14 +9,14 @@ import pytest
 
 from hydra_ray.config import Config
 from hydra_ray.core.tasks import load_task
-from hydra_ray.data.sampling import Chosen, Trial
+from hydra_ray.data.sampling import Trial, UserSample
 from hydra_ray.errors import UserError
-from hydra_ray.pipeline.job import Job
-from hydra_ray.pipeline.since import write_steps
+from hydra_ray.pipeline.job import Pipeline
+from hydra_ray.pipeline.previous_run import write_steps
 from hydra_ray.pipeline.step import MANIFEST, StepResult, step_key
 
 
-def make_job(folder: Path, **changes: Any) -> tuple[Job, dict[str, Any]]:
+def make_job(folder: Path, **changes: Any) -> tuple[Pipeline, dict[str, Any]]:
     """A job whose steps are not done, and the configs of those that it was asked for."""
     asked: dict[str, Any] = {}
 
@@ -29,8 +29,8 @@ def make_job(folder: Path, **changes: Any) -> tuple[Job, dict[str, Any]]:
     run = SimpleNamespace(
         config=config, identity="m", task=load_task(config.data.task), root=folder, vector_cache=None, step=step
     )
-    job = Job(run)  # type: ignore[arg-type]
-    job._chosen[Trial(0)] = Chosen(("a",), ("b",), {"a": "train", "b": "test"})
+    job = Pipeline(run)  # type: ignore[arg-type]
+    job._chosen[Trial(0)] = UserSample(("a",), ("b",), {"a": "train", "b": "test"})
     job.ingest = lambda: StepResult(folder / "ingest", {}, True)  # type: ignore[method-assign]
     return job, asked
 
@@ -109,7 +109,7 @@ def test_since_a_run_without_topics(tmp_path: Path) -> None:
     assert without.topics(Trial(0)) is None
 
 
-def folded_job(folder: Path, ids: dict[str, list[str]], **changes: Any) -> tuple[Job, dict[str, Any]]:
+def folded_job(folder: Path, ids: dict[str, list[str]], **changes: Any) -> tuple[Pipeline, dict[str, Any]]:
     job, asked = make_job(folder, protocol={"train_users": None, "folds": 3}, **changes)
     job._users = ids  # type: ignore[assignment]
     return job, asked

@@ -8,11 +8,10 @@ import pytest
 import hydra_ray.data.ingest as module
 from hydra_ray.config import Config
 from hydra_ray.errors import UserError
-from hydra_ray.pipeline.context import Run
-from hydra_ray.pipeline.job import Job
-
-from ..data.files import write
-from ..data.test_own import lines, row
+from hydra_ray.pipeline.job import Pipeline
+from hydra_ray.pipeline.run_context import RunContext
+from tests.data.files import write
+from tests.data.sources.test_tabular import lines, row
 
 TASK = """kind: classification
 text_fields: [text]
@@ -34,15 +33,15 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         return module.ingest_in_process(lax, task, source, out)
 
     monkeypatch.setattr(module, "ingest", in_process)
-    monkeypatch.setattr(Run, "ray", lambda self: None)
+    monkeypatch.setattr(RunContext, "ray", lambda self: None)
     return folders
 
 
-def job(tmp_path: Path, rows: list[Any], **data: Any) -> Job:
+def job(tmp_path: Path, rows: list[Any], **data: Any) -> Pipeline:
     write(tmp_path / "rows" / "a.jsonl", lines(rows))
     task = write(tmp_path / "task.yaml", TASK)
     data = {"source": "tabular", "root": str(tmp_path / "rows"), "task": str(task), "buckets": 2, **data}
-    return Job(Run(Config.model_validate({"root": str(tmp_path / "runs"), "data": data})))
+    return Pipeline(RunContext(Config.model_validate({"root": str(tmp_path / "runs"), "data": data})))
 
 
 GOOD = [row("u", day) for day in range(1, 11)]

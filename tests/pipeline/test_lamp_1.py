@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from hydra_ray.config import Config
+from hydra_ray.core.answers.parse import parse_answer
 from hydra_ray.core.metrics import score_all
 from hydra_ray.core.queries import Query
-from hydra_ray.core.records import User
 from hydra_ray.core.tasks import load_task
-from hydra_ray.core.text import normalise
-from hydra_ray.pipeline.makers import LabelMaker, Maker
+from hydra_ray.core.types import User
+from hydra_ray.pipeline.stage_prompts import LabelPrompts, Maker
 from tests.data.files import golds, ingest_pure, lamp_root
 
 TASK = load_task("lamp_1")
@@ -75,7 +75,7 @@ def test_prompts_show_the_authors_papers_and_the_whole_question(user: User) -> N
 
 
 def test_what_the_reranker_learns_from_are_abstracts_for_titles(user: User) -> None:
-    asked = [asked for _, asked in LabelMaker(config(protocol={"pseudo_queries": 3}), 0, None)([user])]
+    asked = [asked for _, asked in LabelPrompts(config(protocol={"pseudo_queries": 3}), 0, None)([user])]
     assert len(asked) == 3, "a test user's own question is never asked to learn from"
     for row, requests, _, _ in asked:
         item = next(item for item in user.items if f"p:{item.item_id}" == row.query_id)
@@ -99,7 +99,7 @@ def test_what_the_reranker_learns_from_are_abstracts_for_titles(user: User) -> N
     ],
 )
 def test_answers(said: str, answer: str) -> None:
-    assert normalise(TASK, said) == answer
+    assert parse_answer(TASK, said) == answer
 
 
 def test_figures() -> None:

@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hydra_ray.config import AdapterConfig, Config
-from hydra_ray.core.records import HistoryItem, Question, User
 from hydra_ray.core.tasks import load_task
+from hydra_ray.core.types import HistoryItem, Question, User
 from hydra_ray.inference.reranking import rank
 from hydra_ray.pipeline.evaluation import answer_table
-from hydra_ray.pipeline.makers import EvaluateMaker
-from hydra_ray.pipeline.rows import QUERY_SCHEMA, query_row
+from hydra_ray.pipeline.llm_rows import QUERY_SCHEMA, query_row
+from hydra_ray.pipeline.stage_prompts import EvalPrompts
 from hydra_ray.report import write_predictions
 
 ITEMS = tuple(HistoryItem(str(i), f"text {i}", f"text {i}", "5", f"2020-01-0{i}") for i in range(1, 4))
@@ -23,7 +23,7 @@ USER = User("u", "test", ITEMS, (Question("a", "known", "4", (0, 1, 2)), Questio
 
 def test_from_questions_to_predictions(tmp_path: Path) -> None:
     config = Config.model_validate({"data": {"task": "lamp_3", "source": "lamp", "root": "."}})
-    maker = EvaluateMaker(config.model_dump(mode="json"), 0, None, {}, {}, None)
+    maker = EvalPrompts(config.model_dump(mode="json"), 0, None, {}, {}, None)
     maker._rerankers = dict.fromkeys(("hydra", "shared"), plain)
     rows = [query_row(user, 0, asked) for user, asked in maker([USER])]
     assert [(row["query_id"], row["gold"]) for row in rows] == [("a", "4"), ("b", "")]

@@ -15,8 +15,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from hydra_ray.core.draws import stable_seed
-from hydra_ray.pipeline.rows import buckets_of, read_rows
+from hydra_ray.core.hashing import stable_seed
+from hydra_ray.pipeline.llm_rows import buckets_of, read_rows
 from tests.data.files import golds, item, lamp_root, question
 from tests.llm.fake_server import FakeServer, completion, error, in_thread
 

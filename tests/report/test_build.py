@@ -12,8 +12,7 @@ from hydra_ray.report import AnswerRow, Costs, build_report
 from hydra_ray.report.by_history import history_bins
 from hydra_ray.report.methods import CATALOGUE
 from hydra_ray.report.rows import answer_counts
-
-from .made_up import CONFIG, COSTS, QUALITY, made_up_rows
+from tests.report.made_up import CONFIG, COSTS, QUALITY, made_up_rows
 
 TAGGING, RATING, HEADLINE = (load_task(name) for name in ("synthetic_tagging", "lamp_3", "lamp_4"))
 KEYS = {

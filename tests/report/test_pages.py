@@ -14,10 +14,9 @@ from hydra_ray.report import AnswerRow, build_report, result_table, write_report
 from hydra_ray.report.html import html_report
 from hydra_ray.report.svg import tick_text, ticks
 from hydra_ray.report.tables import markdown_report, markdown_table
-from hydra_ray.report.words import duration, finding, percent, verdict
+from hydra_ray.report.wording import duration, finding, percent, verdict
 from hydra_ray.report.write import write_predictions
-
-from .made_up import CONFIG, COSTS, made_up_rows
+from tests.report.made_up import CONFIG, COSTS, made_up_rows
 
 TAGGING = load_task("synthetic_tagging")
 HOSTILE = "<script>alert('x')</script>&\"|`"

@@ -1,4 +1,4 @@
-"""The service's API with canned answers, shaped by `hydra_ray.serve.answers`: what the page is tested against."""
+"""The service's API with canned answers, shaped by `hydra_ray.serve.schemas`: what the page is tested against."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 
 from hydra_ray.inference.trace import (
     Degraded,
-    Personalised,
+    PersonalizedAnswer,
     Prompt,
     PromptMessage,
     Trace,
@@ -20,8 +20,8 @@ from hydra_ray.inference.trace import (
     TraceItem,
     Versions,
 )
-from hydra_ray.serve.answers import Export, HistoryPage, NewItem, UserInfo
-from hydra_ray.serve.page import page_router
+from hydra_ray.serve.schemas import Export, HistoryPage, NewItem, UserInfo
+from hydra_ray.serve.ui import page_router
 
 MARKUP = '<img src=x onerror="document.title=\'broken in\'"><script>document.title="broken in"</script>'
 """A user's text that would do harm if it were taken for HTML."""
@@ -145,7 +145,7 @@ def serving(app: FastAPI) -> Iterator[str]:
         thread.join(10)
 
 
-def answer_of(user: str, query: str) -> Personalised:
+def answer_of(user: str, query: str) -> PersonalizedAnswer:
     """The canned answer; the users `empty`, `hostile`, `long` and `lonely` have what their names say, `lonely` beside
     every degradation."""
     if user == "hostile":
@@ -166,7 +166,9 @@ def answer_of(user: str, query: str) -> Personalised:
     return _answer(user, RECORDS, "ember", "birch")
 
 
-def _answer(user: str, records: list[tuple[str, str]], said: str, plain: str, reranked: bool = True) -> Personalised:
+def _answer(
+    user: str, records: list[tuple[str, str]], said: str, plain: str, reranked: bool = True
+) -> PersonalizedAnswer:
     order = [place for place in RERANKED if place < len(records)] if reranked else list(range(len(records)))
     retrieved = [
         TraceItem(
@@ -188,7 +190,7 @@ def _answer(user: str, records: list[tuple[str, str]], said: str, plain: str, re
         TraceCandidate(text=text, votes=max(0, 2 - i), own=i > 1, adapter=0.41 - 0.83 * i, weight=0.231 / (1 + i))
         for i, text in enumerate(others)
     ]
-    return Personalised(
+    return PersonalizedAnswer(
         answer=said,
         answers=[said],
         plain=plain,

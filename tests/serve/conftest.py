@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hydra_ray.serve import logs
+from hydra_ray.serve.observability import logs
 from tests.serve.running import Running, running
 
 Lines = Callable[[], list[dict[str, Any]]]

@@ -11,26 +11,26 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hydra_ray.config import Config
-from hydra_ray.core.draws import stable_seed
+from hydra_ray.core.hashing import stable_seed
 from hydra_ray.core.prompts import Message
-from hydra_ray.core.records import User
-from hydra_ray.core.sharding import bucket_of
 from hydra_ray.core.tasks import load_task
+from hydra_ray.core.types import User
+from hydra_ray.core.user_buckets import bucket_of
 from hydra_ray.data.users_writer import BucketWriter
-from hydra_ray.inference.types import LLMDownError, Module, Sampled, Samples
+from hydra_ray.inference.types import LLMDownError, LLMProtocol, LLMResponse, Module
 from hydra_ray.llm.types import Request, request_from_json
-from hydra_ray.pipeline.fit import Fit
+from hydra_ray.pipeline.examples import evidence_width
 from hydra_ray.pipeline.fit_buckets import FitBuckets, MixBuckets
 from hydra_ray.pipeline.fit_records import record_file
-from hydra_ray.pipeline.groups import evidence_width
-from hydra_ray.pipeline.makers import GenerateMaker, LabelMaker
-from hydra_ray.pipeline.rows import QUERY_SCHEMA, query_row
-from hydra_ray.serve.bundle import MODULES, Bundle
-from hydra_ray.serve.fitting import UserFitter
-from hydra_ray.store.head_store import HeadStore
+from hydra_ray.pipeline.fit_spec import FitSpec
+from hydra_ray.pipeline.llm_rows import QUERY_SCHEMA, query_row
+from hydra_ray.pipeline.stage_prompts import GeneratePrompts, LabelPrompts
+from hydra_ray.serve.bundle import MODULES, RunArtifacts
+from hydra_ray.serve.fitter.user_fitter import UserFitter
+from hydra_ray.store.heads.head_store import HeadStore
 from hydra_ray.synth.world import make_user
-from hydra_ray.train.artifact import load_scorer
-from hydra_ray.train.user_heads import FOLDER, new_store
+from hydra_ray.training.artifacts.trained_scorer import load_scorer
+from hydra_ray.training.artifacts.user_heads import FOLDER, new_store
 from tests.pipeline.fitted_world import make_config, write_base
 
 LABELS = load_task("synthetic_tagging").labels
@@ -53,7 +53,7 @@ class BlackBox:
     in_flight: int = 0
     most_in_flight: int = 0
 
-    async def sample(self, messages: Sequence[Message], *, deadline: float, **how: Any) -> Sampled:
+    async def sample(self, messages: Sequence[Message], *, deadline: float, **how: Any) -> LLMResponse:
         request = Request(tuple(messages), **how)
         self.asked.append(request)
         self.in_flight += 1
@@ -63,7 +63,7 @@ class BlackBox:
             texts = self.answer(request)
             if not texts:
                 raise self.error
-            return Sampled(texts)
+            return LLMResponse(texts)
         finally:
             self.in_flight -= 1
 
@@ -73,7 +73,7 @@ class World:
     """A bundle and empty head stores; `users` are not the run's training users."""
 
     folder: Path
-    bundle: Bundle
+    bundle: RunArtifacts
     users: list[User]
     stores: dict[Module, HeadStore | None] = field(default_factory=dict)
 
@@ -101,7 +101,7 @@ class World:
                     if bucket_of(user.user_id, config.data.buckets) == bucket:
                         writer.add(user)
         (folder / "ingest" / "counts.json").write_text(json.dumps({"buckets": config.data.buckets}))
-        bundle = Bundle("run", config, 0, base, {}, tuned, folder / "ingest")
+        bundle = RunArtifacts("run", config, 0, base, {}, tuned, folder / "ingest")
         world = cls(folder, bundle, known)
         for module in MODULES:
             fit = world.job_fit(module, folder)
@@ -109,21 +109,21 @@ class World:
             world.stores[module] = new_store(folder / "state" / module, fit.spec(fit.scorer())) if shapes else None
         return world
 
-    def fitter(self, samples: Samples, **how: Any) -> UserFitter:
+    def fitter(self, samples: LLMProtocol, **how: Any) -> UserFitter:
         return UserFitter(self.bundle, samples, self.stores, **how)
 
-    def job_fit(self, module: Module, answered: Path) -> Fit:
+    def job_fit(self, module: Module, answered: Path) -> FitSpec:
         config, chosen = self.bundle.config, tuple(user.user_id for user in self.users)
-        return Fit(config, module, config.model.head, ("test",), chosen, answered, self.bundle.users,
+        return FitSpec(config, module, config.model.head, ("test",), chosen, answered, self.bundle.users,
                    self.bundle.base[module], None, self.folder / "features" / module, None, None)  # fmt: skip
 
     def fitted_by_the_job(self) -> dict[Module, HeadStore]:
         """Every user's heads as `fit-users` makes them, through its files, in one process."""
         plain, folder = self.bundle.config.model_dump(mode="json"), self.folder / "job"
-        self._answer(LabelMaker(plain, 0, None), folder / "label")
+        self._answer(LabelPrompts(plain, 0, None), folder / "label")
         stores = {"reranker": self._fit("reranker", folder / "label", folder)}
         heads = {"test": folder / "reranker"}
-        self._answer(GenerateMaker(plain, 0, None, self.bundle.base["reranker"], heads, None), folder / "generate")
+        self._answer(GeneratePrompts(plain, 0, None, self.bundle.base["reranker"], heads, None), folder / "generate")
         return {**stores, "adapter": self._fit("adapter", folder / "generate", folder)}  # type: ignore[return-value]
 
     def _answer(self, maker: Any, folder: Path) -> None:

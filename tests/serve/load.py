@@ -21,11 +21,19 @@ from hydra_ray.core.prompts import Message
 from hydra_ray.inference.history_index import HistoryIndex
 from hydra_ray.inference.pipeline import InferencePipeline
 from hydra_ray.inference.prompt_builder import PromptBuilder
-from hydra_ray.inference.trace import Personalised
-from hydra_ray.inference.types import Ask, Found, Sampled, Scored, Scoring, UserKey, UserState
-from hydra_ray.serve.bundle import Bundle, load_bundle
+from hydra_ray.inference.trace import PersonalizedAnswer
+from hydra_ray.inference.types import (
+    LLMResponse,
+    PersonalizeRequest,
+    RetrievalResult,
+    ScoreRequest,
+    ScoreResult,
+    UserKey,
+    UserState,
+)
+from hydra_ray.serve.batch_scorer import BatchScorer
+from hydra_ray.serve.bundle import RunArtifacts, load_run_artifacts
 from hydra_ray.serve.config import ScorerConfig
-from hydra_ray.serve.scoring import BatchScorer
 from tests.serve.run_folder import USERS, WITH_HEADS, WORDS, answers_of, history_of, item_of
 from tests.serve.scripted_llm import samples_of
 
@@ -47,8 +55,8 @@ class Answer:
     text: str = ""
 
     @property
-    def made(self) -> Personalised:
-        return Personalised.model_validate_json(self.text)
+    def made(self) -> PersonalizedAnswer:
+        return PersonalizedAnswer.model_validate_json(self.text)
 
 
 @dataclass
@@ -159,9 +167,9 @@ class Alone:
     """
 
     def __init__(self, run: Path, state: Path) -> None:
-        self.bundle: Bundle = load_bundle(run)
+        self.bundle: RunArtifacts = load_run_artifacts(run)
         self._scorer = BatchScorer(self.bundle, state, ScorerConfig())
-        self._known: dict[tuple[Any, ...], Personalised] = {}
+        self._known: dict[tuple[Any, ...], PersonalizedAnswer] = {}
         self.compared: Counter[bool] = Counter()
 
     def check(self, answer: Answer) -> None:
@@ -192,13 +200,13 @@ class Alone:
         assert made.answer in own
         return lacks
 
-    def _expected(self, user: str, query: str, revision: int, own_heads: tuple[str, ...]) -> Personalised:
+    def _expected(self, user: str, query: str, revision: int, own_heads: tuple[str, ...]) -> PersonalizedAnswer:
         key = (user, query, revision, own_heads)
         if key not in self._known:
             parts = _Parts(self.bundle, self._scorer, revision, own_heads)
             builder = PromptBuilder(self.bundle.config, self.bundle.seed)
             alone = InferencePipeline(builder, parts, parts, parts, self._scorer.evidence, run=self.bundle.name)
-            self._known[key] = asyncio.run(alone.personalize(UserKey(TENANT, user), Ask(query), "alone"))
+            self._known[key] = asyncio.run(alone.personalize(UserKey(TENANT, user), PersonalizeRequest(query), "alone"))
         return self._known[key]
 
 
@@ -206,25 +214,27 @@ class Alone:
 class _Parts:
     """Retriever, scorer and black box as they are without the service around them."""
 
-    bundle: Bundle
+    bundle: RunArtifacts
     scorer: BatchScorer
     revision: int
     own_heads: tuple[str, ...]
 
-    async def retrieve(self, user: UserKey, query: str, n: int, deadline: float) -> Found:
+    async def retrieve(self, user: UserKey, query: str, n: int, deadline: float) -> RetrievalResult:
         items = [*history_of(user.user_id), *(item_of(user.user_id, 20 + i) for i in range(self.revision - 1))]
         index = HistoryIndex(items, self.bundle.task, self.bundle.config.retrieval)
         return index.retrieve(query, n, state=UserState(len(items), self.revision))
 
-    async def score(self, scoring: Scoring, deadline: float) -> Scored:
+    async def score(self, scoring: ScoreRequest, deadline: float) -> ScoreResult:
         user = scoring.user if scoring.module in self.own_heads else None
-        return self.scorer.score([Scoring(scoring.module, user, 0, scoring.query, scoring.texts, scoring.evidence)])[0]
+        return self.scorer.score(
+            [ScoreRequest(scoring.module, user, 0, scoring.query, scoring.texts, scoring.evidence)]
+        )[0]
 
-    async def sample(self, messages: Sequence[Message], *, n: int, **how: Any) -> Sampled:
-        return Sampled(tuple(samples_of(messages[-1]["content"], n)))
+    async def sample(self, messages: Sequence[Message], *, n: int, **how: Any) -> LLMResponse:
+        return LLMResponse(tuple(samples_of(messages[-1]["content"], n)))
 
 
-def same(made: Personalised, expected: Personalised) -> bool:
+def same(made: PersonalizedAnswer, expected: PersonalizedAnswer) -> bool:
     """Raises AssertionError unless the two answers agree in everything but versions and times.
 
     Where two scores are so close that a batch's last digits decide on the order, what hangs on it is not compared:

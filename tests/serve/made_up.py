@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from hydra_ray.core.records import HistoryItem
+from hydra_ray.core.types import HistoryItem
 from hydra_ray.errors import UserError
 from hydra_ray.inference.types import UserKey
-from hydra_ray.serve.users import UserStore
+from hydra_ray.serve.state.user_store import UserStore
 
 ANNA, BERT = UserKey("one", "anna"), UserKey("one", "bert")
 GHOSTS = [UserKey("one", f"ghost{i}") for i in range(4)]

@@ -13,20 +13,20 @@ import torch
 import yaml
 
 from hydra_ray.config import Config
-from hydra_ray.core.records import HistoryItem, User
-from hydra_ray.core.sharding import bucket_of
+from hydra_ray.core.types import HistoryItem, User
+from hydra_ray.core.user_buckets import bucket_of
 from hydra_ray.data.users_writer import BucketWriter
 from hydra_ray.models.head_kinds import joint_kind
-from hydra_ray.pipeline.groups import evidence_width
-from hydra_ray.pipeline.since import write_steps
+from hydra_ray.pipeline.examples import evidence_width
+from hydra_ray.pipeline.previous_run import write_steps
 from hydra_ray.pipeline.step import MANIFEST
 from hydra_ray.serve.bundle import MODULES, REPORT
-from hydra_ray.store.spec import HeadSpec
-from hydra_ray.train.artifact import fingerprint, load_scorer
-from hydra_ray.train.user_heads import write_heads
+from hydra_ray.store.heads.spec import HeadSpec
+from hydra_ray.training.artifacts.trained_scorer import fingerprint, load_scorer
+from hydra_ray.training.artifacts.user_heads import write_heads
 from tests.pipeline.fitted_world import make_config, write_base
 from tests.serve.scripted_llm import NOBODY
-from tests.train.tiny import make_encoder
+from tests.training.tiny import make_encoder
 
 NAME = "tiny-run"
 USERS = [f"u{i:02d}" for i in range(50)]

@@ -12,7 +12,7 @@ import sys
 
 from aiohttp import web
 
-from hydra_ray.core.draws import stable_seed
+from hydra_ray.core.hashing import stable_seed
 
 NOBODY = "nobody"
 """The answer where the prompt holds no example."""

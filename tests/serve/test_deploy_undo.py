@@ -9,10 +9,10 @@ import yaml
 
 from hydra_ray.cli import main
 from hydra_ray.errors import UserError
-from hydra_ray.serve import deploy as deploying
-from hydra_ray.serve.deploy_probe import Probe, UnreachedError
+from hydra_ray.serve.deploy import command as deploying
+from hydra_ray.serve.deploy.probe import Probe, UnreachedError
 
-HYDRA = {"name": "hydra", "route_prefix": "/", "import_path": "hydra_ray.serve.deployments:build"}
+HYDRA = {"name": "hydra", "route_prefix": "/", "import_path": "hydra_ray.serve.app:build_app"}
 ADDRESS = "http://127.0.0.1:8265"
 
 

@@ -13,7 +13,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webdriver import WebDriver
 
 from hydra_ray.inference.trace import Reason
-from hydra_ray.serve.page.router import FOLDER, TYPES, page_router
+from hydra_ray.serve.ui.router import FOLDER, TYPES, page_router
 from tests.serve import browser as page
 from tests.serve.canned_api import MARKUP, CannedApi, serving
 

@@ -9,21 +9,21 @@ from typing import Literal
 
 import pytest
 
+from hydra_ray.serve.clients.llm import LLMCounts
 from hydra_ray.serve.config import FitterConfig, GatewayConfig
+from hydra_ray.serve.deployments import fitter, gateway
+from hydra_ray.serve.deployments import retriever as retriever_module
+from hydra_ray.serve.deployments.retriever import Retriever
 from hydra_ray.serve.http.keys import Keys
-from hydra_ray.serve.llm import LLMCounts
-from hydra_ray.serve.meters import Calls, Meters
-from hydra_ray.serve.replicas import fitter, gateway
-from hydra_ray.serve.replicas import retriever as retriever_module
-from hydra_ray.serve.replicas.retriever import Retriever
-from hydra_ray.serve.state import USERS, Deletions
-from hydra_ray.serve.users import UserStore
+from hydra_ray.serve.observability.metrics import Calls, Meters
+from hydra_ray.serve.state.folders import USERS, Deletions
+from hydra_ray.serve.state.user_store import UserStore
 from tests.serve.made_up import ANNA, item
 from tests.serve.world import BUCKETS, make_bundle, make_stores
 
 IMPORTED = """
 import sys
-import hydra_ray.serve.replicas.gateway, hydra_ray.serve.replicas.retriever
+import hydra_ray.serve.deployments.gateway, hydra_ray.serve.deployments.retriever
 print(*{"torch", "transformers", "lance"} & set(sys.modules))
 """
 URL = "http://127.0.0.1:9/v1"

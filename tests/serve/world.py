@@ -7,18 +7,18 @@ from numpy.typing import NDArray
 
 from hydra_ray.config import RecordEvidence
 from hydra_ray.inference.types import Module
-from hydra_ray.pipeline.groups import evidence_width
-from hydra_ray.serve.bundle import MODULES, Bundle
-from hydra_ray.serve.state import heads_folder
-from hydra_ray.store.head_store import HeadStore
-from hydra_ray.store.spec import HeadSpec
-from hydra_ray.train.artifact import fingerprint, load_scorer
+from hydra_ray.pipeline.examples import evidence_width
+from hydra_ray.serve.bundle import MODULES, RunArtifacts
+from hydra_ray.serve.state.folders import heads_folder
+from hydra_ray.store.heads.head_store import HeadStore
+from hydra_ray.store.heads.spec import HeadSpec
+from hydra_ray.training.artifacts.trained_scorer import fingerprint, load_scorer
 from tests.pipeline.fitted_world import make_config, write_base
 
 BUCKETS = 8
 
 
-def make_bundle(folder: Path, kind: str = "linear", evidence: RecordEvidence = "none") -> Bundle:
+def make_bundle(folder: Path, kind: str = "linear", evidence: RecordEvidence = "none") -> RunArtifacts:
     """Both modules have a random base; without evidence the same one."""
     config = make_config(folder, kind)
     reranker = config.reranker.model_copy(update={"features": evidence})
@@ -28,10 +28,10 @@ def make_bundle(folder: Path, kind: str = "linear", evidence: RecordEvidence = "
         module: write_base(folder, config, f"base-{width}", width, spread=0.5)
         for module, width in ((module, evidence_width(config, module)) for module in MODULES)
     }
-    return Bundle("a-run", config, 0, base, {}, {}, folder / "ingest")
+    return RunArtifacts("a-run", config, 0, base, {}, {}, folder / "ingest")
 
 
-def make_stores(bundle: Bundle, state: Path) -> dict[Module, HeadStore]:
+def make_stores(bundle: RunArtifacts, state: Path) -> dict[Module, HeadStore]:
     """Empty head stores of both modules."""
     stores: dict[Module, HeadStore] = {}
     for module in MODULES:

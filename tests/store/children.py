@@ -8,8 +8,8 @@ from multiprocessing.context import ForkServerProcess
 from typing import Any
 
 from hydra_ray.errors import UserError
-from hydra_ray.store.head_store import HeadStore
-from hydra_ray.store.parts import Part
+from hydra_ray.store.heads.head_store import HeadStore
+from hydra_ray.store.heads.staged_fragments import Part
 from tests.store.made_up import USERS, constant, parts_of
 
 GHOSTS = [f"ghost{i}" for i in range(200)]

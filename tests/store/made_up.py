@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from hydra_ray.core.sharding import bucket_of
-from hydra_ray.store.head_store import HeadStore
-from hydra_ray.store.parts import Part
-from hydra_ray.store.rows import Arrays
-from hydra_ray.store.spec import HeadSpec
+from hydra_ray.core.user_buckets import bucket_of
+from hydra_ray.store.heads.head_store import HeadStore
+from hydra_ray.store.heads.rows import Arrays
+from hydra_ray.store.heads.spec import HeadSpec
+from hydra_ray.store.heads.staged_fragments import Part
 
 SPEC = HeadSpec("linear", 8, 0, {"out_weight": (8, 2), "out_bias": (2,)}, "base-1", 4)
 USERS = [f"user{i}" for i in range(40)]

@@ -3,8 +3,8 @@
 import pytest
 
 from hydra_ray.core.prompts import answer_prompt, summary_prompt
-from hydra_ray.core.records import HistoryItem
 from hydra_ray.core.tasks import load_task
+from hydra_ray.core.types import HistoryItem
 from hydra_ray.synth.world import make_user
 from hydra_ray.tiny_llm.config import StageConfig, TinyLLMConfig
 from hydra_ray.tiny_llm.corpus import NAMESPACE, documents, record

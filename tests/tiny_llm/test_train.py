@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from hydra_ray.config import OwnConfig, SynthConfig
+from hydra_ray.config import SynthConfig, TabularConfig
 from hydra_ray.core.tasks import load_task
-from hydra_ray.data.own import split_of
+from hydra_ray.data.sources.tabular import split_of
 from hydra_ray.errors import UserError
 from hydra_ray.synth.world import make_user
 from hydra_ray.synth.write import write_world
@@ -123,10 +123,10 @@ def test_own_rows_train_on_the_training_users_alone(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     task = load_task("synthetic_tagging")
     task = task.model_copy(update={"text_fields": ("text",), "answer_field": "tag", "labels": ("cat", "dog")})
-    users = read_training_users(TinyLLMConfig(data_root=str(tmp_path), tabular=OwnConfig()), task)
+    users = read_training_users(TinyLLMConfig(data_root=str(tmp_path), tabular=TabularConfig()), task)
     assert 20 < len(users) < 40
     assert {user.user_id for user in users} == {
-        f"u{i}" for i in range(40) if split_of(f"u{i}", OwnConfig().test_share) == "train"
+        f"u{i}" for i in range(40) if split_of(f"u{i}", TabularConfig().test_share) == "train"
     }
 
 

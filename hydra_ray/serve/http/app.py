@@ -7,21 +7,22 @@ from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
 
 import hydra_ray
-from hydra_ray.serve.http import chat, elsewhere, errors, health, histories, personalize, usage, users
-from hydra_ray.serve.http.access import Access
-from hydra_ray.serve.http.bodies import BodyLimit
+from hydra_ray.serve.http import errors
 from hydra_ray.serve.http.errors import CHAT_PATH
-from hydra_ray.serve.http.foreign import ForeignPages
-from hydra_ray.serve.http.front import Front, HttpSettings
-from hydra_ray.serve.http.headers import HeaderLimit
 from hydra_ray.serve.http.key_file import KeyRing
-from hydra_ray.serve.http.limits import Limits
-from hydra_ray.serve.http.outer import HttpMeters, Outer
-from hydra_ray.serve.http.paths import SegmentPaths
-from hydra_ray.serve.http.personalize import PERSONALIZE_PATH
-from hydra_ray.serve.http.room import Room
-from hydra_ray.serve.service import Service
-from hydra_ray.serve.usage import UsageFile
+from hydra_ray.serve.http.key_limits import Limits
+from hydra_ray.serve.http.middleware.admission import AdmissionMiddleware
+from hydra_ray.serve.http.middleware.api_key import ApiKeyMiddleware
+from hydra_ray.serve.http.middleware.body_size import BodySizeMiddleware
+from hydra_ray.serve.http.middleware.foreign_pages import ForeignPageMiddleware
+from hydra_ray.serve.http.middleware.header_size import HeaderSizeMiddleware
+from hydra_ray.serve.http.middleware.raw_path import RawPathMiddleware
+from hydra_ray.serve.http.middleware.request_log import HttpMeters, RequestLogMiddleware
+from hydra_ray.serve.http.route_context import HttpSettings, RouteContext
+from hydra_ray.serve.http.routes import chat, health, histories, personalize, unsupported, usage, users
+from hydra_ray.serve.http.routes.personalize import PERSONALIZE_PATH
+from hydra_ray.serve.service_api import Service
+from hydra_ray.serve.state.usage_file import UsageFile
 
 __all__ = ["HttpMeters", "HttpSettings", "make_app"]
 
@@ -43,10 +44,10 @@ def make_app(
         redirect_slashes=False,  # a redirect would quote the Host header
         redoc_url=None,
     )
-    front = Front(get_service, settings)
+    front = RouteContext(get_service, settings)
     if meters is not None:
         meters.watch_queue(lambda: front.slots.taken)
-    # Only the OpenAPI document reads this; `Access` lets nobody past without a key, on any route.
+    # Only the OpenAPI document reads this; `ApiKeyMiddleware` lets nobody past without a key, on any route.
     documented_key = [] if settings.keys.open_tenant else [Depends(HTTPBearer(auto_error=False))]
     for routes in (chat, personalize, users, histories):
         app.include_router(routes.router(front), dependencies=documented_key)
@@ -55,14 +56,14 @@ def make_app(
     app.include_router(health.router(front))
     if page is not None:
         app.include_router(page)
-    app.include_router(elsewhere.router())
+    app.include_router(unsupported.router())
     errors.install(app)
-    app.add_middleware(BodyLimit, limit=settings.body_bytes)
-    app.add_middleware(Room, slots=front.slots, paths=(CHAT_PATH, PERSONALIZE_PATH))
-    app.add_middleware(Access, ring=KeyRing(settings.keys, settings.key_file), limits=limits)
+    app.add_middleware(BodySizeMiddleware, limit=settings.body_bytes)
+    app.add_middleware(AdmissionMiddleware, slots=front.slots, paths=(CHAT_PATH, PERSONALIZE_PATH))
+    app.add_middleware(ApiKeyMiddleware, ring=KeyRing(settings.keys, settings.key_file), limits=limits)
     if settings.keys.open_tenant:
-        app.add_middleware(ForeignPages, hosts=settings.allowed_hosts)
-    app.add_middleware(SegmentPaths)
-    app.add_middleware(HeaderLimit)
-    app.add_middleware(Outer, echo_id=settings.echo_id, meters=meters)  # added last: outermost
+        app.add_middleware(ForeignPageMiddleware, hosts=settings.allowed_hosts)
+    app.add_middleware(RawPathMiddleware)
+    app.add_middleware(HeaderSizeMiddleware)
+    app.add_middleware(RequestLogMiddleware, echo_id=settings.echo_id, meters=meters)  # added last: outermost
     return app

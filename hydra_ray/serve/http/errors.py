@@ -53,7 +53,7 @@ class ErrorAnswer(BaseModel):
     error: ErrorBody
 
 
-class ProblemError(Exception):
+class ApiError(Exception):
     """An answer that is no success."""
 
     def __init__(
@@ -91,9 +91,9 @@ class ClientGoneError(Exception):
     """The client hung up; there is nobody to answer."""
 
 
-def user_not_found(user_id: str) -> ProblemError:
+def user_not_found(user_id: str) -> ApiError:
     """404: nobody of that id among the tenant's users."""
-    return ProblemError(404, f"no user {user_id!r}; PUT a history to make one", code="user_not_found")
+    return ApiError(404, f"no user {user_id!r}; PUT a history to make one", code="user_not_found")
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -101,45 +101,45 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": ErrorAnswer, "description": _TITLES[status]} for status in statuses}
 
 
-def problem_of(error: Exception) -> ProblemError | None:
+def to_api_error(error: Exception) -> ApiError | None:
     """What a service's error means to the client; None: it is a defect of ours."""
-    if isinstance(error, ProblemError):
+    if isinstance(error, ApiError):
         return error
     if isinstance(error, OverloadedError):
-        return ProblemError(429, str(error), code="overloaded", headers=_retry(error.retry_after_s))
+        return ApiError(429, str(error), code="overloaded", headers=_retry(error.retry_after_s))
     if isinstance(error, LLMDownError):
-        return ProblemError(503, str(error), code="llm_down", headers=_retry(error.retry_after_s))
+        return ApiError(503, str(error), code="llm_down", headers=_retry(error.retry_after_s))
     if isinstance(error, StageDownError):
-        return ProblemError(503, f"{error}; try again", code="stage_down", headers=_retry(STAGE_RETRY_S))
+        return ApiError(503, f"{error}; try again", code="stage_down", headers=_retry(STAGE_RETRY_S))
     if isinstance(error, DeadlineError):
-        return ProblemError(504, str(error) or "the request's deadline has passed", code="deadline")
+        return ApiError(504, str(error) or "the request's deadline has passed", code="deadline")
     if isinstance(error, RefusedError):
-        return ProblemError(400, str(error), code="refused_by_model")
+        return ApiError(400, str(error), code="refused_by_model")
     if isinstance(error, InvalidError):
-        return ProblemError(422, str(error), param=error.param, code="invalid_value")
+        return ApiError(422, str(error), param=error.param, code="invalid_value")
     if isinstance(error, InvalidRowsError):
-        return ProblemError(422, str(error), param=error.problems[0][1], code="invalid_rows", rows=error.problems)
+        return ApiError(422, str(error), param=error.problems[0][1], code="invalid_rows", rows=error.problems)
     if isinstance(error, ClientGoneError):
-        return ProblemError(CLIENT_GONE, "the client is gone")
+        return ApiError(CLIENT_GONE, "the client is gone")
     return None
 
 
-def known_problem(error: Exception) -> ProblemError:
+def known_problem(error: Exception) -> ApiError:
     """What one of the service's own errors means to the client."""
-    problem = problem_of(error)
+    problem = to_api_error(error)
     assert problem is not None
     return problem
 
 
-def unexpected(request_id: str) -> ProblemError:
+def unexpected(request_id: str) -> ApiError:
     """500: a defect of ours; the log knows more under the request's id."""
-    return ProblemError(500, f"something went wrong here; ask for request {request_id}", code="internal_error")
+    return ApiError(500, f"something went wrong here; ask for request {request_id}", code="internal_error")
 
 
 def install(app: FastAPI) -> None:
     """Gives the framework's and the service's errors their shape. What is left goes on to `outer`."""
     for kind in (
-        ProblemError,
+        ApiError,
         OverloadedError,
         LLMDownError,
         StageDownError,
@@ -163,14 +163,14 @@ async def _of_validation(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     if first["type"] == "json_invalid":
-        return ProblemError(400, f"the body is no JSON: {first['ctx']['error']}", code="invalid_json").response()
+        return ApiError(400, f"the body is no JSON: {first['ctx']['error']}", code="invalid_json").response()
     param = _param(first["loc"])
     message = str(first["msg"]).removeprefix("Value error, ")
     if first["type"] in {"model_attributes_type", "missing"} and param is None:
         message = "send a JSON object, with Content-Type: application/json"
     status = 400 if request.url.path.endswith(CHAT_PATH) else 422
     code = "unsupported_parameter" if first["type"] in {"unsupported", "extra_forbidden"} else "invalid_value"
-    return ProblemError(status, f"{param}: {message}" if param else message, param=param, code=code).response()
+    return ApiError(status, f"{param}: {message}" if param else message, param=param, code=code).response()
 
 
 async def _of_framework(request: Request, error: Exception) -> JSONResponse:
@@ -184,7 +184,7 @@ async def _of_framework(request: Request, error: Exception) -> JSONResponse:
         message = f"use {headers['Allow']} here"
     elif error.status_code == 400:
         message = "the body is no JSON that can be read"
-    return ProblemError(error.status_code, message, code=_CODES.get(error.status_code), headers=headers).response()
+    return ApiError(error.status_code, message, code=_CODES.get(error.status_code), headers=headers).response()
 
 
 def _methods(request: Request) -> set[str]:

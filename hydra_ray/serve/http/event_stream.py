@@ -9,7 +9,7 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from hydra_ray.serve.http.errors import ClientGoneError, problem_of, unexpected
+from hydra_ray.serve.http.errors import ClientGoneError, to_api_error, unexpected
 
 Write = Callable[[str], None]
 """Takes an event for the client."""
@@ -81,7 +81,7 @@ class _EventStream(Response):
             except ClientGoneError:
                 return
             except Exception as error:
-                problem = problem_of(error)
+                problem = to_api_error(error)
                 await write(_event((problem or unexpected(self._request_id)).tree()), more=False)
                 if problem is None:
                     raise

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import Path
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from hydra_ray.serve.http.paths import unescape
+from hydra_ray.serve.http.middleware.raw_path import unescape
 
 LONGEST_ID = 256
 _SCHEMA: dict[str, Any] = {"pattern": r"^[^\u0000-\u001f\u007f-\u009f]+$", "not": {"enum": [".", ".."]}}

@@ -6,10 +6,10 @@ from typing import Any
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from hydra_ray.core.draws import stable_draw
-from hydra_ray.serve.answers import NewItem
+from hydra_ray.core.hashing import stable_hash
 from hydra_ray.serve.http.body import Body
 from hydra_ray.serve.http.ids import checked_id
+from hydra_ray.serve.schemas import NewItem
 from hydra_ray.serve.types import InvalidRowsError
 
 
@@ -36,7 +36,7 @@ class ImportRow(Body):
 
     def item(self) -> NewItem:
         """The record."""
-        item_id = self.item_id or f"row-{stable_draw(self.text, self.answer, self.corpus, self.date).hex()}"
+        item_id = self.item_id or f"row-{stable_hash(self.text, self.answer, self.corpus, self.date).hex()}"
         answer, date = self.answer or "", self.date or ""
         return NewItem(item_id=item_id, text=self.text, answer=answer, corpus=self.corpus, date=date)
 

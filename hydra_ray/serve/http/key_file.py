@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from hydra_ray import environment
+from hydra_ray import env
 from hydra_ray.errors import UserError
 from hydra_ray.serve.http.key_lines import checked_tenant, parse_keys
 from hydra_ray.serve.http.keys import Keys
@@ -26,8 +26,8 @@ def load_keys(file: str | Path | None, open_tenant: str | None) -> Keys:
     Raises UserError, never with a key in it, if the file is readable by others than its owner, if a line is wrong, or
     if there are no keys and no `open_tenant`, or both.
     """
-    variable = environment.SERVE_KEYS.name
-    value = environment.serve_keys().value
+    variable = env.SERVE_KEYS.name
+    value = env.serve_keys().value
     where = str(file) if file is not None else f"environment variable {variable}"
     if open_tenant is not None:
         if file is not None or value:

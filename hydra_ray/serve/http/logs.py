@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from hydra_ray.serve.logs import LOGGER, place
+from hydra_ray.serve.observability.logs import LOGGER, place
 
 
 def log_request(

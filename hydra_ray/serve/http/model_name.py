@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hydra_ray.serve.http.errors import ProblemError
+from hydra_ray.serve.http.errors import ApiError
 from hydra_ray.serve.http.ids import checked_id
 
 SUFFIX = ":plain"
@@ -31,10 +31,8 @@ def parse_model(model: str, run: str) -> ModelName:
             try:
                 return ModelName(plain, checked_id(model.removeprefix(f"{name}{AT}")))
             except ValueError as error:
-                raise ProblemError(
-                    400, f"model: the user after @ {error}", param="model", code="invalid_value"
-                ) from None
-    raise ProblemError(
+                raise ApiError(400, f"model: the user after @ {error}", param="model", code="invalid_value") from None
+    raise ApiError(
         404,
         f"no model {model!r} here; use {run!r}, {f'{run}@USER'!r}, or {run + SUFFIX!r} for the LLM as it is",
         param="model",

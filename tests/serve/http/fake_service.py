@@ -5,9 +5,9 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from hydra_ray.inference.trace import Degraded, Personalised, Prompt, Trace, TraceCandidate, Versions
-from hydra_ray.inference.types import Ask, UserKey
-from hydra_ray.serve.answers import Export, HistoryPage, Imported, NewItem, UserInfo
+from hydra_ray.inference.trace import Degraded, PersonalizedAnswer, Prompt, Trace, TraceCandidate, Versions
+from hydra_ray.inference.types import PersonalizeRequest, UserKey
+from hydra_ray.serve.schemas import Export, HistoryPage, Imported, NewItem, UserInfo
 from hydra_ray.serve.types import InvalidRowsError
 
 
@@ -22,7 +22,7 @@ class FakeService:
 
     def __init__(self) -> None:
         self.histories: dict[str, dict[str, NewItem]] = {}
-        self.asked: list[tuple[UserKey | None, Ask, str]] = []
+        self.asked: list[tuple[UserKey | None, PersonalizeRequest, str]] = []
         self.forwarded: list[tuple[list[Mapping[str, Any]], dict[str, Any]]] = []
         self.error: Exception | None = None
         self.late_error: Exception | None = None
@@ -39,7 +39,7 @@ class FakeService:
         if self.late_error is not None:
             raise self.late_error
 
-    async def personalize(self, user: UserKey | None, ask: Ask, request_id: str) -> Personalised:
+    async def personalize(self, user: UserKey | None, ask: PersonalizeRequest, request_id: str) -> PersonalizedAnswer:
         self.asked.append((user, ask, request_id))
         self.running += 1
         try:
@@ -64,7 +64,7 @@ class FakeService:
             llm_tokens=2 * ask.n,
             degraded=[] if known else [Degraded(reason="user_unknown" if user else "no_user")],
         )
-        return Personalised(
+        return PersonalizedAnswer(
             answer=answers[0],
             answers=answers,
             cut=[0] if ask.max_tokens == 1 else [],

@@ -11,9 +11,9 @@ from typing import Any
 import uvicorn
 
 from hydra_ray.serve.http.app import make_app
-from hydra_ray.serve.http.front import HttpSettings
 from hydra_ray.serve.http.key_lines import parse_keys
 from hydra_ray.serve.http.keys import Keys
+from hydra_ray.serve.http.route_context import HttpSettings
 from hydra_ray.serve.http.wire import guard_uvicorn
 from tests.serve.http.fake_service import FakeService
 

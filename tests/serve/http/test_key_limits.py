@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from hydra_ray.serve.http import limits as module
-from hydra_ray.serve.http.errors import ProblemError
+from hydra_ray.serve.http import key_limits as module
+from hydra_ray.serve.http.errors import ApiError
+from hydra_ray.serve.http.key_limits import Limits
 from hydra_ray.serve.http.keys import Key
-from hydra_ray.serve.http.limits import Limits
-from hydra_ray.serve.usage import FILE, Slot, UsageFile, Used
+from hydra_ray.serve.state.usage_file import FILE, Slot, UsageFile, Used
 
 NOON = 1_814_356_800.0  # 2027-06-30 12:00 UTC
 CI = Key("acme", b"\x01" * 32, "ci", requests=3, tokens=100)
@@ -27,8 +27,8 @@ class Clock:
         return self.now
 
 
-def refused(limits: Limits, key: Key = CI) -> ProblemError:
-    with pytest.raises(ProblemError) as raised:
+def refused(limits: Limits, key: Key = CI) -> ApiError:
+    with pytest.raises(ApiError) as raised:
         limits.admit(key)
     assert raised.value.status == 429
     assert raised.value.code == "rate_limit_exceeded"

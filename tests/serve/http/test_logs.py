@@ -29,7 +29,7 @@ def test_a_line_a_request(http, lines):
 
 
 def test_whatever_is_said_while_a_request_is_answered_has_its_id(live, http, lines):
-    said = logging.getLogger("hydra_ray.serve.llm")
+    said = logging.getLogger("hydra_ray.serve.clients.llm")
     live.service.personalize, answer = _saying(said, live.service.personalize), live.service.personalize
     try:
         http.post("/v1/personalize", json={"query": "q"}, headers={"x-request-id": "req-2"})

@@ -17,7 +17,7 @@ from hydra_ray.inference.types import (
     StageDownError,
     UserKey,
 )
-from hydra_ray.serve.answers import NewItem
+from hydra_ray.serve.schemas import NewItem
 from tests.serve.http.live import KEYS, TWO_TENANTS, Live, serve, settings, until
 
 QUESTION = [{"role": "user", "content": "which tag?"}]

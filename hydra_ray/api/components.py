@@ -1,0 +1,134 @@
+"""What a pipeline in this process is made of: a run's bases, encoder, users and heads, loaded when first used."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+
+from hydra_ray.core.retrieval import TextEncode
+from hydra_ray.core.types import HistoryItem, User
+from hydra_ray.data.reader import read_users
+from hydra_ray.errors import UserError
+from hydra_ray.inference.history_index import HistoryIndex
+from hydra_ray.inference.pipeline import InferencePipeline
+from hydra_ray.inference.prompt_builder import PromptBuilder
+from hydra_ray.inference.scoring import score_requests
+from hydra_ray.inference.types import (
+    LLMProtocol,
+    Module,
+    RetrievalResult,
+    ScoreRequest,
+    ScoreResult,
+    UserKey,
+    UserState,
+)
+from hydra_ray.models.embedding_cache import CachedTextEncoder
+from hydra_ray.serve.bundle import MODULES, RunArtifacts
+from hydra_ray.serve.fitter.training_data import Bases
+from hydra_ray.serve.fitter.user_fitter import UserFitter
+from hydra_ray.store.heads.head_store import HeadStore
+from hydra_ray.training.artifacts.trained_scorer import TrainedScorer, fingerprint
+from hydra_ray.training.artifacts.user_heads import FOLDER, Delta, UnpublishedHeads
+
+
+class Components:
+    """Of one run. For one thread at a time."""
+
+    def __init__(self, bundle: RunArtifacts) -> None:
+        """Raises UserError if a base is missing or broken."""
+        self._bundle = bundle
+        self._bases = Bases(bundle)
+        self._embeddings = self._bases.vectors()
+        self.fingerprints: Mapping[Module, str] = {module: fingerprint(bundle.base[module]) for module in MODULES}
+        self._features = {module: scorer.evidence for module, scorer in self._bases.scorers.items()}
+        self._builder = PromptBuilder(bundle.config, bundle.seed)
+        self._fitter: UserFitter | None = None
+
+    def history(self, user_id: str) -> list[HistoryItem]:
+        """All items that the run has of a user, oldest first. Raises UserError for an unknown user."""
+        users: dict[str, User] = {user.split: user for user in read_users(self._bundle.users, user_ids=[user_id])}
+        if not users:
+            raise UserError(f"user_id: {self._bundle.name} has no user {user_id!r}; give one of its run's users, or "
+                            "history= (a saved pipeline has no users)")  # fmt: skip
+        return list((users.get("test") or users["train"]).items)
+
+    def deltas(self, user_id: str) -> dict[Module, Delta | None]:
+        """The user's own heads in the run."""
+        return {module: self._delta(module, user_id) for module in MODULES}
+
+    def _delta(self, module: Module, user_id: str) -> Delta | None:
+        for store in self._stores[module]:
+            found, arrays = store.get([user_id])
+            if found[0]:
+                return {name: value[0] for name, value in arrays.items()}
+        return None
+
+    @cached_property
+    def _stores(self) -> dict[Module, list[HeadStore]]:
+        """The head stores of each module, the fitted users' before the training users'."""
+        return {
+            module: [HeadStore.open(str(folder / FOLDER)) for folder in reversed(self._bundle.heads[module])]
+            for module in MODULES
+        }
+
+    def inference(
+        self, items: Sequence[HistoryItem], deltas: Mapping[Module, Delta | None], llm: LLMProtocol
+    ) -> InferencePipeline:
+        """Answers questions over these items with these heads."""
+        scorers = {module: self._scorer(module, deltas.get(module)) for module in MODULES}
+        own = [module for module in MODULES if deltas.get(module) is not None]
+        retriever, scorer = OneHistory(self, items), OneUser(scorers, own)
+        return InferencePipeline(self._builder, retriever, scorer, llm, self._features, run=self._bundle.name)
+
+    def _scorer(self, module: Module, delta: Delta | None) -> TrainedScorer:
+        base = self._bases.scorers[module]
+        heads = UnpublishedHeads({OneUser.ID: delta}, base.head.delta_shapes()) if delta is not None else None
+        return TrainedScorer(base, heads, encode=self._embeddings)
+
+    def retrieve(self, items: Sequence[HistoryItem], query: str, n: int) -> RetrievalResult:
+        """The retrieved items and what they say of each answer."""
+        config = self._bundle.config
+        task, seed = self._builder.task, self._bundle.seed
+        index = HistoryIndex(items, task, config.retrieval, seed, self.encode, config.adapter.history_similarity)
+        topics = self._bases.topics.whole if self._bases.topics else None
+        return index.retrieve(query, n, topics, UserState(len(items), 0))
+
+    @cached_property
+    def encode(self) -> TextEncode | None:
+        """Single texts to embeddings; None where nothing reads any."""
+        config = self._bundle.config
+        if config.retrieval.method != "dense" and not config.adapter.encodes:
+            return None
+        return self._embeddings if config.text_encoder == config.model else CachedTextEncoder(config.text_encoder, None)
+
+    def fitter(self, llm: LLMProtocol) -> UserFitter:
+        """Fits heads with this LLM's answers."""
+        if self._fitter is None:
+            self._fitter = UserFitter(self._bundle, llm, {}, bases=self._bases)
+        return self._fitter
+
+
+class OneHistory:
+    """See `hydra_ray.inference.types.RetrieverProtocol`."""
+
+    def __init__(self, parts: Components, items: Sequence[HistoryItem]) -> None:
+        self._parts, self._items = parts, items
+
+    async def retrieve(self, user: UserKey, query: str, n: int, deadline: float) -> RetrievalResult:
+        """Of the one history, whoever asks."""
+        del user, deadline
+        return self._parts.retrieve(self._items, query, n)
+
+
+class OneUser:
+    """See `hydra_ray.inference.types.ScorerProtocol`."""
+
+    ID = "user"
+
+    def __init__(self, scorers: Mapping[Module, TrainedScorer], own: Sequence[Module]) -> None:
+        self._scorers, self._own = scorers, own
+
+    async def score(self, scoring: ScoreRequest, deadline: float) -> ScoreResult:
+        """With the one user's heads, whoever asks."""
+        del deadline
+        (log_odds,) = score_requests(self._scorers[scoring.module], [replace(scoring, user=self.ID)])
+        return ScoreResult(log_odds, scoring.module in self._own, 0)

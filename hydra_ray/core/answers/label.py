@@ -1,0 +1,67 @@
+"""From a raw answer to one label of a closed list. Pure."""
+
+import re
+import unicodedata
+from functools import lru_cache
+
+from hydra_ray.core.answers.verdict import mark, resolve_value, unmarked
+
+_NO_BLANKS = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+_SEPARATORS = re.compile(r"[\W_]+")
+
+
+def plain(text: str) -> str:
+    """Caseless words alone: what two spellings of a label have in common."""
+    text = unicodedata.normalize("NFKC", text).casefold().replace("&", " and ")
+    return _SEPARATORS.sub(" ", text).strip()
+
+
+@lru_cache(maxsize=64)
+def _forms(labels: tuple[str, ...]) -> tuple[dict[str, str], re.Pattern[str], bool]:
+    """Form -> label, a pattern that finds forms in a casefolded text (longest first), and whether forms are plain.
+
+    Labels that the plain form cannot tell apart ("c" and "c++") are compared as they are written, case aside.
+    """
+    forms = {plain(label): label for label in labels}
+    is_plain = len(forms) == len(labels) and "" not in forms
+    if not is_plain:
+        forms = {_written(label): label for label in labels}
+    longest_first = sorted(forms, key=lambda form: (-len(form), form))
+    return forms, re.compile("|".join(_found_as(form, is_plain) for form in longest_first)), is_plain
+
+
+def _written(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def _found_as(form: str, is_plain: bool) -> str:
+    """The pattern of one form, as whole words; a script without blanks has no words to be whole."""
+    pattern = re.escape(form)
+    if is_plain:
+        words = [r"(?:and|&)" if word == "and" else re.escape(word) for word in form.split()]
+        pattern = r"[\W_]*".join(words) if "(?:and|&)" in words else r"[\W_]+".join(words)
+    before = "" if _NO_BLANKS.match(form[0]) else r"(?<![^\W_])"
+    after = "" if _NO_BLANKS.match(form[-1]) else r"(?![^\W_])"
+    return f"{before}{pattern}{after}"
+
+
+def as_label(labels: tuple[str, ...], text: str, names: tuple[str, ...]) -> str:
+    """The label that the text comes to, "" if it comes to none (see `hydra_ray.core.answers.resolve_value`).
+
+    Labels are found as whole words, ignoring case, Unicode form, punctuation, hyphens, underscores and "&" against
+    "and"; the longest first ("dark comedy" is not also "comedy").
+    """
+    forms, pattern, is_plain = _forms(labels)
+    form_of = plain if is_plain else _written
+    exact = forms.get(form_of(text))
+    if exact is not None:
+        return exact
+    places = {label: place for place, label in enumerate(labels)}
+
+    def masked(found: re.Match[str]) -> str:
+        label = forms.get(form_of(found.group()))
+        return mark(places[label]) if label is not None else found.group()
+
+    text = unmarked(unicodedata.normalize("NFKC", text).casefold())
+    place = resolve_value(pattern.sub(masked, text), names)
+    return "" if place is None else labels[place]

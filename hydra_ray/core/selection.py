@@ -1,0 +1,111 @@
+"""Choosing one answer: by vote, by the user's past alone, by score. Ties always break the same way."""
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+
+from hydra_ray.core.answers.parse import parse_answer, parse_gold, parsed_texts
+from hydra_ray.core.features import vote_weight
+from hydra_ray.core.rouge import rouge_l
+from hydra_ray.core.tasks import Task
+
+UNSEEN = 0.5
+"""Votes that every candidate has beside its samples."""
+
+
+def self_consistency(task: Task, samples: Sequence[str | None]) -> str:
+    """The answer that the samples agree on, normalised; "" if no sample holds an answer.
+
+    classification and rating: the most frequent, ties to the earliest sample. generation: the sample with the highest
+    mean ROUGE-L to the other samples, ties to the earliest. Missing and empty samples have no vote.
+    """
+    answers = parsed_texts(task, samples)
+    if not answers:
+        return ""
+    if task.kind != "generation":
+        return Counter(answers).most_common(1)[0][0]  # insertion order decides ties
+    count = len(answers)
+    agreement = [0.0] * count
+    for i in range(count):
+        for j in range(i + 1, count):
+            closeness = rouge_l(answers[i], answers[j], task.rouge)  # an F-measure: the same both ways round
+            agreement[i] += closeness
+            agreement[j] += closeness
+    # Sums of the same numbers in another order may differ in the last bit; that must not decide.
+    return answers[argmax([round(total, 9) for total in agreement])]
+
+
+def user_majority(task: Task, answers: Sequence[str], fallback: str = "") -> str:
+    """The answer without any LLM, from the user's own past answers (oldest first); `fallback` if there are none.
+
+    classification: the most frequent, ties to the one given last. rating: the constant that the task's metric likes
+    best: the median (upper of two) for mae, the unrounded mean for rmse. On real product ratings the median's MAE is
+    .51, the mean's .64: a baseline any weaker would flatter everything beside it. generation: the last answer.
+    """
+    if task.kind == "generation":
+        return next((text for text in (parse_gold(task, answer) for answer in reversed(answers)) if text), fallback)
+    given = [answer for answer in (parse_answer(task, answer) for answer in answers) if answer]
+    if not given:
+        return fallback
+    if task.kind == "rating":
+        values = [float(answer) for answer in given]
+        value = statistics.fmean(values) if task.primary_metric == "rmse" else statistics.median_high(values)
+        return parse_answer(task, f"{value:.4f}")
+    return Counter(reversed(given)).most_common(1)[0][0]
+
+
+def weighted_median(numbers: Sequence[str], weights: Sequence[float]) -> str:
+    """The number (as text) with half of the weight at or below it: the answer that the absolute error asks for.
+
+    Ties go to the lower number. Raises ValueError if there are no numbers.
+    """
+    if not numbers:
+        raise ValueError("no numbers")
+    half, below = sum(weights) / 2, 0.0
+    for number, weight in sorted(zip(numbers, weights, strict=True), key=lambda pair: float(pair[0])):
+        below += weight
+        if below >= half:
+            return number
+    return max(numbers, key=float)
+
+
+def candidate_weights(log_odds: Sequence[float], votes: Sequence[int], select: str) -> list[float]:
+    """What speaks for each candidate. votes: samples that gave each; `select` is `adapter.select`.
+
+    `best`: its log-odds. `probability`: what they stand for. `weighted` is weighted voting over samples (Li et al.
+    2023, arXiv 2206.02336) with half a vote
+    for what was not sampled (the estimate of Krichevsky and Trofimov 1981).
+    """
+    if select == "best":
+        return [float(x) for x in log_odds]
+    if select == "probability":
+        return [vote_weight(float(x)) for x in log_odds]
+    return [vote_weight(float(x)) * (count + UNSEEN) for x, count in zip(log_odds, votes, strict=True)]
+
+
+def select_candidate(task: Task, candidates: Sequence[str], weights: Sequence[float], select: str) -> int:
+    """The position of the chosen candidate. weights: of `candidate_weights`.
+
+    The greatest weight; a vote on a task that MAE measures takes the median. Raises ValueError without candidates.
+    """
+    if select != "best" and task.primary_metric == "mae":
+        return list(candidates).index(weighted_median(candidates, weights))
+    return argmax(weights)
+
+
+def argmax(scores: Sequence[float | None]) -> int:
+    """The position of the highest score, ties to the earliest; None and NaN never win.
+
+    Raises ValueError if there is no score at all: the caller decides what an answerless query gets.
+    """
+    order = top_k(scores, 1)
+    if not order:
+        raise ValueError("no candidate has a score")
+    return order[0]
+
+
+def top_k(scores: Sequence[float | None], k: int) -> list[int]:
+    """The positions of the k highest scores, best first, ties to the earlier; None and NaN are left out."""
+    scored = [(score, i) for i, score in enumerate(scores) if score is not None and not math.isnan(score)]
+    return [i for _, i in sorted(scored, key=lambda pair: (-pair[0], pair[1]))[:k]]

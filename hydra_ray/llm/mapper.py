@@ -1,0 +1,265 @@
+"""The client inside a Ray Data pipeline: rows with requests in, the same rows with their answers out, resumable.
+
+Layout of a stage's folder:
+
+    done/     ids of the rows whose answers are written (Ray Data's checkpoint, committed file by file)
+    output/   the answers
+"""
+
+import contextlib
+import math
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import ray
+from pyarrow import fs
+from ray.data.checkpoint import CheckpointConfig
+from ray.data.expressions import col
+
+from hydra_ray import env
+from hydra_ray.config import Config, LLMConfig
+from hydra_ray.errors import UnfinishedError, UserError
+from hydra_ray.llm.access import credentials
+from hydra_ray.llm.batches import Batches
+from hydra_ray.llm.client import LLMClient
+from hydra_ray.llm.model_id import model_identity
+from hydra_ray.llm.progress import PlainProgress, WaitLines
+from hydra_ray.llm.response_cache_actor import run_response_cache
+from hydra_ray.llm.response_cache_ports import ActorPort
+from hydra_ray.llm.types import Completion, request_from_json
+from hydra_ray.llm.usability import Wanted
+from hydra_ray.utils.parquet_io import read_parquet
+
+ID_COLUMN = "row_id"
+REQUESTS_COLUMN = "requests"
+COUNT_COLUMN = "n_requests"
+ANSWER_SCHEMA = pa.schema(
+    [
+        ("texts", pa.list_(pa.list_(pa.string()))),
+        ("finish", pa.list_(pa.list_(pa.string()))),
+        ("errors", pa.list_(pa.string())),
+        ("degraded", pa.int64()),
+        ("prompt_tokens", pa.int64()),
+        ("completion_tokens", pa.int64()),
+        ("cached", pa.int64()),
+    ]
+)
+# Requests in a batch for each one in flight: the slots that run dry at a batch's end are then a few per cent of all.
+BATCH_DEPTH = 16
+CHECKPOINT_ACTOR_BYTES = 192 * 2**20
+LOST_REASONS = 3
+LOST_SHOWN = 120
+"""Characters of a reason."""
+
+
+class LLMMapper:
+    """The callable for `map_batches` (`batch_format="pyarrow"`): appends the columns of ANSWER_SCHEMA.
+
+    Rows need `requests`, a list of `hydra_ray.llm.types.request_to_json`; the column is not passed on. Rows of which a
+    request has no final answer (the budget is used up, the server refuses every request, all retries have failed) are
+    dropped, so that no checkpoint takes them for done; the ledger actor learns why, and after a UserError other than
+    the budget's nothing more is asked.
+    """
+
+    def __init__(
+        self,
+        cfg: LLMConfig,
+        ledger: Any,
+        base_url: str,
+        identity: str,
+        concurrency: int,
+        key: env.Secret,
+        wanted: Wanted | None = None,
+    ) -> None:
+        """wanted: nothing more is asked once too many answers are not that; None: whatever comes is taken."""
+        self._ledger = ledger
+        client = LLMClient(
+            cfg, ActorPort(ledger), base_url=base_url, identity=identity, concurrency=concurrency, key=key
+        )
+        self._batches = Batches(client, wanted)
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        requests = [[request_from_json(text) for text in texts] for texts in batch[REQUESTS_COLUMN].to_pylist()]
+        flat = [request for row in requests for request in row]
+        answers, failure = self._batches.ask(flat)
+        if failure is not None:
+            ray.get(self._ledger.fail.remote(failure))
+        lost = Counter(answer.error for answer in answers if answer is not None and is_lost(answer))
+        if lost:
+            ray.get(self._ledger.lose.remote(lost))
+        rows = list(by_row(answers, [len(row) for row in requests]))
+        kept = batch.drop_columns([REQUESTS_COLUMN]).filter(pa.array([row is not None for row in rows], pa.bool_()))
+        return append_answers(kept, [row for row in rows if row is not None])
+
+
+def is_lost(answer: Completion) -> bool:
+    """Whether texts are missing for a reason that may pass."""
+    return answer.error is not None and not answer.permanent
+
+
+def by_row(answers: Sequence[Completion | None], counts: Sequence[int]) -> Iterator[list[Completion] | None]:
+    """Answers of each row in turn, None for a row that lacks one or lost one. counts: requests of each row."""
+    at = 0
+    for count in counts:
+        row = [answer for answer in answers[at : at + count] if answer is not None and not is_lost(answer)]
+        yield row if len(row) == count else None
+        at += count
+
+
+def append_answers(batch: pa.Table, rows: Sequence[Sequence[Completion]]) -> pa.Table:
+    """The batch with the columns of ANSWER_SCHEMA: texts, how each ended and errors by request, tokens of what was paid
+    for now."""
+    paid = [[answer for answer in row if not answer.cached] for row in rows]
+    columns = {
+        "texts": [[answer.texts for answer in row] for row in rows],
+        "finish": [[answer.finish for answer in row] for row in rows],
+        "errors": [[answer.error for answer in row] for row in rows],
+        "degraded": [sum(answer.degraded for answer in row) for row in rows],
+        "prompt_tokens": [sum(answer.prompt_tokens for answer in row) for row in paid],
+        "completion_tokens": [sum(answer.completion_tokens for answer in row) for row in paid],
+        "cached": [sum(answer.cached for answer in row) for row in rows],
+    }
+    for field in ANSWER_SCHEMA:
+        batch = batch.append_column(field, pa.array(columns[field.name], field.type))
+    return batch
+
+
+def run_llm_stage(
+    source: str | Path,
+    cfg: Config,
+    checkpoint_path: str | Path,
+    *,
+    keep: Sequence[str] = (),
+    base_url: str | None = None,
+    ledger: Any = None,
+    label: str = "llm",
+    wanted: Wanted | None = None,
+) -> str:
+    """Answers every row of a folder of Parquet files and returns the folder of the answered rows, each exactly once.
+
+    source: rows with a unique `row_id`, `requests` (see AskLLM) and their number `n_requests`; rows without requests
+    are left out. keep: other columns that pass through. checkpoint_path: this stage's own folder, on storage that every
+    node sees; a run that was killed is resumed by calling this again with the same rows. base_url: of the served model,
+    default `llm.base_url`. ledger: default, the run's own actor. label: in progress lines and errors. wanted: what the
+    answers must be (None: whatever comes is taken).
+
+    Raises BudgetReachedError when everything the budget allows is answered and written, UnfinishedError when answers
+    were lost that may come next time, UselessAnswersError when too many of the first or of a batch are of no use,
+    UserError where nothing more would be answered, ValueError if ids are not unique.
+    """
+    root = str(checkpoint_path)
+    ledger = ledger if ledger is not None else run_response_cache(cfg)
+    url = base_url or cfg.llm.base_url
+    if url is None:
+        raise UserError("llm.base_url: not set and no model is served: give the address of a chat server")
+    actors = cfg.ray.num_actors
+    concurrency = math.ceil(cfg.llm.concurrency / actors)
+    asked = _asked(str(source))
+    done = set(_ids(f"{root}/done"))
+    left = {row_id: count for row_id, count in asked.items() if row_id not in done}
+    requests = sum(left.values())
+    # In rows: enough requests to keep every slot busy, but work for every actor.
+    full = math.ceil(BATCH_DEPTH * concurrency * len(left) / max(1, requests))
+    batch = max(1, min(full, math.ceil(len(left) / actors)))
+    columns = [ID_COLUMN, *(name for name in keep if name != ID_COLUMN), REQUESTS_COLUMN]
+    pipeline = read_parquet(str(source))
+    _configure(pipeline.context, f"{root}/done")
+    asking = pipeline.filter(expr=col(COUNT_COLUMN) > 0).select_columns(columns)
+    key = credentials(cfg.llm)
+    answered = asking.repartition(target_num_rows_per_block=batch).map_batches(
+        LLMMapper,
+        fn_constructor_args=(cfg.llm, ledger, url, model_identity(cfg.llm), concurrency, key, wanted),
+        batch_size=batch,
+        batch_format="pyarrow",
+        zero_copy_batch=True,
+        num_cpus=0,
+        compute=ray.data.ActorPoolStrategy(size=actors),
+    )
+    ray.get(ledger.fail.remote(None))
+    if left:
+        with _progress(label, requests, ledger), WaitLines(label, lambda: ray.get(ledger.waited.remote())):
+            answered.write_parquet(f"{root}/output")
+    failure, lost = ray.get([ledger.failure.remote(), ledger.lost.remote()])
+    _check_complete(asked, _ids(f"{root}/output"), failure or lost_error(label, lost, requests), root)
+    return f"{root}/output"
+
+
+def _configure(context: Any, done: str) -> None:
+    """Checkpointing for this pipeline alone; progress bars only where there is a terminal."""
+    checkpoint = CheckpointConfig(id_column=ID_COLUMN, checkpoint_path=_uri(done), delete_checkpoint_on_success=False)
+    checkpoint.checkpoint_actor_memory_bytes = CHECKPOINT_ACTOR_BYTES
+    context.checkpoint_config = checkpoint
+    context.enable_progress_bars = sys.stderr.isatty()
+
+
+def _progress(label: str, total: int, ledger: Any) -> contextlib.AbstractContextManager[Any]:
+    """Plain lines where Ray Data's own bars have no terminal."""
+    if sys.stderr.isatty():
+        return contextlib.nullcontext()
+    before: int = ray.get(ledger.done.remote())
+
+    def count() -> int:
+        done: int = ray.get(ledger.done.remote())
+        return done - before
+
+    return PlainProgress(label, total, count)
+
+
+def lost_error(label: str, lost: Mapping[str, int], requests: int) -> UnfinishedError | None:
+    """One line: how many of the answers that were asked for are missing, why, and what to do. None if none are.
+
+    lost: reason -> answers.
+    """
+    if not lost:
+        return None
+    reasons = Counter(lost).most_common(LOST_REASONS)
+    shown = "; ".join(f"{count} x {reason[:LOST_SHOWN]}" for reason, count in reasons)
+    more = "; and others" if len(lost) > len(reasons) else ""
+    return UnfinishedError(
+        f"{label}: {sum(lost.values())} of {requests} answers are missing after all retries ({shown}{more}): run the "
+        "same command again, it asks only for these; everything that was answered is kept"
+    )
+
+
+def _check_complete(asked: dict[str, int], written: list[str], failure: UserError | None, root: str) -> None:
+    if len(written) != len(set(written)) or not set(written) <= set(asked):
+        raise RuntimeError(f"{root}/output holds rows twice or of other requests: delete {root} and run again")
+    if len(written) < len(asked):
+        missing = len(asked) - len(written)
+        raise failure or RuntimeError(f"{root}/output lacks {missing} of {len(asked)} rows: run again")
+
+
+def _uri(path: str) -> str:
+    return path if "://" in path else str(Path(path).resolve())
+
+
+def _tables(path: str, columns: list[str]) -> Iterator[pa.Table]:
+    """Some columns of the committed Parquet files in a folder, file by file; none if there is no such folder."""
+    system, inner = fs.FileSystem.from_uri(_uri(path))
+    found = system.get_file_info(fs.FileSelector(inner, recursive=True, allow_not_found=True))
+    for info in found:
+        if info.path.endswith(".parquet") and not info.path.endswith(".pending.parquet"):
+            yield pq.read_table(info.path, columns=columns, filesystem=system)
+
+
+def _asked(path: str) -> dict[str, int]:
+    """The ids of the rows that have requests, with how many. Raises ValueError if an id comes twice."""
+    asked: dict[str, int] = {}
+    rows = 0
+    for table in _tables(path, [ID_COLUMN, COUNT_COLUMN]):
+        asking = table.filter(pc.field(COUNT_COLUMN) > 0)
+        rows += asking.num_rows
+        asked |= zip(asking[ID_COLUMN].to_pylist(), asking[COUNT_COLUMN].to_pylist(), strict=True)
+    if len(asked) != rows:
+        raise ValueError(f"column {ID_COLUMN!r} of an LLM stage must be unique: {rows} rows, {len(asked)} ids")
+    return asked
+
+
+def _ids(path: str) -> list[str]:
+    return [row_id for table in _tables(path, [ID_COLUMN]) for row_id in table[ID_COLUMN].to_pylist()]

@@ -1,0 +1,190 @@
+"""The life of a served model on a Ray cluster: deploy or reuse, wait until it answers, report, delete."""
+
+import contextlib
+import hashlib
+import json
+import logging
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import ray
+from ray import serve
+
+from hydra_ray.config import LLMConfig
+from hydra_ray.errors import UserError
+from hydra_ray.llm.model_id import server_identity
+from hydra_ray.utils.ports import check_free
+from hydra_ray.utils.ray_errors import root_cause_line
+
+SAY_EVERY_S = 5.0
+POLL_S = 0.25
+LAST_WORDS_S = 1.0
+"""The raylet's notes on a killed actor arrive within this time."""
+
+
+def application_name(cfg: LLMConfig) -> str:
+    """The same for the same weights and settings, so that a running application can be found again."""
+    settings = f"{server_identity(cfg)}\0{cfg.serve.model_dump_json()}"
+    return f"hydra-llm-{hashlib.blake2b(settings.encode(), digest_size=6).hexdigest()}"
+
+
+class ServedApp:
+    """One application. direct: its replica answers on a port of its own (see `hydra_ray.llm.vllm_app`)."""
+
+    def __init__(self, cfg: LLMConfig, *, direct: bool) -> None:
+        self._cfg = cfg
+        self._direct = direct
+        self._name = application_name(cfg)
+        self._began = time.monotonic()
+        self._said = self._began
+        self._deployed = False
+        self._started_serve = False
+
+    def start(self, build: Callable[[bool], Any]) -> str:
+        """Deploys what `build(cluster)` returns unless it runs already; returns the base URL. See `served_llm`."""
+        if not ray.is_initialized():
+            raise RuntimeError("served_llm needs a running Ray: call ray.init first")
+        # Importing Serve sets its logger to INFO; what matters of its steps is in the lines below.
+        logging.getLogger("ray.serve").setLevel(logging.ERROR)
+        running = _serve_is_running()
+        if running and self._status()[0] == "RUNNING":
+            url = self._url()
+            self._say("already running", always=True)
+        else:
+            self._check_resources()
+            cluster = sum(node["Alive"] for node in ray.nodes()) > 1
+            if not cluster and not (running and not self._direct):
+                check_free(self._cfg.serve.host, self._cfg.serve.port, "llm.serve.port")
+            self._say("starting vLLM", always=True)
+            if not running:
+                self._start_serve()
+            application = build(cluster)
+            prefix = None if self._direct else f"/{self._name}"
+            serve.run_many(
+                [serve.RunTarget(application, name=self._name, route_prefix=prefix)],
+                wait_for_ingress_deployment_creation=False,
+                wait_for_applications_running=False,
+            )
+            self._deployed = True
+            self._wait_until_running()
+            url = self._url()
+        self._wait_until_it_answers(url)
+        self._say(f"ready at {url}", always=True)
+        return url
+
+    def stop(self) -> None:
+        """Deletes what `start` deployed; Serve as well if `start` started it and nothing else is served."""
+        if not ray.is_initialized():
+            return
+        with contextlib.suppress(Exception):
+            if self._deployed:
+                serve.delete(self._name)
+            if self._started_serve and not serve.status().applications:
+                with _raylet_unheard():
+                    serve.shutdown()
+
+    def _start_serve(self) -> None:
+        options = {"host": self._cfg.serve.host, "port": self._cfg.serve.port}
+        quiet = {"enable_access_log": False}
+        if self._direct:
+            serve.start(proxy_location="Disabled", logging_config=quiet)
+        else:
+            serve.start(http_options=options, logging_config=quiet)
+        self._started_serve = True
+
+    def _check_resources(self) -> None:
+        serving = self._cfg.serve
+        if serving.accelerator == "gpu" and ray.cluster_resources().get("GPU", 0) < serving.tensor_parallel_size:
+            self._say(
+                f"the cluster has fewer GPUs than llm.serve.tensor_parallel_size={serving.tensor_parallel_size}: "
+                "waiting for an autoscaler to add one (without one, set llm.serve.accelerator: cpu)",
+                always=True,
+            )
+
+    def _status(self) -> tuple[str, str]:
+        """The application's status and everything Serve says about it."""
+        application = serve.status().applications.get(self._name)
+        if application is None:
+            return "NOT_STARTED", ""
+        messages = [application.message, *(d.message for d in application.deployments.values())]
+        return str(application.status.value), "\n".join(m for m in messages if m)
+
+    def _wait_until_running(self) -> None:
+        while True:
+            status, message = self._status()
+            if status == "RUNNING":
+                return
+            if status in {"DEPLOY_FAILED", "UNHEALTHY"} or "Error:" in message or "Traceback" in message:
+                raise UserError(f"vLLM does not start: {root_cause_line(message)} (Serve's logs say more)")
+            self._check_time(f"Serve says {status}: {root_cause_line(message) or 'the engine is loading'}")
+            self._say("engine is loading")
+            time.sleep(POLL_S)
+
+    def _wait_until_it_answers(self, url: str) -> None:
+        body = {"model": self._cfg.model, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1}
+        request = urllib.request.Request(
+            f"{url}/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
+        )
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        while True:
+            try:
+                with opener.open(request, timeout=60) as response:
+                    response.read()
+                return
+            except urllib.error.HTTPError as error:
+                reason = f"HTTP {error.code}: {' '.join(error.read(300).decode(errors='replace').split())}"
+                if error.code == 400:
+                    raise UserError(f"the served model refuses a chat prompt: {reason}") from None
+            except OSError as error:
+                reason = str(error)
+            self._check_time(reason)
+            self._say("waiting for its first answer")
+            time.sleep(POLL_S)
+
+    def _url(self) -> str:
+        if self._direct:
+            host, port = serve.get_app_handle(self._name).address.remote().result(timeout_s=30)
+            return f"http://{host}:{port}/v1"
+        from ray.serve.context import _get_global_client
+
+        options = _get_global_client().http_config
+        host = "127.0.0.1" if options.host in {None, "0.0.0.0"} else options.host
+        return f"http://{host}:{options.port}/{self._name}/v1"
+
+    def _check_time(self, state: str) -> None:
+        limit = self._cfg.serve.start_timeout_s
+        if time.monotonic() - self._began > limit:
+            raise UserError(f"the served model did not answer within llm.serve.start_timeout_s={limit:g}: {state}")
+
+    def _say(self, stage: str, *, always: bool = False) -> None:
+        now = time.monotonic()
+        if always or now - self._said >= SAY_EVERY_S:
+            self._said = now
+            print(f"[llm] {now - self._began:5.1f} s  {stage}", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def _raylet_unheard() -> Iterator[None]:
+    """Keeps from the terminal what the raylet says of the controller that `serve.shutdown` kills on purpose: that its
+    tasks failed. Ray has no public way to say so; without this one the notes are printed."""
+    from ray._private import worker
+
+    before = getattr(worker, "_worker_logs_enabled", None)
+    worker._worker_logs_enabled = False
+    try:
+        yield
+        time.sleep(LAST_WORDS_S)
+    finally:
+        worker._worker_logs_enabled = before
+
+
+def _serve_is_running() -> bool:
+    try:
+        ray.get_actor("SERVE_CONTROLLER_ACTOR", namespace="serve")
+    except ValueError:
+        return False
+    return True

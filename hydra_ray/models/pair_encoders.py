@@ -1,0 +1,64 @@
+"""The shared base: two texts -> one pair encoding, where each text is encoded alone."""
+
+import torch
+from torch import Tensor, nn
+
+ALPHA = 10.0
+"""Sharpness of the concepts at the start: cosines of .3 and .6 are then 20 times apart."""
+
+
+class InteractionEncoder(nn.Module):
+    """Pair encoding of two text vectors: z = tanh(W [(A l) * (B r) ; l ; r]) + (A l) * (B r).
+
+    The product of two learned projections lets the base ask "do both texts agree in this respect?" in many respects at
+    once, which a user's head then weighs; it is the low-rank bilinear form of Kim et al. 2017 (arXiv 1610.04325).
+    """
+
+    def __init__(self, width_in: int, width_out: int) -> None:
+        super().__init__()
+        self.left = nn.Linear(width_in, width_out)
+        self.right = nn.Linear(width_in, width_out)
+        self.norm = nn.LayerNorm(width_out)
+        self.mix = nn.Linear(width_out + 2 * width_in, width_out)
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        """left [..., D], right [..., D] -> [..., Z]."""
+        scale = left.shape[-1] ** 0.5
+        left = nn.functional.normalize(left, dim=-1) * scale
+        right = nn.functional.normalize(right, dim=-1) * scale
+        agree = self.norm(self.left(left) * self.right(right))
+        pair: Tensor = agree + torch.tanh(self.mix(torch.cat([agree, left, right], dim=-1)))
+        return pair
+
+
+class ConceptEncoder(nn.Module):
+    """Pair encoding by shared concepts: z_k = 4 c_k(left) r_k(right), one number per concept.
+
+    A sentence belongs to concepts by softmax(alpha W s), as to soft clusters; a text holds a concept if one of its
+    sentences does: c_k = 1 - prod over sentences (1 - p_k). `symmetric` (reranker): r is the same code, so that z says
+    in which concepts both texts agree and a user's head which of them matter to this user. Otherwise (adapter) r is a
+    linear map of the candidate: z says how well the candidate fits each concept of the query. W starts at the k-means
+    centres of the training texts' sentences (see `hydra_ray.training.joint.concepts`).
+    """
+
+    def __init__(self, width_in: int, width_out: int, symmetric: bool, dropout: float) -> None:
+        super().__init__()
+        self.centres = nn.Parameter(torch.randn(width_out, width_in) / width_in**0.5)
+        self.alpha = nn.Parameter(torch.tensor([ALPHA]))
+        self.right = None if symmetric else nn.Linear(width_in, width_out)
+        self.dropout = nn.Dropout(dropout)
+
+    def code(self, sentences: Tensor) -> Tensor:
+        """Concepts of texts: [T, S, D] (zero rows: no sentence) -> [T, Z] in [0, 1]."""
+        present = (sentences.square().sum(-1, keepdim=True) > 0).to(sentences.dtype)
+        unit = self.dropout(nn.functional.normalize(sentences, dim=-1))
+        belongs = torch.softmax(self.alpha * nn.functional.linear(unit, self.centres), dim=-1) * present
+        return 1 - (1 - belongs).prod(1)
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        """left [G, S, D], right [G, R, S, D] -> [G, R, Z]."""
+        groups, rows = right.shape[:2]
+        flat = right.flatten(0, 1)
+        other = self.code(flat) if self.right is None else self.right(nn.functional.normalize(flat.sum(1), dim=-1))
+        pair: Tensor = 4 * self.code(left).unsqueeze(1) * other.reshape(groups, rows, -1)
+        return pair

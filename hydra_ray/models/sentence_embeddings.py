@@ -1,0 +1,35 @@
+"""What a frozen encoder gives for a text: one vector (`bi_encoder`), or one per sentence (`concepts`)."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hydra_ray.core.retrieval import TextEncode
+
+_BOUNDARY = re.compile(r"(?<=[.!?])\s+|\n+")
+
+
+def sentences_of(text: str, limit: int) -> list[str]:
+    """The first `limit` sentences of a text, cut after ., ! and ? and at line ends; at least one."""
+    found = [part.strip() for part in _BOUNDARY.split(text) if part.strip()]
+    return found[:limit] or [text]
+
+
+def sentence_embeddings(encode: TextEncode, texts: Sequence[str], pair: str, sentences: int) -> Tensor:
+    """float32 [T, D] for `bi_encoder`; [T, S, D] for `concepts`, zero rows where there is no sentence; [T, 1] of zeros
+    for `none`, which reads no text."""
+    if pair == "none":
+        return torch.zeros(len(texts), 1)
+    if pair == "bi_encoder":
+        return torch.from_numpy(encode(texts))
+    split = [sentences_of(text, sentences) for text in texts]
+    flat = encode([sentence for parts in split for sentence in parts])
+    out = np.zeros((len(texts), max(map(len, split), default=1), flat.shape[1]), dtype=np.float32)
+    start = 0
+    for i, parts in enumerate(split):
+        out[i, : len(parts)] = flat[start : start + len(parts)]
+        start += len(parts)
+    return torch.from_numpy(out)

@@ -1,0 +1,163 @@
+"""How much a run may ask at most: its own prompts, made without any model, counted as calls and tokens."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hydra_ray.config import Config
+from hydra_ray.core.hashing import stable_hash
+from hydra_ray.core.prompts import PromptBudget
+from hydra_ray.core.queries import Query
+from hydra_ray.core.types import User
+from hydra_ray.data.reader import read_users
+from hydra_ray.inference.reranking import RankedItem, rank
+from hydra_ray.inference.types import RetrievalResult
+from hydra_ray.llm.token_budget import CHAT_FORMAT_TOKENS
+from hydra_ray.llm.types import Request, call_key
+from hydra_ray.pipeline.job import SHARED, Pipeline, asking
+from hydra_ray.pipeline.llm_rows import Asked, Asking
+from hydra_ray.pipeline.stage_prompts import (
+    SUMMARY_TOKENS,
+    CandidatePrompts,
+    EvalPrompts,
+    LabelPrompts,
+    OraclePrompts,
+    StagePrompts,
+    SummaryPrompts,
+)
+
+MOST_USERS = 500
+"""Users of a stage whose prompts are made; the others are taken to be like them."""
+STAGES = ("label", "generate", "summarise", "evaluate", "oracles")
+
+
+@dataclass(frozen=True, slots=True)
+class CostBound:
+    """calls: at most; with the tokens of their prompts and of their answers."""
+
+    calls: float = 0
+    prompt_tokens: float = 0
+    completion_tokens: float = 0
+
+    def __add__(self, other: "CostBound") -> "CostBound":
+        return CostBound(
+            self.calls + other.calls,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+        )
+
+    def times(self, factor: float) -> "CostBound":
+        """So many times as much."""
+        return CostBound(self.calls * factor, self.prompt_tokens * factor, self.completion_tokens * factor)
+
+
+def bound_of(request: Request, budget: PromptBudget, system_tokens: int, one_by_one: bool) -> CostBound:
+    """What one request may take. one_by_one: each of its samples is a call of its own."""
+    calls = request.n if one_by_one else 1
+    prompt = sum(budget.count(message["content"]) for message in request.messages) + system_tokens + CHAT_FORMAT_TOKENS
+    return CostBound(calls, calls * prompt, request.n * request.max_tokens)
+
+
+class _Evaluate(EvalPrompts):
+    """EvaluateMaker without trained rerankers and summaries."""
+
+    def __init__(self, config: dict[str, Any], seed: int) -> None:
+        StagePrompts.__init__(self, config, seed, None)
+        self._rerankers = dict.fromkeys(("hydra", SHARED), longest_first)
+        self._summaries = _Summaries()
+        self.topics = None
+
+
+class _Generate(CandidatePrompts):
+    """CandidateMaker without a trained reranker."""
+
+    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked]]:
+        for user in users:
+            for asked in self.of_user(user, longest_first):
+                yield user, asked
+
+
+class _Summaries(dict[tuple[str, str], str]):
+    """The longest summary for every question."""
+
+    def get(self, key: object, default: Any = None) -> Any:
+        return "answer " * SUMMARY_TOKENS
+
+
+def longest_first(user_id: str, queries: Sequence[Query], found: Sequence[RetrievalResult]) -> list[list[RankedItem]]:
+    """In place of a reranker: the longest of the retrieved items, so that no prompt comes out longer."""
+    return [rank(one.items, [float(len(item.text) + len(item.answer)) for item in one.items]) for one in found]
+
+
+def bounds(job: Pipeline, budget: PromptBudget, one_by_one: bool) -> tuple[dict[str, CostBound], bool]:
+    """What each stage may ask at most, and whether all its users' prompts were looked at (else it is an estimate).
+
+    What several folds or seeds ask in the same words is asked once.
+    """
+    config = _light(job.config)
+    plain = config.model_dump(mode="json")
+    system = budget.count(config.llm.system_prompt or "")
+    found = {stage: CostBound() for stage in STAGES if stage != "oracles" or config.evaluate.oracles}
+    asked: set[str] = set()
+    whole = True
+    for trial in config.protocol.trials:
+        chosen = job.chosen(trial)
+        roles = asking(chosen)
+        tested = {user_id: pair for user_id, pair in roles.items() if pair[1] == "test"}
+        labelled: Asking = {u: (s, "train") for u, (s, _) in roles.items()} if chosen.crossed else roles
+        own = str(trial) if config.adapter.examples == "reranker" else ""
+        work: list[tuple[str, Any, Asking, str, bool]] = [
+            ("label", LabelPrompts(plain, trial.seed, None), labelled, "", False),
+            ("generate", _Generate(plain, trial.seed, None), roles, own, False),
+            ("summarise", SummaryPrompts(plain, trial.seed, None), tested, "", False),
+            ("evaluate", _Evaluate(plain, trial.seed), tested, str(trial), True),
+        ]
+        if config.evaluate.oracles:
+            work.append(("oracles", OraclePrompts(plain, trial.seed, None), tested, "", False))
+        for stage, make, users, salt, by_place in work:
+            looked_at = _some(users)
+            whole &= len(looked_at) == len(users)
+            total = CostBound()
+            for user, (row, requests, _, _) in make(_read(job.ingest().path, looked_at)):
+                for place, request in enumerate(requests):
+                    where = f"{user.user_id}\0{row.query_id}\0{place}" if by_place else ""
+                    key = call_key(f"{salt}\0{where}", request)
+                    if key not in asked:
+                        asked.add(key)
+                        total += bound_of(request, budget, system, one_by_one)
+            found[stage] += total.times(len(users) / max(1, len(looked_at)))
+    return found, whole
+
+
+def first_request(job: Pipeline) -> Request | None:
+    """The first request of the run's first stage that has any; None if it asks for nothing."""
+    config = _light(job.config)
+    trial = config.protocol.trials[0]
+    make = LabelPrompts(config.model_dump(mode="json"), trial.seed, None)
+    for user in _read(job.ingest().path, _some(asking(job.chosen(trial)))):
+        for _, (_, requests, _, _) in make([user]):
+            if requests:
+                return requests[0]
+    return None
+
+
+def _light(config: Config) -> Config:
+    """Without what would load and run the encoder: recency stands for dense retrieval; likeness changes no prompt."""
+    adapter = config.adapter.model_copy(update={"history_similarity": False, "topic_classifier": False})
+    config = config.model_copy(update={"adapter": adapter})
+    if config.retrieval.method != "dense":
+        return config
+    return config.model_copy(update={"retrieval": config.retrieval.model_copy(update={"method": "recency"})})
+
+
+def _some(users: Asking) -> Asking:
+    drawn = sorted(users, key=lambda user_id: stable_hash("dry run", user_id))[:MOST_USERS]
+    return {user_id: users[user_id] for user_id in drawn}
+
+
+def _read(folder: Path, users: Asking) -> Iterable[User]:
+    for user in read_users(folder, None, set(users)):
+        source, role = users[user.user_id]
+        if user.split == source:
+            yield replace(user, split=role)

@@ -1,0 +1,163 @@
+"""From answered rows to what is learned from: groups of scored rows, user by user; the training users' as Parquet."""
+
+import shutil
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from hydra_ray.config import Config
+from hydra_ray.core.answers.parse import matches_gold, parsed_texts
+from hydra_ray.core.features import WIDTH, candidate_features, history_candidates
+from hydra_ray.core.labeling import Row, adapter_candidates, reranker_labels_of_user
+from hydra_ray.core.stand_in_queries import task_of
+from hydra_ray.core.tasks import Task, load_task
+from hydra_ray.core.types import Split
+from hydra_ray.data.reader import read_users
+from hydra_ray.data.sampling import UserSample
+from hydra_ray.pipeline.llm_rows import buckets_of, read_rows
+from hydra_ray.pipeline.run_context import RunContext
+from hydra_ray.training.joint.ranking_examples import RankingExample, examples_to_table
+from hydra_ray.training.user_fit.profiles import profile_of, profiles_to_table
+
+Module = Literal["reranker", "adapter"]
+
+RECORD_EVIDENCE = ("shares", "recencies")
+"""What a labelled row keeps of its records beside their texts; the reranker reads the first so many."""
+
+
+def evidence_width(config: Config, module: Module) -> int:
+    """How many numbers of evidence per row a module reads beside the texts."""
+    if module == "reranker":
+        return {"none": 0, "score": 1, "score_and_recency": 2}[config.reranker.features]
+    return WIDTH if config.adapter.features else 0
+
+
+def groups_of_user(
+    config: Config, module: Module, bucket: int, rows: Sequence[tuple[Row, dict[str, Any]]]
+) -> list[RankingExample]:
+    """One user's training groups from (row, extra), by query id; rows without anything to score are left out.
+
+    The order counts: it says which queries a fit holds out (`UserRows.held_out`).
+    """
+    task = load_task(config.data.task)
+    rows = sorted(rows, key=lambda pair: pair[0].query_id)
+    if module == "reranker":
+        read = RECORD_EVIDENCE[: evidence_width(config, module)]
+        labels = reranker_labels_of_user(task, [row for row, _ in rows], config.reranker.label)
+        return [
+            RankingExample(
+                row.user_id,
+                bucket,
+                row.query_id,
+                row.text,
+                row.right,
+                tuple(label),
+                tuple(zip(*(extra[name] for name in read), strict=True)),
+            )
+            for (row, extra), label in zip(rows, labels, strict=True)
+            if row.right
+        ]
+    groups = []
+    for row, extra in rows:
+        if row.known and not config.adapter.num_history_queries:
+            continue
+        asked = task_of(task, row.query_id)
+        row, plain = with_plain(asked, row, config.adapter.zero_shot_candidate)
+        right, label = adapter_candidates(asked, row, config.adapter.label)
+        if config.adapter.history_candidates and row.answers:
+            more = history_candidates(asked, extra["own"], right)
+            right, label = right + more, label + [float(matches_gold(asked, row.gold, text)) for text in more]
+        beside: list[tuple[float, ...]] = []
+        if config.adapter.features:
+            samples = parsed_texts(asked, row.answers[0] if row.answers else ())
+            known = (extra["own"], extra["supporters"], extra["topics"])
+            # What is known of free text means something else than what is known of labels.
+            beside += (
+                candidate_features(asked, row.text, right, samples, *known, plain=plain)
+                if asked.kind == task.kind
+                else [(0.0,) * WIDTH] * len(right)
+            )
+        if right:
+            groups.append(
+                RankingExample(row.user_id, bucket, row.query_id, row.text, tuple(right), tuple(label), tuple(beside))
+            )
+    return groups
+
+
+def with_plain(task: Task, row: Row, wanted: bool) -> tuple[Row, str]:
+    """A row whose samples end with the plain answer, if it is `wanted`; and that answer, normalised."""
+    if len(row.answers) < 2 or not wanted:
+        return row, ""
+    samples, plain = row.answers
+    return replace(row, answers=((*samples, *plain),)), next(iter(parsed_texts(task, plain)), "")
+
+
+def read_groups(
+    config: Config,
+    module: Module,
+    folder: Path,
+    buckets: Sequence[int],
+    split: Split,
+    users: Collection[str] | None = None,
+) -> Iterator[list[RankingExample]]:
+    """The groups of each user of the given buckets and split; of `users` alone, as `read_rows` takes them."""
+    for _, bucket, rows in read_rows(folder, buckets, split, users):
+        yield groups_of_user(config, module, bucket, rows)
+
+
+def chunks(buckets: Sequence[int], count: int) -> list[list[int]]:
+    """`buckets` in at most `count` runs of nearly equal length."""
+    return [part.tolist() for part in np.array_split(np.asarray(buckets, dtype=np.int64), max(1, count)) if len(part)]
+
+
+def write_groups(
+    run: RunContext,
+    config: Config,
+    module: Module,
+    answered: Path,
+    out: Path,
+    chosen: UserSample,
+    users_dir: Path | None = None,
+    profiles: Path | None = None,
+) -> dict[str, int]:
+    """The training users' groups as Parquet, one file per run of buckets, made by Ray Data. Returns counts.
+
+    config: how answers become rows. profiles: takes the same users' profiles as well, made of the ingested histories in
+    `users_dir`.
+    """
+    import ray
+
+    run.ray()
+    dumped, training = config.model_dump(mode="json"), chosen.read_as("train")
+
+    def write(batch: dict[str, Any]) -> dict[str, Any]:
+        parsed = Config.model_validate(dumped)
+        counts: dict[str, list[int]] = {"groups": [], "rows": [], "positive": []}
+        for number, buckets in zip(batch["number"], batch["buckets"], strict=True):
+            of_users = read_groups(parsed, module, answered, list(buckets), "train", training)
+            groups = [g for user in of_users for g in user]
+            file = f"part-{int(number):05d}.parquet"
+            pq.write_table(examples_to_table(groups), out / file, compression="zstd")
+            if profiles and users_dir:
+                bucket_of = {g.user_id: g.bucket for g in groups}
+                users = (u for split, ids in chosen.by_source(bucket_of) for u in read_users(users_dir, split, ids))
+                found = (profile_of(user, bucket_of[user.user_id]) for user in users)
+                pq.write_table(profiles_to_table(found), profiles / file, compression="zstd")
+            counts["groups"].append(len(groups))
+            counts["rows"].append(sum(g.labelled for g in groups))
+            counts["positive"].append(int(sum(np.nansum(g.label) for g in groups)))
+        return {name: np.asarray(values) for name, values in counts.items()}
+
+    # An attempt with other actors cut the buckets otherwise: none of its files may stay.
+    for folder in (out, profiles):
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+    parts = chunks(buckets_of(answered), run.config.ray.num_actors)
+    items = [{"number": i, "buckets": part} for i, part in enumerate(parts)]
+    rows = ray.data.from_items(items).map_batches(write, batch_size=1).take_all()
+    return {name: int(sum(row[name] for row in rows)) for name in ("groups", "rows", "positive")}

@@ -1,0 +1,111 @@
+"""What a fit of users' heads is: whose heads, of which kind, on which answers and which frozen base."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+from hydra_ray.config import Config
+from hydra_ray.core.types import Split, User
+from hydra_ray.core.user_buckets import bucket_of
+from hydra_ray.data.reader import read_users
+from hydra_ray.data.sampling import UserSample
+from hydra_ray.models.head_kinds import HeadKind
+from hydra_ray.models.heads import Head
+from hydra_ray.pipeline.examples import Module, read_groups
+from hydra_ray.pipeline.llm_rows import buckets_of
+from hydra_ray.store.heads.spec import HeadSpec
+from hydra_ray.training.artifacts.trained_scorer import TrainedScorer, fingerprint, load_scorer
+from hydra_ray.training.joint.ranking_examples import RankingExample
+from hydra_ray.training.user_fit.features import UserFeatures, empty_features, features_of, fingerprint_of
+
+TUNING_USERS = 256
+"""Training users that the pull of new heads is chosen on: their mean loss is then known to a few per cent."""
+
+
+@dataclass(frozen=True)
+class FitSpec:
+    """One fit: whose heads, on which answers and which base. Pickles; every path is absolute.
+
+    chosen: the users who get heads. roles: who trains and who is tested, and on which split's records (None: as their
+    rows were made). users: the ingested histories. features: folder of the kept encodings. previous: an
+    earlier fit on the same base, whose users with unchanged rows keep their heads, or None.
+    """
+
+    config: Config
+    module: Module
+    kind: HeadKind
+    splits: tuple[Split, ...]
+    chosen: tuple[str, ...]
+    answered: Path
+    users: Path
+    base: Path
+    vectors: Path | None
+    features: Path
+    previous: Path | None
+    roles: UserSample | None
+
+    def scorer(self) -> TrainedScorer:
+        """The base, with a head of the kind that is fitted (`bayesian_linear` is trained as `linear`)."""
+        return TrainedScorer(load_scorer(self.base, self.kind), None, self.vectors)
+
+    def head(self, scorer: TrainedScorer) -> Head:
+        """The population head that users' heads are fitted from."""
+        head = scorer.scorer.head
+        assert isinstance(head, Head)
+        return head
+
+    def by_bucket(self) -> dict[int, list[str]]:
+        """The users who get heads, by bucket, ascending."""
+        found: dict[int, list[str]] = {}
+        for user in self.chosen:
+            found.setdefault(bucket_of(user, self.config.data.buckets), []).append(user)
+        return dict(sorted(found.items()))
+
+    def encoded(self, scorer: TrainedScorer, bucket: int, known: Mapping[str, str] | None = None) -> list[UserFeatures]:
+        """A bucket's users and their features, computed now. Whatever else a fit does works from these alone, so that
+        a subclass may take them from elsewhere.
+
+        known: user -> fingerprint of rows that need no encoding; users with those come without rows.
+        """
+        users = {groups[0].user_id: groups for groups in self.groups(bucket, self.splits)}
+        marks = {user: fingerprint_of(groups) for user, groups in users.items()}
+        changed = [user for user, mark in marks.items() if not known or known.get(user) != mark]
+        found = {user.user_id: user for user in encode(scorer, [users[user] for user in changed])}
+        width = scorer.scorer.head.width
+        return [
+            found[user] if user in found else replace(empty_features(user, width), fingerprint=mark)
+            for user, mark in marks.items()
+        ]
+
+    def tuning_users(self, scorer: TrainedScorer) -> list[UserFeatures]:
+        """Up to TUNING_USERS training users who have two queries or more."""
+        # Bucket by bucket, so that no more is read than is used.
+        found = (groups for bucket in buckets_of(self.answered) for groups in self.groups(bucket, ("train",)))
+        return encode(scorer, list(islice((groups for groups in found if len(groups) > 1), TUNING_USERS)))
+
+    def groups(self, bucket: int, splits: Sequence[Split]) -> Iterator[list[RankingExample]]:
+        """The groups of each user of a bucket."""
+        for split in splits:
+            users = None if self.roles is None else self.roles.read_as(split)
+            yield from (g for g in read_groups(self.config, self.module, self.answered, [bucket], split, users) if g)
+
+    def histories(self, users: Collection[str]) -> Iterator[User]:
+        """The ingested histories of these users."""
+        parts = [(None, users)] if self.roles is None else self.roles.by_source(users)
+        for split, ids in parts:
+            yield from read_users(self.users, split, ids)
+
+    def spec(self, scorer: TrainedScorer) -> HeadSpec:
+        """What the heads are."""
+        model, head = self.config.model, scorer.scorer.head
+        shapes = head.delta_shapes()
+        return HeadSpec(self.kind, model.pair_dim, model.rank, shapes, fingerprint(self.base), self.config.data.buckets)
+
+
+def encode(scorer: TrainedScorer, users: Sequence[list[RankingExample]]) -> list[UserFeatures]:
+    """Features of users from their groups."""
+    if not users:
+        return []
+    encodings = iter(scorer.pair_encodings([group for groups in users for group in groups]))
+    return [features_of(groups, list(islice(encodings, len(groups)))) for groups in users]

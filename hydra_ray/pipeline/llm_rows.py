@@ -1,0 +1,239 @@
+"""The files of the stages that ask the black box: queries and, beside them, the answers to their requests.
+
+    queries/*.parquet   one row a query: whose, what, the texts to score, labels known without asking, the requests
+    answers/*.parquet   one row a query that asks: for each request the texts that came back, or why none did
+
+Both carry the user's bucket, so that one bucket's rows can be read without the rest.
+"""
+
+import json
+import shutil
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as pads
+import pyarrow.parquet as pq
+
+from hydra_ray.core.labeling import Row
+from hydra_ray.core.queries import REAL_ROW
+from hydra_ray.core.types import Split, User, user_from_row
+from hydra_ray.errors import UselessAnswersError
+from hydra_ray.llm.types import Request, request_to_json
+from hydra_ray.llm.usability import AnswerTally, Wanted
+from hydra_ray.pipeline.run_context import RunContext
+
+CUTS = ("dropped_examples", "clipped_texts", "question_cut")
+"""What may be cut from a prompt to fit the LLM's window; a column each."""
+
+QUERY_SCHEMA = pa.schema(
+    [
+        ("row_id", pa.string()),
+        ("user_id", pa.string()),
+        ("bucket", pa.int32()),
+        ("split", pa.string()),
+        ("query_id", pa.string()),
+        ("text", pa.string()),
+        ("gold", pa.string()),
+        ("right", pa.list_(pa.string())),
+        ("known", pa.list_(pa.float32())),
+        ("requests", pa.list_(pa.string())),
+        ("n_requests", pa.int32()),
+        *((name, pa.int32()) for name in CUTS),
+        ("extra", pa.string()),
+    ]
+)
+
+Asked = tuple[Row, list[Request], dict[str, int], dict[str, Any]]
+"""A row, its requests, what was cut from their prompts (see CUTS), and whatever else the stage wants to keep."""
+
+Asking = Mapping[str, tuple[Split, Split]]
+"""Whose rows are made: user -> (the split of the data whose records stand for the user, the role that is asked for).
+As "train" a user's real questions are asked besides the pseudo-queries."""
+
+MakeRows = Callable[[Sequence[User]], Iterator[tuple[User, Asked]]]
+
+
+def ask_black_box(
+    run: RunContext, users_dir: Path, chosen: Asking, make: type, args: tuple[Any, ...], folder: Path, wanted: Wanted
+) -> dict[str, int]:
+    """Makes the rows of the chosen users with `make(*args)` on Ray Data, has their requests answered, writes both.
+
+    `make` is a class whose instances are MakeRows; wanted: what the answers must be. Killed and called again, it
+    continues. Returns counts. Raises UserError as `run_llm_stage` does, and UselessAnswersError where too many of all
+    answers are of no use; then the next attempt takes the answers from the response cache, or asks again where the
+    model's identity has changed.
+    """
+    import ray
+
+    from hydra_ray.data.reader import users_dataset
+    from hydra_ray.llm.mapper import run_llm_stage
+
+    run.ray()
+    queries = folder / "queries"
+    if not (folder / "scratch" / "queries").exists():
+        shutil.rmtree(queries, ignore_errors=True)
+        users_dataset(users_dir).map_batches(
+            _MakeBatch,
+            fn_constructor_args=(make, args, dict(sorted(chosen.items()))),
+            batch_format="pyarrow",
+            batch_size=64,
+            num_cpus=1,
+            compute=ray.data.ActorPoolStrategy(size=run.config.ray.num_actors),
+        ).write_parquet(str(queries))
+        (folder / "scratch" / "queries").touch()
+    counts = _count(queries)
+    if counts["requests"] and not (folder / "answers").exists():
+        stage = folder / "scratch" / "llm"
+        accepted = run.config.llm.accept_useless
+        try:
+            output = run_llm_stage(
+                queries,
+                run.config,
+                stage,
+                keep=("user_id", "bucket", "query_id"),
+                base_url=run.base_url(),
+                ledger=run.ledger(),
+                label=wanted.stage,
+                wanted=None if accepted else wanted,
+            )
+            tally = tally_of(Path(output), wanted)
+            if tally.too_many and not accepted:
+                raise tally.error()
+        except UselessAnswersError:
+            shutil.rmtree(stage, ignore_errors=True)
+            raise
+        Path(output).rename(folder / "answers")
+    used = _used(folder / "answers")
+    if used["missing_answers"]:
+        run.say(f"{wanted.stage}: {refused_line(folder / 'answers', used['missing_answers'])}")
+    return {**counts, **used, **tally_of(folder / "answers", wanted).counts()}
+
+
+def tally_of(answers: Path, wanted: Wanted) -> AnswerTally:
+    """What the written answers of a stage are worth."""
+    tally = AnswerTally(wanted)
+    if answers.exists():
+        for batch in pads.dataset(answers, format="parquet").to_batches(columns=["texts", "finish", "errors"]):
+            for row in batch.to_pylist():
+                for texts, finish, error in zip(row["texts"], row["finish"], row["errors"], strict=True):
+                    tally.add(texts, finish, error)
+    return tally
+
+
+def refused_line(answers: Path, missing: int) -> str:
+    """How many answers the server refuses for good, and why."""
+    errors = pq.read_table(answers, columns=["errors"])["errors"].to_pylist()
+    reasons = Counter(error for row in errors for error in row if error is not None).most_common(3)
+    shown = "; ".join(f"{count} x {reason}" for reason, count in reasons)
+    return f"{missing} answers are missing for good, recorded with the reason ({shown})"
+
+
+class _MakeBatch:
+    """Ray Data's callable around MakeRows: user rows in, query rows out."""
+
+    def __init__(self, make: type, args: tuple[Any, ...], chosen: Asking) -> None:
+        self._make: MakeRows = make(*args)
+        self._chosen = chosen
+        self._ids = pa.array(chosen, pa.string())
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        found = batch.filter(pc.is_in(batch["user_id"], self._ids)).to_pylist()
+        # An id may be a user of both splits.
+        picked = [row for row in found if row["split"] == self._chosen[row["user_id"]][0]]
+        buckets = {row["user_id"]: row["bucket"] for row in picked}
+        users = [
+            replace(
+                user_from_row({k: row[k] for k in ("user_id", "split", "items", "questions")}),
+                split=self._chosen[row["user_id"]][1],
+            )
+            for row in picked
+        ]
+        rows = [query_row(user, buckets[user.user_id], asked) for user, asked in self._make(users)]
+        return pa.Table.from_pylist(rows, schema=QUERY_SCHEMA)
+
+
+def query_row(user: User, bucket: int, asked: Asked) -> dict[str, Any]:
+    """The Parquet row of one query."""
+    row, requests, cut, extra = asked
+    return {
+        "row_id": f"{row.user_id}\x1f{row.query_id}",
+        "user_id": row.user_id,
+        "bucket": bucket,
+        "split": user.split,
+        "query_id": row.query_id,
+        "text": row.text,
+        "gold": row.gold,
+        "right": list(row.right),
+        "known": list(row.known),
+        "requests": [request_to_json(r) for r in requests],
+        "n_requests": len(requests),
+        **{name: cut.get(name, 0) for name in CUTS},
+        "extra": json.dumps(extra),
+    }
+
+
+def _count(queries: Path) -> dict[str, int]:
+    if not any(queries.glob("*.parquet")):
+        return {"queries": 0, "requests": 0, **dict.fromkeys(CUTS, 0)}
+    table = pq.read_table(queries, columns=["n_requests", *CUTS])
+    return {
+        "queries": table.num_rows,
+        "requests": sum(table["n_requests"].to_pylist()),
+        **{name: sum(table[name].to_pylist()) for name in CUTS},
+    }
+
+
+def _used(answers: Path) -> dict[str, int]:
+    """What the answers cost this step, and how many are missing."""
+    if not answers.exists():
+        return dict.fromkeys(("missing_answers", "cached", "prompt_tokens", "completion_tokens", "degraded"), 0)
+    columns = ["cached", "prompt_tokens", "completion_tokens", "degraded"]
+    table = pq.read_table(answers, columns=["errors", *columns])
+    missing = sum(error is not None for errors in table["errors"].to_pylist() for error in errors)
+    return {"missing_answers": missing, **{name: sum(table[name].to_pylist()) for name in columns}}
+
+
+def buckets_of(folder: Path) -> list[int]:
+    """The buckets that have queries, ascending."""
+    if not any((folder / "queries").glob("*.parquet")):
+        return []
+    return sorted(set(pq.read_table(folder / "queries", columns=["bucket"])["bucket"].to_pylist()))
+
+
+def read_rows(
+    folder: Path, buckets: Sequence[int], split: Split | None = None, users: Collection[str] | None = None
+) -> Iterator[tuple[str, int, list[tuple[Row, dict[str, Any]]]]]:
+    """User by user: (user id, bucket, [(row with its answers, extra)]) of the given buckets, in a stable order.
+
+    split: only the users whose rows were made in this role. users: these instead, whatever their rows were made as; as
+    "test" they come without their real questions, which only training reads.
+    """
+    wanted = pads.field("bucket").isin(list(buckets))
+    if users is not None:
+        wanted = wanted & pads.field("user_id").isin(list(users))
+        if split == "test":
+            wanted = wanted & ~pc.starts_with(pads.field("query_id"), REAL_ROW)
+    elif split is not None:
+        wanted = wanted & (pads.field("split") == split)
+    queries = pads.dataset(folder / "queries", format="parquet").to_table(filter=wanted).to_pylist()
+    answers: dict[str, tuple[tuple[str, ...], ...]] = {}
+    if (folder / "answers").exists():
+        found = pads.dataset(folder / "answers", format="parquet").to_table(
+            columns=["row_id", "texts"], filter=pads.field("bucket").isin(list(buckets))
+        )
+        answers = {row["row_id"]: tuple(map(tuple, row["texts"])) for row in found.to_pylist()}
+    of_user: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for query in queries:
+        of_user[query["user_id"]].append(query)
+    for user_id in sorted(of_user):
+        rows = []
+        for query in sorted(of_user[user_id], key=lambda q: q["query_id"]):
+            row = Row(user_id, query["query_id"], query["text"], query["gold"], tuple(query["right"]),
+                      tuple(query["known"]), answers.get(query["row_id"], ()))  # fmt: skip
+            rows.append((row, json.loads(query["extra"])))
+        yield user_id, of_user[user_id][0]["bucket"], rows

@@ -1,0 +1,192 @@
+"""What every stage of a run shares: config, task, Ray, the black box, the ledger. All of it started when first used."""
+
+import contextlib
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from hydra_ray.cluster import LOCAL, check_socket_paths, find_cluster, init_ray, other_cluster
+from hydra_ray.config import Config
+from hydra_ray.core.tasks import Task, load_task
+from hydra_ray.env import set_defaults, set_local_ray
+from hydra_ray.errors import UserError
+from hydra_ray.llm.model_id import model_identity
+from hydra_ray.llm.response_cache import FILE as RESPONSES
+from hydra_ray.pipeline.resources import EVERY_S, Waiting, needs_of
+from hydra_ray.pipeline.step import StepResult, run_step
+from hydra_ray.utils.periodic import PeriodicTask
+
+LOGICAL_CPUS_PER_CORE = 4
+"""A local cluster counts more CPUs than there are: actors that wait for the LLM and workers that train take turns."""
+
+
+class RunContext(contextlib.AbstractContextManager["RunContext"]):
+    """One invocation. A context manager: leaving it stops what this invocation started."""
+
+    def __init__(self, config: Config, stage: str = "run") -> None:
+        self.config = config
+        self._needs = needs_of(stage, config)
+        self.task: Task = load_task(config.data.task)
+        self.root = Path(config.root).expanduser().resolve()
+        self.folder = self.root / config.name
+        self.began = time.monotonic()
+        self.calls_before: int | None = None
+        self._stack = contextlib.ExitStack()
+        self._ledger: Any = None
+        self._base_url: str | None = config.llm.base_url
+        self._checked = False
+        self._identity: str | None = None
+        self._ray = False
+        self._can_train = False
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+
+    def say(self, line: str) -> None:
+        """One progress line: seconds since the start, then what is going on."""
+        print(f"[{time.monotonic() - self.began:6.1f} s] {line}", file=sys.stderr, flush=True)
+
+    def step(
+        self,
+        name: str,
+        code: int,
+        config: Mapping[str, Any],
+        inputs: Mapping[str, str],
+        work: Callable[[Path], Mapping[str, Any] | None],
+    ) -> StepResult:
+        """`run_step` under this run's root."""
+        return run_step(self.root, name, code, config, inputs, work, self.say)
+
+    def ray(self) -> None:
+        """Joins `ray.address`, or starts a local cluster that ends with this invocation."""
+        if self._ray:
+            return
+        set_defaults()
+        set_local_ray(self.config.ray.address == LOCAL)  # before Ray is imported
+        import ray
+
+        self._ray = True
+        if ray.is_initialized():
+            return
+        options: dict[str, Any] = {"log_to_driver": self.config.ray.worker_logs, "logging_level": "WARNING"}
+        address = self.config.ray.address
+        if address == LOCAL:
+            other = other_cluster()
+            self.say("ray: starting a local cluster"
+                     + (f" ({other} is not joined; ray.address=auto would)" if other else ""))  # fmt: skip
+            options |= {"num_cpus": self.local_cpus, "include_dashboard": False}
+        else:
+            address = self.cluster
+            self.say(f"ray: joining the cluster at {address}")
+        init_ray(address, **options)
+        self._stack.callback(ray.shutdown)
+        self._check_resources()
+        import ray.data
+
+        ray.data.DataContext.get_current().enable_progress_bars = sys.stderr.isatty()
+        for quiet in ("ray.data", "ray.serve", "ray.train"):
+            logging.getLogger(quiet).setLevel(logging.ERROR)
+
+    @cached_property
+    def cluster(self) -> str:
+        """The address of the cluster that is joined, `local` for one of this run's own. Raises UserError."""
+        address = self.config.ray.address
+        return address if address == LOCAL else find_cluster(address)
+
+    @property
+    def local_cpus(self) -> int:
+        """The CPUs that a local cluster of this run's own counts."""
+        return self.config.ray.num_cpus or LOGICAL_CPUS_PER_CORE * (os.cpu_count() or 1)
+
+    def check_local(self) -> None:
+        """Raises UserError, before anything is started, for what a local cluster of this run's own would lack."""
+        if self.config.ray.address == LOCAL:
+            check_socket_paths()
+            self._refuse(self._needs.lacking({"CPU": self.local_cpus, "GPU": self._needs.gpus}))
+
+    def _check_resources(self) -> None:
+        """A local cluster must have what the stage needs; elsewhere it may still come, and lines say so meanwhile."""
+        import ray
+
+        if self.config.ray.address == LOCAL:
+            self._refuse(self._needs.lacking(ray.cluster_resources()))
+        elif self._needs.lacking(ray.cluster_resources()):
+            waiting = Waiting(self._needs, ray.cluster_resources, self.say)
+            waiting()
+            self._stack.enter_context(PeriodicTask(waiting, EVERY_S))
+            self._stack.callback(waiting.stop)
+
+    def _refuse(self, lacking: str) -> None:
+        if lacking:
+            raise UserError(f"ray: a local cluster would wait for ever: {lacking}; raise ray.num_cpus, lower what "
+                            "needs them, or give ray.address")  # fmt: skip
+
+    @property
+    def identity(self) -> str:
+        """The model's identity, part of every hash of a step that reads its answers."""
+        if self._identity is None:
+            self._identity = model_identity(self.config.llm)
+        return self._identity
+
+    @property
+    def ledger_file(self) -> Path:
+        return self.root / RESPONSES
+
+    def ledger(self) -> Any:
+        """The actor that owns response cache, counts and budget of this run."""
+        if self._ledger is None:
+            import ray
+
+            from hydra_ray.llm.response_cache_actor import run_response_cache
+
+            self.ray()
+            self._ledger = run_response_cache(self.config)
+            if self.calls_before is None:
+                self.calls_before = ray.get(self._ledger.counts.remote()).calls
+        return self._ledger
+
+    def check_before_paying(self) -> None:
+        """Raises UserError for what would be found out late, or only after the LLM was paid: a cluster that does not
+        answer, a tracker that is not installed, an encoder that cannot be used."""
+        if not self._can_train:
+            _ = self.cluster
+            from hydra_ray.models.encoder import check_encoder
+            from hydra_ray.training.joint.trackers import check_trackers
+
+            check_trackers(self.config.train.trackers)
+            check_encoder(self.config.model)
+            self._can_train = True
+
+    def base_url(self) -> str:
+        """Where the black box answers; starts vLLM on first use if `llm.base_url` is unset. Checked before use."""
+        if self._base_url is None:
+            from hydra_ray.llm.vllm_app import served_llm
+
+            self.ray()
+            self._base_url = self._stack.enter_context(served_llm(self.config.llm))
+        if not self._checked:
+            from hydra_ray.llm.client import LLMClient
+            from hydra_ray.llm.response_cache_ports import ActorPort
+
+            client = LLMClient(
+                self.config.llm, ActorPort(self.ledger()), base_url=self._base_url, identity=self.identity
+            )
+            try:
+                client.check_sync()
+            finally:
+                client.close_sync()
+            self._checked = True
+        return self._base_url
+
+    @property
+    def vector_cache(self) -> Path | None:
+        """Where encodings of a frozen encoder are kept; None where the encoder is trained and they would go stale."""
+        model = self.config.model
+        if not model.freeze_encoder or model.pair == "cross_encoder":
+            return None
+        return self.root / "cache" / "vectors"

@@ -1,0 +1,289 @@
+"""What each stage asks the black box, user by user. Classes: Ray Data's actors load a model once and keep it.
+
+Models are imported where they are used: most makers need none, and torch is slow to import in every worker.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra_ray.config import Config
+from hydra_ray.core.hashing import stable_seed
+from hydra_ray.core.labeling import OWN_ROW, Row, agreement_rows, own_answer_rows
+from hydra_ray.core.prompts import Prompt, summary_prompt
+from hydra_ray.core.queries import Query, training_queries
+from hydra_ray.core.retrieval import TextEncode, make_retriever
+from hydra_ray.core.topic_classifier import TopicModels
+from hydra_ray.core.types import HistoryItem, User
+from hydra_ray.inference.history_index import HistoryIndex
+from hydra_ray.inference.prompt_builder import PromptBuilder
+from hydra_ray.inference.reranking import RankedItem, rank, supporters
+from hydra_ray.inference.types import RetrievalResult
+from hydra_ray.llm.types import Request
+from hydra_ray.pipeline.llm_rows import CUTS, Asked
+
+if TYPE_CHECKING:
+    from hydra_ray.inference.batch_reranker import Rerank
+
+SUMMARY_ITEMS = 10
+SUMMARY_TOKENS = 32
+PLAIN_KS = (1, 2, 4)
+
+
+class StagePrompts:
+    """What the prompts of all stages share: the run's prompt builder, and the users' histories made searchable."""
+
+    def __init__(
+        self, config: dict[str, Any], seed: int, vectors: Path | None, encode: TextEncode | None = None
+    ) -> None:
+        """vectors: where the encodings of dense retrieval are cached. encode: its encoder, if there is one already."""
+        self.config, self.seed = Config.model_validate(config), seed
+        self.builder = PromptBuilder(self.config, seed)
+        self.task = self.builder.task
+        self._encode, self._vectors = encode, vectors
+        self.topics: TopicModels | None = None
+
+    @property
+    def encode(self) -> TextEncode:
+        """The encoder of single texts; it is loaded when the first text is not in the cache."""
+        if self._encode is None:
+            from hydra_ray.models.embedding_cache import CachedTextEncoder
+
+            self._encode = CachedTextEncoder(self.config.text_encoder, self._vectors)
+        return self._encode
+
+    def index(self, history: Sequence[HistoryItem]) -> HistoryIndex:
+        """A history made searchable."""
+        retrieval, likeness = self.config.retrieval, self.config.adapter.history_similarity
+        encode = self.encode if likeness or retrieval.method == "dense" else None
+        return HistoryIndex(history, self.task, retrieval, self.seed, encode, likeness)
+
+    def indexes(self, queries: Sequence[Query]) -> list[HistoryIndex]:
+        """Each query's history made searchable; one index per distinct history."""
+        made: dict[int, HistoryIndex] = {}
+        for query in queries:
+            if id(query.history) not in made:
+                made[id(query.history)] = self.index(query.history)
+        return [made[id(query.history)] for query in queries]
+
+    def queries(self, user: User) -> list[Query]:
+        protocol = self.config.protocol
+        return training_queries(user, protocol.pseudo_queries, protocol.train_questions, self.seed, self.task)
+
+    def greedy(self, prompt: Prompt, query: Query) -> Request:
+        """One answer at temperature 0."""
+        return self.builder.greedy(prompt, self.builder.task_of(query))
+
+    def samples(self, prompt: Prompt, user: User, query: Query) -> Request:
+        """`adapter.num_samples` samples, one seed a query in all methods: the same draws from equal prompts."""
+        seed = stable_seed(self.seed, user.user_id, query.query_id)
+        return self.builder.samples(prompt, self.builder.task_of(query), seed)
+
+    def known(self, user: User, query: Query, index: HistoryIndex) -> dict[str, Any]:
+        """What the user's history and the query's text say of each answer (`hydra_ray.core.features`)."""
+        # Counted first: with likeness, the query is embedded in one batch with the items.
+        own = index.answer_counts(query.text, query.exclude, self.builder.task_of(query))
+        topics: dict[str, float] = {}
+        if self.topics:
+            topics = self.topics.of(user.user_id, user.split == "train").log_ratios(self.encode([query.text])[0])
+        return {"own": own, "topics": topics}
+
+
+def cuts(prompts: Iterable[Prompt]) -> dict[str, int]:
+    """What was cut from prompts to fit the LLM's window -> how often (the columns of `CUTS`)."""
+    kinds = [(p.dropped_examples, p.clipped_texts, int(p.question_cut)) for p in prompts]
+    return dict(zip(CUTS, (sum(column) for column in zip(*kinds, strict=True)), strict=False))
+
+
+class LabelPrompts(StagePrompts):
+    """Reranker feedback: every retrieved item alone as the one example, temperature 0."""
+
+    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked]]:
+        for user in users:
+            queries = self.queries(user)
+            for query, index in zip(queries, self.indexes(queries), strict=True):
+                found = index.search(query.text, self.config.retrieval.top_n, query.exclude)
+                prompts = [self.builder.prompt(query, [item]) for item in found.items]
+                row = Row(user.user_id, query.query_id, query.text, query.gold, tuple(i.text for i in found.items))
+                requests = [self.greedy(p, query) for p in prompts]
+                yield user, (row, requests, cuts(prompts), beside(_numbers(found)))
+            free = agreement_rows(
+                self.task, user, self.config.reranker.num_history_queries, self.config.retrieval.top_n, self.seed
+            )
+            history = tuple(user.safe_history())
+            queries = [own_query(row, history) for row in free]
+            for row, query, index in zip(free, queries, self.indexes(queries), strict=True):
+                found = index.search(query.text, len(history), query.exclude)
+                of_text = {item.text: pair for item, pair in zip(found.items, _numbers(found), strict=True)}
+                yield user, (row, [], {}, beside([of_text.get(text, (0.0, 0.0)) for text in row.right]))
+
+
+def _numbers(found: RetrievalResult) -> list[tuple[float, float]]:
+    """Normalized score and recency of each item."""
+    return list(zip(found.normalized_scores, found.recencies, strict=True))
+
+
+def beside(numbers: Sequence[tuple[float, float]]) -> dict[str, list[float]]:
+    """What speaks for a row's items, as a row of `label` keeps it."""
+    return {"shares": [share for share, _ in numbers], "recencies": [recency for _, recency in numbers]}
+
+
+class CandidatePrompts(StagePrompts):
+    """Adapter candidates: the prompt with the reranker's top k, n samples."""
+
+    def of_user(self, user: User, rerank: "Rerank") -> Iterator[Asked]:
+        """One user's rows, by the user's own reranker."""
+        queries = self.queries(user)
+        for query, index, found, ranked in self._ranked(user, queries, rerank):
+            by_retrieval = self.config.adapter.examples == "retrieval"
+            shown = self.builder.examples(rank(found.items, None) if by_retrieval else ranked)
+            prompt = self.builder.prompt(query, shown)
+            row = Row(user.user_id, query.query_id, query.text, query.gold, ())
+            requests = [self.samples(prompt, user, query)]
+            if self.config.adapter.zero_shot_candidate:
+                requests.append(self.greedy(self.builder.prompt(query, []), query))
+            yield row, requests, cuts([prompt]), self.evidence(user, query, index, ranked)
+        free = own_answer_rows(self.task, user, self.config.adapter.num_history_queries, self.seed)
+        history = tuple(user.safe_history())
+        queries = [own_query(row, history) for row in free]
+        for row, (query, index, _, ranked) in zip(free, self._ranked(user, queries, rerank), strict=True):
+            yield row, [], {}, self.evidence(user, query, index, ranked)
+
+    def _ranked(
+        self, user: User, queries: Sequence[Query], rerank: "Rerank"
+    ) -> list[tuple[Query, HistoryIndex, RetrievalResult, list[RankedItem]]]:
+        """Each query with its index, its items as they were retrieved, and the same as the reranker orders them."""
+        indexes, n = self.indexes(queries), self.builder.evidence_items
+        found = [i.search(query.text, n, query.exclude) for query, i in zip(queries, indexes, strict=True)]
+        return list(zip(queries, indexes, found, rerank(user.user_id, queries, found), strict=True))
+
+    def evidence(self, user: User, query: Query, index: HistoryIndex, ranked: Sequence[RankedItem]) -> dict[str, Any]:
+        """What the adapter's features are made of once there are candidates."""
+        return {**self.known(user, query, index), "supporters": supporters(ranked, self.config.retrieval.top_n)}
+
+
+class GeneratePrompts(CandidatePrompts):
+    """CandidateMaker for many users, whose heads come from stores."""
+
+    def __init__(
+        self,
+        config: dict[str, Any],
+        seed: int,
+        vectors: Path | None,
+        base: Path,
+        heads: dict[str, Path],
+        topics: Path | None,
+    ) -> None:
+        """heads: split -> folder of its users' heads. topics: folder of the topic models, if they are read."""
+        from hydra_ray.inference.batch_reranker import BatchReranker
+
+        super().__init__(config, seed, vectors)
+        self.topics = TopicModels.load(topics) if topics else None
+        self._rerank: dict[str, Rerank] = {
+            split: BatchReranker.load(base, folder, vectors) for split, folder in heads.items()
+        }
+
+    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked]]:
+        for user in users:
+            for asked in self.of_user(user, self._rerank[user.split]):
+                yield user, asked
+
+
+class SummaryPrompts(StagePrompts):
+    """The profile summaries (PAG) of the evaluated questions: one call per question's history."""
+
+    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked]]:
+        for user in users:
+            for question in evaluated(user, self.config.protocol.questions):
+                newest = user.history_of(question)[-SUMMARY_ITEMS:]
+                prompt = summary_prompt(self.task, newest, self.builder.budget)
+                request = Request(prompt.messages, 0.0, 1, SUMMARY_TOKENS, fallbacks=prompt.fallbacks)
+                row = Row(user.user_id, question.question_id, question.text, question.gold or "", ())
+                yield user, (row, [request] if newest else [], cuts([prompt]), {})
+
+
+class OraclePrompts(StagePrompts):
+    """Every evaluated question after each of its N retrieved records alone: what a perfect reranker chooses from."""
+
+    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked]]:
+        for user in users:
+            for question in evaluated(user, self.config.protocol.questions):
+                if question.gold is None:
+                    continue
+                history = tuple(user.history_of(question))
+                query = Query(question.question_id, question.text, question.gold, history, None, False, question.head)
+                found = self.index(history).search(query.text, self.config.retrieval.top_n)
+                prompts = [self.builder.prompt(query, [item]) for item in found.items]
+                row = Row(user.user_id, query.query_id, query.text, query.gold, ())
+                yield user, (row, [self.greedy(prompt, query) for prompt in prompts], cuts(prompts), {})
+
+
+class EvalPrompts(StagePrompts):
+    """Every method's prompt for every evaluated question. `extra["methods"][i]` names the request's method."""
+
+    def __init__(
+        self,
+        config: dict[str, Any],
+        seed: int,
+        vectors: Path | None,
+        rerankers: dict[str, tuple[Path, Path | None]],
+        summaries: dict[tuple[str, str], str],
+        topics: Path | None,
+    ) -> None:
+        """rerankers: method -> (base, heads); summaries: (user, question) -> profile summary; topics: as above."""
+        from hydra_ray.inference.batch_reranker import BatchReranker
+
+        super().__init__(config, seed, vectors)
+        self.topics = TopicModels.load(topics) if topics else None
+        self._rerankers: dict[str, Rerank] = {
+            name: BatchReranker.load(base, heads, vectors) for name, (base, heads) in rerankers.items()
+        }
+        self._summaries = summaries
+
+    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked]]:
+        for user in users:
+            for question in evaluated(user, self.config.protocol.questions):
+                history = tuple(user.history_of(question))
+                gold, head = question.gold or "", question.head
+                query = Query(question.question_id, question.text, gold, history, None, False, head)
+                summary = self._summaries.get((user.user_id, question.question_id), "")
+                searched = self.task.search_text(query.text)
+                index = make_retriever("bm25", history, bm25=self.config.retrieval.bm25_kind)
+                bm25 = [i for i, _ in index.top(searched, max(PLAIN_KS))]
+                drawn = [i for i, _ in make_retriever("random", history, self.seed).top(searched, max(PLAIN_KS))]
+                history_index = self.index(history)
+                found = history_index.search(query.text, self.builder.evidence_items)
+                ranked = {n: rerank(user.user_id, [query], [found])[0] for n, rerank in self._rerankers.items()}
+                best = {name: self.builder.examples(items) for name, items in ranked.items()}
+                prompt = self.builder.prompt
+                greedy: dict[str, Prompt] = {"zero_shot": prompt(query, [])}
+                greedy |= {f"random_k{n}": prompt(query, drawn[:n]) for n in PLAIN_KS}
+                greedy |= {f"bm25_k{n}": prompt(query, bm25[:n]) for n in PLAIN_KS}
+                greedy |= {f"pag_k{n}": prompt(query, bm25[:n], summary) for n in (0, 1)}
+                greedy["hydra_reranker"] = prompt(query, best["hydra"])
+                sampled = {"bm25": prompt(query, bm25)}
+                sampled |= {name: prompt(query, items) for name, items in best.items()}
+                methods = [f"greedy:{name}" for name in greedy] + [f"samples:{name}" for name in sampled]
+                requests = [self.greedy(p, query) for p in greedy.values()]
+                requests += [self.samples(p, user, query) for p in sampled.values()]
+                prompts = [*greedy.values(), *sampled.values()]
+                row = Row(user.user_id, query.query_id, query.text, query.gold, ())
+                ranked, n = {"bm25": rank(found.items, None), **ranked}, self.config.retrieval.top_n
+                extra = {
+                    "methods": methods,
+                    "scored": question.gold is not None,
+                    "history": [item.answer for item in history],
+                    **self.known(user, query, history_index),
+                    "supporters": {name: supporters(items, n) for name, items in ranked.items()},
+                }
+                yield user, (row, requests, cuts(prompts), extra)
+
+
+def own_query(row: Row, history: tuple[HistoryItem, ...]) -> Query:
+    """The query of a row that costs no call: an item of the user's `history`, asked of all the others."""
+    return Query(row.query_id, row.text, row.gold, history, row.query_id.removeprefix(OWN_ROW), True)
+
+
+def evaluated(user: User, limit: int | None) -> list[Any]:
+    """The user's questions, the newest `limit` of them; those without a gold answer are answered, but not scored."""
+    return list(user.questions if limit is None else user.questions[-limit:])

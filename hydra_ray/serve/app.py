@@ -1,0 +1,94 @@
+"""The service on Ray Serve: the four of `hydra_ray.serve.deployments`. `build_app` is what a Serve config file imports.
+
+Serve pickles a class as a reference to its module: a replica imports that one, and not this one.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from ray import serve
+from ray.serve.config import RequestRouterConfig
+
+from hydra_ray.serve.bundle import find_run, load_run_artifacts
+from hydra_ray.serve.config import Scaling, ServeConfig
+from hydra_ray.serve.deploy.applications import ALONE, FITTER, GATEWAY, RETRIEVER, SCORER
+from hydra_ray.serve.deployments.fitter import Fitter
+from hydra_ray.serve.deployments.gateway import Gateway
+from hydra_ray.serve.deployments.retriever import Retriever
+from hydra_ray.serve.deployments.scorer import Scorer
+from hydra_ray.serve.http.key_file import load_keys
+from hydra_ray.serve.http.route_context import GRACE_S
+from hydra_ray.serve.state.folders import state_folder
+from hydra_ray.serve.state.init_state import init_state
+from hydra_ray.training.artifacts.trained_scorer import evidence_of
+
+LOGGING = {"encoding": "JSON", "enable_access_log": False}
+"""Of Serve's own processes: the paths of its access log hold user ids."""
+
+DRAIN_S = 10.0
+"""For parts behind the gateway, each of whose calls takes STAGE_S at most."""
+
+SURGE_PERCENT = 25
+"""Share of a deployment's replicas, at least one, that a redeploy may start before it stops old ones."""
+
+
+def build_app(args: ServeConfig) -> Any:
+    """The application. Raises UserError for whatever cannot be served."""
+    bundle = load_run_artifacts(find_run(Path(args.root), args.run), args.seed)
+    state = state_folder(args)
+    init_state(bundle, state, args.tenant, _quiet)
+    llm_url = args.llm_url or bundle.config.llm.base_url
+    if llm_url is None:
+        llm_url = f"http://{bundle.config.llm.serve.host}:{bundle.config.llm.serve.port}/v1"
+    evidence = {module: evidence_of(base) for module, base in bundle.base.items()}
+    keys = load_keys(args.keys, args.tenant if args.allow_anonymous else None)
+    retriever = _deployment(Retriever, RETRIEVER, args.retriever, affine=True, drain_s=DRAIN_S).bind(
+        bundle, state, args.retriever.cache_mib
+    )
+    scorer = _deployment(Scorer, SCORER, args.scorer, affine=True, drain_s=DRAIN_S).bind(bundle, state, args.scorer)
+    fitter = _deployment(Fitter, FITTER, args.fitter, affine=False, drain_s=DRAIN_S).bind(
+        bundle, state, llm_url, args.fitter
+    )
+    drain_s = args.gateway.deadline_s + GRACE_S + 1
+    front = _deployment(serve.ingress()(Gateway), GATEWAY, args.gateway, affine=False, drain_s=drain_s)
+    key_file = str(Path(args.keys).expanduser().absolute()) if args.keys else None
+    return front.bind(bundle, evidence, args.gateway, llm_url, keys, key_file, state, retriever, scorer, fitter)
+
+
+def _quiet(line: str) -> None:
+    """Nobody reads what a builder says."""
+    del line
+
+
+def _deployment(kind: Any, name: str, scaling: Scaling, *, affine: bool, drain_s: float) -> Any:
+    """drain_s: how long a replica that is to go may take to finish what it works on."""
+    fewest, most = scaling.replicas
+    size: dict[str, Any] = {"num_replicas": fewest}
+    if most > fewest:
+        size = {
+            "autoscaling_config": {
+                "min_replicas": fewest,
+                "max_replicas": most,
+                "target_ongoing_requests": scaling.target_ongoing_requests,
+                "look_back_period_s": scaling.look_back_period_s,
+                "upscale_delay_s": scaling.upscale_delay_s,
+                "downscale_delay_s": scaling.downscale_delay_s,
+            }
+        }
+    if affine:
+        path = "ray.serve.experimental.consistent_hash_router.ConsistentHashRouter"
+        size["request_router_config"] = RequestRouterConfig(request_router_class=path)
+    return serve.deployment(
+        kind,
+        name=name,
+        max_ongoing_requests=scaling.max_ongoing_requests,
+        max_queued_requests=scaling.max_queued_requests,
+        ray_actor_options={"num_cpus": scaling.num_cpus},
+        logging_config=LOGGING,
+        health_check_period_s=2,
+        health_check_timeout_s=10,
+        graceful_shutdown_timeout_s=drain_s,
+        graceful_shutdown_wait_loop_s=0.2,
+        max_surge_percent=0 if name in ALONE else SURGE_PERCENT,
+        **size,
+    )

@@ -1,0 +1,80 @@
+"""The scorer's work on one batch: texts of many users and requests, reranker and adapter, scored together."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from hydra_ray.inference.scoring import SHARED, score_requests
+from hydra_ray.inference.types import Module, ScoreRequest, ScoreResult
+from hydra_ray.serve.bundle import MODULES, RunArtifacts
+from hydra_ray.serve.caches.embedding_cache import EmbeddingCache
+from hydra_ray.serve.caches.head_cache import HeadCache
+from hydra_ray.serve.config import MIB, ScorerConfig
+from hydra_ray.serve.state.folders import Deletions, heads_folder
+from hydra_ray.training.artifacts.trained_scorer import TrainedScorer, fingerprint, load_scorer, needs_encoder_in_module
+
+
+class BatchScorer:
+    """Encoder, both modules and their heads. Not for several threads at once."""
+
+    def __init__(self, bundle: RunArtifacts, state: Path, config: ScorerConfig) -> None:
+        """Raises UserError if bases or head stores are missing or do not belong together."""
+        self.vectors: EmbeddingCache | None = None
+        self.heads: dict[Module, HeadCache] = {}
+        self._scorers: dict[Module, TrainedScorer] = {}
+        for module in MODULES:
+            scorer = load_scorer(bundle.base[module])
+            if self.vectors is None and not needs_encoder_in_module(scorer.config):
+                self.vectors = EmbeddingCache(scorer.config, config.embedding_cache_mib * MIB)
+            uri = heads_folder(state, module)
+            if scorer.head.delta_shapes() and uri.exists():
+                base = fingerprint(bundle.base[module])
+                self.heads[module] = HeadCache(str(uri), base, config.head_cache_mib * MIB)
+            self._scorers[module] = TrainedScorer(scorer, self.heads.get(module), encode=self.vectors)
+        self._deletions = Deletions(state)
+
+    @property
+    def evidence(self) -> Mapping[Module, int]:
+        """How many numbers of evidence per text each module reads."""
+        return {module: scorer.scorer.evidence for module, scorer in self._scorers.items()}
+
+    def refresh(self) -> None:
+        """Takes over new versions of the head stores; after a deletion, forgets all texts. Raises UserError."""
+        if self.vectors and self._deletions.new():
+            self.vectors.forget()
+        for heads in self.heads.values():
+            heads.refresh()
+
+    def score(self, batch: Sequence[ScoreRequest]) -> list[ScoreResult]:
+        """One result per scoring, in order."""
+        found: dict[int, ScoreResult] = {}
+        for module in MODULES:
+            places = [i for i, scoring in enumerate(batch) if scoring.module == module]
+            found.update(zip(places, self._score(module, [batch[i] for i in places]), strict=True))
+        return [found[i] for i in range(len(batch))]
+
+    def _score(self, module: Module, batch: Sequence[ScoreRequest]) -> list[ScoreResult]:
+        if not batch:
+            return []
+        heads, problems = self.heads.get(module), dict[str, str]()
+        if heads:
+            wanted: dict[str, int] = {}
+            for scoring in batch:
+                if scoring.user is not None:
+                    wanted[scoring.user] = max(scoring.version, wanted.get(scoring.user, 0))
+            problems = heads.prepare(wanted)
+        return [
+            ScoreResult(
+                log_odds,
+                bool(heads and s.user and heads.has_own(s.user)),
+                heads.version if heads else 0,
+                problems.get(s.user or SHARED),
+            )
+            for s, log_odds in zip(batch, score_requests(self._scorers[module], batch), strict=True)
+        ]
+
+
+def set_threads(threads: int) -> None:
+    """PyTorch's threads spin while they wait: beside other processes on the same cores, more of them are slower."""
+    torch.set_num_threads(threads)

@@ -1,0 +1,63 @@
+"""The fitter: a thin shell around the loop that fits and forgets users (`hydra_ray.serve.fitter.fit_queue`)."""
+
+import asyncio
+from pathlib import Path
+
+from hydra_ray.inference.types import Module, UserKey
+from hydra_ray.serve.batch_scorer import set_threads
+from hydra_ray.serve.bundle import MODULES, RunArtifacts
+from hydra_ray.serve.clients.llm import LLMClientAdapter
+from hydra_ray.serve.clients.rate_limit import of_fitter
+from hydra_ray.serve.config import FitterConfig
+from hydra_ray.serve.fitter.fit_queue import FitQueue
+from hydra_ray.serve.fitter.user_fitter import UserFitter
+from hydra_ray.serve.loopback import stay_on_node
+from hydra_ray.serve.observability import metric_names
+from hydra_ray.serve.observability.logs import to_stream
+from hydra_ray.serve.observability.metrics import Meters
+from hydra_ray.serve.state.folders import USERS, heads_folder
+from hydra_ray.serve.state.private_files import private_from_now_on
+from hydra_ray.serve.state.user_store import UserStore
+from hydra_ray.store.heads.head_store import HeadStore
+
+
+class Fitter:
+    """Fits and forgets users."""
+
+    def __init__(self, bundle: RunArtifacts, state: Path, llm_url: str, config: FitterConfig) -> None:
+        to_stream()
+        stay_on_node()
+        private_from_now_on()
+        set_threads(1)
+        users = UserStore.open(state / USERS, bundle.config.data.buckets)
+        stores: dict[Module, HeadStore] = {
+            module: HeadStore.open(str(heads_folder(state, module)))
+            for module in MODULES
+            if heads_folder(state, module).exists()
+        }
+        samples = LLMClientAdapter(of_fitter(bundle.config.llm), llm_url, config.max_ongoing_requests * 8)
+        self._meters = Meters("Fitter")
+        self._meters.watch_llm(samples.counts)
+        fitter = UserFitter(bundle, samples, stores)
+        self._fits = FitQueue(users, fitter, stores, config.max_ongoing_requests, config.vacuum_s, state, self._ended)
+        self._running = asyncio.get_event_loop().create_task(self._fits.run())
+
+    def _ended(self, outcome: str) -> None:
+        self._meters.count(metric_names.FITS, outcome=outcome)
+
+    async def ping(self) -> None:
+        """Answers."""
+
+    async def check_health(self) -> None:
+        """Asked by Serve."""
+        if self._running.done():
+            raise RuntimeError("the fitter's loop has ended")
+
+    async def kick(self, user: UserKey) -> None:
+        self._fits.kick(user)
+
+    async def forget(self, user: UserKey) -> bool:
+        return await self._fits.forget(user)
+
+    async def heads(self, user: UserKey) -> dict[str, dict[str, list[float]] | None]:
+        return await asyncio.to_thread(self._fits.heads, user)

@@ -1,0 +1,187 @@
+"""The fitter's work: fits that were asked for, one user at a time each, surviving restarts; and forgetting users."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra_ray.errors import UserError
+from hydra_ray.inference.types import DeadlineError, FitState, LLMDownError, Module, RefusedError, UserKey, UserState
+from hydra_ray.serve.fitter.user_fitter import UserFitter
+from hydra_ray.serve.state.folders import VACUUM_DUE, Deletions
+from hydra_ray.serve.state.user_store import HistoryUnreadableError, UserStore
+from hydra_ray.store.heads.head_store import HeadStore
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 2.0
+"""How often queued users are looked for: those of a fitter that died, and those whose kick was lost."""
+
+VACUUM_AFTER = 256
+"""Fits until old versions are removed: each leaves a version and a file of one row in every head store."""
+
+AGAIN_AFTER_S = 10.0
+"""How long a fit waits that the LLM did not answer, or whose user cannot be read; and a vacuum that failed."""
+
+
+class FitQueue:
+    """Runs fits in the background. One such object per state folder."""
+
+    def __init__(
+        self,
+        users: UserStore,
+        fitter: UserFitter,
+        stores: Mapping[Module, HeadStore],
+        at_once: int,
+        vacuum_s: float,
+        state: Path,
+        ended: Callable[[str], None],
+    ) -> None:
+        """at_once: fits at the same time. vacuum_s: see `FitterConfig`. state: the state folder. ended: told each fit's
+        outcome."""
+        self._users, self._fitter, self._stores = users, fitter, stores
+        self._slots = asyncio.Semaphore(at_once)
+        self._vacuum_s, self._due, self._deletions = vacuum_s, state / VACUUM_DUE, Deletions(state)
+        self._ended = ended
+        self._tasks: dict[UserKey, asyncio.Task[None]] = {}
+        self._not_before: dict[UserKey, float] = {}
+        self._vacuum_at = time.monotonic() + vacuum_s if self._due.exists() else None
+        self._published = 0  # since old versions were last removed
+
+    async def run(self) -> None:
+        """Looks for queued users and vacuums after deletions and every VACUUM_AFTER fits, until cancelled."""
+        while True:
+            for user in await asyncio.to_thread(self._unfinished):
+                if time.monotonic() >= self._not_before.get(user, 0.0):
+                    self.kick(user)
+            if self._vacuum_at is not None and time.monotonic() >= self._vacuum_at:
+                self._vacuum_at = None
+                await asyncio.to_thread(self._vacuum)
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    def _unfinished(self) -> list[UserKey]:
+        """Of all buckets that can be read: a broken one stops nobody else's fit."""
+        found: list[UserKey] = []
+        for bucket in range(self._users.buckets):
+            with contextlib.suppress(HistoryUnreadableError):
+                found += self._users.unfinished(bucket)
+        return found
+
+    def _vacuum(self) -> None:
+        try:
+            self._published = 0
+            for store in self._stores.values():
+                store.vacuum()
+        except UserError as error:
+            logger.error("%s", error)
+            self._vacuum_at = time.monotonic() + AGAIN_AFTER_S
+        if self._vacuum_at is None:
+            self._due.unlink(missing_ok=True)
+
+    def kick(self, user: UserKey) -> None:
+        """Begins the fit of a queued user, unless it runs."""
+        if user in self._tasks:
+            return
+        task = asyncio.ensure_future(self._watched(user))
+        self._tasks[user] = task
+        task.add_done_callback(lambda _: self._tasks.pop(user, None))
+
+    async def forget(self, user: UserKey) -> bool:
+        """Removes heads and history, confirmed by a read; False: nobody of that id."""
+        task = self._tasks.get(user)
+        if task:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        return await asyncio.to_thread(self._forget, user)
+
+    def _forget(self, user: UserKey) -> bool:
+        found = self._users.delete(user, self._remove_heads(user))
+        self._deletions.say()
+        return found
+
+    def _remove_heads(self, user: UserKey) -> dict[Module, int]:
+        """Returns the versions in which they are gone."""
+        versions: dict[Module, int] = {}
+        if self._stores:
+            self._due.touch()  # before anything is old, lest this process dies
+        for module, store in self._stores.items():
+            store.refresh()
+            versions[module] = store.delete([user.stored])
+            if store.get([user.stored])[0].any():
+                raise UserError(f"the {module} head is still there after its deletion; delete once more")
+        self._vacuum_soon()
+        return versions
+
+    def _vacuum_soon(self) -> None:
+        """Has what is old by now removed by a vacuum that begins `vacuum_s` from now, also if one is under way."""
+        if self._stores:
+            self._due.touch()
+            self._vacuum_at = self._vacuum_at or time.monotonic() + self._vacuum_s
+
+    def heads(self, user: UserKey) -> dict[str, dict[str, list[float]] | None]:
+        """A user's heads as lists of numbers; None for the population's."""
+        found: dict[str, dict[str, list[float]] | None] = {}
+        for module, store in self._stores.items():
+            store.refresh()
+            own, arrays = store.get([user.stored])
+            found[module] = {name: value[0].ravel().tolist() for name, value in arrays.items()} if own[0] else None
+        return found
+
+    async def _watched(self, user: UserKey) -> None:
+        """The fit, with whatever goes wrong beside it: a user who cannot be read or written waits."""
+        try:
+            async with self._slots:
+                await self._fit(user)
+        except UserError as error:
+            self._not_before[user] = time.monotonic() + AGAIN_AFTER_S
+            logger.error("%s", error)
+
+    async def _fit(self, user: UserKey) -> None:
+        self._not_before.pop(user, None)
+        now = await asyncio.to_thread(self._users.state, user)
+        if now is None or now.fit not in {"queued", "running"}:
+            return
+        await self._set(user, "running")
+        # Read after that: whoever asks from now on queues another fit, whoever asked before is in what is read.
+        history = await asyncio.to_thread(self._users.history, user)
+        if history is None:
+            return
+        state, items = history
+        try:
+            fitted = await self._fitter.fit(user, items)
+        except (LLMDownError, DeadlineError) as error:
+            # It stays queued: the black box comes back.
+            self._not_before[user] = time.monotonic() + AGAIN_AFTER_S
+            await self._set(user, "queued", message=str(error))
+            self._ended("llm_down")
+        except RefusedError as error:
+            await self._set(user, "failed", message=str(error))
+            self._ended("failed")
+        except UserError as error:
+            logger.error("a fit failed: %s", error)  # it may name files, which are not for clients
+            await self._set(user, "failed", message="the fit failed; the service's log says why")
+            self._ended("failed")
+        except Exception as error:
+            # A defect of ours; fitting the same again and again would not mend it.
+            logger.error("a fit failed: %s", type(error).__name__, exc_info=logger.isEnabledFor(logging.DEBUG))
+            await self._set(user, "failed", message=f"the fit failed unexpectedly ({type(error).__name__})")
+            self._ended("failed")
+        else:
+            # Asked for once more while it ran, it stays queued and goes on with the records that came since.
+            told = await self._set(
+                user, "done", message=fitted.message, fitted_revision=state.revision, heads=fitted.versions
+            )
+            if told is None:
+                # Deleted meanwhile by another process: a head that nobody may have.
+                await asyncio.to_thread(self._remove_heads, user)
+            self._published += 1
+            if self._published >= VACUUM_AFTER:
+                await asyncio.to_thread(self._vacuum_soon)
+            self._ended("done")
+
+    async def _set(self, user: UserKey, fit: FitState, **what: Any) -> UserState | None:
+        return await asyncio.to_thread(lambda: self._users.set_fit(user, fit, **what))

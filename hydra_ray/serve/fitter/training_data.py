@@ -1,0 +1,111 @@
+"""What one user's heads are learned from, and learning them: the main job's stages for a single user. No waiting."""
+
+from collections.abc import Sequence
+
+from hydra_ray.core.topic_classifier import TopicModels
+from hydra_ray.core.types import HistoryItem, User
+from hydra_ray.inference.batch_reranker import BatchReranker
+from hydra_ray.inference.types import Module
+from hydra_ray.models.embedding_cache import CachedTextEncoder
+from hydra_ray.models.encoder import TextEncoder
+from hydra_ray.models.heads import Head
+from hydra_ray.pipeline.examples import groups_of_user
+from hydra_ray.pipeline.fit_buckets import mixed_users, solved_users
+from hydra_ray.pipeline.fit_records import UserFit
+from hydra_ray.pipeline.fit_spec import encode
+from hydra_ray.pipeline.llm_rows import Asked
+from hydra_ray.pipeline.stage_prompts import CandidatePrompts, LabelPrompts
+from hydra_ray.serve.bundle import MODULES, RunArtifacts
+from hydra_ray.serve.fitter.llm_labeler import Answered
+from hydra_ray.training.artifacts.trained_scorer import (
+    HeadProvider,
+    TrainedScorer,
+    load_scorer,
+    needs_encoder_in_module,
+)
+from hydra_ray.training.artifacts.user_heads import UnpublishedHeads
+from hydra_ray.training.user_fit.features import empty_features, rounded
+from hydra_ray.training.user_fit.profiles import profile_of
+
+
+class Bases:
+    """A run's frozen bases and encoder, loaded once. For one thread at a time.
+
+    Raises UserError if a base is missing or broken.
+    """
+
+    def __init__(self, bundle: RunArtifacts) -> None:
+        self.bundle = bundle
+        self.plain = bundle.config.model_dump(mode="json")
+        model = bundle.config.model
+        self.scorers = {module: load_scorer(bundle.base[module], model.head, model.encoder) for module in MODULES}
+        self.topics = TopicModels.load(bundle.topics) if bundle.topics else None
+        self._encoder: TextEncoder | None = None
+
+    @property
+    def own_shapes(self) -> bool:
+        """Whether users have anything of their own at all (not those of `shared`)."""
+        return all(scorer.head.delta_shapes() for scorer in self.scorers.values())
+
+    def vectors(self) -> CachedTextEncoder | None:
+        """A new, empty memory of encodings around the one encoder, which is loaded when first needed; None where
+        encodings are made inside the scorer."""
+        model = self.bundle.config.model
+        if needs_encoder_in_module(model) and self.bundle.config.retrieval.method != "dense":
+            return None
+        if self._encoder is None:
+            self._encoder = TextEncoder(model, model.precision)
+        return CachedTextEncoder(model, None, self._encoder)
+
+
+class UserTrainingData:
+    """One user's. Texts are encoded once and forgotten with this object. Draws go by `user_id`, so that the same user
+    with the same records is asked what the main job asks."""
+
+    def __init__(self, bases: Bases, user_id: str, items: Sequence[HistoryItem]) -> None:
+        """items: oldest first."""
+        self._bases, self._config, self._seed = bases, bases.bundle.config, bases.bundle.seed
+        # A test user of the main job, without questions: every record may be learned from.
+        self._user = User(user_id, "test", tuple(items))
+        self._vectors = bases.vectors()
+
+    def label(self) -> list[Asked]:
+        """What the reranker learns from: see LabelMaker."""
+        maker = LabelPrompts(self._bases.plain, self._seed, None, self._vectors)
+        return [asked for _, asked in maker([self._user])]
+
+    def generate(self, reranker: UserFit) -> list[Asked]:
+        """What the adapter learns from, by the user's new reranker: see CandidateMaker."""
+        known = {} if reranker.delta is None else {self._user.user_id: reranker.delta}
+        heads = UnpublishedHeads(known, self._bases.scorers["reranker"].head.delta_shapes())
+        config = self._bases.bundle.config
+        # Where the model's encoder reads pairs, or is trained, single texts have one of their own.
+        single = self._vectors if config.text_encoder == config.model else None
+        maker = CandidatePrompts(self._bases.plain, self._seed, None, single)
+        maker.topics = self._bases.topics
+        return list(maker.of_user(self._user, BatchReranker(self._scorer("reranker", heads))))
+
+    def learn(self, module: Module, rows: Sequence[Answered]) -> UserFit:
+        """The user's head on answered rows: see FitBuckets."""
+        scorer, head = self._scorer(module), self._bases.scorers[module].head
+        assert isinstance(head, Head)
+        groups = groups_of_user(self._config, module, 0, rows)
+        features = encode(scorer, [groups])[0] if groups else empty_features(self._user.user_id, head.width)
+        tuned, gain = self._bases.bundle.tuned[module], module == "adapter"
+        return solved_users(head, self._config, tuned, [rounded(features)], needs_gain=gain)[0]
+
+    def mix(self, module: Module) -> UserFit:
+        """For `mixture`, whose router reads the records alone: see MixBuckets."""
+        return mixed_users(self._scorer(module), [profile_of(self._user, 0)])[0]
+
+    def population(self) -> UserFit:
+        """No head of the user's own."""
+        return UserFit.make(self._user.user_id, "", 0, None)
+
+    def _scorer(self, module: Module, heads: HeadProvider | None = None) -> TrainedScorer:
+        return TrainedScorer(self._bases.scorers[module], heads, encode=self._vectors)
+
+
+def queries_of(asked: Sequence[Asked]) -> int:
+    """How many of the rows ask the black box."""
+    return sum(bool(requests) for _, requests, _, _ in asked)

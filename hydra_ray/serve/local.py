@@ -1,0 +1,178 @@
+"""`hydra-ray serve`: a run's service on this machine, in the foreground, with its black box beside it."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from hydra_ray.cluster import LOCAL, init_ray
+from hydra_ray.config import Config
+from hydra_ray.env import serve_keys, set_local_ray, set_service_defaults
+from hydra_ray.errors import UserError
+from hydra_ray.pipeline.run_context import LOGICAL_CPUS_PER_CORE
+from hydra_ray.serve.bundle import find_run, load_run_artifacts
+from hydra_ray.serve.config import ServeConfig
+from hydra_ray.serve.http.key_file import load_keys
+from hydra_ray.serve.http.keys import expiring
+from hydra_ray.serve.state.folders import state_folder
+from hydra_ray.utils import ray_token
+from hydra_ray.utils.ports import LOOPBACK, check_free
+from hydra_ray.utils.ray_errors import root_cause_line
+from hydra_ray.utils.terminal import on_hangup
+
+APPLICATION = "hydra"
+LLM_CHECK_S = 10.0
+EXPIRING_S = 14 * 86400.0
+"""Keys that end within so many seconds are named when the service starts."""
+
+
+def serve_run(config: ServeConfig, host: str, port: int, *, address: str | None = None) -> int:
+    """Serves until the process is told to stop; returns the exit code. address: of a running Ray cluster to join.
+
+    Raises UserError, before anything is started, for a run, keys, a port or a black box that cannot be used.
+    """
+    end = _End()
+    with hosted(config, host, port, address=address):
+        end.wait()
+        _say("stopping")
+    return 0
+
+
+class _End:
+    """SIGINT, SIGTERM and a closed terminal: while the service starts, the first one interrupts (KeyboardInterrupt), so
+    that what runs already is taken down; later ones change nothing."""
+
+    def __init__(self) -> None:
+        self._told = threading.Event()
+        self._waiting = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+        on_hangup(self._end)
+
+    def wait(self) -> None:
+        """Returns when a signal has come."""
+        self._waiting = True
+        self._told.wait()
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        self._end()
+
+    def _end(self) -> None:
+        first = not self._told.is_set()
+        self._told.set()
+        if first and not self._waiting:
+            raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def hosted(config: ServeConfig, host: str, port: int, *, address: str | None = None) -> Any:
+    """The service, as long as the context lasts; yields its base URL."""
+    bundle = load_run_artifacts(find_run(Path(config.root), config.run), config.seed)
+    config = _with_keys(config, host)
+    keys = load_keys(config.keys, config.tenant if config.allow_anonymous else None)
+    for line in expiring(keys.keys, EXPIRING_S):
+        _say(line)
+    check_free(host, port, "--port")
+    url = config.llm_url or bundle.config.llm.base_url
+    if url is not None:
+        _check_llm(bundle.config, url)
+    set_service_defaults()
+    set_local_ray(not address)  # before Ray is imported
+    from ray import serve
+
+    from hydra_ray.llm.vllm_app import served_llm
+    from hydra_ray.serve.app import build_app
+    from hydra_ray.serve.state.init_state import init_state
+
+    init_state(bundle, state_folder(config), config.tenant, _say)
+    with contextlib.ExitStack() as stack:
+        _start_ray(stack, host, port, address)
+        if url is None:
+            url = stack.enter_context(served_llm(bundle.config.llm))
+
+        _say(f"starting the service of run {bundle.name}")
+        application = build_app(config.model_copy(update={"llm_url": url}))
+        stack.callback(serve.delete, APPLICATION)
+        try:
+            serve.run(application, name=APPLICATION, route_prefix="/")
+        except RuntimeError as error:  # Serve's, with the traceback of the part that failed
+            raise UserError(
+                f"the service does not start: {root_cause_line(str(error))} (Ray's logs say more)"
+            ) from None
+        shown = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
+        _say(f"ready at {shown} (page), {shown}/v1 (OpenAI), {shown}/docs")
+        yield shown
+
+
+def _with_keys(config: ServeConfig, host: str) -> ServeConfig:
+    """Without any keys, a service that only this machine reaches is open. Raises UserError for another one."""
+    if not config.allow_anonymous and (config.keys or serve_keys().value):
+        return config
+    if host not in LOOPBACK:
+        raise UserError(
+            f"--host {host}: others reach it, but there are no API keys: give --keys FILE, one tenant:key a line"
+        )
+    if config.allow_anonymous:
+        return config
+    _say(f"no API keys: whoever is on this machine acts as tenant {config.tenant!r} (--keys FILE changes that)")
+    return config.model_copy(update={"allow_anonymous": True})
+
+
+def _check_llm(config: Config, url: str) -> None:
+    """Raises UserError if nobody answers at the black box's address; asks for its models, which costs nothing."""
+    from hydra_ray.llm.http import ChatHttpClient
+    from hydra_ray.llm.retry import TransientError
+
+    async def ask() -> None:
+        endpoint = ChatHttpClient(config.llm.model_copy(update={"timeout_s": LLM_CHECK_S}), url, 1)
+        try:
+            await endpoint.models()
+        finally:
+            await endpoint.close()
+
+    try:
+        asyncio.run(ask())
+    except TransientError as error:
+        raise UserError(f"--llm-url {url}: {error}; start the language model first, or correct the address") from None
+    except UserError as error:
+        raise UserError(f"--llm-url {url}: {error}") from None
+
+
+def _start_ray(stack: contextlib.ExitStack, host: str, port: int, address: str | None) -> None:
+    import ray
+    from ray import serve
+
+    from hydra_ray.serve.app import LOGGING
+
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "WARNING"}
+    if not address:
+        options |= {"num_cpus": LOGICAL_CPUS_PER_CORE * (os.cpu_count() or 1), "include_dashboard": False}
+    if address:
+        _say(f"joining the cluster at {address} {ray_token.send()}")
+    else:
+        _say(f"starting Ray: on this machine alone, {'with' if ray_token.required() else 'without'} its token")
+    # Interrupted while it starts, too, all that runs already must go.
+    stack.callback(ray.shutdown)
+    before = signal.getsignal(signal.SIGTERM)
+    init_ray(address or LOCAL, "--address ", **options)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)  # Ray's own ends the process at once and leaves its others behind
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)
+    if address and not serve.status().proxies:
+        stack.callback(serve.shutdown)  # ours; one that was there before goes on, and a Ray of our own takes it along
+    serve.start(http_options={"host": host, "port": port}, logging_config=LOGGING)
+
+
+_BEGAN = time.monotonic()
+
+
+def _say(line: str) -> None:
+    print(f"[serve] {time.monotonic() - _BEGAN:5.1f} s  {line}", file=sys.stderr, flush=True)

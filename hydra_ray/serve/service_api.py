@@ -1,0 +1,104 @@
+"""What the HTTP front needs of the service behind it. The gateway implements it with Ray, tests without."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from hydra_ray.inference.trace import PersonalizedAnswer
+from hydra_ray.inference.types import PersonalizeRequest, UserKey
+from hydra_ray.serve.schemas import Export, HistoryPage, Imported, NewItem, UserInfo
+
+
+class Service(Protocol):
+    """All methods may raise OverloadedError, StageDownError and DeadlineError (see `hydra_ray.serve.types`)."""
+
+    @property
+    def run(self) -> str:
+        """The run's name: the model id of the OpenAI endpoints."""
+        ...
+
+    @property
+    def task(self) -> str:
+        """The run's task."""
+        ...
+
+    @property
+    def labels(self) -> Sequence[str]:
+        """The task's, empty where answers are free text."""
+        ...
+
+    @property
+    def created(self) -> int:
+        """When the run was trained, in seconds since 1970."""
+        ...
+
+    async def forward(
+        self, messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any], deadline: float
+    ) -> tuple[dict[str, Any], int]:
+        """The LLM's own answer to a chat request, and its tokens. Raises LLMDownError, RefusedError too."""
+        ...
+
+    async def forward_stream(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        parameters: Mapping[str, Any],
+        deadline: float,
+        take: Callable[[dict[str, Any]], None],
+    ) -> int:
+        """`forward`, whose chunks go to `take` as they come (the whole answer, where the LLM does not stream); its
+        tokens. Raises after chunks, too."""
+        ...
+
+    async def personalize(self, user: UserKey | None, ask: PersonalizeRequest, request_id: str) -> PersonalizedAnswer:
+        """The answer and its trace. Raises LLMDownError, RefusedError too."""
+        ...
+
+    async def append(self, user: UserKey, items: Sequence[NewItem]) -> UserInfo:
+        """Adds records, durably, the user too if unknown; the next request sees them.
+
+        Raises InvalidError for an answer that the task cannot have, or a date that is none; nothing is added then.
+        """
+        ...
+
+    async def import_rows(self, tenant: str, rows: Mapping[str, Sequence[tuple[int, NewItem]]]) -> Imported:
+        """Adds records of many users: user id -> (number of the row, record). Once more does no harm.
+
+        Raises InvalidRowsError for all answers that the task cannot have and all dates that are none; nothing is added
+        then.
+        """
+        ...
+
+    async def history(self, user: UserKey, offset: int, limit: int) -> HistoryPage | None:
+        """Some of the user's records, oldest first; None: nobody of that id."""
+        ...
+
+    async def remove_item(self, user: UserKey, item_id: str) -> bool | None:
+        """Removes one record; False: there is none of that id; None: nobody of that user's id."""
+        ...
+
+    async def user(self, user: UserKey) -> UserInfo | None:
+        """None: nobody of that id."""
+        ...
+
+    async def users(self, tenant: str, prefix: str, limit: int) -> list[UserInfo]:
+        """The tenant's users whose id begins so, sorted by id."""
+        ...
+
+    async def fit(self, user: UserKey) -> UserInfo | None:
+        """Queues a fit of the user's heads; None: nobody of that id."""
+        ...
+
+    async def delete(self, user: UserKey) -> bool:
+        """Removes history and heads, confirmed by a read; False: nobody of that id."""
+        ...
+
+    async def export(self, user: UserKey) -> Export | None:
+        """Everything kept of the user; None: nobody of that id."""
+        ...
+
+    async def ready(self) -> dict[str, str]:
+        """Part -> `ok`, or why it is not."""
+        ...
+
+    async def metrics(self) -> str:
+        """Prometheus text."""
+        ...

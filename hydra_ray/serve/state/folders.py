@@ -1,0 +1,57 @@
+"""The state folder, which holds what a service changes: where it is, and what is in it.
+
+STATE/users/            everybody the run knows, with all their records (`hydra_ray.serve.state.user_store`)
+STATE/reranker.heads/   everybody's heads, under their stored ids; none for kinds without user parameters
+STATE/adapter.heads/
+STATE/serving.json      of which run, base and tenant; written last: whatever is in the state is the users' own then
+STATE/preparing.json    the same, while it is made (`hydra_ray.serve.state.init_state`)
+STATE/vacuum.due        while old versions of the head stores are to be removed (`hydra_ray.serve.fitter.fit_queue`)
+STATE/forgotten         touched after every deletion, of users and of records: caches drop what they hold of them
+"""
+
+from pathlib import Path
+
+from hydra_ray.inference.types import Module
+from hydra_ray.serve.bundle import find_run
+from hydra_ray.serve.config import ServeConfig
+
+USERS, PREPARED, PREPARING = "users", "serving.json", "preparing.json"
+VACUUM_DUE, FORGOTTEN = "vacuum.due", "forgotten"
+
+FORGET_WITHIN_S = 1.0
+"""How often caches look whether somebody was deleted."""
+
+
+def state_folder(config: ServeConfig) -> Path:
+    """Where it is. Raises UserError if it is to be in the run's folder and there is no such run."""
+    if config.state:
+        return Path(config.state).expanduser().resolve()
+    return find_run(Path(config.root), config.run) / "serving"
+
+
+class Deletions:
+    """Whether somebody was deleted since the last look: a file's time of change, which every node sees."""
+
+    def __init__(self, state: Path) -> None:
+        self._file = state / FORGOTTEN
+        self._seen = self._touched()
+
+    def say(self) -> None:
+        """After a deletion. Raises OSError."""
+        self._file.touch()
+
+    def new(self) -> bool:
+        """Whether there was one since this was last asked, or made."""
+        before, self._seen = self._seen, self._touched()
+        return before != self._seen
+
+    def _touched(self) -> int | None:
+        try:
+            return self._file.stat().st_mtime_ns
+        except OSError:
+            return None
+
+
+def heads_folder(state: Path, module: Module) -> Path:
+    """Where a module's heads are; not there for kinds without user parameters."""
+    return state / f"{module}.heads"

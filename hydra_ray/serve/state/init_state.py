@@ -1,0 +1,189 @@
+"""From a finished run to the state that a service changes (`hydra_ray.serve.state.folders`): once, before it serves.
+
+Killed and called again it goes on: users that are there stay, heads are made anew.
+"""
+
+import contextlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hydra_ray.core.types import HistoryItem
+from hydra_ray.core.user_buckets import bucket_of
+from hydra_ray.data.reader import read_users
+from hydra_ray.errors import UserError
+from hydra_ray.inference.types import Module, UserKey
+from hydra_ray.llm.token_budget import prompt_budget
+from hydra_ray.pipeline.examples import evidence_width
+from hydra_ray.serve.bundle import MODULES, RunArtifacts
+from hydra_ray.serve.state.folders import PREPARED, PREPARING, USERS, heads_folder
+from hydra_ray.serve.state.private_files import make_private, private_files
+from hydra_ray.serve.state.user_store import UserStore
+from hydra_ray.store.heads.head_store import HeadStore
+from hydra_ray.store.heads.staged_fragments import Part
+from hydra_ray.training.artifacts.trained_scorer import evidence_of, fingerprint
+from hydra_ray.training.artifacts.user_heads import FOLDER
+from hydra_ray.utils.atomic_io import write_text
+from hydra_ray.utils.file_lock import exclusive_lock
+
+FORMAT = 1
+"""Of the state folder."""
+AT_ONCE = 64 << 20
+"""Bytes of texts, or of heads, in memory at once."""
+
+Say = Callable[[str], None]
+
+
+def init_state(bundle: RunArtifacts, state: Path, tenant: str, say: Say) -> None:
+    """Makes the state folder of a run, for one tenant, unless it is there.
+
+    Raises UserError if the folder is of another run, base, tenant or version, or cannot be written, if the run is
+    broken or its bases are of another version, or if no prompt of its task can be made (see `prompt_budget`).
+    """
+    _check_evidence(bundle)
+    prompt_budget(bundle.config.llm, bundle.task)
+    identity = _identity(bundle, tenant)
+    if (state / PREPARED).exists():
+        _check(state / PREPARED, identity)
+        _close_to_others(state)
+        return
+    try:
+        with private_files(), exclusive_lock(state / ".lock", lambda line: say(f"prepare: {line} ({state})")):
+            if (state / PREPARED).exists():
+                _check(state / PREPARED, identity)
+                return
+            if (state / PREPARING).exists():
+                _check(state / PREPARING, identity)
+            elif (state / USERS).exists():
+                raise UserError(f"{state} holds users, but {PREPARED} is missing; put the file back from a backup, or "
+                                "give another folder")  # fmt: skip
+            write_text(state / PREPARING, json.dumps(identity, indent=2))
+            began = time.monotonic()
+            store = UserStore.create(state / USERS, bundle.config.data.buckets)
+            users = _import_users(bundle, tenant, store)
+            heads = {module: _copy_heads(bundle, module, state, store) for module, some in bundle.heads.items() if some}
+            _name_heads(heads, store)
+            store.close()
+            (state / PREPARING).replace(state / PREPARED)
+    except OSError as error:
+        raise UserError(f"{error.filename or state}: {error.strerror}; make room, or give a folder that can be "
+                        "written") from None  # fmt: skip
+    told = "".join(f", {copied.count()} {module} heads" for module, copied in heads.items())
+    say(f"prepare: {users} users{told} in {time.monotonic() - began:.1f} s ({state})")
+
+
+def _close_to_others(state: Path) -> None:
+    """Folders of users and heads that a copy or a backup has left open are closed; where that fails, they stay."""
+    for folder in (state / USERS, *(heads_folder(state, module) for module in MODULES)):
+        with contextlib.suppress(OSError):
+            if folder.exists():
+                make_private(folder)
+
+
+def _check_evidence(bundle: RunArtifacts) -> None:
+    """Raises UserError if a base reads other numbers beside the texts than this version makes."""
+    for module, base in bundle.base.items():
+        has, gets = evidence_of(base), evidence_width(bundle.config, module)
+        if has != gets:
+            raise UserError(f"{base}: the {module} was trained on {has} numbers of evidence per text, this hydra_ray "
+                            f"makes {gets}; run it again with this one")  # fmt: skip
+
+
+def _identity(bundle: RunArtifacts, tenant: str) -> dict[str, Any]:
+    """What a state folder is of."""
+    base = {f"base of the {module}": fingerprint(path) for module, path in bundle.base.items()}
+    return {"format": FORMAT, "run": bundle.name, "seed": bundle.seed, "tenant": tenant, **base}
+
+
+def _check(file: Path, identity: Mapping[str, Any]) -> None:
+    """Raises UserError unless the folder that `file` describes is of `identity`."""
+    try:
+        found = dict(json.loads(file.read_text()))
+    except (OSError, ValueError, TypeError):
+        raise UserError(f"{file}: broken; put the file back from a backup, or give another folder") from None
+    for name, want in identity.items():
+        if found.get(name) != want:
+            raise UserError(
+                f"{file.parent} was made with another {name}: {found.get(name)!r} where {want!r} is to be served; give "
+                "another folder, or remove this one with all that its users have added"
+            )
+
+
+def _import_users(bundle: RunArtifacts, tenant: str, store: UserStore) -> int:
+    """Adds the run's users with all records that any of their questions could see; returns how many there are."""
+    users = 0
+    for batch in _batches(bundle, tenant, store.buckets):
+        for bucket, some in sorted(batch.items()):
+            store.import_users(bucket, some)
+            users += len(some)
+    return users
+
+
+_Batch = dict[int, list[tuple[UserKey, Sequence[HistoryItem]]]]
+
+
+def _batches(bundle: RunArtifacts, tenant: str, buckets: int) -> Iterator[_Batch]:
+    """The users by the buckets of their stored ids, which are not those of the run; AT_ONCE bytes of text a batch."""
+    batch: _Batch = {}
+    size = 0
+    for user in read_users(bundle.users):
+        key = UserKey(tenant, user.user_id)
+        batch.setdefault(bucket_of(key.stored, buckets), []).append((key, user.items))
+        size += sum(len(item.text) + len(item.corpus) + len(item.answer) for item in user.items)
+        if size > AT_ONCE:
+            yield batch
+            batch, size = {}, 0
+    if batch:
+        yield batch
+
+
+def _copy_heads(bundle: RunArtifacts, module: Module, state: Path, store: UserStore) -> HeadStore:
+    """Makes a module's head store from all of the run's."""
+    folders = [folder / FOLDER for folder in bundle.heads[module]]
+    sources = [HeadStore.open(str(folder)) for folder in folders]
+    base = fingerprint(bundle.base[module])
+    # The last is the fit's, whose kind is what new heads will be: `bayesian_linear` is trained as `linear`, in the same
+    # shapes.
+    spec = replace(sources[-1].spec, base=base, buckets=store.buckets)
+    for folder, source in zip(folders, sources, strict=True):
+        source.spec.check(replace(source.spec, base=base, shapes=spec.shapes), str(folder))
+    target = heads_folder(state, module)
+    shutil.rmtree(target, ignore_errors=True)
+    heads = HeadStore.create(str(target), spec)
+    parts = [part for bucket in range(store.buckets) for part in _parts(sources, heads, bucket, store.keys(bucket))]
+    heads.publish(parts, replace=True)
+    return heads
+
+
+def _parts(sources: Sequence[HeadStore], heads: HeadStore, bucket: int, users: Sequence[UserKey]) -> Iterator[Part]:
+    """Copies the heads of a bucket's users; who has several gets the last source's."""
+    most = max(1, AT_ONCE // heads.spec.row_bytes)
+    for start in range(0, len(users), most):
+        some = users[start : start + most]
+        found = np.zeros(len(some), bool)
+        arrays = {name: np.zeros((len(some), *shape), np.float32) for name, shape in heads.spec.shapes.items()}
+        for source in sources:
+            have, values = source.get([user.user_id for user in some])
+            found |= have
+            for name, array in arrays.items():
+                array[have] = values[name][have]
+        if found.any():
+            own = [user.stored for user, has in zip(some, found, strict=True) if has]
+            yield heads.write_part(bucket, own, {name: array[found] for name, array in arrays.items()})
+
+
+def _name_heads(heads: Mapping[Module, HeadStore], store: UserStore) -> None:
+    """Says of every user which head stores hold a head."""
+    for bucket in range(store.buckets):
+        found: dict[UserKey, dict[Module, int]] = {}
+        for module, copied in heads.items():
+            for user in copied.users(bucket):
+                found.setdefault(UserKey.of_stored(user), {})[module] = copied.version
+        if found:
+            store.import_heads(bucket, found)

@@ -1,0 +1,213 @@
+"""What training leaves behind: base and population head as safetensors and JSON, user heads in a head store.
+
+model.json          the model's config, its encoder's width, its numbers of evidence per row, the weights' fingerprint
+base.safetensors    interaction and population head, and the encoder unless it was frozen
+heads/              the training users' heads, for kinds that have user parameters
+(`hydra_ray.training.artifacts.user_heads`)
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from hydra_ray.config import ModelConfig
+from hydra_ray.core.retrieval import TextEncode
+from hydra_ray.errors import UserError
+from hydra_ray.models.embedding_cache import CachedTextEncoder
+from hydra_ray.models.encoder import TextEncoder
+from hydra_ray.models.head_kinds import HeadKind
+from hydra_ray.models.heads import Deltas, scores
+from hydra_ray.models.mixture import MIXTURE, PRESENT, PROFILE, mixtures
+from hydra_ray.models.scorer import PairScorer
+from hydra_ray.models.sentence_embeddings import sentence_embeddings
+from hydra_ray.training.artifacts.user_heads import UserHeads
+from hydra_ray.training.joint.ranking_examples import RankingExample, TextIndex
+from hydra_ray.training.user_fit.profiles import Profile, Profiles
+
+MODEL, BASE = "model.json", "base.safetensors"
+MIXED_AT_ONCE = 256
+"""Users whose records a router reads at once: 50 MB at 128 records and 384 numbers each."""
+
+
+class _Description(BaseModel):
+    """model.json."""
+
+    model: ModelConfig
+    encoder_width: int
+    symmetric: bool
+    evidence: int
+    fingerprint: str
+
+
+def needs_encoder_in_module(config: ModelConfig) -> bool:
+    """Whether the encoder runs inside the scorer; otherwise it runs once, ahead of it."""
+    return config.pair == "cross_encoder" or (config.pair != "none" and not config.freeze_encoder)
+
+
+def save_base(
+    scorer_state: Mapping[str, Tensor], config: ModelConfig, encoder_width: int, evidence: int, out: Path
+) -> None:
+    """Writes model.json and base.safetensors."""
+    state = {
+        name: value.detach().to("cpu", torch.float32).contiguous()
+        for name, value in scorer_state.items()
+        if not (config.freeze_encoder and name.startswith("encoder."))
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    save_file(state, out / BASE)
+    description = _Description(
+        model=config,
+        encoder_width=encoder_width,
+        symmetric="interaction.right.weight" not in state,
+        evidence=evidence,
+        fingerprint=hashlib.blake2b((out / BASE).read_bytes(), digest_size=8).hexdigest(),
+    )
+    (out / MODEL).write_text(description.model_dump_json(indent=2))
+
+
+def load_scorer(folder: Path, kind: HeadKind | None = None, encoder_source: str | None = None) -> PairScorer:
+    """The trained base in eval mode, its encoder inside where needed. Raises UserError if a file is missing or broken.
+
+    kind: of the users' heads, where they are fitted otherwise than they were trained (`bayesian_linear`, trained as
+    `linear`).
+    encoder_source: where the encoder lies now, if it was moved.
+    """
+    found = _described(folder)
+    if encoder_source is not None:
+        found.model = found.model.model_copy(update={"encoder": encoder_source})
+    if not (folder / BASE).exists():
+        raise _missing(folder, BASE)
+    encoder = TextEncoder(found.model) if needs_encoder_in_module(found.model) else None
+    scorer = PairScorer(found.model, encoder, found.encoder_width, found.symmetric, found.evidence)
+    try:
+        missing, unexpected = scorer.load_state_dict(load_file(folder / BASE), strict=False)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise UserError(
+            f"{folder / BASE}: cannot be read, or belongs to another {MODEL} ({reason}); train it again"
+        ) from None
+    wrong = [*unexpected, *[name for name in missing if not name.startswith("encoder.")]]
+    if wrong:
+        raise UserError(f"{folder}: {BASE} does not fit its {MODEL} (first: {wrong[0]}); train it again")
+    scorer.head.kind = kind or scorer.head.kind
+    return scorer.eval()
+
+
+def fingerprint(folder: Path) -> str:
+    """Of the base's weights in `folder`: what heads fitted on them belong to. Raises UserError as `load_scorer`."""
+    return _described(folder).fingerprint
+
+
+def evidence_of(folder: Path) -> int:
+    """How many numbers of evidence per row the base in `folder` reads beside the texts. Raises UserError as
+    `load_scorer`."""
+    return _described(folder).evidence
+
+
+def _described(folder: Path) -> _Description:
+    try:
+        return _Description.model_validate_json((folder / MODEL).read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        raise _missing(folder, MODEL) from None
+    except OSError as error:
+        raise UserError(f"{folder / MODEL}: {error.strerror}; make it readable, or train it again") from None
+    except ValidationError as error:
+        first = ".".join(str(part) for part in error.errors()[0]["loc"]) or error.errors()[0]["msg"]
+        raise UserError(f"{folder / MODEL}: broken, or made by another hydra_ray ({first}); train it again") from None
+
+
+def _missing(folder: Path, name: str) -> UserError:
+    return UserError(f"{folder}: {name} is missing; the step that writes it has not finished, run it again")
+
+
+class HeadProvider(Protocol):
+    """Deltas by user id: [n, ...], zeros (the population head) for users without a head of their own."""
+
+    def of(self, user_ids: Sequence[str]) -> Deltas: ...
+
+
+class TrainedScorer:
+    """A trained reranker or adapter that scores groups; a user without a head gets the population head."""
+
+    def __init__(
+        self,
+        scorer: PairScorer,
+        heads: HeadProvider | None = None,
+        vectors: Path | None = None,
+        encode: TextEncode | None = None,
+    ) -> None:
+        """encode: the frozen encoder. None: one of its own, whose encodings are cached in `vectors`, or in memory."""
+        self.scorer = scorer
+        self.heads = heads
+        inside = needs_encoder_in_module(scorer.config)
+        self._encode = None if inside else encode or CachedTextEncoder(scorer.config, vectors)
+
+    @classmethod
+    def load(cls, base: Path, heads: Path | None = None, vectors: Path | None = None) -> "TrainedScorer":
+        """The scorer in `base` with the user heads in `heads` (None: population head for everybody)."""
+        scorer = load_scorer(base)
+        own = UserHeads.open(heads, fingerprint(base)) if heads else None
+        if heads and own is None and scorer.head.delta_shapes():
+            raise UserError(f"{heads}: the users' heads are missing; remove the folder, and the step makes them again")
+        return cls(scorer, own, vectors)
+
+    def table(self, texts: Sequence[str]) -> Sequence[str] | Tensor:
+        """What the scorer reads for `texts`: the texts, or their vectors where the encoder is frozen."""
+        config = self.scorer.config
+        return (
+            texts if self._encode is None else sentence_embeddings(self._encode, texts, config.pair, config.sentences)
+        )
+
+    def pair_encodings(self, groups: Sequence[RankingExample]) -> list[NDArray[np.float32]]:
+        """The base's pair encodings per group, float32 [rows of the group, Z]."""
+        return [z[: len(g.right)] for z, g in zip(self._run(groups, encodings=True), groups, strict=True)]
+
+    def score(self, groups: Sequence[RankingExample]) -> list[NDArray[np.float32]]:
+        """The log-odds of every row of every group, float32 [rows of the group]."""
+        return [s[: len(g.right)] for s, g in zip(self._run(groups, encodings=False), groups, strict=True)]
+
+    @torch.inference_mode()
+    def mix(self, profiles: Sequence[Profile]) -> NDArray[np.float32]:
+        """For `mixture`: what is kept of each user, float32 [U, F] (see `hydra_ray.models.mixture.MIXTURE`)."""
+        router, config = self.scorer.router, self.scorer.config
+        assert router is not None
+        # Where the encoder is trained, the router still reads what it was before.
+        encode = self._encode or CachedTextEncoder(config.model_copy(update={"freeze_encoder": True}), None)
+        parts = []
+        for start in range(0, len(profiles), MIXED_AT_ONCE):
+            read = Profiles(profiles[start : start + MIXED_AT_ONCE], encode).of_users()
+            parts.append(mixtures(router(read[PROFILE], read[PRESENT])[0])[MIXTURE].numpy())
+        found: NDArray[np.float32] = np.concatenate(parts)
+        return found
+
+    @torch.inference_mode()
+    def _run(self, groups: Sequence[RankingExample], encodings: bool, size: int = 64) -> list[NDArray[np.float32]]:
+        out: list[NDArray[np.float32]] = []
+        for start in range(0, len(groups), size):
+            chunk = groups[start : start + size]
+            if not any(g.right for g in chunk):
+                out += [np.zeros((0,), np.float32) for _ in chunk]
+                continue
+            blank = ((0.0,) * self.scorer.evidence,) if self.scorer.evidence else ()
+            padded = [
+                g if g.right else RankingExample(g.user_id, g.bucket, g.query_id, g.left, (g.left,), (0.0,), blank)
+                for g in chunk
+            ]
+            table = TextIndex(padded)
+            batch = table.batch(padded, range(len(padded)))
+            z_GRZ = self.scorer.encode_pairs(self.table(table.texts), batch)
+            if encodings:
+                out += list(z_GRZ.numpy())
+                continue
+            deltas = self.heads.of([g.user_id for g in padded]) if self.heads else {}
+            out += list(scores(self.scorer.head(z_GRZ, deltas)).numpy())
+        return out

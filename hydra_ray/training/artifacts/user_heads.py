@@ -1,0 +1,106 @@
+"""Users' heads between the head store and the scorer: gathered for a batch, whoever is unknown as the population."""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hydra_ray.models.heads import Deltas
+from hydra_ray.store.heads.head_store import HeadStore
+from hydra_ray.store.heads.spec import HeadSpec
+from hydra_ray.store.heads.staged_fragments import Part
+
+FOLDER = "heads"
+"""The store's folder in an artifact."""
+KEPT_BYTES = 64 << 20
+"""Heads kept in memory at most: those of the users scored last."""
+
+
+Delta = Mapping[str, NDArray[np.float32]]
+"""One user's arrays by name."""
+
+
+class UserHeads:
+    """Deltas by user, read from a store as they are asked for. The store stays at the version it was opened at."""
+
+    def __init__(self, store: HeadStore) -> None:
+        self._store = store
+        self._kept: OrderedDict[str, dict[str, NDArray[np.float32]]] = OrderedDict()
+        self._most = max(1, KEPT_BYTES // store.spec.row_bytes)
+
+    @classmethod
+    def open(cls, artifact: Path, base: str) -> "UserHeads | None":
+        """The heads in an artifact's folder; None where it has none (a kind without user parameters).
+
+        base: fingerprint of the base that they must belong to. Raises UserError if they do not, or as `HeadStore`.
+        """
+        if not (artifact / FOLDER).exists():
+            return None
+        store = HeadStore.open(str(artifact / FOLDER))
+        store.spec.check(replace(store.spec, base=base), str(artifact / FOLDER))
+        return cls(store)
+
+    @property
+    def user_ids(self) -> list[str]:
+        """Everybody who has a head here, sorted."""
+        return self._store.users()
+
+    def of(self, user_ids: Sequence[str]) -> Deltas:
+        """Deltas [n, ...], zeros (the population head) for users without a head of their own."""
+        missing = [user for user in dict.fromkeys(user_ids) if user not in self._kept]
+        if missing:
+            _, arrays = self._store.get(missing)
+            for i, user in enumerate(missing):
+                self._kept[user] = {name: value[i] for name, value in arrays.items()}
+        deltas = stacked([self._kept[user] for user in user_ids], self._store.spec.shapes)
+        for user in dict.fromkeys(user_ids):
+            self._kept.move_to_end(user)
+        while len(self._kept) > self._most:
+            self._kept.popitem(last=False)
+        return deltas
+
+
+class UnpublishedHeads:
+    """Heads that are in no store yet."""
+
+    def __init__(self, known: Mapping[str, Delta], shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """known: user -> delta. shapes: name -> shape of one user's array."""
+        self._known, self._shapes = known, shapes
+        self._blank = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+
+    def of(self, user_ids: Sequence[str]) -> Deltas:
+        """See UserHeads."""
+        return stacked([self._known.get(user, self._blank) for user in user_ids], self._shapes)
+
+
+def stacked(rows: Sequence[Delta], shapes: Mapping[str, tuple[int, ...]]) -> Deltas:
+    """Single users' deltas as one, [n, ...]."""
+    return {
+        name: torch.from_numpy(np.stack([row[name] for row in rows])) if rows else torch.zeros(0, *shape)
+        for name, shape in shapes.items()
+    }
+
+
+def new_store(artifact: Path, spec: HeadSpec) -> HeadStore:
+    """The store in an artifact's folder: the one that an earlier attempt made, or a new one."""
+    folder = artifact / FOLDER
+    # A folder without a version is what a killed `create` left.
+    if any((folder / "_versions").glob("*")):
+        return HeadStore.open(str(folder), expect=spec)
+    return HeadStore.create(str(folder), spec)
+
+
+def write_heads(artifact: Path, spec: HeadSpec, buckets: Iterable[tuple[int, list[str], Deltas]]) -> int:
+    """Publishes (bucket, users, deltas) as one version; returns the number of users."""
+    store = new_store(artifact, spec)
+    parts: list[Part] = []
+    users = 0
+    for bucket, ids, deltas in buckets:
+        parts.append(store.write_part(bucket, ids, {name: value.numpy() for name, value in deltas.items()}))
+        users += len(ids)
+    store.publish(parts, replace=True)
+    return users

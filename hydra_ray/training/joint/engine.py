@@ -1,0 +1,53 @@
+"""The DeepSpeed engine around the base: ZeRO stage, precision and the optimiser's parameter groups. One place."""
+
+from typing import Any
+
+import torch
+
+from hydra_ray.config import TrainConfig
+from hydra_ray.models.scorer import PairScorer
+
+
+def deepspeed_config(config: TrainConfig) -> dict[str, Any]:
+    """DeepSpeed's JSON for `train`: ZeRO stage, offload, accumulation, bf16 on GPU."""
+    zero: dict[str, Any] = {"stage": config.zero_stage}
+    if config.offload != "none":
+        zero["offload_optimizer"] = {"device": "cpu", "pin_memory": config.gpu}
+    if config.offload == "parameters":
+        zero["offload_param"] = {"device": "cpu", "pin_memory": config.gpu}
+    return {
+        "train_micro_batch_size_per_gpu": 1,
+        "gradient_accumulation_steps": config.gradient_accumulation_steps,
+        "zero_optimization": zero,
+        "zero_allow_untested_optimizer": True,
+        # Torch's AdamW also where the state lies on the CPU: DeepSpeed's own would be compiled first.
+        "zero_force_ds_cpu_optimizer": False,
+        "bf16": {"enabled": config.gpu and config.bf16},
+        "gradient_clipping": 1.0,
+        "steps_per_print": 10**9,
+        "wall_clock_breakdown": False,
+    }
+
+
+def make_engine(scorer: PairScorer, config: TrainConfig) -> Any:
+    """A DeepSpeedEngine over the scorer's trainable parameters; call in a worker whose process group is up."""
+    import deepspeed
+    from deepspeed import ops
+
+    if not config.gpu:
+        # The shared-memory collective compiles for half a minute and gloo does the job.
+        ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    encoder = [p for name, p in scorer.named_parameters() if p.requires_grad and name.startswith("encoder.")]
+    rest = [p for name, p in scorer.named_parameters() if p.requires_grad and not name.startswith("encoder.")]
+    groups = [{"params": rest, "lr": config.base_lr}]
+    if encoder:
+        groups.append({"params": encoder, "lr": config.encoder_lr})
+    # The client's own optimiser: DeepSpeed's "AdamW" would compile FusedAdam first.
+    optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+    engine, _, _, _ = deepspeed.initialize(
+        model=scorer,
+        optimizer=optimizer,
+        config=deepspeed_config(config),
+        dist_init_required=False,
+    )
+    return engine

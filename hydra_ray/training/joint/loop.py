@@ -1,0 +1,136 @@
+"""Joint training on one worker: epochs of steps, progress, metrics and checkpoints."""
+
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hydra_ray.errors import UserError
+from hydra_ray.training.joint.trackers import Tracker, make_tracker
+from hydra_ray.training.joint.worker import Worker
+from hydra_ray.training.joint.worker_shard import WorkerShard
+from hydra_ray.utils.atomic_io import write_text
+
+PROGRESS_SECONDS = 5.0
+DONE = "done"
+"""Written last into a kind's results."""
+
+Report = Callable[[dict[str, float], Path], None]
+"""Takes metrics and this rank's part of a checkpoint; a barrier."""
+
+
+def train_worker(job: dict[str, Any]) -> None:
+    """The `train_loop_per_worker` of Ray's TorchTrainer; `job` as in `train_kinds`."""
+    import ray.train
+
+    context = ray.train.get_context()
+    latest = ray.train.get_checkpoint()
+
+    def report(metrics: dict[str, float], folder: Path) -> None:
+        ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))
+
+    with ExitStack() as stack:
+        start = Path(stack.enter_context(latest.as_directory())) if latest else None
+        train_kinds(job, context.get_world_rank(), context.get_world_size(), start, report)
+
+
+def train_kinds(job: Mapping[str, Any], rank: int, world: int, start: Path | None, report: Report) -> None:
+    """Trains one head kind after the other; the process group must be up if there are several workers.
+
+    job: groups, profiles (folders; profiles for `mixture` alone), model, train, seed, name, vectors (folder of the
+    encoding cache or None), symmetric, evidence, centres (file), kinds (head kinds to train one after the other on the
+    same groups), progress (file that takes rank 0's lines), metrics (folder), fatal (file that takes the reason why
+    trying again is useless) and out (each kind's result goes to out/KIND). start: a checkpoint of this job, of any
+    number of workers.
+    """
+    fatal = Path(job["fatal"])
+    if fatal.exists():
+        raise UserError(fatal.read_text())
+    share = WorkerShard(Path(job["groups"]), rank, world)
+    try:
+        for kind in job["kinds"]:
+            done = Path(job["out"]) / kind / DONE
+            finished = done.exists()
+            barrier(world)
+            if not finished:
+                Loop(job, Worker(job, kind, share, rank, start), report).run(Path(job["out"]) / kind)
+    except UserError as error:
+        write_text(fatal, str(error))
+        raise
+
+
+def barrier(world: int) -> None:
+    """Waits for all workers."""
+    if world > 1:
+        torch.distributed.barrier()
+
+
+class Loop:
+    """The epochs that are left to a worker. Every rank must make one and run it."""
+
+    def __init__(self, job: Mapping[str, Any], worker: Worker, report: Report) -> None:
+        self._worker, self._report = worker, report
+        self._tracker: Tracker | None = None
+        if worker.rank == 0:
+            settings = {**worker.at.model, **job["train"], "seed": worker.seed}
+            run, folder = f"{job['name']} {worker.model.head}", Path(job["metrics"])
+            self._tracker = make_tracker(worker.train.trackers, folder, run, settings, worker.at.total)
+        self._saved_at = time.monotonic()
+
+    def run(self, out: Path) -> None:
+        """Trains to the end and leaves the result in `out`, DONE last."""
+        worker = self._worker
+        rows, busiest = sum(worker.share.rows), worker.share.imbalance()
+        worker.say(f"{rows} rows, workers {worker.world}; the busiest has {busiest:.2f} times the mean")
+        for epoch in range(worker.at.epoch, worker.train.epochs):
+            self._epoch(epoch)
+        if self._tracker:
+            self._tracker.close()
+        worker.save_result(out)
+        barrier(worker.world)
+        if worker.rank == 0:
+            (out / DONE).touch()
+
+    def _epoch(self, epoch: int) -> None:
+        worker, train = self._worker, self._worker.train
+        worker.engine.train()
+        steps = worker.share.plan(train.batch_size, worker.seed, epoch)
+        rows = sum(step.rows for step in steps)
+        before = worker.at.loss  # of this epoch's steps that the checkpoint has
+        loss, first, began, spoke = 0.0, worker.at.step, time.monotonic(), time.monotonic()
+        for number, step in enumerate(steps[first:], first + 1):
+            last = number == len(steps)
+            loss += worker.step(step, epoch, number)
+            worker.at = replace(worker.at, epoch=epoch, step=number, total=worker.at.total + 1)
+            if time.monotonic() - spoke > PROGRESS_SECONDS or (last and epoch + 1 == train.epochs):
+                spoke = time.monotonic()
+                left = len(steps) * (train.epochs - epoch) - number
+                eta = (spoke - began) / (number - first) * left
+                worker.say(f"epoch {epoch + 1}/{train.epochs} step {number}/{len(steps)} ETA {eta:.0f} s")
+            if last or number % train.checkpoint_steps == 0:
+                due = worker.agree(time.monotonic() - self._saved_at >= train.checkpoint_interval_s)
+                if not due and not last:
+                    continue
+                whole = before + float(worker.sum(torch.tensor(loss)))
+                metrics = {"loss": whole / sum(s.rows for s in steps[:number]), "epoch": epoch + number / len(steps)}
+                metrics["rows_per_s"] = sum(s.rows for s in steps[first:number]) / (time.monotonic() - began)
+                if self._tracker:
+                    self._tracker.log(worker.at.total, metrics)
+                worker.at = replace(worker.at, loss=whole)
+                if last:
+                    worker.at = replace(worker.at, epoch=epoch + 1, step=0, loss=0.0)
+                if due:
+                    self._checkpoint(metrics)
+        if epoch + 1 == train.epochs and worker.rank == 0:
+            worker.say(f"mean training loss {metrics['loss']:.4f} over {rows} rows")
+
+    def _checkpoint(self, metrics: dict[str, float]) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            self._worker.save(Path(folder))
+            self._report(metrics, Path(folder))
+        self._saved_at = time.monotonic()

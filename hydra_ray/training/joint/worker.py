@@ -1,0 +1,235 @@
+"""One rank of joint training: its users' groups and heads, its DeepSpeed engine, and a step of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from hydra_ray.config import ModelConfig, TrainConfig
+from hydra_ray.errors import UserError
+from hydra_ray.models.embedding_cache import CachedTextEncoder
+from hydra_ray.models.encoder import TextEncoder
+from hydra_ray.models.heads import Deltas
+from hydra_ray.models.losses import loss_sum
+from hydra_ray.models.mixture import balance_loss
+from hydra_ray.models.pair_encoders import ConceptEncoder
+from hydra_ray.models.scorer import PairBatch, PairScorer
+from hydra_ray.training.artifacts.trained_scorer import needs_encoder_in_module, save_base
+from hydra_ray.training.joint import checkpoint, zero_state
+from hydra_ray.training.joint.checkpoint import TrainState
+from hydra_ray.training.joint.engine import make_engine
+from hydra_ray.training.joint.file_tail import append_line
+from hydra_ray.training.joint.plan import Step
+from hydra_ray.training.joint.ranking_examples import RankingExample
+from hydra_ray.training.joint.user_head_table import UserHeadTable
+from hydra_ray.training.joint.worker_shard import WorkerShard
+from hydra_ray.training.user_fit.profiles import Profiles, read_profiles
+
+
+class Worker:
+    """One rank and one head kind. `at` says where training is; whoever calls `step` moves it."""
+
+    def __init__(self, job: Mapping[str, Any], kind: str, share: WorkerShard, rank: int, start: Path | None) -> None:
+        """job: as in `loop.train_kinds`. start: a checkpoint to go on from. Every rank must make one."""
+        self.model = ModelConfig.model_validate({**job["model"], "head": kind})
+        self.train = TrainConfig.model_validate(job["train"])
+        self.seed, self.name, self.rank, self.world = int(job["seed"]), f"{job['name']} ({kind})", rank, share.world
+        self.share, self.lines = share, Path(job["progress"])
+        self.device = torch.device("cuda", torch.cuda.current_device()) if self.train.gpu else torch.device("cpu")
+        self.at = TrainState(0, 0, 0, 0.0, [], self.model.model_dump(mode="json"))
+        # Optimiser steps in the last checkpoint; epoch and number of the last step.
+        self._saved, self._stepped = 0, (0, 0)
+        found = checkpoint.load_progress(start, self.at.model, job["kinds"]) if start else None
+        vectors = Path(job["vectors"]) if job["vectors"] else None
+        self.inputs = share.inputs(self.model, vectors, self.device, self.say)
+        if isinstance(self.inputs, Tensor) and self.train.gpu and self.train.bf16:
+            self.inputs = self.inputs.bfloat16()
+        torch.manual_seed(self.seed)
+        self.evidence = int(job["evidence"])
+        scorer = self._scorer(job)
+        self.heads = UserHeadTable(scorer.head, share.users())
+        self.profiles = None
+        if kind == "mixture":
+            mine = read_profiles(Path(job["profiles"]), self.heads.buckets)
+            self.profiles = Profiles(mine, CachedTextEncoder(self.model, vectors))
+        if start and found:
+            masters, moments = checkpoint.load_base(start)
+            scorer.load_state_dict(masters, strict=False)
+        self.engine = make_engine(scorer, self.train)
+        if start and found:
+            self._first_step()
+            zero_state.load_optimizer_state(self.engine, masters, moments)
+            checkpoint.load_heads(start, self.heads)
+            self.at = found
+            self._saved, self._stepped = found.total, (found.epoch, found.step)
+            self.say(f"continuing after epoch {found.epoch} step {found.step}")
+
+    def _scorer(self, job: Mapping[str, Any]) -> PairScorer:
+        """The same on every rank."""
+        encoder = None
+        if needs_encoder_in_module(self.model):
+            encoder = TextEncoder(self.model)
+            if self.train.activation_checkpointing:
+                encoder.model.gradient_checkpointing_enable()
+        self.encoder_width = encoder.width if encoder else int(self.inputs.shape[-1])  # type: ignore[union-attr]
+        scorer = PairScorer(self.model, encoder, self.encoder_width, job["symmetric"], self.evidence)
+        if isinstance(scorer.interaction, ConceptEncoder):
+            scorer.interaction.centres.data = load_file(job["centres"])["centres"]
+        return scorer
+
+    def save(self, folder: Path) -> None:
+        """This rank's part of a checkpoint. Every rank must call it, and raises UserError where any may not save."""
+        weights, moments = self._learned()
+        if self.rank == 0:
+            checkpoint.save_base(folder, self.at, weights, moments)
+        self._save_heads(folder)
+        self._saved = self.at.total
+
+    def save_result(self, out: Path) -> None:
+        """This rank's part of what was learned. As `save`."""
+        weights, _ = self._learned()
+        out.mkdir(parents=True, exist_ok=True)
+        if self.rank == 0:
+            save_base(weights, self.model, self.encoder_width, self.evidence, out)
+        self._save_heads(out)
+
+    def _learned(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The base's weights and optimiser state, whole (ZeRO gathers). Raises UserError, on every rank, if they or any
+        rank's heads are not finite."""
+        weights, moments = zero_state.weights(self.engine), zero_state.optimizer_state(self.engine)
+        finite = self.heads.finite() and all(bool(v.isfinite().all()) for v in (*weights.values(), *moments.values()))
+        if self.sum(torch.tensor(float(not finite))):
+            epoch, number = self._stepped
+            where = f"{self.name}: weights or heads are not finite after epoch {epoch + 1} step {number}"
+            raise UserError(f"{where}; {self._advice()}")
+        return weights, moments
+
+    def _save_heads(self, folder: Path) -> None:
+        for bucket in self.heads.buckets:
+            checkpoint.save_bucket(self.heads, bucket, folder)
+
+    def step(self, step: Step, epoch: int, number: int) -> float:
+        """One optimiser step; returns the loss summed over this worker's rows."""
+        # Of a step's own, so that a run that was cut short draws the same dropout as one that was not.
+        torch.manual_seed(hash((self.seed, epoch, number, self.rank)))
+        groups = [self.share.groups[i] for i in step.groups[self.rank]]
+        users = sorted({g.user_id for g in groups})
+        rows = torch.as_tensor([self.heads.row_of[user] for user in users], dtype=torch.int64)
+        local = {user: i for i, user in enumerate(users)}
+        taken = self.heads.take(rows, self.device)
+        total, routed_F = 0.0, torch.zeros(self.model.num_experts)
+        for part in parts_of(groups, self.train.gradient_accumulation_steps):
+            # Where nothing of this batch is ours, DeepSpeed's collectives still need every rank and every parameter:
+            # a row of weight zero with a delta of zero.
+            if not part:
+                batch, deltas = self._empty_batch(), self._blank()
+            elif self.profiles:
+                # Each query on its own, for its profile leaves out the record that it asks.
+                batch = self.share.texts.batch(part, range(len(part)))
+                deltas = self.profiles.of_groups(part, self.device)
+            else:
+                batch, deltas = self.share.texts.batch(part, [local[g.user_id] for g in part]), taken
+            loss, prior = self._loss(batch, deltas)
+            if not torch.isfinite(loss):
+                raise UserError(self._diverged(part, epoch, number, float(loss)))
+            # DeepSpeed averages over workers and micro-batches: times their number over all rows makes it the mean over
+            # the global batch.
+            self.engine.backward((loss + prior) * (self.world * self.train.gradient_accumulation_steps / step.rows))
+            self.engine.step()
+            total += float(loss.detach())
+            if self.profiles:
+                routed_F += self._routed(batch)
+        if groups:
+            self.heads.update(rows, taken, self.train.user_lr, scale=1.0 / self.world)
+        if self.profiles:
+            self.at = replace(self.at, routed=(self.sum(routed_F) / step.rows).tolist())
+        self._stepped = epoch, number
+        return total
+
+    def _loss(self, batch: PairBatch, deltas: Deltas) -> tuple[Tensor, Tensor]:
+        """The loss, and the deltas' prior or the facets' balance; both summed over rows."""
+        batch = PairBatch(*(getattr(batch, name).to(self.device) for name in PairBatch.__slots__))
+        logits = self.engine(self.inputs, batch, deltas)
+        loss = loss_sum(logits.float(), batch.label, batch.mask, self.train.loss)
+        if not self.profiles:
+            return loss, delta_prior(deltas, batch) * self.train.user_l2
+        _, probability_GF = self.engine.module.routed
+        routed_F = torch.tensor(self.at.routed or [0.0] * self.model.num_experts, device=self.device)
+        return loss, balance_loss(probability_GF.float(), routed_F, batch.mask.sum(1)) * self.train.router_balance
+
+    def _routed(self, batch: PairBatch) -> Tensor:
+        """The rows that each facet has taken part in, shared among those mixed, [F]."""
+        weights_GF, _ = self.engine.module.routed
+        chosen_GF = (weights_GF.detach() > 0).float().cpu()
+        rows_GF: Tensor = chosen_GF / chosen_GF.sum(1, keepdim=True) * batch.mask.sum(1, keepdim=True)
+        return rows_GF.sum(0)
+
+    def _blank(self) -> Deltas:
+        """Deltas, or profiles, of nobody."""
+        return self.profiles.blank(self.device) if self.profiles else self.heads.blank(self.device)
+
+    def _first_step(self) -> None:
+        """A step that changes nothing: the optimiser's state exists only after one."""
+        groups = self.engine.optimizer.param_groups
+        rates = [group["lr"] for group in groups]
+        for group in groups:
+            group["lr"] = 0.0
+        for _ in range(self.train.gradient_accumulation_steps):
+            loss, _ = self._loss(self._empty_batch(), self._blank())
+            self.engine.backward(loss)
+            self.engine.step()
+        for group, rate in zip(groups, rates, strict=True):
+            group["lr"] = rate
+
+    def agree(self, due: bool) -> bool:
+        """Rank 0's view, on every rank."""
+        said = torch.tensor([float(due)], device=self.device)
+        if self.world > 1:
+            torch.distributed.broadcast(said, src=0)
+        return bool(said.item())
+
+    def sum(self, values: Tensor) -> Tensor:
+        """The sum over workers."""
+        summed = values.to(self.device, torch.float64)
+        if self.world > 1:
+            torch.distributed.all_reduce(summed)
+        return summed.cpu()
+
+    def _empty_batch(self) -> PairBatch:
+        zero = torch.zeros(1, 1)
+        index = torch.zeros(1, dtype=torch.int64)
+        return PairBatch(index, index.unsqueeze(1), zero, zero.clone(), index, torch.zeros(1, 1, self.evidence))
+
+    def _diverged(self, part: Sequence[RankingExample], epoch: int, number: int, loss: float) -> str:
+        where = f"{self.name}: the loss is {loss} in epoch {epoch + 1} step {number}"
+        if isinstance(self.inputs, Tensor) and not torch.isfinite(self.inputs).all():
+            bad = next(i for i, vector in enumerate(self.inputs) if not torch.isfinite(vector).all())
+            return f"{where}: the encoding of {self.share.texts.texts[bad][:60]!r} is not finite; check model.encoder"
+        users = ", ".join(sorted({g.user_id for g in part})[:3])
+        return f"{where} (users {users}, ...); {self._advice()}"
+
+    def _advice(self) -> str:
+        kept = f"The checkpoint after {self._saved} steps is kept" if self._saved else "It has no checkpoint yet"
+        return f"lower train.base_lr or train.user_lr. {kept}"
+
+    def say(self, line: str) -> None:
+        if self.rank == 0:
+            append_line(self.lines, f"{self.name}: {line}")
+
+
+def parts_of(groups: Sequence[RankingExample], count: int) -> list[list[RankingExample]]:
+    """The groups in `count` nearly equal parts, some of them empty."""
+    return [list(groups[i::count]) for i in range(count)]
+
+
+def delta_prior(taken: Deltas, batch: PairBatch) -> Tensor:
+    """Squared norms of the users' deltas, each as often as the user has labelled rows in the batch."""
+    rows_g = batch.mask.sum(1)
+    total = rows_g.new_zeros(())
+    for value in taken.values():
+        total = total + (value.flatten(1).square().sum(1)[batch.user] * rows_g).sum()
+    return total

@@ -1,0 +1,73 @@
+"""What one training worker reads: its own users' groups and their texts, and how large everybody's are."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as pads
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hydra_ray.config import ModelConfig
+from hydra_ray.models.embedding_cache import CachedTextEncoder
+from hydra_ray.models.sentence_embeddings import sentence_embeddings
+from hydra_ray.training.artifacts.trained_scorer import needs_encoder_in_module
+from hydra_ray.training.joint.plan import Step, assign_buckets, imbalance, plan_epoch
+from hydra_ray.training.joint.ranking_examples import RankingExample, TextIndex, examples_from_table
+
+
+def labelled_rows(label: Any) -> NDArray[np.int64]:
+    """How many of each group's labels are not null; label: Arrow list array of floats."""
+    before = np.concatenate([[0], np.cumsum(label.values.is_valid().to_numpy(zero_copy_only=False))])
+    offsets = label.offsets.to_numpy()
+    rows: NDArray[np.int64] = before[offsets[1:]] - before[offsets[:-1]]
+    return rows
+
+
+class WorkerShard:
+    """The groups of the buckets that `rank` of `world` workers owns.
+
+    The plan needs every group's bucket and size; texts are read for this worker's own users alone. Groups are counted
+    user by user, so that the plan does not depend on how many actors wrote which of them into which file.
+    """
+
+    def __init__(self, groups: Path, rank: int, world: int) -> None:
+        """groups: folder with Parquet files of GROUP_SCHEMA."""
+        self.world = world
+        source = pads.dataset(groups, format="parquet")
+        index = source.to_table(columns=["user_id", "bucket", "label"])
+        places = pc.sort_indices(index, sort_keys=[("user_id", "ascending")])
+        index = index.take(places)
+        self.buckets: list[int] = index.column("bucket").to_pylist()
+        self.rows = labelled_rows(index.column("label").combine_chunks()).tolist()
+        self.owner = assign_buckets(self.buckets, self.rows, world)
+        mine = [i for i, bucket in enumerate(self.buckets) if self.owner[bucket] == rank]
+        read = examples_from_table(source.take(places.take(pa.array(mine, pa.int64()))))
+        self.groups: dict[int, RankingExample] = dict(zip(mine, read, strict=True))
+        self.texts = TextIndex(list(self.groups.values()))
+
+    def users(self) -> dict[str, int]:
+        """This worker's users and their buckets."""
+        return {group.user_id: group.bucket for group in self.groups.values()}
+
+    def imbalance(self) -> float:
+        """See `plan.imbalance`."""
+        return imbalance(self.buckets, self.rows, self.owner)
+
+    def plan(self, batch_rows: int, seed: int, epoch: int) -> list[Step]:
+        """See `plan_epoch`; the same on every worker."""
+        return plan_epoch(self.buckets, self.rows, self.owner, self.world, batch_rows, seed, epoch)
+
+    def inputs(
+        self, model: ModelConfig, vectors: Path | None, device: torch.device, say: Callable[[str], Any]
+    ) -> list[str] | Tensor:
+        """What the scorer reads: the texts, or their vectors [T, ...] where the encoder is frozen."""
+        if needs_encoder_in_module(model):
+            return self.texts.texts or [""]
+        say(f"encoding {len(self.texts.texts)} texts once, or reading them from the cache")
+        cached = CachedTextEncoder(model, vectors)
+        return sentence_embeddings(cached, self.texts.texts or [""], model.pair, model.sentences).to(device)

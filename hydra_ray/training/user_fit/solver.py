@@ -1,0 +1,121 @@
+"""One way to fit each head kind: what the training users teach first, then the users themselves."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hydra_ray.config import FitConfig
+from hydra_ray.models.heads import Deltas, Head
+from hydra_ray.models.losses import Loss
+from hydra_ray.training.user_fit.batched_adam import minimize
+from hydra_ray.training.user_fit.early_stopping import fit_heads_stopped, prefers_shared_head
+from hydra_ray.training.user_fit.fit import L2_GRID, choose_l2
+from hydra_ray.training.user_fit.guard import Refit, worse_than_shared_head
+from hydra_ray.training.user_fit.padded_users import PaddedUsers
+from hydra_ray.training.user_fit.prior import SMALLEST, estimate_prior, fit_heads_under_prior
+
+Tuned = dict[str, Any]
+"""What was learned from the training users, as JSON: `l2`, or the prior's `precision`, and how it was found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """Deltas [U, ...] and what is known of each user, [U].
+
+    epoch: int64, epochs learned; 0 for solvers without epochs. kept_population: bool, whether the user's own rows could
+    not beat the population head; guarded: bool, whether it was the guard that found so. before, after: held-out loss of
+    the population head and of the user's, in nats a row; NaN where it was not tested.
+    """
+
+    deltas: Deltas
+    epoch: Tensor
+    kept_population: Tensor
+    guarded: Tensor
+    before: Tensor
+    after: Tensor
+
+
+def fit_prior(head: Head, rows: PaddedUsers, config: FitConfig, loss: Loss) -> Tuned:
+    """How strongly new users' heads are pulled to the population head, from training users with two queries or more."""
+    if config.l2 is not None and head.kind != "bayesian_linear":
+        return {"l2": config.l2}
+    tested = {"tuning_users": len(rows)}
+    if not len(rows):
+        # Nobody shows how users differ: they stay at the population head.
+        flat = (
+            {"precision": [1 / SMALLEST] * (head.width + 1)} if head.kind == "bayesian_linear" else {"l2": L2_GRID[-1]}
+        )
+        return {**flat, **tested}
+    if head.kind == "bayesian_linear":
+        prior = estimate_prior(head, rows)
+        return {
+            "precision": prior.precision.tolist(),
+            "scale": prior.scale,
+            "rounds": prior.rounds,
+            "held_out_loss": {f"{k:g}": round(v, 5) for k, v in prior.held_out.items()},
+            **tested,
+        }
+    even = rows.query % 2 == 0
+    l2, tried = choose_l2(head, (rows.only(even), rows.only(~even)), config, loss)
+    return {"l2": l2, "held_out_loss": {f"{k:g}": round(v, 5) for k, v in tried.items()}, **tested}
+
+
+def solve_heads(
+    head: Head,
+    rows: PaddedUsers,
+    tuned: Tuned,
+    config: FitConfig,
+    loss: Loss,
+    start: Deltas | None = None,
+    *,
+    needs_gain: bool = False,
+) -> Fitted:
+    """Every user's head; users do not influence each other. start: deltas [U, ...] of an earlier fit, to begin at.
+    needs_gain: whether the guard asks for a gain, as it does of adapters.
+
+    Where `config.guard` says so, users whose own queries speak against their heads keep the population's
+    (`hydra_ray.training.user_fit.guard`). Raises UserError for features that are not finite.
+    """
+    fitted, refit = (
+        _solve_shrunk(head, rows, tuned, config, loss)
+        if head.kind == "bayesian_linear"
+        else _solve_descent(head, rows, tuned, config, loss, start)
+    )
+    if not config.guard or not head.delta_shapes():
+        return fitted
+    against = worse_than_shared_head(head, rows, config.guard, refit, needs_gain=needs_gain)
+    for value in fitted.deltas.values():
+        value[against] = 0
+    return replace(fitted, kept_population=fitted.kept_population | against, guarded=against)
+
+
+def _solve_shrunk(head: Head, rows: PaddedUsers, tuned: Tuned, config: FitConfig, loss: Loss) -> tuple[Fitted, Refit]:
+    precision = torch.tensor(tuned["precision"], dtype=rows.z.dtype, device=rows.z.device)
+    held_out = rows.held_out()
+    trial = fit_heads_under_prior(head, rows.only(~held_out), precision)
+    worse, before, after = prefers_shared_head(head, rows.only(held_out), trial, config.early_stop_margin_se, loss)
+    deltas = fit_heads_under_prior(head, rows, precision)
+    for value in deltas.values():
+        value[worse] = 0
+    kept = worse | (rows.mask.sum(1) == 0)
+    found = Fitted(deltas, torch.zeros(len(rows), dtype=torch.int64), kept, torch.zeros_like(kept), before, after)
+    return found, lambda learned: fit_heads_under_prior(head, learned, precision)
+
+
+def _solve_descent(
+    head: Head, rows: PaddedUsers, tuned: Tuned, config: FitConfig, loss: Loss, start: Deltas | None
+) -> tuple[Fitted, Refit]:
+    found = fit_heads_stopped(head, rows, rows.held_out(), config, tuned["l2"], loss, start=start)
+    kept = found.epoch == 0
+    fitted = Fitted(found.deltas, found.epoch, kept, torch.zeros_like(kept), found.before, found.after)
+    return fitted, lambda learned: minimize(head, learned, found.epoch, config, tuned["l2"], loss, None)
+
+
+def describe(tuned: Tuned) -> str:
+    """One line for the progress."""
+    if "l2" in tuned:
+        return f"l2 {tuned['l2']:g}"
+    values = torch.tensor(tuned["precision"]).rsqrt()
+    return f"prior of the residuals, standard deviations {float(values.min()):.2g} to {float(values.max()):.2g}"

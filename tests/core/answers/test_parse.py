@@ -1,0 +1,124 @@
+"""Normalisation: raw answers of an LLM to scored ones."""
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from hydra_ray.core.answers.parse import is_label, matches_gold, parse_answer, parse_gold
+from hydra_ray.core.tasks import builtin_tasks, load_task
+
+MOVIE, RATING, HEADLINE, CITATION = (load_task(name) for name in ("lamp_2m", "lamp_3", "lamp_4", "lamp_1"))
+
+
+@pytest.mark.parametrize(
+    ("raw", "answer"),
+    [
+        ("comedy", "comedy"),
+        ("  \n\nComedy.\n\nMovie: another one", "comedy"),
+        ("Tag: **Dark Comedy**", "dark comedy"),
+        ("Answer:\n'sci fi'", "sci-fi"),
+        ("The tag is “twist ending”!", "twist ending"),
+        ("I would say it is a dark comedy, really", "dark comedy"),
+        ("comedy or romance", ""),
+        ("dark comedy, not plain comedy", ""),
+        ("comedic", ""),
+        ("Tag:", ""),
+        ("<think>romance? no</think>\nviolence", "violence"),
+        ("<think>romance, and then the budget ran out", ""),
+        ("", ""),
+        (None, ""),
+    ],
+)
+def test_classification(raw: str | None, answer: str) -> None:
+    assert parse_answer(MOVIE, raw) == answer
+
+
+def test_ampersand_and_brackets() -> None:
+    news = load_task("lamp_2n")
+    assert parse_answer(news, "Style and Beauty") == "style & beauty"
+    assert [parse_answer(CITATION, text) for text in ("[1]", "2", "Paper [2].", "[1] or [2]")] == [
+        "[1]",
+        "[2]",
+        "[2]",
+        "",
+    ]
+
+
+def test_labels_that_differ_in_punctuation_alone_stay_apart() -> None:
+    task = MOVIE.model_copy(update={"labels": ("c", "c++", "c#")})
+    assert [parse_answer(task, text) for text in ("C++", "c", "Tag: C#", "pascal")] == ["c++", "c", "c#", ""]
+
+
+@pytest.mark.parametrize(
+    ("raw", "answer"),
+    [
+        ("4", "4"),
+        ("Score: 4.0", "4"),
+        ("4/5", "4"),
+        ("4 out of 5 stars.", "4"),
+        ("3.5", "3.5"),
+        ("Four stars", "4"),
+        ("five.", "5"),
+        ("4, I repeat: 4", "4"),
+        ("one of the best", ""),
+        ("8/10", ""),
+        ("3-4", ""),
+        ("between 3 and 4", ""),
+        ("-1", ""),
+        ("7", ""),
+        ("great", ""),
+    ],
+)
+def test_rating(raw: str, answer: str) -> None:
+    assert parse_answer(RATING, raw) == answer
+
+
+@pytest.mark.parametrize(
+    ("raw", "answer"),
+    [
+        ('Headline: "A  Walk in  the Park?"\nIt is nice.', "A Walk in the Park?"),
+        ('"One" and "Two"', '"One" and "Two"'),
+        ("The headline is a lie", "The headline is a lie"),
+        ("***\n\n", ""),
+    ],
+)
+def test_generation(raw: str, answer: str) -> None:
+    assert parse_answer(HEADLINE, raw) == answer
+
+
+def test_an_answer_of_no_label_never_matches() -> None:
+    strange = "no label of the list"
+    assert parse_gold(MOVIE, strange) == strange
+    assert not matches_gold(MOVIE, strange, "something else")
+    assert not matches_gold(MOVIE, strange, "")
+    assert not matches_gold(MOVIE, "comedy", None)
+    assert matches_gold(MOVIE, "Comedy", "Tag: comedy")
+    assert matches_gold(RATING, "4.0", "4 stars")
+
+
+def test_is_label() -> None:
+    assert is_label(MOVIE, "comedy")
+    assert not is_label(MOVIE, "")
+    assert not is_label(RATING, "3.5")
+    assert is_label(HEADLINE, "anything")
+    assert not is_label(HEADLINE, "")
+
+
+@pytest.mark.parametrize("name", builtin_tasks())
+@settings(max_examples=50)
+@example(text='"<think>a"')
+@example(text="<think>a</think><think>b</think>'Title: c'")
+@given(text=st.text(alphabet="Tag: is\"'*`[]12/5.comedyfour\n", max_size=40) | st.text(max_size=30))
+def test_twice_is_once(name: str, text: str) -> None:
+    task = load_task(name)
+    once = parse_answer(task, text)
+    assert parse_answer(task, once) == once
+
+
+@pytest.mark.parametrize("name", [n for n in builtin_tasks() if load_task(n).labels])
+def test_every_label_is_itself(name: str) -> None:
+    task = load_task(name)
+    for label in task.labels:
+        assert [parse_answer(task, form) for form in (label, label.upper(), f"{task.answer_label}: {label}.")] == [
+            label
+        ] * 3

@@ -1,0 +1,170 @@
+import math
+from bisect import bisect_left
+
+import pytest
+
+from hydra_ray.llm.rate_headers import Allowance, Rates, read_rates
+from hydra_ray.llm.rate_limits import GIVEN_UP_S, MOST_REFUSALS, Limits, TokenBucket
+from hydra_ray.llm.retry import LONGEST_WAIT_S
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.mark.parametrize("most", [1, 3, 60, 5000])
+def test_never_more_calls_than_the_limit_in_any_minute(most):
+    """All that may go out goes out as early as it may."""
+    clock = Clock()
+    limits = Limits(requests_per_minute=most, clock=clock)
+    times = []
+    while len(times) < 3 * most + 2:
+        clock.now += limits.wait_s(0.0, 0) + 1e-9
+        limits.draw(0.0)
+        times.append(clock.now)
+    for i, first in enumerate(times):
+        assert bisect_left(times, first + 60 - 1e-6) - i <= most
+    assert times[-1] - times[0] <= 60 * len(times) / most * (1.5 if most > 2 else 1.1)
+
+
+def test_a_limit_of_tokens_lets_out_a_call_that_is_larger_and_pays_for_it():
+    clock = Clock()
+    limits = Limits(tokens_per_minute=600, clock=clock)
+    assert limits.wait_s(2000.0, 0) == 0
+    limits.draw(2000.0)
+    assert limits.wait_s(10.0, 0) == pytest.approx(2000 / (590 / 60), abs=1.0)
+    limits.settle(2000.0, 10.0)  # it took far less than feared
+    assert limits.wait_s(10.0, 0) == pytest.approx(10 / (590 / 60), abs=0.1)
+
+
+def test_without_limits_nothing_waits():
+    limits = Limits(clock=Clock())
+    limits.draw(1e9)
+    assert limits.wait_s(1e9, 1000) == 0
+
+
+def test_a_wait_names_the_limit_and_where_it_comes_from():
+    clock = Clock()
+    limits = Limits(requests_per_minute=1, tokens_per_minute=1e6, clock=clock)
+    assert limits.wait(5.0).seconds == 0
+    limits.draw(5.0)
+    assert limits.wait(5.0) == (pytest.approx(60.0), "llm.requests_per_minute=1")
+    limits.draw(2e6)
+    assert limits.wait(5.0) == (pytest.approx(120.0, rel=0.1), "llm.tokens_per_minute=1e+06")
+    limits = Limits(clock=clock)
+    limits.learn(Rates(requests=Allowance(0, 100, 30.0)), 0, 0.0, clock.now)
+    assert limits.wait(5.0) == (pytest.approx(0.3), "the server's limit of 100 requests, as its headers say")
+    limits.learn(Rates(pause_s=20.0), 0, 0.0, clock.now)
+    assert limits.wait(5.0) == (pytest.approx(20.0), "a pause after the server's refusal, as its Retry-After says")
+    limits = Limits(clock=clock)
+    limits.learn(Rates(pause_s=0.0, backoff_s=2.0), 0, 0.0, clock.now)
+    assert limits.wait(5.0) == (pytest.approx(2.0), "a pause after the server's refusal")
+
+
+def test_a_refusal_holds_all_calls_back_then_lets_half_of_them_out_at_a_time():
+    clock = Clock()
+    limits = Limits(clock=clock)
+    limits.learn(Rates(pause_s=3.0), 15, 0.0, clock.now)
+    assert limits.wait_s(1.0, 0) == pytest.approx(3.0)
+    clock.now += 3.0
+    assert limits.wait_s(1.0, 7) == 0
+    assert limits.wait_s(1.0, 8) == math.inf
+    for _ in range(9):
+        limits.answered()
+    assert limits.wait_s(1.0, 8) == 0
+
+
+def test_calls_that_were_out_already_are_the_same_refusal():
+    clock = Clock()
+    limits = Limits(clock=clock)
+    went_out, clock.now = clock.now, clock.now + 1
+    for left in range(15, -1, -1):
+        limits.learn(Rates(pause_s=1.0), left, 0.0, went_out)
+    assert not limits.given_up
+    clock.now += 1.0
+    assert limits.wait_s(1.0, 7) == 0
+    assert limits.wait_s(1.0, 8) == math.inf
+
+
+def test_pauses_double_until_the_server_is_given_up_for_a_while():
+    clock = Clock()
+    limits = Limits(clock=clock)
+    pauses = []
+    for _ in range(MOST_REFUSALS - 1):
+        limits.learn(Rates(pause_s=0.0, backoff_s=0.5), 0, 0.0, clock.now)
+        pauses.append(limits.wait_s(1.0, 0))
+        clock.now += pauses[-1]
+    assert pauses == pytest.approx([0.5, 1, 2, 4, 8, 16, 32, LONGEST_WAIT_S])
+    assert not limits.given_up
+    limits.learn(Rates(pause_s=0.0, backoff_s=0.5), 0, 0.0, clock.now)
+    assert limits.given_up
+    clock.now += GIVEN_UP_S
+    assert not limits.given_up
+
+
+def test_an_answer_ends_the_row_of_refusals():
+    clock = Clock()
+    limits = Limits(clock=clock)
+    for _ in range(3 * MOST_REFUSALS):
+        limits.learn(Rates(pause_s=0.0, backoff_s=0.5), 0, 0.0, clock.now)
+        assert limits.wait_s(1.0, 0) == pytest.approx(0.5)
+        clock.now += 0.5
+        limits.answered()
+    assert not limits.given_up
+
+
+def test_an_allowance_that_is_used_up_fills_again_until_its_reset():
+    clock = Clock()
+    limits = Limits(clock=clock)
+    limits.learn(Rates(requests=Allowance(left=2, limit=60, reset_s=58)), 1, 0.0, clock.now)
+    assert limits.wait_s(5.0, 1) == 0  # two are left, and one in flight may not be counted yet
+    limits.draw(5.0)
+    assert limits.wait_s(5.0, 2) == pytest.approx(1.0)
+    clock.now += 1.0
+    assert limits.wait_s(5.0, 2) == 0
+
+
+def test_a_stated_allowance_holds_nothing_back_for_longer_than_the_longest_wait():
+    clock = Clock()
+    limits = Limits(clock=clock)
+    limits.learn(Rates(tokens=Allowance(left=0, limit=1000, reset_s=86_400)), 0, 0.0, clock.now)
+    assert limits.wait_s(100.0, 0) > LONGEST_WAIT_S
+    clock.now += LONGEST_WAIT_S
+    assert limits.wait_s(100.0, 0) == 0
+
+
+def test_a_gauge_never_holds_more_than_its_capacity():
+    gauge = TokenBucket(2.0, 1.0, 0.0)
+    assert gauge.wait_s(2.0, 1000.0) == 0
+    gauge.draw(2.0)
+    assert gauge.wait_s(2.0, 1000.5) == pytest.approx(1.5)
+
+
+NOW = 1_700_000_000.0
+
+
+@pytest.mark.parametrize(
+    ("headers", "rates"),
+    [
+        ({"X-RateLimit-Limit-Requests": "60", "X-RateLimit-Remaining-Requests": "59",
+          "X-RateLimit-Reset-Requests": "1s", "X-RateLimit-Limit-Tokens": "150000",
+          "X-RateLimit-Remaining-Tokens": "149984", "X-RateLimit-Reset-Tokens": "6m0s"},
+         Rates(Allowance(59, 60, 1), Allowance(149984, 150000, 360))),
+        ({"anthropic-ratelimit-requests-limit": "50", "anthropic-ratelimit-requests-remaining": "0",
+          "anthropic-ratelimit-requests-reset": "2023-11-14T22:13:30Z"}, Rates(Allowance(0, 50, 10), None)),
+        ({"anthropic-ratelimit-input-tokens-remaining": "10"}, Rates(None, Allowance(10, 10, 60))),
+        ({"x-ratelimit-remaining-tokens": "900"}, Rates(None, Allowance(900, 900, 60))),
+        ({"x-ratelimit-limit": "10", "x-ratelimit-remaining": "3", "x-ratelimit-reset": "1700000005"},
+         Rates(Allowance(3, 10, 5), None)),
+        ({"ratelimit-remaining": "3", "ratelimit-reset": "30"}, Rates(Allowance(3, 3, 30), None)),
+        ({"x-ratelimit-remaining-requests": "-1"}, None),
+        ({"x-ratelimit-limit-requests": "0", "x-ratelimit-remaining-requests": "0"}, None),
+        ({"x-ratelimit-remaining-requests": "plenty"}, None),
+        ({"Content-Type": "application/json"}, None),
+    ],
+)  # fmt: skip
+def test_what_headers_say(headers, rates):
+    assert read_rates(headers, NOW) == rates

@@ -1,0 +1,39 @@
+"""Prompt budgets: from the model's tokenizer where there is one, else an estimate."""
+
+from pathlib import Path
+
+import pytest
+
+from hydra_ray.config import LLMConfig
+from hydra_ray.core.tasks import load_task
+from hydra_ray.core.token_estimate import estimate_tokens
+from hydra_ray.errors import UserError
+from hydra_ray.llm.token_budget import prompt_budget, tokenizer_of
+
+TASK = load_task("lamp_2m")
+
+
+def test_a_served_model_counts_by_its_own_tokenizer_within_its_window() -> None:
+    budget = prompt_budget(LLMConfig(), TASK)
+    assert budget.exact
+    assert budget.prompt_tokens == 1536 - TASK.max_answer_tokens - 64
+    assert budget.count("one two three") > 1
+
+
+def test_an_external_server_is_estimated_unless_a_tokenizer_is_named() -> None:
+    url = "http://127.0.0.1:9/v1"
+    budget = prompt_budget(LLMConfig(base_url=url), TASK)
+    assert (budget.count, budget.exact, budget.prompt_tokens) == (estimate_tokens, False, 3072)
+    folder = tokenizer_of(LLMConfig())
+    named = prompt_budget(LLMConfig(base_url=url, tokenizer=folder, max_prompt_tokens=500, max_item_tokens=20), TASK)
+    assert (named.exact, named.prompt_tokens, named.item_tokens) == (True, 500, 20)
+
+
+def test_what_cannot_fit_is_refused_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"llm.max_prompt_tokens=4000: llm.serve.max_model_len=1536 leaves 1448"):
+        prompt_budget(LLMConfig(max_prompt_tokens=4000), TASK)
+    many = TASK.model_copy(update={"labels": tuple(f"label number {i}" for i in range(2000))})
+    with pytest.raises(UserError, match=r"task lamp_2m: instruction and labels take \d+ of the 3072 tokens"):
+        prompt_budget(LLMConfig(base_url="http://127.0.0.1:9/v1"), many)
+    with pytest.raises(UserError, match=r"llm.tokenizer: .* holds no tokenizer.json"):
+        prompt_budget(LLMConfig(base_url="http://127.0.0.1:9/v1", tokenizer=str(tmp_path)), TASK)

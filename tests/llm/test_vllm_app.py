@@ -1,0 +1,123 @@
+import socket
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from transformers import LlamaForCausalLM
+
+from hydra_ray.config import Config, LLMConfig, ServeLLMConfig
+from hydra_ray.core.tasks import load_task
+from hydra_ray.errors import UserError
+from hydra_ray.llm import served_app, vllm_app
+from hydra_ray.llm.types import Request, request_to_json
+from hydra_ray.tiny_llm.export import embedded_path
+from hydra_ray.tiny_llm.probe import CONDITIONS, generate, probes
+from hydra_ray.tiny_llm.tokenizer import load_tokenizer
+from hydra_ray.utils.ports import free_port
+
+(FOUR_WITH_ONE,) = [condition for condition in CONDITIONS if condition.name == "four_with_one"]
+
+
+def _weights(tmp_path: Path) -> str:
+    (tmp_path / "config.json").write_text("{}")
+    return str(tmp_path)
+
+
+def test_cpu_settings_reach_the_engine(tmp_path):
+    cfg = LLMConfig(serve=ServeLLMConfig(source=_weights(tmp_path), max_model_len=512, kv_cache_gib=2))
+    spec = vllm_app.engine_spec(cfg)
+    assert spec["accelerator_config"] == {"kind": "cpu"}
+    assert spec["model_loading_config"] == {"model_id": "hydra-tiny", "model_source": str(tmp_path)}
+    assert spec["engine_kwargs"]["max_model_len"] == 512
+    assert spec["engine_kwargs"]["max_num_batched_tokens"] == 512
+    assert spec["engine_kwargs"]["enforce_eager"]
+    variables = spec["runtime_env"]["env_vars"]
+    assert variables["VLLM_CPU_KVCACHE_SPACE"] == "2"
+    assert variables["HF_HUB_OFFLINE"] == "1"
+
+
+def test_gpu_settings_reach_the_engine():
+    serve = ServeLLMConfig(
+        source="org/model", accelerator="gpu", accelerator_type="H100", tensor_parallel_size=2, replicas=(1, 4)
+    )
+    spec = vllm_app.engine_spec(LLMConfig(model="m", serve=serve))
+    assert (spec["accelerator_config"], spec["accelerator_type"]) == ({"kind": "gpu"}, "H100")
+    assert spec["engine_kwargs"]["tensor_parallel_size"] == 2
+    assert "enforce_eager" not in spec["engine_kwargs"]
+    assert spec["deployment_config"]["autoscaling_config"] == {"min_replicas": 1, "max_replicas": 4}
+    assert not {"VLLM_CPU_KVCACHE_SPACE", "HF_HUB_OFFLINE"} & set(spec["runtime_env"]["env_vars"])
+
+
+def test_only_one_cpu_replica_is_served_directly():
+    def direct(**serve) -> bool:
+        return vllm_app.is_direct(LLMConfig(serve=ServeLLMConfig(**serve)))
+
+    assert direct()
+    assert not direct(replicas=(1, 2))
+    assert not direct(accelerator="gpu")
+    assert not direct(tensor_parallel_size=2)
+
+
+def test_without_vllm_the_user_is_told_what_to_install(monkeypatch):
+    monkeypatch.setattr(vllm_app.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"hydra-ray\[cpu\]"):
+        vllm_app.require_vllm()
+
+
+def test_other_weights_or_settings_are_another_application(tmp_path):
+    source = _weights(tmp_path)
+
+    def name(**serve) -> str:
+        return served_app.application_name(LLMConfig(serve=ServeLLMConfig(source=source, **serve)))
+
+    first = name()
+    assert name() == first
+    assert name(max_model_len=512) != first
+    (tmp_path / "model.safetensors").write_bytes(b"x")
+    assert name() != first
+
+
+@pytest.mark.cluster
+def test_a_served_model_answers_through_the_whole_stage_as_transformers_does(tmp_path, local_ray):
+    """vLLM through Ray Serve LLM, the HTTP client, the ledger actor and Ray Data, with the bundled weights."""
+    from ray import serve
+
+    from hydra_ray.llm.mapper import run_llm_stage
+
+    port = free_port()
+    llm = LLMConfig(concurrency=16, serve=ServeLLMConfig(port=port, max_model_len=1024))
+    cfg = Config(root=str(tmp_path / "runs"), llm=llm)
+    greedy = [probe.prompt for probe in probes("tagging", FOUR_WITH_ONE, 24)]
+    asks = [Request(({"role": "user", "content": prompt},), 0.0, 1, 16) for prompt in greedy]
+    asks += [Request(({"role": "user", "content": f"Note {i}"},), 1.0, 2, 5) for i in range(16)]
+    asks.append(Request(({"role": "user", "content": "far too long " * 800},), 1.0, 2, 5))
+    with vllm_app.served_llm(llm) as url:
+        assert url == f"http://127.0.0.1:{port}/v1"
+        with vllm_app.served_llm(llm) as again:  # the running application is used, and survives its second user
+            assert again == url
+        rows = [{"row_id": str(i), "requests": [request_to_json(ask)], "n_requests": 1} for i, ask in enumerate(asks)]
+        (tmp_path / "source").mkdir()
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / "source" / "rows.parquet")
+        answers = pq.read_table(run_llm_stage(tmp_path / "source", cfg, tmp_path / "stage", base_url=url)).to_pylist()
+    answered = {row["row_id"]: row for row in answers}
+    assert len(answers) == len(answered) == len(asks) == 41
+    assert "HTTP 400" in answered["40"]["errors"][0]
+    for i in range(24, 40):
+        row = answered[str(i)]
+        assert row["errors"] == [None]
+        assert len(row["texts"][0]) == 2
+        assert row["prompt_tokens"] > 0
+        assert 2 <= row["completion_tokens"] <= 10
+    for i in range(24):
+        assert answered[str(i)]["errors"] == [None]
+        assert answered[str(i)]["completion_tokens"] < 16  # it ended by itself
+    weights = LlamaForCausalLM.from_pretrained(str(embedded_path()), dtype=torch.float32).eval()
+    expected = generate(weights, load_tokenizer(embedded_path()), greedy, load_task("synthetic_tagging"))
+    said = [answered[str(i)]["texts"][0][0].strip() for i in range(24)]
+    assert sum(a == e for a, e in zip(said, expected, strict=True)) >= 23
+    assert not serve.status().applications
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        assert probe.connect_ex(("127.0.0.1", port)) != 0

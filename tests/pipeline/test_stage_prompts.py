@@ -1,0 +1,148 @@
+"""What the makers ask and keep, without Ray and without a model."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from hydra_ray.config import Config
+from hydra_ray.core.labeling import OWN_ROW, Row
+from hydra_ray.core.queries import Query, make_query
+from hydra_ray.core.types import HistoryItem, Question, User
+from hydra_ray.errors import UserError
+from hydra_ray.inference.reranking import rank
+from hydra_ray.pipeline.examples import groups_of_user
+from hydra_ray.pipeline.stage_prompts import LabelPrompts, StagePrompts, SummaryPrompts
+from hydra_ray.synth.world import make_user
+
+
+def config(**changes: Any) -> dict[str, Any]:
+    return Config.model_validate({"protocol": {"pseudo_queries": 2}, **changes}).model_dump(mode="json")
+
+
+USER = make_user("tagging", 0, 3, (14, 14), 1).to_user()
+HISTORY = tuple(USER.safe_history())
+QUERY = Query("q", USER.questions[0].text, USER.questions[0].gold or "", HISTORY, None, False)
+
+
+def test_evidence_reaches_beyond_the_records_that_may_be_shown() -> None:
+    maker = StagePrompts(config(retrieval={"top_n": 5}, adapter={"evidence_items": 9}), 0, None)
+    found = maker.index(HISTORY).search(QUERY.text, maker.builder.evidence_items)
+    assert len(found.items) == 9
+    # The reranker likes the last best: of the five that may be shown, the fifth comes first.
+    shown = maker.builder.examples(rank(found.items, range(9)))
+    assert shown == list(found.items[4:0:-1])
+
+
+def test_support_never_cuts_the_records_that_may_be_shown() -> None:
+    assert (
+        StagePrompts(config(retrieval={"top_n": 5}, adapter={"evidence_items": 1}), 0, None).builder.evidence_items == 5
+    )
+    headlines = config(data={"task": "synthetic_headline", "synth": {"task": "headline"}}, retrieval={"top_n": 5})
+    assert StagePrompts(headlines, 0, None).builder.evidence_items == 5
+
+
+def test_labelling_asks_once_for_each_retrieved_record_and_nothing_for_the_users_own_answers() -> None:
+    made = list(LabelPrompts(config(retrieval={"top_n": 6}, reranker={"num_history_queries": 4}), 0, None)([USER]))
+    assert all(user is USER for user, _ in made)
+    asking = [make_query for _, make_query in made if make_query[1]]
+    free = [make_query for _, make_query in made if not make_query[1]]
+    assert len(asking) == 2 + 1  # pseudo-queries, and a training user's own question
+    assert len(free) == 4
+    for row, requests, cut, extra in asking:
+        assert len(requests) == len(row.right) == len(extra["shares"]) == len(extra["recencies"]) == 6
+        assert {(r.temperature, r.n) for r in requests} == {(0.0, 1)}
+        assert not any(cut.values())
+    for row, _, _, extra in free:
+        assert len(row.known) == len(row.right) == len(extra["shares"])
+        assert all(0 <= share <= 1 for share in extra["shares"])
+        assert extra["recencies"] == [recency(text, row.query_id.removeprefix(OWN_ROW)) for text in row.right]
+        json.dumps(extra)
+    row, _, _, extra = asking[0]
+    assert extra["recencies"] == [recency(text, None) for text in row.right]
+    row, _, _, extra = asking[1]
+    assert extra["recencies"] == [recency(text, row.query_id.removeprefix("p:")) for text in row.right]
+
+
+def recency(text: str, exclude: str | None) -> float:
+    """Of the one record with this text, among those that a query about `exclude` may retrieve."""
+    texts = [item.text for item in HISTORY if item.item_id != exclude]
+    return (texts.index(text) + 1) / len(texts)
+
+
+def test_a_user_without_history_gets_no_profile_summary() -> None:
+    nobody = replace(USER, items=(), questions=tuple(replace(q, history=()) for q in USER.questions))
+    ((_, (_, requests, _, _)),) = SummaryPrompts(config(), 0, None)([nobody])
+    assert requests == []
+    ((_, (_, requests, _, _)),) = SummaryPrompts(config(), 0, None)([USER])
+    assert len(requests) == 1
+
+
+def lamp_user(items: list[HistoryItem], question: Question) -> User:
+    return User("u", "train", tuple(items), (question,))
+
+
+def test_lamps_layout_asks_the_datas_own_input_and_knows_that_of_history_items() -> None:
+    items = [HistoryItem(str(i), f"text {i}", f"text {i}", "5", f"2020-01-0{i + 1}") for i in range(3)]
+    user = lamp_user(items, Question("1", "fine", "4", (0, 1, 2), "2020-02-01", "Our own words: "))
+    maker = LabelPrompts(config(data={"task": "lamp_3", "source": "lamp", "root": "."}, llm={"prompt": "lamp"},
+                              retrieval={"top_n": 4}, protocol={"pseudo_queries": 1}), 0, None)  # fmt: skip
+    contents = {
+        row.query_id: [request.messages[0]["content"] for request in requests]
+        for _, (row, requests, _, _) in maker([user])
+    }
+    assert sorted(contents.pop("q:1")) == [f'5 is the score for "text {i}" . Our own words: fine' for i in range(3)]
+    ((query_id, pseudo),) = contents.items()
+    own = query_id.removeprefix("p:")
+    assert {content.partition(" . ")[2] for content in pseudo} == {
+        "What is the score of the following review on a scale of 1 to 5? just answer with 1, 2, 3, 4, or 5 without "
+        f"further explanation. review: text {own}"
+    }
+
+
+def test_lamps_layout_puts_its_own_words_before_a_question_of_the_service() -> None:
+    maker = StagePrompts(
+        config(data={"task": "lamp_4", "source": "lamp", "root": "."}, llm={"prompt": "lamp"}), 0, None
+    )
+    prompt = maker.builder.prompt(
+        make_query("Frost on the reeds."), [HistoryItem("a", "It rained.", "It rained.", "Rain")]
+    )
+    assert prompt.messages[0]["content"] == (
+        '"Rain" is the title for "It rained." . Generate a headline for the following article: Frost on the reeds.'
+    )
+    with pytest.raises(UserError, match=r"llm\.prompt: lamp: task synthetic_tagging has no LaMP layout"):
+        StagePrompts(config(llm={"prompt": "lamp"}), 0, None)
+
+
+def test_items_without_answers_are_asked_by_their_stand_in() -> None:
+    items = [HistoryItem(str(i), f"Title {i}", f"Title {i} Abstract {i}.", "", "2020") for i in range(3)]
+    make_query = 'the title "T", which reference is related? [1]: "Title 1" [2]: "Title 7"'
+    user = lamp_user(items, Question("1", make_query, "[1]", (0, 1, 2)))
+    changes = {"data": {"task": "lamp_1", "source": "lamp", "root": "."}, "retrieval": {"top_n": 4}}
+    made = {make_query[0].query_id: make_query for _, make_query in LabelPrompts(config(**changes), 0, None)([user])}
+    row, requests, _, _ = made.pop("q:1")
+    assert (row.right[0], requests[0].max_tokens) == ("Title 1", 24)
+    for query_id, (row, requests, _, _) in made.items():
+        number = query_id.removeprefix("p:")
+        other = row.right[0].removeprefix("Title ")
+        assert (row.text, row.gold, requests[0].max_tokens) == (f"Title {number}", f"Abstract {number}.", 256)
+        assert requests[0].messages[0]["content"] == (
+            "Write an abstract for this title:\n\n"
+            f"Title: Title {other}\nAbstract: Abstract {other}.\n\nTitle: Title {number}\nAbstract:"
+        )
+    assert len(made) == 2
+
+
+def test_stand_in_rows_train_the_adapter_as_free_text() -> None:
+    changed = Config.model_validate(config(data={"task": "lamp_1", "source": "lamp", "root": "."}))
+    extra = {"own": {}, "supporters": [], "topics": {}}
+    rows = [
+        (Row("u", "p:a", "A title", "the right abstract", (), answers=(("the right abstract", "none of it"),)), extra),
+        (Row("u", "q:b", "which?", "[2]", (), answers=(("[1]", "[2]"),)), extra),
+    ]
+    stand_in, real = groups_of_user(changed, "adapter", 0, rows)
+    assert (stand_in.right, stand_in.label) == (("the right abstract", "none of it"), (1.0, 0.0))
+    assert {number for numbers in stand_in.evidence for number in numbers} == {0.0}
+    assert (real.right, real.label) == (("[1]", "[2]"), (0.0, 1.0))
+    assert {number for numbers in real.evidence for number in numbers} != {0.0}

@@ -1,0 +1,243 @@
+"""Fits that were asked for, and users who are forgotten: with real stores, and a fitter that does as it is told."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hydra_ray.core.types import HistoryItem
+from hydra_ray.core.user_buckets import bucket_of
+from hydra_ray.errors import UserError
+from hydra_ray.inference.types import LLMDownError, Module, UserKey
+from hydra_ray.serve.fitter import fit_queue as fits_module
+from hydra_ray.serve.fitter.fit_queue import FitQueue
+from hydra_ray.serve.fitter.user_fitter import Fitted
+from hydra_ray.serve.state.folders import Deletions
+from hydra_ray.serve.state.user_store import UserStore
+from hydra_ray.store.heads.head_store import HeadStore
+from hydra_ray.store.heads.spec import HeadSpec
+
+USERS = [UserKey("t", f"u{i}") for i in range(12)]
+SHAPES = {"out_bias": (2,)}
+
+
+@dataclass
+class Fitter:
+    """Publishes the number of records as the head, or raises `error`; `begun` is called first."""
+
+    store: HeadStore
+    error: Exception | None = None
+    begun: Callable[[UserKey], None] = lambda user: None
+    fitted: list[tuple[str, int]] = field(default_factory=list)
+
+    async def fit(self, user: UserKey, items: Sequence[HistoryItem]) -> Fitted:
+        self.begun(user)
+        if self.error:
+            raise self.error
+        self.fitted.append((user.user_id, len(items)))
+        version = self.store.put([user.stored], {"out_bias": np.full((1, 2), len(items), np.float32)})
+        return Fitted({"reranker": version}, {"reranker": False}, 1, 1, "fitted")
+
+
+@dataclass
+class World:
+    folder: Path
+    users: UserStore
+    store: HeadStore
+    fitter: Fitter
+    outcomes: list[str] = field(default_factory=list)
+
+    def fits(self, vacuum_s: float = 60.0) -> FitQueue:
+        stores: dict[Module, HeadStore] = {"reranker": self.store}
+        return FitQueue(self.users, self.fitter, stores, 2, vacuum_s, self.folder, self.outcomes.append)  # type: ignore[arg-type]
+
+    def fit_of(self, user: UserKey) -> str:
+        state = self.users.state(user)
+        return state.fit if state else "nobody"
+
+    def run(self, until: Callable[[], bool], vacuum_s: float = 60.0) -> None:
+        """The background loop, until it has come so far."""
+
+        async def course() -> None:
+            running = asyncio.ensure_future(self.fits(vacuum_s).run())
+            for _ in range(1000):
+                if until():
+                    break
+                assert not running.done(), running
+                await asyncio.sleep(0.01)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            assert until()
+
+        asyncio.run(course())
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setattr(fits_module, "LOOK_EVERY_S", 0.02)
+    users = UserStore.create(tmp_path / "users", 4)
+    for user in USERS:
+        users.append(user, [HistoryItem("i", "t", "t", "a")])
+    store = HeadStore.create(str(tmp_path / "heads"), HeadSpec("linear", 8, 8, SHAPES, "base", 4))
+    return World(tmp_path, users, store, Fitter(store))
+
+
+def test_who_was_queued_before_a_restart_is_fitted(world: World) -> None:
+    world.users.set_fit(USERS[0], "queued")
+    world.users.set_fit(USERS[1], "running")
+    world.run(lambda: {world.fit_of(user) for user in USERS[:2]} == {"done"})
+    state = world.users.state(USERS[0])
+    assert state is not None
+    assert state.fitted_revision == 1
+    assert world.store.get([USERS[0].stored])[0].all()
+    assert state.heads["reranker"] <= world.store.version
+    assert world.fit_of(USERS[2]) == "never"
+
+
+def test_a_broken_bucket_stops_nobody_elses_fit(world: World) -> None:
+    for user in USERS:
+        world.users.set_fit(user, "queued")
+    broken = bucket_of(USERS[0].stored, 4)
+    others = [user for user in USERS if bucket_of(user.stored, 4) != broken]
+    world.users.close()
+    (world.folder / "users" / f"bucket-{broken:06d}.sqlite").write_bytes(b"no database" * 1000)
+    world.run(lambda: {world.fit_of(user) for user in others} == {"done"})
+
+
+def test_a_defect_fails_the_fit_and_is_not_tried_for_ever(world: World) -> None:
+    world.fitter.error = ZeroDivisionError("text of the user's")
+    begun: list[UserKey] = []
+    world.fitter.begun = begun.append
+    world.users.set_fit(USERS[0], "queued")
+    world.run(lambda: world.outcomes == ["failed"])
+    assert begun == [USERS[0]]
+    state = world.users.state(USERS[0])
+    assert state is not None
+    assert (state.fit, state.message) == ("failed", "the fit failed unexpectedly (ZeroDivisionError)")
+
+
+def test_clients_are_told_no_paths(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.fitter.error = UserError("/a/path: no space left")
+    world.users.set_fit(USERS[0], "queued")
+    world.run(lambda: world.outcomes == ["failed"])
+    state = world.users.state(USERS[0])
+    assert state is not None
+    assert (state.fit, state.message) == ("failed", "the fit failed; the service's log says why")
+    assert "/a/path: no space left" in caplog.text
+
+
+def test_a_fit_waits_for_a_black_box_that_is_down(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fits_module, "AGAIN_AFTER_S", 0.1)
+    world.fitter.error = LLMDownError("gone")
+    world.users.set_fit(USERS[0], "queued")
+    world.run(lambda: world.outcomes == ["llm_down"])
+    assert world.fit_of(USERS[0]) == "queued"
+    world.fitter.error = None
+    world.run(lambda: world.fit_of(USERS[0]) == "done")
+
+
+def test_who_asks_again_while_a_fit_runs_gets_another(world: World) -> None:
+    def again(user: UserKey) -> None:
+        if not world.fitter.fitted:
+            world.users.append(user, [HistoryItem("j", "t", "t", "a")])
+            world.users.set_fit(user, "queued")
+
+    world.fitter.begun = again
+    world.users.set_fit(USERS[0], "queued")
+    world.run(lambda: world.fit_of(USERS[0]) == "done")
+    assert world.fitter.fitted == [("u0", 1), ("u0", 2)]
+    state = world.users.state(USERS[0])
+    assert state is not None
+    assert state.fitted_revision == state.revision == 2
+
+
+@pytest.mark.parametrize("error", [None, ZeroDivisionError()])
+def test_who_asks_while_the_fit_begins_gets_another(world: World, error: Exception | None) -> None:
+    read = world.users.history
+
+    def slow(user: UserKey) -> Any:
+        found = read(user)
+        if not asked:
+            asked.append(user)
+            world.users.append(user, [HistoryItem("j", "t", "t", "a")])
+            world.users.set_fit(user, "queued")
+        return found
+
+    asked: list[UserKey] = []
+    world.users.history = slow  # type: ignore[method-assign]
+    world.fitter.error = error
+    world.users.set_fit(USERS[0], "queued")
+    world.run(lambda: world.outcomes == [world.fit_of(USERS[0])] * 2)
+    state = world.users.state(USERS[0])
+    assert state is not None
+    assert error or state.fitted_revision == state.revision == 2
+
+
+def test_every_so_many_fits_old_versions_are_removed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fits_module, "VACUUM_AFTER", 3)
+    for user in USERS[:3]:
+        world.users.set_fit(user, "queued")
+    due = world.folder / "vacuum.due"
+    world.run(lambda: len(world.outcomes) == 3 and not due.exists(), vacuum_s=0)
+    assert len(world.store.versions()) == 1
+
+
+def test_the_old_versions_of_a_deleted_users_head_go_even_if_the_fitter_dies(world: World) -> None:
+    world.users.set_fit(USERS[0], "queued")
+    world.run(lambda: world.fit_of(USERS[0]) == "done")
+
+    async def forget() -> bool:
+        return await world.fits().forget(USERS[0])
+
+    seen = Deletions(world.folder)
+    assert not seen.new()
+    assert asyncio.run(forget())
+    assert seen.new()
+    assert not seen.new()
+    assert world.fit_of(USERS[0]) == "nobody"
+    assert holds(world.folder / "heads", b"u0")
+    world.run(lambda: not (world.folder / "vacuum.due").exists(), vacuum_s=0)
+    assert not holds(world.folder / "heads", b"u0")
+    assert not holds(world.folder / "users", b"u0")
+
+
+def holds(folder: Path, what: bytes) -> bool:
+    """Whether any file below has these bytes."""
+    return any(what in file.read_bytes() for file in folder.rglob("*") if file.is_file())
+
+
+def test_a_head_put_for_a_user_whom_another_process_deleted_is_removed(world: World) -> None:
+    world.fitter.begun = lambda user: world.users.delete(user) and None
+    world.users.set_fit(USERS[0], "queued")
+    world.run(lambda: world.outcomes == ["done"])
+    assert world.users.state(USERS[0]) is None
+    world.store.refresh()
+    assert not world.store.get([USERS[0].stored])[0].any()
+
+
+def test_a_user_who_is_forgotten_in_mid_fit_leaves_nothing(world: World) -> None:
+    async def course() -> None:
+        begun, go = asyncio.Event(), asyncio.Event()
+        fit = world.fitter.fit
+
+        async def slow(user: UserKey, items: Sequence[HistoryItem]) -> Fitted:
+            begun.set()
+            await go.wait()
+            return await fit(user, items)
+
+        world.fitter.fit = slow  # type: ignore[method-assign]
+        fits = world.fits()
+        world.users.set_fit(USERS[0], "queued")
+        fits.kick(USERS[0])
+        await begun.wait()
+        assert await fits.forget(USERS[0])
+        go.set()
+        assert world.users.state(USERS[0]) is None
+        assert world.fitter.fitted == []
+        assert not await fits.forget(USERS[0])
+
+    asyncio.run(course())

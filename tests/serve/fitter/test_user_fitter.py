@@ -1,0 +1,238 @@
+"""One user's heads, fitted by the service."""
+
+import asyncio
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hydra_ray.errors import UserError
+from hydra_ray.inference.types import LLMDownError, Module, UserKey
+from hydra_ray.serve.bundle import MODULES
+from hydra_ray.serve.fitter.publish import head_of
+from hydra_ray.serve.fitter.training_data import UserTrainingData
+from hydra_ray.serve.fitter.user_fitter import Fitted, UserFitter
+from hydra_ray.store.heads.head_store import HeadStore
+from tests.serve.fit_world import BlackBox, World, answer_of
+
+
+def key(world: World, i: int = 0) -> UserKey:
+    return UserKey("tenant", world.users[i].user_id)
+
+
+def fit(world: World, box: BlackBox | None = None, i: int = 0, items: int | None = None) -> Fitted:
+    fitter = world.fitter(box or BlackBox())
+    try:
+        return asyncio.run(fitter.fit(key(world, i), world.users[i].items[:items]))
+    finally:
+        fitter.close()
+
+
+def heads(world: World, i: int = 0) -> Mapping[Module, Mapping[str, np.ndarray[Any, Any]] | None]:
+    return {module: head_of(store, key(world, i).stored) for module, store in world.stores.items() if store}
+
+
+@pytest.mark.parametrize("kind", ["linear", "bayesian_linear", "low_rank"])
+def test_the_heads_are_those_of_the_main_job_missing_answers_and_all(tmp_path: Path, kind: str) -> None:
+    world = World.make(tmp_path, kind)
+    job = world.fitted_by_the_job()
+    own, some_missing = 0, False
+    for i, user in enumerate(world.users):
+        box = BlackBox()
+        said = fit(world, box, i)
+        assert said.queries == 4
+        assert said.calls == len(box.asked) == 4 * 3 + 4
+        missing = sum(not answer_of(request) for request in box.asked)
+        assert (f"; {missing} of them without an answer" in said.message) == (missing > 0)
+        some_missing |= missing > 0
+        for module, found in heads(world, i).items():
+            store = world.stores[module]
+            assert store is not None
+            assert said.versions[module] == store.version
+            wanted = head_of(job[module], user.user_id)
+            assert (found is None) == (wanted is None) == said.kept_population[module]
+            assert (module in said.message) == said.kept_population[module]
+            if found is not None and wanted is not None:
+                own += 1
+                assert all(np.abs(wanted[name]).max() > 1e-3 for name in wanted if name != "down")
+                for name in wanted:
+                    np.testing.assert_allclose(found[name], wanted[name], atol=1e-5)
+    assert own >= 3
+    assert some_missing
+
+
+def test_facets_are_mixed_as_in_the_main_job_and_ask_nothing(tmp_path: Path) -> None:
+    world, box = World.make(tmp_path, "mixture", users=1), BlackBox()
+    said = fit(world, box)
+    assert (box.asked, said.calls, said.queries) == ([], 0, 0)
+    job = world.fitted_by_the_job()
+    for module, found in heads(world).items():
+        wanted = head_of(job[module], world.users[0].user_id)
+        assert found is not None
+        assert wanted is not None
+        np.testing.assert_allclose(found["mixture"], wanted["mixture"], atol=1e-6)
+
+
+def test_shared_heads_are_nobodys(tmp_path: Path) -> None:
+    said = fit(World.make(tmp_path, "shared", users=1))
+    assert said.versions == {}
+    assert said.message == "shared heads: users have none of their own"
+
+
+def test_a_history_too_short_for_a_pseudo_query_takes_the_old_heads_away(tmp_path: Path) -> None:
+    world = World.make(tmp_path, "bayesian_linear", users=1)
+    before = fit(world)
+    assert all(heads(world).values())
+    for items in (1, 0):
+        box = BlackBox()
+        said = fit(world, box, items=items)
+        assert box.asked == []
+        assert said.kept_population == {"reranker": True, "adapter": True}
+        assert said.message.endswith("a fit needs two records, one of them with text and answer")
+        assert not any(heads(world).values())
+        assert said.versions["reranker"] > before.versions["reranker"]
+
+
+def test_an_llm_that_is_down_is_said_and_the_old_heads_stay(tmp_path: Path) -> None:
+    world = World.make(tmp_path, "bayesian_linear", users=1)
+    fit(world)
+    before = heads(world)
+    with pytest.raises(LLMDownError):
+        fit(world, BlackBox(lambda request: ()))
+    # The second stage alone is down: the reranker's new head is not published either.
+    with pytest.raises(LLMDownError):
+        fit(world, BlackBox(lambda request: answer_of(request) if request.n == 1 else ()), items=6)
+    for module, found in heads(world).items():
+        old = before[module]
+        assert found is not None
+        assert old is not None
+        assert all(np.array_equal(found[name], old[name]) for name in found)
+
+
+def test_requests_go_out_together_but_no_more_than_allowed(tmp_path: Path) -> None:
+    world, box = World.make(tmp_path, users=3), BlackBox()
+
+    async def all_at_once() -> None:
+        fitter = world.fitter(box, in_flight=5)
+        await asyncio.gather(*(fitter.fit(key(world, i), user.items) for i, user in enumerate(world.users)))
+        fitter.close()
+
+    asyncio.run(all_at_once())
+    assert box.most_in_flight == 5
+
+
+def test_the_event_loop_goes_on_while_a_head_is_solved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world, learn, went_on = World.make(tmp_path, users=1), UserTrainingData.learn, threading.Event()
+
+    def waits_for_the_loop(self: UserTrainingData, *args: Any) -> Any:
+        assert went_on.wait(10)
+        return learn(self, *args)
+
+    monkeypatch.setattr(UserTrainingData, "learn", waits_for_the_loop)
+
+    async def both() -> Fitted:
+        fitting = asyncio.ensure_future(world.fitter(BlackBox()).fit(key(world), world.users[0].items))
+        for _ in range(20):
+            await asyncio.sleep(0.005)
+        went_on.set()
+        return await fitting
+
+    assert asyncio.run(both()).queries == 4
+
+
+class SlowStore:
+    """A head store whose `put` says that it has begun, and ends when it may."""
+
+    def __init__(self, store: HeadStore) -> None:
+        self.store, self.began, self.may_end = store, threading.Event(), threading.Event()
+
+    def put(self, *args: Any) -> int:
+        self.began.set()
+        assert self.may_end.wait(10)
+        return self.store.put(*args)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
+
+def cancelled_at(world: World, fitter: UserFitter, moment: threading.Event, then: threading.Event) -> None:
+    """Runs a fit, cancels it twice at `moment`, lets the work go on by `then`, and waits for the end of both."""
+
+    async def go() -> None:
+        fitting = asyncio.ensure_future(fitter.fit(key(world), world.users[0].items))
+        await asyncio.to_thread(moment.wait, 10)
+        fitting.cancel()
+        await asyncio.sleep(0.02)
+        fitting.cancel()
+        await asyncio.sleep(0.02)
+        then.set()
+        with pytest.raises(asyncio.CancelledError):
+            await fitting
+        # Once the cancelled fit has ended, nothing of it is written any more.
+        settled = {module: store.refresh() for module, store in world.stores.items() if store}
+        await asyncio.to_thread(fitter.close)
+        assert settled == {module: store.refresh() for module, store in world.stores.items() if store}
+
+    asyncio.run(go())
+
+
+def test_cancelled_while_publishing_both_heads_are_there_when_it_ends(tmp_path: Path) -> None:
+    world = World.make(tmp_path, "bayesian_linear", users=1)
+    reranker = world.stores["reranker"]
+    assert reranker is not None
+    slow = SlowStore(reranker)
+    fitter = UserFitter(world.bundle, BlackBox(), {**world.stores, "reranker": slow})  # type: ignore[dict-item]
+    cancelled_at(world, fitter, slow.began, slow.may_end)
+    assert all(heads(world).values())
+
+
+def test_cancelled_while_learning_nothing_is_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world, learn = World.make(tmp_path, users=1), UserTrainingData.learn
+    began, may_end = threading.Event(), threading.Event()
+
+    def slow(self: UserTrainingData, module: Module, rows: Any) -> Any:
+        if module == "adapter":
+            began.set()
+            assert may_end.wait(10)
+        return learn(self, module, rows)
+
+    monkeypatch.setattr(UserTrainingData, "learn", slow)
+    cancelled_at(world, world.fitter(BlackBox()), began, may_end)
+    assert not any(heads(world).values())
+
+
+class FullStore(SlowStore):
+    """A head store whose disk is full."""
+
+    def put(self, *args: Any) -> int:
+        raise UserError("no space left")
+
+
+@pytest.mark.parametrize("fitted_before", [True, False])
+def test_a_store_that_cannot_be_written_takes_the_other_modules_head_back(tmp_path: Path, fitted_before: bool) -> None:
+    world = World.make(tmp_path, "bayesian_linear", users=1)
+    if fitted_before:
+        fit(world, items=6)
+    before = heads(world)
+    adapter = world.stores["adapter"]
+    assert adapter is not None
+    fitter = UserFitter(world.bundle, BlackBox(), {**world.stores, "adapter": FullStore(adapter)})  # type: ignore[dict-item]
+    with pytest.raises(UserError, match="no space left"):
+        asyncio.run(fitter.fit(key(world), world.users[0].items))
+    now, old = heads(world)["reranker"], before["reranker"]
+    assert (now is None) == (old is None) == (not fitted_before)
+    if now is not None and old is not None:
+        assert all(np.array_equal(now[name], old[name]) for name in now)
+
+
+def test_users_of_two_tenants_are_two_users(tmp_path: Path) -> None:
+    world = World.make(tmp_path, "bayesian_linear", users=1)
+    fit(world)
+    store = world.stores["reranker"]
+    assert store is not None
+    assert store.users() == [f"tenant\x1f{world.users[0].user_id}"]
+    assert head_of(store, f"other\x1f{world.users[0].user_id}") is None
+    assert list(MODULES) == ["reranker", "adapter"]

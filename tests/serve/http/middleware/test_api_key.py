@@ -1,0 +1,124 @@
+"""Who may come in, and that nobody reaches another tenant's users."""
+
+import httpx
+import pytest
+from fastapi.routing import APIRoute
+
+from hydra_ray.serve.http import key_file, key_limits
+from hydra_ray.serve.http.app import make_app
+from hydra_ray.serve.http.key_file import load_keys
+from tests.serve.http.fake_service import FakeService
+from tests.serve.http.live import TWO_TENANTS, serve, settings, until
+
+ITEMS = {"items": [{"item_id": "secret", "text": "t"}]}
+ROUTES = [
+    (method, route.path)
+    for route in make_app(FakeService, settings(TWO_TENANTS)).routes
+    if isinstance(route, APIRoute) and route.path.startswith("/v1")
+    for method in route.methods
+]
+
+
+@pytest.mark.parametrize(("method", "path"), [*ROUTES, ("GET", "/v1/none"), ("PATCH", "/v1/models")])
+def test_nothing_without_a_key(tenants, method, path):
+    for headers in ({}, {"Authorization": "Bearer wrong"}):
+        answer = tenants[""].request(method, path, headers=headers, content=b"{broken")
+        assert answer.status_code == 401
+        assert answer.headers["www-authenticate"] == "Bearer"
+        assert answer.json()["error"]["code"] == "invalid_api_key"
+
+
+def test_open_to_all(tenants):
+    for path in ("/healthz", "/readyz", "/docs", "/openapi.json"):
+        assert tenants[""].get(path).status_code == 200
+    assert "//" not in tenants[""].get("/docs").text.replace("https://github.com", "").split("<body>")[0]
+
+
+def test_a_tenant_sees_its_own_users_alone(tenants):
+    assert tenants["acme"].put("/v1/users/ann/history", json=ITEMS).status_code == 200
+    assert tenants["acme"].get("/v1/users/ann/export").json()["items"][0]["item_id"] == "secret"
+    other = tenants["bolt"]
+    for method, path in (("GET", ""), ("GET", "/export"), ("DELETE", ""), ("POST", "/fit")):
+        assert other.request(method, f"/v1/users/ann{path}").status_code == 404
+    assert other.get("/v1/users").json() == {"data": []}
+    asked = other.post("/v1/personalize", json={"query": "q", "user_id": "ann"}).json()
+    assert asked["trace"]["degraded"][0]["reason"] == "user_unknown"
+    assert "secret" not in asked["answer"]
+    assert tenants["acme"].get("/v1/users").json()["data"][0]["user_id"] == "ann"
+
+
+def test_another_tenants_name_in_an_id_is_no_way_in(tenants):
+    tenants["acme"].put("/v1/users/eve/history", json=ITEMS)
+    assert tenants["bolt"].get("/v1/users/acme%1Feve").status_code == 422
+    assert tenants["bolt"].get("/v1/users", params={"prefix": "\x1f"}).status_code == 422
+    assert tenants["bolt"].get("/v1/users/..%2Facme%2Feve").status_code == 404
+
+
+SECRETS = {name: f"{name}-key-0123456789" for name in ("plain", "old", "monitor", "few")}
+OPTIONS = {"old": "expires=2001-01-01", "monitor": "only=metrics", "few": "requests=2 tokens=40 name=few"}
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """A service whose keys stand in a file, and the file."""
+    folder = tmp_path_factory.mktemp("keys")
+    file = folder / "keys"
+    file.write_text("".join(f"acme:{key} {OPTIONS.get(name, '')}\n" for name, key in SECRETS.items()))
+    file.chmod(0o600)
+    with serve(settings(load_keys(file, None), key_file=str(file), usage=folder)) as live:
+        yield live, file
+
+
+def get(live, path, name):
+    return httpx.get(f"{live.url}{path}", headers={"Authorization": f"Bearer {SECRETS[name]}"})
+
+
+def test_metrics_ask_for_a_key(kept):
+    live, _ = kept
+    assert httpx.get(f"{live.url}/metrics").status_code == 401
+    assert get(live, "/metrics", "plain").status_code == 200
+    assert get(live, "/metrics", "monitor").text.startswith("# TYPE")
+    other = get(live, "/v1/users", "monitor")
+    assert (other.status_code, other.json()["error"]["code"]) == (403, "key_not_allowed")
+
+
+def test_an_expired_key(kept):
+    answer = get(kept[0], "/v1/users", "old")
+    assert (answer.status_code, answer.json()["error"]["message"]) == (
+        401,
+        "this API key has expired: ask for a new one",
+    )
+
+
+def test_limits_of_a_key_and_what_it_was_used_for(kept, monkeypatch):
+    live, _ = kept
+    monkeypatch.setattr(key_limits, "MINUTE_S", 10**10)  # it does not end meanwhile
+    for left in ("1", "0"):
+        answer = get(live, "/v1/users", "few")
+        assert answer.headers["x-ratelimit-remaining-requests"] == left
+    refused = get(live, "/v1/users", "few")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "rate_limit_exceeded")
+    assert int(refused.headers["retry-after"]) >= 1
+    asked = httpx.post(
+        f"{live.url}/v1/personalize", json={"query": "q"}, headers={"Authorization": f"Bearer {SECRETS['plain']}"}
+    )
+    assert asked.status_code == 200
+    assert "x-ratelimit-limit-requests" not in asked.headers
+
+    def used():
+        days = get(live, "/v1/usage", "plain").json()["data"]
+        return {day["key"]: day for day in days}
+
+    until(lambda: {"few"} < set(used()) and max(day["tokens"] for day in used().values()) > 0)
+    found = used()
+    assert (found["few"]["requests"], found["few"]["refused"], found["few"]["tokens"]) == (2, 1, 0)
+    (other,) = [day for name, day in found.items() if name != "few" and day["tokens"]]
+    assert other["tokens"] == 7 + 2  # the prompt's and the answer's
+
+
+def test_a_key_is_revoked_while_the_service_runs(kept, monkeypatch):
+    live, file = kept
+    assert get(live, "/v1/users", "plain").status_code == 200
+    monkeypatch.setattr(key_file, "REREAD_S", 0.0)
+    file.write_text(f"acme:{SECRETS['few']}\n")
+    assert get(live, "/v1/users", "plain").status_code == 401

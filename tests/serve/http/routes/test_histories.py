@@ -1,0 +1,141 @@
+"""Records one by one, in bulk, and from feedback."""
+
+import json
+
+import pytest
+
+from hydra_ray.inference.types import UserKey
+from hydra_ray.serve.types import InvalidError
+from tests.serve.http.routes.test_users import path
+
+ANN = UserKey("acme", "ann").stored
+
+
+def rows(*trees: dict) -> bytes:
+    return "\n".join(json.dumps(tree) for tree in trees).encode()
+
+
+def put(http, count: int) -> None:
+    items = [{"item_id": f"i{i}", "text": f"t{i}", "answer": "a"} for i in range(count)]
+    assert http.put(path("ann", "/history"), json={"items": items}).status_code == 200
+
+
+def test_a_history_is_read_page_by_page(http):
+    put(http, 5)
+    offset, seen = 0, []
+    while offset is not None:
+        page = http.get(path("ann", "/history"), params={"offset": offset, "limit": 2}).json()
+        assert page["total"] == 5
+        seen += [item["item_id"] for item in page["data"]]
+        offset = page["next"]
+    assert seen == [f"i{i}" for i in range(5)]
+    assert http.get(path("ann", "/history"), params={"offset": 9}).json()["data"] == []
+    assert http.get(path("nobody", "/history")).json()["error"]["code"] == "user_not_found"
+    assert http.get(path("ann", "/history"), params={"limit": 0}).json()["error"]["param"] == "limit"
+
+
+@pytest.mark.parametrize("item_id", ["i1", "a/b", "a%2Fb", "x y", "ä"])
+def test_one_record_is_removed_whatever_its_id(live, http, item_id):
+    items = [{"item_id": name, "text": "t"} for name in ("i0", item_id)]
+    http.put(path("ann", "/history"), json={"items": items})
+    where = path("ann", "/history") + path(item_id).removeprefix("/v1/users")
+    assert http.delete(where).json() == {"user_id": "ann", "item_id": item_id, "deleted": True}
+    assert list(live.service.histories[ANN]) == ["i0"]
+    assert http.delete(where).json()["error"]["code"] == "item_not_found"
+    assert http.delete(where.replace(path("ann"), path("bob"))).json()["error"]["code"] == "user_not_found"
+
+
+def test_feedback_becomes_history_and_the_newest_counts(live, http):
+    said = {"query": "q", "answer": "b", "right": False, "right_answer": "a"}
+    taken = http.post(path("ann", "/feedback"), json=said).json()
+    assert taken["user"]["items"] == 1
+    again = http.post(path("ann", "/feedback"), json={"query": "q", "answer": "b", "right": True}).json()
+    assert again["item_id"] == taken["item_id"]
+    (item,) = live.service.histories[ANN].values()
+    assert (item.text, item.answer, len(item.date)) == ("q", "b", 10)
+
+
+@pytest.mark.parametrize(
+    ("said", "word"),
+    [
+        ({"query": "q", "right": True}, "answer"),
+        ({"query": "q", "answer": "b", "right": False}, "right_answer"),
+        ({"query": "q", "answer": "b", "right": True, "right_answer": "a"}, "leave one out"),
+        ({"query": "q", "answer": "b"}, "right"),
+        ({"query": "", "answer": "b", "right": True}, "query"),
+    ],
+)
+def test_feedback_that_says_nothing(live, http, said, word):
+    answer = http.post(path("ann", "/feedback"), json=said)
+    assert answer.status_code == 422
+    assert word in answer.json()["error"]["message"]
+    assert live.service.histories == {}
+
+
+@pytest.mark.parametrize("array", [False, True])
+def test_an_import_reaches_many_users(live, http, array):
+    trees = [
+        {"user_id": "ann", "item_id": "1", "text": "t", "answer": "a"},
+        {"user_id": "bob", "item_id": None, "text": "t", "date": None},
+        {"user_id": "ann", "text": "u", "corpus": "c"},
+        {"user_id": "ann", "text": "u", "corpus": "c"},  # the same row is the same record
+    ]
+    body = json.dumps(trees).encode() if array else b"\xef\xbb\xbf" + rows(*trees) + b"\r\n\n"
+    assert http.post("/v1/import", content=body).json() == {"users": 2, "items": 3}
+    assert [len(live.service.histories[UserKey("acme", user).stored]) for user in ("ann", "bob")] == [2, 1]
+    assert http.post("/v1/import", content=body).json() == {"users": 2, "items": 3}
+    assert len(live.service.histories[ANN]) == 2
+
+
+def test_all_mistakes_of_an_import_come_together_and_nothing_is_written(live, http):
+    body = rows(
+        {"user_id": "ann", "item_id": "1", "text": "t"},
+        {"user_id": "", "text": "t"},
+        {"text": 5, "user_id": "ann", "stars": 3},
+        {"user_id": "ann", "item_id": "1", "text": "another"},
+    )
+    answer = http.post("/v1/import", content=body + b"\n{no json")
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["param"]) == (422, "invalid_rows", "user_id")
+    assert error["message"].startswith(
+        "nothing was imported: row 2: user_id: must have 1 to 256 characters, not 0; 4 more"
+    )
+    assert [(problem["row"], problem["param"]) for problem in error["problems"]] == [
+        (2, "user_id"),
+        (3, "text"),
+        (3, "stars"),
+        (4, "item_id"),
+        (5, "line"),
+    ]
+    assert "row 1" in error["problems"][3]["message"]
+    assert live.service.histories == {}
+
+
+@pytest.mark.parametrize(
+    ("body", "row", "param"),
+    [
+        (b"", 1, "body"),
+        (b"[]", 1, "body"),
+        (b"[{]", 1, "body"),
+        (b'{"user_id": "a", "text": "t"}\n\xff', 2, "body"),
+        (b"5", 1, "row"),
+        (b'{"user_id": "a", "text": " "}', 1, "row"),
+        (b'{"user_id": "a", "text": "t", "answer": "?"}', 1, "answer"),
+        (b'{"user_id": "a", "text": "\\ud800"}', 1, "row"),
+        (b"[" * 20_000, 1, "body"),
+    ],
+)
+def test_a_body_that_is_no_import(live, http, body, row, param):
+    answer = http.post("/v1/import", content=body)
+    assert answer.status_code == 422
+    (problem,) = answer.json()["error"]["problems"]
+    assert (problem["row"], problem["param"]) == (row, param)
+    assert live.service.histories == {}
+
+
+@pytest.mark.parametrize(("right", "field"), [(True, "answer"), (False, "right_answer")])
+def test_feedback_whose_answer_is_no_label_names_its_own_field(live, http, right, field):
+    live.service.error = InvalidError("items[0].answer", "'x' is no answer of this task")
+    said = {"query": "q", "answer": "x", "right": right, **({} if right else {"right_answer": "y"})}
+    answer = http.post(path("ann", "/feedback"), json=said)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (422, field)

@@ -1,0 +1,245 @@
+"""A state folder from a run: here the folders of one, made by the code that a run's steps call."""
+
+import json
+import os
+import shutil
+import stat
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from hydra_ray.config import AdapterConfig, RerankerConfig
+from hydra_ray.core.types import HistoryItem, User
+from hydra_ray.core.user_buckets import bucket_of
+from hydra_ray.data.users_writer import BucketWriter
+from hydra_ray.errors import UserError
+from hydra_ray.inference.types import UserKey, UserState
+from hydra_ray.serve.bundle import RunArtifacts
+from hydra_ray.serve.state import init_state as preparing
+from hydra_ray.serve.state.folders import USERS, heads_folder
+from hydra_ray.serve.state.init_state import init_state
+from hydra_ray.serve.state.user_store import UserStore
+from hydra_ray.store.heads.head_store import HeadStore
+from hydra_ray.store.heads.spec import HeadSpec
+from hydra_ray.training.artifacts.trained_scorer import fingerprint
+from hydra_ray.training.artifacts.user_heads import write_heads
+from tests.pipeline.fitted_world import make_config, users, write_base
+
+USER_IDS = [user.user_id for user, _ in users()]
+SHAPES = {"out_weight": (8, 2), "out_bias": (2,)}
+
+
+def write_ingested(folder: Path) -> None:
+    by_bucket: dict[int, list[User]] = {}
+    for user, bucket in users():
+        by_bucket.setdefault(bucket, []).append(user)
+    for bucket, some in by_bucket.items():
+        with BucketWriter(folder, bucket) as writer:
+            for user in some:
+                writer.add(user)
+    (folder / "counts.json").write_text(json.dumps({"buckets": 8}))
+
+
+def write_some_heads(folder: Path, kind: str, base: str, user_ids: Sequence[str], value: float) -> Path:
+    spec = HeadSpec(kind, 8, 8, SHAPES, base, 8)
+    by_bucket: dict[int, list[str]] = {}
+    for user in user_ids:
+        by_bucket.setdefault(bucket_of(user, 8), []).append(user)
+    rows = [(b, ids, {name: torch.full((len(ids), *shape), value) for name, shape in SHAPES.items()})
+            for b, ids in by_bucket.items()]  # fmt: skip
+    folder.mkdir()
+    write_heads(folder, spec, rows)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> RunArtifacts:
+    """A bundle of kind `bayesian_linear`: heads of 5 users from the training, of 5 from the fit, one in both."""
+    folder = tmp_path_factory.mktemp("run")
+    config = make_config(folder, "bayesian_linear").model_copy(update={"adapter": AdapterConfig(features=False)})
+    base = write_base(folder, config)
+    write_ingested(folder / "ingest")
+    found = fingerprint(base)
+    trained = write_some_heads(folder / "trained", "linear", found, USER_IDS[:5], 1.0)
+    fitted = write_some_heads(folder / "fitted", "bayesian_linear", found, USER_IDS[4:9], 2.0)
+    return RunArtifacts("a-run", config, 0, {"reranker": base, "adapter": base},
+                  {"reranker": (trained, fitted), "adapter": (fitted,)}, {}, folder / "ingest")  # fmt: skip
+
+
+Contents = tuple[dict[str, object], dict[str, dict[str, float]]]
+
+
+def contents(state: Path) -> Contents:
+    """Everything that a state folder says, by user."""
+    store = UserStore.open(state / USERS)
+    known = {user.user_id: store.history(user) for user, _ in store.users("me", "", 99)}
+    heads: dict[str, dict[str, float]] = {}
+    for module in ("reranker", "adapter"):
+        copied = HeadStore.open(str(heads_folder(state, module)))  # type: ignore[arg-type]
+        ids = copied.users()
+        assert copied.verify() == []
+        values = copied.get(ids)[1]["out_bias"][:, 0].tolist()
+        heads[module] = {UserKey.of_stored(user).user_id: v for user, v in zip(ids, values, strict=True)}
+    return dict(known), heads
+
+
+@pytest.fixture(scope="module")
+def whole(made: RunArtifacts, tmp_path_factory: pytest.TempPathFactory) -> Contents:
+    """What a state says that was made at one go."""
+    state = tmp_path_factory.mktemp("whole")
+    init_state(made, state, "me", lambda line: None)
+    return contents(state)
+
+
+def test_everybody_and_every_head_under_their_new_ids(made: RunArtifacts, tmp_path: Path) -> None:
+    said: list[str] = []
+    init_state(made, tmp_path / "state", "me", said.append)
+    known, heads = contents(tmp_path / "state")
+    assert heads["reranker"] == dict.fromkeys(USER_IDS[:4], 1.0) | dict.fromkeys(USER_IDS[4:9], 2.0)
+    assert heads["adapter"] == dict.fromkeys(USER_IDS[4:9], 2.0)
+    versions = {m: HeadStore.open(str(heads_folder(tmp_path / "state", m))).version for m in made.heads}
+    assert HeadStore.open(str(heads_folder(tmp_path / "state", "reranker"))).spec.kind == "bayesian_linear"
+    for i, (user, _) in enumerate(users()):
+        own = {module: versions[module] for module in made.heads if user.user_id in heads[module]}
+        state = UserState(len(user.items), 1, own, "imported" if i < 9 else "never", 1 if i < 9 else None)
+        assert known[user.user_id] == (state, list(user.items))
+    assert len(said) == 1
+    assert said[0].startswith("prepare: 12 users, 9 reranker heads, 5 adapter heads in ")
+
+
+def test_only_its_owner_reads_the_state(made: RunArtifacts, tmp_path: Path) -> None:
+    before = os.umask(0o000)
+    try:
+        init_state(made, tmp_path / "state", "me", say=print)
+        assert os.umask(0o000) == 0o000
+        store = UserStore.open(tmp_path / "state" / USERS)
+        store.append(UserKey("me", USER_IDS[0]), [HistoryItem("new", "t", "t", "a")])
+    finally:
+        os.umask(before)
+    kept = [tmp_path / "state", *(tmp_path / "state").rglob("*")]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in kept if path.is_dir()} == {0o700}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in kept if path.is_file()} == {0o600}
+
+    for folder in ("users", "reranker.heads"):  # as a copy may leave them
+        (tmp_path / "state" / folder).chmod(0o755)
+    init_state(made, tmp_path / "state", "me", say=print)
+    assert {stat.S_IMODE((tmp_path / "state" / name).stat().st_mode) for name in ("users", "reranker.heads")} == {0o700}
+
+
+def test_a_finished_state_is_left_as_its_users_changed_it(made: RunArtifacts, tmp_path: Path) -> None:
+    state, said = tmp_path / "state", []
+    init_state(made, state, "me", said.append)
+    store, gone, kept = UserStore.open(state / USERS), UserKey("me", USER_IDS[0]), UserKey("me", USER_IDS[1])
+    heads = HeadStore.open(str(heads_folder(state, "reranker")))
+    store.delete(gone, {"reranker": heads.delete([gone.stored])})
+    store.append(kept, store.items(kept)[:1])
+    store.append(UserKey("me", "new"), [])
+    before = contents(state)
+    init_state(made, state, "me", said.append)
+    assert contents(state) == before
+    assert len(said) == 1
+
+
+STEPS = [
+    "UserStore.create",
+    "UserStore.import_users",
+    "HeadStore.create",
+    "HeadStore.publish",
+    "UserStore.import_heads",
+]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_killed_and_called_again(
+    made: RunArtifacts, whole: Contents, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    name, method = step.split(".")
+    real, calls = getattr(getattr(preparing, name), method), []
+
+    def killed_after(*args: object, **kwargs: object) -> object:
+        found = real(*args, **kwargs)
+        calls.append(1)
+        if len(calls) == 2 or method == "create":
+            raise KeyboardInterrupt
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(getattr(preparing, name), method, killed_after)
+        with pytest.raises(KeyboardInterrupt):
+            init_state(made, tmp_path / "state", "me", lambda line: None)
+    assert not (tmp_path / "state" / "serving.json").exists()
+    init_state(made, tmp_path / "state", "me", lambda line: None)
+    assert contents(tmp_path / "state") == whole
+
+
+def test_batches_are_bounded(
+    made: RunArtifacts, whole: Contents, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparing, "AT_ONCE", 100)
+    assert all(sum(map(len, batch.values())) == 1 for batch in preparing._batches(made, "me", 8))
+    init_state(made, tmp_path / "state", "me", lambda line: None)
+    assert contents(tmp_path / "state") == whole
+
+
+def test_a_kind_without_heads(made: RunArtifacts, tmp_path: Path) -> None:
+    init_state(replace(made, heads={"reranker": (), "adapter": ()}), tmp_path / "state", "me", lambda line: None)
+    assert sorted(p.name for p in (tmp_path / "state").iterdir()) == [".lock", "serving.json", "users"]
+    assert all(s.fit == "never" for _, s in UserStore.open(tmp_path / "state" / USERS).users("me", "", 99))
+
+
+def test_a_state_of_something_else(made: RunArtifacts, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    init_state(made, state, "me", lambda line: None)
+    shutil.copytree(made.base["adapter"], tmp_path / "base")
+    description = json.loads((tmp_path / "base" / "model.json").read_text())
+    (tmp_path / "base" / "model.json").write_text(json.dumps({**description, "fingerprint": "other"}))
+    others = [
+        (replace(made, name="b-run"), "me", "another run: 'a-run' where 'b-run' is to be served"),
+        (replace(made, base={**made.base, "adapter": tmp_path / "base"}), "me", "another base of the adapter: "),
+        (made, "you", "another tenant: 'me' where 'you' is to be served; give another folder, or remove this one"),
+    ]
+    for bundle, tenant, message in others:
+        with pytest.raises(UserError, match=message):
+            init_state(bundle, state, tenant, lambda line: None)
+    (state / "serving.json").write_text(json.dumps({**json.loads((state / "serving.json").read_text()), "format": 0}))
+    with pytest.raises(UserError, match="another format: 0 where 1"):
+        init_state(made, state, "me", lambda line: None)
+    (state / "serving.json").write_text("{")
+    with pytest.raises(UserError, match=r"serving\.json: broken"):
+        init_state(made, state, "me", lambda line: None)
+    (state / "serving.json").unlink()
+    with pytest.raises(UserError, match=r"holds users, but serving\.json is missing"):
+        init_state(made, state, "me", lambda line: None)
+
+
+def test_a_base_that_reads_other_evidence_than_this_version_makes(made: RunArtifacts, tmp_path: Path) -> None:
+    config = made.config.model_copy(update={"reranker": RerankerConfig(features="score_and_recency")})
+    old = replace(made, config=config, base={"reranker": write_base(tmp_path, config, evidence=1)})
+    with pytest.raises(UserError, match=r"base: the reranker was trained on 1 numbers of evidence .* makes 2; run it"):
+        init_state(old, tmp_path / "state", "me", lambda line: None)
+    assert not (tmp_path / "state").exists()
+
+
+def test_labels_that_leave_no_room_in_a_prompt_are_found_before_anything_is_made(
+    made: RunArtifacts, tmp_path: Path
+) -> None:
+    llm = made.config.llm.model_copy(update={"base_url": "http://127.0.0.1:1/v1", "max_prompt_tokens": 64})
+    data = made.config.data.model_copy(update={"task": "lamp_2m"})
+    short = replace(made, config=made.config.model_copy(update={"llm": llm, "data": data}))
+    with pytest.raises(UserError, match=r"task lamp_2m: instruction and labels take \d+ of the 64 tokens"):
+        init_state(short, tmp_path / "state", "me", lambda line: None)
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_broken_run_and_a_folder_that_cannot_be(made: RunArtifacts, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"model\.json is missing; .* run it again"):
+        init_state(replace(made, base={"reranker": tmp_path}), tmp_path / "state", "me", lambda line: None)
+    foreign = write_some_heads(tmp_path / "foreign", "linear", "other", USER_IDS[:1], 1.0)
+    with pytest.raises(UserError, match="holds heads of another base: 'other'"):
+        init_state(replace(made, heads={"reranker": (foreign,)}), tmp_path / "state", "me", lambda line: None)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="give a folder that can be written"):
+        init_state(made, tmp_path / "file", "me", lambda line: None)

@@ -1,0 +1,186 @@
+"""One batch of many users: everybody's own head, the newest one, and never somebody else's."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hydra_ray.errors import UserError
+from hydra_ray.inference.types import Module, ScoreRequest, UserKey
+from hydra_ray.serve.batch_scorer import BatchScorer
+from hydra_ray.serve.bundle import MODULES
+from hydra_ray.serve.caches.head_cache import ENTRY_BYTES, HeadCache
+from hydra_ray.serve.config import ScorerConfig
+from hydra_ray.serve.state.folders import Deletions, heads_folder
+from hydra_ray.training.artifacts.trained_scorer import fingerprint
+from tests.serve.world import heads, make_bundle, make_stores
+
+USERS = [UserKey("default", f"u{i}").stored for i in range(20)]
+TEXTS = ("red thing", "blue thing", "slow thing")
+
+
+@pytest.fixture(scope="module")
+def scorer(tmp_path_factory: pytest.TempPathFactory) -> BatchScorer:
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("world")
+    bundle = make_bundle(folder)
+    for store in make_stores(bundle, folder).values():
+        store.put(USERS, heads(store, *range(1, 21)))
+    return BatchScorer(bundle, folder, ScorerConfig())
+
+
+def ask(
+    user: str | None, module: Module = "reranker", version: int = 0, texts: tuple[str, ...] = TEXTS
+) -> ScoreRequest:
+    return ScoreRequest(module, user, version, "red text", texts)
+
+
+def test_the_users_own_head_moves_the_scores_and_nobody_elses(scorer: BatchScorer) -> None:
+    plain, own, other = scorer.score([ask(None), ask(USERS[2]), ask(USERS[4], "adapter")])
+    assert np.allclose(np.subtract(own.log_odds, plain.log_odds), 2 * 3.0, atol=1e-4)
+    assert np.allclose(np.subtract(other.log_odds, plain.log_odds), 2 * 5.0, atol=1e-4)
+    assert [s.own_head for s in (plain, own, other)] == [False, True, True]
+
+
+def test_whoever_has_no_head_gets_the_populations(scorer: BatchScorer) -> None:
+    plain, unknown = scorer.score([ask(None), ask(UserKey("default", "nobody").stored)])
+    assert unknown == plain
+
+
+def test_a_query_without_texts_and_an_empty_batch(scorer: BatchScorer) -> None:
+    assert scorer.score([]) == []
+    assert scorer.score([ask(USERS[0], texts=())])[0].log_odds == ()
+
+
+def test_a_batch_says_the_same_as_one_by_one(scorer: BatchScorer) -> None:
+    rng = random.Random(0)
+    words = ["red", "green", "blue", "sad", "happy", "fast", "slow", "old"]
+    batch = [
+        ask(
+            rng.choice([*USERS, None]),
+            rng.choice(MODULES),
+            0,
+            tuple(f"{w} thing" for w in rng.sample(words, rng.randint(0, 5))),
+        )
+        for _ in range(60)
+    ]
+    together, alone = scorer.score(batch), [scorer.score([one])[0] for one in batch]
+    for one, other in zip(together, alone, strict=True):
+        assert one.own_head == other.own_head
+        assert np.allclose(one.log_odds, other.log_odds, atol=1e-5)
+
+
+def test_a_head_that_was_put_is_seen_when_its_version_is_asked_for(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path)
+    store = make_stores(bundle, tmp_path)["reranker"]
+    store.put(USERS[:1], heads(store, 1.0))
+    scorer = BatchScorer(bundle, tmp_path, ScorerConfig())
+    before = scorer.score([ask(USERS[0])])[0]
+    version = store.put(USERS[:1], heads(store, 4.0))
+    assert scorer.score([ask(USERS[0])])[0] == before
+    after = scorer.score([ask(USERS[0], version=version)])[0]
+    assert np.allclose(np.subtract(after.log_odds, before.log_odds), 2 * 3.0, atol=1e-4)
+    assert after.version >= version
+    gone = store.delete(USERS[:1])
+    assert not scorer.score([ask(USERS[0], version=gone)])[0].own_head
+
+
+def test_a_new_version_is_taken_over_by_a_refresh(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path)
+    store = make_stores(bundle, tmp_path)["adapter"]
+    scorer = BatchScorer(bundle, tmp_path, ScorerConfig())
+    assert not scorer.score([ask(USERS[0], "adapter")])[0].own_head
+    store.put(USERS[:1], heads(store, 1.0))
+    scorer.refresh()
+    assert scorer.score([ask(USERS[0], "adapter")])[0].own_head
+
+
+def test_after_a_deletion_a_refresh_leaves_no_text(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path)
+    make_stores(bundle, tmp_path)
+    scorer = BatchScorer(bundle, tmp_path, ScorerConfig())
+    assert scorer.vectors is not None
+    before = scorer.score([ask(None)])
+    scorer.refresh()
+    assert scorer.vectors.bytes > 0
+    Deletions(tmp_path).say()
+    scorer.refresh()
+    assert scorer.vectors.bytes == 0
+    assert scorer.score([ask(None)]) == before
+
+
+def test_memory_is_bounded_in_bytes(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path)
+    store = make_stores(bundle, tmp_path)["reranker"]
+    store.put(USERS, heads(store, *range(20)))
+    each = store.spec.row_bytes + ENTRY_BYTES
+    live = HeadCache(str(heads_folder(tmp_path, "reranker")), fingerprint(bundle.base["reranker"]), 5 * each)
+    for user in USERS:
+        live.prepare({user: 0})
+        assert live.has_own(user)
+        assert live.bytes <= 5 * each
+    live.prepare(dict.fromkeys(USERS[-5:], 0))
+    assert live.hits == 5
+    live.prepare(dict.fromkeys(USERS, 0))
+    # A batch of more users than are kept is served whole.
+    assert torch.equal(live.of(USERS)["out_bias"][:, 1], torch.arange(20.0))
+
+
+def test_an_unreadable_head_costs_its_user_alone(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path)
+    store = make_stores(bundle, tmp_path)["reranker"]
+    for i in (0, 1):
+        store.put(USERS[i : i + 1], heads(store, float(i)))
+    scorer = BatchScorer(bundle, tmp_path, ScorerConfig())
+    files = sorted((heads_folder(tmp_path, "reranker") / "data").rglob("*.lance"), key=lambda f: f.stat().st_mtime)
+    broken = files[0]
+    broken.write_bytes(bytes(len(broken.read_bytes())))
+    first, second = scorer.score([ask(USERS[0]), ask(USERS[1])])
+    assert first.problem
+    assert not first.own_head
+    assert second.problem is None
+    assert second.own_head
+
+
+def test_a_version_vacuumed_away_leaves_no_old_head_in_memory(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path)
+    store = make_stores(bundle, tmp_path)["reranker"]
+    store.put(USERS[:2], heads(store, 1.0, 2.0))
+    live = HeadCache(str(heads_folder(tmp_path, "reranker")), fingerprint(bundle.base["reranker"]), 1 << 20)
+    live.prepare({USERS[0]: 0})
+    store.put(USERS[:1], heads(store, 5.0))
+    store.vacuum()
+    live.prepare({USERS[1]: 0, USERS[0]: 0})  # the second is read at another version than the first was
+    assert live.of(USERS[:2])["out_bias"][:, 1].tolist() == [5.0, 2.0]
+    store.put(USERS[:1], heads(store, 6.0))
+    store.vacuum()
+    live.prepare({USERS[2]: 0})
+    live.refresh()
+    live.prepare({USERS[0]: 0})
+    assert live.of(USERS[:1])["out_bias"][:, 1].tolist() == [6.0]
+
+
+def test_a_version_that_cannot_be_had_costs_its_user_alone(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path)
+    store = make_stores(bundle, tmp_path)["reranker"]
+    version = store.put(USERS[:2], heads(store, 1.0, 2.0))
+    scorer = BatchScorer(bundle, tmp_path, ScorerConfig())
+    first, second = scorer.score([ask(USERS[0], version=version + 1), ask(USERS[1], version=version)])
+    assert first.problem == f"version {version + 1} of the head store is asked for, {version} is there"
+    assert not first.own_head
+    assert (second.problem, second.own_head) == (None, True)
+    store.put(USERS[:1], heads(store, 3.0))
+    newest = max((heads_folder(tmp_path, "reranker") / "_seals").iterdir(), key=lambda file: int(file.stem))
+    newest.write_text("broken")
+    first, second = scorer.score([ask(USERS[0], version=version + 1), ask(USERS[1], version=version)])
+    assert "put" in str(first.problem) or "broken" in str(first.problem)
+    assert (second.problem, second.own_head) == (None, True)
+
+
+def test_heads_of_another_base_are_refused(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path)
+    make_stores(bundle, tmp_path)
+    with pytest.raises(UserError, match="another base"):
+        HeadCache(str(heads_folder(tmp_path, "reranker")), "somebody else", 1 << 20)

@@ -1,0 +1,138 @@
+"""What `hydra-ray serve` refuses: one line, exit code 2, before anything is started."""
+
+import json
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import ray
+
+from hydra_ray.cli import main
+from hydra_ray.serve.bundle import REPORT
+from tests.serve.run_folder import write_run
+from tests.serve.running import free_port
+
+Refused = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run's folder, left as it is."""
+    return write_run(tmp_path_factory.mktemp("whole"))
+
+
+@pytest.fixture
+def run(whole: Path, tmp_path: Path) -> Path:
+    """The same, to be spoilt."""
+    shutil.copytree(whole.parent, tmp_path / "runs")
+    return tmp_path / "runs" / whole.name
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Refused:
+    """Calls the command, which must end with one line; returns it."""
+    monkeypatch.delenv("HYDRA_RAY_SERVE_KEYS", raising=False)
+
+    def call(run: Path | str, *arguments: str) -> str:
+        state = f"state={tmp_path / 'state'}"
+        assert main(["serve", "--run", str(run), "--port", str(free_port()), state, *arguments]) == 2
+        said = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("[serve]")]
+        assert len(said) == 1, said
+        assert said[0].startswith("hydra-ray: error: ")
+        assert not ray.is_initialized()
+        assert not (tmp_path / "state").exists()
+        return said[0].removeprefix("hydra-ray: error: ")
+
+    return call
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port somebody listens at, who never answers."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        yield listening.getsockname()[1]
+
+
+def test_no_run(refused: Refused, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert f"--run {tmp_path / 'none'}: there is no such folder" in refused(tmp_path / "none")
+    assert main(["serve"]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "run: Field required" in line
+
+
+@pytest.mark.parametrize("missing", [REPORT, "steps.json", "train-adapter-0/manifest.json", "fit-reranker-0"])
+def test_an_incomplete_run(refused: Refused, run: Path, missing: str) -> None:
+    path = run / missing if "-0" not in missing else run.parent / "steps" / missing
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    line = refused(run, "--llm-url", "http://127.0.0.1:9/v1")
+    assert str(run) in line
+    assert "finish" in line
+
+
+def test_a_run_of_another_version(refused: Refused, run: Path) -> None:
+    report = json.loads((run / REPORT).read_text())
+    report["config"]["adapter"]["chooses"] = "well"
+    (run / REPORT).write_text(json.dumps(report))
+    line = refused(run)
+    assert line.startswith(f"{run / REPORT}: was made by another hydra_ray (adapter.chooses: ")
+    (run / REPORT).write_text("{")
+    assert refused(run).startswith(f"{run / REPORT}: broken")
+
+
+def test_a_seed_that_was_not_trained(refused: Refused, whole: Path) -> None:
+    assert refused(whole, "seed=3").startswith("seed 3: the run in")
+
+
+def test_a_run_with_folds_has_no_model_of_all_users(refused: Refused, run: Path) -> None:
+    report = json.loads((run / REPORT).read_text())
+    report["config"]["protocol"]["folds"] = 5
+    (run / REPORT).write_text(json.dumps(report))
+    line = refused(run)
+    assert line.startswith(f"{run}: this run tested its users fold by fold (protocol.folds=5)")
+    assert "make a run to serve with protocol.folds=null" in line
+
+
+def test_a_port_in_use(refused: Refused, whole: Path, taken: int) -> None:
+    assert refused(whole, "--port", str(taken)) == (
+        f"--port: 127.0.0.1:{taken}: Address already in use: set another port"
+    )
+    assert "set another port" in refused(whole, "--port", "99999")
+
+
+def test_keys_that_others_can_read(refused: Refused, whole: Path, tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    assert "No such file" in refused(whole, "--keys", str(keys))
+    keys.write_text("acme:0123456789abcdef\n")
+    keys.chmod(0o644)
+    line = refused(whole, "--keys", str(keys))
+    assert line == f"{keys}: others can read or change these keys; run: chmod 600 {keys}"
+    keys.chmod(0o600)
+    keys.write_text("acme:short\n")
+    assert refused(whole, "--keys", str(keys)).startswith(f"{keys}, line 1: the key has 5 characters")
+
+
+def test_everybody_reaches_it_and_there_are_no_keys(refused: Refused, whole: Path) -> None:
+    for more in ((), ("allow_anonymous=true",)):
+        line = refused(whole, "--host", "0.0.0.0", *more)
+        assert line.startswith("--host 0.0.0.0: others reach it, but there are no API keys")
+
+
+def test_a_black_box_that_does_not_answer(
+    refused: Refused, whole: Path, taken: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hydra_ray.serve.local.LLM_CHECK_S", 0.2)
+    for port in (free_port(), taken):
+        line = refused(whole, "--llm-url", f"http://127.0.0.1:{port}/v1")
+        assert line.startswith(f"--llm-url http://127.0.0.1:{port}/v1: ")
+        assert "start the language model first" in line
+    assert "--llm-url nowhere" in refused(whole, "--llm-url", "nowhere")
+
+
+def test_settings_that_there_are_not(refused: Refused, whole: Path) -> None:
+    assert "scorer.thread: unknown key; did you mean 'threads'?" in refused(whole, "scorer.thread=2")
+    assert "gateway.max_concurrent_requests" in refused(whole, "gateway.max_concurrent_requests=0")
+    assert "replicas" in refused(whole, "scorer.replicas=[3,1]")

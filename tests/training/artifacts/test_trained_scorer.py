@@ -1,0 +1,66 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hydra_ray.config import ModelConfig
+from hydra_ray.errors import UserError
+from hydra_ray.models.scorer import PairScorer
+from hydra_ray.training.artifacts.trained_scorer import evidence_of, fingerprint, load_scorer, save_base
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    config = ModelConfig(pair_dim=8)
+    save_base(PairScorer(config, None, 8, False, 2).state_dict(), config, 8, 2, tmp_path)
+    return tmp_path
+
+
+def test_what_was_saved_is_read(base: Path) -> None:
+    assert evidence_of(base) == 2
+    assert load_scorer(base).config == ModelConfig(pair_dim=8)
+    assert len(fingerprint(base)) == 16
+
+
+@pytest.mark.parametrize("read", [load_scorer, fingerprint, evidence_of])
+def test_a_description_that_is_missing_or_broken_is_named(base: Path, read: Callable[[Path], Any]) -> None:
+    description = base / "model.json"
+    whole = json.loads(description.read_text())
+    for spoilt, what in (
+        ("{", "Invalid JSON"),
+        (json.dumps({k: v for k, v in whole.items() if k != "evidence"}), r"\(evidence\)"),
+        (json.dumps({**whole, "model": {**whole["model"], "pair": "tri"}}), r"\(model\.pair\)"),
+    ):
+        description.write_text(spoilt)
+        with pytest.raises(UserError, match=rf"model\.json: broken, or made by another hydra_ray .*{what}"):
+            read(base)
+    description.unlink()
+    with pytest.raises(UserError, match=r"model\.json is missing; .* run it again"):
+        read(base)
+    description.mkdir()
+    with pytest.raises(UserError, match=r"model\.json: Is a directory; "):
+        read(base)
+
+
+def test_missing_weights_are_named(base: Path) -> None:
+    (base / "base.safetensors").unlink()
+    with pytest.raises(UserError, match=r"base\.safetensors is missing"):
+        load_scorer(base)
+
+
+@pytest.mark.parametrize("spoil", [lambda data: data[: len(data) // 2], lambda data: b"{}"])
+def test_broken_weights_are_named(base: Path, spoil: Callable[[bytes], bytes]) -> None:
+    file = base / "base.safetensors"
+    file.write_bytes(spoil(file.read_bytes()))
+    with pytest.raises(UserError, match=r"base\.safetensors: cannot be read, .*; train it again"):
+        load_scorer(base)
+
+
+def test_weights_of_another_width_are_named(base: Path) -> None:
+    config = ModelConfig(pair_dim=16)
+    save_base(PairScorer(config, None, 8, False, 2).state_dict(), config, 8, 2, base / "other")
+    (base / "other" / "base.safetensors").replace(base / "base.safetensors")
+    with pytest.raises(UserError, match=r"belongs to another model\.json \(size mismatch"):
+        load_scorer(base)

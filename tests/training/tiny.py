@@ -1,0 +1,91 @@
+"""Small groups and a small encoder for training tests, and training without Ray in plain processes."""
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import torch
+from transformers import BertConfig, BertModel, BertTokenizerFast
+
+from hydra_ray.config import ModelConfig, TrainConfig
+from hydra_ray.core.user_buckets import bucket_of
+from hydra_ray.training.joint.ranking_examples import RankingExample, examples_to_table
+from hydra_ray.training.user_fit.profiles import Profile, profiles_to_table
+
+WORDS = ["red", "green", "blue", "sad", "happy", "fast", "slow", "old"]
+EVIDENCE = 1
+USERS = [f"u{i}" for i in range(7)]
+
+
+def make_encoder(folder: Path, more: Sequence[str] = (), spread: float = 0.02) -> Path:
+    """A random BERT of a few thousand weights. more: words that it knows beside WORDS. spread: of the weights (BERT's
+    own hardly tells texts apart)."""
+    folder.mkdir(parents=True)
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, "text", "thing", *more]
+    (folder / "vocab.txt").write_text("\n".join(vocabulary))
+    BertTokenizerFast(vocab=str(folder / "vocab.txt")).save_pretrained(folder)
+    torch.manual_seed(0)
+    # Dropout draws differently on every rank, so there is none where two runs are compared.
+    shape = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=32,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        initializer_range=spread,
+    )
+    BertModel(shape).save_pretrained(folder)
+    return folder
+
+
+def make_groups(folder: Path) -> list[RankingExample]:
+    """Seven users with four queries each, as Parquet."""
+    rng = random.Random(0)
+    groups = []
+    for user in USERS:
+        for q in range(4):
+            word = rng.choice(WORDS)
+            right = tuple(f"{rng.choice(WORDS)} thing" for _ in range(6))
+            label = tuple(float(r.split()[0] == word) for r in right)
+            beside = tuple((rng.random(),) for _ in right)
+            groups.append(RankingExample(user, bucket_of(user, 16), f"q{q}", f"{word} text", right, label, beside))
+    folder.mkdir()
+    pq.write_table(examples_to_table(groups), folder / "part-0.parquet")
+    return groups
+
+
+def make_profiles(folder: Path) -> None:
+    """The records of the same users, as a router reads them."""
+    rng = random.Random(1)
+    profiles = [
+        Profile(user, bucket_of(user, 16), ("a", "b", "c"), tuple(f"{rng.choice(WORDS)} thing" for _ in range(3)))
+        for user in USERS
+    ]
+    folder.mkdir()
+    pq.write_table(profiles_to_table(profiles), folder / "part-0.parquet")
+
+
+def make_job(folder: Path, model: ModelConfig, train: TrainConfig, kinds: list[str], out: Path) -> dict[str, Any]:
+    """A job for `train_kinds`; `folder` holds `groups`."""
+    return {
+        "groups": str(folder / "groups"),
+        "profiles": str(folder / "profiles"),
+        "model": model.model_dump(mode="json"),
+        "train": train.model_dump(mode="json"),
+        "seed": 0,
+        "name": "t",
+        "vectors": None,
+        "symmetric": True,
+        "evidence": EVIDENCE,
+        "centres": "",
+        "kinds": kinds,
+        "progress": str(out / "progress"),
+        "metrics": str(out / "metrics"),
+        "fatal": str(out / "fatal"),
+        "out": str(out),
+    }
