@@ -60,7 +60,7 @@ def bound_of(request: Request, budget: PromptBudget, system_tokens: int, one_by_
 
 
 class _Evaluate(EvalPrompts):
-    """EvaluateMaker without trained rerankers and summaries."""
+    """EvalPrompts without trained rerankers and summaries."""
 
     def __init__(self, config: dict[str, Any], seed: int) -> None:
         StagePrompts.__init__(self, config, seed, None)
@@ -70,7 +70,7 @@ class _Evaluate(EvalPrompts):
 
 
 class _Generate(CandidatePrompts):
-    """CandidateMaker without a trained reranker."""
+    """CandidatePrompts without a trained reranker."""
 
     def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked]]:
         for user in users:

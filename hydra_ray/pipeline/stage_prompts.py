@@ -163,7 +163,7 @@ class CandidatePrompts(StagePrompts):
 
 
 class GeneratePrompts(CandidatePrompts):
-    """CandidateMaker for many users, whose heads come from stores."""
+    """CandidatePrompts for many users, whose heads come from stores."""
 
     def __init__(
         self,

@@ -26,7 +26,7 @@ def beside_a_run(run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(tmp_path)
     done: list[Config] = []
     monkeypatch.setattr(stages, "run_stage", lambda stage, config: done.append(config))
-    monkeypatch.setattr(app, "build", lambda config: config)
+    monkeypatch.setattr(app, "build_app", lambda config: config)
     return tmp_path
 
 
@@ -46,7 +46,7 @@ def test_every_block_of_the_page_runs(beside_a_run: Path, capsys: pytest.Capture
 def test_the_page_names_everything_that_is_public() -> None:
     page = PAGE.read_text()
     assert [name for name in hydra_ray.__all__ if f"`{name}" not in page and f"hydra_ray.{name}" not in page] == [
-        "Personalised",
+        "PersonalizedAnswer",
         "Run",
         "UserHead",
         "__version__",

@@ -34,7 +34,7 @@ def test_a_service_is_built_from_settings(monkeypatch: pytest.MonkeyPatch) -> No
     from hydra_ray.serve import app
 
     seen: list[ServeConfig] = []
-    monkeypatch.setattr(app, "build", seen.append)
+    monkeypatch.setattr(app, "build_app", seen.append)
     settings: dict[str, Any] = {"run": "quickstart", "scorer": {"threads": 2}, "retriever.cache_mib": 5}
     hydra_ray.build_app(settings)
     (config,) = seen

@@ -11,7 +11,8 @@ from hydra_ray.core.metrics import score_all
 from hydra_ray.core.queries import Query
 from hydra_ray.core.tasks import load_task
 from hydra_ray.core.types import User
-from hydra_ray.pipeline.stage_prompts import LabelPrompts, Maker
+from hydra_ray.inference.prompt_builder import PromptBuilder
+from hydra_ray.pipeline.stage_prompts import LabelPrompts, StagePrompts
 from tests.data.files import golds, ingest_pure, lamp_root
 
 TASK = load_task("lamp_1")
@@ -57,18 +58,19 @@ def query(user: User) -> Query:
 
 def test_retrieval_searches_for_the_two_options_alone(user: User) -> None:
     assert TASK.search_text(user.questions[0].text) == "Tea Where barn owls nest"
-    (found,) = Maker(config(), 0, None).candidates([query(user)])
-    assert {item.text for item, _ in found} == {"Notes on barn owls, part 1", "Notes on barn owls, part 5"}
+    found = StagePrompts(config(), 0, None).index(query(user).history).search(user.questions[0].text, 2)
+    assert {item.text for item in found.items} == {"Notes on barn owls, part 1", "Notes on barn owls, part 5"}
 
 
 def test_prompts_show_the_authors_papers_and_the_whole_question(user: User) -> None:
     items = list(query(user).history[:2])
-    (ours,) = Maker(config(), 0, None).prompt(query(user), items).messages
+    (ours,) = PromptBuilder(Config.model_validate(config()), 0).prompt(query(user), items).messages
     assert ours["content"] == (
         "An author writes papers such as the ones below. Which is cited? Answer with one of [1], [2] only.\n\n"
         f"Paper: {items[1].text}\n\nPaper: {items[0].text}\n\nPaper: {user.questions[0].text}\nCited:"
     )
-    (lamps,) = Maker(config(llm={"prompt": "lamp"}), 0, None).prompt(query(user), items).messages
+    builder = PromptBuilder(Config.model_validate(config(llm={"prompt": "lamp"})), 0)
+    (lamps,) = builder.prompt(query(user), items).messages
     assert lamps["content"] == user.questions[0].text.replace(
         'the title "The', f'the title, and "{items[0].text}", and "{items[1].text}" "The'
     )

@@ -70,12 +70,12 @@ class UserTrainingData:
         self._vectors = bases.vectors()
 
     def label(self) -> list[Asked]:
-        """What the reranker learns from: see LabelMaker."""
+        """What the reranker learns from: see LabelPrompts."""
         maker = LabelPrompts(self._bases.plain, self._seed, None, self._vectors)
         return [asked for _, asked in maker([self._user])]
 
     def generate(self, reranker: UserFit) -> list[Asked]:
-        """What the adapter learns from, by the user's new reranker: see CandidateMaker."""
+        """What the adapter learns from, by the user's new reranker: see CandidatePrompts."""
         known = {} if reranker.delta is None else {self._user.user_id: reranker.delta}
         heads = UnpublishedHeads(known, self._bases.scorers["reranker"].head.delta_shapes())
         config = self._bases.bundle.config
