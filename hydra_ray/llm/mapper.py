@@ -143,7 +143,7 @@ def run_llm_stage(
 ) -> str:
     """Answers every row of a folder of Parquet files and returns the folder of the answered rows, each exactly once.
 
-    source: rows with a unique `row_id`, `requests` (see AskLLM) and their number `n_requests`; rows without requests
+    source: rows with a unique `row_id`, `requests` (see LLMMapper) and their number `n_requests`; rows without requests
     are left out. keep: other columns that pass through. checkpoint_path: this stage's own folder, on storage that every
     node sees; a run that was killed is resumed by calling this again with the same rows. base_url: of the served model,
     default `llm.base_url`. ledger: default, the run's own actor. label: in progress lines and errors. wanted: what the

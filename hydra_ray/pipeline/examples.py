@@ -41,7 +41,7 @@ def groups_of_user(
 ) -> list[RankingExample]:
     """One user's training groups from (row, extra), by query id; rows without anything to score are left out.
 
-    The order counts: it says which queries a fit holds out (`UserRows.held_out`).
+    The order counts: it says which queries a fit holds out (`PaddedUsers.held_out`).
     """
     task = load_task(config.data.task)
     rows = sorted(rows, key=lambda pair: pair[0].query_id)

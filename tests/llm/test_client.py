@@ -327,9 +327,9 @@ def test_answers_survive_sigkill(tmp_path):
 import sys
 from pathlib import Path
 from hydra_ray.config import LLMConfig
-from hydra_ray.llm import Ledger, LLMClient, Request
+from hydra_ray.llm import LLMClient, Request, ResponseCache
 cfg = LLMConfig(base_url=sys.argv[1], model="m", concurrency=8)
-client = LLMClient(cfg, Ledger(Path({str(tmp_path / "ledger.sqlite")!r}), "run"), identity="m")
+client = LLMClient(cfg, ResponseCache(Path({str(tmp_path / "ledger.sqlite")!r}), "run"), identity="m")
 client.complete_sync([Request(({{"role": "user", "content": f"q{{i}}"}},), max_tokens=4) for i in range(2000)])
 """
 

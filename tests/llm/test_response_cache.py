@@ -106,12 +106,12 @@ def test_survives_sigkill(tmp_path: Path):
     program = f"""
 import sys
 from pathlib import Path
-from hydra_ray.llm.response_cache import Ledger, Settled
-ledger = Ledger(Path({str(tmp_path / "l")!r}), "r")
+from hydra_ray.llm.response_cache import CallOutcome, ResponseCache
+ledger = ResponseCache(Path({str(tmp_path / "l")!r}), "r")
 for i in range(100000):
     (one,) = ledger.exchange([], [0.0])
     record = {{"texts": [str(i)], "prompt_tokens": 1, "completion_tokens": 1}}
-    ledger.exchange([Settled(one, f"k{{i}}", record, calls=1)])
+    ledger.exchange([CallOutcome(one, f"k{{i}}", record, calls=1)])
     print(i, flush=True)
 """
     process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)

@@ -97,7 +97,7 @@ def test_a_batch_that_cannot_be_fitted_is_refused_with_the_users_id(
     def fails(*_: object, **__: object) -> None:
         raise NonFiniteError("fitted heads", 1, 1, 8)
 
-    monkeypatch.setattr("hydra_ray.pipeline.fit_buckets.solver.solve", fails)
+    monkeypatch.setattr("hydra_ray.pipeline.fit_buckets.solver.solve_heads", fails)
     fit, out = make_fit(world, make_config(world), world / "answered"), world / "out"
     new_store(out, fit.spec(fit.scorer()))
     (error,) = FitBuckets(fit, TUNED, out)({"buckets": [list(fit.by_bucket())]})["error"]

@@ -20,13 +20,13 @@ SCRIPT = """
 import sys, time
 from pathlib import Path
 from hydra_ray.pipeline import fit_records, fit_users
-from hydra_ray.pipeline.run_context import Run
+from hydra_ray.pipeline.run_context import RunContext
 from hydra_ray.store.heads.head_store import HeadStore
 from tests.pipeline.fitted_world import make_config, make_fit
 HeadStore.publish = lambda *given, **more: time.sleep(600)  # so that the driver dies before it, however fast it is
 folder = Path(sys.argv[1])
 config = make_config(folder, batch_users=1)
-with Run(config) as run:
+with RunContext(config) as run:
     fit_users.fit_users(run, make_fit(folder, config, folder / "answered"), folder / "killed")
 """
 

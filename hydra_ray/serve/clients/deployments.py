@@ -148,7 +148,7 @@ def _first_line(cause: BaseException) -> str:
 
 
 class RemoteRetriever:
-    """The retriever. See `Retrieves`."""
+    """The retriever. See `RetrieverProtocol`."""
 
     def __init__(self, part: Part) -> None:
         self._part = part

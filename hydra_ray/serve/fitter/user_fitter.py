@@ -86,7 +86,7 @@ class UserFitter:
         records for a pseudo-query keeps the population's. Cancelled before publishing begins, nothing is published;
         later, both are, and only then does the cancelled call end. Fits of one user must not overlap.
 
-        Raises LLMDownError, RefusedError, DeadlineError (see `Asker.answer`), UserError for texts that cannot be
+        Raises LLMDownError, RefusedError, DeadlineError (see `LLMLabeler.answer`), UserError for texts that cannot be
         encoded and stores that cannot be written; nothing is published then.
         """
         learned = await self.learn(user.user_id, items)

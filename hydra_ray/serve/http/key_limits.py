@@ -34,7 +34,7 @@ class Limits:
         self._syncing: asyncio.Task[None] | None = None
 
     def admit(self, key: Key) -> dict[str, str]:
-        """Counts a request and returns the headers that say what is left. Raises ProblemError (429)."""
+        """Counts a request and returns the headers that say what is left. Raises ApiError (429)."""
         self._turn()
         used = self._used(key)
         for what, most, have in (("requests", key.requests, used.requests), ("tokens", key.tokens, used.tokens)):

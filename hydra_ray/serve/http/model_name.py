@@ -23,7 +23,7 @@ def is_plain(model: str) -> bool:
 
 
 def parse_model(model: str, run: str) -> ModelName:
-    """What a model's name asks for. Raises ProblemError: 404 if it is none of the run's, 400 if the user is none."""
+    """What a model's name asks for. Raises ApiError: 404 if it is none of the run's, 400 if the user is none."""
     for name, plain in ((run, False), (f"{run}{SUFFIX}", True)):
         if model == name:
             return ModelName(plain)

@@ -30,7 +30,7 @@ def user_of(
         None: nobody.
 
     Raises:
-        ProblemError: 400, two of them name different users, or the header's value can be nobody's id.
+        ApiError: 400, two of them name different users, or the header's value can be nobody's id.
     """
     named = {f"header {trusted_header}": _header(request, trusted_header), "the model's name": model_user, param: user}
     given = {where: found for where, found in named.items() if found is not None}

@@ -53,7 +53,7 @@ def fit_heads_stopped(
     """Fits as `fit_heads` does, but each user for that user's own number of epochs, at most `config.epochs`.
 
     First from the population head on the rows that are not held out (`held_out`: bool [U, R], whole queries, see
-    `UserRows.held_out`), to find that number; then on all the user's rows. start: deltas [U, ...] of an earlier fit,
+    `PaddedUsers.held_out`), to find that number; then on all the user's rows. start: deltas [U, ...] of an earlier fit,
     where this second fit begins (None: at the population head); the first does not begin there, as they have seen the
     held-out rows. Users do not influence each other, and one who is done costs the others no time. A user without rows
     to learn from keeps the population head.

@@ -29,7 +29,7 @@ def test_an_error_is_told_by_type_and_place_and_whole_only_at_debug(lines: Lines
             FITS.exception("a fit failed")
     usual, whole = lines()
     assert (usual["message"], usual["error"]) == ("a fit failed", "ValueError")
-    assert usual["at"].startswith("serve/test_logs.py:")
+    assert usual["at"].startswith("observability/test_logs.py:")
     assert "the text" not in json.dumps(usual)
     assert "ValueError: the text" in whole["traceback"]
 

@@ -46,7 +46,7 @@ class ApiKeyMiddleware:
             self._limits.spent(key, state["tokens"])
 
     def _key(self, scope: Scope) -> Key:
-        """The request's key. Raises ProblemError."""
+        """The request's key. Raises ApiError."""
         key = self._ring.now.find(Headers(scope=scope).get("authorization"))
         if key is None:
             raise _refusal("no valid API key: send one as `Authorization: Bearer KEY`")

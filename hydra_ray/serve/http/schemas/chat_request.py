@@ -179,7 +179,7 @@ class ChatRequest(AnyChatRequest):
     web_search_options: OnlyText = None
 
     def ask(self) -> PersonalizeRequest:
-        """The question and how to sample. Raises ProblemError (400) if no user message holds one."""
+        """The question and how to sample. Raises ApiError (400) if no user message holds one."""
         query, before = question(self.messages)
         return PersonalizeRequest(
             query=query,
@@ -195,7 +195,7 @@ class ChatRequest(AnyChatRequest):
 def question(messages: Sequence[ChatMessage]) -> tuple[str, tuple[Message, ...]]:
     """The last user message, and all others in their order; `developer` is today's word for `system`.
 
-    Raises ProblemError (400) if there is none, if it is blank, or if an answer already follows it.
+    Raises ApiError (400) if there is none, if it is blank, or if an answer already follows it.
     """
     users = [index for index, message in enumerate(messages) if message.role == "user"]
     if not users or not messages[users[-1]].content.strip():
