@@ -15,7 +15,7 @@ from hydra_ray.inference.reranking import RankedItem, rank
 from hydra_ray.inference.types import RetrievalResult
 from hydra_ray.llm.token_budget import CHAT_FORMAT_TOKENS
 from hydra_ray.llm.types import Request, call_key
-from hydra_ray.pipeline.job import SHARED, Pipeline, asking
+from hydra_ray.pipeline.job import SHARED, Pipeline
 from hydra_ray.pipeline.llm_rows import Asked, Asking
 from hydra_ray.pipeline.stage_prompts import (
     SUMMARY_TOKENS,
@@ -26,6 +26,7 @@ from hydra_ray.pipeline.stage_prompts import (
     StagePrompts,
     SummaryPrompts,
 )
+from hydra_ray.pipeline.step_settings import asking
 
 MOST_USERS = 500
 """Users of a stage whose prompts are made; the others are taken to be like them."""

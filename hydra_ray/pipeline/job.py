@@ -1,36 +1,38 @@
 """The main job as a graph of steps. Every stage asks for what it reads, so any of them can be run on its own."""
 
-import hashlib
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import pyarrow.parquet as pq
-
 from hydra_ray.config import Config, TrainConfig
 from hydra_ray.config.section import execution_only
 from hydra_ray.core.types import Split
-from hydra_ray.data.reader import list_users, read_users
-from hydra_ray.data.sampling import Trial, UserSample, cross_fit, sample_users
+from hydra_ray.data.reader import read_users
+from hydra_ray.data.sampling import Trial
 from hydra_ray.errors import UserError
-from hydra_ray.llm.token_budget import prompt_budget, tokenizer_of
-from hydra_ray.llm.usability import Wanted
 from hydra_ray.models.head_kinds import joint_kind
+from hydra_ray.pipeline.data_steps import DataSteps
 from hydra_ray.pipeline.examples import Module, evidence_width, write_groups
 from hydra_ray.pipeline.gold_check import wordless_golds
-from hydra_ray.pipeline.llm_rows import Asking, ask_black_box
+from hydra_ray.pipeline.llm_rows import Asking
 from hydra_ray.pipeline.previous_run import PreviousRun
-from hydra_ray.pipeline.run_context import RunContext
 from hydra_ray.pipeline.stage_prompts import (
-    SUMMARY_TOKENS,
     EvalPrompts,
     GeneratePrompts,
     LabelPrompts,
     OraclePrompts,
     SummaryPrompts,
 )
-from hydra_ray.pipeline.step import STEP_VERSIONS, StepResult, fingerprint, step_key
+from hydra_ray.pipeline.step import STEP_VERSIONS, StepResult, step_key
+from hydra_ray.pipeline.step_settings import (
+    asking,
+    hash_of,
+    joint_model,
+    label_settings,
+    read_by,
+    summary_texts,
+    topics_encoder,
+)
 
 SHARED = "shared"
 Variant = Literal["", "paper", "unguarded"]
@@ -41,164 +43,8 @@ EXPERTS = ("history_similarity", "topic_classifier", "zero_shot_candidate")
 """Keys of `adapter` that decide what its evidence says, kept with the samples that it is made of."""
 
 
-class Pipeline:
+class Pipeline(DataSteps):
     """The steps of one run. Each method returns the finished step, doing first what it needs."""
-
-    def __init__(self, run: RunContext) -> None:
-        self.run = run
-        self.config = run.config
-        self.results: dict[str, StepResult] = {}
-        self._chosen: dict[Trial, UserSample] = {}
-
-    def _step(
-        self, name: str, config: Mapping[str, Any], inputs: Mapping[str, str], work: Any, label: str = ""
-    ) -> StepResult:
-        label = label or name
-        if label not in self.results:
-            self.results[label] = self.run.step(name, STEP_VERSIONS[name], config, inputs, work)
-        return self.results[label]
-
-    def _dump(self, *sections: str) -> dict[str, Any]:
-        whole = self.config.model_dump(mode="json")
-        return {section: whole[section] for section in sections}
-
-    @cached_property
-    def _plain(self) -> dict[str, Any]:
-        """The config as the actors get it."""
-        return self.config.model_dump(mode="json")
-
-    @cached_property
-    def _task(self) -> dict[str, Any]:
-        return self.run.task.model_dump(mode="json")
-
-    def _asks(self) -> dict[str, Any]:
-        """What decides the black box's answers besides the prompts' content."""
-        llm = self.config.llm
-        budget = prompt_budget(llm, self.run.task)
-        return {
-            "model": self.run.identity,
-            "prompt": llm.prompt,
-            "prompt_tokens": budget.prompt_tokens,
-            "item_tokens": budget.item_tokens,
-            "tokenizer": tokenizer_of(llm) or "estimate",
-        }
-
-    def synth(self) -> StepResult:
-        """The synthetic world as LaMP files."""
-        from hydra_ray.synth.write import write_world
-
-        config = self.config.data.synth
-
-        def work(folder: Path) -> dict[str, Any]:
-            summary = write_world(config, folder)
-            return {"summary": str(summary)}
-
-        return self._step("synth", config.model_dump(mode="json"), {}, work)
-
-    def ingest(self) -> StepResult:
-        """User histories as Parquet by bucket."""
-        from hydra_ray.data.checks import check_counts
-        from hydra_ray.data.ingest import ingest
-        from hydra_ray.data.sources.find import data_root, find_sources, remote_checksums
-        from hydra_ray.data.summary import summary
-
-        data = self.config.data
-        source: Path | str = self.synth().path if data.source == "synthetic" else data_root(data)
-        sources = find_sources(data, source, self.run.root)
-        local = [file for s in sources if not s.url for file in (s.path, s.outputs) if file is not None]
-        base = Path(source).parent if Path(source).is_file() else Path(source)
-
-        def work(folder: Path) -> dict[str, Any]:
-            self.run.ray()
-            counts = ingest(self.config, self.run.task, source, folder, self._progress("ingest"))
-            try:
-                check_counts(counts, data, source, folder)
-            except UserError:
-                say(counts, folder)
-                raise
-            return counts
-
-        def say(counts: Mapping[str, Any], folder: Path) -> None:
-            for line in summary(counts, folder):
-                self.run.say(f"ingest: {line}")
-
-        dumped = data.model_dump(mode="json", exclude={"root", "synth", "max_rejects"})
-        inputs = {**fingerprint(local, base), **remote_checksums(sources)}
-        known = "ingest" in self.results
-        step = self._step("ingest", {**dumped, "task": self._task}, inputs, work)
-        if not known:
-            say(step.manifest["counts"], step.path)
-            check_counts(step.manifest["counts"], data, source, step.path)
-        return step
-
-    def _progress(self, name: str) -> Any:
-        spoken = [0.0]
-
-        def report(done: int, total: int) -> None:
-            share = done / max(1, total)
-            if share - spoken[0] >= 0.25 or share >= 1 > spoken[0]:
-                spoken[0] = share
-                self.run.say(f"{name}: {100 * share:.0f} %")
-
-        return report
-
-    def chosen(self, trial: Trial) -> UserSample:
-        """The users a trial draws; users to be tested without an evaluated question are left out."""
-        if trial not in self._chosen:
-            protocol, ids = self.config.protocol, self._users
-            if trial.fold is None:
-                self._chosen[trial] = sample_users(ids, trial.seed, protocol.train_users, protocol.test_users)
-            else:
-                most = (protocol.train_users, protocol.test_users)
-                limit = None if None in most else sum(number or 0 for number in most)
-                self._chosen[trial] = cross_fit(ids, trial.seed, protocol.folds or 1, trial.fold, limit)
-            for split in ("train", "test"):
-                if not self._chosen[trial].of(split):
-                    where = self.config.data.root or "the data"
-                    if trial.fold is None:
-                        own = self.config.data.source == "tabular"
-                        hint = ": change data.tabular.test_share, or test everybody with protocol.folds" if own else ""
-                        raise UserError(f"data: no {split} users with usable records in {where}{hint}")
-                    found = len(self._chosen[trial].source)
-                    raise UserError(f"protocol.folds: {found} users with a question and its gold answer in {where} "
-                                    f"cannot be cut into {protocol.folds} folds; give fewer")  # fmt: skip
-        return self._chosen[trial]
-
-    @cached_property
-    def _users(self) -> dict[Split, list[str]]:
-        """The users that may be drawn, by split of the data. Who is tested needs an evaluated question."""
-        ids: dict[Split, list[str]] = {"train": [], "test": []}
-        tested = {"train", "test"} if self.config.protocol.cross_fitted else {"test"}
-        for row in list_users(self.ingest().path).to_pylist():
-            if row["split"] not in tested or row["n_questions"]:
-                ids[row["split"]].append(row["user_id"])
-        return ids
-
-    def _ask(
-        self,
-        name: str,
-        config: dict[str, Any],
-        inputs: dict[str, str],
-        trial: Trial,
-        make: type,
-        args: Any,
-        users: Asking,
-    ) -> StepResult:
-        """A step that asks the black box. `args` is called when the step really runs."""
-        users_dir = self.ingest().path
-
-        def work(folder: Path) -> dict[str, Any]:
-            task, label = self.run.task, f"{name} {trial}"
-            self.run.check_before_paying()
-            free = make is SummaryPrompts
-            wanted = Wanted(label, None, SUMMARY_TOKENS) if free else Wanted(label, task, task.max_answer_tokens)
-            return ask_black_box(self.run, users_dir, users, make, args(), folder, wanted)
-
-        whole = {**config, "task": self._task, "seed": trial.seed, "llm": self._asks(), **self._dump("retrieval")}
-        if self.config.retrieval.method == "dense":
-            whole["encoder"] = self.config.model.model_dump(include={"encoder", "pooling", "max_tokens", "precision"})
-        inputs = {"ingest": self.ingest().key, "users": hash_of(users), **inputs}
-        return self._step(name, whole, inputs, work, f"{name} {trial}")
 
     def label(self, trial: Trial) -> StepResult:
         """Reranker feedback of training and test users' own records (never of an evaluated question).
@@ -266,7 +112,12 @@ class Pipeline:
             return {**counts, **losses}
 
         training = self.config.train.model_dump(mode="json", exclude=execution_only(TrainConfig))
-        key = {"model": _joint_model(config, module), "train": training, **_reading(config, module), "seed": trial.seed}
+        key = {
+            "model": joint_model(config, module),
+            "train": training,
+            **label_settings(config, module),
+            "seed": trial.seed,
+        }
         inputs = {"answers": answered.key, **self._users_read(trial)}
         return self._step(name, key, inputs, work, f"{label} {trial}")
 
@@ -303,9 +154,9 @@ class Pipeline:
         label = f"train-{module} {trial}"
         found = self.since.step(label)
         told = found.manifest["config"]
-        read = _reading(self.config, module)
+        read = label_settings(self.config, module)
         then = {"loss": told["train"]["loss"], **told["model"], **{name: told.get(name) for name in read}}
-        now = {"loss": self.config.train.loss, **_joint_model(self.config, module), **read}
+        now = {"loss": self.config.train.loss, **joint_model(self.config, module), **read}
         if module == "adapter":
             samples = self.since.step(f"generate {trial}").manifest["config"]
             then |= {name: samples.get(name, False) for name in EXPERTS}
@@ -336,7 +187,7 @@ class Pipeline:
         splits: tuple[Split, ...] = ("train", "test") if both else ("test",)
         name = f"fit-{module}"
         label = f"{name}-{variant}" if variant else name
-        reading = _reading(whole, module)
+        reading = label_settings(whole, module)
         chosen = self.chosen(trial).test + (self.chosen(trial).train if both else ())
         about = {"base": base.name, "splits": splits, "answers": answered.key, "trained": trained.key, **reading}
         features = (
@@ -402,7 +253,7 @@ class Pipeline:
             return train_topics(self.run.task, self.ingest().path, chosen.train, encode, folder, trial.seed)
 
         inputs = {"ingest": self.ingest().key, "users": hash_of(asking(chosen))}
-        config = {"encoder": _topics_encoder(self.config), "task": self._task, "seed": trial.seed}
+        config = {"encoder": topics_encoder(self.config), "task": self._task, "seed": trial.seed}
         return self._step("topics", config, inputs, work, f"topics {trial}")
 
     def _topics_before(self, trial: Trial) -> StepResult:
@@ -413,7 +264,7 @@ class Pipeline:
             raise UserError(f"fit.base_run: {self.since.name} was trained with adapter.topic_classifier=false: "
                             "set it to false, or leave fit.base_run out to train anew")  # fmt: skip
         found = self.since.step(label)
-        then, now = found.manifest["config"]["encoder"], _topics_encoder(self.config)
+        then, now = found.manifest["config"]["encoder"], topics_encoder(self.config)
         wrong = [name for name, value in now.items() if then.get(name) != value]
         if wrong:
             raise UserError(f"fit.base_run: {found.key} was made with {wrong[0]}={then.get(wrong[0])}, this config "
@@ -459,55 +310,3 @@ class Pipeline:
         config = {"questions": self.config.protocol.questions}
         return self._ask(name, config, {}, Trial(trial.seed), make,
                          lambda: (self._plain, trial.seed, self.run.vector_cache), roles)  # fmt: skip
-
-
-def _reading(config: Config, module: Module) -> dict[str, Any]:
-    """How answers become labelled rows."""
-    section = config.reranker if module == "reranker" else config.adapter
-    read: dict[str, Any] = section.model_dump(mode="json", include={"label", "features", "history_candidates"})
-    # Without history queries, rows that the history labels are left out even where the step holds some.
-    return read | ({"history_rows": False} if module == "adapter" and not config.adapter.num_history_queries else {})
-
-
-def _topics_encoder(config: Config) -> dict[str, Any]:
-    """What turns a text into the vector that topics are read from."""
-    return config.text_encoder.model_dump(mode="json", include={"encoder", "pooling", "max_tokens", "precision"})
-
-
-def read_by(config: Config, module: Module) -> Config:
-    """The config with the model that a module is: the adapter may read no text."""
-    if module == "reranker" or config.adapter.text_features:
-        return config
-    return config.model_copy(update={"model": config.model.model_copy(update={"pair": "none"})})
-
-
-def _joint_model(config: Config, module: Module) -> dict[str, Any]:
-    """What is trained: the module's model with the kind that its heads are trained as."""
-    model = read_by(config, module).model.model_dump(mode="json")
-    return {**model, "head": joint_kind(config.model.head)}
-
-
-def asking(chosen: UserSample) -> Asking:
-    """Whose rows are made in which role."""
-    roles: tuple[Split, Split] = ("train", "test")
-    return {user_id: (chosen.source[user_id], role) for role in roles for user_id in chosen.of(role)}
-
-
-def hash_of(users: Asking) -> str:
-    """A short hash of users, where their records come from, and their roles."""
-    text = "\0".join(f"{user_id}\1{source}\1{role}" for user_id, (source, role) in sorted(users.items()))
-    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=6).hexdigest()
-
-
-def first_texts(folder: Path) -> dict[tuple[str, str], list[str | None]]:
-    """(user, question) -> the first text that came back for each request, None where none did."""
-    if not (folder / "answers").exists():
-        return {}
-    rows = pq.read_table(folder / "answers", columns=["user_id", "query_id", "texts"]).to_pylist()
-    return {(r["user_id"], r["query_id"]): [(texts or [None])[0] for texts in r["texts"]] for r in rows}
-
-
-def summary_texts(folder: Path) -> dict[tuple[str, str], str]:
-    """(user, question) -> the first line of the profile summary."""
-    first = {key: (texts[0] or "").strip() for key, texts in first_texts(folder).items()}
-    return {key: text.splitlines()[0] if text else "" for key, text in first.items()}

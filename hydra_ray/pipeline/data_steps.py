@@ -1,0 +1,181 @@
+"""The first steps of a run, synthetic world and ingest, and what all steps share: users drawn, the LLM asked."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from hydra_ray.core.types import Split
+from hydra_ray.data.reader import list_users
+from hydra_ray.data.sampling import Trial, UserSample, cross_fit, sample_users
+from hydra_ray.errors import UserError
+from hydra_ray.llm.token_budget import prompt_budget, tokenizer_of
+from hydra_ray.llm.usability import Wanted
+from hydra_ray.pipeline.llm_rows import Asking, ask_black_box
+from hydra_ray.pipeline.run_context import RunContext
+from hydra_ray.pipeline.stage_prompts import (
+    SUMMARY_TOKENS,
+    SummaryPrompts,
+)
+from hydra_ray.pipeline.step import STEP_VERSIONS, StepResult, fingerprint
+from hydra_ray.pipeline.step_settings import hash_of
+
+
+class DataSteps:
+    """The steps that make the data, and how every step is done. Each method returns the finished step."""
+
+    def __init__(self, run: RunContext) -> None:
+        self.run = run
+        self.config = run.config
+        self.results: dict[str, StepResult] = {}
+        self._chosen: dict[Trial, UserSample] = {}
+
+    def _step(
+        self, name: str, config: Mapping[str, Any], inputs: Mapping[str, str], work: Any, label: str = ""
+    ) -> StepResult:
+        label = label or name
+        if label not in self.results:
+            self.results[label] = self.run.step(name, STEP_VERSIONS[name], config, inputs, work)
+        return self.results[label]
+
+    def _dump(self, *sections: str) -> dict[str, Any]:
+        whole = self.config.model_dump(mode="json")
+        return {section: whole[section] for section in sections}
+
+    @cached_property
+    def _plain(self) -> dict[str, Any]:
+        """The config as the actors get it."""
+        return self.config.model_dump(mode="json")
+
+    @cached_property
+    def _task(self) -> dict[str, Any]:
+        return self.run.task.model_dump(mode="json")
+
+    def _asks(self) -> dict[str, Any]:
+        """What decides the black box's answers besides the prompts' content."""
+        llm = self.config.llm
+        budget = prompt_budget(llm, self.run.task)
+        return {
+            "model": self.run.identity,
+            "prompt": llm.prompt,
+            "prompt_tokens": budget.prompt_tokens,
+            "item_tokens": budget.item_tokens,
+            "tokenizer": tokenizer_of(llm) or "estimate",
+        }
+
+    def synth(self) -> StepResult:
+        """The synthetic world as LaMP files."""
+        from hydra_ray.synth.write import write_world
+
+        config = self.config.data.synth
+
+        def work(folder: Path) -> dict[str, Any]:
+            summary = write_world(config, folder)
+            return {"summary": str(summary)}
+
+        return self._step("synth", config.model_dump(mode="json"), {}, work)
+
+    def ingest(self) -> StepResult:
+        """User histories as Parquet by bucket."""
+        from hydra_ray.data.checks import check_counts
+        from hydra_ray.data.ingest import ingest
+        from hydra_ray.data.sources.find import data_root, find_sources, remote_checksums
+        from hydra_ray.data.summary import summary
+
+        data = self.config.data
+        source: Path | str = self.synth().path if data.source == "synthetic" else data_root(data)
+        sources = find_sources(data, source, self.run.root)
+        local = [file for s in sources if not s.url for file in (s.path, s.outputs) if file is not None]
+        base = Path(source).parent if Path(source).is_file() else Path(source)
+
+        def work(folder: Path) -> dict[str, Any]:
+            self.run.ray()
+            counts = ingest(self.config, self.run.task, source, folder, self._progress("ingest"))
+            try:
+                check_counts(counts, data, source, folder)
+            except UserError:
+                say(counts, folder)
+                raise
+            return counts
+
+        def say(counts: Mapping[str, Any], folder: Path) -> None:
+            for line in summary(counts, folder):
+                self.run.say(f"ingest: {line}")
+
+        dumped = data.model_dump(mode="json", exclude={"root", "synth", "max_rejects"})
+        inputs = {**fingerprint(local, base), **remote_checksums(sources)}
+        known = "ingest" in self.results
+        step = self._step("ingest", {**dumped, "task": self._task}, inputs, work)
+        if not known:
+            say(step.manifest["counts"], step.path)
+            check_counts(step.manifest["counts"], data, source, step.path)
+        return step
+
+    def _progress(self, name: str) -> Any:
+        spoken = [0.0]
+
+        def report(done: int, total: int) -> None:
+            share = done / max(1, total)
+            if share - spoken[0] >= 0.25 or share >= 1 > spoken[0]:
+                spoken[0] = share
+                self.run.say(f"{name}: {100 * share:.0f} %")
+
+        return report
+
+    def chosen(self, trial: Trial) -> UserSample:
+        """The users a trial draws; users to be tested without an evaluated question are left out."""
+        if trial not in self._chosen:
+            protocol, ids = self.config.protocol, self._users
+            if trial.fold is None:
+                self._chosen[trial] = sample_users(ids, trial.seed, protocol.train_users, protocol.test_users)
+            else:
+                most = (protocol.train_users, protocol.test_users)
+                limit = None if None in most else sum(number or 0 for number in most)
+                self._chosen[trial] = cross_fit(ids, trial.seed, protocol.folds or 1, trial.fold, limit)
+            for split in ("train", "test"):
+                if not self._chosen[trial].of(split):
+                    where = self.config.data.root or "the data"
+                    if trial.fold is None:
+                        own = self.config.data.source == "tabular"
+                        hint = ": change data.tabular.test_share, or test everybody with protocol.folds" if own else ""
+                        raise UserError(f"data: no {split} users with usable records in {where}{hint}")
+                    found = len(self._chosen[trial].source)
+                    raise UserError(f"protocol.folds: {found} users with a question and its gold answer in {where} "
+                                    f"cannot be cut into {protocol.folds} folds; give fewer")  # fmt: skip
+        return self._chosen[trial]
+
+    @cached_property
+    def _users(self) -> dict[Split, list[str]]:
+        """The users that may be drawn, by split of the data. Who is tested needs an evaluated question."""
+        ids: dict[Split, list[str]] = {"train": [], "test": []}
+        tested = {"train", "test"} if self.config.protocol.cross_fitted else {"test"}
+        for row in list_users(self.ingest().path).to_pylist():
+            if row["split"] not in tested or row["n_questions"]:
+                ids[row["split"]].append(row["user_id"])
+        return ids
+
+    def _ask(
+        self,
+        name: str,
+        config: dict[str, Any],
+        inputs: dict[str, str],
+        trial: Trial,
+        make: type,
+        args: Any,
+        users: Asking,
+    ) -> StepResult:
+        """A step that asks the black box. `args` is called when the step really runs."""
+        users_dir = self.ingest().path
+
+        def work(folder: Path) -> dict[str, Any]:
+            task, label = self.run.task, f"{name} {trial}"
+            self.run.check_before_paying()
+            free = make is SummaryPrompts
+            wanted = Wanted(label, None, SUMMARY_TOKENS) if free else Wanted(label, task, task.max_answer_tokens)
+            return ask_black_box(self.run, users_dir, users, make, args(), folder, wanted)
+
+        whole = {**config, "task": self._task, "seed": trial.seed, "llm": self._asks(), **self._dump("retrieval")}
+        if self.config.retrieval.method == "dense":
+            whole["encoder"] = self.config.model.model_dump(include={"encoder", "pooling", "max_tokens", "precision"})
+        inputs = {"ingest": self.ingest().key, "users": hash_of(users), **inputs}
+        return self._step(name, whole, inputs, work, f"{name} {trial}")

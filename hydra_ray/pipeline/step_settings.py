@@ -1,0 +1,66 @@
+"""What a step reads: its settings, the users in their roles, the answers that an earlier step has left."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from hydra_ray.config import Config
+from hydra_ray.core.types import Split
+from hydra_ray.data.sampling import UserSample
+from hydra_ray.models.head_kinds import joint_kind
+from hydra_ray.pipeline.examples import Module
+from hydra_ray.pipeline.llm_rows import Asking
+
+
+def label_settings(config: Config, module: Module) -> dict[str, Any]:
+    """How answers become labelled rows."""
+    section = config.reranker if module == "reranker" else config.adapter
+    read: dict[str, Any] = section.model_dump(mode="json", include={"label", "features", "history_candidates"})
+    # Without history queries, rows that the history labels are left out even where the step holds some.
+    return read | ({"history_rows": False} if module == "adapter" and not config.adapter.num_history_queries else {})
+
+
+def topics_encoder(config: Config) -> dict[str, Any]:
+    """What turns a text into the vector that topics are read from."""
+    return config.text_encoder.model_dump(mode="json", include={"encoder", "pooling", "max_tokens", "precision"})
+
+
+def read_by(config: Config, module: Module) -> Config:
+    """The config with the model that a module is: the adapter may read no text."""
+    if module == "reranker" or config.adapter.text_features:
+        return config
+    return config.model_copy(update={"model": config.model.model_copy(update={"pair": "none"})})
+
+
+def joint_model(config: Config, module: Module) -> dict[str, Any]:
+    """What is trained: the module's model with the kind that its heads are trained as."""
+    model = read_by(config, module).model.model_dump(mode="json")
+    return {**model, "head": joint_kind(config.model.head)}
+
+
+def asking(chosen: UserSample) -> Asking:
+    """Whose rows are made in which role."""
+    roles: tuple[Split, Split] = ("train", "test")
+    return {user_id: (chosen.source[user_id], role) for role in roles for user_id in chosen.of(role)}
+
+
+def hash_of(users: Asking) -> str:
+    """A short hash of users, where their records come from, and their roles."""
+    text = "\0".join(f"{user_id}\1{source}\1{role}" for user_id, (source, role) in sorted(users.items()))
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=6).hexdigest()
+
+
+def first_texts(folder: Path) -> dict[tuple[str, str], list[str | None]]:
+    """(user, question) -> the first text that came back for each request, None where none did."""
+    if not (folder / "answers").exists():
+        return {}
+    rows = pq.read_table(folder / "answers", columns=["user_id", "query_id", "texts"]).to_pylist()
+    return {(r["user_id"], r["query_id"]): [(texts or [None])[0] for texts in r["texts"]] for r in rows}
+
+
+def summary_texts(folder: Path) -> dict[tuple[str, str], str]:
+    """(user, question) -> the first line of the profile summary."""
+    first = {key: (texts[0] or "").strip() for key, texts in first_texts(folder).items()}
+    return {key: text.splitlines()[0] if text else "" for key, text in first.items()}
