@@ -7,7 +7,7 @@ milliseconds and loads neither Ray nor torch.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from hydra_ray.version import __version__
 
 if TYPE_CHECKING:
     from hydra_ray.api.launch import build_app, run

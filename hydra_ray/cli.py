@@ -8,9 +8,9 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from hydra_ray import __version__
 from hydra_ray.errors import UserError
 from hydra_ray.utils.terminal import is_output_closed, on_hangup, use_plain_characters
+from hydra_ray.version import __version__
 
 STAGES: dict[str, str] = {
     "run": "every stage, then the result table",

@@ -17,11 +17,11 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-import hydra_ray
 from hydra_ray.config import Config
 from hydra_ray.errors import UserError
 from hydra_ray.serve.bundle import MODULES, RunArtifacts
 from hydra_ray.training.artifacts.trained_scorer import BASE, MODEL
+from hydra_ray.version import __version__
 
 FORMAT = 1
 PIPELINE, TASK, TOPICS, ENCODER, INGEST, CARD = (
@@ -52,7 +52,7 @@ def write_folder(bundle: RunArtifacts, folder: Path) -> Path:
         (folder / CARD).write_text(model_card(bundle), encoding="utf-8")
         whole = {
             "format": FORMAT,
-            "hydra_ray": hydra_ray.__version__,
+            "hydra_ray": __version__,
             "name": bundle.name,
             "seed": bundle.seed,
             "created": bundle.created,
@@ -117,7 +117,7 @@ def model_card(bundle: RunArtifacts) -> str:
     llm = config.llm.model + (f" at {config.llm.base_url}" if config.llm.base_url else f" ({config.llm.serve.source})")
     return f"""# {bundle.name}: personal answers for the task {task.name}
 
-A reranker and an adapter of HYDRA (arXiv 2406.02888), as hydra_ray {hydra_ray.__version__} trained them. They
+A reranker and an adapter of HYDRA (arXiv 2406.02888), as hydra_ray {__version__} trained them. They
 personalise an LLM that is reached as text in, text out: the reranker chooses the items of a user's history that the LLM
 is shown, the adapter chooses among the LLM's answers.
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hydra_ray.core.dates import normalise_date
 from hydra_ray.core.tasks import Task
 from hydra_ray.core.types import HistoryItem
 from hydra_ray.data.answers import AnswerError, Answers
-from hydra_ray.data.formats.dates import normalise_date
 from hydra_ray.errors import UserError
 
 FIELDS = ("text", "answer", "date", "item_id", "corpus")

@@ -17,8 +17,8 @@ import torch
 
 from hydra_ray.bench.fit_scale_users import L2, ROWS, draw, user_id
 from hydra_ray.config import FitConfig
+from hydra_ray.config.head_kinds import HeadKind
 from hydra_ray.core.user_buckets import bucket_of
-from hydra_ray.models.head_kinds import HeadKind
 from hydra_ray.models.heads import Head, parameters_per_user
 from hydra_ray.models.mixture import Router
 from hydra_ray.store.heads.head_store import HeadStore

@@ -21,8 +21,8 @@ from torch import Tensor
 from hydra_ray.bench.heads import BATCH, RANK, gathered_step, make_batch, make_table, one_hot_step
 from hydra_ray.bench.timing import interleaved
 from hydra_ray.config import FitConfig
+from hydra_ray.config.head_kinds import HeadKind
 from hydra_ray.errors import UserError
-from hydra_ray.models.head_kinds import HeadKind
 from hydra_ray.models.heads import Deltas, Head, parameters_per_user
 from hydra_ray.training.user_fit.fit import fit_heads
 from hydra_ray.training.user_fit.padded_users import PaddedUsers

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from hydra_ray.config import FitConfig, ModelConfig
+from hydra_ray.config.head_kinds import HeadKind
 from hydra_ray.models.encoder import TextEncoder
-from hydra_ray.models.head_kinds import HeadKind
 from hydra_ray.models.heads import Deltas, Head, scores
 from hydra_ray.models.losses import query_losses
 from hydra_ray.synth.world import make_user

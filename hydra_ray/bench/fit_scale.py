@@ -24,7 +24,7 @@ import psutil
 
 from hydra_ray.bench.fit_scale_users import ROWS, SHAPE_OF_USER, drawn_fit, encoding, make_config
 from hydra_ray.bench.memory import MIB, run_measured
-from hydra_ray.models.head_kinds import HeadKind
+from hydra_ray.config.head_kinds import HeadKind
 
 SIZES = (1_000, 10_000, 100_000)
 MILLION = 1_000_000

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from hydra_ray.bench.one_hot import one_hot_logits
 from hydra_ray.bench.timing import interleaved, machine
-from hydra_ray.models.head_kinds import HeadKind
+from hydra_ray.config.head_kinds import HeadKind
 from hydra_ray.models.heads import Deltas, Head, take_rows
 from hydra_ray.training.joint.user_head_table import UserHeadTable
 

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from hydra_ray.config.section import Section
-from hydra_ray.data.formats.date_format import check_format
-from hydra_ray.data.sampling import Trial
+from hydra_ray.core.date_format import check_format
+from hydra_ray.core.sampling import Trial
 
 
 class SynthConfig(Section):

@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
+from hydra_ray.config.head_kinds import HeadKind
 from hydra_ray.config.section import EXECUTION_ONLY, Section
-from hydra_ray.models.head_kinds import HeadKind
 from hydra_ray.utils.cpu import Precision
 
 

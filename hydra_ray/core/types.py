@@ -13,7 +13,7 @@ class HistoryItem:
     text: what was asked (the task's `text_fields`, joined); the LLM sees it as an example's text.
     corpus: what retrieval searches (the task's `corpus_fields`, joined); often title + text.
     answer: the user's own answer, "" where the task's items carry none (`answer_field: null`).
-    date: ISO 8601 in UTC, a year, a day or a moment, which sorts as text (`hydra_ray.data.formats.dates`); "" if
+    date: ISO 8601 in UTC, a year, a day or a moment, which sorts as text (`hydra_ray.core.dates`); "" if
     unknown.
     """
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 
 from hydra_ray.config import TabularConfig
+from hydra_ray.core.dates import is_older
 from hydra_ray.core.types import HistoryItem, Question, User
-from hydra_ray.data.formats.dates import is_older
 from hydra_ray.data.rejects import Reject
 
 HISTORY = "history"

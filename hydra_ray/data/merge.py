@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from hydra_ray.core.dates import is_older
 from hydra_ray.core.types import HistoryItem, Question, Split, User
-from hydra_ray.data.formats.dates import is_older
 from hydra_ray.data.rejects import Reject, excerpt
 from hydra_ray.data.rows import SourceRow
 from hydra_ray.data.split import split_of

@@ -1,12 +1,12 @@
 """The trace of an answer, put together from what the stages made. Pure."""
 
-import hydra_ray
 from hydra_ray.inference.request_state import RequestState
 from hydra_ray.inference.reranking import RankedItem, showable
 from hydra_ray.inference.selection import CandidateSet, Selection
 from hydra_ray.inference.shortening import Version
 from hydra_ray.inference.trace import Prompt, PromptMessage, Trace, TraceCandidate, TraceItem, Versions
 from hydra_ray.inference.types import LLMResponse, RetrievalResult
+from hydra_ray.version import __version__
 
 
 def make_trace(
@@ -77,7 +77,7 @@ def make_trace(
         ],
         versions=Versions(
             run=run,
-            hydra_ray=hydra_ray.__version__,
+            hydra_ray=__version__,
             history=found.state.revision if found.state else 0,
             reranker_heads=state.heads.get("reranker", 0),
             adapter_heads=state.heads.get("adapter", 0),

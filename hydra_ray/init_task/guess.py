@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from hydra_ray.data.formats.date_format import DateReader
-from hydra_ray.data.formats.dates import normalise_date
+from hydra_ray.core.date_format import DateReader
+from hydra_ray.core.dates import normalise_date
 from hydra_ray.errors import UserError
 from hydra_ray.init_task.columns import Column, number_of
 

@@ -51,7 +51,7 @@ def submit(stage: str, config: Path | None, overrides: Sequence[str], address: s
     try:
         job = patient(
             client.submit_job,
-            entrypoint=f"python -m hydra_ray.jobs.entry {shlex.quote(stage)}",
+            entrypoint=f"python -m hydra_ray.job_entry {shlex.quote(stage)}",
             runtime_env={"env_vars": variables},
         )
     except RuntimeError as error:

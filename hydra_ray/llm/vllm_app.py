@@ -133,7 +133,7 @@ class DirectReplica:
         import ray
         import uvicorn
 
-        from hydra_ray.serve.loopback import stay_on_node
+        from hydra_ray.utils.loopback import stay_on_node
 
         stay_on_node()
         self._host = ray.util.get_node_ip_address() if cluster and host == "127.0.0.1" else host

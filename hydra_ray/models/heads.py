@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hydra_ray.models.head_kinds import HeadKind
+from hydra_ray.config.head_kinds import HeadKind
 
 Deltas = dict[str, Tensor]
 

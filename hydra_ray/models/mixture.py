@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from hydra_ray.models.head_kinds import HeadKind
+from hydra_ray.config.head_kinds import HeadKind
 from hydra_ray.models.heads import Deltas
 
 PROFILE, PRESENT, MIXTURE = "profile", "present", "mixture"

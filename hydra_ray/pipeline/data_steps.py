@@ -5,9 +5,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from hydra_ray.core.sampling import Trial, UserSample, cross_fit, sample_users
 from hydra_ray.core.types import Split
 from hydra_ray.data.reader import list_users
-from hydra_ray.data.sampling import Trial, UserSample, cross_fit, sample_users
 from hydra_ray.errors import UserError
 from hydra_ray.llm.token_budget import prompt_budget, tokenizer_of
 from hydra_ray.llm.usability import Wanted

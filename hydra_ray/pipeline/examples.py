@@ -13,11 +13,11 @@ from hydra_ray.config import Config
 from hydra_ray.core.answers.parse import matches_gold, parsed_texts
 from hydra_ray.core.features import WIDTH, candidate_features, history_candidates
 from hydra_ray.core.labeling import Row, adapter_candidates, reranker_labels_of_user
+from hydra_ray.core.sampling import UserSample
 from hydra_ray.core.stand_in_queries import task_of
 from hydra_ray.core.tasks import Task, load_task
 from hydra_ray.core.types import Split
 from hydra_ray.data.reader import read_users
-from hydra_ray.data.sampling import UserSample
 from hydra_ray.pipeline.llm_rows import buckets_of, read_rows
 from hydra_ray.pipeline.run_context import RunContext
 from hydra_ray.training.joint.ranking_examples import RankingExample, examples_to_table

@@ -6,11 +6,11 @@ from itertools import islice
 from pathlib import Path
 
 from hydra_ray.config import Config
+from hydra_ray.config.head_kinds import HeadKind
+from hydra_ray.core.sampling import UserSample
 from hydra_ray.core.types import Split, User
 from hydra_ray.core.user_buckets import bucket_of
 from hydra_ray.data.reader import read_users
-from hydra_ray.data.sampling import UserSample
-from hydra_ray.models.head_kinds import HeadKind
 from hydra_ray.models.heads import Head
 from hydra_ray.pipeline.examples import Module, read_groups
 from hydra_ray.pipeline.llm_rows import buckets_of

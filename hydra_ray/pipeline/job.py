@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hydra_ray.config import Config, TrainConfig
+from hydra_ray.config.head_kinds import joint_kind
 from hydra_ray.config.section import execution_only
+from hydra_ray.core.sampling import Trial
 from hydra_ray.core.types import Split
 from hydra_ray.data.reader import read_users
-from hydra_ray.data.sampling import Trial
 from hydra_ray.errors import UserError
-from hydra_ray.models.head_kinds import joint_kind
 from hydra_ray.pipeline.data_steps import DataSteps
 from hydra_ray.pipeline.examples import Module, evidence_width, write_groups
 from hydra_ray.pipeline.gold_check import wordless_golds

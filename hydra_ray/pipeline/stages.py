@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hydra_ray.config import Config
-from hydra_ray.data.sampling import Trial
+from hydra_ray.core.sampling import Trial
 from hydra_ray.pipeline.job import Pipeline
 from hydra_ray.pipeline.previous_run import write_steps
 from hydra_ray.pipeline.report_step import write_report_step

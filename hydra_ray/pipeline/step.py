@@ -15,8 +15,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from hydra_ray import __version__
 from hydra_ray.utils.file_lock import exclusive_lock
+from hydra_ray.version import __version__
 
 MANIFEST = "manifest.json"
 SCRATCH = "scratch"

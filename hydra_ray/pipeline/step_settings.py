@@ -7,9 +7,9 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from hydra_ray.config import Config
+from hydra_ray.config.head_kinds import joint_kind
+from hydra_ray.core.sampling import UserSample
 from hydra_ray.core.types import Split
-from hydra_ray.data.sampling import UserSample
-from hydra_ray.models.head_kinds import joint_kind
 from hydra_ray.pipeline.examples import Module
 from hydra_ray.pipeline.llm_rows import Asking
 

@@ -9,10 +9,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from hydra_ray.config import Config
+from hydra_ray.config.head_kinds import joint_kind
 from hydra_ray.core.tasks import Task, load_task
 from hydra_ray.errors import UserError
 from hydra_ray.inference.types import Module
-from hydra_ray.models.head_kinds import joint_kind
 from hydra_ray.pipeline.previous_run import STEPS
 from hydra_ray.pipeline.step import MANIFEST
 

@@ -4,7 +4,7 @@ import pytest
 
 from hydra_ray.bench import costs
 from hydra_ray.bench.costs import requests_and_bytes, router_cpu_ms, solve_cpu_ms
-from hydra_ray.models.head_kinds import HeadKind
+from hydra_ray.config.head_kinds import HeadKind
 
 
 @pytest.mark.parametrize("kind", ["bayesian_linear", "linear", "low_rank", "dense"])

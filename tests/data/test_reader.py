@@ -8,10 +8,10 @@ import pytest
 import hydra_ray.data.passes as passes
 import hydra_ray.data.users_writer as users_writer
 from hydra_ray.config import DataConfig, TabularConfig
+from hydra_ray.core.sampling import UserSample, cross_fit, sample_users
 from hydra_ray.core.types import HistoryItem, Split
 from hydra_ray.data.reader import list_users, read_counts, read_users
 from hydra_ray.data.rows import AskedQuestion, SourceRow
-from hydra_ray.data.sampling import UserSample, cross_fit, sample_users
 from hydra_ray.data.sources.find import find_sources
 from hydra_ray.data.sources.source_reader import SourceReader
 from hydra_ray.data.spill import SpillWriter, pack, read_partition

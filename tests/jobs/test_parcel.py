@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from hydra_ray import job_entry
 from hydra_ray.cli import main
 from hydra_ray.config import Config, load_config
 from hydra_ray.core.tasks import load_task
 from hydra_ray.errors import UserError
-from hydra_ray.jobs import entry
 from hydra_ray.jobs.parcel import MOST_BYTES, notes, pack, unpack
 
 TASK = """kind: classification
@@ -79,7 +79,7 @@ def test_a_root_that_the_job_cannot_write_is_one_line(
     for name, text in variables.items():
         monkeypatch.setenv(name, text)
     monkeypatch.setattr("sys.argv", ["jobs_entry", "run"])
-    assert entry.run_submitted() == 2
+    assert job_entry.run_submitted() == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "root must be a folder that the job's node can write" in line
     assert json.loads(variables["HYDRA_RAY_CONFIG"])["root"] == f"{tmp_path}/file"

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from hydra_ray.models.head_kinds import joint_kind
+from hydra_ray.config.head_kinds import joint_kind
 from hydra_ray.models.heads import Head, gather, parameters_per_user, take_rows
 
 KINDS = ["dense", "low_rank", "linear", "bayesian_linear", "shared"]

@@ -3,8 +3,8 @@
 import pytest
 
 from hydra_ray.config import AdapterConfig, Config
+from hydra_ray.core.sampling import Trial
 from hydra_ray.core.tasks import load_task
-from hydra_ray.data.sampling import Trial
 from hydra_ray.pipeline.evaluation import best_text, missing_methods
 from hydra_ray.pipeline.report_step import train_users
 

@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from hydra_ray.config import Config
+from hydra_ray.core.sampling import UserSample, cross_fit
 from hydra_ray.core.types import HistoryItem, Question, Split, User, user_to_row
-from hydra_ray.data.sampling import UserSample, cross_fit
 from hydra_ray.pipeline.examples import read_groups
 from hydra_ray.pipeline.fit_spec import FitSpec
 from hydra_ray.pipeline.llm_rows import QUERY_SCHEMA, _MakeBatch

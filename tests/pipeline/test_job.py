@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from hydra_ray.config import Config
+from hydra_ray.core.sampling import Trial, UserSample
 from hydra_ray.core.tasks import load_task
-from hydra_ray.data.sampling import Trial, UserSample
 from hydra_ray.errors import UserError
 from hydra_ray.pipeline.job import Pipeline
 from hydra_ray.pipeline.previous_run import write_steps

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from hydra_ray.core.dates import normalise_date
 from hydra_ray.core.tasks import Task
 from hydra_ray.core.types import HistoryItem
 from hydra_ray.data.answers import AnswerError, Answers, is_missing
-from hydra_ray.data.formats.dates import normalise_date
 from hydra_ray.data.rejects import Reject, excerpt
 
 

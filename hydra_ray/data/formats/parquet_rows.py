@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from hydra_ray.core.dates import Ticks
 from hydra_ray.data.formats.columns import Columns
-from hydra_ray.data.formats.dates import Ticks
 from hydra_ray.data.rejects import excerpt
 from hydra_ray.errors import UserError
 

@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from hydra_ray.core.dates import normalise_date
 from hydra_ray.core.tasks import Task
 from hydra_ray.data.answers import AnswerError, Answers
-from hydra_ray.data.formats.dates import normalise_date
 from hydra_ray.data.rejects import Reject, excerpt
 from hydra_ray.data.rows import AskedQuestion
 

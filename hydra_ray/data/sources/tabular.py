@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hydra_ray.config import TabularConfig
+from hydra_ray.core.date_format import DateReader
 from hydra_ray.core.tasks import Task
 from hydra_ray.data.formats.columns import Columns, wanted_columns
 from hydra_ray.data.formats.csv_rows import csv_rows
-from hydra_ray.data.formats.date_format import DateReader
 from hydra_ray.data.formats.fields import ItemParser, Layout, id_of, lookup
 from hydra_ray.data.formats.files import READ_ERRORS, Broken, byte_lines, form_of, unpacked
 from hydra_ray.data.formats.json_rows import JSONL, json_rows, jsonl_rows

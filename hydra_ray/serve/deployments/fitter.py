@@ -11,7 +11,6 @@ from hydra_ray.serve.clients.rate_limit import of_fitter
 from hydra_ray.serve.config import FitterConfig
 from hydra_ray.serve.fitter.fit_queue import FitQueue
 from hydra_ray.serve.fitter.user_fitter import UserFitter
-from hydra_ray.serve.loopback import stay_on_node
 from hydra_ray.serve.observability import metric_names
 from hydra_ray.serve.observability.logs import to_stream
 from hydra_ray.serve.observability.metrics import Meters
@@ -19,6 +18,7 @@ from hydra_ray.serve.state.folders import USERS, heads_folder
 from hydra_ray.serve.state.private_files import private_from_now_on
 from hydra_ray.serve.state.user_store import UserStore
 from hydra_ray.store.heads.head_store import HeadStore
+from hydra_ray.utils.loopback import stay_on_node
 
 
 class Fitter:

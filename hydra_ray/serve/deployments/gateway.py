@@ -15,11 +15,11 @@ from hydra_ray.serve.clients.rate_limit import of_gateway
 from hydra_ray.serve.config import GatewayConfig
 from hydra_ray.serve.http.app import HttpSettings, make_app
 from hydra_ray.serve.http.keys import Keys
-from hydra_ray.serve.loopback import stay_on_node
 from hydra_ray.serve.observability.logs import to_stream
 from hydra_ray.serve.observability.metrics import Meters
 from hydra_ray.serve.remote_service import RemoteService
 from hydra_ray.serve.ui.router import page_router
+from hydra_ray.utils.loopback import stay_on_node
 
 STAGE_S = 5.0
 """A part that takes longer to answer counts as down."""

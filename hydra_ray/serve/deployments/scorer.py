@@ -11,9 +11,9 @@ from hydra_ray.inference.types import Module, ScoreRequest, ScoreResult
 from hydra_ray.serve.batch_scorer import BatchScorer, set_threads
 from hydra_ray.serve.bundle import MODULES, RunArtifacts
 from hydra_ray.serve.config import ScorerConfig
-from hydra_ray.serve.loopback import stay_on_node
 from hydra_ray.serve.observability import metric_names
 from hydra_ray.serve.observability.metrics import Meters
+from hydra_ray.utils.loopback import stay_on_node
 
 BATCH = 32
 """Placeholder of `ScorerConfig.batch`, which the replica sets."""

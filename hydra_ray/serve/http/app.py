@@ -6,7 +6,6 @@ from fastapi import APIRouter, Depends, FastAPI
 from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
 
-import hydra_ray
 from hydra_ray.serve.http import errors
 from hydra_ray.serve.http.errors import CHAT_PATH
 from hydra_ray.serve.http.key_file import KeyRing
@@ -23,6 +22,7 @@ from hydra_ray.serve.http.routes import chat, health, histories, personalize, un
 from hydra_ray.serve.http.routes.personalize import PERSONALIZE_PATH
 from hydra_ray.serve.service_api import Service
 from hydra_ray.serve.state.usage_file import UsageFile
+from hydra_ray.version import __version__
 
 __all__ = ["HttpMeters", "HttpSettings", "make_app"]
 
@@ -39,7 +39,7 @@ def make_app(
     """
     app = FastAPIOffline(  # `/docs` from this service alone
         title="hydra_ray",
-        version=hydra_ray.__version__,
+        version=__version__,
         description="Personalised answers. The chat endpoint takes OpenAI's clients as they are.",
         redirect_slashes=False,  # a redirect would quote the Host header
         redoc_url=None,

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import hydra_ray
+from hydra_ray.version import __version__
 
 DONE = "data: [DONE]\n\n"
 
@@ -68,4 +68,4 @@ def _chunks(tree: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _hydra(run: str) -> dict[str, Any]:
-    return {"plain": True, "degraded": [], "versions": {"run": run, "hydra_ray": hydra_ray.__version__}}
+    return {"plain": True, "degraded": [], "versions": {"run": run, "hydra_ray": __version__}}

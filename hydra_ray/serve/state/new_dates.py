@@ -1,8 +1,8 @@
 """The dates of records to be appended, read as the main job's ingest reads them."""
 
 from hydra_ray.config import DataConfig
-from hydra_ray.data.formats.date_format import DateReader
-from hydra_ray.data.formats.dates import normalise_date
+from hydra_ray.core.date_format import DateReader
+from hydra_ray.core.dates import normalise_date
 from hydra_ray.serve.schemas import NewItem
 
 SHOWN = 60
@@ -21,7 +21,7 @@ class NewDates:
         self._as_declared = DateReader(self._declared)
 
     def read(self, item: NewItem) -> str:
-        """The date in the canonical form (`hydra_ray.data.formats.dates`), "" where there is none, or none that is
+        """The date in the canonical form (`hydra_ray.core.dates`), "" where there is none, or none that is
         read."""
         return self._read(item.date) or ""
 

@@ -20,11 +20,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from hydra_ray.config import ModelConfig
+from hydra_ray.config.head_kinds import HeadKind
 from hydra_ray.core.retrieval import TextEncode
 from hydra_ray.errors import UserError
 from hydra_ray.models.embedding_cache import CachedTextEncoder
 from hydra_ray.models.encoder import TextEncoder
-from hydra_ray.models.head_kinds import HeadKind
 from hydra_ray.models.heads import Deltas, scores
 from hydra_ray.models.mixture import MIXTURE, PRESENT, PROFILE, mixtures
 from hydra_ray.models.scorer import PairScorer

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from hydra_ray.models.head_kinds import HeadKind
+from hydra_ray.config.head_kinds import HeadKind
 from hydra_ray.models.heads import Head
 from hydra_ray.training.joint import user_head_table
 from hydra_ray.training.joint.user_head_table import UserHeadTable

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from hydra_ray.models.head_kinds import HeadKind
+from hydra_ray.config.head_kinds import HeadKind
 from hydra_ray.models.heads import Deltas, Head, scores
 from hydra_ray.training.user_fit.analytic_scores import AnalyticScores
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from hydra_ray.config import FitConfig
+from hydra_ray.config.head_kinds import HeadKind
 from hydra_ray.errors import UserError
-from hydra_ray.models.head_kinds import HeadKind
 from hydra_ray.models.heads import Head
 from hydra_ray.models.losses import Loss
 from hydra_ray.training.user_fit.analytic_scores import AnalyticScores

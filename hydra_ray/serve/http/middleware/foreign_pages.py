@@ -6,7 +6,6 @@ request's origin (`Sec-Fetch-Site`, `Origin`), which no page can change. With ke
 key by itself.
 """
 
-import ipaddress
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
@@ -15,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hydra_ray.serve.http.errors import ApiError
 from hydra_ray.serve.http.middleware.raw_path import is_api
+from hydra_ray.utils.loopback import is_loopback
 
 _OWN_SITE = ("same-origin", "none")
 """`Sec-Fetch-Site` of the service's own page, and of what the user typed. `same-site` may be another port's page."""
@@ -72,16 +72,6 @@ def host_name(header: str) -> str:
         return (urlsplit(f"//{header.strip()}").hostname or "").rstrip(".")
     except ValueError:
         return ""
-
-
-def is_loopback(name: str) -> bool:
-    """Whether a host's name is this machine's alone: `localhost`, names below it, 127.0.0.0/8 and ::1."""
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 def _authority(origin: str) -> str:

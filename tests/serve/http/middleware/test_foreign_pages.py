@@ -3,7 +3,8 @@
 import httpx
 import pytest
 
-from hydra_ray.serve.http.middleware.foreign_pages import host_name, is_loopback
+from hydra_ray.serve.http.middleware.foreign_pages import host_name
+from hydra_ray.utils.loopback import is_loopback
 from tests.serve.http.live import TWO_TENANTS, serve, settings
 
 ITEMS = {"items": [{"item_id": "1", "text": "t"}]}

@@ -4,7 +4,7 @@ import datetime
 import re
 from typing import Any
 
-from hydra_ray.data.formats.dates import Ticks, Unit, from_epoch, normalise_date
+from hydra_ray.core.dates import Ticks, Unit, from_epoch, normalise_date
 
 EPOCHS: dict[str, Unit] = {"epoch_s": "s", "epoch_ms": "ms", "epoch_us": "us", "epoch_ns": "ns"}
 _SAMPLE = datetime.datetime(2024, 1, 13, 16, 5, 6, tzinfo=datetime.UTC)

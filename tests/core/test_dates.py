@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hydra_ray.data.formats.date_format import DateReader, check_format
-from hydra_ray.data.formats.dates import Ticks, is_older, normalise_date
+from hydra_ray.core.date_format import DateReader, check_format
+from hydra_ray.core.dates import Ticks, is_older, normalise_date
 
 CET = datetime.timezone(datetime.timedelta(hours=1))
 

@@ -5,8 +5,8 @@ import json
 import pytest
 import yaml
 
+from hydra_ray import job_entry
 from hydra_ray.config import Config
-from hydra_ray.jobs import entry
 
 
 @pytest.mark.parametrize(("address", "joined"), [("local", "auto"), ("head:6379", "head:6379")])
@@ -22,7 +22,7 @@ def test_a_job_joins_its_own_cluster_unless_told_otherwise(
 
     config = Config.model_validate({"ray": {"address": address}})
     monkeypatch.setenv("HYDRA_RAY_CONFIG", json.dumps(config.model_dump(mode="json")))
-    monkeypatch.setattr(entry, "main", main)
+    monkeypatch.setattr(job_entry, "main", main)
     monkeypatch.setattr("sys.argv", ["jobs_entry", "label"])
-    assert entry.run_submitted() == 0
+    assert job_entry.run_submitted() == 0
     assert seen == [("label", joined)]

@@ -1,13 +1,22 @@
-"""On a machine of its own, replicas of Ray Serve are not to be reached from others either."""
+"""Loopback addresses: which they are, and Ray Serve's replicas kept on them where their node is."""
 
+import ipaddress
 import logging
 from typing import Any
-
-from hydra_ray.serve.http.middleware.foreign_pages import is_loopback
 
 logger = logging.getLogger(__name__)
 
 EVERYWHERE = "[::]"
+
+
+def is_loopback(name: str) -> bool:
+    """Whether a host's name is this machine's alone: `localhost`, names below it, 127.0.0.0/8 and ::1."""
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def stay_on_node() -> None:
