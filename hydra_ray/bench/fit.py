@@ -31,7 +31,7 @@ EPOCHS = (2, 10, 50)
 ASKED, SHOWN = 4, 6
 """Queries of a user that are learned from (as many again are held out), and history items paired with each."""
 L2, PRECISION = 0.03, 4.0
-"""The pull towards the population head: of what is learned in epochs, and of `bayesian_linear`."""
+"""The pull towards the shared head: of what is learned in epochs, and of `bayesian_linear`."""
 TEXTS = 32
 """Pairs in one batch of the encoder."""
 REPEATS, LONG = 2, 10

@@ -82,7 +82,7 @@ def measure(kind: HeadKind, users: int) -> dict[str, float]:
 
     s_per_1000: seconds per 1,000 users (see `fit_s` in the module's docstring), cpu_s_per_1000: of processor time,
     start_s: before the first bucket, publish_s: of fit_s. idle_mib, peak_mib, worker_mib: as `bench ingest` has them.
-    bytes_per_user: of the published store. buckets. kept_population: share of users whom the population head serves.
+    bytes_per_user: of the published store. buckets. kept_shared_head: share of users whom the shared head serves.
     load: of the machine, over the last minute.
     """
     with tempfile.TemporaryDirectory(prefix="hydra_ray_bench_") as folder:
@@ -103,7 +103,7 @@ def measure(kind: HeadKind, users: int) -> dict[str, float]:
         "worker_mib": round(memory.worker / MIB, 1),
         "bytes_per_user": round(middle["bytes"] / users, 1),
         "buckets": int(middle["buckets"]),
-        "kept_population": round(middle["kept_population"] / users, 4),
+        "kept_shared_head": round(middle["kept_shared_head"] / users, 4),
         "runs": len(runs),
         "load": round(psutil.getloadavg()[0], 1),
     }

@@ -2,7 +2,7 @@
 
 One batch of 64 rows, forward and backward, of one row per user (the hard case: nothing is shared; in a table of 50
 users 14 of them have two rows). Ours is what a training step does: `take_rows` the batch's users out of the table, the
-population head plus their deltas, the gradient of population head, inputs and taken deltas. The other side multiplies
+shared head plus their deltas, the gradient of shared head, inputs and taken deltas. The other side multiplies
 a one-hot mask with the whole table (`hydra_ray.bench.one_hot`). The optimiser is not in either; ours is timed alone.
 Both run in turns, on the same tables and rows, on one thread: what a training worker has (`train_variables`), and what
 method.md's figures were taken on. Dropout is off so that results can be compared.

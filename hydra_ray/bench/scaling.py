@@ -6,7 +6,7 @@ started: pairs of the synthetic world, ZeRO 1, one thread a worker. `trained`: M
 encoded before. A step takes as long as its busiest worker: `balance` is what the cut by ownership leaves of perfect.
 
 `wire` shows what does not cross a wire: users' heads, their gradients and optimiser state. Bytes per step are the same
-for every number of users and every head kind, but for the population's own parameters (`low_rank` has some more).
+for every number of users and every head kind, but for the shared head's own parameters (`low_rank` has some more).
 """
 
 import json

@@ -19,8 +19,8 @@ Reason = Literal[
     "question_cut",
     "fewer_answers",
 ]
-"""no_user: the request names none. user_unknown: nobody of that id: population head, plain prompt. history_unreadable:
-plain prompt. reranker_down: BM25 order. head_unreadable: population head. adapter_down: first sample.
+"""no_user: the request names none. user_unknown: nobody of that id: shared head, plain prompt. history_unreadable:
+plain prompt. reranker_down: BM25 order. head_unreadable: shared head. adapter_down: first sample.
 no_candidate: no sample holds an answer of the task (no label, or nothing but a thought), so the answer is empty.
 plain_failed: no plain answer beside the personalised one. prompt_shortened: the LLM found the prompt too long and
 answered a shorter one, with fewer examples or less of what came before the question. question_cut: the question was

@@ -86,7 +86,7 @@ class RetrievalResult:
 class ScoreRequest:
     """Texts of one query to be scored with one user's head.
 
-    user: stored id, None for the population head. version: of the head store that must be seen at least (0: any).
+    user: stored id, None for the shared head. version: of the head store that must be seen at least (0: any).
     evidence: numbers per text (empty: the module reads none).
     """
 
@@ -100,9 +100,9 @@ class ScoreRequest:
 
 @dataclass(frozen=True, slots=True)
 class ScoreResult:
-    """log_odds: one per text. own_head: False: the population head (the user has none). version: of the head store.
+    """log_odds: one per text. own_head: False: the shared head (the user has none). version: of the head store.
 
-    problem: why the user's head could not be read, for the log: it may name files; the population head was used then.
+    problem: why the user's head could not be read, for the log: it may name files; the shared head was used then.
     """
 
     log_odds: tuple[float, ...]

@@ -1,6 +1,6 @@
-"""Head kinds behind one interface: a population head everybody shares, and a zero-initialised delta per user.
+"""Head kinds behind one interface: a shared head everybody shares, and a zero-initialised delta per user.
 
-A user's head is population + delta. A user without a delta is served by the population head, and a new user's fit
+A user's head is shared head + user delta. A user without a delta is served by the shared head, and a new user's fit
 starts there. Deltas are plain stacked arrays [U, ...] kept outside the module: a batch gathers the rows of its own
 users, so its cost does not depend on how many users exist.
 """
@@ -17,7 +17,7 @@ Deltas = dict[str, Tensor]
 
 
 class Head(nn.Module):
-    """dropout -> dense Z x Z -> tanh -> dropout -> Z x 2, the HYDRA paper's head, as population plus user deltas.
+    """dropout -> dense Z x Z -> tanh -> dropout -> Z x 2, the HYDRA paper's head, as shared head plus user deltas.
 
     - `dense`: a user's delta covers both layers, (Z + 1) Z + 2 (Z + 1) numbers: the paper's.
     - `low_rank`: a rank-K delta of the dense layer and the user's own output layer.
@@ -58,7 +58,7 @@ class Head(nn.Module):
         return {}
 
     def zeros(self, users: int) -> Deltas:
-        """Deltas of `users` users that leave the population head as it is."""
+        """Deltas of `users` users that leave the shared head as it is."""
         return {name: torch.zeros(users, *shape) for name, shape in self.delta_shapes().items()}
 
     def learned(self, users: int) -> Deltas:
@@ -85,7 +85,7 @@ class Head(nn.Module):
         return _thin(h_GRZ, weight_GZ2) + bias_G2.unsqueeze(1)
 
     def forward(self, z_GRZ: Tensor, deltas: Deltas) -> Tensor:
-        """Logits [G, R, 2]. `deltas` holds one row per group, [G, ...] (empty: the population head)."""
+        """Logits [G, R, 2]. `deltas` holds one row per group, [G, ...] (empty: the shared head)."""
         return self.output(self.hidden(z_GRZ, deltas), deltas)
 
     def of_users(self, z_GRZ: Tensor, deltas: Deltas, user_G: Tensor) -> Tensor:

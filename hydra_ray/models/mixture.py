@@ -16,7 +16,7 @@ from hydra_ray.models.heads import Deltas
 
 PROFILE, PRESENT, MIXTURE = "profile", "present", "mixture"
 """Names in `Deltas`: encodings [U, H, D] and which of them exist [U, H]; or the weights that the router made of them,
-less 1/F, [U, F]: zeros are the population's mixture, all facets alike, as zeros are every other kind's population."""
+less 1/F, [U, F]: zeros are the shared head's mixture, all facets alike, as zeros are every other kind's shared head."""
 
 
 class FacetHead(nn.Module):
@@ -38,7 +38,7 @@ class FacetHead(nn.Module):
         return {MIXTURE: (self.facets,)}
 
     def zeros(self, users: int) -> Deltas:
-        """The population's mixture."""
+        """The shared head's mixture."""
         return {MIXTURE: torch.zeros(users, self.facets)}
 
     def learned(self, users: int) -> Deltas:
@@ -51,7 +51,7 @@ class FacetHead(nn.Module):
         return logits_GR2
 
     def forward(self, z_GRZ: Tensor, deltas: Deltas) -> Tensor:
-        """Logits [G, R, 2]; deltas: one mixture per query (empty: the population's)."""
+        """Logits [G, R, 2]; deltas: one mixture per query (empty: the shared head's)."""
         x_GRZ = self.dropout(z_GRZ)
         h_GRFZ = torch.tanh(torch.einsum("grz,fzy->grfy", x_GRZ, self.dense) + self.bias)
         logits_GRF2 = torch.einsum("grfz,fzk->grfk", self.dropout(h_GRFZ), self.out) + self.out_bias

@@ -35,7 +35,7 @@ EVIDENCE_SCALE = 2.0
 
 
 class PairScorer(nn.Module):
-    """Base and population head. `bi_encoder`, `concepts`: vectors interact; `cross_encoder`: the encoder reads the
+    """Base and shared head. `bi_encoder`, `concepts`: vectors interact; `cross_encoder`: the encoder reads the
     pair; `none`: the head reads the evidence alone."""
 
     def __init__(

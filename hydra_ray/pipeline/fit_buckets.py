@@ -84,7 +84,7 @@ class MixBuckets(Buckets):
 
 
 def mixed_users(scorer: TrainedScorer, profiles: Sequence[Profile]) -> list[UserFit]:
-    """Users' mixtures from their records; a user without any keeps the population's."""
+    """Users' mixtures from their records; a user without any keeps the shared head's."""
     if not profiles:
         return []
     weights = scorer.mix(profiles)

@@ -32,7 +32,7 @@ FITTED_SCHEMA = pa.schema(
         ("fingerprint", pa.string()),
         ("rows", pa.int32()),
         ("epoch", pa.int32()),
-        ("kept_population", pa.bool_()),
+        ("kept_shared_head", pa.bool_()),
         ("guarded", pa.bool_()),
         ("reused", pa.bool_()),
         ("loss_before", pa.float32()),
@@ -45,7 +45,7 @@ reused: the head is an earlier fit's. The losses are those of `solver.Fitted`, n
 
 @dataclass(frozen=True, slots=True)
 class UserFit:
-    """One user's head (name -> array; None: the population head) and row of FITTED_SCHEMA."""
+    """One user's head (name -> array; None: the shared head) and row of FITTED_SCHEMA."""
 
     delta: dict[str, NDArray[np.float32]] | None
     known: dict[str, Any]
@@ -68,7 +68,7 @@ class UserFit:
             "fingerprint": fingerprint,
             "rows": rows,
             "epoch": epoch,
-            "kept_population": delta is None,
+            "kept_shared_head": delta is None,
             "guarded": guarded,
             "reused": False,
             "loss_before": None if math.isnan(before) else before,
@@ -79,7 +79,7 @@ class UserFit:
     @classmethod
     def of(cls, user: UserFeatures, fitted: Fitted, i: int) -> "UserFit":
         """The user at place `i` of what was fitted."""
-        kept = bool(fitted.kept_population[i]) or not len(user.label)
+        kept = bool(fitted.kept_shared_head[i]) or not len(user.label)
         delta = None if kept else {name: value[i].numpy() for name, value in fitted.deltas.items()}
         epoch, before, after = int(fitted.epoch[i]), float(fitted.before[i]), float(fitted.after[i])
         guarded = bool(fitted.guarded[i])
@@ -113,14 +113,14 @@ def write_record(store: HeadStore, bucket: int, users: Sequence[UserFit], out: P
 
 
 def count_fitted(out: Path) -> dict[str, int]:
-    """users, with_rows, kept_population (those with rows that could not beat it), guarded of them, reused."""
-    counts = dict.fromkeys(("users", "with_rows", "kept_population", "guarded", "reused"), 0)
+    """users, with_rows, kept_shared_head (those with rows that could not beat it), guarded of them, reused."""
+    counts = dict.fromkeys(("users", "with_rows", "kept_shared_head", "guarded", "reused"), 0)
     for file in sorted((out / "fitted").glob("bucket-*.parquet")):
-        table = pq.read_table(file, columns=["rows", "kept_population", "guarded", "reused"], partitioning=None)
+        table = pq.read_table(file, columns=["rows", "kept_shared_head", "guarded", "reused"], partitioning=None)
         some = pc.greater(table["rows"], 0)
         counts["users"] += table.num_rows
         counts["with_rows"] += pc.sum(some).as_py() or 0
-        counts["kept_population"] += pc.sum(pc.and_(some, table["kept_population"])).as_py() or 0
+        counts["kept_shared_head"] += pc.sum(pc.and_(some, table["kept_shared_head"])).as_py() or 0
         counts["guarded"] += pc.sum(table["guarded"]).as_py() or 0
         counts["reused"] += pc.sum(table["reused"]).as_py() or 0
     return counts

@@ -50,7 +50,7 @@ class FitSpec:
         return TrainedScorer(load_scorer(self.base, self.kind), None, self.vectors)
 
     def head(self, scorer: TrainedScorer) -> Head:
-        """The population head that users' heads are fitted from."""
+        """The shared head that users' heads are fitted from."""
         head = scorer.scorer.head
         assert isinstance(head, Head)
         return head

@@ -87,7 +87,7 @@ def fit_users(run: RunContext, fit: FitSpec, out: Path) -> dict[str, Any]:
     times = {"fit_s": ended - began, "publish_s": ended - fitted, "cpu_s": cpu_s + time.process_time() - worked}
     counts = count_fitted(out)
     run.say(
-        f"fit-{fit.module}: {counts['users']} users in {times['fit_s']:.1f} s, {counts['kept_population']} keep the "
-        "population head"
+        f"fit-{fit.module}: {counts['users']} users in {times['fit_s']:.1f} s, {counts['kept_shared_head']} keep the "
+        "shared head"
     )
     return {**counts, **{name: round(value, 3) for name, value in times.items()}, **tuned}

@@ -104,7 +104,7 @@ def costs(job: Pipeline, counts: dict[str, Any]) -> Costs:
         seconds[stage] += result.manifest["seconds"]
         truncated.update({name: counted.get(name, 0) for name in CUTS})
         if stage.startswith("fit-") and "with_rows" in counted:
-            fitted = ("users", "with_rows", "kept_population", "guarded", "reused")
+            fitted = ("users", "with_rows", "kept_shared_head", "guarded", "reused")
             heads[stage.removeprefix("fit-")].update({name: counted[name] for name in fitted})
         if "requests" in counted:
             calls = counted["requests"] - counted["cached"] - counted["missing_answers"]

@@ -30,7 +30,7 @@ class Costs:
     (`missing_answers`) or answer a shortened prompt (`degraded`), and how many are of no use by kind
     (`hydra_ray.llm.usability`). seconds: wall time by stage. rejects: reason -> records that were not used.
     warnings: reason -> records that were used with something amiss.
-    heads: what was fitted -> `users`, `with_rows`, `kept_population` (whose own rows could not beat the population
+    heads: what was fitted -> `users`, `with_rows`, `kept_shared_head` (whose own rows could not beat the shared
     head), `guarded` (by their own queries) and `reused` (of an earlier run), all seeds together.
     truncated: what was cut to fit the LLM's window -> how often (`dropped_examples`, `clipped_texts`, `question_cut`).
     """

@@ -234,10 +234,10 @@ def count_cells(counts: Mapping[str, int], what: str) -> tuple[list[str], list[l
 
 
 def head_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Users' heads by module: how many were fitted, and how many kept the population head."""
-    names = ("users", "with_rows", "kept_population", "guarded", "reused")
+    """Users' heads by module: how many were fitted, and how many kept the shared head."""
+    names = ("users", "with_rows", "kept_shared_head", "guarded", "reused")
     body = [[name, *[count(counts[n]) for n in names]] for name, counts in report["heads"].items()]
-    header = ["heads of", "users", "with rows of their own", "keep the population head", "by the guard"]
+    header = ["heads of", "users", "with rows of their own", "keep the shared head", "by the guard"]
     return [*header, "of an earlier run"], body
 
 

@@ -26,7 +26,7 @@ class RunArtifacts:
 
     seed: whose training. base: module -> folder of the trained base. heads: module -> folders of users' heads (the
     training users' and the fitted ones'; those that have none are left out). tuned: module -> how strongly single
-    users' heads are pulled to the population head. users: folder of the ingested histories.
+    users' heads are pulled to the shared head. users: folder of the ingested histories.
     topics: folder of the topic models, if the adapter reads them. created: when the run's report was written, in
     seconds since 1970.
     """

@@ -90,7 +90,7 @@ def make_user(
     """User `index` of the world `seed`: a pure function of its arguments, whatever the number of users.
 
     items: (fewest, most) history items; the user's own number is drawn uniformly from that range.
-    namespace: other populations of the same world; "tiny" is the one the bundled LLM is trained on.
+    namespace: other users of the same world; "tiny" is the one the bundled LLM is trained on.
     Raises UserError for an unknown task or an impossible range.
     """
     if not 0 <= items[0] <= items[1]:

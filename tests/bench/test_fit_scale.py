@@ -48,7 +48,7 @@ def test_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     assert figure["fit_s"] > figure["publish_s"] > 0
     assert figure["start_s"] > 0
     assert figure["cpu_s_per_1000"] > 0
-    assert 0 <= figure["kept_population"] < 1
+    assert 0 <= figure["kept_shared_head"] < 1
     # 138 numbers of four bytes; forty users share the store's fixed bytes.
     assert 552 < figure["bytes_per_user"] < 2_000
     assert 0 < figure["idle_mib"] <= figure["peak_mib"]

@@ -219,7 +219,7 @@ def test_without_adapter_the_first_candidate_is_the_answer() -> None:
     assert made.trace.candidates[0].adapter is None
 
 
-def test_an_unknown_user_gets_the_population_head_and_a_plain_prompt() -> None:
+def test_an_unknown_user_gets_the_shared_head_and_a_plain_prompt() -> None:
     scorer, llm = Scorer(), LLM()
     made = ask(retriever=Retriever(RetrievalResult()), scorer=scorer, llm=llm)
     assert reasons(made) == ["user_unknown"]

@@ -8,7 +8,7 @@ KINDS = ["dense", "low_rank", "linear", "bayesian_linear", "shared"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_zero_delta_is_the_population_head(kind: str) -> None:
+def test_a_zero_delta_is_the_shared_head(kind: str) -> None:
     head = Head(kind, 8, 2, 0.0)  # type: ignore[arg-type]
     z = torch.randn(3, 4, 8)
     assert torch.allclose(head(z, head.zeros(3)), head(z, {}))

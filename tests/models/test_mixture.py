@@ -14,7 +14,7 @@ def test_a_mixture_weighs_the_facets_logits() -> None:
     assert torch.allclose(mixed[1], 0.25 * alone[1][1] + 0.75 * alone[2][1], atol=1e-6)
 
 
-def test_zeros_are_the_population() -> None:
+def test_zeros_are_the_shared_head() -> None:
     head = FacetHead(5, 3, 0.0).eval()
     z = torch.randn(2, 4, 5)
     assert torch.allclose(head(z, head.zeros(2)), head(z, {}), atol=1e-6)

@@ -119,7 +119,7 @@ def test_shrunk_heads_are_solved_on_the_base_of_linear_ones(world: Path) -> None
     new_store(out, fit.spec(fit.scorer()))
     FitBuckets(fit, {"precision": [1.0] * 9}, out)({"buckets": [list(fit.by_bucket())]})
     assert HeadStore.open(str(out / FOLDER)).spec.kind == "bayesian_linear"
-    assert count_fitted(out) == {"users": 8, "with_rows": 8, "kept_population": 0, "guarded": 0, "reused": 0}
+    assert count_fitted(out) == {"users": 8, "with_rows": 8, "kept_shared_head": 0, "guarded": 0, "reused": 0}
 
 
 def test_a_broken_file_of_features_is_one_line_and_finished_buckets_stay(world: Path) -> None:
@@ -149,12 +149,12 @@ def test_a_user_without_rows_is_counted(world: Path) -> None:
     fit, out = make_fit(world, make_config(world), world / "answered"), world / "out"
     more = replace(fit, chosen=(*fit.chosen, "nobody"))
     fitted(more, out)
-    assert count_fitted(out) == {"users": 9, "with_rows": 8, "kept_population": 0, "guarded": 0, "reused": 0}
+    assert count_fitted(out) == {"users": 9, "with_rows": 8, "kept_shared_head": 0, "guarded": 0, "reused": 0}
 
 
 def test_who_is_guarded_is_counted_and_gets_no_head(world: Path) -> None:
     free = fitted(make_fit(world, make_config(world), world / "answered"), world / "free")
     heads = fitted(make_fit(world, make_config(world, guard=4), world / "answered"), world / "guarded")
     found = count_fitted(world / "guarded")
-    assert found["guarded"] == found["kept_population"] == len(free) - len(heads) == 1
+    assert found["guarded"] == found["kept_shared_head"] == len(free) - len(heads) == 1
     assert all(np.array_equal(value, free[user]) for user, value in heads.items())

@@ -42,7 +42,7 @@ COSTS = Costs(
         "head fit": 3.4,
         "test answers": 77.7,
     },
-    heads={"reranker": {"users": 50, "with_rows": 49, "kept_population": 7, "guarded": 5, "reused": 0}},
+    heads={"reranker": {"users": 50, "with_rows": 49, "kept_shared_head": 7, "guarded": 5, "reused": 0}},
     rejects={"missing_answer": 41, "malformed_date": 3, "question_without_gold": 1},
     truncated={"clipped_texts": 212, "dropped_examples": 17, "question_cut": 0},
 )

@@ -44,7 +44,7 @@ def test_the_users_own_head_moves_the_scores_and_nobody_elses(scorer: BatchScore
     assert [s.own_head for s in (plain, own, other)] == [False, True, True]
 
 
-def test_whoever_has_no_head_gets_the_populations(scorer: BatchScorer) -> None:
+def test_users_without_a_head_get_the_shared_one(scorer: BatchScorer) -> None:
     plain, unknown = scorer.score([ask(None), ask(UserKey("default", "nobody").stored)])
     assert unknown == plain
 

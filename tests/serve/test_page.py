@@ -344,11 +344,11 @@ def test_a_user_is_exported_and_deleted_after_a_second_thought(driver: WebDriver
     assert page.console(driver) == []
 
 
-def test_what_is_said_of_fitted_heads_leaves_room_for_the_populations() -> None:
+def test_what_is_said_of_fitted_heads_leaves_room_for_the_shared_ones() -> None:
     source = (FOLDER / "person.js").read_text()
     for fit in ("imported", "done"):
         (words,) = re.findall(rf'^  {fit}: "(.*)",$', source, re.MULTILINE)
-        assert "where they beat the population’s" in words
+        assert "where they beat the shared ones" in words
 
 
 def _gaps(driver: WebDriver) -> list[float]:

@@ -50,7 +50,7 @@ class HeadCache:
     def prepare(self, users: Mapping[str, int]) -> dict[str, str]:
         """Makes the heads of these users ready for `of`. users: stored id -> version that must be seen at least.
 
-        Returns user -> why the head cannot be read; `of` gives the population head for those.
+        Returns user -> why the head cannot be read; `of` gives the shared head for those.
         """
         problems = self._catch_up(users)
         readable = [user for user in users if user not in problems]
@@ -107,7 +107,7 @@ class HeadCache:
         return self._ready.get(user) is not None
 
     def of(self, user_ids: Sequence[str]) -> Deltas:
-        """Deltas [n, ...] of prepared users, zeros (the population head) for whoever has none."""
+        """Deltas [n, ...] of prepared users, zeros (the shared head) for whoever has none."""
         shapes = self._store.spec.shapes
         blank = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
         return stacked([self._ready.get(user) or blank for user in user_ids], shapes)

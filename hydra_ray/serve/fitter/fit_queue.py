@@ -123,7 +123,7 @@ class FitQueue:
             self._vacuum_at = self._vacuum_at or time.monotonic() + self._vacuum_s
 
     def heads(self, user: UserKey) -> dict[str, dict[str, list[float]] | None]:
-        """A user's heads as lists of numbers; None for the population's."""
+        """A user's heads as lists of numbers; None for the shared head's."""
         found: dict[str, dict[str, list[float]] | None] = {}
         for module, store in self._stores.items():
             store.refresh()

@@ -98,7 +98,7 @@ class UserTrainingData:
         """For `mixture`, whose router reads the records alone: see MixBuckets."""
         return mixed_users(self._scorer(module), [profile_of(self._user, 0)])[0]
 
-    def population(self) -> UserFit:
+    def unfitted(self) -> UserFit:
         """No head of the user's own."""
         return UserFit.make(self._user.user_id, "", 0, None)
 

@@ -27,12 +27,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """versions: module -> version of the head store that holds the user's head, or its removal. kept_population:
+    """versions: module -> version of the head store that holds the user's head, or its removal. kept_shared_head:
     module -> whether the user has no head of their own now. queries: pseudo-queries asked. calls: requests to the LLM.
     message: one line, without anything of the history."""
 
     versions: Mapping[Module, int]
-    kept_population: Mapping[Module, bool]
+    kept_shared_head: Mapping[Module, bool]
     queries: int
     calls: int
     message: str
@@ -80,10 +80,10 @@ class UserFitter:
 
     async def fit(self, user: UserKey, items: Sequence[HistoryItem]) -> Fitted:
         """Fits both heads on the user's records (oldest first) and publishes them, or the removal of those that the
-        population's beat.
+        shared head beat.
 
         The same records and answers give the heads that `fit-users` gives a test user of that id. A user with too few
-        records for a pseudo-query keeps the population's. Cancelled before publishing begins, nothing is published;
+        records for a pseudo-query keeps the shared head's. Cancelled before publishing begins, nothing is published;
         later, both are, and only then does the cancelled call end. Fits of one user must not overlap.
 
         Raises LLMDownError, RefusedError, DeadlineError (see `LLMLabeler.answer`), UserError for texts that cannot be
@@ -113,8 +113,8 @@ class UserFitter:
         queries = queries_of(labelling)
         if not queries and self._protocol.pseudo_queries:
             return Learned(
-                {module: lessons.population() for module in MODULES},
-                "the population's heads: a fit needs two records, one of them with text and answer",
+                {module: lessons.unfitted() for module in MODULES},
+                "the shared head: a fit needs two records, one of them with text and answer",
             )
         rows, asked, missing = await self._asker.answer(labelling)
         reranker = await self._compute(lessons.learn, "reranker", rows)
@@ -157,5 +157,5 @@ def _describe(heads: Mapping[Module, UserFit], queries: int, calls: int, missing
         parts.append(f"{missing} of them without an answer")
     kept = [module for module, found in heads.items() if found.delta is None]
     if kept:
-        parts.append(f"the population's head stays: {' and '.join(kept)}")
+        parts.append(f"the shared head stays: {' and '.join(kept)}")
     return "; ".join(parts)

@@ -4,11 +4,11 @@ import { count, el, foldable, number, signed, unseen } from "./dom.js";
 import { retrieved } from "./retrieved.js";
 
 const REASONS = {
-  no_user: "No user was named: the plain prompt and the population’s heads were used.",
-  user_unknown: "Nobody is known by this id: the plain prompt and the population’s heads were used.",
+  no_user: "No user was named: the plain prompt and the shared heads were used.",
+  user_unknown: "Nobody is known by this id: the plain prompt and the shared heads were used.",
   history_unreadable: "The user’s history could not be read: the plain prompt was used.",
   reranker_down: "The reranker did not run: the records stand in BM25’s order.",
-  head_unreadable: "The user’s own head could not be read: the population’s head was used.",
+  head_unreadable: "The user’s own head could not be read: the shared head was used.",
   adapter_down: "The adapter did not run: the first sample is the answer.",
   no_candidate: "No sample held an answer of this task: the answer is empty.",
   plain_failed: "The model’s plain answer failed: only the personalised one is here.",
@@ -144,7 +144,7 @@ function cost(trace) {
 
 function made({ versions, llm_tokens: tokens, request_id: request, task }) {
   const heads = (module, version) =>
-    `${versions.own_heads.includes(module) ? "the user’s own" : "the population’s"}, version ${number(version)}`;
+    `${versions.own_heads.includes(module) ? "the user’s own" : "the shared head"}, version ${number(version)}`;
   const lines = [
     ["Run", versions.run], ["Task", task], ["hydra_ray", versions.hydra_ray],
     ["History", versions.history ? `revision ${number(versions.history)}` : "none"],

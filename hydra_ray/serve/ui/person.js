@@ -5,11 +5,11 @@ import * as api from "./api.js";
 
 const POLL_MS = 1000;
 const FIT = {
-  never: "not fitted: the population’s heads answer",
-  imported: "fitted by the run: own heads where they beat the population’s",
+  never: "not fitted: the shared heads answer",
+  imported: "fitted by the run: own heads where they beat the shared ones",
   queued: "fit of the heads is queued",
   running: "heads are being fitted",
-  done: "fitted here: own heads where they beat the population’s",
+  done: "fitted here: own heads where they beat the shared ones",
   failed: "the fit of the heads failed",
 };
 const busy = (info) => info?.fit === "queued" || info?.fit === "running";
@@ -138,7 +138,7 @@ export class Person {
 }
 
 function facts(info) {
-  if (!info) return "Nobody is known by this id: the population’s heads answer, without a history. A record makes the user.";
+  if (!info) return "Nobody is known by this id: the shared heads answer, without a history. A record makes the user.";
   return `${count(info.items, "record")} · ${FIT[info.fit] ?? info.fit}`;
 }
 

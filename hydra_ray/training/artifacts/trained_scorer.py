@@ -1,7 +1,7 @@
-"""What training leaves behind: base and population head as safetensors and JSON, user heads in a head store.
+"""What training leaves behind: base and shared head as safetensors and JSON, user heads in a head store.
 
 model.json          the model's config, its encoder's width, its numbers of evidence per row, the weights' fingerprint
-base.safetensors    interaction and population head, and the encoder unless it was frozen
+base.safetensors    interaction and shared head, and the encoder unless it was frozen
 heads/              the training users' heads, for kinds that have user parameters
 (`hydra_ray.training.artifacts.user_heads`)
 """
@@ -130,13 +130,13 @@ def _missing(folder: Path, name: str) -> UserError:
 
 
 class HeadProvider(Protocol):
-    """Deltas by user id: [n, ...], zeros (the population head) for users without a head of their own."""
+    """Deltas by user id: [n, ...], zeros (the shared head) for users without a head of their own."""
 
     def of(self, user_ids: Sequence[str]) -> Deltas: ...
 
 
 class TrainedScorer:
-    """A trained reranker or adapter that scores groups; a user without a head gets the population head."""
+    """A trained reranker or adapter that scores groups; a user without a head gets the shared head."""
 
     def __init__(
         self,
@@ -153,7 +153,7 @@ class TrainedScorer:
 
     @classmethod
     def load(cls, base: Path, heads: Path | None = None, vectors: Path | None = None) -> "TrainedScorer":
-        """The scorer in `base` with the user heads in `heads` (None: population head for everybody)."""
+        """The scorer in `base` with the user heads in `heads` (None: shared head for everybody)."""
         scorer = load_scorer(base)
         own = UserHeads.open(heads, fingerprint(base)) if heads else None
         if heads and own is None and scorer.head.delta_shapes():

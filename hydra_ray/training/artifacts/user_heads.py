@@ -1,4 +1,4 @@
-"""Users' heads between the head store and the scorer: gathered for a batch, whoever is unknown as the population."""
+"""Users' heads between the head store and the scorer: gathered for a batch; unknown users have the shared head."""
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
@@ -50,7 +50,7 @@ class UserHeads:
         return self._store.users()
 
     def of(self, user_ids: Sequence[str]) -> Deltas:
-        """Deltas [n, ...], zeros (the population head) for users without a head of their own."""
+        """Deltas [n, ...], zeros (the shared head) for users without a head of their own."""
         missing = [user for user in dict.fromkeys(user_ids) if user not in self._kept]
         if missing:
             _, arrays = self._store.get(missing)

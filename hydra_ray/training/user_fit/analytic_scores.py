@@ -10,7 +10,7 @@ class AnalyticScores:
     """`scores(head(z, deltas))` for fixed rows z [U, R, Z], and its gradient at the deltas last asked for.
 
     The same numbers as autograd gives, up to rounding; on a CPU two to three times as fast for `low_rank`, 1.1 to 1.6
-    times for `linear` and `dense`. What the population's layers make of the rows is computed once, arrays as large as
+    times for `linear` and `dense`. What the shared head's layers make of the rows is computed once, arrays as large as
     the rows keep their memory from epoch to epoch (fresh memory is page faults), thin products have their long side
     along memory, and tanh(x) is 2 sigmoid(2x) - 1, as PyTorch's sigmoid is seven times as fast as its tanh. For head
     kinds with a delta; without dropout.
@@ -28,7 +28,7 @@ class AnalyticScores:
 
     @torch.no_grad()
     def of(self, deltas: Deltas) -> Tensor:
-        """The scores [U, R] of all rows; empty deltas: those of the population head."""
+        """The scores [U, R] of all rows; empty deltas: those of the shared head."""
         if self._own_dense:
             self._hidden(deltas)
         own_UZ, bias_U = self._output(deltas)

@@ -41,7 +41,7 @@ class Losses:
 
 
 class BatchedAdam:
-    """Adam from the population head, or from `start`, one full batch per epoch, without dropout; all on the device of
+    """Adam from the shared head, or from `start`, one full batch per epoch, without dropout; all on the device of
     the rows.
 
     Minimises per user the mean loss over the user's rows plus `l2` times the squared norm of the delta.
@@ -77,8 +77,8 @@ class BatchedAdam:
         """The scores [U, R] of all rows as the deltas are now."""
         return self._scores.of(self.deltas)
 
-    def population(self) -> Tensor:
-        """The population head's scores [U, R] of all rows."""
+    def shared(self) -> Tensor:
+        """The shared head's scores [U, R] of all rows."""
         return self._scores.of({})
 
     def keep(self, index: Tensor) -> None:
@@ -109,7 +109,7 @@ def minimize(
 ) -> Deltas:
     """Deltas [U, ...] after each user's own number of epochs (int64 [U]); 0 epochs give exactly zero.
 
-    start: where they begin, [U, ...] (None: at the population head).
+    start: where they begin, [U, ...] (None: at the shared head).
 
     Raises NonFiniteError if a delta is not finite.
     """

@@ -1,10 +1,10 @@
-"""The `bayesian_linear` head: population head plus a linear residual of the log-odds under a Gaussian prior, solved.
+"""The `bayesian_linear` head: shared head plus a linear residual of the log-odds under a Gaussian prior, solved.
 
-A row's log-odds are o + w · f, with o the population head's, f = [h, 1] the head's hidden state and a constant, and
+A row's log-odds are o + w · f, with o the shared head's, f = [h, 1] the head's hidden state and a constant, and
 w ~ N(0, diag(1 / precision)) the user's residual. That is a mixed-effects logistic regression; w is its posterior mode,
 found by Newton's method for all users at once, its uncertainty Laplace's approximation (Rasmussen and Williams 2006,
 sections 3.4 and 3.5; Bishop 2006, section 4.5). The problem is convex, the solution unique: no epochs, no stopping.
-A user with few rows stays near the population head, one without rows is exactly there.
+A user with few rows stays near the shared head, one without rows is exactly there.
 
 Shapes: U users, R rows, F = Z + 1 features.
 """
@@ -35,7 +35,7 @@ class BayesianLinearFit:
 
 @torch.no_grad()
 def shared_head_features(head: Head, rows: PaddedUsers) -> tuple[Tensor, Tensor]:
-    """The population head's hidden states h [U, R, Z] and its log-odds [U, R] on the rows."""
+    """The shared head's hidden states h [U, R, Z] and its log-odds [U, R] on the rows."""
     head.eval()
     h_URZ = head.hidden(rows.z, {})
     return h_URZ, scores(head.output(h_URZ, {}))
@@ -59,7 +59,7 @@ def fit_bayesian_linear(
     present = mask_UR > 0
     h_URZ = h_URZ.masked_fill(~present.unsqueeze(-1), 0)
     offset_UR, label_UR = offset_UR.masked_fill(~present, 0), label_UR.masked_fill(~present, 0)
-    for what, values in (("hidden states", h_URZ), ("population scores", offset_UR), ("labels", label_UR)):
+    for what, values in (("hidden states", h_URZ), ("the shared head's scores", offset_UR), ("labels", label_UR)):
         refuse_nonfinite(what, values)
     f_URF = torch.cat([h_URZ, present.to(h_URZ.dtype).unsqueeze(-1)], -1)
     solve = _fit_by_rows if f_URF.shape[1] < f_URF.shape[2] else _fit_by_features

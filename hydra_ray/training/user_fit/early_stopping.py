@@ -1,9 +1,9 @@
 """Early stopping per user: how long a user's head learns is decided on queries of that user's own, held out.
 
-The population head is epoch 0. A user learns all epochs unless an earlier one is better on the held-out queries by more
+The shared head is epoch 0. A user learns all epochs unless an earlier one is better on the held-out queries by more
 than `FitConfig.early_stop_margin_se` standard errors of the difference, over those queries. The margin is there because
 a user has few of them. Simulated users (linear, low_rank and dense; no, some and strong taste; 4, 6 and 10 queries of 6
-rows; pull from `choose_l2`), mean loss on further queries: .5262 with the population head, .4932 where all learned all
+rows; pull from `choose_l2`), mean loss on further queries: .5262 with the shared head, .4932 where all learned all
 epochs, .5151 where each stopped at the epoch that was best on the held-out rows, .4961 with a margin of 1, .4947 with
 2. Without the second fit, on all rows, each is .001 to .004 worse.
 """
@@ -28,9 +28,9 @@ LEAST_GAIN = 1e-4
 class FitResult:
     """Deltas [U, ...] and how they came about, per user [U].
 
-    epoch: int64, epochs learned; 0: the population head was best on the user's held-out rows, the delta is exactly 0.
+    epoch: int64, epochs learned; 0: the shared head was best on the user's held-out rows, the delta is exactly 0.
     tested: bool, whether the user had held-out rows; the others learned all epochs, held by the prior alone.
-    before, after: mean held-out loss of the population head, and of the user's head after `epoch` epochs that had not
+    before, after: mean held-out loss of the shared head, and of the user's head after `epoch` epochs that had not
     seen the held-out rows; NaN where there were none.
     """
 
@@ -52,11 +52,11 @@ def fit_heads_stopped(
 ) -> FitResult:
     """Fits as `fit_heads` does, but each user for that user's own number of epochs, at most `config.epochs`.
 
-    First from the population head on the rows that are not held out (`held_out`: bool [U, R], whole queries, see
+    First from the shared head on the rows that are not held out (`held_out`: bool [U, R], whole queries, see
     `PaddedUsers.held_out`), to find that number; then on all the user's rows. start: deltas [U, ...] of an earlier fit,
-    where this second fit begins (None: at the population head); the first does not begin there, as they have seen the
+    where this second fit begins (None: at the shared head); the first does not begin there, as they have seen the
     held-out rows. Users do not influence each other, and one who is done costs the others no time. A user without rows
-    to learn from keeps the population head.
+    to learn from keeps the shared head.
     """
     device = rows.z.device
     learned, kept = rows.only(~held_out_UR), rows.only(held_out_UR)
@@ -84,7 +84,7 @@ def _choose_epochs(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Each user's number of epochs, held-out loss before, and after so many; [U] each."""
     descent, losses = BatchedAdam(head, learned, config, l2, loss), Losses(kept, loss)
-    best_UQ = losses.by_query(descent.population())
+    best_UQ = losses.by_query(descent.shared())
     before_U = best_U = best_UQ.sum(1) / losses.rows_U
     epoch_U = torch.zeros(len(learned), dtype=torch.int64, device=before_U.device)
     for epoch in range(config.epochs + 1):
@@ -102,16 +102,17 @@ def _choose_epochs(
 def prefers_shared_head(
     head: Head, kept: PaddedUsers, deltas: Deltas, margin: float, loss: Loss
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """For solvers without epochs: whom the population head serves better, by the same rule. All [U].
+    """For solvers without epochs: whom the shared head serves better, by the same rule. All [U].
 
-    kept: held-out rows, which `deltas` have not seen. Returns whether the population's loss there is lower by more than
+    kept: held-out rows, which `deltas` have not seen. Returns whether the shared head's loss there is lower by more
+    than
     `margin` standard errors (0: at all), its loss, and that of the users' own heads; NaN where nothing was held out.
     """
     losses, rows = Losses(kept, loss), AnalyticScores(head, kept.z)
-    population_UQ, own_UQ = losses.by_query(rows.of({})), losses.by_query(rows.of(deltas))
+    shared_UQ, own_UQ = losses.by_query(rows.of({})), losses.by_query(rows.of(deltas))
     tested_U = losses.rows_U > 0
-    before_U, after_U = (by_UQ.sum(1) / losses.rows_U.clamp(min=1) for by_UQ in (population_UQ, own_UQ))
-    gain_UQ = (own_UQ - population_UQ) / losses.rows_UQ.clamp(min=1)
+    before_U, after_U = (by_UQ.sum(1) / losses.rows_U.clamp(min=1) for by_UQ in (shared_UQ, own_UQ))
+    gain_UQ = (own_UQ - shared_UQ) / losses.rows_UQ.clamp(min=1)
     clear_U = _exceeds(gain_UQ, losses.rows_UQ > 0, margin) & (after_U > before_U + LEAST_GAIN)
     unknown = torch.full_like(before_U, torch.nan)
     return clear_U & tested_U, torch.where(tested_U, before_U, unknown), torch.where(tested_U, after_U, unknown)

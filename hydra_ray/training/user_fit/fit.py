@@ -11,10 +11,10 @@ from hydra_ray.training.user_fit.padded_users import PaddedUsers
 
 
 def fit_heads(head: Head, rows: PaddedUsers, config: FitConfig, l2: float, loss: Loss = "bce") -> Deltas:
-    """Deltas [U, ...] after `config.epochs` epochs from the population head, for every user.
+    """Deltas [U, ...] after `config.epochs` epochs from the shared head, for every user.
 
     Minimises, independently per user, the mean loss over the user's rows plus `l2` times the squared norm of the
-    delta, by Adam without dropout. A user without rows keeps the population head (zero delta).
+    delta, by Adam without dropout. A user without rows keeps the shared head (zero delta).
     """
     epochs_U = torch.full((len(rows),), config.epochs, dtype=torch.int64, device=rows.z.device)
     return minimize(head, rows, epochs_U, config, l2, loss)

@@ -3,8 +3,8 @@
 Early stopping (`hydra_ray.training.user_fit.early_stopping`) asks whether a head's loss is lower; the guard asks what
 it is used
 for: which row of a query comes first. Each of the user's queries is held out once: heads are fitted without it, and the
-row that they put first is compared with the one that the population head puts first. A user whose heads put fewer right
-rows first keeps the population head. An adapter's head must put more right rows first: its first row is the answer, and
+row that they put first is compared with the one that the shared head puts first. A user whose heads put fewer right
+rows first keeps the shared head. An adapter's head must put more right rows first: its first row is the answer, and
 a head that changes no answer there changes others by chance alone. (On news_sections, 68 users in five folds, adapter
 heads that changed none of their users' own held-out answers cost .02 of accuracy. A reranker keeps k rows.)
 
@@ -27,10 +27,10 @@ Refit = Callable[[PaddedUsers], Deltas]
 def worse_than_shared_head(
     head: Head, rows: PaddedUsers, parts: int, refit: Refit, *, needs_gain: bool = False
 ) -> Tensor:
-    """Whether a user's head, fitted without them, does worse on the user's queries than the population head.
+    """Whether a user's head, fitted without them, does worse on the user's queries than the shared head.
 
     Args:
-        head: The population head.
+        head: The shared head.
         rows: The users' rows.
         parts: The users' queries are cut into so many, each held out once; every part costs one fit.
         refit: Fits the users' heads on some of the rows.

@@ -21,7 +21,7 @@ SCALES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Tried on the estimated variances by cross-validation: Laplace's approximation makes them too small where users have
 few rows. Without this step the .0032 nats above were .0090."""
 SMALLEST, LARGEST = 1e-6, 1e4
-"""Bounds of a variance: at the lower one a head is the population head."""
+"""Bounds of a variance: at the lower one a head is the shared head."""
 ROUNDS = 100
 TOLERANCE, NOTHING = 2e-2, 1e-2
 """Done when no variance changes by more than two per cent of itself plus NOTHING (a spread of .1)."""
@@ -106,7 +106,7 @@ def _scales(h_URZ: Tensor, offset_UR: Tensor, rows: PaddedUsers, variance_F: Ten
 def fit_heads_under_prior(head: Head, rows: PaddedUsers, precision_F: Tensor) -> Deltas:
     """Deltas [U, ...] of all users in the shape of the `linear` kind; `fit_heads` for the `bayesian_linear` kind.
 
-    precision: `Prior.precision`. A user without rows keeps the population head (zero delta). Raises UserError as
+    precision: `Prior.precision`. A user without rows keeps the shared head (zero delta). Raises UserError as
     `fit_bayesian_linear` does.
     """
     parts = []

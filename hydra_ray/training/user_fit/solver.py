@@ -24,26 +24,27 @@ Tuned = dict[str, Any]
 class Fitted:
     """Deltas [U, ...] and what is known of each user, [U].
 
-    epoch: int64, epochs learned; 0 for solvers without epochs. kept_population: bool, whether the user's own rows could
-    not beat the population head; guarded: bool, whether it was the guard that found so. before, after: held-out loss of
-    the population head and of the user's, in nats a row; NaN where it was not tested.
+    epoch: int64, epochs learned; 0 for solvers without epochs. kept_shared_head: bool, whether the user's own rows
+    could
+    not beat the shared head; guarded: bool, whether it was the guard that found so. before, after: held-out loss of
+    the shared head and of the user's, in nats a row; NaN where it was not tested.
     """
 
     deltas: Deltas
     epoch: Tensor
-    kept_population: Tensor
+    kept_shared_head: Tensor
     guarded: Tensor
     before: Tensor
     after: Tensor
 
 
 def fit_prior(head: Head, rows: PaddedUsers, config: FitConfig, loss: Loss) -> Tuned:
-    """How strongly new users' heads are pulled to the population head, from training users with two queries or more."""
+    """How strongly new users' heads are pulled to the shared head, from training users with two queries or more."""
     if config.l2 is not None and head.kind != "bayesian_linear":
         return {"l2": config.l2}
     tested = {"tuning_users": len(rows)}
     if not len(rows):
-        # Nobody shows how users differ: they stay at the population head.
+        # Nobody shows how users differ: they stay at the shared head.
         flat = (
             {"precision": [1 / SMALLEST] * (head.width + 1)} if head.kind == "bayesian_linear" else {"l2": L2_GRID[-1]}
         )
@@ -75,7 +76,7 @@ def solve_heads(
     """Every user's head; users do not influence each other. start: deltas [U, ...] of an earlier fit, to begin at.
     needs_gain: whether the guard asks for a gain, as it does of adapters.
 
-    Where `config.guard` says so, users whose own queries speak against their heads keep the population's
+    Where `config.guard` says so, users whose own queries speak against their heads keep the shared head's
     (`hydra_ray.training.user_fit.guard`). Raises UserError for features that are not finite.
     """
     fitted, refit = (
@@ -88,7 +89,7 @@ def solve_heads(
     against = worse_than_shared_head(head, rows, config.guard, refit, needs_gain=needs_gain)
     for value in fitted.deltas.values():
         value[against] = 0
-    return replace(fitted, kept_population=fitted.kept_population | against, guarded=against)
+    return replace(fitted, kept_shared_head=fitted.kept_shared_head | against, guarded=against)
 
 
 def _solve_shrunk(head: Head, rows: PaddedUsers, tuned: Tuned, config: FitConfig, loss: Loss) -> tuple[Fitted, Refit]:

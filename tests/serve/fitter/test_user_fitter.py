@@ -53,8 +53,8 @@ def test_the_heads_are_those_of_the_main_job_missing_answers_and_all(tmp_path: P
             assert store is not None
             assert said.versions[module] == store.version
             wanted = head_of(job[module], user.user_id)
-            assert (found is None) == (wanted is None) == said.kept_population[module]
-            assert (module in said.message) == said.kept_population[module]
+            assert (found is None) == (wanted is None) == said.kept_shared_head[module]
+            assert (module in said.message) == said.kept_shared_head[module]
             if found is not None and wanted is not None:
                 own += 1
                 assert all(np.abs(wanted[name]).max() > 1e-3 for name in wanted if name != "down")
@@ -90,7 +90,7 @@ def test_a_history_too_short_for_a_pseudo_query_takes_the_old_heads_away(tmp_pat
         box = BlackBox()
         said = fit(world, box, items=items)
         assert box.asked == []
-        assert said.kept_population == {"reranker": True, "adapter": True}
+        assert said.kept_shared_head == {"reranker": True, "adapter": True}
         assert said.message.endswith("a fit needs two records, one of them with text and answer")
         assert not any(heads(world).values())
         assert said.versions["reranker"] > before.versions["reranker"]

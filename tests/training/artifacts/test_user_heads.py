@@ -26,7 +26,7 @@ def written(folder: Path, users: list[str]) -> dict[str, torch.Tensor]:
     return {user: heads[user]["out_weight"] for user in users}
 
 
-def test_heads_come_in_the_order_asked_and_strangers_get_the_population_head(tmp_path: Path) -> None:
+def test_heads_come_in_the_order_asked_and_strangers_get_the_shared_head(tmp_path: Path) -> None:
     users = [f"u{i}" for i in range(20)]
     expected = written(tmp_path, users)
     heads = UserHeads.open(tmp_path, "base")

@@ -37,14 +37,14 @@ def test_scores_and_gradients_are_those_of_autograd(kind: HeadKind) -> None:
 
 
 @pytest.mark.parametrize("kind", ["dense", "low_rank", "linear"])
-def test_without_deltas_they_are_the_populations_and_each_user_has_its_own(kind: HeadKind) -> None:
+def test_without_deltas_they_are_the_shared_heads_and_each_user_has_its_own(kind: HeadKind) -> None:
     head, z_URZ, deltas = problem(kind)
     rows, index = AnalyticScores(head, z_URZ), torch.tensor([2, 0])
     own_UR = rows.of(deltas)
-    population_UR = rows.of({})
+    shared_UR = rows.of({})
     assert torch.equal(rows.of(deltas), own_UR)
     picked = AnalyticScores(head, z_URZ[index]).of({name: value[index] for name, value in deltas.items()})
     assert torch.allclose(picked, own_UR[index], rtol=1e-12, atol=1e-12)
     head.eval()
-    assert torch.allclose(population_UR, scores(head(z_URZ, {})), rtol=1e-12, atol=1e-12)
-    assert torch.equal(rows.of({name: torch.zeros_like(value) for name, value in deltas.items()}), population_UR)
+    assert torch.allclose(shared_UR, scores(head(z_URZ, {})), rtol=1e-12, atol=1e-12)
+    assert torch.equal(rows.of({name: torch.zeros_like(value) for name, value in deltas.items()}), shared_UR)

@@ -71,12 +71,12 @@ def test_the_mode_with_offsets_and_its_uncertainty(rows: int, width: int) -> Non
 def test_it_converges_where_the_prior_is_nearly_flat_and_the_labels_are_separable() -> None:
     h, offset, label, mask = draw(20, 30, 40, torch.full((41,), 3.0))
     precision = torch.full((41,), 1e-3, dtype=torch.float64)
-    far = 30 * torch.sign(offset)  # the population head is certain, and often wrong
+    far = 30 * torch.sign(offset)  # the shared head is certain, and often wrong
     fit = fit_bayesian_linear(h, far, label, mask, precision)
     assert float(gradient((h, far, label, mask), fit.w, precision).abs().max()) < 1e-4
 
 
-def test_a_user_without_rows_is_exactly_the_population_head_and_users_do_not_touch() -> None:
+def test_a_user_without_rows_is_exactly_the_shared_head_and_users_do_not_touch() -> None:
     problem = draw(4, 10, 6, torch.ones(7))
     problem[3][1] = 0
     problem[0][1, 2] = torch.nan  # not a row: may hold anything
@@ -89,7 +89,7 @@ def test_a_user_without_rows_is_exactly_the_population_head_and_users_do_not_tou
         assert torch.allclose(alone.w[0], together.w[u], atol=1e-9)
 
 
-@pytest.mark.parametrize(("part", "name"), [(0, "hidden states"), (1, "population scores"), (2, "labels")])
+@pytest.mark.parametrize(("part", "name"), [(0, "hidden states"), (1, "the shared head's scores"), (2, "labels")])
 def test_nan_is_refused_by_name(part: int, name: str) -> None:
     problem = draw(3, 5, 4, torch.ones(5))
     problem[part][2, 1] = torch.nan
@@ -106,7 +106,7 @@ def rows_of(problem: Draw, head: Head, per_query: int = 5) -> PaddedUsers:
     return PaddedUsers(torch.atanh(h.clamp(-0.999999, 0.999999)), label, mask, query)
 
 
-def test_the_deltas_add_the_residual_to_the_population_heads_log_odds() -> None:
+def test_the_deltas_add_the_residual_to_the_shared_heads_log_odds() -> None:
     head = Head("bayesian_linear", 6, 2, 0.1)
     rows = rows_of(draw(3, 10, 6, torch.ones(7)), head)
     h, offset = shared_head_features(head, rows)
@@ -123,7 +123,7 @@ def test_the_deltas_add_the_residual_to_the_population_heads_log_odds() -> None:
 
 
 def silent(width: int) -> Head:
-    """A population head that says 0 for every row."""
+    """A shared head that says 0 for every row."""
     head = Head("bayesian_linear", width, 2, 0.0)
     torch.nn.init.zeros_(head.out.weight)
     torch.nn.init.zeros_(head.out.bias)
@@ -148,7 +148,7 @@ def test_the_prior_is_recovered_from_simulated_users() -> None:
     assert prior.rounds < 100
 
 
-def test_where_users_do_not_differ_the_prior_is_narrow_and_heads_stay_at_the_population() -> None:
+def test_where_users_do_not_differ_the_prior_is_narrow_and_heads_stay_at_the_shared_head() -> None:
     head = silent(8)
     h, offset, _, mask = draw(100, 40, 8, torch.zeros(9))
     label = (torch.rand(offset.shape, generator=torch.Generator().manual_seed(1)) < 0.5).double()
@@ -160,7 +160,7 @@ def test_where_users_do_not_differ_the_prior_is_narrow_and_heads_stay_at_the_pop
     assert float(s.abs().mean()) < 0.05
 
 
-def test_no_rows_at_all_leave_everybody_at_the_population_head() -> None:
+def test_no_rows_at_all_leave_everybody_at_the_shared_head() -> None:
     head = silent(4)
     rows = rows_of(draw(2, 5, 4, torch.ones(5)), head).only(torch.zeros(2, 5))
     prior = estimate_prior(head, rows)
@@ -168,7 +168,7 @@ def test_no_rows_at_all_leave_everybody_at_the_population_head() -> None:
     assert all(bool((value == 0).all()) for value in fit_heads_under_prior(head, rows, prior.precision).values())
 
 
-def test_whom_a_head_of_their_own_serves_worse_keeps_the_population() -> None:
+def test_whom_a_head_of_their_own_serves_worse_keeps_the_shared_head() -> None:
     """Half of the users answer their held-out queries the other way round: what they learn elsewhere misleads."""
     head = silent(6)
     users, queries, each = 40, 12, 4
@@ -183,7 +183,7 @@ def test_whom_a_head_of_their_own_serves_worse_keeps_the_population() -> None:
     rows = PaddedUsers(rows.z, label, rows.mask, query)
     tuned = {"precision": [1.0] * 7}
     fitted = solve_heads(head, rows, tuned, FitConfig(), "bce")
-    assert fitted.kept_population[::2].float().mean() > 0.8
-    assert not fitted.kept_population[1::2].any()
-    assert bool((fitted.deltas["out_weight"][fitted.kept_population] == 0).all())
-    assert bool((fitted.after > fitted.before)[fitted.kept_population].all())
+    assert fitted.kept_shared_head[::2].float().mean() > 0.8
+    assert not fitted.kept_shared_head[1::2].any()
+    assert bool((fitted.deltas["out_weight"][fitted.kept_shared_head] == 0).all())
+    assert bool((fitted.after > fitted.before)[fitted.kept_shared_head].all())

@@ -38,7 +38,7 @@ def _seed() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_who_can_be_fitted_is_fitted_and_who_cannot_keeps_the_population_head(kind: HeadKind) -> None:
+def test_who_can_be_fitted_is_fitted_and_who_cannot_keeps_the_shared_head(kind: HeadKind) -> None:
     head = Head(kind, 6, 2, 0.0)
     torch.nn.init.zeros_(head.out.weight)  # the best there is for labels that nothing predicts
     torch.nn.init.zeros_(head.out.bias)

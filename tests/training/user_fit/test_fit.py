@@ -36,7 +36,7 @@ def test_a_batched_fit_equals_fitting_each_user_alone() -> None:
         assert all(torch.allclose(together[n][u], alone[n][0], atol=1e-4) for n in alone)
 
 
-def test_a_user_without_rows_keeps_the_population_head_and_missing_labels_do_not_count() -> None:
+def test_a_user_without_rows_keeps_the_shared_head_and_missing_labels_do_not_count() -> None:
     head = Head("linear", 6, 2, 0.0)
     z, y = users(2)
     y[0][:] = np.nan

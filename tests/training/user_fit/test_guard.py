@@ -14,7 +14,7 @@ Queries = list[list[tuple[list[float], float]]]
 
 
 def make_head(width: int = 3) -> Head:
-    """A population head that likes the first number."""
+    """A shared head that likes the first number."""
     head = Head("linear", width, 8, 0.0)
     with torch.no_grad():
         head.out.weight.zero_()
@@ -77,7 +77,7 @@ def test_a_head_that_changes_nothing_is_enough_only_where_no_gain_is_needed(need
 
 
 def test_the_guard_leaves_real_taste_and_takes_back_what_noise_has_taught() -> None:
-    """Users whose labels follow the second number, and users whose labels are those of the population but for one query
+    """Users whose labels follow the second number, and users whose labels are those of the shared head but for one query
     of many rows, which the others contradict."""
     head = make_head()
     taste = rows_of(TASTE * 2)
@@ -91,6 +91,6 @@ def test_the_guard_leaves_real_taste_and_takes_back_what_noise_has_taught() -> N
         kept.deltas["out_weight"], solve_heads(head, taste, {"l2": 1e-4}, free, "bce").deltas["out_weight"]
     )
     taken = solve_heads(head, rows_of(odd), {"l2": 1e-4}, config, "bce")
-    assert (taken.guarded.tolist(), taken.kept_population.tolist()) == ([True], [True])
+    assert (taken.guarded.tolist(), taken.kept_shared_head.tolist()) == ([True], [True])
     assert not any(value.any() for value in taken.deltas.values())
     assert solve_heads(head, rows_of(odd), {"l2": 1e-4}, free, "bce").deltas["out_weight"].any()
