@@ -77,8 +77,8 @@ def test_a_head_that_changes_nothing_is_enough_only_where_no_gain_is_needed(need
 
 
 def test_the_guard_leaves_real_taste_and_takes_back_what_noise_has_taught() -> None:
-    """Users whose labels follow the second number, and users whose labels are those of the shared head but for one query
-    of many rows, which the others contradict."""
+    """Users whose labels follow the second number, and users whose labels are those of the shared head but for one
+    query of many rows, which the others contradict."""
     head = make_head()
     taste = rows_of(TASTE * 2)
     # Early stopping holds out the third query alone here, and one query is never enough for it.
