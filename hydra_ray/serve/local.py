@@ -122,7 +122,7 @@ def _with_keys(config: ServeConfig, host: str) -> ServeConfig:
         )
     if config.allow_anonymous:
         return config
-    _say(f"no API keys: whoever is on this machine acts as tenant {config.tenant!r} (--keys FILE changes that)")
+    _say(f"no API keys: anyone on this machine acts as tenant {config.tenant!r} (--keys FILE changes that)")
     return config.model_copy(update={"allow_anonymous": True})
 
 

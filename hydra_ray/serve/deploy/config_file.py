@@ -102,7 +102,9 @@ def _check_application(path: tuple[str | int, ...], tree: Mapping[str, Any]) -> 
     if prefix is not None and not re.fullmatch(r"/|(/[^/{}]+)+", prefix):
         raise MistakeError((*path, "route_prefix"), f"{prefix!r} is no path; write `/`, or as `/name`")
     if prefix is None and known.through_proxy(args):
-        raise MistakeError((*path, "route_prefix"), "null, so nobody could reach it over HTTP; write `/`, for example")
+        raise MistakeError(
+            (*path, "route_prefix"), "null, so it could not be reached over HTTP; write `/`, for example"
+        )
     if prefix is not None and not known.through_proxy(args):
         raise MistakeError(
             (*path, "route_prefix"), "this application answers on a port of its own; write `route_prefix: null`"
@@ -132,5 +134,5 @@ def _check_address(tree: Mapping[str, Any]) -> None:
         if application.get("args", {}).get("allow_anonymous"):
             raise MistakeError(
                 ("applications", i, "args", "allow_anonymous"),
-                f"whoever reaches {options['host']} could read and change every user; give `keys`, or host: 127.0.0.1",
+                f"anyone who reaches {options['host']} could read and change every user; give `keys`, or host: 127.0.0.1",
             )

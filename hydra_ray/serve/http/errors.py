@@ -223,7 +223,7 @@ _CODES = {400: "invalid_json", 404: "path_not_found", 405: "method_not_allowed",
 
 _TITLES = {
     400: "Not to be understood, or not supported",
-    401: "No API key, or nobody's",
+    401: "No API key, or an unknown one",
     403: "Without keys: called by another host's name, or by another site's page",
     404: "No such user, model or task",
     413: "The body is over the limit",

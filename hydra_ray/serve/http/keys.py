@@ -48,7 +48,7 @@ class Keys:
 
     @classmethod
     def open(cls, tenant: str) -> "Keys":
-        """No keys: whoever reaches the port is `tenant`."""
+        """No keys: anyone who reaches the port is `tenant`."""
         return cls(open_tenant=tenant)
 
     def find(self, authorization: str | None) -> Key | None:

@@ -147,7 +147,11 @@ MISTAKES = {
     "application twice": ("applications.1.name", "hydra", "applications: Found multiple configs for application"),
     "route twice": ("applications.1", {**_config()["applications"][0], "name": "b"}, "applications: Found duplicate"),
     "route": ("applications.0.route_prefix", "hydra/", "applications[0].route_prefix: 'hydra/' is no path; write"),
-    "no route": ("applications.0.route_prefix", None, "applications[0].route_prefix: null, so nobody could reach it"),
+    "no route": (
+        "applications.0.route_prefix",
+        None,
+        "applications[0].route_prefix: null, so it could not be reached it",
+    ),
     "route of a port": (
         "applications.1.route_prefix",
         "/llm",
@@ -171,7 +175,7 @@ MISTAKES = {
     "open": (
         "http_options.host",
         "0.0.0.0",
-        "applications[0].args.allow_anonymous: whoever reaches 0.0.0.0 could read",
+        "applications[0].args.allow_anonymous: anyone who reaches 0.0.0.0 could read",
     ),
 }
 

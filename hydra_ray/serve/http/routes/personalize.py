@@ -38,7 +38,7 @@ class Options(BaseModel):
 
 
 class Question(Body):
-    """user_id: null for nobody's. task: the run's, which is also the default."""
+    """user_id: null for an unknown one. task: the run's, which is also the default."""
 
     user_id: UserId | None = None
     task: str | None = None
