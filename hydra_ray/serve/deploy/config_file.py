@@ -134,5 +134,5 @@ def _check_address(tree: Mapping[str, Any]) -> None:
         if application.get("args", {}).get("allow_anonymous"):
             raise MistakeError(
                 ("applications", i, "args", "allow_anonymous"),
-                f"anyone who reaches {options['host']} could read and change every user; give `keys`, or host: 127.0.0.1",
+                f"anyone who reaches {options['host']} could read and change users; give `keys`, or host: 127.0.0.1",
             )

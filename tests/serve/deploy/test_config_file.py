@@ -150,7 +150,7 @@ MISTAKES = {
     "no route": (
         "applications.0.route_prefix",
         None,
-        "applications[0].route_prefix: null, so it could not be reached it",
+        "applications[0].route_prefix: null, so it could not be reached over HTTP",
     ),
     "route of a port": (
         "applications.1.route_prefix",
