@@ -16,6 +16,9 @@ from hydra_ray.serve.http.middleware.header_size import HEADER_BYTES, TOO_LARGE
 HEADER_S = 10.0
 REQUEST_S = 60.0
 """A body of a MiB takes that long at 17 KiB/s."""
+LINGER_S = 2.0
+"""How long a refused client's bytes are still read and thrown away: a connection that is closed with bytes unread is
+reset, and the client may lose the answer."""
 
 _TOO_SLOW = "the request did not arrive in time"
 _REASONS = {408: b"Request Timeout", 431: b"Request Header Fields Too Large"}
@@ -24,13 +27,15 @@ _REASONS = {408: b"Request Timeout", 431: b"Request Header Fields Too Large"}
 class GuardedProtocol(HttpToolsProtocol):
     """One connection. Which of the limits counts depends on what has arrived of the request on its way.
 
-    _in_head: a request's headers are awaited or arriving. _requests: that arrived whole.
+    _in_head: a request's headers are awaited or arriving. _requests: that arrived whole. _refused: the answer that
+    closes the connection has been given.
     """
 
     _timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
     _in_head = True
     _requests = 0
+    _refused = False
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -41,6 +46,8 @@ class GuardedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
         before = self._requests
         super().data_received(data)
         if self.transport.get_protocol() is not self:  # a web socket from here on
@@ -80,7 +87,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def _close(self, status: int, message: str) -> None:
         """Says why and closes, unless an answer is on its way already."""
         self._stop()
-        if self.transport is None or self.transport.is_closing():
+        if self.transport is None or self.transport.is_closing() or self._refused:
             return
         answering = self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
         if not answering:
@@ -90,7 +97,9 @@ class GuardedProtocol(HttpToolsProtocol):
                 b"HTTP/1.1 %d %s\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%s"
                 % (status, _REASONS[status], len(body), body)
             )
-        self.transport.close()
+        self._refused = True
+        self.transport.write_eof()
+        self._timer = self.loop.call_later(LINGER_S, self.transport.close)
 
 
 def guard_uvicorn() -> None:

@@ -49,6 +49,11 @@ def test_headers_without_end_are_cut_off(connection: socket.socket) -> None:
     assert json.loads(said.split(b"\r\n\r\n")[1])["error"]["type"] == "invalid_request_error"
 
 
+def test_a_client_that_goes_on_sending_still_reads_why_it_is_refused(connection: socket.socket) -> None:
+    connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nx-more: " + b"x" * 2**22)
+    assert read_all(connection).startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
+
+
 @pytest.mark.parametrize("sent", [b"", b"GET /he", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n", b"\r\n"])
 def test_a_client_that_sends_no_whole_head_is_closed(live: Live, monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
     monkeypatch.setattr(wire, "HEADER_S", 0.05)
