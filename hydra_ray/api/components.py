@@ -114,7 +114,7 @@ class OneHistory:
         self._parts, self._items = parts, items
 
     async def retrieve(self, user: UserKey, query: str, n: int, deadline: float) -> RetrievalResult:
-        """Of the one history, whoever asks."""
+        """From the one history, for any user."""
         del user, deadline
         return self._parts.retrieve(self._items, query, n)
 
@@ -128,7 +128,7 @@ class OneUser:
         self._scorers, self._own = scorers, own
 
     async def score(self, scoring: ScoreRequest, deadline: float) -> ScoreResult:
-        """With the one user's heads, whoever asks."""
+        """With the one user's heads, for any user."""
         del deadline
         (log_odds,) = score_requests(self._scorers[scoring.module], [replace(scoring, user=self.ID)])
         return ScoreResult(log_odds, scoring.module in self._own, 0)

@@ -115,8 +115,8 @@ def fit_bytes(kind: HeadKind, users: int, sizes: Sizes) -> int:
 
 
 def step_bytes(width: int) -> int:
-    """The least that a step moves for 64 dense heads: read and written by `take`, read forward and backward, and their
-    gradient written."""
+    """The least that a step moves for 64 dense heads: read and written by `take_rows`, read forward and backward, and
+    their gradient written."""
     return 5 * FLOAT * BATCH * parameters_per_user("dense", width, RANK)
 
 

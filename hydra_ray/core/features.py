@@ -9,7 +9,7 @@ head over them is a product of experts, whose weights are learned:
     support    how much of the retrieved items' weight stands behind this answer, beyond habit. An item weighs what the
                reranker believes of it: a soft nearest-neighbour vote
     votes      how many of the LLM's samples are this answer
-    topic      what the query's text says of this answer whoever asks (0 without a `hydra_ray.core.topic_classifier`
+    topic      what the query's text says of this answer, for any user (0 without a `hydra_ray.core.topic_classifier`
     model) known      1 where the user has given this answer before
     voted      1 where there are samples at all (rows that the user's own history labels have none)
 

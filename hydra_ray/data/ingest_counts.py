@@ -17,7 +17,7 @@ class IngestCounts(Counter[str]):
         self[("warnings/" if reason in KEPT else "rejects/") + reason] += 1
 
     def user(self, user: User, why_no_questions: str = "") -> None:
-        """Counts a written user. why_no_questions: as `make_questions.Asked.why_none`."""
+        """Counts a written user. why_no_questions: as `holdout.HeldOut.why_none`."""
         self[f"users/{user.split}"] += 1
         self[f"asked/{user.split}"] += bool(user.questions)
         if why_no_questions:
@@ -30,7 +30,7 @@ def counts_of(tally: Mapping[str, int], buckets: int) -> dict[str, Any]:
     """The content of `counts.json`.
 
     users, questions, items: by split, as written. users_with_questions: by split; no_questions: the others of own rows,
-    by reason (`data.make_questions.Asked`). repeats: item occurrences that were the same as an item kept.
+    by reason (`data.holdout.HeldOut`). repeats: item occurrences that were the same as an item kept.
     lines: of a user's own rows, usable or not. rejects: by reason, not used (`data.rejects` explains each). warnings:
     by reason, used all the same.
     """

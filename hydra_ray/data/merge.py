@@ -17,7 +17,7 @@ BOTH_TEST_SHARE = 1 / 3
 class Merged:
     """A user, how many item occurrences were repeats of a kept item, and what could not be used.
 
-    why_no_questions: as `make_questions.Asked.why_none`; "" where questions are not made of items.
+    why_no_questions: as `holdout.HeldOut.why_none`; "" where questions are not made of items.
     """
 
     user: User

@@ -117,7 +117,7 @@ class PersonalizeRequest:
 
     before: chat messages that come before the question. n: answers wanted. temperature, max_tokens: of the sampling
     (None: as the run did). more: further parameters of OpenAI's that the LLM samples with. plain: also the answer
-    without personalisation. deadline: `time.time()` after which nobody waits for it.
+    without personalisation. deadline: `time.time()` after which the answer is not waited for.
     """
 
     query: str

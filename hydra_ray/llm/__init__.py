@@ -2,20 +2,20 @@
 
 Texts and token counts come out, nothing else: no logits, no weights. The pieces, from the bottom up:
 
-    types       Request, Answer and the key that names a call
-    identity    which model answered (a retrained model never meets its predecessor's answers)
-    ledger      response cache, counts and hard budget in one SQLite file; ledger_actor shares it over a cluster,
-                and ports are the two ways to reach it
-    limits      rate limits, kept for all workers in the ledger; rates reads them from headers
-    books       the client's side of the ledger: many small notes become few exchanges
-    address     URL, proxy and certificates; access: key, headers and query
-    dialect     which parameters the server takes, found out from what it refuses
-    problems    what servers say where they do not answer; reading: what they say where they do
-    endpoint    one HTTP attempt; retry says when another one follows
-    caller      one call until it is answered or given up; jobs: what is to be called
-    client      requests in, answers out, in order
-    serving     vLLM behind Ray Serve LLM (the one module that knows vLLM)
-    stage       the client inside a Ray Data pipeline that can be killed and resumed
+    types             Request, Completion and the key that names a call
+    model_id          which model answered (a retrained model never meets its predecessor's answers)
+    response_cache    answers, counts and hard budget in one SQLite file; response_cache_actor shares it over a cluster,
+                      response_cache_ports are the two ways to reach it, ledger_batcher makes few exchanges of many
+                      notes
+    rate_limits       kept for all workers in the cache's file; rate_headers reads them from a server's headers
+    address, access   URL, proxy and certificates; key, headers and query
+    dialect           which parameters the server takes, found out from what it refuses
+    response_parsing  what servers say where they answer; http_errors: where they do not
+    http              one HTTP attempt; retry says when another one follows
+    caller            one call until it is answered or given up; calls: what is to be called
+    client            requests in, completions out, in order
+    vllm_app          vLLM behind Ray Serve LLM (the one module that knows vLLM)
+    mapper            the client inside a Ray Data pipeline that can be killed and resumed
 """
 
 from hydra_ray.llm.client import LLMClient

@@ -43,7 +43,7 @@ class LocalPort:
 
 
 class ActorPort:
-    """The ledger actor of a run, from any node. handle: what `ledger_actor.ledger_actor` returned."""
+    """The ledger actor of a run, from any node. handle: what `response_cache_actor.response_cache_actor` returned."""
 
     def __init__(self, handle: Any) -> None:
         self._handle = handle

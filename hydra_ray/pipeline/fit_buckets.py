@@ -12,6 +12,7 @@ from hydra_ray.config import Config
 from hydra_ray.errors import UserError
 from hydra_ray.models.heads import Deltas, Head
 from hydra_ray.models.mixture import MIXTURE
+from hydra_ray.pipeline.examples import Module
 from hydra_ray.pipeline.fit_records import Previous, UserFit, write_record
 from hydra_ray.pipeline.fit_spec import FitSpec
 from hydra_ray.store.heads.head_store import HeadStore
@@ -152,7 +153,7 @@ class FitBuckets(Buckets):
             self.tuned,
             users,
             start,
-            needs_gain=self.fit.module == "adapter",
+            module=self.fit.module,
         )
         return {user.user_id: fit for user, fit in zip(users, found, strict=True)}
 
@@ -164,14 +165,13 @@ def solved_users(
     users: Sequence[UserFeatures],
     start: Deltas | None = None,
     *,
-    needs_gain: bool,
+    module: Module,
 ) -> list[UserFit]:
-    """Users' heads from their features, all at once; see `solver.solve_heads`. Raises UserError, which names the
-    user."""
+    """Users' heads of a module from their features, all at once; see `solver.solve_heads`. An adapter's head must show
+    a gain. Raises UserError, which names the user."""
+    gain = module == "adapter"
     try:
-        fitted = solver.solve_heads(
-            head, rows_of(users), tuned, config.fit, config.train.loss, start, needs_gain=needs_gain
-        )
+        fitted = solver.solve_heads(head, rows_of(users), tuned, config.fit, config.train.loss, start, needs_gain=gain)
     except NonFiniteError as error:
         raise UserError(error.of(f"user {users[error.place].user_id!r}")) from None
     return [UserFit.of(user, fitted, i) for i, user in enumerate(users)]

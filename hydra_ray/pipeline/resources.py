@@ -52,7 +52,8 @@ def needs_of(stage: str, config: Config) -> Needs:
 
 
 class Waiting:
-    """A line at once and every EVERY_S seconds (see `Repeating`) while a cluster that may still grow lacks something.
+    """A line at once and every EVERY_S seconds (see `PeriodicTask`) while a cluster that may still grow lacks
+    something.
 
     there: the cluster's resources now. say: takes the lines.
     """

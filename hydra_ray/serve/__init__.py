@@ -3,6 +3,6 @@
     http (pure FastAPI) -> Service -> InferencePipeline -> retriever, scorer, LLM
                                    -> users (durable), fitter
 
-`deployments` puts this on Ray Serve, as four kinds of `replicas`. Beside these two, only `remote`, `meters`, `scrape`,
-`deploy`, `deploy_file` and `command` import Ray; what they are wrapped around is free of it and tested without it.
+`app` puts this on Ray Serve, as the four `deployments`. Besides these two, only `clients.deployments`, `observability`,
+`deploy` and `local` import Ray; what they are wrapped around is free of it and tested without it.
 """

@@ -139,7 +139,7 @@ class FitterConfig(Scaling):
 
 
 class ServeConfig(Section):
-    """What to serve and how: the file of `hydra-ray serve --config FILE`, and `args` of `build` in a Serve file.
+    """What to serve and how: the file of `hydra-ray serve --config FILE`, and `args` of `build_app` in a Serve file.
 
     `args` of `build_llm` in a Serve file are the section `llm` of a run.
     """

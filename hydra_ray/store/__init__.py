@@ -1,7 +1,7 @@
 """The head store: every user's head of a run in one versioned Lance dataset, local or on an object store.
 
-`head_store` is the public face, `spec` says what a store holds, and `docs/design/head-store.md` why it is Lance. Knows
-`core` only.
+`heads.head_store` is the public face, `heads.spec` says what a store holds, and `docs/design/head-store.md` why it is
+Lance. Knows `core` only.
 """
 
 import warnings

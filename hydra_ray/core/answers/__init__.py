@@ -1,0 +1,1 @@
+"""From what an LLM wrote to the answer that is scored."""

@@ -1,0 +1,1 @@
+"""Forms of files, columns and dates, read without Ray."""

@@ -1,0 +1,1 @@
+"""What replicas keep in memory: users' heads and texts' embeddings."""

@@ -107,7 +107,7 @@ class HeadCache:
         return self._ready.get(user) is not None
 
     def of(self, user_ids: Sequence[str]) -> Deltas:
-        """Deltas [n, ...] of prepared users, zeros (the shared head) for whoever has none."""
+        """Deltas [n, ...] of prepared users, zeros (the shared head) for users without one."""
         shapes = self._store.spec.shapes
         blank = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
         return stacked([self._ready.get(user) or blank for user in user_ids], shapes)

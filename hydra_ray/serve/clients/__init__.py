@@ -1,0 +1,1 @@
+"""Ways to the LLM and to the other deployments, with what protects them."""

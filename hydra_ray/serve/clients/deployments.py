@@ -161,7 +161,7 @@ class RemoteRetriever:
 
 
 class RemoteScorer:
-    """The scorer. See `Scores`."""
+    """The scorer. See `ScorerProtocol`."""
 
     def __init__(self, part: Part) -> None:
         self._part = part

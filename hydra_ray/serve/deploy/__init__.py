@@ -1,0 +1,1 @@
+"""`hydra-ray deploy`: a Serve file checked, deployed, probed and rolled back."""

@@ -1,0 +1,1 @@
+"""Single users' heads, fitted in the background."""

@@ -91,8 +91,8 @@ class UserTrainingData:
         assert isinstance(head, Head)
         groups = groups_of_user(self._config, module, 0, rows)
         features = encode(scorer, [groups])[0] if groups else empty_features(self._user.user_id, head.width)
-        tuned, gain = self._bases.bundle.tuned[module], module == "adapter"
-        return solved_users(head, self._config, tuned, [rounded(features)], needs_gain=gain)[0]
+        tuned = self._bases.bundle.tuned[module]
+        return solved_users(head, self._config, tuned, [rounded(features)], module=module)[0]
 
     def mix(self, module: Module) -> UserFit:
         """For `mixture`, whose router reads the records alone: see MixBuckets."""

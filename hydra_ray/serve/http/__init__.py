@@ -1,7 +1,7 @@
 """The HTTP front: plain FastAPI on a `Service`. Knows nothing of Ray, models or stores.
 
-    outer (request id, log, 500) -> paths -> access (API keys) -> bodies (limit) -> routes -> front -> Service
+    middleware (request id and log, raw paths, API keys, body size) -> routes -> route_context -> Service
 
-`app.make_app` puts it together; `door` stands in Serve's proxy before it all. Errors have OpenAI's shape
-everywhere (`errors`).
+`app.make_app` puts it together; `middleware.rejection_replay` stands in Serve's proxy before it all. Errors have
+OpenAI's shape everywhere (`errors`).
 """

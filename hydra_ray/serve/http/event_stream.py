@@ -50,7 +50,7 @@ async def stream(
 
 
 class _EventStream(Response):
-    """`work` itself notices that its client has left (`while_wanted`), so nobody else may `receive`."""
+    """`work` itself notices that its client has left (`run_until_disconnect`), so nothing else may `receive`."""
 
     media_type = "text/event-stream"
 

@@ -1,0 +1,1 @@
+"""The head store on Lance: spec, writing, reading, integrity."""

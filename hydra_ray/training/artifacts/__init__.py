@@ -1,0 +1,1 @@
+"""What training leaves: bases and users' heads, read back for scoring."""

@@ -37,7 +37,7 @@ def train(
 
     vectors: the encoding cache. profiles: the training users' (Parquet), for `mixture`.
     symmetric: whether both texts of a pair are of one kind (reranker).
-    evidence: numbers per row beside its text (see `Group`).
+    evidence: numbers per row beside its text (see `RankingExample`).
     scratch: Ray Train's storage; a training that was cut short and is found there goes on with its next step.
     say: gets the workers' progress lines.
     Returns the last training loss by kind. Raises UserError if a worker fails for good.

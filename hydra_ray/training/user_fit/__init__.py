@@ -1,0 +1,1 @@
+"""Heads of new users on a frozen base: thousands fitted as one batched problem."""

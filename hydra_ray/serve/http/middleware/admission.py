@@ -1,5 +1,5 @@
 """Questions that there is no room for are refused before anything of them is read: under overload, that is most of the
-work. `Slots.one` still decides for those that were let in together."""
+work. `ConcurrencyLimiter.one` still decides for those that were let in together."""
 
 from collections.abc import Collection
 from typing import NamedTuple
