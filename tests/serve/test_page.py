@@ -272,7 +272,7 @@ def test_the_list_of_users(driver: WebDriver, api: CannedApi, url: str) -> None:
     field.send_keys("9")
     page.until(driver, 5, lambda: "begins so" in page.text(driver, "#user-note"))
     field.send_keys(Keys.TAB)
-    page.until(driver, 5, lambda: "Nobody is known by this id" in page.text(driver, "#user-facts"))
+    page.until(driver, 5, lambda: "There is no user of this id" in page.text(driver, "#user-facts"))
 
 
 @pytest.mark.cluster
