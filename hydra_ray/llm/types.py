@@ -43,8 +43,9 @@ class Request:
     """A chat prompt and how to sample from it.
 
     n: answers wanted. max_tokens: longest answer, in tokens. seed: None leaves the draw to the server.
-    fallbacks: shorter versions of the prompt, tried in turn where the server answers that it is too long. They are no
-    part of the cache key: the answer is kept under the prompt that was asked first.
+    fallbacks: shorter versions of the prompt, tried in turn where the server answers that it is too long; they may be
+    made only when they are read. They are no part of the cache key: the answer is kept under the prompt that was asked
+    first.
     """
 
     messages: tuple[Message, ...]
@@ -52,7 +53,7 @@ class Request:
     n: int = 1
     max_tokens: int = 16
     seed: int | None = None
-    fallbacks: tuple[tuple[Message, ...], ...] = ()
+    fallbacks: Sequence[tuple[Message, ...]] = ()
 
     def __post_init__(self) -> None:
         if self.n < 1 or self.max_tokens < 1 or not self.messages:

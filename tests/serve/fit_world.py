@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 
 from hydra_ray.config import Config
 from hydra_ray.core.hashing import stable_seed
-from hydra_ray.core.prompts import Message
 from hydra_ray.core.tasks import load_task
 from hydra_ray.core.types import User
 from hydra_ray.core.user_buckets import bucket_of
@@ -53,8 +52,7 @@ class BlackBox:
     in_flight: int = 0
     most_in_flight: int = 0
 
-    async def sample(self, messages: Sequence[Message], *, deadline: float, **how: Any) -> LLMResponse:
-        request = Request(tuple(messages), **how)
+    async def sample(self, request: Request, *, deadline: float, more: Mapping[str, Any] | None = None) -> LLMResponse:
         self.asked.append(request)
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)

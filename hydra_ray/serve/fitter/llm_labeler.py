@@ -79,14 +79,6 @@ class LLMLabeler:
         """The request's samples; a rate limit is waited for, however long, for a fit may take its time."""
         while True:
             try:
-                return await self._samples.sample(
-                    request.messages,
-                    n=request.n,
-                    temperature=request.temperature,
-                    max_tokens=request.max_tokens,
-                    seed=request.seed,
-                    deadline=time.time() + self._request_s,
-                    fallbacks=request.fallbacks,
-                )
+                return await self._samples.sample(request, deadline=time.time() + self._request_s)
             except OverloadedError as error:
                 await asyncio.sleep(error.retry_after_s)

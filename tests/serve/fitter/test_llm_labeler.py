@@ -75,11 +75,11 @@ def test_a_rate_limit_is_waited_for_however_often_it_takes() -> None:
     class Limited(BlackBox):
         refusals = 20
 
-        async def sample(self, *args: Any, **settings: Any) -> LLMResponse:
+        async def sample(self, request: Request, **how: Any) -> LLMResponse:
             if self.refusals:
                 self.refusals -= 1
                 raise OverloadedError(0.0)
-            return await super().sample(*args, **settings)
+            return await super().sample(request, **how)
 
     rows, calls, missing = asyncio.run(LLMLabeler(Limited(lambda request: ("a",)), 2, 5.0).answer(asked(3)))
     assert [row.answers for row, _ in rows] == [(("a",),) * 3]
