@@ -103,7 +103,7 @@ class LLMClientAdapter:
     async def sample(self, request: Request, *, deadline: float, more: Mapping[str, Any] | None = None) -> LLMResponse:
         """The request's samples. A cancelled caller frees its connections.
 
-        deadline: `time.time()` after which nobody waits. more: further parameters of OpenAI's, sent as they are.
+        deadline: `time.time()` after which the caller no longer waits. more: further parameters of OpenAI's, sent as they are.
 
         A failure that may pass is tried again, `llm.retries` times at most and only where the pause before ends within
         the deadline. Raises DeadlineError; RefusedError with the server's words; LLMDownError, whose words name no
@@ -277,7 +277,7 @@ class LLMClientAdapter:
 
     async def _unsuspected(self, send: Send[T], timeout_s: float) -> tuple[CachedResponse, T]:
         """What `send` returns. Where its prompt is refused in a way that may be everybody's, another prompt shows
-        whether it is: one user's refused prompts open the circuit for nobody."""
+        whether it is: one user's refused prompts must not open the circuit for all."""
         try:
             return await send(timeout_s)
         except SuspectError as error:
