@@ -30,9 +30,10 @@ from hydra_ray.llm.batches import Batches
 from hydra_ray.llm.client import LLMClient
 from hydra_ray.llm.model_id import model_identity
 from hydra_ray.llm.progress import PlainProgress, WaitLines
+from hydra_ray.llm.request_columns import requests_from_structs
 from hydra_ray.llm.response_cache_actor import run_response_cache
 from hydra_ray.llm.response_cache_ports import ActorPort
-from hydra_ray.llm.types import Completion, request_from_json
+from hydra_ray.llm.types import Completion
 from hydra_ray.llm.usability import Wanted
 from hydra_ray.utils.parquet_io import read_parquet
 
@@ -61,7 +62,7 @@ LOST_SHOWN = 120
 class LLMMapper:
     """The callable for `map_batches` (`batch_format="pyarrow"`): appends the columns of ANSWER_SCHEMA.
 
-    Rows need `requests`, a list of `hydra_ray.llm.types.request_to_json`; the column is not passed on. Rows of which a
+    Rows need `requests`, in `hydra_ray.llm.request_columns.REQUESTS_TYPE`; the column is not passed on. Rows of which a
     request has no final answer (the budget is used up, the server refuses every request, all retries have failed) are
     dropped, so that no checkpoint takes them for done; the ledger actor learns why, and after a UserError other than
     the budget's nothing more is asked.
@@ -85,7 +86,7 @@ class LLMMapper:
         self._batches = Batches(client, wanted)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        requests = [[request_from_json(text) for text in texts] for texts in batch[REQUESTS_COLUMN].to_pylist()]
+        requests = [requests_from_structs(structs) for structs in batch[REQUESTS_COLUMN].to_pylist()]
         flat = [request for row in requests for request in row]
         answers, failure = self._batches.ask(flat)
         if failure is not None:

@@ -60,8 +60,6 @@ class Pipeline(DataSteps):
             "pseudo_queries": protocol.pseudo_queries,
             "train_questions": protocol.train_questions,
             "num_history_queries": self.config.reranker.num_history_queries,
-            # Older rows without recency serve a run that does not read it.
-            **({"recency": True} if self.config.reranker.features == "score_and_recency" else {}),
         }
 
         def args() -> tuple[Any, ...]:

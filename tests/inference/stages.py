@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hydra_ray.core.features import AnswerFrequency
 from hydra_ray.core.types import HistoryItem
 from hydra_ray.inference.types import LLMResponse, RetrievalResult, ScoreRequest, ScoreResult, UserKey, UserState
 from hydra_ray.llm.types import Request
@@ -71,7 +72,7 @@ class LLM:
 
 def known(items: Sequence[HistoryItem] = ITEMS) -> RetrievalResult:
     """A user with these records, the first the best."""
-    own = {"dune": (6, 1.0, 1.0), "maple": (6, 1.0, 1.0)} if items else {}
+    own = {"dune": AnswerFrequency(6, 1.0, 1.0), "maple": AnswerFrequency(6, 1.0, 1.0)} if items else {}
     scores = tuple(float(len(items) - i) for i in range(len(items)))
     state = UserState(len(items), 3, {"reranker": 5, "adapter": 6}, "done", 3)
     return RetrievalResult(tuple(items), scores, own, state, tuple(1 / (i + 1) for i in range(len(items))))

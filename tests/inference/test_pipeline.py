@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hydra_ray.config import Config
-from hydra_ray.core.features import AnswerProfile
+from hydra_ray.core.features import AnswerFrequency, AnswerProfile
 from hydra_ray.inference.pipeline import InferencePipeline
 from hydra_ray.inference.prompt_builder import PromptBuilder
 from hydra_ray.inference.trace import PersonalizedAnswer
@@ -140,7 +140,7 @@ def test_what_fails_in_the_scorer_is_left_out_and_said(scorer: Scorer, reason: s
         (("dune", "maple"), {0}, {}, {"dune"}),
         (("dune", "maple", "dune"), {0}, {}, set()),  # the same text came whole, too
         (("dune", "maple", "dune"), {0, 1, 2}, {}, {"dune", "maple"}),
-        (("dune", "maple"), {0}, {"dune": (1, 1.0, 1.0)}, set()),  # one of the user's own past answers
+        (("dune", "maple"), {0}, {"dune": AnswerFrequency(1, 1.0, 1.0)}, set()),  # one of the user's own past answers
         (("no such tag",), {0}, {}, {""}),
     ],
 )
@@ -261,7 +261,7 @@ def test_an_own_answer_that_is_no_number_breaks_no_rating() -> None:
     config = Config.model_validate(
         {"data": {"task": "synthetic_rating"}, "adapter": {"num_samples": 3, "select": "weighted"}}
     )
-    found = replace(known(), own={"great": (2, 1.0, 1.0), "4": (1, 1.0, 1.0)})
+    found = replace(known(), own={"great": AnswerFrequency(2, 1.0, 1.0), "4": AnswerFrequency(1, 1.0, 1.0)})
     made = ask(Retriever(found), llm=LLM(("3", "5", "3")), made=config)
     assert {candidate.text for candidate in made.trace.candidates} == {"3", "5", "4"}
 

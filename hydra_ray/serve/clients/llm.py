@@ -103,7 +103,8 @@ class LLMClientAdapter:
     async def sample(self, request: Request, *, deadline: float, more: Mapping[str, Any] | None = None) -> LLMResponse:
         """The request's samples. A cancelled caller frees its connections.
 
-        deadline: `time.time()` after which the caller no longer waits. more: further parameters of OpenAI's, sent as they are.
+        deadline: `time.time()` after which the caller no longer waits. more: further parameters of OpenAI's, sent as
+        they are.
 
         A failure that may pass is tried again, `llm.retries` times at most and only where the pause before ends within
         the deadline. Raises DeadlineError; RefusedError with the server's words; LLMDownError, whose words name no
