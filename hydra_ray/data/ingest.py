@@ -14,12 +14,13 @@ from typing import Any
 from hydra_ray.config import Config
 from hydra_ray.core.tasks import Task
 from hydra_ray.data.checks import check_counts, check_read
-from hydra_ray.data.ingest_counts import IngestCounts, counts_of
+from hydra_ray.data.ingest_counts import IngestCounts, counts_of, tallies_from_table, tally_to_table
 from hydra_ray.data.passes import Plan, spill_sources, write_partition
 from hydra_ray.data.sources.find import Source, find_sources
 from hydra_ray.data.sources.golds import lamp_id_of
 from hydra_ray.data.sources.source_reader import SourceReader
 from hydra_ray.errors import UserError
+from hydra_ray.utils.ray_errors import unwrap_user_errors
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) in bytes of work: reading a byte of the source and writing it out are one each."""
@@ -138,30 +139,21 @@ def _write(plan: Plan, work: dict[str, Any]) -> Iterator[IngestCounts]:
 def _pass(
     plan: Plan, works: list[dict[str, Any]], run: Callable[[Plan, dict[str, Any]], Iterator[IngestCounts]]
 ) -> Iterator[IngestCounts]:
-    """One Ray Data pipeline: `run` on every piece of work, one task each; yields their tallies as they come.
-
-    A UserError travels as a row, so that the user sees its one line and no worker's traceback.
-    """
-    import pyarrow as pa
+    """One Ray Data pipeline: `run` on every piece of work, one task each; yields their tallies as they come. Raises
+    UserError as `run` does."""
     import ray.data
 
     def work_on(batch: Any) -> Iterator[Any]:
-        for text in batch.column("work").to_pylist():
-            try:
-                for tally in run(plan, json.loads(text)):
-                    yield pa.table({"tally": [json.dumps(tally)], "error": [""]})
-            except UserError as error:
-                yield pa.table({"tally": ["{}"], "error": [str(error)]})
+        for number in batch.column("work").to_pylist():
+            for tally in run(plan, works[number]):
+                yield tally_to_table(tally)
 
     context = ray.data.DataContext.get_current().copy()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.target_max_block_size = 1  # every tally is a block of its own, so that progress shows at once
-    with ray.data.DataContext.current(context):
-        rows = ray.data.from_items([{"work": json.dumps(w)} for w in works], override_num_blocks=len(works))
+    with ray.data.DataContext.current(context), unwrap_user_errors():
+        rows = ray.data.from_items([{"work": i} for i in range(len(works))], override_num_blocks=len(works))
         done = rows.map_batches(work_on, batch_size=1, batch_format="pyarrow")
         for batch in done.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-            for text, error in zip(batch.column("tally").to_pylist(), batch.column("error").to_pylist(), strict=True):
-                if error:
-                    raise UserError(error)
-                yield IngestCounts(json.loads(text))
+            yield from tallies_from_table(batch)

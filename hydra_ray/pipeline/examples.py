@@ -23,6 +23,7 @@ from hydra_ray.pipeline.run_context import RunContext
 from hydra_ray.pipeline.stage_rows import CandidateRow, LabelRow, StageRow
 from hydra_ray.training.joint.ranking_examples import RankingExample, examples_to_table
 from hydra_ray.training.user_fit.profiles import profile_of, profiles_to_table
+from hydra_ray.utils.ray_errors import unwrap_user_errors
 
 Module = Literal["reranker", "adapter"]
 
@@ -161,5 +162,6 @@ def write_groups(
             folder.mkdir(parents=True)
     parts = chunks(buckets_of(answered), run.config.ray.num_actors)
     items = [{"number": i, "buckets": part} for i, part in enumerate(parts)]
-    rows = ray.data.from_items(items).map_batches(write, batch_size=1).take_all()
+    with unwrap_user_errors():
+        rows = ray.data.from_items(items).map_batches(write, batch_size=1).take_all()
     return {name: int(sum(row[name] for row in rows)) for name in ("groups", "rows", "positive")}

@@ -11,6 +11,7 @@ import shutil
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol
 
@@ -25,6 +26,7 @@ from hydra_ray.errors import UselessAnswersError, UserError
 from hydra_ray.llm.usability import AnswerTally, Wanted
 from hydra_ray.pipeline.run_context import RunContext
 from hydra_ray.pipeline.stage_rows import CUTS, QUERY_COLUMNS, Asked, R, StageRow, row_from_dict, rows_to_table
+from hydra_ray.utils.ray_errors import unwrap_user_errors
 
 Asking = Mapping[str, tuple[Split, Split]]
 """Whose rows are made: user -> (the split of the data whose items stand for the user, the role that is asked for).
@@ -67,14 +69,15 @@ def ask_black_box(
     queries = folder / "queries"
     if not (folder / "scratch" / "queries").exists():
         shutil.rmtree(queries, ignore_errors=True)
-        users_dataset(users_dir).map_batches(
-            MakeBatch,
-            fn_constructor_args=(make, args, dict(sorted(chosen.items()))),
-            batch_format="pyarrow",
-            batch_size=64,
-            num_cpus=1,
-            compute=ray.data.ActorPoolStrategy(size=run.config.ray.num_actors),
-        ).write_parquet(str(queries))
+        with unwrap_user_errors():
+            users_dataset(users_dir).map_batches(
+                MakeBatch,
+                fn_constructor_args=(make, args, dict(sorted(chosen.items()))),
+                batch_format="pyarrow",
+                batch_size=64,
+                num_cpus=1,
+                compute=ray.data.ActorPoolStrategy(size=run.config.ray.num_actors),
+            ).write_parquet(str(queries))
         (folder / "scratch" / "queries").touch()
     counts = _count(queries)
     if counts["requests"] and not (folder / "answers").exists():
@@ -127,9 +130,16 @@ class MakeBatch:
     """Ray Data's callable around a RowMaker: user rows in, query rows out."""
 
     def __init__(self, make: type, args: tuple[Any, ...], chosen: Asking) -> None:
-        self._make: RowMaker = make(*args)
+        self._maker_of = make, args
         self._chosen = chosen
         self._ids = pa.array(chosen, pa.string())
+
+    @cached_property
+    def _make(self) -> RowMaker:
+        """Made at the first batch: a UserError of a constructor would not reach the driver."""
+        make, args = self._maker_of
+        made: RowMaker = make(*args)
+        return made
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         found = batch.filter(pc.is_in(batch["user_id"], self._ids)).to_pylist()
