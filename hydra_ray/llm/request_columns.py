@@ -61,4 +61,4 @@ def _clean(messages: Sequence[Message]) -> list[dict[str, str]]:
 
 
 def _messages(structs: Sequence[Mapping[str, str]]) -> tuple[Message, ...]:
-    return tuple({"role": struct["role"], "content": struct["content"]} for struct in structs)  # type: ignore[misc]
+    return tuple({"role": struct["role"], "content": struct["content"]} for struct in structs)

@@ -15,6 +15,9 @@ from hydra_ray.errors import UserError
 WRAPPED = ("cause", "_base_exc", "controller_failure", "__cause__", "__context__")
 """Where Ray's exceptions, and Python's own, keep the exception that they are about."""
 
+ADDED = "\nFailed to "
+"""Begins what Ray Data appends to the message of an exception that a function of ours has raised."""
+
 
 def find_user_error(error: BaseException) -> UserError | None:
     """The UserError that an exception of Ray's is about; None where there is none.
@@ -30,11 +33,18 @@ def find_user_error(error: BaseException) -> UserError | None:
             continue
         seen.add(id(one))
         if isinstance(one, UserError) and "cause" not in vars(one):
-            return one
+            return _own_words(one)
         inner = [getattr(one, name, None) for name in WRAPPED]
         inner += dict(getattr(one, "worker_failures", None) or {}).values()  # Ray Train's: rank -> exception
         waiting.extend(found for found in inner if isinstance(found, BaseException))
     return None
+
+
+def _own_words(error: UserError) -> UserError:
+    """Takes off what Ray Data has added to the message about retrying."""
+    if error.args and isinstance(error.args[0], str):
+        error.args = (error.args[0].partition(ADDED)[0], *error.args[1:])
+    return error
 
 
 @contextlib.contextmanager

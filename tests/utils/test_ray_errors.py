@@ -42,6 +42,17 @@ def of_the_train_controller() -> Exception:
     return ControllerError(MISTAKE)
 
 
+def with_ray_datas_advice() -> Exception:
+    from ray.data._internal.util import _annotate_exception_with_retry_context
+
+    mistake = BudgetReachedError(*MISTAKE.args)
+    how = {"attempts": 1, "max_attempts": 1, "total_backoff_s": 0.0, "exception_str": ""}
+    added = _annotate_exception_with_retry_context(mistake, description="apply UDF transform", **how)
+    assert "attempts" in str(added)
+    assert isinstance(added, Exception)
+    return added
+
+
 def raised_from() -> Exception:
     error = RuntimeError("outer")
     error.__cause__ = MISTAKE
@@ -49,7 +60,15 @@ def raised_from() -> Exception:
 
 
 @pytest.mark.parametrize(
-    "make", [of_a_task, of_a_task_that_waited_for_another, of_a_train_worker, of_the_train_controller, raised_from]
+    "make",
+    [
+        of_a_task,
+        of_a_task_that_waited_for_another,
+        with_ray_datas_advice,
+        of_a_train_worker,
+        of_the_train_controller,
+        raised_from,
+    ],
 )
 def test_a_mistake_is_found_in_all_that_ray_makes_of_it(make: Callable[[], Exception]) -> None:
     error = make()

@@ -23,7 +23,7 @@ from hydra_ray.training.joint.train_job import TrainJob
 from hydra_ray.utils.ray_errors import find_user_error, unwrap_user_errors
 
 
-class StopOnUserError(UserCallback):
+class StopOnUserError(UserCallback):  # type: ignore[misc]  # Ray Train has no types
     """Ends the training at a user's mistake, however many failures are allowed: the next attempt would meet it, too."""
 
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
