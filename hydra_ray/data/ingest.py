@@ -7,9 +7,10 @@ travels is plans and tallies. `out` and the source must be reachable from every 
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hydra_ray.config import Config
 from hydra_ray.core.tasks import Task
@@ -21,6 +22,9 @@ from hydra_ray.data.sources.golds import lamp_id_of
 from hydra_ray.data.sources.source_reader import SourceReader
 from hydra_ray.errors import UserError
 from hydra_ray.utils.ray_errors import unwrap_user_errors
+
+W = TypeVar("W")
+"""A piece of work of a pass."""
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) in bytes of work: reading a byte of the source and writing it out are one each."""
@@ -46,7 +50,7 @@ def ingest(
     sources, size = list(plan.sources), plan.size
     tally = IngestCounts()
     try:
-        for part in _pass(plan, [{"files": [s.index for s in group]} for group in _groups(sources)], _read):
+        for part in _pass(plan, _groups(sources), _read):
             tally.update(part)
             _report(progress, tally["bytes"], size)
         check_read(tally, config.data, task, source_dir, plan.sources, plan.out)
@@ -54,7 +58,7 @@ def ingest(
         if not sizes:
             raise UserError(nothing_usable(source_dir, tally))
         written = 0
-        for part in _pass(plan, [{"partition": p, "size": n} for p, n in sizes.items()], _write):
+        for part in _pass(plan, [_Partition(p, n) for p, n in sizes.items()], _write):
             tally.update(part)
             written += part["written"]
             _report(progress, size + size * written // sum(sizes.values()), size)
@@ -125,20 +129,25 @@ def nothing_usable(source_dir: Path | str, tally: IngestCounts) -> str:
     return f"{source_dir}: nothing in its files can be used ({shown or 'they are empty'}): check data.task"
 
 
-def _read(plan: Plan, work: dict[str, Any]) -> Iterator[IngestCounts]:
-    chosen = [plan.sources[index] for index in work["files"]]
-    return spill_sources(plan, f"{chosen[0].index:05d}", chosen)
+@dataclass(frozen=True, slots=True)
+class _Partition:
+    """A partition to be written. size: bytes that were spilled into it."""
+
+    number: int
+    size: int
 
 
-def _write(plan: Plan, work: dict[str, Any]) -> Iterator[IngestCounts]:
-    tally = write_partition(plan, work["partition"], work["size"])
-    tally["written"] = work["size"]
+def _read(plan: Plan, files: list[Source]) -> Iterator[IngestCounts]:
+    return spill_sources(plan, f"{files[0].index:05d}", files)
+
+
+def _write(plan: Plan, partition: _Partition) -> Iterator[IngestCounts]:
+    tally = write_partition(plan, partition.number, partition.size)
+    tally["written"] = partition.size
     yield tally
 
 
-def _pass(
-    plan: Plan, works: list[dict[str, Any]], run: Callable[[Plan, dict[str, Any]], Iterator[IngestCounts]]
-) -> Iterator[IngestCounts]:
+def _pass(plan: Plan, works: Sequence[W], run: Callable[[Plan, W], Iterator[IngestCounts]]) -> Iterator[IngestCounts]:
     """One Ray Data pipeline: `run` on every piece of work, one task each; yields their tallies as they come. Raises
     UserError as `run` does."""
     import ray.data

@@ -28,7 +28,7 @@ from hydra_ray.serve.bundle import MODULES
 from hydra_ray.store.heads.spec import HeadSpec
 from hydra_ray.synth.world import make_user
 from hydra_ray.training.artifacts.trained_scorer import TrainedScorer, fingerprint, load_scorer
-from hydra_ray.training.artifacts.user_heads import write_heads
+from hydra_ray.training.artifacts.user_heads import HeadsOfBucket, write_heads
 from tests.pipeline.fitted_world import make_config, write_base
 
 TASK = load_task("synthetic_tagging")
@@ -107,11 +107,15 @@ def _heads(fit: Path, base: Path, config: Config, users: Sequence[str]) -> None:
     for user in users:
         by_bucket.setdefault(bucket_of(user, BUCKETS), []).append(user)
     rng = np.random.default_rng(0)
+
+    def drawn(*shape: int) -> torch.Tensor:
+        return torch.from_numpy(rng.normal(size=shape).astype("f"))
+
     write_heads(
         fit,
         spec,
         [
-            (bucket, ids, {n: torch.from_numpy(rng.normal(size=(len(ids), *s)).astype("f")) for n, s in shapes.items()})
+            HeadsOfBucket(bucket, ids, {name: drawn(len(ids), *shape) for name, shape in shapes.items()})
             for bucket, ids in by_bucket.items()
         ],
     )

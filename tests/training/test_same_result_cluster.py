@@ -73,10 +73,9 @@ def result(folder: Path, kind: str) -> tuple[float, dict[str, torch.Tensor]]:
     """The last loss, and everything that was learned by name."""
     lines = next((folder / "metrics").glob(f"*-{kind}.jsonl")).read_text().splitlines()
     read = list(trained_heads(folder / "parts" / kind))
-    users = [user for _, ids, _ in read for user in ids]
+    users = [user for bucket in read for user in bucket.users]
     assert sorted(users) == USERS
-    names = read[0][2]
-    deltas = {name: torch.cat([heads[name] for _, _, heads in read]) for name in names}
+    deltas = {name: torch.cat([bucket.deltas[name] for bucket in read]) for name in read[0].deltas}
     order = [users.index(user) for user in USERS]
     learned = {name: value[order] for name, value in deltas.items()}
     return json.loads(lines[-1])["loss"], {**learned, **load_file(folder / "parts" / kind / "base.safetensors")}

@@ -10,10 +10,9 @@ from ray.train import UserCallback
 
 from hydra_ray.env import train_variables
 from hydra_ray.errors import UserError
-from hydra_ray.models.heads import Deltas
 from hydra_ray.store.heads.spec import HeadSpec
 from hydra_ray.training.artifacts.trained_scorer import BASE, MODEL, fingerprint
-from hydra_ray.training.artifacts.user_heads import write_heads
+from hydra_ray.training.artifacts.user_heads import HeadsOfBucket, write_heads
 from hydra_ray.training.joint.checkpoint import read_bucket
 from hydra_ray.training.joint.concepts import write_centres
 from hydra_ray.training.joint.file_tail import FileTail
@@ -76,7 +75,7 @@ def train(job: TrainJob, buckets: int, out: Path, say: Callable[[str], None] = p
         for file in (MODEL, BASE):
             (out / kind).mkdir(parents=True, exist_ok=True)
             shutil.copy(learned / file, out / kind / file)
-        shapes = {name: tuple(value.shape[1:]) for name, value in next(trained_heads(learned))[2].items()}
+        shapes = {name: tuple(value.shape[1:]) for name, value in next(trained_heads(learned)).deltas.items()}
         if shapes:
             spec = HeadSpec(kind, job.model.pair_dim, job.model.rank, shapes, fingerprint(out / kind), buckets)
             write_heads(out / kind, spec, trained_heads(learned))
@@ -86,9 +85,9 @@ def train(job: TrainJob, buckets: int, out: Path, say: Callable[[str], None] = p
     return losses
 
 
-def trained_heads(folder: Path) -> Iterator[tuple[int, list[str], Deltas]]:
-    """Bucket, users and deltas as the workers left them."""
+def trained_heads(folder: Path) -> Iterator[HeadsOfBucket]:
+    """The heads as the workers left them."""
     for file in sorted(folder.glob("heads-*.safetensors")):
         users, state = read_bucket(file)
         deltas = {name.removeprefix("delta."): value for name, value in state.items() if name.startswith("delta.")}
-        yield int(file.stem.removeprefix("heads-")), users, deltas
+        yield HeadsOfBucket(int(file.stem.removeprefix("heads-")), users, deltas)
