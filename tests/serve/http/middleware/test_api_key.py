@@ -19,7 +19,7 @@ ROUTES = [
     (method, route.path)
     for route in make_app(FakeService, settings(TWO_TENANTS)).routes
     if isinstance(route, APIRoute) and route.path.startswith("/v1")
-    for method in route.methods
+    for method in sorted(route.methods)
 ]
 
 
