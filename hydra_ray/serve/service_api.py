@@ -98,7 +98,3 @@ class Service(Protocol):
     async def ready(self) -> dict[str, str]:
         """Part -> `ok`, or why it is not."""
         ...
-
-    async def metrics(self) -> str:
-        """Prometheus text."""
-        ...
