@@ -32,7 +32,7 @@ ADAPTERS = {
 """Method -> (whose samples, whose adapter)."""
 
 OneShot = Mapping[tuple[str, str], Sequence[str | None]]
-"""(user, question) -> the answers after each retrieved record alone."""
+"""(user, question) -> the answers after each retrieved item alone."""
 
 
 PROFILES = ("pag_k0", "pag_k1")

@@ -1,7 +1,7 @@
-"""What a user's history gives for a question: the retrieved records and the user's own habits. Free of Ray.
+"""What a user's history gives for a question: the retrieved items and the user's own habits. Free of Ray.
 
 Indexes of the users asked for last are kept, up to a number of bytes. Whether a kept one is still right is asked of the
-store on every call, so a record that any process has appended is found by the very next question.
+store on every call, so an item that any process has appended is found by the very next question.
 """
 
 import contextlib
@@ -24,15 +24,15 @@ from hydra_ray.serve.state.user_store import HistoryUnreadableError, UserStore
 
 USER_BYTES, ITEM_BYTES, VECTOR_BYTES = 2500, 250, 4096
 WORD_BYTES = {"okapi": (95, 0), "plus": (12, 110)}
-"""What an index takes beside its texts: per user, per record, per record's vector (dense: 1,024 numbers, more than the
-usual encoders have); BM25: per distinct word of a record, and per distinct word of all (measured with tracemalloc)."""
+"""What an index takes beside its texts: per user, per item, per item's vector (dense: 1,024 numbers, more than the
+usual encoders have); BM25: per distinct word of an item, and per distinct word of all (measured with tracemalloc)."""
 
 
 def estimate(items: Sequence[HistoryItem], config: RetrievalConfig) -> int:
-    """Bytes in memory of a user's records with their index.
+    """Bytes in memory of a user's items with their index.
 
-    BM25 `okapi`, 20 to 1,000 records of 5 to 300 words each: 5 to 13 % above what tracemalloc counts; one or two
-    records: from 28 % below to 68 % above.
+    BM25 `okapi`, 20 to 1,000 items of 5 to 300 words each: 5 to 13 % above what tracemalloc counts; one or two
+    items: from 28 % below to 68 % above.
     """
     size = USER_BYTES
     in_record, in_all = WORD_BYTES[config.bm25]
@@ -86,7 +86,7 @@ class Histories:
         return int(self._kept.currsize)
 
     def found(self, user: UserKey, query: str, n: int) -> RetrievalResult:
-        """The n best records for a query, of the history as it is now; no state for an unknown user.
+        """The n best items for a query, of the history as it is now; no state for an unknown user.
 
         Raises HistoryUnreadableError.
         """
@@ -104,7 +104,7 @@ class Histories:
         return kept.index.retrieve(query, n, self._topics, state)
 
     def forget_deleted(self) -> None:
-        """Drops what is kept of users who are no more, or whose records are others by now. Whose file cannot be read is
+        """Drops what is kept of users who are no more, or whose items are others by now. Whose file cannot be read is
         dropped, too."""
         with self._lock:
             # Cache.__getitem__: a look that does not make the entry the one used last.

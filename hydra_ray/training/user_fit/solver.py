@@ -44,7 +44,7 @@ def fit_prior(head: Head, rows: PaddedUsers, config: FitConfig, loss: Loss) -> T
         return {"l2": config.l2}
     tested = {"tuning_users": len(rows)}
     if not len(rows):
-        # Nobody shows how users differ: they stay at the shared head.
+        # No user shows how users differ: all stay at the shared head.
         flat = (
             {"precision": [1 / SMALLEST] * (head.width + 1)} if head.kind == "bayesian_linear" else {"l2": L2_GRID[-1]}
         )
