@@ -54,6 +54,7 @@ class VllmProcess:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
         )
         self._url = url
+        self._stopping = False
         self._last: deque[str] = deque(maxlen=KEPT_LINES)
         self._reader = threading.Thread(target=self._forward, name="vllm-output", daemon=True)
         self._reader.start()
@@ -84,6 +85,7 @@ class VllmProcess:
 
     def stop(self) -> None:
         """Ends the server with all its processes, after STOP_S seconds by force. Again: does nothing."""
+        self._stopping = True
         if self._process.poll() is None:
             self._process.terminate()
             try:
@@ -99,8 +101,9 @@ class VllmProcess:
         for line in self._process.stdout:
             text = line.decode(errors="replace")
             self._last.append(text.rstrip())
-            sys.stderr.write(text)
-        sys.stderr.flush()
+            if not self._stopping:  # what Python says of semaphores that vLLM leaves to its resource tracker
+                sys.stderr.write(text)
+                sys.stderr.flush()
 
 
 def failure(lines: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from hydra_ray.llm.vllm_replica import VllmReplica
 from hydra_ray.utils.ports import free_port
 
 SERVER = """
-import http.server, subprocess, sys
+import http.server, os, signal, subprocess, sys
 
 class Health(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
@@ -28,6 +28,7 @@ class Health(http.server.BaseHTTPRequestHandler):
 
 if __name__ == "__main__":
     host, port = (sys.argv[sys.argv.index(flag) + 1] for flag in ("--host", "--port"))
+    signal.signal(signal.SIGTERM, lambda *_: (print("leaving", flush=True), os._exit(4)))
     engine = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     print("engine", engine.pid, flush=True)
     http.server.HTTPServer((host, int(port)), Health).serve_forever()
@@ -70,7 +71,9 @@ def test_arguments_are_written_as_flags() -> None:
     assert found == ["--max-model-len", "512", "--enforce-eager", "--no-enable-chunked-prefill", "--dtype", "float32"]
 
 
-def test_it_answers_until_it_is_stopped_with_all_its_processes(stands_for_vllm: Path) -> None:
+def test_it_answers_until_it_is_stopped_with_all_its_processes(
+    stands_for_vllm: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     port = free_port()
     server = VllmProcess(address(port), f"http://127.0.0.1:{port}")
     until_it_answers(server)
@@ -80,8 +83,9 @@ def test_it_answers_until_it_is_stopped_with_all_its_processes(stands_for_vllm: 
     server.stop()
     server.stop()
     assert not server.answers()
-    with pytest.raises(RuntimeError, match=r"vLLM has ended \(exit code -15\): "):
+    with pytest.raises(RuntimeError, match=r"vLLM has ended \(exit code 4\): leaving"):
         server.check()  # which ends what the server left behind
+    assert capsys.readouterr().err == f"engine {family[1].pid}\n"
     _, alive = psutil.wait_procs(family, 30)
     assert not alive
 
