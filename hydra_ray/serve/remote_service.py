@@ -12,7 +12,6 @@ from hydra_ray.serve.bundle import RunArtifacts
 from hydra_ray.serve.clients.deployments import Part
 from hydra_ray.serve.clients.llm_readiness import LLMReadiness
 from hydra_ray.serve.observability.metrics import Meters
-from hydra_ray.serve.observability.scrape import scrape
 from hydra_ray.serve.schemas import Export, HistoryPage, Imported, NewItem, UserInfo
 from hydra_ray.serve.state.new_answers import NewAnswers
 from hydra_ray.serve.state.new_dates import NewDates
@@ -178,9 +177,6 @@ class RemoteService:
         parts = {"retriever": self._retriever, "scorer": self._scorer, "fitter": self._fitter}
         said = await asyncio.gather(*(_probe(part) for part in parts.values()), self._llm.state())
         return dict(zip((*parts, "llm"), said, strict=True))
-
-    async def metrics(self) -> str:
-        return await scrape()
 
 
 async def _probe(part: Part) -> str:

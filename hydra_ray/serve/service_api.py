@@ -82,7 +82,3 @@ class Service(Forwards, Protocol):
     async def ready(self) -> dict[str, str]:
         """Part -> `ok`, or why it is not."""
         ...
-
-    async def metrics(self) -> str:
-        """Prometheus text."""
-        ...

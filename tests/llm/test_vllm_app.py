@@ -1,3 +1,4 @@
+import itertools
 import socket
 from pathlib import Path
 
@@ -26,17 +27,29 @@ def _weights(tmp_path: Path) -> str:
     return str(tmp_path)
 
 
-def test_cpu_settings_reach_the_engine(tmp_path):
+def test_cpu_settings_reach_the_server(tmp_path):
     cfg = LLMConfig(serve=ServeLLMConfig(source=_weights(tmp_path), max_model_len=512, kv_cache_gib=2))
+    words = vllm_app.server_arguments(cfg)
+    values = dict(itertools.pairwise(words))
+    assert (values["--model"], values["--served-model-name"]) == (str(tmp_path), "hydra-tiny")
+    assert (values["--max-model-len"], values["--max-num-batched-tokens"]) == ("512", "512")
+    assert values["--distributed-executor-backend"] == "uni"
+    assert {"--enforce-eager", "--no-enable-chunked-prefill", "--enable-prefix-caching"} < set(words)
+    assert not {"--host", "--port"} & set(words)
+    variables = vllm_app.engine_variables(cfg)
+    assert variables["VLLM_CPU_KVCACHE_SPACE"] == "2"
+    assert variables["HF_HUB_OFFLINE"] == "1"
+    assert variables["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0"
+
+
+def test_several_replicas_on_cpu_are_ray_serve_llms(tmp_path):
+    cfg = LLMConfig(serve=ServeLLMConfig(source=_weights(tmp_path), max_model_len=512, replicas=(1, 2)))
     spec = vllm_app.engine_spec(cfg)
     assert spec["accelerator_config"] == {"kind": "cpu"}
     assert spec["model_loading_config"] == {"model_id": "hydra-tiny", "model_source": str(tmp_path)}
     assert spec["engine_kwargs"]["max_model_len"] == 512
-    assert spec["engine_kwargs"]["max_num_batched_tokens"] == 512
-    assert spec["engine_kwargs"]["enforce_eager"]
-    variables = spec["runtime_env"]["env_vars"]
-    assert variables["VLLM_CPU_KVCACHE_SPACE"] == "2"
-    assert variables["HF_HUB_OFFLINE"] == "1"
+    assert spec["engine_kwargs"]["enable_chunked_prefill"] is False
+    assert "VLLM_ENABLE_V1_MULTIPROCESSING" not in spec["runtime_env"]["env_vars"]
 
 
 def test_gpu_settings_reach_the_engine():
@@ -82,7 +95,7 @@ def test_other_weights_or_settings_are_another_application(tmp_path):
 
 @pytest.mark.cluster
 def test_a_served_model_answers_through_the_whole_stage_as_transformers_does(tmp_path, local_ray):
-    """vLLM through Ray Serve LLM, the HTTP client, the ledger actor and Ray Data, with the bundled weights."""
+    """vLLM behind Ray Serve, the HTTP client, the ledger actor and Ray Data, with the bundled weights."""
     from ray import serve
 
     from hydra_ray.llm.mapper import run_llm_stage

@@ -1,6 +1,5 @@
 """Users' heads between the head store and the scorer: gathered for a batch; unknown users have the shared head."""
 
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from hydra_ray.models.heads import Deltas
@@ -30,8 +30,7 @@ class UserHeads:
 
     def __init__(self, store: HeadStore) -> None:
         self._store = store
-        self._kept: OrderedDict[str, dict[str, NDArray[np.float32]]] = OrderedDict()
-        self._most = max(1, KEPT_BYTES // store.spec.row_bytes)
+        self._kept: LRUCache[str, Delta] = LRUCache(max(1, KEPT_BYTES // store.spec.row_bytes))
 
     @classmethod
     def open(cls, artifact: Path, base: str) -> "UserHeads | None":
@@ -52,17 +51,14 @@ class UserHeads:
 
     def of(self, user_ids: Sequence[str]) -> Deltas:
         """Deltas [n, ...], zeros (the shared head) for users without a head of their own."""
-        missing = [user for user in dict.fromkeys(user_ids) if user not in self._kept]
+        found = {user: self._kept[user] for user in dict.fromkeys(user_ids) if user in self._kept}
+        missing = [user for user in dict.fromkeys(user_ids) if user not in found]
         if missing:
             _, arrays = self._store.get(missing)
-            for i, user in enumerate(missing):
-                self._kept[user] = {name: value[i] for name, value in arrays.items()}
-        deltas = stacked([self._kept[user] for user in user_ids], self._store.spec.shapes)
-        for user in dict.fromkeys(user_ids):
-            self._kept.move_to_end(user)
-        while len(self._kept) > self._most:
-            self._kept.popitem(last=False)
-        return deltas
+            read = {user: {name: value[i] for name, value in arrays.items()} for i, user in enumerate(missing)}
+            self._kept.update(read)
+            found |= read
+        return stacked([found[user] for user in user_ids], self._store.spec.shapes)
 
 
 class UnpublishedHeads:

@@ -161,9 +161,6 @@ class FakeService:
     async def ready(self) -> dict[str, str]:
         return self.parts
 
-    async def metrics(self) -> str:
-        return "# TYPE hydra_ray_answers counter\nhydra_ray_answers 1\n"
-
     def _info(self, stored: str) -> UserInfo:
         items = self.histories[stored]
         user_id = UserKey.of_stored(stored).user_id
