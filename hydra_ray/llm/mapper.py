@@ -11,6 +11,7 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -81,10 +82,15 @@ class LLMMapper:
     ) -> None:
         """wanted: nothing more is asked once too many answers are not that; None: whatever comes is taken."""
         self._ledger = ledger
-        client = LLMClient(
-            cfg, ActorPort(ledger), base_url=base_url, identity=identity, concurrency=concurrency, key=key
+        self._client = partial(
+            LLMClient, cfg, ActorPort(ledger), base_url=base_url, identity=identity, concurrency=concurrency, key=key
         )
-        self._batches = Batches(client, wanted)
+        self._wanted = wanted
+
+    @cached_property
+    def _batches(self) -> Batches:
+        """Made at the first call: a UserError of a constructor would not reach the driver."""
+        return Batches(self._client(), self._wanted)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         requests = [requests_from_structs(structs) for structs in batch[REQUESTS_COLUMN].to_pylist()]

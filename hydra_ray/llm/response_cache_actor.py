@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,19 @@ class _LedgerActor:
         requests_per_minute: float | None,
         tokens_per_minute: float | None,
     ) -> None:
-        self._ledger = ResponseCache(Path(file), run, max_calls=max_calls, max_cost=max_cost, lost_after_s=lost_after_s)
-        self._ledger.limits.configure(requests_per_minute, tokens_per_minute)
+        self._open = partial(
+            ResponseCache, Path(file), run, max_calls=max_calls, max_cost=max_cost, lost_after_s=lost_after_s
+        )
+        self._rates = requests_per_minute, tokens_per_minute
         self._failure: UserError | None = None
         self._lost: Counter[str] = Counter()
+
+    @cached_property
+    def _ledger(self) -> ResponseCache:
+        """Opened at the first call: a UserError of a constructor would not reach the driver."""
+        ledger = self._open()
+        ledger.limits.configure(*self._rates)
+        return ledger
 
     def begin(self) -> None:
         """A stage begins: forgets why the last one was stopped, and what it lost."""

@@ -29,7 +29,7 @@ Module = Literal["reranker", "adapter"]
 
 
 def evidence_width(config: Config, module: Module) -> int:
-    """How many numbers of evidence per row a module reads beside the texts."""
+    """How many numbers of evidence per row a module reads besides the texts."""
     if module == "reranker":
         return {"none": 0, "score": 1, "score_and_recency": 2}[config.reranker.features]
     return WIDTH if config.adapter.features else 0
@@ -47,9 +47,9 @@ def reranker_groups(config: Config, bucket: int, rows: Sequence[LabelRow]) -> li
         query = row.query
         if query.right:
             numbers = (row.normalized_scores, row.recencies)[:width]
-            beside = tuple(zip(*numbers, strict=True))
+            features = tuple(zip(*numbers, strict=True))
             groups.append(
-                RankingExample(query.user_id, bucket, query.query_id, query.text, query.right, tuple(label), beside)
+                RankingExample(query.user_id, bucket, query.query_id, query.text, query.right, tuple(label), features)
             )
     return groups
 
@@ -67,18 +67,18 @@ def adapter_groups(config: Config, bucket: int, rows: Sequence[CandidateRow]) ->
         if config.adapter.history_candidates and query.answers:
             more = history_candidates(asked, row.own, right)
             right, label = right + more, label + [float(matches_gold(asked, query.gold, text)) for text in more]
-        beside: list[tuple[float, ...]] = []
+        features: list[tuple[float, ...]] = []
         if config.adapter.features:
             samples = parsed_texts(asked, query.answers[0] if query.answers else ())
             known = (row.own, row.supporters, row.topics)
             # What is known of free text means something else than what is known of labels.
-            beside += (
+            features += (
                 candidate_features(asked, query.text, right, samples, *known, plain=plain)
                 if asked.kind == task.kind
                 else [(0.0,) * WIDTH] * len(right)
             )
         if right:
-            found = (tuple(right), tuple(label), tuple(beside))
+            found = (tuple(right), tuple(label), tuple(features))
             groups.append(RankingExample(query.user_id, bucket, query.query_id, query.text, *found))
     return groups
 

@@ -84,16 +84,17 @@ def ask_black_box(
         stage = folder / "scratch" / "llm"
         accepted = run.config.llm.accept_useless
         try:
-            output = run_llm_stage(
-                queries,
-                run.config,
-                stage,
-                keep=("user_id", "bucket", "query_id"),
-                base_url=run.base_url(),
-                ledger=run.ledger(),
-                label=wanted.stage,
-                wanted=None if accepted else wanted,
-            )
+            with unwrap_user_errors():
+                output = run_llm_stage(
+                    queries,
+                    run.config,
+                    stage,
+                    keep=("user_id", "bucket", "query_id"),
+                    base_url=run.base_url(),
+                    ledger=run.ledger(),
+                    label=wanted.stage,
+                    wanted=None if accepted else wanted,
+                )
             tally = tally_of(Path(output), wanted)
             if tally.too_many and not accepted:
                 raise tally.error()

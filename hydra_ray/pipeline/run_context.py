@@ -143,11 +143,13 @@ class RunContext(contextlib.AbstractContextManager["RunContext"]):
             import ray
 
             from hydra_ray.llm.response_cache_actor import run_response_cache
+            from hydra_ray.utils.ray_errors import unwrap_user_errors
 
             self.ray()
             self._ledger = run_response_cache(self.config)
             if self.calls_before is None:
-                self.calls_before = ray.get(self._ledger.counts.remote()).calls
+                with unwrap_user_errors():
+                    self.calls_before = ray.get(self._ledger.counts.remote()).calls
         return self._ledger
 
     def check_before_paying(self) -> None:

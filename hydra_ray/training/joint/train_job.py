@@ -18,7 +18,7 @@ class TrainJob:
         name: In progress lines and metrics.
         seed: Of initial weights, dropout and the order of the groups.
         symmetric: Whether both texts of a pair are of one kind (reranker).
-        evidence: Numbers per row beside its text (see `RankingExample`).
+        evidence: Numbers per row besides its text (see `RankingExample`).
         scratch: Takes whatever the workers write. A training that was cut short and is found there goes on.
         vectors: Folder of the encoding cache.
         profiles: Folder of the training users' profiles (Parquet), for `mixture`.
