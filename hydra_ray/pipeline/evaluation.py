@@ -3,7 +3,6 @@
 from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -11,7 +10,6 @@ import pyarrow.parquet as pq
 from hydra_ray.config import AdapterConfig
 from hydra_ray.core.candidates import candidates_of
 from hydra_ray.core.features import AnswerProfile
-from hydra_ray.core.labeling import Row
 from hydra_ray.core.metrics import row_scores
 from hydra_ray.core.selection import self_consistency, user_majority
 from hydra_ray.core.tasks import Task
@@ -19,6 +17,7 @@ from hydra_ray.inference.scoring import score_requests
 from hydra_ray.inference.selection import CandidateSet, adapter_features, make_candidates, select
 from hydra_ray.inference.types import ScoreRequest
 from hydra_ray.pipeline.llm_rows import buckets_of, read_rows
+from hydra_ray.pipeline.stage_rows import EvalRow
 from hydra_ray.report import AnswerRow
 from hydra_ray.training.artifacts.trained_scorer import TrainedScorer
 
@@ -54,35 +53,39 @@ def answer_table(
     no_summary: (user, question) whose profile summary the LLM refused.
     """
     table: list[AnswerRow] = []
-    by_bucket = (read_rows(answered, [bucket]) for bucket in buckets_of(answered))
-    for user_id, _, rows in chain.from_iterable(by_bucket):
-        by_method = [dict(zip(extra["methods"], row.answers, strict=True)) for row, extra in rows]
+    by_bucket = (read_rows(EvalRow, answered, [bucket]) for bucket in buckets_of(answered))
+    for of_user in chain.from_iterable(by_bucket):
+        user_id, rows = of_user.user_id, of_user.rows
+        by_method = [row.by_method for row in rows]
         reads = {name: config.as_published() if name == "paper" else config for name in adapters}
         chosen = {
             method: _choose(task, user_id, rows, by_method, samples, adapters[adapter], reads[adapter])
             for method, (samples, adapter) in ADAPTERS.items() if adapter in adapters
         }  # fmt: skip
-        for i, (row, extra) in enumerate(rows):
+        for i, row in enumerate(rows):
+            query = row.query
             answers: dict[str, str | None] = {
                 name.removeprefix("greedy:"): texts[0] if texts else None
                 for name, texts in by_method[i].items()
                 if name.startswith("greedy:")
             }
             samples = by_method[i]["samples:bm25"]
-            answers["user_majority"] = user_majority(task, extra["history"], task.labels[0] if task.labels else "")
+            answers["user_majority"] = user_majority(task, row.history, task.labels[0] if task.labels else "")
             answers["self_consistency"] = self_consistency(task, samples) if samples else None
             answers |= {method: picks[i] for method, picks in chosen.items()}
-            made = _candidates(task, by_method[i], "hydra", extra["own"], config)
+            made = _candidates(task, by_method[i], "hydra", row.own, config)
             choices = {"oracle_samples": tuple(dict.fromkeys(made.samples))}
             if config.history_candidates and task.kind != "generation":
                 choices["oracle_candidates"] = made.texts
             if one_shot is not None:
-                examples = one_shot.get((user_id, row.query_id), ())
+                examples = one_shot.get((user_id, query.query_id), ())
                 choices["oracle_example"] = tuple(text for text in examples if text is not None)
-            scored, length = extra["scored"], len(extra["history"])
-            oracles = {name: best_text(task, row.gold, texts) if scored else None for name, texts in choices.items()}
-            lacking = missing_methods(by_method[i], config, (user_id, row.query_id) in no_summary)
-            table.append(AnswerRow(seed, user_id, row.query_id, row.gold, length, answers, oracles, lacking, scored))
+            scored, length = row.scored, len(row.history)
+            oracles = {name: best_text(task, query.gold, texts) if scored else None for name, texts in choices.items()}
+            lacking = missing_methods(by_method[i], config, (user_id, query.query_id) in no_summary)
+            table.append(
+                AnswerRow(seed, user_id, query.query_id, query.gold, length, answers, oracles, lacking, scored)
+            )
     return table
 
 
@@ -145,7 +148,7 @@ def best_text(task: Task, gold: str, texts: Sequence[str]) -> str | None:
 def _choose(
     task: Task,
     user_id: str,
-    rows: Sequence[tuple[Row, dict[str, Any]]],
+    rows: Sequence[EvalRow],
     by_method: Sequence[Mapping[str, tuple[str, ...]]],
     samples: str,
     adapter: TrainedScorer,
@@ -156,13 +159,12 @@ def _choose(
     samples: whose, and whose weights of the retrieved items speak for answers.
     """
     width, made, requests = adapter.scorer.evidence, list[CandidateSet](), list[ScoreRequest]()
-    for (row, extra), answers in zip(rows, by_method, strict=True):
-        own = extra["own"]
-        candidates = _candidates(task, answers, samples, own, config)
-        behind = extra["supporters"][samples]
-        features = adapter_features(task, row.text, candidates, own, behind, extra["topics"], width)
+    for row, answers in zip(rows, by_method, strict=True):
+        text, behind = row.query.text, row.supporters[samples]
+        candidates = _candidates(task, answers, samples, row.own, config)
+        features = adapter_features(task, text, candidates, row.own, behind, row.topics, width)
         made.append(candidates)
-        requests.append(ScoreRequest("adapter", user_id, 0, row.text, candidates.texts, features))
+        requests.append(ScoreRequest("adapter", user_id, 0, text, candidates.texts, features))
     found: list[str | None] = []
     for candidates, scores, answers in zip(made, score_requests(adapter, requests), by_method, strict=True):
         order = select(task, candidates, scores, config).order

@@ -11,7 +11,7 @@ from hydra_ray.llm.response_cache import Counts, ResponseCache
 from hydra_ray.llm.usability import FAULTS
 from hydra_ray.pipeline.evaluation import answer_table, refused_summaries
 from hydra_ray.pipeline.job import SHARED, Pipeline
-from hydra_ray.pipeline.llm_rows import CUTS
+from hydra_ray.pipeline.stage_rows import CUTS
 from hydra_ray.pipeline.step_settings import first_texts
 from hydra_ray.report import AnswerRow, Costs, build_report, write_predictions, write_report
 from hydra_ray.training.artifacts.trained_scorer import TrainedScorer

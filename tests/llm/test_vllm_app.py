@@ -12,7 +12,8 @@ from hydra_ray.config import Config, LLMConfig, ServeLLMConfig
 from hydra_ray.core.tasks import load_task
 from hydra_ray.errors import UserError
 from hydra_ray.llm import served_app, vllm_app
-from hydra_ray.llm.types import Request, request_to_json
+from hydra_ray.llm.request_columns import requests_to_structs
+from hydra_ray.llm.types import Request
 from hydra_ray.tiny_llm.export import embedded_path
 from hydra_ray.tiny_llm.probe import CONDITIONS, generate, probes
 from hydra_ray.tiny_llm.tokenizer import load_tokenizer
@@ -110,7 +111,9 @@ def test_a_served_model_answers_through_the_whole_stage_as_transformers_does(tmp
         assert url == f"http://127.0.0.1:{port}/v1"
         with vllm_app.served_llm(llm) as again:  # the running application is used, and survives its second user
             assert again == url
-        rows = [{"row_id": str(i), "requests": [request_to_json(ask)], "n_requests": 1} for i, ask in enumerate(asks)]
+        rows = [
+            {"row_id": str(i), "requests": requests_to_structs([ask]), "n_requests": 1} for i, ask in enumerate(asks)
+        ]
         (tmp_path / "source").mkdir()
         pq.write_table(pa.Table.from_pylist(rows), tmp_path / "source" / "rows.parquet")
         answers = pq.read_table(run_llm_stage(tmp_path / "source", cfg, tmp_path / "stage", base_url=url)).to_pylist()

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -90,8 +91,16 @@ def new_store(artifact: Path, spec: HeadSpec) -> HeadStore:
     return HeadStore.create(str(folder), spec)
 
 
-def write_heads(artifact: Path, spec: HeadSpec, buckets: Iterable[tuple[int, list[str], Deltas]]) -> int:
-    """Publishes (bucket, users, deltas) as one version; returns the number of users."""
+class HeadsOfBucket(NamedTuple):
+    """The heads of a bucket's users. deltas: name -> [len(users), ...]."""
+
+    bucket: int
+    users: list[str]
+    deltas: Deltas
+
+
+def write_heads(artifact: Path, spec: HeadSpec, buckets: Iterable[HeadsOfBucket]) -> int:
+    """Publishes the buckets as one version; returns the number of users."""
     store = new_store(artifact, spec)
     parts: list[Part] = []
     users = 0
