@@ -3,7 +3,8 @@
 Two ways to serve one model, both as an application of its own, called over HTTP like any other black box:
 
     direct      one replica on CPU: vLLM's own server, as a child process of the replica, on a port of its own. Ray
-                Serve starts, watches and restarts the replica (`hydra_ray.llm.vllm_replica`). Why: docs/design/llm.md.
+                Serve starts, watches and restarts the replica (`hydra_ray.llm.vllm_replica`; why:
+                docs/design/served-llm.md).
     ingress     everything else (GPU, several replicas): `build_openai_app` as it comes, behind Serve's HTTP proxy.
 """
 
