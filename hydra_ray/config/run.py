@@ -1,12 +1,16 @@
 """The configuration of a run: every section together, and what must hold between them."""
 
-from pydantic import Field, model_validator
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator, model_validator
 
 from hydra_ray.config.data import DataConfig, ProtocolConfig
 from hydra_ray.config.llm import LLMConfig
 from hydra_ray.config.retrieval import AdapterConfig, RerankerConfig, RetrievalConfig
-from hydra_ray.config.section import Section
+from hydra_ray.config.section import NameOf, Section
 from hydra_ray.config.training import FitConfig, ModelConfig, TrainConfig
+from hydra_ray.registries import METHODS
+from hydra_ray.utils.plugins import load_modules
 
 
 class EvaluateConfig(Section):
@@ -17,6 +21,10 @@ class EvaluateConfig(Section):
         default=True,
         description="Also evaluate the adapter as the HYDRA paper describes it (row `hydra_paper`), trained and fitted "
         "on the same samples. Costs no call.",
+    )
+    methods: tuple[Annotated[str, NameOf(METHODS)], ...] = Field(
+        default=(),
+        description="Further methods, by the names that packages or `plugins` have given them (docs/extending.md).",
     )
     oracles: bool = Field(
         default=False,
@@ -58,6 +66,11 @@ class Config(Section):
     root: str = Field(
         default="runs", description="Folder of all runs; finished steps and the LLM's answers are shared in it."
     )
+    plugins: tuple[str, ...] = Field(
+        default=(),
+        description="Python modules that add methods, retrievers or heads (docs/extending.md): names of installed "
+        "modules, or paths of `.py` files that every node sees. They are run in each process of the run.",
+    )
     data: DataConfig = Field(default=DataConfig(), description="Where user histories come from.")
     protocol: ProtocolConfig = Field(
         default=ProtocolConfig(), description="Which users are trained on and which are evaluated."
@@ -71,6 +84,18 @@ class Config(Section):
     fit: FitConfig = Field(default=FitConfig(), description="Heads of new users.")
     evaluate: EvaluateConfig = Field(default=EvaluateConfig(), description="What is evaluated.")
     ray: RayConfig = Field(default=RayConfig(), description="Where the work runs.")
+
+    @field_validator("plugins")
+    @classmethod
+    def _loaded(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        """The sections that are read after this one may name what the modules add."""
+        load_modules(names)
+        return names
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        """A process that is handed a configuration loads the plug-ins as one that reads it does."""
+        super().__setstate__(state)
+        load_modules(self.plugins)
 
     @property
     def text_encoder(self) -> ModelConfig:

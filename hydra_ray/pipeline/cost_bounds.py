@@ -15,22 +15,23 @@ from hydra_ray.inference.reranking import RankedItem, rank
 from hydra_ray.inference.types import RetrievalResult
 from hydra_ray.llm.token_budget import CHAT_FORMAT_TOKENS
 from hydra_ray.llm.types import Request, call_key
-from hydra_ray.pipeline.job import SHARED, Pipeline
+from hydra_ray.methods.method import method_named
+from hydra_ray.pipeline.eval_prompts import EvalPrompts
+from hydra_ray.pipeline.job import Pipeline, always_shown
 from hydra_ray.pipeline.llm_rows import Asked, Asking
 from hydra_ray.pipeline.stage_prompts import (
     SUMMARY_TOKENS,
     CandidatePrompts,
-    EvalPrompts,
     LabelPrompts,
     OraclePrompts,
     StagePrompts,
     SummaryPrompts,
 )
-from hydra_ray.pipeline.step_settings import asking
+from hydra_ray.pipeline.step_settings import asking, method_stage
 
 MOST_USERS = 500
 """Users of a stage whose prompts are made; the others are taken to be like them."""
-STAGES = ("label", "generate", "summarise", "evaluate", "oracles")
+STAGES = ("label", "generate", "summarise", "evaluate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +64,10 @@ def bound_of(request: Request, budget: PromptBudget, system_tokens: int, one_by_
 class _Evaluate(EvalPrompts):
     """EvalPrompts without trained rerankers and summaries."""
 
-    def __init__(self, config: dict[str, Any], seed: int) -> None:
+    def __init__(self, config: dict[str, Any], seed: int, methods: Sequence[str]) -> None:
         StagePrompts.__init__(self, config, seed, None)
-        self._rerankers = dict.fromkeys(("hydra", SHARED), longest_first)
+        self.methods = [method_named(name) for name in methods]
+        self._rerankers = {"hydra": longest_first, "shared": longest_first}
         self._summaries = _Summaries()
         self.topics = None
 
@@ -99,7 +101,8 @@ def bounds(job: Pipeline, budget: PromptBudget, one_by_one: bool) -> tuple[dict[
     config = _light(job.config)
     plain = config.model_dump(mode="json")
     system = budget.count(config.llm.system_prompt or "")
-    found = {stage: CostBound() for stage in STAGES if stage != "oracles" or config.evaluate.oracles}
+    stages = (*STAGES, *map(method_stage, job.further_methods), *(("oracles",) if config.evaluate.oracles else ()))
+    found = {stage: CostBound() for stage in stages}
     asked: set[str] = set()
     whole = True
     for trial in config.protocol.trials:
@@ -112,7 +115,11 @@ def bounds(job: Pipeline, budget: PromptBudget, one_by_one: bool) -> tuple[dict[
             ("label", LabelPrompts(plain, trial.seed, None), labelled, "", False),
             ("generate", _Generate(plain, trial.seed, None), roles, own, False),
             ("summarise", SummaryPrompts(plain, trial.seed, None), tested, "", False),
-            ("evaluate", _Evaluate(plain, trial.seed), tested, str(trial), True),
+            ("evaluate", _Evaluate(plain, trial.seed, always_shown()), tested, str(trial), True),
+            *(
+                (method_stage(name), _Evaluate(plain, trial.seed, (name,)), tested, "", False)
+                for name in job.further_methods
+            ),
         ]
         if config.evaluate.oracles:
             work.append(("oracles", OraclePrompts(plain, trial.seed, None), tested, "", False))

@@ -163,12 +163,14 @@ class DataSteps:
         make: type,
         args: Any,
         users: Asking,
+        stage: str = "",
     ) -> StepResult:
-        """A step that asks the black box. `args` is called when the step really runs."""
-        users_dir = self.ingest().path
+        """A step that asks the black box. `args` is called when the step really runs. stage: what it is called in
+        messages and in the report, if not by its name."""
+        users_dir, label = self.ingest().path, f"{stage or name} {trial}"
 
         def work(folder: Path) -> dict[str, Any]:
-            task, label = self.run.task, f"{name} {trial}"
+            task = self.run.task
             self.run.check_before_paying()
             free = make is SummaryPrompts
             wanted = Wanted(label, None, SUMMARY_TOKENS) if free else Wanted(label, task, task.max_answer_tokens)
@@ -178,4 +180,4 @@ class DataSteps:
         if self.config.retrieval.method == "dense":
             whole["encoder"] = self.config.model.model_dump(include={"encoder", "pooling", "max_tokens", "precision"})
         inputs = {"ingest": self.ingest().key, "users": hash_of(users), **inputs}
-        return self._step(name, whole, inputs, work, f"{name} {trial}")
+        return self._step(name, whole, inputs, work, label)

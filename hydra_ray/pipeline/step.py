@@ -34,6 +34,7 @@ STEP_VERSIONS = {
     "fit-adapter": 7,
     "summarise": 2,
     "evaluate": 3,
+    "method": 1,
     "oracles": 1,
     "features": 1,
 }

@@ -14,6 +14,11 @@ from hydra_ray.pipeline.examples import Module
 from hydra_ray.pipeline.llm_rows import Asking
 
 
+def method_stage(name: str) -> str:
+    """What the step of a method that a run does not show unasked is called."""
+    return f"method-{name}"
+
+
 def label_settings(config: Config, module: Module) -> dict[str, Any]:
     """How answers become labelled rows."""
     section = config.reranker if module == "reranker" else config.adapter

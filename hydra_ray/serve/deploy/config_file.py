@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hydra_ray.config.check import MistakeError, check_keys, check_tree, described, nearest
+from hydra_ray.config.check import MistakeError, check_keys, check_tree, described
 from hydra_ray.errors import UserError
 from hydra_ray.serve.deploy.applications import APPLICATIONS, Application
+from hydra_ray.utils.nearest import nearest
 from hydra_ray.utils.ports import LOOPBACK
 from hydra_ray.utils.yaml_io import parse_yaml
 

@@ -1,0 +1,24 @@
+"""What another package or a module of `plugins` may add to, by name. What comes with hydra_ray has its line here.
+
+Nothing is imported before it is asked for: a configuration's names are checked without torch. docs/extending.md shows
+how a retriever, a head and a method are added.
+"""
+
+from typing import Any
+
+from hydra_ray.utils.registry import Registry
+
+_BASELINES = (
+    "user_majority", "zero_shot", "random_k1", "random_k2", "random_k4", "bm25_k1", "bm25_k2", "bm25_k4", "pag_k0",
+    "pag_k1", "self_consistency",
+)  # fmt: skip
+_HYDRA = ("hydra_reranker", "hydra_adapter", "hydra_shared", "hydra_paper", "hydra_unguarded", "hydra")
+
+METHODS: Registry[Any] = Registry(
+    "method",
+    {
+        **dict.fromkeys(_BASELINES, "hydra_ray.methods.baselines"),
+        **dict.fromkeys(_HYDRA, "hydra_ray.methods.hydra"),
+    },
+)
+"""Rows of the result table, in its order; values: `hydra_ray.methods.method.Method`."""
