@@ -14,6 +14,11 @@ _BASELINES = (
 )  # fmt: skip
 _HYDRA = ("hydra_reranker", "hydra_adapter", "hydra_shared", "hydra_paper", "hydra_unguarded", "hydra")
 
+RETRIEVERS: Registry[Any] = Registry(
+    "retriever", dict.fromkeys(("bm25", "recency", "random", "dense"), "hydra_ray.core.retrieval")
+)
+"""Values of `retrieval.method`: `hydra_ray.core.retrieval.RetrieverKind`."""
+
 METHODS: Registry[Any] = Registry(
     "method",
     {

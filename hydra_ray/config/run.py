@@ -101,7 +101,7 @@ class Config(Section):
     def text_encoder(self) -> ModelConfig:
         """The encoder of single texts: the model's, or MiniLM where that is trained or reads pairs."""
         alone = self.model.freeze_encoder and self.model.pair != "cross_encoder"
-        if alone or self.retrieval.method == "dense":
+        if alone or self.retrieval.encodes:
             return self.model
         return self.model.model_copy(update={"encoder": "minilm", "pooling": "mean", "max_tokens": 128})
 

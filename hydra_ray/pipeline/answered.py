@@ -36,7 +36,7 @@ class EvaluatedQuestion:
         """user: whose adapters choose; None where there are none."""
         self.task, self.adapter, self.row, self.known, self._user = task, adapter, row, known, user
         self.text, self.history, self.own = row.text, known["history"], known["own"]
-        self._texts = dict(zip(known["methods"], row.answers, strict=True))
+        self._texts: dict[str, Sequence[str]] = dict(zip(known["methods"], row.answers, strict=True))
         self.short = False
 
     def texts(self, call: str) -> Sequence[str]:

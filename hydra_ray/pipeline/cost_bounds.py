@@ -151,10 +151,11 @@ def first_request(job: Pipeline) -> Request | None:
 
 
 def _light(config: Config) -> Config:
-    """Without what would load and run the encoder: recency stands for dense retrieval; likeness changes no prompt."""
+    """Without what would load and run the encoder: recency stands for retrieval by embeddings; the features of the
+    adapter change no prompt."""
     adapter = config.adapter.model_copy(update={"history_similarity": False, "topic_classifier": False})
     config = config.model_copy(update={"adapter": adapter})
-    if config.retrieval.method != "dense":
+    if not config.retrieval.encodes:
         return config
     return config.model_copy(update={"retrieval": config.retrieval.model_copy(update={"method": "recency"})})
 

@@ -19,6 +19,7 @@ from hydra_ray.pipeline.stage_prompts import (
 )
 from hydra_ray.pipeline.step import STEP_VERSIONS, StepResult, fingerprint
 from hydra_ray.pipeline.step_settings import hash_of
+from hydra_ray.registries import RETRIEVERS
 
 
 class DataSteps:
@@ -177,7 +178,9 @@ class DataSteps:
             return ask_black_box(self.run, users_dir, users, make, args(), folder, wanted)
 
         whole = {**config, "task": self._task, "seed": trial.seed, "llm": self._asks(), **self._dump("retrieval")}
-        if self.config.retrieval.method == "dense":
+        if (version := RETRIEVERS.version(self.config.retrieval.method)) > 1:
+            whole["retriever_version"] = version
+        if self.config.retrieval.encodes:
             whole["encoder"] = self.config.model.model_dump(include={"encoder", "pooling", "max_tokens", "precision"})
         inputs = {"ingest": self.ingest().key, "users": hash_of(users), **inputs}
         return self._step(name, whole, inputs, work, label)

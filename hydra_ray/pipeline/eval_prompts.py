@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hydra_ray.core.labeling import Row
 from hydra_ray.core.prompts import Prompt
 from hydra_ray.core.queries import Query
-from hydra_ray.core.retrieval import make_retriever
+from hydra_ray.core.retrieval import make_retriever, retriever_kind
 from hydra_ray.core.topic_classifier import TopicModels
 from hydra_ray.core.types import HistoryItem, User
 from hydra_ray.inference.reranking import RankedItem, rank, supporters
@@ -42,7 +42,7 @@ class EvalQuestion:
 
     def _make_retriever(self, method: str) -> Any:
         prompts = self._prompts
-        encode = prompts.encode if method == "dense" else None
+        encode = prompts.encode if retriever_kind(method).encodes else None
         kind = prompts.config.retrieval.bm25_kind
         return make_retriever(method, self.query.history, prompts.seed, encode, kind)
 
@@ -101,6 +101,7 @@ class EvalPrompts(StagePrompts):
                 query = Query(question.question_id, question.text, gold, history, None, False, question.head)
                 index = self.index(history)
                 found = index.search(query.text, self.builder.evidence_items)
+                orders: dict[str, Sequence[RankedItem]] = {RETRIEVED: rank(found.items, None)}
                 ranked = {n: rerank(user.user_id, [query], [found])[0] for n, rerank in self._rerankers.items()}
                 summary = self._summaries.get((user.user_id, question.question_id), "")
                 calls = self._calls(EvalQuestion(self, user, query, summary, ranked))
@@ -112,7 +113,7 @@ class EvalPrompts(StagePrompts):
                     **self.known(user, query, index),
                     "supporters": {
                         name: supporters(items, self.config.retrieval.top_n)
-                        for name, items in {RETRIEVED: rank(found.items, None), **ranked}.items()
+                        for name, items in (orders | dict(ranked)).items()
                     },
                 }
                 requests = [call.request for call in calls.values()]

@@ -54,7 +54,7 @@ class StagePrompts:
     def index(self, history: Sequence[HistoryItem]) -> HistoryIndex:
         """A history made searchable."""
         retrieval, likeness = self.config.retrieval, self.config.adapter.history_similarity
-        encode = self.encode if likeness or retrieval.method == "dense" else None
+        encode = self.encode if likeness or retrieval.encodes else None
         return HistoryIndex(history, self.task, retrieval, self.seed, encode, likeness)
 
     def indexes(self, queries: Sequence[Query]) -> list[HistoryIndex]:
