@@ -19,6 +19,14 @@ RETRIEVERS: Registry[Any] = Registry(
 )
 """Values of `retrieval.method`: `hydra_ray.core.retrieval.RetrieverKind`."""
 
+HEADS: Registry[Any] = Registry(
+    "kind of head",
+    dict.fromkeys(
+        ("dense", "low_rank", "linear", "bayesian_linear", "mixture", "shared"), "hydra_ray.config.head_kinds"
+    ),
+)
+"""Values of `model.head`: `hydra_ray.config.head_kinds.HeadKind`."""
+
 METHODS: Registry[Any] = Registry(
     "method",
     {

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator, model_validator
 
 from hydra_ray.config.data import DataConfig, ProtocolConfig
+from hydra_ray.config.head_kinds import head_kind
 from hydra_ray.config.llm import LLMConfig
 from hydra_ray.config.retrieval import AdapterConfig, RerankerConfig, RetrievalConfig
 from hydra_ray.config.section import NameOf, Section
@@ -127,8 +128,8 @@ class Config(Section):
         mixed, experts = self.model.num_experts_per_user, self.model.num_experts
         if mixed > experts:
             raise ValueError(f"model.num_experts_per_user: {mixed} is more than model.num_experts={experts}")
-        if self.model.head == "bayesian_linear" and self.fit.l2 is not None:
-            raise ValueError("fit.l2: bayesian_linear heads have a prior of their own in its place; leave it out")
+        if head_kind(self.model.head).own_prior and self.fit.l2 is not None:
+            raise ValueError(f"fit.l2: {self.model.head} heads have a prior of their own in its place; leave it out")
         train = self.train
         if train.min_workers is not None and train.min_workers > train.num_workers:
             raise ValueError(

@@ -1,11 +1,11 @@
 """The sections `model`, `train` and `fit`: what is learned, jointly and for each new user."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from hydra_ray.config.head_kinds import HeadKind
-from hydra_ray.config.section import EXECUTION_ONLY, Section
+from hydra_ray.config.section import EXECUTION_ONLY, NameOf, Section
+from hydra_ray.registries import HEADS
 from hydra_ray.utils.cpu import Precision
 
 
@@ -31,7 +31,7 @@ class ModelConfig(Section):
     max_tokens: int = Field(
         default=128, ge=8, description="Longest input of the encoder in tokens; what is beyond is cut off."
     )
-    head: HeadKind = Field(
+    head: Annotated[str, NameOf(HEADS)] = Field(
         default="linear",
         description="Kind of the user heads: `dense` (the HYDRA paper's), `low_rank`, `linear`, `bayesian_linear` "
         "(linear, solved for under a prior learned from the training users), `mixture` (a router mixes shared experts; "

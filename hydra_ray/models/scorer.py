@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from hydra_ray.config import ModelConfig
+from hydra_ray.config.head_kinds import head_kind
 from hydra_ray.models.encoder import TextEncoder
-from hydra_ray.models.heads import Deltas, Head
+from hydra_ray.models.heads import Deltas, Head, new_head
 from hydra_ray.models.mixture import PRESENT, PROFILE, FacetHead, Router, mixtures
 from hydra_ray.models.pair_encoders import ConceptEncoder, InteractionEncoder
 
@@ -60,13 +61,10 @@ class PairScorer(nn.Module):
         elif config.pair == "concepts":
             self.interaction = ConceptEncoder(encoder_width, config.pair_dim, symmetric, config.dropout)
         width = {"cross_encoder": encoder_width, "none": 0}.get(config.pair, config.pair_dim)
-        self.head: Head | FacetHead
+        self.head: Head | FacetHead = new_head(width + evidence, config)
         self.router: Router | None = None
-        if config.head == "mixture":
-            self.head = FacetHead(width + evidence, config.num_experts, config.dropout)
+        if head_kind(config.head).routed:
             self.router = Router(encoder_width, config.pair_dim, config.num_experts, config.num_experts_per_user)
-        else:
-            self.head = Head(config.head, width + evidence, config.rank, config.dropout)
         self.routed: tuple[Tensor, Tensor] | None = None
         if encoder is not None and config.freeze_encoder:
             encoder.requires_grad_(False)

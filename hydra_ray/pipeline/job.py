@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hydra_ray.config import Config, TrainConfig
-from hydra_ray.config.head_kinds import joint_kind
+from hydra_ray.config.head_kinds import head_kind, joint_kind
 from hydra_ray.config.section import execution_only
 from hydra_ray.core.sampling import Trial
 from hydra_ray.core.types import Split
@@ -31,6 +31,7 @@ from hydra_ray.pipeline.step_settings import (
     joint_model,
     label_settings,
     method_stage,
+    plugin_versions,
     read_by,
     summary_texts,
     topics_encoder,
@@ -92,7 +93,7 @@ class Pipeline(DataSteps):
 
         def work(folder: Path) -> dict[str, Any]:
             groups = folder / "groups"
-            profiles = folder / "profiles" if "mixture" in kinds else None
+            profiles = folder / "profiles" if any(head_kind(kind).routed for kind in kinds) else None
             chosen, users_dir = self.chosen(trial), self.ingest().path
             counts = write_groups(self.run, config, module, answered.path, groups, chosen, users_dir, profiles)
             if not counts["rows"]:
@@ -120,6 +121,7 @@ class Pipeline(DataSteps):
             "train": training,
             **label_settings(config, module),
             "seed": trial.seed,
+            **plugin_versions(self.config),
         }
         inputs = {"answers": answered.key, **self._users_read(trial)}
         return self._step(name, key, inputs, work, f"{label} {trial}")
@@ -138,7 +140,7 @@ class Pipeline(DataSteps):
         found: list[Variant] = [""]
         if self.config.evaluate.paper and not self.since:
             found.append("paper")
-        if self.config.fit.guard and self.config.model.head not in ("mixture", "shared"):
+        if self.config.fit.guard and head_kind(self.config.model.head).solver:
             found.append("unguarded")
         return tuple(found)
 
@@ -206,6 +208,7 @@ class Pipeline(DataSteps):
 
         config: dict[str, Any] = {"fit": whole.fit.model_dump(mode="json", exclude={"base_run"})}
         config |= {"head": self.config.model.head, "loss": self.config.train.loss, **reading}
+        config |= plugin_versions(self.config)
         inputs = {"answers": answered.key, "base": trained.key, "base_run": previous.key if previous else ""}
         inputs |= self._users_read(trial)
         return self._step(name, config, inputs, work, f"{label} {trial}")
@@ -213,7 +216,7 @@ class Pipeline(DataSteps):
     @property
     def fitted_alone(self) -> bool:
         """Whether nobody's head comes from joint training."""
-        return self.config.model.head == "mixture"
+        return head_kind(self.config.model.head).routed
 
     def generate(self, trial: Trial) -> StepResult:
         """Adapter candidates: samples after the reranker's examples."""

@@ -21,6 +21,14 @@ class _Entry(NamedTuple):
     version: int
 
 
+def resolve(reference: str | Value) -> Value | Any:
+    """What "module:name" stands for, imported now; anything but a text is itself."""
+    if not isinstance(reference, str):
+        return reference
+    module, _, name = reference.partition(":")
+    return getattr(import_module(module), name)
+
+
 class Registry(Generic[T]):
     """Name -> value. What comes with hydra_ray is registered by modules that are imported when first asked for."""
 

@@ -20,7 +20,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from hydra_ray.config import ModelConfig
-from hydra_ray.config.head_kinds import HeadKind
 from hydra_ray.core.retrieval import TextEncode
 from hydra_ray.errors import UserError
 from hydra_ray.models.embedding_cache import CachedTextEncoder
@@ -74,7 +73,7 @@ def save_base(
     (out / MODEL).write_text(description.model_dump_json(indent=2))
 
 
-def load_scorer(folder: Path, kind: HeadKind | None = None, encoder_source: str | None = None) -> PairScorer:
+def load_scorer(folder: Path, kind: str | None = None, encoder_source: str | None = None) -> PairScorer:
     """The trained base in eval mode, its encoder inside where needed. Raises UserError if a file is missing or broken.
 
     kind: of the users' heads, where they are fitted otherwise than they were trained (`bayesian_linear`, trained as

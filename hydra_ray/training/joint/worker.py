@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from hydra_ray.config import ModelConfig, TrainConfig
+from hydra_ray.config.head_kinds import head_kind
 from hydra_ray.errors import UserError
 from hydra_ray.models.embedding_cache import CachedTextEncoder
 from hydra_ray.models.encoder import TextEncoder
@@ -53,7 +54,7 @@ class Worker:
         scorer = self._scorer(job)
         self.heads = UserHeadTable(scorer.head, share.users())
         self.profiles = None
-        if kind == "mixture":
+        if head_kind(kind).routed:
             mine = read_profiles(Path(job["profiles"]), self.heads.buckets)
             self.profiles = Profiles(mine, CachedTextEncoder(self.model, vectors))
         if start and found:
