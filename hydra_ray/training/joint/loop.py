@@ -15,6 +15,7 @@ from hydra_ray.training.joint.trackers import Tracker, make_tracker
 from hydra_ray.training.joint.worker import Worker
 from hydra_ray.training.joint.worker_shard import WorkerShard
 from hydra_ray.utils.atomic_io import write_text
+from hydra_ray.utils.plugins import load_modules
 
 PROGRESS_SECONDS = 5.0
 DONE = "done"
@@ -25,9 +26,10 @@ Report = Callable[[dict[str, float], Path], None]
 
 
 def train_worker(job: dict[str, Any]) -> None:
-    """The `train_loop_per_worker` of Ray's TorchTrainer; `job` as in `train_kinds`."""
+    """The `train_loop_per_worker` of Ray's TorchTrainer; `job` as in `train_kinds`, and the run's `plugins`."""
     import ray.train
 
+    load_modules(job["plugins"])
     context = ray.train.get_context()
     latest = ray.train.get_checkpoint()
 

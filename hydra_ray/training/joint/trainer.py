@@ -57,6 +57,7 @@ def train(
     job = {
         "groups": str(groups.resolve()),
         "profiles": str(profiles.resolve()) if profiles else None,
+        "plugins": list(config.plugins),
         "model": config.model.model_dump(mode="json"),
         "train": config.train.model_dump(mode="json"),
         "seed": seed,
