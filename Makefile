@@ -29,10 +29,11 @@ quickstart: $(VENV)/.ready ## run the whole pipeline offline on a synthetic worl
 	$(BIN)/hydra-ray run --config configs/quickstart.yaml
 
 test: $(VENV)/.ready ## all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not cluster" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m cluster
 
 unit: $(VENV)/.ready ## the tests that start no Ray, vLLM or browser
-	$(BIN)/python -m pytest -m "not cluster"
+	$(BIN)/python -m pytest -m "not cluster" -n 2 --dist loadfile
 
 lint: $(VENV)/.ready ## ruff: rules and format
 	$(BIN)/ruff check .

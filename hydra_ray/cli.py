@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 class _Interrupt:
-    """Interrupts once: what is told again while everything is taken down must not cut that short."""
+    """Interrupts once: a second signal must not cut the shutdown short."""
 
     def __init__(self) -> None:
         self._done = False

@@ -126,7 +126,7 @@ HF_HUB_OFFLINE = Variable(
 
 
 class Secret:
-    """A key on its way to another process: pickles, but shows itself to nobody."""
+    """A key on its way to another process: pickles, but is never printed."""
 
     def __init__(self, value: str) -> None:
         self.value = value

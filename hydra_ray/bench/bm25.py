@@ -1,7 +1,7 @@
-"""`python -m hydra_ray.bench.bm25 FOLDER...`: which BM25 finds the records that carry the query's own answer. No LLM.
+"""`python -m hydra_ray.bench.bm25 FOLDER...`: which BM25 finds the items that carry the query's own answer. No LLM.
 
 FOLDER: an ingested data set, the folder that `hydra-ray ingest` prints. Every question with a gold answer is asked of
-its history, whole and cut to the newest 2, 3, 4 and 5 records. Figures of the best-ranked record, and of the best four:
+its history, whole and cut to the newest 2, 3, 4 and 5 items. Figures of the best-ranked item, and of the best four:
 
     labels     share whose answer is the gold one; share of queries where one of four carries it
     rating     mean absolute error of the answer; of the best of four (lower is better)
@@ -46,7 +46,7 @@ def queries(folder: Path) -> Iterator[Query]:
 
 
 def scores(task: Task, asked: Sequence[Query], kind: BM25Kind) -> NDArray[np.float64]:
-    """float64 [queries, 2]: of the best record and of the best of four; higher is better (`row_scores`)."""
+    """float64 [queries, 2]: of the best item and of the best of four; higher is better (`row_scores`)."""
     found = []
     for _, text, gold, history in asked:
         top = [item.answer for item, _ in BM25Retriever(history, kind).top(text, 4)]

@@ -72,7 +72,7 @@ def drawn_fit(config: Config, users: int, folder: Path) -> DrawnFit:
 
 
 def random_base(config: Config, folder: Path) -> Path:
-    """A base that nobody trained, the same every time; returns its folder."""
+    """An untrained base, the same every time; returns its folder."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         scorer = PairScorer(config.model, None, ENCODER_WIDTH, False, EVIDENCE)

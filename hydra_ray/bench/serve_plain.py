@@ -5,7 +5,7 @@
 FastAPI and uvicorn. Histories are in memory; each request makes its user's BM25 index, and scores one pair of texts at
 a time, one request at a time, with the same bases and heads as ours and the same orchestration (`InferencePipeline`),
 so the answers are the same. It encodes what each pair needs; `remember`: encodings of texts are kept for ever. Nothing
-is durable, nobody is refused, there are no keys, no limits, no metrics.
+is durable, no request is refused, there are no keys, no limits, no metrics.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The texts of the serving bench: its users' ids, records and queries, and the answers there are. Quick to import.
+"""The texts of the serving bench: its users' ids, items and queries, and the answers there are. Quick to import.
 
 Each sentence is drawn word by word, so hardly any comes twice: whatever is new has to be encoded.
 """

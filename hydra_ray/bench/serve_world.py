@@ -1,4 +1,4 @@
-"""A finished run that nobody has trained: real sizes, random weights, so that it can be served and measured.
+"""A finished run without training: real sizes, random weights, so that it can be served and measured.
 
 The folder looks as `hydra-ray run` leaves it (`hydra_ray.serve.bundle`). Encoder and settings are the main job's own
 (MiniLM, `concepts`, `linear` heads, evidence); what is random is the base's weights, every user's heads and all texts
@@ -37,7 +37,7 @@ HEADS_SPREAD = 0.1
 
 
 def make_run(folder: Path, users: int, items: int = ITEMS, model: Mapping[str, Any] | None = None) -> Path:
-    """Writes a run with so many users of so many records each into `folder`; returns the run's folder.
+    """Writes a run with so many users of so many items each into `folder`; returns the run's folder.
 
     model: settings of the config's `model` that are not the defaults.
     """

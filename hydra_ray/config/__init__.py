@@ -3,7 +3,7 @@
 from hydra_ray.config.data import DataConfig, ProtocolConfig, SynthConfig, TabularConfig
 from hydra_ray.config.llm import LLMConfig, ServeLLMConfig
 from hydra_ray.config.loader import dump_config, load_config, load_settings
-from hydra_ray.config.retrieval import AdapterConfig, RecordEvidence, RerankerConfig, RetrievalConfig
+from hydra_ray.config.retrieval import AdapterConfig, ItemFeatures, RerankerConfig, RetrievalConfig
 from hydra_ray.config.run import Config, EvaluateConfig, RayConfig
 from hydra_ray.config.section import Section, is_secret
 from hydra_ray.config.training import FitConfig, ModelConfig, TrainConfig
@@ -14,11 +14,11 @@ __all__ = [
     "DataConfig",
     "EvaluateConfig",
     "FitConfig",
+    "ItemFeatures",
     "LLMConfig",
     "ModelConfig",
     "ProtocolConfig",
     "RayConfig",
-    "RecordEvidence",
     "RerankerConfig",
     "RetrievalConfig",
     "Section",

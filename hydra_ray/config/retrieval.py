@@ -49,7 +49,7 @@ class RetrievalConfig(Section):
         return retriever_kind(self.method).encodes
 
 
-RecordEvidence = Literal["none", "score", "score_and_recency"]
+ItemFeatures = Literal["none", "score", "score_and_recency"]
 
 
 class RerankerConfig(Section):
@@ -67,7 +67,7 @@ class RerankerConfig(Section):
         description="History items per user whose agreement with the user's other items is learned in addition to the "
         "LLM's feedback. Costs no call. 0: the HYDRA paper.",
     )
-    features: RecordEvidence = Field(
+    features: ItemFeatures = Field(
         default="none",
         description="What the reranker reads of an item in addition to its text: `none` (the HYDRA paper); `score`, "
         "its retrieval score as a share of the best item's, which helps where shared words do; `score_and_recency`, "
@@ -165,6 +165,6 @@ class AdapterConfig(Section):
         paper = {**dict.fromkeys(off, False), "text_features": True, "num_history_queries": 0, "select": "best"}
         return self.model_copy(update=paper)
 
-    def records(self, shown: int) -> int:
+    def items_seen(self, shown: int) -> int:
         """Retrieved history items that the features read, where `shown` may be shown to the LLM."""
         return max(shown, self.evidence_items) if self.features else shown

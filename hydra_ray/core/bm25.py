@@ -1,9 +1,9 @@
 """BM25 in two variants over two ways to see words; k1 = 1.5, b = .75 throughout. Pure.
 
-okapi: LaMP's (rank_bm25 with its defaults). A word that stands in half of the records or more has a negative weight,
-which is most words of a short history: a record that shares all words with the query can come last.
-plus: BM25+ (Lv and Zhai, 2011), which adds 1 to the frequency part of every word that a record has, so that a long
-record with it beats one without; a word of n of N records weighs log(1 + (N - n + .5) / (n + .5)), always above zero.
+okapi: LaMP's (rank_bm25 with its defaults). A word that stands in half of the items or more has a negative weight,
+which is most words of a short history: an item that shares all words with the query can come last.
+plus: BM25+ (Lv and Zhai, 2011), which adds 1 to the frequency part of every word that an item has, so that a long
+item with it beats one without; a word of n of N items weighs log(1 + (N - n + .5) / (n + .5)), always above zero.
 
 whitespace: lower-cased, split at whitespace. cased: the same, as written.
 words: words of every script without punctuation, by characters where a script writes no blanks (core/unicode_words.py).
@@ -53,7 +53,7 @@ _K1, _B = 1.5, 0.75
 
 
 class _Plus:
-    """See `plus` above. Every word's records and what it is worth in each are worked out once (column by column)."""
+    """See `plus` above. Every word's items and what it is worth in each are worked out once (column by column)."""
 
     def __init__(self, corpus: Sequence[Sequence[str]]) -> None:
         columns: dict[str, int] = {}
@@ -74,7 +74,7 @@ class _Plus:
         self._ends = np.concatenate([[0], np.cumsum(records)])
 
     def get_scores(self, query: Sequence[str]) -> NDArray[np.float64]:
-        """float64 [records]."""
+        """float64 [items]."""
         scores = np.zeros(self._size)
         for word in query:
             column = self._columns.get(word)
@@ -85,7 +85,7 @@ class _Plus:
 
 
 class BM25:
-    """The index of some records' texts."""
+    """The index of some items' texts."""
 
     def __init__(self, texts: Sequence[str], kind: BM25Kind) -> None:
         self._tokenise = TOKENISERS[kind.tokens]
@@ -93,18 +93,18 @@ class BM25:
         self._index: Any = (BM25Okapi(corpus) if kind.variant == "okapi" else _Plus(corpus)) if corpus else None
 
     def scores(self, query: str) -> NDArray[np.float64]:
-        """How well each record fits the query: float64 [records]."""
+        """How well each item fits the query: float64 [items]."""
         if self._index is None:
             return np.zeros(0)
         return np.asarray(self._index.get_scores(self._tokenise(query)), dtype=np.float64)
 
 
 _WORD_BYTES = {"okapi": (95, 0), "plus": (12, 110)}
-"""Of an index: per distinct word of a record, and per distinct word of all (measured with tracemalloc)."""
+"""Of an index: per distinct word of an item, and per distinct word of all (measured with tracemalloc)."""
 
 
 def index_bytes(texts: Sequence[str], kind: BM25Kind) -> int:
-    """What an index over these records takes in memory beside the texts."""
+    """What an index over these items takes in memory beside the texts."""
     in_record, in_all = _WORD_BYTES[kind.variant]
     words = [set(TOKENISERS[kind.tokens](text)) for text in texts]
     return in_record * sum(map(len, words)) + in_all * len(set().union(*words))

@@ -1,4 +1,4 @@
-"""Dates of records: every form that occurs, brought to one that sorts as text in the order of time.
+"""Dates of items: every form that occurs, brought to one that sorts as text in the order of time.
 
 The canonical form is ISO 8601 in UTC without a zone, cut where the input ends: `2006`, `2006-08`, `2006-08-05`,
 `2006-08-05T10:11`, `2006-08-05T10:11:12`, then `.` and 3, 6 or 9 digits. It stands for the whole period that it names,
@@ -63,7 +63,7 @@ class Ticks:
 def is_older(one: str, other: str) -> bool:
     """Whether `one` is over before `other` begins; both in the canonical form, "" (unknown) is never older.
 
-    A day is not older than a moment of that day: nobody knows which came first.
+    A day is not older than a moment of that day: which came first is unknown.
     """
     return bool(one) and one < other and not other.startswith(one)
 

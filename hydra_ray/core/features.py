@@ -41,10 +41,10 @@ WIDTH = 8
 Supporter = tuple[str, float]
 """A retrieved item's answer and its weight, in [0, 1]."""
 
-AnswerRecord = tuple[int, float, float]
+AnswerFrequency = tuple[int, float, float]
 """Of one answer in a user's history: times given, weight by recency, and weight by likeness to the query."""
 
-AnswerProfile = Mapping[str, AnswerRecord]
+AnswerProfile = Mapping[str, AnswerFrequency]
 """A user's own answers, normalised, with what the history says of each for one query."""
 
 RECENCY = 0.9
@@ -67,7 +67,7 @@ def history_answers(task: Task, answers: Iterable[str]) -> list[str]:
     return [] if task.kind == "generation" else [parse_gold(task, answer) for answer in answers]
 
 
-def answer_frequencies(answers: Sequence[str], cosines: Sequence[float] = ()) -> dict[str, AnswerRecord]:
+def answer_frequencies(answers: Sequence[str], cosines: Sequence[float] = ()) -> dict[str, AnswerFrequency]:
     """The profile of a history.
 
     answers: from `history_answers`, oldest first. cosines: of each item to the query, [] where there is no encoder.

@@ -1,4 +1,4 @@
-"""From a user's records to what the black box is asked, and from its answers to training groups. Pure.
+"""From a user's items to what the black box is asked, and from its answers to training groups. Pure.
 
 A `Row` is one query of one user: the texts to be scored (`right`), the requests whose answers will label them, or,
 where the user's own history knows the labels already (`known`), no requests at all.
@@ -78,7 +78,7 @@ def _number(label: int | None) -> float:
 
 
 def agreement_rows(task: Task, user: User, count: int, n: int, seed: int) -> list[Row]:
-    """Reranker rows that cost no call: do two of the user's own records carry the same answer?
+    """Reranker rows that cost no call: do two of the user's own items carry the same answer?
 
     For `count` of the user's safe items, `n` other items each; label 1 where the answers are equal (generation: where
     their score is above the mean over the n). What the LLM's feedback measures for few pairs, the history says about
@@ -108,7 +108,7 @@ def own_answer_rows(task: Task, user: User, count: int, seed: int, others: int =
 
     Classification and rating: the alternatives are `others` labels, drawn half from the user's own other answers and
     half from the task's. Generation has none: somebody else's headline is no alternative answer.
-    Records whose answer is no label are left out.
+    Items whose answer is no label are left out.
     """
     if task.kind == "generation":
         return []

@@ -1,4 +1,4 @@
-"""Which of a user's own records go into a query's context: BM25, recency, random, dense. One index per user."""
+"""Which of a user's own items go into a query's context: BM25, recency, random, dense. One index per user."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence

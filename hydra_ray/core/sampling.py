@@ -22,7 +22,7 @@ class Trial:
 class UserSample:
     """The users that a trial trains on and those it tests; no user is in both.
 
-    source: user -> the split of the data whose records stand for that user. crossed: whether a user's rows are made
+    source: user -> the split of the data whose items stand for that user. crossed: whether a user's rows are made
     once and read in either role, as the fold wants it.
     """
 
@@ -71,7 +71,7 @@ def cross_fit(
     """Fold `fold` of `folds`: tests about one user in `folds`, trains on all the others.
 
     Both splits together are cut by the order that `seed` draws, so that folds differ by one user at most and every user
-    is tested in exactly one. An id in both splits is one user, with the records of the test split. users: at most so
+    is tested in exactly one. An id in both splits is one user, with the items of the test split. users: at most so
     many take part. A fold is empty where there are fewer users than folds.
     """
     splits: tuple[Split, Split] = ("train", "test")

@@ -1,4 +1,4 @@
-"""What a text alone says of its answer, whoever wrote it: a linear classifier of text embeddings. Pure.
+"""What a text alone says of its answer, without its author: a linear classifier of text embeddings. Pure.
 
 Shape letters: N texts, D numbers of an embedding, L labels.
 """

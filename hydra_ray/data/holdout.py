@@ -15,7 +15,7 @@ class HeldOut:
     """A user with its questions.
 
     why_none: "" where there are questions, else `too_few_items`, `undated` (no item has a date) or `too_few_older` (of
-    too many items nobody knows whether they are older than the questions: they share a date, or have none).
+    too many items cannot be placed before or after the questions: they share a date, or have none).
     rejects: as `data.rejects` explains.
     """
 

@@ -1,4 +1,4 @@
-"""All records of one user put together: items without repeats, oldest first, and what each question could see."""
+"""All items of one user put together: items without repeats, oldest first, and what each question could see."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ def merge_user(rows: Sequence[SourceRow], names: Sequence[str]) -> Merged:
 
     Items are the union over the rows, the first of an id counts; undated ones stand first, in the order of the files.
     A question's history is its row's items without those that are dated after the question.
-    A user with records in both splits (LaMP's time-based split) goes wholly to one, by a hash of the id, as training
+    A user with items in both splits (LaMP's time-based split) goes wholly to one, by a hash of the id, as training
     and test users must be disjoint: its other questions are rejects, its items stay.
     """
     rows = sorted(rows, key=lambda row: (row.source, row.position))

@@ -19,7 +19,7 @@ Reason = Literal[
     "question_cut",
     "fewer_answers",
 ]
-"""no_user: the request names none. user_unknown: nobody of that id: shared head, plain prompt. history_unreadable:
+"""no_user: the request names none. user_unknown: there is no such user: shared head, plain prompt. history_unreadable:
 plain prompt. reranker_down: BM25 order. head_unreadable: shared head. adapter_down: first sample.
 no_candidate: no sample holds an answer of the task (no label, or nothing but a thought), so the answer is empty.
 plain_failed: no plain answer beside the personalised one. prompt_shortened: the LLM found the prompt too long and
@@ -35,7 +35,7 @@ class Degraded(BaseModel):
 
 
 class TraceItem(BaseModel):
-    """A retrieved record. bm25: retrieval score; bm25_rank: from 0. reranker: log-odds, null if it did not run;
+    """A retrieved item. bm25: retrieval score; bm25_rank: from 0. reranker: log-odds, null if it did not run;
     rank: from 0, after the reranker. in_prompt: whether it was shown to the LLM."""
 
     item_id: str

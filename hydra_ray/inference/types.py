@@ -1,4 +1,4 @@
-"""What the stages of the request path hand to each other. Plain frozen records: they travel between processes."""
+"""What the stages of the request path hand to each other. Plain frozen dataclasses: they travel between processes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -39,11 +39,11 @@ class UserKey:
 
 @dataclass(frozen=True, slots=True)
 class UserState:
-    """What is known of a user beside the records.
+    """What is known of a user beside the items.
 
-    items: how many there are. revision: grows with every change of the history, 1 after the first (more for whoever has
-    the id of a deleted user: no revision of an id comes back). heads: module -> version of the head store that holds
-    the user's newest head (or its removal): readers must see it or a later one.
+    items: how many there are. revision: grows with every change of the history, 1 after the first (more for users that
+    have the id of a deleted user: no revision of an id comes back). heads: module -> version of the head store that
+    holds the user's newest head (or its removal): readers must see it or a later one.
     fit: of the user's heads; fitted_revision: the history they were fitted on (None: none). message: why a fit failed,
     or what it found.
     """

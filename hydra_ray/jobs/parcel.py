@@ -63,7 +63,7 @@ def unpack(variables: Mapping[str, str]) -> dict[str, Any]:
 
 
 def notes(config: Config) -> Iterator[str]:
-    """What whoever submits should know: which paths stay behind, and how the LLM's key gets to the workers."""
+    """What the submitter should know: which paths stay behind, and how the LLM's key gets to the workers."""
     paths = {
         "root": config.root,
         "data.root": config.data.root,

@@ -11,7 +11,7 @@ _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_
 
 
 class Credentials(Secret):
-    """A key with headers and query items whose `$VARIABLE`s are filled in; pickles, but shows itself to nobody.
+    """A key with headers and query items whose `$VARIABLE`s are filled in; pickles, but is never printed.
 
     secrets: every text that must stand in no message.
     """

@@ -1,7 +1,7 @@
 """Which parameters a server takes and under which names: found out from its refusals, kept as long as the process."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,18 +54,24 @@ class Dialect:
         named = {self.names.get(name, name): value for name, value in ours.items()}
         return {name: value for name, value in named.items() if name is not None}
 
+    def forwarded(self, theirs: Mapping[str, Any]) -> dict[str, Any]:
+        """Parameters of a caller's own request under the server's names. Several answers are asked for even where the
+        server refuses that: its refusal goes to the caller, who would else get fewer without a word."""
+        count = theirs.get("n") or 1
+        return self.named(theirs) | ({"n": count} if count > 1 else {})
+
     def note_answer(self, texts: int, count: int) -> None:
         """A call for `count` samples was answered with so many."""
         self.answered, self.refused_in_row = True, 0
         self.takes_n |= texts > 1
         self.one_by_one |= texts == 1 < count
 
-    def learn(self, problem: Problem, sent: Mapping[str, Any]) -> bool:
+    def learn(self, problem: Problem, sent: Mapping[str, Any], kept: Collection[str] = ()) -> bool:
         """Whether a refusal of parameters that were `sent` is about one that can go by another name, or be left out.
 
-        It does from then on; the call is worth another attempt.
+        It does from then on; the call is worth another attempt. kept: our names of those that may not be changed.
         """
-        ours = {self.names.get(name, name): name for name in OURS}
+        ours = {self.names.get(name, name): name for name in OURS if name not in kept}
         refused = refused_parameter(problem, [name for name in sent if name in ours])
         if refused is None:
             return self._learn_temperature(problem, sent)

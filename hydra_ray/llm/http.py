@@ -4,7 +4,7 @@ import contextlib
 import json
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -39,6 +39,8 @@ LONGEST_PAUSE_S = 900.0
 """A server that asks for a longer pause ends the run, which goes on when it is called again."""
 MOST_CHANGES = 8
 """Parameters that one call may find out about."""
+KEPT = ("n",)
+"""Our names of the parameters that stay in a forwarded request as the caller gave them."""
 SUSPICIOUS = 8
 """Prompts refused in a row, each with a status that may mean all prompts, before the server is suspected again."""
 OF_ONE_OR_ALL = frozenset({403, 404, 451})
@@ -139,7 +141,7 @@ class ChatHttpClient:
         count = parameters.get("n") or 1
         most = Usage(len(json.dumps([*messages])), 0)
         record, _, data = await self._ask(
-            lambda: self.dialect.named(parameters), [*first, *messages], {}, count, most, timeout_s
+            lambda: self.dialect.forwarded(parameters), [*first, *messages], {}, count, most, timeout_s, KEPT
         )
         tree = json.loads(data)
         tree = tree[0] if isinstance(tree, list) else tree
@@ -173,7 +175,7 @@ class ChatHttpClient:
         first = [{"role": "system", "content": self._cfg.system_prompt}] if self._cfg.system_prompt else []
         counted: dict[str, Any] = {"stream_options": {"include_usage": True}}
         for _ in range(MOST_CHANGES):
-            sent = self.dialect.named(parameters)
+            sent = self.dialect.forwarded(parameters)
             body = {"model": self._cfg.model, "messages": [*first, *messages], **sent, **self._cfg.extra_body}
             body |= {"stream": True, **counted}
             data = json.dumps(body).encode()
@@ -192,7 +194,7 @@ class ChatHttpClient:
                 if counted and "stream_options" in problem.message:
                     counted = {}
                     continue
-                if self.dialect.learn(problem, sent) or self.dialect.named(parameters) != sent:
+                if self.dialect.learn(problem, sent, KEPT) or self.dialect.forwarded(parameters) != sent:
                     continue
             raise self._failure(status, headers, problem)
         raise RejectedError(f"HTTP {status}: {self._words(problem)}")
@@ -205,10 +207,11 @@ class ChatHttpClient:
         count: int,
         most: Usage,
         timeout_s: float | None,
+        kept: Collection[str] = (),
     ) -> tuple[CachedResponse, Mapping[str, str], bytes]:
         """An answer, its headers and body, once the server takes the parameters, which are made anew after each lesson.
 
-        count, most: see `read_answer`.
+        count, most: see `read_answer`. kept: see `Dialect.learn`.
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         for _ in range(MOST_CHANGES):
@@ -228,7 +231,7 @@ class ChatHttpClient:
             else:
                 problem = read_problem(data)
             may_learn = status in {400, 422} and not (is_too_long(problem) or is_out_of_credit(problem))
-            if may_learn and (self.dialect.learn(problem, sent) or parameters() != sent):
+            if may_learn and (self.dialect.learn(problem, sent, kept) or parameters() != sent):
                 continue
             raise self._failure(status, headers, problem, inside=code == 200)
         raise RejectedError(f"HTTP {status}: {self._words(problem)}")

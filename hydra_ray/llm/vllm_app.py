@@ -112,7 +112,7 @@ def build_application(cfg: LLMConfig, *, cluster: bool) -> Any:
 def build_llm(args: LLMConfig) -> Any:
     """The builder for a Serve config file: `import_path: hydra_ray.llm.vllm_app:build_llm`, `args` as a run's `llm`.
 
-    A direct replica answers on exactly `serve.host` and `serve.port`, so that whoever calls it can be told in the file.
+    A direct replica answers on exactly `serve.host` and `serve.port`, so that callers can be configured in a file.
     Raises UserError if vLLM or the weights are missing, or `base_url` names a model that is served elsewhere.
     """
     if args.base_url is not None:
@@ -124,7 +124,7 @@ class DirectReplica:
     """Ray Serve LLM's own server, answering HTTP itself. Runs in the replica.
 
     The port is bound before the engine starts, so that a port in use is reported at once, and listened on after it
-    has, so that whoever is connected is also answered.
+    has, so that every connected client is also answered.
     """
 
     async def __init__(  # type: ignore[misc]  # Serve awaits it
@@ -199,8 +199,8 @@ def served_llm(cfg: LLMConfig) -> Iterator[str]:
 
     An application of the same weights and settings that is already running is used and left running; one that was
     started here is deleted at the end, and Serve itself with it if it was started here and serves nothing else.
-    Serve is started without an HTTP proxy for a direct replica: whoever wants a proxy as well (a gateway on the same
-    cluster) calls `serve.start` before. Progress goes to stderr.
+    Serve is started without an HTTP proxy for a direct replica: a caller who wants a proxy as well (a gateway on the
+    same cluster) calls `serve.start` before. Progress goes to stderr.
 
     Raises UserError: vLLM or the weights are missing, the port is in use, the engine does not start, or it does not
     answer within `llm.serve.start_timeout_s`.

@@ -1,9 +1,9 @@
-"""A head without a fit: F shared heads, mixed by weights that a router reads from the user's own records.
+"""A head without a fit: F shared heads, mixed by weights that a router reads from the user's own items.
 
-Shapes: U users, H records of the user with most, D width of an encoding, F facets, G queries, R rows, Z pair encoding.
+Shapes: U users, H items of the user with most, D width of an encoding, F facets, G queries, R rows, Z pair encoding.
 The design follows mixture-of-facets personalisation (2026): frozen encodings of the history, a linear router, softmax
 over the best few facets. In place of its Transformer and sparse autoencoder stands the mean of a small network over
-the records (Deep Sets, Zaheer et al. 2017).
+the items (Deep Sets, Zaheer et al. 2017).
 """
 
 import math
@@ -67,7 +67,7 @@ def make_facets(width: int, config: ModelConfig) -> FacetHead:
 
 
 class Router(nn.Module):
-    """Mixture weights from a user's records: no parameter of its own for any user."""
+    """Mixture weights from a user's items: no parameter of its own for any user."""
 
     def __init__(self, width_in: int, width: int, facets: int, top: int) -> None:
         super().__init__()
@@ -95,6 +95,6 @@ def balance_loss(probability_GF: Tensor, routed_F: Tensor, rows_G: Tensor) -> Te
     """F times the sum over facets of its share of the rows times its mean probability, summed over rows.
 
     The load-balancing loss of Switch Transformers (Fedus et al. 2022, eq. 4). routed: each facet's share of the rows of
-    the step before, of all workers, so that the loss is a sum over rows, whoever owns them.
+    the step before, of all workers, so that the loss is a sum over rows of all workers.
     """
     return len(routed_F) * ((probability_GF * routed_F).sum(-1) * rows_G).sum()

@@ -1,4 +1,4 @@
-"""Linear layers of a frozen encoder through oneDNN, which PyTorch takes for fp32 only where it is told to.
+"""Linear layers of a frozen encoder through oneDNN, which PyTorch uses for fp32 only on request.
 
 PyTorch multiplies fp32 matrices on x86 with MKL, which uses AVX2 at most on AMD's processors; oneDNN uses what is
 there. On one core of an AMD EPYC with AVX-512, MKL reached 30 to 100 GFLOP/s at MiniLM's shapes and oneDNN 110 to 230,

@@ -17,7 +17,7 @@ from hydra_ray.pipeline.llm_rows import buckets_of, read_rows
 from hydra_ray.report import AnswerRow
 
 OneShot = Mapping[tuple[str, str], Sequence[str | None]]
-"""(user, question) -> the answers after each retrieved record alone."""
+"""(user, question) -> the answers after each retrieved item alone."""
 
 
 def answer_table(

@@ -25,8 +25,8 @@ from hydra_ray.training.user_fit.profiles import profile_of, profiles_to_table
 
 Module = Literal["reranker", "adapter"]
 
-RECORD_EVIDENCE = ("shares", "recencies")
-"""What a labelled row keeps of its records beside their texts; the reranker reads the first so many."""
+ITEM_FEATURES = ("shares", "recencies")
+"""What a labelled row keeps of its items beside their texts; the reranker reads the first so many."""
 
 
 def evidence_width(config: Config, module: Module) -> int:
@@ -46,7 +46,7 @@ def groups_of_user(
     task = load_task(config.data.task)
     rows = sorted(rows, key=lambda pair: pair[0].query_id)
     if module == "reranker":
-        read = RECORD_EVIDENCE[: evidence_width(config, module)]
+        read = ITEM_FEATURES[: evidence_width(config, module)]
         labels = reranker_labels_of_user(task, [row for row, _ in rows], config.reranker.label)
         return [
             RankingExample(

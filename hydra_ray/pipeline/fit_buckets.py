@@ -129,7 +129,7 @@ class FitBuckets(Buckets):
                 save_features(self.fit.encoded(self.scorer, bucket), width, file)
             found = load_features(file)
         known = {user.user_id for user in found}
-        # Whoever has no rows at all is counted, too.
+        # Users without any rows are counted, too.
         return found + [empty_features(user, width) for user in self.chosen[bucket] if user not in known]
 
     def _finish(self, waiting: dict[int, list[UserFeatures]]) -> None:

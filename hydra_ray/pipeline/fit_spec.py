@@ -26,7 +26,7 @@ TUNING_USERS = 256
 class FitSpec:
     """One fit: whose heads, on which answers and which base. Pickles; every path is absolute.
 
-    chosen: the users who get heads. roles: who trains and who is tested, and on which split's records (None: as their
+    chosen: the users who get heads. roles: who trains and who is tested, and on which split's items (None: as their
     rows were made). users: the ingested histories. features: folder of the kept encodings. previous: an
     earlier fit on the same base, whose users with unchanged rows keep their heads, or None.
     """

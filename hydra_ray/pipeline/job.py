@@ -64,7 +64,7 @@ class Pipeline(DataSteps):
             "pseudo_queries": protocol.pseudo_queries,
             "train_questions": protocol.train_questions,
             "num_history_queries": self.config.reranker.num_history_queries,
-            # Rows of before there was recency are as good for whoever does not read it.
+            # Older rows without recency serve a run that does not read it.
             **({"recency": True} if self.config.reranker.features == "score_and_recency" else {}),
         }
 
@@ -215,7 +215,7 @@ class Pipeline(DataSteps):
 
     @property
     def fitted_alone(self) -> bool:
-        """Whether nobody's head comes from joint training."""
+        """Whether no user's head comes from joint training."""
         return head_kind(self.config.model.head).routed
 
     def generate(self, trial: Trial) -> StepResult:
@@ -228,7 +228,7 @@ class Pipeline(DataSteps):
             "train_questions": protocol.train_questions,
             "top_k": self.config.reranker.top_k,
             **adapter.model_dump(mode="json", exclude=NOT_ASKED),
-            "evidence_items": adapter.records(self.config.retrieval.top_n),
+            "evidence_items": adapter.items_seen(self.config.retrieval.top_n),
         }
         topics = self.topics(trial)
         inputs = {"base": trained.key, "heads": fitted.key, **({"topics": topics.key} if topics else {})}
@@ -319,7 +319,7 @@ class Pipeline(DataSteps):
 
         asked = {"num_samples", "temperature", "history_similarity"}
         sampling = self.config.adapter.model_dump(mode="json", include=asked)
-        sampling["evidence_items"] = self.config.adapter.records(self.config.retrieval.top_n)
+        sampling["evidence_items"] = self.config.adapter.items_seen(self.config.retrieval.top_n)
         config = {"questions": self.config.protocol.questions, "top_k": self.config.reranker.top_k, **sampling}
         if not alone:
             return self._ask("evaluate", config, inputs, trial, EvalPrompts, args, self._tested(trial))

@@ -52,7 +52,7 @@ Asked = tuple[Row, list[Request], dict[str, int], dict[str, Any]]
 """A row, its requests, what was cut from their prompts (see CUTS), and whatever else the stage wants to keep."""
 
 Asking = Mapping[str, tuple[Split, Split]]
-"""Whose rows are made: user -> (the split of the data whose records stand for the user, the role that is asked for).
+"""Whose rows are made: user -> (the split of the data whose items stand for the user, the role that is asked for).
 As "train" a user's real questions are asked besides the pseudo-queries."""
 
 MakeRows = Callable[[Sequence[User]], Iterator[tuple[User, Asked]]]

@@ -202,7 +202,7 @@ class SummaryPrompts(StagePrompts):
 
 
 class OraclePrompts(StagePrompts):
-    """Every evaluated question after each of its N retrieved records alone: what a perfect reranker chooses from."""
+    """Every evaluated question after each of its N retrieved items alone: what a perfect reranker chooses from."""
 
     def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked]]:
         for user in users:

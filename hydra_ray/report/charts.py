@@ -163,7 +163,7 @@ def _series(role: str, centres: Sequence[float], points: Sequence[Mapping[str, A
 
 
 def _marker(role: str, x: float, y: float) -> str:
-    """A circle, a square or a diamond: told apart without colour."""
+    """A circle, a square or a diamond: distinct without colour."""
     if role == "full":
         return element("circle", cx=float(x), cy=float(y), r=5.0, cls=f"marker {role}")
     if role == "best":

@@ -12,10 +12,10 @@ class AnswerRow:
     """One question of one seed, with what every method answered.
 
     history_length: items that existed when it was asked. answers: method -> raw answer (as the LLM wrote it, so that
-    answers of no label can be told from empty ones), None if none came back. oracles: name -> the best answer, known
-    from the gold one, among those that a part of HYDRA chooses from; None if there was nothing to choose from. missing:
-    methods that lack an answer of the LLM for this question, wholly or in part, whatever they answered without it.
-    scored: whether there is a gold answer; rows without one stand in the predictions alone, their `gold` is "".
+    answers of no label can be distinguished from empty ones), None if none came back. oracles: name -> the best answer,
+    known from the gold one, among those that a part of HYDRA chooses from; None if there was nothing to choose from.
+    missing: methods that lack an answer of the LLM for this question, wholly or in part, whatever they answered without
+    it. scored: whether there is a gold answer; rows without one stand in the predictions alone, their `gold` is "".
     """
 
     seed: int

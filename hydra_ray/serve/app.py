@@ -56,7 +56,7 @@ def build_app(args: ServeConfig) -> Any:
 
 
 def _quiet(line: str) -> None:
-    """Nobody reads what a builder says."""
+    """A builder's output is not shown."""
     del line
 
 

@@ -1,7 +1,7 @@
-"""What a user's history gives for a question: the retrieved records and the user's own habits. Free of Ray.
+"""What a user's history gives for a question: the retrieved items and the user's own habits. Free of Ray.
 
 Indexes of the users asked for last are kept, up to a number of bytes. Whether a kept one is still right is asked of the
-store on every call, so a record that any process has appended is found by the very next question.
+store on every call, so an item that any process has appended is found by the very next question.
 """
 
 import contextlib
@@ -21,14 +21,14 @@ from hydra_ray.inference.types import RetrievalResult, UserKey, UserState
 from hydra_ray.serve.state.user_store import HistoryUnreadableError, UserStore
 
 USER_BYTES, ITEM_BYTES = 2500, 250
-"""What a user and a record take beside the texts (measured with tracemalloc)."""
+"""What a user and an item take beside the texts (measured with tracemalloc)."""
 
 
 def estimate(items: Sequence[HistoryItem], config: RetrievalConfig) -> int:
-    """Bytes in memory of a user's records with their index.
+    """Bytes in memory of a user's items with their index.
 
-    BM25 `okapi`, 20 to 1,000 records of 5 to 300 words each: 5 to 13 % above what tracemalloc counts; one or two
-    records: from 28 % below to 68 % above.
+    BM25 `okapi`, 20 to 1,000 items of 5 to 300 words each: 5 to 13 % above what tracemalloc counts; one or two
+    items: from 28 % below to 68 % above.
     """
     size = USER_BYTES + retriever_kind(config.method).index_bytes(items, config.bm25_kind)
     for item in items:
@@ -68,7 +68,7 @@ class Histories:
         self.hits = self.misses = self.bytes = 0
 
     def found(self, user: UserKey, query: str, n: int) -> RetrievalResult:
-        """The n best records for a query, of the history as it is now; no state for an unknown user.
+        """The n best items for a query, of the history as it is now; no state for an unknown user.
 
         Raises HistoryUnreadableError.
         """
@@ -86,7 +86,7 @@ class Histories:
         return kept.index.retrieve(query, n, self._topics, state)
 
     def forget_deleted(self) -> None:
-        """Drops what is kept of users who are no more, or whose records are others by now. Whose file cannot be read is
+        """Drops what is kept of users who are no more, or whose items are others by now. Whose file cannot be read is
         dropped, too."""
         with self._lock:
             revisions = {stored: kept.revision for stored, kept in self._kept.items()}

@@ -34,7 +34,7 @@ EXPIRING_S = 14 * 86400.0
 
 
 def serve_run(config: ServeConfig, host: str, port: int, *, address: str | None = None) -> int:
-    """Serves until the process is told to stop; returns the exit code. address: of a running Ray cluster to join.
+    """Serves until the process gets a signal to stop; returns the exit code. address: of a running Ray cluster to join.
 
     Raises UserError, before anything is started, for a run, keys, a port or a black box that cannot be used.
     """
@@ -127,7 +127,7 @@ def _with_keys(config: ServeConfig, host: str) -> ServeConfig:
 
 
 def _check_llm(config: Config, url: str) -> None:
-    """Raises UserError if nobody answers at the black box's address; asks for its models, which costs nothing."""
+    """Raises UserError if nothing answers at the LLM's address; asks for its models, which costs nothing."""
     from hydra_ray.llm.http import ChatHttpClient
     from hydra_ray.llm.retry import TransientError
 

@@ -91,7 +91,7 @@ class RemoteService:
         return info(user, await self._append(user, rows))
 
     async def _append(self, user: UserKey, rows: Sequence[HistoryItem]) -> UserState:
-        # Appending twice is the same as once: whoever dies in between is asked again.
+        # Appending twice is the same as once: a fitter that dies in between is called again.
         state: UserState = await self._retriever.insist("append", user, rows, affine=user.stored)
         return state
 
@@ -127,7 +127,7 @@ class RemoteService:
         if before is None:
             return None
         state, found = await self._retriever.insist("remove_item", user, item_id, affine=user.stored)
-        # A retriever that dies after it has removed the record is asked again, and then finds none.
+        # A retriever that dies after it has removed the item is asked again, and then finds none.
         return bool(found or state.items < before[0].items)
 
     async def user(self, user: UserKey) -> UserInfo | None:
@@ -156,7 +156,7 @@ class RemoteService:
 
     async def delete(self, user: UserKey) -> bool:
         before = await self._retriever.insist("state", user, affine=user.stored)
-        # A fitter that dies after it has deleted is asked again, and then finds nobody.
+        # A fitter that dies after it has deleted is called again, and then finds no such user.
         found: bool = await self._fitter.insist("forget", user)
         if await self._retriever.insist("state", user, affine=user.stored) is not None:
             raise StageDownError("the user is still there after the deletion; delete once more")
@@ -194,7 +194,7 @@ async def _probe(part: Part) -> str:
 
 
 def shown(item: HistoryItem) -> NewItem:
-    """A record as the API shows it."""
+    """An item as the API shows it."""
     return NewItem(item_id=item.item_id, text=item.text, answer=item.answer, corpus=item.corpus, date=item.date)
 
 

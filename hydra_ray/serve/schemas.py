@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 
 class UserInfo(BaseModel):
-    """What `GET /v1/users/{id}` says. fit: see `hydra_ray.inference.types.FitState`. stale: there are newer records
+    """What `GET /v1/users/{id}` says. fit: see `hydra_ray.inference.types.FitState`. stale: there are newer items
     than those the heads were fitted on."""
 
     user_id: str
@@ -18,7 +18,7 @@ class UserInfo(BaseModel):
 
 
 class NewItem(BaseModel):
-    """A record to append. item_id: unique for the user; a known one is replaced in its place. answer: one of the
+    """An item to append. item_id: unique for the user; a known one is replaced in its place. answer: one of the
     task's labels, in any spelling that the main job reads, free text for generation; or empty. date: in a form that the
     main job reads (ISO 8601 in UTC is what is kept), or empty."""
 
@@ -32,7 +32,7 @@ class NewItem(BaseModel):
 
 
 class HistoryPage(BaseModel):
-    """Some of a user's records, oldest first. total: how many there are. next: offset of the next page, null: none."""
+    """Some of a user's items, oldest first. total: how many there are. next: offset of the next page, null: none."""
 
     user_id: str
     data: list[NewItem]
@@ -41,7 +41,7 @@ class HistoryPage(BaseModel):
 
 
 class Imported(BaseModel):
-    """What an import has done: users and records that it named."""
+    """What an import has done: users and items that it named."""
 
     users: int
     items: int

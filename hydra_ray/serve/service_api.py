@@ -53,14 +53,14 @@ class Service(Protocol):
         ...
 
     async def append(self, user: UserKey, items: Sequence[NewItem]) -> UserInfo:
-        """Adds records, durably, the user too if unknown; the next request sees them.
+        """Adds items, durably, the user too if unknown; the next request sees them.
 
         Raises InvalidError for an answer that the task cannot have, or a date that is none; nothing is added then.
         """
         ...
 
     async def import_rows(self, tenant: str, rows: Mapping[str, Sequence[tuple[int, NewItem]]]) -> Imported:
-        """Adds records of many users: user id -> (number of the row, record). Once more does no harm.
+        """Adds items of many users: user id -> (number of the row, item). Once more does no harm.
 
         Raises InvalidRowsError for all answers that the task cannot have and all dates that are none; nothing is added
         then.
@@ -68,15 +68,15 @@ class Service(Protocol):
         ...
 
     async def history(self, user: UserKey, offset: int, limit: int) -> HistoryPage | None:
-        """Some of the user's records, oldest first; None: nobody of that id."""
+        """Some of the user's items, oldest first; None: no such user."""
         ...
 
     async def remove_item(self, user: UserKey, item_id: str) -> bool | None:
-        """Removes one record; False: there is none of that id; None: nobody of that user's id."""
+        """Removes one item; False: there is none of that id; None: no such user."""
         ...
 
     async def user(self, user: UserKey) -> UserInfo | None:
-        """None: nobody of that id."""
+        """None: no such user."""
         ...
 
     async def users(self, tenant: str, prefix: str, limit: int) -> list[UserInfo]:
@@ -84,15 +84,15 @@ class Service(Protocol):
         ...
 
     async def fit(self, user: UserKey) -> UserInfo | None:
-        """Queues a fit of the user's heads; None: nobody of that id."""
+        """Queues a fit of the user's heads; None: no such user."""
         ...
 
     async def delete(self, user: UserKey) -> bool:
-        """Removes history and heads, confirmed by a read; False: nobody of that id."""
+        """Removes history and heads, confirmed by a read; False: no such user."""
         ...
 
     async def export(self, user: UserKey) -> Export | None:
-        """Everything kept of the user; None: nobody of that id."""
+        """Everything kept of the user; None: no such user."""
         ...
 
     async def ready(self) -> dict[str, str]:

@@ -8,6 +8,6 @@ import warnings
 
 from hydra_ray import env
 
-# Ray and `subprocess` start programs of their own after a fork; nobody here goes on with Lance in a forked child.
+# Ray and `subprocess` start programs of their own after a fork; no forked child here goes on with Lance.
 warnings.filterwarnings("ignore", message="lance is not fork-safe")
 env.set_store_defaults()  # before any module here imports lance

@@ -51,7 +51,7 @@ class SynthUser:
         return [index for index, item in enumerate(self.items) if item.key == question.key]
 
     def to_user(self, split: Split = "train") -> User:
-        """The record without the hidden part. Every question sees the whole history."""
+        """The item without the hidden part. Every question sees the whole history."""
         everything = tuple(range(len(self.items)))
         return User(
             self.user_id,

@@ -44,9 +44,9 @@ def new_llama(shape: ShapeConfig, tokenizer: Any) -> Any:
 class Known:
     """What the generator knows of one task's answers in a batch.
 
-    asks, tells: [N, 2] (row, position) of where an answer is asked for and where it has been told. values: [N, A] value
-    per aspect. decided: [N] aspect * V + value of the decisive aspect. later: [M, 2] positions that predict a token of
-    an answer that is not a person's first. slots: [M], of the person.
+    asks, tells: [N, 2] (row, position) of where an answer is asked for and where it has been given. values: [N, A]
+    value per aspect. decided: [N] aspect * V + value of the decisive aspect. later: [M, 2] positions that predict a
+    token of an answer that is not a person's first. slots: [M], of the person.
     """
 
     asks: Tensor

@@ -10,7 +10,7 @@ from pathlib import Path
 def exclusive_lock(file: Path, say: Callable[[str], None]) -> Iterator[None]:
     """Holds the lock `file`, which ends with the process; on storage without locks, nothing. Raises OSError.
 
-    say: is told that another process has the lock, or that there are none.
+    say: is called when another process has the lock, or that there are none.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w") as handle:

@@ -13,8 +13,8 @@ _UNASKED_FOR = range(20_000, 32_768)
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on now, and that no process gets by chance before it is used: it lies
-    between those of Ray's workers and those that the system gives to whoever asks for any.
+    """A port of loopback that no process listens on now, and that no process gets by chance before it is used: it lies
+    between those of Ray's workers and those that the system hands out.
 
     Raises OSError if there is none.
     """

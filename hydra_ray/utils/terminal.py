@@ -34,7 +34,7 @@ def use_plain_characters() -> None:
 
 
 def on_hangup(then: Callable[[], None]) -> None:
-    """Calls `then`, in the main thread, when the terminal is closed or the process is told SIGHUP, whose default is to
+    """Calls `then`, in the main thread, when the terminal is closed or the process gets SIGHUP, whose default is to
     end it at once and leave its children behind. Not where the signal is ignored, as under `nohup`.
 
     What is printed to a closed terminal afterwards goes nowhere instead of failing.

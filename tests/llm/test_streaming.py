@@ -55,6 +55,20 @@ def test_what_is_not_counted_is_feared() -> None:
     assert stream(FakeServer(lambda number, body: sse(chunk("abc"), chunk("\u00e9"), end="")))[1] == PROMPT_BYTES + 5
 
 
+def test_a_caller_who_asks_for_several_answers_hears_that_there_is_one() -> None:
+    words = "n must be 1 when using greedy sampling, got 2."
+
+    def script(number: int, body: dict[str, Any]) -> web.StreamResponse:
+        return error(400, words) if body.get("n", 1) > 1 and not body["temperature"] else sse(chunk("a"))
+
+    fake = FakeServer(script)
+    _, refused, attempts = stream(fake, n=2, temperature=0)
+    assert (type(refused), attempts) == (RefusedError, 1)
+    assert words in str(refused)
+    stream(fake, n=2, temperature=1)  # nothing was learned from one caller's mistake
+    assert [body["n"] for body in fake.bodies] == [2, 2]
+
+
 def test_a_chunk_is_passed_on_before_the_next_is_made() -> None:
     async def go(number: int, body: dict[str, Any]) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})

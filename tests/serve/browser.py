@@ -53,7 +53,7 @@ def check_page(
 ) -> None:
     """Asks the first user whose id begins with `prefix`, with the keyboard alone, and checks all that is shown.
 
-    key: of the API, where the service wants one. The user must be known and have records, and no part of the service
+    key: of the API, where the service wants one. The user must be known and have items, and no part of the service
     may be down. Raises AssertionError.
     """
     console(driver)
@@ -66,16 +66,16 @@ def check_page(
         driver, "#personalised .said"
     )
     assert user in text(driver, "#personalised header")
-    places = numbers(driver, ".records .place")
+    places = numbers(driver, ".items .place")
     assert places == [float(i + 1) for i in range(len(places))] != []
     assert len(all_of(driver, ".slopes path")) == len(places)
-    shown = all_of(driver, ".records tr.shown")
+    shown = all_of(driver, ".items tr.shown")
     assert 0 < len(shown) <= len(places)
-    bm25 = numbers(driver, ".records td[data-label=BM25]")
-    moves = [line.get_property("textContent") for line in all_of(driver, ".records .move")]
+    bm25 = numbers(driver, ".items td[data-label=BM25]")
+    moves = [line.get_property("textContent") for line in all_of(driver, ".items .move")]
     if all("not moved" in move for move in moves):
         assert bm25 == sorted(bm25, reverse=True)
-    assert len(numbers(driver, ".records td[data-label=Reranker]")) == len(places)
+    assert len(numbers(driver, ".items td[data-label=Reranker]")) == len(places)
     assert len(all_of(driver, "#candidates tbody tr")) >= 1
     assert text(driver, "#candidates tr.chosen .text") == text(driver, "#personalised .said")
     stages = [line.text for line in all_of(driver, "#cost tbody th")]

@@ -119,9 +119,9 @@ def test_an_answer_with_the_keyboard_alone(driver: WebDriver, api: CannedApi, ur
         {"user_id": "u040", "task": "synthetic_tagging", "query": QUESTION, "options": {"plain": True}}
     ]
     assert (page.text(driver, "#plain .said"), page.text(driver, "#personalised .said")) == ("birch", "ember")
-    moves = [line.get_property("textContent") for line in page.all_of(driver, ".records .move")]
+    moves = [line.get_property("textContent") for line in page.all_of(driver, ".items .move")]
     assert [line.split()[1:] for line in moves][:2] == [["3up", "3"], ["1down", "1"]]
-    assert "The reranker moved 10 of 10. 4 records of 10 went into the prompt" in page.text(driver, "#retrieved")
+    assert "The reranker moved 10 of 10. 4 items of 10 went into the prompt" in page.text(driver, "#retrieved")
     assert driver.switch_to.active_element.get_attribute("id") == "question"
 
 
@@ -141,7 +141,7 @@ def test_markup_in_a_users_texts_stays_text(driver: WebDriver, api: CannedApi, u
     title = driver.title
     page.pick_user(driver, "hostile")
     page.ask(driver, MARKUP)
-    for place in ("#plain .said", "#personalised .said", ".records .text", ".records .own", "#candidates .text"):
+    for place in ("#plain .said", "#personalised .said", ".items .text", ".items .own", "#candidates .text"):
         assert page.text(driver, place) == MARKUP
     assert driver.title == title
     assert page.all_of(driver, "main img, main script") == []
@@ -169,7 +169,7 @@ def test_a_long_record_is_folded_and_unfolds(driver: WebDriver, api: CannedApi, 
     page.open_page(driver, url)
     page.pick_user(driver, "long")
     page.ask(driver, QUESTION)
-    row, more = page.one(driver, ".records tr.shown"), page.one(driver, ".records button.link")
+    row, more = page.one(driver, ".items tr.shown"), page.one(driver, ".items button.link")
     before = row.size["height"]
     more.send_keys(Keys.ENTER)
     assert more.get_attribute("aria-expanded") == "true"
@@ -182,7 +182,7 @@ def test_a_user_without_records(driver: WebDriver, api: CannedApi, url: str) -> 
     page.open_page(driver, url)
     page.pick_user(driver, "empty")
     page.ask(driver, QUESTION)
-    assert "Nothing was retrieved. The user has no records." in page.text(driver, "#retrieved")
+    assert "Nothing was retrieved. The user has no items." in page.text(driver, "#retrieved")
     assert "Both are the same" in page.text(driver, "#answers")
 
 
@@ -268,11 +268,11 @@ def test_the_list_of_users(driver: WebDriver, api: CannedApi, url: str) -> None:
     page.until(driver, 5, lambda: field.get_attribute("aria-expanded") == "true")
     page.all_of(driver, "[role=option]")[3].click()
     assert field.get_property("value") == "u013"
-    page.until(driver, 5, lambda: "16 records" in page.text(driver, "#user-facts"))
+    page.until(driver, 5, lambda: "16 items" in page.text(driver, "#user-facts"))
     field.send_keys("9")
     page.until(driver, 5, lambda: "begins so" in page.text(driver, "#user-note"))
     field.send_keys(Keys.TAB)
-    page.until(driver, 5, lambda: "Nobody is known by this id" in page.text(driver, "#user-facts"))
+    page.until(driver, 5, lambda: "There is no user of this id" in page.text(driver, "#user-facts"))
 
 
 @pytest.mark.cluster
@@ -295,10 +295,10 @@ def test_a_record_is_added_and_the_heads_are_fitted(driver: WebDriver, api: Cann
     page.open_page(driver, url)
     page.pick_user(driver, "u005")
     page.one(driver, "#person summary").send_keys(Keys.ENTER)
-    page.one(driver, "#record-text").send_keys(QUESTION)
-    page.one(driver, "#record-answer").send_keys("ember" + Keys.ENTER)
-    page.until(driver, 5, lambda: "9 records" in page.text(driver, "#user-facts"))
-    assert "newer records" in page.text(driver, "#fit-facts")
+    page.one(driver, "#item-text").send_keys(QUESTION)
+    page.one(driver, "#item-answer").send_keys("ember" + Keys.ENTER)
+    page.until(driver, 5, lambda: "9 items" in page.text(driver, "#user-facts"))
+    assert "newer items" in page.text(driver, "#fit-facts")
     page.one(driver, "#fit").send_keys(Keys.ENTER)
     page.until(driver, 5, lambda: "being fitted" in page.text(driver, "#fit-facts"))
     page.until(driver, 5, lambda: "fitted here" in page.text(driver, "#fit-facts"))
@@ -334,7 +334,7 @@ def test_a_user_is_exported_and_deleted_after_a_second_thought(driver: WebDriver
     page.until(driver, 5, lambda: page.one(driver, "#status").get_property("textContent") == "Exported")
     assert api.exported == ["u119"]
     page.one(driver, "#delete").send_keys(Keys.ENTER)
-    assert "Delete u119 with 122 records" in page.text(driver, "#confirm-delete")
+    assert "Delete u119 with 122 items" in page.text(driver, "#confirm-delete")
     page.one(driver, "#keep").send_keys(Keys.ENTER)
     assert "u119" in api.users
     page.one(driver, "#delete").send_keys(Keys.ENTER)
@@ -356,7 +356,7 @@ def _gaps(driver: WebDriver) -> list[float]:
     script = """
       const svg = document.querySelector(".slopes").getBoundingClientRect();
       const ends = [...document.querySelectorAll(".slopes path")].map((path) => path.getPointAtLength(1e9).y + svg.top);
-      return [...document.querySelectorAll(".records tbody tr")].map((row, i) => {
+      return [...document.querySelectorAll(".items tbody tr")].map((row, i) => {
         const box = row.getBoundingClientRect();
         return Math.abs(box.top + box.height / 2 - ends[i]);
       });

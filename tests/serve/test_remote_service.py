@@ -53,7 +53,7 @@ def test_an_answer_that_is_no_label_is_named_and_nothing_is_appended(task: str, 
     with pytest.raises(InvalidError) as raised:
         append(task, good, answer, retriever=retriever)
     assert raised.value.param == "items[1].answer"
-    assert str(raised.value).startswith(f"items[1].answer: {answer!r} of record 'i1' is no answer of this task; ")
+    assert str(raised.value).startswith(f"items[1].answer: {answer!r} of item 'i1' is no answer of this task; ")
     assert allowed in str(raised.value)
     assert retriever.rows == []
 
@@ -96,7 +96,7 @@ def test_a_date_that_is_none_is_named_with_the_forms_and_nothing_is_appended(dat
     with pytest.raises(InvalidError) as raised:
         asyncio.run(service_of(retriever).append(ANN, dated("2024", date)))
     assert raised.value.param == "items[1].date"
-    assert str(raised.value).startswith(f"items[1].date: {date!r} of record 'i1' is no date that is read; give none, ")
+    assert str(raised.value).startswith(f"items[1].date: {date!r} of item 'i1' is no date that is read; give none, ")
     assert "ISO 8601" in str(raised.value)
     rows = {"ann": list(enumerate(dated("2024", date), 1))}
     with pytest.raises(InvalidRowsError) as all_raised:

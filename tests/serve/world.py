@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hydra_ray.config import RecordEvidence
+from hydra_ray.config import ItemFeatures
 from hydra_ray.inference.types import Module
 from hydra_ray.pipeline.examples import evidence_width
 from hydra_ray.serve.bundle import MODULES, RunArtifacts
@@ -18,7 +18,7 @@ from tests.pipeline.fitted_world import make_config, write_base
 BUCKETS = 8
 
 
-def make_bundle(folder: Path, kind: str = "linear", evidence: RecordEvidence = "none") -> RunArtifacts:
+def make_bundle(folder: Path, kind: str = "linear", evidence: ItemFeatures = "none") -> RunArtifacts:
     """Both modules have a random base; without evidence the same one."""
     config = make_config(folder, kind)
     reranker = config.reranker.model_copy(update={"features": evidence})

@@ -142,7 +142,7 @@ def _values(column: Any, role: Role, where: str, position: int) -> list[Any]:
         return [None if count is None else Ticks(count, kind.unit) for count in counts]
     try:
         values: list[Any] = column.to_pylist()
-    except UnicodeDecodeError:  # nobody checks a string column when it is written
+    except UnicodeDecodeError:  # string columns are not checked when they are written
         return _decoded(column.cast(pa.large_binary()), where, position, kind)
     return values
 

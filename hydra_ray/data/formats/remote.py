@@ -1,4 +1,4 @@
-"""Files behind a URL (`s3://`, `gs://`, `hf://` and whatever else fsspec knows): listed, opened, told apart."""
+"""Files behind a URL (`s3://`, `gs://`, `hf://` and whatever else fsspec knows): listed, opened, distinguished."""
 
 from dataclasses import dataclass
 from typing import Any

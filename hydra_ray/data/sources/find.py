@@ -20,7 +20,7 @@ OPPU_TEST = ("user_top_100_history.json", "user_more_100_history.json")
 class Source:
     """One file to read.
 
-    index: its place in the data set; orders a user's records. split: None where users are split one by one (own
+    index: its place in the data set; orders a user's items. split: None where users are split one by one (own
     rows). outputs: LaMP's gold answers, None where there are none. prefix: LaMP's name of the split. url: where the
     file is, "" for `path`. label: its path under `data.root`, "" for its name. size: in bytes, None: as it is now.
     columns: names and values that the folders of its path give to all of its rows (`country=DE/`).

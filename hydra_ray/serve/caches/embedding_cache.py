@@ -47,7 +47,7 @@ class EmbeddingCache:
         return np.stack([found[text] for text in texts])
 
     def forget(self) -> None:
-        """Drops everything: the texts are users' records, and nobody knows whose."""
+        """Drops everything: the texts are users' history items, and do not say whose."""
         with self._lock:
             self._kept.clear()
             self.bytes = 0

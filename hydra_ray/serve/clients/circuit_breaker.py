@@ -1,4 +1,4 @@
-"""A circuit breaker (Nygard 2007, Release It!): after failures in a row nobody waits for a server that is down.
+"""A circuit breaker (Nygard 2007, Release It!): after failures in a row no caller waits for a server that is down.
 
 closed: every attempt goes out. open: none does, for `open_s`. half-open: one goes out, the probe; its success closes
 the circuit, its failure opens it again. For one event loop; no locks.
@@ -51,7 +51,7 @@ class CircuitBreaker:
         return True
 
     def succeeded(self) -> None:
-        """The server answered, whoever asked."""
+        """The server answered a call."""
         self._failed.clear()
         self._open_until, self._probing = None, False
 

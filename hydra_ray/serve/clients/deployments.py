@@ -113,7 +113,7 @@ class Part:
         raise AssertionError("unreachable")
 
     def _failed(self, error: BaseException, alive: bool = False) -> "_FailedError":
-        """What clients are told of an error, which may name files and machines: those are for the log."""
+        """What clients may read of an error; files and machines that it names are for the log alone."""
         cause = getattr(error, "cause", None) or error
         logger.warning("%s: %s", self._name, _first_line(cause))
         return _FailedError(f"{self._name}: it failed ({type(cause).__name__}); the service's log says why", alive)
@@ -128,7 +128,7 @@ class _FailedError(Exception):
 
 
 async def _answer(response: Any) -> Any:
-    """Awaits a DeploymentResponse; whoever stops waiting cancels it."""
+    """Awaits a DeploymentResponse; a caller that is cancelled cancels it."""
     try:
         return await response
     except asyncio.CancelledError:

@@ -113,7 +113,8 @@ class LLMClientAdapter:
         fallbacks: Sequence[Sequence[Message]] = (),
         more: Mapping[str, Any] | None = None,
     ) -> LLMResponse:
-        """n samples; deadline: `time.time()` after which nobody waits. A cancelled caller frees its connections.
+        """n samples; deadline: `time.time()` after which the caller no longer waits. A cancelled caller frees its
+        connections.
 
         fallbacks: shorter versions of the prompt, asked in turn where the server finds it too long. more: further
         parameters of OpenAI's, sent as they are.
@@ -293,7 +294,7 @@ class LLMClientAdapter:
 
     async def _unsuspected(self, send: Send[T], timeout_s: float) -> tuple[CachedResponse, T]:
         """What `send` returns. Where its prompt is refused in a way that may be everybody's, another prompt shows
-        whether it is: one user's refused prompts open the circuit for nobody."""
+        whether it is: one user's refused prompts must not open the circuit for all."""
         try:
             return await send(timeout_s)
         except SuspectError as error:

@@ -121,7 +121,7 @@ def _application(path: tuple[str | int, ...], name: str) -> Application:
 
 
 def _check_address(tree: Mapping[str, Any]) -> None:
-    """Serve listens on every interface unless told otherwise: that must be meant, and not be without keys."""
+    """Serve listens on every interface unless configured otherwise: that must be meant, and not be without keys."""
     options = tree.get("http_options", {})
     if "host" not in options:
         raise MistakeError(

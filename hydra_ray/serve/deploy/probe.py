@@ -27,7 +27,7 @@ class Probe(NamedTuple):
 
 
 class UnreachedError(Exception):
-    """Nobody can be connected to at the address."""
+    """Nothing listens at the address."""
 
 
 def probes(config: Mapping[str, Any], urls: Mapping[str, str]) -> Iterator[Probe]:

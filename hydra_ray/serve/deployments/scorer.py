@@ -48,7 +48,7 @@ class Scorer:
 
     @serve.batch(max_batch_size=BATCH, batch_wait_timeout_s=0.002)  # type: ignore[untyped-decorator]
     async def score(self, scorings: list[ScoreRequest], deadlines: list[float]) -> list[ScoreResult | None]:
-        """None for whoever's deadline has passed."""
+        """None for requests whose deadline has passed."""
         now = time.time()
         due = [i for i, deadline in enumerate(deadlines) if deadline > now]
         for module in MODULES:

@@ -63,7 +63,7 @@ class FitQueue:
             await asyncio.sleep(LOOK_EVERY_S)
 
     def _unfinished(self) -> list[UserKey]:
-        """Of all buckets that can be read: a broken one stops nobody else's fit."""
+        """Of all buckets that can be read: a broken one does not stop the fits of others."""
         found: list[UserKey] = []
         for bucket in range(self._users.buckets):
             with contextlib.suppress(HistoryUnreadableError):
@@ -90,7 +90,7 @@ class FitQueue:
         task.add_done_callback(lambda _: self._tasks.pop(user, None))
 
     async def forget(self, user: UserKey) -> bool:
-        """Removes heads and history, confirmed by a read; False: nobody of that id."""
+        """Removes heads and history, confirmed by a read; False: no such user."""
         task = self._tasks.get(user)
         if task:
             task.cancel()
@@ -146,7 +146,7 @@ class FitQueue:
         if now is None or now.fit not in {"queued", "running"}:
             return
         await self._set(user, "running")
-        # Read after that: whoever asks from now on queues another fit, whoever asked before is in what is read.
+        # Read after that: later requests queue another fit, earlier ones are in what is read.
         history = await asyncio.to_thread(self._users.history, user)
         if history is None:
             return
@@ -171,12 +171,12 @@ class FitQueue:
             await self._set(user, "failed", message=f"the fit failed unexpectedly ({type(error).__name__})")
             self._ended("failed")
         else:
-            # Asked for once more while it ran, it stays queued and goes on with the records that came since.
+            # Asked for once more while it ran, it stays queued and goes on with the items that came since.
             told = await self._set(
                 user, "done", message=fitted.message, fitted_revision=state.revision, heads=fitted.versions
             )
             if told is None:
-                # Deleted meanwhile by another process: a head that nobody may have.
+                # Deleted meanwhile by another process: the head must not stay.
                 await asyncio.to_thread(self._remove_heads, user)
             self._published += 1
             if self._published >= VACUUM_AFTER:

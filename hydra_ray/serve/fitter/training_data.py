@@ -60,12 +60,12 @@ class Bases:
 
 class UserTrainingData:
     """One user's. Texts are encoded once and forgotten with this object. Draws go by `user_id`, so that the same user
-    with the same records is asked what the main job asks."""
+    with the same items is asked what the main job asks."""
 
     def __init__(self, bases: Bases, user_id: str, items: Sequence[HistoryItem]) -> None:
         """items: oldest first."""
         self._bases, self._config, self._seed = bases, bases.bundle.config, bases.bundle.seed
-        # A test user of the main job, without questions: every record may be learned from.
+        # A test user of the main job, without questions: every item may be learned from.
         self._user = User(user_id, "test", tuple(items))
         self._vectors = bases.vectors()
 
@@ -95,7 +95,7 @@ class UserTrainingData:
         return solved_users(head, self._config, tuned, [rounded(features)], module=module)[0]
 
     def mix(self, module: Module) -> UserFit:
-        """For `mixture`, whose router reads the records alone: see MixBuckets."""
+        """For `mixture`, whose router reads the items alone: see MixBuckets."""
         return mixed_users(self._scorer(module), [profile_of(self._user, 0)])[0]
 
     def unfitted(self) -> UserFit:

@@ -1,6 +1,6 @@
 """One user's two heads, fitted while the service runs: by the steps of the main job, so that they are the same heads.
 
-    pseudo-queries -> LLM, one record at a time -> reranker head -> prompts with its top k -> LLM, n samples -> adapter
+    pseudo-queries -> LLM, one item at a time -> reranker head -> prompts with its top k -> LLM, n samples -> adapter
     head -> both into the head stores
 
 Computing is a thread's work, asking the event loop's.
@@ -80,11 +80,11 @@ class UserFitter:
         self._thread.shutdown()
 
     async def fit(self, user: UserKey, items: Sequence[HistoryItem]) -> Fitted:
-        """Fits both heads on the user's records (oldest first) and publishes them, or the removal of those that the
+        """Fits both heads on the user's items (oldest first) and publishes them, or the removal of those that the
         shared head beat.
 
-        The same records and answers give the heads that `fit-users` gives a test user of that id. A user with too few
-        records for a pseudo-query keeps the shared head's. Cancelled before publishing begins, nothing is published;
+        The same items and answers give the heads that `fit-users` gives a test user of that id. A user with too few
+        items for a pseudo-query keeps the shared head's. Cancelled before publishing begins, nothing is published;
         later, both are, and only then does the cancelled call end. Fits of one user must not overlap.
 
         Raises LLMDownError, RefusedError, DeadlineError (see `LLMLabeler.answer`), UserError for texts that cannot be
@@ -107,7 +107,7 @@ class UserFitter:
 
     async def _mix(self, lessons: UserTrainingData, items: int) -> Learned:
         heads: dict[Module, UserFit] = {module: await self._compute(lessons.mix, module) for module in MODULES}
-        return Learned(heads, f"mixed from {items} records")
+        return Learned(heads, f"mixed from {items} items")
 
     async def _learn(self, lessons: UserTrainingData) -> Learned:
         labelling = await self._compute(lessons.label)
@@ -115,7 +115,7 @@ class UserFitter:
         if not queries and self._protocol.pseudo_queries:
             return Learned(
                 {module: lessons.unfitted() for module in MODULES},
-                "the shared head: a fit needs two records, one of them with text and answer",
+                "the shared head: a fit needs two items, one of them with text and answer",
             )
         rows, asked, missing = await self._asker.answer(labelling)
         reranker = await self._compute(lessons.learn, "reranker", rows)
@@ -153,7 +153,7 @@ async def _until_done(future: asyncio.Future[Any]) -> None:
 
 
 def _describe(heads: Mapping[Module, UserFit], queries: int, calls: int, missing: int) -> str:
-    parts = [f"fitted on {queries} of the user's records and {calls} LLM requests"]
+    parts = [f"fitted on {queries} of the user's items and {calls} LLM requests"]
     if missing:
         parts.append(f"{missing} of them without an answer")
     kept = [module for module, found in heads.items() if found.delta is None]

@@ -47,7 +47,7 @@ def make_app(
     front = RouteContext(get_service, settings)
     if meters is not None:
         meters.watch_queue(lambda: front.slots.taken)
-    # Only the OpenAPI document reads this; `ApiKeyMiddleware` lets nobody past without a key, on any route.
+    # Only the OpenAPI document reads this; `ApiKeyMiddleware` guards every route.
     documented_key = [] if settings.keys.open_tenant else [Depends(HTTPBearer(auto_error=False))]
     for routes in (chat, personalize, users, histories):
         app.include_router(routes.router(front), dependencies=documented_key)

@@ -62,6 +62,6 @@ class Unbroken:
 
 
 def _seen(task: asyncio.Future[Any]) -> None:
-    """Looks at the error, so that none is reported as overlooked when nobody waits any more."""
+    """Looks at the error, so that asyncio does not report it as never retrieved."""
     if not task.cancelled():
         task.exception()

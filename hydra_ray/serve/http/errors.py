@@ -1,4 +1,4 @@
-"""Errors in OpenAI's shape: `{"error": {message, type, param, code}}`, whoever raises them."""
+"""Errors in OpenAI's shape: `{"error": {message, type, param, code}}`, wherever they come from."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ LONGEST_MESSAGE = 500
 MOST_PROBLEMS = 1000
 STAGE_RETRY_S = 1.0
 CLIENT_GONE = 499
-"""nginx's status for a client that hung up before the answer: nobody reads it but the log."""
+"""nginx's status for a client that hung up before the answer: it appears in the log alone."""
 
 
 class ErrorBody(BaseModel):
@@ -88,11 +88,11 @@ class ApiError(Exception):
 
 
 class ClientGoneError(Exception):
-    """The client hung up; there is nobody to answer."""
+    """The client hung up: no answer is needed."""
 
 
 def user_not_found(user_id: str) -> ApiError:
-    """404: nobody of that id among the tenant's users."""
+    """404: the tenant has no such user."""
     return ApiError(404, f"no user {user_id!r}; PUT a history to make one", code="user_not_found")
 
 

@@ -14,7 +14,7 @@ from hydra_ray.serve.types import InvalidRowsError
 
 
 class ImportRow(Body):
-    """A record and whose it is. item_id: null: made from the row, so that the same row is the same record."""
+    """An item and whose it is. item_id: null: made from the row, so that the same row is the same item."""
 
     user_id: str
     item_id: str | None = Field(default=None, min_length=1, max_length=256)
@@ -35,17 +35,17 @@ class ImportRow(Body):
         return self
 
     def item(self) -> NewItem:
-        """The record."""
+        """The item."""
         item_id = self.item_id or f"row-{stable_hash(self.text, self.answer, self.corpus, self.date).hex()}"
         answer, date = self.answer or "", self.date or ""
         return NewItem(item_id=item_id, text=self.text, answer=answer, corpus=self.corpus, date=date)
 
 
 def read_rows(body: bytes) -> dict[str, list[tuple[int, NewItem]]]:
-    """User id -> (number of the row, from 1; record), in their order.
+    """User id -> (number of the row, from 1; item), in their order.
 
     Raises:
-        InvalidRowsError: with everything that is wrong: a row that is no record, an id that is there twice with
+        InvalidRowsError: with everything that is wrong: a row that is no item, an id that is there twice with
             different contents, no row at all.
     """
     found: dict[str, list[tuple[int, NewItem]]] = {}

@@ -52,7 +52,7 @@ class Keys:
         return cls(open_tenant=tenant)
 
     def find(self, authorization: str | None) -> Key | None:
-        """The key in an `Authorization` header (`Bearer KEY`), expired or not; None: nobody's key.
+        """The key in an `Authorization` header (`Bearer KEY`), expired or not; None: not a key of ours.
 
         Every hash is compared, each in constant time, so the time taken tells nothing about the keys.
         """

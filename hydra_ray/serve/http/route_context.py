@@ -1,5 +1,6 @@
 """What all routes share: the service, its limits, and how an answer is asked of it."""
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from typing import Any
 
 from fastapi import Request
 
+from hydra_ray.core.token_estimate import estimate_tokens
 from hydra_ray.inference.trace import PersonalizedAnswer
 from hydra_ray.inference.types import OverloadedError, PersonalizeRequest, UserKey
 from hydra_ray.serve.http.disconnect import Unbroken, run_until_disconnect
@@ -113,11 +115,26 @@ class RouteContext:
         parameters: Mapping[str, Any],
         take: Callable[[dict[str, Any]], None],
     ) -> None:
-        """`forward`, whose chunks go to `take` as they come. Raises as `answer` does, after chunks, too."""
+        """`forward`, whose chunks go to `take` as they come. Raises as `answer` does, after chunks, too.
+
+        A stream that ends early has no count of tokens: its prompt is estimated, and a chunk counts as one token.
+        """
         allowed = self.settings.deadline_s
+        chunks = 0
+
+        def taken(chunk: dict[str, Any]) -> None:
+            nonlocal chunks
+            chunks += 1
+            take(chunk)
+
         with self.slots.one():
-            work = self.service.forward_stream(messages, parameters, time.time() + allowed, take)
-            request.state.tokens += await run_until_disconnect(request.receive, work, allowed + GRACE_S)
+            work = self.service.forward_stream(messages, parameters, time.time() + allowed, taken)
+            try:
+                request.state.tokens += await run_until_disconnect(request.receive, work, allowed + GRACE_S)
+            except BaseException:
+                if chunks:
+                    request.state.tokens += estimate_tokens(json.dumps([*messages], ensure_ascii=False)) + chunks
+                raise
 
 
 def key_of(request: Request, user_id: str) -> UserKey:

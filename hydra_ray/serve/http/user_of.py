@@ -27,10 +27,10 @@ def user_of(
         param: what `user` is called in the body.
 
     Returns:
-        None: nobody.
+        None: no user.
 
     Raises:
-        ApiError: 400, two of them name different users, or the header's value can be nobody's id.
+        ApiError: 400, two of them name different users, or the header's value cannot be a user id.
     """
     named = {f"header {trusted_header}": _header(request, trusted_header), "the model's name": model_user, param: user}
     given = {where: found for where, found in named.items() if found is not None}

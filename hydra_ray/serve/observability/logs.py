@@ -16,7 +16,7 @@ REQUEST: ContextVar[str | None] = ContextVar("hydra_request", default=None)
 """The id of the request that is being worked on."""
 
 FRAMES = 4
-"""How many frames of an error's place are told."""
+"""How many frames of an error's traceback are logged."""
 
 
 class JsonFormatter(logging.Formatter):

@@ -79,7 +79,7 @@ class BucketFile:
         self._db.execute("COMMIT")
 
     def check_users(self) -> None:
-        """Reads the table of users with its index (not their records): only then is an unknown user no lost one."""
+        """Reads the table of users with its index (not their items): only then is an unknown user no lost one."""
         found = self._db.execute("PRAGMA integrity_check(users)").fetchone()
         if found != ("ok",):
             raise BrokenRowError(str(found[0]).splitlines()[0])
@@ -118,7 +118,7 @@ class BucketFile:
         return [UserRow.of(row).stored for row in self._db.execute("SELECT * FROM users ORDER BY user")]
 
     def add_user(self, stored: str) -> UserRow:
-        """A user without records, above the floors; revision is the one before the first."""
+        """A user without items, above the floors; revision is the one before the first."""
         about = self.about()
         (last,) = self._db.execute("SELECT max(number) FROM users").fetchone()
         state = UserState(0, about.floor_revision, about.floor_heads)
@@ -133,29 +133,29 @@ class BucketFile:
         return changed
 
     def items(self, user: UserRow) -> list[HistoryItem]:
-        """The user's records, in order."""
+        """The user's items, in order."""
         rows = self._db.execute("SELECT * FROM items WHERE place >= ? AND place < ? ORDER BY place", user.places)
         return items_of(user, rows.fetchall())
 
     def page(self, user: UserRow, first: int, limit: int) -> list[HistoryItem]:
-        """The user's records from place `first` on, `limit` at most."""
+        """The user's items from place `first` on, `limit` at most."""
         start, end = user.places[0] + first, min(user.places[0] + first + limit, user.places[1])
         rows = self._db.execute("SELECT * FROM items WHERE place >= ? AND place < ? ORDER BY place", (start, end))
         return items_from(user, first, rows.fetchall())
 
     def drop_item(self, user: UserRow, i: int, later: Sequence[HistoryItem]) -> None:
-        """Removes the user's i-th record; `later`, those behind it, move up."""
+        """Removes the user's i-th item; `later`, those behind it, move up."""
         last = user.places[0] + i + len(later)
         self._db.execute("DELETE FROM items WHERE place >= ? AND place <= ?", (user.places[0] + i, last))
         self.put_items(user, list(enumerate(later, i)))
 
     def put_items(self, user: UserRow, items: Sequence[tuple[int, HistoryItem]]) -> None:
-        """Writes records at their places in the user's history, in place of those there."""
+        """Writes items at their places in the user's history, in place of those there."""
         rows: list[Row] = [item_row(user, i, item) for i, item in items]
         self._db.executemany("REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
     def remove(self, user: UserRow) -> None:
-        """The user and the records. They are overwritten with zeros, but not where pages once moved: `scrub`."""
+        """The user and the items. They are overwritten with zeros, but not where pages once moved: `scrub`."""
         self._db.execute("DELETE FROM items WHERE place >= ? AND place < ?", user.places)
         self._db.execute("DELETE FROM users WHERE number = ?", (user.number,))
 

@@ -23,7 +23,7 @@ _CANNOT_READ = ("SQLITE_IOERR_READ", "SQLITE_IOERR_SHORT_READ")
 
 
 class HistoryUnreadableError(UserError):
-    """A bucket's file cannot be read, so nobody knows what its users hold."""
+    """A bucket's file cannot be read, so its users' histories are unknown."""
 
 
 class BucketFiles:
@@ -83,7 +83,7 @@ class BucketFiles:
             raise self._unwritable(bucket, error, what) from None
 
     def check(self, bucket: int, file: BucketFile) -> None:
-        """Checks the table of the bucket's users, once a file: whoever is not found then is unknown, not lost."""
+        """Checks the table of the bucket's users, once a file: a user not found afterwards is unknown, not lost."""
         if self._whole.get(bucket) != file.inode:
             file.check_users()
             self._whole[bucket] = file.inode
@@ -106,7 +106,7 @@ class BucketFiles:
         self._give_back(bucket, file)
 
     def _take(self, bucket: int) -> BucketFile:
-        """A file that nobody else uses, and that is still the one of that name."""
+        """A file that no other thread uses, and that is still the one of that name."""
         with self._lock:
             file = self._idle.pop(bucket, None)
         there = inode(self.path(bucket))

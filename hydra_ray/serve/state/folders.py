@@ -1,12 +1,12 @@
 """The state folder, which holds what a service changes: where it is, and what is in it.
 
-STATE/users/            everybody the run knows, with all their records (`hydra_ray.serve.state.user_store`)
+STATE/users/            everybody the run knows, with all their items (`hydra_ray.serve.state.user_store`)
 STATE/reranker.heads/   everybody's heads, under their stored ids; none for kinds without user parameters
 STATE/adapter.heads/
 STATE/serving.json      of which run, base and tenant; written last: whatever is in the state is the users' own then
 STATE/preparing.json    the same, while it is made (`hydra_ray.serve.state.init_state`)
 STATE/vacuum.due        while old versions of the head stores are to be removed (`hydra_ray.serve.fitter.fit_queue`)
-STATE/forgotten         touched after every deletion, of users and of records: caches drop what they hold of them
+STATE/forgotten         touched after every deletion, of users and of items: caches drop what they hold of them
 """
 
 from pathlib import Path

@@ -116,7 +116,7 @@ def _check(file: Path, identity: Mapping[str, Any]) -> None:
 
 
 def _import_users(bundle: RunArtifacts, tenant: str, store: UserStore) -> int:
-    """Adds the run's users with all records that any of their questions could see; returns how many there are."""
+    """Adds the run's users with all items that any of their questions could see; returns how many there are."""
     users = 0
     for batch in _batches(bundle, tenant, store.buckets):
         for bucket, some in sorted(batch.items()):

@@ -1,4 +1,4 @@
-"""The answers of records to be appended, read as the main job's ingest reads them."""
+"""The answers of items to be appended, read as the main job's ingest reads them."""
 
 from collections.abc import Sequence
 from textwrap import shorten
@@ -36,7 +36,7 @@ class NewAnswers:
                 return None
             labels = shorten(", ".join(self._task.labels), SHOWN_LABELS, placeholder=" ...")
             return (
-                f"{_shown(item.answer)} of record {_shown(item.item_id)} is no answer of this task; give none, or one "
+                f"{_shown(item.answer)} of item {_shown(item.item_id)} is no answer of this task; give none, or one "
                 f"of: {labels}"
             )
         return None

@@ -1,4 +1,4 @@
-"""The dates of records to be appended, read as the main job's ingest reads them."""
+"""The dates of items to be appended, read as the main job's ingest reads them."""
 
 from hydra_ray.config import DataConfig
 from hydra_ray.core.date_format import DateReader
@@ -31,7 +31,7 @@ class NewDates:
             return None
         declared = f", or {self._declared} as the run's data" if self._declared else ""
         text = item.date if len(item.date) <= SHOWN else f"{item.date[:SHOWN]}..."
-        return f"{text!r} of record {item.item_id[:SHOWN]!r} is no date that is read; {FORMS}{declared}"
+        return f"{text!r} of item {item.item_id[:SHOWN]!r} is no date that is read; {FORMS}{declared}"
 
     def _read(self, date: str) -> str | None:
         found = normalise_date(date)

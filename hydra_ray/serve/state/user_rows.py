@@ -1,4 +1,4 @@
-"""Users, their records and a bucket's own facts as rows, each with a checksum over all it says, and back. Pure.
+"""Users, their items and a bucket's own facts as rows, each with a checksum over all it says, and back. Pure.
 
 SQLite notices a page that makes no sense, but not a letter that changed: a broken disk would answer with another text.
 """
@@ -15,7 +15,7 @@ from hydra_ray.inference.types import Module, UserState
 Row = tuple[Any, ...]
 
 MOST_ITEMS = 1 << 32
-"""Records of one user at most: place = the user's number * MOST_ITEMS + how many came before, which keeps a history
+"""Items of one user at most: place = the user's number * MOST_ITEMS + how many came before, which keeps a history
 together in the file, in order, under one integer key."""
 
 
@@ -96,31 +96,31 @@ class UserRow:
 
     @property
     def places(self) -> tuple[int, int]:
-        """The first place of the user's records and the first that is another's."""
+        """The first place of the user's items and the first that is another's."""
         return self.number * MOST_ITEMS, (self.number + 1) * MOST_ITEMS
 
 
 def item_row(user: UserRow, i: int, item: HistoryItem) -> Row:
-    """The user's i-th record as stored; the digest covers whose it is."""
+    """The user's i-th item as stored; the digest covers whose it is."""
     corpus = None if item.corpus == item.text else item.corpus
     return _sealed(user.places[0] + i, item.item_id, item.text, corpus, item.answer, item.date, beside=[user.stored])
 
 
 def items_of(user: UserRow, rows: Sequence[Row]) -> list[HistoryItem]:
-    """All records of a user, in order. Raises BrokenRowError: one is broken, missing, or of another user."""
+    """All items of a user, in order. Raises BrokenRowError: one is broken, missing, or of another user."""
     items = items_from(user, 0, rows)
     if len(items) != user.state.items:
-        raise BrokenRowError(f"{len(items)} records where {user.state.items} were written")
+        raise BrokenRowError(f"{len(items)} items where {user.state.items} were written")
     return items
 
 
 def items_from(user: UserRow, first: int, rows: Sequence[Row]) -> list[HistoryItem]:
-    """A user's records from place `first` on. Raises BrokenRowError: one is broken, missing, or of another user."""
+    """A user's items from place `first` on. Raises BrokenRowError: one is broken, missing, or of another user."""
     items = []
     for i, row in enumerate(rows, first):
         place, item_id, text, corpus, answer, date = _opened(row, [user.stored])
         if place != user.places[0] + i:
-            raise BrokenRowError("a record is missing")
+            raise BrokenRowError("an item is missing")
         items.append(HistoryItem(item_id, text, text if corpus is None else corpus, answer, date))
     return items
 

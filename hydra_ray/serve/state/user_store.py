@@ -1,4 +1,4 @@
-"""The users of a running service and their records: durable, in one SQLite file a bucket, shared by processes.
+"""The users of a running service and their items: durable, in one SQLite file a bucket, shared by processes.
 
     users.json              the number of buckets and the format
     bucket-NNNNNN.sqlite    the users whose stored id falls into the bucket
@@ -85,22 +85,22 @@ class UserStore:
     # reading
 
     def state(self, user: UserKey) -> UserState | None:
-        """What is known of the user now, whoever wrote it; None: nobody of that id."""
+        """What is known of the user now, from any process; None: no such user."""
         with self._reading(user) as (_, row):
             return row.state if row else None
 
     def history(self, user: UserKey) -> tuple[UserState, list[HistoryItem]] | None:
-        """State and records of one moment, oldest first; None: nobody of that id."""
+        """State and items of one moment, oldest first; None: no such user."""
         with self._reading(user) as (file, row):
             return (row.state, file.items(row)) if row else None
 
     def items(self, user: UserKey) -> list[HistoryItem]:
-        """The user's records, oldest first; none if there is nobody of that id."""
+        """The user's items, oldest first; none if there is no such user."""
         found = self.history(user)
         return found[1] if found else []
 
     def page(self, user: UserKey, first: int, limit: int) -> tuple[UserState, list[HistoryItem]] | None:
-        """State, and the user's records from place `first` on, `limit` at most; None: nobody of that id."""
+        """State, and the user's items from place `first` on, `limit` at most; None: no such user."""
         with self._reading(user) as (file, row):
             return (row.state, file.page(row, first, limit)) if row else None
 
@@ -126,7 +126,7 @@ class UserStore:
     # writing
 
     def append(self, user: UserKey, items: Sequence[HistoryItem]) -> UserState:
-        """Adds records behind the others, and the user if unknown; a known `item_id` is replaced in its place.
+        """Adds items behind the others, and the user if unknown; a known `item_id` is replaced in its place.
 
         The revision grows by one if this changes anything. A user who was deleted begins anew at a higher revision than
         ever before, with the versions of the head stores in which the old heads are gone.
@@ -136,8 +136,8 @@ class UserStore:
             return _append(file, user.stored, row, items)
 
     def remove_item(self, user: UserKey, item_id: str) -> tuple[UserState, bool] | None:
-        """Removes one record, to the last byte of the file: the state then, and whether there was one of that id; None:
-        nobody of that user's id. The revision grows, so that no index of before counts; heads stay until the next fit.
+        """Removes one item, to the last byte of the file: the state then, and whether there was one of that id; None:
+        no such user. The revision grows, so that no index of before counts; heads stay until the next fit.
         """
         with self._writing(user) as (file, row):
             if row is None:
@@ -181,7 +181,7 @@ class UserStore:
             return state
 
     def delete(self, user: UserKey, heads: Mapping[Module, int] | None = None) -> bool:
-        """Removes the user and all records, to the last byte of the file; False: nobody of that id.
+        """Removes the user and all items, to the last byte of the file; False: no such user.
 
         heads: the head-store versions in which the user's heads are gone, to be removed first. Whoever gets this id
         again begins with them, so that no scorer takes an older version's head for theirs.
@@ -215,7 +215,7 @@ class UserStore:
         return new
 
     def import_heads(self, bucket: int, heads: Mapping[UserKey, Mapping[Module, int]]) -> None:
-        """Says which of a bucket's users came with heads, in which versions; fitted on the records they have now."""
+        """Says which of a bucket's users came with heads, in which versions; fitted on the items they have now."""
         with self._files.writing(bucket) as file:
             for user, versions in heads.items():
                 row = file.user(user.stored)
@@ -263,7 +263,7 @@ def _append(file: BucketFile, stored: str, row: UserRow | None, items: Sequence[
     if row and not changed:
         return row.state
     if len(place) >= MOST_ITEMS:
-        raise UserError(f"a user holds {MOST_ITEMS} records at most")
+        raise UserError(f"a user holds {MOST_ITEMS} items at most")
     row = row or file.add_user(stored)
     state = replace(row.state, items=len(place), revision=row.state.revision + 1)
     file.put_items(row, sorted(changed.items()))
@@ -277,4 +277,4 @@ def _check_text(items: Sequence[HistoryItem]) -> None:
         try:
             "".join((item.item_id, item.text, item.corpus, item.answer, item.date)).encode()
         except UnicodeEncodeError:
-            raise UserError(f"record {item.item_id!r} holds half a character (a lone surrogate); correct it") from None
+            raise UserError(f"item {item.item_id!r} holds half a character (a lone surrogate); correct it") from None

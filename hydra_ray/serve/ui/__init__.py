@@ -2,7 +2,7 @@
 
 index.html   what stands still          page.css     how it looks, light and dark
 page.js      ties the parts together    api.js       the service's JSON API, the key, errors
-users.js     the user field and list    person.js    the chosen user: facts, fit, new records
+users.js     the user field and list    person.js    the chosen user: facts, fit, new items
 answer.js    an answer and its trace    retrieved.js what was retrieved, how the reranker moved it
 dom.js       elements and numbers
 """

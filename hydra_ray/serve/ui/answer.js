@@ -7,12 +7,12 @@ const REASONS = {
   no_user: "No user was named: the plain prompt and the shared heads were used.",
   user_unknown: "Nobody is known by this id: the plain prompt and the shared heads were used.",
   history_unreadable: "The user’s history could not be read: the plain prompt was used.",
-  reranker_down: "The reranker did not run: the records stand in BM25’s order.",
+  reranker_down: "The reranker did not run: the items stand in BM25’s order.",
   head_unreadable: "The user’s own head could not be read: the shared head was used.",
   adapter_down: "The adapter did not run: the first sample is the answer.",
   no_candidate: "No sample held an answer of this task: the answer is empty.",
   plain_failed: "The model’s plain answer failed: only the personalised one is here.",
-  prompt_shortened: "The prompt was too long for the model: a shorter one, with fewer records, was answered.",
+  prompt_shortened: "The prompt was too long for the model: a shorter one, with fewer items, was answered.",
   question_cut: "The question is longer than the model reads: its end was left out.",
   fewer_answers: "Fewer different answers than were asked for.",
 };
@@ -74,7 +74,7 @@ function card(id, title, who, text, otherwise) {
 function prompt({ prompt: shown, items }) {
   const tokens = shown.tokens ? ` (${count(shown.tokens, "token")})` : "";
   const dropped = shown.dropped_examples ? `, ${number(shown.dropped_examples)} left out for want of room` : "";
-  const examples = `${count(shown.examples, "example")}${dropped}, out of ${count(items, "record")}`;
+  const examples = `${count(shown.examples, "example")}${dropped}, out of ${count(items, "item")}`;
   const cut = shown.question_cut ? " The question was shortened." : "";
   return `The prompt had ${count(shown.words, "word")}${tokens} and ${examples}.${cut}`;
 }

@@ -93,7 +93,7 @@ export async function user(id, signal) {
   }
 }
 
-/** Some of the user's records, oldest first: {data, total, next}. */
+/** Some of the user's items, oldest first: {data, total, next}. */
 export const history = (id, offset, limit) => call("GET", `${userPath(id)}/history?${new URLSearchParams({ offset, limit })}`);
 
 /** Everything that is kept of the user. */
@@ -108,7 +108,7 @@ export function personalize(userId, task, query, signal) {
   return call("POST", "v1/personalize", { body, signal });
 }
 
-/** Appends one record under a new id; what is known of the user then. */
+/** Appends one item under a new id; what is known of the user then. */
 export function append(id, { text, answer }) {
   const random = crypto.getRandomValues(new Uint32Array(2));
   const itemId = `page-${Array.from(random, (part) => part.toString(36)).join("")}`;

@@ -62,5 +62,5 @@ export function number(value, decimals = 0) {
 /** As `number`, with a plus where it is positive: for log-odds. */
 export const signed = (value, decimals = 2) => (value > 0 ? "+" : "") + number(value, decimals);
 
-/** "1 record", "4 records". */
+/** "1 item", "4 items". */
 export const count = (n, one, many = `${one}s`) => `${number(n)} ${n === 1 ? one : many}`;

@@ -17,12 +17,12 @@ export async function showExamples({ onUser, onQuestion }) {
   const shown = found.slice(0, SHOWN);
   byId("examples").hidden = !shown.length;
   byId("example-users").replaceChildren(...shown.map((user) => button(user.user_id, () => onUser(user.user_id))));
-  // A question that no example user has answered: the newest record of another one.
+  // A question that no example user has answered: the newest item of another one.
   const other = found[SHOWN] ?? found.at(-1);
-  const [record] = other ? await newest(other) : [];
-  byId("example-question").hidden = !record;
-  if (!record) return;
-  const text = record.text.trim();
+  const [item] = other ? await newest(other) : [];
+  byId("example-question").hidden = !item;
+  if (!item) return;
+  const text = item.text.trim();
   const label = text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text;
   byId("example-question").replaceChildren("A question: ", button(label, () => onQuestion(text)));
 }

@@ -1,4 +1,4 @@
-// The chosen user: what is known of them, fitting their heads, new records.
+// The chosen user: what is known of them, fitting their heads, new items.
 
 import { byId, count, el } from "./dom.js";
 import * as api from "./api.js";
@@ -31,7 +31,7 @@ export class Person {
     byId("keep").addEventListener("click", () => this.#confirm(false));
     byId("delete-now").addEventListener("click", () => this.#delete());
     byId("fit").addEventListener("click", () => this.#fit());
-    byId("record-form").addEventListener("submit", (event) => {
+    byId("item-form").addEventListener("submit", (event) => {
       event.preventDefault();
       this.#append();
     });
@@ -58,10 +58,10 @@ export class Person {
     }
   }
 
-  /** What the next record is most likely about. */
+  /** What the next item is most likely about. */
   suggest(text) {
-    byId("record-text").value = text;
-    byId("record-answer").value = "";
+    byId("item-text").value = text;
+    byId("item-answer").value = "";
   }
 
   #facts(id, info) {
@@ -71,7 +71,7 @@ export class Person {
     byId("fit").disabled = !info || busy(info);
     byId("export").disabled = byId("delete").disabled = !info;
     byId("delete-facts").textContent = info
-      ? `Delete ${id} with ${count(info.items, "record")} and all heads? Nothing brings them back.` : "";
+      ? `Delete ${id} with ${count(info.items, "item")} and all heads? Nothing brings them back.` : "";
     if (this.#waiting && !busy(info)) byId("status").textContent = byId("fit-facts").textContent;
     this.#waiting = busy(info);
     if (this.#waiting) this.#timer = setTimeout(() => this.show(id), POLL_MS);
@@ -120,15 +120,15 @@ export class Person {
   }
 
   async #append() {
-    const [text, answer] = [byId("record-text"), byId("record-answer")];
-    const record = { text: text.value.trim(), answer: answer.value.trim() };
-    if (!record.text) {
+    const [text, answer] = [byId("item-text"), byId("item-answer")];
+    const item = { text: text.value.trim(), answer: answer.value.trim() };
+    if (!item.text) {
       text.focus();
       return;
     }
     const id = this.#id;
     try {
-      this.#facts(id, await api.append(id, record));
+      this.#facts(id, await api.append(id, item));
       text.value = answer.value = "";
       byId("status").textContent = `Added. ${byId("user-facts").textContent}`;
     } catch (error) {
@@ -138,14 +138,14 @@ export class Person {
 }
 
 function facts(info) {
-  if (!info) return "Nobody is known by this id: the shared heads answer, without a history. A record makes the user.";
-  return `${count(info.items, "record")} · ${FIT[info.fit] ?? info.fit}`;
+  if (!info) return "There is no user of this id: the shared heads answer, without a history. The first item creates the user.";
+  return `${count(info.items, "item")} · ${FIT[info.fit] ?? info.fit}`;
 }
 
 function fitFacts(info) {
-  if (!info) return "Heads can be fitted once there are records.";
+  if (!info) return "Heads can be fitted once there are items.";
   const parts = [`Revision ${info.revision} of the history; ${FIT[info.fit] ?? info.fit}.`];
   if (info.message) parts.push(`${info.message}.`.replace(/([.!?])\.$/, "$1"));
-  if (info.stale && info.fit !== "never") parts.push("There are newer records than those the heads were fitted on.");
+  if (info.stale && info.fit !== "never") parts.push("There are newer items than those the heads were fitted on.");
   return parts.join(" ");
 }

@@ -1,4 +1,4 @@
-// What was retrieved: a table in the reranker's order, and lines from each record's place by BM25 to its place there.
+// What was retrieved: a table in the reranker's order, and lines from each item's place by BM25 to its place there.
 
 import { count, el, foldable, number, signed, svg, unseen } from "./dom.js";
 
@@ -8,9 +8,9 @@ export function retrieved(trace) {
   if (!items.length) return [el("p", { class: "hint" }, `Nothing was retrieved. ${why(trace)}`)];
   const reranked = items.some((item) => item.reranker !== null && item.reranker !== undefined);
   const rows = items.map((item, index) => row(item, index, startOf(items, item)));
-  const table = el("table", { class: "records", role: "table" },
+  const table = el("table", { class: "items", role: "table" },
     el("thead", { role: "rowgroup" }, el("tr", { role: "row" },
-      head("#", "Place after the reranker"), head("Record"), head("BM25", null, "num"), head("Reranker", null, "num"),
+      head("#", "Place after the reranker"), head("History item"), head("BM25", null, "num"), head("Reranker", null, "num"),
       head("Moved", null, "num"), head("Prompt"))),
     el("tbody", { role: "rowgroup" }, ...rows));
   const chart = svg("svg", { class: "slopes", role: "img", "aria-label": summary(items, reranked) });
@@ -22,12 +22,12 @@ export function retrieved(trace) {
 const startOf = (items, item) => items.filter((other) => other.bm25_rank < item.bm25_rank).length;
 
 function why(trace) {
-  return trace.items ? "None of the user’s records was near enough." : "The user has no records.";
+  return trace.items ? "None of the user’s items was near enough." : "The user has no items.";
 }
 
 function summary(items, reranked) {
   const shown = items.filter((item) => item.in_prompt).length;
-  const prompt = `${count(shown, "record")} of ${items.length} went into the prompt.`;
+  const prompt = `${count(shown, "item")} of ${items.length} went into the prompt.`;
   if (!reranked) return `BM25’s order; the reranker did not run. ${prompt}`;
   const moved = items.filter((item, index) => startOf(items, item) !== index).length;
   const promoted = items.filter((item) => item.in_prompt && startOf(items, item) >= shown).length;
@@ -41,7 +41,7 @@ const cell = (kind, label, ...children) => el("td", { class: kind, role: "cell",
 function row(item, index, start) {
   return el("tr", { role: "row", class: item.in_prompt ? "shown" : null },
     cell("place num", null, number(index + 1)),
-    cell("record", null, el("div", {}, ...record(item, index))),
+    cell("item", null, el("div", {}, ...contents(item, index))),
     cell("num", "BM25", number(item.bm25, 2)),
     cell("num", "Reranker", signed(item.reranker)),
     cell("num move", "Moved", ...move(start - index)),
@@ -54,8 +54,8 @@ function move(up) {
     unseen(`${up > 0 ? "up" : "down"} ${Math.abs(up)}`)];
 }
 
-function record(item, index) {
-  const name = `record ${index + 1}`;
+function contents(item, index) {
+  const name = `item ${index + 1}`;
   const [text, more] = foldable(item.text, name);
   const [answer, moreAnswer] = foldable(item.answer, `the answer of ${name}`);
   answer.classList.add("own");

@@ -151,7 +151,7 @@ function option(user, index, prefix) {
   const rest = user.user_id.slice(prefix.length);
   return el("li", attributes,
     el("bdi", {}, prefix ? el("b", {}, user.user_id.slice(0, prefix.length)) : null, rest),
-    el("span", { class: "hint" }, count(user.items, "record")));
+    el("span", { class: "hint" }, count(user.items, "item")));
 }
 
 function note(found, prefix) {

@@ -150,7 +150,7 @@ class HeadStore:
         )
 
     def write_part(self, bucket: int, user_ids: Sequence[str], arrays: Mapping[str, NDArray[np.floating]]) -> Part:
-        """Writes heads of one bucket that nobody sees until `publish` gets the description, which goes through JSON.
+        """Writes heads of one bucket that no reader sees until `publish` gets the description, which goes through JSON.
 
         A bucket may be written in several parts of different users. Raises UserError as `put` does, and for a user of
         another bucket.
@@ -184,7 +184,7 @@ class HeadStore:
         """Removes every older version, and what was deleted from the files; returns the version that is left.
 
         What unfinished writers left behind goes once it is seven days old; unpublished=True: at once, which takes the
-        parts of writers at work away from them, too (their `publish` then fails): only while nobody writes.
+        parts of writers at work away from them, too (their `publish` then fails): only while there is no writer.
         """
         return self._move(writer.vacuum(self._connection, self._table, unpublished=unpublished))
 

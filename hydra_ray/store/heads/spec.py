@@ -88,7 +88,7 @@ def check_format(metadata: Mapping[bytes, bytes] | None, where: str) -> None:
     try:
         written = int(json.loads((metadata or {})[_KEY])["format"])
     except (KeyError, ValueError, TypeError):
-        return  # no head store, or broken: whoever reads on will say so
+        return  # no head store, or broken: the reader's own error says so
     if written > FORMAT:
         raise UserError(
             f"{where} was written by a newer version of hydra_ray (store format {written}, this one reads up to "

@@ -1,4 +1,4 @@
-"""Parts: heads that one of many writers has written and nobody has published yet, described in JSON."""
+"""Staged fragments: heads that one of many writers has written and that are not published yet, described in JSON."""
 
 import json
 from collections.abc import Iterator, Sequence

@@ -34,7 +34,7 @@ from hydra_ray.training.user_fit.profiles import Profile, Profiles
 
 MODEL, BASE = "model.json", "base.safetensors"
 MIXED_AT_ONCE = 256
-"""Users whose records a router reads at once: 50 MB at 128 records and 384 numbers each."""
+"""Users whose items a router reads at once: 50 MB at 128 items and 384 numbers each."""
 
 
 class _Description(BaseModel):

@@ -50,7 +50,7 @@ class UserHeadTable:
         return take_rows(self.deltas, rows, device, self._buffers)
 
     def blank(self, device: torch.device | None = None) -> Deltas:
-        """The zero delta of nobody, [1, ...]."""
+        """A zero delta, [1, ...]."""
         return {name: value.to(device).requires_grad_() for name, value in self._head.learned(1).items()}
 
     @torch.no_grad()

@@ -32,7 +32,7 @@ from hydra_ray.training.user_fit.profiles import Profiles, read_profiles
 
 
 class Worker:
-    """One rank and one head kind. `at` says where training is; whoever calls `step` moves it."""
+    """One rank and one head kind. `at` says where training is; the caller of `step` moves it."""
 
     def __init__(self, job: Mapping[str, Any], kind: str, share: WorkerShard, rank: int, start: Path | None) -> None:
         """job: as in `loop.train_kinds`. start: a checkpoint to go on from. Every rank must make one."""
@@ -129,7 +129,7 @@ class Worker:
             if not part:
                 batch, deltas = self._empty_batch(), self._blank()
             elif self.profiles:
-                # Each query on its own, for its profile leaves out the record that it asks.
+                # Each query on its own, for its profile leaves out the item that it asks.
                 batch = self.share.texts.batch(part, range(len(part)))
                 deltas = self.profiles.of_groups(part, self.device)
             else:
@@ -170,7 +170,7 @@ class Worker:
         return rows_GF.sum(0)
 
     def _blank(self) -> Deltas:
-        """Deltas, or profiles, of nobody."""
+        """Deltas, or profiles, of no user."""
         return self.profiles.blank(self.device) if self.profiles else self.heads.blank(self.device)
 
     def _first_step(self) -> None:

@@ -1,4 +1,4 @@
-"""What a router reads of a user: the newest records of the user's own history, encoded once by the frozen encoder."""
+"""What a router reads of a user: the newest items of the user's own history, encoded once by the frozen encoder."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
@@ -16,8 +16,8 @@ from hydra_ray.models.heads import Deltas
 from hydra_ray.models.mixture import PRESENT, PROFILE
 from hydra_ray.training.joint.ranking_examples import RankingExample
 
-RECORDS = 128
-"""Newest records of a user that are read, as in mixture-of-facets personalisation (2026)."""
+PROFILE_ITEMS = 128
+"""Newest items of a user that are read, as in mixture-of-facets personalisation (2026)."""
 
 PROFILE_SCHEMA = pa.schema(
     [
@@ -32,7 +32,7 @@ PROFILE_SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A user's newest records: their ids, and text and answer of each."""
+    """A user's newest items: their ids, and text and answer of each."""
 
     user_id: str
     bucket: int
@@ -40,13 +40,13 @@ class Profile:
     texts: tuple[str, ...]
 
     def fingerprint(self) -> str:
-        """Says whether the records are the same as they were."""
+        """Says whether the items are the same as they were."""
         return hashlib.blake2b(repr(self.texts).encode(), digest_size=8).hexdigest()
 
 
 def profile_of(user: User, bucket: int) -> Profile:
-    """The records that every question of the user may see; never what is, or is newer than, an evaluated question."""
-    items = user.safe_history()[-RECORDS:]
+    """The items that every question of the user may see; never what is, or is newer than, an evaluated question."""
+    items = user.safe_history()[-PROFILE_ITEMS:]
     texts = tuple(f"{item.text}\n{item.answer}" if item.answer else item.text for item in items)
     return Profile(user.user_id, bucket, tuple(item.item_id for item in items), texts)
 
@@ -65,7 +65,7 @@ def read_profiles(folder: Path, buckets: Sequence[int]) -> list[Profile]:
 
 
 class Profiles:
-    """Users' encoded records, as a batch of queries needs them."""
+    """Users' encoded items, as a batch of queries needs them."""
 
     def __init__(self, profiles: Iterable[Profile], encode: Callable[[Sequence[str]], NDArray[np.float32]]) -> None:
         self._of = {profile.user_id: profile for profile in profiles}
@@ -75,7 +75,7 @@ class Profiles:
         self.width = self._vectors.shape[-1]
 
     def of_groups(self, groups: Sequence[RankingExample], device: torch.device | None = None) -> Deltas:
-        """One profile per query, [G, H, D], and which of its records exist, [G, H]: the record asked is left out."""
+        """One profile per query, [G, H, D], and which of its items exist, [G, H]: the item asked is left out."""
         found = [self._of.get(group.user_id, Profile(group.user_id, group.bucket, (), ())) for group in groups]
         longest = max((len(profile.texts) for profile in found), default=0) or 1
         profile_GHD = torch.zeros(len(groups), longest, self.width)
@@ -83,7 +83,7 @@ class Profiles:
         for g, (group, profile) in enumerate(zip(groups, found, strict=True)):
             count = len(profile.texts)
             profile_GHD[g, :count] = self._vectors[[self._row[text] for text in profile.texts]]
-            # The id of a query that asks a record ends in the record's; a real question (q:) asks none.
+            # The id of a query that asks an item ends in the item's; a real question (q:) asks none.
             kind, _, asked = group.query_id.partition(":")
             present_GH[g, :count] = torch.tensor([float(kind == "q" or item != asked) for item in profile.items])
         return {PROFILE: profile_GHD.to(device), PRESENT: present_GH.to(device)}
@@ -93,5 +93,5 @@ class Profiles:
         return self.of_groups([RankingExample(user, 0, "", "", (), ()) for user in self._of])
 
     def blank(self, device: torch.device | None = None) -> Deltas:
-        """Nobody's."""
+        """Of no user."""
         return {PROFILE: torch.zeros(1, 1, self.width, device=device), PRESENT: torch.zeros(1, 1, device=device)}

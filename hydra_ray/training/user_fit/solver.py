@@ -62,7 +62,7 @@ class Descent:
             return {"l2": config.l2}
         tested = {"tuning_users": len(rows)}
         if not len(rows):
-            # Nobody shows how users differ: they stay at the shared head.
+            # No user shows how users differ: all stay at the shared head.
             return {"l2": L2_GRID[-1], **tested}
         even = rows.query % 2 == 0
         l2, tried = choose_l2(head, (rows.only(even), rows.only(~even)), config, loss)

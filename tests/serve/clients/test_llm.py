@@ -246,6 +246,18 @@ def test_a_forwarded_request_that_is_refused_gets_the_servers_words() -> None:
     with_server(FakeServer(lambda number, body: error(400, "bad schema")), use)
 
 
+def test_a_forwarded_number_of_answers_is_never_dropped() -> None:
+    async def use(samples: LLMClientAdapter) -> None:
+        await ask(samples, 2)  # teaches that it gives one answer a call
+        with pytest.raises(RefusedError, match="HTTP 400: Unsupported parameter: n"):
+            await samples.forward([{"role": "user", "content": "q"}], {"n": 2}, time.time() + 10)
+
+    def script(number: int, body: dict[str, Any]) -> Any:
+        return error(400, "Unsupported parameter: n") if "n" in body else completion(["a"])
+
+    with_server(FakeServer(script), use)
+
+
 def test_a_key_that_is_revoked_makes_the_server_look_down() -> None:
     async def use(samples: LLMClientAdapter, fake: FakeServer) -> int:
         await ask(samples)

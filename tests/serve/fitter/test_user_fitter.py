@@ -91,7 +91,7 @@ def test_a_history_too_short_for_a_pseudo_query_takes_the_old_heads_away(tmp_pat
         said = fit(world, box, items=items)
         assert box.asked == []
         assert said.kept_shared_head == {"reranker": True, "adapter": True}
-        assert said.message.endswith("a fit needs two records, one of them with text and answer")
+        assert said.message.endswith("a fit needs two items, one of them with text and answer")
         assert not any(heads(world).values())
         assert said.versions["reranker"] > before.versions["reranker"]
 

@@ -5,7 +5,7 @@ import torch
 from hydra_ray.core.types import HistoryItem, Question, User
 from hydra_ray.models.mixture import PRESENT, PROFILE
 from hydra_ray.training.joint.ranking_examples import RankingExample
-from hydra_ray.training.user_fit.profiles import RECORDS, Profiles, profile_of, profiles_to_table, read_profiles
+from hydra_ray.training.user_fit.profiles import PROFILE_ITEMS, Profiles, profile_of, profiles_to_table, read_profiles
 
 
 def user(count: int) -> User:
@@ -22,8 +22,8 @@ def test_a_profile_is_the_newest_records_that_every_question_may_see() -> None:
     profile = profile_of(user(5), 7)
     assert profile.items == ("i0", "i1", "i2", "i3")
     assert profile.texts[:2] == ("text 0", "text 1\nanswer 1")
-    assert len(profile_of(user(RECORDS + 9), 7).items) == RECORDS
-    assert profile_of(user(RECORDS + 9), 7).items[-1] == f"i{RECORDS + 7}"
+    assert len(profile_of(user(PROFILE_ITEMS + 9), 7).items) == PROFILE_ITEMS
+    assert profile_of(user(PROFILE_ITEMS + 9), 7).items[-1] == f"i{PROFILE_ITEMS + 7}"
 
 
 def test_the_record_that_a_query_asks_is_left_out(tmp_path) -> None:  # type: ignore[no-untyped-def]

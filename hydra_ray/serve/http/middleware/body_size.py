@@ -1,4 +1,4 @@
-"""Bodies over the limit get 413: at once where their length is told, else as soon as they exceed it."""
+"""Bodies over the limit get 413: at once where their length is declared, else as soon as they exceed it."""
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException

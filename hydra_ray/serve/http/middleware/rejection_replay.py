@@ -53,7 +53,7 @@ class _Full:
 
 
 class RejectionReplayMiddleware:
-    """ASGI middleware of a proxy. Requests are told apart by path alone: each path has room of its own."""
+    """ASGI middleware of a proxy. Requests are distinguished by path alone: each path has room of its own."""
 
     def __init__(
         self, app: ASGIApp, meters: HttpMeters | None = None, clock: Callable[[], float] = time.monotonic

@@ -1,4 +1,4 @@
-"""`/v1/users/ID/history`, `/v1/users/ID/feedback`, `/v1/import`: records, one by one and in bulk."""
+"""`/v1/users/ID/history`, `/v1/users/ID/feedback`, `/v1/import`: items, one by one and in bulk."""
 
 from collections.abc import Coroutine
 from datetime import UTC, datetime
@@ -43,21 +43,21 @@ class Feedback(Body):
         return self
 
     def item(self) -> NewItem:
-        """The record that it becomes: the question with the right answer. A question has one: the newest."""
+        """The item that it becomes: the question with the right answer. A question has one: the newest."""
         answer = self.answer if self.right else self.right_answer or ""
         item_id = f"feedback-{stable_hash('feedback', self.query).hex()}"
         return NewItem(item_id=item_id, text=self.query, answer=answer, date=datetime.now(UTC).date().isoformat())
 
 
 class FeedbackTaken(BaseModel):
-    """item_id: of the record that the feedback has become."""
+    """item_id: of the item that the feedback has become."""
 
     item_id: str
     user: UserInfo
 
 
 class ItemDeleted(BaseModel):
-    """The record is gone."""
+    """The item is gone."""
 
     user_id: str
     item_id: str
@@ -79,7 +79,7 @@ def router(front: RouteContext) -> APIRouter:
         offset: Annotated[int, Query(ge=0, le=2**32)] = 0,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     ) -> HistoryPage:
-        """The user's records, oldest first, a page at a time: `next` is the next page's `offset`."""
+        """The user's items, oldest first, a page at a time: `next` is the next page's `offset`."""
         work = front.service.history(key_of(request, user_id), offset, limit)
         found = await run_until_disconnect(request.receive, work, front.settings.deadline_s)
         if found is None:
@@ -88,17 +88,17 @@ def router(front: RouteContext) -> APIRouter:
 
     @routes.delete("/v1/users/{user_id}/history/{item_id}", responses=errors)
     async def remove(request: Request, user_id: UserIdInPath, item_id: ItemIdInPath) -> ItemDeleted:
-        """Removes one record; the user's very next request does without it. Heads stay until the next fit."""
+        """Removes one item; the user's very next request does without it. Heads stay until the next fit."""
         found = await change(front.service.remove_item(key_of(request, user_id), item_id))
         if found is None:
             raise user_not_found(user_id)
         if not found:
-            raise ApiError(404, f"user {user_id!r} has no record {item_id!r}", code="item_not_found")
+            raise ApiError(404, f"user {user_id!r} has no item {item_id!r}", code="item_not_found")
         return ItemDeleted(user_id=user_id, item_id=item_id)
 
     @routes.post("/v1/users/{user_id}/feedback", responses=documented(400, 401, 413, 422, 429, 500, 503, 504))
     async def feedback(request: Request, user_id: UserIdInPath, said: Feedback) -> FeedbackTaken:
-        """This answer was right, or the right one is another: becomes a record of the user's history."""
+        """This answer was right, or the right one is another: becomes an item of the user's history."""
         item = said.item()
         try:
             user = await change(front.service.append(key_of(request, user_id), [item]))
@@ -114,7 +114,7 @@ def router(front: RouteContext) -> APIRouter:
         },
     )
     async def import_rows(request: Request) -> Imported:
-        """Records of many users: a JSON array, or one JSON object a line, each with `user_id` beside a record's fields
+        """Items of many users: a JSON array, or one JSON object a line, each with `user_id` beside an item's fields
         (`item_id` may be left out). All mistakes are reported together, and nothing is imported then."""
         rows = read_rows(await request.body())
         return await change(front.service.import_rows(request.state.tenant, rows))

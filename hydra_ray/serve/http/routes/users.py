@@ -20,7 +20,7 @@ Prefix = Annotated[str, AfterValidator(checked_text), Query(max_length=LONGEST_I
 
 
 class NewItems(Body):
-    """Records to append, oldest first."""
+    """Items to append, oldest first."""
 
     items: list[NewItem] = Field(min_length=1)
 
@@ -65,7 +65,7 @@ def router(front: RouteContext) -> APIRouter:
 
     @routes.put("/{user_id}/history", responses=documented(400, 401, 413, 422, 429, 500, 503, 504))
     async def append(request: Request, user_id: UserIdInPath, new: NewItems) -> UserInfo:
-        """Appends records, durably; the user's very next request sees them."""
+        """Appends items, durably; the user's very next request sees them."""
         return await change(front.service.append(key_of(request, user_id), new.items))
 
     @routes.post("/{user_id}/fit", status_code=202, responses=ERRORS)

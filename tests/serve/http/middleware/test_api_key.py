@@ -1,9 +1,13 @@
 """Who may come in, and that nobody reaches another tenant's users."""
 
+import json
+
 import httpx
 import pytest
 from fastapi.routing import APIRoute
 
+from hydra_ray.core.token_estimate import estimate_tokens
+from hydra_ray.inference.types import LLMDownError
 from hydra_ray.serve.http import key_file, key_limits
 from hydra_ray.serve.http.app import make_app
 from hydra_ray.serve.http.key_file import load_keys
@@ -15,7 +19,7 @@ ROUTES = [
     (method, route.path)
     for route in make_app(FakeService, settings(TWO_TENANTS)).routes
     if isinstance(route, APIRoute) and route.path.startswith("/v1")
-    for method in route.methods
+    for method in sorted(route.methods)
 ]
 
 
@@ -54,8 +58,13 @@ def test_another_tenants_name_in_an_id_is_no_way_in(tenants):
     assert tenants["bolt"].get("/v1/users/..%2Facme%2Feve").status_code == 404
 
 
-SECRETS = {name: f"{name}-key-0123456789" for name in ("plain", "old", "monitor", "few")}
-OPTIONS = {"old": "expires=2001-01-01", "monitor": "only=metrics", "few": "requests=2 tokens=40 name=few"}
+SECRETS = {name: f"{name}-key-0123456789" for name in ("plain", "old", "monitor", "few", "streams")}
+OPTIONS = {
+    "old": "expires=2001-01-01",
+    "monitor": "only=metrics",
+    "few": "requests=2 tokens=40 name=few",
+    "streams": "name=streams",
+}
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +123,24 @@ def test_limits_of_a_key_and_what_it_was_used_for(kept, monkeypatch):
     assert (found["few"]["requests"], found["few"]["refused"], found["few"]["tokens"]) == (2, 1, 0)
     (other,) = [day for name, day in found.items() if name != "few" and day["tokens"]]
     assert other["tokens"] == 7 + 2  # the prompt's and the answer's
+
+
+def test_a_stream_that_breaks_off_is_counted_too(kept):
+    live, _ = kept
+    live.service.late_error = LLMDownError("it broke its answer off")
+    messages = [{"role": "user", "content": "which tag?"}]
+    body = {"model": "made-up:plain", "messages": messages, "stream": True}
+    headers = {"Authorization": f"Bearer {SECRETS['streams']}"}
+    answer = httpx.post(f"{live.url}/v1/chat/completions", json=body, headers=headers)
+    live.service.late_error = None
+    assert answer.text.count("chat.completion.chunk") == 1
+
+    def tokens():
+        days = get(live, "/v1/usage", "plain").json()["data"]
+        return [day["tokens"] for day in days if day["key"] == "streams"]
+
+    expected = estimate_tokens(json.dumps(messages)) + 1  # the prompt, and one chunk
+    until(lambda: tokens() == [expected])
 
 
 def test_a_key_is_revoked_while_the_service_runs(kept, monkeypatch):
