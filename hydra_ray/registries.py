@@ -27,6 +27,11 @@ HEADS: Registry[Any] = Registry(
 )
 """Values of `model.head`: `hydra_ray.config.head_kinds.HeadKind`."""
 
+LOSSES: Registry[Any] = Registry(
+    "loss", dict.fromkeys(("bce", "listnet", "ranknet", "bce_listnet"), "hydra_ray.models.losses")
+)
+"""Values of `train.loss`: `hydra_ray.models.losses.LossFunction`."""
+
 METHODS: Registry[Any] = Registry(
     "method",
     {

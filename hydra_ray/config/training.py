@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from hydra_ray.config.section import EXECUTION_ONLY, NameOf, Section
-from hydra_ray.registries import HEADS
+from hydra_ray.registries import HEADS, LOSSES
 from hydra_ray.utils.cpu import Precision
 
 
@@ -62,7 +62,7 @@ class TrainConfig(Section):
     concepts, user_lr 0.1 or base_lr 0.006 it stayed there in one training of two.
     """
 
-    loss: Literal["bce", "listnet", "ranknet", "bce_listnet"] = Field(
+    loss: Annotated[str, NameOf(LOSSES)] = Field(
         default="bce",
         description="Of base, shared head and user heads, new users' too: `bce` (each row alone), `listnet` or "
         "`ranknet` (order a query's rows but say no probability), or `bce_listnet` (the mean of two).",

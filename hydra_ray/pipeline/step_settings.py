@@ -12,7 +12,7 @@ from hydra_ray.core.sampling import UserSample
 from hydra_ray.core.types import Split
 from hydra_ray.pipeline.examples import Module
 from hydra_ray.pipeline.llm_rows import Asking
-from hydra_ray.registries import HEADS
+from hydra_ray.registries import HEADS, LOSSES
 
 
 def method_stage(name: str) -> str:
@@ -48,7 +48,10 @@ def joint_model(config: Config, module: Module) -> dict[str, Any]:
 
 def plugin_versions(config: Config) -> dict[str, Any]:
     """Which versions of plug-ins a training reads; nothing for those of the first version, and for hydra_ray's own."""
-    versions = {"head_version": HEADS.version(config.model.head)}
+    versions = {
+        "head_version": HEADS.version(config.model.head),
+        "loss_version": LOSSES.version(config.train.loss),
+    }
     return {name: version for name, version in versions.items() if version > 1}
 
 
