@@ -19,6 +19,12 @@ RETRIEVERS: Registry[Any] = Registry(
 )
 """Values of `retrieval.method`: `hydra_ray.core.retrieval.RetrieverKind`."""
 
+PAIR_ENCODERS: Registry[Any] = Registry(
+    "pair encoder",
+    dict.fromkeys(("cross_encoder", "bi_encoder", "concepts", "none"), "hydra_ray.config.pair_kinds"),
+)
+"""Values of `model.pair`: `hydra_ray.config.pair_kinds.PairKind`."""
+
 HEADS: Registry[Any] = Registry(
     "kind of head",
     dict.fromkeys(

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from hydra_ray.config.data import DataConfig, ProtocolConfig
 from hydra_ray.config.head_kinds import head_kind
 from hydra_ray.config.llm import LLMConfig
+from hydra_ray.config.pair_kinds import pair_kind
 from hydra_ray.config.retrieval import AdapterConfig, RerankerConfig, RetrievalConfig
 from hydra_ray.config.section import NameOf, Section
 from hydra_ray.config.training import FitConfig, ModelConfig, TrainConfig
@@ -101,7 +102,7 @@ class Config(Section):
     @property
     def text_encoder(self) -> ModelConfig:
         """The encoder of single texts: the model's, or MiniLM where that is trained or reads pairs."""
-        alone = self.model.freeze_encoder and self.model.pair != "cross_encoder"
+        alone = self.model.freeze_encoder and pair_kind(self.model.pair).reads != "pairs"
         if alone or self.retrieval.encodes:
             return self.model
         return self.model.model_copy(update={"encoder": "minilm", "pooling": "mean", "max_tokens": 128})
@@ -121,10 +122,9 @@ class Config(Section):
                              "llm.price_completion, per million tokens")  # fmt: skip
         if llm.max_cost is not None and llm.parameters.get("max_tokens", "max_tokens") is None:
             raise ValueError("llm.parameters: without max_tokens no call's cost is known before; llm.max_cost needs it")
-        if self.model.pair == "concepts" and not self.model.freeze_encoder:
-            raise ValueError(
-                "model.freeze_encoder: must be true with model.pair=concepts; bi_encoder and cross_encoder can train it"
-            )
+        if pair_kind(self.model.pair).reads == "sentences" and not self.model.freeze_encoder:
+            raise ValueError(f"model.freeze_encoder: must be true with model.pair={self.model.pair}; bi_encoder and "
+                             "cross_encoder can train it")  # fmt: skip
         mixed, experts = self.model.num_experts_per_user, self.model.num_experts
         if mixed > experts:
             raise ValueError(f"model.num_experts_per_user: {mixed} is more than model.num_experts={experts}")

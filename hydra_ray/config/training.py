@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from hydra_ray.config.section import EXECUTION_ONLY, NameOf, Section
-from hydra_ray.registries import HEADS, LOSSES
+from hydra_ray.registries import HEADS, LOSSES, PAIR_ENCODERS
 from hydra_ray.utils.cpu import Precision
 
 
@@ -16,7 +16,7 @@ class ModelConfig(Section):
         default="minilm",
         description="Folder or hub id of any Hugging Face encoder. `minilm` comes with the installation.",
     )
-    pair: Literal["cross_encoder", "bi_encoder", "concepts", "none"] = Field(
+    pair: Annotated[str, NameOf(PAIR_ENCODERS)] = Field(
         default="concepts",
         description="How a query and an item or candidate are read: `cross_encoder` (both texts at once, the most "
         "expensive), `bi_encoder` (each text alone, once, then an interaction), `concepts` (each sentence alone; what "

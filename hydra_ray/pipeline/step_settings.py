@@ -12,7 +12,7 @@ from hydra_ray.core.sampling import UserSample
 from hydra_ray.core.types import Split
 from hydra_ray.pipeline.examples import Module
 from hydra_ray.pipeline.llm_rows import Asking
-from hydra_ray.registries import HEADS, LOSSES
+from hydra_ray.registries import HEADS, LOSSES, PAIR_ENCODERS
 
 
 def method_stage(name: str) -> str:
@@ -51,6 +51,7 @@ def plugin_versions(config: Config) -> dict[str, Any]:
     versions = {
         "head_version": HEADS.version(config.model.head),
         "loss_version": LOSSES.version(config.train.loss),
+        "pair_version": PAIR_ENCODERS.version(config.model.pair),
     }
     return {name: version for name, version in versions.items() if version > 1}
 

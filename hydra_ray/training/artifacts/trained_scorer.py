@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from hydra_ray.config import ModelConfig
+from hydra_ray.config.pair_kinds import pair_kind
 from hydra_ray.core.retrieval import TextEncode
 from hydra_ray.errors import UserError
 from hydra_ray.models.embedding_cache import CachedTextEncoder
@@ -49,13 +50,19 @@ class _Description(BaseModel):
 
 def needs_encoder_in_module(config: ModelConfig) -> bool:
     """Whether the encoder runs inside the scorer; otherwise it runs once, ahead of it."""
-    return config.pair == "cross_encoder" or (config.pair != "none" and not config.freeze_encoder)
+    reads = pair_kind(config.pair).reads
+    return reads == "pairs" or (reads != "nothing" and not config.freeze_encoder)
 
 
 def save_base(
-    scorer_state: Mapping[str, Tensor], config: ModelConfig, encoder_width: int, evidence: int, out: Path
+    scorer_state: Mapping[str, Tensor],
+    config: ModelConfig,
+    encoder_width: int,
+    evidence: int,
+    out: Path,
+    symmetric: bool = True,
 ) -> None:
-    """Writes model.json and base.safetensors."""
+    """Writes model.json and base.safetensors. symmetric: as the scorer was made."""
     state = {
         name: value.detach().to("cpu", torch.float32).contiguous()
         for name, value in scorer_state.items()
@@ -66,7 +73,7 @@ def save_base(
     description = _Description(
         model=config,
         encoder_width=encoder_width,
-        symmetric="interaction.right.weight" not in state,
+        symmetric=symmetric,
         evidence=evidence,
         fingerprint=hashlib.blake2b((out / BASE).read_bytes(), digest_size=8).hexdigest(),
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from hydra_ray.config import Config
+from hydra_ray.config.pair_kinds import pair_kind
 from hydra_ray.env import train_variables
 from hydra_ray.errors import UserError
 from hydra_ray.models.heads import Deltas
@@ -52,7 +53,7 @@ def train(
     centres = scratch.resolve() / "centres.safetensors"
     fatal = scratch.resolve() / "fatal"
     fatal.unlink(missing_ok=True)
-    if config.model.pair == "concepts" and not centres.exists():
+    if pair_kind(config.model.pair).centres and not centres.exists():
         write_centres(config.model, groups, vectors, seed, centres)
     job = {
         "groups": str(groups.resolve()),
