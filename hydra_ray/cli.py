@@ -122,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     serving.add_argument("--host", default="127.0.0.1")
     serving.add_argument("--port", type=int, default=8000)
+    serving.add_argument("--metrics-port", type=int, help="for Prometheus, on this machine alone (default: a free one)")
     serving.add_argument("--keys", metavar="FILE", help="API keys, one tenant:key a line (see new-key)")
     serving.add_argument("--address", help="of a running Ray cluster to join (default: one of its own)")
     serving.add_argument("--config", type=Path, help="YAML file with the service's settings (docs/configuration.md)")
@@ -133,7 +134,6 @@ def _parser() -> argparse.ArgumentParser:
     key.add_argument("--expires", metavar="WHEN", help="last day (2027-06-30), moment (2027-06-30T12:00Z), or as 90d")
     key.add_argument("--requests", type=int, metavar="N", help="requests a minute at most")
     key.add_argument("--tokens", type=int, metavar="N", help="tokens of the language model a minute at most")
-    key.add_argument("--metrics-only", action="store_true", help="opens /metrics alone, for a monitor")
     deploy = commands.add_parser("deploy", help="check a Serve config file and deploy it to a cluster")
     deploy.add_argument("file", type=Path, metavar="FILE", help="Serve config file, as in configs/serve/")
     deploy.add_argument("--address", help="the cluster's dashboard, e.g. http://127.0.0.1:8265")
@@ -280,7 +280,7 @@ def _serve(args: argparse.Namespace) -> int:
         return 0
     from hydra_ray.serve.local import serve_run
 
-    return serve_run(config, args.host, args.port, address=args.address)
+    return serve_run(config, args.host, args.port, address=args.address, metrics_port=args.metrics_port)
 
 
 def _new_key(args: argparse.Namespace) -> int:
@@ -292,7 +292,6 @@ def _new_key(args: argparse.Namespace) -> int:
         expires=args.expires,
         requests=args.requests,
         tokens=args.tokens,
-        metrics_only=args.metrics_only,
     )
     print(line)
     print(f"hydra-ray: the key, shown this once: {key}", file=sys.stderr, flush=True)

@@ -132,3 +132,11 @@ def init_ray(address: str, setting: str = "ray.address=", **options: Any) -> Non
         raise UserError(f"Ray does not start on this machine: {reason} Try again when it is less busy; Ray's logs lie "
                         "in its temporary folder") from None  # fmt: skip
     ray_token.close()
+
+
+def metrics_addresses() -> list[str]:
+    """Where the nodes of the cluster that this process has joined export metrics for Prometheus."""
+    import ray
+
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    return [f"http://{_bracketed(node['NodeManagerAddress'])}:{node['MetricsExportPort']}/metrics" for node in nodes]

@@ -116,6 +116,10 @@ ENGINE_CPU = (
     Variable("VLLM_CPU_OMP_THREADS_BIND", "nobind", "Other processes share the cores; binding makes them queue."),
 )
 
+ENGINE_ALONE = (
+    Variable("VLLM_ENABLE_V1_MULTIPROCESSING", "0", "Without it vLLM puts a worker's process behind a CPU engine's."),
+)
+
 CPU_KV_CACHE = Variable(
     "VLLM_CPU_KVCACHE_SPACE", None, "GiB for the key-value cache (`llm.serve.kv_cache_gib`); unset, vLLM takes half."
 )
@@ -199,9 +203,12 @@ def read(variable: Variable) -> str:
     return os.environ.get(variable.name, "")
 
 
-def engine_variables(*, cpu: bool, kv_cache_gib: int, weights: str) -> dict[str, str]:
-    """The environment of a vLLM replica that loads `weights` (a folder or a hub id)."""
-    variables = {v.name: v.value or "" for v in (*ENGINE, *(ENGINE_CPU if cpu else ()))}
+def engine_variables(*, cpu: bool, alone: bool, kv_cache_gib: int, weights: str) -> dict[str, str]:
+    """The environment of a vLLM replica that loads `weights` (a folder or a hub id). alone: with the model in the
+    engine's own process."""
+    variables = {
+        v.name: v.value or "" for v in (*ENGINE, *(ENGINE_CPU if cpu else ()), *(ENGINE_ALONE if alone else ()))
+    }
     if cpu:
         variables[CPU_KV_CACHE.name] = str(kv_cache_gib)
     if Path(weights).is_dir():

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from hydra_ray.config import LLMConfig
-from hydra_ray.core.prompts import Message
 from hydra_ray.errors import UserError
 from hydra_ray.inference.types import LLMProtocol, LLMResponse
 from hydra_ray.llm.http import with_system_prompt
 from hydra_ray.llm.model_id import weights_source
+from hydra_ray.llm.types import Request
 
 LLMFunction = Callable[[list[dict[str, str]], int, float, int], list[str] | Awaitable[list[str]]]
 """`(messages, n, temperature, max_tokens) -> n texts`, plain or async."""
@@ -77,30 +77,20 @@ class FunctionLLM:
         self._is_async = _is_async(function)
         self._one_at_a_time = asyncio.Lock()
 
-    async def sample(
-        self,
-        messages: Sequence[Message],
-        *,
-        n: int,
-        temperature: float,
-        max_tokens: int,
-        seed: int | None,
-        deadline: float,
-        fallbacks: Sequence[Sequence[Message]] = (),
-        more: Mapping[str, Any] | None = None,
-    ) -> LLMResponse:
+    async def sample(self, request: Request, *, deadline: float, more: Mapping[str, Any] | None = None) -> LLMResponse:
         """n texts of the function. Its own exceptions pass through. Raises UserError for anything but n texts."""
-        del seed, deadline, fallbacks, more
+        del deadline, more
         given = [
             {"role": message["role"], "content": message["content"]}
-            for message in with_system_prompt(messages, self._system)
+            for message in with_system_prompt(request.messages, self._system)
         ]
+        how = (given, request.n, request.temperature, request.max_tokens)
         if self._is_async:
-            texts = await self._function(given, n, temperature, max_tokens)  # type: ignore[misc]
+            texts = await self._function(*how)  # type: ignore[misc]
         else:
             async with self._one_at_a_time:
-                texts = await asyncio.to_thread(self._function, given, n, temperature, max_tokens)
-        return LLMResponse(_checked(texts, n))
+                texts = await asyncio.to_thread(self._function, *how)
+        return LLMResponse(_checked(texts, request.n))
 
 
 def _checked(texts: object, n: int) -> tuple[str, ...]:
@@ -127,22 +117,17 @@ class ClientLLM:
         self._create, self._config = create, config
         self._is_async = _is_async(create)
 
-    async def sample(
-        self,
-        messages: Sequence[Message],
-        *,
-        n: int,
-        temperature: float,
-        max_tokens: int,
-        seed: int | None,
-        deadline: float,
-        fallbacks: Sequence[Sequence[Message]] = (),
-        more: Mapping[str, Any] | None = None,
-    ) -> LLMResponse:
+    async def sample(self, request: Request, *, deadline: float, more: Mapping[str, Any] | None = None) -> LLMResponse:
         """n texts of the client, in as many calls as it takes. The client's exceptions pass through. Raises UserError
         for an answer without any text."""
-        del deadline, fallbacks
-        given = {"temperature": temperature, "max_tokens": max_tokens, "seed": seed, "top_p": self._config.top_p}
+        del deadline
+        n = request.n
+        given = {
+            "temperature": request.temperature,
+            "max_tokens": request.max_tokens,
+            "seed": request.seed,
+            "top_p": self._config.top_p,
+        }
         names: dict[str, str | None] = {name: name for name in given}
         names.update({str(name): other for name, other in self._config.parameters.items()})
         settings = {
@@ -150,7 +135,7 @@ class ClientLLM:
             for name, value in given.items()
             if value is not None and (target := names[name]) is not None  # None: the server does not take it
         }
-        asked = [dict(message) for message in with_system_prompt(messages, self._config.system_prompt)]
+        asked = [dict(message) for message in with_system_prompt(request.messages, self._config.system_prompt)]
         texts: list[str] = []
         cut: list[int] = []
         tokens = [0, 0]

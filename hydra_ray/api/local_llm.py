@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hydra_ray.config import LLMConfig
 from hydra_ray.core.prompts import Message
 from hydra_ray.inference.types import LLMResponse, PromptTooLongError
 from hydra_ray.llm.http import with_system_prompt
+from hydra_ray.llm.types import Request
 
 
 class LocalLLM:
@@ -34,26 +36,14 @@ class LocalLLM:
     def _tokenizer(self) -> Any:
         return AutoTokenizer.from_pretrained(str(self._folder))
 
-    async def sample(
-        self,
-        messages: Sequence[Message],
-        *,
-        n: int,
-        temperature: float,
-        max_tokens: int,
-        seed: int | None,
-        deadline: float,
-        fallbacks: Sequence[Sequence[Message]] = (),
-        more: Mapping[str, Any] | None = None,
-    ) -> LLMResponse:
+    async def sample(self, request: Request, *, deadline: float, more: Mapping[str, Any] | None = None) -> LLMResponse:
         """n samples of the first version of the prompt that fits. Raises PromptTooLongError where none does."""
         del deadline, more
         async with self._one_at_a_time:
-            for level in range(len(fallbacks) + 1):
-                version = fallbacks[level - 1] if level else messages
+            for level, version in enumerate(chain([request.messages], request.fallbacks)):
                 ids = self._ids(version)
-                if ids.shape[1] + max_tokens <= self._model.config.max_position_embeddings:
-                    return await asyncio.to_thread(self._sample, ids, n, temperature, max_tokens, seed, level)
+                if ids.shape[1] + request.max_tokens <= self._model.config.max_position_embeddings:
+                    return await asyncio.to_thread(self._sample, ids, request, level)
         raise PromptTooLongError(f"the prompt has {ids.shape[1]} tokens, more than the language model reads")
 
     def _ids(self, messages: Sequence[Message]) -> torch.Tensor:
@@ -64,9 +54,9 @@ class LocalLLM:
         return ids
 
     @torch.inference_mode()
-    def _sample(
-        self, ids: torch.Tensor, n: int, temperature: float, max_tokens: int, seed: int | None, level: int
-    ) -> LLMResponse:
+    def _sample(self, ids: torch.Tensor, request: Request, level: int) -> LLMResponse:
+        """The samples of a version of the request's prompt. ids: int64 [1, T]; level: the version's number."""
+        n, temperature, seed = request.n, request.temperature, request.seed
         how: dict[str, Any] = {"do_sample": False}
         if temperature > 0:
             how = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": self._config.top_p or 1.0}
@@ -77,7 +67,7 @@ class LocalLLM:
             out = self._model.generate(
                 ids,
                 attention_mask=torch.ones_like(ids),
-                max_new_tokens=max_tokens,
+                max_new_tokens=request.max_tokens,
                 pad_token_id=self._tokenizer.pad_token_id,
                 **how,
             )

@@ -96,23 +96,25 @@ class Run:
         from hydra_ray.methods.method import method_named
         from hydra_ray.pipeline.answered import EvaluatedQuestion
         from hydra_ray.pipeline.llm_rows import buckets_of, read_rows
+        from hydra_ray.pipeline.stage_rows import EvalRow
 
         answers: dict[int, Mapping[str, str]] = {}
         for seed, folder in self._evaluated(method):
             if seed not in answers:
                 answers[seed] = self._answers(method, seed)
                 choices = method_named(method).candidates
-            for user, _, rows in read_rows(folder, buckets_of(folder)):
-                for row, extra in rows:
-                    known = answers[seed]
-                    answer = known[row.query_id if row.query_id in known else f"{user}:{row.query_id}"]
-                    question = EvaluatedQuestion(self.task, self.config.adapter, row, extra, None)
+            for of_user in read_rows(EvalRow, folder, buckets_of(folder)):
+                user = of_user.user_id
+                for row in of_user.rows:
+                    query, known = row.query, answers[seed]
+                    answer = known[query.query_id if query.query_id in known else f"{user}:{query.query_id}"]
+                    question = EvaluatedQuestion(self.task, self.config.adapter, row, None)
                     yield {
                         "seed": seed,
                         "user": user,
-                        "question": row.query_id,
-                        "text": row.text,
-                        "gold": row.gold if extra["scored"] else None,
+                        "question": query.query_id,
+                        "text": query.text,
+                        "gold": query.gold if row.scored else None,
                         "answer": answer,
                         "candidates": [answer] if choices is None else list(choices(question)),
                     }

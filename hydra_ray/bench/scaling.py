@@ -11,6 +11,8 @@ for every number of users and every head kind, but for the shared head's own par
 
 import json
 import os
+import pickle
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -31,6 +33,7 @@ from hydra_ray.env import train_variables
 from hydra_ray.synth.world import make_user
 from hydra_ray.training.joint.concepts import write_centres
 from hydra_ray.training.joint.ranking_examples import RankingExample, examples_to_table
+from hydra_ray.training.joint.train_job import TrainJob
 
 QUERIES, SHOWN, BUCKETS = 8, 8, 64
 BATCH = 128
@@ -137,8 +140,8 @@ class Jobs:
     def __init__(self, folder: Path, encoder: str, max_tokens: int) -> None:
         self._folder, self._encoder, self._max_tokens, self._made = folder, encoder, max_tokens, 0
 
-    def job(self, groups: Path, model: Mapping[str, Any], kind: str) -> dict[str, Any]:
-        """One epoch over `groups`; see `hydra_ray.training.joint.loop.train_kinds`."""
+    def job(self, groups: Path, model: Mapping[str, Any], kind: str) -> TrainJob:
+        """One epoch over `groups`."""
         self._made += 1
         out, vectors = self._folder / f"job-{self._made}", self._folder / "vectors"
         config = ModelConfig(encoder=self._encoder, max_tokens=self._max_tokens, dropout=0.0, **model)
@@ -146,29 +149,19 @@ class Jobs:
         if config.pair == "concepts" and not centres.exists():
             write_centres(config, groups, vectors, 0, centres)
         out.mkdir()
-        return {
-            "groups": str(groups),
-            "profiles": None,
-            "model": config.model_dump(mode="json"),
-            "train": TrainConfig(epochs=1, batch_size=BATCH, checkpoint_interval_s=1e9).model_dump(mode="json"),
-            "seed": 0,
-            "name": "bench",
-            "vectors": str(vectors),
-            "symmetric": True,
-            "evidence": 0,
-            "centres": str(centres),
-            "kinds": [kind],
-            "progress": str(out / "progress"),
-            "metrics": str(out / "metrics"),
-            "fatal": str(out / "fatal"),
-            "out": str(out),
-        }
+        train = TrainConfig(epochs=1, batch_size=BATCH, checkpoint_interval_s=1e9)
+        job = TrainJob(
+            config, train, (kind,), groups, "bench", 0, symmetric=True, evidence=0, scratch=out, vectors=vectors
+        )
+        if centres.exists():
+            shutil.copy(centres, job.centres)
+        return job
 
 
-def in_ranks(jobs: Sequence[dict[str, Any]], world: int, folder: Path) -> list[list[list[dict[str, Any]]]]:
+def in_ranks(jobs: Sequence[TrainJob], world: int, folder: Path) -> list[list[list[dict[str, Any]]]]:
     """Trains the jobs one after the other in `world` processes; per rank and job its steps (see `main`)."""
-    plan = folder / f"plan-{world}-{time.monotonic_ns()}.json"
-    plan.write_text(json.dumps(jobs))
+    plan = folder / f"plan-{world}-{time.monotonic_ns()}.pickle"
+    plan.write_bytes(pickle.dumps(list(jobs)))
     command = [sys.executable, "-m", "hydra_ray.bench.scaling", str(plan)]
     env = {**os.environ, **train_variables(gpu=False)}
     with (folder / "log").open("w") as log:
@@ -215,11 +208,12 @@ def main(argv: Sequence[str]) -> None:
             return loss
 
     results = []
-    for job in json.loads(plan.read_text()):
+    jobs: list[TrainJob] = pickle.loads(plan.read_bytes())
+    for job in jobs:
         taken: list[dict[str, Any]] = []
-        share = WorkerShard(Path(job["groups"]), rank, world)
-        worker = Measured(job, job["kinds"][0], share, rank, None)
-        Loop(job, worker, lambda metrics, folder: None).run(Path(job["out"]) / job["kinds"][0])
+        (kind,) = job.kinds
+        worker = Measured(job, kind, WorkerShard(job.groups, rank, world), rank, None)
+        Loop(job, worker, lambda metrics, folder: None).run(job.result(kind))
         results.append(taken)
     plan.with_suffix(f".{rank}").write_text(json.dumps(results))
     torch.distributed.destroy_process_group()

@@ -64,10 +64,10 @@ def instant_llm(folder: Path) -> Iterator[str]:
 
 
 class Hosted:
-    """A service that runs. replicas: name of the process -> psutil's, of all processes that the service consists of."""
+    """A service that runs. metrics_url: where its Ray exports metrics."""
 
-    def __init__(self, url: str, pid: int) -> None:
-        self.url, self._pid = url, pid
+    def __init__(self, url: str, pid: int, metrics_url: str = "") -> None:
+        self.url, self._pid, self._metrics_url = url, pid, metrics_url
 
     def processes(self) -> dict[str, list[psutil.Process]]:
         """By role: gateway, retriever, scorer, fitter, proxy, controller, ray (everything else), service (itself)."""
@@ -87,8 +87,8 @@ class Hosted:
         return {role: round(sum(map(_rss, some)) / (1 << 20), 1) for role, some in self.processes().items()}
 
     def metrics(self) -> str:
-        """What `/metrics` says."""
-        with _OPENER.open(f"{self.url}/metrics", timeout=30) as response:
+        """What its Ray exports, in Prometheus' text format."""
+        with _OPENER.open(self._metrics_url, timeout=30) as response:
             return str(response.read().decode())
 
 
@@ -118,12 +118,12 @@ def _rss(process: psutil.Process) -> float:
 @contextlib.contextmanager
 def our_service(run: Path, state: Path, llm_url: str, log: Path, overrides: Sequence[str] = ()) -> Iterator[Hosted]:
     """`hydra-ray serve` of a run. overrides: of its configuration."""
-    port = free_port()
+    port, metrics_port = free_port(), free_port()
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "hydra_ray.cli", "serve", "--run", str(run), "--llm-url", llm_url, "--port",
-               str(port), f"state={state}", *overrides]  # fmt: skip
+               str(port), "--metrics-port", str(metrics_port), f"state={state}", *overrides]  # fmt: skip
     with running("hydra-ray serve", command, f"{url}/readyz", log) as pid:
-        yield Hosted(url, pid)
+        yield Hosted(url, pid, f"http://127.0.0.1:{metrics_port}/metrics")
 
 
 @contextlib.contextmanager

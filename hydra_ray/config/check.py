@@ -98,11 +98,16 @@ def check_keys(
         if key in known:
             continue
         names = list(known)
-        if close := nearest(str(key), names):
-            raise MistakeError((*path, str(key)), f"unknown key; did you mean {close!r}?")
-        if elsewhere := next((place for place in _places(root) if place.rsplit(".", 1)[-1] == key), None):
+        elsewhere = next((place for place in _places(root) if place.rsplit(".", 1)[-1] == key), None)
+        if elsewhere and not nearest(str(key), names):
             raise MistakeError((*path, str(key)), f"does not belong here; it is {dotted((*base, elsewhere))!r}")
-        raise MistakeError((*path, str(key)), f"unknown key; there are {', '.join(names)}")
+        raise MistakeError((*path, str(key)), f"unknown key; {advice(str(key), names)}")
+
+
+def advice(word: str, known: Sequence[str]) -> str:
+    """What may be meant by a word that is not known: the nearest, or all that there are."""
+    close = nearest(word, known)
+    return f"did you mean {close!r}?" if close else f"there are {', '.join(known)}"
 
 
 def dotted(path: KeyPath) -> str:

@@ -9,7 +9,7 @@ from hydra_ray.config.section import HEADER_NAME, Section, is_secret
 
 
 class ServeLLMConfig(Section):
-    """vLLM behind Ray Serve LLM, started by the run where `llm.base_url` is unset."""
+    """vLLM on Ray Serve, started by the run where `llm.base_url` is unset."""
 
     source: str = Field(
         default="bundled",

@@ -29,6 +29,7 @@ import math
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from hydra_ray.core.answers.parse import is_label, parse_gold
 from hydra_ray.core.metrics import generation_score
@@ -38,11 +39,21 @@ from hydra_ray.core.tasks import Task
 WIDTH = 8
 """Numbers per candidate."""
 
-Supporter = tuple[str, float]
-"""A retrieved item's answer and its weight, in [0, 1]."""
 
-AnswerFrequency = tuple[int, float, float]
-"""Of one answer in a user's history: times given, weight by recency, and weight by likeness to the query."""
+class Supporter(NamedTuple):
+    """A retrieved item's answer and its weight, in [0, 1]."""
+
+    answer: str
+    weight: float
+
+
+class AnswerFrequency(NamedTuple):
+    """Of one answer in a user's history: times given, weight by recency, and weight by likeness to the query."""
+
+    times: int
+    recent: float
+    alike: float
+
 
 AnswerProfile = Mapping[str, AnswerFrequency]
 """A user's own answers, normalised, with what the history says of each for one query."""
@@ -83,7 +94,8 @@ def answer_frequencies(answers: Sequence[str], cosines: Sequence[float] = ()) ->
         for answer, weight in zip(answers, weights, strict=True):
             alike[answer] += weight / mean
     return {
-        answer: (count, recent[answer], alike[answer] if cosines else float(count)) for answer, count in counts.items()
+        answer: AnswerFrequency(count, recent[answer], alike[answer] if cosines else float(count))
+        for answer, count in counts.items()
     }
 
 
@@ -93,7 +105,7 @@ def history_candidates(task: Task, own: AnswerProfile, texts: Sequence[str]) -> 
     What is none of the task's labels is left out.
     """
     return sorted(
-        (text for text in set(own) - set(texts) if is_label(task, text)), key=lambda text: (-own[text][0], text)
+        (text for text in set(own) - set(texts) if is_label(task, text)), key=lambda text: (-own[text].times, text)
     )
 
 
@@ -127,8 +139,8 @@ def _of_labels(
 ) -> list[tuple[float, ...]]:
     labels = len(task.labels)
     spread = PRIOR_ITEMS / labels
-    given = sum(count for count, _, _ in own.values())
-    lately = sum(recent for _, recent, _ in own.values())
+    given = sum(record.times for record in own.values())
+    lately = sum(record.recent for record in own.values())
     behind: defaultdict[str, float] = defaultdict(float)
     for answer, weight in supporters:
         behind[parse_gold(task, answer)] += weight
@@ -136,7 +148,7 @@ def _of_labels(
     times = Counter(samples)
     rows: list[tuple[float, ...]] = []
     for text in candidates:
-        count, recent, alike = own.get(text, (0, 0.0, 0.0))
+        count, recent, alike = own.get(text, AnswerFrequency(0, 0.0, 0.0))
         habit = math.log((count + spread) / (given + PRIOR_ITEMS))
         of_late = math.log((recent + spread / 4) / (lately + PRIOR_ITEMS / 4)) - habit
         likeness = math.log((alike + PRIOR_ITEMS) / (count + PRIOR_ITEMS))

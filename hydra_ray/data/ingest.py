@@ -7,19 +7,24 @@ travels is plans and tallies. `out` and the source must be reachable from every 
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hydra_ray.config import Config
 from hydra_ray.core.tasks import Task
 from hydra_ray.data.checks import check_counts, check_read
-from hydra_ray.data.ingest_counts import IngestCounts, counts_of
+from hydra_ray.data.ingest_counts import IngestCounts, counts_of, tallies_from_table, tally_to_table
 from hydra_ray.data.passes import Plan, spill_sources, write_partition
 from hydra_ray.data.sources.find import Source, find_sources
 from hydra_ray.data.sources.golds import lamp_id_of
 from hydra_ray.data.sources.source_reader import SourceReader
 from hydra_ray.errors import UserError
+from hydra_ray.utils.ray_errors import unwrap_user_errors
+
+W = TypeVar("W")
+"""A piece of work of a pass."""
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) in bytes of work: reading a byte of the source and writing it out are one each."""
@@ -45,7 +50,7 @@ def ingest(
     sources, size = list(plan.sources), plan.size
     tally = IngestCounts()
     try:
-        for part in _pass(plan, [{"files": [s.index for s in group]} for group in _groups(sources)], _read):
+        for part in _pass(plan, _groups(sources), _read):
             tally.update(part)
             _report(progress, tally["bytes"], size)
         check_read(tally, config.data, task, source_dir, plan.sources, plan.out)
@@ -53,7 +58,7 @@ def ingest(
         if not sizes:
             raise UserError(nothing_usable(source_dir, tally))
         written = 0
-        for part in _pass(plan, [{"partition": p, "size": n} for p, n in sizes.items()], _write):
+        for part in _pass(plan, [_Partition(p, n) for p, n in sizes.items()], _write):
             tally.update(part)
             written += part["written"]
             _report(progress, size + size * written // sum(sizes.values()), size)
@@ -124,44 +129,40 @@ def nothing_usable(source_dir: Path | str, tally: IngestCounts) -> str:
     return f"{source_dir}: nothing in its files can be used ({shown or 'they are empty'}): check data.task"
 
 
-def _read(plan: Plan, work: dict[str, Any]) -> Iterator[IngestCounts]:
-    chosen = [plan.sources[index] for index in work["files"]]
-    return spill_sources(plan, f"{chosen[0].index:05d}", chosen)
+@dataclass(frozen=True, slots=True)
+class _Partition:
+    """A partition to be written. size: bytes that were spilled into it."""
+
+    number: int
+    size: int
 
 
-def _write(plan: Plan, work: dict[str, Any]) -> Iterator[IngestCounts]:
-    tally = write_partition(plan, work["partition"], work["size"])
-    tally["written"] = work["size"]
+def _read(plan: Plan, files: list[Source]) -> Iterator[IngestCounts]:
+    return spill_sources(plan, f"{files[0].index:05d}", files)
+
+
+def _write(plan: Plan, partition: _Partition) -> Iterator[IngestCounts]:
+    tally = write_partition(plan, partition.number, partition.size)
+    tally["written"] = partition.size
     yield tally
 
 
-def _pass(
-    plan: Plan, works: list[dict[str, Any]], run: Callable[[Plan, dict[str, Any]], Iterator[IngestCounts]]
-) -> Iterator[IngestCounts]:
-    """One Ray Data pipeline: `run` on every piece of work, one task each; yields their tallies as they come.
-
-    A UserError travels as a row, so that the user sees its one line and no worker's traceback.
-    """
-    import pyarrow as pa
+def _pass(plan: Plan, works: Sequence[W], run: Callable[[Plan, W], Iterator[IngestCounts]]) -> Iterator[IngestCounts]:
+    """One Ray Data pipeline: `run` on every piece of work, one task each; yields their tallies as they come. Raises
+    UserError as `run` does."""
     import ray.data
 
     def work_on(batch: Any) -> Iterator[Any]:
-        for text in batch.column("work").to_pylist():
-            try:
-                for tally in run(plan, json.loads(text)):
-                    yield pa.table({"tally": [json.dumps(tally)], "error": [""]})
-            except UserError as error:
-                yield pa.table({"tally": ["{}"], "error": [str(error)]})
+        for number in batch.column("work").to_pylist():
+            for tally in run(plan, works[number]):
+                yield tally_to_table(tally)
 
     context = ray.data.DataContext.get_current().copy()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.target_max_block_size = 1  # every tally is a block of its own, so that progress shows at once
-    with ray.data.DataContext.current(context):
-        rows = ray.data.from_items([{"work": json.dumps(w)} for w in works], override_num_blocks=len(works))
+    with ray.data.DataContext.current(context), unwrap_user_errors():
+        rows = ray.data.from_items([{"work": i} for i in range(len(works))], override_num_blocks=len(works))
         done = rows.map_batches(work_on, batch_size=1, batch_format="pyarrow")
         for batch in done.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-            for text, error in zip(batch.column("tally").to_pylist(), batch.column("error").to_pylist(), strict=True):
-                if error:
-                    raise UserError(error)
-                yield IngestCounts(json.loads(text))
+            yield from tallies_from_table(batch)

@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+import pyarrow as pa
+
 from hydra_ray.core.types import User
 from hydra_ray.data.rejects import KEPT
 
@@ -24,6 +26,20 @@ class IngestCounts(Counter[str]):
             self[f"no_questions/{why_no_questions}"] += 1
         self[f"questions/{user.split}"] += len(user.questions)
         self[f"items/{user.split}"] += len(user.items)
+
+
+TALLY_TYPE = pa.list_(pa.struct([("key", pa.string()), ("count", pa.int64())]))
+
+
+def tally_to_table(tally: Mapping[str, int]) -> pa.Table:
+    """One row: Ray Data makes a block of it, however long it is."""
+    counts = [{"key": key, "count": count} for key, count in tally.items()]
+    return pa.table({"tally": pa.array([counts], TALLY_TYPE)})
+
+
+def tallies_from_table(table: pa.Table) -> list[IngestCounts]:
+    """The inverse of `tally_to_table`, row by row."""
+    return [IngestCounts({one["key"]: one["count"] for one in row}) for row in table["tally"].to_pylist()]
 
 
 def counts_of(tally: Mapping[str, int], buckets: int) -> dict[str, Any]:

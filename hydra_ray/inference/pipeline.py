@@ -8,6 +8,7 @@ history gives none, the answer is empty. Without the LLM there is no answer.
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from hydra_ray.core.answers.markup import without_thoughts
 from hydra_ray.core.answers.parse import parsed_texts
@@ -158,16 +159,8 @@ class InferencePipeline:
 
     async def _ask_llm(self, ask: PersonalizeRequest, versions: Versions, request: Request) -> LLMResponse:
         """The samples of the first version of the prompt that the LLM reads. request: how to sample."""
-        return await self._llm.sample(
-            versions[0].messages,
-            n=request.n,
-            temperature=request.temperature,
-            max_tokens=request.max_tokens,
-            seed=request.seed,
-            deadline=ask.deadline,
-            fallbacks=versions.fallbacks,
-            more=ask.more,
-        )
+        whole = replace(request, messages=versions[0].messages, fallbacks=versions.fallbacks)
+        return await self._llm.sample(whole, deadline=ask.deadline, more=ask.more)
 
     async def _plain(self, ask: PersonalizeRequest) -> str:
         """The LLM's own answer: no examples, temperature 0."""

@@ -67,7 +67,7 @@ def supporters(ranked: Sequence[RankedItem], n: int) -> list[Supporter]:
     others nothing.
     """
     return [
-        (one.item.answer, vote_weight(NO_SCORE if one.score is None else one.score))
+        Supporter(one.item.answer, vote_weight(NO_SCORE if one.score is None else one.score))
         for one in ranked
         if one.score is not None or one.place < n
     ]

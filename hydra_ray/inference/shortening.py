@@ -92,7 +92,7 @@ class Versions(Sequence[Version]):
         return Version((*before, *made.messages), prompt, len(before) < len(self._before))
 
 
-class Fallbacks(Sequence[Sequence[Message]]):
+class Fallbacks(Sequence[tuple[Message, ...]]):
     """The messages of all versions but the first, made when they are asked for."""
 
     def __init__(self, versions: Versions) -> None:

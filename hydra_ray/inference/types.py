@@ -1,6 +1,6 @@
 """What the stages of the request path hand to each other. Plain frozen dataclasses: they travel between processes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -8,6 +8,7 @@ from hydra_ray.core.features import AnswerProfile
 from hydra_ray.core.prompts import Message
 from hydra_ray.core.retrieval import normalized_scores
 from hydra_ray.core.types import HistoryItem
+from hydra_ray.llm.types import Request
 
 SEPARATOR = "\x1f"
 """Between tenant and user in a stored id; neither may hold a control character."""
@@ -185,17 +186,14 @@ class LLMProtocol(Protocol):
     """The LLM, as the others see it. Raises LLMDownError, RefusedError, DeadlineError, OverloadedError."""
 
     async def sample(
-        self,
-        messages: Sequence[Message],
-        *,
-        n: int,
-        temperature: float,
-        max_tokens: int,
-        seed: int | None,
-        deadline: float,
-        fallbacks: Sequence[Sequence[Message]] = (),
-        more: Mapping[str, Any] | None = None,
-    ) -> "LLMResponse": ...
+        self, request: Request, *, deadline: float, more: Mapping[str, Any] | None = None
+    ) -> "LLMResponse":
+        """
+        Args:
+            request: The prompt, shorter versions of it for an LLM that finds it too long, and how to sample.
+            deadline: `time.time()` after which the caller no longer waits.
+            more: Further parameters of OpenAI's.
+        """
 
 
 @dataclass(frozen=True, slots=True)

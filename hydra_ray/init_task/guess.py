@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from hydra_ray.core.date_format import DateReader
 from hydra_ray.core.dates import normalise_date
@@ -187,24 +187,32 @@ def _form(column: Column) -> tuple[str | None, str]:
     return fitting[0], f", and its values have the form {fitting[0]}{doubt}"
 
 
-Found = tuple[Kind, tuple[str, ...], str]
+class Found(NamedTuple):
+    """What a column's answers are. why: what shows it."""
+
+    kind: Kind
+    labels: tuple[str, ...]
+    why: str
+
+
+FREE_TEXT = Found("generation", (), "its values are free text")
 
 
 def _answer(left: Mapping[str, Column], text_is_known: bool) -> tuple[Choice, Found]:
     """Names first (those of answers, ratings, labels), then few distinct values, then names of lines such as titles."""
     for hints in (ANSWER, RATING, LABEL):
         for column in _hinted(left, hints):
-            found = _closed(column) or (("generation", (), "its values are free text") if hints is ANSWER else None)
+            found = _closed(column) or (FREE_TEXT if hints is ANSWER else None)
             if found:
                 return Choice(column.name, "its name"), found
     for column in left.values():
         found = _closed(column)
-        if found and found[0] == "classification" and column.last_name not in (*TEXT, *USER, *ITEM_ID):
+        if found and found.kind == "classification" and column.last_name not in (*TEXT, *USER, *ITEM_ID):
             return Choice(column.name, "few distinct values that recur"), found
     texts = [column for column in left.values() if column.numbers < column.given]
     if len(texts) > (0 if text_is_known else 1):
         for column in _hinted({c.name: c for c in texts}, LINE):
-            return Choice(column.name, "its name"), ("generation", (), "its values are free text")
+            return Choice(column.name, "its name"), FREE_TEXT
     raise UserError(
         "no column looks like the user's answer (labels, ratings, replies, titles): name it with --answer; what is "
         f"left of the rows is {', '.join(left) or 'nothing'}"
@@ -224,7 +232,7 @@ def _closed(column: Column) -> Found | None:
         if whole and values[-1] - values[0] < MOST_RATINGS:
             values = [float(value) for value in range(int(values[0]), int(values[-1]) + 1)]
         labels = tuple(f"{value:g}" for value in values)
-        return "rating", labels, f"its values are numbers from {labels[0]} to {labels[-1]}"
+        return Found("rating", labels, f"its values are numbers from {labels[0]} to {labels[-1]}")
     if column.repeats < LABEL_REPEATS or column.mean_chars > LABEL_CHARS:
         return None
     spellings: dict[str, str] = {}
@@ -232,7 +240,8 @@ def _closed(column: Column) -> Found | None:
         spellings.setdefault(text.casefold(), text)
     if not 2 <= len(spellings) <= MOST_LABELS:
         return None
-    return "classification", tuple(sorted(spellings.values())), f"it has {len(spellings)} distinct values that recur"
+    labels = tuple(sorted(spellings.values()))
+    return Found("classification", labels, f"it has {len(spellings)} distinct values that recur")
 
 
 def _text(left: Mapping[str, Column], answer: str) -> Choice:

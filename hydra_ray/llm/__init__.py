@@ -1,4 +1,4 @@
-"""The black box: a client for any OpenAI-compatible chat server, its cache and budget, and vLLM behind Ray Serve.
+"""The black box: a client for any OpenAI-compatible chat server, its cache and budget, and vLLM on Ray Serve.
 
 Texts and token counts come out, nothing else: no logits, no weights. The pieces, from the bottom up:
 
@@ -14,7 +14,7 @@ Texts and token counts come out, nothing else: no logits, no weights. The pieces
     http              one HTTP attempt; retry says when another one follows
     caller            one call until it is answered or given up; calls: what is to be called
     client            requests in, completions out, in order
-    vllm_app          vLLM behind Ray Serve LLM (the one module that knows vLLM)
+    vllm_app          vLLM on Ray Serve; vllm_replica, vllm_process: on CPU, as a child process of a replica
     mapper            the client inside a Ray Data pipeline that can be killed and resumed
 """
 

@@ -30,11 +30,13 @@ from hydra_ray.llm.batches import Batches
 from hydra_ray.llm.client import LLMClient
 from hydra_ray.llm.model_id import model_identity
 from hydra_ray.llm.progress import PlainProgress, WaitLines
+from hydra_ray.llm.request_columns import requests_from_structs
 from hydra_ray.llm.response_cache_actor import run_response_cache
 from hydra_ray.llm.response_cache_ports import ActorPort
-from hydra_ray.llm.types import Completion, request_from_json
+from hydra_ray.llm.types import Completion
 from hydra_ray.llm.usability import Wanted
 from hydra_ray.utils.parquet_io import read_parquet
+from hydra_ray.utils.ray_errors import unwrap_user_errors
 
 ID_COLUMN = "row_id"
 REQUESTS_COLUMN = "requests"
@@ -61,7 +63,7 @@ LOST_SHOWN = 120
 class LLMMapper:
     """The callable for `map_batches` (`batch_format="pyarrow"`): appends the columns of ANSWER_SCHEMA.
 
-    Rows need `requests`, a list of `hydra_ray.llm.types.request_to_json`; the column is not passed on. Rows of which a
+    Rows need `requests`, in `hydra_ray.llm.request_columns.REQUESTS_TYPE`; the column is not passed on. Rows of which a
     request has no final answer (the budget is used up, the server refuses every request, all retries have failed) are
     dropped, so that no checkpoint takes them for done; the ledger actor learns why, and after a UserError other than
     the budget's nothing more is asked.
@@ -85,11 +87,11 @@ class LLMMapper:
         self._batches = Batches(client, wanted)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        requests = [[request_from_json(text) for text in texts] for texts in batch[REQUESTS_COLUMN].to_pylist()]
+        requests = [requests_from_structs(structs) for structs in batch[REQUESTS_COLUMN].to_pylist()]
         flat = [request for row in requests for request in row]
         answers, failure = self._batches.ask(flat)
         if failure is not None:
-            ray.get(self._ledger.fail.remote(failure))
+            ray.get(self._ledger.stopped.remote(failure))
         lost = Counter(answer.error for answer in answers if answer is not None and is_lost(answer))
         if lost:
             ray.get(self._ledger.lose.remote(lost))
@@ -181,12 +183,15 @@ def run_llm_stage(
         num_cpus=0,
         compute=ray.data.ActorPoolStrategy(size=actors),
     )
-    ray.get(ledger.fail.remote(None))
+    ray.get(ledger.begin.remote())
     if left:
         with _progress(label, requests, ledger), WaitLines(label, lambda: ray.get(ledger.waited.remote())):
             answered.write_parquet(f"{root}/output")
-    failure, lost = ray.get([ledger.failure.remote(), ledger.lost.remote()])
-    _check_complete(asked, _ids(f"{root}/output"), failure or lost_error(label, lost, requests), root)
+    if missing_rows(asked, _ids(f"{root}/output"), root):
+        with unwrap_user_errors():
+            ray.get(ledger.check.remote())
+        lost = lost_error(label, ray.get(ledger.lost.remote()), requests)
+        raise lost or RuntimeError(f"{root}/output lacks some of {len(asked)} rows: run again")
     return f"{root}/output"
 
 
@@ -227,12 +232,11 @@ def lost_error(label: str, lost: Mapping[str, int], requests: int) -> Unfinished
     )
 
 
-def _check_complete(asked: dict[str, int], written: list[str], failure: UserError | None, root: str) -> None:
+def missing_rows(asked: Mapping[str, int], written: Sequence[str], root: str) -> int:
+    """How many of the rows that were asked for are not written. Raises RuntimeError for rows that should not be."""
     if len(written) != len(set(written)) or not set(written) <= set(asked):
         raise RuntimeError(f"{root}/output holds rows twice or of other requests: delete {root} and run again")
-    if len(written) < len(asked):
-        missing = len(asked) - len(written)
-        raise failure or RuntimeError(f"{root}/output lacks {missing} of {len(asked)} rows: run again")
+    return len(asked) - len(written)
 
 
 def _uri(path: str) -> str:

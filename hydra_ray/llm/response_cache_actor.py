@@ -39,11 +39,19 @@ class _LedgerActor:
         self._failure: UserError | None = None
         self._lost: Counter[str] = Counter()
 
-    def fail(self, failure: UserError | None) -> None:
-        """Tells the driver, through `failure`, what a worker met; None forgets it, and what was lost."""
+    def begin(self) -> None:
+        """A stage begins: forgets why the last one was stopped, and what it lost."""
+        self._failure = None
+        self._lost.clear()
+
+    def stopped(self, failure: UserError) -> None:
+        """Takes down why a worker asks nothing more. It goes on to its end, so that what is answered is written."""
         self._failure = failure
-        if failure is None:
-            self._lost.clear()
+
+    def check(self) -> None:
+        """Raises the UserError that a worker was stopped by, if one was."""
+        if self._failure is not None:
+            raise self._failure
 
     def lose(self, lost: Mapping[str, int]) -> None:
         """Tells the driver, through `lost`, which answers are missing for now: reason -> how many."""
@@ -51,9 +59,6 @@ class _LedgerActor:
 
     def lost(self) -> dict[str, int]:
         return dict(self._lost)
-
-    def failure(self) -> UserError | None:
-        return self._failure
 
     def get_many(self, keys: list[str]) -> list[CachedResponse | None]:
         return self._ledger.get_many(keys)

@@ -71,6 +71,9 @@ class SuspectError(UserError):
         super().__init__(rejection.suspicion)
         self.rejection = rejection
 
+    def __reduce__(self) -> tuple[type["SuspectError"], tuple[RejectedError]]:
+        return type(self), (self.rejection,)
+
 
 class TooLongError(RejectedError):
     """The prompt does not fit the model; a shorter one may."""

@@ -43,8 +43,9 @@ class Request:
     """A chat prompt and how to sample from it.
 
     n: answers wanted. max_tokens: longest answer, in tokens. seed: None leaves the draw to the server.
-    fallbacks: shorter versions of the prompt, tried in turn where the server answers that it is too long. They are no
-    part of the cache key: the answer is kept under the prompt that was asked first.
+    fallbacks: shorter versions of the prompt, tried in turn where the server answers that it is too long; they may be
+    made only when they are read. They are no part of the cache key: the answer is kept under the prompt that was asked
+    first.
     """
 
     messages: tuple[Message, ...]
@@ -52,7 +53,7 @@ class Request:
     n: int = 1
     max_tokens: int = 16
     seed: int | None = None
-    fallbacks: tuple[tuple[Message, ...], ...] = ()
+    fallbacks: Sequence[tuple[Message, ...]] = ()
 
     def __post_init__(self) -> None:
         if self.n < 1 or self.max_tokens < 1 or not self.messages:
@@ -80,47 +81,19 @@ class Completion:
     degraded: bool = False
 
 
-class _RequestJSON(TypedDict):
-    messages: list[Message]
-    temperature: float
-    n: int
-    max_tokens: int
-    seed: NotRequired[int | None]
-    fallbacks: NotRequired[list[list[Message]]]
-
-
-def request_to_json(request: Request) -> str:
-    """The canonical JSON of a request: sorted keys, no spaces. The same request gives the same bytes everywhere.
+def canonical_json(request: Request) -> str:
+    """The canonical JSON of one sample of a request: sorted keys, no spaces, the same bytes everywhere.
 
     Halves of characters, which no file can hold, become U+FFFD.
     """
-    tree: _RequestJSON = {
-        "messages": _messages(request.messages),
+    tree = {
+        "messages": [{"role": m["role"], "content": m["content"]} for m in request.messages],
         "temperature": float(request.temperature),
-        "n": request.n,
+        "n": 1,
         "max_tokens": request.max_tokens,
         "seed": request.seed,
     }
-    if request.fallbacks:
-        tree["fallbacks"] = [_messages(shorter) for shorter in request.fallbacks]
     return without_surrogates(json.dumps(tree, sort_keys=True, separators=(",", ":"), ensure_ascii=False))
-
-
-def request_from_json(text: str) -> Request:
-    """The inverse of `request_to_json`."""
-    tree: _RequestJSON = json.loads(text)
-    return Request(
-        messages=tuple(_messages(tree["messages"])),
-        temperature=tree["temperature"],
-        n=tree["n"],
-        max_tokens=tree["max_tokens"],
-        seed=tree.get("seed"),
-        fallbacks=tuple(tuple(_messages(shorter)) for shorter in tree.get("fallbacks", ())),
-    )
-
-
-def _messages(messages: Sequence[Message]) -> list[Message]:
-    return [{"role": m["role"], "content": m["content"]} for m in messages]
 
 
 def call_key(identity: str, request: Request, start: int = 0, count: int | None = None) -> str:
@@ -130,6 +103,5 @@ def call_key(identity: str, request: Request, start: int = 0, count: int | None 
     left out, so that one sample is the same call whether one or eight are wanted; so are `fallbacks`.
     """
     count = request.n if count is None else count
-    one = Request(request.messages, request.temperature, 1, request.max_tokens, request.seed)
-    text = f"{identity}\0{request_to_json(one)}\0{start}\0{count}"
+    text = f"{identity}\0{canonical_json(request)}\0{start}\0{count}"
     return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=20).hexdigest()

@@ -1,17 +1,14 @@
-"""vLLM behind Ray Serve LLM: the one module that knows vLLM or `ray.serve.llm`, and only inside functions.
+"""vLLM on Ray Serve, from `llm.serve`: with `vllm_process` the one place that knows vLLM or `ray.serve.llm`.
 
 Two ways to serve one model, both as an application of its own, called over HTTP like any other black box:
 
-    direct      one replica on CPU. Ray Serve starts, watches and restarts the replica; the replica answers on a port
-                of its own. Measured against the way below on two cores: 4 ms of CPU time a request instead of 20,
-                and two processes less to start.
+    direct      one replica on CPU: vLLM's own server, as a child process of the replica, on a port of its own. Ray
+                Serve starts, watches and restarts the replica (`hydra_ray.llm.vllm_replica`). Why: docs/design/llm.md.
     ingress     everything else (GPU, several replicas): `build_openai_app` as it comes, behind Serve's HTTP proxy.
 """
 
-import asyncio
 import contextlib
 import importlib.util
-import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,17 +16,14 @@ from hydra_ray import env
 from hydra_ray.config import LLMConfig
 from hydra_ray.errors import UserError
 from hydra_ray.llm.model_id import weights_source
+from hydra_ray.llm.vllm_process import flags
 
 DEPLOYMENT = "LLM"
 
 
-def engine_spec(cfg: LLMConfig) -> dict[str, Any]:
-    """The arguments of Ray's `LLMConfig` for the model that `llm.serve` describes.
-
-    Raises UserError if the weights cannot be found.
-    """
+def engine_arguments(cfg: LLMConfig) -> dict[str, Any]:
+    """vLLM's engine arguments for the model that `llm.serve` describes."""
     serve = cfg.serve
-    weights = weights_source(serve.source)
     cpu = serve.accelerator == "cpu"
     engine: dict[str, Any] = {
         "dtype": serve.dtype,
@@ -48,16 +42,41 @@ def engine_spec(cfg: LLMConfig) -> dict[str, Any]:
         engine["enable_chunked_prefill"] = False
     if serve.tensor_parallel_size > 1:
         engine["tensor_parallel_size"] = serve.tensor_parallel_size
-    variables = env.engine_variables(cpu=cpu, kv_cache_gib=serve.kv_cache_gib, weights=weights)
+    return engine
+
+
+def engine_variables(cfg: LLMConfig) -> dict[str, str]:
+    """The environment of the replica and its engine. Raises UserError if the weights cannot be found."""
+    weights = weights_source(cfg.serve.source)
+    cpu = cfg.serve.accelerator == "cpu"
+    return env.engine_variables(cpu=cpu, alone=is_direct(cfg), kv_cache_gib=cfg.serve.kv_cache_gib, weights=weights)
+
+
+def server_arguments(cfg: LLMConfig) -> list[str]:
+    """The command line of vLLM's own server, without its address. Raises UserError if the weights cannot be found."""
+    quiet = {"disable_uvicorn_access_log": True, "uvicorn_log_level": "error"}
+    # With ENGINE_ALONE of `hydra_ray.env`: the model in the engine's process instead of a worker's behind it, which is
+    # one process less that imports vLLM, and no hand-over per step.
+    alone = {"distributed_executor_backend": "uni"}
+    model = {"model": weights_source(cfg.serve.source), "served_model_name": cfg.model}
+    return flags({**model, **engine_arguments(cfg), **alone, **quiet})
+
+
+def engine_spec(cfg: LLMConfig) -> dict[str, Any]:
+    """The arguments of Ray's `LLMConfig` for the model that `llm.serve` describes.
+
+    Raises UserError if the weights cannot be found.
+    """
+    serve = cfg.serve
     spec: dict[str, Any] = {
-        "model_loading_config": {"model_id": cfg.model, "model_source": weights},
+        "model_loading_config": {"model_id": cfg.model, "model_source": weights_source(serve.source)},
         "accelerator_config": {"kind": serve.accelerator},
-        "engine_kwargs": engine,
+        "engine_kwargs": engine_arguments(cfg),
         "deployment_config": {
             "autoscaling_config": {"min_replicas": serve.replicas[0], "max_replicas": serve.replicas[1]},
             "max_ongoing_requests": 4 * serve.max_num_seqs,
         },
-        "runtime_env": {"env_vars": variables},
+        "runtime_env": {"env_vars": engine_variables(cfg)},
         "log_engine_metrics": False,
     }
     if serve.accelerator_type is not None:
@@ -89,24 +108,25 @@ def build_application(cfg: LLMConfig, *, cluster: bool) -> Any:
     Raises UserError if vLLM or the weights are missing.
     """
     require_vllm()
-    spec = engine_spec(cfg)
     if not is_direct(cfg):
         from ray.serve.llm import LLMConfig as EngineConfig
         from ray.serve.llm import build_openai_app
 
-        return build_openai_app({"llm_configs": [EngineConfig(**spec)]})
+        return build_openai_app({"llm_configs": [EngineConfig(**engine_spec(cfg))]})
     from ray import serve
 
+    from hydra_ray.llm.vllm_replica import VllmReplica
+
     deployment = serve.deployment(
-        DirectReplica,
+        VllmReplica,
         name=DEPLOYMENT,
         num_replicas=1,
         # No CPU is reserved: the two cores of a small machine must be left to the tasks that call this model.
-        ray_actor_options={"num_cpus": 0, "runtime_env": spec["runtime_env"]},
+        ray_actor_options={"num_cpus": 0, "runtime_env": {"env_vars": engine_variables(cfg)}},
         health_check_timeout_s=60,
         graceful_shutdown_timeout_s=5,
     )
-    return deployment.bind(spec, cfg.serve.host, cfg.serve.port, cluster)
+    return deployment.bind(server_arguments(cfg), cfg.serve.host, cfg.serve.port, cluster)
 
 
 def build_llm(args: LLMConfig) -> Any:
@@ -118,79 +138,6 @@ def build_llm(args: LLMConfig) -> Any:
     if args.base_url is not None:
         raise UserError(f"llm.base_url={args.base_url}: this application serves `llm.serve`; leave base_url out")
     return build_application(args, cluster=False)
-
-
-class DirectReplica:
-    """Ray Serve LLM's own server, answering HTTP itself. Runs in the replica.
-
-    The port is bound before the engine starts, so that a port in use is reported at once, and listened on after it
-    has, so that every connected client is also answered.
-    """
-
-    async def __init__(  # type: ignore[misc]  # Serve awaits it
-        self, spec: dict[str, Any], host: str, port: int, cluster: bool
-    ) -> None:
-        import ray
-        import uvicorn
-
-        from hydra_ray.utils.loopback import stay_on_node
-
-        stay_on_node()
-        self._host = ray.util.get_node_ip_address() if cluster and host == "127.0.0.1" else host
-        self._socket = socket.socket()
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._socket.bind((self._host, port))
-        self._server = _lean_server(spec)
-        await self._server.start()
-        app = await self._server.__serve_build_asgi_app__()
-        config = uvicorn.Config(app, log_level="error", access_log=False, lifespan="off", ws="none")
-        http = uvicorn.Server(config)
-        http.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
-        self._http = asyncio.get_running_loop().create_task(http.serve(sockets=[self._socket]))
-
-    def address(self) -> tuple[str, int]:
-        """Host and port that this replica answers on."""
-        return self._host, int(self._socket.getsockname()[1])
-
-    async def check_health(self) -> None:
-        """Asked by Serve: raises if the engine or the HTTP server has ended, and the replica is restarted."""
-        if self._http.done():
-            raise RuntimeError("the HTTP server has ended")
-        await self._server.check_health()
-
-
-def _lean_server(spec: dict[str, Any]) -> Any:
-    """Ray's LLMServer, not started, without the steps that a local model on one CPU node does not need.
-
-    No task that downloads weights (it is one more process that imports vLLM), the model in the engine's own process
-    instead of a worker's behind it (again one import less, and no hand-over per step), and no usage report, which
-    starts an actor of its own with all of Ray LLM's imports before the first request is answered.
-    """
-    from pathlib import Path
-
-    from ray.llm._internal.common.callbacks.base import CallbackBase, CallbackConfig
-    from ray.llm._internal.serve.core.server import llm_server
-    from ray.llm._internal.serve.engines.vllm.vllm_engine import VLLMEngine
-    from ray.serve.llm import LLMConfig as EngineConfig
-
-    local = Path(spec["model_loading_config"]["model_source"]).is_dir()
-
-    class NoDownload(CallbackBase):  # type: ignore[misc]
-        async def on_before_node_init(self) -> None:
-            self.ctx.run_init_node = not local
-
-    class OneProcessEngine(VLLMEngine):  # type: ignore[misc]
-        def _start_async_llm_engine(self, engine_args: Any, engine_config: Any, placement_group: Any) -> Any:
-            engine_config.parallel_config.distributed_executor_backend = "uni"
-            return super()._start_async_llm_engine(engine_args, engine_config, placement_group)
-
-    config = EngineConfig(
-        **spec,
-        callback_config=CallbackConfig(callback_class=NoDownload),
-        placement_group_config={"bundles": [{"CPU": 0.001}]},
-    )
-    llm_server.push_telemetry_report_for_all_models = lambda **_: None
-    return llm_server.LLMServer.sync_init(config, engine_cls=OneProcessEngine)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from hydra_ray.config import ModelConfig
@@ -19,7 +20,7 @@ CHUNK = 1024
 """Texts that are encoded between two commits: what a killed run may have to encode again."""
 
 REMEMBERED = 100_000
-"""Texts whose vectors stay in memory at most, between two calls: 150 MB at 384 numbers each."""
+"""Texts whose vectors stay in memory at most: 150 MB at 384 numbers each."""
 
 
 class CachedTextEncoder:
@@ -31,7 +32,7 @@ class CachedTextEncoder:
     def __init__(self, config: ModelConfig, folder: Path | None, encoder: TextEncoder | None = None) -> None:
         self._config = config
         self._encoder = encoder
-        self._memory: dict[str, NDArray[np.float32]] = {}
+        self._memory: LRUCache[str, NDArray[np.float32]] = LRUCache(REMEMBERED)
         self._db: sqlite3.Connection | None = None
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
@@ -49,18 +50,19 @@ class CachedTextEncoder:
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """float32 [len(texts), D], in the order given."""
-        if len(self._memory) > REMEMBERED:
-            self._memory.clear()
-        wanted = [text for text in dict.fromkeys(texts) if text not in self._memory]
-        missing = [text for text in wanted if not self._look_up(text)]
+        distinct = list(dict.fromkeys(texts))
+        found = {text: vector for text in distinct if (vector := self._look_up(text)) is not None}
+        missing = [text for text in distinct if text not in found]
         for start in range(0, len(missing), CHUNK):
             chunk = missing[start : start + CHUNK]
             vectors = encode_texts(self.encoder, chunk)
-            self._memory.update(zip(chunk, vectors, strict=True))
             self._keep(chunk, vectors)
+            for text, vector in zip(chunk, vectors, strict=True):
+                # A copy: a row of the chunk's array would hold the whole array in memory.
+                found[text] = self._memory[text] = vector.copy()
         if not texts:
             return np.zeros((0, self.encoder.width), dtype=np.float32)
-        return np.stack([self._memory[text] for text in texts])
+        return np.stack([found[text] for text in texts])
 
     @property
     def encoder(self) -> TextEncoder:
@@ -69,14 +71,13 @@ class CachedTextEncoder:
             self._encoder = TextEncoder(self._config, self._config.precision)
         return self._encoder
 
-    def _look_up(self, text: str) -> bool:
-        if self._db is None:
-            return False
-        row = self._db.execute("SELECT vector FROM vectors WHERE key = ?", (_key(text),)).fetchone()
-        if row is None:
-            return False
-        self._memory[text] = np.frombuffer(row[0], dtype="<f4").astype(np.float32)
-        return True
+    def _look_up(self, text: str) -> NDArray[np.float32] | None:
+        vector = self._memory.get(text)
+        if vector is None and self._db is not None:
+            row = self._db.execute("SELECT vector FROM vectors WHERE key = ?", (_key(text),)).fetchone()
+            if row is not None:
+                vector = self._memory[text] = np.frombuffer(row[0], dtype="<f4").astype(np.float32)
+        return vector
 
     def _keep(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> None:
         if self._db is None:

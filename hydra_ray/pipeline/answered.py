@@ -1,10 +1,8 @@
 """An evaluated question with the LLM's answers, as methods see it, and the trained adapters that they choose by."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from hydra_ray.config import AdapterConfig
-from hydra_ray.core.labeling import Row
 from hydra_ray.core.tasks import Task
 from hydra_ray.errors import UserError
 from hydra_ray.inference.scoring import score_requests
@@ -13,6 +11,7 @@ from hydra_ray.inference.types import ScoreRequest
 from hydra_ray.methods.hydra import PLAIN
 from hydra_ray.methods.method import Adapter
 from hydra_ray.pipeline.eval_prompts import RETRIEVED
+from hydra_ray.pipeline.stage_rows import EvalRow
 from hydra_ray.training.artifacts.trained_scorer import TrainedScorer
 
 SAMPLES = "samples:"
@@ -25,18 +24,15 @@ class EvaluatedQuestion:
     """One question of a user (`hydra_ray.methods.method.AnsweredQuestion`).
 
     Attributes:
-        row: The question, with the texts that came back.
-        known: What the step kept of it besides.
+        row: The question, with the texts that came back, and what the step kept of it.
         short: Whether a call that was read came back with fewer texts than were asked for.
     """
 
-    def __init__(
-        self, task: Task, adapter: AdapterConfig, row: Row, known: Mapping[str, Any], user: "EvaluatedUser | None"
-    ) -> None:
+    def __init__(self, task: Task, adapter: AdapterConfig, row: EvalRow, user: "EvaluatedUser | None") -> None:
         """user: whose adapters choose; None where there are none."""
-        self.task, self.adapter, self.row, self.known, self._user = task, adapter, row, known, user
-        self.text, self.history, self.own = row.text, known["history"], known["own"]
-        self._texts: dict[str, Sequence[str]] = dict(zip(known["methods"], row.answers, strict=True))
+        self.task, self.adapter, self.row, self._user = task, adapter, row, user
+        self.text, self.history, self.own = row.query.text, row.history, row.own
+        self._texts: dict[str, tuple[str, ...]] = row.by_method
         self.short = False
 
     def texts(self, call: str) -> Sequence[str]:
@@ -73,18 +69,18 @@ class EvaluatedUser:
         task: Task,
         config: AdapterConfig,
         user_id: str,
-        rows: Sequence[tuple[Row, Mapping[str, Any]]],
+        rows: Sequence[EvalRow],
         adapters: Adapters,
     ) -> None:
         self._task, self._config, self._user_id, self._adapters = task, config, user_id, adapters
-        self.questions = [EvaluatedQuestion(task, config, row, known, self) for row, known in rows]
+        self.questions = [EvaluatedQuestion(task, config, row, self) for row in rows]
         self._orders: dict[tuple[str, Adapter], dict[str, tuple[int, ...]]] = {}
 
     def order(self, question: EvaluatedQuestion, samples: str, adapter: Adapter) -> tuple[int, ...]:
         """The places of a question's candidates, the chosen one first; empty without candidates."""
         if (samples, adapter) not in self._orders:
             self._orders[samples, adapter] = self._choose(samples, adapter)
-        return self._orders[samples, adapter][question.row.query_id]
+        return self._orders[samples, adapter][question.row.query.query_id]
 
     def _choose(self, samples: str, adapter: Adapter) -> dict[str, tuple[int, ...]]:
         scorer, config = self._adapters[adapter], read_by(adapter, self._config)
@@ -95,7 +91,7 @@ class EvaluatedUser:
             for question, candidates in zip(self.questions, made, strict=True)
         ]  # fmt: skip
         return {
-            question.row.query_id: select(self._task, candidates, scores, config).order
+            question.row.query.query_id: select(self._task, candidates, scores, config).order
             for question, candidates, scores in zip(self.questions, made, score_requests(scorer, requests), strict=True)
         }
 
@@ -103,10 +99,9 @@ class EvaluatedUser:
         self, question: EvaluatedQuestion, samples: str, candidates: CandidateSet, width: int
     ) -> tuple[tuple[float, ...], ...]:
         """What the adapter reads of the candidates. samples: whose order of the retrieved items weighs them."""
-        known = question.known
-        behind = known["supporters"]
-        weighed = behind.get(samples.removeprefix(SAMPLES), behind[RETRIEVED])
-        return adapter_features(self._task, question.text, candidates, question.own, weighed, known["topics"], width)
+        row = question.row
+        weighed = row.supporters.get(samples.removeprefix(SAMPLES), row.supporters[RETRIEVED])
+        return adapter_features(self._task, question.text, candidates, question.own, weighed, row.topics, width)
 
 
 def read_by(adapter: Adapter, config: AdapterConfig) -> AdapterConfig:

@@ -1,6 +1,6 @@
 """How much a run may ask at most: its own prompts, made without any model, counted as calls and tokens."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from hydra_ray.llm.types import Request, call_key
 from hydra_ray.methods.method import method_named
 from hydra_ray.pipeline.eval_prompts import EvalPrompts
 from hydra_ray.pipeline.job import Pipeline, always_shown
-from hydra_ray.pipeline.llm_rows import Asked, Asking
+from hydra_ray.pipeline.llm_rows import Asking
 from hydra_ray.pipeline.stage_prompts import (
     SUMMARY_TOKENS,
     CandidatePrompts,
@@ -27,6 +27,7 @@ from hydra_ray.pipeline.stage_prompts import (
     StagePrompts,
     SummaryPrompts,
 )
+from hydra_ray.pipeline.stage_rows import Asked, CandidateRow
 from hydra_ray.pipeline.step_settings import asking, method_stage
 
 MOST_USERS = 500
@@ -75,7 +76,7 @@ class _Evaluate(EvalPrompts):
 class _Generate(CandidatePrompts):
     """CandidatePrompts without a trained reranker."""
 
-    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked]]:
+    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked[CandidateRow]]]:
         for user in users:
             for asked in self.of_user(user, longest_first):
                 yield user, asked
@@ -91,6 +92,25 @@ class _Summaries(dict[tuple[str, str], str]):
 def longest_first(user_id: str, queries: Sequence[Query], found: Sequence[RetrievalResult]) -> list[list[RankedItem]]:
     """In place of a reranker: the longest of the retrieved items, so that no prompt comes out longer."""
     return [rank(one.items, [float(len(item.text) + len(item.answer)) for item in one.items]) for one in found]
+
+
+@dataclass(frozen=True, slots=True)
+class _StagePlan:
+    """How a stage's requests are counted.
+
+    Attributes:
+        stage: Its name.
+        make: Makes its rows.
+        users: Whose rows.
+        salt: Requests in the same words are one call only under the same salt.
+        by_place: Each request is a call of its own: its prompt in the run will be another.
+    """
+
+    stage: str
+    make: Callable[[Any], Iterator[tuple[User, Asked[Any]]]]
+    users: Asking
+    salt: str = ""
+    by_place: bool = False
 
 
 def bounds(job: Pipeline, budget: PromptBudget, one_by_one: bool) -> tuple[dict[str, CostBound], bool]:
@@ -111,30 +131,30 @@ def bounds(job: Pipeline, budget: PromptBudget, one_by_one: bool) -> tuple[dict[
         tested = {user_id: pair for user_id, pair in roles.items() if pair[1] == "test"}
         labelled: Asking = {u: (s, "train") for u, (s, _) in roles.items()} if chosen.crossed else roles
         own = str(trial) if config.adapter.examples == "reranker" else ""
-        work: list[tuple[str, Any, Asking, str, bool]] = [
-            ("label", LabelPrompts(plain, trial.seed, None), labelled, "", False),
-            ("generate", _Generate(plain, trial.seed, None), roles, own, False),
-            ("summarise", SummaryPrompts(plain, trial.seed, None), tested, "", False),
-            ("evaluate", _Evaluate(plain, trial.seed, always_shown()), tested, str(trial), True),
+        work = [
+            _StagePlan("label", LabelPrompts(plain, trial.seed, None), labelled),
+            _StagePlan("generate", _Generate(plain, trial.seed, None), roles, own),
+            _StagePlan("summarise", SummaryPrompts(plain, trial.seed, None), tested),
+            _StagePlan("evaluate", _Evaluate(plain, trial.seed, always_shown()), tested, str(trial), by_place=True),
             *(
-                (method_stage(name), _Evaluate(plain, trial.seed, (name,)), tested, "", False)
+                _StagePlan(method_stage(name), _Evaluate(plain, trial.seed, (name,)), tested)
                 for name in job.further_methods
             ),
         ]
         if config.evaluate.oracles:
-            work.append(("oracles", OraclePrompts(plain, trial.seed, None), tested, "", False))
-        for stage, make, users, salt, by_place in work:
-            looked_at = _some(users)
-            whole &= len(looked_at) == len(users)
+            work.append(_StagePlan("oracles", OraclePrompts(plain, trial.seed, None), tested))
+        for plan in work:
+            looked_at = _some(plan.users)
+            whole &= len(looked_at) == len(plan.users)
             total = CostBound()
-            for user, (row, requests, _, _) in make(_read(job.ingest().path, looked_at)):
-                for place, request in enumerate(requests):
-                    where = f"{user.user_id}\0{row.query_id}\0{place}" if by_place else ""
-                    key = call_key(f"{salt}\0{where}", request)
+            for user, one in plan.make(_read(job.ingest().path, looked_at)):
+                for place, request in enumerate(one.requests):
+                    where = f"{user.user_id}\0{one.row.query.query_id}\0{place}" if plan.by_place else ""
+                    key = call_key(f"{plan.salt}\0{where}", request)
                     if key not in asked:
                         asked.add(key)
                         total += bound_of(request, budget, system, one_by_one)
-            found[stage] += total.times(len(users) / max(1, len(looked_at)))
+            found[plan.stage] += total.times(len(plan.users) / max(1, len(looked_at)))
     return found, whole
 
 
@@ -144,9 +164,9 @@ def first_request(job: Pipeline) -> Request | None:
     trial = config.protocol.trials[0]
     make = LabelPrompts(config.model_dump(mode="json"), trial.seed, None)
     for user in _read(job.ingest().path, _some(asking(job.chosen(trial)))):
-        for _, (_, requests, _, _) in make([user]):
-            if requests:
-                return requests[0]
+        for _, asked in make([user]):
+            if asked.requests:
+                return asked.requests[0]
     return None
 
 

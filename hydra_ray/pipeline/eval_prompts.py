@@ -13,8 +13,8 @@ from hydra_ray.core.topic_classifier import TopicModels
 from hydra_ray.core.types import HistoryItem, User
 from hydra_ray.inference.reranking import RankedItem, rank, supporters
 from hydra_ray.methods.method import Call, Reranker, method_named
-from hydra_ray.pipeline.llm_rows import Asked
-from hydra_ray.pipeline.stage_prompts import StagePrompts, cuts, evaluated
+from hydra_ray.pipeline.stage_prompts import StagePrompts, evaluated
+from hydra_ray.pipeline.stage_rows import Asked, Cuts, EvalRow
 
 if TYPE_CHECKING:
     from hydra_ray.inference.batch_reranker import Rerank
@@ -70,7 +70,9 @@ class EvalQuestion:
 
 
 class EvalPrompts(StagePrompts):
-    """The methods' calls for every evaluated question. `extra["methods"][i]` names the row's i-th call."""
+    """The methods' calls for every evaluated question. `EvalRow.methods` names them."""
+
+    KIND = EvalRow
 
     def __init__(
         self,
@@ -94,7 +96,7 @@ class EvalPrompts(StagePrompts):
         }
         self._summaries = summaries
 
-    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked]]:
+    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked[EvalRow]]]:
         for user in users:
             for question in evaluated(user, self.config.protocol.questions):
                 gold, history = question.gold or "", tuple(user.history_of(question))
@@ -106,18 +108,18 @@ class EvalPrompts(StagePrompts):
                 summary = self._summaries.get((user.user_id, question.question_id), "")
                 calls = self._calls(EvalQuestion(self, user, query, summary, ranked))
                 row = Row(user.user_id, query.query_id, query.text, query.gold, ())
-                extra = {
-                    "methods": list(calls),
-                    "scored": question.gold is not None,
-                    "history": [item.answer for item in history],
-                    **self.known(user, query, index),
-                    "supporters": {
-                        name: supporters(items, self.config.retrieval.top_n)
-                        for name, items in (orders | dict(ranked)).items()
-                    },
-                }
-                requests = [call.request for call in calls.values()]
-                yield user, (row, requests, cuts([call.prompt for call in calls.values()]), extra)
+                n = self.config.retrieval.top_n
+                made = EvalRow(
+                    row,
+                    tuple(calls),
+                    question.gold is not None,
+                    tuple(item.answer for item in history),
+                    self.own(query, index),
+                    self.log_ratios(user, query),
+                    {name: tuple(supporters(items, n)) for name, items in (orders | dict(ranked)).items()},
+                )
+                requests = tuple(call.request for call in calls.values())
+                yield user, Asked(made, requests, Cuts.of([call.prompt for call in calls.values()]))
 
     def _calls(self, question: EvalQuestion) -> dict[str, Call]:
         """All methods' calls by name, each once."""

@@ -14,6 +14,7 @@ from hydra_ray.core.tasks import Task
 from hydra_ray.methods.method import Method, method_named
 from hydra_ray.pipeline.answered import Adapters, EvaluatedQuestion, EvaluatedUser
 from hydra_ray.pipeline.llm_rows import buckets_of, read_rows
+from hydra_ray.pipeline.stage_rows import EvalRow
 from hydra_ray.report import AnswerRow
 
 OneShot = Mapping[tuple[str, str], Sequence[str | None]]
@@ -36,27 +37,21 @@ def answer_table(
     shown = {name: method_named(name) for name in methods}
     shown = {name: method for name, method in shown.items() if method.adapter in (None, *adapters)}
     table: list[AnswerRow] = []
-    by_bucket = (read_rows(answered, [bucket]) for bucket in buckets_of(answered))
-    for user_id, _, rows in chain.from_iterable(by_bucket):
-        for question in EvaluatedUser(task, config, user_id, rows, adapters).questions:
+    by_bucket = (read_rows(EvalRow, answered, [bucket]) for bucket in buckets_of(answered))
+    for of_user in chain.from_iterable(by_bucket):
+        user_id = of_user.user_id
+        for question in EvaluatedUser(task, config, user_id, of_user.rows, adapters).questions:
             answers: dict[str, str | None] = {}
             missing: set[str] = set()
+            row, query = question.row, question.row.query
             for name, method in shown.items():
                 answers[name], lacking = answer_of(question, method)
-                if lacking or (method.summary and (user_id, question.row.query_id) in no_summary):
+                if lacking or (method.summary and (user_id, query.query_id) in no_summary):
                     missing.add(name)
-            row = question.row
+            length = len(row.history)
             table.append(
                 AnswerRow(
-                    seed,
-                    user_id,
-                    row.query_id,
-                    row.gold,
-                    len(question.history),
-                    answers,
-                    {},
-                    frozenset(missing),
-                    question.known["scored"],
+                    seed, user_id, query.query_id, query.gold, length, answers, {}, frozenset(missing), row.scored
                 )
             )
     return table
@@ -83,11 +78,11 @@ def with_oracles(
 ) -> list[AnswerRow]:
     """The rows of the step in `answered` with the best answers among those that HYDRA's parts choose from."""
     choices: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {}
-    by_bucket = (read_rows(answered, [bucket]) for bucket in buckets_of(answered))
-    for user_id, _, found in chain.from_iterable(by_bucket):
-        for row, known in found:
-            made = EvaluatedQuestion(task, config, row, known, None).candidate_set("samples:hydra", "hydra")
-            key = (user_id, row.query_id)
+    by_bucket = (read_rows(EvalRow, answered, [bucket]) for bucket in buckets_of(answered))
+    for of_user in chain.from_iterable(by_bucket):
+        for found in of_user.rows:
+            made = EvaluatedQuestion(task, config, found, None).candidate_set("samples:hydra", "hydra")
+            key = (of_user.user_id, found.query.query_id)
             choices[key] = {"oracle_samples": tuple(dict.fromkeys(made.samples))}
             if config.history_candidates and task.kind != "generation":
                 choices[key]["oracle_candidates"] = made.texts

@@ -20,13 +20,12 @@ from hydra_ray.core.types import Split
 from hydra_ray.data.reader import read_users
 from hydra_ray.pipeline.llm_rows import buckets_of, read_rows
 from hydra_ray.pipeline.run_context import RunContext
+from hydra_ray.pipeline.stage_rows import CandidateRow, LabelRow, StageRow
 from hydra_ray.training.joint.ranking_examples import RankingExample, examples_to_table
 from hydra_ray.training.user_fit.profiles import profile_of, profiles_to_table
+from hydra_ray.utils.ray_errors import unwrap_user_errors
 
 Module = Literal["reranker", "adapter"]
-
-ITEM_FEATURES = ("shares", "recencies")
-"""What a labelled row keeps of its items beside their texts; the reranker reads the first so many."""
 
 
 def evidence_width(config: Config, module: Module) -> int:
@@ -36,56 +35,56 @@ def evidence_width(config: Config, module: Module) -> int:
     return WIDTH if config.adapter.features else 0
 
 
-def groups_of_user(
-    config: Config, module: Module, bucket: int, rows: Sequence[tuple[Row, dict[str, Any]]]
-) -> list[RankingExample]:
-    """One user's training groups from (row, extra), by query id; rows without anything to score are left out.
+def reranker_groups(config: Config, bucket: int, rows: Sequence[LabelRow]) -> list[RankingExample]:
+    """What the reranker learns of one user, by query id; rows without anything to score are left out.
 
     The order counts: it says which queries a fit holds out (`PaddedUsers.held_out`).
     """
-    task = load_task(config.data.task)
-    rows = sorted(rows, key=lambda pair: pair[0].query_id)
-    if module == "reranker":
-        read = ITEM_FEATURES[: evidence_width(config, module)]
-        labels = reranker_labels_of_user(task, [row for row, _ in rows], config.reranker.label)
-        return [
-            RankingExample(
-                row.user_id,
-                bucket,
-                row.query_id,
-                row.text,
-                row.right,
-                tuple(label),
-                tuple(zip(*(extra[name] for name in read), strict=True)),
-            )
-            for (row, extra), label in zip(rows, labels, strict=True)
-            if row.right
-        ]
+    rows, width = sorted(rows, key=_query_id), evidence_width(config, "reranker")
+    labels = reranker_labels_of_user(load_task(config.data.task), [row.query for row in rows], config.reranker.label)
     groups = []
-    for row, extra in rows:
-        if row.known and not config.adapter.num_history_queries:
+    for row, label in zip(rows, labels, strict=True):
+        query = row.query
+        if query.right:
+            numbers = (row.normalized_scores, row.recencies)[:width]
+            beside = tuple(zip(*numbers, strict=True))
+            groups.append(
+                RankingExample(query.user_id, bucket, query.query_id, query.text, query.right, tuple(label), beside)
+            )
+    return groups
+
+
+def adapter_groups(config: Config, bucket: int, rows: Sequence[CandidateRow]) -> list[RankingExample]:
+    """What the adapter learns of one user, ordered as by `reranker_groups`."""
+    task = load_task(config.data.task)
+    groups = []
+    for row in sorted(rows, key=_query_id):
+        if row.query.known and not config.adapter.num_history_queries:
             continue
-        asked = task_of(task, row.query_id)
-        row, plain = with_plain(asked, row, config.adapter.zero_shot_candidate)
-        right, label = adapter_candidates(asked, row, config.adapter.label)
-        if config.adapter.history_candidates and row.answers:
-            more = history_candidates(asked, extra["own"], right)
-            right, label = right + more, label + [float(matches_gold(asked, row.gold, text)) for text in more]
+        asked = task_of(task, row.query.query_id)
+        query, plain = with_plain(asked, row.query, config.adapter.zero_shot_candidate)
+        right, label = adapter_candidates(asked, query, config.adapter.label)
+        if config.adapter.history_candidates and query.answers:
+            more = history_candidates(asked, row.own, right)
+            right, label = right + more, label + [float(matches_gold(asked, query.gold, text)) for text in more]
         beside: list[tuple[float, ...]] = []
         if config.adapter.features:
-            samples = parsed_texts(asked, row.answers[0] if row.answers else ())
-            known = (extra["own"], extra["supporters"], extra["topics"])
+            samples = parsed_texts(asked, query.answers[0] if query.answers else ())
+            known = (row.own, row.supporters, row.topics)
             # What is known of free text means something else than what is known of labels.
             beside += (
-                candidate_features(asked, row.text, right, samples, *known, plain=plain)
+                candidate_features(asked, query.text, right, samples, *known, plain=plain)
                 if asked.kind == task.kind
                 else [(0.0,) * WIDTH] * len(right)
             )
         if right:
-            groups.append(
-                RankingExample(row.user_id, bucket, row.query_id, row.text, tuple(right), tuple(label), tuple(beside))
-            )
+            found = (tuple(right), tuple(label), tuple(beside))
+            groups.append(RankingExample(query.user_id, bucket, query.query_id, query.text, *found))
     return groups
+
+
+def _query_id(row: StageRow) -> str:
+    return row.query.query_id
 
 
 def with_plain(task: Task, row: Row, wanted: bool) -> tuple[Row, str]:
@@ -105,8 +104,12 @@ def read_groups(
     users: Collection[str] | None = None,
 ) -> Iterator[list[RankingExample]]:
     """The groups of each user of the given buckets and split; of `users` alone, as `read_rows` takes them."""
-    for _, bucket, rows in read_rows(folder, buckets, split, users):
-        yield groups_of_user(config, module, bucket, rows)
+    if module == "reranker":
+        for labelled in read_rows(LabelRow, folder, buckets, split, users):
+            yield reranker_groups(config, labelled.bucket, labelled.rows)
+    else:
+        for sampled in read_rows(CandidateRow, folder, buckets, split, users):
+            yield adapter_groups(config, sampled.bucket, sampled.rows)
 
 
 def chunks(buckets: Sequence[int], count: int) -> list[list[int]]:
@@ -159,5 +162,6 @@ def write_groups(
             folder.mkdir(parents=True)
     parts = chunks(buckets_of(answered), run.config.ray.num_actors)
     items = [{"number": i, "buckets": part} for i, part in enumerate(parts)]
-    rows = ray.data.from_items(items).map_batches(write, batch_size=1).take_all()
+    with unwrap_user_errors():
+        rows = ray.data.from_items(items).map_batches(write, batch_size=1).take_all()
     return {name: int(sum(row[name] for row in rows)) for name in ("groups", "rows", "positive")}

@@ -24,6 +24,7 @@ from hydra_ray.training.user_fit import solver
 from hydra_ray.training.user_fit.features import rows_of
 from hydra_ray.training.user_fit.solver import Tuned
 from hydra_ray.utils.atomic_io import write_text
+from hydra_ray.utils.ray_errors import unwrap_user_errors
 
 
 def tune(fit: FitSpec, scorer: TrainedScorer, run: RunContext) -> Tuned:
@@ -71,17 +72,18 @@ def fit_users(run: RunContext, fit: FitSpec, out: Path) -> dict[str, Any]:
     began, cpu_s = time.time(), 0.0
     if left:
         parts = chunks(left, max(4, run.config.ray.num_actors * 4))
-        rows = ray.data.from_items([{"buckets": part} for part in parts]).map_batches(
-            MixBuckets if routed else FitBuckets,
-            fn_constructor_args=(fit, tuned, out),
-            batch_size=1,
-            num_cpus=1,
-            compute=ray.data.ActorPoolStrategy(size=run.config.ray.num_actors),
-        )
-        done = rows.take_all()
-        for row in done:
-            if row["error"]:
-                raise UserError(f"fit-{fit.module}: {row['error']}")
+        try:
+            with unwrap_user_errors():
+                rows = ray.data.from_items([{"buckets": part} for part in parts]).map_batches(
+                    MixBuckets if routed else FitBuckets,
+                    fn_constructor_args=(fit, tuned, out),
+                    batch_size=1,
+                    num_cpus=1,
+                    compute=ray.data.ActorPoolStrategy(size=run.config.ray.num_actors),
+                )
+                done = rows.take_all()
+        except UserError as mistake:
+            raise UserError(f"fit-{fit.module}: {mistake}") from None
         began, cpu_s = min(row["began"] for row in done), sum(row["cpu_s"] for row in done)
     fitted, worked = time.time(), time.process_time()
     store.publish([json.loads(record_file(out, bucket).read_text()) for bucket in buckets], replace=True)

@@ -64,8 +64,6 @@ class Pipeline(DataSteps):
             "pseudo_queries": protocol.pseudo_queries,
             "train_questions": protocol.train_questions,
             "num_history_queries": self.config.reranker.num_history_queries,
-            # Older rows without recency serve a run that does not read it.
-            **({"recency": True} if self.config.reranker.features == "score_and_recency" else {}),
         }
 
         def args() -> tuple[Any, ...]:
@@ -81,13 +79,14 @@ class Pipeline(DataSteps):
 
         variant: the adapter as published is trained anew, on the same samples.
         """
+        from hydra_ray.training.joint.train_job import TrainJob
         from hydra_ray.training.joint.trainer import train
 
         if self.since:
             return self._trained_before(module, trial)
         config = self._varied(variant)
         answered = self.label(trial) if module == "reranker" else self.generate(trial)
-        kinds = list(dict.fromkeys([joint_kind(self.config.model.head), SHARED]))
+        kinds = tuple(dict.fromkeys([joint_kind(self.config.model.head), SHARED]))
         name = f"train-{module}"
         label = f"{name}-paper" if variant == "paper" else name
 
@@ -99,21 +98,21 @@ class Pipeline(DataSteps):
             if not counts["rows"]:
                 raise UserError(f"{name}: no labelled rows to learn from; are there answers and histories at all?")
             self.run.say(f"{name}: {counts['groups']} queries, {counts['rows']} rows, {counts['positive']} positive")
-            losses = train(
-                read_by(config, module),
+            job = TrainJob(
+                read_by(config, module).model,
+                config.train,
                 kinds,
-                groups,
-                trial.seed,
+                groups.resolve(),
                 f"{label} {trial}",
-                self.run.vector_cache,
-                profiles,
-                module == "reranker",
-                evidence_width(config, module),
-                folder / "scratch",
-                folder,
-                self.run.say,
+                trial.seed,
+                symmetric=module == "reranker",
+                evidence=evidence_width(config, module),
+                scratch=(folder / "scratch").resolve(),
+                vectors=self.run.vector_cache,
+                profiles=profiles.resolve() if profiles else None,
+                plugins=config.plugins,
             )
-            return {**counts, **losses}
+            return {**counts, **train(job, config.data.buckets, folder, self.run.say)}
 
         training = self.config.train.model_dump(mode="json", exclude=execution_only(TrainConfig))
         key = {

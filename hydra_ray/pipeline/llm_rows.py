@@ -1,61 +1,53 @@
 """The files of the stages that ask the black box: queries and, beside them, the answers to their requests.
 
-    queries/*.parquet   one row a query: whose, what, the texts to score, labels known without asking, the requests
+    queries/*.parquet   one row a query (`hydra_ray.pipeline.stage_rows`): whose, what, the texts to score, labels known
+                        without asking, the requests
     answers/*.parquet   one row a query that asks: for each request the texts that came back, or why none did
 
 Both carry the user's bucket, so that one bucket's rows can be read without the rest.
 """
 
-import json
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Generic, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
-from hydra_ray.core.labeling import Row
 from hydra_ray.core.queries import REAL_ROW
 from hydra_ray.core.types import Split, User, user_from_row
-from hydra_ray.errors import UselessAnswersError
-from hydra_ray.llm.types import Request, request_to_json
+from hydra_ray.errors import UselessAnswersError, UserError
 from hydra_ray.llm.usability import AnswerTally, Wanted
 from hydra_ray.pipeline.run_context import RunContext
-
-CUTS = ("dropped_examples", "clipped_texts", "question_cut")
-"""What may be cut from a prompt to fit the LLM's window; a column each."""
-
-QUERY_SCHEMA = pa.schema(
-    [
-        ("row_id", pa.string()),
-        ("user_id", pa.string()),
-        ("bucket", pa.int32()),
-        ("split", pa.string()),
-        ("query_id", pa.string()),
-        ("text", pa.string()),
-        ("gold", pa.string()),
-        ("right", pa.list_(pa.string())),
-        ("known", pa.list_(pa.float32())),
-        ("requests", pa.list_(pa.string())),
-        ("n_requests", pa.int32()),
-        *((name, pa.int32()) for name in CUTS),
-        ("extra", pa.string()),
-    ]
-)
-
-Asked = tuple[Row, list[Request], dict[str, int], dict[str, Any]]
-"""A row, its requests, what was cut from their prompts (see CUTS), and whatever else the stage wants to keep."""
+from hydra_ray.pipeline.stage_rows import CUTS, QUERY_COLUMNS, Asked, R, StageRow, row_from_dict, rows_to_table
+from hydra_ray.utils.ray_errors import unwrap_user_errors
 
 Asking = Mapping[str, tuple[Split, Split]]
 """Whose rows are made: user -> (the split of the data whose items stand for the user, the role that is asked for).
 As "train" a user's real questions are asked besides the pseudo-queries."""
 
-MakeRows = Callable[[Sequence[User]], Iterator[tuple[User, Asked]]]
+
+class RowMaker(Protocol):
+    """Makes a stage's rows of users."""
+
+    KIND: ClassVar[type[StageRow]]
+
+    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked[Any]]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RowsOfUser(Generic[R]):
+    """One user's rows, with their answers, by query id."""
+
+    user_id: str
+    bucket: int
+    rows: tuple[R, ...]
 
 
 def ask_black_box(
@@ -63,7 +55,7 @@ def ask_black_box(
 ) -> dict[str, int]:
     """Makes the rows of the chosen users with `make(*args)` on Ray Data, has their requests answered, writes both.
 
-    `make` is a class whose instances are MakeRows; wanted: what the answers must be. Killed and called again, it
+    `make` is a class whose instances are RowMakers; wanted: what the answers must be. Killed and called again, it
     continues. Returns counts. Raises UserError as `run_llm_stage` does, and UselessAnswersError where too many of all
     answers are of no use; then the next attempt takes the answers from the response cache, or asks again where the
     model's identity has changed.
@@ -77,14 +69,15 @@ def ask_black_box(
     queries = folder / "queries"
     if not (folder / "scratch" / "queries").exists():
         shutil.rmtree(queries, ignore_errors=True)
-        users_dataset(users_dir).map_batches(
-            _MakeBatch,
-            fn_constructor_args=(make, args, dict(sorted(chosen.items()))),
-            batch_format="pyarrow",
-            batch_size=64,
-            num_cpus=1,
-            compute=ray.data.ActorPoolStrategy(size=run.config.ray.num_actors),
-        ).write_parquet(str(queries))
+        with unwrap_user_errors():
+            users_dataset(users_dir).map_batches(
+                MakeBatch,
+                fn_constructor_args=(make, args, dict(sorted(chosen.items()))),
+                batch_format="pyarrow",
+                batch_size=64,
+                num_cpus=1,
+                compute=ray.data.ActorPoolStrategy(size=run.config.ray.num_actors),
+            ).write_parquet(str(queries))
         (folder / "scratch" / "queries").touch()
     counts = _count(queries)
     if counts["requests"] and not (folder / "answers").exists():
@@ -133,13 +126,20 @@ def refused_line(answers: Path, missing: int) -> str:
     return f"{missing} answers are missing for good, recorded with the reason ({shown})"
 
 
-class _MakeBatch:
-    """Ray Data's callable around MakeRows: user rows in, query rows out."""
+class MakeBatch:
+    """Ray Data's callable around a RowMaker: user rows in, query rows out."""
 
     def __init__(self, make: type, args: tuple[Any, ...], chosen: Asking) -> None:
-        self._make: MakeRows = make(*args)
+        self._maker_of = make, args
         self._chosen = chosen
         self._ids = pa.array(chosen, pa.string())
+
+    @cached_property
+    def _make(self) -> RowMaker:
+        """Made at the first batch: a UserError of a constructor would not reach the driver."""
+        make, args = self._maker_of
+        made: RowMaker = make(*args)
+        return made
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         found = batch.filter(pc.is_in(batch["user_id"], self._ids)).to_pylist()
@@ -153,28 +153,7 @@ class _MakeBatch:
             )
             for row in picked
         ]
-        rows = [query_row(user, buckets[user.user_id], asked) for user, asked in self._make(users)]
-        return pa.Table.from_pylist(rows, schema=QUERY_SCHEMA)
-
-
-def query_row(user: User, bucket: int, asked: Asked) -> dict[str, Any]:
-    """The Parquet row of one query."""
-    row, requests, cut, extra = asked
-    return {
-        "row_id": f"{row.user_id}\x1f{row.query_id}",
-        "user_id": row.user_id,
-        "bucket": bucket,
-        "split": user.split,
-        "query_id": row.query_id,
-        "text": row.text,
-        "gold": row.gold,
-        "right": list(row.right),
-        "known": list(row.known),
-        "requests": [request_to_json(r) for r in requests],
-        "n_requests": len(requests),
-        **{name: cut.get(name, 0) for name in CUTS},
-        "extra": json.dumps(extra),
-    }
+        return rows_to_table(self._make.KIND, self._make(users), buckets)
 
 
 def _count(queries: Path) -> dict[str, int]:
@@ -206,12 +185,17 @@ def buckets_of(folder: Path) -> list[int]:
 
 
 def read_rows(
-    folder: Path, buckets: Sequence[int], split: Split | None = None, users: Collection[str] | None = None
-) -> Iterator[tuple[str, int, list[tuple[Row, dict[str, Any]]]]]:
-    """User by user: (user id, bucket, [(row with its answers, extra)]) of the given buckets, in a stable order.
+    kind: type[R],
+    folder: Path,
+    buckets: Sequence[int],
+    split: Split | None = None,
+    users: Collection[str] | None = None,
+) -> Iterator[RowsOfUser[R]]:
+    """The rows of the given buckets with their answers, user by user, in a stable order.
 
-    split: only the users whose rows were made in this role. users: these instead, whatever their rows were made as; as
-    "test" they come without their real questions, which only training reads.
+    kind: of the rows in `folder`. split: only the users whose rows were made in this role. users: these instead,
+    whatever their rows were made as; as "test" they come without their real questions, which only training reads.
+    Raises UserError for rows that another version of hydra_ray has written.
     """
     wanted = pads.field("bucket").isin(list(buckets))
     if users is not None:
@@ -220,7 +204,15 @@ def read_rows(
             wanted = wanted & ~pc.starts_with(pads.field("query_id"), REAL_ROW)
     elif split is not None:
         wanted = wanted & (pads.field("split") == split)
-    queries = pads.dataset(folder / "queries", format="parquet").to_table(filter=wanted).to_pylist()
+    stored = pads.dataset(folder / "queries", format="parquet")
+    columns = [name for name, _ in (*QUERY_COLUMNS, *kind.COLUMNS)]
+    lacking = [name for name in columns if name not in stored.schema.names]
+    if lacking:
+        raise UserError(
+            f"{folder}: the rows have no column {lacking[0]!r}, as another version of hydra_ray wrote them: finish the "
+            "run with `hydra-ray run` of this one; it takes the answers from the response cache"
+        )
+    queries = stored.to_table(columns=columns, filter=wanted).to_pylist()
     answers: dict[str, tuple[tuple[str, ...], ...]] = {}
     if (folder / "answers").exists():
         found = pads.dataset(folder / "answers", format="parquet").to_table(
@@ -230,10 +222,7 @@ def read_rows(
     of_user: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for query in queries:
         of_user[query["user_id"]].append(query)
-    for user_id in sorted(of_user):
-        rows = []
-        for query in sorted(of_user[user_id], key=lambda q: q["query_id"]):
-            row = Row(user_id, query["query_id"], query["text"], query["gold"], tuple(query["right"]),
-                      tuple(query["known"]), answers.get(query["row_id"], ()))  # fmt: skip
-            rows.append((row, json.loads(query["extra"])))
-        yield user_id, of_user[user_id][0]["bucket"], rows
+    for user_id, of_one in sorted(of_user.items()):
+        of_one.sort(key=lambda query: query["query_id"])
+        rows = (row_from_dict(kind, query, answers.get(query["row_id"], ())) for query in of_one)
+        yield RowsOfUser(user_id, of_one[0]["bucket"], tuple(rows))

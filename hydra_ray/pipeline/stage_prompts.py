@@ -3,11 +3,13 @@
 Models are imported where they are used: most makers need none, and torch is slow to import in every worker.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra_ray.config import Config
+from hydra_ray.core.features import AnswerProfile
 from hydra_ray.core.hashing import stable_seed
 from hydra_ray.core.labeling import OWN_ROW, Row, agreement_rows, own_answer_rows
 from hydra_ray.core.prompts import Prompt, summary_prompt
@@ -20,7 +22,7 @@ from hydra_ray.inference.prompt_builder import PromptBuilder
 from hydra_ray.inference.reranking import RankedItem, rank, supporters
 from hydra_ray.inference.types import RetrievalResult
 from hydra_ray.llm.types import Request
-from hydra_ray.pipeline.llm_rows import CUTS, Asked
+from hydra_ray.pipeline.stage_rows import Asked, CandidateRow, Cuts, LabelRow, StageRow
 
 if TYPE_CHECKING:
     from hydra_ray.inference.batch_reranker import Rerank
@@ -78,34 +80,33 @@ class StagePrompts:
         seed = stable_seed(self.seed, user.user_id, query.query_id)
         return self.builder.samples(prompt, self.builder.task_of(query), seed)
 
-    def known(self, user: User, query: Query, index: HistoryIndex) -> dict[str, Any]:
-        """What the user's history and the query's text say of each answer (`hydra_ray.core.features`)."""
-        # Counted first: with likeness, the query is embedded in one batch with the items.
-        own = index.answer_counts(query.text, query.exclude, self.builder.task_of(query))
-        topics: dict[str, float] = {}
-        if self.topics:
-            topics = self.topics.of(user.user_id, user.split == "train").log_ratios(self.encode([query.text])[0])
-        return {"own": own, "topics": topics}
+    def own(self, query: Query, index: HistoryIndex) -> AnswerProfile:
+        """What the user's history says of each answer."""
+        return index.answer_counts(query.text, query.exclude, self.builder.task_of(query))
 
-
-def cuts(prompts: Iterable[Prompt]) -> dict[str, int]:
-    """What was cut from prompts to fit the LLM's window -> how often (the columns of `CUTS`)."""
-    kinds = [(p.dropped_examples, p.clipped_texts, int(p.question_cut)) for p in prompts]
-    return dict(zip(CUTS, (sum(column) for column in zip(*kinds, strict=True)), strict=False))
+    def log_ratios(self, user: User, query: Query) -> Mapping[str, float]:
+        """What the query's text says of each answer: label -> log-odds ratio. To be called after `own`, which with
+        likeness embeds the query in one batch with the items."""
+        if not self.topics:
+            return {}
+        return self.topics.of(user.user_id, user.split == "train").log_ratios(self.encode([query.text])[0])
 
 
 class LabelPrompts(StagePrompts):
     """Reranker feedback: every retrieved item alone as the one example, temperature 0."""
 
-    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked]]:
+    KIND = LabelRow
+
+    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked[LabelRow]]]:
         for user in users:
             queries = self.queries(user)
             for query, index in zip(queries, self.indexes(queries), strict=True):
                 found = index.search(query.text, self.config.retrieval.top_n, query.exclude)
                 prompts = [self.builder.prompt(query, [item]) for item in found.items]
                 row = Row(user.user_id, query.query_id, query.text, query.gold, tuple(i.text for i in found.items))
-                requests = [self.greedy(p, query) for p in prompts]
-                yield user, (row, requests, cuts(prompts), beside(_numbers(found)))
+                requests = tuple(self.greedy(p, query) for p in prompts)
+                label_row = LabelRow(row, found.normalized_scores, found.recencies)
+                yield user, Asked(label_row, requests, Cuts.of(prompts))
             free = agreement_rows(
                 self.task, user, self.config.reranker.num_history_queries, self.config.retrieval.top_n, self.seed
             )
@@ -113,52 +114,67 @@ class LabelPrompts(StagePrompts):
             queries = [own_query(row, history) for row in free]
             for row, query, index in zip(free, queries, self.indexes(queries), strict=True):
                 found = index.search(query.text, len(history), query.exclude)
-                of_text = {item.text: pair for item, pair in zip(found.items, _numbers(found), strict=True)}
-                yield user, (row, [], {}, beside([of_text.get(text, (0.0, 0.0)) for text in row.right]))
+                yield user, Asked(LabelRow(row, _of_texts(found, found.normalized_scores, row.right),
+                                           _of_texts(found, found.recencies, row.right)))  # fmt: skip
 
 
-def _numbers(found: RetrievalResult) -> list[tuple[float, float]]:
-    """Normalized score and recency of each item."""
-    return list(zip(found.normalized_scores, found.recencies, strict=True))
+def _of_texts(found: RetrievalResult, numbers: Sequence[float], texts: Sequence[str]) -> tuple[float, ...]:
+    """The number of the item with each text, 0 where none was found."""
+    of_text = {item.text: number for item, number in zip(found.items, numbers, strict=True)}
+    return tuple(of_text.get(text, 0.0) for text in texts)
 
 
-def beside(numbers: Sequence[tuple[float, float]]) -> dict[str, list[float]]:
-    """What speaks for a row's items, as a row of `label` keeps it."""
-    return {"shares": [share for share, _ in numbers], "recencies": [recency for _, recency in numbers]}
+@dataclass(frozen=True, slots=True)
+class RankedQuery:
+    """A query with its history made searchable, and its retrieved items in two orders.
+
+    Attributes:
+        query: The query.
+        index: Of its history.
+        found: The items as they were retrieved.
+        ranked: The same as the reranker orders them.
+    """
+
+    query: Query
+    index: HistoryIndex
+    found: RetrievalResult
+    ranked: Sequence[RankedItem]
 
 
 class CandidatePrompts(StagePrompts):
     """Adapter candidates: the prompt with the reranker's top k, n samples."""
 
-    def of_user(self, user: User, rerank: "Rerank") -> Iterator[Asked]:
+    KIND = CandidateRow
+
+    def of_user(self, user: User, rerank: "Rerank") -> Iterator[Asked[CandidateRow]]:
         """One user's rows, by the user's own reranker."""
         queries = self.queries(user)
-        for query, index, found, ranked in self._ranked(user, queries, rerank):
-            by_retrieval = self.config.adapter.examples == "retrieval"
-            shown = self.builder.examples(rank(found.items, None) if by_retrieval else ranked)
+        for one in self._ranked(user, queries, rerank):
+            query, by_retrieval = one.query, self.config.adapter.examples == "retrieval"
+            shown = self.builder.examples(rank(one.found.items, None) if by_retrieval else one.ranked)
             prompt = self.builder.prompt(query, shown)
             row = Row(user.user_id, query.query_id, query.text, query.gold, ())
             requests = [self.samples(prompt, user, query)]
             if self.config.adapter.zero_shot_candidate:
                 requests.append(self.greedy(self.builder.prompt(query, []), query))
-            yield row, requests, cuts([prompt]), self.evidence(user, query, index, ranked)
+            yield Asked(self._row(user, row, one), tuple(requests), Cuts.of([prompt]))
         free = own_answer_rows(self.task, user, self.config.adapter.num_history_queries, self.seed)
         history = tuple(user.safe_history())
         queries = [own_query(row, history) for row in free]
-        for row, (query, index, _, ranked) in zip(free, self._ranked(user, queries, rerank), strict=True):
-            yield row, [], {}, self.evidence(user, query, index, ranked)
+        for row, one in zip(free, self._ranked(user, queries, rerank), strict=True):
+            yield Asked(self._row(user, row, one))
 
-    def _ranked(
-        self, user: User, queries: Sequence[Query], rerank: "Rerank"
-    ) -> list[tuple[Query, HistoryIndex, RetrievalResult, list[RankedItem]]]:
-        """Each query with its index, its items as they were retrieved, and the same as the reranker orders them."""
+    def _ranked(self, user: User, queries: Sequence[Query], rerank: "Rerank") -> list[RankedQuery]:
         indexes, n = self.indexes(queries), self.builder.evidence_items
         found = [i.search(query.text, n, query.exclude) for query, i in zip(queries, indexes, strict=True)]
-        return list(zip(queries, indexes, found, rerank(user.user_id, queries, found), strict=True))
+        ranked = rerank(user.user_id, queries, found)
+        return [RankedQuery(*parts) for parts in zip(queries, indexes, found, ranked, strict=True)]
 
-    def evidence(self, user: User, query: Query, index: HistoryIndex, ranked: Sequence[RankedItem]) -> dict[str, Any]:
-        """What the adapter's features are made of once there are candidates."""
-        return {**self.known(user, query, index), "supporters": supporters(ranked, self.config.retrieval.top_n)}
+    def _row(self, user: User, row: Row, one: RankedQuery) -> CandidateRow:
+        """The row with what the adapter's features are made of once there are candidates."""
+        own = self.own(one.query, one.index)
+        behind = tuple(supporters(one.ranked, self.config.retrieval.top_n))
+        return CandidateRow(row, own, self.log_ratios(user, one.query), behind)
 
 
 class GeneratePrompts(CandidatePrompts):
@@ -182,7 +198,7 @@ class GeneratePrompts(CandidatePrompts):
             split: BatchReranker.load(base, folder, vectors) for split, folder in heads.items()
         }
 
-    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked]]:
+    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked[CandidateRow]]]:
         for user in users:
             for asked in self.of_user(user, self._rerank[user.split]):
                 yield user, asked
@@ -191,20 +207,24 @@ class GeneratePrompts(CandidatePrompts):
 class SummaryPrompts(StagePrompts):
     """The profile summaries (PAG) of the evaluated questions: one call per question's history."""
 
-    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked]]:
+    KIND = StageRow
+
+    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked[StageRow]]]:
         for user in users:
             for question in evaluated(user, self.config.protocol.questions):
                 newest = user.history_of(question)[-SUMMARY_ITEMS:]
                 prompt = summary_prompt(self.task, newest, self.builder.budget)
                 request = Request(prompt.messages, 0.0, 1, SUMMARY_TOKENS, fallbacks=prompt.fallbacks)
                 row = Row(user.user_id, question.question_id, question.text, question.gold or "", ())
-                yield user, (row, [request] if newest else [], cuts([prompt]), {})
+                yield user, Asked(StageRow(row), (request,) if newest else (), Cuts.of([prompt]))
 
 
 class OraclePrompts(StagePrompts):
     """Every evaluated question after each of its N retrieved items alone: what a perfect reranker chooses from."""
 
-    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked]]:
+    KIND = StageRow
+
+    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked[StageRow]]]:
         for user in users:
             for question in evaluated(user, self.config.protocol.questions):
                 if question.gold is None:
@@ -214,7 +234,8 @@ class OraclePrompts(StagePrompts):
                 found = self.index(history).search(query.text, self.config.retrieval.top_n)
                 prompts = [self.builder.prompt(query, [item]) for item in found.items]
                 row = Row(user.user_id, query.query_id, query.text, query.gold, ())
-                yield user, (row, [self.greedy(prompt, query) for prompt in prompts], cuts(prompts), {})
+                requests = tuple(self.greedy(prompt, query) for prompt in prompts)
+                yield user, Asked(StageRow(row), requests, Cuts.of(prompts))
 
 
 def own_query(row: Row, history: tuple[HistoryItem, ...]) -> Query:

@@ -7,9 +7,10 @@ store on every call, so an item that any process has appended is found by the ve
 import contextlib
 import sys
 import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from cachetools import Cache, LRUCache
 
 from hydra_ray.config import RetrievalConfig
 from hydra_ray.core.retrieval import TextEncode, retriever_kind
@@ -47,7 +48,7 @@ class _Kept:
 
 
 class Histories:
-    """For many threads. hits, misses: calls whose index was kept, or had to be made; bytes: of the kept ones."""
+    """For many threads. hits, misses: calls whose index was kept, or had to be made."""
 
     def __init__(
         self,
@@ -62,10 +63,15 @@ class Histories:
     ) -> None:
         """encode: for the method `dense`, likeness (of items to the query) and topics, which need one."""
         self._store, self._config, self._task, self._seed, self._encode = store, config, task, seed, encode
-        self._most_bytes, self._likeness, self._topics = most_bytes, likeness, topics
-        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._likeness, self._topics = likeness, topics
+        self._kept: LRUCache[str, _Kept] = LRUCache(most_bytes, lambda kept: kept.size)
         self._lock = threading.Lock()
-        self.hits = self.misses = self.bytes = 0
+        self.hits = self.misses = 0
+
+    @property
+    def bytes(self) -> int:
+        """What the kept indexes take."""
+        return int(self._kept.currsize)
 
     def found(self, user: UserKey, query: str, n: int) -> RetrievalResult:
         """The n best items for a query, of the history as it is now; no state for an unknown user.
@@ -89,14 +95,15 @@ class Histories:
         """Drops what is kept of users who are no more, or whose items are others by now. Whose file cannot be read is
         dropped, too."""
         with self._lock:
-            revisions = {stored: kept.revision for stored, kept in self._kept.items()}
+            # Cache.__getitem__: a look that does not make the entry the one used last.
+            revisions = {stored: Cache.__getitem__(self._kept, stored).revision for stored in self._kept}
         for stored, revision in revisions.items():
             with contextlib.suppress(HistoryUnreadableError):
                 state = self._store.state(UserKey.of_stored(stored))
                 if state and state.revision == revision:
                     continue
             with self._lock:
-                self._drop(stored)
+                self._kept.pop(stored, None)
 
     def _make(self, state: UserState, items: Sequence[HistoryItem]) -> _Kept:
         index = HistoryIndex(items, self._task, self._config, self._seed, self._encode, self._likeness)
@@ -107,11 +114,10 @@ class Histories:
         with self._lock:
             kept = self._kept.get(stored)
             if kept and (revision is None or kept.revision < revision):
-                self._drop(stored)
+                del self._kept[stored]
             if revision is None:
                 return None
             if kept and kept.revision == revision:
-                self._kept.move_to_end(stored)
                 self.hits += 1
                 return kept
             self.misses += 1
@@ -121,15 +127,6 @@ class Histories:
         """Keeps the newest; what is larger than all room there is, is not kept."""
         with self._lock:
             before = self._kept.get(stored)
-            if kept.size > self._most_bytes or (before and before.revision > kept.revision):
-                return
-            self._drop(stored)
-            self._kept[stored] = kept
-            self.bytes += kept.size
-            while self.bytes > self._most_bytes:
-                self.bytes -= self._kept.popitem(last=False)[1].size
-
-    def _drop(self, stored: str) -> None:
-        kept = self._kept.pop(stored, None)
-        if kept:
-            self.bytes -= kept.size
+            if before is None or before.revision <= kept.revision:
+                with contextlib.suppress(ValueError):
+                    self._kept[stored] = kept

@@ -8,11 +8,12 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from hydra_ray.cluster import LOCAL, init_ray
+from hydra_ray.cluster import LOCAL, init_ray, metrics_addresses
 from hydra_ray.config import Config
 from hydra_ray.env import serve_keys, set_local_ray, set_service_defaults
 from hydra_ray.errors import UserError
@@ -33,13 +34,23 @@ EXPIRING_S = 14 * 86400.0
 """Keys that end within so many seconds are named when the service starts."""
 
 
-def serve_run(config: ServeConfig, host: str, port: int, *, address: str | None = None) -> int:
-    """Serves until the process gets a signal to stop; returns the exit code. address: of a running Ray cluster to join.
+def serve_run(
+    config: ServeConfig, host: str, port: int, *, address: str | None = None, metrics_port: int | None = None
+) -> int:
+    """Serves until the process gets a signal to stop; returns the exit code.
 
-    Raises UserError, before anything is started, for a run, keys, a port or a black box that cannot be used.
+    Args:
+        config: of the service.
+        host: where it listens.
+        port: likewise.
+        address: of a running Ray cluster to join.
+        metrics_port: where the Ray that is started exports its metrics (None: any free port).
+
+    Raises:
+        UserError: before anything is started, for a run, keys, a port or a black box that cannot be used.
     """
     end = _End()
-    with hosted(config, host, port, address=address):
+    with hosted(config, host, port, address=address, metrics_port=metrics_port):
         end.wait()
         _say("stopping")
     return 0
@@ -73,14 +84,17 @@ class _End:
 
 
 @contextlib.contextmanager
-def hosted(config: ServeConfig, host: str, port: int, *, address: str | None = None) -> Any:
-    """The service, as long as the context lasts; yields its base URL."""
+def hosted(
+    config: ServeConfig, host: str, port: int, *, address: str | None = None, metrics_port: int | None = None
+) -> Any:
+    """The service, as long as the context lasts; yields its base URL. See `serve_run`."""
     bundle = load_run_artifacts(find_run(Path(config.root), config.run), config.seed)
     config = _with_keys(config, host)
     keys = load_keys(config.keys, config.tenant if config.allow_anonymous else None)
     for line in expiring(keys.keys, EXPIRING_S):
         _say(line)
     check_free(host, port, "--port")
+    _check_metrics_port(metrics_port, port, address)
     url = config.llm_url or bundle.config.llm.base_url
     if url is not None:
         _check_llm(bundle.config, url)
@@ -94,7 +108,7 @@ def hosted(config: ServeConfig, host: str, port: int, *, address: str | None = N
 
     init_state(bundle, state_folder(config), config.tenant, _say)
     with contextlib.ExitStack() as stack:
-        _start_ray(stack, host, port, address)
+        _start_ray(stack, host, port, address, metrics_port)
         if url is None:
             url = stack.enter_context(served_llm(bundle.config.llm))
 
@@ -108,6 +122,7 @@ def hosted(config: ServeConfig, host: str, port: int, *, address: str | None = N
                 f"the service does not start: {root_cause_line(str(error))} (Ray's logs say more)"
             ) from None
         shown = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
+        _say(metrics_line(metrics_addresses(), joined=bool(address)))
         _say(f"ready at {shown} (page), {shown}/v1 (OpenAI), {shown}/docs")
         yield shown
 
@@ -146,7 +161,26 @@ def _check_llm(config: Config, url: str) -> None:
         raise UserError(f"--llm-url {url}: {error}") from None
 
 
-def _start_ray(stack: contextlib.ExitStack, host: str, port: int, address: str | None) -> None:
+def _check_metrics_port(port: int | None, of_service: int, address: str | None) -> None:
+    """Raises UserError if Ray cannot export its metrics there."""
+    if port is None:
+        return
+    if address:
+        raise UserError(f"--metrics-port: the nodes of the cluster at {address} have ports of their own; leave it out")
+    if port == of_service:
+        raise UserError(f"--metrics-port: {port} is the service's own port; give another")
+    check_free("127.0.0.1", port, "--metrics-port")
+
+
+def metrics_line(urls: Sequence[str], *, joined: bool) -> str:
+    """What an operator reads of where metrics are. joined: whether the nodes are a cluster's, not the service's own."""
+    where = f"each of the cluster's {len(urls)} nodes, such as {urls[0]}" if joined else urls[0]
+    return f"metrics for Prometheus at {where}"
+
+
+def _start_ray(
+    stack: contextlib.ExitStack, host: str, port: int, address: str | None, metrics_port: int | None
+) -> None:
     import ray
     from ray import serve
 
@@ -155,6 +189,7 @@ def _start_ray(stack: contextlib.ExitStack, host: str, port: int, address: str |
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "WARNING"}
     if not address:
         options |= {"num_cpus": LOGICAL_CPUS_PER_CORE * (os.cpu_count() or 1), "include_dashboard": False}
+        options |= {"_metrics_export_port": metrics_port} if metrics_port is not None else {}
     if address:
         _say(f"joining the cluster at {address} {ray_token.send()}")
     else:

@@ -12,11 +12,10 @@ from hydra_ray.serve.bundle import RunArtifacts
 from hydra_ray.serve.clients.deployments import Part
 from hydra_ray.serve.clients.llm_readiness import LLMReadiness
 from hydra_ray.serve.observability.metrics import Meters
-from hydra_ray.serve.observability.scrape import scrape
 from hydra_ray.serve.schemas import Export, HistoryPage, Imported, NewItem, UserInfo
 from hydra_ray.serve.state.new_answers import NewAnswers
 from hydra_ray.serve.state.new_dates import NewDates
-from hydra_ray.serve.types import Forwards, InvalidError, InvalidRowsError
+from hydra_ray.serve.types import Forwards, InvalidError, InvalidRowsError, RowMistake
 
 PROBE_S = 2.0
 """How long a part may take to say that it is there."""
@@ -97,7 +96,7 @@ class RemoteService:
 
     async def import_rows(self, tenant: str, rows: Mapping[str, Sequence[tuple[int, NewItem]]]) -> Imported:
         problems = [
-            (number, field, why)
+            RowMistake(number, field, why)
             for numbered in rows.values()
             for number, item in numbered
             for field, why in (("answer", self._answers.problem(item)), ("date", self._dates.problem(item)))
@@ -178,9 +177,6 @@ class RemoteService:
         parts = {"retriever": self._retriever, "scorer": self._scorer, "fitter": self._fitter}
         said = await asyncio.gather(*(_probe(part) for part in parts.values()), self._llm.state())
         return dict(zip((*parts, "llm"), said, strict=True))
-
-    async def metrics(self) -> str:
-        return await scrape()
 
 
 async def _probe(part: Part) -> str:

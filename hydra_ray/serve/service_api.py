@@ -1,14 +1,15 @@
 """What the HTTP front needs of the service behind it. The gateway implements it with Ray, tests without."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from hydra_ray.inference.trace import PersonalizedAnswer
 from hydra_ray.inference.types import PersonalizeRequest, UserKey
 from hydra_ray.serve.schemas import Export, HistoryPage, Imported, NewItem, UserInfo
+from hydra_ray.serve.types import Forwards
 
 
-class Service(Protocol):
+class Service(Forwards, Protocol):
     """All methods may raise OverloadedError, StageDownError and DeadlineError (see `hydra_ray.serve.types`)."""
 
     @property
@@ -29,23 +30,6 @@ class Service(Protocol):
     @property
     def created(self) -> int:
         """When the run was trained, in seconds since 1970."""
-        ...
-
-    async def forward(
-        self, messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any], deadline: float
-    ) -> tuple[dict[str, Any], int]:
-        """The LLM's own answer to a chat request, and its tokens. Raises LLMDownError, RefusedError too."""
-        ...
-
-    async def forward_stream(
-        self,
-        messages: Sequence[Mapping[str, Any]],
-        parameters: Mapping[str, Any],
-        deadline: float,
-        take: Callable[[dict[str, Any]], None],
-    ) -> int:
-        """`forward`, whose chunks go to `take` as they come (the whole answer, where the LLM does not stream); its
-        tokens. Raises after chunks, too."""
         ...
 
     async def personalize(self, user: UserKey | None, ask: PersonalizeRequest, request_id: str) -> PersonalizedAnswer:
@@ -97,8 +81,4 @@ class Service(Protocol):
 
     async def ready(self) -> dict[str, str]:
         """Part -> `ok`, or why it is not."""
-        ...
-
-    async def metrics(self) -> str:
-        """Prometheus text."""
         ...

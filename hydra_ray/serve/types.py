@@ -1,7 +1,7 @@
 """What the service adds to the request path (`hydra_ray.inference.types`): clients' mistakes, the LLM as it is."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 
 class InvalidError(Exception):
@@ -15,10 +15,18 @@ class InvalidError(Exception):
         return f"{self.param}: {self.why}"
 
 
-class InvalidRowsError(Exception):
-    """Rows of an import that cannot be used: 422. problems: (number of the row, the field, why), all of them."""
+class RowMistake(NamedTuple):
+    """What is wrong with a row of an import. row: its number, from 1."""
 
-    def __init__(self, problems: Sequence[tuple[int, str, str]]) -> None:
+    row: int
+    field: str
+    why: str
+
+
+class InvalidRowsError(Exception):
+    """Rows of an import that cannot be used: 422. problems: all of them."""
+
+    def __init__(self, problems: Sequence[RowMistake]) -> None:
         super().__init__(problems)
         self.problems = tuple(problems)
 
@@ -44,5 +52,6 @@ class Forwards(Protocol):
         deadline: float,
         take: Callable[[dict[str, Any]], None],
     ) -> int:
-        """`forward`, whose chunks go to `take` as they come; the tokens that it took."""
+        """`forward`, whose chunks go to `take` as they come (the whole answer, where the LLM does not stream); the
+        tokens that it took. Raises after chunks, too."""
         ...

@@ -1,24 +1,46 @@
 """One process at a time at something that many share."""
 
 import contextlib
-import fcntl
+import errno
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+POLL_S = 0.2
+"""Between two looks at a lock that another process holds."""
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EINVAL)
+"""What storage without locks answers."""
 
 
 @contextlib.contextmanager
 def exclusive_lock(file: Path, say: Callable[[str], None]) -> Iterator[None]:
-    """Holds the lock `file`, which ends with the process; on storage without locks, nothing. Raises OSError.
+    """Holds the lock `file`, which ends with the process; on storage without locks, nothing.
 
-    say: is called when another process has the lock, or that there are none.
+    Args:
+        file: made where it is missing, with its folder; it stays when the lock ends.
+        say: gets a line where another process has the lock, which is then waited for, and where there are no locks.
+
+    Raises:
+        OSError: the file cannot be made or opened.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("another run is at it, waiting")
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        except OSError as error:
-            say(f"{file.parent} has no locks ({error.strerror}): let nothing else work there at the same time")
+    lock = FileLock(file, fallback_to_soft=False)  # a soft lock would outlive a killed process
+    try:
+        _acquire(lock, say)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        say(f"{file.parent} has no locks ({error.strerror}): let nothing else work there at the same time")
+    try:
         yield
+    finally:
+        lock.release()
+
+
+def _acquire(lock: FileLock, say: Callable[[str], None]) -> None:
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        say("another run is at it, waiting")
+        lock.acquire(poll_interval=POLL_S)

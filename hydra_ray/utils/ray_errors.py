@@ -1,4 +1,109 @@
-"""What another process says of its failure, on one line."""
+"""How a user's mistake comes back from a worker: raised there as UserError, raised here as the same UserError.
+
+Ray wraps an exception of a task, of an actor, of a Ray Data function and of a Ray Train worker each in its own way.
+`find_user_error` finds the UserError in any of them; `unwrap_user_errors` raises it, without a worker's traceback. Of
+an actor's constructor nothing but a text comes back: what may raise UserError belongs into its first call.
+"""
+
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Iterator
+
+from hydra_ray.errors import UserError
+
+WRAPPED = ("cause", "_base_exc", "controller_failure", "__cause__", "__context__")
+"""Where Ray's exceptions, and Python's own, keep the exception that they are about."""
+
+ADDED = "\nFailed to "
+"""Begins what Ray Data appends to the message of an exception that a function of ours has raised."""
+
+
+def find_user_error(error: BaseException) -> UserError | None:
+    """The UserError that an exception of Ray's is about; None where there is none.
+
+    An exception that Ray has made of both (a RayTaskError that is a UserError as well) shows a worker's traceback as
+    its words: what is returned is the UserError as it was raised.
+    """
+    seen: set[int] = set()
+    waiting = deque([error])
+    while waiting:
+        one = waiting.popleft()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, UserError) and "cause" not in vars(one):
+            return _own_words(one)
+        inner = [getattr(one, name, None) for name in WRAPPED]
+        inner += dict(getattr(one, "worker_failures", None) or {}).values()  # Ray Train's: rank -> exception
+        waiting.extend(found for found in inner if isinstance(found, BaseException))
+    return None
+
+
+def _own_words(error: UserError) -> UserError:
+    """Takes off what Ray Data has added to the message about retrying."""
+    if error.args and isinstance(error.args[0], str):
+        error.args = (error.args[0].partition(ADDED)[0], *error.args[1:])
+    return error
+
+
+@contextlib.contextmanager
+def unwrap_user_errors() -> Iterator[None]:
+    """Whatever ends in here because of a UserError on a worker raises that UserError, and Ray Data does not print it.
+
+    Everything else is raised, and printed, as it came. Datasets must be made in here.
+    """
+    with _original_exceptions(), _held_back() as held:
+        try:
+            yield
+        except Exception as error:
+            found = find_user_error(error)
+            if found is None:
+                raise
+            held.clear()
+            if found is error:
+                raise
+            raise found from None
+
+
+@contextlib.contextmanager
+def _original_exceptions() -> Iterator[None]:
+    """Ray Data raises what its functions raise, in place of an exception of its own that has forgotten the cause."""
+    from ray.data import DataContext
+
+    context = DataContext.get_current()
+    before, context.raise_original_map_exception = context.raise_original_map_exception, True
+    try:
+        yield
+    finally:
+        context.raise_original_map_exception = before
+
+
+@contextlib.contextmanager
+def _held_back() -> Iterator[list[logging.LogRecord]]:
+    """Keeps errors that Ray Data logs off the terminal until the end; what is left in the list is printed then."""
+    held: list[logging.LogRecord] = []
+
+    def keep(record: logging.LogRecord) -> bool:
+        if record.levelno >= logging.ERROR:
+            held.append(record)
+        return record.levelno < logging.ERROR
+
+    handlers = [
+        handler
+        for handler in logging.getLogger("ray.data").handlers
+        if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler)
+    ]
+    for handler in handlers:
+        handler.addFilter(keep)
+    try:
+        yield held
+    finally:
+        for handler in handlers:
+            handler.removeFilter(keep)
+        for record in dict.fromkeys(held):
+            for handler in handlers:
+                handler.handle(record)
 
 
 def root_cause_line(message: str, width: int = 400) -> str:

@@ -22,15 +22,15 @@ from hydra_ray.pipeline.eval_prompts import EvalPrompts
 from hydra_ray.pipeline.evaluation import answer_table, with_oracles
 from hydra_ray.pipeline.examples import evidence_width
 from hydra_ray.pipeline.job import always_shown
-from hydra_ray.pipeline.llm_rows import QUERY_SCHEMA, query_row
 from hydra_ray.pipeline.previous_run import write_steps
+from hydra_ray.pipeline.stage_rows import EvalRow, rows_to_table
 from hydra_ray.pipeline.step import MANIFEST
 from hydra_ray.report import build_report, write_report
 from hydra_ray.serve.bundle import MODULES
 from hydra_ray.store.heads.spec import HeadSpec
 from hydra_ray.synth.world import make_user
 from hydra_ray.training.artifacts.trained_scorer import TrainedScorer, fingerprint, load_scorer
-from hydra_ray.training.artifacts.user_heads import write_heads
+from hydra_ray.training.artifacts.user_heads import HeadsOfBucket, write_heads
 from tests.pipeline.fitted_world import make_config, write_base
 
 TASK = load_task("synthetic_tagging")
@@ -113,11 +113,15 @@ def _heads(fit: Path, base: Path, config: Config, users: Sequence[str]) -> None:
     for user in users:
         by_bucket.setdefault(bucket_of(user, BUCKETS), []).append(user)
     rng = np.random.default_rng(0)
+
+    def drawn(*shape: int) -> torch.Tensor:
+        return torch.from_numpy(rng.normal(size=shape).astype("f"))
+
     write_heads(
         fit,
         spec,
         [
-            (bucket, ids, {n: torch.from_numpy(rng.normal(size=(len(ids), *s)).astype("f")) for n, s in shapes.items()})
+            HeadsOfBucket(bucket, ids, {name: drawn(len(ids), *shape) for name, shape in shapes.items()})
             for bucket, ids in by_bucket.items()
         ],
     )
@@ -127,17 +131,15 @@ def _evaluate(
     step: Path, config: Config, users: Sequence[User], rerankers: dict[Reranker, tuple[Path, Path | None]]
 ) -> None:
     """The questions with answers drawn from the user's own, so that prompts differ by what they show."""
-    draw, rows, answers = random.Random(0), [], []
-    for user, asked in EvalPrompts(config.model_dump(mode="json"), 0, None, always_shown(), rerankers, {}, None)(users):
-        row = query_row(user, bucket_of(user.user_id, BUCKETS), asked)
+    draw, answers = random.Random(0), []
+    plain = config.model_dump(mode="json")
+    asked = list(EvalPrompts(plain, 0, None, always_shown(), rerankers, {}, None)(users))
+    queries = rows_to_table(EvalRow, asked, {user.user_id: bucket_of(user.user_id, BUCKETS) for user in users})
+    for (user, one), row in zip(asked, queries.to_pylist(), strict=True):
         own = [item.answer for item in user.items]
-        texts = [draw.choices(own, k=request.n) for request in asked[1]]
-        rows.append(row)
+        texts = [draw.choices(own, k=request.n) for request in one.requests]
         answers.append({k: row[k] for k in ("row_id", "user_id", "bucket", "query_id")} | {"texts": texts})
-    for name, table in (
-        ("queries", pa.Table.from_pylist(rows, schema=QUERY_SCHEMA)),
-        ("answers", pa.Table.from_pylist(answers)),
-    ):
+    for name, table in (("queries", queries), ("answers", pa.Table.from_pylist(answers))):
         (step / name).mkdir(parents=True)
         pq.write_table(table, step / name / "part.parquet")
 
@@ -148,7 +150,6 @@ def samples_of_evaluation(run: Path) -> dict[str, list[str]]:
     texts = {row["row_id"]: row["texts"] for row in pq.read_table(step / "answers").to_pylist()}
     found: dict[str, list[str]] = {}
     for row in pq.read_table(step / "queries").to_pylist():
-        place = json.loads(row["extra"])["methods"].index("samples:hydra")
-        request = json.loads(row["requests"][place])
-        found[request["messages"][0]["content"]] = texts[row["row_id"]][place]
+        place = row["methods"].index("samples:hydra")
+        found[row["requests"][place]["messages"][0]["content"]] = texts[row["row_id"]][place]
     return found

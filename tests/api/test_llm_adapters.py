@@ -11,7 +11,8 @@ from hydra_ray.api.llm_adapters import as_llm
 from hydra_ray.config import Config, LLMConfig
 from hydra_ray.core.prompts import Message
 from hydra_ray.errors import UserError
-from hydra_ray.inference.types import LLMResponse
+from hydra_ray.inference.types import LLMResponse, PromptTooLongError
+from hydra_ray.llm.types import Request
 from hydra_ray.serve.clients.llm import LLMClientAdapter
 
 PROMPT: tuple[Message, ...] = ({"role": "user", "content": "what now"},)
@@ -22,9 +23,8 @@ def config(**changes: Any) -> LLMConfig:
 
 
 def ask(llm: object, n: int = 2, settings: LLMConfig | None = None, **more: Any) -> LLMResponse:
-    asked = as_llm(llm, settings or config()).sample(
-        PROMPT, n=n, temperature=0.5, max_tokens=9, seed=3, deadline=float("inf"), **more
-    )
+    request = Request(PROMPT, 0.5, n, 9, 3)
+    asked = as_llm(llm, settings or config()).sample(request, deadline=float("inf"), **more)
     return asyncio.run(asked)  # type: ignore[arg-type]
 
 
@@ -66,8 +66,7 @@ def test_a_functions_own_error_is_not_hidden() -> None:
 def test_a_plain_function_is_called_once_at_a_time_an_async_one_as_often_as_asked() -> None:
     async def at_once(function: Any) -> int:
         llm = as_llm(function, config())
-        how = {"n": 1, "temperature": 0.0, "max_tokens": 1, "seed": None, "deadline": float("inf")}
-        calls = [llm.sample(PROMPT, **how) for _ in range(3)]  # type: ignore[arg-type]
+        calls = [llm.sample(Request(PROMPT), deadline=float("inf")) for _ in range(3)]
         await asyncio.gather(*calls)
         return most
 
@@ -166,13 +165,14 @@ def test_the_packaged_llm_samples_in_this_process_and_repeats_with_a_seed() -> N
     )
 
     async def twice() -> list[LLMResponse]:
-        how = {"n": 4, "temperature": 1.0, "max_tokens": 4, "seed": 5, "deadline": float("inf")}
-        return [await llm.sample(prompt, **how) for _ in range(2)]  # type: ignore[arg-type]
+        return [await llm.sample(Request(prompt, 1.0, 4, 4, 5), deadline=float("inf")) for _ in range(2)]
 
     one, other = asyncio.run(twice())
     assert one == other
     assert len(one.texts) == 4
     assert one.prompt_tokens > 8
-    with pytest.raises(Exception, match="more than the language model reads"):
-        asyncio.run(llm.sample(({"role": "user", "content": "snow " * 5000},), n=1, temperature=0.0, max_tokens=4,
-                               seed=None, deadline=float("inf")))  # type: ignore[arg-type] # fmt: skip
+    too_long: tuple[Message, ...] = ({"role": "user", "content": "snow " * 5000},)
+    with pytest.raises(PromptTooLongError, match="more than the language model reads"):
+        asyncio.run(llm.sample(Request(too_long), deadline=float("inf")))  # type: ignore[arg-type]
+    shorter = asyncio.run(llm.sample(Request(too_long, fallbacks=(too_long, prompt)), deadline=float("inf")))  # type: ignore[arg-type]
+    assert (len(shorter.texts), shorter.shortened) == (1, 2)

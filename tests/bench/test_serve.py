@@ -14,7 +14,6 @@ from hydra_ray.bench.serve_load import Generator, Load, Seen, percentiles
 from hydra_ray.bench.serve_plain import PlainRetriever, PlainScorer
 from hydra_ray.bench.serve_texts import CANDIDATES, labels, user_id, vocabulary
 from hydra_ray.bench.serve_world import make_run
-from hydra_ray.core.prompts import Message
 from hydra_ray.errors import UserError
 from hydra_ray.inference.pipeline import InferencePipeline
 from hydra_ray.inference.prompt_builder import PromptBuilder
@@ -26,6 +25,7 @@ from hydra_ray.inference.types import (
     ScoreResult,
     UserKey,
 )
+from hydra_ray.llm.types import Request
 from hydra_ray.serve.batch_scorer import BatchScorer
 from hydra_ray.serve.bundle import load_run_artifacts
 from hydra_ray.serve.config import ScorerConfig
@@ -43,8 +43,8 @@ def tiny_in(folder: Path) -> dict[str, Any]:
 class EveryLabel:
     """The instant black box, without HTTP."""
 
-    async def sample(self, messages: tuple[Message, ...], *, n: int, **how: Any) -> LLMResponse:
-        return LLMResponse(tuple(labels()[i % CANDIDATES] for i in range(n)))
+    async def sample(self, request: Request, **how: Any) -> LLMResponse:
+        return LLMResponse(tuple(labels()[i % CANDIDATES] for i in range(request.n)))
 
 
 class Ours:

@@ -1,14 +1,18 @@
 """The Grafana dashboard: what Grafana needs is there, and every query asks for metrics and tags that exist."""
 
+import inspect
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import ray.serve
 import yaml
+from ray._private.ray_constants import PROMETHEUS_SERVICE_DISCOVERY_FILE
+from ray.dashboard.modules.reporter import reporter_head
 
 from hydra_ray.serve.observability.metric_names import METRICS, RAY_SERVE, Metric
 
@@ -134,10 +138,17 @@ def test_metrics_of_ray_serve_exist_in_the_pinned_ray(metric: Metric) -> None:
 
 def test_the_snippets_of_the_readme_parse_and_name_what_exists() -> None:
     text = (MONITORING / "README.md").read_text()
-    prometheus, monitor, grafana = (
+    prometheus, elsewhere, local, monitor, grafana = (
         yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     )
-    assert prometheus["scrape_configs"][0]["file_sd_configs"]
+    (job,) = prometheus["scrape_configs"]
+    assert job["file_sd_configs"][0]["files"] == [f"/tmp/ray/{PROMETHEUS_SERVICE_DISCOVERY_FILE}"]
+    (kept,) = job["metric_relabel_configs"]
+    assert all(re.fullmatch(kept["regex"], series) for series in BY_SERIES)
+    assert not re.fullmatch(kept["regex"], "ray_node_cpu_utilization")
+    assert urlsplit(elsewhere["http_sd_configs"][0]["url"]).path in inspect.getsource(reporter_head)
+    (target,) = local["scrape_configs"][0]["static_configs"][0]["targets"]
+    assert f"--metrics-port {target.rpartition(':')[2]}" in text
     assert grafana["providers"][0]["type"] == "file"
     (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
     service = (MONITORING.parent / "rayservice.yaml").read_text()

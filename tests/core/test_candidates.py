@@ -1,10 +1,11 @@
 """What an adapter chooses from."""
 
 from hydra_ray.core.candidates import candidates_of
+from hydra_ray.core.features import AnswerFrequency
 from hydra_ray.core.tasks import load_task
 
 TAGS = load_task("lamp_2m")
-OWN = {"romance": (1, 1.0, 1.0), "action": (4, 1.0, 1.0)}
+OWN = {"romance": AnswerFrequency(1, 1.0, 1.0), "action": AnswerFrequency(4, 1.0, 1.0)}
 
 
 def test_samples_come_first_as_they_came_then_the_users_own_by_frequency() -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from hydra_ray.core.features import (
     WIDTH,
+    AnswerFrequency,
     answer_frequencies,
     candidate_features,
     history_answers,
@@ -83,7 +84,7 @@ def test_texts_are_backed_by_the_other_samples_the_query_and_the_records():
 
 def test_own_answers_join_the_candidates_most_frequent_first() -> None:
     a, b, c = TAGGING.labels[:3]
-    own = {a: (1, 1.0, 1.0), b: (3, 1.0, 1.0), c: (1, 1.0, 1.0), "": (5, 1.0, 1.0)}
+    own = {text: AnswerFrequency(times, 1.0, 1.0) for text, times in ((a, 1), (b, 3), (c, 1), ("", 5))}
     assert history_candidates(TAGGING, own, [c]) == [b, a]
 
 

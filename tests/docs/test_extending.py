@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ import yaml
 
 from hydra_ray import registries
 from hydra_ray.config import Config, ModelConfig
-from hydra_ray.core.labeling import Row
 from hydra_ray.core.tasks import load_task
 from hydra_ray.core.types import HistoryItem
 from hydra_ray.inference.history_index import HistoryIndex
@@ -57,8 +57,9 @@ def test_the_short_method_of_the_page_is_one(monkeypatch: pytest.MonkeyPatch) ->
     (code,) = (code for language, code in blocks(PAGE) if language == "python" and "one_answer" in code)
     exec(code, {"__name__": "page"})
     asked = list(EvalPrompts(dumped(), 0, None, ["newest_k3"], {}, {}, None)([USER]))
-    ((_, (_, (request,), _, extra)),) = asked
-    assert extra["methods"] == ["greedy:newest_k3"]
+    ((_, one),) = asked
+    (request,) = one.requests
+    assert one.row.methods == ("greedy:newest_k3",)
     texts = [item.text for item in USER.history_of(USER.questions[0])][-3:]
     assert all(text in request.messages[0]["content"] for text in texts)
 
@@ -82,8 +83,9 @@ def test_the_retriever_prefers_the_newer_of_equal_items() -> None:
 
 
 def test_the_method_asks_after_the_newest_items_and_the_users_answers_decide() -> None:
-    ((_, (row, (request,), _, extra)),) = EvalPrompts(dumped(), 0, None, ["newest_and_habit"], {}, {}, None)([USER])
-    assert (request.n, request.temperature, extra["methods"]) == (3, 1.0, ["samples:newest"])
+    ((_, one),) = EvalPrompts(dumped(), 0, None, ["newest_and_habit"], {}, {}, None)([USER])
+    (request,) = one.requests
+    assert (request.n, request.temperature, one.row.methods) == (3, 1.0, ("samples:newest",))
     history = USER.history_of(USER.questions[0])
     content = request.messages[0]["content"]
     assert [item.text in content for item in history[-5:]] == [False, True, True, True, True]
@@ -91,9 +93,8 @@ def test_the_method_asks_after_the_newest_items_and_the_users_answers_decide() -
     config, task = Config().adapter.model_copy(update={"num_samples": 3}), load_task("synthetic_tagging")
 
     def answered(texts: tuple[str, ...]) -> tuple[str | None, bool]:
-        known = {"methods": ["samples:newest"], "history": ["birch", "birch"], "own": {}}
-        asked = Row("u", row.query_id, row.text, row.gold, (), answers=(texts,))
-        return answer_of(EvaluatedQuestion(task, config, asked, known, None), method)
+        row = replace(one.row.answered([texts]), history=("birch", "birch"))
+        return answer_of(EvaluatedQuestion(task, config, row, None), method)
 
     assert answered(("amber", "amber", "Tag: birch")) == ("birch", False)
     assert answered(("amber", "dune", "amber")) == ("amber", False)
@@ -124,7 +125,7 @@ def test_new_users_heads_are_fitted_and_stored(tmp_path: Path) -> None:
     fit, out = make_fit(tmp_path, config, tmp_path / "answered"), tmp_path / "out"
     store = new_store(out, fit.spec(fit.scorer()))
     buckets = list(fit.by_bucket())
-    assert FitBuckets(fit, {"l2": 0.01}, out)({"buckets": [buckets]})["error"] == ""
+    FitBuckets(fit, {"l2": 0.01}, out)({"buckets": [buckets]})
     store.publish([json.loads(record_file(out, bucket).read_text()) for bucket in buckets], replace=True)
     assert store.spec.shapes == {"gain": (8,)}
     values = store.get(store.users())[1]["gain"]

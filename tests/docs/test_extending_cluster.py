@@ -26,14 +26,14 @@ def cluster() -> Iterator[str]:
 
 
 @pytest.mark.cluster
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_a_run_with_a_retriever_a_head_and_a_method_of_ones_own(cluster: str, tmp_path: Path) -> None:
     hostile_data(tmp_path / "data")
 
     def run(url: str, *more: str) -> str:
         words = command(cluster, "run", tmp_path, url, f"plugins=[{FILES}]", "retrieval.method=fading_bm25",
                         "model.head=gain", "evaluate.paper=false", *more)  # fmt: skip
-        done = subprocess.run(words, env=without_key(), capture_output=True, text=True, timeout=400, check=False)
+        done = subprocess.run(words, env=without_key(), capture_output=True, text=True, timeout=900, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

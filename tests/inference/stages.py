@@ -1,11 +1,13 @@
 """Stages with answers of choice, for tests of what is built on them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from hydra_ray.core.prompts import Message
+from hydra_ray.core.features import AnswerFrequency
 from hydra_ray.core.types import HistoryItem
 from hydra_ray.inference.types import LLMResponse, RetrievalResult, ScoreRequest, ScoreResult, UserKey, UserState
+from hydra_ray.llm.types import Request
 
 ITEMS = tuple(
     HistoryItem(f"i{i}", f"text number {i}", f"text number {i}", "maple" if i % 2 else "dune") for i in range(12)
@@ -55,22 +57,22 @@ class LLM:
     error: Exception | None = None
     cut: frozenset[int] = frozenset()
     too_long: int = 0
-    asked: list[tuple[Message, ...]] = field(default_factory=list)
-    settings: list[dict[str, object]] = field(default_factory=list)
+    asked: list[Request] = field(default_factory=list)
+    more: list[Mapping[str, Any] | None] = field(default_factory=list)
 
-    async def sample(self, messages: Sequence[Message], **settings: object) -> LLMResponse:
-        self.asked.append(tuple(messages))
-        self.settings.append(settings)
+    async def sample(self, request: Request, *, deadline: float, more: Mapping[str, Any] | None = None) -> LLMResponse:
+        self.asked.append(request)
+        self.more.append(more)
         if self.error:
             raise self.error
-        n = int(str(settings["n"]))
+        n = request.n
         return LLMResponse(tuple(self.texts[i % len(self.texts)] for i in range(n)), 20, 2 * n, cut=self.cut,
-                       shortened=min(self.too_long, len(settings["fallbacks"])))  # type: ignore[arg-type]  # fmt: skip
+                       shortened=min(self.too_long, len(request.fallbacks)))  # fmt: skip
 
 
 def known(items: Sequence[HistoryItem] = ITEMS) -> RetrievalResult:
     """A user with these records, the first the best."""
-    own = {"dune": (6, 1.0, 1.0), "maple": (6, 1.0, 1.0)} if items else {}
+    own = {"dune": AnswerFrequency(6, 1.0, 1.0), "maple": AnswerFrequency(6, 1.0, 1.0)} if items else {}
     scores = tuple(float(len(items) - i) for i in range(len(items)))
     state = UserState(len(items), 3, {"reranker": 5, "adapter": 6}, "done", 3)
     return RetrievalResult(tuple(items), scores, own, state, tuple(1 / (i + 1) for i in range(len(items))))

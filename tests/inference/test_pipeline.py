@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from hydra_ray.config import Config
-from hydra_ray.core.features import AnswerProfile
-from hydra_ray.core.prompts import Message
+from hydra_ray.core.features import AnswerFrequency, AnswerProfile
 from hydra_ray.inference.pipeline import InferencePipeline
 from hydra_ray.inference.prompt_builder import PromptBuilder
 from hydra_ray.inference.trace import PersonalizedAnswer
@@ -26,6 +25,7 @@ from hydra_ray.inference.types import (
     StageDownError,
     UserKey,
 )
+from hydra_ray.llm.types import Request
 from tests.inference.stages import ANN, ITEMS, LLM, Retriever, Scorer, known
 
 DOWN = StageDownError("gone")
@@ -60,7 +60,7 @@ def test_the_reranker_orders_the_prompt_and_the_adapter_the_answers() -> None:
     # Of the ten first retrieved, the reranker likes the last best; the best example stands last in the prompt.
     assert [item.item_id for item in made.trace.retrieved][:4] == ["i9", "i8", "i7", "i6"]
     assert [item.in_prompt for item in made.trace.retrieved] == [True] * 4 + [False] * 6
-    prompt = llm.asked[0][-1]["content"]
+    prompt = llm.asked[0].messages[-1]["content"]
     assert prompt.index("text number 6") < prompt.index("text number 9") < prompt.index("what now")
     assert made.answer == "maple"
     assert made.trace.degraded == []
@@ -76,18 +76,14 @@ def test_as_many_answers_as_were_asked_for_and_no_fewer_samples() -> None:
     made = ask(llm=llm, asked=PersonalizeRequest("what now", n=5, temperature=0.3, max_tokens=4, seed=9))
     assert made.answers == ["maple", "dune"], "the same answer twice is no further answer"
     assert [(lack.reason, lack.detail.split(":")[0]) for lack in made.trace.degraded] == [("fewer_answers", "2 of 5")]
-    assert llm.settings[0]["n"] == 5
-    assert {k: llm.settings[0][k] for k in ("temperature", "max_tokens", "seed")} == {
-        "temperature": 0.3,
-        "max_tokens": 4,
-        "seed": 9,
-    }
+    assert llm.asked[0].n == 5
+    assert (llm.asked[0].temperature, llm.asked[0].max_tokens, llm.asked[0].seed) == (0.3, 4, 9)
 
 
 def test_messages_before_the_question_stay_before_it() -> None:
     llm = LLM()
     ask(llm=llm, asked=PersonalizeRequest("what now", before=({"role": "system", "content": "be brief"},), plain=True))
-    assert all(messages[0] == {"role": "system", "content": "be brief"} for messages in llm.asked)
+    assert all(asked.messages[0] == {"role": "system", "content": "be brief"} for asked in llm.asked)
     assert len(llm.asked) == 2
 
 
@@ -95,7 +91,7 @@ def test_the_plain_answer_shows_no_records() -> None:
     llm = LLM()
     made = ask(llm=llm, asked=PersonalizeRequest("what now", plain=True))
     assert made.plain == "maple"
-    assert sum("text number" in messages[-1]["content"] for messages in llm.asked) == 1
+    assert sum("text number" in asked.messages[-1]["content"] for asked in llm.asked) == 1
 
 
 @pytest.mark.parametrize(
@@ -103,10 +99,10 @@ def test_the_plain_answer_shows_no_records() -> None:
 )
 def test_a_plain_answer_that_fails_is_left_out_and_said(error: Exception) -> None:
     class NoPlain(LLM):
-        async def sample(self, messages: Sequence[Message], **settings: object) -> LLMResponse:
-            if settings["temperature"] == 0.0:
+        async def sample(self, request: Request, **how: Any) -> LLMResponse:
+            if request.temperature == 0.0:
                 raise error
-            return await super().sample(messages, **settings)
+            return await super().sample(request, **how)
 
     made = ask(llm=NoPlain(), asked=PersonalizeRequest("what now", plain=True))
     assert (made.answer, made.plain) == ("maple", None)
@@ -115,10 +111,10 @@ def test_a_plain_answer_that_fails_is_left_out_and_said(error: Exception) -> Non
 
 def test_a_defect_in_the_plain_answer_is_not_hidden() -> None:
     class Defect(LLM):
-        async def sample(self, messages: Sequence[Message], **settings: object) -> LLMResponse:
-            if settings["temperature"] == 0.0:
+        async def sample(self, request: Request, **how: Any) -> LLMResponse:
+            if request.temperature == 0.0:
                 raise ZeroDivisionError
-            return await super().sample(messages, **settings)
+            return await super().sample(request, **how)
 
     with pytest.raises(ZeroDivisionError):
         ask(llm=Defect(), asked=PersonalizeRequest("what now", plain=True))
@@ -144,7 +140,7 @@ def test_what_fails_in_the_scorer_is_left_out_and_said(scorer: Scorer, reason: s
         (("dune", "maple"), {0}, {}, {"dune"}),
         (("dune", "maple", "dune"), {0}, {}, set()),  # the same text came whole, too
         (("dune", "maple", "dune"), {0, 1, 2}, {}, {"dune", "maple"}),
-        (("dune", "maple"), {0}, {"dune": (1, 1.0, 1.0)}, set()),  # one of the user's own past answers
+        (("dune", "maple"), {0}, {"dune": AnswerFrequency(1, 1.0, 1.0)}, set()),  # one of the user's own past answers
         (("no such tag",), {0}, {}, {""}),
     ],
 )
@@ -194,7 +190,7 @@ def test_a_question_longer_than_the_budget_is_cut_and_said_so() -> None:
 def test_further_parameters_go_to_the_model() -> None:
     llm = LLM()
     ask(llm=llm, asked=PersonalizeRequest("what now", more={"stop": ["."]}))
-    assert llm.settings[0]["more"] == {"stop": ["."]}
+    assert llm.more[0] == {"stop": ["."]}
 
 
 def test_what_is_wrong_with_a_head_is_for_the_log(caplog: pytest.LogCaptureFixture) -> None:
@@ -224,7 +220,7 @@ def test_an_unknown_user_gets_the_shared_head_and_a_plain_prompt() -> None:
     made = ask(retriever=Retriever(RetrievalResult()), scorer=scorer, llm=llm)
     assert reasons(made) == ["user_unknown"]
     assert [s.user for s in scorer.asked] == [None]
-    assert "text number" not in llm.asked[0][-1]["content"]
+    assert "text number" not in llm.asked[0].messages[-1]["content"]
 
 
 def test_an_unreadable_history_is_not_an_unknown_user() -> None:
@@ -265,7 +261,7 @@ def test_an_own_answer_that_is_no_number_breaks_no_rating() -> None:
     config = Config.model_validate(
         {"data": {"task": "synthetic_rating"}, "adapter": {"num_samples": 3, "select": "weighted"}}
     )
-    found = replace(known(), own={"great": (2, 1.0, 1.0), "4": (1, 1.0, 1.0)})
+    found = replace(known(), own={"great": AnswerFrequency(2, 1.0, 1.0), "4": AnswerFrequency(1, 1.0, 1.0)})
     made = ask(Retriever(found), llm=LLM(("3", "5", "3")), made=config)
     assert {candidate.text for candidate in made.trace.candidates} == {"3", "5", "4"}
 

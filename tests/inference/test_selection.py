@@ -5,13 +5,18 @@ import math
 import pytest
 
 from hydra_ray.config import AdapterConfig
+from hydra_ray.core.features import AnswerFrequency
 from hydra_ray.core.tasks import load_task
 from hydra_ray.inference.selection import CandidateSet, Selection, adapter_features, make_candidates, select
 
 TAGS = load_task("synthetic_tagging")
 RATINGS = load_task("synthetic_rating")
 TEXTS = load_task("synthetic_headline")
-OWN = {"dune": (3, 2.0, 3.0), "no label": (1, 1.0, 1.0), "fern": (1, 0.5, 1.0)}
+OWN = {
+    "dune": AnswerFrequency(3, 2.0, 3.0),
+    "no label": AnswerFrequency(1, 1.0, 1.0),
+    "fern": AnswerFrequency(1, 0.5, 1.0),
+}
 
 
 def test_candidates_are_the_samples_and_the_users_own_answers() -> None:

@@ -35,7 +35,7 @@ def test_from_the_file_to_prompts(name: str, tmp_path: Path, monkeypatch: pytest
     for user in users:
         assert all(user.items[i].date < question.date for question in user.questions for i in question.history)
     made = [asked for _, asked in LabelPrompts(config.model_dump(mode="json"), 0, None)(users)]
-    requests = [request for _, asked, _, _ in made for request in asked]
+    requests = [request for asked in made for request in asked.requests]
     assert requests
     for request in requests:
         content = request.messages[0]["content"]

@@ -15,7 +15,8 @@ from hydra_ray.config import Config, LLMConfig, RayConfig
 from hydra_ray.errors import BudgetReachedError, UnfinishedError, UserError
 from hydra_ray.llm.mapper import ANSWER_SCHEMA, append_answers, by_row, lost_error
 from hydra_ray.llm.progress import PlainProgress, line
-from hydra_ray.llm.types import Completion, Request, request_to_json
+from hydra_ray.llm.request_columns import REQUESTS_TYPE, requests_to_structs
+from hydra_ray.llm.types import Completion, Request
 from tests.llm.fake_server import FakeServer, error
 
 
@@ -69,7 +70,7 @@ def test_progress_lines(capsys):
 
 
 SCHEMA = pa.schema(
-    [("row_id", pa.string()), ("requests", pa.list_(pa.string())), ("n_requests", pa.int32()), ("extra", pa.int64())]
+    [("row_id", pa.string()), ("requests", REQUESTS_TYPE), ("n_requests", pa.int32()), ("extra", pa.int64())]
 )
 
 
@@ -81,7 +82,8 @@ def _config(tmp_path: Path, fake: FakeServer, **llm) -> Config:
 def _rows(count: int, start: int = 0) -> list[dict]:
     asks = [Request(({"role": "user", "content": f"q{i}"},), n=2, temperature=1.0) for i in range(start, count)]
     return [
-        {"row_id": f"r{i}", "requests": [request_to_json(a)], "n_requests": 1, "extra": i} for i, a in enumerate(asks)
+        {"row_id": f"r{i}", "requests": requests_to_structs([a]), "n_requests": 1, "extra": i}
+        for i, a in enumerate(asks)
     ]
 
 

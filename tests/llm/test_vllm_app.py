@@ -1,3 +1,4 @@
+import itertools
 import socket
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from hydra_ray.config import Config, LLMConfig, ServeLLMConfig
 from hydra_ray.core.tasks import load_task
 from hydra_ray.errors import UserError
 from hydra_ray.llm import served_app, vllm_app
-from hydra_ray.llm.types import Request, request_to_json
+from hydra_ray.llm.request_columns import requests_to_structs
+from hydra_ray.llm.types import Request
 from hydra_ray.tiny_llm.export import embedded_path
 from hydra_ray.tiny_llm.probe import CONDITIONS, generate, probes
 from hydra_ray.tiny_llm.tokenizer import load_tokenizer
@@ -25,17 +27,29 @@ def _weights(tmp_path: Path) -> str:
     return str(tmp_path)
 
 
-def test_cpu_settings_reach_the_engine(tmp_path):
+def test_cpu_settings_reach_the_server(tmp_path):
     cfg = LLMConfig(serve=ServeLLMConfig(source=_weights(tmp_path), max_model_len=512, kv_cache_gib=2))
+    words = vllm_app.server_arguments(cfg)
+    values = dict(itertools.pairwise(words))
+    assert (values["--model"], values["--served-model-name"]) == (str(tmp_path), "hydra-tiny")
+    assert (values["--max-model-len"], values["--max-num-batched-tokens"]) == ("512", "512")
+    assert values["--distributed-executor-backend"] == "uni"
+    assert {"--enforce-eager", "--no-enable-chunked-prefill", "--enable-prefix-caching"} < set(words)
+    assert not {"--host", "--port"} & set(words)
+    variables = vllm_app.engine_variables(cfg)
+    assert variables["VLLM_CPU_KVCACHE_SPACE"] == "2"
+    assert variables["HF_HUB_OFFLINE"] == "1"
+    assert variables["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0"
+
+
+def test_several_replicas_on_cpu_are_ray_serve_llms(tmp_path):
+    cfg = LLMConfig(serve=ServeLLMConfig(source=_weights(tmp_path), max_model_len=512, replicas=(1, 2)))
     spec = vllm_app.engine_spec(cfg)
     assert spec["accelerator_config"] == {"kind": "cpu"}
     assert spec["model_loading_config"] == {"model_id": "hydra-tiny", "model_source": str(tmp_path)}
     assert spec["engine_kwargs"]["max_model_len"] == 512
-    assert spec["engine_kwargs"]["max_num_batched_tokens"] == 512
-    assert spec["engine_kwargs"]["enforce_eager"]
-    variables = spec["runtime_env"]["env_vars"]
-    assert variables["VLLM_CPU_KVCACHE_SPACE"] == "2"
-    assert variables["HF_HUB_OFFLINE"] == "1"
+    assert spec["engine_kwargs"]["enable_chunked_prefill"] is False
+    assert "VLLM_ENABLE_V1_MULTIPROCESSING" not in spec["runtime_env"]["env_vars"]
 
 
 def test_gpu_settings_reach_the_engine():
@@ -81,7 +95,7 @@ def test_other_weights_or_settings_are_another_application(tmp_path):
 
 @pytest.mark.cluster
 def test_a_served_model_answers_through_the_whole_stage_as_transformers_does(tmp_path, local_ray):
-    """vLLM through Ray Serve LLM, the HTTP client, the ledger actor and Ray Data, with the bundled weights."""
+    """vLLM behind Ray Serve, the HTTP client, the ledger actor and Ray Data, with the bundled weights."""
     from ray import serve
 
     from hydra_ray.llm.mapper import run_llm_stage
@@ -97,7 +111,9 @@ def test_a_served_model_answers_through_the_whole_stage_as_transformers_does(tmp
         assert url == f"http://127.0.0.1:{port}/v1"
         with vllm_app.served_llm(llm) as again:  # the running application is used, and survives its second user
             assert again == url
-        rows = [{"row_id": str(i), "requests": [request_to_json(ask)], "n_requests": 1} for i, ask in enumerate(asks)]
+        rows = [
+            {"row_id": str(i), "requests": requests_to_structs([ask]), "n_requests": 1} for i, ask in enumerate(asks)
+        ]
         (tmp_path / "source").mkdir()
         pq.write_table(pa.Table.from_pylist(rows), tmp_path / "source" / "rows.parquet")
         answers = pq.read_table(run_llm_stage(tmp_path / "source", cfg, tmp_path / "stage", base_url=url)).to_pylist()

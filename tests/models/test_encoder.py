@@ -1,4 +1,5 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
 
 from hydra_ray.config import ModelConfig
 from hydra_ray.errors import UserError
+from hydra_ray.models import embedding_cache
 from hydra_ray.models.embedding_cache import CachedTextEncoder
 from hydra_ray.models.encoder import TextEncoder, batches_by_length, check_encoder, encode_texts
 from hydra_ray.utils.cpu import fastest_precision
@@ -109,6 +111,28 @@ def test_bf16_vectors_point_the_same_way_and_are_kept_apart(encoder: TextEncoder
     assert cosine.min() > 0.999
     assert not np.array_equal(exact, rough)
     assert len(list(tmp_path.glob("*.sqlite"))) == 2
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_a_bounded_number_of_texts_stays_in_memory(on_disk: bool, tmp_path: Path,
+                                                   monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    encoded: list[str] = []
+
+    def encode(_: object, texts: list[str]) -> np.ndarray:
+        encoded.extend(texts)
+        return np.array([[len(text), ord(text[-1])] for text in texts], np.float32)
+
+    monkeypatch.setattr(embedding_cache, "REMEMBERED", 3)
+    monkeypatch.setattr(embedding_cache, "encode_texts", encode)
+    cache = CachedTextEncoder(ModelConfig(), tmp_path if on_disk else None, SimpleNamespace(width=2))  # type: ignore[arg-type]
+    texts = ["a", "b", "c", "d", "e", "a"]
+    assert cache(texts)[:, 1].tolist() == [ord(text) for text in texts]  # more than stay: served whole
+    assert cache(["c", "e"])[:, 1].tolist() == [ord("c"), ord("e")]
+    assert encoded == ["a", "b", "c", "d", "e"]
+    assert cache(["b"]).tolist() == [[1, ord("b")]]
+    assert encoded == ["a", "b", "c", "d", "e", *([] if on_disk else ["b"])]
+    assert cache([]).shape == (0, 2)
+    assert len(cache._memory) == 3
 
 
 def test_bf16_only_where_the_processor_has_it(tmp_path: Path) -> None:

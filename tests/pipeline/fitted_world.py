@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from transformers import AutoConfig
@@ -16,7 +15,7 @@ from hydra_ray.core.types import User
 from hydra_ray.core.user_buckets import bucket_of
 from hydra_ray.models.scorer import PairScorer
 from hydra_ray.pipeline.fit_spec import FitSpec
-from hydra_ray.pipeline.llm_rows import QUERY_SCHEMA, query_row
+from hydra_ray.pipeline.stage_rows import Asked, LabelRow, rows_to_table
 from hydra_ray.synth.world import make_user
 from hydra_ray.training.artifacts.trained_scorer import save_base
 from tests.training.tiny import make_encoder
@@ -52,12 +51,13 @@ def write_answers(folder: Path, queries: int = 4, more: str | None = None) -> No
     """Queries that the users' own histories answer; `more`: a user who has one query more than the others."""
     task = load_task("synthetic_tagging")
     rows = [
-        query_row(user, bucket, (row, [], {}, {"shares": [0.5] * len(row.right)}))
-        for user, bucket in users()
+        (user, Asked(LabelRow(row, (0.5,) * len(row.right), (1.0,) * len(row.right))))
+        for user, _ in users()
         for row in agreement_rows(task, user, queries + (user.user_id == more), 3, 0)
     ]
     (folder / "queries").mkdir(parents=True)
-    pq.write_table(pa.Table.from_pylist(rows, schema=QUERY_SCHEMA), folder / "queries" / "part.parquet")
+    buckets = {user.user_id: bucket for user, bucket in users()}
+    pq.write_table(rows_to_table(LabelRow, rows, buckets), folder / "queries" / "part.parquet")
 
 
 def write_base(folder: Path, config: Config, name: str = "base", evidence: int = 0, spread: float = 0.02) -> Path:

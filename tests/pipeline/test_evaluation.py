@@ -1,5 +1,6 @@
 """Which answers are compared with what: oracles, the published adapter, methods that lack answers."""
 
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from hydra_ray.config import AdapterConfig, Config
+from hydra_ray.core.features import Supporter
 from hydra_ray.core.labeling import Row
 from hydra_ray.core.sampling import Trial
 from hydra_ray.core.tasks import load_task
@@ -15,6 +17,7 @@ from hydra_ray.methods.method import Adapter, method_named
 from hydra_ray.pipeline.answered import EvaluatedQuestion, EvaluatedUser
 from hydra_ray.pipeline.evaluation import answer_of, best_text, joined
 from hydra_ray.pipeline.report_step import train_users
+from hydra_ray.pipeline.stage_rows import EvalRow
 from hydra_ray.report import AnswerRow
 
 
@@ -63,20 +66,23 @@ WHOLE = {
 }  # fmt: skip
 
 
+def answered_row(texts: Mapping[str, tuple[str, ...]]) -> EvalRow:
+    """A question with the texts of its calls."""
+    query = Row("u", "q", "what?", "amber", (), answers=tuple(texts.values()))
+    supporters: dict[str, tuple[Supporter, ...]] = dict.fromkeys(("bm25", "hydra", "shared"), ())
+    return EvalRow(query, tuple(texts), True, ("birch",), {}, {}, supporters)
+
+
 def lacking(changes: dict[str, tuple[str, ...]], **adapter: Any) -> set[str]:
     """The methods that lack an answer of one question, with an adapter that likes the first candidate."""
     texts = WHOLE | changes
-    known = {"methods": list(texts), "history": ["birch"], "own": {}, "topics": {}, "scored": True,
-             "supporters": dict.fromkeys(("bm25", "hydra", "shared"), ())}  # fmt: skip
     scorer: Any = SimpleNamespace(
         scorer=SimpleNamespace(evidence=0),
         score=lambda groups: [np.arange(len(group.right), 0, -1, dtype=np.float32) for group in groups],
     )
     adapters: dict[Adapter, Any] = dict.fromkeys(("hydra", "shared", "paper", "unguarded"), scorer)
-    row = Row("u", "q", "what?", "amber", (), answers=tuple(texts.values()))
-    user = EvaluatedUser(
-        load_task("synthetic_tagging"), AdapterConfig(num_samples=2, **adapter), "u", [(row, known)], adapters
-    )
+    config = AdapterConfig(num_samples=2, **adapter)
+    user = EvaluatedUser(load_task("synthetic_tagging"), config, "u", [answered_row(texts)], adapters)
     names = ("zero_shot", "pag_k0", "self_consistency", "hydra_adapter", "hydra_shared", "hydra_paper", "hydra")
     found = {name: answer_of(user.questions[0], method_named(name)) for name in names}
     assert all(answer == "amber" for answer, short in found.values() if not short)
@@ -95,9 +101,8 @@ def test_a_method_lacks_what_it_was_to_choose_from() -> None:
 
 
 def test_a_method_that_reads_a_call_it_does_not_make_is_told_which_there_are() -> None:
-    known = {"methods": ["greedy:mine"], "history": (), "own": {}}
-    row = Row("u", "q", "what?", "amber", (), answers=(("amber",),))
-    question = EvaluatedQuestion(load_task("synthetic_tagging"), AdapterConfig(), row, known, None)
+    row = answered_row({"greedy:mine": ("amber",)})
+    question = EvaluatedQuestion(load_task("synthetic_tagging"), AdapterConfig(), row, None)
     assert question.texts("greedy:mine") == ("amber",)
     with pytest.raises(UserError, match=r"reads the call 'greedy:yours'.*greedy:mine"):
         question.texts("greedy:yours")

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hydra_ray.errors import UserError
 from hydra_ray.pipeline.fit_buckets import FitBuckets
 from hydra_ray.pipeline.fit_records import count_fitted, record_file
 from hydra_ray.pipeline.fit_spec import FitSpec, encode
@@ -34,7 +35,7 @@ def fitted(fit: FitSpec, out: Path, batch: int = 1) -> dict[str, np.ndarray]:  #
     store = new_store(out, fit.spec(fit.scorer()))
     buckets = list(fit.by_bucket())
     parts = [buckets[i : i + batch] for i in range(0, len(buckets), batch)]
-    assert FitBuckets(fit, TUNED, out)({"buckets": parts})["error"] == ""
+    FitBuckets(fit, TUNED, out)({"buckets": parts})
     store.publish([json.loads(record_file(out, bucket).read_text()) for bucket in buckets], replace=True)
     ids = store.users()
     return dict(zip(ids, store.get(ids)[1]["out_weight"], strict=True))
@@ -100,8 +101,10 @@ def test_a_batch_that_cannot_be_fitted_is_refused_with_the_users_id(
     monkeypatch.setattr("hydra_ray.pipeline.fit_buckets.solver.solve_heads", fails)
     fit, out = make_fit(world, make_config(world), world / "answered"), world / "out"
     new_store(out, fit.spec(fit.scorer()))
-    (error,) = FitBuckets(fit, TUNED, out)({"buckets": [list(fit.by_bucket())]})["error"]
-    assert any(f"fitted heads of user {user!r} are NaN or infinite (1 of 8 users" in error for user in TEST_USERS)
+    with pytest.raises(UserError) as error:
+        FitBuckets(fit, TUNED, out)({"buckets": [list(fit.by_bucket())]})
+    words = [f"fitted heads of user {user!r} are NaN or infinite (1 of 8 users" for user in TEST_USERS]
+    assert any(text in str(error.value) for text in words)
 
 
 def test_a_warm_start_begins_at_the_earlier_head(world: Path) -> None:
@@ -128,8 +131,8 @@ def test_a_broken_file_of_features_is_one_line_and_finished_buckets_stay(world: 
     first, second, *_ = fit.by_bucket()
     fit.features.mkdir()
     (fit.features / f"bucket-{second:06d}.arrow").write_bytes(b"not Arrow")
-    (error,) = FitBuckets(fit, TUNED, out)({"buckets": [[first, second]]})["error"]
-    assert error.endswith("remove it, and it is made again")
+    with pytest.raises(UserError, match=r"remove it, and it is made again$"):
+        FitBuckets(fit, TUNED, out)({"buckets": [[first, second]]})
     assert record_file(out, first).exists()
     assert not record_file(out, second).exists()
 
@@ -140,9 +143,9 @@ def test_since_takes_no_heads_of_another_base_or_kind(world: Path) -> None:
     other = make_config(world, "bayesian_linear")
     fit, out = make_fit(world, other, world / "answered", world / "before"), world / "after"
     new_store(out, fit.spec(fit.scorer()))
-    (error,) = FitBuckets(fit, {"precision": [1.0] * 9}, out)({"buckets": [list(fit.by_bucket())]})["error"]
-    assert "linear" in error
-    assert "bayesian_linear" in error
+    with pytest.raises(UserError, match="linear") as error:
+        FitBuckets(fit, {"precision": [1.0] * 9}, out)({"buckets": [list(fit.by_bucket())]})
+    assert "bayesian_linear" in str(error.value)
 
 
 def test_a_user_without_rows_is_counted(world: Path) -> None:

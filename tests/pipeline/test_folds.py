@@ -12,8 +12,9 @@ from hydra_ray.core.sampling import UserSample, cross_fit
 from hydra_ray.core.types import HistoryItem, Question, Split, User, user_to_row
 from hydra_ray.pipeline.examples import read_groups
 from hydra_ray.pipeline.fit_spec import FitSpec
-from hydra_ray.pipeline.llm_rows import QUERY_SCHEMA, _MakeBatch
+from hydra_ray.pipeline.llm_rows import MakeBatch
 from hydra_ray.pipeline.stage_prompts import LabelPrompts
+from hydra_ray.pipeline.stage_rows import LabelRow, schema_of
 from hydra_ray.training.joint.ranking_examples import RankingExample
 
 SPLITS: tuple[Split, Split] = ("train", "test")
@@ -37,9 +38,10 @@ def labelled(folder: Path, chosen: UserSample) -> Path:
     # u1 is in both splits.
     stored = [user_to_row(user, int(user.user_id[1:]) % 4) for user in [*USERS, someone(1, "train")]]
     roles = {user_id: (source, "train") for user_id, source in chosen.source.items()}
-    table = _MakeBatch(lambda: made, (), roles)(pa.Table.from_pylist(stored))  # type: ignore[arg-type]
+    table = MakeBatch(lambda: made, (), roles)(pa.Table.from_pylist(stored))  # type: ignore[arg-type]
     (folder / "queries").mkdir(parents=True)
-    pq.write_table(table.cast(QUERY_SCHEMA), folder / "queries" / "part.parquet")
+    assert table.schema == schema_of(LabelRow)
+    pq.write_table(table, folder / "queries" / "part.parquet")
     answers = [
         {name: row[name] for name in ("row_id", "user_id", "bucket", "query_id")}
         | {"texts": [[row["gold"]]] * row["n_requests"]}

@@ -79,7 +79,8 @@ def test_prompts_show_the_authors_papers_and_the_whole_question(user: User) -> N
 def test_what_the_reranker_learns_from_are_abstracts_for_titles(user: User) -> None:
     asked = [asked for _, asked in LabelPrompts(config(protocol={"pseudo_queries": 3}), 0, None)([user])]
     assert len(asked) == 3, "a test user's own question is never asked to learn from"
-    for row, requests, _, _ in asked:
+    for one in asked:
+        row, requests = one.row.query, one.requests
         item = next(item for item in user.items if f"p:{item.item_id}" == row.query_id)
         assert (row.text, row.gold) == (item.text, item.corpus.removeprefix(item.text).strip())
         assert item.text not in row.right

@@ -1,6 +1,5 @@
 """What the makers ask and keep, without Ray and without a model."""
 
-import json
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +11,9 @@ from hydra_ray.core.queries import Query, make_query
 from hydra_ray.core.types import HistoryItem, Question, User
 from hydra_ray.errors import UserError
 from hydra_ray.inference.reranking import rank
-from hydra_ray.pipeline.examples import groups_of_user
+from hydra_ray.pipeline.examples import adapter_groups
 from hydra_ray.pipeline.stage_prompts import LabelPrompts, StagePrompts, SummaryPrompts
+from hydra_ray.pipeline.stage_rows import CandidateRow, Cuts
 from hydra_ray.synth.world import make_user
 
 
@@ -46,23 +46,26 @@ def test_support_never_cuts_the_records_that_may_be_shown() -> None:
 def test_labelling_asks_once_for_each_retrieved_record_and_nothing_for_the_users_own_answers() -> None:
     made = list(LabelPrompts(config(retrieval={"top_n": 6}, reranker={"num_history_queries": 4}), 0, None)([USER]))
     assert all(user is USER for user, _ in made)
-    asking = [make_query for _, make_query in made if make_query[1]]
-    free = [make_query for _, make_query in made if not make_query[1]]
+    asking = [one for _, one in made if one.requests]
+    free = [one for _, one in made if not one.requests]
     assert len(asking) == 2 + 1  # pseudo-queries, and a training user's own question
     assert len(free) == 4
-    for row, requests, cut, extra in asking:
-        assert len(requests) == len(row.right) == len(extra["shares"]) == len(extra["recencies"]) == 6
-        assert {(r.temperature, r.n) for r in requests} == {(0.0, 1)}
-        assert not any(cut.values())
-    for row, _, _, extra in free:
-        assert len(row.known) == len(row.right) == len(extra["shares"])
-        assert all(0 <= share <= 1 for share in extra["shares"])
-        assert extra["recencies"] == [recency(text, row.query_id.removeprefix(OWN_ROW)) for text in row.right]
-        json.dumps(extra)
-    row, _, _, extra = asking[0]
-    assert extra["recencies"] == [recency(text, None) for text in row.right]
-    row, _, _, extra = asking[1]
-    assert extra["recencies"] == [recency(text, row.query_id.removeprefix("p:")) for text in row.right]
+    for one in asking:
+        row = one.row
+        assert len(one.requests) == len(row.query.right) == len(row.normalized_scores) == len(row.recencies) == 6
+        assert {(r.temperature, r.n) for r in one.requests} == {(0.0, 1)}
+        assert one.cuts == Cuts()
+    for one in free:
+        row, query = one.row, one.row.query
+        assert len(query.known) == len(query.right) == len(row.normalized_scores)
+        assert all(0 <= score <= 1 for score in row.normalized_scores)
+        excluded = query.query_id.removeprefix(OWN_ROW)
+        assert row.recencies == tuple(recency(text, excluded) for text in query.right)
+    row = asking[0].row
+    assert row.recencies == tuple(recency(text, None) for text in row.query.right)
+    row = asking[1].row
+    excluded = row.query.query_id.removeprefix("p:")
+    assert row.recencies == tuple(recency(text, excluded) for text in row.query.right)
 
 
 def recency(text: str, exclude: str | None) -> float:
@@ -73,10 +76,10 @@ def recency(text: str, exclude: str | None) -> float:
 
 def test_a_user_without_history_gets_no_profile_summary() -> None:
     nobody = replace(USER, items=(), questions=tuple(replace(q, history=()) for q in USER.questions))
-    ((_, (_, requests, _, _)),) = SummaryPrompts(config(), 0, None)([nobody])
-    assert requests == []
-    ((_, (_, requests, _, _)),) = SummaryPrompts(config(), 0, None)([USER])
-    assert len(requests) == 1
+    ((_, asked),) = SummaryPrompts(config(), 0, None)([nobody])
+    assert asked.requests == ()
+    ((_, asked),) = SummaryPrompts(config(), 0, None)([USER])
+    assert len(asked.requests) == 1
 
 
 def lamp_user(items: list[HistoryItem], question: Question) -> User:
@@ -89,8 +92,8 @@ def test_lamps_layout_asks_the_datas_own_input_and_knows_that_of_history_items()
     maker = LabelPrompts(config(data={"task": "lamp_3", "source": "lamp", "root": "."}, llm={"prompt": "lamp"},
                               retrieval={"top_n": 4}, protocol={"pseudo_queries": 1}), 0, None)  # fmt: skip
     contents = {
-        row.query_id: [request.messages[0]["content"] for request in requests]
-        for _, (row, requests, _, _) in maker([user])
+        asked.row.query.query_id: [request.messages[0]["content"] for request in asked.requests]
+        for _, asked in maker([user])
     }
     assert sorted(contents.pop("q:1")) == [f'5 is the score for "text {i}" . Our own words: fine' for i in range(3)]
     ((query_id, pseudo),) = contents.items()
@@ -120,10 +123,11 @@ def test_items_without_answers_are_asked_by_their_stand_in() -> None:
     make_query = 'the title "T", which reference is related? [1]: "Title 1" [2]: "Title 7"'
     user = lamp_user(items, Question("1", make_query, "[1]", (0, 1, 2)))
     changes = {"data": {"task": "lamp_1", "source": "lamp", "root": "."}, "retrieval": {"top_n": 4}}
-    made = {make_query[0].query_id: make_query for _, make_query in LabelPrompts(config(**changes), 0, None)([user])}
-    row, requests, _, _ = made.pop("q:1")
-    assert (row.right[0], requests[0].max_tokens) == ("Title 1", 24)
-    for query_id, (row, requests, _, _) in made.items():
+    made = {asked.row.query.query_id: asked for _, asked in LabelPrompts(config(**changes), 0, None)([user])}
+    real = made.pop("q:1")
+    assert (real.row.query.right[0], real.requests[0].max_tokens) == ("Title 1", 24)
+    for query_id, asked in made.items():
+        row, requests = asked.row.query, asked.requests
         number = query_id.removeprefix("p:")
         other = row.right[0].removeprefix("Title ")
         assert (row.text, row.gold, requests[0].max_tokens) == (f"Title {number}", f"Abstract {number}.", 256)
@@ -136,12 +140,11 @@ def test_items_without_answers_are_asked_by_their_stand_in() -> None:
 
 def test_stand_in_rows_train_the_adapter_as_free_text() -> None:
     changed = Config.model_validate(config(data={"task": "lamp_1", "source": "lamp", "root": "."}))
-    extra = {"own": {}, "supporters": [], "topics": {}}
-    rows = [
-        (Row("u", "p:a", "A title", "the right abstract", (), answers=(("the right abstract", "none of it"),)), extra),
-        (Row("u", "q:b", "which?", "[2]", (), answers=(("[1]", "[2]"),)), extra),
+    queries = [
+        Row("u", "q:b", "which?", "[2]", (), answers=(("[1]", "[2]"),)),
+        Row("u", "p:a", "A title", "the right abstract", (), answers=(("the right abstract", "none of it"),)),
     ]
-    stand_in, real = groups_of_user(changed, "adapter", 0, rows)
+    stand_in, real = adapter_groups(changed, 0, [CandidateRow(query, {}, {}, ()) for query in queries])
     assert (stand_in.right, stand_in.label) == (("the right abstract", "none of it"), (1.0, 0.0))
     assert {number for numbers in stand_in.evidence for number in numbers} == {0.0}
     assert (real.right, real.label) == (("[1]", "[2]"), (0.0, 1.0))

@@ -15,7 +15,7 @@ from hydra_ray.inference.reranking import rank
 from hydra_ray.pipeline.eval_prompts import EvalPrompts
 from hydra_ray.pipeline.evaluation import answer_table
 from hydra_ray.pipeline.job import always_shown
-from hydra_ray.pipeline.llm_rows import QUERY_SCHEMA, query_row
+from hydra_ray.pipeline.stage_rows import EvalRow, rows_to_table
 from hydra_ray.report import write_predictions
 
 ITEMS = tuple(HistoryItem(str(i), f"text {i}", f"text {i}", "5", f"2020-01-0{i}") for i in range(1, 4))
@@ -26,11 +26,12 @@ def test_from_questions_to_predictions(tmp_path: Path) -> None:
     config = Config.model_validate({"data": {"task": "lamp_3", "source": "lamp", "root": "."}})
     maker = EvalPrompts(config.model_dump(mode="json"), 0, None, always_shown(), {}, {}, None)
     maker._rerankers = {"hydra": plain, "shared": plain}
-    rows = [query_row(user, 0, asked) for user, asked in maker([USER])]
+    table = rows_to_table(EvalRow, maker([USER]), {USER.user_id: 0})
+    rows = table.to_pylist()
     assert [(row["query_id"], row["gold"]) for row in rows] == [("a", "4"), ("b", "")]
     for folder in ("queries", "answers"):
         (tmp_path / folder).mkdir()
-    pq.write_table(pa.Table.from_pylist(rows, schema=QUERY_SCHEMA), tmp_path / "queries" / "0.parquet")
+    pq.write_table(table, tmp_path / "queries" / "0.parquet")
     answers = [
         {"row_id": row["row_id"], "bucket": 0, "texts": [["3"]] * row["n_requests"], "errors": [None], "finish": None}
         for row in rows
@@ -40,9 +41,9 @@ def test_from_questions_to_predictions(tmp_path: Path) -> None:
         scorer=SimpleNamespace(evidence=0), score=lambda groups: [zeros(len(group.right)) for group in groups]
     )
     task = load_task("lamp_3")
-    table = answer_table(task, 0, tmp_path, always_shown(), {"hydra": adapter, "shared": adapter}, AdapterConfig())
-    assert [(row.question_id, row.gold, row.scored) for row in table] == [("a", "4", True), ("b", "", False)]
-    paths = write_predictions(tmp_path / "predictions", task, table, "LaMP_3 of the files")
+    answered = answer_table(task, 0, tmp_path, always_shown(), {"hydra": adapter, "shared": adapter}, AdapterConfig())
+    assert [(row.question_id, row.gold, row.scored) for row in answered] == [("a", "4", True), ("b", "", False)]
+    paths = write_predictions(tmp_path / "predictions", task, answered, "LaMP_3 of the files")
     content = json.loads(next(path for path in paths if path.name == "zero_shot_seed0.json").read_text())
     assert content == {"task": "LaMP_3 of the files", "golds": [{"id": "a", "output": "3"}, {"id": "b", "output": "3"}]}
 

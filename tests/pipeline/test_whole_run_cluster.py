@@ -17,6 +17,7 @@ import pytest
 
 from hydra_ray.core.hashing import stable_seed
 from hydra_ray.pipeline.llm_rows import buckets_of, read_rows
+from hydra_ray.pipeline.stage_rows import LabelRow
 from tests.data.files import golds, item, lamp_root, question
 from tests.llm.fake_server import FakeServer, completion, error, in_thread
 
@@ -103,8 +104,8 @@ class Whole:
         """What labelling wrote, in order."""
         steps = json.loads((self.run / "steps.json").read_text())
         folder = self.root / "runs" / "steps" / steps["label seed 0"]
-        return [json.dumps([user, [(r.query_id, r.right, r.answers) for r, _ in rows]])
-                for user, _, rows in read_rows(folder, buckets_of(folder))]  # fmt: skip
+        queries = [[row.query for row in user.rows] for user in read_rows(LabelRow, folder, buckets_of(folder))]
+        return [json.dumps([of[0].user_id, [(q.query_id, q.right, q.answers) for q in of]]) for of in queries]
 
     def predictions(self) -> dict[str, str]:
         found = {file.name: file.read_text() for file in (self.run / "predictions").glob("*.json")}

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,19 +12,19 @@ import pyarrow.parquet as pq
 
 from hydra_ray.config import Config
 from hydra_ray.core.hashing import stable_seed
-from hydra_ray.core.prompts import Message
 from hydra_ray.core.tasks import load_task
 from hydra_ray.core.types import User
 from hydra_ray.core.user_buckets import bucket_of
 from hydra_ray.data.users_writer import BucketWriter
 from hydra_ray.inference.types import LLMDownError, LLMProtocol, LLMResponse, Module
-from hydra_ray.llm.types import Request, request_from_json
+from hydra_ray.llm.request_columns import requests_from_structs
+from hydra_ray.llm.types import Request
 from hydra_ray.pipeline.examples import evidence_width
 from hydra_ray.pipeline.fit_buckets import FitBuckets, MixBuckets
 from hydra_ray.pipeline.fit_records import record_file
 from hydra_ray.pipeline.fit_spec import FitSpec
-from hydra_ray.pipeline.llm_rows import QUERY_SCHEMA, query_row
 from hydra_ray.pipeline.stage_prompts import GeneratePrompts, LabelPrompts
+from hydra_ray.pipeline.stage_rows import rows_to_table
 from hydra_ray.serve.bundle import MODULES, RunArtifacts
 from hydra_ray.serve.fitter.user_fitter import UserFitter
 from hydra_ray.store.heads.head_store import HeadStore
@@ -53,8 +53,7 @@ class BlackBox:
     in_flight: int = 0
     most_in_flight: int = 0
 
-    async def sample(self, messages: Sequence[Message], *, deadline: float, **how: Any) -> LLMResponse:
-        request = Request(tuple(messages), **how)
+    async def sample(self, request: Request, *, deadline: float, more: Mapping[str, Any] | None = None) -> LLMResponse:
         self.asked.append(request)
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
@@ -128,17 +127,15 @@ class World:
 
     def _answer(self, maker: Any, folder: Path) -> None:
         buckets = self.bundle.config.data.buckets
-        rows = [query_row(user, bucket_of(user.user_id, buckets), asked) for user, asked in maker(self.users)]
+        of_users = {user.user_id: bucket_of(user.user_id, buckets) for user in self.users}
+        queries = rows_to_table(maker.KIND, maker(self.users), of_users)
         answers = [
             {name: row[name] for name in ("row_id", "user_id", "bucket")}
-            | {"texts": [answer_of(request_from_json(request)) for request in row["requests"]]}
-            for row in rows
+            | {"texts": [answer_of(request) for request in requests_from_structs(row["requests"])]}
+            for row in queries.to_pylist()
             if row["requests"]
         ]
-        for name, table in (
-            ("queries", pa.Table.from_pylist(rows, schema=QUERY_SCHEMA)),
-            ("answers", pa.Table.from_pylist(answers)),
-        ):
+        for name, table in (("queries", queries), ("answers", pa.Table.from_pylist(answers))):
             (folder / name).mkdir(parents=True)
             pq.write_table(table, folder / name / "part.parquet")
 
@@ -146,7 +143,6 @@ class World:
         fit, out = self.job_fit(module, answered), folder / module
         store = new_store(out, fit.spec(fit.scorer()))
         work = MixBuckets if fit.kind == "mixture" else FitBuckets
-        done = work(fit, self.bundle.tuned[module], out)({"buckets": [list(fit.by_bucket())]})
-        assert done["error"] == ""
+        work(fit, self.bundle.tuned[module], out)({"buckets": [list(fit.by_bucket())]})
         store.publish([json.loads(record_file(out, bucket).read_text()) for bucket in fit.by_bucket()], replace=True)
         return HeadStore.open(str(out / FOLDER))

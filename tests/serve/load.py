@@ -17,7 +17,6 @@ from typing import Any
 
 import aiohttp
 
-from hydra_ray.core.prompts import Message
 from hydra_ray.inference.history_index import HistoryIndex
 from hydra_ray.inference.pipeline import InferencePipeline
 from hydra_ray.inference.prompt_builder import PromptBuilder
@@ -31,6 +30,7 @@ from hydra_ray.inference.types import (
     UserKey,
     UserState,
 )
+from hydra_ray.llm.types import Request
 from hydra_ray.serve.batch_scorer import BatchScorer
 from hydra_ray.serve.bundle import RunArtifacts, load_run_artifacts
 from hydra_ray.serve.config import ScorerConfig
@@ -230,8 +230,8 @@ class _Parts:
             [ScoreRequest(scoring.module, user, 0, scoring.query, scoring.texts, scoring.evidence)]
         )[0]
 
-    async def sample(self, messages: Sequence[Message], *, n: int, **how: Any) -> LLMResponse:
-        return LLMResponse(tuple(samples_of(messages[-1]["content"], n)))
+    async def sample(self, request: Request, **how: Any) -> LLMResponse:
+        return LLMResponse(tuple(samples_of(request.messages[-1]["content"], request.n)))
 
 
 def same(made: PersonalizedAnswer, expected: PersonalizedAnswer) -> bool:

@@ -23,7 +23,7 @@ from hydra_ray.pipeline.step import MANIFEST
 from hydra_ray.serve.bundle import MODULES, REPORT
 from hydra_ray.store.heads.spec import HeadSpec
 from hydra_ray.training.artifacts.trained_scorer import fingerprint, load_scorer
-from hydra_ray.training.artifacts.user_heads import write_heads
+from hydra_ray.training.artifacts.user_heads import HeadsOfBucket, write_heads
 from tests.pipeline.fitted_world import make_config, write_base
 from tests.serve.scripted_llm import NOBODY
 from tests.training.tiny import make_encoder
@@ -136,7 +136,7 @@ def _heads(fit: Path, base: Path, config: Config) -> None:
         drawn = {
             name: torch.from_numpy(np.stack([head(user, shape) for user in some])) for name, shape in shapes.items()
         }
-        rows.append((bucket, some, drawn))
+        rows.append(HeadsOfBucket(bucket, some, drawn))
     write_heads(fit, spec, rows)
 
 

@@ -88,6 +88,19 @@ def test_the_least_recently_asked_go_first_and_bytes_stay_below_the_limit(store:
     assert (kept.hits, kept.misses) == (3, 5)
 
 
+def test_a_look_for_deleted_users_makes_nobody_recent(store: UserStore) -> None:
+    users = [UserKey("t", f"u{i}") for i in range(3)]
+    for user in users:
+        store.append(user, ITEMS)
+    kept = histories(store, 2 * estimate(ITEMS, RetrievalConfig()))
+    for user in (users[0], users[1], users[0]):
+        kept.found(user, "x", 1)
+    kept.forget_deleted()
+    kept.found(users[2], "x", 1)  # takes the place of users[1], which was asked for longest ago
+    kept.found(users[0], "x", 1)
+    assert (kept.hits, kept.misses) == (2, 3)
+
+
 def test_a_deleted_user_is_in_no_memory(store: UserStore) -> None:
     kept = histories(store)
     for user in (ANNA, BERT):

@@ -10,7 +10,9 @@ import pytest
 import ray
 
 from hydra_ray.cli import main
+from hydra_ray.cluster import metrics_addresses
 from hydra_ray.serve.bundle import REPORT
+from hydra_ray.serve.local import metrics_line
 from tests.serve.run_folder import write_run
 from tests.serve.running import free_port
 
@@ -101,6 +103,28 @@ def test_a_port_in_use(refused: Refused, whole: Path, taken: int) -> None:
         f"--port: 127.0.0.1:{taken}: Address already in use: set another port"
     )
     assert "set another port" in refused(whole, "--port", "99999")
+
+
+def test_a_port_for_metrics_that_cannot_be_had(refused: Refused, whole: Path, taken: int) -> None:
+    assert refused(whole, "--metrics-port", str(taken)).startswith(f"--metrics-port: 127.0.0.1:{taken}: Address")
+    port = str(free_port())
+    line = refused(whole, "--port", port, "--metrics-port", port)
+    assert line == f"--metrics-port: {port} is the service's own port; give another"
+    line = refused(whole, "--metrics-port", port, "--address", "10.0.0.7:6379")
+    assert line == "--metrics-port: the nodes of the cluster at 10.0.0.7:6379 have ports of their own; leave it out"
+
+
+def test_the_addresses_of_metrics_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = [
+        {"Alive": False, "NodeManagerAddress": "10.0.0.1", "MetricsExportPort": 1},
+        {"Alive": True, "NodeManagerAddress": "10.0.0.2", "MetricsExportPort": 8080},
+        {"Alive": True, "NodeManagerAddress": "fd00::3", "MetricsExportPort": 8081},
+    ]
+    monkeypatch.setattr(ray, "nodes", lambda: nodes)
+    urls = metrics_addresses()
+    assert urls == ["http://10.0.0.2:8080/metrics", "http://[fd00::3]:8081/metrics"]
+    assert metrics_line(urls, joined=False) == f"metrics for Prometheus at {urls[0]}"
+    assert metrics_line(urls, joined=True).endswith(f"at each of the cluster's 2 nodes, such as {urls[0]}")
 
 
 def test_keys_that_others_can_read(refused: Refused, whole: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The real service from outside: `hydra-ray serve` in a process of its own, four deployments, real stores."""
 
 import asyncio
+import re
 import socket
 import time
 from collections import Counter
@@ -173,9 +174,11 @@ def test_health_and_metrics(service: Running) -> None:
     assert body_of(httpx.get(f"{service.url}/readyz"))
     with service.client() as http:
         ask(http, None)
-        wanted = {series for metric in METRICS for series in metric.series if metric.name not in SELDOM}
-        until(lambda: all(f"\n{series}{{" in f"\n{http.get('/metrics').text}" for series in wanted), 20, 0.5)
-        text = http.get("/metrics").text
+    found = re.search(r"metrics for Prometheus at (http://127\.0\.0\.1:\d+/metrics)$", service.log.read_text(), re.M)
+    assert found is not None
+    wanted = {series for metric in METRICS for series in metric.series if metric.name not in SELDOM}
+    until(lambda: all(f"\n{series}{{" in f"\n{httpx.get(found[1]).text}" for series in wanted), 20, 0.5)
+    text = httpx.get(found[1]).text
     assert not [user for user in USERS if f'"{user}"' in text]  # as a tag; ids of Ray's are letters and digits, too
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from safetensors.torch import load_file
 
 from hydra_ray.config import ModelConfig, TrainConfig
 from hydra_ray.training.joint.trainer import trained_heads
-from tests.training.tiny import USERS, make_encoder, make_groups, make_job, make_profiles
+from tests.training.tiny import USERS, Part, make_encoder, make_groups, make_job, make_profiles
 
 BI: Any = "bi_encoder"
 CROSS: Any = "cross_encoder"
@@ -40,20 +41,20 @@ ATOL = 1e-5
 """Float tolerance: the largest difference seen was 6e-7."""
 
 
-def train_in_ranks(plans: dict[int, list[dict[str, Any]]], folder: Path) -> None:
+def train_in_ranks(plans: dict[int, list[Part]], folder: Path) -> None:
     """Trains the plans one after the other, each in as many processes as its key says."""
     command = [sys.executable, "-m", "tests.training.ranks"]
     for world, parts in plans.items():
-        plan = folder / f"plan-{world}.json"
-        plan.write_text(json.dumps(parts))
+        plan = folder / f"plan-{world}.pickle"
+        plan.write_bytes(pickle.dumps(parts))
         command += [str(plan), str(world)]
     env = {**os.environ, "PYTHONPATH": os.getcwd()}
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-def part(folder: Path, case: tuple[int, str, str], out: Path, start: Path | None = None, **more: Any) -> dict[str, Any]:
-    """One entry of a plan (see `tests.training.ranks`); `train` in `more` are its settings."""
+def part(folder: Path, case: tuple[int, str, str], out: Path, start: Path | None = None, **more: Any) -> Part:
+    """One entry of a plan; `train` in `more` are its settings."""
     stage, pair, kind = case
     model = ModelConfig(
         encoder=str(folder / "encoder"),
@@ -65,21 +66,19 @@ def part(folder: Path, case: tuple[int, str, str], out: Path, start: Path | None
     )  # type: ignore[arg-type]
     train = {"epochs": 1, "batch_size": 24, "zero_stage": stage, "encoder_lr": 1e-3, **more.pop("train", {})}
     out.mkdir(parents=True)
-    job = make_job(folder, model, TrainConfig(**train), [kind], out)
-    return {"job": job, "start": str(start) if start else None, "keep": None, "die_at": None, "fails": False, **more}
+    return Part(make_job(folder, model, TrainConfig(**train), kind, out), start, **more)
 
 
 def result(folder: Path, kind: str) -> tuple[float, dict[str, torch.Tensor]]:
     """The last loss, and everything that was learned by name."""
     lines = next((folder / "metrics").glob(f"*-{kind}.jsonl")).read_text().splitlines()
-    read = list(trained_heads(folder / kind))
-    users = [user for _, ids, _ in read for user in ids]
+    read = list(trained_heads(folder / "parts" / kind))
+    users = [user for bucket in read for user in bucket.users]
     assert sorted(users) == USERS
-    names = read[0][2]
-    deltas = {name: torch.cat([heads[name] for _, _, heads in read]) for name in names}
+    deltas = {name: torch.cat([bucket.deltas[name] for bucket in read]) for name in read[0].deltas}
     order = [users.index(user) for user in USERS]
     learned = {name: value[order] for name, value in deltas.items()}
-    return json.loads(lines[-1])["loss"], {**learned, **load_file(folder / kind / "base.safetensors")}
+    return json.loads(lines[-1])["loss"], {**learned, **load_file(folder / "parts" / kind / "base.safetensors")}
 
 
 def assert_same(one: Path, two: Path, kind: str) -> None:
@@ -109,7 +108,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for case in CUT:
         here = folder / name_of(case)
         kept = here / "kept"
-        plans[2].append(part(folder, case, here / "whole", keep=str(kept), train=often))
+        plans[2].append(part(folder, case, here / "whole", keep=kept, train=often))
         for at in AT:
             plans[2].append(part(folder, case, here / f"on-2-{at}", kept / f"{at:03d}", train=often))
         plans[2].append(part(folder, case, here / "given-up", die_at=4, train=often))
@@ -120,7 +119,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def huge_parts(folder: Path) -> list[dict[str, Any]]:
+def huge_parts(folder: Path) -> list[Part]:
     """huge/checkpoint and huge/result: the first update makes heads infinite, which the next loss would show; in the
     former those of one user, on the one rank that owns the user, after a checkpoint of a good run."""
     start = folder / name_of(CUT[0]) / "kept" / f"{AT[0]:03d}"
@@ -133,7 +132,7 @@ def huge_parts(folder: Path) -> list[dict[str, Any]]:
             "checkpoint_interval_s": 0 if begin else 3600,
             "checkpoint_steps": 1,
         }
-        parts.append(part(folder, CUT[0], out, begin, train=train, keep=str(out / "kept"), fails=True))
+        parts.append(part(folder, CUT[0], out, begin, train=train, keep=out / "kept", fails=True))
     return parts
 
 
@@ -159,7 +158,7 @@ def test_a_cut_run_goes_on_to_the_same_result_on_any_number_of_workers(
     folder = trained / name_of(case)
     for name in (*[f"on-2-{at}" for at in AT], "on-1-10", "on-3-10"):
         assert_same(folder / "whole", folder / name, case[-1])
-    assert not (folder / "given-up" / case[-1]).exists()
+    assert not (folder / "given-up" / "parts" / case[-1]).exists()
     steps = [
         json.loads(line)["step"] for line in next((folder / "whole").glob("metrics/*.jsonl")).read_text().splitlines()
     ]
@@ -168,7 +167,7 @@ def test_a_cut_run_goes_on_to_the_same_result_on_any_number_of_workers(
 
 @pytest.mark.cluster
 def test_what_is_not_finite_is_not_saved_and_the_last_checkpoint_is_kept(trained: Path) -> None:
-    begun, fresh = ((trained / "huge" / name / "fatal").read_text() for name in ("checkpoint", "result"))
+    begun, fresh = ((trained / "huge" / name / "error-0").read_text() for name in ("checkpoint", "result"))
     where = "t (linear): weights or heads are not finite after epoch 1 step"
     advice = "lower train.base_lr or train.user_lr."
     assert begun == f"{where} {AT[0] + 1}; {advice} The checkpoint after {AT[0]} steps is kept"

@@ -2,8 +2,8 @@
 
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import torch
@@ -12,6 +12,7 @@ from transformers import BertConfig, BertModel, BertTokenizerFast
 from hydra_ray.config import ModelConfig, TrainConfig
 from hydra_ray.core.user_buckets import bucket_of
 from hydra_ray.training.joint.ranking_examples import RankingExample, examples_to_table
+from hydra_ray.training.joint.train_job import TrainJob
 from hydra_ray.training.user_fit.profiles import Profile, profiles_to_table
 
 WORDS = ["red", "green", "blue", "sad", "happy", "fast", "slow", "old"]
@@ -70,22 +71,36 @@ def make_profiles(folder: Path) -> None:
     pq.write_table(profiles_to_table(profiles), folder / "part-0.parquet")
 
 
-def make_job(folder: Path, model: ModelConfig, train: TrainConfig, kinds: list[str], out: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Part:
+    """One training of a plan (see `tests.training.ranks`).
+
+    Attributes:
+        job: What is trained.
+        start: A checkpoint's folder.
+        keep: Folder that takes the checkpoints, numbered.
+        die_at: After so many checkpoints, training is given up.
+        fails: Whether every rank must raise UserError; its words go to SCRATCH/error-RANK.
+    """
+
+    job: TrainJob
+    start: Path | None = None
+    keep: Path | None = None
+    die_at: int | None = None
+    fails: bool = False
+
+
+def make_job(folder: Path, model: ModelConfig, train: TrainConfig, kind: str, out: Path) -> TrainJob:
     """A job for `train_kinds`; `folder` holds `groups`."""
-    return {
-        "groups": str(folder / "groups"),
-        "profiles": str(folder / "profiles"),
-        "model": model.model_dump(mode="json"),
-        "train": train.model_dump(mode="json"),
-        "seed": 0,
-        "name": "t",
-        "vectors": None,
-        "symmetric": True,
-        "evidence": EVIDENCE,
-        "centres": "",
-        "kinds": kinds,
-        "progress": str(out / "progress"),
-        "metrics": str(out / "metrics"),
-        "fatal": str(out / "fatal"),
-        "out": str(out),
-    }
+    return TrainJob(
+        model,
+        train,
+        (kind,),
+        folder / "groups",
+        "t",
+        0,
+        symmetric=True,
+        evidence=EVIDENCE,
+        scratch=out,
+        profiles=folder / "profiles",
+    )

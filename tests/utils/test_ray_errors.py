@@ -1,4 +1,136 @@
-from hydra_ray.utils.ray_errors import root_cause_line
+"""A user's mistake on a worker comes back as it was raised, whatever Ray has made of it."""
+
+import contextlib
+import logging
+import pickle
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from hydra_ray.errors import BudgetReachedError, UserError
+from hydra_ray.llm.retry import RejectedError, SuspectError
+from hydra_ray.training.user_fit.padded_users import NonFiniteError
+from hydra_ray.utils.ray_errors import find_user_error, root_cause_line, unwrap_user_errors
+
+MISTAKE = BudgetReachedError("llm.max_calls=3 is reached")
+
+
+def of_a_task() -> Exception:
+    from ray.exceptions import RayTaskError
+
+    return RayTaskError("f", "Traceback ...", MISTAKE, "p", 1, "ip").as_instanceof_cause()
+
+
+def of_a_task_that_waited_for_another() -> Exception:
+    from ray.exceptions import RayTaskError
+
+    return RayTaskError("f", "Traceback ...", RayTaskError("g", "Traceback ...", MISTAKE, "p", 1, "ip"), "p", 1, "ip")
+
+
+def of_a_train_worker() -> Exception:
+    from ray.train.v2._internal.exceptions import UserExceptionWithTraceback
+    from ray.train.v2.api.exceptions import WorkerGroupError
+
+    lost = ConnectionResetError("the other rank has gone")
+    return WorkerGroupError("rank 1", {0: lost, 1: UserExceptionWithTraceback(MISTAKE, "Traceback ...")})
+
+
+def of_the_train_controller() -> Exception:
+    from ray.train.v2.api.exceptions import ControllerError
+
+    return ControllerError(MISTAKE)
+
+
+def with_ray_datas_advice() -> Exception:
+    from ray.data._internal.util import _annotate_exception_with_retry_context
+
+    mistake = BudgetReachedError(*MISTAKE.args)
+    how = {"attempts": 1, "max_attempts": 1, "total_backoff_s": 0.0, "exception_str": ""}
+    added = _annotate_exception_with_retry_context(mistake, description="apply UDF transform", **how)
+    assert "attempts" in str(added)
+    assert isinstance(added, Exception)
+    return added
+
+
+def raised_from() -> Exception:
+    error = RuntimeError("outer")
+    error.__cause__ = MISTAKE
+    return error
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        of_a_task,
+        of_a_task_that_waited_for_another,
+        with_ray_datas_advice,
+        of_a_train_worker,
+        of_the_train_controller,
+        raised_from,
+    ],
+)
+def test_a_mistake_is_found_in_all_that_ray_makes_of_it(make: Callable[[], Exception]) -> None:
+    error = make()
+    found = find_user_error(error)
+    assert (type(found), str(found)) == (BudgetReachedError, str(MISTAKE))
+    with pytest.raises(BudgetReachedError) as raised, unwrap_user_errors():
+        raise error
+    assert str(raised.value) == str(MISTAKE)
+
+
+def test_a_defect_is_none_and_comes_as_it_is() -> None:
+    defect = ValueError("a defect")
+    defect.__context__ = defect  # as a loop of causes would be
+    assert find_user_error(defect) is None
+    with pytest.raises(ValueError, match="a defect"), unwrap_user_errors():
+        raise defect
+
+
+@contextlib.contextmanager
+def terminal() -> Iterator[list[str]]:
+    """What Ray Data's loggers print meanwhile."""
+    import ray.data  # noqa: F401  # sets its handlers
+
+    printed: list[str] = []
+
+    class Handler(logging.StreamHandler):  # type: ignore[type-arg]
+        def emit(self, record: logging.LogRecord) -> None:
+            printed.append(record.getMessage())
+
+    logger, handler = logging.getLogger("ray.data"), Handler()
+    before, logger.handlers = logger.handlers, [handler]
+    try:
+        yield printed
+    finally:
+        logger.handlers = before
+
+
+def test_ray_data_prints_a_defect_but_no_mistake() -> None:
+    log = logging.getLogger("ray.data._internal.execution")
+
+    def work(error: Exception) -> None:
+        with unwrap_user_errors():
+            log.warning("slow")
+            log.error("a worker's traceback")
+            raise error
+
+    with terminal() as printed:
+        with pytest.raises(UserError):
+            work(of_a_task())
+        assert printed == ["slow"]
+        with pytest.raises(ValueError, match="defect"):
+            work(ValueError("defect"))
+        assert printed == ["slow", "slow", "a worker's traceback"]
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [MISTAKE, NonFiniteError("heads", 3, 1, 8), SuspectError(RejectedError("flagged", "the account may be closed"))],
+)
+def test_mistakes_travel(mistake: UserError) -> None:
+    found: Any = pickle.loads(pickle.dumps(mistake))
+    assert (type(found), str(found), vars(found).keys()) == (type(mistake), str(mistake), vars(mistake).keys())
 
 
 def test_the_telling_line_of_a_traceback():

@@ -107,19 +107,28 @@ def _oppu(data: DataConfig, root: Path) -> list[Source]:
     return [Source("oppu", 0, root / OPPU_TRAIN, "train"), Source("oppu", 1, root / tests[0], "test")]
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A file below the root. url, size (bytes): of a remote one."""
+
+    relative: str
+    path: Path
+    url: str = ""
+    size: int | None = None
+
+
 def _own(data: DataConfig, root: Path | str, skip: Path | None) -> list[Source]:
     fits = matcher(data.tabular.files)
-    found: list[tuple[str, Path, str, int | None]]
     if isinstance(root, str):
-        found = [(file.relative, Path(file.relative), file.url, file.size) for file in remote.list_files(root)]
-        alone = len(found) == 1 and root.rstrip("/").endswith(f"/{found[0][0]}")
-        found = found if alone else [file for file in found if not is_hidden(file[0])]
+        found = [_Found(file.relative, Path(file.relative), file.url, file.size) for file in remote.list_files(root)]
+        alone = len(found) == 1 and root.rstrip("/").endswith(f"/{found[0].relative}")
+        found = found if alone else [file for file in found if not is_hidden(file.relative)]
     else:
         if not root.exists():
             raise UserError(f"{root}: no such file or folder: data.root must be, or hold, {_wanted(data)}")
         alone = root.is_file()
-        found = [(relative, path, "", None) for relative, path in local_files(root, skip)]
-    chosen = [file for file in found if (alone or fits(file[0])) and form_of(file[0]) is not None]
+        found = [_Found(relative, path) for relative, path in local_files(root, skip)]
+    chosen = [file for file in found if (alone or fits(file.relative)) and form_of(file.relative) is not None]
     if not chosen and alone:
         raise UserError(f"{root}: unknown form: data.root must be, or hold, {_wanted(data)}")
     if not chosen:
@@ -127,8 +136,8 @@ def _own(data: DataConfig, root: Path | str, skip: Path | None) -> list[Source]:
             f"{root}: no file matches data.tabular.files={data.tabular.files!r}: data.root must hold {_wanted(data)}"
         )
     return [
-        Source("tabular", i, path, url=url, label=relative, size=size, columns=hive_columns(relative))
-        for i, (relative, path, url, size) in enumerate(chosen)
+        Source("tabular", i, f.path, url=f.url, label=f.relative, size=f.size, columns=hive_columns(f.relative))
+        for i, f in enumerate(chosen)
     ]
 
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from hydra_ray.core.tasks import Task, load_task, task_of_lamp_id
 from hydra_ray.data.formats.fields import ItemParser, id_of
-from hydra_ray.data.formats.json_stream import stream_list
-from hydra_ray.data.rejects import Reject, excerpt
+from hydra_ray.data.rejects import Reject
 from hydra_ray.data.rows import AskedQuestion, SourceRow
 from hydra_ray.data.sources.find import Source
 from hydra_ray.data.sources.golds import GoldIndex, task_id_of
 from hydra_ray.data.sources.questions import NO_GOLD, QuestionParser
+from hydra_ray.data.sources.records import check_fields, checked_records
 from hydra_ray.errors import UserError
 
 LAYOUT = "a LaMP questions file"
@@ -31,19 +31,15 @@ def scan_lamp(source: Source, task: Task) -> Iterator[SourceRow | Reject]:
         raise UserError(_other_task(source, task, lamp_id, set()))
     items = ItemParser(task)
     questions = QuestionParser(task, gold_needed=source.outputs is not None)
-    unchecked = True
-    answerable = records = 0
+    unchecked, answerable = True, 0
     with GoldIndex() as golds:
         if source.outputs:
             yield from golds.load(source.outputs, source.outputs.name)
-        for position, raw in enumerate(stream_list(source.path, LAYOUT)):
-            records += 1
-            problem = _malformed(raw)
-            if problem and position == 0:
-                raise UserError(f"{source.path}: not {LAYOUT}: its first record has {problem}")
-            if problem:
-                yield Reject(source.name, _where(position, raw), "malformed_record", f"{problem}: {excerpt(raw)}")
+        for found in checked_records(source, LAYOUT, _malformed, _where, "questions"):
+            if isinstance(found, Reject):
+                yield found
                 continue
+            position, raw = found
             if unchecked and raw["profile"]:
                 _check_fields(source, task, lamp_id, raw["profile"][0])
                 unchecked = False
@@ -58,8 +54,6 @@ def scan_lamp(source: Source, task: Task) -> Iterator[SourceRow | Reject]:
             )
             yield from notes
             yield from _row(source, position, raw, question, items)
-        if records == 0:
-            raise UserError(f"{source.path}: holds no questions: write or download the file again")
         _check_golds(source, golds, answerable)
         for question_id in golds.unasked():
             yield Reject(source.outputs.name if source.outputs else "", question_id, "gold_without_question")
@@ -103,9 +97,7 @@ def _check_fields(source: Source, task: Task, lamp_id: str | None, item: Any) ->
     meant = task_of_lamp_id(lamp_id, fields) if lamp_id else None
     if meant is not None and meant != task.name and task.name in _sharing(lamp_id):
         raise UserError(_other_task(source, task, lamp_id or "", fields))
-    if not fields & set(task.text_fields):
-        has, wants = ", ".join(sorted(fields)), ", ".join(task.text_fields)
-        raise UserError(f"{source.path}: its items have {has}, but data.task={task.name} asks about {wants}")
+    check_fields(source, task, fields)
 
 
 def _sharing(lamp_id: str | None) -> list[str]:

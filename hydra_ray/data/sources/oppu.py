@@ -5,13 +5,12 @@ from typing import Any
 
 from hydra_ray.core.tasks import Task
 from hydra_ray.data.formats.fields import ItemParser, id_of
-from hydra_ray.data.formats.json_stream import stream_list
 from hydra_ray.data.rejects import Reject, excerpt
 from hydra_ray.data.rows import SourceRow
 from hydra_ray.data.sources.find import Source
 from hydra_ray.data.sources.golds import GoldIndex
 from hydra_ray.data.sources.questions import NO_GOLD, QuestionParser
-from hydra_ray.errors import UserError
+from hydra_ray.data.sources.records import check_fields, checked_records
 
 LAYOUT = "a file of OPPU's histories"
 
@@ -24,18 +23,16 @@ def scan_oppu(source: Source, task: Task) -> Iterator[SourceRow | Reject]:
     assert source.split is not None
     parser = ItemParser(task)
     questions = QuestionParser(task, gold_needed=source.split == "train")
-    records, unchecked = 0, True
+    unchecked = True
     with GoldIndex() as asked:
-        for position, raw in enumerate(stream_list(source.path, LAYOUT)):
-            records += 1
-            problem = _malformed(raw)
-            if problem and position == 0:
-                raise UserError(f"{source.path}: not {LAYOUT}: its first record has {problem}")
-            if problem:
-                yield Reject(source.name, str(position), "malformed_record", f"{problem}: {excerpt(raw)}")
+        for found in checked_records(source, LAYOUT, _malformed, lambda position, _: str(position), "users"):
+            if isinstance(found, Reject):
+                yield found
                 continue
+            position, raw = found
             if unchecked and raw["profile"]:
-                _check_fields(source, task, raw["profile"][0])
+                first = raw["profile"][0]
+                check_fields(source, task, set(first) if isinstance(first, dict) else set())
                 unchecked = False
             user_id = id_of(raw["user_id"])
             record = f"{position}:{user_id}"
@@ -63,8 +60,6 @@ def scan_oppu(source: Source, task: Task) -> Iterator[SourceRow | Reject]:
                 if item is not None:
                     items.append(item)
             yield SourceRow(user_id, source.split, source.index, position, tuple(items), tuple(kept))
-    if records == 0:
-        raise UserError(f"{source.path}: holds no users: write or download the file again")
 
 
 def _malformed(raw: Any) -> str:
@@ -75,9 +70,3 @@ def _malformed(raw: Any) -> str:
         return "no user_id"
     missing = [name for name in ("profile", "query") if not isinstance(raw.get(name), list)]
     return f"no {missing[0]} list" if missing else ""
-
-
-def _check_fields(source: Source, task: Task, item: Any) -> None:
-    if isinstance(item, dict) and item and not set(item) & set(task.text_fields):
-        has, wants = ", ".join(sorted(item)), ", ".join(task.text_fields)
-        raise UserError(f"{source.path}: its items have {has}, but data.task={task.name} asks about {wants}")

@@ -21,6 +21,7 @@ from hydra_ray.inference.types import (
     UserKey,
 )
 from hydra_ray.serve.clients.circuit_breaker import CircuitBreaker, CircuitOpenError
+from hydra_ray.utils.ray_errors import find_user_error
 
 T = TypeVar("T")
 
@@ -114,7 +115,7 @@ class Part:
 
     def _failed(self, error: BaseException, alive: bool = False) -> "_FailedError":
         """What clients may read of an error; files and machines that it names are for the log alone."""
-        cause = getattr(error, "cause", None) or error
+        cause = find_user_error(error) or getattr(error, "cause", None) or error
         logger.warning("%s: %s", self._name, _first_line(cause))
         return _FailedError(f"{self._name}: it failed ({type(cause).__name__}); the service's log says why", alive)
 

@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, stop_before_delay
 
 from hydra_ray.config import LLMConfig
-from hydra_ray.core.prompts import Message
 from hydra_ray.env import Secret
 from hydra_ray.errors import UserError
 from hydra_ray.inference.types import DeadlineError, LLMDownError, LLMResponse, PromptTooLongError, RefusedError
@@ -101,30 +100,17 @@ class LLMClientAdapter:
         """Closes the pooled connections."""
         await self._endpoint.close()
 
-    async def sample(
-        self,
-        messages: Sequence[Message],
-        *,
-        n: int,
-        temperature: float,
-        max_tokens: int,
-        seed: int | None,
-        deadline: float,
-        fallbacks: Sequence[Sequence[Message]] = (),
-        more: Mapping[str, Any] | None = None,
-    ) -> LLMResponse:
-        """n samples; deadline: `time.time()` after which the caller no longer waits. A cancelled caller frees its
-        connections.
+    async def sample(self, request: Request, *, deadline: float, more: Mapping[str, Any] | None = None) -> LLMResponse:
+        """The request's samples. A cancelled caller frees its connections.
 
-        fallbacks: shorter versions of the prompt, asked in turn where the server finds it too long. more: further
-        parameters of OpenAI's, sent as they are.
+        deadline: `time.time()` after which the caller no longer waits. more: further parameters of OpenAI's, sent as
+        they are.
 
         A failure that may pass is tried again, `llm.retries` times at most and only where the pause before ends within
         the deadline. Raises DeadlineError; RefusedError with the server's words; LLMDownError, whose words name no
         address; OverloadedError where the rate limits leave no room before the deadline.
         """
-        request = Request(tuple(messages), temperature, n, max_tokens, seed)
-        return await self._counted(self._shortened(request, fallbacks, more or {}, deadline))
+        return await self._counted(self._shortened(request, more or {}, deadline))
 
     async def forward(
         self, messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any], deadline: float
@@ -182,17 +168,15 @@ class LLMClientAdapter:
             self.counts.late += 1
             raise
 
-    async def _shortened(
-        self, request: Request, fallbacks: Sequence[Sequence[Message]], more: Mapping[str, Any], deadline: float
-    ) -> LLMResponse:
+    async def _shortened(self, request: Request, more: Mapping[str, Any], deadline: float) -> LLMResponse:
         """The samples of the first version of the prompt that is not too long."""
-        for level in range(len(fallbacks) + 1):
-            messages = tuple(fallbacks[level - 1]) if level else request.messages
+        for level in range(len(request.fallbacks) + 1):
+            messages = request.fallbacks[level - 1] if level else request.messages
             try:
-                sampled = await self._samples(replace(request, messages=messages), more, deadline)
+                sampled = await self._samples(replace(request, messages=messages, fallbacks=()), more, deadline)
                 return replace(sampled, shortened=level)
             except PromptTooLongError:
-                if level == len(fallbacks):
+                if level == len(request.fallbacks):
                     raise
         raise AssertionError("the last version is answered or raises")
 

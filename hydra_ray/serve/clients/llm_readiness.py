@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from hydra_ray.core.prompts import Message
 from hydra_ray.errors import UserError
 from hydra_ray.inference.types import DeadlineError, LLMDownError, LLMResponse, OverloadedError, RefusedError
 from hydra_ray.llm.retry import TransientError
+from hydra_ray.llm.types import Request
 
 logger = logging.getLogger(__name__)
 
@@ -28,8 +28,7 @@ TRIAL_S = 30.0
 """A trial question's longest time: models on few cores begin slowly."""
 WAIT_S = 2.0
 """How long one who asks waits for what is being found out."""
-TRIAL: tuple[Message, ...] = ({"role": "user", "content": "Say ok."},)
-TRIAL_TOKENS = 16
+TRIAL = Request(({"role": "user", "content": "Say ok."},), temperature=1.0, max_tokens=16)
 
 
 class Asks(Protocol):
@@ -50,17 +49,8 @@ class Asks(Protocol):
     async def listed(self, timeout_s: float) -> None:
         """Asks for the models, for free. Raises TransientError, UserError."""
 
-    async def sample(
-        self,
-        messages: tuple[Message, ...],
-        *,
-        n: int,
-        temperature: float,
-        max_tokens: int,
-        seed: int | None,
-        deadline: float,
-    ) -> LLMResponse:
-        """An answer. Raises LLMDownError, RefusedError, DeadlineError, OverloadedError."""  # fmt: skip
+    async def sample(self, request: Request, *, deadline: float) -> LLMResponse:
+        """An answer. Raises LLMDownError, RefusedError, DeadlineError, OverloadedError."""
 
 
 class LLMReadiness:
@@ -120,9 +110,7 @@ class LLMReadiness:
 
     async def _ask(self) -> str:
         try:
-            await self._llm.sample(
-                TRIAL, n=1, temperature=1.0, max_tokens=TRIAL_TOKENS, seed=None, deadline=time.time() + TRIAL_S
-            )
+            await self._llm.sample(TRIAL, deadline=time.time() + TRIAL_S)
         except LLMDownError as error:
             return str(error)
         except DeadlineError:

@@ -42,16 +42,18 @@ def _about_service(args: ServeConfig) -> str:
     return f"run {args.run}{root}{state}"
 
 
+_SERVICE = Application(
+    ServeConfig,
+    lambda _: DEPLOYMENTS,
+    lambda _: True,
+    (("root",), ("run",), ("state",), ("keys",)),
+    _about_service,
+    "/readyz",
+    ALONE,
+)
 APPLICATIONS = {
-    "hydra_ray.serve.app:build_app": Application(
-        ServeConfig,
-        lambda _: DEPLOYMENTS,
-        lambda _: True,
-        (("root",), ("run",), ("state",), ("keys",)),
-        _about_service,
-        "/readyz",
-        ALONE,
-    ),
+    "hydra_ray:build_app": _SERVICE,
+    "hydra_ray.serve.app:build_app": _SERVICE,
     "hydra_ray.llm.vllm_app:build_llm": Application(
         LLMConfig,
         deployment_names,

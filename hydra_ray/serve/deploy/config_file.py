@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hydra_ray.config.check import MistakeError, check_keys, check_tree, described
+from hydra_ray.config.check import MistakeError, advice, check_keys, check_tree, described
 from hydra_ray.errors import UserError
 from hydra_ray.serve.deploy.applications import APPLICATIONS, Application
-from hydra_ray.utils.nearest import nearest
 from hydra_ray.utils.ports import LOOPBACK
 from hydra_ray.utils.yaml_io import parse_yaml
 
@@ -89,9 +88,7 @@ def _check_application(path: tuple[str | int, ...], tree: Mapping[str, Any]) -> 
     for i, deployment in enumerate(tree.get("deployments", [])):
         name, place = deployment["name"], (*path, "deployments", i, "name")
         if name not in names:
-            close = nearest(name, names)
-            advice = f"did you mean {close!r}?" if close else f"there are {', '.join(names)}"
-            raise MistakeError(place, f"{name!r} is no deployment of this application; {advice}")
+            raise MistakeError(place, f"{name!r} is no deployment of this application; {advice(name, names)}")
         if name in seen:
             raise MistakeError(place, f"{name!r} is given twice; put its options into one entry")
         seen.add(name)
@@ -115,9 +112,7 @@ def _check_application(path: tuple[str | int, ...], tree: Mapping[str, Any]) -> 
 def _application(path: tuple[str | int, ...], name: str) -> Application:
     if name in APPLICATIONS:
         return APPLICATIONS[name]
-    close = nearest(name, list(APPLICATIONS))
-    advice = f"did you mean {close!r}?" if close else f"there are {', '.join(APPLICATIONS)}"
-    raise MistakeError(path, f"{name!r} is no application of hydra_ray; {advice}")
+    raise MistakeError(path, f"{name!r} is no application of hydra_ray; {advice(name, list(APPLICATIONS))}")
 
 
 def _check_address(tree: Mapping[str, Any]) -> None:

@@ -3,10 +3,9 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Generic
 
-from hydra_ray.core.labeling import Row
 from hydra_ray.inference.types import (
     DeadlineError,
     LLMDownError,
@@ -17,11 +16,17 @@ from hydra_ray.inference.types import (
 )
 from hydra_ray.llm.client import HOPELESS
 from hydra_ray.llm.types import Request
-from hydra_ray.pipeline.llm_rows import Asked
+from hydra_ray.pipeline.stage_rows import Asked, R
 from hydra_ray.serve.clients.gather import gather_or_cancel
 
-Answered = tuple[Row, dict[str, Any]]
-"""A row with the answers to its requests, and what the maker keeps beside it."""
+
+@dataclass(frozen=True, slots=True)
+class AnsweredRows(Generic[R]):
+    """rows: with the answers to their requests. calls: requests made. missing: those of them without an answer."""
+
+    rows: list[R]
+    calls: int
+    missing: int
 
 
 @dataclass(slots=True)
@@ -41,22 +46,20 @@ class LLMLabeler:
         self._slots = asyncio.Semaphore(in_flight)
         self._request_s = request_s
 
-    async def answer(self, asked: Sequence[Asked]) -> tuple[list[Answered], int, int]:
-        """The rows with their answers, the number of requests, and how many of them have no answer.
+    async def answer(self, asked: Sequence[Asked[R]]) -> AnsweredRows[R]:
+        """The rows with their answers.
 
         A failed request leaves no text, as in the main job. Raises its error (LLMDownError, RefusedError,
         DeadlineError) where all failed, or HOPELESS in a row because of the server: a head fitted on the few answers
         before would be a bad one.
         """
         tally = _Tally()
-        flat = [request for _, requests, _, _ in asked for request in requests]
+        flat = [request for one in asked for request in one.requests]
         texts = iter(await gather_or_cancel(self._one(request, tally) for request in flat))
         if flat and not tally.answered:
             raise tally.errors[0]
-        rows = [
-            (replace(row, answers=tuple(next(texts) for _ in requests)), extra) for row, requests, _, extra in asked
-        ]
-        return rows, len(flat), len(tally.errors)
+        rows = [one.row.answered([next(texts) for _ in one.requests]) for one in asked]
+        return AnsweredRows(rows, len(flat), len(tally.errors))
 
     async def _one(self, request: Request, tally: _Tally) -> tuple[str, ...]:
         try:
@@ -79,14 +82,6 @@ class LLMLabeler:
         """The request's samples; a rate limit is waited for, however long, for a fit may take its time."""
         while True:
             try:
-                return await self._samples.sample(
-                    request.messages,
-                    n=request.n,
-                    temperature=request.temperature,
-                    max_tokens=request.max_tokens,
-                    seed=request.seed,
-                    deadline=time.time() + self._request_s,
-                    fallbacks=request.fallbacks,
-                )
+                return await self._samples.sample(request, deadline=time.time() + self._request_s)
             except OverloadedError as error:
                 await asyncio.sleep(error.retry_after_s)

@@ -1,6 +1,7 @@
 """What one user's heads are learned from, and learning them: the main job's stages for a single user. No waiting."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from hydra_ray.core.topic_classifier import TopicModels
 from hydra_ray.core.types import HistoryItem, User
@@ -9,14 +10,13 @@ from hydra_ray.inference.types import Module
 from hydra_ray.models.embedding_cache import CachedTextEncoder
 from hydra_ray.models.encoder import TextEncoder
 from hydra_ray.models.heads import Head
-from hydra_ray.pipeline.examples import groups_of_user
+from hydra_ray.pipeline.examples import adapter_groups, reranker_groups
 from hydra_ray.pipeline.fit_buckets import mixed_users, solved_users
 from hydra_ray.pipeline.fit_records import UserFit
 from hydra_ray.pipeline.fit_spec import encode
-from hydra_ray.pipeline.llm_rows import Asked
 from hydra_ray.pipeline.stage_prompts import CandidatePrompts, LabelPrompts
+from hydra_ray.pipeline.stage_rows import Asked, CandidateRow, LabelRow
 from hydra_ray.serve.bundle import MODULES, RunArtifacts
-from hydra_ray.serve.fitter.llm_labeler import Answered
 from hydra_ray.training.artifacts.trained_scorer import (
     HeadProvider,
     TrainedScorer,
@@ -24,6 +24,7 @@ from hydra_ray.training.artifacts.trained_scorer import (
     needs_encoder_in_module,
 )
 from hydra_ray.training.artifacts.user_heads import UnpublishedHeads
+from hydra_ray.training.joint.ranking_examples import RankingExample
 from hydra_ray.training.user_fit.features import empty_features, rounded
 from hydra_ray.training.user_fit.profiles import profile_of
 
@@ -69,12 +70,12 @@ class UserTrainingData:
         self._user = User(user_id, "test", tuple(items))
         self._vectors = bases.vectors()
 
-    def label(self) -> list[Asked]:
+    def label(self) -> list[Asked[LabelRow]]:
         """What the reranker learns from: see LabelPrompts."""
         maker = LabelPrompts(self._bases.plain, self._seed, None, self._vectors)
         return [asked for _, asked in maker([self._user])]
 
-    def generate(self, reranker: UserFit) -> list[Asked]:
+    def generate(self, reranker: UserFit) -> list[Asked[CandidateRow]]:
         """What the adapter learns from, by the user's new reranker: see CandidatePrompts."""
         known = {} if reranker.delta is None else {self._user.user_id: reranker.delta}
         heads = UnpublishedHeads(known, self._bases.scorers["reranker"].head.delta_shapes())
@@ -85,11 +86,17 @@ class UserTrainingData:
         maker.topics = self._bases.topics
         return list(maker.of_user(self._user, BatchReranker(self._scorer("reranker", heads))))
 
-    def learn(self, module: Module, rows: Sequence[Answered]) -> UserFit:
-        """The user's head on answered rows: see FitBuckets."""
+    def learn_reranker(self, rows: Sequence[LabelRow]) -> UserFit:
+        """The user's head of the reranker on answered rows: see FitBuckets."""
+        return self._learn("reranker", reranker_groups(self._config, 0, rows))
+
+    def learn_adapter(self, rows: Sequence[CandidateRow]) -> UserFit:
+        """The user's head of the adapter on answered rows: see FitBuckets."""
+        return self._learn("adapter", adapter_groups(self._config, 0, rows))
+
+    def _learn(self, module: Module, groups: list[RankingExample]) -> UserFit:
         scorer, head = self._scorer(module), self._bases.scorers[module].head
         assert isinstance(head, Head)
-        groups = groups_of_user(self._config, module, 0, rows)
         features = encode(scorer, [groups])[0] if groups else empty_features(self._user.user_id, head.width)
         tuned = self._bases.bundle.tuned[module]
         return solved_users(head, self._config, tuned, [rounded(features)], module=module)[0]
@@ -106,6 +113,6 @@ class UserTrainingData:
         return TrainedScorer(self._bases.scorers[module], heads, encode=self._vectors)
 
 
-def queries_of(asked: Sequence[Asked]) -> int:
+def queries_of(asked: Sequence[Asked[Any]]) -> int:
     """How many of the rows ask the black box."""
-    return sum(bool(requests) for _, requests, _, _ in asked)
+    return sum(bool(one.requests) for one in asked)

@@ -117,12 +117,12 @@ class UserFitter:
                 {module: lessons.unfitted() for module in MODULES},
                 "the shared head: a fit needs two items, one of them with text and answer",
             )
-        rows, asked, missing = await self._asker.answer(labelling)
-        reranker = await self._compute(lessons.learn, "reranker", rows)
-        rows, more, also_missing = await self._asker.answer(await self._compute(lessons.generate, reranker))
-        adapter = await self._compute(lessons.learn, "adapter", rows)
+        labelled = await self._asker.answer(labelling)
+        reranker = await self._compute(lessons.learn_reranker, labelled.rows)
+        sampled = await self._asker.answer(await self._compute(lessons.generate, reranker))
+        adapter = await self._compute(lessons.learn_adapter, sampled.rows)
         heads: dict[Module, UserFit] = {"reranker": reranker, "adapter": adapter}
-        calls, missing = asked + more, missing + also_missing
+        calls, missing = labelled.calls + sampled.calls, labelled.missing + sampled.missing
         return Learned(heads, _describe(heads, queries, calls, missing), queries, calls)
 
     async def _compute(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

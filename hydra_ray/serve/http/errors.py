@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Match
 
 from hydra_ray.inference.types import DeadlineError, LLMDownError, OverloadedError, RefusedError, StageDownError
-from hydra_ray.serve.types import InvalidError, InvalidRowsError
+from hydra_ray.serve.types import InvalidError, InvalidRowsError, RowMistake
 
 CHAT_PATH = "/v1/chat/completions"
 PERSONALISED, PLAIN = "personalised", "plain"
@@ -64,9 +64,9 @@ class ApiError(Exception):
         param: str | None = None,
         code: str | None = None,
         headers: Mapping[str, str] | None = None,
-        rows: Sequence[tuple[int, str, str]] = (),
+        rows: Sequence[RowMistake] = (),
     ) -> None:
-        """rows: what is wrong with rows of an import: number, field, why."""
+        """rows: what is wrong with rows of an import."""
         super().__init__(message)
         self.rows = tuple(rows)
         self.status, self.param, self.code, self.headers = status, param, code, dict(headers or {})
@@ -80,8 +80,8 @@ class ApiError(Exception):
         body = ErrorBody(message=_shown(str(self)), type=_type(self.status), param=self.param, code=self.code)
         if self.rows:
             problems = [
-                RowProblem(row=row, param=_shown(param), message=_shown(why))
-                for row, param, why in self.rows[:MOST_PROBLEMS]
+                RowProblem(row=one.row, param=_shown(one.field), message=_shown(one.why))
+                for one in self.rows[:MOST_PROBLEMS]
             ]
             return {"error": RowsErrorBody(**body.model_dump(), problems=problems).model_dump()}
         return ErrorAnswer(error=body).model_dump()
@@ -118,7 +118,7 @@ def to_api_error(error: Exception) -> ApiError | None:
     if isinstance(error, InvalidError):
         return ApiError(422, str(error), param=error.param, code="invalid_value")
     if isinstance(error, InvalidRowsError):
-        return ApiError(422, str(error), param=error.problems[0][1], code="invalid_rows", rows=error.problems)
+        return ApiError(422, str(error), param=error.problems[0].field, code="invalid_rows", rows=error.problems)
     if isinstance(error, ClientGoneError):
         return ApiError(CLIENT_GONE, "the client is gone")
     return None

@@ -10,7 +10,7 @@ from hydra_ray.core.hashing import stable_hash
 from hydra_ray.serve.http.body import Body
 from hydra_ray.serve.http.ids import checked_id
 from hydra_ray.serve.schemas import NewItem
-from hydra_ray.serve.types import InvalidRowsError
+from hydra_ray.serve.types import InvalidRowsError, RowMistake
 
 
 class ImportRow(Body):
@@ -50,40 +50,41 @@ def read_rows(body: bytes) -> dict[str, list[tuple[int, NewItem]]]:
     """
     found: dict[str, list[tuple[int, NewItem]]] = {}
     seen: dict[tuple[str, str], tuple[int, NewItem]] = {}
-    problems: list[tuple[int, str, str]] = []
+    problems: list[RowMistake] = []
     for number, tree in _trees(body, problems):
         try:
             row = ImportRow.model_validate(tree)
         except ValidationError as error:
-            problems += [(number, _field(e["loc"]), _words(e["msg"])) for e in error.errors()]
+            problems += [RowMistake(number, _field(e["loc"]), _words(e["msg"])) for e in error.errors()]
             continue
         item = row.item()
         first, same = seen.setdefault((row.user_id, item.item_id), (number, item))
         if same is item:
             found.setdefault(row.user_id, []).append((number, item))
         elif same != item:
-            problems.append((number, "item_id", f"{item.item_id!r} of user {row.user_id!r} is row {first}, too, with "
-                             "other contents"))  # fmt: skip
+            why = f"{item.item_id!r} of user {row.user_id!r} is row {first}, too, with other contents"
+            problems.append(RowMistake(number, "item_id", why))
     if not found and not problems:
-        problems.append((1, "body", "holds no rows; send a JSON array, or one JSON object a line"))
+        problems.append(RowMistake(1, "body", "holds no rows; send a JSON array, or one JSON object a line"))
     if problems:
         raise InvalidRowsError(problems)
     return found
 
 
-def _trees(body: bytes, problems: list[tuple[int, str, str]]) -> Iterator[tuple[int, Any]]:
+def _trees(body: bytes, problems: list[RowMistake]) -> Iterator[tuple[int, Any]]:
     """Numbered rows, parsed; what cannot be is added to `problems`. Of NDJSON the number is the line's."""
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         number = body[: error.start].count(b"\n") + 1
-        problems.append((number, "body", f"is no UTF-8 at byte {error.start}"))
+        problems.append(RowMistake(number, "body", f"is no UTF-8 at byte {error.start}"))
         return
     if text.lstrip().startswith("["):
         try:
             trees = json.loads(text)
         except (ValueError, RecursionError) as error:
-            problems.append((getattr(error, "lineno", 1), "body", f"is no JSON array: {getattr(error, 'msg', error)}"))
+            why = f"is no JSON array: {getattr(error, 'msg', error)}"
+            problems.append(RowMistake(getattr(error, "lineno", 1), "body", why))
             return
         yield from enumerate(trees, 1)
         return
@@ -92,7 +93,7 @@ def _trees(body: bytes, problems: list[tuple[int, str, str]]) -> Iterator[tuple[
             try:
                 tree = json.loads(line)
             except (ValueError, RecursionError) as error:
-                problems.append((number, "line", f"is no JSON: {getattr(error, 'msg', error)}"))
+                problems.append(RowMistake(number, "line", f"is no JSON: {getattr(error, 'msg', error)}"))
                 continue
             yield number, tree
 

@@ -11,8 +11,7 @@ from hydra_ray.serve.http.keys import HASH_BYTES, Key, Keys, digest_of, new_secr
 SHORTEST_KEY = 16
 HASHED = "blake2b:"
 """Begins what stands in a key's place where only its hash is kept."""
-METRICS = "metrics"
-OPTIONS = ("name", "expires", "requests", "tokens", "only")
+OPTIONS = ("name", "expires", "requests", "tokens")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _DAYS = re.compile(r"([0-9]{1,5})d")
 _WORDS = "1 to 64 letters, digits, dots, dashes and underscores"
@@ -52,7 +51,6 @@ def new_key(
     expires: str | None = None,
     requests: int | None = None,
     tokens: int | None = None,
-    metrics_only: bool = False,
     now: datetime | None = None,
 ) -> tuple[str, str]:
     """A new key, and the line that a file of keys holds in its place.
@@ -63,7 +61,6 @@ def new_key(
         expires: last day (`2027-06-30`, UTC), moment (`2027-06-30T12:00+02:00`), or days from now (`90d`).
         requests: at most so many a minute.
         tokens: of the LLM, at most so many a minute.
-        metrics_only: whether it opens `/metrics` alone.
         now: when days are counted from.
 
     Raises:
@@ -75,7 +72,6 @@ def new_key(
         "expires": expires and _absolute(expires, now or datetime.now(UTC)),
         "requests": requests,
         "tokens": tokens,
-        "only": METRICS if metrics_only else None,
     }
     options = [f"{option}={value}" for option, value in given.items() if value is not None]
     _options(options, "new-key")
@@ -95,7 +91,7 @@ def _options(words: Iterable[str], here: str) -> dict[str, Any]:
         option, equals, value = word.partition("=")
         if not equals or option not in OPTIONS:
             raise UserError(f"{here}: {word[:80]!r} is no option of a key; there are {'=, '.join(OPTIONS)}=")
-        if option in found or (option == "only" and "metrics_only" in found):
+        if option in found:
             raise UserError(f"{here}: {option}= is given twice")
         if option == "name":
             if _NAME.fullmatch(value) is None:
@@ -103,10 +99,6 @@ def _options(words: Iterable[str], here: str) -> dict[str, Any]:
             found[option] = value
         elif option == "expires":
             found[option] = _moment(value, here)
-        elif option == "only":
-            if value != METRICS:
-                raise UserError(f"{here}: only={value[:80]!r}: {METRICS} is all that a key can be confined to")
-            found["metrics_only"] = True
         else:
             if not re.fullmatch("[0-9]{1,15}", value) or int(value) == 0:
                 raise UserError(f"{here}: {option}={value[:80]!r}: must be a whole number a minute, at least 1")

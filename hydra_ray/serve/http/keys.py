@@ -17,8 +17,7 @@ class Key:
     """What is known of a key.
 
     digest: its hash. name: for people, in usage and log. expires: end of its validity, in seconds since 1970 (None:
-    never). requests, tokens: at most so many a minute (None: no limit). metrics_only: it opens `/metrics`, and nothing
-    of users.
+    never). requests, tokens: at most so many a minute (None: no limit).
     """
 
     tenant: str
@@ -27,7 +26,6 @@ class Key:
     expires: float | None = None
     requests: int | None = None
     tokens: int | None = None
-    metrics_only: bool = False
 
     @property
     def id(self) -> str:

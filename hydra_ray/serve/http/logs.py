@@ -34,6 +34,6 @@ def log_request(
     if error is not None:
         fields["error"] = type(error).__name__
         fields["at"] = place(error)
-    LOGGER.log(logging.INFO if error is None else logging.ERROR, "%s: %d", route, status, extra={"fields": fields})
+    LOGGER.log(logging.INFO if error is None else logging.ERROR, "%s: %d", route, status, extra=fields)
     if error is not None:
         LOGGER.debug("request %s", request_id, exc_info=error)

@@ -1,12 +1,13 @@
 """The service's log: one JSON object a line; at the default level never texts of users, queries or keys."""
 
-import json
 import logging
 import sys
 import time
 import traceback
 from contextvars import ContextVar
-from typing import TextIO
+from typing import Any, TextIO
+
+from pythonjsonlogger.json import JsonFormatter
 
 LOGGER = logging.getLogger("hydra_ray.serve")
 LOGGERS = (LOGGER, logging.getLogger("hydra_ray.inference"))
@@ -19,32 +20,33 @@ FRAMES = 4
 """How many frames of an error's traceback are logged."""
 
 
-class JsonFormatter(logging.Formatter):
-    """time, level, message; request_id, where there is a request; the record's own `fields`. Of an error its type and
-    place, as its message may quote the request; the traceback at DEBUG."""
+class ServiceFormatter(JsonFormatter):
+    """time, level, message; request_id, where there is a request; what the line's `extra` holds. Of an error its type
+    and place, as its message may quote the request; the traceback at DEBUG."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        line = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
-            "level": record.levelname,
-            "message": record.getMessage(),
-        }
+    converter = staticmethod(time.gmtime)
+
+    def __init__(self) -> None:
+        names = {"asctime": "time", "levelname": "level", "exc_info": "traceback"}
+        super().__init__(["asctime", "levelname", "message"], datefmt="%Y-%m-%dT%H:%M:%SZ", rename_fields=names)
+
+    def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
+        """See JsonFormatter, which hands in the traceback with `message_dict`."""
+        if not LOGGER.isEnabledFor(logging.DEBUG):
+            message_dict.pop("exc_info", None)
+        super().add_fields(log_data, record, message_dict)
         request_id = REQUEST.get()
         if request_id is not None:
-            line["request_id"] = request_id
-        line |= getattr(record, "fields", {})
+            log_data.setdefault("request_id", request_id)
         error = record.exc_info[1] if record.exc_info else None
         if error is not None:
-            line |= {"error": type(error).__name__, "at": place(error)}
-            if LOGGER.isEnabledFor(logging.DEBUG):
-                line["traceback"] = "".join(traceback.format_exception(error))
-        return json.dumps(line, ensure_ascii=True)
+            log_data |= {"error": type(error).__name__, "at": place(error)}
 
 
 def to_stream(stream: TextIO | None = None, level: int = logging.INFO) -> None:
     """Sends the lines to `stream` (None: standard error), and nowhere else. Again: replaces the earlier stream."""
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(JsonFormatter())
+    handler.setFormatter(ServiceFormatter())
     for logger in LOGGERS:
         logger.handlers[:] = [handler]
         logger.setLevel(level)

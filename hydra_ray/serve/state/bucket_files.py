@@ -7,9 +7,10 @@ import contextlib
 import os
 import sqlite3
 import threading
-from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
+
+from cachetools import LRUCache
 
 from hydra_ray.errors import UserError
 from hydra_ray.serve.state.bucket_file import BucketFile, inode
@@ -26,13 +27,27 @@ class HistoryUnreadableError(UserError):
     """A bucket's file cannot be read, so its users' histories are unknown."""
 
 
+class _IdleFiles(LRUCache[int, BucketFile]):
+    """Files that no thread uses. evicted: for want of room, still open."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(most)
+        self.evicted: list[BucketFile] = []
+
+    def popitem(self) -> tuple[int, BucketFile]:
+        """See LRUCache, which calls it to make room."""
+        bucket, file = super().popitem()
+        self.evicted.append(file)
+        return bucket, file
+
+
 class BucketFiles:
     """A folder of `bucket-NNNNNN.sqlite`."""
 
     def __init__(self, folder: Path, buckets: int, most_open: int, busy_s: float) -> None:
         """most_open: files kept open (each thread at work may have one more). busy_s: longest wait for a lock."""
-        self._folder, self._buckets, self._most_open, self._busy_s = folder, buckets, most_open, busy_s
-        self._idle: OrderedDict[int, BucketFile] = OrderedDict()
+        self._folder, self._buckets, self._busy_s = folder, buckets, busy_s
+        self._idle = _IdleFiles(most_open)
         self._whole: dict[int, tuple[int, int]] = {}
         self._lock = threading.Lock()
 
@@ -126,10 +141,9 @@ class BucketFiles:
 
     def _give_back(self, bucket: int, file: BucketFile) -> None:
         with self._lock:
-            surplus = [self._idle.pop(bucket)] if bucket in self._idle else []
+            same = self._idle.pop(bucket, None)
             self._idle[bucket] = file
-            if len(self._idle) > self._most_open:
-                surplus.append(self._idle.popitem(last=False)[1])
+            surplus, self._idle.evicted = [*self._idle.evicted, *([same] if same else [])], []
         for old in surplus:
             old.close()
 

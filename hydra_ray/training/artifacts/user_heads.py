@@ -1,12 +1,13 @@
 """Users' heads between the head store and the scorer: gathered for a batch; unknown users have the shared head."""
 
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from hydra_ray.models.heads import Deltas
@@ -29,8 +30,7 @@ class UserHeads:
 
     def __init__(self, store: HeadStore) -> None:
         self._store = store
-        self._kept: OrderedDict[str, dict[str, NDArray[np.float32]]] = OrderedDict()
-        self._most = max(1, KEPT_BYTES // store.spec.row_bytes)
+        self._kept: LRUCache[str, Delta] = LRUCache(max(1, KEPT_BYTES // store.spec.row_bytes))
 
     @classmethod
     def open(cls, artifact: Path, base: str) -> "UserHeads | None":
@@ -51,17 +51,14 @@ class UserHeads:
 
     def of(self, user_ids: Sequence[str]) -> Deltas:
         """Deltas [n, ...], zeros (the shared head) for users without a head of their own."""
-        missing = [user for user in dict.fromkeys(user_ids) if user not in self._kept]
+        found = {user: self._kept[user] for user in dict.fromkeys(user_ids) if user in self._kept}
+        missing = [user for user in dict.fromkeys(user_ids) if user not in found]
         if missing:
             _, arrays = self._store.get(missing)
-            for i, user in enumerate(missing):
-                self._kept[user] = {name: value[i] for name, value in arrays.items()}
-        deltas = stacked([self._kept[user] for user in user_ids], self._store.spec.shapes)
-        for user in dict.fromkeys(user_ids):
-            self._kept.move_to_end(user)
-        while len(self._kept) > self._most:
-            self._kept.popitem(last=False)
-        return deltas
+            read = {user: {name: value[i] for name, value in arrays.items()} for i, user in enumerate(missing)}
+            self._kept.update(read)
+            found |= read
+        return stacked([found[user] for user in user_ids], self._store.spec.shapes)
 
 
 class UnpublishedHeads:
@@ -94,8 +91,16 @@ def new_store(artifact: Path, spec: HeadSpec) -> HeadStore:
     return HeadStore.create(str(folder), spec)
 
 
-def write_heads(artifact: Path, spec: HeadSpec, buckets: Iterable[tuple[int, list[str], Deltas]]) -> int:
-    """Publishes (bucket, users, deltas) as one version; returns the number of users."""
+class HeadsOfBucket(NamedTuple):
+    """The heads of a bucket's users. deltas: name -> [len(users), ...]."""
+
+    bucket: int
+    users: list[str]
+    deltas: Deltas
+
+
+def write_heads(artifact: Path, spec: HeadSpec, buckets: Iterable[HeadsOfBucket]) -> int:
+    """Publishes the buckets as one version; returns the number of users."""
     store = new_store(artifact, spec)
     parts: list[Part] = []
     users = 0

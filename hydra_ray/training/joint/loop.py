@@ -2,19 +2,17 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from hydra_ray.errors import UserError
 from hydra_ray.training.joint.trackers import Tracker, make_tracker
+from hydra_ray.training.joint.train_job import TrainJob
 from hydra_ray.training.joint.worker import Worker
 from hydra_ray.training.joint.worker_shard import WorkerShard
-from hydra_ray.utils.atomic_io import write_text
 from hydra_ray.utils.plugins import load_modules
 
 PROGRESS_SECONDS = 5.0
@@ -25,11 +23,11 @@ Report = Callable[[dict[str, float], Path], None]
 """Takes metrics and this rank's part of a checkpoint; a barrier."""
 
 
-def train_worker(job: dict[str, Any]) -> None:
-    """The `train_loop_per_worker` of Ray's TorchTrainer; `job` as in `train_kinds`, and the run's `plugins`."""
+def train_worker(config: dict[str, TrainJob]) -> None:
+    """The `train_loop_per_worker` of Ray's TorchTrainer, whose config holds the `job`."""
     import ray.train
 
-    load_modules(job["plugins"])
+    load_modules(config["job"].plugins)
     context = ray.train.get_context()
     latest = ray.train.get_checkpoint()
 
@@ -38,32 +36,21 @@ def train_worker(job: dict[str, Any]) -> None:
 
     with ExitStack() as stack:
         start = Path(stack.enter_context(latest.as_directory())) if latest else None
-        train_kinds(job, context.get_world_rank(), context.get_world_size(), start, report)
+        train_kinds(config["job"], context.get_world_rank(), context.get_world_size(), start, report)
 
 
-def train_kinds(job: Mapping[str, Any], rank: int, world: int, start: Path | None, report: Report) -> None:
+def train_kinds(job: TrainJob, rank: int, world: int, start: Path | None, report: Report) -> None:
     """Trains one head kind after the other; the process group must be up if there are several workers.
 
-    job: groups, profiles (folders; profiles for `mixture` alone), model, train, seed, name, vectors (folder of the
-    encoding cache or None), symmetric, evidence, centres (file), kinds (head kinds to train one after the other on the
-    same groups), progress (file that takes rank 0's lines), metrics (folder), fatal (file that takes the reason why
-    trying again is useless) and out (each kind's result goes to out/KIND). start: a checkpoint of this job, of any
-    number of workers.
+    start: a checkpoint of this job, of any number of workers. Raises UserError where trying again is useless, perhaps
+    on one rank alone.
     """
-    fatal = Path(job["fatal"])
-    if fatal.exists():
-        raise UserError(fatal.read_text())
-    share = WorkerShard(Path(job["groups"]), rank, world)
-    try:
-        for kind in job["kinds"]:
-            done = Path(job["out"]) / kind / DONE
-            finished = done.exists()
-            barrier(world)
-            if not finished:
-                Loop(job, Worker(job, kind, share, rank, start), report).run(Path(job["out"]) / kind)
-    except UserError as error:
-        write_text(fatal, str(error))
-        raise
+    share = WorkerShard(job.groups, rank, world)
+    for kind in job.kinds:
+        finished = (job.result(kind) / DONE).exists()
+        barrier(world)
+        if not finished:
+            Loop(job, Worker(job, kind, share, rank, start), report).run(job.result(kind))
 
 
 def barrier(world: int) -> None:
@@ -75,13 +62,13 @@ def barrier(world: int) -> None:
 class Loop:
     """The epochs that are left to a worker. Every rank must make one and run it."""
 
-    def __init__(self, job: Mapping[str, Any], worker: Worker, report: Report) -> None:
+    def __init__(self, job: TrainJob, worker: Worker, report: Report) -> None:
         self._worker, self._report = worker, report
         self._tracker: Tracker | None = None
         if worker.rank == 0:
-            settings = {**worker.at.model, **job["train"], "seed": worker.seed}
-            run, folder = f"{job['name']} {worker.model.head}", Path(job["metrics"])
-            self._tracker = make_tracker(worker.train.trackers, folder, run, settings, worker.at.total)
+            settings = {**worker.at.model, **job.train.model_dump(mode="json"), "seed": worker.seed}
+            run = f"{job.name} {worker.model.head}"
+            self._tracker = make_tracker(worker.train.trackers, job.metrics, run, settings, worker.at.total)
         self._saved_at = time.monotonic()
 
     def run(self, out: Path) -> None:

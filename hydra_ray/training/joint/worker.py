@@ -1,15 +1,13 @@
 """One rank of joint training: its users' groups and heads, its DeepSpeed engine, and a step of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from hydra_ray.config import ModelConfig, TrainConfig
 from hydra_ray.config.head_kinds import head_kind
 from hydra_ray.errors import UserError
 from hydra_ray.models.embedding_cache import CachedTextEncoder
@@ -25,6 +23,7 @@ from hydra_ray.training.joint.engine import make_engine
 from hydra_ray.training.joint.file_tail import append_line
 from hydra_ray.training.joint.plan import Step
 from hydra_ray.training.joint.ranking_examples import RankingExample
+from hydra_ray.training.joint.train_job import TrainJob
 from hydra_ray.training.joint.user_head_table import UserHeadTable
 from hydra_ray.training.joint.worker_shard import WorkerShard
 from hydra_ray.training.user_fit.profiles import Profiles, read_profiles
@@ -33,29 +32,28 @@ from hydra_ray.training.user_fit.profiles import Profiles, read_profiles
 class Worker:
     """One rank and one head kind. `at` says where training is; the caller of `step` moves it."""
 
-    def __init__(self, job: Mapping[str, Any], kind: str, share: WorkerShard, rank: int, start: Path | None) -> None:
-        """job: as in `loop.train_kinds`. start: a checkpoint to go on from. Every rank must make one."""
-        self.model = ModelConfig.model_validate({**job["model"], "head": kind})
-        self.train = TrainConfig.model_validate(job["train"])
-        self.seed, self.name, self.rank, self.world = int(job["seed"]), f"{job['name']} ({kind})", rank, share.world
-        self.share, self.lines = share, Path(job["progress"])
+    def __init__(self, job: TrainJob, kind: str, share: WorkerShard, rank: int, start: Path | None) -> None:
+        """start: a checkpoint to go on from. Every rank must make one."""
+        self.model, self.train = job.model.model_copy(update={"head": kind}), job.train
+        self.seed, self.name, self.rank, self.world = job.seed, f"{job.name} ({kind})", rank, share.world
+        self.share, self.lines = share, job.progress
         self.device = torch.device("cuda", torch.cuda.current_device()) if self.train.gpu else torch.device("cpu")
         self.at = TrainState(0, 0, 0, 0.0, [], self.model.model_dump(mode="json"))
         # Optimiser steps in the last checkpoint; epoch and number of the last step.
         self._saved, self._stepped = 0, (0, 0)
-        found = checkpoint.load_progress(start, self.at.model, job["kinds"]) if start else None
-        vectors = Path(job["vectors"]) if job["vectors"] else None
-        self.inputs = share.inputs(self.model, vectors, self.device, self.say)
+        found = checkpoint.load_progress(start, self.at.model, job.kinds) if start else None
+        self.inputs = share.inputs(self.model, job.vectors, self.device, self.say)
         if isinstance(self.inputs, Tensor) and self.train.gpu and self.train.bf16:
             self.inputs = self.inputs.bfloat16()
         torch.manual_seed(self.seed)
-        self.evidence, self.symmetric = int(job["evidence"]), bool(job["symmetric"])
+        self.evidence, self.symmetric = job.evidence, job.symmetric
         scorer = self._scorer(job)
         self.heads = UserHeadTable(scorer.head, share.users())
         self.profiles = None
         if head_kind(kind).routed:
-            mine = read_profiles(Path(job["profiles"]), self.heads.buckets)
-            self.profiles = Profiles(mine, CachedTextEncoder(self.model, vectors))
+            assert job.profiles is not None
+            mine = read_profiles(job.profiles, self.heads.buckets)
+            self.profiles = Profiles(mine, CachedTextEncoder(self.model, job.vectors))
         if start and found:
             masters, moments = checkpoint.load_base(start)
             scorer.load_state_dict(masters, strict=False)
@@ -68,7 +66,7 @@ class Worker:
             self._saved, self._stepped = found.total, (found.epoch, found.step)
             self.say(f"continuing after epoch {found.epoch} step {found.step}")
 
-    def _scorer(self, job: Mapping[str, Any]) -> PairScorer:
+    def _scorer(self, job: TrainJob) -> PairScorer:
         """The same on every rank."""
         encoder = None
         if needs_encoder_in_module(self.model):
@@ -78,7 +76,7 @@ class Worker:
         self.encoder_width = encoder.width if encoder else int(self.inputs.shape[-1])  # type: ignore[union-attr]
         scorer = PairScorer(self.model, encoder, self.encoder_width, self.symmetric, self.evidence)
         if scorer.pair.centres:
-            scorer.interaction.centres.data = load_file(job["centres"])["centres"]
+            scorer.interaction.centres.data = load_file(job.centres)["centres"]
         return scorer
 
     def save(self, folder: Path) -> None:

@@ -12,6 +12,7 @@ from aiohttp import web
 from hydra_ray.config import LLMConfig
 from hydra_ray.env import Secret
 from hydra_ray.inference.types import DeadlineError, LLMDownError, LLMResponse, PromptTooLongError, RefusedError
+from hydra_ray.llm.types import Request
 from hydra_ray.serve.clients.circuit_breaker import CircuitBreaker
 from hydra_ray.serve.clients.llm import LLMClientAdapter
 from tests.llm.fake_server import FakeServer, completion, error, serve
@@ -40,15 +41,12 @@ def with_server(
     return asyncio.run(go())
 
 
+def request(text: str = "a", n: int = 1, temperature: float = 1.0, **more: Any) -> Request:
+    return Request(({"role": "user", "content": text},), temperature, n, 4, **more)
+
+
 async def ask(samples: LLMClientAdapter, n: int = 1, within_s: float = 10.0, seed: int | None = None) -> LLMResponse:
-    return await samples.sample(
-        ({"role": "user", "content": "a"},),
-        n=n,
-        temperature=1.0,
-        max_tokens=4,
-        seed=seed,
-        deadline=time.time() + within_s,
-    )
+    return await samples.sample(request(n=n, seed=seed), deadline=time.time() + within_s)
 
 
 def test_samples_come_in_one_call_where_the_server_can() -> None:
@@ -134,10 +132,7 @@ def test_a_prompt_that_is_too_long_is_asked_in_a_shorter_version() -> None:
         return error(400, "prompt is too long") if len(body["messages"][0]["content"]) > 1 else None
 
     async def use(samples: LLMClientAdapter, fallbacks: Any) -> LLMResponse:
-        return await samples.sample(
-            ({"role": "user", "content": "aaa"},), n=2, temperature=1.0, max_tokens=4, seed=None,
-            deadline=time.time() + 10, fallbacks=fallbacks,
-        )  # fmt: skip
+        return await samples.sample(request("aaa", 2, fallbacks=fallbacks), deadline=time.time() + 10)
 
     shorter = [({"role": "user", "content": "aa"},), ({"role": "user", "content": "a"},)]
     made = with_server(FakeServer(script), lambda samples: use(samples, shorter))
@@ -148,10 +143,7 @@ def test_a_prompt_that_is_too_long_is_asked_in_a_shorter_version() -> None:
 
 def test_one_users_flagged_prompts_open_no_circuit_for_others() -> None:
     async def of(samples: LLMClientAdapter, text: str) -> LLMResponse:
-        return await samples.sample(
-            ({"role": "user", "content": text},), n=1, temperature=0.0, max_tokens=4, seed=None,
-            deadline=time.time() + 10,
-        )  # fmt: skip
+        return await samples.sample(request(text, 1, 0.0), deadline=time.time() + 10)
 
     async def use(samples: LLMClientAdapter) -> Any:
         await of(samples, "fine")
@@ -183,9 +175,8 @@ def test_the_very_first_prompts_may_be_refused_and_the_server_be_up(status: int)
 def test_further_parameters_are_sent_as_they_are() -> None:
     async def use(samples: LLMClientAdapter) -> LLMResponse:
         return await samples.sample(
-            ({"role": "user", "content": "a"},), n=2, temperature=0.5, max_tokens=4, seed=None,
-            deadline=time.time() + 10, more={"stop": ["x"], "top_p": 0.5},
-        )  # fmt: skip
+            request(n=2, temperature=0.5), deadline=time.time() + 10, more={"stop": ["x"], "top_p": 0.5}
+        )
 
     fake = FakeServer()
     with_server(fake, use)
@@ -271,10 +262,7 @@ def test_a_key_that_is_revoked_makes_the_server_look_down() -> None:
 
 def test_greedy_is_asked_once() -> None:
     async def use(samples: LLMClientAdapter) -> LLMResponse:
-        return await samples.sample(
-            ({"role": "user", "content": "a"},), n=3, temperature=0.0, max_tokens=4, seed=None,
-            deadline=time.time() + 10,
-        )  # fmt: skip
+        return await samples.sample(request(n=3, temperature=0.0), deadline=time.time() + 10)
 
     fake = FakeServer(lambda number, body: completion(["x"], cut=[0]))
     made = with_server(fake, use)

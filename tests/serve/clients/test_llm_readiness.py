@@ -12,7 +12,7 @@ from hydra_ray.env import Secret
 from hydra_ray.serve.clients import llm_readiness
 from hydra_ray.serve.clients.circuit_breaker import CircuitBreaker
 from hydra_ray.serve.clients.llm import LLMClientAdapter
-from hydra_ray.serve.clients.llm_readiness import FREE_EVERY_S, FRESH_S, TRIAL_EVERY_S, TRIAL_TOKENS, LLMReadiness
+from hydra_ray.serve.clients.llm_readiness import FREE_EVERY_S, FRESH_S, TRIAL, TRIAL_EVERY_S, LLMReadiness
 from hydra_ray.serve.remote_service import RemoteService
 from tests.llm.fake_server import FakeServer, completion, error, serve
 from tests.serve.clients.test_llm import ask
@@ -52,7 +52,7 @@ def test_a_service_that_never_answered_asks_once_for_all_who_look() -> None:
 
     async def use(ready: LLMReadiness, samples: LLMClientAdapter, clock: Clock) -> None:
         assert await asyncio.gather(*(ready.state() for _ in range(20))) == ["ok"] * 20
-        assert [body["max_tokens"] for body in fake.bodies] == [TRIAL_TOKENS]
+        assert [body["max_tokens"] for body in fake.bodies] == [TRIAL.max_tokens]
         for _ in range(50):  # an answer has been seen: from now on only the free list is asked
             clock.now += FREE_EVERY_S
             assert await ready.state() == "ok"

@@ -100,7 +100,7 @@ def _hydra(run: Path, llm_port: int) -> dict[str, Any]:
     return {
         "name": "hydra",
         "route_prefix": "/",
-        "import_path": "hydra_ray.serve.app:build_app",
+        "import_path": "hydra_ray:build_app",
         "args": {**args, "scorer": scorer},
     }
 

@@ -3,7 +3,7 @@
 import copy
 import importlib
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,11 @@ from hypothesis import strategies as st
 from hydra_ray.config import LLMConfig
 from hydra_ray.errors import UserError
 from hydra_ray.llm.vllm_app import DEPLOYMENT
-from hydra_ray.serve.config import ServeConfig
 from hydra_ray.serve.deploy.applications import APPLICATIONS, DEPLOYMENTS
 from hydra_ray.serve.deploy.config_file import check_file, check_text
 
 FILES = Path(__file__).parents[3] / "configs" / "serve"
-HYDRA, LLM = "hydra_ray.serve.app:build_app", "hydra_ray.llm.vllm_app:build_llm"
+HYDRA, PUBLIC, LLM = "hydra_ray.serve.app:build_app", "hydra_ray:build_app", "hydra_ray.llm.vllm_app:build_llm"
 
 
 @pytest.mark.parametrize("file", sorted(FILES.glob("*.yaml")), ids=lambda file: file.stem)
@@ -35,9 +34,18 @@ def test_what_is_said_of_an_application_is_so(path: str) -> None:
     module, _, name = path.partition(":")
     imported = importlib.import_module(module)
     (parameter,) = inspect.signature(getattr(imported, name)).parameters.values()
-    assert parameter.annotation is APPLICATIONS[path].arguments
-    if APPLICATIONS[path].arguments is ServeConfig:  # a deployment has its class's name
+    assert parameter.annotation == (Mapping[str, Any] if path == PUBLIC else APPLICATIONS[path].arguments)
+    if path == HYDRA:  # a deployment has its class's name
         assert all(inspect.isclass(getattr(imported, part)) for part in DEPLOYMENTS)
+
+
+def test_the_public_name_is_the_same_application() -> None:
+    config = _config()
+    config["applications"][0]["import_path"] = PUBLIC
+    assert check_text(yaml.safe_dump(config), "a.yaml") == config
+    config["applications"][0]["args"]["gatway"] = {}
+    assert _said(config) == "applications[0].args.gatway: unknown key; did you mean 'gateway'?"
+    assert APPLICATIONS[PUBLIC] is APPLICATIONS[HYDRA]
 
 
 def _config() -> dict[str, Any]:
@@ -162,6 +170,12 @@ MISTAKES = {
         "hydra_ray.serve.deployment:build",
         "applications[0].import_path: 'hydra_ray.serve.deployment:build' is no application of hydra_ray; did you mean "
         "'hydra_ray.serve.app:build_app'?",
+    ),
+    "public import": (
+        "applications.0.import_path",
+        "hydra_ray:built_app",
+        "applications[0].import_path: 'hydra_ray:built_app' is no application of hydra_ray; did you mean "
+        "'hydra_ray:build_app'?",
     ),
     "import of others": ("applications.0.import_path", "json:dumps", "applications[0].import_path: 'json:dumps' is no"),
     "import form": ("applications.0.import_path", "json", "applications[0].import_path: Got invalid import path"),

@@ -8,20 +8,18 @@ from hydra_ray.core.labeling import Row
 from hydra_ray.inference.types import DeadlineError, LLMDownError, LLMResponse, OverloadedError, RefusedError
 from hydra_ray.llm.client import HOPELESS
 from hydra_ray.llm.types import Request
-from hydra_ray.pipeline.llm_rows import Asked
-from hydra_ray.serve.fitter.llm_labeler import Answered, LLMLabeler
+from hydra_ray.pipeline.stage_rows import Asked, LabelRow
+from hydra_ray.serve.fitter.llm_labeler import AnsweredRows, LLMLabeler
 from tests.serve.fit_world import BlackBox
 
 
-def asked(*counts: int) -> list[Asked]:
+def asked(*counts: int) -> list[Asked[LabelRow]]:
     """Rows with so many requests each, whose prompts are counted through."""
     numbers = iter(range(sum(counts)))
     return [
-        (
-            Row("u", f"p:{i}", "text", "gold", ()),
-            [Request(({"role": "user", "content": str(next(numbers))},)) for _ in range(count)],
-            {},
-            {"shares": [i]},
+        Asked(
+            LabelRow(Row("u", f"p:{i}", "text", "gold", ()), (float(i),), ()),
+            tuple(Request(({"role": "user", "content": str(next(numbers))},)) for _ in range(count)),
         )
         for i, count in enumerate(counts)
     ]
@@ -32,8 +30,8 @@ def number(request: Request) -> int:
 
 
 def ask(
-    rows: list[Asked], answers: Callable[[int], bool], error: Exception | None = None, in_flight: int = 1
-) -> tuple[list[Answered], int, int]:
+    rows: list[Asked[LabelRow]], answers: Callable[[int], bool], error: Exception | None = None, in_flight: int = 1
+) -> AnsweredRows[LabelRow]:
     def answer(request: Request) -> tuple[str, ...]:
         return (f"a{number(request)}",) if answers(number(request)) else ()
 
@@ -42,16 +40,16 @@ def ask(
 
 
 def test_answers_stand_by_their_requests_and_a_missing_one_shifts_nothing() -> None:
-    rows, calls, missing = ask(asked(2, 0, 3), lambda i: i != 1, in_flight=4)
-    assert [row.answers for row, _ in rows] == [(("a0",), ()), (), (("a2",), ("a3",), ("a4",))]
-    assert [extra for _, extra in rows] == [{"shares": [i]} for i in range(3)]
-    assert (calls, missing) == (5, 1)
+    found = ask(asked(2, 0, 3), lambda i: i != 1, in_flight=4)
+    assert [row.query.answers for row in found.rows] == [(("a0",), ()), (), (("a2",), ("a3",), ("a4",))]
+    assert [row.normalized_scores for row in found.rows] == [(0.0,), (1.0,), (2.0,)]
+    assert (found.calls, found.missing) == (5, 1)
 
 
 def test_nothing_to_ask_is_no_mistake() -> None:
-    rows, calls, missing = ask(asked(0, 0), lambda i: False)
-    assert [row.answers for row, _ in rows] == [(), ()]
-    assert (calls, missing) == (0, 0)
+    found = ask(asked(0, 0), lambda i: False)
+    assert [row.query.answers for row in found.rows] == [(), ()]
+    assert (found.calls, found.missing) == (0, 0)
 
 
 @pytest.mark.parametrize("error", [LLMDownError("gone"), RefusedError("too long"), DeadlineError("late")])
@@ -63,24 +61,24 @@ def test_where_no_request_is_answered_the_error_is_raised(error: Exception) -> N
 def test_a_server_that_breaks_down_in_between_ends_it() -> None:
     with pytest.raises(LLMDownError):
         ask(asked(HOPELESS + 2), lambda i: i < 2)
-    assert ask(asked(HOPELESS + 2), lambda i: i < 3)[2] == HOPELESS - 1
-    assert ask(asked(3 * HOPELESS), lambda i: i % HOPELESS == 0)[2] == 3 * HOPELESS - 3
+    assert ask(asked(HOPELESS + 2), lambda i: i < 3).missing == HOPELESS - 1
+    assert ask(asked(3 * HOPELESS), lambda i: i % HOPELESS == 0).missing == 3 * HOPELESS - 3
 
 
 def test_refused_prompts_say_nothing_about_the_server() -> None:
-    assert ask(asked(HOPELESS + 2), lambda i: i < 1, RefusedError("too long"))[2] == HOPELESS + 1
+    assert ask(asked(HOPELESS + 2), lambda i: i < 1, RefusedError("too long")).missing == HOPELESS + 1
 
 
 def test_a_rate_limit_is_waited_for_however_often_it_takes() -> None:
     class Limited(BlackBox):
         refusals = 20
 
-        async def sample(self, *args: Any, **settings: Any) -> LLMResponse:
+        async def sample(self, request: Request, **how: Any) -> LLMResponse:
             if self.refusals:
                 self.refusals -= 1
                 raise OverloadedError(0.0)
-            return await super().sample(*args, **settings)
+            return await super().sample(request, **how)
 
-    rows, calls, missing = asyncio.run(LLMLabeler(Limited(lambda request: ("a",)), 2, 5.0).answer(asked(3)))
-    assert [row.answers for row, _ in rows] == [(("a",),) * 3]
-    assert (calls, missing) == (3, 0)
+    found = asyncio.run(LLMLabeler(Limited(lambda request: ("a",)), 2, 5.0).answer(asked(3)))
+    assert [row.query.answers for row in found.rows] == [(("a",),) * 3]
+    assert (found.calls, found.missing) == (3, 0)

@@ -125,13 +125,13 @@ def test_requests_go_out_together_but_no_more_than_allowed(tmp_path: Path) -> No
 
 
 def test_the_event_loop_goes_on_while_a_head_is_solved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    world, learn, went_on = World.make(tmp_path, users=1), UserTrainingData.learn, threading.Event()
+    world, learn, went_on = World.make(tmp_path, users=1), UserTrainingData.learn_reranker, threading.Event()
 
     def waits_for_the_loop(self: UserTrainingData, *args: Any) -> Any:
         assert went_on.wait(10)
         return learn(self, *args)
 
-    monkeypatch.setattr(UserTrainingData, "learn", waits_for_the_loop)
+    monkeypatch.setattr(UserTrainingData, "learn_reranker", waits_for_the_loop)
 
     async def both() -> Fitted:
         fitting = asyncio.ensure_future(world.fitter(BlackBox()).fit(key(world), world.users[0].items))
@@ -190,16 +190,15 @@ def test_cancelled_while_publishing_both_heads_are_there_when_it_ends(tmp_path: 
 
 
 def test_cancelled_while_learning_nothing_is_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    world, learn = World.make(tmp_path, users=1), UserTrainingData.learn
+    world, learn = World.make(tmp_path, users=1), UserTrainingData.learn_adapter
     began, may_end = threading.Event(), threading.Event()
 
-    def slow(self: UserTrainingData, module: Module, rows: Any) -> Any:
-        if module == "adapter":
-            began.set()
-            assert may_end.wait(10)
-        return learn(self, module, rows)
+    def slow(self: UserTrainingData, rows: Any) -> Any:
+        began.set()
+        assert may_end.wait(10)
+        return learn(self, rows)
 
-    monkeypatch.setattr(UserTrainingData, "learn", slow)
+    monkeypatch.setattr(UserTrainingData, "learn_adapter", slow)
     cancelled_at(world, world.fitter(BlackBox()), began, may_end)
     assert not any(heads(world).values())
 

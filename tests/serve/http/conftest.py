@@ -1,6 +1,7 @@
 from collections.abc import Iterator
 
 import httpx
+import openai
 import pytest
 
 from tests.serve.http.live import KEYS, TWO_TENANTS, Live, serve, settings
@@ -29,9 +30,15 @@ def http(live: Live) -> Iterator[httpx.Client]:
         yield client
 
 
+@pytest.fixture
+def client(live: Live) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{live.url}/v1", api_key="any", max_retries=0) as made:
+        yield made
+
+
 @pytest.fixture(scope="module")
 def tenants() -> Iterator[dict[str, httpx.Client]]:
-    """A client of each of two tenants, and one of nobody (``)."""
+    """A client of each of two tenants, and one without a key (``)."""
     with serve(settings(TWO_TENANTS)) as running:
         keys = {"": None, **KEYS}
         yield {

@@ -8,7 +8,7 @@ from typing import Any
 from hydra_ray.inference.trace import Degraded, PersonalizedAnswer, Prompt, Trace, TraceCandidate, Versions
 from hydra_ray.inference.types import PersonalizeRequest, UserKey
 from hydra_ray.serve.schemas import Export, HistoryPage, Imported, NewItem, UserInfo
-from hydra_ray.serve.types import InvalidRowsError
+from hydra_ray.serve.types import InvalidRowsError, RowMistake
 
 
 class FakeService:
@@ -115,7 +115,8 @@ class FakeService:
         return self._info(user.stored)
 
     async def import_rows(self, tenant: str, rows: Mapping[str, Sequence[tuple[int, NewItem]]]) -> Imported:
-        wrong = [(n, "answer", "is no answer") for numbered in rows.values() for n, i in numbered if i.answer == "?"]
+        numbered = [pair for of_user in rows.values() for pair in of_user]
+        wrong = [RowMistake(number, "answer", "is no answer") for number, item in numbered if item.answer == "?"]
         if wrong:
             raise InvalidRowsError(wrong)
         for user_id, numbered in rows.items():
@@ -159,9 +160,6 @@ class FakeService:
 
     async def ready(self) -> dict[str, str]:
         return self.parts
-
-    async def metrics(self) -> str:
-        return "# TYPE hydra_ray_answers counter\nhydra_ray_answers 1\n"
 
     def _info(self, stored: str) -> UserInfo:
         items = self.histories[stored]

@@ -145,12 +145,6 @@ def test_readiness(live, http):
     live.service.parts = {"retriever": "ok"}
 
 
-def test_metrics_are_the_services(http):
-    answer = http.get("/metrics")
-    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
-    assert "hydra_ray_answers 1" in answer.text
-
-
 def test_the_document_names_every_error(http):
     paths = http.get("/openapi.json").json()["paths"]
     for path, operations in paths.items():

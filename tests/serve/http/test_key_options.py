@@ -19,12 +19,12 @@ def one(options: str) -> Key:
 
 
 def test_options() -> None:
-    key = one("name=ci  requests=60 tokens=100000 only=metrics expires=2027-06-30T12:00Z")
-    assert (key.tenant, key.name, key.requests, key.tokens, key.metrics_only) == ("acme", "ci", 60, 100000, True)
+    key = one("name=ci  requests=60 tokens=100000 expires=2027-06-30T12:00Z")
+    assert (key.tenant, key.name, key.requests, key.tokens) == ("acme", "ci", 60, 100000)
     assert key.expires == NOON.timestamp()
     plain = one("")
     assert (plain.name, plain.requests, plain.tokens) == ("", None, None)
-    assert (plain.expires, plain.metrics_only) == (None, False)
+    assert plain.expires is None
     assert plain.id == key.id
     assert len(plain.id) == 12
 
@@ -48,13 +48,11 @@ def test_when_a_key_ends(text: str, moment: datetime) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ("request=5", "'request=5' is no option of a key; there are name=, expires=, requests=, tokens=, only="),
+        ("request=5", "'request=5' is no option of a key; there are name=, expires=, requests=, tokens="),
         ("name=a b", "'b' is no option"),
         ("name=", "name='': must be 1 to 64"),
         ("name=ä", "name='ä': must be 1 to 64"),
         ("name=a name=b", "name= is given twice"),
-        ("only=metrics only=metrics", "only= is given twice"),
-        ("only=users", "only='users': metrics is all"),
         ("requests=0", "requests='0': must be a whole number a minute, at least 1"),
         ("tokens=-5", "tokens='-5': must be"),
         ("tokens=1.5", "tokens='1.5': must be"),
@@ -71,13 +69,13 @@ def test_options_that_are_none(options: str, says: str) -> None:
 
 
 def test_new_key_writes_what_the_file_takes(capsys: pytest.CaptureFixture[str]) -> None:
-    more = ["--name", "ci", "--expires", "2027-06-30", "--requests", "60", "--tokens", "900", "--metrics-only"]
+    more = ["--name", "ci", "--expires", "2027-06-30", "--requests", "60", "--tokens", "900"]
     assert main(["new-key", "acme", *more]) == 0
     said = capsys.readouterr()
     (key,) = parse_keys([said.out], "test").keys
     assert parse_keys([said.out], "test").find(f"Bearer {said.err.split()[-1]}") == key
-    assert said.out.endswith(" name=ci expires=2027-06-30 requests=60 tokens=900 only=metrics\n")
-    assert (key.name, key.requests, key.tokens, key.metrics_only) == ("ci", 60, 900, True)
+    assert said.out.endswith(" name=ci expires=2027-06-30 requests=60 tokens=900\n")
+    assert (key.name, key.requests, key.tokens) == ("ci", 60, 900)
     for wrong in (["--expires", "soon"], ["--requests", "0"], ["--name", "a b"]):
         assert main(["new-key", "acme", *wrong]) == 2
         (line,) = capsys.readouterr().err.splitlines()

@@ -25,7 +25,7 @@ from hydra_ray.serve.state.user_store import UserStore
 from hydra_ray.store.heads.head_store import HeadStore
 from hydra_ray.store.heads.spec import HeadSpec
 from hydra_ray.training.artifacts.trained_scorer import fingerprint
-from hydra_ray.training.artifacts.user_heads import write_heads
+from hydra_ray.training.artifacts.user_heads import HeadsOfBucket, write_heads
 from tests.pipeline.fitted_world import make_config, users, write_base
 
 USER_IDS = [user.user_id for user, _ in users()]
@@ -48,8 +48,10 @@ def write_some_heads(folder: Path, kind: str, base: str, user_ids: Sequence[str]
     by_bucket: dict[int, list[str]] = {}
     for user in user_ids:
         by_bucket.setdefault(bucket_of(user, 8), []).append(user)
-    rows = [(b, ids, {name: torch.full((len(ids), *shape), value) for name, shape in SHAPES.items()})
-            for b, ids in by_bucket.items()]  # fmt: skip
+    rows = [
+        HeadsOfBucket(b, ids, {name: torch.full((len(ids), *shape), value) for name, shape in SHAPES.items()})
+        for b, ids in by_bucket.items()
+    ]
     folder.mkdir()
     write_heads(folder, spec, rows)
     return folder

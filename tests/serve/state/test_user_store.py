@@ -294,8 +294,8 @@ def test_two_processes_append_to_one_user(tmp_path: Path) -> None:
 
 
 def test_many_threads(tmp_path: Path) -> None:
-    store = UserStore.create(tmp_path / "users", 8)
-    store._files._most_open = 2
+    UserStore.create(tmp_path / "users", 8)
+    store = UserStore(tmp_path / "users", 8, most_open=2)
     barrier = threading.Barrier(4)
 
     def work(name: str) -> None:

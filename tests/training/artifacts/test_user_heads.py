@@ -8,7 +8,7 @@ from hydra_ray.core.user_buckets import bucket_of
 from hydra_ray.errors import UserError
 from hydra_ray.store.heads.spec import HeadSpec
 from hydra_ray.training.artifacts import user_heads
-from hydra_ray.training.artifacts.user_heads import UnpublishedHeads, UserHeads, write_heads
+from hydra_ray.training.artifacts.user_heads import HeadsOfBucket, UnpublishedHeads, UserHeads, write_heads
 
 SPEC = HeadSpec("linear", 2, 8, {"out_weight": (2, 2), "out_bias": (2,)}, "base", 8)
 
@@ -21,7 +21,8 @@ def written(folder: Path, users: list[str]) -> dict[str, torch.Tensor]:
     parts = []
     for bucket in buckets:
         own = [user for user in users if bucket_of(user, SPEC.buckets) == bucket]
-        parts.append((bucket, own, {name: torch.stack([heads[user][name] for user in own]) for name in SPEC.shapes}))
+        deltas = {name: torch.stack([heads[user][name] for user in own]) for name in SPEC.shapes}
+        parts.append(HeadsOfBucket(bucket, own, deltas))
     assert write_heads(folder, SPEC, parts) == len(users)
     return {user: heads[user]["out_weight"] for user in users}
 

@@ -19,7 +19,7 @@ from hydra_ray.training.artifacts.trained_scorer import TrainedScorer, fingerpri
 from hydra_ray.training.artifacts.user_heads import UserHeads
 from hydra_ray.training.joint.trainer import train
 from tests.training.test_same_result_cluster import ATOL, result, train_in_ranks
-from tests.training.tiny import EVIDENCE, USERS, make_encoder, make_groups, make_job
+from tests.training.tiny import USERS, Part, make_encoder, make_groups, make_job
 
 KIND = "linear"
 FAST_NEWS = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_failure_threshold": 3}
@@ -80,7 +80,7 @@ def test_a_dead_node_costs_the_steps_since_the_last_checkpoint(nodes: tuple[Any,
 
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
-    losses = train(asked, [KIND], tmp_path / "groups", 0, "t", None, None, True, EVIDENCE, scratch, out, said.append)
+    losses = train(make_job(tmp_path, asked.model, asked.train, KIND, scratch), 16, out, said.append)
     killer.join(timeout=1)
     assert not killer.is_alive()
     went_on = [line for line in said if "continuing after epoch" in line]
@@ -89,8 +89,7 @@ def test_a_dead_node_costs_the_steps_since_the_last_checkpoint(nodes: tuple[Any,
 
     quiet = tmp_path / "quiet"
     quiet.mkdir()
-    job = make_job(tmp_path, asked.model, asked.train, [KIND], quiet)
-    train_in_ranks({1: [{"job": job, "start": None, "keep": None, "die_at": None, "fails": False}]}, tmp_path)
+    train_in_ranks({1: [Part(make_job(tmp_path, asked.model, asked.train, KIND, quiet))]}, tmp_path)
     loss, learned = result(quiet, KIND)
     assert losses["loss_linear"] == pytest.approx(loss, rel=1e-5)
     heads = UserHeads.open(out / KIND, fingerprint(out / KIND))
@@ -105,9 +104,9 @@ def test_a_dead_node_costs_the_steps_since_the_last_checkpoint(nodes: tuple[Any,
 
 @pytest.mark.cluster
 def test_a_loss_that_is_no_number_ends_training_with_one_line(nodes: tuple[Any, Any], tmp_path: Path) -> None:
-    asked = config(make_encoder(tmp_path / "encoder"), num_workers=1, min_workers=None, base_lr=1e30, max_failures=0)
+    asked = config(make_encoder(tmp_path / "encoder"), num_workers=1, min_workers=None, base_lr=1e30, max_failures=8)
     make_groups(tmp_path / "groups")
-    scratch = tmp_path / "scratch"
-    run = (tmp_path / "groups", 0, "t", None, None, True, EVIDENCE, scratch, tmp_path / "out", lambda line: None)
+    job, said = make_job(tmp_path, asked.model, asked.train, KIND, tmp_path / "scratch"), list[str]()
     with pytest.raises(UserError, match=r"t \(linear\): the loss is (nan|inf) in epoch 1 step \d .*; lower train\."):
-        train(asked, [KIND], *run)
+        train(job, 16, tmp_path / "out", said.append)
+    assert sum("workers 1" in line for line in said) == 1, "it was not tried again"

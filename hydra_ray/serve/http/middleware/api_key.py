@@ -1,5 +1,5 @@
-"""Nothing under `/v1/` and no metrics without an API key: checked before a body is read, for every route there is or
-will be, with the key's end and limits."""
+"""Nothing under `/v1/` without an API key: checked before a body is read, for every route there is or will be, with
+the key's end and limits."""
 
 import time
 
@@ -10,25 +10,23 @@ from hydra_ray.serve.http.errors import ApiError
 from hydra_ray.serve.http.key_file import KeyRing
 from hydra_ray.serve.http.key_limits import Limits
 from hydra_ray.serve.http.keys import Key
-from hydra_ray.serve.http.middleware.raw_path import is_api, path_of
-
-METRICS = "/metrics"
+from hydra_ray.serve.http.middleware.raw_path import is_api
 
 
 class ApiKeyMiddleware:
-    """ASGI middleware: puts the key and its tenant into `request.state`, or answers 401, 403 or 429. What the route
+    """ASGI middleware: puts the key and its tenant into `request.state`, or answers 401 or 429. What the route
     leaves in `request.state.tokens` is counted against the key's limit."""
 
     def __init__(self, app: ASGIApp, ring: KeyRing, limits: Limits) -> None:
         self._app, self._ring, self._limits = app, ring, limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not (is_api(scope) or path_of(scope) == METRICS):
+        if scope["type"] != "http" or not is_api(scope):
             await self._app(scope, receive, send)
             return
         try:
             key = self._key(scope)
-            left = self._limits.admit(key) if is_api(scope) else {}
+            left = self._limits.admit(key)
         except ApiError as problem:
             await problem.response()(scope, receive, send)
             return
@@ -52,8 +50,6 @@ class ApiKeyMiddleware:
             raise _refusal("no valid API key: send one as `Authorization: Bearer KEY`")
         if key.expired(time.time()):
             raise _refusal("this API key has expired: ask for a new one")
-        if key.metrics_only and is_api(scope):
-            raise ApiError(403, "this API key opens /metrics alone", code="key_not_allowed")
         return key
 
 

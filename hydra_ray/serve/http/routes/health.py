@@ -1,17 +1,12 @@
-"""`/healthz`, `/readyz`, `/metrics`: for those who run the service. They tell nothing of users;
-`/metrics` asks for a key where there are keys, the others are open to all."""
+"""`/healthz`, `/readyz`: for those who run the service, open to all; they tell nothing of users."""
 
 from typing import Literal
 
 from fastapi import APIRouter, Response
-from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel
 
 from hydra_ray.serve.http.errors import documented
 from hydra_ray.serve.http.route_context import RouteContext
-
-PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
-"""https://prometheus.io/docs/instrumenting/exposition_formats/"""
 
 
 class Health(BaseModel):
@@ -46,10 +41,5 @@ def router(front: RouteContext) -> APIRouter:
         ready = all(state == "ok" for state in parts.values())
         response.status_code = 200 if ready else 503
         return Readiness(ready=ready, parts=parts)
-
-    @routes.get("/metrics", response_class=PlainTextResponse, responses=documented(500, 503))
-    async def metrics() -> PlainTextResponse:
-        """Prometheus' text format."""
-        return PlainTextResponse(await front.service.metrics(), media_type=PROMETHEUS)
 
     return routes

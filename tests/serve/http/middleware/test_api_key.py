@@ -58,10 +58,9 @@ def test_another_tenants_name_in_an_id_is_no_way_in(tenants):
     assert tenants["bolt"].get("/v1/users/..%2Facme%2Feve").status_code == 404
 
 
-SECRETS = {name: f"{name}-key-0123456789" for name in ("plain", "old", "monitor", "few", "streams")}
+SECRETS = {name: f"{name}-key-0123456789" for name in ("plain", "old", "few", "streams")}
 OPTIONS = {
     "old": "expires=2001-01-01",
-    "monitor": "only=metrics",
     "few": "requests=2 tokens=40 name=few",
     "streams": "name=streams",
 }
@@ -80,15 +79,6 @@ def kept(tmp_path_factory):
 
 def get(live, path, name):
     return httpx.get(f"{live.url}{path}", headers={"Authorization": f"Bearer {SECRETS[name]}"})
-
-
-def test_metrics_ask_for_a_key(kept):
-    live, _ = kept
-    assert httpx.get(f"{live.url}/metrics").status_code == 401
-    assert get(live, "/metrics", "plain").status_code == 200
-    assert get(live, "/metrics", "monitor").text.startswith("# TYPE")
-    other = get(live, "/v1/users", "monitor")
-    assert (other.status_code, other.json()["error"]["code"]) == (403, "key_not_allowed")
 
 
 def test_an_expired_key(kept):

@@ -249,7 +249,7 @@ def test_all_else_passes_as_it_is() -> None:
         for path, inner in (
             ("/-/healthz", plain(503, b"no route table")),
             (CHAT, plain(500, b'{"error": {}}', b"application/json")),
-            ("/metrics", plain(200, b"# HELP")),
+            ("/docs", plain(200, b"<html>")),
         ):
             assert await ask(RejectionReplayMiddleware(inner), path) == await ask(inner, path)
 

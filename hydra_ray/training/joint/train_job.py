@@ -1,0 +1,58 @@
+"""What every worker of a joint training is given."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra_ray.config import ModelConfig, TrainConfig
+
+
+@dataclass(frozen=True, slots=True)
+class TrainJob:
+    """One joint training. Pickles; every path is absolute, on storage that all workers see.
+
+    Attributes:
+        model: What is trained; each of `kinds` takes the place of its `head`.
+        train: How.
+        kinds: Head kinds, trained one after the other on the same groups.
+        groups: Folder of the training groups (Parquet).
+        name: In progress lines and metrics.
+        seed: Of initial weights, dropout and the order of the groups.
+        symmetric: Whether both texts of a pair are of one kind (reranker).
+        evidence: Numbers per row beside its text (see `RankingExample`).
+        scratch: Takes whatever the workers write. A training that was cut short and is found there goes on.
+        vectors: Folder of the encoding cache.
+        profiles: Folder of the training users' profiles (Parquet), for `mixture`.
+        plugins: Modules that every worker imports first.
+    """
+
+    model: ModelConfig
+    train: TrainConfig
+    kinds: tuple[str, ...]
+    groups: Path
+    name: str
+    seed: int
+    symmetric: bool
+    evidence: int
+    scratch: Path
+    vectors: Path | None = None
+    profiles: Path | None = None
+    plugins: tuple[str, ...] = ()
+
+    @property
+    def progress(self) -> Path:
+        """File that takes rank 0's lines."""
+        return self.scratch / "progress"
+
+    @property
+    def metrics(self) -> Path:
+        """Folder of the metrics."""
+        return self.scratch / "metrics"
+
+    @property
+    def centres(self) -> Path:
+        """File of the concepts' first centres, for `concepts`."""
+        return self.scratch / "centres.safetensors"
+
+    def result(self, kind: str) -> Path:
+        """Folder that takes what was learned with heads of a kind."""
+        return self.scratch / "parts" / kind

@@ -1,0 +1,155 @@
+"""The child process that vLLM's server runs in, with a small server in vLLM's place."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import psutil
+import pytest
+
+from hydra_ray.errors import UserError
+from hydra_ray.llm import vllm_replica
+from hydra_ray.llm.vllm_process import VllmProcess, end_with_parent, failure, flags
+from hydra_ray.llm.vllm_replica import VllmReplica
+from hydra_ray.utils.ports import free_port
+
+SERVER = """
+import http.server, os, signal, subprocess, sys
+
+class Health(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200 if self.path == "/health" else 404)
+        self.end_headers()
+    def log_message(self, *_):
+        pass
+
+if __name__ == "__main__":
+    host, port = (sys.argv[sys.argv.index(flag) + 1] for flag in ("--host", "--port"))
+    signal.signal(signal.SIGTERM, lambda *_: (print("leaving", flush=True), os._exit(4)))
+    engine = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    print("engine", engine.pid, flush=True)
+    http.server.HTTPServer((host, int(port)), Health).serve_forever()
+"""
+FAILS = r"""
+import sys
+print("(APIServer pid=7) INFO 11-28 12:00:00 [launcher.py:40] starting")
+print("(EngineCore pid=8) ERROR 11-28 12:00:01 [core.py:1006] Traceback (most recent call last):")
+print("(EngineCore pid=8) ERROR 11-28 12:00:01 [core.py:1006]   File \"a.py\", line 1, in f")
+print("(EngineCore pid=8) ERROR 11-28 12:00:01 [core.py:1006] ValueError: the window is too long: 9 > 8")
+print("(APIServer pid=7) Traceback (most recent call last):")
+print("(APIServer pid=7) RuntimeError: Engine core initialization failed. See root cause above.")
+sys.exit(3)
+"""
+
+
+@pytest.fixture
+def stands_for_vllm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the module lies that the child runs as vLLM's server."""
+    folder = tmp_path / "vllm" / "entrypoints" / "openai"
+    folder.mkdir(parents=True)
+    for package in (folder, folder.parent, folder.parents[1]):
+        (package / "__init__.py").touch()
+    (folder / "api_server.py").write_text(SERVER)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    return folder / "api_server.py"
+
+
+def until_it_answers(server: VllmProcess) -> None:
+    while not server.answers():
+        server.check()
+
+
+def address(port: int) -> list[str]:
+    return ["--host", "127.0.0.1", "--port", str(port)]
+
+
+def test_arguments_are_written_as_flags() -> None:
+    found = flags({"max_model_len": 512, "enforce_eager": True, "enable_chunked_prefill": False, "dtype": "float32"})
+    assert found == ["--max-model-len", "512", "--enforce-eager", "--no-enable-chunked-prefill", "--dtype", "float32"]
+
+
+def test_it_answers_until_it_is_stopped_with_all_its_processes(
+    stands_for_vllm: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    port = free_port()
+    server = VllmProcess(address(port), f"http://127.0.0.1:{port}")
+    until_it_answers(server)
+    family = [psutil.Process(server.pid), *psutil.Process(server.pid).children()]
+    assert len(family) == 2
+    server.check()
+    server.stop()
+    server.stop()
+    assert not server.answers()
+    with pytest.raises(RuntimeError, match=r"vLLM has ended \(exit code 4\): leaving"):
+        server.check()  # which ends what the server left behind
+    assert capsys.readouterr().err == f"engine {family[1].pid}\n"
+    _, alive = psutil.wait_procs(family, 30)
+    assert not alive
+
+
+def test_a_failure_is_named_by_its_cause(stands_for_vllm: Path) -> None:
+    stands_for_vllm.write_text(FAILS)
+    server = VllmProcess([], "http://127.0.0.1:1")
+    server._process.wait(30)
+    with pytest.raises(RuntimeError) as raised:
+        server.check()
+    assert str(raised.value) == "vLLM has ended (exit code 3): ValueError: the window is too long: 9 > 8"
+    assert failure([]) == ""
+    assert failure(["(APIServer pid=7) OSError: [Errno 98] Address in use"]) == "OSError: [Errno 98] Address in use"
+
+
+def test_it_ends_with_a_process_that_is_killed(stands_for_vllm: Path) -> None:
+    port = free_port()
+    code = (
+        "import sys; from hydra_ray.llm.vllm_process import VllmProcess\n"
+        f"server = VllmProcess({address(port)!r}, 'http://127.0.0.1:{port}')\n"
+        "while not server.answers(): server.check()\n"
+        "print(server.pid, flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        child = psutil.Process(int(parent.stdout.readline()))
+        family = [child, *child.children()]
+        parent.kill()
+    _, alive = psutil.wait_procs(family, 30)
+    assert len(family) == 2
+    assert not alive
+
+
+def test_the_end_of_the_pipe_is_the_end() -> None:
+    reading, writing = os.pipe()
+    ended = threading.Event()
+    end_with_parent(ended.set, reading)
+    os.write(writing, b"x")
+    assert not ended.is_set()
+    os.close(writing)
+    assert ended.wait(30)
+    os.close(reading)
+
+
+def test_the_replica_is_ready_once_it_answers_and_says_when_it_has_ended(
+    stands_for_vllm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hydra_ray.utils.loopback.stay_on_node", lambda: None)
+    monkeypatch.setattr(vllm_replica, "POLL_S", 0.01)
+    port = free_port()
+
+    async def course() -> None:
+        replica = VllmReplica.__new__(VllmReplica)
+        await replica.__init__([], "127.0.0.1", port, False)  # type: ignore[misc]
+        assert replica.address() == ("127.0.0.1", port)
+        await replica.check_health()
+        with pytest.raises(UserError, match=r"llm\.serve\.port: 127.0.0.1:\d+: Address already in use"):
+            await VllmReplica.__new__(VllmReplica).__init__([], "127.0.0.1", port, False)  # type: ignore[misc]
+        server = psutil.Process(replica._vllm.pid)
+        family = [server, *server.children()]
+        server.kill()
+        server.wait(30)
+        with pytest.raises(RuntimeError, match="vLLM has ended"):
+            await replica.check_health()
+        assert not psutil.wait_procs(family, 30)[1]
+
+    asyncio.run(course())
