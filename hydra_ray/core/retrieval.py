@@ -87,7 +87,8 @@ class DenseRetriever(ScoringRetriever):
     def scores(self, query: str) -> NDArray[np.float64]:
         """See `ScoringRetriever`."""
         assert self._vectors is not None
-        return (self._vectors @ normalize_rows(self._encode([query]))[0]).astype(np.float64)
+        cosines: NDArray[np.float64] = (self._vectors @ normalize_rows(self._encode([query]))[0]).astype(np.float64)
+        return cosines
 
 
 def normalized_scores(found: Sequence[tuple[HistoryItem, float]]) -> list[float]:

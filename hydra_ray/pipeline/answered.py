@@ -31,7 +31,8 @@ class EvaluatedQuestion:
     def __init__(self, task: Task, adapter: AdapterConfig, row: EvalRow, user: "EvaluatedUser | None") -> None:
         """user: whose adapters choose; None where there are none."""
         self.task, self.adapter, self.row, self._user = task, adapter, row, user
-        self.text, self.history, self.own = row.query.text, row.history, row.own
+        self.text, self.own = row.query.text, row.own
+        self.history: Sequence[str] = row.history
         self._texts: dict[str, tuple[str, ...]] = row.by_method
         self.short = False
 

@@ -76,7 +76,8 @@ class Worker:
         self.encoder_width = encoder.width if encoder else int(self.inputs.shape[-1])  # type: ignore[union-attr]
         scorer = PairScorer(self.model, encoder, self.encoder_width, self.symmetric, self.evidence)
         if scorer.pair.centres:
-            scorer.interaction.centres.data = load_file(job.centres)["centres"]
+            assert scorer.interaction is not None
+            scorer.interaction.get_parameter("centres").data = load_file(job.centres)["centres"]
         return scorer
 
     def save(self, folder: Path) -> None:
