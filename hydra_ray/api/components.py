@@ -96,7 +96,7 @@ class Components:
     def encode(self) -> TextEncode | None:
         """Single texts to embeddings; None where nothing reads any."""
         config = self._bundle.config
-        if config.retrieval.method != "dense" and not config.adapter.encodes:
+        if not config.retrieval.encodes and not config.adapter.encodes:
             return None
         return self._embeddings if config.text_encoder == config.model else CachedTextEncoder(config.text_encoder, None)
 

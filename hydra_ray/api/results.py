@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 EVALUATE = "evaluate "
-"""How the labels of the steps begin that hold the answers."""
+"""How the labels of the steps begin that hold the answers of the methods that every run shows."""
 
 
 def load_run(run: str | Path) -> "Run":
@@ -93,20 +93,22 @@ class Run:
         return found.sort_values(["seed", "user", "question"], ignore_index=True)
 
     def _predictions(self, method: str) -> Iterator[dict[str, Any]]:
-        from hydra_ray.pipeline.evaluation import chosen_from
+        from hydra_ray.methods.method import method_named
+        from hydra_ray.pipeline.answered import EvaluatedQuestion
         from hydra_ray.pipeline.llm_rows import buckets_of, read_rows
         from hydra_ray.pipeline.stage_rows import EvalRow
 
         answers: dict[int, Mapping[str, str]] = {}
-        for seed, folder in self._evaluated():
+        for seed, folder in self._evaluated(method):
             if seed not in answers:
                 answers[seed] = self._answers(method, seed)
+                choices = method_named(method).candidates
             for of_user in read_rows(EvalRow, folder, buckets_of(folder)):
                 user = of_user.user_id
                 for row in of_user.rows:
                     query, known = row.query, answers[seed]
                     answer = known[query.query_id if query.query_id in known else f"{user}:{query.query_id}"]
-                    choices = chosen_from(self.task, method, row.by_method, row.own, self.config.adapter)
+                    question = EvaluatedQuestion(self.task, self.config.adapter, row, None)
                     yield {
                         "seed": seed,
                         "user": user,
@@ -114,16 +116,18 @@ class Run:
                         "text": query.text,
                         "gold": query.gold if row.scored else None,
                         "answer": answer,
-                        "candidates": [answer] if choices is None else list(choices),
+                        "candidates": [answer] if choices is None else list(choices(question)),
                     }
 
-    def _evaluated(self) -> Iterator[tuple[int, Path]]:
-        """(seed, folder) of the steps that hold the answers."""
+    def _evaluated(self, method: str) -> Iterator[tuple[int, Path]]:
+        """(seed, folder) of the steps that hold a method's answers."""
+        from hydra_ray.pipeline.step_settings import method_stage
+
         file = self.folder / STEPS
         steps: Mapping[str, str] = json.loads(file.read_text()) if file.exists() else {}
-        found = [
-            (label, self.folder.parent / "steps" / key) for label, key in steps.items() if label.startswith(EVALUATE)
-        ]
+        own = f"{method_stage(method)} "
+        begin = own if any(label.startswith(own) for label in steps) else EVALUATE
+        found = [(label, self.folder.parent / "steps" / key) for label, key in steps.items() if label.startswith(begin)]
         lost = [folder for _, folder in found if not (folder / "queries").exists()]
         if lost or not found:
             raise UserError(f"{lost[0] if lost else file}: is missing; finish the run with `hydra-ray run` first")

@@ -17,9 +17,8 @@ import torch
 
 from hydra_ray.bench.fit_scale_users import L2, ROWS, draw, user_id
 from hydra_ray.config import FitConfig
-from hydra_ray.config.head_kinds import HeadKind
 from hydra_ray.core.user_buckets import bucket_of
-from hydra_ray.models.heads import Head, parameters_per_user
+from hydra_ray.models.heads import make_head, parameters_per_user
 from hydra_ray.models.mixture import Router
 from hydra_ray.store.heads.head_store import HeadStore
 from hydra_ray.store.heads.spec import HeadSpec
@@ -28,7 +27,7 @@ from hydra_ray.training.user_fit import solver
 from hydra_ray.training.user_fit.padded_users import PaddedUsers, pad_users
 
 RANK, FACETS, TOP, ENCODER_WIDTH, RECORDS = 8, 7, 3, 384, 128
-SOLVED: dict[int, dict[HeadKind, int]] = {
+SOLVED: dict[int, dict[str, int]] = {
     68: {"bayesian_linear": 128, "linear": 128, "low_rank": 128, "dense": 128},
     768: {"bayesian_linear": 64, "linear": 64, "low_rank": 32, "dense": 4},
 }
@@ -56,9 +55,9 @@ def run() -> dict[str, Any]:
     }
 
 
-def solve_cpu_ms(kind: HeadKind, width: int, users: int) -> float:
+def solve_cpu_ms(kind: str, width: int, users: int) -> float:
     """Processor milliseconds a user of one batched solve with the fit's defaults; features and pull are given."""
-    head = Head(kind, width, RANK, 0.0)
+    head = make_head(kind, width, RANK, 0.0)
     drawn = draw([user_id(i) for i in range(users)], width, 0)
     rows = pad_users([u.z for u in drawn], [u.label for u in drawn], [u.query for u in drawn])
     tuned = {"precision": [4.0] * (width + 1)} if kind == "bayesian_linear" else {"l2": L2}
@@ -88,7 +87,7 @@ def _cpu_ms(work: Callable[[], object], users: int) -> float:
 def requests_and_bytes(users: int, buckets: int) -> dict[str, float]:
     """Of a store of `linear` heads at width 68: bytes a user beside the values; requests and bytes of its reads, the
     first of all (which also reads metadata) and later ones."""
-    shapes = Head("linear", 68, RANK, 0.0).delta_shapes()
+    shapes = make_head("linear", 68, RANK, 0.0).delta_shapes()
     spec = HeadSpec("linear", 68, RANK, shapes, "bench", buckets)
     ids: list[list[str]] = [[] for _ in range(buckets)]
     for user in map(user_id, range(users)):

@@ -21,9 +21,8 @@ from torch import Tensor
 from hydra_ray.bench.heads import BATCH, RANK, gathered_step, make_batch, make_table, one_hot_step
 from hydra_ray.bench.timing import interleaved
 from hydra_ray.config import FitConfig
-from hydra_ray.config.head_kinds import HeadKind
 from hydra_ray.errors import UserError
-from hydra_ray.models.heads import Deltas, Head, parameters_per_user
+from hydra_ray.models.heads import Deltas, make_head, parameters_per_user
 from hydra_ray.training.user_fit.fit import fit_heads
 from hydra_ray.training.user_fit.padded_users import PaddedUsers
 
@@ -45,7 +44,7 @@ class Sizes:
     width: int
     rows: int
     epochs: int
-    fit_users: dict[HeadKind, int]
+    fit_users: dict[str, int]
     compared: int
     copy: int
     memory: int | None
@@ -102,7 +101,7 @@ def copy_bandwidth(device: torch.device, size: int) -> float:
     return 2 * size / spent
 
 
-def fit_bytes(kind: HeadKind, users: int, sizes: Sizes) -> int:
+def fit_bytes(kind: str, users: int, sizes: Sizes) -> int:
     """The least bytes that the epochs of a fit move.
 
     Each epoch reads the users' encodings in forward and backward, and moves each number of a delta eleven times: read
@@ -126,9 +125,9 @@ def _device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _fit(kind: HeadKind, users: int, sizes: Sizes, device: torch.device, bandwidth: float) -> dict[str, float]:
+def _fit(kind: str, users: int, sizes: Sizes, device: torch.device, bandwidth: float) -> dict[str, float]:
     _free(device)
-    head = Head(kind, sizes.width, RANK, 0.0).to(device)
+    head = make_head(kind, sizes.width, RANK, 0.0).to(device)
     config = FitConfig(epochs=sizes.epochs)
     work = partial(fit_heads, head, _rows(users, sizes, device), config, 0.01)
     spent = interleaved({"fit": work}, REPEATS, device)["fit"]
@@ -152,7 +151,7 @@ def _rows(users: int, sizes: Sizes, device: torch.device) -> PaddedUsers:
 
 def _heads(sizes: Sizes, device: torch.device, bandwidth: float) -> dict[str, float]:
     _free(device)
-    head = Head("dense", sizes.width, RANK, 0.0).to(device)
+    head = make_head("dense", sizes.width, RANK, 0.0).to(device)
     table = {name: value.to(device) for name, value in make_table(head, sizes.compared).items()}
     batch = make_batch(sizes.compared, sizes.width, device)
     ways = {
@@ -174,7 +173,7 @@ def _resident(sizes: Sizes, device: torch.device) -> tuple[int, float]:
     _free(device)
     memory = sizes.memory if sizes.memory is not None else torch.cuda.mem_get_info(device)[0] - KEPT_FREE
     users = memory // (FLOAT * parameters_per_user("dense", sizes.width, RANK))
-    head = Head("dense", sizes.width, RANK, 0.0).to(device)
+    head = make_head("dense", sizes.width, RANK, 0.0).to(device)
     table: dict[str, Tensor] = {
         name: torch.full((users, *shape), 0.001, device=device) for name, shape in head.delta_shapes().items()
     }

@@ -24,11 +24,10 @@ import psutil
 
 from hydra_ray.bench.fit_scale_users import ROWS, SHAPE_OF_USER, drawn_fit, encoding, make_config
 from hydra_ray.bench.memory import MIB, run_measured
-from hydra_ray.config.head_kinds import HeadKind
 
 SIZES = (1_000, 10_000, 100_000)
 MILLION = 1_000_000
-KINDS: tuple[HeadKind, ...] = ("linear", "low_rank")
+KINDS: tuple[str, ...] = ("linear", "low_rank")
 ENCODED = 20
 """Users whose texts are encoded: some seconds on one core."""
 REPEATS, FEW = 3, 3_000
@@ -48,7 +47,7 @@ def run(args: Namespace) -> dict[str, Any]:
     sizes = tuple(getattr(args, "sizes", None) or [size for size in SIZES if size <= largest] or [largest])
     if getattr(args, "million", False):
         sizes = (*sizes, MILLION)
-    kinds: Sequence[HeadKind] = getattr(args, "kinds", None) or KINDS
+    kinds: Sequence[str] = getattr(args, "kinds", None) or KINDS
     figures: dict[str, dict[str, dict[str, float]]] = {kind: {} for kind in kinds}
     for size in sizes:
         for kind in kinds:
@@ -77,7 +76,7 @@ def _worst(figures: dict[str, dict[str, dict[str, float]]], name: str) -> float:
     return round(max(max(values) / min(values) for values in spread), 3)
 
 
-def measure(kind: HeadKind, users: int) -> dict[str, float]:
+def measure(kind: str, users: int) -> dict[str, float]:
     """The figures of one kind and number of users; what it wrote is removed.
 
     s_per_1000: seconds per 1,000 users (see `fit_s` in the module's docstring), cpu_s_per_1000: of processor time,

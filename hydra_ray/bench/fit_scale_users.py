@@ -76,7 +76,7 @@ def random_base(config: Config, folder: Path) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         scorer = PairScorer(config.model, None, ENCODER_WIDTH, False, EVIDENCE)
-    save_base(scorer.state_dict(), config.model, ENCODER_WIDTH, EVIDENCE, folder)
+    save_base(scorer.state_dict(), config.model, ENCODER_WIDTH, EVIDENCE, folder, symmetric=False)
     return folder
 
 

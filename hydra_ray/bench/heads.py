@@ -19,14 +19,13 @@ from torch import Tensor
 
 from hydra_ray.bench.one_hot import one_hot_logits
 from hydra_ray.bench.timing import interleaved, machine
-from hydra_ray.config.head_kinds import HeadKind
-from hydra_ray.models.heads import Deltas, Head, take_rows
+from hydra_ray.models.heads import Deltas, Head, make_head, take_rows
 from hydra_ray.training.joint.user_head_table import UserHeadTable
 
 BATCH, WIDTH, RANK = 64, 768, 8
 AGAINST = (50, 100, 400, 1_000)
 """Users of the comparison."""
-FLAT: dict[HeadKind, tuple[int, ...]] = {
+FLAT: dict[str, tuple[int, ...]] = {
     "dense": (*AGAINST, 2_000),
     "low_rank": (50, 1_000, 10_000, 100_000),
     "linear": (50, 1_000, 10_000, 100_000),
@@ -117,7 +116,7 @@ def _backward(head: Head, logits_B12: Tensor, label_B: Tensor, deltas: Deltas, z
 
 def check_equal(width: int, users: int = AGAINST[0]) -> float:
     """The largest relative difference between both sides' logits and gradients. Raises RuntimeError above TOLERANCE."""
-    head = Head("dense", width, RANK, 0.0)
+    head = make_head("dense", width, RANK, 0.0)
     table, batch = make_table(head, users), make_batch(users, width)
     logits, gradients, z_grad = gathered_step(head, table, batch)
     logits_1, gradients_1, z_grad_1 = one_hot_step(head, table, batch)
@@ -129,9 +128,9 @@ def check_equal(width: int, users: int = AGAINST[0]) -> float:
     return worst
 
 
-def _measure(kind: HeadKind, sizes: Sequence[int], width: int, repeats: int) -> dict[str, dict[str, float]]:
+def _measure(kind: str, sizes: Sequence[int], width: int, repeats: int) -> dict[str, dict[str, float]]:
     """Per number of users the milliseconds of a step; smaller tables are the first rows of the largest."""
-    head = Head(kind, width, RANK, 0.0)
+    head = make_head(kind, width, RANK, 0.0)
     whole, buffers = make_table(head, sizes[-1]), Deltas()
     ways: dict[str, Callable[[], object]] = {}
     for users in sizes:
@@ -149,8 +148,8 @@ def _measure(kind: HeadKind, sizes: Sequence[int], width: int, repeats: int) -> 
     return figures
 
 
-def _update_ms(kind: HeadKind, width: int, repeats: int) -> float:
-    table = UserHeadTable(Head(kind, width, RANK, 0.0), {str(user): 0 for user in range(BATCH)})
+def _update_ms(kind: str, width: int, repeats: int) -> float:
+    table = UserHeadTable(make_head(kind, width, RANK, 0.0), {str(user): 0 for user in range(BATCH)})
     rows = torch.randperm(BATCH)
     taken = table.take(rows)
     for leaf in taken.values():

@@ -85,7 +85,7 @@ def _write_base(folder: Path, config: Config, module: Module) -> None:
     width = TextEncoder(config.model).width
     reads = evidence_width(config, module)
     scorer = PairScorer(config.model, None, width, module == "reranker", reads)
-    save_base(scorer.state_dict(), config.model, width, reads, folder)
+    save_base(scorer.state_dict(), config.model, width, reads, folder, symmetric=module == "reranker")
 
 
 def _write_heads(folder: Path, base: Path, config: Config, buckets: dict[int, list[int]]) -> None:

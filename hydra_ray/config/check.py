@@ -4,7 +4,6 @@ Configs of runs and services and Ray's own schema of Serve files all go through 
 """
 
 import copy
-import difflib
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, get_args, get_origin
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from hydra_ray.config.renamed import new_key, new_value
 from hydra_ray.config.section import Section
+from hydra_ray.utils.nearest import nearest
 
 KeyPath = tuple[str | int, ...]
 """Keys and list positions from the root of the tree."""
@@ -102,11 +102,6 @@ def check_keys(
         if elsewhere and not nearest(str(key), names):
             raise MistakeError((*path, str(key)), f"does not belong here; it is {dotted((*base, elsewhere))!r}")
         raise MistakeError((*path, str(key)), f"unknown key; {advice(str(key), names)}")
-
-
-def nearest(word: str, known: Sequence[str]) -> str | None:
-    """The known word that `word` was most likely meant to be, None if none is near."""
-    return next(iter(difflib.get_close_matches(word, known, n=1, cutoff=0.6)), None)
 
 
 def advice(word: str, known: Sequence[str]) -> str:

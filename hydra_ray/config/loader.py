@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,6 +14,7 @@ from hydra_ray.config.paths import with_whole_paths
 from hydra_ray.config.reference import comment
 from hydra_ray.config.run import Config
 from hydra_ray.errors import UserError
+from hydra_ray.utils.plugins import load_modules
 from hydra_ray.utils.yaml_io import parse_yaml, read_yaml
 
 MAY_BE_SECRET = ("llm.headers", "llm.query")
@@ -43,15 +45,27 @@ def load_settings(
         _set(tree, path, value, override)
         origin[path] = f"override {path if path.startswith(MAY_BE_SECRET) else override!r}"
     try:
+        _load_plugins(schema, tree)
         check_tree(schema, tree)
     except MistakeError as mistake:
         raise UserError(f"{_origin(mistake.path, origin) or file or 'config'}: {mistake}") from None
     return schema.model_validate(tree)
 
 
+def _load_plugins(schema: type[BaseModel], tree: Mapping[str, Any]) -> None:
+    """The names that they add count when the sections are checked. Raises MistakeError."""
+    names = tree.get("plugins")
+    if "plugins" not in schema.model_fields or not isinstance(names, list | tuple):
+        return
+    try:
+        load_modules([name for name in names if isinstance(name, str)])
+    except UserError as error:
+        raise MistakeError(("plugins",), str(error).removeprefix("plugins: ")) from None
+
+
 def _origin(mistake: KeyPath, origin: Mapping[str, str]) -> str | None:
     """What gave the value at, within or around the place of a mistake."""
-    where = dotted(mistake)
+    where = dotted(tuple(takewhile(lambda part: isinstance(part, str), mistake)))
     touching = (o for p, o in origin.items() if f"{p}.".startswith(f"{where}.") or f"{where}.".startswith(f"{p}."))
     return next(touching, None) if where else None
 

@@ -3,14 +3,15 @@
 from pathlib import Path
 
 from hydra_ray.config.run import Config
+from hydra_ray.utils.plugins import is_file
 
 PACKAGED = ("minilm", "bundled")
 """Names of what packages bring along; a folder of that name does not count."""
 
 
 def with_whole_paths(config: Config) -> Config:
-    """The config with `data.root`, and what of `data.task`, `model.encoder`, `llm.tokenizer` and `llm.serve.source` is
-    a path here and not a name, as absolute paths."""
+    """The config with absolute paths: `data.root`, the files of `plugins`, and what of `data.task`, `model.encoder`,
+    `llm.tokenizer` and `llm.serve.source` is a path here and not a name."""
     data, llm = config.data, config.llm
     root = data.root if data.root is None or "://" in data.root else str(Path(data.root).expanduser().absolute())
     named = {"task": data.task} if data.task.endswith((".yaml", ".yml")) else {}
@@ -18,7 +19,8 @@ def with_whole_paths(config: Config) -> Config:
     serve = llm.serve.model_copy(update={"source": _whole(llm.serve.source)})
     llm = llm.model_copy(update={"serve": serve, "tokenizer": _whole(llm.tokenizer) if llm.tokenizer else None})
     model = config.model.model_copy(update={"encoder": _whole(config.model.encoder)})
-    return config.model_copy(update={"data": data, "llm": llm, "model": model})
+    plugins = tuple(str(Path(name).expanduser().absolute()) if is_file(name) else name for name in config.plugins)
+    return config.model_copy(update={"plugins": plugins, "data": data, "llm": llm, "model": model})
 
 
 def _whole(path: str) -> str:

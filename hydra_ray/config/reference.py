@@ -10,10 +10,10 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from hydra_ray.config.check import nearest
 from hydra_ray.config.renamed import new_key
-from hydra_ray.config.section import is_execution_only
+from hydra_ray.config.section import NameOf, is_execution_only
 from hydra_ray.errors import UserError
+from hydra_ray.utils.nearest import nearest
 
 WIDTH = 100
 _NAMES: dict[Any, str] = {
@@ -45,7 +45,8 @@ class Entry(NamedTuple):
     def type(self) -> str:
         """Type and constraints, such as `integer, at least 1`."""
         limits = [limit for part in self.field.metadata for limit in _limits(part)]
-        return ", ".join([type_text(self.field.annotation), *limits])
+        named = [part for part in self.field.metadata if isinstance(part, NameOf)]
+        return ", ".join([_names(named[0]) if named else type_text(self.field.annotation), *limits])
 
     @property
     def default(self) -> str:
@@ -75,6 +76,8 @@ def type_text(annotation: Any) -> str:
     origin, inner = get_origin(annotation), get_args(annotation)
     if annotation in _NAMES:
         return _NAMES[annotation]
+    if origin is Annotated and isinstance(inner[1], NameOf):
+        return _names(inner[1])
     if origin is Annotated:
         limits = [limit for part in inner[1:] for limit in _limits(part)]
         return ", ".join([type_text(inner[0]), *limits])
@@ -91,6 +94,11 @@ def type_text(annotation: Any) -> str:
     if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
         return "section"
     return str(getattr(annotation, "__name__", annotation))
+
+
+def _names(part: NameOf) -> str:
+    """A registry's names that come with hydra_ray; what else is installed here is no part of the documentation."""
+    return f"one of {', '.join(part.registry.builtin)}, or a plug-in's"
 
 
 def explain(key: str, schemas: Mapping[str, type[BaseModel]]) -> str:

@@ -1,11 +1,13 @@
 """The sections `retrieval`, `reranker` and `adapter`: the examples of a prompt, and the choice between its answers."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from hydra_ray.config.section import Section
+from hydra_ray.config.section import NameOf, Section
 from hydra_ray.core.bm25 import BM25Kind, BM25Tokens, BM25Variant
+from hydra_ray.core.retrieval import retriever_kind
+from hydra_ray.registries import RETRIEVERS
 
 
 class RetrievalConfig(Section):
@@ -14,7 +16,7 @@ class RetrievalConfig(Section):
     LaMP, OPPU and the released HYDRA use `bm25: okapi` with `tokens: cased`.
     """
 
-    method: Literal["bm25", "recency", "random", "dense"] = Field(
+    method: Annotated[str, NameOf(RETRIEVERS)] = Field(
         default="bm25",
         description="`bm25` (shared words), `recency` (newest first), `random`, or `dense` (nearest embeddings, which "
         "costs encoding every history).",
@@ -40,6 +42,11 @@ class RetrievalConfig(Section):
     def bm25_kind(self) -> BM25Kind:
         """Variant and tokens together."""
         return BM25Kind(self.bm25, self.tokens)
+
+    @property
+    def encodes(self) -> bool:
+        """Whether retrieval needs an encoder."""
+        return retriever_kind(self.method).encodes
 
 
 ItemFeatures = Literal["none", "score", "score_and_recency"]

@@ -1,12 +1,18 @@
 """The configuration of a run: every section together, and what must hold between them."""
 
-from pydantic import Field, model_validator
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator, model_validator
 
 from hydra_ray.config.data import DataConfig, ProtocolConfig
+from hydra_ray.config.head_kinds import head_kind
 from hydra_ray.config.llm import LLMConfig
+from hydra_ray.config.pair_kinds import pair_kind
 from hydra_ray.config.retrieval import AdapterConfig, RerankerConfig, RetrievalConfig
-from hydra_ray.config.section import Section
+from hydra_ray.config.section import NameOf, Section
 from hydra_ray.config.training import FitConfig, ModelConfig, TrainConfig
+from hydra_ray.registries import METHODS
+from hydra_ray.utils.plugins import load_modules
 
 
 class EvaluateConfig(Section):
@@ -17,6 +23,10 @@ class EvaluateConfig(Section):
         default=True,
         description="Also evaluate the adapter as the HYDRA paper describes it (row `hydra_paper`), trained and fitted "
         "on the same samples. Costs no call.",
+    )
+    methods: tuple[Annotated[str, NameOf(METHODS)], ...] = Field(
+        default=(),
+        description="Further methods, by the names that packages or `plugins` have given them (docs/extending.md).",
     )
     oracles: bool = Field(
         default=False,
@@ -58,6 +68,11 @@ class Config(Section):
     root: str = Field(
         default="runs", description="Folder of all runs; finished steps and the LLM's answers are shared in it."
     )
+    plugins: tuple[str, ...] = Field(
+        default=(),
+        description="Python modules that add methods, retrievers or heads (docs/extending.md): names of installed "
+        "modules, or paths of `.py` files that every node sees. They are run in each process of the run.",
+    )
     data: DataConfig = Field(default=DataConfig(), description="Where user histories come from.")
     protocol: ProtocolConfig = Field(
         default=ProtocolConfig(), description="Which users are trained on and which are evaluated."
@@ -72,11 +87,23 @@ class Config(Section):
     evaluate: EvaluateConfig = Field(default=EvaluateConfig(), description="What is evaluated.")
     ray: RayConfig = Field(default=RayConfig(), description="Where the work runs.")
 
+    @field_validator("plugins")
+    @classmethod
+    def _loaded(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        """The sections that are read after this one may name what the modules add."""
+        load_modules(names)
+        return names
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        """A process that is handed a configuration loads the plug-ins as one that reads it does."""
+        super().__setstate__(state)
+        load_modules(self.plugins)
+
     @property
     def text_encoder(self) -> ModelConfig:
         """The encoder of single texts: the model's, or MiniLM where that is trained or reads pairs."""
-        alone = self.model.freeze_encoder and self.model.pair != "cross_encoder"
-        if alone or self.retrieval.method == "dense":
+        alone = self.model.freeze_encoder and pair_kind(self.model.pair).reads != "pairs"
+        if alone or self.retrieval.encodes:
             return self.model
         return self.model.model_copy(update={"encoder": "minilm", "pooling": "mean", "max_tokens": 128})
 
@@ -95,15 +122,14 @@ class Config(Section):
                              "llm.price_completion, per million tokens")  # fmt: skip
         if llm.max_cost is not None and llm.parameters.get("max_tokens", "max_tokens") is None:
             raise ValueError("llm.parameters: without max_tokens no call's cost is known before; llm.max_cost needs it")
-        if self.model.pair == "concepts" and not self.model.freeze_encoder:
-            raise ValueError(
-                "model.freeze_encoder: must be true with model.pair=concepts; bi_encoder and cross_encoder can train it"
-            )
+        if pair_kind(self.model.pair).reads == "sentences" and not self.model.freeze_encoder:
+            raise ValueError(f"model.freeze_encoder: must be true with model.pair={self.model.pair}; bi_encoder and "
+                             "cross_encoder can train it")  # fmt: skip
         mixed, experts = self.model.num_experts_per_user, self.model.num_experts
         if mixed > experts:
             raise ValueError(f"model.num_experts_per_user: {mixed} is more than model.num_experts={experts}")
-        if self.model.head == "bayesian_linear" and self.fit.l2 is not None:
-            raise ValueError("fit.l2: bayesian_linear heads have a prior of their own in its place; leave it out")
+        if head_kind(self.model.head).own_prior and self.fit.l2 is not None:
+            raise ValueError(f"fit.l2: {self.model.head} heads have a prior of their own in its place; leave it out")
         train = self.train
         if train.min_workers is not None and train.min_workers > train.num_workers:
             raise ValueError(

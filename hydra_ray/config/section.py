@@ -1,10 +1,15 @@
 """What every section of a configuration is built on, and the marks that its fields may carry."""
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
 from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema, core_schema
+
+from hydra_ray.errors import UserError
+from hydra_ray.utils.registry import Registry
 
 HEADER_NAME = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"
 
@@ -21,6 +26,22 @@ class Section(BaseModel):
     """Base of every section: immutable, no unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+@dataclass(frozen=True)
+class NameOf:
+    """Annotation of a text that must be a name of a registry, a plug-in's included."""
+
+    registry: Registry[Any]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def _check(self, name: str) -> str:
+        try:
+            return self.registry.check(name)
+        except UserError as error:
+            raise ValueError(str(error)) from None
 
 
 def execution_only(section: type[BaseModel]) -> set[str]:

@@ -1,11 +1,11 @@
 """The sections `model`, `train` and `fit`: what is learned, jointly and for each new user."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from hydra_ray.config.head_kinds import HeadKind
-from hydra_ray.config.section import EXECUTION_ONLY, Section
+from hydra_ray.config.section import EXECUTION_ONLY, NameOf, Section
+from hydra_ray.registries import HEADS, LOSSES, PAIR_ENCODERS
 from hydra_ray.utils.cpu import Precision
 
 
@@ -16,7 +16,7 @@ class ModelConfig(Section):
         default="minilm",
         description="Folder or hub id of any Hugging Face encoder. `minilm` comes with the installation.",
     )
-    pair: Literal["cross_encoder", "bi_encoder", "concepts", "none"] = Field(
+    pair: Annotated[str, NameOf(PAIR_ENCODERS)] = Field(
         default="concepts",
         description="How a query and an item or candidate are read: `cross_encoder` (both texts at once, the most "
         "expensive), `bi_encoder` (each text alone, once, then an interaction), `concepts` (each sentence alone; what "
@@ -31,7 +31,7 @@ class ModelConfig(Section):
     max_tokens: int = Field(
         default=128, ge=8, description="Longest input of the encoder in tokens; what is beyond is cut off."
     )
-    head: HeadKind = Field(
+    head: Annotated[str, NameOf(HEADS)] = Field(
         default="linear",
         description="Kind of the user heads: `dense` (the HYDRA paper's), `low_rank`, `linear`, `bayesian_linear` "
         "(linear, solved for under a prior learned from the training users), `mixture` (a router mixes shared experts; "
@@ -62,7 +62,7 @@ class TrainConfig(Section):
     concepts, user_lr 0.1 or base_lr 0.006 it stayed there in one training of two.
     """
 
-    loss: Literal["bce", "listnet", "ranknet", "bce_listnet"] = Field(
+    loss: Annotated[str, NameOf(LOSSES)] = Field(
         default="bce",
         description="Of base, shared head and user heads, new users' too: `bce` (each row alone), `listnet` or "
         "`ranknet` (order a query's rows but say no probability), or `bce_listnet` (the mean of two).",

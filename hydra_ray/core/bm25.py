@@ -97,3 +97,14 @@ class BM25:
         if self._index is None:
             return np.zeros(0)
         return np.asarray(self._index.get_scores(self._tokenise(query)), dtype=np.float64)
+
+
+_WORD_BYTES = {"okapi": (95, 0), "plus": (12, 110)}
+"""Of an index: per distinct word of an item, and per distinct word of all (measured with tracemalloc)."""
+
+
+def index_bytes(texts: Sequence[str], kind: BM25Kind) -> int:
+    """What an index over these items takes in memory beside the texts."""
+    in_record, in_all = _WORD_BYTES[kind.variant]
+    words = [set(TOKENISERS[kind.tokens](text)) for text in texts]
+    return in_record * sum(map(len, words)) + in_all * len(set().union(*words))

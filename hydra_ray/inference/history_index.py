@@ -36,15 +36,14 @@ class HistoryIndex:
         items: The history, oldest first.
         task: What the items are answers to.
         config: The retrieval method and its settings.
-        seed: Of the draw, for the method `random`.
-        encode: Texts to embeddings, needed for the method `dense` and for `likeness`.
+        seed: Of the draw, for the method `random` and the like.
+        encode: Texts to embeddings, needed for methods such as `dense` and for `likeness`.
         likeness: Whether `answer_counts` weighs items by their likeness to the query.
         """
         self.items = tuple(items)
         self._task, self._encode = task, encode
         self._likeness = likeness and encode is not None and task.kind != "generation"
-        dense = encode if config.method == "dense" else None
-        self._retriever = make_retriever(config.method, self.items, seed, dense, config.bm25_kind)
+        self._retriever = make_retriever(config.method, self.items, seed, encode, config.bm25_kind)
         self._embeddings: NDArray[np.float32] | None = None
 
     def search(self, query: str, n: int, exclude: str | None = None) -> RetrievalResult:

@@ -70,6 +70,7 @@ def notes(config: Config) -> Iterator[str]:
         "model.encoder": config.model.encoder,
         "llm.serve.source": config.llm.serve.source if config.llm.base_url is None else None,
         "llm.tokenizer": config.llm.tokenizer,
+        **{f"plugins[{i}]": name for i, name in enumerate(config.plugins)},
     }
     stay = [f"{key}={value}" for key, value in paths.items() if value and str(value).startswith(("/", "~"))]
     yield f"every node must see {', '.join(stay)}: files do not travel"

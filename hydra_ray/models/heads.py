@@ -11,50 +11,37 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hydra_ray.config.head_kinds import HeadKind
+from hydra_ray.config import ModelConfig
+from hydra_ray.config.head_kinds import head_kind
 
 Deltas = dict[str, Tensor]
 
 
 class Head(nn.Module):
-    """dropout -> dense Z x Z -> tanh -> dropout -> Z x 2, the HYDRA paper's head, as shared head plus user deltas.
+    """dropout -> dense Z x Z -> tanh -> dropout -> Z x 2, the HYDRA paper's head; nothing of it is any user's own.
 
-    - `dense`: a user's delta covers both layers, (Z + 1) Z + 2 (Z + 1) numbers: the paper's.
-    - `low_rank`: a rank-K delta of the dense layer and the user's own output layer.
-    - `linear`: the user's output layer alone.
-    - `bayesian_linear`: a delta of the same shape as `linear`'s. Jointly it is trained as `linear` (`joint_kind`); a
-      new user's is solved for under a prior estimated from the training users
-      (`hydra_ray.training.user_fit.bayesian_linear`).
-    - `shared`: no delta.
+    A subclass says what is a user's own in `delta_shapes`, and in `hidden` or `output` how it comes in; deltas of zeros
+    leave the shared head as it is. `hydra_ray.models.mixture.FacetHead` is another class with the same interface.
 
-    `mixture` is another class, `hydra_ray.models.mixture.FacetHead`.
+    Attributes:
+        kind: Its name in `model.head`.
+        width: Z, the numbers that it reads of a row.
     """
 
-    def __init__(self, kind: HeadKind, width: int, rank: int, dropout: float) -> None:
+    kind = "shared"
+
+    def __init__(self, width: int, config: ModelConfig) -> None:
         super().__init__()
-        self.kind = kind
         self.width = width
-        self.rank = rank
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(config.dropout)
         self.dense = nn.Linear(width, width)
         self.out = nn.Linear(width, 2)
         # What the pair encoding says is a good start: the head begins as tanh(z), not as a random mixture of it.
         nn.init.eye_(self.dense.weight)
         nn.init.zeros_(self.dense.bias)
-        if kind == "low_rank":
-            self.down = nn.Parameter(torch.empty(width, rank))
-            nn.init.normal_(self.down, std=1 / math.sqrt(width))
 
     def delta_shapes(self) -> dict[str, tuple[int, ...]]:
         """Name -> shape of one user's delta (without the leading U)."""
-        z, k = self.width, self.rank
-        output = {"out_weight": (z, 2), "out_bias": (2,)}
-        if self.kind == "dense":
-            return {"dense_weight": (z, z), "dense_bias": (z,), **output}
-        if self.kind == "low_rank":
-            return {"down": (z, k), "up": (k, z), **output}
-        if self.kind in ("linear", "bayesian_linear"):
-            return output
         return {}
 
     def zeros(self, users: int) -> Deltas:
@@ -68,12 +55,12 @@ class Head(nn.Module):
     def hidden(self, z_GRZ: Tensor, deltas: Deltas) -> Tensor:
         """tanh of the dense layer: [G, R, Z]."""
         x_GRZ = self.dropout(z_GRZ)
+        return torch.tanh(self.dense_layer(x_GRZ, deltas))
+
+    def dense_layer(self, x_GRZ: Tensor, deltas: Deltas) -> Tensor:
+        """The dense layer of rows [G, R, Z], before its tanh."""
         h_GRZ: Tensor = self.dense(x_GRZ)
-        if "dense_weight" in deltas:
-            h_GRZ = h_GRZ + torch.bmm(x_GRZ, deltas["dense_weight"]) + deltas["dense_bias"].unsqueeze(1)
-        if "up" in deltas:
-            h_GRZ = h_GRZ + torch.bmm(_thin(x_GRZ, self.down + deltas["down"]), deltas["up"])
-        return torch.tanh(h_GRZ)
+        return h_GRZ
 
     def output(self, h_GRZ: Tensor, deltas: Deltas) -> Tensor:
         """Logits [G, R, 2] of hidden states [G, R, Z]."""
@@ -109,6 +96,52 @@ class Head(nn.Module):
         x_USRZ = x_USRZ.index_put((user_G, slot_G), x_GRZ).flatten(1, 2)
         logits_USR2: Tensor = self.output(x_USRZ, deltas) if shared_dense else self(x_USRZ, deltas)
         return logits_USR2.reshape(users, -1, rows, 2)[user_G, slot_G]
+
+
+class LinearHead(Head):
+    """The user's output layer alone. `linear`; and `bayesian_linear`, whose deltas have the same shape: jointly it is
+    trained as `linear`, a new user's is solved for under a prior estimated from the training users
+    (`hydra_ray.training.user_fit.bayesian_linear`)."""
+
+    def delta_shapes(self) -> dict[str, tuple[int, ...]]:
+        """See `Head`."""
+        return {"out_weight": (self.width, 2), "out_bias": (2,)}
+
+
+class DenseHead(LinearHead):
+    """A user's delta covers both layers, (Z + 1) Z + 2 (Z + 1) numbers: the paper's."""
+
+    def delta_shapes(self) -> dict[str, tuple[int, ...]]:
+        """See `Head`."""
+        return {"dense_weight": (self.width, self.width), "dense_bias": (self.width,), **super().delta_shapes()}
+
+    def dense_layer(self, x_GRZ: Tensor, deltas: Deltas) -> Tensor:
+        """See `Head`."""
+        h_GRZ = super().dense_layer(x_GRZ, deltas)
+        if not deltas:
+            return h_GRZ
+        return h_GRZ + torch.bmm(x_GRZ, deltas["dense_weight"]) + deltas["dense_bias"].unsqueeze(1)
+
+
+class LowRankHead(LinearHead):
+    """A rank-K delta of the dense layer and the user's own output layer."""
+
+    def __init__(self, width: int, config: ModelConfig) -> None:
+        super().__init__(width, config)
+        self.rank = config.rank
+        self.down = nn.Parameter(torch.empty(width, self.rank))
+        nn.init.normal_(self.down, std=1 / math.sqrt(width))
+
+    def delta_shapes(self) -> dict[str, tuple[int, ...]]:
+        """See `Head`."""
+        return {"down": (self.width, self.rank), "up": (self.rank, self.width), **super().delta_shapes()}
+
+    def dense_layer(self, x_GRZ: Tensor, deltas: Deltas) -> Tensor:
+        """See `Head`."""
+        h_GRZ = super().dense_layer(x_GRZ, deltas)
+        if not deltas:
+            return h_GRZ
+        return h_GRZ + torch.bmm(_thin(x_GRZ, self.down + deltas["down"]), deltas["up"])
 
 
 class _Thin(torch.autograd.Function):
@@ -176,7 +209,19 @@ def gather(deltas: Deltas, rows: Tensor) -> Deltas:
     return {name: value.index_select(0, rows) for name, value in deltas.items()}
 
 
-def parameters_per_user(kind: HeadKind, width: int, rank: int) -> int:
+def new_head(width: int, config: ModelConfig) -> "Head":
+    """The shared head of the kind that `model.head` names; of `mixture`, a class with the same interface."""
+    head: Head = head_kind(config.head).new(width, config)
+    head.kind = config.head
+    return head
+
+
+def make_head(kind: str, width: int, rank: int, dropout: float) -> "Head":
+    """The same, without a whole configuration."""
+    return new_head(width, ModelConfig(head=kind, rank=rank, dropout=dropout))
+
+
+def parameters_per_user(kind: str, width: int, rank: int) -> int:
     """Numbers stored per user and module (fp32: times 4 bytes)."""
     with torch.device("meta"):
-        return sum(math.prod(shape) for shape in Head(kind, width, rank, 0.0).delta_shapes().values())
+        return sum(math.prod(shape) for shape in make_head(kind, width, rank, 0.0).delta_shapes().values())

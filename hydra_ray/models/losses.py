@@ -18,14 +18,32 @@ A query whose labels are all equal says nothing about the order of its rows: it 
 """
 
 import math
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from hydra_ray.models.heads import scores
+from hydra_ray.registries import LOSSES
 
-Loss = Literal["bce", "listnet", "ranknet", "bce_listnet"]
+Loss = str
+"""The name of a registered loss."""
+
+
+@dataclass(frozen=True, slots=True)
+class LossFunction:
+    """A value of `train.loss`.
+
+    Attributes:
+        of_queries: (scores, labels, mask), each [..., R] -> each query's loss, [...]. label: float in {0, 1}. mask:
+            float, 1 where the row has a label. Where all scores are zero, each row that counts should cost log 2.
+        ranks: Whether queries whose labels are all equal teach it nothing.
+    """
+
+    of_queries: Callable[[Tensor, Tensor, Tensor], Tensor]
+    ranks: bool = False
+
 
 _ABSENT = -1e9
 """The score of a row that does not exist: finite, so that a query without rows gives no NaN."""
@@ -41,20 +59,19 @@ def loss_sum(logits_GR2: Tensor, label_GR: Tensor, mask_GR: Tensor, loss: Loss =
 
 def query_losses(s_GR: Tensor, label_GR: Tensor, mask_GR: Tensor, loss: Loss) -> Tensor:
     """Each query's loss, [...], from its rows' scores, labels and mask, [..., R]."""
-    if loss == "bce":
-        return _two_class(s_GR, label_GR, mask_GR)
-    if loss == "listnet":
-        return _listwise(s_GR, label_GR, mask_GR)
-    if loss == "ranknet":
-        return _pairwise(s_GR, label_GR, mask_GR)
-    return (_two_class(s_GR, label_GR, mask_GR) + _listwise(s_GR, label_GR, mask_GR)) / 2
+    return _loss(loss).of_queries(s_GR, label_GR, mask_GR)
 
 
 def counts(label_GR: Tensor, mask_GR: Tensor, loss: Loss) -> Tensor:
     """Which queries the loss can learn from, bool [...]: for ranking losses only those with unequal labels."""
-    if loss in ("listnet", "ranknet"):
+    if _loss(loss).ranks:
         return _unequal(label_GR, mask_GR)
     return mask_GR.sum(-1) > 0
+
+
+def _loss(name: Loss) -> LossFunction:
+    found: LossFunction = LOSSES.get(name)
+    return found
 
 
 def _unequal(label_GR: Tensor, mask_GR: Tensor) -> Tensor:
@@ -83,3 +100,13 @@ def _pairwise(s_GR: Tensor, label_GR: Tensor, mask_GR: Tensor) -> Tensor:
     loss_GRR = torch.nn.functional.softplus(s_GR.unsqueeze(-2) - s_GR.unsqueeze(-1))
     pairs_G = better_GRR.sum((-2, -1))
     return (loss_GRR * better_GRR).sum((-2, -1)) / pairs_G.clamp(min=1) * mask_GR.sum(-1)
+
+
+def _two_class_and_listwise(s_GR: Tensor, label_GR: Tensor, mask_GR: Tensor) -> Tensor:
+    return (_two_class(s_GR, label_GR, mask_GR) + _listwise(s_GR, label_GR, mask_GR)) / 2
+
+
+LOSSES.register("bce")(LossFunction(_two_class))
+LOSSES.register("listnet")(LossFunction(_listwise, ranks=True))
+LOSSES.register("ranknet")(LossFunction(_pairwise, ranks=True))
+LOSSES.register("bce_listnet")(LossFunction(_two_class_and_listwise))

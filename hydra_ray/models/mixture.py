@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from hydra_ray.config.head_kinds import HeadKind
+from hydra_ray.config import ModelConfig
 from hydra_ray.models.heads import Deltas
 
 PROFILE, PRESENT, MIXTURE = "profile", "present", "mixture"
@@ -24,7 +24,7 @@ class FacetHead(nn.Module):
 
     def __init__(self, width: int, facets: int, dropout: float) -> None:
         super().__init__()
-        self.kind: HeadKind = "mixture"
+        self.kind = "mixture"
         self.width, self.facets = width, facets
         self.dropout = nn.Dropout(dropout)
         # As in `Head`, each begins as tanh(z); noise sets them apart.
@@ -59,6 +59,11 @@ class FacetHead(nn.Module):
             return logits_GRF2.mean(2)
         logits_GR2: Tensor = torch.einsum("grfk,gf->grk", logits_GRF2, 1 / self.facets + deltas[MIXTURE])
         return logits_GR2
+
+
+def make_facets(width: int, config: ModelConfig) -> FacetHead:
+    """The head of a model."""
+    return FacetHead(width, config.num_experts, config.dropout)
 
 
 class Router(nn.Module):

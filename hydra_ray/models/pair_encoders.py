@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from hydra_ray.config import ModelConfig
+
 ALPHA = 10.0
 """Sharpness of the concepts at the start: cosines of .3 and .6 are then 20 times apart."""
 
@@ -62,3 +64,14 @@ class ConceptEncoder(nn.Module):
         other = self.code(flat) if self.right is None else self.right(nn.functional.normalize(flat.sum(1), dim=-1))
         pair: Tensor = 4 * self.code(left).unsqueeze(1) * other.reshape(groups, rows, -1)
         return pair
+
+
+def make_interaction(width: int, config: ModelConfig, symmetric: bool) -> InteractionEncoder:
+    """The module of `bi_encoder`. width: D."""
+    del symmetric
+    return InteractionEncoder(width, config.pair_dim)
+
+
+def make_concepts(width: int, config: ModelConfig, symmetric: bool) -> ConceptEncoder:
+    """The module of `concepts`. width: D."""
+    return ConceptEncoder(width, config.pair_dim, symmetric, config.dropout)

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from hydra_ray.config import ModelConfig
+from hydra_ray.config.head_kinds import head_kind
+from hydra_ray.config.pair_kinds import pair_kind
 from hydra_ray.models.encoder import TextEncoder
-from hydra_ray.models.heads import Deltas, Head
+from hydra_ray.models.heads import Deltas, Head, new_head
 from hydra_ray.models.mixture import PRESENT, PROFILE, FacetHead, Router, mixtures
-from hydra_ray.models.pair_encoders import ConceptEncoder, InteractionEncoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +55,13 @@ class PairScorer(nn.Module):
         self.config = config
         self.evidence = evidence
         self.encoder = encoder
-        self.interaction: InteractionEncoder | ConceptEncoder | None = None
-        if config.pair == "bi_encoder":
-            self.interaction = InteractionEncoder(encoder_width, config.pair_dim)
-        elif config.pair == "concepts":
-            self.interaction = ConceptEncoder(encoder_width, config.pair_dim, symmetric, config.dropout)
-        width = {"cross_encoder": encoder_width, "none": 0}.get(config.pair, config.pair_dim)
-        self.head: Head | FacetHead
+        self.pair = pair_kind(config.pair)
+        self.interaction: nn.Module | None = self.pair.new(encoder_width, config, symmetric)
+        width = self.pair.width(encoder_width, config)
+        self.head: Head | FacetHead = new_head(width + evidence, config)
         self.router: Router | None = None
-        if config.head == "mixture":
-            self.head = FacetHead(width + evidence, config.num_experts, config.dropout)
+        if head_kind(config.head).routed:
             self.router = Router(encoder_width, config.pair_dim, config.num_experts, config.num_experts_per_user)
-        else:
-            self.head = Head(config.head, width + evidence, config.rank, config.dropout)
         self.routed: tuple[Tensor, Tensor] | None = None
         if encoder is not None and config.freeze_encoder:
             encoder.requires_grad_(False)
@@ -80,13 +75,13 @@ class PairScorer(nn.Module):
         return torch.cat([pairs_GRZ, EVIDENCE_SCALE * batch.evidence.to(pairs_GRZ.dtype)], dim=-1)
 
     def _pairs(self, texts: Sequence[str] | Tensor, batch: PairBatch) -> Tensor:
-        if self.config.pair == "none":
+        if self.pair.reads == "nothing":
             return batch.evidence.new_zeros(*batch.right.shape, 0, dtype=next(self.head.parameters()).dtype)
         if self.interaction is None:
             return self._cross(texts, batch)
         groups, rows = batch.right.shape
         left_G, right_GR = batch.left, batch.right
-        if isinstance(self.interaction, ConceptEncoder):
+        if self.pair.reads == "sentences":
             assert isinstance(texts, Tensor)
             agreements_GRZ: Tensor = self.interaction(texts[left_G], texts[right_GR])
             return agreements_GRZ

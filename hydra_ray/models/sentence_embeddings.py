@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hydra_ray.config.pair_kinds import pair_kind
 from hydra_ray.core.retrieval import TextEncode
 
 _BOUNDARY = re.compile(r"(?<=[.!?])\s+|\n+")
@@ -19,11 +20,12 @@ def sentences_of(text: str, limit: int) -> list[str]:
 
 
 def sentence_embeddings(encode: TextEncode, texts: Sequence[str], pair: str, sentences: int) -> Tensor:
-    """float32 [T, D] for `bi_encoder`; [T, S, D] for `concepts`, zero rows where there is no sentence; [T, 1] of zeros
-    for `none`, which reads no text."""
-    if pair == "none":
+    """What a pair encoder reads of texts: float32 [T, D] of whole texts (`bi_encoder`), [T, S, D] of sentences
+    (`concepts`), zero rows where there is none, or [T, 1] of zeros where it reads no text (`none`)."""
+    reads = pair_kind(pair).reads
+    if reads == "nothing":
         return torch.zeros(len(texts), 1)
-    if pair == "bi_encoder":
+    if reads == "texts":
         return torch.from_numpy(encode(texts))
     split = [sentences_of(text, sentences) for text in texts]
     flat = encode([sentence for parts in split for sentence in parts])

@@ -15,23 +15,24 @@ from hydra_ray.inference.reranking import RankedItem, rank
 from hydra_ray.inference.types import RetrievalResult
 from hydra_ray.llm.token_budget import CHAT_FORMAT_TOKENS
 from hydra_ray.llm.types import Request, call_key
-from hydra_ray.pipeline.job import SHARED, Pipeline
+from hydra_ray.methods.method import method_named
+from hydra_ray.pipeline.eval_prompts import EvalPrompts
+from hydra_ray.pipeline.job import Pipeline, always_shown
 from hydra_ray.pipeline.llm_rows import Asking
 from hydra_ray.pipeline.stage_prompts import (
     SUMMARY_TOKENS,
     CandidatePrompts,
-    EvalPrompts,
     LabelPrompts,
     OraclePrompts,
     StagePrompts,
     SummaryPrompts,
 )
 from hydra_ray.pipeline.stage_rows import Asked, CandidateRow
-from hydra_ray.pipeline.step_settings import asking
+from hydra_ray.pipeline.step_settings import asking, method_stage
 
 MOST_USERS = 500
 """Users of a stage whose prompts are made; the others are taken to be like them."""
-STAGES = ("label", "generate", "summarise", "evaluate", "oracles")
+STAGES = ("label", "generate", "summarise", "evaluate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +65,10 @@ def bound_of(request: Request, budget: PromptBudget, system_tokens: int, one_by_
 class _Evaluate(EvalPrompts):
     """EvalPrompts without trained rerankers and summaries."""
 
-    def __init__(self, config: dict[str, Any], seed: int) -> None:
+    def __init__(self, config: dict[str, Any], seed: int, methods: Sequence[str]) -> None:
         StagePrompts.__init__(self, config, seed, None)
-        self._rerankers = dict.fromkeys(("hydra", SHARED), longest_first)
+        self.methods = [method_named(name) for name in methods]
+        self._rerankers = {"hydra": longest_first, "shared": longest_first}
         self._summaries = _Summaries()
         self.topics = None
 
@@ -119,7 +121,8 @@ def bounds(job: Pipeline, budget: PromptBudget, one_by_one: bool) -> tuple[dict[
     config = _light(job.config)
     plain = config.model_dump(mode="json")
     system = budget.count(config.llm.system_prompt or "")
-    found = {stage: CostBound() for stage in STAGES if stage != "oracles" or config.evaluate.oracles}
+    stages = (*STAGES, *map(method_stage, job.further_methods), *(("oracles",) if config.evaluate.oracles else ()))
+    found = {stage: CostBound() for stage in stages}
     asked: set[str] = set()
     whole = True
     for trial in config.protocol.trials:
@@ -132,7 +135,11 @@ def bounds(job: Pipeline, budget: PromptBudget, one_by_one: bool) -> tuple[dict[
             _StagePlan("label", LabelPrompts(plain, trial.seed, None), labelled),
             _StagePlan("generate", _Generate(plain, trial.seed, None), roles, own),
             _StagePlan("summarise", SummaryPrompts(plain, trial.seed, None), tested),
-            _StagePlan("evaluate", _Evaluate(plain, trial.seed), tested, str(trial), by_place=True),
+            _StagePlan("evaluate", _Evaluate(plain, trial.seed, always_shown()), tested, str(trial), by_place=True),
+            *(
+                _StagePlan(method_stage(name), _Evaluate(plain, trial.seed, (name,)), tested)
+                for name in job.further_methods
+            ),
         ]
         if config.evaluate.oracles:
             work.append(_StagePlan("oracles", OraclePrompts(plain, trial.seed, None), tested))
@@ -164,10 +171,11 @@ def first_request(job: Pipeline) -> Request | None:
 
 
 def _light(config: Config) -> Config:
-    """Without what would load and run the encoder: recency stands for dense retrieval; likeness changes no prompt."""
+    """Without what would load and run the encoder: recency stands for retrieval by embeddings; the features of the
+    adapter change no prompt."""
     adapter = config.adapter.model_copy(update={"history_similarity": False, "topic_classifier": False})
     config = config.model_copy(update={"adapter": adapter})
-    if config.retrieval.method != "dense":
+    if not config.retrieval.encodes:
         return config
     return config.model_copy(update={"retrieval": config.retrieval.model_copy(update={"method": "recency"})})
 

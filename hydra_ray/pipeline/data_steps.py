@@ -19,6 +19,7 @@ from hydra_ray.pipeline.stage_prompts import (
 )
 from hydra_ray.pipeline.step import STEP_VERSIONS, StepResult, fingerprint
 from hydra_ray.pipeline.step_settings import hash_of
+from hydra_ray.registries import RETRIEVERS
 
 
 class DataSteps:
@@ -163,19 +164,23 @@ class DataSteps:
         make: type,
         args: Any,
         users: Asking,
+        stage: str = "",
     ) -> StepResult:
-        """A step that asks the black box. `args` is called when the step really runs."""
-        users_dir = self.ingest().path
+        """A step that asks the black box. `args` is called when the step really runs. stage: what it is called in
+        messages and in the report, if not by its name."""
+        users_dir, label = self.ingest().path, f"{stage or name} {trial}"
 
         def work(folder: Path) -> dict[str, Any]:
-            task, label = self.run.task, f"{name} {trial}"
+            task = self.run.task
             self.run.check_before_paying()
             free = make is SummaryPrompts
             wanted = Wanted(label, None, SUMMARY_TOKENS) if free else Wanted(label, task, task.max_answer_tokens)
             return ask_black_box(self.run, users_dir, users, make, args(), folder, wanted)
 
         whole = {**config, "task": self._task, "seed": trial.seed, "llm": self._asks(), **self._dump("retrieval")}
-        if self.config.retrieval.method == "dense":
+        if (version := RETRIEVERS.version(self.config.retrieval.method)) > 1:
+            whole["retriever_version"] = version
+        if self.config.retrieval.encodes:
             whole["encoder"] = self.config.model.model_dump(include={"encoder", "pooling", "max_tokens", "precision"})
         inputs = {"ingest": self.ingest().key, "users": hash_of(users), **inputs}
-        return self._step(name, whole, inputs, work, f"{name} {trial}")
+        return self._step(name, whole, inputs, work, label)

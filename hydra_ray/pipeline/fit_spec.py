@@ -6,7 +6,6 @@ from itertools import islice
 from pathlib import Path
 
 from hydra_ray.config import Config
-from hydra_ray.config.head_kinds import HeadKind
 from hydra_ray.core.sampling import UserSample
 from hydra_ray.core.types import Split, User
 from hydra_ray.core.user_buckets import bucket_of
@@ -34,7 +33,7 @@ class FitSpec:
 
     config: Config
     module: Module
-    kind: HeadKind
+    kind: str
     splits: tuple[Split, ...]
     chosen: tuple[str, ...]
     answered: Path

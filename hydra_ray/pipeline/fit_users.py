@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from hydra_ray.config.head_kinds import head_kind
 from hydra_ray.errors import UserError
 from hydra_ray.pipeline.examples import chunks
 from hydra_ray.pipeline.fit_buckets import FitBuckets, MixBuckets
@@ -60,8 +61,9 @@ def fit_users(run: RunContext, fit: FitSpec, out: Path) -> dict[str, Any]:
     scratch = out / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
     learned = scratch / "tuned.json"
+    routed = head_kind(fit.kind).routed
     if not learned.exists():
-        write_text(learned, json.dumps({} if fit.kind == "mixture" else tune(fit, scorer, run)))
+        write_text(learned, json.dumps({} if routed else tune(fit, scorer, run)))
     tuned = json.loads(learned.read_text())
     buckets = list(fit.by_bucket())
     left = [bucket for bucket in buckets if not record_file(out, bucket).exists()]
@@ -73,7 +75,7 @@ def fit_users(run: RunContext, fit: FitSpec, out: Path) -> dict[str, Any]:
         try:
             with unwrap_user_errors():
                 rows = ray.data.from_items([{"buckets": part} for part in parts]).map_batches(
-                    MixBuckets if fit.kind == "mixture" else FitBuckets,
+                    MixBuckets if routed else FitBuckets,
                     fn_constructor_args=(fit, tuned, out),
                     batch_size=1,
                     num_cpus=1,

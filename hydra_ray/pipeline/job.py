@@ -5,19 +5,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hydra_ray.config import Config, TrainConfig
-from hydra_ray.config.head_kinds import joint_kind
+from hydra_ray.config.head_kinds import head_kind, joint_kind
 from hydra_ray.config.section import execution_only
 from hydra_ray.core.sampling import Trial
 from hydra_ray.core.types import Split
 from hydra_ray.data.reader import read_users
 from hydra_ray.errors import UserError
+from hydra_ray.methods.method import Reranker, method_named
 from hydra_ray.pipeline.data_steps import DataSteps
+from hydra_ray.pipeline.eval_prompts import EvalPrompts
 from hydra_ray.pipeline.examples import Module, evidence_width, write_groups
 from hydra_ray.pipeline.gold_check import wordless_golds
 from hydra_ray.pipeline.llm_rows import Asking
 from hydra_ray.pipeline.previous_run import PreviousRun
 from hydra_ray.pipeline.stage_prompts import (
-    EvalPrompts,
     GeneratePrompts,
     LabelPrompts,
     OraclePrompts,
@@ -29,10 +30,13 @@ from hydra_ray.pipeline.step_settings import (
     hash_of,
     joint_model,
     label_settings,
+    method_stage,
+    plugin_versions,
     read_by,
     summary_texts,
     topics_encoder,
 )
+from hydra_ray.registries import METHODS
 
 SHARED = "shared"
 Variant = Literal["", "paper", "unguarded"]
@@ -88,7 +92,7 @@ class Pipeline(DataSteps):
 
         def work(folder: Path) -> dict[str, Any]:
             groups = folder / "groups"
-            profiles = folder / "profiles" if "mixture" in kinds else None
+            profiles = folder / "profiles" if any(head_kind(kind).routed for kind in kinds) else None
             chosen, users_dir = self.chosen(trial), self.ingest().path
             counts = write_groups(self.run, config, module, answered.path, groups, chosen, users_dir, profiles)
             if not counts["rows"]:
@@ -106,6 +110,7 @@ class Pipeline(DataSteps):
                 scratch=(folder / "scratch").resolve(),
                 vectors=self.run.vector_cache,
                 profiles=profiles.resolve() if profiles else None,
+                plugins=config.plugins,
             )
             return {**counts, **train(job, config.data.buckets, folder, self.run.say)}
 
@@ -115,6 +120,7 @@ class Pipeline(DataSteps):
             "train": training,
             **label_settings(config, module),
             "seed": trial.seed,
+            **plugin_versions(self.config),
         }
         inputs = {"answers": answered.key, **self._users_read(trial)}
         return self._step(name, key, inputs, work, f"{label} {trial}")
@@ -133,7 +139,7 @@ class Pipeline(DataSteps):
         found: list[Variant] = [""]
         if self.config.evaluate.paper and not self.since:
             found.append("paper")
-        if self.config.fit.guard and self.config.model.head not in ("mixture", "shared"):
+        if self.config.fit.guard and head_kind(self.config.model.head).solver:
             found.append("unguarded")
         return tuple(found)
 
@@ -201,6 +207,7 @@ class Pipeline(DataSteps):
 
         config: dict[str, Any] = {"fit": whole.fit.model_dump(mode="json", exclude={"base_run"})}
         config |= {"head": self.config.model.head, "loss": self.config.train.loss, **reading}
+        config |= plugin_versions(self.config)
         inputs = {"answers": answered.key, "base": trained.key, "base_run": previous.key if previous else ""}
         inputs |= self._users_read(trial)
         return self._step(name, config, inputs, work, f"{label} {trial}")
@@ -208,7 +215,7 @@ class Pipeline(DataSteps):
     @property
     def fitted_alone(self) -> bool:
         """Whether no user's head comes from joint training."""
-        return self.config.model.head == "mixture"
+        return head_kind(self.config.model.head).routed
 
     def generate(self, trial: Trial) -> StepResult:
         """Adapter candidates: samples after the reranker's examples."""
@@ -275,23 +282,51 @@ class Pipeline(DataSteps):
         return self._ask_questions("summarise", trial, SummaryPrompts)
 
     def evaluate(self, trial: Trial) -> StepResult:
-        """Every method's answers to the test users' questions."""
-        trained, fitted = self.train("reranker", trial), self.fit("reranker", trial)
-        topics = self.topics(trial)
-        summaries = self.summarise(trial)
+        """The answers of the methods that a run always shows to the test users' questions."""
+        return self._answer(trial, always_shown())
+
+    @property
+    def further_methods(self) -> tuple[str, ...]:
+        """The methods that are shown because `evaluate.methods` names them."""
+        return tuple(name for name in dict.fromkeys(self.config.evaluate.methods) if name not in always_shown())
+
+    def method(self, trial: Trial, name: str) -> StepResult:
+        """The answers of one of `further_methods`: a step of its own, so that no other is repeated for it."""
+        return self._answer(trial, (name,), alone=True)
+
+    def _answer(self, trial: Trial, names: tuple[str, ...], *, alone: bool = False) -> StepResult:
+        """The answers of some methods. alone: it is one that a run does not show unasked."""
+        methods = [method_named(name) for name in names]
+        learned = any(method.rerankers or method.adapter for method in methods)
+        inputs: dict[str, str] = {}
+        if learned:
+            trained, fitted, topics = self.train("reranker", trial), self.fit("reranker", trial), self.topics(trial)
+            inputs |= {"base": trained.key, "heads": fitted.key, **({"topics": topics.key} if topics else {})}
+        if any(method.summary for method in methods):
+            inputs["summaries"] = self.summarise(trial).key
 
         def args() -> tuple[Any, ...]:
-            rerankers = {"hydra": (self.base("reranker", trial), fitted.path), SHARED: (trained.path / SHARED, None)}
-            texts = summary_texts(summaries.path)
-            return self._plain, trial.seed, self.run.vector_cache, rerankers, texts, topics.path if topics else None
+            wanted = {reranker for method in methods for reranker in method.rerankers}
+            rerankers: dict[Reranker, tuple[Path, Path | None]] = {}
+            if "hydra" in wanted:
+                rerankers["hydra"] = self.base("reranker", trial), fitted.path
+            if "shared" in wanted:
+                rerankers["shared"] = trained.path / SHARED, None
+            texts = summary_texts(self.summarise(trial).path) if "summaries" in inputs else {}
+            read = topics.path if learned and topics else None
+            return self._plain, trial.seed, self.run.vector_cache, names, rerankers, texts, read
 
         asked = {"num_samples", "temperature", "history_similarity"}
         sampling = self.config.adapter.model_dump(mode="json", include=asked)
         sampling["evidence_items"] = self.config.adapter.items_seen(self.config.retrieval.top_n)
         config = {"questions": self.config.protocol.questions, "top_k": self.config.reranker.top_k, **sampling}
-        inputs = {"base": trained.key, "heads": fitted.key, "summaries": summaries.key}
-        inputs |= {"topics": topics.key} if topics else {}
-        return self._ask("evaluate", config, inputs, trial, EvalPrompts, args, self._tested(trial))
+        if not alone:
+            return self._ask("evaluate", config, inputs, trial, EvalPrompts, args, self._tested(trial))
+        (name,) = names
+        config |= {"method": name, "version": METHODS.version(name)}
+        users = self._tested(trial) if learned else self._all_tested(trial)
+        trial = trial if learned else Trial(trial.seed)
+        return self._ask("method", config, inputs, trial, EvalPrompts, args, users, method_stage(name))
 
     def oracles(self, trial: Trial) -> StepResult:
         """Answers to the evaluated questions after each retrieved record alone."""
@@ -303,8 +338,16 @@ class Pipeline(DataSteps):
 
     def _ask_questions(self, name: str, trial: Trial, make: type) -> StepResult:
         """A step that asks the evaluated questions and reads no training: all folds of a seed share it."""
-        asked = asking(self.chosen(trial)) if self.chosen(trial).crossed else self._tested(trial)
-        roles: Asking = {user_id: (source, "test") for user_id, (source, _) in asked.items()}
         config = {"questions": self.config.protocol.questions}
         return self._ask(name, config, {}, Trial(trial.seed), make,
-                         lambda: (self._plain, trial.seed, self.run.vector_cache), roles)  # fmt: skip
+                         lambda: (self._plain, trial.seed, self.run.vector_cache), self._all_tested(trial))  # fmt: skip
+
+    def _all_tested(self, trial: Trial) -> Asking:
+        """The users that a trial's seed tests, in all its folds."""
+        asked = asking(self.chosen(trial)) if self.chosen(trial).crossed else self._tested(trial)
+        return {user_id: (source, "test") for user_id, (source, _) in asked.items()}
+
+
+def always_shown() -> tuple[str, ...]:
+    """The methods that every run compares."""
+    return tuple(name for name in METHODS.builtin if method_named(name).always)

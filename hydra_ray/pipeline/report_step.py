@@ -9,8 +9,9 @@ from typing import Any
 from hydra_ray.data.reader import read_counts
 from hydra_ray.llm.response_cache import Counts, ResponseCache
 from hydra_ray.llm.usability import FAULTS
-from hydra_ray.pipeline.evaluation import answer_table, refused_summaries
-from hydra_ray.pipeline.job import SHARED, Pipeline
+from hydra_ray.methods.method import Adapter
+from hydra_ray.pipeline.evaluation import answer_table, joined, refused_summaries, with_oracles
+from hydra_ray.pipeline.job import SHARED, Pipeline, always_shown
 from hydra_ray.pipeline.stage_rows import CUTS
 from hydra_ray.pipeline.step_settings import first_texts
 from hydra_ray.report import AnswerRow, Costs, build_report, write_predictions, write_report
@@ -31,13 +32,17 @@ def write_report_step(job: Pipeline) -> dict[str, Any]:
     for trial in config.protocol.trials:
         evaluated = job.evaluate(trial)
         shared = job.train("adapter", trial).path / SHARED
-        adapters = {SHARED: TrainedScorer.load(shared, None, run.vector_cache)}
+        adapters: dict[Adapter, TrainedScorer] = {"shared": TrainedScorer.load(shared, None, run.vector_cache)}
         for variant in job.variants:
             base, heads = job.base("adapter", trial, variant), job.fit("adapter", trial, variant).path
             adapters[variant or "hydra"] = TrainedScorer.load(base, heads, run.vector_cache)
         one_shot = first_texts(job.oracles(trial).path) if config.evaluate.oracles else None
-        no_summary = refused_summaries(job.summarise(trial).path)
-        rows += answer_table(run.task, trial.seed, evaluated.path, adapters, config.adapter, one_shot, no_summary)
+        refused = refused_summaries(job.summarise(trial).path)
+        found = answer_table(run.task, trial.seed, evaluated.path, always_shown(), adapters, config.adapter, refused)
+        for name in job.further_methods:
+            path = job.method(trial, name).path
+            found = joined(found, answer_table(run.task, trial.seed, path, (name,), adapters, config.adapter, refused))
+        rows += with_oracles(run.task, found, evaluated.path, config.adapter, one_shot)
         training.append(job.chosen(trial).train)
     began = time.monotonic()
     counts = read_counts(job.ingest().path)

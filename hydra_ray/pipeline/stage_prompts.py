@@ -14,7 +14,7 @@ from hydra_ray.core.hashing import stable_seed
 from hydra_ray.core.labeling import OWN_ROW, Row, agreement_rows, own_answer_rows
 from hydra_ray.core.prompts import Prompt, summary_prompt
 from hydra_ray.core.queries import Query, training_queries
-from hydra_ray.core.retrieval import TextEncode, make_retriever
+from hydra_ray.core.retrieval import TextEncode
 from hydra_ray.core.topic_classifier import TopicModels
 from hydra_ray.core.types import HistoryItem, User
 from hydra_ray.inference.history_index import HistoryIndex
@@ -22,14 +22,13 @@ from hydra_ray.inference.prompt_builder import PromptBuilder
 from hydra_ray.inference.reranking import RankedItem, rank, supporters
 from hydra_ray.inference.types import RetrievalResult
 from hydra_ray.llm.types import Request
-from hydra_ray.pipeline.stage_rows import Asked, CandidateRow, Cuts, EvalRow, LabelRow, StageRow
+from hydra_ray.pipeline.stage_rows import Asked, CandidateRow, Cuts, LabelRow, StageRow
 
 if TYPE_CHECKING:
     from hydra_ray.inference.batch_reranker import Rerank
 
 SUMMARY_ITEMS = 10
 SUMMARY_TOKENS = 32
-PLAIN_KS = (1, 2, 4)
 
 
 class StagePrompts:
@@ -57,7 +56,7 @@ class StagePrompts:
     def index(self, history: Sequence[HistoryItem]) -> HistoryIndex:
         """A history made searchable."""
         retrieval, likeness = self.config.retrieval, self.config.adapter.history_similarity
-        encode = self.encode if likeness or retrieval.method == "dense" else None
+        encode = self.encode if likeness or retrieval.encodes else None
         return HistoryIndex(history, self.task, retrieval, self.seed, encode, likeness)
 
     def indexes(self, queries: Sequence[Query]) -> list[HistoryIndex]:
@@ -237,72 +236,6 @@ class OraclePrompts(StagePrompts):
                 row = Row(user.user_id, query.query_id, query.text, query.gold, ())
                 requests = tuple(self.greedy(prompt, query) for prompt in prompts)
                 yield user, Asked(StageRow(row), requests, Cuts.of(prompts))
-
-
-class EvalPrompts(StagePrompts):
-    """Every method's prompt for every evaluated question."""
-
-    KIND = EvalRow
-
-    def __init__(
-        self,
-        config: dict[str, Any],
-        seed: int,
-        vectors: Path | None,
-        rerankers: dict[str, tuple[Path, Path | None]],
-        summaries: dict[tuple[str, str], str],
-        topics: Path | None,
-    ) -> None:
-        """rerankers: method -> (base, heads); summaries: (user, question) -> profile summary; topics: as above."""
-        from hydra_ray.inference.batch_reranker import BatchReranker
-
-        super().__init__(config, seed, vectors)
-        self.topics = TopicModels.load(topics) if topics else None
-        self._rerankers: dict[str, Rerank] = {
-            name: BatchReranker.load(base, heads, vectors) for name, (base, heads) in rerankers.items()
-        }
-        self._summaries = summaries
-
-    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked[EvalRow]]]:
-        for user in users:
-            for question in evaluated(user, self.config.protocol.questions):
-                history = tuple(user.history_of(question))
-                gold, head = question.gold or "", question.head
-                query = Query(question.question_id, question.text, gold, history, None, False, head)
-                summary = self._summaries.get((user.user_id, question.question_id), "")
-                searched = self.task.search_text(query.text)
-                index = make_retriever("bm25", history, bm25=self.config.retrieval.bm25_kind)
-                bm25 = [i for i, _ in index.top(searched, max(PLAIN_KS))]
-                drawn = [i for i, _ in make_retriever("random", history, self.seed).top(searched, max(PLAIN_KS))]
-                history_index = self.index(history)
-                found = history_index.search(query.text, self.builder.evidence_items)
-                ranked = {n: rerank(user.user_id, [query], [found])[0] for n, rerank in self._rerankers.items()}
-                best = {name: self.builder.examples(items) for name, items in ranked.items()}
-                prompt = self.builder.prompt
-                greedy: dict[str, Prompt] = {"zero_shot": prompt(query, [])}
-                greedy |= {f"random_k{n}": prompt(query, drawn[:n]) for n in PLAIN_KS}
-                greedy |= {f"bm25_k{n}": prompt(query, bm25[:n]) for n in PLAIN_KS}
-                greedy |= {f"pag_k{n}": prompt(query, bm25[:n], summary) for n in (0, 1)}
-                greedy["hydra_reranker"] = prompt(query, best["hydra"])
-                sampled = {"bm25": prompt(query, bm25)}
-                sampled |= {name: prompt(query, items) for name, items in best.items()}
-                methods = [f"greedy:{name}" for name in greedy] + [f"samples:{name}" for name in sampled]
-                requests = [self.greedy(p, query) for p in greedy.values()]
-                requests += [self.samples(p, user, query) for p in sampled.values()]
-                prompts = [*greedy.values(), *sampled.values()]
-                row = Row(user.user_id, query.query_id, query.text, query.gold, ())
-                ranked, n = {"bm25": rank(found.items, None), **ranked}, self.config.retrieval.top_n
-                own = self.own(query, history_index)
-                eval_row = EvalRow(
-                    row,
-                    tuple(methods),
-                    question.gold is not None,
-                    tuple(item.answer for item in history),
-                    own,
-                    self.log_ratios(user, query),
-                    {name: tuple(supporters(items, n)) for name, items in ranked.items()},
-                )
-                yield user, Asked(eval_row, tuple(requests), Cuts.of(prompts))
 
 
 def own_query(row: Row, history: tuple[HistoryItem, ...]) -> Query:

@@ -127,10 +127,10 @@ class CandidateRow(StageRow):
 
 @dataclass(frozen=True, slots=True)
 class EvalRow(StageRow):
-    """An evaluated question, which every method's prompt was asked for.
+    """An evaluated question, with the calls of the methods.
 
     Attributes:
-        methods: Of each request: `greedy:NAME` or `samples:NAME`.
+        methods: Names of the calls (`hydra_ray.methods.method.Method`), one a request.
         scored: Whether there is a gold answer.
         history: The user's answers, oldest first.
         own: The user's own answers, normalised.

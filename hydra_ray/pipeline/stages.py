@@ -22,7 +22,10 @@ PER_TRIAL: dict[str, Stage] = {
         job.fit("reranker", trial),
         *(job.fit("adapter", trial, variant) for variant in job.variants),
     ),
-    "evaluate": lambda job, trial: job.evaluate(trial),
+    "evaluate": lambda job, trial: (
+        job.evaluate(trial),
+        *(job.method(trial, name) for name in job.further_methods),
+    ),
 }
 
 

@@ -34,6 +34,7 @@ STEP_VERSIONS = {
     "fit-adapter": 7,
     "summarise": 3,
     "evaluate": 4,
+    "method": 1,
     "oracles": 2,
     "features": 1,
 }

@@ -12,6 +12,12 @@ from hydra_ray.core.sampling import UserSample
 from hydra_ray.core.types import Split
 from hydra_ray.pipeline.examples import Module
 from hydra_ray.pipeline.llm_rows import Asking
+from hydra_ray.registries import HEADS, LOSSES, PAIR_ENCODERS
+
+
+def method_stage(name: str) -> str:
+    """What the step of a method that a run does not show unasked is called."""
+    return f"method-{name}"
 
 
 def label_settings(config: Config, module: Module) -> dict[str, Any]:
@@ -38,6 +44,16 @@ def joint_model(config: Config, module: Module) -> dict[str, Any]:
     """What is trained: the module's model with the kind that its heads are trained as."""
     model = read_by(config, module).model.model_dump(mode="json")
     return {**model, "head": joint_kind(config.model.head)}
+
+
+def plugin_versions(config: Config) -> dict[str, Any]:
+    """Which versions of plug-ins a training reads; nothing for those of the first version, and for hydra_ray's own."""
+    versions = {
+        "head_version": HEADS.version(config.model.head),
+        "loss_version": LOSSES.version(config.train.loss),
+        "pair_version": PAIR_ENCODERS.version(config.model.pair),
+    }
+    return {name: version for name, version in versions.items() if version > 1}
 
 
 def asking(chosen: UserSample) -> Asking:

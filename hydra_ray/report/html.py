@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from hydra_ray.report import charts, tables, wording
-from hydra_ray.report.methods import CATALOGUE, ORACLES, method_of
+from hydra_ray.report.methods import ORACLES, method_of
 
 _SHOWN_USERS = 5
 
@@ -29,12 +29,11 @@ def _template() -> Template:
 def html_report(report: Mapping[str, Any]) -> str:
     """The page. All text of users, tasks and configs is escaped; there is no script and no outside address to load."""
     changed = [entry for entry in report["per_user"] if entry["difference"]]
-    known = {method.name for method in CATALOGUE}
     return _template().render(
         report=report,
         words=wording,
         first_of_ours=next((name for name in report["methods"] if method_of(name).group == "ours"), None),
-        about=[method_of(name) for name in report["methods"] if name in known],
+        about=[method_of(name) for name in report["methods"] if method_of(name).about],
         best_title=method_of(report["best_prompt_method"]).title if report["best_prompt_method"] else "-",
         verdict=wording.verdict(report),
         # The drawings escape their own text.

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from cachetools import Cache, LRUCache
 
 from hydra_ray.config import RetrievalConfig
-from hydra_ray.core.bm25 import TOKENISERS
-from hydra_ray.core.retrieval import TextEncode
+from hydra_ray.core.retrieval import TextEncode, retriever_kind
 from hydra_ray.core.tasks import Task
 from hydra_ray.core.topic_classifier import TopicModel
 from hydra_ray.core.types import HistoryItem
@@ -22,10 +21,8 @@ from hydra_ray.inference.history_index import HistoryIndex
 from hydra_ray.inference.types import RetrievalResult, UserKey, UserState
 from hydra_ray.serve.state.user_store import HistoryUnreadableError, UserStore
 
-USER_BYTES, ITEM_BYTES, VECTOR_BYTES = 2500, 250, 4096
-WORD_BYTES = {"okapi": (95, 0), "plus": (12, 110)}
-"""What an index takes beside its texts: per user, per item, per item's vector (dense: 1,024 numbers, more than the
-usual encoders have); BM25: per distinct word of an item, and per distinct word of all (measured with tracemalloc)."""
+USER_BYTES, ITEM_BYTES = 2500, 250
+"""What a user and an item take beside the texts (measured with tracemalloc)."""
 
 
 def estimate(items: Sequence[HistoryItem], config: RetrievalConfig) -> int:
@@ -34,20 +31,11 @@ def estimate(items: Sequence[HistoryItem], config: RetrievalConfig) -> int:
     BM25 `okapi`, 20 to 1,000 items of 5 to 300 words each: 5 to 13 % above what tracemalloc counts; one or two
     items: from 28 % below to 68 % above.
     """
-    size = USER_BYTES
-    in_record, in_all = WORD_BYTES[config.bm25]
-    tokenise = TOKENISERS[config.tokens]
-    seen: set[str] = set()
+    size = USER_BYTES + retriever_kind(config.method).index_bytes(items, config.bm25_kind)
     for item in items:
         texts = {item.item_id, item.text, item.corpus, item.answer, item.date}
         size += ITEM_BYTES + sum(sys.getsizeof(text) for text in texts)
-        if config.method == "bm25":
-            words = set(tokenise(item.corpus))
-            size += in_record * len(words)
-            seen |= words
-        elif config.method == "dense":
-            size += VECTOR_BYTES
-    return size + in_all * len(seen)
+    return size
 
 
 @dataclass(frozen=True, slots=True)

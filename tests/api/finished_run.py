@@ -17,10 +17,12 @@ from hydra_ray.core.tasks import load_task
 from hydra_ray.core.types import User
 from hydra_ray.core.user_buckets import bucket_of
 from hydra_ray.data.users_writer import BucketWriter
-from hydra_ray.pipeline.evaluation import answer_table
+from hydra_ray.methods.method import Adapter, Reranker
+from hydra_ray.pipeline.eval_prompts import EvalPrompts
+from hydra_ray.pipeline.evaluation import answer_table, with_oracles
 from hydra_ray.pipeline.examples import evidence_width
+from hydra_ray.pipeline.job import always_shown
 from hydra_ray.pipeline.previous_run import write_steps
-from hydra_ray.pipeline.stage_prompts import EvalPrompts
 from hydra_ray.pipeline.stage_rows import EvalRow, rows_to_table
 from hydra_ray.pipeline.step import MANIFEST
 from hydra_ray.report import build_report, write_report
@@ -76,8 +78,12 @@ def write_finished(folder: Path, name: str = "quickstart", **changes: Any) -> Pa
     run = folder / "runs" / name
     write_steps(run, steps)
     base = folder / "runs" / "steps" / "train-adapter-0" / "linear"
-    adapters = {"hydra": TrainedScorer.load(base, fits["adapter"]), "shared": TrainedScorer.load(base)}
-    rows = answer_table(TASK, 0, evaluated, adapters, config.adapter)
+    adapters: dict[Adapter, TrainedScorer] = {
+        "hydra": TrainedScorer.load(base, fits["adapter"]),
+        "shared": TrainedScorer.load(base),
+    }
+    rows = answer_table(TASK, 0, evaluated, always_shown(), adapters, config.adapter)
+    rows = with_oracles(TASK, rows, evaluated, config.adapter)
     report = build_report(TASK, rows, train_users=1, config=config.model_dump(mode="json"), resamples=100)
     write_report(run, report, TASK, rows)
     return run
@@ -122,11 +128,12 @@ def _heads(fit: Path, base: Path, config: Config, users: Sequence[str]) -> None:
 
 
 def _evaluate(
-    step: Path, config: Config, users: Sequence[User], rerankers: dict[str, tuple[Path, Path | None]]
+    step: Path, config: Config, users: Sequence[User], rerankers: dict[Reranker, tuple[Path, Path | None]]
 ) -> None:
     """The questions with answers drawn from the user's own, so that prompts differ by what they show."""
     draw, answers = random.Random(0), []
-    asked = list(EvalPrompts(config.model_dump(mode="json"), 0, None, rerankers, {}, None)(users))
+    plain = config.model_dump(mode="json")
+    asked = list(EvalPrompts(plain, 0, None, always_shown(), rerankers, {}, None)(users))
     queries = rows_to_table(EvalRow, asked, {user.user_id: bucket_of(user.user_id, BUCKETS) for user in users})
     for (user, one), row in zip(asked, queries.to_pylist(), strict=True):
         own = [item.answer for item in user.items]

@@ -4,11 +4,10 @@ import pytest
 
 from hydra_ray.bench import costs
 from hydra_ray.bench.costs import requests_and_bytes, router_cpu_ms, solve_cpu_ms
-from hydra_ray.config.head_kinds import HeadKind
 
 
 @pytest.mark.parametrize("kind", ["bayesian_linear", "linear", "low_rank", "dense"])
-def test_a_solve_costs_something(kind: HeadKind) -> None:
+def test_a_solve_costs_something(kind: str) -> None:
     assert solve_cpu_ms(kind, 8, 4) > 0
 
 

@@ -40,7 +40,7 @@ def test_the_page_is_what_the_schema_says() -> None:
     ("key", "type_and_default"),
     [
         ("train.epochs", ("integer, at least 1", "8")),
-        ("train.loss", ("one of bce, listnet, ranknet, bce_listnet", "bce")),
+        ("train.loss", ("one of bce, listnet, ranknet, bce_listnet, or a plug-in's", "bce")),
         ("fit.l2", ("number or null, at least 0", "null")),
         ("protocol.seeds", ("list of integer, at least 0, below 4294967296, length at least 1", "[0]")),
         ("data.synth.items", ("[integer, integer]", "[10, 30]")),

@@ -67,6 +67,9 @@ def test_what_stays_behind_is_said(task: Path) -> None:
     assert said[0].startswith("every node must see root=/shared/runs, data.root=/shared/data")
     assert said[1] == f"data.task={task} travels; the job keeps it in /shared/runs/tasks"
     assert said[2].startswith("the LLM's key does not travel, as Ray shows a job's environment: MY_KEY must stand in")
+    (task.parent / "mine.py").write_text("")
+    (line,) = notes(load_config(None, ["root=/shared/runs", "plugins=[mine.py, json]"]))
+    assert line == f"every node must see root=/shared/runs, plugins[0]={task.parent}/mine.py: files do not travel"
     served = list(notes(load_config(None, ["root=/shared/runs"])))
     assert len(served) == 1
 

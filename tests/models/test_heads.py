@@ -2,21 +2,21 @@ import pytest
 import torch
 
 from hydra_ray.config.head_kinds import joint_kind
-from hydra_ray.models.heads import Head, gather, parameters_per_user, take_rows
+from hydra_ray.models.heads import gather, make_head, parameters_per_user, take_rows
 
 KINDS = ["dense", "low_rank", "linear", "bayesian_linear", "shared"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_zero_delta_is_the_shared_head(kind: str) -> None:
-    head = Head(kind, 8, 2, 0.0)  # type: ignore[arg-type]
+    head = make_head(kind, 8, 2, 0.0)  # type: ignore[arg-type]
     z = torch.randn(3, 4, 8)
     assert torch.allclose(head(z, head.zeros(3)), head(z, {}))
 
 
 @pytest.mark.parametrize("kind", ["dense", "low_rank", "linear"])
 def test_every_delta_reaches_its_own_user_alone(kind: str) -> None:
-    head = Head(kind, 8, 2, 0.0)  # type: ignore[arg-type]
+    head = make_head(kind, 8, 2, 0.0)  # type: ignore[arg-type]
     deltas = {name: torch.randn_like(value) for name, value in head.zeros(3).items()}
     z = torch.randn(3, 4, 8)
     alone = torch.cat([head(z[i : i + 1], gather(deltas, torch.tensor([i]))) for i in range(3)])
@@ -26,7 +26,7 @@ def test_every_delta_reaches_its_own_user_alone(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["dense", "low_rank", "linear"])
 def test_gradients_reach_every_part_of_a_delta(kind: str) -> None:
-    head = Head(kind, 8, 2, 0.0)  # type: ignore[arg-type]
+    head = make_head(kind, 8, 2, 0.0)  # type: ignore[arg-type]
     deltas = {name: (0.1 * torch.randn_like(v)).requires_grad_() for name, v in head.zeros(2).items()}
     head(torch.randn(2, 3, 8), deltas).square().sum().backward()
     assert all(v.grad is not None and v.grad.abs().sum() > 0 for v in deltas.values())
@@ -42,13 +42,13 @@ def test_sizes_are_those_of_the_paper() -> None:
 
 def test_a_base_trained_as_the_joint_kind_loads_with_heads_of_the_kind() -> None:
     assert {kind: joint_kind(kind) for kind in KINDS} == {**{k: k for k in KINDS}, "bayesian_linear": "linear"}  # type: ignore[arg-type]
-    trained = Head("linear", 8, 2, 0.0)
-    Head("bayesian_linear", 8, 2, 0.0).load_state_dict(trained.state_dict())
+    trained = make_head("linear", 8, 2, 0.0)
+    make_head("bayesian_linear", 8, 2, 0.0).load_state_dict(trained.state_dict())
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_groups_of_users_score_as_with_a_delta_gathered_for_each(kind: str) -> None:
-    head = Head(kind, 8, 2, 0.0)  # type: ignore[arg-type]
+    head = make_head(kind, 8, 2, 0.0)  # type: ignore[arg-type]
     deltas = {name: torch.randn_like(value).requires_grad_() for name, value in head.zeros(5).items()}
     user = torch.tensor([3, 0, 3, 4, 0, 3])  # out of order, repeated, and two users without a group
     z = torch.randn(6, 2, 8, requires_grad=True)
@@ -62,7 +62,7 @@ def test_groups_of_users_score_as_with_a_delta_gathered_for_each(kind: str) -> N
 
 
 def test_taken_deltas_are_leaves_and_use_the_memory_given() -> None:
-    head = Head("linear", 4, 1, 0.0)
+    head = make_head("linear", 4, 1, 0.0)
     deltas = {name: torch.randn_like(value) for name, value in head.zeros(5).items()}
     buffers: dict[str, torch.Tensor] = {}
     for rows in ([], [1], [4, 0, 2], [3, 1]):  # nothing, grows, then shrinks
@@ -76,7 +76,7 @@ def test_taken_deltas_are_leaves_and_use_the_memory_given() -> None:
 @pytest.mark.parametrize("kind", ["dense", "low_rank", "linear"])
 def test_gradients_are_those_of_finite_differences(kind: str) -> None:
     torch.manual_seed(0)
-    head = Head(kind, 4, 2, 0.0).double()  # type: ignore[arg-type]
+    head = make_head(kind, 4, 2, 0.0).double()  # type: ignore[arg-type]
     z_GRZ = torch.randn(2, 3, 4, dtype=torch.float64, requires_grad=True)
     names = list(head.delta_shapes())
     deltas = [torch.randn(2, *shape, dtype=torch.float64).requires_grad_() for shape in head.delta_shapes().values()]

@@ -2,8 +2,11 @@ import math
 
 import pytest
 import torch
+from pydantic import ValidationError
 
-from hydra_ray.models.losses import Loss, counts, loss_sum, query_losses
+from hydra_ray.config import TrainConfig
+from hydra_ray.models.losses import Loss, LossFunction, counts, loss_sum, query_losses
+from hydra_ray.registries import LOSSES
 
 RANKING: list[Loss] = ["listnet", "ranknet"]
 ALL: list[Loss] = ["bce", *RANKING, "bce_listnet"]
@@ -75,3 +78,14 @@ def test_descending_a_loss_puts_the_right_rows_first(loss: Loss) -> None:
         (gradient,) = torch.autograd.grad(query_losses(s, label, mask, loss).sum(), s)
         s = (s - 0.2 * gradient).detach().requires_grad_()
     assert set(s.detach()[0].topk(2).indices.tolist()) == {1, 3}
+
+
+def test_a_loss_of_ones_own_is_learned_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LOSSES, "_entries", dict(LOSSES._entries))
+    LOSSES.register("squared")(LossFunction(lambda s, label, mask: ((s - label).square() * mask).sum(-1), ranks=True))
+    label, mask = query(1, 0)
+    assert query_losses(torch.tensor([[3.0, 1.0]]), label, mask, "squared").tolist() == [5.0]
+    assert counts(torch.ones(1, 2), mask, "squared").tolist() == [False]
+    assert TrainConfig(loss="squared").loss == "squared"
+    with pytest.raises(ValidationError, match="no loss 'square'; did you mean 'squared'"):
+        TrainConfig(loss="square")

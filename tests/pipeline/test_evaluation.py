@@ -1,12 +1,24 @@
 """Which answers are compared with what: oracles, the published adapter, methods that lack answers."""
 
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
 import pytest
 
 from hydra_ray.config import AdapterConfig, Config
+from hydra_ray.core.features import Supporter
+from hydra_ray.core.labeling import Row
 from hydra_ray.core.sampling import Trial
 from hydra_ray.core.tasks import load_task
-from hydra_ray.pipeline.evaluation import best_text, missing_methods
+from hydra_ray.errors import UserError
+from hydra_ray.methods.method import Adapter, method_named
+from hydra_ray.pipeline.answered import EvaluatedQuestion, EvaluatedUser
+from hydra_ray.pipeline.evaluation import answer_of, best_text, joined
 from hydra_ray.pipeline.report_step import train_users
+from hydra_ray.pipeline.stage_rows import EvalRow
+from hydra_ray.report import AnswerRow
 
 
 @pytest.mark.parametrize(
@@ -48,19 +60,58 @@ def test_training_users_are_all_seeds_or_a_folds_mean() -> None:
     assert train_users([("a", "b", "c"), ("c", "d"), ("a", "d")], True) == 2
 
 
-TWO = AdapterConfig(num_samples=2)
 WHOLE = {
-    "greedy:zero_shot": ("a",), "greedy:pag_k0": ("a",), "greedy:pag_k1": ("a",),
-    "samples:bm25": ("a", "b"), "samples:hydra": ("a", "b"), "samples:shared": ("a", "b"),
+    "greedy:zero_shot": ("amber",), "greedy:pag_k0": ("amber",), "samples:bm25": ("amber", "birch"),
+    "samples:hydra": ("amber", "birch"), "samples:shared": ("amber", "birch"),
 }  # fmt: skip
 
 
-def test_a_method_lacks_what_it_was_to_choose_from():
-    assert missing_methods(WHOLE, TWO, False) == frozenset()
-    assert missing_methods({**WHOLE, "greedy:zero_shot": ()}, TWO, False) == {"zero_shot"}
-    assert missing_methods({**WHOLE, "samples:bm25": ("a",)}, TWO, False) == {
-        "self_consistency",
-        "hydra_adapter",
-    }
-    assert missing_methods({**WHOLE, "samples:hydra": ()}, TWO, False) == {"hydra", "hydra_paper", "hydra_unguarded"}
-    assert missing_methods(WHOLE, TWO, True) == {"pag_k0", "pag_k1"}
+def answered_row(texts: Mapping[str, tuple[str, ...]]) -> EvalRow:
+    """A question with the texts of its calls."""
+    query = Row("u", "q", "what?", "amber", (), answers=tuple(texts.values()))
+    supporters: dict[str, tuple[Supporter, ...]] = dict.fromkeys(("bm25", "hydra", "shared"), ())
+    return EvalRow(query, tuple(texts), True, ("birch",), {}, {}, supporters)
+
+
+def lacking(changes: dict[str, tuple[str, ...]], **adapter: Any) -> set[str]:
+    """The methods that lack an answer of one question, with an adapter that likes the first candidate."""
+    texts = WHOLE | changes
+    scorer: Any = SimpleNamespace(
+        scorer=SimpleNamespace(evidence=0),
+        score=lambda groups: [np.arange(len(group.right), 0, -1, dtype=np.float32) for group in groups],
+    )
+    adapters: dict[Adapter, Any] = dict.fromkeys(("hydra", "shared", "paper", "unguarded"), scorer)
+    config = AdapterConfig(num_samples=2, **adapter)
+    user = EvaluatedUser(load_task("synthetic_tagging"), config, "u", [answered_row(texts)], adapters)
+    names = ("zero_shot", "pag_k0", "self_consistency", "hydra_adapter", "hydra_shared", "hydra_paper", "hydra")
+    found = {name: answer_of(user.questions[0], method_named(name)) for name in names}
+    assert all(answer == "amber" for answer, short in found.values() if not short)
+    return {name for name, (_, short) in found.items() if short}
+
+
+def test_a_method_lacks_what_it_was_to_choose_from() -> None:
+    assert lacking({}) == set()
+    assert lacking({"greedy:zero_shot": ()}) == {"zero_shot"}
+    assert lacking({"samples:bm25": ("amber",)}) == {"self_consistency", "hydra_adapter"}
+    assert lacking({"samples:hydra": ()}) == {"hydra", "hydra_paper"}
+    # As published, the adapter does not read the answer without examples.
+    assert lacking({"greedy:zero_shot": ()}, zero_shot_candidate=True) == {
+        "zero_shot", "hydra_adapter", "hydra_shared", "hydra",
+    }  # fmt: skip
+
+
+def test_a_method_that_reads_a_call_it_does_not_make_is_told_which_there_are() -> None:
+    row = answered_row({"greedy:mine": ("amber",)})
+    question = EvaluatedQuestion(load_task("synthetic_tagging"), AdapterConfig(), row, None)
+    assert question.texts("greedy:mine") == ("amber",)
+    with pytest.raises(UserError, match=r"reads the call 'greedy:yours'.*greedy:mine"):
+        question.texts("greedy:yours")
+
+
+def test_further_methods_join_the_rows_of_their_questions() -> None:
+    rows = [AnswerRow(0, "u", "b", "amber", 1, {"zero_shot": "birch"}, missing=frozenset({"zero_shot"}))]
+    others = [AnswerRow(0, "u", "a", "amber", 1, {"mine": "x"}),
+              AnswerRow(0, "u", "b", "amber", 1, {"mine": None}, missing=frozenset({"mine"}))]  # fmt: skip
+    (row,) = joined(rows, others)
+    assert row.answers == {"zero_shot": "birch", "mine": None}
+    assert row.missing == {"zero_shot", "mine"}

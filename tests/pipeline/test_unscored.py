@@ -12,8 +12,9 @@ from hydra_ray.config import AdapterConfig, Config
 from hydra_ray.core.tasks import load_task
 from hydra_ray.core.types import HistoryItem, Question, User
 from hydra_ray.inference.reranking import rank
+from hydra_ray.pipeline.eval_prompts import EvalPrompts
 from hydra_ray.pipeline.evaluation import answer_table
-from hydra_ray.pipeline.stage_prompts import EvalPrompts
+from hydra_ray.pipeline.job import always_shown
 from hydra_ray.pipeline.stage_rows import EvalRow, rows_to_table
 from hydra_ray.report import write_predictions
 
@@ -23,8 +24,8 @@ USER = User("u", "test", ITEMS, (Question("a", "known", "4", (0, 1, 2)), Questio
 
 def test_from_questions_to_predictions(tmp_path: Path) -> None:
     config = Config.model_validate({"data": {"task": "lamp_3", "source": "lamp", "root": "."}})
-    maker = EvalPrompts(config.model_dump(mode="json"), 0, None, {}, {}, None)
-    maker._rerankers = dict.fromkeys(("hydra", "shared"), plain)
+    maker = EvalPrompts(config.model_dump(mode="json"), 0, None, always_shown(), {}, {}, None)
+    maker._rerankers = {"hydra": plain, "shared": plain}
     table = rows_to_table(EvalRow, maker([USER]), {USER.user_id: 0})
     rows = table.to_pylist()
     assert [(row["query_id"], row["gold"]) for row in rows] == [("a", "4"), ("b", "")]
@@ -40,7 +41,7 @@ def test_from_questions_to_predictions(tmp_path: Path) -> None:
         scorer=SimpleNamespace(evidence=0), score=lambda groups: [zeros(len(group.right)) for group in groups]
     )
     task = load_task("lamp_3")
-    answered = answer_table(task, 0, tmp_path, {"hydra": adapter, "shared": adapter}, AdapterConfig())
+    answered = answer_table(task, 0, tmp_path, always_shown(), {"hydra": adapter, "shared": adapter}, AdapterConfig())
     assert [(row.question_id, row.gold, row.scored) for row in answered] == [("a", "4", True), ("b", "", False)]
     paths = write_predictions(tmp_path / "predictions", task, answered, "LaMP_3 of the files")
     content = json.loads(next(path for path in paths if path.name == "zero_shot_seed0.json").read_text())

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from hydra_ray.core.tasks import load_task
+from hydra_ray.registries import METHODS
 from hydra_ray.report import AnswerRow, Costs, build_report
 from hydra_ray.report.by_history import history_bins
-from hydra_ray.report.methods import CATALOGUE
 from hydra_ray.report.rows import answer_counts
 from tests.report.made_up import CONFIG, COSTS, QUALITY, made_up_rows
 
@@ -32,7 +32,7 @@ def _report(task: Any = TAGGING, rows: list[AnswerRow] | None = None, **options:
 def test_every_key_and_method_is_there(task: Any) -> None:
     report = _report(task, made_up_rows(task, users=20, seeds=2))
     assert set(report) >= KEYS
-    assert list(report["methods"]) == [method.name for method in CATALOGUE] == list(QUALITY)
+    assert list(report["methods"]) == list(METHODS.builtin) == list(QUALITY)
     metrics = {"classification": {"accuracy", "macro_f1"}, "rating": {"mae", "rmse"}}
     wanted = metrics.get(task.kind, {"rouge1", "rougeL", "bleu"})
     assert all(set(values) == wanted for values in report["methods"].values())

@@ -24,7 +24,7 @@ class Retriever:
         self._users = UserStore.open(state / USERS, bundle.config.data.buckets)
         self.vectors = None
         adapter = bundle.config.adapter
-        if bundle.config.retrieval.method == "dense" or adapter.encodes:
+        if bundle.config.retrieval.encodes or adapter.encodes:
             from hydra_ray.serve.caches.embedding_cache import EmbeddingCache
 
             self.vectors = EmbeddingCache(bundle.config.text_encoder, cache_mib * MIB)

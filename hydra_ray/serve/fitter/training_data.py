@@ -52,7 +52,7 @@ class Bases:
         """A new, empty memory of encodings around the one encoder, which is loaded when first needed; None where
         encodings are made inside the scorer."""
         model = self.bundle.config.model
-        if needs_encoder_in_module(model) and self.bundle.config.retrieval.method != "dense":
+        if needs_encoder_in_module(model) and not self.bundle.config.retrieval.encodes:
             return None
         if self._encoder is None:
             self._encoder = TextEncoder(model, model.precision)

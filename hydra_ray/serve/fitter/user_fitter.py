@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
+from hydra_ray.config.head_kinds import head_kind
 from hydra_ray.core.types import HistoryItem
 from hydra_ray.inference.types import LLMProtocol, Module, UserKey
 from hydra_ray.pipeline.fit_records import UserFit
@@ -102,7 +103,7 @@ class UserFitter:
         if not self._bases.own_shapes:
             return Learned({}, f"{self._kind} heads: users have none of their own")
         lessons = await self._compute(UserTrainingData, self._bases, user_id, items)
-        return await (self._mix(lessons, len(items)) if self._kind == "mixture" else self._learn(lessons))
+        return await (self._mix(lessons, len(items)) if head_kind(self._kind).routed else self._learn(lessons))
 
     async def _mix(self, lessons: UserTrainingData, items: int) -> Learned:
         heads: dict[Module, UserFit] = {module: await self._compute(lessons.mix, module) for module in MODULES}

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from hydra_ray.config import ModelConfig
-from hydra_ray.config.head_kinds import HeadKind
+from hydra_ray.config.pair_kinds import pair_kind
 from hydra_ray.core.retrieval import TextEncode
 from hydra_ray.errors import UserError
 from hydra_ray.models.embedding_cache import CachedTextEncoder
@@ -50,13 +50,19 @@ class _Description(BaseModel):
 
 def needs_encoder_in_module(config: ModelConfig) -> bool:
     """Whether the encoder runs inside the scorer; otherwise it runs once, ahead of it."""
-    return config.pair == "cross_encoder" or (config.pair != "none" and not config.freeze_encoder)
+    reads = pair_kind(config.pair).reads
+    return reads == "pairs" or (reads != "nothing" and not config.freeze_encoder)
 
 
 def save_base(
-    scorer_state: Mapping[str, Tensor], config: ModelConfig, encoder_width: int, evidence: int, out: Path
+    scorer_state: Mapping[str, Tensor],
+    config: ModelConfig,
+    encoder_width: int,
+    evidence: int,
+    out: Path,
+    symmetric: bool = True,
 ) -> None:
-    """Writes model.json and base.safetensors."""
+    """Writes model.json and base.safetensors. symmetric: as the scorer was made."""
     state = {
         name: value.detach().to("cpu", torch.float32).contiguous()
         for name, value in scorer_state.items()
@@ -67,14 +73,14 @@ def save_base(
     description = _Description(
         model=config,
         encoder_width=encoder_width,
-        symmetric="interaction.right.weight" not in state,
+        symmetric=symmetric,
         evidence=evidence,
         fingerprint=hashlib.blake2b((out / BASE).read_bytes(), digest_size=8).hexdigest(),
     )
     (out / MODEL).write_text(description.model_dump_json(indent=2))
 
 
-def load_scorer(folder: Path, kind: HeadKind | None = None, encoder_source: str | None = None) -> PairScorer:
+def load_scorer(folder: Path, kind: str | None = None, encoder_source: str | None = None) -> PairScorer:
     """The trained base in eval mode, its encoder inside where needed. Raises UserError if a file is missing or broken.
 
     kind: of the users' heads, where they are fitted otherwise than they were trained (`bayesian_linear`, trained as

@@ -13,6 +13,7 @@ from hydra_ray.training.joint.trackers import Tracker, make_tracker
 from hydra_ray.training.joint.train_job import TrainJob
 from hydra_ray.training.joint.worker import Worker
 from hydra_ray.training.joint.worker_shard import WorkerShard
+from hydra_ray.utils.plugins import load_modules
 
 PROGRESS_SECONDS = 5.0
 DONE = "done"
@@ -26,6 +27,7 @@ def train_worker(config: dict[str, TrainJob]) -> None:
     """The `train_loop_per_worker` of Ray's TorchTrainer, whose config holds the `job`."""
     import ray.train
 
+    load_modules(config["job"].plugins)
     context = ray.train.get_context()
     latest = ray.train.get_checkpoint()
 

@@ -22,6 +22,7 @@ class TrainJob:
         scratch: Takes whatever the workers write. A training that was cut short and is found there goes on.
         vectors: Folder of the encoding cache.
         profiles: Folder of the training users' profiles (Parquet), for `mixture`.
+        plugins: Modules that every worker imports first.
     """
 
     model: ModelConfig
@@ -35,6 +36,7 @@ class TrainJob:
     scratch: Path
     vectors: Path | None = None
     profiles: Path | None = None
+    plugins: tuple[str, ...] = ()
 
     @property
     def progress(self) -> Path:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ray.train import UserCallback
 
+from hydra_ray.config.pair_kinds import pair_kind
 from hydra_ray.env import train_variables
 from hydra_ray.errors import UserError
 from hydra_ray.store.heads.spec import HeadSpec
@@ -46,7 +47,7 @@ def train(job: TrainJob, buckets: int, out: Path, say: Callable[[str], None] = p
 
     settings = job.train
     check_trackers(settings.trackers)
-    if job.model.pair == "concepts" and not job.centres.exists():
+    if pair_kind(job.model.pair).centres and not job.centres.exists():
         write_centres(job.model, job.groups, job.vectors, job.seed, job.centres)
     fewest, most = settings.min_workers, settings.num_workers
     trainer = TorchTrainer(

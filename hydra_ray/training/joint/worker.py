@@ -8,13 +8,13 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from hydra_ray.config.head_kinds import head_kind
 from hydra_ray.errors import UserError
 from hydra_ray.models.embedding_cache import CachedTextEncoder
 from hydra_ray.models.encoder import TextEncoder
 from hydra_ray.models.heads import Deltas
 from hydra_ray.models.losses import loss_sum
 from hydra_ray.models.mixture import balance_loss
-from hydra_ray.models.pair_encoders import ConceptEncoder
 from hydra_ray.models.scorer import PairBatch, PairScorer
 from hydra_ray.training.artifacts.trained_scorer import needs_encoder_in_module, save_base
 from hydra_ray.training.joint import checkpoint, zero_state
@@ -46,11 +46,11 @@ class Worker:
         if isinstance(self.inputs, Tensor) and self.train.gpu and self.train.bf16:
             self.inputs = self.inputs.bfloat16()
         torch.manual_seed(self.seed)
-        self.evidence = job.evidence
+        self.evidence, self.symmetric = job.evidence, job.symmetric
         scorer = self._scorer(job)
         self.heads = UserHeadTable(scorer.head, share.users())
         self.profiles = None
-        if kind == "mixture":
+        if head_kind(kind).routed:
             assert job.profiles is not None
             mine = read_profiles(job.profiles, self.heads.buckets)
             self.profiles = Profiles(mine, CachedTextEncoder(self.model, job.vectors))
@@ -74,9 +74,10 @@ class Worker:
             if self.train.activation_checkpointing:
                 encoder.model.gradient_checkpointing_enable()
         self.encoder_width = encoder.width if encoder else int(self.inputs.shape[-1])  # type: ignore[union-attr]
-        scorer = PairScorer(self.model, encoder, self.encoder_width, job.symmetric, self.evidence)
-        if isinstance(scorer.interaction, ConceptEncoder):
-            scorer.interaction.centres.data = load_file(job.centres)["centres"]
+        scorer = PairScorer(self.model, encoder, self.encoder_width, self.symmetric, self.evidence)
+        if scorer.pair.centres:
+            assert scorer.interaction is not None
+            scorer.interaction.get_parameter("centres").data = load_file(job.centres)["centres"]
         return scorer
 
     def save(self, folder: Path) -> None:
@@ -92,7 +93,7 @@ class Worker:
         weights, _ = self._learned()
         out.mkdir(parents=True, exist_ok=True)
         if self.rank == 0:
-            save_base(weights, self.model, self.encoder_width, self.evidence, out)
+            save_base(weights, self.model, self.encoder_width, self.evidence, out, self.symmetric)
         self._save_heads(out)
 
     def _learned(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

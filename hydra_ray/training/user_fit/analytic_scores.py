@@ -57,7 +57,7 @@ class AnalyticScores:
     def _hidden(self, deltas: Deltas) -> None:
         """The hidden states under the users' own dense layers, where they are kept."""
         if "up" in deltas:
-            self._narrow_UKR = torch.bmm((self._head.down + deltas["down"]).mT, self._z_URZ.mT)
+            self._narrow_UKR = torch.bmm((self._head.get_parameter("down") + deltas["down"]).mT, self._z_URZ.mT)
             torch.baddbmm(self._dense_URZ, self._narrow_UKR.mT, deltas["up"], out=self._h_URZ)
         elif deltas:
             torch.baddbmm(self._dense_URZ, self._z_URZ, deltas["dense_weight"], out=self._h_URZ)

@@ -7,8 +7,8 @@ from hydra_ray.config import FitConfig
 from hydra_ray.models.heads import Deltas, Head
 from hydra_ray.models.losses import Loss, counts, query_losses
 from hydra_ray.training.joint.user_head_table import BETA1, BETA2, EPSILON
-from hydra_ray.training.user_fit.analytic_scores import AnalyticScores
 from hydra_ray.training.user_fit.padded_users import PaddedUsers, refuse_nonfinite
+from hydra_ray.training.user_fit.user_scores import user_scores
 
 
 class Losses:
@@ -59,7 +59,7 @@ class BatchedAdam:
         self._first = {name: torch.zeros_like(value) for name, value in self.deltas.items()}
         self._second = {name: torch.zeros_like(value) for name, value in self.deltas.items()}
         self._steps = 0
-        self._scores = AnalyticScores(head, rows.z)
+        self._scores = user_scores(head, rows.z)
         self._losses = Losses(rows, loss)
 
     def epoch(self) -> Tensor:
@@ -87,7 +87,7 @@ class BatchedAdam:
             for name in values:
                 values[name] = values[name][index]
         self._rows = self._rows.users(index)
-        self._scores = AnalyticScores(self._head, self._rows.z)
+        self._scores = user_scores(self._head, self._rows.z)
         self._losses = Losses(self._rows, self._loss)
 
     def _adam(self, name: str, delta: Tensor, gradient: Tensor) -> None:

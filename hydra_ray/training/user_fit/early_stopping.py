@@ -16,9 +16,9 @@ from torch import Tensor
 from hydra_ray.config import FitConfig
 from hydra_ray.models.heads import Deltas, Head
 from hydra_ray.models.losses import Loss
-from hydra_ray.training.user_fit.analytic_scores import AnalyticScores
 from hydra_ray.training.user_fit.batched_adam import BatchedAdam, Losses, minimize
 from hydra_ray.training.user_fit.padded_users import PaddedUsers
+from hydra_ray.training.user_fit.user_scores import user_scores
 
 LEAST_GAIN = 1e-4
 """An epoch is better only if the held-out loss (nats a row) is lower by more than this: never by rounding alone."""
@@ -108,7 +108,7 @@ def prefers_shared_head(
     than
     `margin` standard errors (0: at all), its loss, and that of the users' own heads; NaN where nothing was held out.
     """
-    losses, rows = Losses(kept, loss), AnalyticScores(head, kept.z)
+    losses, rows = Losses(kept, loss), user_scores(head, kept.z)
     shared_UQ, own_UQ = losses.by_query(rows.of({})), losses.by_query(rows.of(deltas))
     tested_U = losses.rows_U > 0
     before_U, after_U = (by_UQ.sum(1) / losses.rows_U.clamp(min=1) for by_UQ in (shared_UQ, own_UQ))

@@ -5,9 +5,9 @@ import torch
 from hydra_ray.config import FitConfig
 from hydra_ray.models.heads import Deltas, Head
 from hydra_ray.models.losses import Loss
-from hydra_ray.training.user_fit.analytic_scores import AnalyticScores
 from hydra_ray.training.user_fit.batched_adam import Losses, minimize
 from hydra_ray.training.user_fit.padded_users import PaddedUsers
+from hydra_ray.training.user_fit.user_scores import user_scores
 
 
 def fit_heads(head: Head, rows: PaddedUsers, config: FitConfig, l2: float, loss: Loss = "bce") -> Deltas:
@@ -39,7 +39,7 @@ def choose_l2(
         for learned, kept in (halves, halves[::-1]):
             deltas = fit_heads(head, learned, config, l2, loss)
             losses = Losses(kept, loss)
-            held_out.append(losses(AnalyticScores(head, kept.z).of(deltas))[losses.rows_U > 0])
+            held_out.append(losses(user_scores(head, kept.z).of(deltas))[losses.rows_U > 0])
         found = torch.cat(held_out)
         tried[l2] = float(found.mean()) if len(found) else 0.0
     return min(tried, key=lambda l2: (tried[l2], -l2)), tried

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from hydra_ray.models.heads import Deltas, Head
-from hydra_ray.training.user_fit.analytic_scores import AnalyticScores
 from hydra_ray.training.user_fit.padded_users import FEWEST_QUERIES, PaddedUsers
+from hydra_ray.training.user_fit.user_scores import user_scores
 
 Refit = Callable[[PaddedUsers], Deltas]
 """Heads of the same users on fewer rows."""
@@ -40,7 +40,7 @@ def worse_than_shared_head(
         bool [U]; False for users with fewer than FEWEST_QUERIES queries, on which nothing can be shown.
     """
     enough_U = rows.query.amax(1) + 1 >= FEWEST_QUERIES
-    scored = AnalyticScores(head, rows.z)
+    scored = user_scores(head, rows.z)
     before_UQ = first_labels(rows, scored.of({}).clone())
     gain_U = torch.zeros(len(rows), dtype=rows.label.dtype, device=rows.label.device)
     part_Q = torch.arange(before_UQ.shape[1], device=rows.z.device) % parts

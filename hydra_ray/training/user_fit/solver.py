@@ -1,12 +1,13 @@
 """One way to fit each head kind: what the training users teach first, then the users themselves."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from hydra_ray.config import FitConfig
+from hydra_ray.config.head_kinds import head_kind
 from hydra_ray.models.heads import Deltas, Head
 from hydra_ray.models.losses import Loss
 from hydra_ray.training.user_fit.batched_adam import minimize
@@ -38,18 +39,53 @@ class Fitted:
     after: Tensor
 
 
-def fit_prior(head: Head, rows: PaddedUsers, config: FitConfig, loss: Loss) -> Tuned:
-    """How strongly new users' heads are pulled to the shared head, from training users with two queries or more."""
-    if config.l2 is not None and head.kind != "bayesian_linear":
-        return {"l2": config.l2}
-    tested = {"tuning_users": len(rows)}
-    if not len(rows):
-        # No user shows how users differ: all stay at the shared head.
-        flat = (
-            {"precision": [1 / SMALLEST] * (head.width + 1)} if head.kind == "bayesian_linear" else {"l2": L2_GRID[-1]}
-        )
-        return {**flat, **tested}
-    if head.kind == "bayesian_linear":
+class Solver(Protocol):
+    """How new users' heads of a kind are fitted."""
+
+    def tune(self, head: Head, rows: PaddedUsers, config: FitConfig, loss: Loss) -> Tuned:
+        """What the training users teach. rows: theirs, with two queries or more a user; there may be none."""
+        ...
+
+    def solve(
+        self, head: Head, rows: PaddedUsers, tuned: Tuned, config: FitConfig, loss: Loss, start: Deltas | None
+    ) -> tuple[Fitted, Refit]:
+        """Every user's head, and what fits the same users again on fewer rows. start: where an earlier fit ended."""
+        ...
+
+
+class Descent:
+    """Adam from the shared head, pulled to it by `fit.l2`, or by the strength that serves the training users best."""
+
+    def tune(self, head: Head, rows: PaddedUsers, config: FitConfig, loss: Loss) -> Tuned:
+        """See `Solver`."""
+        if config.l2 is not None:
+            return {"l2": config.l2}
+        tested = {"tuning_users": len(rows)}
+        if not len(rows):
+            # No user shows how users differ: all stay at the shared head.
+            return {"l2": L2_GRID[-1], **tested}
+        even = rows.query % 2 == 0
+        l2, tried = choose_l2(head, (rows.only(even), rows.only(~even)), config, loss)
+        return {"l2": l2, "held_out_loss": {f"{k:g}": round(v, 5) for k, v in tried.items()}, **tested}
+
+    def solve(
+        self, head: Head, rows: PaddedUsers, tuned: Tuned, config: FitConfig, loss: Loss, start: Deltas | None
+    ) -> tuple[Fitted, Refit]:
+        """See `Solver`."""
+        found = fit_heads_stopped(head, rows, rows.held_out(), config, tuned["l2"], loss, start=start)
+        kept = found.epoch == 0
+        fitted = Fitted(found.deltas, found.epoch, kept, torch.zeros_like(kept), found.before, found.after)
+        return fitted, lambda learned: minimize(head, learned, found.epoch, config, tuned["l2"], loss, None)
+
+
+class UnderPrior:
+    """Newton's method under a Gaussian prior that is estimated from the training users: `bayesian_linear`."""
+
+    def tune(self, head: Head, rows: PaddedUsers, config: FitConfig, loss: Loss) -> Tuned:
+        """See `Solver`."""
+        tested = {"tuning_users": len(rows)}
+        if not len(rows):
+            return {"precision": [1 / SMALLEST] * (head.width + 1), **tested}
         prior = estimate_prior(head, rows)
         return {
             "precision": prior.precision.tolist(),
@@ -58,9 +94,31 @@ def fit_prior(head: Head, rows: PaddedUsers, config: FitConfig, loss: Loss) -> T
             "held_out_loss": {f"{k:g}": round(v, 5) for k, v in prior.held_out.items()},
             **tested,
         }
-    even = rows.query % 2 == 0
-    l2, tried = choose_l2(head, (rows.only(even), rows.only(~even)), config, loss)
-    return {"l2": l2, "held_out_loss": {f"{k:g}": round(v, 5) for k, v in tried.items()}, **tested}
+
+    def solve(
+        self, head: Head, rows: PaddedUsers, tuned: Tuned, config: FitConfig, loss: Loss, start: Deltas | None
+    ) -> tuple[Fitted, Refit]:
+        """See `Solver`."""
+        precision = torch.tensor(tuned["precision"], dtype=rows.z.dtype, device=rows.z.device)
+        held_out = rows.held_out()
+        trial = fit_heads_under_prior(head, rows.only(~held_out), precision)
+        worse, before, after = prefers_shared_head(head, rows.only(held_out), trial, config.early_stop_margin_se, loss)
+        deltas = fit_heads_under_prior(head, rows, precision)
+        for value in deltas.values():
+            value[worse] = 0
+        kept = worse | (rows.mask.sum(1) == 0)
+        found = Fitted(deltas, torch.zeros(len(rows), dtype=torch.int64), kept, torch.zeros_like(kept), before, after)
+        return found, lambda learned: fit_heads_under_prior(head, learned, precision)
+
+
+def fit_prior(head: Head, rows: PaddedUsers, config: FitConfig, loss: Loss) -> Tuned:
+    """How strongly new users' heads are pulled to the shared head, from training users with two queries or more."""
+    return _solver(head).tune(head, rows, config, loss)
+
+
+def _solver(head: Head) -> Solver:
+    found: Solver = head_kind(head.kind).new_solver()
+    return found
 
 
 def solve_heads(
@@ -79,39 +137,13 @@ def solve_heads(
     Where `config.guard` says so, users whose own queries speak against their heads keep the shared head's
     (`hydra_ray.training.user_fit.guard`). Raises UserError for features that are not finite.
     """
-    fitted, refit = (
-        _solve_shrunk(head, rows, tuned, config, loss)
-        if head.kind == "bayesian_linear"
-        else _solve_descent(head, rows, tuned, config, loss, start)
-    )
+    fitted, refit = _solver(head).solve(head, rows, tuned, config, loss, start)
     if not config.guard or not head.delta_shapes():
         return fitted
     against = worse_than_shared_head(head, rows, config.guard, refit, needs_gain=needs_gain)
     for value in fitted.deltas.values():
         value[against] = 0
     return replace(fitted, kept_shared_head=fitted.kept_shared_head | against, guarded=against)
-
-
-def _solve_shrunk(head: Head, rows: PaddedUsers, tuned: Tuned, config: FitConfig, loss: Loss) -> tuple[Fitted, Refit]:
-    precision = torch.tensor(tuned["precision"], dtype=rows.z.dtype, device=rows.z.device)
-    held_out = rows.held_out()
-    trial = fit_heads_under_prior(head, rows.only(~held_out), precision)
-    worse, before, after = prefers_shared_head(head, rows.only(held_out), trial, config.early_stop_margin_se, loss)
-    deltas = fit_heads_under_prior(head, rows, precision)
-    for value in deltas.values():
-        value[worse] = 0
-    kept = worse | (rows.mask.sum(1) == 0)
-    found = Fitted(deltas, torch.zeros(len(rows), dtype=torch.int64), kept, torch.zeros_like(kept), before, after)
-    return found, lambda learned: fit_heads_under_prior(head, learned, precision)
-
-
-def _solve_descent(
-    head: Head, rows: PaddedUsers, tuned: Tuned, config: FitConfig, loss: Loss, start: Deltas | None
-) -> tuple[Fitted, Refit]:
-    found = fit_heads_stopped(head, rows, rows.held_out(), config, tuned["l2"], loss, start=start)
-    kept = found.epoch == 0
-    fitted = Fitted(found.deltas, found.epoch, kept, torch.zeros_like(kept), found.before, found.after)
-    return fitted, lambda learned: minimize(head, learned, found.epoch, config, tuned["l2"], loss, None)
 
 
 def describe(tuned: Tuned) -> str:

@@ -14,7 +14,7 @@ from hydra_ray.training.artifacts.trained_scorer import evidence_of, fingerprint
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
     config = ModelConfig(pair_dim=8)
-    save_base(PairScorer(config, None, 8, False, 2).state_dict(), config, 8, 2, tmp_path)
+    save_base(PairScorer(config, None, 8, False, 2).state_dict(), config, 8, 2, tmp_path, symmetric=False)
     return tmp_path
 
 
@@ -60,7 +60,7 @@ def test_broken_weights_are_named(base: Path, spoil: Callable[[bytes], bytes]) -
 
 def test_weights_of_another_width_are_named(base: Path) -> None:
     config = ModelConfig(pair_dim=16)
-    save_base(PairScorer(config, None, 8, False, 2).state_dict(), config, 8, 2, base / "other")
+    save_base(PairScorer(config, None, 8, False, 2).state_dict(), config, 8, 2, base / "other", symmetric=False)
     (base / "other" / "base.safetensors").replace(base / "base.safetensors")
     with pytest.raises(UserError, match=r"belongs to another model\.json \(size mismatch"):
         load_scorer(base)

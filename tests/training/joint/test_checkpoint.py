@@ -5,7 +5,7 @@ import torch
 
 from hydra_ray.config import ModelConfig
 from hydra_ray.errors import UserError
-from hydra_ray.models.heads import Head
+from hydra_ray.models.heads import make_head
 from hydra_ray.training.joint import checkpoint
 from hydra_ray.training.joint.checkpoint import TrainState
 from hydra_ray.training.joint.user_head_table import UserHeadTable
@@ -15,7 +15,7 @@ KINDS = ("linear", "shared")
 
 
 def table(kind: str = "linear", width: int = 8, users: tuple[str, ...] = ("a", "b")) -> UserHeadTable:
-    return UserHeadTable(Head(kind, width, 2, 0.0), dict.fromkeys(users, 3))  # type: ignore[arg-type]
+    return UserHeadTable(make_head(kind, width, 2, 0.0), dict.fromkeys(users, 3))  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -59,4 +59,4 @@ def test_heads_that_do_not_fit_are_refused_by_file(saved: Path, other: UserHeadT
 
 def test_a_missing_bucket_is_named(saved: Path) -> None:
     with pytest.raises(UserError, match=r"heads-000004\.safetensors: missing"):
-        checkpoint.load_heads(saved, UserHeadTable(Head("linear", 8, 2, 0.0), {"z": 4}))
+        checkpoint.load_heads(saved, UserHeadTable(make_head("linear", 8, 2, 0.0), {"z": 4}))

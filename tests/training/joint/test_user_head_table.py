@@ -1,14 +1,13 @@
 import pytest
 import torch
 
-from hydra_ray.config.head_kinds import HeadKind
-from hydra_ray.models.heads import Head
+from hydra_ray.models.heads import make_head
 from hydra_ray.training.joint import user_head_table
 from hydra_ray.training.joint.user_head_table import UserHeadTable
 
 
 def table_of(users: dict[str, int]) -> UserHeadTable:
-    return UserHeadTable(Head("linear", 3, 1, 0.0), users)
+    return UserHeadTable(make_head("linear", 3, 1, 0.0), users)
 
 
 def test_a_bucket_moves_to_another_owner_with_its_optimiser_state() -> None:
@@ -52,10 +51,10 @@ def test_the_row_optimiser_is_adam_and_touches_only_its_rows() -> None:
         assert bool((value[1] == 0).all())
 
 
-def stepped(kind: HeadKind) -> UserHeadTable:
+def stepped(kind: str) -> UserHeadTable:
     """A table after a few steps on some of its rows, in changing company."""
     torch.manual_seed(0)
-    table = UserHeadTable(Head(kind, 6, 2, 0.0), dict.fromkeys("abcde", 0))
+    table = UserHeadTable(make_head(kind, 6, 2, 0.0), dict.fromkeys("abcde", 0))
     for rows in ([0, 3], [3, 1, 0], [4]):
         index = torch.tensor(rows)
         taken = table.take(index)
@@ -66,7 +65,7 @@ def stepped(kind: HeadKind) -> UserHeadTable:
 
 
 @pytest.mark.parametrize("kind", ["dense", "low_rank", "linear"])
-def test_rows_in_parts_take_the_step_they_take_together(kind: HeadKind, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_in_parts_take_the_step_they_take_together(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     together = stepped(kind).state(0)
     monkeypatch.setattr(user_head_table, "CHUNK", 1)
     apart = stepped(kind).state(0)

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from hydra_ray.config import FitConfig
 from hydra_ray.errors import UserError
-from hydra_ray.models.heads import Head, scores
+from hydra_ray.models.heads import Head, make_head, scores
 from hydra_ray.training.user_fit.bayesian_linear import (
     bayesian_linear_deltas,
     fit_bayesian_linear,
@@ -107,13 +107,13 @@ def rows_of(problem: Draw, head: Head, per_query: int = 5) -> PaddedUsers:
 
 
 def test_the_deltas_add_the_residual_to_the_shared_heads_log_odds() -> None:
-    head = Head("bayesian_linear", 6, 2, 0.1)
+    head = make_head("bayesian_linear", 6, 2, 0.1)
     rows = rows_of(draw(3, 10, 6, torch.ones(7)), head)
     h, offset = shared_head_features(head, rows)
     w = fit_bayesian_linear(h, offset, rows.label, rows.mask, torch.ones(7)).w
     deltas = fit_heads_under_prior(head, rows, torch.ones(7))
     assert {name: value.shape[1:] for name, value in deltas.items()} == {
-        name: torch.Size(shape) for name, shape in Head("linear", 6, 2, 0.0).delta_shapes().items()
+        name: torch.Size(shape) for name, shape in make_head("linear", 6, 2, 0.0).delta_shapes().items()
     }
     assert all(torch.equal(value, deltas[name]) for name, value in bayesian_linear_deltas(w).items())
     expected = offset + (h @ w[:, :-1].unsqueeze(-1)).squeeze(-1) + w[:, -1:]
@@ -124,7 +124,7 @@ def test_the_deltas_add_the_residual_to_the_shared_heads_log_odds() -> None:
 
 def silent(width: int) -> Head:
     """A shared head that says 0 for every row."""
-    head = Head("bayesian_linear", width, 2, 0.0)
+    head = make_head("bayesian_linear", width, 2, 0.0)
     torch.nn.init.zeros_(head.out.weight)
     torch.nn.init.zeros_(head.out.bias)
     return head

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 
 from hydra_ray.config import FitConfig
-from hydra_ray.models.heads import Head, gather, scores
+from hydra_ray.models.heads import gather, make_head, scores
 from hydra_ray.training.user_fit.fit import L2_GRID, choose_l2, fit_heads
 from hydra_ray.training.user_fit.padded_users import pad_users
 
@@ -18,7 +18,7 @@ def users(count: int = 4) -> tuple[list[np.ndarray], list[np.ndarray]]:
 def test_opposite_tastes_are_fitted_and_stay_apart() -> None:
     torch.manual_seed(0)
     for kind in ("dense", "low_rank", "linear"):
-        head = Head(kind, 6, 2, 0.0)  # type: ignore[arg-type]
+        head = make_head(kind, 6, 2, 0.0)  # type: ignore[arg-type]
         z, y = users()
         deltas = fit_heads(head, pad_users(z, y), FitConfig(), 0.001)
         for u in range(4):
@@ -28,7 +28,7 @@ def test_opposite_tastes_are_fitted_and_stay_apart() -> None:
 
 def test_a_batched_fit_equals_fitting_each_user_alone() -> None:
     torch.manual_seed(0)
-    head = Head("linear", 6, 2, 0.0)
+    head = make_head("linear", 6, 2, 0.0)
     z, y = users()
     together = fit_heads(head, pad_users(z, y), FitConfig(), 0.01)
     for u in range(4):
@@ -37,7 +37,7 @@ def test_a_batched_fit_equals_fitting_each_user_alone() -> None:
 
 
 def test_a_user_without_rows_keeps_the_shared_head_and_missing_labels_do_not_count() -> None:
-    head = Head("linear", 6, 2, 0.0)
+    head = make_head("linear", 6, 2, 0.0)
     z, y = users(2)
     y[0][:] = np.nan
     deltas = fit_heads(head, pad_users(z, y), FitConfig(), 0.01)
@@ -47,7 +47,7 @@ def test_a_user_without_rows_keeps_the_shared_head_and_missing_labels_do_not_cou
 
 def test_the_pull_is_chosen_by_what_generalises() -> None:
     torch.manual_seed(0)
-    head = Head("linear", 6, 2, 0.0)
+    head = make_head("linear", 6, 2, 0.0)
     z, y = users(12)
     real = pad_users([x[::2] for x in z], [t[::2] for t in y]), pad_users([x[1::2] for x in z], [t[1::2] for t in y])
     rng = np.random.default_rng(1)
@@ -63,7 +63,7 @@ def test_the_pull_is_chosen_by_what_generalises() -> None:
 
 
 def test_where_nothing_can_be_tested_the_pull_is_the_strongest() -> None:
-    head = Head("linear", 6, 2, 0.0)
+    head = make_head("linear", 6, 2, 0.0)
     z, _ = users(3)
     same = pad_users(z, [np.ones(len(x), np.float32) for x in z])  # a ranking loss learns nothing from equal labels
     l2, tried = choose_l2(head, (same, same), FitConfig(epochs=2), "ranknet")

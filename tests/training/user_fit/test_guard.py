@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from hydra_ray.config import FitConfig
-from hydra_ray.models.heads import Deltas, Head
+from hydra_ray.models.heads import Deltas, Head, make_head
 from hydra_ray.training.user_fit.guard import first_labels, worse_than_shared_head
 from hydra_ray.training.user_fit.padded_users import PaddedUsers, pad_users
 from hydra_ray.training.user_fit.solver import solve_heads
@@ -13,9 +13,9 @@ from hydra_ray.training.user_fit.solver import solve_heads
 Queries = list[list[tuple[list[float], float]]]
 
 
-def make_head(width: int = 3) -> Head:
+def favouring(width: int = 3) -> Head:
     """A shared head that likes the first number."""
-    head = Head("linear", width, 8, 0.0)
+    head = make_head("linear", width, 8, 0.0)
     with torch.no_grad():
         head.out.weight.zero_()
         head.out.bias.zero_()
@@ -53,7 +53,7 @@ def test_the_label_of_each_querys_highest_row() -> None:
 def test_a_head_that_puts_wrong_rows_first_is_spoken_against(
     queries: list[list[tuple[list[float], float]]], against: bool
 ) -> None:
-    head, rows = make_head(), rows_of(queries)
+    head, rows = favouring(), rows_of(queries)
     seen: list[PaddedUsers] = []
 
     def refit(learned: PaddedUsers) -> Deltas:
@@ -69,7 +69,7 @@ def test_a_head_that_puts_wrong_rows_first_is_spoken_against(
 
 @pytest.mark.parametrize("needs_gain", [False, True])
 def test_a_head_that_changes_nothing_is_enough_only_where_no_gain_is_needed(needs_gain: bool) -> None:
-    head = make_head()
+    head = favouring()
     found = worse_than_shared_head(head, rows_of(HABIT), 4, lambda _: towards(0.0), needs_gain=needs_gain)
     assert found.tolist() == [needs_gain]
     found = worse_than_shared_head(head, rows_of(TASTE), 4, lambda _: towards(9.0), needs_gain=needs_gain)
@@ -79,7 +79,7 @@ def test_a_head_that_changes_nothing_is_enough_only_where_no_gain_is_needed(need
 def test_the_guard_leaves_real_taste_and_takes_back_what_noise_has_taught() -> None:
     """Users whose labels follow the second number, and users whose labels are those of the shared head but for one
     query of many rows, which the others contradict."""
-    head = make_head()
+    head = favouring()
     taste = rows_of(TASTE * 2)
     # Early stopping holds out the third query alone here, and one query is never enough for it.
     odd = [HABIT[0], [(FIRST, 0.0), (SECOND, 1.0)] * 20, *HABIT]

@@ -1,0 +1,62 @@
+"""The methods that train nothing: prompts with none, random or retrieved history items, a profile, a vote."""
+
+from collections.abc import Callable
+
+from hydra_ray.core.candidates import candidates_of
+from hydra_ray.core.selection import self_consistency, user_majority
+from hydra_ray.methods.method import AnsweredQuestion, AskedQuestion, Call, Method, one_answer
+from hydra_ray.registries import METHODS
+
+SHOWN = 4
+"""History items in the prompt that samples are drawn after."""
+SAMPLES = "samples:bm25"
+"""The call for samples after the best items by BM25."""
+
+
+def ask_samples(question: AskedQuestion) -> dict[str, Call]:
+    """The call that `SAMPLES` names."""
+    return {SAMPLES: question.samples(question.retrieve("bm25", SHOWN))}
+
+
+def _majority(question: AnsweredQuestion) -> str:
+    task = question.task
+    return user_majority(task, question.history, task.labels[0] if task.labels else "")
+
+
+def _consistent(question: AnsweredQuestion) -> str | None:
+    samples = question.texts(SAMPLES)
+    return self_consistency(question.task, samples) if samples else None
+
+
+def _retrieved(method: str, k: int) -> Callable[[AskedQuestion], Call]:
+    return lambda question: question.greedy(question.retrieve(method, k))
+
+
+def _profile(k: int) -> Callable[[AskedQuestion], Call]:
+    return lambda question: question.greedy(question.retrieve("bm25", k), question.summary)
+
+
+def _one_answer(name: str, title: str, about: str, ask: Callable[[AskedQuestion], Call], summary: bool = False) -> None:
+    METHODS.register(name)(one_answer(name, title, about, ask, summary=summary, always=True))
+
+
+METHODS.register("user_majority")(
+    Method("user's majority", "no LLM: the user's usual answer", lambda question: {}, _majority, always=True)
+)
+_one_answer("zero_shot", "zero-shot", "the question alone", lambda question: question.greedy())
+for k in (1, 2, 4):
+    _one_answer(f"random_k{k}", f"random, k={k}", f"{k} random history items as examples", _retrieved("random", k))
+    about = f"the {k} best history items by BM25 as examples"
+    _one_answer(f"bm25_k{k}", f"BM25, k={k}", about, _retrieved("bm25", k))
+_one_answer("pag_k0", "profile, k=0", "a summary of the history, written by the LLM", _profile(0), summary=True)
+_one_answer("pag_k1", "profile, k=1", "the summary and the best history item by BM25", _profile(1), summary=True)
+METHODS.register("self_consistency")(
+    Method(
+        "self-consistency",
+        "the most frequent of the samples after BM25",
+        ask_samples,
+        _consistent,
+        lambda question: candidates_of(question.task, question.texts(SAMPLES), {}, False).texts,
+        always=True,
+    )
+)

@@ -1,0 +1,154 @@
+"""What a method is: a row of the result table, with its calls of the LLM and the choice of its answer."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from hydra_ray.config import AdapterConfig
+from hydra_ray.core.features import AnswerProfile
+from hydra_ray.core.prompts import Prompt
+from hydra_ray.core.queries import Query
+from hydra_ray.core.tasks import Task
+from hydra_ray.core.types import HistoryItem
+from hydra_ray.llm.types import Request
+from hydra_ray.registries import METHODS
+
+Group = Literal["trains nothing", "others that train", "ours"]
+"""What a method's training costs; the groups of the result table."""
+Reranker = Literal["hydra", "shared"]
+"""The trained reranker, with the users' own heads or with the shared one."""
+Adapter = Literal["hydra", "shared", "paper", "unguarded"]
+"""The trained adapter: with the users' own heads, with the shared head, as published, with heads that no guard takes
+back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request, and the prompt that it was made of."""
+
+    prompt: Prompt
+    request: Request
+
+
+class AskedQuestion(Protocol):
+    """A question that is to be asked.
+
+    Attributes:
+        task: What is asked.
+        query: The question, with the history that existed when it was asked, oldest first.
+        summary: Of the history, by the LLM; "" for methods that do not read it.
+    """
+
+    task: Task
+    query: Query
+    summary: str
+
+    def retrieve(self, method: str, n: int) -> Sequence[HistoryItem]:
+        """The n best history items by a retriever, as `retrieval.method` names them, best first."""
+        ...
+
+    def rerank(self, reranker: Reranker) -> Sequence[HistoryItem]:
+        """The examples that a reranker picks among what `retrieval.method` finds, best first."""
+        ...
+
+    def greedy(self, examples: Sequence[HistoryItem] = (), summary: str = "") -> Call:
+        """One answer at temperature 0. examples: best first."""
+        ...
+
+    def samples(self, examples: Sequence[HistoryItem] = ()) -> Call:
+        """`adapter.num_samples` samples, one seed a question in all methods: the same draws from equal prompts."""
+        ...
+
+
+class AnsweredQuestion(Protocol):
+    """A question with the LLM's answers to the method's calls.
+
+    Attributes:
+        task: What was asked.
+        text: The question.
+        history: The answers of the user's history, oldest first.
+        own: How often the user gave which answer.
+        adapter: The configuration of the adapter.
+    """
+
+    task: Task
+    text: str
+    history: Sequence[str]
+    own: AnswerProfile
+    adapter: AdapterConfig
+
+    def texts(self, call: str) -> Sequence[str]:
+        """What came back for a call; fewer texts than were asked for, or none, where the LLM refused.
+
+        The method counts as lacking an answer here if a call that it reads came back short.
+        """
+        ...
+
+    def candidates(self, samples: str, adapter: Adapter) -> Sequence[str]:
+        """The distinct texts that an adapter chooses among, after a call for samples."""
+        ...
+
+    def choose(self, samples: str, adapter: Adapter) -> str | None:
+        """The text among `candidates` that an adapter chooses; None without any."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A row of the result table.
+
+    Attributes:
+        title: In the report's charts.
+        about: One line for a reader.
+        calls: What the LLM is asked: name of the call -> the call. A name that begins with `samples:` stands for
+            `adapter.num_samples` texts, any other for one. Methods of one run may share calls, by equal names.
+        answer: The answer of a question, as the LLM wrote it; None if there is none.
+        candidates: The distinct texts that `answer` chooses among; None: it does not choose.
+        group: What its training costs.
+        summary: Whether its prompts show the summary of the history.
+        rerankers: Those that pick its examples.
+        adapter: The one that it chooses by; None: it uses none.
+        always: Whether a run shows it unasked; the others stand in `evaluate.methods`.
+    """
+
+    title: str
+    about: str
+    calls: Callable[[AskedQuestion], Mapping[str, Call]]
+    answer: Callable[[AnsweredQuestion], str | None]
+    candidates: Callable[[AnsweredQuestion], Sequence[str]] | None = None
+    group: Group = "trains nothing"
+    summary: bool = False
+    rerankers: tuple[Reranker, ...] = ()
+    adapter: Adapter | None = None
+    always: bool = False
+
+
+def one_answer(
+    name: str,
+    title: str,
+    about: str,
+    ask: Callable[[AskedQuestion], Call],
+    *,
+    group: Group = "trains nothing",
+    summary: bool = False,
+    rerankers: tuple[Reranker, ...] = (),
+    always: bool = False,
+) -> Method:
+    """A method that asks once, at temperature 0, and answers what comes back. ask: makes the call."""
+    call = f"greedy:{name}"
+    return Method(
+        title,
+        about,
+        lambda question: {call: ask(question)},
+        lambda question: next(iter(question.texts(call)), None),
+        group=group,
+        summary=summary,
+        rerankers=rerankers,
+        always=always,
+    )
+
+
+def method_named(name: str) -> Method:
+    """A registered method. Raises UserError if there is none of this name."""
+    found: Method = METHODS.get(name)
+    return found

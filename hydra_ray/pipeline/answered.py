@@ -1,0 +1,110 @@
+"""An evaluated question with the LLM's answers, as methods see it, and the trained adapters that they choose by."""
+
+from collections.abc import Mapping, Sequence
+
+from hydra_ray.config import AdapterConfig
+from hydra_ray.core.tasks import Task
+from hydra_ray.errors import UserError
+from hydra_ray.inference.scoring import score_requests
+from hydra_ray.inference.selection import CandidateSet, adapter_features, make_candidates, select
+from hydra_ray.inference.types import ScoreRequest
+from hydra_ray.methods.hydra import PLAIN
+from hydra_ray.methods.method import Adapter
+from hydra_ray.pipeline.eval_prompts import RETRIEVED
+from hydra_ray.pipeline.stage_rows import EvalRow
+from hydra_ray.training.artifacts.trained_scorer import TrainedScorer
+
+SAMPLES = "samples:"
+"""How the names of calls for `adapter.num_samples` texts begin; all others are for one."""
+
+Adapters = Mapping[Adapter, TrainedScorer]
+
+
+class EvaluatedQuestion:
+    """One question of a user (`hydra_ray.methods.method.AnsweredQuestion`).
+
+    Attributes:
+        row: The question, with the texts that came back, and what the step kept of it.
+        short: Whether a call that was read came back with fewer texts than were asked for.
+    """
+
+    def __init__(self, task: Task, adapter: AdapterConfig, row: EvalRow, user: "EvaluatedUser | None") -> None:
+        """user: whose adapters choose; None where there are none."""
+        self.task, self.adapter, self.row, self._user = task, adapter, row, user
+        self.text, self.own = row.query.text, row.own
+        self.history: Sequence[str] = row.history
+        self._texts: dict[str, tuple[str, ...]] = row.by_method
+        self.short = False
+
+    def texts(self, call: str) -> Sequence[str]:
+        """See `AnsweredQuestion`."""
+        if call not in self._texts:
+            raise UserError(f"a method reads the call {call!r}, which is none of its step's: {', '.join(self._texts)}")
+        texts = self._texts[call]
+        self.short |= len(texts) < (self.adapter.num_samples if call.startswith(SAMPLES) else 1)
+        return texts
+
+    def candidates(self, samples: str, adapter: Adapter) -> Sequence[str]:
+        """See `AnsweredQuestion`."""
+        return self.candidate_set(samples, adapter).texts
+
+    def candidate_set(self, samples: str, adapter: Adapter) -> CandidateSet:
+        """What an adapter chooses among."""
+        config = read_by(adapter, self.adapter)
+        plain = self.texts(PLAIN) if config.zero_shot_candidate else ()
+        return make_candidates(self.task, self.texts(samples), plain, self.own, config)
+
+    def choose(self, samples: str, adapter: Adapter) -> str | None:
+        """See `AnsweredQuestion`; the first sample where there is no candidate."""
+        assert self._user is not None, "nothing is chosen without adapters"
+        order = self._user.order(self, samples, adapter)
+        candidates, raw = self.candidates(samples, adapter), self.texts(samples)
+        return candidates[order[0]] if order else raw[0] if raw else None
+
+
+class EvaluatedUser:
+    """All evaluated questions of a user, which each adapter scores in one batch."""
+
+    def __init__(
+        self,
+        task: Task,
+        config: AdapterConfig,
+        user_id: str,
+        rows: Sequence[EvalRow],
+        adapters: Adapters,
+    ) -> None:
+        self._task, self._config, self._user_id, self._adapters = task, config, user_id, adapters
+        self.questions = [EvaluatedQuestion(task, config, row, self) for row in rows]
+        self._orders: dict[tuple[str, Adapter], dict[str, tuple[int, ...]]] = {}
+
+    def order(self, question: EvaluatedQuestion, samples: str, adapter: Adapter) -> tuple[int, ...]:
+        """The places of a question's candidates, the chosen one first; empty without candidates."""
+        if (samples, adapter) not in self._orders:
+            self._orders[samples, adapter] = self._choose(samples, adapter)
+        return self._orders[samples, adapter][question.row.query.query_id]
+
+    def _choose(self, samples: str, adapter: Adapter) -> dict[str, tuple[int, ...]]:
+        scorer, config = self._adapters[adapter], read_by(adapter, self._config)
+        made = [question.candidate_set(samples, adapter) for question in self.questions]
+        requests = [
+            ScoreRequest("adapter", self._user_id, 0, question.text, candidates.texts,
+                         self._features(question, samples, candidates, scorer.scorer.evidence))
+            for question, candidates in zip(self.questions, made, strict=True)
+        ]  # fmt: skip
+        return {
+            question.row.query.query_id: select(self._task, candidates, scores, config).order
+            for question, candidates, scores in zip(self.questions, made, score_requests(scorer, requests), strict=True)
+        }
+
+    def _features(
+        self, question: EvaluatedQuestion, samples: str, candidates: CandidateSet, width: int
+    ) -> tuple[tuple[float, ...], ...]:
+        """What the adapter reads of the candidates. samples: whose order of the retrieved items weighs them."""
+        row = question.row
+        weighed = row.supporters.get(samples.removeprefix(SAMPLES), row.supporters[RETRIEVED])
+        return adapter_features(self._task, question.text, candidates, question.own, weighed, row.topics, width)
+
+
+def read_by(adapter: Adapter, config: AdapterConfig) -> AdapterConfig:
+    """The configuration of one of a run's adapters."""
+    return config.as_published() if adapter == "paper" else config

@@ -1,0 +1,129 @@
+"""What the methods ask the black box for each evaluated question."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra_ray.core.labeling import Row
+from hydra_ray.core.prompts import Prompt
+from hydra_ray.core.queries import Query
+from hydra_ray.core.retrieval import make_retriever, retriever_kind
+from hydra_ray.core.topic_classifier import TopicModels
+from hydra_ray.core.types import HistoryItem, User
+from hydra_ray.inference.reranking import RankedItem, rank, supporters
+from hydra_ray.methods.method import Call, Reranker, method_named
+from hydra_ray.pipeline.stage_prompts import StagePrompts, evaluated
+from hydra_ray.pipeline.stage_rows import Asked, Cuts, EvalRow
+
+if TYPE_CHECKING:
+    from hydra_ray.inference.batch_reranker import Rerank
+
+RETRIEVED = "bm25"
+"""Whose supporters are the items as `retrieval.method` finds them; the others' are in a reranker's order."""
+
+
+class EvalQuestion:
+    """One user's question as methods see it (`hydra_ray.methods.method.AskedQuestion`)."""
+
+    def __init__(
+        self,
+        prompts: StagePrompts,
+        user: User,
+        query: Query,
+        summary: str,
+        ranked: Mapping[Reranker, Sequence[RankedItem]],
+    ) -> None:
+        """ranked: what `retrieval.method` finds, by each of the rerankers that there are."""
+        self._prompts, self._user, self._ranked = prompts, user, ranked
+        self.task, self.query, self.summary = prompts.task, query, summary
+        self._retriever = cache(self._make_retriever)
+        self._prompt = cache(self._make_prompt)
+
+    def _make_retriever(self, method: str) -> Any:
+        prompts = self._prompts
+        encode = prompts.encode if retriever_kind(method).encodes else None
+        kind = prompts.config.retrieval.bm25_kind
+        return make_retriever(method, self.query.history, prompts.seed, encode, kind)
+
+    def retrieve(self, method: str, n: int) -> list[HistoryItem]:
+        """See `AskedQuestion`."""
+        found = self._retriever(method).top(self.task.search_text(self.query.text), n)
+        return [item for item, _ in found]
+
+    def rerank(self, reranker: Reranker) -> list[HistoryItem]:
+        """See `AskedQuestion`."""
+        return self._prompts.builder.examples(self._ranked[reranker])
+
+    def _make_prompt(self, examples: tuple[HistoryItem, ...], summary: str) -> Prompt:
+        return self._prompts.builder.prompt(self.query, examples, summary)
+
+    def greedy(self, examples: Sequence[HistoryItem] = (), summary: str = "") -> Call:
+        """See `AskedQuestion`."""
+        prompt = self._prompt(tuple(examples), summary)
+        return Call(prompt, self._prompts.greedy(prompt, self.query))
+
+    def samples(self, examples: Sequence[HistoryItem] = ()) -> Call:
+        """See `AskedQuestion`."""
+        prompt = self._prompt(tuple(examples), "")
+        return Call(prompt, self._prompts.samples(prompt, self._user, self.query))
+
+
+class EvalPrompts(StagePrompts):
+    """The methods' calls for every evaluated question. `EvalRow.methods` names them."""
+
+    KIND = EvalRow
+
+    def __init__(
+        self,
+        config: dict[str, Any],
+        seed: int,
+        vectors: Path | None,
+        methods: Sequence[str],
+        rerankers: Mapping[Reranker, tuple[Path, Path | None]],
+        summaries: Mapping[tuple[str, str], str],
+        topics: Path | None,
+    ) -> None:
+        """rerankers: (base, heads) of those that the methods read. summaries: (user, question) -> profile summary.
+        topics: folder of the topic models, if they are read."""
+        from hydra_ray.inference.batch_reranker import BatchReranker
+
+        super().__init__(config, seed, vectors)
+        self.methods = [method_named(name) for name in methods]
+        self.topics = TopicModels.load(topics) if topics else None
+        self._rerankers: Mapping[Reranker, Rerank] = {
+            name: BatchReranker.load(base, heads, vectors) for name, (base, heads) in rerankers.items()
+        }
+        self._summaries = summaries
+
+    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked[EvalRow]]]:
+        for user in users:
+            for question in evaluated(user, self.config.protocol.questions):
+                gold, history = question.gold or "", tuple(user.history_of(question))
+                query = Query(question.question_id, question.text, gold, history, None, False, question.head)
+                index = self.index(history)
+                found = index.search(query.text, self.builder.evidence_items)
+                orders: dict[str, Sequence[RankedItem]] = {RETRIEVED: rank(found.items, None)}
+                ranked = {n: rerank(user.user_id, [query], [found])[0] for n, rerank in self._rerankers.items()}
+                summary = self._summaries.get((user.user_id, question.question_id), "")
+                calls = self._calls(EvalQuestion(self, user, query, summary, ranked))
+                row = Row(user.user_id, query.query_id, query.text, query.gold, ())
+                n = self.config.retrieval.top_n
+                made = EvalRow(
+                    row,
+                    tuple(calls),
+                    question.gold is not None,
+                    tuple(item.answer for item in history),
+                    self.own(query, index),
+                    self.log_ratios(user, query),
+                    {name: tuple(supporters(items, n)) for name, items in (orders | dict(ranked)).items()},
+                )
+                requests = tuple(call.request for call in calls.values())
+                yield user, Asked(made, requests, Cuts.of([call.prompt for call in calls.values()]))
+
+    def _calls(self, question: EvalQuestion) -> dict[str, Call]:
+        """All methods' calls by name, each once."""
+        calls: dict[str, Call] = {}
+        for method in self.methods:
+            calls |= {name: call for name, call in method.calls(question).items() if name not in calls}
+        return calls

@@ -1,0 +1,48 @@
+"""What another package or a module of `plugins` may add to, by name. What comes with hydra_ray has its line here.
+
+Nothing is imported before it is asked for: a configuration's names are checked without torch. docs/extending.md shows
+how a retriever, a head and a method are added.
+"""
+
+from typing import Any
+
+from hydra_ray.utils.registry import Registry
+
+_BASELINES = (
+    "user_majority", "zero_shot", "random_k1", "random_k2", "random_k4", "bm25_k1", "bm25_k2", "bm25_k4", "pag_k0",
+    "pag_k1", "self_consistency",
+)  # fmt: skip
+_HYDRA = ("hydra_reranker", "hydra_adapter", "hydra_shared", "hydra_paper", "hydra_unguarded", "hydra")
+
+RETRIEVERS: Registry[Any] = Registry(
+    "retriever", dict.fromkeys(("bm25", "recency", "random", "dense"), "hydra_ray.core.retrieval")
+)
+"""Values of `retrieval.method`: `hydra_ray.core.retrieval.RetrieverKind`."""
+
+PAIR_ENCODERS: Registry[Any] = Registry(
+    "pair encoder",
+    dict.fromkeys(("cross_encoder", "bi_encoder", "concepts", "none"), "hydra_ray.config.pair_kinds"),
+)
+"""Values of `model.pair`: `hydra_ray.config.pair_kinds.PairKind`."""
+
+HEADS: Registry[Any] = Registry(
+    "kind of head",
+    dict.fromkeys(
+        ("dense", "low_rank", "linear", "bayesian_linear", "mixture", "shared"), "hydra_ray.config.head_kinds"
+    ),
+)
+"""Values of `model.head`: `hydra_ray.config.head_kinds.HeadKind`."""
+
+LOSSES: Registry[Any] = Registry(
+    "loss", dict.fromkeys(("bce", "listnet", "ranknet", "bce_listnet"), "hydra_ray.models.losses")
+)
+"""Values of `train.loss`: `hydra_ray.models.losses.LossFunction`."""
+
+METHODS: Registry[Any] = Registry(
+    "method",
+    {
+        **dict.fromkeys(_BASELINES, "hydra_ray.methods.baselines"),
+        **dict.fromkeys(_HYDRA, "hydra_ray.methods.hydra"),
+    },
+)
+"""Rows of the result table, in its order; values: `hydra_ray.methods.method.Method`."""
