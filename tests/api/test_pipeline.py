@@ -9,6 +9,7 @@ import pytest
 
 import hydra_ray
 from hydra_ray.core.hashing import stable_seed
+from hydra_ray.inference.trace import Trace
 from tests.api.finished_run import TASK, made_users, samples_of_evaluation, write_finished
 
 USER = made_users()[1]
@@ -108,11 +109,18 @@ def test_a_saved_pipeline_answers_the_same_and_holds_no_user(tmp_path: Path) -> 
         loaded.save(moved)
 
 
+def figures(trace: Trace) -> list[float | None]:
+    """What the reranker and the adapter made of everything, in order."""
+    return [item.reranker for item in trace.retrieved] + [made.adapter for made in trace.candidates]
+
+
 def test_a_saved_pipeline_scores_as_the_run_does(pipe: hydra_ray.HydraPipeline, tmp_path: Path) -> None:
     loaded = hydra_ray.HydraPipeline.load(pipe.save(tmp_path / "saved"), llm=llm)
     one, other = (made.personalize(QUERY, history=HISTORY).trace for made in (pipe, loaded))
-    assert one.candidates == other.candidates
-    assert one.retrieved == other.retrieved
+    assert [made.text for made in one.candidates] == [made.text for made in other.candidates]
+    assert [item.item_id for item in one.retrieved] == [item.item_id for item in other.retrieved]
+    # Texts that are encoded in batches of another size differ in the last bits.
+    assert figures(one) == pytest.approx(figures(other), abs=1e-5)
     assert one.prompt == other.prompt
     assert all(candidate.adapter is not None and math.isfinite(candidate.adapter) for candidate in one.candidates)
 
