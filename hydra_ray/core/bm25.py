@@ -104,7 +104,7 @@ _WORD_BYTES = {"okapi": (95, 0), "plus": (12, 110)}
 
 
 def index_bytes(texts: Sequence[str], kind: BM25Kind) -> int:
-    """What an index over these items takes in memory beside the texts."""
+    """What an index over these items takes in memory on top of their texts."""
     in_record, in_all = _WORD_BYTES[kind.variant]
     words = [set(TOKENISERS[kind.tokens](text)) for text in texts]
     return in_record * sum(map(len, words)) + in_all * len(set().union(*words))

@@ -150,7 +150,7 @@ class RetrieverKind:
     Attributes:
         make: The index of one user's items, oldest first.
         encodes: Whether it needs `RetrieverSettings.encode`.
-        index_bytes: What an index takes in memory beside its texts; the service keeps as many as fit.
+        index_bytes: What an index takes in memory on top of the texts; the service keeps as many as fit.
     """
 
     make: Callable[[Sequence[HistoryItem], RetrieverSettings], Retriever]

@@ -74,8 +74,7 @@ def candidate_weights(log_odds: Sequence[float], votes: Sequence[int], select: s
     """What speaks for each candidate. votes: samples that gave each; `select` is `adapter.select`.
 
     `best`: its log-odds. `probability`: what they stand for. `weighted` is weighted voting over samples (Li et al.
-    2023, arXiv 2206.02336) with half a vote
-    for what was not sampled (the estimate of Krichevsky and Trofimov 1981).
+    2023, arXiv 2206.02336) with half a vote for what was not sampled (the estimate of Krichevsky and Trofimov 1981).
     """
     if select == "best":
         return [float(x) for x in log_odds]

@@ -40,7 +40,7 @@ class UserKey:
 
 @dataclass(frozen=True, slots=True)
 class UserState:
-    """What is known of a user beside the items.
+    """What is known of a user besides the items.
 
     items: how many there are. revision: grows with every change of the history, 1 after the first (more for users that
     have the id of a deleted user: no revision of an id comes back). heads: module -> version of the head store that

@@ -65,7 +65,7 @@ class VllmProcess:
         return self._process.pid
 
     def check(self) -> None:
-        """Raises RuntimeError, with what it said of its failure, if the server has ended."""
+        """Raises RuntimeError, with the line that names the cause, if the server has ended."""
         code = self._process.poll()
         if code is None:
             return
@@ -107,15 +107,15 @@ class VllmProcess:
 
 
 def failure(lines: Sequence[str]) -> str:
-    """The line of a failed server's output that names the cause; empty if it said nothing."""
+    """The line of a failed server's output that names the cause; empty if there is no output."""
     from hydra_ray.utils.ray_errors import root_cause_line
 
-    said = [_LOG.sub("", line) for line in lines]
-    return root_cause_line("\n".join(line for line in said if _CONSEQUENCE not in line))
+    messages = [_LOG.sub("", line) for line in lines]
+    return root_cause_line("\n".join(line for line in messages if _CONSEQUENCE not in line))
 
 
 def end_with_parent(end: Callable[[], None], pipe: int = 0) -> None:
-    """Calls `end` when the other end of `pipe`, standard input unless said otherwise, is closed: by a process that
+    """Calls `end` when the other end of `pipe`, by default standard input, is closed: by a process that
     stops, or by the system when that has been killed."""
 
     def wait() -> None:

@@ -27,7 +27,7 @@ class VllmReplica:
 
         Raises:
             UserError: the port is in use.
-            RuntimeError: vLLM has ended, with what it said.
+            RuntimeError: vLLM has ended, with the line that names the cause.
         """
         import ray
 

@@ -27,7 +27,7 @@ class MethodLabel(NamedTuple):
 
 
 def method_of(name: str) -> MethodLabel:
-    """What is said of a method; one that is not registered here (any more) is ours if its name begins with `hydra`,
+    """The description of a method; one that is not registered here (any more) is ours if its name begins with `hydra`,
     else it trains nothing."""
     if name in METHODS:
         method: Method = METHODS.get(name)

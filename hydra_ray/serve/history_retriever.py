@@ -22,7 +22,7 @@ from hydra_ray.inference.types import RetrievalResult, UserKey, UserState
 from hydra_ray.serve.state.user_store import HistoryUnreadableError, UserStore
 
 USER_BYTES, ITEM_BYTES = 2500, 250
-"""What a user and an item take beside the texts (measured with tracemalloc)."""
+"""What a user and an item take on top of the texts (measured with tracemalloc)."""
 
 
 def estimate(items: Sequence[HistoryItem], config: RetrievalConfig) -> int:

@@ -13,7 +13,7 @@ from hydra_ray.models.encoder import TextEncoder, encode_texts
 from hydra_ray.models.onednn import use_onednn
 
 ENTRY_BYTES = 420
-"""What an entry costs beside its text and vector: the cache's slots, string, tuple and array objects (measured
+"""What an entry costs on top of its text and vector: the cache's slots, string, tuple and array objects (measured
 with tracemalloc: 417 at 100,000 entries)."""
 
 

@@ -5,7 +5,7 @@ import { retrieved } from "./retrieved.js";
 
 const REASONS = {
   no_user: "No user was named: the plain prompt and the shared heads were used.",
-  user_unknown: "Nobody is known by this id: the plain prompt and the shared heads were used.",
+  user_unknown: "There is no user of this id: the plain prompt and the shared heads were used.",
   history_unreadable: "The user’s history could not be read: the plain prompt was used.",
   reranker_down: "The reranker did not run: the items stand in BM25’s order.",
   head_unreadable: "The user’s own head could not be read: the shared head was used.",

@@ -105,8 +105,8 @@ def prefers_shared_head(
     """For solvers without epochs: whom the shared head serves better, by the same rule. All [U].
 
     kept: held-out rows, which `deltas` have not seen. Returns whether the shared head's loss there is lower by more
-    than
-    `margin` standard errors (0: at all), its loss, and that of the users' own heads; NaN where nothing was held out.
+    than `margin` standard errors (0: at all), its loss, and that of the users' own heads; NaN where nothing was held
+    out.
     """
     losses, rows = Losses(kept, loss), user_scores(head, kept.z)
     shared_UQ, own_UQ = losses.by_query(rows.of({})), losses.by_query(rows.of(deltas))

@@ -1,12 +1,12 @@
 """The guard: a user's head is used only if the user's own held-out queries speak for it.
 
 Early stopping (`hydra_ray.training.user_fit.early_stopping`) asks whether a head's loss is lower; the guard asks what
-it is used
-for: which row of a query comes first. Each of the user's queries is held out once: heads are fitted without it, and the
-row that they put first is compared with the one that the shared head puts first. A user whose heads put fewer right
-rows first keeps the shared head. An adapter's head must put more right rows first: its first row is the answer, and
-a head that changes no answer there changes others by chance alone. (On news_sections, 68 users in five folds, adapter
-heads that changed none of their users' own held-out answers cost .02 of accuracy. A reranker keeps k rows.)
+it is used for: which row of a query comes first. Each of the user's queries is held out once: heads are fitted without
+it, and the row that they put first is compared with the one that the shared head puts first. A user whose heads put
+fewer right rows first keeps the shared head. An adapter's head must put more right rows first: its first row is the
+answer, and a head that changes no answer there changes others by chance alone. (On news_sections, 68 users in five
+folds, adapter heads that changed none of their users' own held-out answers cost .02 of accuracy. A reranker keeps k
+rows.)
 
 Shapes: U users, R rows of the user with most rows, Q queries, L rows of the longest query.
 """

@@ -26,9 +26,8 @@ class Fitted:
     """Deltas [U, ...] and what is known of each user, [U].
 
     epoch: int64, epochs learned; 0 for solvers without epochs. kept_shared_head: bool, whether the user's own rows
-    could
-    not beat the shared head; guarded: bool, whether it was the guard that found so. before, after: held-out loss of
-    the shared head and of the user's, in nats a row; NaN where it was not tested.
+    could not beat the shared head; guarded: bool, whether it was the guard that found so. before, after: held-out loss
+    of the shared head and of the user's, in nats a row; NaN where it was not tested.
     """
 
     deltas: Deltas

@@ -114,7 +114,7 @@ def router(front: RouteContext) -> APIRouter:
         },
     )
     async def import_rows(request: Request) -> Imported:
-        """Items of many users: a JSON array, or one JSON object a line, each with `user_id` beside an item's fields
+        """Items of many users: a JSON array, or one JSON object a line, each with `user_id` and an item's fields
         (`item_id` may be left out). All mistakes are reported together, and nothing is imported then."""
         rows = read_rows(await request.body())
         return await change(front.service.import_rows(request.state.tenant, rows))
