@@ -27,6 +27,7 @@ from hydra_ray.llm.response_cache import ResponseCache
 from hydra_ray.llm.types import Completion, Request
 from hydra_ray.llm.vllm_app import served_llm
 from hydra_ray.synth.world import make_user
+from hydra_ray.utils.direct_http import DIRECT
 
 CONCURRENCY = 64
 REPEATS = 3
@@ -123,13 +124,12 @@ async def _client_run(
 
 def _fresh_connections(cfg: LLMConfig, url: str, requests: Sequence[Request]) -> float:
     """Seconds of a plain loop that opens a connection per call."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     headers = {"Content-Type": "application/json"}
     began = time.perf_counter()
     for request in requests:
         body = {"model": cfg.model, "messages": list(request.messages), "max_tokens": request.max_tokens}
         data = json.dumps({**body, "temperature": request.temperature}).encode()
-        with opener.open(urllib.request.Request(f"{url}/chat/completions", data, headers)) as reply:
+        with DIRECT.open(urllib.request.Request(f"{url}/chat/completions", data, headers)) as reply:
             json.loads(reply.read())
     return time.perf_counter() - began
 

@@ -7,18 +7,17 @@ import subprocess
 import sys
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil
 
 from hydra_ray.bench.serve_texts import labels
+from hydra_ray.utils.direct_http import DIRECT
 from hydra_ray.utils.ports import free_port
 
 START_S = 1200.0
 STOP_S = 60.0
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @contextlib.contextmanager
@@ -47,7 +46,7 @@ def running(name: str, command: Sequence[str], probe: str, log: Path) -> Iterato
 
 def _answers(url: str) -> bool:
     try:
-        with _OPENER.open(url, timeout=5) as response:
+        with DIRECT.open(url, timeout=5) as response:
             return bool(response.status == 200)
     except (OSError, urllib.error.URLError):
         return False
@@ -88,7 +87,7 @@ class Hosted:
 
     def metrics(self) -> str:
         """What its Ray exports, in Prometheus' text format."""
-        with _OPENER.open(self._metrics_url, timeout=30) as response:
+        with DIRECT.open(self._metrics_url, timeout=30) as response:
             return str(response.read().decode())
 
 

@@ -17,6 +17,7 @@ from ray import serve
 from hydra_ray.config import LLMConfig
 from hydra_ray.errors import UserError
 from hydra_ray.llm.model_id import server_identity
+from hydra_ray.utils.direct_http import DIRECT
 from hydra_ray.utils.ports import check_free
 from hydra_ray.utils.ray_errors import root_cause_line
 
@@ -129,10 +130,9 @@ class ServedApp:
         request = urllib.request.Request(
             f"{url}/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
         )
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         while True:
             try:
-                with opener.open(request, timeout=60) as response:
+                with DIRECT.open(request, timeout=60) as response:
                     response.read()
                 return
             except urllib.error.HTTPError as error:

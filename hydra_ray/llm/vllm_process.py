@@ -12,7 +12,6 @@ import subprocess
 import sys
 import threading
 import urllib.error
-import urllib.request
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -76,9 +75,10 @@ class VllmProcess:
 
     def answers(self, timeout_s: float = 5.0) -> bool:
         """Whether the server answers and its engine works. Blocks for `timeout_s` seconds at most."""
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        from hydra_ray.utils.direct_http import DIRECT
+
         try:
-            with opener.open(f"{self._url}/health", timeout=timeout_s) as response:
+            with DIRECT.open(f"{self._url}/health", timeout=timeout_s) as response:
                 return bool(response.status == 200)
         except (OSError, urllib.error.URLError):
             return False
