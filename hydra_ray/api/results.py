@@ -95,7 +95,7 @@ class Run:
     def _predictions(self, method: str) -> Iterator[dict[str, Any]]:
         from hydra_ray.methods.method import method_named
         from hydra_ray.pipeline.answered import EvaluatedQuestion
-        from hydra_ray.pipeline.llm_rows import buckets_of, read_rows
+        from hydra_ray.pipeline.llm_rows import all_rows
         from hydra_ray.pipeline.stage_rows import EvalRow
 
         answers: dict[int, Mapping[str, str]] = {}
@@ -103,7 +103,7 @@ class Run:
             if seed not in answers:
                 answers[seed] = self._answers(method, seed)
                 choices = method_named(method).candidates
-            for of_user in read_rows(EvalRow, folder, buckets_of(folder)):
+            for of_user in all_rows(EvalRow, folder):
                 user = of_user.user_id
                 for row in of_user.rows:
                     query, known = row.query, answers[seed]

@@ -4,18 +4,18 @@ from collections.abc import Callable
 
 from hydra_ray.core.candidates import candidates_of
 from hydra_ray.core.selection import self_consistency, user_majority
-from hydra_ray.methods.method import AnsweredQuestion, AskedQuestion, Call, Method, one_answer
+from hydra_ray.methods.method import SAMPLES, AnsweredQuestion, AskedQuestion, Call, Method, one_answer
 from hydra_ray.registries import METHODS
 
 SHOWN = 4
 """History items in the prompt that samples are drawn after."""
-SAMPLES = "samples:bm25"
+BM25_SAMPLES = f"{SAMPLES}bm25"
 """The call for samples after the best items by BM25."""
 
 
 def ask_samples(question: AskedQuestion) -> dict[str, Call]:
-    """The call that `SAMPLES` names."""
-    return {SAMPLES: question.samples(question.retrieve("bm25", SHOWN))}
+    """The call that `BM25_SAMPLES` names."""
+    return {BM25_SAMPLES: question.samples(question.retrieve("bm25", SHOWN))}
 
 
 def _majority(question: AnsweredQuestion) -> str:
@@ -24,7 +24,7 @@ def _majority(question: AnsweredQuestion) -> str:
 
 
 def _consistent(question: AnsweredQuestion) -> str | None:
-    samples = question.texts(SAMPLES)
+    samples = question.texts(BM25_SAMPLES)
     return self_consistency(question.task, samples) if samples else None
 
 
@@ -56,7 +56,7 @@ METHODS.register("self_consistency")(
         "the most frequent of the samples after BM25",
         ask_samples,
         _consistent,
-        lambda question: candidates_of(question.task, question.texts(SAMPLES), {}, False).texts,
+        lambda question: candidates_of(question.task, question.texts(BM25_SAMPLES), {}, False).texts,
         always=True,
     )
 )

@@ -21,6 +21,9 @@ Adapter = Literal["hydra", "shared", "paper", "unguarded"]
 """The trained adapter: with the users' own heads, with the shared head, as published, with heads that no guard takes
 back."""
 
+SAMPLES = "samples:"
+"""How the names of calls for `adapter.num_samples` texts begin; all others are for one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -100,8 +103,8 @@ class Method:
     Attributes:
         title: In the report's charts.
         about: One line for a reader.
-        calls: What the LLM is asked: name of the call -> the call. A name that begins with `samples:` stands for
-            `adapter.num_samples` texts, any other for one. Methods of one run may share calls, by equal names.
+        calls: What the LLM is asked: name of the call -> the call (see SAMPLES for the names). Methods of one run may
+            share calls, by equal names.
         answer: The answer of a question, as the LLM wrote it; None if there is none.
         candidates: The distinct texts that `answer` chooses among; None: it does not choose.
         group: What its training costs.

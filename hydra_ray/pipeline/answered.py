@@ -9,13 +9,10 @@ from hydra_ray.inference.scoring import score_requests
 from hydra_ray.inference.selection import CandidateSet, adapter_features, make_candidates, select
 from hydra_ray.inference.types import ScoreRequest
 from hydra_ray.methods.hydra import PLAIN
-from hydra_ray.methods.method import Adapter
+from hydra_ray.methods.method import SAMPLES, Adapter
 from hydra_ray.pipeline.eval_prompts import RETRIEVED
 from hydra_ray.pipeline.stage_rows import EvalRow
 from hydra_ray.training.artifacts.trained_scorer import TrainedScorer
-
-SAMPLES = "samples:"
-"""How the names of calls for `adapter.num_samples` texts begin; all others are for one."""
 
 Adapters = Mapping[Adapter, TrainedScorer]
 

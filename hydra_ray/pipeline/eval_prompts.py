@@ -11,6 +11,7 @@ from hydra_ray.core.queries import Query
 from hydra_ray.core.retrieval import make_retriever, retriever_kind
 from hydra_ray.core.topic_classifier import TopicModels
 from hydra_ray.core.types import HistoryItem, User
+from hydra_ray.inference.history_index import HistoryIndex
 from hydra_ray.inference.reranking import RankedItem, rank, supporters
 from hydra_ray.methods.method import Call, Reranker, method_named
 from hydra_ray.pipeline.stage_prompts import StagePrompts, evaluated
@@ -32,10 +33,12 @@ class EvalQuestion:
         user: User,
         query: Query,
         summary: str,
+        index: HistoryIndex,
         ranked: Mapping[Reranker, Sequence[RankedItem]],
     ) -> None:
-        """ranked: what `retrieval.method` finds, by each of the rerankers that there are."""
-        self._prompts, self._user, self._ranked = prompts, user, ranked
+        """index: of the query's history, by `retrieval.method`. ranked: what it finds, by each of the rerankers that
+        there are."""
+        self._prompts, self._user, self._index, self._ranked = prompts, user, index, ranked
         self.task, self.query, self.summary = prompts.task, query, summary
         self._retriever = cache(self._make_retriever)
         self._prompt = cache(self._make_prompt)
@@ -48,6 +51,8 @@ class EvalQuestion:
 
     def retrieve(self, method: str, n: int) -> list[HistoryItem]:
         """See `AskedQuestion`."""
+        if method == self._prompts.config.retrieval.method:
+            return list(self._index.search(self.query.text, n).items)
         found = self._retriever(method).top(self.task.search_text(self.query.text), n)
         return [item for item, _ in found]
 
@@ -106,7 +111,7 @@ class EvalPrompts(StagePrompts):
                 orders: dict[str, Sequence[RankedItem]] = {RETRIEVED: rank(found.items, None)}
                 ranked = {n: rerank(user.user_id, [query], [found])[0] for n, rerank in self._rerankers.items()}
                 summary = self._summaries.get((user.user_id, question.question_id), "")
-                calls = self._calls(EvalQuestion(self, user, query, summary, ranked))
+                calls = self._calls(EvalQuestion(self, user, query, summary, index, ranked))
                 row = Row(user.user_id, query.query_id, query.text, query.gold, ())
                 n = self.config.retrieval.top_n
                 made = EvalRow(

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +10,9 @@ import pyarrow.parquet as pq
 from hydra_ray.config import AdapterConfig
 from hydra_ray.core.metrics import row_scores
 from hydra_ray.core.tasks import Task
-from hydra_ray.methods.method import Method, method_named
+from hydra_ray.methods.method import SAMPLES, Method, method_named
 from hydra_ray.pipeline.answered import Adapters, EvaluatedQuestion, EvaluatedUser
-from hydra_ray.pipeline.llm_rows import buckets_of, read_rows
+from hydra_ray.pipeline.llm_rows import all_rows
 from hydra_ray.pipeline.stage_rows import EvalRow
 from hydra_ray.report import AnswerRow
 
@@ -37,8 +36,7 @@ def answer_table(
     shown = {name: method_named(name) for name in methods}
     shown = {name: method for name, method in shown.items() if method.adapter in (None, *adapters)}
     table: list[AnswerRow] = []
-    by_bucket = (read_rows(EvalRow, answered, [bucket]) for bucket in buckets_of(answered))
-    for of_user in chain.from_iterable(by_bucket):
+    for of_user in all_rows(EvalRow, answered):
         user_id = of_user.user_id
         for question in EvaluatedUser(task, config, user_id, of_user.rows, adapters).questions:
             answers: dict[str, str | None] = {}
@@ -78,10 +76,9 @@ def with_oracles(
 ) -> list[AnswerRow]:
     """The rows of the step in `answered` with the best answers among those that HYDRA's parts choose from."""
     choices: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {}
-    by_bucket = (read_rows(EvalRow, answered, [bucket]) for bucket in buckets_of(answered))
-    for of_user in chain.from_iterable(by_bucket):
+    for of_user in all_rows(EvalRow, answered):
         for found in of_user.rows:
-            made = EvaluatedQuestion(task, config, found, None).candidate_set("samples:hydra", "hydra")
+            made = EvaluatedQuestion(task, config, found, None).candidate_set(f"{SAMPLES}hydra", "hydra")
             key = (of_user.user_id, found.query.query_id)
             choices[key] = {"oracle_samples": tuple(dict.fromkeys(made.samples))}
             if config.history_candidates and task.kind != "generation":

@@ -178,6 +178,12 @@ def _used(answers: Path) -> dict[str, int]:
     return {"missing_answers": missing, **{name: sum(table[name].to_pylist()) for name in columns}}
 
 
+def all_rows(kind: type[R], folder: Path) -> Iterator[RowsOfUser[R]]:
+    """`read_rows` of all buckets, one in memory at a time."""
+    for bucket in buckets_of(folder):
+        yield from read_rows(kind, folder, [bucket])
+
+
 def buckets_of(folder: Path) -> list[int]:
     """The buckets that have queries, ascending."""
     if not any((folder / "queries").glob("*.parquet")):
