@@ -75,7 +75,8 @@ def test_nohup_goes_on(hangup: None) -> None:
 def test_a_closed_terminal_is_no_error() -> None:
     """In a process of its own, whose terminal is closed while it works: it cleans up, and prints into nothing."""
     code = (
-        "import fcntl, os, sys, termios, time\n"
+        "import fcntl, os, signal, sys, termios, time\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # ignored where the tests run under nohup
         "os.setsid()\n"
         "fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
         "from hydra_ray.utils.terminal import on_hangup\n"
