@@ -1,4 +1,5 @@
 import os
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -17,6 +18,16 @@ settings.load_profile("suite")
 def one_thread() -> None:
     """PyTorch's threads spin while they wait, and tests share the cores with what they start."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """One Ray for all commands of a module: its address."""
+    import ray
+
+    ray.init(address="local", num_cpus=8, include_dashboard=False, log_to_driver=False, logging_level="warning")
+    yield ray.get_runtime_context().gcs_address
+    ray.shutdown()
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ import pytest
 REPO = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def local_ray() -> Iterator[None]:
     os.environ["RAY_AUTH_MODE"] = "disabled"
     import ray

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,16 +12,6 @@ from tests.llm.fake_server import FakeServer, in_thread
 from tests.pipeline.test_whole_run_cluster import NAME, command, hostile_data, odd_answers, without_key
 
 FILES = ",".join(str(file) for file in sorted((ROOT / "examples" / "extending").glob("*.py")))
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[str]:
-    """One Ray for all commands: its address."""
-    import ray
-
-    ray.init(address="local", num_cpus=8, include_dashboard=False, log_to_driver=False, logging_level="warning")
-    yield ray.get_runtime_context().gcs_address
-    ray.shutdown()
 
 
 @pytest.mark.cluster

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,16 +23,6 @@ from tests.llm.fake_server import FakeServer, completion, error, in_thread
 NAME = "hostile"
 CONCURRENCY = 8
 LONG = "word " * 4000
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[str]:
-    """One Ray for all invocations of this module: its address."""
-    import ray
-
-    ray.init(address="local", num_cpus=8, include_dashboard=False, log_to_driver=False, logging_level="warning")
-    yield ray.get_runtime_context().gcs_address
-    ray.shutdown()
 
 
 def reviews(user: str, count: int) -> list[dict[str, Any]]:
