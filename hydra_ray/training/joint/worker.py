@@ -27,6 +27,7 @@ from hydra_ray.training.joint.train_job import TrainJob
 from hydra_ray.training.joint.user_head_table import UserHeadTable
 from hydra_ray.training.joint.worker_shard import WorkerShard
 from hydra_ray.training.user_fit.profiles import Profiles, read_profiles
+from hydra_ray.utils.device import worker_device
 
 
 class Worker:
@@ -37,13 +38,13 @@ class Worker:
         self.model, self.train = job.model.model_copy(update={"head": kind}), job.train
         self.seed, self.name, self.rank, self.world = job.seed, f"{job.name} ({kind})", rank, share.world
         self.share, self.lines = share, job.progress
-        self.device = torch.device("cuda", torch.cuda.current_device()) if self.train.gpu else torch.device("cpu")
+        self.device = worker_device(job.resources.num_gpus)
         self.at = TrainState(0, 0, 0, 0.0, [], self.model.model_dump(mode="json"))
         # Optimiser steps in the last checkpoint; epoch and number of the last step.
         self._saved, self._stepped = 0, (0, 0)
         found = checkpoint.load_progress(start, self.at.model, job.kinds) if start else None
         self.inputs = share.inputs(self.model, job.vectors, self.device, self.say)
-        if isinstance(self.inputs, Tensor) and self.train.gpu and self.train.bf16:
+        if isinstance(self.inputs, Tensor) and self.train.precision == "bf16":
             self.inputs = self.inputs.bfloat16()
         torch.manual_seed(self.seed)
         self.evidence, self.symmetric = job.evidence, job.symmetric
@@ -57,7 +58,7 @@ class Worker:
         if start and found:
             masters, moments = checkpoint.load_base(start)
             scorer.load_state_dict(masters, strict=False)
-        self.engine = make_engine(scorer, self.train)
+        self.engine = make_engine(scorer, self.train, self.device)
         if start and found:
             self._first_step()
             zero_state.load_optimizer_state(self.engine, masters, moments)
@@ -75,6 +76,7 @@ class Worker:
                 encoder.model.gradient_checkpointing_enable()
         self.encoder_width = encoder.width if encoder else int(self.inputs.shape[-1])  # type: ignore[union-attr]
         scorer = PairScorer(self.model, encoder, self.encoder_width, self.symmetric, self.evidence)
+        scorer.precision = self.train.precision
         if scorer.pair.centres:
             assert scorer.interaction is not None
             scorer.interaction.get_parameter("centres").data = load_file(job.centres)["centres"]
@@ -213,6 +215,8 @@ class Worker:
 
     def _advice(self) -> str:
         kept = f"The checkpoint after {self._saved} steps is kept" if self._saved else "It has no checkpoint yet"
+        if self.train.precision == "bf16":
+            return f"bf16 may have lost or overflowed what fp32 holds: set train.precision=fp32. {kept}"
         return f"lower train.base_lr or train.user_lr. {kept}"
 
     def say(self, line: str) -> None:
