@@ -13,25 +13,28 @@ from hydra_ray.serve.caches.head_cache import HeadCache
 from hydra_ray.serve.config import MIB, ScorerConfig
 from hydra_ray.serve.state.folders import Deletions, heads_folder
 from hydra_ray.training.artifacts.trained_scorer import TrainedScorer, fingerprint, load_scorer, needs_encoder_in_module
+from hydra_ray.utils.device import worker_device
 
 
 class BatchScorer:
     """Encoder, both modules and their heads. Not for several threads at once."""
 
     def __init__(self, bundle: RunArtifacts, state: Path, config: ScorerConfig) -> None:
-        """Raises UserError if bases or head stores are missing or do not belong together."""
+        """Raises UserError if bases or head stores are missing or do not belong together, or a promised GPU is not
+        there."""
+        device = worker_device(config.num_gpus)
         self.vectors: EmbeddingCache | None = None
         self.heads: dict[Module, HeadCache] = {}
         self._scorers: dict[Module, TrainedScorer] = {}
         for module in MODULES:
             scorer = load_scorer(bundle.base[module])
             if self.vectors is None and not needs_encoder_in_module(scorer.config):
-                self.vectors = EmbeddingCache(scorer.config, config.embedding_cache_mib * MIB)
+                self.vectors = EmbeddingCache(scorer.config, config.embedding_cache_mib * MIB, device)
             uri = heads_folder(state, module)
             if scorer.head.delta_shapes() and uri.exists():
                 base = fingerprint(bundle.base[module])
-                self.heads[module] = HeadCache(str(uri), base, config.head_cache_mib * MIB)
-            self._scorers[module] = TrainedScorer(scorer, self.heads.get(module), encode=self.vectors)
+                self.heads[module] = HeadCache(str(uri), base, config.head_cache_mib * MIB, device)
+            self._scorers[module] = TrainedScorer(scorer, self.heads.get(module), encode=self.vectors, device=device)
         self._deletions = Deletions(state)
 
     @property

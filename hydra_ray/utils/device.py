@@ -5,11 +5,16 @@ which devices there are.
 """
 
 import gc
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import psutil
 import torch
 
 from hydra_ray.errors import UserError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 CPU = torch.device("cpu")
 HEADROOM = 0.85
@@ -85,3 +90,35 @@ def synchronize(device: torch.device) -> None:
     """Waits until the device has done all its work."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)
+
+
+def halved_once(
+    work: Callable[[Sequence[Item]], list[Result]], items: Sequence[Item], device: torch.device, advice: str
+) -> list[Result]:
+    """`work(items)`, or where memory runs out that of the first half and then of the second.
+
+    Args:
+        work: One result per item.
+        items: A batch.
+        device: What it is computed on.
+        advice: What to do where half the batch is too much, too.
+
+    Raises:
+        UserError: Memory ran out with half the batch, or with a single item.
+    """
+    try:
+        return work(items)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+    # Only here does nothing hold the failed attempt's tensors any more.
+    release_memory(device)
+    half = (len(items) + 1) // 2
+    if half < len(items):
+        try:
+            return [*work(items[:half]), *work(items[half:])]
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        release_memory(device)
+    raise UserError(f"out of memory on {device} with {half} at once, half of a batch of {len(items)}: {advice}")
