@@ -1,6 +1,7 @@
 """A worker's device is decided in one place, from what the worker was promised."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 import hydra_ray
 from hydra_ray.errors import UserError
 from hydra_ray.utils import device as devices
-from hydra_ray.utils.device import CPU, free_memory, is_out_of_memory, memory_share, worker_device
+from hydra_ray.utils.device import CPU, free_memory, halved_once, is_out_of_memory, memory_share, worker_device
 
 PACKAGE = Path(hydra_ray.__file__).parent
 DECIDES = re.compile(r"(cuda|xpu|mps|accelerator)\.(is_available|current_device|device_count|current_accelerator)")
@@ -61,3 +62,37 @@ def test_what_out_of_memory_looks_like() -> None:
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB"))
     assert is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"))
     assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+
+
+class Limited:
+    """Doubles numbers, as many at once as there is room for."""
+
+    def __init__(self, room: int) -> None:
+        self.room, self.batches = room, list[int]()
+
+    def __call__(self, numbers: Sequence[int]) -> list[int]:
+        self.batches.append(len(numbers))
+        if len(numbers) > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return [2 * number for number in numbers]
+
+
+def test_a_batch_without_room_is_halved_once() -> None:
+    work = Limited(3)
+    assert halved_once(work, [1, 2, 3, 4, 5], CPU, "give more") == [2, 4, 6, 8, 10]
+    assert work.batches == [5, 3, 2]
+
+
+@pytest.mark.parametrize(("room", "items", "half"), [(2, 6, 3), (0, 1, 1)])
+def test_without_room_for_half_it_is_one_line(room: int, items: int, half: int) -> None:
+    with pytest.raises(UserError) as error:
+        halved_once(Limited(room), range(items), CPU, "give more")
+    assert str(error.value) == f"out of memory on cpu with {half} at once, half of a batch of {items}: give more"
+
+
+def test_other_errors_pass() -> None:
+    def fail(numbers: Sequence[int]) -> list[int]:
+        raise RuntimeError("shapes")
+
+    with pytest.raises(RuntimeError, match="shapes"):
+        halved_once(fail, [1], CPU, "give more")

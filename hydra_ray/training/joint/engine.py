@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from hydra_ray.config import TrainConfig
+from hydra_ray.errors import UserError
 from hydra_ray.models.scorer import PairScorer
 
 
@@ -28,6 +29,21 @@ def deepspeed_config(config: TrainConfig, device: torch.device) -> dict[str, Any
         "steps_per_print": 10**9,
         "wall_clock_breakdown": False,
     }
+
+
+def check_fits(scorer: PairScorer, config: TrainConfig, free: int) -> None:
+    """Raises UserError where a device with so many free bytes cannot hold the base with its gradients and AdamW's
+    state."""
+    trained = sum(p.numel() for p in scorer.parameters() if p.requires_grad)
+    frozen = sum(p.numel() for p in scorer.parameters() if not p.requires_grad)
+    kept = {"none": 16, "optimizer": 8, "parameters": 0}[config.offload]
+    needed = kept * trained + 4 * frozen
+    if needed > free:
+        raise UserError(
+            f"model.encoder={scorer.config.encoder}: {trained:,} trained and {frozen:,} frozen parameters take "
+            f"{needed / 1e9:.1f} GB on a device that has {free / 1e9:.1f} GB left: train.offload=optimizer (8 bytes a "
+            "trained parameter in place of 16), model.freeze_encoder=true, a smaller encoder or a larger GPU"
+        )
 
 
 def make_engine(scorer: PairScorer, config: TrainConfig, device: torch.device) -> Any:
