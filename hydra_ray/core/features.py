@@ -75,7 +75,7 @@ def vote_weight(log_odds: float) -> float:
 
 def history_answers(task: Task, answers: Iterable[str]) -> list[str]:
     """A history's answers, normalised, in its order; nothing for generation, where no answer is given twice."""
-    return [] if task.kind == "generation" else [parse_gold(task, answer) for answer in answers]
+    return [] if not task.closed else [parse_gold(task, answer) for answer in answers]
 
 
 def answer_frequencies(answers: Sequence[str], cosines: Sequence[float] = ()) -> dict[str, AnswerFrequency]:
@@ -124,7 +124,7 @@ def candidate_features(
     samples: all that came back for the query, normalised, equal ones as often as they came. own: of the user's history
     without the query's own item. topics: log-odds ratio of each label. plain: the LLM's answer without examples.
     """
-    if task.kind == "generation":
+    if not task.closed:
         return _of_texts(task, query, candidates, samples, supporters, plain)
     return _of_labels(task, candidates, samples, own, supporters, topics or {})
 

@@ -19,7 +19,7 @@ from hydra_ray.pipeline.stage_prompts import (
 )
 from hydra_ray.pipeline.step import STEP_VERSIONS, StepResult, fingerprint
 from hydra_ray.pipeline.step_settings import hash_of
-from hydra_ray.registries import RETRIEVERS
+from hydra_ray.registries import RETRIEVERS, TASK_KINDS
 
 
 class DataSteps:
@@ -50,7 +50,10 @@ class DataSteps:
 
     @cached_property
     def _task(self) -> dict[str, Any]:
-        return self.run.task.model_dump(mode="json")
+        dumped = self.run.task.model_dump(mode="json")
+        if (version := TASK_KINDS.version(self.run.task.kind)) > 1:
+            dumped["kind_version"] = version
+        return dumped
 
     def _asks(self) -> dict[str, Any]:
         """What decides the black box's answers besides the prompts' content."""

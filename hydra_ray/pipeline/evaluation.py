@@ -81,7 +81,7 @@ def with_oracles(
             made = EvaluatedQuestion(task, config, found, None).candidate_set(f"{SAMPLES}hydra", "hydra")
             key = (of_user.user_id, found.query.query_id)
             choices[key] = {"oracle_samples": tuple(dict.fromkeys(made.samples))}
-            if config.history_candidates and task.kind != "generation":
+            if config.history_candidates and task.closed:
                 choices[key]["oracle_candidates"] = made.texts
             if one_shot is not None:
                 choices[key]["oracle_example"] = tuple(text for text in one_shot.get(key, ()) if text is not None)

@@ -74,7 +74,7 @@ def adapter_groups(config: Config, bucket: int, rows: Sequence[CandidateRow]) ->
             # What is known of free text means something else than what is known of labels.
             features += (
                 candidate_features(asked, query.text, right, samples, *known, plain=plain)
-                if asked.kind == task.kind
+                if asked.closed == task.closed
                 else [(0.0,) * WIDTH] * len(right)
             )
         if right:

@@ -245,7 +245,7 @@ class Pipeline(DataSteps):
         Of an earlier run, whose bases learned to read them, they are that run's."""
         from hydra_ray.pipeline.topics import train_topics
 
-        if not self.config.adapter.reads_topics(self.run.task.kind):
+        if not self.config.adapter.reads_topics(self.run.task):
             return None
         if self.since:
             return self._topics_before(trial)

@@ -77,7 +77,7 @@ def load_run_artifacts(folder: Path, seed: int | None = None) -> RunArtifacts:
         base[module] = trained / joint_kind(config.model.head)
         heads[module] = tuple(f for f in (base[module], fitted) if (f / "heads").exists())
         tuned[module] = _json(fitted / MANIFEST, "run it again")["counts"]
-    read = config.adapter.reads_topics(load_task(config.data.task).kind)
+    read = config.adapter.reads_topics(load_task(config.data.task))
     topics = found.step(f"topics seed {chosen}") if read else None
     created = int((folder / REPORT).stat().st_mtime)
     return RunArtifacts(folder.name, config, chosen, base, heads, tuned, found.step("ingest"), topics, created)

@@ -172,7 +172,7 @@ class UsersSource:
         for how in ("zero", "random4", "bm25_1", "bm25_4"):
             prompts, golds = self._prompts(how, count)
             figures[how] = score(self.task, generate(llama, tokenizer, prompts, self.task), golds)
-        if self.task.kind != "generation":
+        if self.task.closed:
             everyone = [item for _, items in self.trained for item in items]
             usual = favourites(self.task, everyone, 1).removeprefix("answers: ")
             figures["commonest_answer"] = score(self.task, [usual] * len(golds), golds)

@@ -13,8 +13,12 @@ import yaml
 
 from hydra_ray import registries
 from hydra_ray.config import Config, ModelConfig
+from hydra_ray.core.answers.parse import parse_answer
+from hydra_ray.core.metrics import score_all
+from hydra_ray.core.selection import self_consistency
 from hydra_ray.core.tasks import load_task
 from hydra_ray.core.types import HistoryItem
+from hydra_ray.errors import UserError
 from hydra_ray.inference.history_index import HistoryIndex
 from hydra_ray.models.heads import make_head, new_head
 from hydra_ray.pipeline.answered import EvaluatedQuestion
@@ -47,9 +51,9 @@ def test_the_configuration_of_the_page_is_one(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.chdir(ROOT)
     (text,) = (code for language, code in blocks(PAGE) if language == "yaml")
     config = Config.model_validate(yaml.safe_load(text))
-    assert [str(ROOT / name) for name in config.plugins] == [
-        str(file) for file in sorted(FILES, key=lambda file: ("retriever", "head", "method").index(file.stem))
-    ]
+    order = ("retriever", "head", "method", "task_kind")
+    assert [str(ROOT / name) for name in config.plugins] == [str(ROOT / f"examples/extending/{x}.py") for x in order]
+    assert sorted(order) == [file.stem for file in FILES]
 
 
 def test_the_short_method_of_the_page_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,6 +135,31 @@ def test_new_users_heads_are_fitted_and_stored(tmp_path: Path) -> None:
     values = store.get(store.users())[1]["gain"]
     assert len(values) >= 4
     assert np.abs(values).max() > 0
+
+
+def test_a_task_of_the_new_kind_is_read_by_letters_too(tmp_path: Path) -> None:
+    file = tmp_path / "colours.yaml"
+    file.write_text(
+        "kind: multiple_choice\ntext_fields: [text]\nanswer_field: answer\ninstruction: Which? {labels}\n"
+        "primary_metric: accuracy\nlabels: [red, green, blue]\n"
+    )
+    task = load_task(str(file))
+    answers = ["b", "(C).", "The answer is red.", "d", "Answer: **b**", "green or blue"]
+    assert [parse_answer(task, text) for text in answers] == ["green", "blue", "red", "", "green", ""]
+    assert self_consistency(task, ["b", "green", "red"]) == "green"
+    assert score_all(task, ["green", "red"], ["(b)", "c"])["accuracy"] == 0.5
+    assert task.closed
+    assert task.shown_instruction == "Which? red, green, blue"
+
+
+def test_a_kind_that_is_nowhere_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    file = tmp_path / "t.yaml"
+    rest = "text_fields: [text]\nanswer_field: a\ninstruction: x\nprimary_metric: mae\n"
+    file.write_text(f"kind: multiple_chioce\n{rest}")
+    with pytest.raises(
+        UserError, match=r"t\.yaml: kind: .*no kind of task 'multiple_chioce'; did you mean 'multiple_c"
+    ):
+        load_task(str(file))
 
 
 def test_every_name_in_the_table_of_the_page_is_there() -> None:
