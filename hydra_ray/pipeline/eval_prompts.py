@@ -11,6 +11,7 @@ from hydra_ray.core.queries import Query
 from hydra_ray.core.retrieval import make_retriever, retriever_kind
 from hydra_ray.core.topic_classifier import TopicModels
 from hydra_ray.core.types import HistoryItem, User
+from hydra_ray.errors import UserError
 from hydra_ray.inference.history_index import HistoryIndex
 from hydra_ray.inference.reranking import RankedItem, rank, supporters
 from hydra_ray.methods.method import Call, Reranker, method_named
@@ -19,6 +20,14 @@ from hydra_ray.pipeline.stage_rows import Asked, Cuts, EvalRow
 
 if TYPE_CHECKING:
     from hydra_ray.inference.batch_reranker import Rerank
+
+
+def folder_of(trained: Path | None) -> Path:
+    """What a method has learned. Raises UserError if it does not train."""
+    if trained is None:
+        raise UserError("a method reads `trained`, but has no `train`")
+    return trained
+
 
 RETRIEVED = "bm25"
 """Whose supporters are the items as `retrieval.method` finds them; the others' are in a reranker's order."""
@@ -29,7 +38,7 @@ class EvalQuestion:
 
     def __init__(
         self,
-        prompts: StagePrompts,
+        prompts: "EvalPrompts",
         user: User,
         query: Query,
         summary: str,
@@ -42,6 +51,11 @@ class EvalQuestion:
         self.task, self.query, self.summary = prompts.task, query, summary
         self._retriever = cache(self._make_retriever)
         self._prompt = cache(self._make_prompt)
+
+    @property
+    def trained(self) -> Path:
+        """See `AskedQuestion`."""
+        return folder_of(self._prompts.trained)
 
     def _make_retriever(self, method: str) -> Any:
         prompts = self._prompts
@@ -88,9 +102,10 @@ class EvalPrompts(StagePrompts):
         rerankers: Mapping[Reranker, tuple[Path, Path | None]],
         summaries: Mapping[tuple[str, str], str],
         topics: Path | None,
+        trained: Path | None = None,
     ) -> None:
         """rerankers: (base, heads) of those that the methods read. summaries: (user, question) -> profile summary.
-        topics: folder of the topic models, if they are read."""
+        topics: folder of the topic models, if they are read. trained: what the only method has learned."""
         from hydra_ray.inference.batch_reranker import BatchReranker
 
         super().__init__(config, seed, vectors)
@@ -100,6 +115,7 @@ class EvalPrompts(StagePrompts):
             name: BatchReranker.load(base, heads, vectors) for name, (base, heads) in rerankers.items()
         }
         self._summaries = summaries
+        self.trained = trained
 
     def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked[EvalRow]]]:
         for user in users:

@@ -28,17 +28,18 @@ def answer_table(
     adapters: Adapters,
     config: AdapterConfig,
     no_summary: Collection[tuple[str, str]] = (),
+    trained: Path | None = None,
 ) -> list[AnswerRow]:
     """One row per question of a step with the answers of its methods; of those without their adapter, none.
 
-    no_summary: (user, question) whose profile summary the LLM refused.
+    no_summary: (user, question) whose profile summary the LLM refused. trained: what the only method has learned.
     """
     shown = {name: method_named(name) for name in methods}
     shown = {name: method for name, method in shown.items() if method.adapter in (None, *adapters)}
     table: list[AnswerRow] = []
     for of_user in all_rows(EvalRow, answered):
         user_id = of_user.user_id
-        for question in EvaluatedUser(task, config, user_id, of_user.rows, adapters).questions:
+        for question in EvaluatedUser(task, config, user_id, of_user.rows, adapters, trained).questions:
             answers: dict[str, str | None] = {}
             missing: set[str] = set()
             row, query = question.row, question.row.query

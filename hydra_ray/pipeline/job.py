@@ -17,6 +17,7 @@ from hydra_ray.pipeline.eval_prompts import EvalPrompts
 from hydra_ray.pipeline.examples import Module, evidence_width, write_groups
 from hydra_ray.pipeline.gold_check import wordless_golds
 from hydra_ray.pipeline.llm_rows import Asking
+from hydra_ray.pipeline.method_training import TrainingRun
 from hydra_ray.pipeline.previous_run import PreviousRun
 from hydra_ray.pipeline.stage_prompts import (
     GeneratePrompts,
@@ -294,11 +295,28 @@ class Pipeline(DataSteps):
         """The answers of one of `further_methods`: a step of its own, so that no other is repeated for it."""
         return self._answer(trial, (name,), alone=True)
 
+    def trained_method(self, trial: Trial, name: str) -> StepResult | None:
+        """What one of `further_methods` learns from the training users; None: it learns nothing."""
+        method, users = method_named(name), self.chosen(trial)
+        if method.train is None:
+            return None
+        train, feedback = method.train, self.label(trial) if method.reads_feedback else None
+        config = {"method": name, "version": METHODS.version(name), "task": self._task, "seed": trial.seed}
+        inputs = {"ingest": self.ingest().key, "users": hash_of(asking(users))}
+        inputs |= {"feedback": feedback.key} if feedback else {}
+
+        def work(folder: Path) -> dict[str, Any]:
+            train(TrainingRun(self.run, trial, folder, self.ingest().path, users, feedback.path if feedback else None))
+            return {}
+
+        return self._step("train-method", config, inputs, work, f"train-{method_stage(name)} {trial}")
+
     def _answer(self, trial: Trial, names: tuple[str, ...], *, alone: bool = False) -> StepResult:
         """The answers of some methods. alone: it is one that a run does not show unasked."""
         methods = [method_named(name) for name in names]
+        own = self.trained_method(trial, names[0]) if alone else None
         learned = any(method.rerankers or method.adapter for method in methods)
-        inputs: dict[str, str] = {}
+        inputs: dict[str, str] = {"trained": own.key} if own else {}
         if learned:
             trained, fitted, topics = self.train("reranker", trial), self.fit("reranker", trial), self.topics(trial)
             inputs |= {"base": trained.key, "heads": fitted.key, **({"topics": topics.key} if topics else {})}
@@ -314,7 +332,8 @@ class Pipeline(DataSteps):
                 rerankers["shared"] = trained.path / SHARED, None
             texts = summary_texts(self.summarise(trial).path) if "summaries" in inputs else {}
             read = topics.path if learned and topics else None
-            return self._plain, trial.seed, self.run.vector_cache, names, rerankers, texts, read
+            trained_here = own.path if own else None
+            return self._plain, trial.seed, self.run.vector_cache, names, rerankers, texts, read, trained_here
 
         asked = {"num_samples", "temperature", "history_similarity"}
         sampling = self.config.adapter.model_dump(mode="json", include=asked)
@@ -324,8 +343,9 @@ class Pipeline(DataSteps):
             return self._ask("evaluate", config, inputs, trial, EvalPrompts, args, self._tested(trial))
         (name,) = names
         config |= {"method": name, "version": METHODS.version(name)}
-        users = self._tested(trial) if learned else self._all_tested(trial)
-        trial = trial if learned else Trial(trial.seed)
+        of_fold = learned or own is not None
+        users = self._tested(trial) if of_fold else self._all_tested(trial)
+        trial = trial if of_fold else Trial(trial.seed)
         return self._ask("method", config, inputs, trial, EvalPrompts, args, users, method_stage(name))
 
     def oracles(self, trial: Trial) -> StepResult:

@@ -35,6 +35,7 @@ STEP_VERSIONS = {
     "summarise": 3,
     "evaluate": 4,
     "method": 1,
+    "train-method": 1,
     "oracles": 2,
     "features": 1,
 }

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from hydra_ray import registries
 from hydra_ray.config import Config, ModelConfig
 from hydra_ray.core.answers.parse import parse_answer
 from hydra_ray.core.metrics import score_all
+from hydra_ray.core.sampling import Trial, UserSample
 from hydra_ray.core.selection import self_consistency
 from hydra_ray.core.tasks import load_task
 from hydra_ray.core.types import HistoryItem
@@ -26,11 +28,13 @@ from hydra_ray.pipeline.eval_prompts import EvalPrompts
 from hydra_ray.pipeline.evaluation import answer_of
 from hydra_ray.pipeline.fit_buckets import FitBuckets
 from hydra_ray.pipeline.fit_records import record_file
+from hydra_ray.pipeline.method_training import TrainingRun
+from hydra_ray.pipeline.run_context import RunContext
 from hydra_ray.synth.world import make_user
 from hydra_ray.training.artifacts.user_heads import new_store
 from hydra_ray.utils.plugins import load_modules
 from tests.docs.pages import ROOT, blocks
-from tests.pipeline.fitted_world import make_config, make_fit, write_answers, write_base
+from tests.pipeline.fitted_world import make_config, make_fit, users, write_answers, write_base, write_users
 
 PAGE = ROOT / "docs" / "extending.md"
 FILES = sorted((ROOT / "examples" / "extending").glob("*.py"))
@@ -51,7 +55,7 @@ def test_the_configuration_of_the_page_is_one(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.chdir(ROOT)
     (text,) = (code for language, code in blocks(PAGE) if language == "yaml")
     config = Config.model_validate(yaml.safe_load(text))
-    order = ("retriever", "head", "method", "task_kind")
+    order = ("retriever", "head", "method", "learned_method", "task_kind")
     assert [str(ROOT / name) for name in config.plugins] == [str(ROOT / f"examples/extending/{x}.py") for x in order]
     assert sorted(order) == [file.stem for file in FILES]
 
@@ -104,6 +108,44 @@ def test_the_method_asks_after_the_newest_items_and_the_users_answers_decide() -
     assert answered(("amber", "dune", "amber")) == ("amber", False)
     assert answered(("amber",)) == ("amber", True)
     assert answered(()) == (None, True)
+
+
+def test_the_method_that_learns_reads_training_users_alone(tmp_path: Path) -> None:
+    write_users(tmp_path / "ingest")
+    write_answers(tmp_path / "labelled")
+    config = make_config(tmp_path)
+    config = config.model_copy(update={"data": config.data.model_copy(update={"task": "synthetic_tagging"})})
+    everybody = {user.user_id: user for user, _ in users()}
+    ids = {split: tuple(i for i, user in everybody.items() if user.split == split) for split in ("train", "test")}
+    sample = UserSample(ids["train"], ids["test"], {i: user.split for i, user in everybody.items()})
+    (tmp_path / "learned").mkdir()
+    made = TrainingRun(
+        RunContext(config), Trial(0), tmp_path / "learned", tmp_path / "ingest", sample, tmp_path / "labelled"
+    )
+    assert {row.user_id for row in made.feedback()} == {user.user_id for user in made.users()} == set(ids["train"])
+    method = registries.METHODS.get("smoothed_habit")
+    method.train(made)
+    shares = json.loads((tmp_path / "learned" / "shares.json").read_text())
+    answers = Counter(item.answer for i in ids["train"] for item in everybody[i].items)
+    assert shares == pytest.approx({answer: count / answers.total() for answer, count in answers.items()})
+    ((_, one),) = EvalPrompts(dumped(), 0, None, ["newest_and_habit"], {}, {}, None)([USER])
+    rare = min(shares, key=lambda answer: shares[answer])
+
+    def answered(*history: str) -> tuple[str | None, bool]:
+        row = replace(one.row.answered([()]), history=history)
+        return answer_of(
+            EvaluatedQuestion(load_task("synthetic_tagging"), Config().adapter, row, None, made.folder), method
+        )
+
+    assert answered() == (answers.most_common(1)[0][0], False)
+    assert answered(rare, rare, rare) == (rare, False)
+    with pytest.raises(UserError, match="reads `trained`, but has no `train`"):
+        _ = EvaluatedQuestion(load_task("synthetic_tagging"), Config().adapter, one.row, None).trained
+
+
+def test_a_method_that_trains_is_not_shown_unasked() -> None:
+    with pytest.raises(ValueError, match="cannot be one that every run shows"):
+        replace(registries.METHODS.get("smoothed_habit"), always=True)
 
 
 def test_the_head_is_the_shared_one_until_a_user_has_learned() -> None:

@@ -13,6 +13,7 @@ from hydra_ray.core.labeling import agreement_rows
 from hydra_ray.core.tasks import load_task
 from hydra_ray.core.types import User
 from hydra_ray.core.user_buckets import bucket_of
+from hydra_ray.data.users_writer import BucketWriter
 from hydra_ray.models.scorer import PairScorer
 from hydra_ray.pipeline.fit_spec import FitSpec
 from hydra_ray.pipeline.stage_rows import Asked, LabelRow, rows_to_table
@@ -45,6 +46,16 @@ def users() -> list[tuple[User, int]]:
         (User(u.user_id, "train" if i % 3 == 0 else "test", u.items, u.questions), bucket_of(u.user_id, 8))
         for i, u in enumerate(made)
     ]
+
+
+def write_users(folder: Path) -> None:
+    """The users as the ingest step leaves them."""
+    everybody = users()
+    for bucket in {bucket for _, bucket in everybody}:
+        with BucketWriter(folder, bucket) as writer:
+            for user in (user for user, its_bucket in everybody if its_bucket == bucket):
+                writer.add(user)
+    (folder / "counts.json").write_text('{"buckets": 8}')
 
 
 def write_answers(folder: Path, queries: int = 4, more: str | None = None) -> None:
