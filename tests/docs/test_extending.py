@@ -140,7 +140,7 @@ def test_the_method_that_learns_reads_training_users_alone(tmp_path: Path) -> No
     assert answered() == (answers.most_common(1)[0][0], False)
     assert answered(rare, rare, rare) == (rare, False)
     with pytest.raises(UserError, match="reads `trained`, but has no `train`"):
-        _ = EvaluatedQuestion(load_task("synthetic_tagging"), Config().adapter, one.row, None).trained
+        _ = EvaluatedQuestion(load_task("synthetic_tagging"), Config().adapter, one.row.answered([()]), None).trained
 
 
 def test_a_method_that_trains_is_not_shown_unasked() -> None:
