@@ -17,7 +17,7 @@ from hydra_ray.core.queries import make_query as query_of
 from hydra_ray.core.types import HistoryItem
 from hydra_ray.inference.prompt_builder import PromptBuilder
 from hydra_ray.inference.request_state import RequestState
-from hydra_ray.inference.reranking import RankedItem, rank, reranker_features, supporters
+from hydra_ray.inference.reranking import RankedItem, rank, reranker_features
 from hydra_ray.inference.selection import CandidateSet, Selection, adapter_features, make_candidates, select
 from hydra_ray.inference.shortening import Version, Versions
 from hydra_ray.inference.trace import PersonalizedAnswer
@@ -193,9 +193,14 @@ class InferencePipeline:
             state.degrade("no_candidate", "no sample holds an answer of this task")
             return Selection()
         with state.timed("select"):
-            behind = supporters(ranked, self._config.retrieval.top_n)
             features = adapter_features(
-                self._task, state.ask.query, candidates, found.own, behind, found.topics, self._features["adapter"]
+                self._task,
+                state.ask.query,
+                candidates,
+                found.own,
+                found.supporters,
+                found.topics,
+                self._features["adapter"],
             )
             scores = None
             try:

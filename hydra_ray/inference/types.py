@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from hydra_ray.core.features import AnswerProfile
+from hydra_ray.core.features import AnswerProfile, Supporter
 from hydra_ray.core.prompts import Message
 from hydra_ray.core.retrieval import normalized_scores
 from hydra_ray.core.types import HistoryItem
@@ -81,6 +81,16 @@ class RetrievalResult:
     def normalized_scores(self) -> tuple[float, ...]:
         """Of the items: each score as a share of the best one's, in [0, 1]."""
         return tuple(normalized_scores(list(zip(self.items, self.scores, strict=True))))
+
+    @property
+    def supporters(self) -> tuple[Supporter, ...]:
+        """The items' answers as evidence: each weighs what its item's `normalized_scores` says.
+
+        Not what the reranker believes of the item: it has learned from the very queries that the adapter learns from,
+        so there its belief tells the right answer as it never does for a new question.
+        """
+        scores = self.normalized_scores
+        return tuple(Supporter(item.answer, score) for item, score in zip(self.items, scores, strict=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from hydra_ray.core.topic_classifier import TopicModels
 from hydra_ray.core.types import HistoryItem, User
 from hydra_ray.inference.history_index import HistoryIndex
 from hydra_ray.inference.prompt_builder import PromptBuilder
-from hydra_ray.inference.reranking import RankedItem, rank, supporters
+from hydra_ray.inference.reranking import RankedItem, rank
 from hydra_ray.inference.types import RetrievalResult
 from hydra_ray.llm.types import Request
 from hydra_ray.pipeline.stage_rows import Asked, CandidateRow, Cuts, LabelRow, StageRow
@@ -132,7 +132,7 @@ class RankedQuery:
         query: The query.
         index: Of its history.
         found: The items as they were retrieved.
-        ranked: The same as the reranker orders them.
+        ranked: The same in the order in which the prompt shows them.
     """
 
     query: Query
@@ -149,10 +149,9 @@ class CandidatePrompts(StagePrompts):
     def of_user(self, user: User, rerank: "Rerank") -> Iterator[Asked[CandidateRow]]:
         """One user's rows, by the user's own reranker."""
         queries = self.queries(user)
-        for one in self._ranked(user, queries, rerank):
-            query, by_retrieval = one.query, self.config.adapter.examples == "retrieval"
-            shown = self.builder.examples(rank(one.found.items, None) if by_retrieval else one.ranked)
-            prompt = self.builder.prompt(query, shown)
+        for one in self._ranked(user, queries, rerank if self.config.adapter.examples == "reranker" else None):
+            query = one.query
+            prompt = self.builder.prompt(query, self.builder.examples(one.ranked))
             row = Row(user.user_id, query.query_id, query.text, query.gold, ())
             requests = [self.samples(prompt, user, query)]
             if self.config.adapter.zero_shot_candidate:
@@ -161,20 +160,19 @@ class CandidatePrompts(StagePrompts):
         free = own_answer_rows(self.task, user, self.config.adapter.num_history_queries, self.seed)
         history = tuple(user.safe_history())
         queries = [own_query(row, history) for row in free]
-        for row, one in zip(free, self._ranked(user, queries, rerank), strict=True):
+        for row, one in zip(free, self._ranked(user, queries, None), strict=True):
             yield Asked(self._row(user, row, one))
 
-    def _ranked(self, user: User, queries: Sequence[Query], rerank: "Rerank") -> list[RankedQuery]:
+    def _ranked(self, user: User, queries: Sequence[Query], rerank: "Rerank | None") -> list[RankedQuery]:
         indexes, n = self.indexes(queries), self.builder.evidence_items
         found = [i.search(query.text, n, query.exclude) for query, i in zip(queries, indexes, strict=True)]
-        ranked = rerank(user.user_id, queries, found)
+        ranked = rerank(user.user_id, queries, found) if rerank else [rank(one.items, None) for one in found]
         return [RankedQuery(*parts) for parts in zip(queries, indexes, found, ranked, strict=True)]
 
     def _row(self, user: User, row: Row, one: RankedQuery) -> CandidateRow:
         """The row with what the adapter's features are made of once there are candidates."""
         own = self.own(one.query, one.index)
-        behind = tuple(supporters(one.ranked, self.config.retrieval.top_n))
-        return CandidateRow(row, own, self.log_ratios(user, one.query), behind)
+        return CandidateRow(row, own, self.log_ratios(user, one.query), one.found.supporters)
 
 
 class GeneratePrompts(CandidatePrompts):

@@ -105,7 +105,7 @@ class CandidateRow(StageRow):
     Attributes:
         own: The user's own answers.
         topics: Label -> log-odds ratio that the query's text gives it.
-        supporters: The retrieved items' answers, with the weights that the reranker gives them.
+        supporters: The retrieved items' answers with their weights (`RetrievalResult.supporters`).
     """
 
     COLUMNS: ClassVar[Columns] = (("own", OWN_TYPE), ("topics", TOPICS_TYPE), ("supporters", SUPPORTERS_TYPE))
@@ -135,7 +135,7 @@ class EvalRow(StageRow):
         history: The user's answers, oldest first.
         own: The user's own answers, normalised.
         topics: Label -> log-odds ratio that the query's text gives it.
-        supporters: Whose weights -> the retrieved items' answers with them.
+        supporters: As of a CandidateRow.
     """
 
     COLUMNS: ClassVar[Columns] = (
@@ -144,14 +144,14 @@ class EvalRow(StageRow):
         ("history", pa.list_(pa.string())),
         ("own", OWN_TYPE),
         ("topics", TOPICS_TYPE),
-        ("supporters_by", pa.list_(pa.struct([("ranker", pa.string()), ("supporters", SUPPORTERS_TYPE)]))),
+        ("supporters", SUPPORTERS_TYPE),
     )
     methods: tuple[str, ...]
     scored: bool
     history: tuple[str, ...]
     own: AnswerProfile
     topics: Mapping[str, float]
-    supporters: Mapping[str, tuple[Supporter, ...]]
+    supporters: tuple[Supporter, ...]
 
     @property
     def by_method(self) -> dict[str, tuple[str, ...]]:
@@ -166,10 +166,7 @@ class EvalRow(StageRow):
             "history": self.history,
             "own": _own_to_structs(self.own),
             "topics": _topics_to_structs(self.topics),
-            "supporters_by": [
-                {"ranker": ranker, "supporters": _supporters_to_structs(found)}
-                for ranker, found in self.supporters.items()
-            ],
+            "supporters": _supporters_to_structs(self.supporters),
         }
 
     @classmethod
@@ -182,7 +179,7 @@ class EvalRow(StageRow):
             tuple(columns["history"]),
             _own_from_structs(columns["own"]),
             _topics_from_structs(columns["topics"]),
-            {by["ranker"]: _supporters_from_structs(by["supporters"]) for by in columns["supporters_by"]},
+            _supporters_from_structs(columns["supporters"]),
         )
 
 

@@ -37,7 +37,7 @@ ROWS: list[StageRow] = [
     LabelRow(QUERY, (1.0, 1 / 3), (0.5, 0.1)),
     CandidateRow(QUERY, OWN, {"maple": -0.1, "dune": 2 / 3}, SUPPORTERS),
     EvalRow(QUERY, ("greedy:zero_shot", "samples:hydra"), False, ("Dune", ""), OWN, {},
-            {"bm25": SUPPORTERS, "hydra": ()}),
+            SUPPORTERS),
 ]  # fmt: skip
 
 
