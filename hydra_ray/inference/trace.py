@@ -79,7 +79,7 @@ class Prompt(BaseModel):
 
 
 class Versions(BaseModel):
-    """Which run, which heads. history: the user's revision (0: none). own_heads: modules that used the user's own."""
+    """Which run, which heads. history: the user's revision (0: none). own_heads: components that used the user's."""
 
     run: str
     hydra_ray: str

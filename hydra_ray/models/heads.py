@@ -222,6 +222,6 @@ def make_head(kind: str, width: int, rank: int, dropout: float) -> "Head":
 
 
 def parameters_per_user(kind: str, width: int, rank: int) -> int:
-    """Numbers stored per user and module (fp32: times 4 bytes)."""
+    """Numbers stored per user and component (fp32: times 4 bytes)."""
     with torch.device("meta"):
         return sum(math.prod(shape) for shape in make_head(kind, width, rank, 0.0).delta_shapes().values())

@@ -234,7 +234,7 @@ def count_cells(counts: Mapping[str, int], what: str) -> tuple[list[str], list[l
 
 
 def head_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Users' heads by module: how many were fitted, and how many kept the shared head."""
+    """Users' heads by component: how many were fitted, and how many kept the shared head."""
     names = ("users", "with_rows", "kept_shared_head", "guarded", "reused")
     body = [[name, *[count(counts[n]) for n in names]] for name, counts in report["heads"].items()]
     header = ["heads of", "users", "with rows of their own", "keep the shared head", "by the guard"]

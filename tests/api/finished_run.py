@@ -26,7 +26,7 @@ from hydra_ray.pipeline.previous_run import write_steps
 from hydra_ray.pipeline.stage_rows import EvalRow, rows_to_table
 from hydra_ray.pipeline.step import MANIFEST
 from hydra_ray.report import build_report, write_report
-from hydra_ray.serve.bundle import MODULES
+from hydra_ray.serve.bundle import COMPONENTS
 from hydra_ray.store.heads.spec import HeadSpec
 from hydra_ray.synth.world import make_user
 from hydra_ray.training.artifacts.trained_scorer import TrainedScorer, fingerprint, load_scorer
@@ -67,11 +67,11 @@ def write_finished(folder: Path, name: str = "quickstart", **changes: Any) -> Pa
         _step(folder, label)
     _ingest(_step(folder, "ingest"), users)
     fits: dict[str, Path] = {}
-    for module in MODULES:
-        train, fits[module] = _step(folder, f"train-{module}-0"), _step(folder, f"fit-{module}-0")
-        base = write_base(folder, config, f"runs/steps/{train.name}/linear", evidence_width(config, module), 0.5)
-        _heads(fits[module], base, config, [u.user_id for u in users[module == "adapter" :]])
-        steps |= {f"train-{module} seed 0": train.name, f"fit-{module} seed 0": fits[module].name}
+    for component in COMPONENTS:
+        train, fits[component] = _step(folder, f"train-{component}-0"), _step(folder, f"fit-{component}-0")
+        base = write_base(folder, config, f"runs/steps/{train.name}/linear", evidence_width(config, component), 0.5)
+        _heads(fits[component], base, config, [u.user_id for u in users[component == "adapter" :]])
+        steps |= {f"train-{component} seed 0": train.name, f"fit-{component} seed 0": fits[component].name}
     evaluated = _step(folder, "evaluate-seed-0")
     base = folder / "runs" / "steps" / "train-reranker-0" / "linear"
     _evaluate(evaluated, config, users, {"hydra": (base, fits["reranker"]), "shared": (base, None)})

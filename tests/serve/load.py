@@ -225,9 +225,9 @@ class _Parts:
         return index.retrieve(query, n, state=UserState(len(items), self.revision))
 
     async def score(self, scoring: ScoreRequest, deadline: float) -> ScoreResult:
-        user = scoring.user if scoring.module in self.own_heads else None
+        user = scoring.user if scoring.component in self.own_heads else None
         return self.scorer.score(
-            [ScoreRequest(scoring.module, user, 0, scoring.query, scoring.texts, scoring.evidence)]
+            [ScoreRequest(scoring.component, user, 0, scoring.query, scoring.texts, scoring.evidence)]
         )[0]
 
     async def sample(self, request: Request, **how: Any) -> LLMResponse:

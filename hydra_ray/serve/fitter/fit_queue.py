@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra_ray.errors import UserError
-from hydra_ray.inference.types import DeadlineError, FitState, LLMDownError, Module, RefusedError, UserKey, UserState
+from hydra_ray.inference.types import Component, DeadlineError, FitState, LLMDownError, RefusedError, UserKey, UserState
 from hydra_ray.serve.fitter.user_fitter import UserFitter
 from hydra_ray.serve.state.folders import VACUUM_DUE, Deletions
 from hydra_ray.serve.state.user_store import HistoryUnreadableError, UserStore
@@ -34,7 +34,7 @@ class FitQueue:
         self,
         users: UserStore,
         fitter: UserFitter,
-        stores: Mapping[Module, HeadStore],
+        stores: Mapping[Component, HeadStore],
         at_once: int,
         vacuum_s: float,
         state: Path,
@@ -103,16 +103,16 @@ class FitQueue:
         self._deletions.say()
         return found
 
-    def _remove_heads(self, user: UserKey) -> dict[Module, int]:
+    def _remove_heads(self, user: UserKey) -> dict[Component, int]:
         """Returns the versions in which they are gone."""
-        versions: dict[Module, int] = {}
+        versions: dict[Component, int] = {}
         if self._stores:
             self._due.touch()  # before anything is old, lest this process dies
-        for module, store in self._stores.items():
+        for component, store in self._stores.items():
             store.refresh()
-            versions[module] = store.delete([user.stored])
+            versions[component] = store.delete([user.stored])
             if store.get([user.stored])[0].any():
-                raise UserError(f"the {module} head is still there after its deletion; delete once more")
+                raise UserError(f"the {component} head is still there after its deletion; delete once more")
         self._vacuum_soon()
         return versions
 
@@ -125,10 +125,10 @@ class FitQueue:
     def heads(self, user: UserKey) -> dict[str, dict[str, list[float]] | None]:
         """A user's heads as lists of numbers; None for the shared head's."""
         found: dict[str, dict[str, list[float]] | None] = {}
-        for module, store in self._stores.items():
+        for component, store in self._stores.items():
             store.refresh()
             own, arrays = store.get([user.stored])
-            found[module] = {name: value[0].ravel().tolist() for name, value in arrays.items()} if own[0] else None
+            found[component] = {name: value[0].ravel().tolist() for name, value in arrays.items()} if own[0] else None
         return found
 
     async def _watched(self, user: UserKey) -> None:

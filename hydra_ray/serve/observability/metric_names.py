@@ -52,8 +52,8 @@ DEGRADED = Metric(
     "Answers with something left out, by reason (`hydra_ray.inference.trace.Reason`).",
 )  # fmt: skip
 BATCH_SIZE = Metric(
-    "hydra_batch_size", "histogram", ("module",), SIZES,
-    "Queries scored in one batch; module: reranker or adapter.",
+    "hydra_batch_size", "histogram", ("component",), SIZES,
+    "Queries scored in one batch; component: reranker or adapter.",
 )  # fmt: skip
 QUEUE_LENGTH = Metric(
     "hydra_queue_length", "gauge", ("deployment",), (),

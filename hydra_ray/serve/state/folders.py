@@ -11,7 +11,7 @@ STATE/forgotten         touched after every deletion, of users and of items: cac
 
 from pathlib import Path
 
-from hydra_ray.inference.types import Module
+from hydra_ray.inference.types import Component
 from hydra_ray.serve.bundle import find_run
 from hydra_ray.serve.config import ServeConfig
 
@@ -52,6 +52,6 @@ class Deletions:
             return None
 
 
-def heads_folder(state: Path, module: Module) -> Path:
-    """Where a module's heads are; not there for kinds without user parameters."""
-    return state / f"{module}.heads"
+def heads_folder(state: Path, component: Component) -> Path:
+    """Where a component's heads are; not there for kinds without user parameters."""
+    return state / f"{component}.heads"

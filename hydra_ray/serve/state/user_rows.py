@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hydra_ray.core.types import HistoryItem
-from hydra_ray.inference.types import Module, UserState
+from hydra_ray.inference.types import Component, UserState
 
 Row = tuple[Any, ...]
 
@@ -56,7 +56,7 @@ class About:
     bucket: int
     buckets: int
     floor_revision: int = 0
-    floor_heads: Mapping[Module, int] = field(default_factory=dict)
+    floor_heads: Mapping[Component, int] = field(default_factory=dict)
     deletions: int = 0
     scrubbed: int = 0
 
@@ -125,10 +125,10 @@ def items_from(user: UserRow, first: int, rows: Sequence[Row]) -> list[HistoryIt
     return items
 
 
-def highest(*versions: Mapping[Module, int]) -> dict[Module, int]:
-    """Module -> the highest version any of them names."""
-    found: dict[Module, int] = {}
+def highest(*versions: Mapping[Component, int]) -> dict[Component, int]:
+    """Component -> the highest version any of them names."""
+    found: dict[Component, int] = {}
     for some in versions:
-        for module, version in some.items():
-            found[module] = max(version, found.get(module, 0))
+        for component, version in some.items():
+            found[component] = max(version, found.get(component, 0))
     return found

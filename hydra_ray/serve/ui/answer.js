@@ -143,8 +143,8 @@ function cost(trace) {
 }
 
 function made({ versions, llm_tokens: tokens, request_id: request, task }) {
-  const heads = (module, version) =>
-    `${versions.own_heads.includes(module) ? "the user’s own" : "the shared head"}, version ${number(version)}`;
+  const heads = (component, version) =>
+    `${versions.own_heads.includes(component) ? "the user’s own" : "the shared head"}, version ${number(version)}`;
   const lines = [
     ["Run", versions.run], ["Task", task], ["hydra_ray", versions.hydra_ray],
     ["History", versions.history ? `revision ${number(versions.history)}` : "none"],

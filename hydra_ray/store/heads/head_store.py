@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class HeadStore:
-    """Heads of one module (reranker or adapter) of one base. Made by `create` or `open`.
+    """Heads of one component (reranker or adapter) of one base. Made by `create` or `open`.
 
     Every read checks the rows it reads: a broken one, or a missing file, is a UserError that names bucket and file.
     Each process opens its own. N: users.

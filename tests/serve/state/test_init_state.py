@@ -79,12 +79,12 @@ def contents(state: Path) -> Contents:
     store = UserStore.open(state / USERS)
     known = {user.user_id: store.history(user) for user, _ in store.users("me", "", 99)}
     heads: dict[str, dict[str, float]] = {}
-    for module in ("reranker", "adapter"):
-        copied = HeadStore.open(str(heads_folder(state, module)))  # type: ignore[arg-type]
+    for component in ("reranker", "adapter"):
+        copied = HeadStore.open(str(heads_folder(state, component)))  # type: ignore[arg-type]
         ids = copied.users()
         assert copied.verify() == []
         values = copied.get(ids)[1]["out_bias"][:, 0].tolist()
-        heads[module] = {UserKey.of_stored(user).user_id: v for user, v in zip(ids, values, strict=True)}
+        heads[component] = {UserKey.of_stored(user).user_id: v for user, v in zip(ids, values, strict=True)}
     return dict(known), heads
 
 
@@ -105,7 +105,7 @@ def test_everybody_and_every_head_under_their_new_ids(made: RunArtifacts, tmp_pa
     versions = {m: HeadStore.open(str(heads_folder(tmp_path / "state", m))).version for m in made.heads}
     assert HeadStore.open(str(heads_folder(tmp_path / "state", "reranker"))).spec.kind == "bayesian_linear"
     for i, (user, _) in enumerate(users()):
-        own = {module: versions[module] for module in made.heads if user.user_id in heads[module]}
+        own = {component: versions[component] for component in made.heads if user.user_id in heads[component]}
         state = UserState(len(user.items), 1, own, "imported" if i < 9 else "never", 1 if i < 9 else None)
         assert known[user.user_id] == (state, list(user.items))
     assert len(said) == 1
