@@ -272,8 +272,8 @@ def _serve(args: argparse.Namespace) -> int:
     from hydra_ray.config import dump_config, load_settings
     from hydra_ray.serve.config import ServeConfig
 
-    said = {"run": args.run, "llm_url": args.llm_url, "keys": args.keys}
-    flags = [f"{name}={json.dumps(value)}" for name, value in said.items() if value is not None]
+    given = {"run": args.run, "llm_url": args.llm_url, "keys": args.keys}
+    flags = [f"{name}={json.dumps(value)}" for name, value in given.items() if value is not None]
     config = load_settings(ServeConfig, args.config, [*args.overrides, *flags])
     if args.print_config:
         print(dump_config(config), end="")

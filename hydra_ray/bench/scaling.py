@@ -125,10 +125,10 @@ def write_pairs(users: int, folder: Path) -> Path:
     for index in range(users):
         user = make_user("tagging", 0, index, (SHOWN, SHOWN), QUERIES, "bench")
         right = tuple(item.text for item in user.items)
-        for asked in user.questions:
-            label = tuple(float(item.answer == asked.answer) for item in user.items)
+        for query in user.questions:
+            label = tuple(float(item.answer == query.answer) for item in user.items)
             bucket = bucket_of(user.user_id, BUCKETS)
-            groups.append(RankingExample(user.user_id, bucket, asked.item_id, asked.text, right, label))
+            groups.append(RankingExample(user.user_id, bucket, query.item_id, query.text, right, label))
     folder.mkdir()
     pq.write_table(examples_to_table(groups), folder / "part-0.parquet")
     return folder

@@ -113,11 +113,11 @@ def user_effects(
 
     questions: what each row asks; rows of one user and question (several seeds) count as one.
     """
-    asked = list(zip(user_ids, questions, strict=True))
-    keys = sorted(set(asked))
+    pairs = list(zip(user_ids, questions, strict=True))
+    keys = sorted(set(pairs))
     position = {key: i for i, key in enumerate(keys)}
-    place = np.array([position[key] for key in asked], dtype=np.int64)
-    sums = user_sums(np.column_stack([*gaps.values(), np.ones(len(asked))]), place, len(keys))
+    place = np.array([position[key] for key in pairs], dtype=np.int64)
+    sums = user_sums(np.column_stack([*gaps.values(), np.ones(len(pairs))]), place, len(keys))
     users, user_of_question = group_users([user for user, _ in keys])
     starts = np.searchsorted(user_of_question, np.arange(1, len(users)))
     found = [_columns(np.split(sums[:, i] / sums[:, -1], starts), seed) for i in range(len(gaps))]

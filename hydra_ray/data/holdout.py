@@ -41,8 +41,8 @@ def with_questions(user: User, own: TabularConfig) -> HeldOut:
     in_order = not dated and (own.date_field is None or own.bad_dates == "undated")
     undated = [] if in_order else [i for i, item in enumerate(items) if not item.date]
     usable = list(range(len(items))) if in_order else dated
-    asked = usable[-own.questions :]
-    histories = {i: tuple(j for j in usable if _is_before(items, j, i)) for i in asked}
+    held_out = usable[-own.questions :]
+    histories = {i: tuple(j for j in usable if _is_before(items, j, i)) for i in held_out}
     rejects = [_about(user, items[i], "undated_item", "no date that can be read") for i in undated]
     if not histories or min(len(history) for history in histories.values()) < own.min_items:
         return HeldOut(user, _why_none(items, own), rejects)
@@ -50,7 +50,7 @@ def with_questions(user: User, own: TabularConfig) -> HeldOut:
     place = {old: new for new, old in enumerate(kept)}
     questions = tuple(
         Question(item.item_id, item.text, item.answer, tuple(place[j] for j in histories[i]), item.date)
-        for i, item in ((i, items[i]) for i in asked)
+        for i, item in ((i, items[i]) for i in held_out)
     )
     rejects += [
         _about(user, item, "not_older", f"of {item.date}")

@@ -155,7 +155,7 @@ class LLMDownError(Exception):
 
 
 class RefusedError(Exception):
-    """The black box refuses this request for good (too long, say): 400."""
+    """The black box refuses this request for good (too long, for instance): 400."""
 
 
 class PromptTooLongError(RefusedError):

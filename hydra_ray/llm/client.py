@@ -308,10 +308,10 @@ class LLMClient:
         ):
             raise self._hopeless(str(error), self._given_up)
 
-    def _check_hopeless(self, asked: Sequence[CallGroup]) -> None:
-        hopeless = len(asked) >= HOPELESS and all(job.error is not None and not job.parts for job in asked)
-        if hopeless and not (self._answered and all(job.rejected for job in asked)):
-            raise self._hopeless(asked[0].error or "", len(asked))
+    def _check_hopeless(self, groups: Sequence[CallGroup]) -> None:
+        hopeless = len(groups) >= HOPELESS and all(job.error is not None and not job.parts for job in groups)
+        if hopeless and not (self._answered and all(job.rejected for job in groups)):
+            raise self._hopeless(groups[0].error or "", len(groups))
 
     def _hopeless(self, last: str, count: int) -> UserError:
         advice = "see the server's message"

@@ -152,8 +152,8 @@ class Limits:
                 return
         pause = max(rates.pause_s, rates.backoff_s * 2.0 ** (self._refusals - 1))
         self._paused_until = max(self._paused_until, now + min(pause, LONGEST_WAIT_S))
-        asked = pause == rates.pause_s
-        self._pause = f"a pause after the server's refusal{', as its Retry-After says' if asked else ''}"
+        by_header = pause == rates.pause_s
+        self._pause = f"a pause after the server's refusal{', as its Retry-After says' if by_header else ''}"
 
 
 def _stated(allowance: Allowance, in_flight: float, now: float) -> TokenBucket:

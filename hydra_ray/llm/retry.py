@@ -109,7 +109,7 @@ def backoff(first_s: float, draw: Callable[[], float] = random.random) -> Callab
 
     def wait(state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome is not None else None
-        asked = error.retry_after_s if isinstance(error, TransientError) else None
-        return pause_before(state.attempt_number, first_s, asked, draw())
+        retry_after_s = error.retry_after_s if isinstance(error, TransientError) else None
+        return pause_before(state.attempt_number, first_s, retry_after_s, draw())
 
     return wait

@@ -15,7 +15,7 @@ from hydra_ray.inference.history_index import HistoryIndex
 from hydra_ray.inference.reranking import RankedItem, rank, supporters
 from hydra_ray.methods.method import Call, Reranker, method_named
 from hydra_ray.pipeline.stage_prompts import StagePrompts, evaluated
-from hydra_ray.pipeline.stage_rows import Asked, Cuts, EvalRow
+from hydra_ray.pipeline.stage_rows import Cuts, EvalRow, PromptedRow
 
 if TYPE_CHECKING:
     from hydra_ray.inference.batch_reranker import Rerank
@@ -101,7 +101,7 @@ class EvalPrompts(StagePrompts):
         }
         self._summaries = summaries
 
-    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked[EvalRow]]]:
+    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, PromptedRow[EvalRow]]]:
         for user in users:
             for question in evaluated(user, self.config.protocol.questions):
                 gold, history = question.gold or "", tuple(user.history_of(question))
@@ -124,7 +124,7 @@ class EvalPrompts(StagePrompts):
                     {name: tuple(supporters(items, n)) for name, items in (orders | dict(ranked)).items()},
                 )
                 requests = tuple(call.request for call in calls.values())
-                yield user, Asked(made, requests, Cuts.of([call.prompt for call in calls.values()]))
+                yield user, PromptedRow(made, requests, Cuts.of([call.prompt for call in calls.values()]))
 
     def _calls(self, question: EvalQuestion) -> dict[str, Call]:
         """All methods' calls by name, each once."""

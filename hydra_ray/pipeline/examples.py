@@ -60,20 +60,20 @@ def adapter_groups(config: Config, bucket: int, rows: Sequence[CandidateRow]) ->
     for row in sorted(rows, key=_query_id):
         if row.query.known and not config.adapter.num_history_queries:
             continue
-        asked = task_of(task, row.query.query_id)
-        query, plain = with_plain(asked, row.query, config.adapter.zero_shot_candidate)
-        right, label = adapter_candidates(asked, query, config.adapter.label)
+        query_task = task_of(task, row.query.query_id)
+        query, plain = with_plain(query_task, row.query, config.adapter.zero_shot_candidate)
+        right, label = adapter_candidates(query_task, query, config.adapter.label)
         if config.adapter.history_candidates and query.answers:
-            more = history_candidates(asked, row.own, right)
-            right, label = right + more, label + [float(matches_gold(asked, query.gold, text)) for text in more]
+            more = history_candidates(query_task, row.own, right)
+            right, label = right + more, label + [float(matches_gold(query_task, query.gold, text)) for text in more]
         features: list[tuple[float, ...]] = []
         if config.adapter.features:
-            samples = parsed_texts(asked, query.answers[0] if query.answers else ())
+            samples = parsed_texts(query_task, query.answers[0] if query.answers else ())
             known = (row.own, row.supporters, row.topics)
             # What is known of free text means something else than what is known of labels.
             features += (
-                candidate_features(asked, query.text, right, samples, *known, plain=plain)
-                if asked.closed == task.closed
+                candidate_features(query_task, query.text, right, samples, *known, plain=plain)
+                if query_task.closed == task.closed
                 else [(0.0,) * WIDTH] * len(right)
             )
         if right:

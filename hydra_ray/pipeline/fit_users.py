@@ -37,7 +37,7 @@ def tune(fit: FitSpec, scorer: TrainedScorer, run: RunContext) -> Tuned:
         tuned = solver.fit_prior(fit.head(scorer), rows_of(users), fit.config.fit, fit.config.train.loss)
     finally:
         torch.set_num_threads(threads)
-    run.say(f"fit-{fit.component}: {solver.describe(tuned)}, from {len(users)} training users")
+    run.log(f"fit-{fit.component}: {solver.describe(tuned)}, from {len(users)} training users")
     return tuned
 
 
@@ -68,7 +68,7 @@ def fit_users(run: RunContext, fit: FitSpec, out: Path) -> dict[str, Any]:
     buckets = list(fit.by_bucket())
     left = [bucket for bucket in buckets if not record_file(out, bucket).exists()]
     if len(left) < len(buckets):
-        run.say(f"fit-{fit.component}: {len(buckets) - len(left)} of {len(buckets)} buckets are done already")
+        run.log(f"fit-{fit.component}: {len(buckets) - len(left)} of {len(buckets)} buckets are done already")
     began, cpu_s = time.time(), 0.0
     if left:
         parts = chunks(left, max(4, run.config.ray.num_actors * 4))
@@ -90,7 +90,7 @@ def fit_users(run: RunContext, fit: FitSpec, out: Path) -> dict[str, Any]:
     ended = time.time()
     times = {"fit_s": ended - began, "publish_s": ended - fitted, "cpu_s": cpu_s + time.process_time() - worked}
     counts = count_fitted(out)
-    run.say(
+    run.log(
         f"fit-{fit.component}: {counts['users']} users in {times['fit_s']:.1f} s, {counts['kept_shared_head']} keep "
         "the shared head"
     )

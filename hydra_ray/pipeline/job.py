@@ -70,7 +70,7 @@ class Pipeline(DataSteps):
         def args() -> tuple[Any, ...]:
             warning = wordless_golds(self.run.task, read_users(self.ingest().path, user_ids=chosen.test))
             if warning:
-                self.run.say(warning)
+                self.run.log(warning)
             return self._plain, trial.seed, self.run.vector_cache
 
         return self._ask("label", config, {}, trial, LabelPrompts, args, roles)
@@ -98,7 +98,7 @@ class Pipeline(DataSteps):
             counts = write_groups(self.run, config, component, answered.path, groups, chosen, users_dir, profiles)
             if not counts["rows"]:
                 raise UserError(f"{name}: no labelled rows to learn from; are there answers and histories at all?")
-            self.run.say(f"{name}: {counts['groups']} queries, {counts['rows']} rows, {counts['positive']} positive")
+            self.run.log(f"{name}: {counts['groups']} queries, {counts['rows']} rows, {counts['positive']} positive")
             job = TrainJob(
                 read_by(config, component).model,
                 config.train,
@@ -113,7 +113,7 @@ class Pipeline(DataSteps):
                 profiles=profiles.resolve() if profiles else None,
                 plugins=config.plugins,
             )
-            return {**counts, **train(job, config.data.buckets, folder, self.run.say)}
+            return {**counts, **train(job, config.data.buckets, folder, self.run.log)}
 
         training = self.config.train.model_dump(mode="json", exclude=execution_only(TrainConfig))
         key = {
@@ -158,9 +158,9 @@ class Pipeline(DataSteps):
         assert self.since is not None
         label = f"train-{component} {trial}"
         found = self.since.step(label)
-        told = found.manifest["config"]
+        recorded = found.manifest["config"]
         read = label_settings(self.config, component)
-        then = {"loss": told["train"]["loss"], **told["model"], **{name: told.get(name) for name in read}}
+        then = {"loss": recorded["train"]["loss"], **recorded["model"], **{name: recorded.get(name) for name in read}}
         now = {"loss": self.config.train.loss, **joint_model(self.config, component), **read}
         if component == "adapter":
             samples = self.since.step(f"generate {trial}").manifest["config"]
@@ -171,7 +171,7 @@ class Pipeline(DataSteps):
             raise UserError(f"fit.base_run: {found.key} was trained with {wrong[0]}={then.get(wrong[0])}, this config "
                             f"says {now[wrong[0]]}; leave fit.base_run out to train anew")  # fmt: skip
         if label not in self.results:
-            self.run.say(f"train-{component}: the base of an earlier run is kept ({found.key})")
+            self.run.log(f"train-{component}: the base of an earlier run is kept ({found.key})")
         self.results[label] = found
         return found
 
@@ -317,8 +317,8 @@ class Pipeline(DataSteps):
             read = topics.path if learned and topics else None
             return self._plain, trial.seed, self.run.vector_cache, names, rerankers, texts, read
 
-        asked = {"num_samples", "temperature", "history_similarity"}
-        sampling = self.config.adapter.model_dump(mode="json", include=asked)
+        fields = {"num_samples", "temperature", "history_similarity"}
+        sampling = self.config.adapter.model_dump(mode="json", include=fields)
         sampling["evidence_items"] = self.config.adapter.items_seen(self.config.retrieval.top_n)
         config = {"questions": self.config.protocol.questions, "top_k": self.config.reranker.top_k, **sampling}
         if not alone:
@@ -345,8 +345,8 @@ class Pipeline(DataSteps):
 
     def _all_tested(self, trial: Trial) -> Asking:
         """The users that a trial's seed tests, in all its folds."""
-        asked = asking(self.chosen(trial)) if self.chosen(trial).crossed else self._tested(trial)
-        return {user_id: (source, "test") for user_id, (source, _) in asked.items()}
+        users = asking(self.chosen(trial)) if self.chosen(trial).crossed else self._tested(trial)
+        return {user_id: (source, "test") for user_id, (source, _) in users.items()}
 
 
 def always_shown() -> tuple[str, ...]:

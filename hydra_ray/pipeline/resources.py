@@ -55,11 +55,11 @@ class Waiting:
     """A line at once and every EVERY_S seconds (see `PeriodicTask`) while a cluster that may still grow lacks
     something.
 
-    there: the cluster's resources now. say: takes the lines.
+    there: the cluster's resources now. log: takes the lines.
     """
 
-    def __init__(self, needs: Needs, there: Callable[[], Mapping[str, float]], say: Callable[[str], None]) -> None:
-        self._needs, self._there, self._say = needs, there, say
+    def __init__(self, needs: Needs, there: Callable[[], Mapping[str, float]], log: Callable[[str], None]) -> None:
+        self._needs, self._there, self._log = needs, there, log
         self.over = False
 
     def stop(self) -> None:
@@ -72,4 +72,4 @@ class Waiting:
             return
         lacking = self._needs.lacking(self._there())
         self.over = not lacking
-        self._say(f"ray: waiting for resources: {lacking}" if lacking else "ray: the resources are there")
+        self._log(f"ray: waiting for resources: {lacking}" if lacking else "ray: the resources are there")

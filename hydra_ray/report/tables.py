@@ -43,8 +43,8 @@ def result_table(report: Mapping[str, Any]) -> str:
     habit = [HABIT_LEGEND.format(metric=metric)] if report["majority"] else []
     where = f"{report['task']}: {protocol(report)}"
     width = max(len(rule), 72)
-    missing, said = wrap(missing_line(report), width, subsequent_indent="  "), wrap(finding(report), width)
-    return "\n".join([where, "", *lines, "* best of those that train nothing", *missing, *habit, "", *said])
+    missing, conclusion = wrap(missing_line(report), width, subsequent_indent="  "), wrap(finding(report), width)
+    return "\n".join([where, "", *lines, "* best of those that train nothing", *missing, *habit, "", *conclusion])
 
 
 def missing_line(report: Mapping[str, Any]) -> str:

@@ -55,8 +55,8 @@ class Wording:
 
     def sentences(self, values: Sequence[int]) -> list[str]:
         """One sentence per aspect, in random order."""
-        said = [self._decisively(v) if a == self._decisive else self._stock[a][v] for a, v in enumerate(values)]
-        return self._draws.sample(said, len(said))
+        phrases = [self._decisively(v) if a == self._decisive else self._stock[a][v] for a, v in enumerate(values)]
+        return self._draws.sample(phrases, len(phrases))
 
     def _decisively(self, value: int) -> str:
         phrasings = self._phrases[self._decisive][value]

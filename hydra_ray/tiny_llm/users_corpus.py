@@ -68,12 +68,12 @@ def answered(user: User) -> list[HistoryItem]:
     """What a user has answered, oldest first: items with an answer, and questions with a gold that are no item."""
     items = [item for item in user.items if item.text and item.answer]
     known = {item.text for item in items}
-    asked = [
+    questions = [
         HistoryItem(f"q:{q.question_id}", q.text, q.text, q.gold, q.date)
         for q in user.questions
         if q.gold and q.text not in known
     ]
-    return items + asked
+    return items + questions
 
 
 class UsersSource:

@@ -133,9 +133,9 @@ def _evaluate(
     """The questions with answers drawn from the user's own, so that prompts differ by what they show."""
     draw, answers = random.Random(0), []
     plain = config.model_dump(mode="json")
-    asked = list(EvalPrompts(plain, 0, None, always_shown(), rerankers, {}, None)(users))
-    queries = rows_to_table(EvalRow, asked, {user.user_id: bucket_of(user.user_id, BUCKETS) for user in users})
-    for (user, one), row in zip(asked, queries.to_pylist(), strict=True):
+    prompted = list(EvalPrompts(plain, 0, None, always_shown(), rerankers, {}, None)(users))
+    queries = rows_to_table(EvalRow, prompted, {user.user_id: bucket_of(user.user_id, BUCKETS) for user in users})
+    for (user, one), row in zip(prompted, queries.to_pylist(), strict=True):
         own = [item.answer for item in user.items]
         texts = [draw.choices(own, k=request.n) for request in one.requests]
         answers.append({k: row[k] for k in ("row_id", "user_id", "bucket", "query_id")} | {"texts": texts})

@@ -105,7 +105,7 @@ def test_after_a_deletion_a_refresh_leaves_no_text(tmp_path: Path) -> None:
     before = scorer.score([ask(None)])
     scorer.refresh()
     assert scorer.vectors.bytes > 0
-    Deletions(tmp_path).say()
+    Deletions(tmp_path).announce()
     scorer.refresh()
     assert scorer.vectors.bytes == 0
     assert scorer.score([ask(None)]) == before

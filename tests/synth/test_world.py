@@ -151,11 +151,11 @@ def test_what_matters_is_said_in_fresh_words_and_the_rest_in_stock_phrases() -> 
     for user in people("tagging", 30, (30, 30)):
         for aspect, values in enumerate(ASPECTS.values()):
             for value, phrasings in enumerate(values.values()):
-                said = [next(p for p in phrasings if p in i.text) for i in user.items if i.values[aspect] == value]
+                phrases = [next(p for p in phrasings if p in i.text) for i in user.items if i.values[aspect] == value]
                 if aspect != user.taste.aspect:
-                    assert len(set(said)) <= 1
+                    assert len(set(phrases)) <= 1
                 else:
-                    assert len(set(said)) == min(len(said), len(phrasings))
+                    assert len(set(phrases)) == min(len(phrases), len(phrasings))
 
 
 def test_every_aspect_and_every_choice_occurs() -> None:

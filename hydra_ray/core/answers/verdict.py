@@ -59,7 +59,7 @@ def resolve_value(masked: str, names: tuple[str, ...], units: str = "") -> int |
     final: list[int] = []
     announced: list[int] = []
     bare: list[int] = []
-    spoken: list[int] = []
+    mentioned: list[int] = []
     denied: set[int] = set()
     doubted: set[int] = set()
     masked = masked.replace("\u2019", "'")
@@ -82,7 +82,7 @@ def resolve_value(masked: str, names: tuple[str, ...], units: str = "") -> int |
                 final = found
             elif announcement or _CONCLUSION.match(sentence):
                 announced += found
-            spoken += found
+            mentioned += found
     if final:
         return _only(final)
     if announced:
@@ -90,7 +90,7 @@ def resolve_value(masked: str, names: tuple[str, ...], units: str = "") -> int |
         return one if one not in denied and (len(set(bare)) != 1 or one in bare) else None
     if not bare and _REFUSAL.match(masked):
         return None
-    one = _only(bare or spoken)
+    one = _only(bare or mentioned)
     return one if one not in denied and not doubted - {one} else None
 
 

@@ -100,7 +100,7 @@ class FitQueue:
 
     def _forget(self, user: UserKey) -> bool:
         found = self._users.delete(user, self._remove_heads(user))
-        self._deletions.say()
+        self._deletions.announce()
         return found
 
     def _remove_heads(self, user: UserKey) -> dict[Component, int]:
@@ -172,10 +172,10 @@ class FitQueue:
             self._ended("failed")
         else:
             # Asked for once more while it ran, it stays queued and goes on with the items that came since.
-            told = await self._set(
+            new_state = await self._set(
                 user, "done", message=fitted.message, fitted_revision=state.revision, heads=fitted.versions
             )
-            if told is None:
+            if new_state is None:
                 # Deleted meanwhile by another process: the head must not stay.
                 await asyncio.to_thread(self._remove_heads, user)
             self._published += 1

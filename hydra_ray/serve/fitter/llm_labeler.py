@@ -16,7 +16,7 @@ from hydra_ray.inference.types import (
 )
 from hydra_ray.llm.client import HOPELESS
 from hydra_ray.llm.types import Request
-from hydra_ray.pipeline.stage_rows import Asked, R
+from hydra_ray.pipeline.stage_rows import PromptedRow, R
 from hydra_ray.serve.clients.gather import gather_or_cancel
 
 
@@ -46,7 +46,7 @@ class LLMLabeler:
         self._slots = asyncio.Semaphore(in_flight)
         self._request_s = request_s
 
-    async def answer(self, asked: Sequence[Asked[R]]) -> AnsweredRows[R]:
+    async def answer(self, prompted: Sequence[PromptedRow[R]]) -> AnsweredRows[R]:
         """The rows with their answers.
 
         A failed request leaves no text, as in the main job. Raises its error (LLMDownError, RefusedError,
@@ -54,11 +54,11 @@ class LLMLabeler:
         before would be a bad one.
         """
         tally = _Tally()
-        flat = [request for one in asked for request in one.requests]
+        flat = [request for one in prompted for request in one.requests]
         texts = iter(await gather_or_cancel(self._one(request, tally) for request in flat))
         if flat and not tally.answered:
             raise tally.errors[0]
-        rows = [one.row.answered([next(texts) for _ in one.requests]) for one in asked]
+        rows = [one.row.answered([next(texts) for _ in one.requests]) for one in prompted]
         return AnsweredRows(rows, len(flat), len(tally.errors))
 
     async def _one(self, request: Request, tally: _Tally) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from hydra_ray.pipeline.fit_buckets import mixed_users, solved_users
 from hydra_ray.pipeline.fit_records import UserFit
 from hydra_ray.pipeline.fit_spec import encode
 from hydra_ray.pipeline.stage_prompts import CandidatePrompts, LabelPrompts
-from hydra_ray.pipeline.stage_rows import Asked, CandidateRow, LabelRow
+from hydra_ray.pipeline.stage_rows import CandidateRow, LabelRow, PromptedRow
 from hydra_ray.serve.bundle import COMPONENTS, RunArtifacts
 from hydra_ray.training.artifacts.trained_scorer import (
     HeadProvider,
@@ -72,12 +72,12 @@ class UserTrainingData:
         self._user = User(user_id, "test", tuple(items))
         self._vectors = bases.vectors()
 
-    def label(self) -> list[Asked[LabelRow]]:
+    def label(self) -> list[PromptedRow[LabelRow]]:
         """What the reranker learns from: see LabelPrompts."""
         maker = LabelPrompts(self._bases.plain, self._seed, None, self._vectors)
-        return [asked for _, asked in maker([self._user])]
+        return [prompted for _, prompted in maker([self._user])]
 
-    def generate(self, reranker: UserFit) -> list[Asked[CandidateRow]]:
+    def generate(self, reranker: UserFit) -> list[PromptedRow[CandidateRow]]:
         """What the adapter learns from, by the user's new reranker: see CandidatePrompts."""
         known = {} if reranker.delta is None else {self._user.user_id: reranker.delta}
         heads = UnpublishedHeads(known, self._bases.scorers["reranker"].head.delta_shapes())
@@ -115,6 +115,6 @@ class UserTrainingData:
         return TrainedScorer(self._bases.scorers[component], heads, encode=self._vectors)
 
 
-def queries_of(asked: Sequence[Asked[Any]]) -> int:
+def queries_of(prompted: Sequence[PromptedRow[Any]]) -> int:
     """How many of the rows ask the black box."""
-    return sum(bool(one.requests) for one in asked)
+    return sum(bool(one.requests) for one in prompted)

@@ -55,7 +55,7 @@ class KeyRing:
     def __init__(self, keys: Keys, file: str | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._keys, self._file, self._clock = keys, file, clock
         self._read_at = float("-inf")
-        self._said_at = float("-inf")
+        self._warned_at = float("-inf")
 
     @property
     def now(self) -> Keys:
@@ -69,13 +69,13 @@ class KeyRing:
         try:
             found = parse_keys(_read(Path(file)).split("\n"), file)
         except UserError as error:
-            if self._clock() - self._said_at >= REMIND_S:
-                self._said_at = self._clock()
+            if self._clock() - self._warned_at >= REMIND_S:
+                self._warned_at = self._clock()
                 logger.error("%s; the keys that were read before count", error)
             return
         if found != self._keys:
             logger.warning("%s: changed, %d keys now", file, len(found.keys))
-        self._keys, self._said_at = found, float("-inf")
+        self._keys, self._warned_at = found, float("-inf")
 
 
 def _read(file: Path) -> str:

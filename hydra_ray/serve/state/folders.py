@@ -36,7 +36,7 @@ class Deletions:
         self._file = state / FORGOTTEN
         self._seen = self._touched()
 
-    def say(self) -> None:
+    def announce(self) -> None:
         """After a deletion. Raises OSError."""
         self._file.touch()
 

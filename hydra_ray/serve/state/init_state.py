@@ -37,10 +37,10 @@ FORMAT = 1
 AT_ONCE = 64 << 20
 """Bytes of texts, or of heads, in memory at once."""
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
-def init_state(bundle: RunArtifacts, state: Path, tenant: str, say: Say) -> None:
+def init_state(bundle: RunArtifacts, state: Path, tenant: str, log: Log) -> None:
     """Makes the state folder of a run, for one tenant, unless it is there.
 
     Raises UserError if the folder is of another run, base, tenant or version, or cannot be written, if the run is
@@ -54,7 +54,7 @@ def init_state(bundle: RunArtifacts, state: Path, tenant: str, say: Say) -> None
         _close_to_others(state)
         return
     try:
-        with private_files(), exclusive_lock(state / ".lock", lambda line: say(f"prepare: {line} ({state})")):
+        with private_files(), exclusive_lock(state / ".lock", lambda line: log(f"prepare: {line} ({state})")):
             if (state / PREPARED).exists():
                 _check(state / PREPARED, identity)
                 return
@@ -78,8 +78,8 @@ def init_state(bundle: RunArtifacts, state: Path, tenant: str, say: Say) -> None
     except OSError as error:
         raise UserError(f"{error.filename or state}: {error.strerror}; make room, or give a folder that can be "
                         "written") from None  # fmt: skip
-    told = "".join(f", {copied.count()} {component} heads" for component, copied in heads.items())
-    say(f"prepare: {users} users{told} in {time.monotonic() - began:.1f} s ({state})")
+    head_counts = "".join(f", {copied.count()} {component} heads" for component, copied in heads.items())
+    log(f"prepare: {users} users{head_counts} in {time.monotonic() - began:.1f} s ({state})")
 
 
 def _close_to_others(state: Path) -> None:

@@ -37,7 +37,7 @@ export function answerView(answer, question) {
 }
 
 /** One sentence for the live region. */
-export function spoken(answer) {
+export function announcement(answer) {
   const lost = answer.trace.degraded.length ? " Degraded: see the notes above the answer." : "";
   return `Personalised answer: ${answer.answer || "empty"}. Plain answer: ${answer.plain || "none"}.${lost}`;
 }
@@ -65,7 +65,7 @@ function answers({ answer, plain, trace }, question) {
 }
 
 function card(id, title, who, text, otherwise) {
-  const size = text && text.length > SHORT ? "said long" : "said";
+  const size = text && text.length > SHORT ? "reply long" : "reply";
   return el("article", { id, class: "answer", "aria-labelledby": `${id}-title` },
     el("header", {}, el("h2", { id: `${id}-title` }, title), el("p", { class: "hint" }, ...[who].flat())),
     text ? el("p", { class: size, dir: "auto" }, text) : el("p", { class: "hint" }, otherwise));

@@ -63,11 +63,11 @@ class WorkerShard:
         return plan_epoch(self.buckets, self.rows, self.owner, self.world, batch_rows, seed, epoch)
 
     def inputs(
-        self, model: ModelConfig, vectors: Path | None, device: torch.device, say: Callable[[str], Any]
+        self, model: ModelConfig, vectors: Path | None, device: torch.device, log: Callable[[str], Any]
     ) -> list[str] | Tensor:
         """What the scorer reads: the texts, or their vectors [T, ...] where the encoder is frozen."""
         if needs_encoder_in_module(model):
             return self.texts.texts or [""]
-        say(f"encoding {len(self.texts.texts)} texts once, or reading them from the cache")
+        log(f"encoding {len(self.texts.texts)} texts once, or reading them from the cache")
         cached = CachedTextEncoder(model, vectors)
         return sentence_embeddings(cached, self.texts.texts or [""], model.pair, model.sentences).to(device)

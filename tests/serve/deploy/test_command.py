@@ -36,11 +36,11 @@ def test_options_that_a_running_serve_would_ignore_are_named() -> None:
     same = {"proxy_location": "HeadOnly", "http_options": {"host": "127.0.0.1", "port": 8000}}
     assert not list(unlike(same, _details()))
     other = {"proxy_location": "EveryNode", "http_options": {"port": 9000, "ssl_keyfile_password": "hunter3"}}
-    said = "; ".join(unlike(other, _details()))
-    assert "http_options.port 8000 (the file: 9000)" in said
-    assert "proxy_location HeadOnly (the file: EveryNode)" in said
-    assert "ssl_keyfile_password" in said
-    assert "hunter" not in said
+    differences = "; ".join(unlike(other, _details()))
+    assert "http_options.port 8000 (the file: 9000)" in differences
+    assert "proxy_location HeadOnly (the file: EveryNode)" in differences
+    assert "ssl_keyfile_password" in differences
+    assert "hunter" not in differences
     assert not list(unlike(other, {"applications": {}, "proxies": {}}))  # Serve does not run yet
 
 

@@ -42,19 +42,19 @@ def test_the_heads_are_those_of_the_main_job_missing_answers_and_all(tmp_path: P
     own, some_missing = 0, False
     for i, user in enumerate(world.users):
         box = BlackBox()
-        said = fit(world, box, i)
-        assert said.queries == 4
-        assert said.calls == len(box.asked) == 4 * 3 + 4
+        fitted = fit(world, box, i)
+        assert fitted.queries == 4
+        assert fitted.calls == len(box.asked) == 4 * 3 + 4
         missing = sum(not answer_of(request) for request in box.asked)
-        assert (f"; {missing} of them without an answer" in said.message) == (missing > 0)
+        assert (f"; {missing} of them without an answer" in fitted.message) == (missing > 0)
         some_missing |= missing > 0
         for component, found in heads(world, i).items():
             store = world.stores[component]
             assert store is not None
-            assert said.versions[component] == store.version
+            assert fitted.versions[component] == store.version
             wanted = head_of(job[component], user.user_id)
-            assert (found is None) == (wanted is None) == said.kept_shared_head[component]
-            assert (component in said.message) == said.kept_shared_head[component]
+            assert (found is None) == (wanted is None) == fitted.kept_shared_head[component]
+            assert (component in fitted.message) == fitted.kept_shared_head[component]
             if found is not None and wanted is not None:
                 own += 1
                 assert all(np.abs(wanted[name]).max() > 1e-3 for name in wanted if name != "down")
@@ -66,8 +66,8 @@ def test_the_heads_are_those_of_the_main_job_missing_answers_and_all(tmp_path: P
 
 def test_facets_are_mixed_as_in_the_main_job_and_ask_nothing(tmp_path: Path) -> None:
     world, box = World.make(tmp_path, "mixture", users=1), BlackBox()
-    said = fit(world, box)
-    assert (box.asked, said.calls, said.queries) == ([], 0, 0)
+    fitted = fit(world, box)
+    assert (box.asked, fitted.calls, fitted.queries) == ([], 0, 0)
     job = world.fitted_by_the_job()
     for component, found in heads(world).items():
         wanted = head_of(job[component], world.users[0].user_id)
@@ -77,9 +77,9 @@ def test_facets_are_mixed_as_in_the_main_job_and_ask_nothing(tmp_path: Path) -> 
 
 
 def test_shared_heads_are_nobodys(tmp_path: Path) -> None:
-    said = fit(World.make(tmp_path, "shared", users=1))
-    assert said.versions == {}
-    assert said.message == "shared heads: users have none of their own"
+    fitted = fit(World.make(tmp_path, "shared", users=1))
+    assert fitted.versions == {}
+    assert fitted.message == "shared heads: users have none of their own"
 
 
 def test_a_history_too_short_for_a_pseudo_query_takes_the_old_heads_away(tmp_path: Path) -> None:
@@ -88,12 +88,12 @@ def test_a_history_too_short_for_a_pseudo_query_takes_the_old_heads_away(tmp_pat
     assert all(heads(world).values())
     for items in (1, 0):
         box = BlackBox()
-        said = fit(world, box, items=items)
+        fitted = fit(world, box, items=items)
         assert box.asked == []
-        assert said.kept_shared_head == {"reranker": True, "adapter": True}
-        assert said.message.endswith("a fit needs two items, one of them with text and answer")
+        assert fitted.kept_shared_head == {"reranker": True, "adapter": True}
+        assert fitted.message.endswith("a fit needs two items, one of them with text and answer")
         assert not any(heads(world).values())
-        assert said.versions["reranker"] > before.versions["reranker"]
+        assert fitted.versions["reranker"] > before.versions["reranker"]
 
 
 def test_an_llm_that_is_down_is_said_and_the_old_heads_stay(tmp_path: Path) -> None:

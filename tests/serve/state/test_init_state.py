@@ -97,8 +97,8 @@ def whole(made: RunArtifacts, tmp_path_factory: pytest.TempPathFactory) -> Conte
 
 
 def test_everybody_and_every_head_under_their_new_ids(made: RunArtifacts, tmp_path: Path) -> None:
-    said: list[str] = []
-    init_state(made, tmp_path / "state", "me", said.append)
+    lines: list[str] = []
+    init_state(made, tmp_path / "state", "me", lines.append)
     known, heads = contents(tmp_path / "state")
     assert heads["reranker"] == dict.fromkeys(USER_IDS[:4], 1.0) | dict.fromkeys(USER_IDS[4:9], 2.0)
     assert heads["adapter"] == dict.fromkeys(USER_IDS[4:9], 2.0)
@@ -108,14 +108,14 @@ def test_everybody_and_every_head_under_their_new_ids(made: RunArtifacts, tmp_pa
         own = {component: versions[component] for component in made.heads if user.user_id in heads[component]}
         state = UserState(len(user.items), 1, own, "imported" if i < 9 else "never", 1 if i < 9 else None)
         assert known[user.user_id] == (state, list(user.items))
-    assert len(said) == 1
-    assert said[0].startswith("prepare: 12 users, 9 reranker heads, 5 adapter heads in ")
+    assert len(lines) == 1
+    assert lines[0].startswith("prepare: 12 users, 9 reranker heads, 5 adapter heads in ")
 
 
 def test_only_its_owner_reads_the_state(made: RunArtifacts, tmp_path: Path) -> None:
     before = os.umask(0o000)
     try:
-        init_state(made, tmp_path / "state", "me", say=print)
+        init_state(made, tmp_path / "state", "me", log=print)
         assert os.umask(0o000) == 0o000
         store = UserStore.open(tmp_path / "state" / USERS)
         store.append(UserKey("me", USER_IDS[0]), [HistoryItem("new", "t", "t", "a")])
@@ -127,22 +127,22 @@ def test_only_its_owner_reads_the_state(made: RunArtifacts, tmp_path: Path) -> N
 
     for folder in ("users", "reranker.heads"):  # as a copy may leave them
         (tmp_path / "state" / folder).chmod(0o755)
-    init_state(made, tmp_path / "state", "me", say=print)
+    init_state(made, tmp_path / "state", "me", log=print)
     assert {stat.S_IMODE((tmp_path / "state" / name).stat().st_mode) for name in ("users", "reranker.heads")} == {0o700}
 
 
 def test_a_finished_state_is_left_as_its_users_changed_it(made: RunArtifacts, tmp_path: Path) -> None:
-    state, said = tmp_path / "state", []
-    init_state(made, state, "me", said.append)
+    state, lines = tmp_path / "state", []
+    init_state(made, state, "me", lines.append)
     store, gone, kept = UserStore.open(state / USERS), UserKey("me", USER_IDS[0]), UserKey("me", USER_IDS[1])
     heads = HeadStore.open(str(heads_folder(state, "reranker")))
     store.delete(gone, {"reranker": heads.delete([gone.stored])})
     store.append(kept, store.items(kept)[:1])
     store.append(UserKey("me", "new"), [])
     before = contents(state)
-    init_state(made, state, "me", said.append)
+    init_state(made, state, "me", lines.append)
     assert contents(state) == before
-    assert len(said) == 1
+    assert len(lines) == 1
 
 
 STEPS = [
