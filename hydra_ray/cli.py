@@ -14,7 +14,7 @@ from hydra_ray.version import __version__
 
 STAGES: dict[str, str] = {
     "run": "every stage, then the result table",
-    "ingest": "user histories to Parquet by user bucket, rejects beside it",
+    "ingest": "user histories to Parquet by user bucket, with a list of the rejects",
     "label": "reranker feedback: every retrieved item alone as the example",
     "train-reranker": "shared base and user heads of the reranker",
     "generate": "adapter candidates: samples after the reranker's examples",
@@ -147,7 +147,7 @@ def _parser() -> argparse.ArgumentParser:
     explained = actions.add_parser("explain", help="description, type and default of a key, or what a section holds")
     explained.add_argument("key", metavar="KEY", help="such as train.batch_size, or train")
     actions.add_parser("keys", help="every key with its default")
-    # What is not said is left out: every bench has its own default for it.
+    # What is not given is left out: every bench has its own default for it.
     bench = commands.add_parser("bench", help="measure; one JSON object on stdout", argument_default=argparse.SUPPRESS)
     bench.add_argument("name", choices=BENCHES)
     bench.add_argument("--json", action="store_true", help="the default; kept for scripts")

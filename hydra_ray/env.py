@@ -188,7 +188,7 @@ _set_readers = [""]  # what `set_footer_readers` set last
 
 
 def set_footer_readers(count: int) -> None:
-    """How many actors Ray Data starts to read Parquet footers, unless the user has said so."""
+    """How many actors Ray Data starts to read Parquet footers, unless the user has set it."""
     if os.environ.get(FOOTER_READERS.name, _set_readers[0]) == _set_readers[0]:
         os.environ[FOOTER_READERS.name] = _set_readers[0] = str(count)
 

@@ -113,7 +113,7 @@ def encoding(users: int) -> dict[str, float]:
 
 
 def texts(users: int, first: int = 0) -> Iterator[list[RankingExample]]:
-    """Users of the synthetic world, each question beside the same SHOWN items."""
+    """Users of the synthetic world, each question with the same SHOWN items."""
     blank = ((0.0,) * EVIDENCE,) * SHOWN
     for index in range(first, first + users):
         user = make_user("tagging", 0, index, (SHOWN, SHOWN), QUERIES, "bench")

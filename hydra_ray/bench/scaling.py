@@ -120,7 +120,7 @@ def _figures(worlds: dict[int, list[list[dict[str, Any]]]]) -> dict[str, Any]:
 
 
 def write_pairs(users: int, folder: Path) -> Path:
-    """QUERIES questions of each user beside SHOWN of the user's items, labelled by whether the answers agree."""
+    """QUERIES questions of each user with SHOWN of the user's items, labelled by whether the answers agree."""
     groups = []
     for index in range(users):
         user = make_user("tagging", 0, index, (SHOWN, SHOWN), QUERIES, "bench")

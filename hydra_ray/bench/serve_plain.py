@@ -79,10 +79,10 @@ class PlainScorer:
         del deadline
         scorer = self._scorers[scoring.component]
         user = UserKey.of_stored(scoring.user).user_id if scoring.user else ""
-        beside = scoring.evidence or [()] * len(scoring.texts)
+        features = scoring.evidence or [()] * len(scoring.texts)
         groups = (
             RankingExample(user, 0, "", scoring.query, (text,), (0.0,), (numbers,) if numbers else ())
-            for text, numbers in zip(scoring.texts, beside, strict=True)
+            for text, numbers in zip(scoring.texts, features, strict=True)
         )
         log_odds = [scorer.score([group])[0] for group in groups]
         return ScoreResult(tuple(np.concatenate(log_odds).tolist()), bool(user), 1)
@@ -126,7 +126,7 @@ def main() -> None:
     import uvicorn
 
     run, llm_url, port, *more = sys.argv[1:]
-    set_threads(1)  # as ours: a second thread spins while it waits, and was slower beside load and black box
+    set_threads(1)  # as ours: a second thread spins while it waits, and was slower next to load and black box
     app = make_app(load_run_artifacts(Path(run)), llm_url, "remember" in more)
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=int(port), log_level="warning"))
     asyncio.run(server.serve())

@@ -1,4 +1,4 @@
-"""Draws that depend on nothing but what they are of: the same on every machine, in any order, beside any others."""
+"""Draws that depend on nothing but what they are of: the same on every machine, in any order, along with any others."""
 
 import hashlib
 

@@ -6,7 +6,7 @@ what happens if a user's two methods are equally good: then on each question the
 so every difference has a random sign (sign-flip test; Fisher, The Design of Experiments, 1935).
 
     excess   for all users together, however few questions each has: the share harmed, less the share that random signs
-             would harm. Below zero: fewer are harmed than if the methods were equal for everybody.
+             would harm. Below zero: fewer are harmed than if the methods were equal for every user.
     clear    for users with questions enough: the share of users whose own loss is so large that random signs give as
              large a one with a probability of 5 % at most. `testable` is the share of users for whom that is possible
              at all (it takes five questions on which the methods differ); of these, up to 5 % are clear by chance.

@@ -28,7 +28,7 @@ def with_questions(user: User, own: TabularConfig) -> HeldOut:
     """The user with its newest `data.tabular.questions` items as questions; `user.items` are oldest first.
 
     An item may be seen if its date is over before the question's begins (`data.dates.is_older`). Items without a date
-    are neither asked nor seen by any question, as nobody knows when they were written; they stay in the history. The
+    are neither asked nor seen by any question, as it is unknown when they were written; they stay in the history. The
     order of the files decides where the config says that there are no dates (`date_field: null`), and for users
     without a single date where it goes on without those that cannot be read (`bad_dates: undated`).
 

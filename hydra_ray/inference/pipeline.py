@@ -60,7 +60,7 @@ class InferencePipeline:
         retriever: Gives the user's items for a query.
         scorer: Scores texts with the user's heads.
         llm: Is asked.
-        features: Numbers that each component reads of a text beside it
+        features: Numbers that each component reads of a text besides it
         (`hydra_ray.training.artifacts.trained_scorer.evidence_of`).
         run: The name of the run that answers, for the trace.
         """

@@ -48,7 +48,7 @@ OF_ONE_OR_ALL = frozenset({403, 404, 451})
 
 
 class Reply(NamedTuple):
-    """An answered call. rates: what it said of rate limits."""
+    """An answered call. rates: its headers about rate limits."""
 
     record: CachedResponse
     rates: Rates | None = None
@@ -124,7 +124,7 @@ class ChatHttpClient:
     async def forward(
         self, messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any], timeout_s: float
     ) -> tuple[CachedResponse, dict[str, Any]]:
-        """Somebody else's chat request, with parameters and messages of all kinds.
+        """A client's own chat request, with parameters and messages of all kinds.
 
         Args:
             messages: as the server takes them; `llm.system_prompt` comes before them.

@@ -135,7 +135,8 @@ class Limits:
             self._at_once += 1.0 / self._at_once
 
     def learn(self, rates: Rates, in_flight: int, in_flight_tokens: float, went_out: float) -> None:
-        """What a response said. in_flight: other calls that are out, with their tokens; went_out: when this one did."""
+        """What a response reported. in_flight: other calls that are out, with their tokens; went_out: when this one
+        did."""
         now = self._clock()
         for allowance, counts in ((rates.requests, False), (rates.tokens, True)):
             if allowance is not None:

@@ -1,4 +1,4 @@
-"""Head kinds behind one interface: a shared head everybody shares, and a zero-initialised delta per user.
+"""Head kinds behind one interface: one shared head, and a zero-initialised delta per user.
 
 A user's head is shared head + user delta. A user without a delta is served by the shared head, and a new user's fit
 starts there. Deltas are plain stacked arrays [U, ...] kept outside the module: a batch gathers the rows of its own

@@ -141,7 +141,7 @@ class DataSteps:
                     where = self.config.data.root or "the data"
                     if trial.fold is None:
                         own = self.config.data.source == "tabular"
-                        hint = ": change data.tabular.test_share, or test everybody with protocol.folds" if own else ""
+                        hint = ": change data.tabular.test_share, or test all users with protocol.folds" if own else ""
                         raise UserError(f"data: no {split} users with usable records in {where}{hint}")
                     found = len(self._chosen[trial].source)
                     raise UserError(f"protocol.folds: {found} users with a question and its gold answer in {where} "

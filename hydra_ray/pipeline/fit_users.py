@@ -30,7 +30,7 @@ from hydra_ray.utils.ray_errors import unwrap_user_errors
 def tune(fit: FitSpec, scorer: TrainedScorer, run: RunContext) -> Tuned:
     """What `solver.fit_prior` finds on `Fit.tuning_users`."""
     threads = torch.get_num_threads()
-    # PyTorch's threads spin while they wait: beside other processes, two take 20 times as long as one.
+    # PyTorch's threads spin while they wait: next to other processes, two take 20 times as long as one.
     torch.set_num_threads(1)
     try:
         users = fit.tuning_users(scorer)

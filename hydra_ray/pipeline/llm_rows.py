@@ -1,4 +1,4 @@
-"""The files of the stages that ask the black box: queries and, beside them, the answers to their requests.
+"""The files of the stages that ask the black box: queries and, next to them, the answers to their requests.
 
     queries/*.parquet   one row a query (`hydra_ray.pipeline.stage_rows`): whose, what, the texts to score, labels known
                         without asking, the requests

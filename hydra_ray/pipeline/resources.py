@@ -35,8 +35,8 @@ def needs_of(stage: str, config: Config) -> Needs:
     gpus: list[tuple[int, str]] = []
     if stage in ASKING:
         actors = config.ray.num_actors
-        # Each actor holds a CPU, and what they work on is read and written beside them.
-        demands.append((actors + 1, f"ray.num_actors={actors} and one beside them"))
+        # Each actor holds a CPU, and what they work on is read and written next to them.
+        demands.append((actors + 1, f"ray.num_actors={actors} and one more"))
         serve = config.llm.serve
         if config.llm.base_url is None and serve.accelerator == "gpu":
             gpus.append((serve.replicas[0] * serve.tensor_parallel_size, "llm.serve"))
@@ -63,7 +63,7 @@ class Waiting:
         self.over = False
 
     def stop(self) -> None:
-        """Nothing more is said."""
+        """Logs nothing more."""
         self.over = True
 
     def __call__(self) -> None:

@@ -62,8 +62,8 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 def method_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Header and one row per method: name, 95 % interval of the primary metric, all metrics, spread, the share of
-    answers that are the user's majority and the primary metric on the rest, HYDRA's gain. `!` marks who lacks answers
-    (`missing_line`)."""
+    answers that are the user's majority and the primary metric on the rest, HYDRA's gain. `!` marks methods that lack
+    answers (`missing_line`)."""
     primary = report["primary_metric"]
     metrics = list(report["metric_directions"])
     arrows = {name: "\u2191" if up else "\u2193" for name, up in report["metric_directions"].items()}

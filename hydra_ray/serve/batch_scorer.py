@@ -76,5 +76,5 @@ class BatchScorer:
 
 
 def set_threads(threads: int) -> None:
-    """PyTorch's threads spin while they wait: beside other processes on the same cores, more of them are slower."""
+    """PyTorch's threads spin while they wait: next to other processes on the same cores, more of them are slower."""
     torch.set_num_threads(threads)

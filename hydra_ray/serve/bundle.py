@@ -97,7 +97,7 @@ def read_config(folder: Path) -> tuple[dict[str, Any], Config]:
 
 
 class _Steps:
-    """The folders of a run's steps, beside the run's own."""
+    """The folders of a run's steps, next to the run's own."""
 
     def __init__(self, folder: Path, steps: Mapping[str, str]) -> None:
         self._folder, self._steps = folder, steps

@@ -1,4 +1,4 @@
-"""`hydra-ray serve`: a run's service on this machine, in the foreground, with its black box beside it."""
+"""`hydra-ray serve`: a run's service on this machine, in the foreground, along with its black box."""
 
 import asyncio
 import contextlib

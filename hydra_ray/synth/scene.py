@@ -41,7 +41,7 @@ class Wording:
     """How a user puts things: fresh words for what matters to the user, stock phrases for the rest.
 
     No phrasing of the decisive aspect's value comes back before all others of that value were used; any other value is
-    always said in the same words. So texts that share many words agree in what does not matter: lexical overlap
+    always expressed in the same words. So texts that share many words agree in what does not matter: lexical overlap
     misleads.
     """
 

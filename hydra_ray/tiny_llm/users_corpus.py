@@ -165,7 +165,7 @@ class UsersSource:
         return prompts, golds
 
     def behaviour(self, llama: Any, tokenizer: Any, count: int) -> dict[str, dict[str, dict[str, float]]]:
-        """Greedy answers on held-out users by kind of examples, beside the commonest answer of the training users."""
+        """Greedy answers on held-out users by kind of examples, next to the commonest answer of the training users."""
         was_training = llama.training
         llama.eval()
         figures = {}

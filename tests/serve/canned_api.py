@@ -146,7 +146,7 @@ def serving(app: FastAPI) -> Iterator[str]:
 
 
 def answer_of(user: str, query: str) -> PersonalizedAnswer:
-    """The canned answer; the users `empty`, `hostile`, `long` and `lonely` have what their names say, `lonely` beside
+    """The canned answer; the users `empty`, `hostile`, `long` and `lonely` have what their names say, `lonely` besides
     every degradation."""
     if user == "hostile":
         return _answer(user, [(MARKUP, MARKUP)], MARKUP, MARKUP)

@@ -63,7 +63,7 @@ class Answer:
 class Load:
     """Questions, appended records and fits of all users, by a number of clients at once.
 
-    Begins with what is known of the users then. asked: every question. appended: user -> records acknowledged beside
+    Begins with what is known of the users then. asked: every question. appended: user -> records acknowledged besides
     the run's; sent: those sent. seen: the newest revision that an answer has shown. failed: (when sent, what, status,
     answer) of whatever was not answered 2xx. fitted: user -> `asked`, then `done`.
     """

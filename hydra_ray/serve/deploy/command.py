@@ -11,10 +11,10 @@ from hydra_ray.errors import UserError
 from hydra_ray.serve.deploy.cluster import ADDRESS, Cluster
 from hydra_ray.serve.deploy.config_file import check_file
 from hydra_ray.serve.deploy.details import (
-    beside,
     clashing,
     files_before,
     line_of,
+    running_now,
     served_at,
     states,
     touched,
@@ -70,7 +70,7 @@ def deploy(
     config = resolved(config, target, Path.cwd())
     before = cluster.details()
     _log(f"cluster: {target} ({whose}), {token}")
-    for line in (*places(config), *beside(names, before)):
+    for line in (*places(config), *running_now(names, before)):
         _log(line)
     if differing := list(unlike(config, before)):
         raise UserError(

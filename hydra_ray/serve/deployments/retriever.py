@@ -50,7 +50,7 @@ class Retriever:
     async def check_health(self) -> None:
         """Asked by Serve."""
         if self._forgetting.done():
-            raise RuntimeError("nobody would be forgotten: the loop has ended")
+            raise RuntimeError("deleted users would stay in the cache: the loop has ended")
 
     async def _forget(self) -> None:
         while True:

@@ -40,8 +40,8 @@ class FitQueue:
         state: Path,
         ended: Callable[[str], None],
     ) -> None:
-        """at_once: fits at the same time. vacuum_s: see `FitterConfig`. state: the state folder. ended: told each fit's
-        outcome."""
+        """at_once: fits at the same time. vacuum_s: see `FitterConfig`. state: the state folder. ended: called with
+        each fit's outcome."""
         self._users, self._fitter, self._stores = users, fitter, stores
         self._slots = asyncio.Semaphore(at_once)
         self._vacuum_s, self._due, self._deletions = vacuum_s, state / VACUUM_DUE, Deletions(state)
@@ -132,7 +132,7 @@ class FitQueue:
         return found
 
     async def _watched(self, user: UserKey) -> None:
-        """The fit, with whatever goes wrong beside it: a user who cannot be read or written waits."""
+        """The fit, with whatever goes wrong around it: a user who cannot be read or written waits."""
         try:
             async with self._slots:
                 await self._fit(user)

@@ -21,7 +21,7 @@ REMIND_S = 60.0
 
 
 def load_keys(file: str | Path | None, open_tenant: str | None) -> Keys:
-    """The keys of `file`, or of HYDRA_RAY_SERVE_KEYS if it is None; `open_tenant`: everybody's tenant, without keys.
+    """The keys of `file`, or of HYDRA_RAY_SERVE_KEYS if it is None; `open_tenant`: all callers' tenant, without keys.
 
     Raises UserError, never with a key in it, if the file is readable by others than its owner, if a line is wrong, or
     if there are no keys and no `open_tenant`, or both.
@@ -35,7 +35,7 @@ def load_keys(file: str | Path | None, open_tenant: str | None) -> Keys:
         return Keys.open(checked_tenant(open_tenant, "tenant"))
     if file is None and not value:
         raise UserError(
-            f"no API keys: name a file of tenant:key lines with `keys`, or set {variable}, or let everybody in with "
+            f"no API keys: name a file of tenant:key lines with `keys`, or set {variable}, or let every caller in with "
             "allow_anonymous=true"
         )
     lines = _read(Path(file)).split("\n") if file is not None else value.split(",")

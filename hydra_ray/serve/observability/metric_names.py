@@ -103,4 +103,4 @@ RAY_SERVE = (
     Metric("serve_replica_processing_queries", "gauge", REPLICA, (), "Requests in work."),
     Metric("serve_deployment_replica_starts", "counter", REPLICA, (), "Replicas started."),
 )
-"""Metrics of Ray Serve 2.60 that the dashboard shows beside ours, with those of their tags that it uses."""
+"""Metrics of Ray Serve 2.60 that the dashboard shows next to ours, with those of their tags that it uses."""

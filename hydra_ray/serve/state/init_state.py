@@ -91,7 +91,7 @@ def _close_to_others(state: Path) -> None:
 
 
 def _check_evidence(bundle: RunArtifacts) -> None:
-    """Raises UserError if a base reads other numbers beside the texts than this version makes."""
+    """Raises UserError if a base reads other numbers besides the texts than this version makes."""
     for component, base in bundle.base.items():
         has, gets = evidence_of(base), evidence_width(bundle.config, component)
         if has != gets:

@@ -29,15 +29,15 @@ def digest(values: Sequence[Any]) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little", signed=True)
 
 
-def _sealed(*values: Any, beside: Sequence[Any] = ()) -> Row:
-    """The values and their digest. beside: what the row must belong to without saying so."""
-    return (*values, digest([*beside, *values]))
+def _sealed(*values: Any, context: Sequence[Any] = ()) -> Row:
+    """The values and their digest. context: what the row must belong to without saying so."""
+    return (*values, digest([*context, *values]))
 
 
-def _opened(row: Row, beside: Sequence[Any] = ()) -> Row:
+def _opened(row: Row, context: Sequence[Any] = ()) -> Row:
     """The inverse of `_sealed`. Raises BrokenRowError."""
     try:
-        if digest([*beside, *row[:-1]]) == row[-1]:
+        if digest([*context, *row[:-1]]) == row[-1]:
             return row[:-1]
     except (TypeError, ValueError):  # bytes where text was, or text that is none
         pass
@@ -103,7 +103,7 @@ class UserRow:
 def item_row(user: UserRow, i: int, item: HistoryItem) -> Row:
     """The user's i-th item as stored; the digest covers whose it is."""
     corpus = None if item.corpus == item.text else item.corpus
-    return _sealed(user.places[0] + i, item.item_id, item.text, corpus, item.answer, item.date, beside=[user.stored])
+    return _sealed(user.places[0] + i, item.item_id, item.text, corpus, item.answer, item.date, context=[user.stored])
 
 
 def items_of(user: UserRow, rows: Sequence[Row]) -> list[HistoryItem]:

@@ -163,7 +163,7 @@ class UserStore:
         fitted_revision: int | None = None,
         heads: Mapping[Component, int] | None = None,
     ) -> UserState | None:
-        """Says how a fit stands; returns the new state. None: the user is gone, and nothing was said.
+        """Records how a fit stands; returns the new state. None: the user is gone, and nothing was recorded.
 
         fitted_revision: the history it read (None: as before); where that was of a deleted user of the same id, this
         one is another, and the answer None, too. heads: the head-store versions with the new heads (the highest stay).
@@ -200,7 +200,7 @@ class UserStore:
             self._files.scrub(bucket_of(user.stored, self.buckets))
         return row is not None
 
-    # import, before anybody is served
+    # import, before any user is served
 
     def import_users(self, bucket: int, users: Iterable[tuple[UserKey, Sequence[HistoryItem]]]) -> int:
         """Adds users of one bucket in one transaction; known ones are left as they are. Returns how many are new."""

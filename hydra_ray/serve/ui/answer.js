@@ -55,7 +55,7 @@ function degraded(reasons) {
 }
 
 function answers({ answer, plain, trace }, question) {
-  const who = trace.user_id === null ? "For nobody in particular" : ["For ", el("bdi", {}, trace.user_id)];
+  const who = trace.user_id === null ? "For no user in particular" : ["For ", el("bdi", {}, trace.user_id)];
   const same = plain !== null && plain !== undefined && plain.trim() === answer.trim();
   return el("section", { id: "answers", "aria-label": "Answers" },
     el("div", { class: "asked" }, ...foldable(`“${question}”`, "the question")),

@@ -1,4 +1,4 @@
-"""What one training worker reads: its own users' groups and their texts, and how large everybody's are."""
+"""What one training worker reads: its own users' groups and their texts, and how large those of all workers are."""
 
 from collections.abc import Callable
 from pathlib import Path

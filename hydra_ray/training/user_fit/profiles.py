@@ -89,7 +89,7 @@ class Profiles:
         return {PROFILE: profile_GHD.to(device), PRESENT: present_GH.to(device)}
 
     def of_users(self) -> Deltas:
-        """Everybody's profile, [U, H, D] and [U, H], in the order given."""
+        """All users' profiles, [U, H, D] and [U, H], in the order given."""
         return self.of_groups([RankingExample(user, 0, "", "", (), ()) for user in self._of])
 
     def blank(self, device: torch.device | None = None) -> Deltas:

@@ -89,7 +89,7 @@ def _llm(port: int, source: str) -> dict[str, Any]:
 def _hydra(run: Path, llm_port: int) -> dict[str, Any]:
     args = {"run": str(run), "llm_url": f"http://127.0.0.1:{llm_port}/v1", "allow_anonymous": True}
     # So low an aim that whatever the black box leaves of the machine is load: with 1, the second replica came or not
-    # by how long the LLM took beside the scorer.
+    # by how long the LLM took besides the scorer.
     scorer = {
         "replicas": [1, 2],
         "target_ongoing_requests": 0.05,

@@ -7,7 +7,16 @@ from typing import Any
 import pytest
 
 from hydra_ray.cli import main
-from hydra_ray.serve.deploy.details import beside, clashing, files_before, leaving, served_at, states, touched, unlike
+from hydra_ray.serve.deploy.details import (
+    clashing,
+    files_before,
+    leaving,
+    running_now,
+    served_at,
+    states,
+    touched,
+    unlike,
+)
 
 FILE = str(Path(__file__).parents[3] / "configs" / "serve" / "quickstart.yaml")
 
@@ -56,7 +65,7 @@ def test_what_others_may_miss_is_named() -> None:
     assert touched(["hydra"], details) == ["llm is not in the file and is removed"]
     assert touched(["hydra", "llm"], details) == []
     assert touched(["hydra", "llm", "by-hand"], details) == ["by-hand was started by another program and is replaced"]
-    assert beside(["hydra"], details) == [
+    assert running_now(["hydra"], details) == [
         "runs there now: by-hand RUNNING, left as it is",
         "runs there now: hydra DEPLOYING, updated",
         "runs there now: llm RUNNING, removed",

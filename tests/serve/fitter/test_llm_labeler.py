@@ -6,7 +6,7 @@ import pytest
 
 from hydra_ray.core.labeling import Row
 from hydra_ray.inference.types import DeadlineError, LLMDownError, LLMResponse, OverloadedError, RefusedError
-from hydra_ray.llm.client import HOPELESS
+from hydra_ray.llm.client import MAX_CONSECUTIVE_FAILURES as MOST
 from hydra_ray.llm.types import Request
 from hydra_ray.pipeline.stage_rows import LabelRow, PromptedRow
 from hydra_ray.serve.fitter.llm_labeler import AnsweredRows, LLMLabeler
@@ -63,13 +63,13 @@ def test_where_no_request_is_answered_the_error_is_raised(error: Exception) -> N
 
 def test_a_server_that_breaks_down_in_between_ends_it() -> None:
     with pytest.raises(LLMDownError):
-        ask(prompted(HOPELESS + 2), lambda i: i < 2)
-    assert ask(prompted(HOPELESS + 2), lambda i: i < 3).missing == HOPELESS - 1
-    assert ask(prompted(3 * HOPELESS), lambda i: i % HOPELESS == 0).missing == 3 * HOPELESS - 3
+        ask(prompted(MOST + 2), lambda i: i < 2)
+    assert ask(prompted(MOST + 2), lambda i: i < 3).missing == MOST - 1
+    assert ask(prompted(3 * MOST), lambda i: i % MOST == 0).missing == 3 * MOST - 3
 
 
 def test_refused_prompts_say_nothing_about_the_server() -> None:
-    assert ask(prompted(HOPELESS + 2), lambda i: i < 1, RefusedError("too long")).missing == HOPELESS + 1
+    assert ask(prompted(MOST + 2), lambda i: i < 1, RefusedError("too long")).missing == MOST + 1
 
 
 def test_a_rate_limit_is_waited_for_however_often_it_takes() -> None:

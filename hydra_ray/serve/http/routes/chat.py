@@ -19,7 +19,7 @@ from hydra_ray.serve.http.user_of import user_of
 
 
 class Served(BaseModel):
-    """Ours, beside OpenAI's fields. labels: of a closed task. plain: the LLM as it is, without personalisation."""
+    """Ours, besides OpenAI's fields. labels: of a closed task. plain: the LLM as it is, without personalisation."""
 
     run: str
     task: str
