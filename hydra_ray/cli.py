@@ -246,15 +246,17 @@ def _init_task(args: argparse.Namespace) -> int:
 
 def _tiny_llm(args: argparse.Namespace) -> int:
     from hydra_ray.config import dump_config, load_settings
-    from hydra_ray.tiny_llm.command import train_from_file
     from hydra_ray.tiny_llm.config import TinyLLMConfig
 
+    config = load_settings(TinyLLMConfig, args.config, args.overrides)
     if args.print_config:
-        print(dump_config(load_settings(TinyLLMConfig, args.config, args.overrides)), end="")
+        print(dump_config(config), end="")
         return 0
     if args.out is None:
         raise UserError("--out: give a folder for weights, tokenizer and manifest")
-    train_from_file(args.config, args.overrides, args.out)
+    from hydra_ray.tiny_llm.train import run
+
+    run(config, args.out)
     return 0
 
 

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from hydra_ray.config import Config
-from hydra_ray.core.user_buckets import bucket_of
+from hydra_ray.core.hashing import bucket_of
 from hydra_ray.models.scorer import PairScorer
 from hydra_ray.pipeline.fit_spec import FitSpec, encode
 from hydra_ray.synth.world import make_user

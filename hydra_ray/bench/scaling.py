@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 
 from hydra_ray.bench.collectives import wire_bytes
 from hydra_ray.config import ModelConfig, TrainConfig
-from hydra_ray.core.user_buckets import bucket_of
+from hydra_ray.core.hashing import bucket_of
 from hydra_ray.env import train_variables
 from hydra_ray.synth.world import make_user
 from hydra_ray.training.joint.concepts import write_centres

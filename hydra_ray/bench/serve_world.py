@@ -16,8 +16,8 @@ import torch
 
 from hydra_ray.bench.serve_texts import TASK, labels, make_text, user_id, vocabulary
 from hydra_ray.config import Config
+from hydra_ray.core.hashing import bucket_of
 from hydra_ray.core.types import HistoryItem, User
-from hydra_ray.core.user_buckets import bucket_of
 from hydra_ray.data.users_writer import BucketWriter
 from hydra_ray.inference.types import Component
 from hydra_ray.models.encoder import TextEncoder

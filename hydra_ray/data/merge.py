@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from hydra_ray.core.dates import is_older
+from hydra_ray.core.hashing import split_of
 from hydra_ray.core.types import HistoryItem, Question, Split, User
 from hydra_ray.data.rejects import Reject, excerpt
 from hydra_ray.data.rows import SourceRow
-from hydra_ray.data.split import split_of
 
 BOTH_TEST_SHARE = 1 / 3
 """Share of the users with questions in both splits that become test users."""

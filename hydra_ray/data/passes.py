@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from hydra_ray.core.user_buckets import bucket_of
+from hydra_ray.core.hashing import bucket_of
 from hydra_ray.data.formats.columns import Columns
 from hydra_ray.data.holdout import with_questions
 from hydra_ray.data.ingest_counts import IngestCounts

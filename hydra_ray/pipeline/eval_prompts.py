@@ -18,7 +18,7 @@ from hydra_ray.pipeline.stage_prompts import StagePrompts, evaluated
 from hydra_ray.pipeline.stage_rows import Cuts, EvalRow, PromptedRow
 
 if TYPE_CHECKING:
-    from hydra_ray.inference.batch_reranker import Rerank
+    from hydra_ray.inference.scoring import Rerank
 
 RETRIEVED = "bm25"
 """Whose supporters are the items as `retrieval.method` finds them; the others' are in a reranker's order."""
@@ -91,7 +91,7 @@ class EvalPrompts(StagePrompts):
     ) -> None:
         """rerankers: (base, heads) of those that the methods read. summaries: (user, question) -> profile summary.
         topics: folder of the topic models, if they are read."""
-        from hydra_ray.inference.batch_reranker import BatchReranker
+        from hydra_ray.inference.scoring import BatchReranker
 
         super().__init__(config, seed, vectors)
         self.methods = [method_named(name) for name in methods]

@@ -6,9 +6,9 @@ from itertools import islice
 from pathlib import Path
 
 from hydra_ray.config import Config
+from hydra_ray.core.hashing import bucket_of
 from hydra_ray.core.sampling import UserSample
 from hydra_ray.core.types import Split, User
-from hydra_ray.core.user_buckets import bucket_of
 from hydra_ray.data.reader import read_users
 from hydra_ray.inference.types import Component
 from hydra_ray.models.heads import Head

@@ -25,7 +25,7 @@ from hydra_ray.llm.types import Request
 from hydra_ray.pipeline.stage_rows import CandidateRow, Cuts, LabelRow, PromptedRow, StageRow
 
 if TYPE_CHECKING:
-    from hydra_ray.inference.batch_reranker import Rerank
+    from hydra_ray.inference.scoring import Rerank
 
 SUMMARY_ITEMS = 10
 SUMMARY_TOKENS = 32
@@ -190,7 +190,7 @@ class GeneratePrompts(CandidatePrompts):
         topics: Path | None,
     ) -> None:
         """heads: split -> folder of its users' heads. topics: folder of the topic models, if they are read."""
-        from hydra_ray.inference.batch_reranker import BatchReranker
+        from hydra_ray.inference.scoring import BatchReranker
 
         super().__init__(config, seed, vectors)
         self.topics = TopicModels.load(topics) if topics else None

@@ -86,3 +86,8 @@ class Maker(Protocol):
 
     def noisy(self, draws: Draws, taste: Taste, scene: Scene) -> str:
         """What the user answers by mistake: never `answer(taste, scene)`."""
+
+
+def words(*lines: str) -> tuple[str, ...]:
+    """A word list written as readable lines: the whitespace-separated words of the lines, in order."""
+    return tuple(word for line in lines for word in line.split())

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import torch
 
 from hydra_ray.config import Config
+from hydra_ray.core.hashing import bucket_of
 from hydra_ray.core.tasks import load_task
 from hydra_ray.core.types import User
-from hydra_ray.core.user_buckets import bucket_of
 from hydra_ray.data.users_writer import BucketWriter
 from hydra_ray.methods.method import Adapter, Reranker
 from hydra_ray.pipeline.eval_prompts import EvalPrompts

@@ -9,10 +9,10 @@ from transformers import AutoConfig
 
 from hydra_ray.config import Config
 from hydra_ray.config.head_kinds import joint_kind
+from hydra_ray.core.hashing import bucket_of
 from hydra_ray.core.labeling import agreement_rows
 from hydra_ray.core.tasks import load_task
 from hydra_ray.core.types import User
-from hydra_ray.core.user_buckets import bucket_of
 from hydra_ray.models.scorer import PairScorer
 from hydra_ray.pipeline.fit_spec import FitSpec
 from hydra_ray.pipeline.stage_rows import LabelRow, PromptedRow, rows_to_table

@@ -11,10 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hydra_ray.config import Config
-from hydra_ray.core.hashing import stable_seed
+from hydra_ray.core.hashing import bucket_of, stable_seed
 from hydra_ray.core.tasks import load_task
 from hydra_ray.core.types import User
-from hydra_ray.core.user_buckets import bucket_of
 from hydra_ray.data.users_writer import BucketWriter
 from hydra_ray.inference.types import Component, LLMDownError, LLMProtocol, LLMResponse
 from hydra_ray.llm.request_columns import requests_from_structs

@@ -14,8 +14,8 @@ import yaml
 
 from hydra_ray.config import Config
 from hydra_ray.config.head_kinds import joint_kind
+from hydra_ray.core.hashing import bucket_of
 from hydra_ray.core.types import HistoryItem, User
-from hydra_ray.core.user_buckets import bucket_of
 from hydra_ray.data.users_writer import BucketWriter
 from hydra_ray.pipeline.examples import evidence_width
 from hydra_ray.pipeline.previous_run import write_steps

@@ -10,7 +10,7 @@ import torch
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from hydra_ray.config import ModelConfig, TrainConfig
-from hydra_ray.core.user_buckets import bucket_of
+from hydra_ray.core.hashing import bucket_of
 from hydra_ray.training.joint.ranking_examples import RankingExample, examples_to_table
 from hydra_ray.training.joint.train_job import TrainJob
 from hydra_ray.training.user_fit.profiles import Profile, profiles_to_table

@@ -5,7 +5,7 @@ from typing import Any
 
 from hydra_ray.core.topic_classifier import TopicModels
 from hydra_ray.core.types import HistoryItem, User
-from hydra_ray.inference.batch_reranker import BatchReranker
+from hydra_ray.inference.scoring import BatchReranker
 from hydra_ray.inference.types import Component
 from hydra_ray.models.embedding_cache import CachedTextEncoder
 from hydra_ray.models.encoder import TextEncoder

@@ -15,8 +15,8 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+from hydra_ray.core.hashing import bucket_of
 from hydra_ray.core.types import HistoryItem
-from hydra_ray.core.user_buckets import bucket_of
 from hydra_ray.errors import UserError
 from hydra_ray.inference.types import Component, FitState, UserKey, UserState
 from hydra_ray.serve.state.bucket_file import FORMAT, BucketFile

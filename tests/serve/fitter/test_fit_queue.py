@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hydra_ray.core.hashing import bucket_of
 from hydra_ray.core.types import HistoryItem
-from hydra_ray.core.user_buckets import bucket_of
 from hydra_ray.errors import UserError
 from hydra_ray.inference.types import Component, LLMDownError, UserKey
 from hydra_ray.serve.fitter import fit_queue as fits_module

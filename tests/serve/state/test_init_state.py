@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from hydra_ray.config import AdapterConfig, RerankerConfig
+from hydra_ray.core.hashing import bucket_of
 from hydra_ray.core.types import HistoryItem, User
-from hydra_ray.core.user_buckets import bucket_of
 from hydra_ray.data.users_writer import BucketWriter
 from hydra_ray.errors import UserError
 from hydra_ray.inference.types import UserKey, UserState

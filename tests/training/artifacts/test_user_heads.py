@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from hydra_ray.core.user_buckets import bucket_of
+from hydra_ray.core.hashing import bucket_of
 from hydra_ray.errors import UserError
 from hydra_ray.store.heads.spec import HeadSpec
 from hydra_ray.training.artifacts import user_heads

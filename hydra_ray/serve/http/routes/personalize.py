@@ -7,11 +7,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from hydra_ray.inference.trace import PersonalizedAnswer
 from hydra_ray.inference.types import PersonalizeRequest
-from hydra_ray.serve.http.body import Body
+from hydra_ray.serve.http.body import Body, Count, MaxTokens, Seed, Temperature
 from hydra_ray.serve.http.errors import ApiError, documented
 from hydra_ray.serve.http.ids import UserId
 from hydra_ray.serve.http.route_context import RouteContext
-from hydra_ray.serve.http.sampling import Count, MaxTokens, Seed, Temperature
 from hydra_ray.serve.http.user_of import user_of
 
 PERSONALIZE_PATH = "/v1/personalize"
