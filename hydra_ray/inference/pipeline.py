@@ -23,11 +23,11 @@ from hydra_ray.inference.shortening import Version, Versions
 from hydra_ray.inference.trace import PersonalizedAnswer
 from hydra_ray.inference.tracing import make_trace
 from hydra_ray.inference.types import (
+    Component,
     DeadlineError,
     LLMDownError,
     LLMProtocol,
     LLMResponse,
-    Module,
     OverloadedError,
     PersonalizeRequest,
     RefusedError,
@@ -51,7 +51,7 @@ class InferencePipeline:
         retriever: RetrieverProtocol,
         scorer: ScorerProtocol,
         llm: LLMProtocol,
-        features: Mapping[Module, int],
+        features: Mapping[Component, int],
         *,
         run: str,
     ) -> None:
@@ -60,7 +60,7 @@ class InferencePipeline:
         retriever: Gives the user's items for a query.
         scorer: Scores texts with the user's heads.
         llm: Is asked.
-        features: Numbers that each module reads of a text beside it
+        features: Numbers that each component reads of a text besides it
         (`hydra_ray.training.artifacts.trained_scorer.evidence_of`).
         run: The name of the run that answers, for the trace.
         """
@@ -212,16 +212,16 @@ class InferencePipeline:
     async def _score(
         self,
         state: RequestState,
-        module: Module,
+        component: Component,
         found: RetrievalResult,
         texts: tuple[str, ...],
         features: tuple[tuple[float, ...], ...],
     ) -> ScoreResult:
         state.check_deadline()
         user = state.user.stored if state.user and found.state is not None else None
-        version = found.state.heads.get(module, 0) if found.state else 0
+        version = found.state.heads.get(component, 0) if found.state else 0
         scored = await self._scorer.score(
-            ScoreRequest(module, user, version, state.ask.query, texts, features), state.ask.deadline
+            ScoreRequest(component, user, version, state.ask.query, texts, features), state.ask.deadline
         )
-        state.scored(module, scored)
+        state.scored(component, scored)
         return scored

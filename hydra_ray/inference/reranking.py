@@ -24,7 +24,7 @@ class RankedItem:
 
 
 def reranker_features(found: RetrievalResult, width: int) -> tuple[tuple[float, ...], ...]:
-    """What a reranker reads of each item beside its text: the first `width` of normalized score and recency.
+    """What a reranker reads of each item besides its text: the first `width` of normalized score and recency.
 
     Returns:
         One tuple an item; nothing at all for width 0.

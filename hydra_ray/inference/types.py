@@ -13,7 +13,7 @@ from hydra_ray.llm.types import Request
 SEPARATOR = "\x1f"
 """Between tenant and user in a stored id; neither may hold a control character."""
 
-Module = Literal["reranker", "adapter"]
+Component = Literal["reranker", "adapter"]
 
 FitState = Literal["never", "imported", "queued", "running", "done", "failed"]
 """Of a user's heads: `imported` came with the run; `queued` and `running` survive a restart."""
@@ -43,7 +43,7 @@ class UserState:
     """What is known of a user besides the items.
 
     items: how many there are. revision: grows with every change of the history, 1 after the first (more for users that
-    have the id of a deleted user: no revision of an id comes back). heads: module -> version of the head store that
+    have the id of a deleted user: no revision of an id comes back). heads: component -> version of the head store that
     holds the user's newest head (or its removal): readers must see it or a later one.
     fit: of the user's heads; fitted_revision: the history they were fitted on (None: none). message: why a fit failed,
     or what it found.
@@ -51,7 +51,7 @@ class UserState:
 
     items: int
     revision: int
-    heads: Mapping[Module, int] = field(default_factory=dict)
+    heads: Mapping[Component, int] = field(default_factory=dict)
     fit: FitState = "never"
     fitted_revision: int | None = None
     message: str = ""
@@ -98,10 +98,10 @@ class ScoreRequest:
     """Texts of one query to be scored with one user's head.
 
     user: stored id, None for the shared head. version: of the head store that must be seen at least (0: any).
-    evidence: numbers per text (empty: the module reads none).
+    evidence: numbers per text (empty: the component reads none).
     """
 
-    module: Module
+    component: Component
     user: str | None
     version: int
     query: str
@@ -165,7 +165,7 @@ class LLMDownError(Exception):
 
 
 class RefusedError(Exception):
-    """The black box refuses this request for good (too long, say): 400."""
+    """The black box refuses this request for good (too long, for instance): 400."""
 
 
 class PromptTooLongError(RefusedError):

@@ -16,10 +16,10 @@ from hydra_ray.inference.history_index import HistoryIndex
 from hydra_ray.inference.reranking import RankedItem
 from hydra_ray.methods.method import Call, Reranker, method_named
 from hydra_ray.pipeline.stage_prompts import StagePrompts, evaluated
-from hydra_ray.pipeline.stage_rows import Asked, Cuts, EvalRow
+from hydra_ray.pipeline.stage_rows import Cuts, EvalRow, PromptedRow
 
 if TYPE_CHECKING:
-    from hydra_ray.inference.batch_reranker import Rerank
+    from hydra_ray.inference.scoring import Rerank
 
 
 def folder_of(trained: Path | None) -> Path:
@@ -102,7 +102,7 @@ class EvalPrompts(StagePrompts):
     ) -> None:
         """rerankers: (base, heads) of those that the methods read. summaries: (user, question) -> profile summary.
         topics: folder of the topic models, if they are read. trained: what the only method has learned."""
-        from hydra_ray.inference.batch_reranker import BatchReranker
+        from hydra_ray.inference.scoring import BatchReranker
 
         super().__init__(config, seed, vectors)
         self.methods = [method_named(name) for name in methods]
@@ -113,7 +113,7 @@ class EvalPrompts(StagePrompts):
         self._summaries = summaries
         self.trained = trained
 
-    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked[EvalRow]]]:
+    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, PromptedRow[EvalRow]]]:
         for user in users:
             for question in evaluated(user, self.config.protocol.questions):
                 gold, history = question.gold or "", tuple(user.history_of(question))
@@ -134,7 +134,7 @@ class EvalPrompts(StagePrompts):
                     found.supporters,
                 )
                 requests = tuple(call.request for call in calls.values())
-                yield user, Asked(made, requests, Cuts.of([call.prompt for call in calls.values()]))
+                yield user, PromptedRow(made, requests, Cuts.of([call.prompt for call in calls.values()]))
 
     def _calls(self, question: EvalQuestion) -> dict[str, Call]:
         """All methods' calls by name, each once."""

@@ -184,7 +184,7 @@ class EvalRow(StageRow):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked(Generic[R]):
+class PromptedRow(Generic[R]):
     """A row, what its stage asks the black box for it, and what was cut from those prompts."""
 
     row: R
@@ -218,14 +218,16 @@ def schema_of(kind: type[StageRow]) -> pa.Schema:
     return pa.schema([*QUERY_COLUMNS, *ASKED_COLUMNS, *kind.COLUMNS])
 
 
-def rows_to_table(kind: type[R], asked: Iterable[tuple[User, Asked[R]]], buckets: Mapping[str, int]) -> pa.Table:
+def rows_to_table(
+    kind: type[R], prompted: Iterable[tuple[User, PromptedRow[R]]], buckets: Mapping[str, int]
+) -> pa.Table:
     """Rows with their users, in `schema_of(kind)`. buckets: of the users' ids."""
-    rows = [_to_dict(user, buckets[user.user_id], one) for user, one in asked]
+    rows = [_to_dict(user, buckets[user.user_id], one) for user, one in prompted]
     return pa.Table.from_pylist(rows, schema=schema_of(kind))
 
 
-def _to_dict(user: User, bucket: int, asked: Asked[R]) -> dict[str, Any]:
-    query = asked.row.query
+def _to_dict(user: User, bucket: int, prompted: PromptedRow[R]) -> dict[str, Any]:
+    query = prompted.row.query
     return {
         "row_id": f"{query.user_id}\x1f{query.query_id}",
         "user_id": query.user_id,
@@ -236,10 +238,10 @@ def _to_dict(user: User, bucket: int, asked: Asked[R]) -> dict[str, Any]:
         "gold": query.gold,
         "right": query.right,
         "known": query.known,
-        "requests": requests_to_structs(asked.requests),
-        "n_requests": len(asked.requests),
-        **{name: getattr(asked.cuts, name) for name in CUTS},
-        **asked.row.columns(),
+        "requests": requests_to_structs(prompted.requests),
+        "n_requests": len(prompted.requests),
+        **{name: getattr(prompted.cuts, name) for name in CUTS},
+        **prompted.row.columns(),
     }
 
 
