@@ -28,17 +28,18 @@ def answer_table(
     adapters: Adapters,
     config: AdapterConfig,
     no_summary: Collection[tuple[str, str]] = (),
+    trained: Path | None = None,
 ) -> list[AnswerRow]:
     """One row per question of a step with the answers of its methods; of those without their adapter, none.
 
-    no_summary: (user, question) whose profile summary the LLM refused.
+    no_summary: (user, question) whose profile summary the LLM refused. trained: what the only method has learned.
     """
     shown = {name: method_named(name) for name in methods}
     shown = {name: method for name, method in shown.items() if method.adapter in (None, *adapters)}
     table: list[AnswerRow] = []
     for of_user in all_rows(EvalRow, answered):
         user_id = of_user.user_id
-        for question in EvaluatedUser(task, config, user_id, of_user.rows, adapters).questions:
+        for question in EvaluatedUser(task, config, user_id, of_user.rows, adapters, trained).questions:
             answers: dict[str, str | None] = {}
             missing: set[str] = set()
             row, query = question.row, question.row.query
@@ -81,7 +82,7 @@ def with_oracles(
             made = EvaluatedQuestion(task, config, found, None).candidate_set(f"{SAMPLES}hydra", "hydra")
             key = (of_user.user_id, found.query.query_id)
             choices[key] = {"oracle_samples": tuple(dict.fromkeys(made.samples))}
-            if config.history_candidates and task.kind != "generation":
+            if config.history_candidates and task.closed:
                 choices[key]["oracle_candidates"] = made.texts
             if one_shot is not None:
                 choices[key]["oracle_example"] = tuple(text for text in one_shot.get(key, ()) if text is not None)

@@ -12,9 +12,9 @@ import torch
 
 from hydra_ray.config import Config
 from hydra_ray.errors import UserError
+from hydra_ray.inference.types import Component
 from hydra_ray.models.heads import Deltas, Head
 from hydra_ray.models.mixture import MIXTURE
-from hydra_ray.pipeline.examples import Module
 from hydra_ray.pipeline.fit_records import Previous, UserFit, write_record
 from hydra_ray.pipeline.fit_spec import FitSpec
 from hydra_ray.store.heads.head_store import HeadStore
@@ -180,7 +180,7 @@ class FitBuckets(Buckets):
             start = self.previous.deltas([user.user_id for user in part]) if self.previous else None
             head = self.fit.head(self.scorer)
             return solved_users(
-                head, self.fit.config, self.tuned, part, start, module=self.fit.module, device=self.device
+                head, self.fit.config, self.tuned, part, start, component=self.fit.component, device=self.device
             )
 
         found = halved_once(solve, users, self.device, FEWER)
@@ -194,12 +194,12 @@ def solved_users(
     users: Sequence[UserFeatures],
     start: Deltas | None = None,
     *,
-    module: Module,
+    component: Component,
     device: torch.device = CPU,
 ) -> list[UserFit]:
-    """Users' heads of a module from their features, all at once; see `solver.solve_heads`. An adapter's head must show
-    a gain. device: where the shared head is, and the users are fitted. Raises UserError, which names the user."""
-    gain = module == "adapter"
+    """Users' heads of a component from their features, all at once; see `solver.solve_heads`. An adapter's head must
+    show a gain. device: where the shared head is, and the users are fitted. Raises UserError, which names the user."""
+    gain = component == "adapter"
     try:
         rows = rows_of(users).to(device)
         start = {name: value.to(device) for name, value in start.items()} if start else None

@@ -58,13 +58,13 @@ def needs_of(stage: str, config: Config) -> Needs:
     phases: list[tuple[dict[str, float], str]] = [({"CPU": 1.0}, "to read the data")]
     workers: dict[str, Placement] = {}
 
-    def work(section: str, kind: WorkerResources, beside: float) -> None:
-        """beside: CPUs that the workers' own inputs and outputs need."""
+    def work(section: str, kind: WorkerResources, extra: float) -> None:
+        """extra: CPUs for reading and writing what the workers work on."""
         count = kind.fewest
         amounts = {name: count * amount for name, amount in reserved(kind).items()}
         if amounts:
-            amounts["CPU"] = amounts.get("CPU", 0.0) + beside
-            why = f"resources.{section}.num_workers={count}" + (" and one beside them" if beside else "")
+            amounts["CPU"] = amounts.get("CPU", 0.0) + extra
+            why = f"resources.{section}.num_workers={count}" + (" and one more" if extra else "")
             phases.append((amounts, why))
             workers[f"resources.{section}"] = kind
 
@@ -93,7 +93,7 @@ def _named(resource: str) -> str:
 
 
 def _comparable(node: NodeResources, asked: set[str]) -> NodeResources:
-    """Of a node's resources, those that somebody asks for, and which accelerators it has where that matters."""
+    """Of a node's resources, those that are asked for, and which accelerators it has where that matters."""
     typed = any(name.startswith(ACCELERATOR) for name in asked)
     return {name: node[name] for name in sorted(node) if name in asked or (typed and name.startswith(ACCELERATOR))}
 
@@ -110,15 +110,15 @@ class Waiting:
     """A line at once and every EVERY_S seconds (see `PeriodicTask`) while a cluster that may still grow lacks
     something.
 
-    there: the cluster's resources now. say: takes the lines.
+    there: the cluster's resources now. log: takes the lines.
     """
 
-    def __init__(self, needs: Needs, there: Callable[[], Mapping[str, float]], say: Callable[[str], None]) -> None:
-        self._needs, self._there, self._say = needs, there, say
+    def __init__(self, needs: Needs, there: Callable[[], Mapping[str, float]], log: Callable[[str], None]) -> None:
+        self._needs, self._there, self._log = needs, there, log
         self.over = False
 
     def stop(self) -> None:
-        """Nothing more is said."""
+        """Logs nothing more."""
         self.over = True
 
     def __call__(self) -> None:
@@ -127,4 +127,4 @@ class Waiting:
             return
         lacking = self._needs.lacking(self._there())
         self.over = not lacking
-        self._say(f"ray: waiting for resources: {lacking}" if lacking else "ray: the resources are there")
+        self._log(f"ray: waiting for resources: {lacking}" if lacking else "ray: the resources are there")

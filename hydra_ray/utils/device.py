@@ -46,7 +46,7 @@ def memory_share(free: int, total: int, used: int, num_gpus: float) -> int:
     """Bytes that a worker may still fill on a device that it shares with others. Pure.
 
     Args:
-        free: Bytes that nobody has allocated on the device.
+        free: Bytes that are not allocated on the device.
         total: All its bytes.
         used: What this worker has allocated there itself.
         num_gpus: Its share of the device.

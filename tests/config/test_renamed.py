@@ -71,7 +71,7 @@ def test_a_key_that_has_moved_is_refused_with_its_new_place(old: str) -> None:
     assert str(error.value) == f"override '{key}=1': {key}: this key has moved; set {new}{how}"
 
 
-def test_a_served_models_own_file_has_its_resources_beside_it() -> None:
+def test_a_served_models_own_file_has_its_resources_in_it() -> None:
     with pytest.raises(MistakeError) as error:
         check_tree(LLMApplicationConfig, {"serve": {"tensor_parallel_size": 2}}, ARGS)
     assert str(error.value) == (

@@ -49,7 +49,7 @@ def test_what_a_stage_needs(stage: str, sections: dict[str, Any], expected: dict
         (
             "label",
             ["ray.num_cpus=1"],
-            "2 CPUs are needed (resources.score.num_workers=1 and one beside them), available: 1",
+            "2 CPUs are needed (resources.score.num_workers=1 and one more), available: 1",
         ),
         (
             "label",
@@ -111,7 +111,7 @@ def test_a_cluster_that_may_grow_is_waited_for_aloud() -> None:
     waiting = Waiting(needs_of("label", Config()), lambda: there, lines.append)
     waiting()
     waiting()
-    needed = "2 CPUs are needed (resources.score.num_workers=1 and one beside them), available: 1"
+    needed = "2 CPUs are needed (resources.score.num_workers=1 and one more), available: 1"
     line = f"ray: waiting for resources: {needed}"
     assert lines == [line, line]
     there["CPU"] = 8.0

@@ -26,7 +26,7 @@ Head = Mapping[str, Any]
 
 
 class HeadCache:
-    """Heads of one module. `prepare` reads what a batch needs, `of` hands it out; nothing else reads the store.
+    """Heads of one component. `prepare` reads what a batch needs, `of` hands it out; nothing else reads the store.
 
     hits, misses: users found in memory and read so far.
     """

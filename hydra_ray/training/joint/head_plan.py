@@ -9,7 +9,7 @@ FLOAT = 4
 ARRAYS = 3
 """A delta and Adam's two moments."""
 STEP_ARRAYS = 8
-"""What a step holds of each of its users besides: deltas, moments, gradients and what the update makes of them."""
+"""What a step holds of each of its users in addition: deltas, moments, gradients and what the update makes of them."""
 GB = 1e9
 
 Place = Literal["device", "host"]
@@ -45,7 +45,7 @@ class HeadSizes:
         return min(self.users, self.batch_users) * FLOAT * STEP_ARRAYS * self.numbers
 
     def most(self, free: int) -> int:
-        """Users whose heads so many bytes hold beside a step's."""
+        """Users whose heads fit into so many bytes together with a step's."""
         return max(0, free - self.step_bytes) // self.user_bytes
 
 

@@ -1,6 +1,6 @@
 """Rows of a table in the node's memory, worked on by a device: fetched ahead on a stream of their own, put back later.
 
-The table lies in pinned memory, so that copies run beside the device's work. What `put` is given is in the table once
+The table lies in pinned memory, so that copies run while the device works. What `put` is given is in the table once
 `settle` has returned; `prefetch` and `take` see it in any case.
 """
 

@@ -46,7 +46,7 @@ class Worker:
         # Optimiser steps in the last checkpoint; epoch and number of the last step.
         self._saved, self._stepped = 0, (0, 0)
         found = checkpoint.load_progress(start, self.at.model, job.kinds) if start else None
-        self.inputs = share.inputs(self.model, job.vectors, self.device, self.say)
+        self.inputs = share.inputs(self.model, job.vectors, self.device, self.log)
         if isinstance(self.inputs, Tensor) and self.train.precision == "bf16":
             self.inputs = self.inputs.bfloat16()
         torch.manual_seed(self.seed)
@@ -69,7 +69,7 @@ class Worker:
             checkpoint.load_heads(start, self.heads)
             self.at = found
             self._saved, self._stepped = found.total, (found.epoch, found.step)
-            self.say(f"continuing after epoch {found.epoch} step {found.step}")
+            self.log(f"continuing after epoch {found.epoch} step {found.step}")
 
     def _place(self, scorer: PairScorer, job: TrainJob) -> Place | None:
         """Where this worker's heads live; None: on the CPU, which computes, too. Raises UserError where they, or the
@@ -225,10 +225,10 @@ class Worker:
 
     def agree(self, due: bool) -> bool:
         """Rank 0's view, on every rank."""
-        said = torch.tensor([float(due)], device=self.device)
+        flag = torch.tensor([float(due)], device=self.device)
         if self.world > 1:
-            torch.distributed.broadcast(said, src=0)
-        return bool(said.item())
+            torch.distributed.broadcast(flag, src=0)
+        return bool(flag.item())
 
     def sum(self, values: Tensor) -> Tensor:
         """The sum over workers."""
@@ -256,7 +256,7 @@ class Worker:
             return f"bf16 may have lost or overflowed what fp32 holds: set train.precision=fp32. {kept}"
         return f"lower train.base_lr or train.user_lr. {kept}"
 
-    def say(self, line: str) -> None:
+    def log(self, line: str) -> None:
         if self.rank == 0:
             append_line(self.lines, f"{self.name}: {line}")
 
