@@ -33,11 +33,17 @@ def declared() -> Iterator[None]:
 class Assigned:
     """Says what Ray gave the actor."""
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+    def gpu(self) -> list[str]:
         import ray
 
-        context = ray.get_runtime_context()
-        return {"actor": [context.get_actor_id()], "gpu": [",".join(context.get_accelerator_ids()["GPU"])]}
+        found: list[str] = ray.get_runtime_context().get_accelerator_ids()["GPU"]
+        return found
+
+    def resources(self) -> dict[str, float]:
+        import ray
+
+        found: dict[str, float] = ray.get_runtime_context().get_assigned_resources()
+        return found
 
 
 class Promised:
@@ -53,15 +59,15 @@ class Promised:
 def test_four_workers_share_two_gpus_and_one_has_what_is_special() -> None:
     import ray
 
-    wanted = WorkerResources(num_workers=4, num_gpus=0.5)
-    rows = ray.data.range(8).repartition(8).map_batches(
-        Assigned, batch_size=1, compute=actor_pool(worker_range(wanted, ())), **ray_options(wanted)
-    )  # fmt: skip
-    found = {row["actor"]: row["gpu"] for row in rows.take_all()}
-    assert set(found.values()) <= {"0", "1"}
-    options = ray_options(WorkerResources(num_cpus=0, num_gpus=1, resources={"fast": 1}))
-    names = ray.get(ray.remote(lambda: ray.get_runtime_context().get_assigned_resources()).options(**options).remote())
-    assert names == {"GPU": 1.0, "fast": 1.0}
+    half = ray.remote(Assigned).options(**ray_options(WorkerResources(num_gpus=0.5)))
+    actors = [half.remote() for _ in range(4)]
+    assert sorted(ray.get([actor.gpu.remote() for actor in actors])) == [["0"], ["0"], ["1"], ["1"]]
+    for actor in actors:
+        ray.kill(actor)
+    special = WorkerResources(num_cpus=0, num_gpus=1, resources={"fast": 1})
+    only = ray.remote(Assigned).options(**ray_options(special)).remote()
+    assert ray.get(only.resources.remote()) == {"GPU": 1.0, "fast": 1.0}
+    ray.kill(only)
 
 
 def test_auto_is_what_the_declared_nodes_have_room_for() -> None:
