@@ -91,8 +91,8 @@ class UserHeadTable:
         if self._chunked or not self.deltas:
             return take_rows(self.deltas, rows, self.device, self._buffers)
         if self._host is not None:
-            *arrays, count = self._host.take(rows)
-            self._taken = AdamRows(*arrays, count["steps"])
+            deltas, first, second, count = self._host.take(rows)
+            self._taken = AdamRows(deltas, first, second, count["steps"])
         else:
             index = rows.to(self.device, non_blocking=True)
             deltas, first, second, count = (
