@@ -1,6 +1,6 @@
 """A trained reranker that orders what was retrieved for many queries of one user."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from hydra_ray.core.queries import Query
@@ -23,6 +23,10 @@ class BatchReranker:
     def load(cls, base: Path, heads: Path | None, embeddings: Path | None) -> "BatchReranker":
         """See `TrainedScorer.load`."""
         return cls(TrainedScorer.load(base, heads, embeddings))
+
+    def prefetch(self, texts: Iterable[str]) -> None:
+        """See `TrainedScorer.prefetch`."""
+        self._scorer.prefetch(texts)
 
     def __call__(
         self, user_id: str, queries: Sequence[Query], found: Sequence[RetrievalResult]

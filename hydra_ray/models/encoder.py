@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from hydra_ray.config import ModelConfig
 from hydra_ray.errors import UserError
+from hydra_ray.models.onednn import use_onednn
 from hydra_ray.utils.cpu import Precision
 
 MINILM = "minilm"
@@ -32,13 +33,19 @@ WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 """The files that hold an encoder's weights."""
 
 TOKENS = 1024
-"""Tokens of a batch, padding included: more does not make a core faster, its caches overflow instead."""
+"""Tokens of a batch on a CPU, padding included: more does not make a core faster, its caches overflow instead."""
+DEVICE_TOKENS = 65_536
+"""Tokens of a batch on an accelerator: 512 texts of 128 tokens."""
+CPU = torch.device("cpu")
 
 
 class TextEncoder(nn.Module):
     """Tokeniser, encoder and pooling in one. `width` is D.
 
     Raises UserError if the weights are not to be had.
+
+    Attributes:
+        autocast: Whether `encode_texts` computes in bfloat16 what an accelerator may, with weights in fp32.
     """
 
     def __init__(self, config: ModelConfig, precision: Precision = "fp32") -> None:
@@ -56,6 +63,7 @@ class TextEncoder(nn.Module):
         self.pooling = config.pooling
         self.max_tokens = config.max_tokens
         self.width = int(self.model.config.hidden_size)
+        self.autocast = False
 
     def tokens(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> dict[str, Tensor]:
         """Tokenised, truncated and padded texts, or text pairs (longest first to be cut)."""
@@ -161,23 +169,79 @@ def _not_loaded(config: ModelConfig, error: Exception) -> UserError:
     )
 
 
-@torch.inference_mode()
-def encode_texts(
-    encoder: TextEncoder, texts: Sequence[str], pairs: Sequence[str] | None = None, tokens: int = TOKENS
-) -> NDArray[np.float32]:
-    """float32 [len(texts), D], in the order given, of texts or of text pairs.
+def frozen_encoder(config: ModelConfig, device: torch.device = CPU) -> TextEncoder:
+    """The encoder as it makes embeddings that are kept: in eval mode, on a device, at `model.precision`.
 
-    Tokenised once, sorted by tokens inside and cut into batches of at most `tokens` tokens, so that little is padded.
+    bf16 is autocast on an accelerator, and the weights' own format on a CPU. Raises UserError as `TextEncoder`.
+    """
+    if device.type == "cpu":
+        encoder = TextEncoder(config, config.precision).eval()
+        use_onednn(encoder)
+        return encoder
+    encoder = TextEncoder(config).to(device).eval()
+    encoder.autocast = config.precision == "bf16"
+    return encoder
+
+
+def encode_texts(
+    encoder: TextEncoder, texts: Sequence[str], pairs: Sequence[str] | None = None, tokens: int | None = None
+) -> NDArray[np.float32]:
+    """float32 [len(texts), D], in the order given, of texts or of text pairs. Tokenised once; see `encode_lists`."""
+    return encode_lists(encoder, encoder.token_lists(texts, pairs) if len(texts) else [], tokens)
+
+
+@torch.inference_mode()
+def encode_lists(
+    encoder: TextEncoder, lists: Sequence[Mapping[str, list[int]]], tokens: int | None = None
+) -> NDArray[np.float32]:
+    """The embeddings of tokenised texts, float32 [len(lists), D], in the order given.
+
+    Sorted by tokens and cut into batches of at most `tokens` tokens, so that little is padded.
+
+    Args:
+        encoder: Put into eval mode.
+        lists: As `TextEncoder.token_lists` gives them.
+        tokens: Of a batch; None: TOKENS on a CPU, DEVICE_TOKENS elsewhere.
+
+    Raises:
+        UserError: A batch does not fit the device's memory, nor does half of it.
     """
     if encoder.training:  # walking through all modules costs as much as a layer does
         encoder.eval()
-    out = np.zeros((len(texts), encoder.width), dtype=np.float32)
-    if not len(texts):
+    out = np.zeros((len(lists), encoder.width), dtype=np.float32)
+    if not len(lists):
         return out
-    lists = encoder.token_lists(texts, pairs)
+    if tokens is None:
+        tokens = TOKENS if encoder.model.device.type == "cpu" else DEVICE_TOKENS
     for index in batches_by_length([len(one["input_ids"]) for one in lists], tokens):
-        out[index] = encoder(encoder.padded([lists[i] for i in index])).cpu().numpy()
+        for part in _fitting(encoder, lists, index):
+            out[part[0]] = part[1]
     return out
+
+
+def _fitting(
+    encoder: TextEncoder, lists: Sequence[Mapping[str, list[int]]], index: list[int]
+) -> list[tuple[list[int], NDArray[np.float32]]]:
+    """A batch's embeddings: in one piece, or in two where the device's memory is too small for one."""
+
+    def forward(places: list[int]) -> tuple[list[int], NDArray[np.float32]]:
+        with torch.autocast(encoder.model.device.type, torch.bfloat16, enabled=encoder.autocast):
+            found = encoder(encoder.padded([lists[i] for i in places]))
+        return places, found.cpu().numpy()
+
+    try:
+        return [forward(index)]
+    except torch.OutOfMemoryError:
+        pass  # outside of the handler, so that the error's frames hold none of the memory
+    middle = (len(index) + 1) // 2
+    try:
+        return [forward(part) for part in (index[:middle], index[middle:]) if part]
+    except torch.OutOfMemoryError:
+        longest = max(len(lists[i]["input_ids"]) for i in index)
+        raise UserError(
+            f"model.encoder: neither a batch of {len(index)} texts of at most {longest} tokens nor half of it fits the "
+            f"memory of {encoder.model.device}: lower model.max_tokens, or take a smaller encoder"
+        ) from None
 
 
 def batches_by_length(lengths: Sequence[int], tokens: int) -> list[list[int]]:

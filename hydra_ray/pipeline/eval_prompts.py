@@ -18,7 +18,7 @@ from hydra_ray.pipeline.stage_prompts import StagePrompts, evaluated
 from hydra_ray.pipeline.stage_rows import Asked, Cuts, EvalRow
 
 if TYPE_CHECKING:
-    from hydra_ray.inference.batch_reranker import Rerank
+    from hydra_ray.inference.batch_reranker import BatchReranker
 
 RETRIEVED = "bm25"
 """Whose supporters are the items as `retrieval.method` finds them; the others' are in a reranker's order."""
@@ -96,12 +96,13 @@ class EvalPrompts(StagePrompts):
         super().__init__(config, seed, vectors)
         self.methods = [method_named(name) for name in methods]
         self.topics = TopicModels.load(topics) if topics else None
-        self._rerankers: Mapping[Reranker, Rerank] = {
+        self._rerankers: Mapping[Reranker, BatchReranker] = {
             name: BatchReranker.load(base, heads, vectors) for name, (base, heads) in rerankers.items()
         }
         self._summaries = summaries
 
     def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked[EvalRow]]]:
+        self.prefetch(users, self._rerankers.values())
         for user in users:
             for question in evaluated(user, self.config.protocol.questions):
                 gold, history = question.gold or "", tuple(user.history_of(question))

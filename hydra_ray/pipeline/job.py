@@ -252,9 +252,9 @@ class Pipeline(DataSteps):
         chosen, encoder = self.chosen(trial), self.config.text_encoder
 
         def work(folder: Path) -> dict[str, Any]:
-            from hydra_ray.models.embedding_cache import CachedTextEncoder
+            from hydra_ray.models.text_embeddings import text_embeddings
 
-            encode = CachedTextEncoder(encoder, self.run.vector_cache)
+            encode = text_embeddings(encoder, self.run.vector_cache)
             return train_topics(self.run.task, self.ingest().path, chosen.train, encode, folder, trial.seed)
 
         inputs = {"ingest": self.ingest().key, "users": hash_of(asking(chosen))}

@@ -3,7 +3,7 @@
 Models are imported where they are used: most makers need none, and torch is slow to import in every worker.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ from hydra_ray.llm.types import Request
 from hydra_ray.pipeline.stage_rows import Asked, CandidateRow, Cuts, LabelRow, StageRow
 
 if TYPE_CHECKING:
-    from hydra_ray.inference.batch_reranker import Rerank
+    from hydra_ray.inference.batch_reranker import BatchReranker, Rerank
 
 SUMMARY_ITEMS = 10
 SUMMARY_TOKENS = 32
@@ -48,10 +48,23 @@ class StagePrompts:
     def encode(self) -> TextEncode:
         """The encoder of single texts; it is loaded when the first text is not in the cache."""
         if self._encode is None:
-            from hydra_ray.models.embedding_cache import CachedTextEncoder
+            from hydra_ray.models.text_embeddings import text_embeddings
 
-            self._encode = CachedTextEncoder(self.config.text_encoder, self._vectors)
+            self._encode = text_embeddings(self.config.text_encoder, self._vectors)
         return self._encode
+
+    def prefetch(self, users: Sequence[User], rerankers: Iterable["BatchReranker"] = ()) -> None:
+        """Reads what is kept of a batch of users' texts in one scan, for all that follows."""
+        texts = [text for user in users for text in _texts_of(user)]
+        retrieval, adapter = self.config.retrieval, self.config.adapter
+        if retrieval.encodes or adapter.history_similarity or self.topics:
+            from hydra_ray.models.text_embeddings import BatchEncode
+
+            whole = [*texts, *(item.corpus for user in users for item in user.items)] if retrieval.encodes else texts
+            if isinstance(self.encode, BatchEncode):
+                self.encode.prefetch(whole, encode_missing=retrieval.encodes or adapter.history_similarity)
+        for reranker in rerankers:
+            reranker.prefetch(texts)
 
     def index(self, history: Sequence[HistoryItem]) -> HistoryIndex:
         """A history made searchable."""
@@ -98,6 +111,7 @@ class LabelPrompts(StagePrompts):
     KIND = LabelRow
 
     def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked[LabelRow]]]:
+        self.prefetch(users)
         for user in users:
             queries = self.queries(user)
             for query, index in zip(queries, self.indexes(queries), strict=True):
@@ -194,11 +208,12 @@ class GeneratePrompts(CandidatePrompts):
 
         super().__init__(config, seed, vectors)
         self.topics = TopicModels.load(topics) if topics else None
-        self._rerank: dict[str, Rerank] = {
+        self._rerank = {
             split: BatchReranker.load(base, folder, vectors) for split, folder in heads.items()
         }
 
     def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked[CandidateRow]]]:
+        self.prefetch(users, self._rerank.values())
         for user in users:
             for asked in self.of_user(user, self._rerank[user.split]):
                 yield user, asked
@@ -225,6 +240,7 @@ class OraclePrompts(StagePrompts):
     KIND = StageRow
 
     def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked[StageRow]]]:
+        self.prefetch(users)
         for user in users:
             for question in evaluated(user, self.config.protocol.questions):
                 if question.gold is None:
@@ -236,6 +252,12 @@ class OraclePrompts(StagePrompts):
                 row = Row(user.user_id, query.query_id, query.text, query.gold, ())
                 requests = tuple(self.greedy(prompt, query) for prompt in prompts)
                 yield user, Asked(StageRow(row), requests, Cuts.of(prompts))
+
+
+def _texts_of(user: User) -> Iterator[str]:
+    """The texts of a user's items and questions."""
+    yield from (item.text for item in user.items)
+    yield from (question.text for question in user.questions)
 
 
 def own_query(row: Row, history: tuple[HistoryItem, ...]) -> Query:

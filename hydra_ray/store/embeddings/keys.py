@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 KEY_BYTES = 16
 SHARDS = 64
-"""A power of two, at most 256. A text's shard is the first bits of its key, so that keys in order are shards in order."""
+"""A power of two, at most 256. A text's shard is the first bits of its key: keys in order are shards in order."""
 
 Keys = NDArray[Any]
 """Dtype `S16`: compares and sorts as bytes do. An element read as Python `bytes` loses zero bytes at its end."""

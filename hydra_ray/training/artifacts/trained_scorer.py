@@ -7,7 +7,7 @@ heads/              the training users' heads, for kinds that have user paramete
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -23,12 +23,12 @@ from hydra_ray.config import ModelConfig
 from hydra_ray.config.pair_kinds import pair_kind
 from hydra_ray.core.retrieval import TextEncode
 from hydra_ray.errors import UserError
-from hydra_ray.models.embedding_cache import CachedTextEncoder
 from hydra_ray.models.encoder import TextEncoder
 from hydra_ray.models.heads import Deltas, scores
 from hydra_ray.models.mixture import MIXTURE, PRESENT, PROFILE, mixtures
 from hydra_ray.models.scorer import PairScorer
-from hydra_ray.models.sentence_embeddings import sentence_embeddings
+from hydra_ray.models.sentence_embeddings import encoded_pieces, sentence_embeddings
+from hydra_ray.models.text_embeddings import BatchEncode, text_embeddings
 from hydra_ray.training.artifacts.user_heads import UserHeads
 from hydra_ray.training.joint.ranking_examples import RankingExample, TextIndex
 from hydra_ray.training.user_fit.profiles import Profile, Profiles
@@ -151,11 +151,11 @@ class TrainedScorer:
         vectors: Path | None = None,
         encode: TextEncode | None = None,
     ) -> None:
-        """encode: the frozen encoder. None: one of its own, whose encodings are cached in `vectors`, or in memory."""
+        """encode: the frozen encoder. None: one whose embeddings are kept in `vectors`, or in memory."""
         self.scorer = scorer
         self.heads = heads
         inside = needs_encoder_in_module(scorer.config)
-        self._encode = None if inside else encode or CachedTextEncoder(scorer.config, vectors)
+        self._encode = None if inside else encode or text_embeddings(scorer.config, vectors)
 
     @classmethod
     def load(cls, base: Path, heads: Path | None = None, vectors: Path | None = None) -> "TrainedScorer":
@@ -165,6 +165,12 @@ class TrainedScorer:
         if heads and own is None and scorer.head.delta_shapes():
             raise UserError(f"{heads}: the users' heads are missing; remove the folder, and the step makes them again")
         return cls(scorer, own, vectors)
+
+    def prefetch(self, texts: Iterable[str], encode_missing: bool = False) -> None:
+        """Makes a batch's texts ready for the scoring that follows; see `BatchEncode`."""
+        if isinstance(self._encode, BatchEncode):
+            config = self.scorer.config
+            self._encode.prefetch(list(encoded_pieces(texts, config.pair, config.sentences)), encode_missing)
 
     def table(self, texts: Sequence[str]) -> Sequence[str] | Tensor:
         """What the scorer reads for `texts`: the texts, or their vectors where the encoder is frozen."""
@@ -187,7 +193,9 @@ class TrainedScorer:
         router, config = self.scorer.router, self.scorer.config
         assert router is not None
         # Where the encoder is trained, the router still reads what it was before.
-        encode = self._encode or CachedTextEncoder(config.model_copy(update={"freeze_encoder": True}), None)
+        encode = self._encode or text_embeddings(config.model_copy(update={"freeze_encoder": True}), None)
+        if isinstance(encode, BatchEncode):
+            encode.prefetch([text for profile in profiles for text in profile.texts], encode_missing=True)
         parts = []
         for start in range(0, len(profiles), MIXED_AT_ONCE):
             read = Profiles(profiles[start : start + MIXED_AT_ONCE], encode).of_users()
