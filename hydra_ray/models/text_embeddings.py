@@ -3,9 +3,8 @@
 D: numbers of an embedding.
 """
 
-import hashlib
 from collections.abc import Sequence
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -15,7 +14,8 @@ from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from hydra_ray.config import ModelConfig
-from hydra_ray.models.encoder import CPU, TextEncoder, encode_texts, encoder_path, frozen_encoder
+from hydra_ray.models.encoder import CPU, TextEncoder, encode_texts, frozen_encoder
+from hydra_ray.models.encoder_source import spec_of
 from hydra_ray.store.embeddings.embedding_store import EmbeddingStore, to_half
 from hydra_ray.store.embeddings.keys import text_keys
 from hydra_ray.store.embeddings.spec import EmbeddingSpec
@@ -26,7 +26,6 @@ LEAST_KEPT = 256
 """Texts of a fragment at least, between two calls of `prefetch`."""
 REMEMBERED = 100_000
 """Texts whose embeddings stay in memory from one batch to the next: 150 MB of float32 at 384 numbers each."""
-_HASHED_BYTES = 1 << 20
 
 
 @runtime_checkable
@@ -43,35 +42,12 @@ class BatchEncode(Protocol):
         """
 
 
-@lru_cache
-def encoder_identity(encoder: str) -> str:
-    """What `model.encoder` is, wherever its folder lies: a hub id as it stands, a folder by its files' names, sizes,
-    first and last MiB."""
-    folder = Path(encoder_path(encoder))
-    if not folder.is_dir():
-        return encoder
-    digest = hashlib.blake2b(digest_size=8)
-    for file in sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith(".")):
-        size = file.stat().st_size
-        digest.update(f"{file.name}\0{size}\0".encode())
-        with file.open("rb") as stream:
-            digest.update(stream.read(_HASHED_BYTES))
-            stream.seek(max(0, size - _HASHED_BYTES))
-            digest.update(stream.read())
-    return digest.hexdigest()
-
-
-def spec_of(config: ModelConfig) -> EmbeddingSpec:
-    """What the embeddings of a model's frozen encoder are."""
-    return EmbeddingSpec(encoder_identity(config.encoder), config.pooling, config.max_tokens, config.precision)
-
-
 class StoredEmbeddings:
     """Texts -> float32 [n, D], as a store keeps them (fp16). What it lacks is encoded and added to it.
 
-    A call reads the store in one scan, unless `prefetch` has. The encoder is loaded when the first text is missing; what
-    it makes is kept at the end of a call, after `prefetch` once there is enough for a fragment. For one thread at a
-    time.
+    A call reads the store in one scan, unless `prefetch` has. The encoder is loaded when the first text is missing.
+    What it makes is kept at the end of a call, after `prefetch` once there is enough for a fragment. For one thread at
+    a time.
     """
 
     def __init__(

@@ -18,7 +18,7 @@ from hydra_ray.pipeline.stage_prompts import StagePrompts, evaluated
 from hydra_ray.pipeline.stage_rows import Asked, Cuts, EvalRow
 
 if TYPE_CHECKING:
-    from hydra_ray.inference.batch_reranker import BatchReranker
+    pass
 
 RETRIEVED = "bm25"
 """Whose supporters are the items as `retrieval.method` finds them; the others' are in a reranker's order."""

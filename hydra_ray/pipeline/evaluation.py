@@ -45,10 +45,13 @@ def answer_table(
         texts = [text for user in users for text in user.texts()]
         for scorer in adapters.values():
             scorer.prefetch(texts)
-        for user_id, question in ((one.user_id, q) for one, user in zip(rows, users, strict=True) for q in user.questions):
+        for user_id, question in (
+            (one.user_id, q) for one, user in zip(rows, users, strict=True) for q in user.questions
+        ):
             answers: dict[str, str | None] = {}
             missing: set[str] = set()
             row, query = question.row, question.row.query
+            user_id = query.user_id
             for name, method in shown.items():
                 answers[name], lacking = answer_of(question, method)
                 if lacking or (method.summary and (user_id, query.query_id) in no_summary):

@@ -12,7 +12,7 @@ from hydra_ray.core.types import Split
 from hydra_ray.data.reader import read_users
 from hydra_ray.errors import UserError
 from hydra_ray.methods.method import Reranker, method_named
-from hydra_ray.pipeline.data_steps import DataSteps
+from hydra_ray.pipeline.encode_steps import EncodeSteps
 from hydra_ray.pipeline.eval_prompts import EvalPrompts
 from hydra_ray.pipeline.examples import Module, evidence_width, write_groups
 from hydra_ray.pipeline.gold_check import wordless_golds
@@ -47,7 +47,7 @@ EXPERTS = ("history_similarity", "topic_classifier", "zero_shot_candidate")
 """Keys of `adapter` that decide what its evidence says, kept with the samples that it is made of."""
 
 
-class Pipeline(DataSteps):
+class Pipeline(EncodeSteps):
     """The steps of one run. Each method returns the finished step, doing first what it needs."""
 
     def label(self, trial: Trial) -> StepResult:
@@ -70,6 +70,7 @@ class Pipeline(DataSteps):
             warning = wordless_golds(self.run.task, read_users(self.ingest().path, user_ids=chosen.test))
             if warning:
                 self.run.say(warning)
+            self.encode_histories(trial)
             return self._plain, trial.seed, self.run.vector_cache
 
         return self._ask("label", config, {}, trial, LabelPrompts, args, roles)
@@ -86,6 +87,7 @@ class Pipeline(DataSteps):
             return self._trained_before(module, trial)
         config = self._varied(variant)
         answered = self.label(trial) if module == "reranker" else self.generate(trial)
+        self.encode_examples(module, trial, answered)
         kinds = tuple(dict.fromkeys([joint_kind(self.config.model.head), SHARED]))
         name = f"train-{module}"
         label = f"{name}-paper" if variant == "paper" else name
@@ -185,6 +187,7 @@ class Pipeline(DataSteps):
         from hydra_ray.pipeline.fit_users import fit_users
 
         answered = self.label(trial) if module == "reranker" else self.generate(trial)
+        self.encode_examples(module, trial, answered)
         trained, base = self.train(module, trial, variant), self.base(module, trial, variant)
         whole = self._varied(variant)
         both = module == "reranker" and self.fitted_alone

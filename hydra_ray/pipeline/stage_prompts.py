@@ -60,7 +60,10 @@ class StagePrompts:
         if retrieval.encodes or adapter.history_similarity or self.topics:
             from hydra_ray.models.text_embeddings import BatchEncode
 
-            whole = [*texts, *(item.corpus for user in users for item in user.items)] if retrieval.encodes else texts
+            whole = list(texts)
+            if retrieval.encodes:
+                whole += (item.corpus for user in users for item in user.items)
+                whole += map(self.task.search_text, texts)
             if isinstance(self.encode, BatchEncode):
                 self.encode.prefetch(whole, encode_missing=retrieval.encodes or adapter.history_similarity)
         for reranker in rerankers:
@@ -208,9 +211,7 @@ class GeneratePrompts(CandidatePrompts):
 
         super().__init__(config, seed, vectors)
         self.topics = TopicModels.load(topics) if topics else None
-        self._rerank = {
-            split: BatchReranker.load(base, folder, vectors) for split, folder in heads.items()
-        }
+        self._rerank = {split: BatchReranker.load(base, folder, vectors) for split, folder in heads.items()}
 
     def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked[CandidateRow]]]:
         self.prefetch(users, self._rerank.values())

@@ -8,12 +8,11 @@ import pytest
 from hydra_ray.config import ModelConfig
 from hydra_ray.errors import UserError
 from hydra_ray.models import text_embeddings as subject
+from hydra_ray.models.encoder_source import encoder_identity, spec_of
 from hydra_ray.models.text_embeddings import (
     BatchEncode,
     RememberedEmbeddings,
     StoredEmbeddings,
-    encoder_identity,
-    spec_of,
     text_embeddings,
 )
 from hydra_ray.store.embeddings.keys import text_key

@@ -154,6 +154,7 @@ class TrainedScorer:
         """encode: the frozen encoder. None: one whose embeddings are kept in `vectors`, or in memory."""
         self.scorer = scorer
         self.heads = heads
+        self._vectors = vectors
         inside = needs_encoder_in_module(scorer.config)
         self._encode = None if inside else encode or text_embeddings(scorer.config, vectors)
 
@@ -193,7 +194,7 @@ class TrainedScorer:
         router, config = self.scorer.router, self.scorer.config
         assert router is not None
         # Where the encoder is trained, the router still reads what it was before.
-        encode = self._encode or text_embeddings(config.model_copy(update={"freeze_encoder": True}), None)
+        encode = self._encode or text_embeddings(config, self._vectors)
         if isinstance(encode, BatchEncode):
             encode.prefetch([text for profile in profiles for text in profile.texts], encode_missing=True)
         parts = []

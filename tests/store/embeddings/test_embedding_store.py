@@ -196,9 +196,7 @@ def test_numbers_that_cannot_be_kept_name_the_text_by_its_hash(tmp_path: Path) -
     keys, named = text_keys(["a", "b"]), text_key("b").hex()
     assert hex_of(keys, 1) == named
     rough = EmbeddingStore(tmp_path, EmbeddingSpec("minilm", "mean", 128, "bf16"))
-    with pytest.raises(
-        UserError, match=f"the text {named} is not finite .precision bf16.; set model.precision=fp32"
-    ):
+    with pytest.raises(UserError, match=f"the text {named} is not finite .precision bf16.; set model.precision=fp32"):
         rough.append(keys, np.array([[0.0], [np.nan]]))
     exact = EmbeddingStore(tmp_path, SPEC)
     with pytest.raises(UserError, match=f"of the text {named} is not finite .precision fp32.; check model.encoder"):
