@@ -138,11 +138,12 @@ def _encode_many(
         with unwrap_user_errors():
             ray.data.from_items(items).map_batches(WriteDistinct(source, folder), batch_size=1).materialize()
         done.touch()
+    blocks = min(SHARDS, 4 * workers.most)
     encoded, began = 0, time.monotonic()
     spoken = began
     with unwrap_user_errors():
         rows = (
-            ray.data.from_items([{"shard": shard} for shard in range(SHARDS)])
+            ray.data.from_items([{"shard": shard} for shard in range(SHARDS)], override_num_blocks=blocks)
             .map_batches(
                 TokenizeShard,
                 fn_constructor_args=(source.model, root, folder),
