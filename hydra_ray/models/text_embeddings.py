@@ -171,9 +171,8 @@ class RememberedEmbeddings:
 
 @cache
 def _stored(spec: EmbeddingSpec, root: Path, encoder: str, device: torch.device) -> StoredEmbeddings:
-    config = ModelConfig(
-        encoder=encoder, pooling=spec.pooling, max_tokens=spec.max_tokens, precision=spec.precision  # type: ignore[arg-type]
-    )  # fmt: skip
+    read = {"pooling": spec.pooling, "max_tokens": spec.max_tokens, "precision": spec.precision}
+    config = ModelConfig.model_validate({"encoder": encoder, **read})
     return StoredEmbeddings(config, root, device)
 
 

@@ -14,11 +14,11 @@ from hydra_ray.core.types import HistoryItem, User
 from hydra_ray.inference.history_index import HistoryIndex
 from hydra_ray.inference.reranking import RankedItem, rank, supporters
 from hydra_ray.methods.method import Call, Reranker, method_named
-from hydra_ray.pipeline.stage_prompts import StagePrompts, evaluated
+from hydra_ray.pipeline.stage_prompts import StagePrompts, evaluated, texts_of
 from hydra_ray.pipeline.stage_rows import Asked, Cuts, EvalRow
 
 if TYPE_CHECKING:
-    pass
+    from hydra_ray.inference.batch_reranker import Rerank
 
 RETRIEVED = "bm25"
 """Whose supporters are the items as `retrieval.method` finds them; the others' are in a reranker's order."""
@@ -96,13 +96,17 @@ class EvalPrompts(StagePrompts):
         super().__init__(config, seed, vectors)
         self.methods = [method_named(name) for name in methods]
         self.topics = TopicModels.load(topics) if topics else None
-        self._rerankers: Mapping[Reranker, BatchReranker] = {
-            name: BatchReranker.load(base, heads, vectors) for name, (base, heads) in rerankers.items()
-        }
+        self._trained = {name: BatchReranker.load(base, heads, vectors) for name, (base, heads) in rerankers.items()}
+        self._rerankers: Mapping[Reranker, Rerank] = dict(self._trained)
         self._summaries = summaries
 
+    def prefetch(self, users: Sequence[User]) -> None:
+        """See StagePrompts."""
+        super().prefetch(users)
+        for reranker in self._trained.values():
+            reranker.prefetch(texts_of(users))
+
     def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked[EvalRow]]]:
-        self.prefetch(users, self._rerankers.values())
         for user in users:
             for question in evaluated(user, self.config.protocol.questions):
                 gold, history = question.gold or "", tuple(user.history_of(question))

@@ -38,6 +38,9 @@ class RowMaker(Protocol):
 
     KIND: ClassVar[type[StageRow]]
 
+    def prefetch(self, users: Sequence[User]) -> None:
+        """Makes ready what the rows of a batch of users will look up."""
+
     def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked[Any]]]: ...
 
 
@@ -154,6 +157,7 @@ class MakeBatch:
             )
             for row in picked
         ]
+        self._make.prefetch(users)
         return rows_to_table(self._make.KIND, self._make(users), buckets)
 
 

@@ -3,7 +3,7 @@
 Models are imported where they are used: most makers need none, and torch is slow to import in every worker.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ from hydra_ray.llm.types import Request
 from hydra_ray.pipeline.stage_rows import Asked, CandidateRow, Cuts, LabelRow, StageRow
 
 if TYPE_CHECKING:
-    from hydra_ray.inference.batch_reranker import BatchReranker, Rerank
+    from hydra_ray.inference.batch_reranker import Rerank
 
 SUMMARY_ITEMS = 10
 SUMMARY_TOKENS = 32
@@ -53,21 +53,19 @@ class StagePrompts:
             self._encode = text_embeddings(self.config.text_encoder, self._vectors)
         return self._encode
 
-    def prefetch(self, users: Sequence[User], rerankers: Iterable["BatchReranker"] = ()) -> None:
-        """Reads what is kept of a batch of users' texts in one scan, for all that follows."""
-        texts = [text for user in users for text in _texts_of(user)]
+    def prefetch(self, users: Sequence[User]) -> None:
+        """Reads what is kept of a batch of users' texts in one scan, for the rows that are made of them."""
         retrieval, adapter = self.config.retrieval, self.config.adapter
-        if retrieval.encodes or adapter.history_similarity or self.topics:
-            from hydra_ray.models.text_embeddings import BatchEncode
+        if not (retrieval.encodes or adapter.history_similarity or self.topics):
+            return
+        from hydra_ray.models.text_embeddings import BatchEncode
 
-            whole = list(texts)
-            if retrieval.encodes:
-                whole += (item.corpus for user in users for item in user.items)
-                whole += map(self.task.search_text, texts)
-            if isinstance(self.encode, BatchEncode):
-                self.encode.prefetch(whole, encode_missing=retrieval.encodes or adapter.history_similarity)
-        for reranker in rerankers:
-            reranker.prefetch(texts)
+        texts = texts_of(users)
+        if retrieval.encodes:
+            corpus = [item.corpus for user in users for item in user.items]
+            texts = [*texts, *corpus, *map(self.task.search_text, texts)]
+        if isinstance(self.encode, BatchEncode):
+            self.encode.prefetch(texts, encode_missing=retrieval.encodes or adapter.history_similarity)
 
     def index(self, history: Sequence[HistoryItem]) -> HistoryIndex:
         """A history made searchable."""
@@ -114,7 +112,6 @@ class LabelPrompts(StagePrompts):
     KIND = LabelRow
 
     def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked[LabelRow]]]:
-        self.prefetch(users)
         for user in users:
             queries = self.queries(user)
             for query, index in zip(queries, self.indexes(queries), strict=True):
@@ -213,8 +210,13 @@ class GeneratePrompts(CandidatePrompts):
         self.topics = TopicModels.load(topics) if topics else None
         self._rerank = {split: BatchReranker.load(base, folder, vectors) for split, folder in heads.items()}
 
+    def prefetch(self, users: Sequence[User]) -> None:
+        """See StagePrompts."""
+        super().prefetch(users)
+        for split, reranker in self._rerank.items():
+            reranker.prefetch(texts_of([user for user in users if user.split == split]))
+
     def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked[CandidateRow]]]:
-        self.prefetch(users, self._rerank.values())
         for user in users:
             for asked in self.of_user(user, self._rerank[user.split]):
                 yield user, asked
@@ -241,7 +243,6 @@ class OraclePrompts(StagePrompts):
     KIND = StageRow
 
     def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked[StageRow]]]:
-        self.prefetch(users)
         for user in users:
             for question in evaluated(user, self.config.protocol.questions):
                 if question.gold is None:
@@ -255,10 +256,9 @@ class OraclePrompts(StagePrompts):
                 yield user, Asked(StageRow(row), requests, Cuts.of(prompts))
 
 
-def _texts_of(user: User) -> Iterator[str]:
-    """The texts of a user's items and questions."""
-    yield from (item.text for item in user.items)
-    yield from (question.text for question in user.questions)
+def texts_of(users: Sequence[User]) -> list[str]:
+    """The texts of users' items and questions."""
+    return [text for user in users for text in (*(x.text for x in user.items), *(x.text for x in user.questions))]
 
 
 def own_query(row: Row, history: tuple[HistoryItem, ...]) -> Query:

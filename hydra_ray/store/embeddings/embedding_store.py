@@ -122,7 +122,7 @@ class EmbeddingStore:
         if not len(unique):
             return 0
         shards = shards_of(unique)
-        cuts = np.flatnonzero(np.diff(shards)) + 1 if len(unique) >= SPLIT_ROWS else []
+        cuts = (np.flatnonzero(np.diff(shards)) + 1)[: None if len(unique) >= SPLIT_ROWS else 0]
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             for places in np.split(np.arange(len(unique)), cuts):
