@@ -17,10 +17,10 @@ from hydra_ray.pipeline.evaluation import answer_table
 from hydra_ray.pipeline.job import always_shown
 from hydra_ray.pipeline.stage_rows import EvalRow, rows_to_table
 from hydra_ray.report import write_predictions
+from hydra_ray.training.joint.ranking_examples import RankingExample
 
 ITEMS = tuple(HistoryItem(str(i), f"text {i}", f"text {i}", "5", f"2020-01-0{i}") for i in range(1, 4))
 USER = User("u", "test", ITEMS, (Question("a", "known", "4", (0, 1, 2)), Question("b", "unknown", None, (0, 1, 2))))
-from hydra_ray.training.joint.ranking_examples import RankingExample
 
 
 def test_from_questions_to_predictions(tmp_path: Path) -> None:
