@@ -27,7 +27,7 @@ ONE_BY_ONE = 500
 """Of them, texts that are looked up one by one; the others would take as long each."""
 ROWS_A_TEXT = 10
 BATCH_ROWS = 200_000
-"""Rows joined at a time."""
+"""Rows joined at a time, at most."""
 SPEC = EmbeddingSpec("bench", "mean", 128, "fp32")
 CODES = 2048
 """The first number of a text's embedding is its number modulo this, which fp16 holds exactly: lookups are checked."""
@@ -124,8 +124,9 @@ def main(folder: Path, texts: int, rows: int) -> None:
     sys.stdin.readline()
     draw = np.random.default_rng(2)
     began = time.perf_counter()
-    for start in range(0, rows, BATCH_ROWS):
-        numbers = draw.integers(0, texts, min(BATCH_ROWS, rows - start))
+    batch = min(BATCH_ROWS, texts)
+    for start in range(0, rows, batch):
+        numbers = draw.integers(0, texts, min(batch, rows - start))
         check(store.lookup([text(i) for i in numbers.tolist()]), numbers)
     print(time.perf_counter() - began, flush=True)
 
