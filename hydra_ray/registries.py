@@ -14,6 +14,12 @@ _BASELINES = (
 )  # fmt: skip
 _HYDRA = ("hydra_reranker", "hydra_adapter", "hydra_shared", "hydra_paper", "hydra_unguarded", "hydra")
 
+TASK_KINDS: Registry[Any] = Registry(
+    "kind of task",
+    {name: f"hydra_ray.core.task_kinds.{name}" for name in ("classification", "rating", "generation")},
+)
+"""Values of a task's `kind`: instances of `hydra_ray.core.tasks.TaskKind`."""
+
 RETRIEVERS: Registry[Any] = Registry(
     "retriever", dict.fromkeys(("bm25", "recency", "random", "dense"), "hydra_ray.core.retrieval")
 )

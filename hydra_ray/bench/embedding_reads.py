@@ -2,7 +2,7 @@
 
     python -m hydra_ray.bench.embedding_reads FOLDER TEXTS ROWS
 
-is the measured child of the join: says `ready`, waits for a line, joins and prints its seconds.
+is the measured child of the join: writes `ready`, waits for a line, joins and prints its seconds.
 """
 
 import random
@@ -113,8 +113,8 @@ def _scan(store: EmbeddingStore, texts: int) -> tuple[float, float]:
 
 def _join(folder: Path, texts: int, rows: int) -> dict[str, Any]:
     command = [sys.executable, "-m", __name__, str(folder), str(texts), str(rows)]
-    said, memory, _ = run_measured(command, f"the join of {rows} rows")
-    return {"rows": rows, "seconds": round(float(said), 2), "peak_mib": round(memory.peak / MIB, 1)}
+    reply, memory, _ = run_measured(command, f"the join of {rows} rows")
+    return {"rows": rows, "seconds": round(float(reply), 2), "peak_mib": round(memory.peak / MIB, 1)}
 
 
 def main(folder: Path, texts: int, rows: int) -> None:

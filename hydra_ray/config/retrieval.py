@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from hydra_ray.config.section import NameOf, Section
 from hydra_ray.core.bm25 import BM25Kind, BM25Tokens, BM25Variant
 from hydra_ray.core.retrieval import retriever_kind
+from hydra_ray.core.tasks import Task
 from hydra_ray.registries import RETRIEVERS
 
 
@@ -150,9 +151,9 @@ class AdapterConfig(Section):
             raise ValueError("history_similarity, topic_classifier: belong to the features; set features to true")
         return self
 
-    def reads_topics(self, kind: str) -> bool:
-        """Whether a task of this kind has a topic classifier: free text has no labels to classify into."""
-        return self.topic_classifier and kind != "generation"
+    def reads_topics(self, task: Task) -> bool:
+        """Whether the task has a topic classifier: free text has no labels to classify into."""
+        return self.topic_classifier and task.closed
 
     @property
     def encodes(self) -> bool:

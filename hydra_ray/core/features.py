@@ -6,11 +6,12 @@ head over them is a product of experts, whose weights are learned:
     habit      how often the user has given this answer
     recent     how often of late, beyond habit: an answer weighs .9 of the next newer one
     likeness   how like the query the items are that the user gave this answer to, beyond habit (0 without an encoder)
-    support    how much of the retrieved items' weight stands behind this answer, beyond habit. An item weighs what the
-               reranker believes of it: a soft nearest-neighbour vote
+    support    how much of the retrieved items' weight stands behind this answer, beyond habit. An item weighs its
+               retrieval score as a share of the best item's: a soft nearest-neighbour vote
     votes      how many of the LLM's samples are this answer
-    topic      what the query's text says of this answer, for any user (0 without a `hydra_ray.core.topic_classifier`
-    model) known      1 where the user has given this answer before
+    topic      what the query's text says of this answer, for any user (0 without a model of
+               `hydra_ray.core.topic_classifier`)
+    known      1 where the user has given this answer before
     voted      1 where there are samples at all (rows that the user's own history labels have none)
 
 For generation, each in [0, 1]:
@@ -75,7 +76,7 @@ def vote_weight(log_odds: float) -> float:
 
 def history_answers(task: Task, answers: Iterable[str]) -> list[str]:
     """A history's answers, normalised, in its order; nothing for generation, where no answer is given twice."""
-    return [] if task.kind == "generation" else [parse_gold(task, answer) for answer in answers]
+    return [] if not task.closed else [parse_gold(task, answer) for answer in answers]
 
 
 def answer_frequencies(answers: Sequence[str], cosines: Sequence[float] = ()) -> dict[str, AnswerFrequency]:
@@ -124,7 +125,7 @@ def candidate_features(
     samples: all that came back for the query, normalised, equal ones as often as they came. own: of the user's history
     without the query's own item. topics: log-odds ratio of each label. plain: the LLM's answer without examples.
     """
-    if task.kind == "generation":
+    if not task.closed:
         return _of_texts(task, query, candidates, samples, supporters, plain)
     return _of_labels(task, candidates, samples, own, supporters, topics or {})
 

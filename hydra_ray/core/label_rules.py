@@ -47,7 +47,7 @@ def reranker_labels(
         raise ValueError(f"reranker.label: {reading!r} is neither 'query' nor 'user'")
     if not len(golds) == len(answers) == len(user_ids) == len(query_ids):
         raise ValueError(f"columns differ: {len(golds)} {len(answers)} {len(user_ids)} {len(query_ids)} rows")
-    if task.kind != "generation":
+    if task.closed:
         return [_match(task, gold, answer) for gold, answer in zip(golds, answers, strict=True)]
     scores = [_score(task, gold, answer) for gold, answer in zip(golds, answers, strict=True)]
     groups = user_ids if reading == "user" else list(zip(user_ids, query_ids, strict=True))
@@ -66,13 +66,13 @@ def adapter_rows(
     """
     if reading not in ("gold", "relative"):
         raise ValueError(f"adapter.label: {reading!r} is neither 'gold' nor 'relative'")
-    if task.kind == "generation" and reading == "relative":
+    if not task.closed and reading == "relative":
         labels = _above_mean([_score(task, gold, sample) for sample in samples], [None] * len(samples))
     else:
         labels = [_match(task, gold, sample) for sample in samples]
     texts = [parse_answer(task, sample) for sample in samples]
     rows = [AdapterRow(text, label, i) for i, (text, label) in enumerate(zip(texts, labels, strict=True))]
-    if task.kind == "generation" and reading == "gold":
+    if not task.closed and reading == "gold":
         rows.append(AdapterRow(parse_gold(task, gold), 1, None))
     return rows
 

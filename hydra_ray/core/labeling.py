@@ -96,7 +96,7 @@ def agreement_rows(task: Task, user: User, count: int, n: int, seed: int) -> lis
 
 
 def _agreement(task: Task, item: HistoryItem, others: Sequence[HistoryItem]) -> list[float]:
-    if task.kind != "generation":
+    if task.closed:
         return [float(other.answer == item.answer) for other in others]
     scores = [generation_score(item.answer, other.answer, task.rouge) for other in others]
     mean = sum(scores) / len(scores)
@@ -110,7 +110,7 @@ def own_answer_rows(task: Task, user: User, count: int, seed: int, others: int =
     half from the task's. Generation has none: somebody else's headline is no alternative answer.
     Items whose answer is no label are left out.
     """
-    if task.kind == "generation":
+    if not task.closed:
         return []
     items = [x for x in user.safe_history() if x.text and is_label(task, parse_gold(task, x.answer))]
     rows = []

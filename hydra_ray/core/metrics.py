@@ -19,13 +19,6 @@ from hydra_ray.core.unicode_words import spaced
 
 Floats = NDArray[np.float64]
 
-METRICS = {
-    "classification": ("accuracy", "macro_f1"),
-    "rating": ("mae", "rmse"),
-    "generation": ("rouge1", "rougeL", "bleu"),
-}
-"""Kind of task -> the metrics reported for it."""
-
 
 def generation_score(gold: str, text: str, how: RougeTokens) -> float:
     """(ROUGE-1 + ROUGE-L) / 2, in [0, 1]: what generation labels compare (HYDRA, section on LLM feedback)."""
@@ -70,7 +63,7 @@ def score_all(task: Task, golds: Sequence[str], preds: Sequence[str | None]) -> 
 
     Raises ValueError as `additive` does.
     """
-    names = METRICS[task.kind]
+    names = task.rules.metrics
     if task.primary_metric not in names:
         names = (task.primary_metric, *names)
     return {name: additive(task, golds, preds, name).value() for name in names}

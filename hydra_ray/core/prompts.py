@@ -83,7 +83,7 @@ def _question(task: Task, query: str) -> str:
 
 def shown_text(task: Task, text: str) -> str:
     """A text as prompts show it: on one line, but for free text of several lines, which keeps them."""
-    return text.strip() if task.kind == "generation" and not task.single_line else one_line(text)
+    return text.strip() if not task.closed and not task.single_line else one_line(text)
 
 
 def answer_prompt(
@@ -139,15 +139,9 @@ def _fallbacks(
     return tuple(_message(content) for content in dict.fromkeys(shorter))
 
 
-SUMMARY_INSTRUCTION = "Below are texts that one person answered. Name the answers this person gives most often."
-SUMMARY_INSTRUCTION_TEXT = (
-    "Below are texts that one person wrote for. Describe this person's way of writing in one line."
-)
-
-
 def summary_prompt(task: Task, items: Sequence[HistoryItem], budget: PromptBudget) -> Prompt:
     """The prompt that asks for a profile summary (PAG) of `items`, newest last; the oldest are dropped to fit."""
-    instruction = SUMMARY_INSTRUCTION_TEXT if task.kind == "generation" else SUMMARY_INSTRUCTION
+    instruction = task.rules.summary_instruction
     blocks = []
     for item in items:
         text, _ = truncate_to_tokens(shown_text(task, item.text), budget.item_tokens, budget.count)

@@ -1,13 +1,10 @@
 """Choosing one answer: by vote, by the user's past alone, by score. Ties always break the same way."""
 
 import math
-import statistics
-from collections import Counter
 from collections.abc import Sequence
 
-from hydra_ray.core.answers.parse import parse_answer, parse_gold, parsed_texts
+from hydra_ray.core.answers.parse import parsed_texts
 from hydra_ray.core.features import vote_weight
-from hydra_ray.core.rouge import rouge_l
 from hydra_ray.core.tasks import Task
 
 UNSEEN = 0.5
@@ -21,38 +18,16 @@ def self_consistency(task: Task, samples: Sequence[str | None]) -> str:
     mean ROUGE-L to the other samples, ties to the earliest. Missing and empty samples have no vote.
     """
     answers = parsed_texts(task, samples)
-    if not answers:
-        return ""
-    if task.kind != "generation":
-        return Counter(answers).most_common(1)[0][0]  # insertion order decides ties
-    count = len(answers)
-    agreement = [0.0] * count
-    for i in range(count):
-        for j in range(i + 1, count):
-            closeness = rouge_l(answers[i], answers[j], task.rouge)  # an F-measure: the same both ways round
-            agreement[i] += closeness
-            agreement[j] += closeness
-    # Sums of the same numbers in another order may differ in the last bit; that must not decide.
-    return answers[argmax([round(total, 9) for total in agreement])]
+    return task.rules.consensus(task, answers) if answers else ""
 
 
 def user_majority(task: Task, answers: Sequence[str], fallback: str = "") -> str:
     """The answer without any LLM, from the user's own past answers (oldest first); `fallback` if there are none.
 
     classification: the most frequent, ties to the one given last. rating: the constant that the task's metric likes
-    best: the median (upper of two) for mae, the unrounded mean for rmse. On real product ratings the median's MAE is
-    .51, the mean's .64: a baseline any weaker would flatter everything beside it. generation: the last answer.
+    best. generation: the last answer.
     """
-    if task.kind == "generation":
-        return next((text for text in (parse_gold(task, answer) for answer in reversed(answers)) if text), fallback)
-    given = [answer for answer in (parse_answer(task, answer) for answer in answers) if answer]
-    if not given:
-        return fallback
-    if task.kind == "rating":
-        values = [float(answer) for answer in given]
-        value = statistics.fmean(values) if task.primary_metric == "rmse" else statistics.median_high(values)
-        return parse_answer(task, f"{value:.4f}")
-    return Counter(reversed(given)).most_common(1)[0][0]
+    return task.rules.from_history(task, answers) or fallback
 
 
 def weighted_median(numbers: Sequence[str], weights: Sequence[float]) -> str:

@@ -1,19 +1,23 @@
 """What a task is: which fields its items have, how a question is put, what counts as a right answer.
 
+A `Task` names its kind; what depends on the kind is asked of `task.rules`, a `TaskKind` of the registry `TASK_KINDS`.
+
 Built-in tasks are YAML files in `hydra_ray/tasks/`; a user's own task is a file of the same shape.
 """
 
 import re
 import unicodedata
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from hydra_ray.core.rouge import RougeTokens
-from hydra_ray.core.token_estimate import estimate_tokens
 from hydra_ray.errors import UserError
+from hydra_ray.registries import TASK_KINDS
 from hydra_ray.utils.yaml_io import read_yaml
 
 LABELS = "{labels}"
@@ -30,6 +34,56 @@ HIGHER_IS_BETTER = {
     "rougeL": True,
     "bleu": True,
 }
+
+
+Speller = Callable[[Any, str], str | None]
+"""A value of the user's data and its text without outer whitespace -> the answer as the task spells it; None: none."""
+
+
+class TaskKind(ABC):
+    """What a kind of task decides: what counts as an answer, how answers are read, chosen and measured. Stateless.
+
+    closed: Answers are among the task's labels: the prompt lists them, an answer matches the gold or does not, and a
+        user's past answers are candidates for the next. Otherwise answers are compared by how close they are to gold.
+    metrics: What is reported, by name in `hydra_ray.core.metrics`; the first is what `init-task` proposes.
+    summary_instruction: First line of the prompt that asks for a user's profile summary (PAG).
+    """
+
+    closed: ClassVar[bool]
+    metrics: ClassVar[tuple[str, ...]]
+    summary_instruction: ClassVar[str]
+
+    @abstractmethod
+    def check(self, task: "Task") -> None:
+        """Raises ValueError if a task's definition does not fit its kind; the message begins with the key."""
+
+    @abstractmethod
+    def answer_tokens(self, task: "Task") -> int:
+        """The default of `max_answer_tokens`."""
+
+    @abstractmethod
+    def parse(self, task: "Task", text: str) -> str:
+        """The scored answer in what the LLM wrote, "" if there is none; applying it twice changes nothing."""
+
+    @abstractmethod
+    def parse_gold(self, task: "Task", gold: str) -> str:
+        """A gold answer (in Unicode's composed form) as `parse` would give it; never "" for one that holds words."""
+
+    @abstractmethod
+    def is_answer(self, task: "Task", answer: str) -> bool:
+        """Whether a parsed answer is one that the task knows."""
+
+    @abstractmethod
+    def consensus(self, task: "Task", answers: Sequence[str]) -> str:
+        """The one that parsed samples (at least one, none empty) agree on; ties to the earliest."""
+
+    @abstractmethod
+    def from_history(self, task: "Task", answers: Sequence[str]) -> str:
+        """The answer without any LLM, from the user's own answers, oldest first; "" if they hold none."""
+
+    @abstractmethod
+    def speller(self, task: "Task") -> Speller:
+        """What reads the answers in the user's data."""
 
 
 class StandIn(BaseModel):
@@ -54,7 +108,8 @@ class Task(BaseModel):
     """A task's definition.
 
     name: how configs refer to it. lamp_ids: the ids LaMP's files use for it ("LaMP_2M").
-    kind: `classification` (one of `labels`), `rating` (a number of `labels`, ordered) or `generation` (free text).
+    kind: `classification` (one of `labels`), `rating` (a number of `labels`, ordered), `generation` (free text), or one
+    that a plug-in adds to `hydra_ray.registries.TASK_KINDS`.
     text_fields: fields of an item that are asked about; corpus_fields: what retrieval searches (default: the same).
     answer_field: the field with the user's own answer; None where items carry none. stand_in: what is asked of items
     then; without it there are no pseudo-queries.
@@ -75,7 +130,7 @@ class Task(BaseModel):
 
     name: str
     lamp_ids: tuple[str, ...] = ()
-    kind: Literal["classification", "rating", "generation"]
+    kind: str
     text_fields: tuple[str, ...]
     corpus_fields: tuple[str, ...] = ()
     answer_field: str | None
@@ -91,6 +146,14 @@ class Task(BaseModel):
     single_line: bool = False
     rouge: RougeTokens = "unicode"
     max_answer_tokens: int = Field(default=0, ge=0)
+
+    @field_validator("kind")
+    @classmethod
+    def _known_kind(cls, kind: str) -> str:
+        try:
+            return TASK_KINDS.check(kind)
+        except UserError as error:
+            raise ValueError(str(error)) from None
 
     @field_validator("labels", mode="before")
     @classmethod
@@ -113,12 +176,7 @@ class Task(BaseModel):
         return composed
 
     @model_validator(mode="after")
-    def _labels_fit_kind(self) -> "Task":
-        if self.kind != "generation" and not self.labels:
-            raise ValueError(f"a {self.kind} task needs `labels`")
-        if self.kind == "rating":
-            for label in self.labels:
-                float(label)
+    def _fits_its_kind(self) -> "Task":
         if self.stand_in and self.answer_field is not None:
             raise ValueError("stand_in: only for items without answer_field; these have their own answers")
         if self.search_pattern is not None:
@@ -128,23 +186,26 @@ class Task(BaseModel):
                 raise ValueError(f"search_pattern: no regular expression: {error}") from None
             if not groups:
                 raise ValueError("search_pattern: needs a group (...) around what retrieval searches for")
-        if self.kind == "generation" and self.hide_labels:
-            raise ValueError("hide_labels: a generation task has no labels to hide")
+        self.rules.check(self)
         if self.max_answer_tokens == 0:
-            object.__setattr__(self, "max_answer_tokens", self._default_answer_tokens())
+            object.__setattr__(self, "max_answer_tokens", self.rules.answer_tokens(self))
         return self
 
-    def _default_answer_tokens(self) -> int:
-        if self.kind == "generation":
-            return 64 if self.single_line else 512
-        if self.kind == "rating":
-            return 16
-        return max(24, 8 + 2 * max(estimate_tokens(label) for label in self.labels))
+    @property
+    def rules(self) -> TaskKind:
+        """What the task's kind decides."""
+        found: TaskKind = TASK_KINDS.get(self.kind)
+        return found
+
+    @property
+    def closed(self) -> bool:
+        """Whether answers are among the labels."""
+        return self.rules.closed
 
     @property
     def shown_instruction(self) -> str:
         """The instruction as the LLM reads it, with the labels of a closed task."""
-        if self.kind == "generation" or self.hide_labels:
+        if not self.closed or self.hide_labels:
             return self.instruction
         joined = ("; " if any("," in label for label in self.labels) else ", ").join(self.labels)
         if LABELS in self.instruction:

@@ -1,7 +1,6 @@
 """Answers (of items and gold): brought to the task's own spelling of its labels."""
 
 import math
-import unicodedata
 from decimal import Decimal
 from typing import Any
 
@@ -21,23 +20,6 @@ def is_missing(value: Any) -> bool:
     return value is None or (isinstance(value, float | Decimal) and math.isnan(value))
 
 
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
-
-
-def _composed(text: str) -> str:
-    return unicodedata.normalize("NFC", text.strip())
-
-
-def _folded(text: str) -> str:
-    """Caseless: folding may decompose letters."""
-    return unicodedata.normalize("NFC", _composed(text).casefold())
-
-
 class Answers:
     """Reads the answers of one task.
 
@@ -46,36 +28,18 @@ class Answers:
     """
 
     def __init__(self, task: Task) -> None:
-        self._kind = task.kind
-        self._exact = {_composed(label): label for label in task.labels}
-        folded: dict[str, list[str]] = {}
-        for label in task.labels:
-            folded.setdefault(_folded(label), []).append(label)
-        self._folded = {key: labels[0] for key, labels in folded.items() if len(labels) == 1}
-        self._numbers = {float(label): label for label in task.labels} if task.kind == "rating" else {}
+        self._spell = task.rules.speller(task)
 
     def read(self, raw: Any) -> str:
         """The answer as the task spells it. Raises AnswerError."""
         if is_missing(raw):
             raise AnswerError("missing")
-        if isinstance(raw, bool) and self._kind == "classification":
-            raw = str(raw).lower()
-        if isinstance(raw, bool | list | dict):
+        if isinstance(raw, list | dict):
             raise AnswerError("label")
-        text = raw if isinstance(raw, str) else str(raw)
-        bare = text.strip()
+        bare = str(raw).strip()
         if not bare:
             raise AnswerError("missing")
-        if self._kind == "generation":
-            return text
-        if self._kind == "rating":
-            number = _number(bare)
-            if number is not None and number in self._numbers:
-                return self._numbers[number]
+        spelt = self._spell(raw, bare)
+        if spelt is None:
             raise AnswerError("label")
-        label = self._exact.get(_composed(bare)) or self._folded.get(_folded(bare))
-        if label is None and isinstance(raw, float | Decimal) and math.isfinite(raw) and raw == int(raw):
-            label = self._exact.get(str(int(raw)))  # whole numbers, which tables with gaps keep as 3.0
-        if label is None:
-            raise AnswerError("label")
-        return label
+        return spelt

@@ -42,7 +42,7 @@ class HistoryIndex:
         """
         self.items = tuple(items)
         self._task, self._encode = task, encode
-        self._likeness = likeness and encode is not None and task.kind != "generation"
+        self._likeness = likeness and encode is not None and task.closed
         self._retriever = make_retriever(config.method, self.items, seed, encode, config.bm25_kind)
         self._embeddings: NDArray[np.float32] | None = None
 
@@ -71,7 +71,7 @@ class HistoryIndex:
             exclude: The id of an item that does not count: the query's own.
             task: Of the query, where it is not the history's (stand-in queries).
         """
-        if (task or self._task).kind == "generation":
+        if not (task or self._task).closed:
             return {}
         kept = [i for i, item in enumerate(self.items) if item.item_id != exclude]
         cosines = self._cosines(query, kept) if self._likeness and kept else []

@@ -33,7 +33,7 @@ class PromptBuilder:
         self.budget = prompt_budget(config.llm, self.task)
         # Generation compares every supporting item with every candidate word by word: N are dear enough.
         n = config.retrieval.top_n
-        self.evidence_items = n if self.task.kind == "generation" else config.adapter.items_seen(n)
+        self.evidence_items = n if not self.task.closed else config.adapter.items_seen(n)
 
     def task_of(self, query: Query) -> Task:
         """The task of a query: the stand-in's for items that carry no answer."""

@@ -5,6 +5,7 @@ import textwrap
 from collections.abc import Collection, Sequence
 
 from hydra_ray.init_task.guess import Choice, Guess
+from hydra_ray.registries import TASK_KINDS
 
 WIDTH = 110
 HISTORIES = ((3, 5), (1, 5), (1, 2), (1, 1))
@@ -13,7 +14,6 @@ HISTORIES = ((3, 5), (1, 5), (1, 2), (1, 1))
 BARE = ("body", "content", "text", "value")
 """Names that say nothing of what the text is."""
 
-_METRICS = {"classification": "accuracy", "rating": "mae", "generation": "rouge1"}
 _INSTRUCTIONS = {
     "classification": "Give the {answer} of the last {text}, as this person would. Answer with one of these and "
     "nothing else: {{labels}}.",
@@ -42,7 +42,7 @@ def task_yaml(guess: Guess, place: str, name: str) -> str:
                  + (" {labels} stands for the labels." if guess.labels else "")),
         f"instruction: {_quoted(_INSTRUCTIONS[guess.kind].format(answer=answer.lower(), text=text.lower()))}\n",
         f"text_label: {_quoted(text)}\nanswer_label: {_quoted(answer)}\n",
-        f"primary_metric: {_METRICS[guess.kind]}\n",
+        f"primary_metric: {TASK_KINDS.get(guess.kind).metrics[0]}\n",
     ]  # fmt: skip
     if guess.kind == "generation":
         note = "one line each" if guess.single_line else "of several lines, which are kept"

@@ -50,7 +50,7 @@ class Wanted:
         if self.task is None:
             return None if text.strip() else "empty"
         answer = parse_answer(self.task, text)
-        if self.task.kind == "generation":
+        if not self.task.closed:
             whole = self.task.single_line and len(text.strip().splitlines()) > 1
             if cut and not (answer and whole):
                 return "cut"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol
 
 from hydra_ray.config import AdapterConfig
@@ -11,6 +12,7 @@ from hydra_ray.core.queries import Query
 from hydra_ray.core.tasks import Task
 from hydra_ray.core.types import HistoryItem
 from hydra_ray.llm.types import Request
+from hydra_ray.methods.training import MethodTraining
 from hydra_ray.registries import METHODS
 
 Group = Literal["trains nothing", "others that train", "ours"]
@@ -46,6 +48,11 @@ class AskedQuestion(Protocol):
     query: Query
     summary: str
 
+    @property
+    def trained(self) -> Path:
+        """The folder that the method's `train` wrote."""
+        ...
+
     def retrieve(self, method: str, n: int) -> Sequence[HistoryItem]:
         """The n best history items by a retriever, as `retrieval.method` names them, best first."""
         ...
@@ -80,6 +87,11 @@ class AnsweredQuestion(Protocol):
     own: AnswerProfile
     adapter: AdapterConfig
 
+    @property
+    def trained(self) -> Path:
+        """The folder that the method's `train` wrote."""
+        ...
+
     def texts(self, call: str) -> Sequence[str]:
         """What came back for a call; fewer texts than were asked for, or none, where the LLM refused.
 
@@ -112,6 +124,9 @@ class Method:
         rerankers: Those that pick its examples.
         adapter: The one that it chooses by; None: it uses none.
         always: Whether a run shows it unasked; the others stand in `evaluate.methods`.
+        train: Learns from the training users, in the run's own process, in a step of its own before `calls` and
+            `answer` run on the cluster's workers; None: there is nothing to learn. Not with `always`.
+        reads_feedback: Whether `train` reads `MethodTraining.feedback`.
     """
 
     title: str
@@ -124,6 +139,12 @@ class Method:
     rerankers: tuple[Reranker, ...] = ()
     adapter: Adapter | None = None
     always: bool = False
+    train: Callable[[MethodTraining], None] | None = None
+    reads_feedback: bool = False
+
+    def __post_init__(self) -> None:
+        if self.train and self.always:
+            raise ValueError(f"{self.title}: a method that trains cannot be one that every run shows")
 
 
 def one_answer(

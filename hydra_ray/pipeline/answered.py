@@ -1,6 +1,7 @@
 """An evaluated question with the LLM's answers, as methods see it, and the trained adapters that they choose by."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 from hydra_ray.config import AdapterConfig
 from hydra_ray.core.answers.parse import parsed_texts
@@ -11,7 +12,7 @@ from hydra_ray.inference.selection import CandidateSet, adapter_features, make_c
 from hydra_ray.inference.types import ScoreRequest
 from hydra_ray.methods.hydra import PLAIN
 from hydra_ray.methods.method import SAMPLES, Adapter
-from hydra_ray.pipeline.eval_prompts import RETRIEVED
+from hydra_ray.pipeline.eval_prompts import folder_of
 from hydra_ray.pipeline.stage_rows import EvalRow
 from hydra_ray.training.artifacts.trained_scorer import TrainedScorer
 
@@ -26,13 +27,26 @@ class EvaluatedQuestion:
         short: Whether a call that was read came back with fewer texts than were asked for.
     """
 
-    def __init__(self, task: Task, adapter: AdapterConfig, row: EvalRow, user: "EvaluatedUser | None") -> None:
-        """user: whose adapters choose; None where there are none."""
+    def __init__(
+        self,
+        task: Task,
+        adapter: AdapterConfig,
+        row: EvalRow,
+        user: "EvaluatedUser | None",
+        trained: Path | None = None,
+    ) -> None:
+        """user: whose adapters choose; None where there are none. trained: what the only method has learned."""
+        self._trained = trained
         self.task, self.adapter, self.row, self._user = task, adapter, row, user
         self.text, self.own = row.query.text, row.own
         self.history: Sequence[str] = row.history
         self._texts: dict[str, tuple[str, ...]] = row.by_method
         self.short = False
+
+    @property
+    def trained(self) -> Path:
+        """See `AnsweredQuestion`."""
+        return folder_of(self._trained)
 
     def texts(self, call: str) -> Sequence[str]:
         """See `AnsweredQuestion`."""
@@ -70,9 +84,10 @@ class EvaluatedUser:
         user_id: str,
         rows: Sequence[EvalRow],
         adapters: Adapters,
+        trained: Path | None = None,
     ) -> None:
         self._task, self._config, self._user_id, self._adapters = task, config, user_id, adapters
-        self.questions = [EvaluatedQuestion(task, config, row, self) for row in rows]
+        self.questions = [EvaluatedQuestion(task, config, row, self, trained) for row in rows]
         self._orders: dict[tuple[str, Adapter], dict[str, tuple[int, ...]]] = {}
 
     def texts(self) -> Iterator[str]:
@@ -107,8 +122,7 @@ class EvaluatedUser:
     ) -> tuple[tuple[float, ...], ...]:
         """What the adapter reads of the candidates. samples: whose order of the retrieved items weighs them."""
         row = question.row
-        weighed = row.supporters.get(samples.removeprefix(SAMPLES), row.supporters[RETRIEVED])
-        return adapter_features(self._task, question.text, candidates, question.own, weighed, row.topics, width)
+        return adapter_features(self._task, question.text, candidates, question.own, row.supporters, row.topics, width)
 
 
 def read_by(adapter: Adapter, config: AdapterConfig) -> AdapterConfig:

@@ -7,12 +7,13 @@ from typing import Protocol
 
 from hydra_ray.config import Config, ModelConfig
 from hydra_ray.config.head_kinds import head_kind
+from hydra_ray.core.hashing import bucket_of
 from hydra_ray.core.tasks import load_task
 from hydra_ray.core.types import Split, User
-from hydra_ray.core.user_buckets import bucket_of
 from hydra_ray.data.reader import read_users
+from hydra_ray.inference.types import Component
 from hydra_ray.models.sentence_embeddings import encoded_pieces
-from hydra_ray.pipeline.examples import Module, read_groups
+from hydra_ray.pipeline.examples import read_groups
 from hydra_ray.pipeline.llm_rows import buckets_of
 from hydra_ray.training.user_fit.profiles import profile_of
 
@@ -37,14 +38,14 @@ class ExampleTexts:
 
     Attributes:
         config: As the component reads it (`read_by`).
-        module: Which component.
+        component: Which one.
         answered: Folder of the step whose rows are learned from.
         users: Folder of the ingested histories.
         chosen: User -> the split of the data whose items stand for the user; for heads that read profiles.
     """
 
     config: Config
-    module: Module
+    component: Component
     answered: Path
     users: Path
     chosen: Mapping[str, Split]
@@ -61,7 +62,7 @@ class ExampleTexts:
     def texts(self, buckets: Sequence[int]) -> Iterator[str]:
         """See TextSource."""
         model = self.model
-        for groups in read_groups(self.config, self.module, self.answered, buckets):
+        for groups in read_groups(self.config, self.component, self.answered, buckets):
             found = (text for group in groups for text in (group.left, *group.right))
             yield from encoded_pieces(found, model.pair, model.sentences)
         if head_kind(model.head).routed:

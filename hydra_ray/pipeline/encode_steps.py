@@ -9,9 +9,9 @@ from hydra_ray.config.head_kinds import head_kind
 from hydra_ray.config.pair_kinds import pair_kind
 from hydra_ray.core.sampling import Trial
 from hydra_ray.core.types import Split
+from hydra_ray.inference.types import Component
 from hydra_ray.models.encoder_source import spec_of
 from hydra_ray.pipeline.data_steps import DataSteps
-from hydra_ray.pipeline.examples import Module
 from hydra_ray.pipeline.llm_rows import Asking
 from hydra_ray.pipeline.step import StepResult
 from hydra_ray.pipeline.step_settings import asking, hash_of, label_settings, read_by
@@ -20,7 +20,7 @@ from hydra_ray.pipeline.step_settings import asking, hash_of, label_settings, re
 class EncodeSteps(DataSteps):
     """`encode-…`. A finished step says that its texts have embeddings; they are in the store, which all runs share."""
 
-    def encode_examples(self, module: Module, trial: Trial, answered: StepResult) -> StepResult | None:
+    def encode_examples(self, component: Component, trial: Trial, answered: StepResult) -> StepResult | None:
         """The texts that training and fits of a component read; None where its base reads none, or pairs, or trains the
         encoder. All folds of a seed share those of the same rows.
 
@@ -28,20 +28,20 @@ class EncodeSteps(DataSteps):
         """
         from hydra_ray.pipeline.encode_sources import ExampleTexts
 
-        config = read_by(self.config, module)
+        config = read_by(self.config, component)
         model, routed = config.model, head_kind(config.model.head).routed
         reads = pair_kind(model.pair).reads
         frozen = model.freeze_encoder and reads in ("texts", "sentences")
         if not frozen and not routed:
             return None
-        if module == "reranker":
+        if component == "reranker":
             trial = Trial(trial.seed)
         users = asking(self.chosen(trial))
         about = {"reads": reads, "sentences": model.sentences if reads == "sentences" else 0, "routed": routed}
-        about |= label_settings(config, module)
+        about |= label_settings(config, component)
         inputs = {"answers": answered.key, **({"users": hash_of(users)} if routed else {})}
-        source = ExampleTexts(config, module, answered.path.resolve(), self.ingest().path.resolve(), _splits(users))
-        return self._encode(module, trial, about, inputs, source)
+        source = ExampleTexts(config, component, answered.path.resolve(), self.ingest().path.resolve(), _splits(users))
+        return self._encode(component, trial, about, inputs, source)
 
     def encode_histories(self, trial: Trial) -> StepResult | None:
         """The texts of whole histories; None where nothing reads them."""
@@ -64,11 +64,11 @@ class EncodeSteps(DataSteps):
         step = f"encode-{name}"
 
         def work(folder: Path) -> dict[str, int]:
-            def say(line: str) -> None:
-                self.run.say(f"{step}: {line}")
+            def log(line: str) -> None:
+                self.run.log(f"{step}: {line}")
 
             scratch, workers = (folder / "scratch").resolve(), EncodeWorkers.of(self.config)
-            return encode_source(source, self.run.vector_cache, scratch, workers, say, self.run.ray)
+            return encode_source(source, self.run.vector_cache, scratch, workers, log, self.run.ray)
 
         return self._step(step, {**asdict(spec_of(source.model)), **about}, inputs, work, f"{step} {trial}")
 

@@ -68,7 +68,7 @@ def encode_source(
     root: Path,
     scratch: Path,
     workers: EncodeWorkers,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
     start_ray: Callable[[], None],
 ) -> dict[str, int]:
     """Encodes whatever the store lacks of a source's texts.
@@ -78,7 +78,7 @@ def encode_source(
         root: Folder of all stores.
         scratch: Takes what an unfinished step needs; all workers see it.
         workers: Where many texts are encoded.
-        say: Takes lines of progress.
+        log: Takes lines of progress.
         start_ray: Makes sure that Ray runs; called only where there are many texts.
 
     Returns:
@@ -92,10 +92,10 @@ def encode_source(
     few = distinct_texts(source.texts(source.buckets()), FEW)
     if few is None:
         start_ray()
-        return _encode_many(source, root, scratch, workers, say)
+        return _encode_many(source, root, scratch, workers, log)
     missing = store.missing(few)
     if missing:
-        say(f"{len(few)} texts, {len(missing)} to encode")
+        log(f"{len(few)} texts, {len(missing)} to encode")
         _encode_few(source.model, root, missing)
     return {"texts": len(few), "encoded": len(missing)}
 
@@ -125,7 +125,7 @@ def _encode_few(model: ModelConfig, root: Path, missing: list[str]) -> None:
 
 
 def _encode_many(
-    source: TextSource, root: Path, scratch: Path, workers: EncodeWorkers, say: Callable[[str], None]
+    source: TextSource, root: Path, scratch: Path, workers: EncodeWorkers, log: Callable[[str], None]
 ) -> dict[str, int]:
     import ray
 
@@ -140,7 +140,7 @@ def _encode_many(
         done.touch()
     blocks = min(SHARDS, 4 * workers.most)
     encoded, began = 0, time.monotonic()
-    spoken = began
+    logged = began
     with unwrap_user_errors():
         rows = (
             ray.data.from_items([{"shard": shard} for shard in range(SHARDS)], override_num_blocks=blocks)
@@ -164,11 +164,11 @@ def _encode_many(
         for row in rows.iter_rows():
             encoded += int(row["texts"])
             now = time.monotonic()
-            if now - spoken >= EVERY_S:
-                spoken = now
-                say(f"{encoded} texts encoded, {encoded / (now - began):.0f} a second")
+            if now - logged >= EVERY_S:
+                logged = now
+                log(f"{encoded} texts encoded, {encoded / (now - began):.0f} a second")
     texts = sum(int(file.read_text()) for file in folder.glob("*.count"))
-    say(f"{texts} texts, {encoded} of them encoded")
+    log(f"{texts} texts, {encoded} of them encoded")
     return {"texts": texts, "encoded": encoded}
 
 

@@ -31,23 +31,22 @@ def answer_table(
     adapters: Adapters,
     config: AdapterConfig,
     no_summary: Collection[tuple[str, str]] = (),
+    trained: Path | None = None,
 ) -> list[AnswerRow]:
     """One row per question of a step with the answers of its methods; of those without their adapter, none.
 
-    no_summary: (user, question) whose profile summary the LLM refused.
+    no_summary: (user, question) whose profile summary the LLM refused. trained: what the only method has learned.
     """
     shown = {name: method_named(name) for name in methods}
     shown = {name: method for name, method in shown.items() if method.adapter in (None, *adapters)}
     table: list[AnswerRow] = []
     all_users = all_rows(EvalRow, answered)
     while rows := list(islice(all_users, USERS_AT_ONCE)):
-        users = [EvaluatedUser(task, config, one.user_id, one.rows, adapters) for one in rows]
+        users = [EvaluatedUser(task, config, one.user_id, one.rows, adapters, trained) for one in rows]
         texts = [text for user in users for text in user.texts()]
         for scorer in adapters.values():
             scorer.prefetch(texts)
-        for user_id, question in (
-            (one.user_id, q) for one, user in zip(rows, users, strict=True) for q in user.questions
-        ):
+        for question in (question for user in users for question in user.questions):
             answers: dict[str, str | None] = {}
             missing: set[str] = set()
             row, query = question.row, question.row.query
@@ -91,7 +90,7 @@ def with_oracles(
             made = EvaluatedQuestion(task, config, found, None).candidate_set(f"{SAMPLES}hydra", "hydra")
             key = (of_user.user_id, found.query.query_id)
             choices[key] = {"oracle_samples": tuple(dict.fromkeys(made.samples))}
-            if config.history_candidates and task.kind != "generation":
+            if config.history_candidates and task.closed:
                 choices[key]["oracle_candidates"] = made.texts
             if one_shot is not None:
                 choices[key]["oracle_example"] = tuple(text for text in one_shot.get(key, ()) if text is not None)

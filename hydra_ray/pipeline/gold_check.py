@@ -16,7 +16,7 @@ SHARE = 0.01
 
 def wordless_golds(task: Task, users: Iterable[User]) -> str:
     """A warning if ROUGE sees no word in many of the users' answers, "" if all is well; labels need no words."""
-    if task.kind != "generation":
+    if task.closed:
         return ""
     golds = chain.from_iterable(
         chain((q.gold for q in user.questions), (item.answer for item in user.items)) for user in users

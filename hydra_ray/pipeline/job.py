@@ -11,12 +11,14 @@ from hydra_ray.core.sampling import Trial
 from hydra_ray.core.types import Split
 from hydra_ray.data.reader import read_users
 from hydra_ray.errors import UserError
+from hydra_ray.inference.types import Component
 from hydra_ray.methods.method import Reranker, method_named
 from hydra_ray.pipeline.encode_steps import EncodeSteps
 from hydra_ray.pipeline.eval_prompts import EvalPrompts
-from hydra_ray.pipeline.examples import Module, evidence_width, write_groups
+from hydra_ray.pipeline.examples import evidence_width, write_groups
 from hydra_ray.pipeline.gold_check import wordless_golds
 from hydra_ray.pipeline.llm_rows import Asking
+from hydra_ray.pipeline.method_training import TrainingRun
 from hydra_ray.pipeline.previous_run import PreviousRun
 from hydra_ray.pipeline.stage_prompts import (
     GeneratePrompts,
@@ -69,13 +71,13 @@ class Pipeline(EncodeSteps):
         def args() -> tuple[Any, ...]:
             warning = wordless_golds(self.run.task, read_users(self.ingest().path, user_ids=chosen.test))
             if warning:
-                self.run.say(warning)
+                self.run.log(warning)
             self.encode_histories(trial)
             return self._plain, trial.seed, self.run.vector_cache
 
         return self._ask("label", config, {}, trial, LabelPrompts, args, roles)
 
-    def train(self, module: Module, trial: Trial, variant: Variant = "") -> StepResult:
+    def train(self, component: Component, trial: Trial, variant: Variant = "") -> StepResult:
         """Base and heads of reranker or adapter on the training users, personal and shared.
 
         variant: the adapter as published is trained anew, on the same samples.
@@ -84,43 +86,43 @@ class Pipeline(EncodeSteps):
         from hydra_ray.training.joint.trainer import train
 
         if self.since:
-            return self._trained_before(module, trial)
+            return self._trained_before(component, trial)
         config = self._varied(variant)
-        answered = self.label(trial) if module == "reranker" else self.generate(trial)
-        self.encode_examples(module, trial, answered)
+        answered = self.label(trial) if component == "reranker" else self.generate(trial)
+        self.encode_examples(component, trial, answered)
         kinds = tuple(dict.fromkeys([joint_kind(self.config.model.head), SHARED]))
-        name = f"train-{module}"
+        name = f"train-{component}"
         label = f"{name}-paper" if variant == "paper" else name
 
         def work(folder: Path) -> dict[str, Any]:
             groups = folder / "groups"
             profiles = folder / "profiles" if any(head_kind(kind).routed for kind in kinds) else None
             chosen, users_dir = self.chosen(trial), self.ingest().path
-            counts = write_groups(self.run, config, module, answered.path, groups, chosen, users_dir, profiles)
+            counts = write_groups(self.run, config, component, answered.path, groups, chosen, users_dir, profiles)
             if not counts["rows"]:
                 raise UserError(f"{name}: no labelled rows to learn from; are there answers and histories at all?")
-            self.run.say(f"{name}: {counts['groups']} queries, {counts['rows']} rows, {counts['positive']} positive")
+            self.run.log(f"{name}: {counts['groups']} queries, {counts['rows']} rows, {counts['positive']} positive")
             job = TrainJob(
-                read_by(config, module).model,
+                read_by(config, component).model,
                 config.train,
                 kinds,
                 groups.resolve(),
                 f"{label} {trial}",
                 trial.seed,
-                symmetric=module == "reranker",
-                evidence=evidence_width(config, module),
+                symmetric=component == "reranker",
+                evidence=evidence_width(config, component),
                 scratch=(folder / "scratch").resolve(),
                 vectors=self.run.vector_cache,
                 profiles=profiles.resolve() if profiles else None,
                 plugins=config.plugins,
             )
-            return {**counts, **train(job, config.data.buckets, folder, self.run.say)}
+            return {**counts, **train(job, config.data.buckets, folder, self.run.log)}
 
         training = self.config.train.model_dump(mode="json", exclude=execution_only(TrainConfig))
         key = {
-            "model": joint_model(config, module),
+            "model": joint_model(config, component),
             "train": training,
-            **label_settings(config, module),
+            **label_settings(config, component),
             "seed": trial.seed,
             **plugin_versions(self.config),
         }
@@ -154,16 +156,16 @@ class Pipeline(EncodeSteps):
         """The earlier run whose bases are kept."""
         return PreviousRun(self.run.root, self.config.fit.base_run) if self.config.fit.base_run else None
 
-    def _trained_before(self, module: Module, trial: Trial) -> StepResult:
+    def _trained_before(self, component: Component, trial: Trial) -> StepResult:
         """The training of the earlier run. Raises UserError if it was of another model."""
         assert self.since is not None
-        label = f"train-{module} {trial}"
+        label = f"train-{component} {trial}"
         found = self.since.step(label)
-        told = found.manifest["config"]
-        read = label_settings(self.config, module)
-        then = {"loss": told["train"]["loss"], **told["model"], **{name: told.get(name) for name in read}}
-        now = {"loss": self.config.train.loss, **joint_model(self.config, module), **read}
-        if module == "adapter":
+        recorded = found.manifest["config"]
+        read = label_settings(self.config, component)
+        then = {"loss": recorded["train"]["loss"], **recorded["model"], **{name: recorded.get(name) for name in read}}
+        now = {"loss": self.config.train.loss, **joint_model(self.config, component), **read}
+        if component == "adapter":
             samples = self.since.step(f"generate {trial}").manifest["config"]
             then |= {name: samples.get(name, False) for name in EXPERTS}
             now |= {name: getattr(self.config.adapter, name) for name in EXPERTS}
@@ -172,36 +174,36 @@ class Pipeline(EncodeSteps):
             raise UserError(f"fit.base_run: {found.key} was trained with {wrong[0]}={then.get(wrong[0])}, this config "
                             f"says {now[wrong[0]]}; leave fit.base_run out to train anew")  # fmt: skip
         if label not in self.results:
-            self.run.say(f"train-{module}: the base of an earlier run is kept ({found.key})")
+            self.run.log(f"train-{component}: the base of an earlier run is kept ({found.key})")
         self.results[label] = found
         return found
 
-    def base(self, module: Module, trial: Trial, variant: Variant = "") -> Path:
+    def base(self, component: Component, trial: Trial, variant: Variant = "") -> Path:
         """The trained base that users' heads belong to."""
-        return self.train(module, trial, variant).path / joint_kind(self.config.model.head)
+        return self.train(component, trial, variant).path / joint_kind(self.config.model.head)
 
-    def fit(self, module: Module, trial: Trial, variant: Variant = "") -> StepResult:
+    def fit(self, component: Component, trial: Trial, variant: Variant = "") -> StepResult:
         """Heads of the test users, on their own history, base frozen; of kinds that joint training does not give a
         user, also those of the training users, whose prompts the adapter learns from. variant: see `Variant`."""
         from hydra_ray.pipeline.fit_spec import FitSpec
         from hydra_ray.pipeline.fit_users import fit_users
 
-        answered = self.label(trial) if module == "reranker" else self.generate(trial)
-        self.encode_examples(module, trial, answered)
-        trained, base = self.train(module, trial, variant), self.base(module, trial, variant)
+        answered = self.label(trial) if component == "reranker" else self.generate(trial)
+        self.encode_examples(component, trial, answered)
+        trained, base = self.train(component, trial, variant), self.base(component, trial, variant)
         whole = self._varied(variant)
-        both = module == "reranker" and self.fitted_alone
+        both = component == "reranker" and self.fitted_alone
         splits: tuple[Split, ...] = ("train", "test") if both else ("test",)
-        name = f"fit-{module}"
+        name = f"fit-{component}"
         label = f"{name}-{variant}" if variant else name
-        reading = label_settings(whole, module)
+        reading = label_settings(whole, component)
         chosen = self.chosen(trial).test + (self.chosen(trial).train if both else ())
         about = {"base": base.name, "splits": splits, "answers": answered.key, "trained": trained.key, **reading}
         features = (
-            self.run.root / "cache" / "features" / step_key(f"fit-{module}", STEP_VERSIONS["features"], about, {})
+            self.run.root / "cache" / "features" / step_key(f"fit-{component}", STEP_VERSIONS["features"], about, {})
         )
         previous = self.since.step(f"{label} {trial}") if self.since else None
-        fit = FitSpec(whole, module, self.config.model.head, splits, chosen, answered.path, self.ingest().path, base,
+        fit = FitSpec(whole, component, self.config.model.head, splits, chosen, answered.path, self.ingest().path, base,
                   self.run.vector_cache, features, previous.path if previous else None,
                   self.chosen(trial))  # fmt: skip
 
@@ -248,7 +250,7 @@ class Pipeline(EncodeSteps):
         Of an earlier run, whose bases learned to read them, they are that run's."""
         from hydra_ray.pipeline.topics import train_topics
 
-        if not self.config.adapter.reads_topics(self.run.task.kind):
+        if not self.config.adapter.reads_topics(self.run.task):
             return None
         if self.since:
             return self._topics_before(trial)
@@ -297,11 +299,28 @@ class Pipeline(EncodeSteps):
         """The answers of one of `further_methods`: a step of its own, so that no other is repeated for it."""
         return self._answer(trial, (name,), alone=True)
 
+    def trained_method(self, trial: Trial, name: str) -> StepResult | None:
+        """What one of `further_methods` learns from the training users; None: it learns nothing."""
+        method, users = method_named(name), self.chosen(trial)
+        if method.train is None:
+            return None
+        train, feedback = method.train, self.label(trial) if method.reads_feedback else None
+        config = {"method": name, "version": METHODS.version(name), "task": self._task, "seed": trial.seed}
+        inputs = {"ingest": self.ingest().key, "users": hash_of(asking(users))}
+        inputs |= {"feedback": feedback.key} if feedback else {}
+
+        def work(folder: Path) -> dict[str, Any]:
+            train(TrainingRun(self.run, trial, folder, self.ingest().path, users, feedback.path if feedback else None))
+            return {}
+
+        return self._step("train-method", config, inputs, work, f"train-{method_stage(name)} {trial}")
+
     def _answer(self, trial: Trial, names: tuple[str, ...], *, alone: bool = False) -> StepResult:
         """The answers of some methods. alone: it is one that a run does not show unasked."""
         methods = [method_named(name) for name in names]
+        own = self.trained_method(trial, names[0]) if alone else None
         learned = any(method.rerankers or method.adapter for method in methods)
-        inputs: dict[str, str] = {}
+        inputs: dict[str, str] = {"trained": own.key} if own else {}
         if learned:
             trained, fitted, topics = self.train("reranker", trial), self.fit("reranker", trial), self.topics(trial)
             inputs |= {"base": trained.key, "heads": fitted.key, **({"topics": topics.key} if topics else {})}
@@ -317,18 +336,20 @@ class Pipeline(EncodeSteps):
                 rerankers["shared"] = trained.path / SHARED, None
             texts = summary_texts(self.summarise(trial).path) if "summaries" in inputs else {}
             read = topics.path if learned and topics else None
-            return self._plain, trial.seed, self.run.vector_cache, names, rerankers, texts, read
+            trained_here = own.path if own else None
+            return self._plain, trial.seed, self.run.vector_cache, names, rerankers, texts, read, trained_here
 
-        asked = {"num_samples", "temperature", "history_similarity"}
-        sampling = self.config.adapter.model_dump(mode="json", include=asked)
+        fields = {"num_samples", "temperature", "history_similarity"}
+        sampling = self.config.adapter.model_dump(mode="json", include=fields)
         sampling["evidence_items"] = self.config.adapter.items_seen(self.config.retrieval.top_n)
         config = {"questions": self.config.protocol.questions, "top_k": self.config.reranker.top_k, **sampling}
         if not alone:
             return self._ask("evaluate", config, inputs, trial, EvalPrompts, args, self._tested(trial))
         (name,) = names
         config |= {"method": name, "version": METHODS.version(name)}
-        users = self._tested(trial) if learned else self._all_tested(trial)
-        trial = trial if learned else Trial(trial.seed)
+        of_fold = learned or own is not None
+        users = self._tested(trial) if of_fold else self._all_tested(trial)
+        trial = trial if of_fold else Trial(trial.seed)
         return self._ask("method", config, inputs, trial, EvalPrompts, args, users, method_stage(name))
 
     def oracles(self, trial: Trial) -> StepResult:
@@ -347,8 +368,8 @@ class Pipeline(EncodeSteps):
 
     def _all_tested(self, trial: Trial) -> Asking:
         """The users that a trial's seed tests, in all its folds."""
-        asked = asking(self.chosen(trial)) if self.chosen(trial).crossed else self._tested(trial)
-        return {user_id: (source, "test") for user_id, (source, _) in asked.items()}
+        users = asking(self.chosen(trial)) if self.chosen(trial).crossed else self._tested(trial)
+        return {user_id: (source, "test") for user_id, (source, _) in users.items()}
 
 
 def always_shown() -> tuple[str, ...]:

@@ -40,8 +40,20 @@ def write_report_step(job: Pipeline) -> dict[str, Any]:
         refused = refused_summaries(job.summarise(trial).path)
         found = answer_table(run.task, trial.seed, evaluated.path, always_shown(), adapters, config.adapter, refused)
         for name in job.further_methods:
-            path = job.method(trial, name).path
-            found = joined(found, answer_table(run.task, trial.seed, path, (name,), adapters, config.adapter, refused))
+            path, learned = job.method(trial, name).path, job.trained_method(trial, name)
+            found = joined(
+                found,
+                answer_table(
+                    run.task,
+                    trial.seed,
+                    path,
+                    (name,),
+                    adapters,
+                    config.adapter,
+                    refused,
+                    learned.path if learned else None,
+                ),
+            )
         rows += with_oracles(run.task, found, evaluated.path, config.adapter, one_shot)
         training.append(job.chosen(trial).train)
     began = time.monotonic()

@@ -129,7 +129,7 @@ def build_report(
 
 
 def _words_note(task: Task) -> list[str]:
-    return [f"The words of ROUGE and BLEU are {WORDS_SEEN[task.rouge]}."] if task.kind == "generation" else []
+    return [f"The words of ROUGE and BLEU are {WORDS_SEEN[task.rouge]}."] if not task.closed else []
 
 
 def _best_prompt_method(task: Task, sampled: Mapping[str, BootstrapResult]) -> str | None:

@@ -101,7 +101,7 @@ def score(task: Task, answers: Seq[str], golds: Seq[str]) -> dict[str, float]:
     if task.kind == "rating":
         errors = [abs(int(g) - int(a)) if a in task.labels else 4 for a, g in zip(answers, golds, strict=True)]
         figures["mae"] = sum(errors) / max(1, len(errors))
-    if task.kind == "generation":
+    if not task.closed:
         scorer = RougeScorer(["rouge1"], use_stemmer=False)
         rouge = [scorer.score(g, a)["rouge1"].fmeasure for a, g in zip(answers, golds, strict=True)]
         figures["rouge1"] = sum(rouge) / max(1, len(rouge))
@@ -119,9 +119,9 @@ def behaviour(
         definition = load_task(f"synthetic_{task}")
         figures[task] = {}
         for condition in conditions:
-            asked = probes(task, condition, count)
-            answers = generate(llama, tokenizer, [p.prompt for p in asked], definition)
-            figures[task][condition.name] = score(definition, answers, [p.clean for p in asked])
+            cases = probes(task, condition, count)
+            answers = generate(llama, tokenizer, [p.prompt for p in cases], definition)
+            figures[task][condition.name] = score(definition, answers, [p.clean for p in cases])
     llama.train(was_training)
     return figures
 

@@ -82,7 +82,7 @@ def favourites(task: Task, items: Seq[HistoryItem], most: int = 3) -> str:
 
     For generation it is the newest answer as a whole, the best one-line picture of a style there is.
     """
-    if task.kind == "generation":
+    if not task.closed:
         return " ".join(items[-1].answer.split()) if items else ""
     counts: dict[str, int] = {}
     for item in reversed(items):

@@ -68,12 +68,12 @@ def answered(user: User) -> list[HistoryItem]:
     """What a user has answered, oldest first: items with an answer, and questions with a gold that are no item."""
     items = [item for item in user.items if item.text and item.answer]
     known = {item.text for item in items}
-    asked = [
+    questions = [
         HistoryItem(f"q:{q.question_id}", q.text, q.text, q.gold, q.date)
         for q in user.questions
         if q.gold and q.text not in known
     ]
-    return items + asked
+    return items + questions
 
 
 class UsersSource:
@@ -165,14 +165,14 @@ class UsersSource:
         return prompts, golds
 
     def behaviour(self, llama: Any, tokenizer: Any, count: int) -> dict[str, dict[str, dict[str, float]]]:
-        """Greedy answers on held-out users by kind of examples, beside the commonest answer of the training users."""
+        """Greedy answers on held-out users by kind of examples, next to the commonest answer of the training users."""
         was_training = llama.training
         llama.eval()
         figures = {}
         for how in ("zero", "random4", "bm25_1", "bm25_4"):
             prompts, golds = self._prompts(how, count)
             figures[how] = score(self.task, generate(llama, tokenizer, prompts, self.task), golds)
-        if self.task.kind != "generation":
+        if self.task.closed:
             everyone = [item for _, items in self.trained for item in items]
             usual = favourites(self.task, everyone, 1).removeprefix("answers: ")
             figures["commonest_answer"] = score(self.task, [usual] * len(golds), golds)

@@ -184,8 +184,9 @@ def test_overrides_may_stand_on_both_sides_of_options(capsys: pytest.CaptureFixt
 
 def test_topics_are_read_where_there_are_labels() -> None:
     on = Config.model_validate({"adapter": {"topic_classifier": True}}).adapter
-    assert [on.reads_topics(kind) for kind in ("classification", "rating", "generation")] == [True, True, False]
-    assert not Config().adapter.reads_topics("rating")
+    tasks = [load_task(name) for name in ("lamp_2n", "lamp_3", "lamp_4")]
+    assert [on.reads_topics(task) for task in tasks] == [True, True, False]
+    assert not Config().adapter.reads_topics(tasks[1])
 
 
 def test_print_config_and_dry_run_do_no_work(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,13 @@ import yaml
 
 from hydra_ray import registries
 from hydra_ray.config import Config, ModelConfig
+from hydra_ray.core.answers.parse import parse_answer
+from hydra_ray.core.metrics import score_all
+from hydra_ray.core.sampling import Trial, UserSample
+from hydra_ray.core.selection import self_consistency
 from hydra_ray.core.tasks import load_task
 from hydra_ray.core.types import HistoryItem
+from hydra_ray.errors import UserError
 from hydra_ray.inference.history_index import HistoryIndex
 from hydra_ray.models.heads import make_head, new_head
 from hydra_ray.pipeline.answered import EvaluatedQuestion
@@ -22,11 +28,13 @@ from hydra_ray.pipeline.eval_prompts import EvalPrompts
 from hydra_ray.pipeline.evaluation import answer_of
 from hydra_ray.pipeline.fit_buckets import FitBuckets
 from hydra_ray.pipeline.fit_records import record_file
+from hydra_ray.pipeline.method_training import TrainingRun
+from hydra_ray.pipeline.run_context import RunContext
 from hydra_ray.synth.world import make_user
 from hydra_ray.training.artifacts.user_heads import new_store
 from hydra_ray.utils.plugins import load_modules
 from tests.docs.pages import ROOT, blocks
-from tests.pipeline.fitted_world import make_config, make_fit, write_answers, write_base
+from tests.pipeline.fitted_world import make_config, make_fit, users, write_answers, write_base, write_users
 
 PAGE = ROOT / "docs" / "extending.md"
 FILES = sorted((ROOT / "examples" / "extending").glob("*.py"))
@@ -47,17 +55,17 @@ def test_the_configuration_of_the_page_is_one(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.chdir(ROOT)
     (text,) = (code for language, code in blocks(PAGE) if language == "yaml")
     config = Config.model_validate(yaml.safe_load(text))
-    assert [str(ROOT / name) for name in config.plugins] == [
-        str(file) for file in sorted(FILES, key=lambda file: ("retriever", "head", "method").index(file.stem))
-    ]
+    order = ("retriever", "head", "method", "learned_method", "task_kind")
+    assert [str(ROOT / name) for name in config.plugins] == [str(ROOT / f"examples/extending/{x}.py") for x in order]
+    assert sorted(order) == [file.stem for file in FILES]
 
 
 def test_the_short_method_of_the_page_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registries.METHODS, "_entries", dict(registries.METHODS._entries))
     (code,) = (code for language, code in blocks(PAGE) if language == "python" and "one_answer" in code)
     exec(code, {"__name__": "page"})
-    asked = list(EvalPrompts(dumped(), 0, None, ["newest_k3"], {}, {}, None)([USER]))
-    ((_, one),) = asked
+    prompted = list(EvalPrompts(dumped(), 0, None, ["newest_k3"], {}, {}, None)([USER]))
+    ((_, one),) = prompted
     (request,) = one.requests
     assert one.row.methods == ("greedy:newest_k3",)
     texts = [item.text for item in USER.history_of(USER.questions[0])][-3:]
@@ -102,6 +110,44 @@ def test_the_method_asks_after_the_newest_items_and_the_users_answers_decide() -
     assert answered(()) == (None, True)
 
 
+def test_the_method_that_learns_reads_training_users_alone(tmp_path: Path) -> None:
+    write_users(tmp_path / "ingest")
+    write_answers(tmp_path / "labelled")
+    config = make_config(tmp_path)
+    config = config.model_copy(update={"data": config.data.model_copy(update={"task": "synthetic_tagging"})})
+    everybody = {user.user_id: user for user, _ in users()}
+    ids = {split: tuple(i for i, user in everybody.items() if user.split == split) for split in ("train", "test")}
+    sample = UserSample(ids["train"], ids["test"], {i: user.split for i, user in everybody.items()})
+    (tmp_path / "learned").mkdir()
+    made = TrainingRun(
+        RunContext(config), Trial(0), tmp_path / "learned", tmp_path / "ingest", sample, tmp_path / "labelled"
+    )
+    assert {row.user_id for row in made.feedback()} == {user.user_id for user in made.users()} == set(ids["train"])
+    method = registries.METHODS.get("smoothed_habit")
+    method.train(made)
+    shares = json.loads((tmp_path / "learned" / "shares.json").read_text())
+    answers = Counter(item.answer for i in ids["train"] for item in everybody[i].items)
+    assert shares == pytest.approx({answer: count / answers.total() for answer, count in answers.items()})
+    ((_, one),) = EvalPrompts(dumped(), 0, None, ["newest_and_habit"], {}, {}, None)([USER])
+    rare = min(shares, key=lambda answer: shares[answer])
+
+    def answered(*history: str) -> tuple[str | None, bool]:
+        row = replace(one.row.answered([()]), history=history)
+        return answer_of(
+            EvaluatedQuestion(load_task("synthetic_tagging"), Config().adapter, row, None, made.folder), method
+        )
+
+    assert answered() == (answers.most_common(1)[0][0], False)
+    assert answered(rare, rare, rare) == (rare, False)
+    with pytest.raises(UserError, match="reads `trained`, but has no `train`"):
+        _ = EvaluatedQuestion(load_task("synthetic_tagging"), Config().adapter, one.row.answered([()]), None).trained
+
+
+def test_a_method_that_trains_is_not_shown_unasked() -> None:
+    with pytest.raises(ValueError, match="cannot be one that every run shows"):
+        replace(registries.METHODS.get("smoothed_habit"), always=True)
+
+
 def test_the_head_is_the_shared_one_until_a_user_has_learned() -> None:
     torch.manual_seed(0)
     head = new_head(6, ModelConfig(head="gain", dropout=0.0))
@@ -131,6 +177,31 @@ def test_new_users_heads_are_fitted_and_stored(tmp_path: Path) -> None:
     values = store.get(store.users())[1]["gain"]
     assert len(values) >= 4
     assert np.abs(values).max() > 0
+
+
+def test_a_task_of_the_new_kind_is_read_by_letters_too(tmp_path: Path) -> None:
+    file = tmp_path / "colours.yaml"
+    file.write_text(
+        "kind: multiple_choice\ntext_fields: [text]\nanswer_field: answer\ninstruction: Which? {labels}\n"
+        "primary_metric: accuracy\nlabels: [red, green, blue]\n"
+    )
+    task = load_task(str(file))
+    answers = ["b", "(C).", "The answer is red.", "d", "Answer: **b**", "green or blue"]
+    assert [parse_answer(task, text) for text in answers] == ["green", "blue", "red", "", "green", ""]
+    assert self_consistency(task, ["b", "green", "red"]) == "green"
+    assert score_all(task, ["green", "red"], ["(b)", "c"])["accuracy"] == 0.5
+    assert task.closed
+    assert task.shown_instruction == "Which? red, green, blue"
+
+
+def test_a_kind_that_is_nowhere_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    file = tmp_path / "t.yaml"
+    rest = "text_fields: [text]\nanswer_field: a\ninstruction: x\nprimary_metric: mae\n"
+    file.write_text(f"kind: multiple_chioce\n{rest}")
+    with pytest.raises(
+        UserError, match=r"t\.yaml: kind: .*no kind of task 'multiple_chioce'; did you mean 'multiple_c"
+    ):
+        load_task(str(file))
 
 
 def test_every_name_in_the_table_of_the_page_is_there() -> None:

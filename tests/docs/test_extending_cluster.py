@@ -29,14 +29,15 @@ def test_a_run_with_a_retriever_a_head_and_a_method_of_ones_own(cluster: str, tm
     with in_thread(FakeServer(odd_answers)) as server:
         assert "newest_and_habit" not in run(server.url)
         plain = json.loads((tmp_path / "runs" / NAME / "report.json").read_text())
-        assert "newest_and_habit" in run(server.url, "evaluate.methods=[newest_and_habit]")
+        assert "newest_and_habit" in run(server.url, "evaluate.methods=[newest_and_habit,smoothed_habit]")
     report = json.loads((tmp_path / "runs" / NAME / "report.json").read_text())
     # The other methods' steps stand as they were; the new one has a step of its own.
     assert report["methods"].pop("newest_and_habit")
+    assert report["methods"].pop("smoothed_habit")
     assert report["methods"] == plain["methods"]
-    further = "method-newest_and_habit seed 0"
-    assert {name: key for name, key in report["steps"].items() if name != further} == plain["steps"]
-    assert further in report["steps"]
+    further = {"method-newest_and_habit seed 0", "method-smoothed_habit seed 0", "train-method-smoothed_habit seed 0"}
+    assert {name: key for name, key in report["steps"].items() if name not in further} == plain["steps"]
+    assert further <= report["steps"].keys()
     assert report["this_invocation"]["llm_calls"] == report["llm_by_stage"]["method-newest_and_habit"]["calls"] > 0
     assert report["heads"]["adapter"]["users"] == 7
     found = hydra_ray.load_run(tmp_path / "runs" / NAME).predictions("newest_and_habit")

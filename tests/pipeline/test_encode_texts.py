@@ -61,9 +61,9 @@ def no_ray() -> None:
 
 
 def encode(source: Listed, folder: Path, start_ray: Any = no_ray) -> tuple[dict[str, int], list[str]]:
-    said: list[str] = []
-    counts = encode_source(source, folder / "store", folder / "scratch", EncodeWorkers(), said.append, start_ray)
-    return counts, said
+    lines: list[str] = []
+    counts = encode_source(source, folder / "store", folder / "scratch", EncodeWorkers(), lines.append, start_ray)
+    return counts, lines
 
 
 def check(folder: Path, source: Listed) -> None:
@@ -122,8 +122,8 @@ def test_many_texts_go_through_ray_data(
     encode(Listed(source.encoder, 100), tmp_path)
     monkeypatch.setattr(subject, "FEW", 10)
     started: list[int] = []
-    counts, said = encode(source, tmp_path, lambda: started.append(1))
+    counts, lines = encode(source, tmp_path, lambda: started.append(1))
     assert started == [1]
     assert counts == {"texts": len(TEXTS), "encoded": len(TEXTS) - 100}
-    assert said[-1] == (f"{len(TEXTS)} texts, {len(TEXTS) - 100} of them encoded")
+    assert lines[-1] == (f"{len(TEXTS)} texts, {len(TEXTS) - 100} of them encoded")
     check(tmp_path, source)

@@ -27,7 +27,7 @@ class NewAnswers:
 
     def problem(self, item: NewItem) -> str | None:
         """Why the answer is none of this task; None: it is one, or there is none."""
-        if self._task.kind == "generation":
+        if not self._task.closed:
             return None
         try:
             self._answers.read(item.answer)
@@ -42,7 +42,7 @@ class NewAnswers:
         return None
 
     def _one(self, i: int, item: NewItem) -> str:
-        if self._task.kind == "generation":
+        if not self._task.closed:
             return item.answer
         why = self.problem(item)
         if why is not None:

@@ -1,0 +1,1 @@
+"""What each kind of task does with answers, one file a kind."""

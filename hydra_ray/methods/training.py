@@ -1,0 +1,42 @@
+"""What a method that trains is given: the training users, the LLM's feedback about them, and a folder of its own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from hydra_ray.core.labeling import Row
+from hydra_ray.core.tasks import Task
+from hydra_ray.core.types import User
+
+
+class MethodTraining(Protocol):
+    """One training of a method: for each seed and, with cross-fitting, for each fold.
+
+    Attributes:
+        task: What the users answered.
+        seed: Of all draws.
+        config: The run's configuration, as `--print-config` writes it.
+        folder: Where the method writes what it learns. The step is done when `train` returns; an attempt that was cut
+            short finds its files there.
+    """
+
+    task: Task
+    seed: int
+    config: dict[str, Any]
+    folder: Path
+
+    def users(self) -> Iterator[User]:
+        """The training users with their histories and questions, a bounded number in memory at once."""
+        ...
+
+    def feedback(self) -> Iterator[Row]:
+        """The training users' queries, each with retrieved texts (`right`) and the LLM's answer after each of them
+        alone (`answers`): what the reranker learns from, already paid for.
+
+        Only for methods with `reads_feedback`. Rows whose labels the history knows (`known`) are among them.
+        """
+        ...
+
+    def log(self, line: str) -> None:
+        """Shows one line of progress."""
+        ...

@@ -1,0 +1,44 @@
+"""What a method's training reads and writes in a run (`hydra_ray.methods.training.MethodTraining`)."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from hydra_ray.core.labeling import Row
+from hydra_ray.core.sampling import Trial, UserSample
+from hydra_ray.core.types import User
+from hydra_ray.data.reader import read_users
+from hydra_ray.pipeline.llm_rows import buckets_of, read_rows
+from hydra_ray.pipeline.run_context import RunContext
+from hydra_ray.pipeline.stage_rows import LabelRow
+
+
+class TrainingRun:
+    """One training of one method."""
+
+    def __init__(
+        self,
+        run: RunContext,
+        trial: Trial,
+        folder: Path,
+        users_dir: Path,
+        sample: UserSample,
+        labelled: Path | None,
+    ) -> None:
+        """users_dir: the ingested data set. labelled: the label step's folder, where the method reads feedback."""
+        self.task, self.seed, self.folder = run.task, trial.seed, folder
+        self.config = run.config.model_dump(mode="json")
+        self.log = run.log
+        self._users_dir, self._sample, self._labelled = users_dir, sample, labelled
+
+    def users(self) -> Iterator[User]:
+        """See MethodTraining."""
+        for split, ids in self._sample.by_source(self._sample.train):
+            yield from read_users(self._users_dir, split, ids)
+
+    def feedback(self) -> Iterator[Row]:
+        """See MethodTraining."""
+        assert self._labelled is not None, "Method.reads_feedback is not set"
+        users = self._sample.read_as("train")
+        for bucket in buckets_of(self._labelled):
+            for of_user in read_rows(LabelRow, self._labelled, [bucket], "train", users):
+                yield from (row.query for row in of_user.rows)
