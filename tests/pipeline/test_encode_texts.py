@@ -1,4 +1,5 @@
 import itertools
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,6 +102,7 @@ def shard_by_shard(source: Listed, folder: Path, shards: Sequence[int] = range(S
 def test_workers_encode_each_text_once_and_go_on_after_a_kill(
     source: Listed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # of a hundred small files
     monkeypatch.setattr(subject, "FRAGMENT", 3)
     monkeypatch.setattr(subject, "TEXTS_IN_MEMORY", 50)
     (tmp_path / "texts").mkdir()

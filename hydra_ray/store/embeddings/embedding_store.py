@@ -42,8 +42,10 @@ class EmbeddingStore:
     @property
     def width(self) -> int | None:
         """D; None while the store is empty."""
-        fragments = self._fragments or {f.path.name: f for f in self._listed()}
-        return next((fragment.width for fragment in fragments.values()), None)
+        if not self._fragments:
+            for name in self._names()[:1]:
+                self._fragment(name)
+        return next((fragment.width for fragment in self._fragments.values()), None)
 
     def lookup(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """The embeddings of texts, [n, D], in the order given, in one scan; a text may occur more than once.
@@ -146,28 +148,28 @@ class EmbeddingStore:
                 file.unlink(missing_ok=True)
 
     def _of_shards(self, wanted: Keys) -> Iterator[Fragment]:
-        """The fragments that may hold one of some keys in order."""
-        if not len(wanted):
-            return
+        """The fragments that may hold one of some keys in order, by name; no others are opened."""
         shards = np.unique(shards_of(wanted))
-        for fragment in self._listed():
-            first, last = (int(part, 16) for part in fragment.path.name.split("-")[:2])
+        for name in self._names() if len(shards) else ():
+            first, last = (int(part, 16) for part in name.split("-")[:2])
             if np.searchsorted(shards, first) < np.searchsorted(shards, last, side="right"):
-                yield fragment
+                yield self._fragment(name)
 
-    def _listed(self) -> list[Fragment]:
-        """The fragments that are there now, by name."""
+    def _names(self) -> list[str]:
+        """The fragments that are there now, in order; what is known of others is forgotten."""
         try:
             names = sorted(entry.name for entry in os.scandir(self.folder) if entry.name.endswith(".parquet"))
         except FileNotFoundError:
             names = []
-        known = {name: self._fragments[name] for name in names if name in self._fragments}
-        for name in names:
-            if name not in known:
-                width = next((fragment.width for fragment in known.values()), None)
-                known[name] = Fragment(self.folder / name, self.spec, width)
-        self._fragments = known
-        return [known[name] for name in names]
+        if not self._fragments.keys() <= set(names):
+            self._fragments = {name: self._fragments[name] for name in names if name in self._fragments}
+        return names
+
+    def _fragment(self, name: str) -> Fragment:
+        if name not in self._fragments:
+            width = next((fragment.width for fragment in self._fragments.values()), None)
+            self._fragments[name] = Fragment(self.folder / name, self.spec, width)
+        return self._fragments[name]
 
 
 def to_half(keys: Keys, embeddings: NDArray[np.floating], precision: str) -> NDArray[np.float16]:

@@ -79,17 +79,19 @@ def test_many_are_written_shard_by_shard_and_only_the_shards_asked_for_are_read(
     keep(store, TEXTS)
     assert [name[:5] for name in files_of(store)] == [f"{shard:02x}-{shard:02x}" for shard in range(SHARDS)]
     keys = text_keys(TEXTS)
-    assert [fragment.rows for fragment in store._listed()] == np.bincount(shards_of(keys)).tolist()
-    opened = list(store._of_shards(np.sort(text_keys(TEXTS[:2]))))
-    assert len(opened) == len(set(shards_of(keys[:2]).tolist()))
+    reader = EmbeddingStore(tmp_path, SPEC)
+    reader.lookup(TEXTS[:2])
+    assert {name[:2] for name in reader._fragments} == {f"{shard:02x}" for shard in shards_of(keys[:2]).tolist()}
+    rows = [fragment.rows for fragment in store._of_shards(np.sort(keys))]
+    assert rows == np.bincount(shards_of(keys)).tolist()
     assert np.array_equal(store.lookup(TEXTS), embeddings_of(TEXTS))
 
 
 def test_only_row_groups_with_a_wanted_key_are_read(tmp_path: Path) -> None:
     store = EmbeddingStore(tmp_path, SPEC)
     keep(store, TEXTS)
-    (fragment,) = store._listed()
     keys = np.sort(text_keys(TEXTS))
+    (fragment,) = store._of_shards(keys)
     read = list(fragment.read(keys[[0, 5, 4999]]))  # of the first and the last of three row groups
     assert [places.tolist() for places, _ in read] == [[0, 1], [2]]
 
@@ -140,7 +142,7 @@ def test_a_fragment_of_other_embeddings_is_refused(
     store, other = EmbeddingStore(tmp_path / "a", SPEC), EmbeddingStore(tmp_path / "b", spec)
     keep(store, ["a"])
     other.append(text_keys(["b"]), embeddings_of(["b"], width))
-    moved = store.folder / f"zz{files_of(other)[0]}"
+    moved = store.folder / f"{files_of(store)[0][:2]}-{SHARDS - 1:02x}-of-another.parquet"  # read after the store's own
     (other.folder / files_of(other)[0]).rename(moved)
     for reader in (store, EmbeddingStore(tmp_path / "a", SPEC)):
         with pytest.raises(UserError) as error:
