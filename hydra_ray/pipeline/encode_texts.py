@@ -246,7 +246,8 @@ class TokenizeShard:
         files = sorted(self._folder.glob(f"{shard:02x}-*.parquet"))
         found: dict[bytes, bytes] = {}
         for file in files:
-            table = pq.read_table(file, schema=_TEXTS)
+            with pq.ParquetFile(file) as stored:
+                table = stored.read()
             found |= zip(table["key"].to_pylist(), table["text"].to_pylist(), strict=True)
         (self._folder / f"{shard:02x}.count").write_text(str(len(found)))
         keys = sorted(found)
