@@ -156,6 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--million", action="store_true", help="store, fit-scale: 1,000,000 users as well")
     bench.add_argument("--kinds", nargs="+", choices=("linear", "low_rank"), help="fit-scale: head kinds (both)")
     bench.add_argument("--threads", type=int, help="heads, encode: of both sides (heads 1, encode PyTorch's)")
+    bench.add_argument("--texts", type=int, help="encode: kept texts, joined to ten times as many rows (100,000)")
     bench.add_argument("--device", help="cuda: what runs it (cuda; cpu: the same code, small)")
     bench.add_argument("--requests", type=int, help="label: concurrent calls per task and repeat (640)")
     bench.add_argument("--parts", help="serve: some of latency,plain,users,zipf,overload (all)")

@@ -8,7 +8,7 @@ import hydra_ray
 
 ROOT = Path(hydra_ray.__file__).parent
 LAYERS = (
-    "errors", "version", "env", "utils", "registries", "core", "config", "models", "store", "synth", "data", "tiny_llm",
+    "errors", "version", "env", "utils", "registries", "core", "config", "store", "models", "synth", "data", "tiny_llm",
     "llm", "training", "inference", "methods", "report", "cluster", "pipeline", "serve", "config_schemas", "init_task",
     "jobs", "api", "bench", "cli", "job_entry",
 )  # fmt: skip

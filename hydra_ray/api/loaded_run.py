@@ -21,7 +21,7 @@ from hydra_ray.inference.types import (
     UserKey,
     UserState,
 )
-from hydra_ray.models.embedding_cache import CachedTextEncoder
+from hydra_ray.models.text_embeddings import RememberedEmbeddings
 from hydra_ray.serve.bundle import COMPONENTS, RunArtifacts
 from hydra_ray.serve.fitter.training_data import Bases
 from hydra_ray.serve.fitter.user_fitter import UserFitter
@@ -100,7 +100,7 @@ class LoadedRun:
         config = self._bundle.config
         if not config.retrieval.encodes and not config.adapter.encodes:
             return None
-        return self._embeddings if config.text_encoder == config.model else CachedTextEncoder(config.text_encoder, None)
+        return self._embeddings if config.text_encoder == config.model else RememberedEmbeddings(config.text_encoder)
 
     def fitter(self, llm: LLMProtocol) -> UserFitter:
         """Fits heads with this LLM's answers."""

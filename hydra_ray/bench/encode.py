@@ -1,4 +1,4 @@
-"""`hydra-ray bench encode`: rows per second of the frozen encoder.
+"""`hydra-ray bench encode`: rows per second of the frozen encoder, and how fast kept embeddings are read back.
 
 Ours is `encode_texts` at this processor's precision (`hydra_ray.utils.cpu`) on all rows at once: tokenised in one call,
 sorted by tokens, cut into batches of at most 1,024 padded tokens. Against it: random batches of 64 rows, each tokenised
@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hydra_ray.bench import embedding_reads
 from hydra_ray.bench.timing import interleaved, machine
 from hydra_ray.config import ModelConfig
 from hydra_ray.models.encoder import TextEncoder, encode_texts
@@ -31,6 +32,7 @@ from hydra_ray.utils.cpu import fastest_precision
 
 BATCH = 64
 ROWS = 512
+TEXTS = 100_000
 REPEATS = 3
 DECILES = {
     "news": (1, 5, 6, 8, 11, 12, 15, 16, 18, 20, 28),
@@ -46,10 +48,12 @@ Pairs = list[tuple[str, str]]
 def run(args: Namespace) -> dict[str, Any]:
     """Measures and returns the figures, rows per second as medians.
 
-    args: `rows` per mix (default 512), `repeats` (default 3), `threads` (default PyTorch's), `mixes` (default all).
+    args: `rows` per mix (default 512), `repeats` (default 3), `threads` (default PyTorch's), `mixes` (default all),
+    `texts` of the store that is read (default 100,000).
     ratio: ours over padded random fp32 batches in the mix where it gains least. mixes: for each its ratio, both sides'
     rows per second, `sorted_fp32` (ours without bf16), `padding` (the random batches' padded over real tokens), tokens
-    per row (5th, 50th and 95th percentile) and `difference`: see `compare`. Raises RuntimeError if the sides disagree.
+    per row (5th, 50th and 95th percentile) and `difference`: see `compare`. reads: kept embeddings read, see
+    `hydra_ray.bench.embedding_reads.measure`. Raises RuntimeError if the sides disagree.
     """
     if getattr(args, "threads", None):
         torch.set_num_threads(int(args.threads))
@@ -63,6 +67,7 @@ def run(args: Namespace) -> dict[str, Any]:
         "ratio": min(figure["ratio"] for figure in mixes.values()),
         "precision": precision,
         "mixes": mixes,
+        "reads": embedding_reads.measure(int(getattr(args, "texts", TEXTS))),
         "rows": rows,
         "encoder": config.encoder,
         "max_tokens": config.max_tokens,

@@ -33,8 +33,8 @@ from hydra_ray.inference.types import (
     UserKey,
     UserState,
 )
-from hydra_ray.models.embedding_cache import CachedTextEncoder
 from hydra_ray.models.encoder import TextEncoder, encode_texts
+from hydra_ray.models.text_embeddings import RememberedEmbeddings
 from hydra_ray.serve.batch_scorer import set_threads
 from hydra_ray.serve.bundle import COMPONENTS, RunArtifacts, load_run_artifacts
 from hydra_ray.serve.clients.llm import LLMClientAdapter
@@ -69,7 +69,7 @@ class PlainScorer:
         encoder = TextEncoder(bundle.config.model)
         encode: TextEncode = partial(encode_texts, encoder)
         if remember:
-            encode = CachedTextEncoder(bundle.config.model, None, encoder)
+            encode = RememberedEmbeddings(bundle.config.model, encoder)
         self._scorers = {
             component: TrainedScorer(load_scorer(bundle.base[component]), _heads(bundle, component), encode=encode)
             for component in COMPONENTS

@@ -1,6 +1,6 @@
 """Trained rerankers and adapters over many requests at once: the one place where requests become batches of pairs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from hydra_ray.core.queries import Query
@@ -37,6 +37,10 @@ class BatchReranker:
         device = worker_device(num_gpus)
         budget = free_memory(device, num_gpus) if num_gpus else None
         return cls(TrainedScorer.load(base, heads, embeddings, device, budget))
+
+    def prefetch(self, texts: Iterable[str]) -> None:
+        """See `TrainedScorer.prefetch`."""
+        self._scorer.prefetch(texts)
 
     def __call__(
         self, user_id: str, queries: Sequence[Query], found: Sequence[RetrievalResult]

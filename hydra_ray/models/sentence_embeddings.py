@@ -1,7 +1,7 @@
 """What a frozen encoder gives for a text: one vector (`bi_encoder`), or one per sentence (`concepts`)."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -17,6 +17,16 @@ def sentences_of(text: str, limit: int) -> list[str]:
     """The first `limit` sentences of a text, cut after ., ! and ? and at line ends; at least one."""
     found = [part.strip() for part in _BOUNDARY.split(text) if part.strip()]
     return found[:limit] or [text]
+
+
+def encoded_pieces(texts: Iterable[str], pair: str, sentences: int) -> Iterator[str]:
+    """What a frozen encoder reads of texts for a pair encoder: they themselves, their sentences, or nothing."""
+    reads = pair_kind(pair).reads
+    if reads == "texts":
+        yield from texts
+    elif reads == "sentences":
+        for text in texts:
+            yield from sentences_of(text, sentences)
 
 
 def sentence_embeddings(encode: TextEncode, texts: Sequence[str], pair: str, sentences: int) -> Tensor:

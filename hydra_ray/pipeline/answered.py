@@ -1,9 +1,10 @@
 """An evaluated question with the LLM's answers, as methods see it, and the trained adapters that they choose by."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from hydra_ray.config import AdapterConfig
+from hydra_ray.core.answers.parse import parsed_texts
 from hydra_ray.core.tasks import Task
 from hydra_ray.errors import UserError
 from hydra_ray.inference.scoring import score_requests
@@ -88,6 +89,14 @@ class EvaluatedUser:
         self._task, self._config, self._user_id, self._adapters = task, config, user_id, adapters
         self.questions = [EvaluatedQuestion(task, config, row, self, trained) for row in rows]
         self._orders: dict[tuple[str, Adapter], dict[str, tuple[int, ...]]] = {}
+
+    def texts(self) -> Iterator[str]:
+        """Every text that an adapter may read of the questions: theirs and all candidates'."""
+        for question in self.questions:
+            yield question.text
+            yield from question.own
+            for found in question.row.by_method.values():
+                yield from parsed_texts(self._task, found)
 
     def order(self, question: EvaluatedQuestion, samples: str, adapter: Adapter) -> tuple[int, ...]:
         """The places of a question's candidates, the chosen one first; empty without candidates."""

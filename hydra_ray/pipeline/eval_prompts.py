@@ -15,7 +15,7 @@ from hydra_ray.errors import UserError
 from hydra_ray.inference.history_index import HistoryIndex
 from hydra_ray.inference.reranking import RankedItem
 from hydra_ray.methods.method import Call, Reranker, method_named
-from hydra_ray.pipeline.stage_prompts import StagePrompts, evaluated
+from hydra_ray.pipeline.stage_prompts import StagePrompts, evaluated, texts_of
 from hydra_ray.pipeline.stage_rows import Cuts, EvalRow, PromptedRow
 
 if TYPE_CHECKING:
@@ -107,12 +107,19 @@ class EvalPrompts(StagePrompts):
         super().__init__(config, seed, vectors)
         self.methods = [method_named(name) for name in methods]
         self.topics = TopicModels.load(topics) if topics else None
-        self._rerankers: Mapping[Reranker, Rerank] = {
+        self._trained = {
             name: BatchReranker.load(base, heads, vectors, self.config.resources.score.num_gpus)
             for name, (base, heads) in rerankers.items()
         }
+        self._rerankers: Mapping[Reranker, Rerank] = dict(self._trained)
         self._summaries = summaries
         self.trained = trained
+
+    def prefetch(self, users: Sequence[User]) -> None:
+        """See StagePrompts."""
+        super().prefetch(users)
+        for reranker in self._trained.values():
+            reranker.prefetch(texts_of(users))
 
     def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, PromptedRow[EvalRow]]]:
         for user in users:

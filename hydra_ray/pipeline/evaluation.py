@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from hydra_ray.pipeline.llm_rows import all_rows
 from hydra_ray.pipeline.stage_rows import EvalRow
 from hydra_ray.report import AnswerRow
 
+USERS_AT_ONCE = 256
+"""Users whose candidates' embeddings are read in one scan."""
 OneShot = Mapping[tuple[str, str], Sequence[str | None]]
 """(user, question) -> the answers after each retrieved item alone."""
 
@@ -37,12 +40,17 @@ def answer_table(
     shown = {name: method_named(name) for name in methods}
     shown = {name: method for name, method in shown.items() if method.adapter in (None, *adapters)}
     table: list[AnswerRow] = []
-    for of_user in all_rows(EvalRow, answered):
-        user_id = of_user.user_id
-        for question in EvaluatedUser(task, config, user_id, of_user.rows, adapters, trained).questions:
+    all_users = all_rows(EvalRow, answered)
+    while rows := list(islice(all_users, USERS_AT_ONCE)):
+        users = [EvaluatedUser(task, config, one.user_id, one.rows, adapters, trained) for one in rows]
+        texts = [text for user in users for text in user.texts()]
+        for scorer in adapters.values():
+            scorer.prefetch(texts)
+        for question in (question for user in users for question in user.questions):
             answers: dict[str, str | None] = {}
             missing: set[str] = set()
             row, query = question.row, question.row.query
+            user_id = query.user_id
             for name, method in shown.items():
                 answers[name], lacking = answer_of(question, method)
                 if lacking or (method.summary and (user_id, query.query_id) in no_summary):

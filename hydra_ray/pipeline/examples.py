@@ -99,10 +99,11 @@ def read_groups(
     component: Component,
     folder: Path,
     buckets: Sequence[int],
-    split: Split,
+    split: Split | None = None,
     users: Collection[str] | None = None,
 ) -> Iterator[list[RankingExample]]:
-    """The groups of each user of the given buckets and split; of `users` alone, as `read_rows` takes them."""
+    """The groups of each user of the given buckets and split (None: of both); of `users` alone, as `read_rows` takes
+    them."""
     if component == "reranker":
         for labelled in read_rows(LabelRow, folder, buckets, split, users):
             yield reranker_groups(config, labelled.bucket, labelled.rows)

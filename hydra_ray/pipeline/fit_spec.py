@@ -24,6 +24,8 @@ from hydra_ray.utils.device import CPU
 
 TUNING_USERS = 256
 """Training users that the pull of new heads is chosen on: their mean loss is then known to a few per cent."""
+ROWS_AT_ONCE = 50_000
+"""Texts, of queries and rows together, whose embeddings are read in one scan."""
 
 
 @dataclass(frozen=True)
@@ -108,8 +110,27 @@ class FitSpec:
 
 
 def encode(scorer: TrainedScorer, users: Sequence[list[RankingExample]]) -> list[UserFeatures]:
-    """Features of users from their groups."""
-    if not users:
-        return []
-    encodings = iter(scorer.pair_encodings([group for groups in users for group in groups]))
-    return [features_of(groups, list(islice(encodings, len(groups)))) for groups in users]
+    """Features of users from their groups; the kept embeddings of many users' texts are read in one scan."""
+    found: list[UserFeatures] = []
+    for part in parts_of_users(users):
+        groups = [group for of_user in part for group in of_user]
+        scorer.prefetch((text for group in groups for text in (group.left, *group.right)), encode_missing=True)
+        encodings = iter(scorer.pair_encodings(groups))
+        found += [features_of(of_user, list(islice(encodings, len(of_user)))) for of_user in part]
+    return found
+
+
+def parts_of_users(
+    users: Sequence[list[RankingExample]], rows: int = ROWS_AT_ONCE
+) -> Iterator[list[list[RankingExample]]]:
+    """Users' groups in parts of about as many rows; a user is never cut."""
+    part: list[list[RankingExample]] = []
+    count = 0
+    for groups in users:
+        part.append(groups)
+        count += sum(1 + len(group.right) for group in groups)
+        if count >= rows:
+            yield part
+            part, count = [], 0
+    if part:
+        yield part

@@ -13,7 +13,7 @@ from hydra_ray.data.reader import read_users
 from hydra_ray.errors import UserError
 from hydra_ray.inference.types import Component
 from hydra_ray.methods.method import Reranker, method_named
-from hydra_ray.pipeline.data_steps import DataSteps
+from hydra_ray.pipeline.encode_steps import EncodeSteps
 from hydra_ray.pipeline.eval_prompts import EvalPrompts
 from hydra_ray.pipeline.examples import evidence_width, write_groups
 from hydra_ray.pipeline.gold_check import wordless_golds
@@ -49,7 +49,7 @@ EXPERTS = ("history_similarity", "topic_classifier", "zero_shot_candidate")
 """Keys of `adapter` that decide what its evidence says, kept with the samples that it is made of."""
 
 
-class Pipeline(DataSteps):
+class Pipeline(EncodeSteps):
     """The steps of one run. Each method returns the finished step, doing first what it needs."""
 
     def label(self, trial: Trial) -> StepResult:
@@ -72,6 +72,7 @@ class Pipeline(DataSteps):
             warning = wordless_golds(self.run.task, read_users(self.ingest().path, user_ids=chosen.test))
             if warning:
                 self.run.log(warning)
+            self.encode_histories(trial)
             return self._plain, trial.seed, self.run.vector_cache
 
         return self._ask("label", config, {}, trial, LabelPrompts, args, roles)
@@ -88,6 +89,7 @@ class Pipeline(DataSteps):
             return self._trained_before(component, trial)
         config = self._varied(variant)
         answered = self.label(trial) if component == "reranker" else self.generate(trial)
+        self.encode_examples(component, trial, answered)
         kinds = tuple(dict.fromkeys([joint_kind(self.config.model.head), SHARED]))
         name = f"train-{component}"
         label = f"{name}-paper" if variant == "paper" else name
@@ -188,6 +190,7 @@ class Pipeline(DataSteps):
         from hydra_ray.pipeline.fit_users import fit_users
 
         answered = self.label(trial) if component == "reranker" else self.generate(trial)
+        self.encode_examples(component, trial, answered)
         trained, base = self.train(component, trial, variant), self.base(component, trial, variant)
         whole = self._varied(variant)
         both = component == "reranker" and self.fitted_alone
@@ -255,9 +258,9 @@ class Pipeline(DataSteps):
         chosen, encoder = self.chosen(trial), self.config.text_encoder
 
         def work(folder: Path) -> dict[str, Any]:
-            from hydra_ray.models.embedding_cache import CachedTextEncoder
+            from hydra_ray.models.text_embeddings import text_embeddings
 
-            encode = CachedTextEncoder(encoder, self.run.vector_cache)
+            encode = text_embeddings(encoder, self.run.vector_cache)
             return train_topics(self.run.task, self.ingest().path, chosen.train, encode, folder, trial.seed)
 
         inputs = {"ingest": self.ingest().key, "users": hash_of(asking(chosen))}

@@ -40,6 +40,9 @@ class RowMaker(Protocol):
 
     KIND: ClassVar[type[StageRow]]
 
+    def prefetch(self, users: Sequence[User]) -> None:
+        """Makes ready what the rows of a batch of users will look up."""
+
     def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, PromptedRow[Any]]]: ...
 
 
@@ -155,6 +158,7 @@ class MakeBatch:
             )
             for row in picked
         ]
+        self._make.prefetch(users)
         return rows_to_table(self._make.KIND, self._make(users), buckets)
 
 

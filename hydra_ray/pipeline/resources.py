@@ -71,6 +71,7 @@ def needs_of(stage: str, config: Config) -> Needs:
     if stage in ASKING:
         work("score", wanted.score, 1.0)
         work("ask", wanted.ask, 1.0)
+        work("encode", wanted.encode, 1.0)
     if stage in TRAINING:
         work("train", wanted.train, 0.0)
         work("fit", wanted.fit, 1.0)

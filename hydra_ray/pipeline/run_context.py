@@ -12,7 +12,6 @@ from typing import Any
 
 from hydra_ray.cluster import LOCAL, check_socket_paths, find_cluster, init_ray, other_cluster
 from hydra_ray.config import Config
-from hydra_ray.config.pair_kinds import pair_kind
 from hydra_ray.config.resources import WorkerResources, worker_range
 from hydra_ray.core.tasks import Task, load_task
 from hydra_ray.env import set_defaults, set_local_ray
@@ -199,9 +198,6 @@ class RunContext(contextlib.AbstractContextManager["RunContext"]):
         return self._base_url
 
     @property
-    def vector_cache(self) -> Path | None:
-        """Where encodings of a frozen encoder are kept; None where the encoder is trained and they would go stale."""
-        model = self.config.model
-        if not model.freeze_encoder or pair_kind(model.pair).reads == "pairs":
-            return None
-        return self.root / "cache" / "vectors"
+    def vector_cache(self) -> Path:
+        """Where the embeddings of frozen encoders are kept, for all runs under the root."""
+        return self.root / "cache" / "embeddings"

@@ -48,10 +48,24 @@ class StagePrompts:
     def encode(self) -> TextEncode:
         """The encoder of single texts; it is loaded when the first text is not in the cache."""
         if self._encode is None:
-            from hydra_ray.models.embedding_cache import CachedTextEncoder
+            from hydra_ray.models.text_embeddings import text_embeddings
 
-            self._encode = CachedTextEncoder(self.config.text_encoder, self._vectors)
+            self._encode = text_embeddings(self.config.text_encoder, self._vectors)
         return self._encode
+
+    def prefetch(self, users: Sequence[User]) -> None:
+        """Reads what is kept of a batch of users' texts in one scan, for the rows that are made of them."""
+        retrieval, adapter = self.config.retrieval, self.config.adapter
+        if not (retrieval.encodes or adapter.history_similarity or self.topics):
+            return
+        from hydra_ray.models.text_embeddings import BatchEncode
+
+        texts = texts_of(users)
+        if retrieval.encodes:
+            corpus = [item.corpus for user in users for item in user.items]
+            texts = [*texts, *corpus, *map(self.task.search_text, texts)]
+        if isinstance(self.encode, BatchEncode):
+            self.encode.prefetch(texts, encode_missing=retrieval.encodes or adapter.history_similarity)
 
     def index(self, history: Sequence[HistoryItem]) -> HistoryIndex:
         """A history made searchable."""
@@ -192,10 +206,16 @@ class GeneratePrompts(CandidatePrompts):
 
         super().__init__(config, seed, vectors)
         self.topics = TopicModels.load(topics) if topics else None
-        self._rerank: dict[str, Rerank] = {
+        self._rerank = {
             split: BatchReranker.load(base, folder, vectors, self.config.resources.score.num_gpus)
             for split, folder in heads.items()
         }
+
+    def prefetch(self, users: Sequence[User]) -> None:
+        """See StagePrompts."""
+        super().prefetch(users)
+        for split, reranker in self._rerank.items():
+            reranker.prefetch(texts_of([user for user in users if user.split == split]))
 
     def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, PromptedRow[CandidateRow]]]:
         for user in users:
@@ -235,6 +255,11 @@ class OraclePrompts(StagePrompts):
                 row = Row(user.user_id, query.query_id, query.text, query.gold, ())
                 requests = tuple(self.greedy(prompt, query) for prompt in prompts)
                 yield user, PromptedRow(StageRow(row), requests, Cuts.of(prompts))
+
+
+def texts_of(users: Sequence[User]) -> list[str]:
+    """The texts of users' items and questions."""
+    return [text for user in users for text in (*(x.text for x in user.items), *(x.text for x in user.questions))]
 
 
 def own_query(row: Row, history: tuple[HistoryItem, ...]) -> Query:

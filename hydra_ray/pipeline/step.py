@@ -25,19 +25,22 @@ SCRATCH = "scratch"
 STEP_VERSIONS = {
     "synth": 2,
     "ingest": 4,
+    "encode-histories": 1,
     "label": 4,
-    "train-reranker": 3,
+    "encode-reranker": 1,
+    "train-reranker": 4,
     "fit-reranker": 6,
-    "topics": 1,
+    "topics": 2,
     "generate": 5,
-    "train-adapter": 5,
-    "fit-adapter": 7,
+    "encode-adapter": 1,
+    "train-adapter": 6,
+    "fit-adapter": 8,
     "summarise": 3,
     "evaluate": 5,
     "method": 2,
     "train-method": 1,
     "oracles": 2,
-    "features": 1,
+    "features": 2,
 }
 """What a step's output means: raise a number when the same config and inputs give another output. `features` are the
 fits' kept features, which are a step of no run."""

@@ -1,21 +1,37 @@
 """The encoder bench, on rows that are too few to say anything about time."""
 
 from argparse import Namespace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from hydra_ray.bench import encode
+from hydra_ray.bench import embedding_reads, encode
 
 
 def test_figures() -> None:
-    result = encode.run(Namespace(rows=24, repeats=1, mixes=("synthetic", "news")))
+    result = encode.run(Namespace(rows=24, repeats=1, mixes=("synthetic", "news"), texts=300))
     assert set(result["mixes"]) == {"synthetic", "news"}
     assert result["ratio"] == min(mix["ratio"] for mix in result["mixes"].values())
     for mix in result["mixes"].values():
         assert mix["difference"]["least_cosine"] > encode.COSINE
         assert mix["padding"] >= 1
         assert set(mix["rows_per_s"]) == {"padded_fp32", "sorted_fp32", "ours"}
+
+    reads = result["reads"]
+    assert reads["scanned"] == 300
+    assert reads["ratio"] > 1
+    assert [run["rows"] for run in reads["join"]["runs"]] == [300, 3000]
+    assert all(run["peak_mib"] > 0 for run in reads["join"]["runs"])
+
+
+def test_a_lookup_of_another_text_is_noticed(tmp_path: Path) -> None:
+    store = embedding_reads.write_store(tmp_path, 10)
+    numbers = np.array([7, 3])
+    found = store.lookup([embedding_reads.text(i) for i in numbers.tolist()])
+    embedding_reads.check(found, numbers)
+    with pytest.raises(RuntimeError, match="another text's embedding"):
+        embedding_reads.check(found, numbers[::-1])
 
 
 def test_other_vectors_are_noticed() -> None:

@@ -3,14 +3,20 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
 
 from hydra_ray.config import ModelConfig
 from hydra_ray.errors import UserError
-from hydra_ray.models import embedding_cache
-from hydra_ray.models.embedding_cache import CachedTextEncoder
-from hydra_ray.models.encoder import TextEncoder, batches_by_length, check_encoder, encode_texts
+from hydra_ray.models.encoder import (
+    TextEncoder,
+    batches_by_length,
+    check_encoder,
+    encode_lists,
+    encode_texts,
+    frozen_encoder,
+)
 from hydra_ray.utils.cpu import fastest_precision
 
 TEXTS = [
@@ -103,36 +109,43 @@ def test_an_encoder_that_is_not_there_or_has_no_weights(tmp_path: Path) -> None:
         check_encoder(ModelConfig(encoder=folder, max_tokens=16))
 
 
-def test_bf16_vectors_point_the_same_way_and_are_kept_apart(encoder: TextEncoder, tmp_path: Path) -> None:
-    exact = CachedTextEncoder(ModelConfig(precision="fp32"), tmp_path, encoder)(TEXTS)
-    rough = CachedTextEncoder(ModelConfig(precision="bf16"), tmp_path)(TEXTS)
+def test_bf16_embeddings_point_the_same_way(encoder: TextEncoder) -> None:
+    exact = encode_texts(frozen_encoder(ModelConfig(precision="fp32")), TEXTS)
+    rough = encode_texts(frozen_encoder(ModelConfig(precision="bf16")), TEXTS)
     assert rough.dtype == np.float32
     cosine = (exact * rough).sum(1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(rough, axis=1)
     assert cosine.min() > 0.999
     assert not np.array_equal(exact, rough)
-    assert len(list(tmp_path.glob("*.sqlite"))) == 2
+    assert np.allclose(exact, encode_texts(encoder, TEXTS), atol=1e-5)
 
 
-@pytest.mark.parametrize("on_disk", [False, True])
-def test_a_bounded_number_of_texts_stays_in_memory(on_disk: bool, tmp_path: Path,
-                                                   monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
-    encoded: list[str] = []
+class SmallDevice:
+    """An encoder whose device has no room for more than `most` texts at a time; embeds a text as its first token."""
 
-    def encode(_: object, texts: list[str]) -> np.ndarray:
-        encoded.extend(texts)
-        return np.array([[len(text), ord(text[-1])] for text in texts], np.float32)
+    training, autocast, width = False, False, 1
+    model = SimpleNamespace(device=torch.device("cpu"))
 
-    monkeypatch.setattr(embedding_cache, "REMEMBERED", 3)
-    monkeypatch.setattr(embedding_cache, "encode_texts", encode)
-    cache = CachedTextEncoder(ModelConfig(), tmp_path if on_disk else None, SimpleNamespace(width=2))  # type: ignore[arg-type]
-    texts = ["a", "b", "c", "d", "e", "a"]
-    assert cache(texts)[:, 1].tolist() == [ord(text) for text in texts]  # more than stay: served whole
-    assert cache(["c", "e"])[:, 1].tolist() == [ord("c"), ord("e")]
-    assert encoded == ["a", "b", "c", "d", "e"]
-    assert cache(["b"]).tolist() == [[1, ord("b")]]
-    assert encoded == ["a", "b", "c", "d", "e", *([] if on_disk else ["b"])]
-    assert cache([]).shape == (0, 2)
-    assert len(cache._memory) == 3
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.sizes: list[int] = []
+
+    def padded(self, lists: list[dict[str, list[int]]]) -> torch.Tensor:
+        return torch.tensor([[float(one["input_ids"][0])] for one in lists])
+
+    def __call__(self, batch: torch.Tensor) -> torch.Tensor:
+        self.sizes.append(len(batch))
+        if len(batch) > self.most:
+            raise torch.OutOfMemoryError("no room")
+        return batch
+
+
+def test_a_batch_that_does_not_fit_is_halved_once() -> None:
+    lists = [{"input_ids": [i]} for i in range(7)]
+    small = SmallDevice(4)
+    assert encode_lists(small, lists)[:, 0].tolist() == list(range(7))  # type: ignore[arg-type]
+    assert small.sizes == [7, 4, 3]
+    with pytest.raises(UserError, match="neither a batch of 7 texts of at most 1 tokens nor half of it fits the mem"):
+        encode_lists(SmallDevice(3), lists)  # type: ignore[arg-type]
 
 
 def test_bf16_only_where_the_processor_has_it(tmp_path: Path) -> None:

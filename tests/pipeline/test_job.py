@@ -126,7 +126,8 @@ def test_folds_share_labels_and_summaries_and_train_on_other_users_each(tmp_path
         f"train-reranker seed 0 fold {n}" for n in range(3)
     ]
     assert [label for label in labels if label.startswith("summ")] == ["summarise seed 0"]
-    assert len({result.key for result in job.results.values()}) == len(labels) == 2 + 3 * 3
+    assert [label for label in labels if label.startswith("encode-")] == ["encode-reranker seed 0"]
+    assert len({result.key for result in job.results.values()}) == len(labels) == 3 + 3 * 3
     whole = {inputs["users"] for name, inputs in asked["inputs"] if name in ("label", "summarise")}
     assert len(whole) == 2  # the same users: once to learn from, once to be tested
 

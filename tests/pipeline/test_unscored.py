@@ -17,6 +17,7 @@ from hydra_ray.pipeline.evaluation import answer_table
 from hydra_ray.pipeline.job import always_shown
 from hydra_ray.pipeline.stage_rows import EvalRow, rows_to_table
 from hydra_ray.report import write_predictions
+from hydra_ray.training.joint.ranking_examples import RankingExample
 
 ITEMS = tuple(HistoryItem(str(i), f"text {i}", f"text {i}", "5", f"2020-01-0{i}") for i in range(1, 4))
 USER = User("u", "test", ITEMS, (Question("a", "known", "4", (0, 1, 2)), Question("b", "unknown", None, (0, 1, 2))))
@@ -37,12 +38,19 @@ def test_from_questions_to_predictions(tmp_path: Path) -> None:
         for row in rows
     ]
     pq.write_table(pa.Table.from_pylist(answers), tmp_path / "answers" / "0.parquet")
-    adapter: Any = SimpleNamespace(
-        scorer=SimpleNamespace(evidence=0), score=lambda groups: [zeros(len(group.right)) for group in groups]
-    )
+    prefetched: list[list[str]] = []
+    read: set[str] = set()
+
+    def score(groups: list[RankingExample]) -> list[Any]:
+        read.update(text for group in groups for text in (group.left, *group.right))
+        return [zeros(len(group.right)) for group in groups]
+
+    adapter: Any = SimpleNamespace(scorer=SimpleNamespace(evidence=0), score=score, prefetch=prefetched.append)
     task = load_task("lamp_3")
     answered = answer_table(task, 0, tmp_path, always_shown(), {"hydra": adapter, "shared": adapter}, AdapterConfig())
     assert [(row.question_id, row.gold, row.scored) for row in answered] == [("a", "4", True), ("b", "", False)]
+    assert len(prefetched) == 2  # once an adapter for all users
+    assert read <= set(prefetched[0])
     paths = write_predictions(tmp_path / "predictions", task, answered, "LaMP_3 of the files")
     content = json.loads(next(path for path in paths if path.name == "zero_shot_seed0.json").read_text())
     assert content == {"task": "LaMP_3 of the files", "golds": [{"id": "a", "output": "3"}, {"id": "b", "output": "3"}]}

@@ -143,7 +143,8 @@ def test_folds_share_one_labelling_and_train_on_no_row_of_their_own_users(cluste
         done = hydra_ray(cluster, "train-reranker", whole.root, server.url, *more)
     assert done.returncode == 0, done.stderr
     steps = json.loads((whole.root / "runs" / "folds" / "steps.json").read_text())
-    assert sorted(steps) == ["ingest", "label seed 0", "train-reranker seed 0 fold 0", "train-reranker seed 0 fold 1"]
+    shared, trained = ["encode-reranker seed 0", "ingest", "label seed 0"], "train-reranker seed 0 fold"
+    assert sorted(steps) == [*shared, f"{trained} 0", f"{trained} 1"]
     groups = [whole.root / "runs" / "steps" / steps[f"train-reranker seed 0 fold {n}"] / "groups" for n in range(2)]
     one, other = (set(pq.read_table(folder, columns=["user_id"])["user_id"].to_pylist()) for folder in groups)
     assert one

@@ -9,9 +9,9 @@ from hydra_ray.core.topic_classifier import TopicModels
 from hydra_ray.core.types import HistoryItem, User
 from hydra_ray.inference.scoring import BatchReranker
 from hydra_ray.inference.types import Component
-from hydra_ray.models.embedding_cache import CachedTextEncoder
-from hydra_ray.models.encoder import TextEncoder
+from hydra_ray.models.encoder import TextEncoder, frozen_encoder
 from hydra_ray.models.heads import Head
+from hydra_ray.models.text_embeddings import RememberedEmbeddings
 from hydra_ray.pipeline.examples import adapter_groups, reranker_groups
 from hydra_ray.pipeline.fit_buckets import mixed_users, solved_users
 from hydra_ray.pipeline.fit_records import UserFit
@@ -55,15 +55,15 @@ class Bases:
         """Whether users have anything of their own at all (not those of `shared`)."""
         return all(scorer.head.delta_shapes() for scorer in self.scorers.values())
 
-    def vectors(self) -> CachedTextEncoder | None:
+    def vectors(self) -> RememberedEmbeddings | None:
         """A new, empty memory of encodings around the one encoder, which is loaded when first needed; None where
         encodings are made inside the scorer."""
         model = self.bundle.config.model
         if needs_encoder_in_module(model) and not self.bundle.config.retrieval.encodes:
             return None
         if self._encoder is None:
-            self._encoder = TextEncoder(model, model.precision).to(self.device)
-        return CachedTextEncoder(model, None, self._encoder)
+            self._encoder = frozen_encoder(model).to(self.device)
+        return RememberedEmbeddings(model, self._encoder)
 
 
 class UserTrainingData:

@@ -8,7 +8,7 @@ heads/              the training users' heads, for kinds that have user paramete
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -25,12 +25,12 @@ from hydra_ray.config import ModelConfig
 from hydra_ray.config.pair_kinds import pair_kind
 from hydra_ray.core.retrieval import TextEncode
 from hydra_ray.errors import UserError
-from hydra_ray.models.embedding_cache import CachedTextEncoder
 from hydra_ray.models.encoder import TextEncoder
 from hydra_ray.models.heads import Deltas, scores
 from hydra_ray.models.mixture import MIXTURE, PRESENT, PROFILE, mixtures
 from hydra_ray.models.scorer import PairScorer
-from hydra_ray.models.sentence_embeddings import sentence_embeddings
+from hydra_ray.models.sentence_embeddings import encoded_pieces, sentence_embeddings
+from hydra_ray.models.text_embeddings import BatchEncode, text_embeddings
 from hydra_ray.training.artifacts.user_heads import UserHeads
 from hydra_ray.training.joint.ranking_examples import RankingExample, TextIndex
 from hydra_ray.training.user_fit.profiles import Profile, Profiles
@@ -166,16 +166,17 @@ class TrainedScorer:
         Args:
             scorer: Base and shared head.
             heads: Users' heads; None: the shared head for everybody.
-            vectors: Where a frozen encoder's encodings are cached.
-            encode: The frozen encoder. None: one of its own, whose encodings are cached in `vectors`, or in memory.
+            vectors: Where a frozen encoder's embeddings are kept.
+            encode: The frozen encoder. None: one whose embeddings are kept in `vectors`, or in memory.
             device: Where pairs are scored.
             budget: Bytes that a batch may take there; None: batches of GROUPS queries.
         """
         self.scorer = scorer.to(device)
         self.device, self._budget = device, budget
         self.heads = heads
+        self._vectors = vectors
         inside = needs_encoder_in_module(scorer.config)
-        self._encode = None if inside else encode or CachedTextEncoder(scorer.config, vectors)
+        self._encode = None if inside else encode or text_embeddings(scorer.config, vectors)
 
     @classmethod
     def load(
@@ -192,6 +193,12 @@ class TrainedScorer:
         if heads and own is None and scorer.head.delta_shapes():
             raise UserError(f"{heads}: the users' heads are missing; remove the folder, and the step makes them again")
         return cls(scorer, own, vectors, device=device, budget=budget)
+
+    def prefetch(self, texts: Iterable[str], encode_missing: bool = False) -> None:
+        """Makes a batch's texts ready for the scoring that follows; see `BatchEncode`."""
+        if isinstance(self._encode, BatchEncode):
+            config = self.scorer.config
+            self._encode.prefetch(list(encoded_pieces(texts, config.pair, config.sentences)), encode_missing)
 
     def table(self, texts: Sequence[str]) -> Sequence[str] | Tensor:
         """What the scorer reads for `texts`: the texts, or their vectors where the encoder is frozen."""
@@ -214,7 +221,9 @@ class TrainedScorer:
         router, config = self.scorer.router, self.scorer.config
         assert router is not None
         # Where the encoder is trained, the router still reads what it was before.
-        encode = self._encode or CachedTextEncoder(config.model_copy(update={"freeze_encoder": True}), None)
+        encode = self._encode or text_embeddings(config, self._vectors)
+        if isinstance(encode, BatchEncode):
+            encode.prefetch([text for profile in profiles for text in profile.texts], encode_missing=True)
         parts = []
         for start in range(0, len(profiles), MIXED_AT_ONCE):
             read = Profiles(profiles[start : start + MIXED_AT_ONCE], encode).of_users(self.device)

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from hydra_ray.config import ModelConfig
-from hydra_ray.models.embedding_cache import CachedTextEncoder
 from hydra_ray.models.sentence_embeddings import sentences_of
+from hydra_ray.models.text_embeddings import text_embeddings
 from hydra_ray.utils.atomic_io import write_atomically
 
 SAMPLE = 4000
@@ -21,7 +21,7 @@ def write_centres(config: ModelConfig, groups: Path, vectors: Path | None, seed:
     """Writes `centres` (float32 [width, D], unit length) as safetensors, from the query texts in `groups` (Parquet)."""
     left = pads.dataset(groups, format="parquet").to_table(columns=["left"])["left"].to_pylist()
     sentences = _sample(sorted({s for text in set(left) for s in sentences_of(text, config.sentences)}), seed)
-    points = CachedTextEncoder(config, vectors)(sentences)
+    points = text_embeddings(config, vectors)(sentences)
     points = points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)
     with write_atomically(out) as part:
         save_file({"centres": kmeans(points, config.pair_dim, seed)}, part)

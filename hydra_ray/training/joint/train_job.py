@@ -21,7 +21,7 @@ class TrainJob:
         symmetric: Whether both texts of a pair are of one kind (reranker).
         evidence: Numbers per row besides its text (see `RankingExample`).
         scratch: Takes whatever the workers write. A training that was cut short and is found there goes on.
-        vectors: Folder of the encoding cache.
+        vectors: Folder of the kept embeddings.
         profiles: Folder of the training users' profiles (Parquet), for `mixture`.
         plugins: Modules that every worker imports first.
         resources: How many workers, and what each reserves.

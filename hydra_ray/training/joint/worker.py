@@ -12,12 +12,12 @@ from torch import Tensor
 from hydra_ray import env
 from hydra_ray.config.head_kinds import head_kind
 from hydra_ray.errors import UserError
-from hydra_ray.models.embedding_cache import CachedTextEncoder
 from hydra_ray.models.encoder import TextEncoder
 from hydra_ray.models.heads import Deltas
 from hydra_ray.models.losses import loss_sum
 from hydra_ray.models.mixture import balance_loss
 from hydra_ray.models.scorer import PairBatch, PairScorer
+from hydra_ray.models.text_embeddings import text_embeddings
 from hydra_ray.training.artifacts.trained_scorer import needs_encoder_in_module, save_base
 from hydra_ray.training.joint import checkpoint, zero_state
 from hydra_ray.training.joint.checkpoint import TrainState
@@ -58,7 +58,7 @@ class Worker:
         if head_kind(kind).routed:
             assert job.profiles is not None
             mine = read_profiles(job.profiles, self.heads.buckets)
-            self.profiles = Profiles(mine, CachedTextEncoder(self.model, job.vectors))
+            self.profiles = Profiles(mine, text_embeddings(self.model, job.vectors))
         if start and found:
             masters, moments = checkpoint.load_base(start)
             scorer.load_state_dict(masters, strict=False)

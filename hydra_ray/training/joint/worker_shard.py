@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hydra_ray.config import ModelConfig
-from hydra_ray.models.embedding_cache import CachedTextEncoder
 from hydra_ray.models.sentence_embeddings import sentence_embeddings
+from hydra_ray.models.text_embeddings import text_embeddings
 from hydra_ray.training.artifacts.trained_scorer import needs_encoder_in_module
 from hydra_ray.training.joint.plan import Step, assign_buckets, imbalance, plan_epoch
 from hydra_ray.training.joint.ranking_examples import RankingExample, TextIndex, examples_from_table
@@ -68,6 +68,6 @@ class WorkerShard:
         """What the scorer reads: the texts, or their vectors [T, ...] where the encoder is frozen."""
         if needs_encoder_in_module(model):
             return self.texts.texts or [""]
-        log(f"encoding {len(self.texts.texts)} texts once, or reading them from the cache")
-        cached = CachedTextEncoder(model, vectors)
-        return sentence_embeddings(cached, self.texts.texts or [""], model.pair, model.sentences).to(device)
+        log(f"reading the embeddings of {len(self.texts.texts)} texts")
+        encode = text_embeddings(model, vectors)
+        return sentence_embeddings(encode, self.texts.texts or [""], model.pair, model.sentences).to(device)

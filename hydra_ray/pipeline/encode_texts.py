@@ -1,0 +1,265 @@
+"""Encodes the distinct texts of a step into the store of embeddings.
+
+Few texts are encoded in this process. Many go through Ray Data: tasks write each bucket's distinct texts by shard; then
+the texts of a shard that the store lacks are tokenised on CPU workers and encoded on a pool of workers that grows with
+the work, fragment by fragment. A killed step finds the finished fragments in the store and encodes the rest.
+"""
+
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hydra_ray.config import ModelConfig
+from hydra_ray.config.resources import WorkerResources, ray_options, worker_range
+from hydra_ray.models.encoder_source import spec_of
+from hydra_ray.pipeline.encode_sources import TextSource
+from hydra_ray.pipeline.examples import chunks
+from hydra_ray.store.embeddings.embedding_store import EmbeddingStore
+from hydra_ray.store.embeddings.keys import KEY_BYTES, SHARDS, as_keys, shards_of, text_keys
+from hydra_ray.utils.ray_errors import unwrap_user_errors
+from hydra_ray.utils.ray_nodes import alive_nodes
+
+if TYPE_CHECKING:
+    from hydra_ray.models.encoder import TextEncoder
+
+FEW = 10_000
+"""Distinct texts that are encoded without Ray: workers would take longer to start."""
+TEXTS_IN_MEMORY = 500_000
+"""Distinct texts that a task holds before it writes them down."""
+FRAGMENT = 16_384
+"""Texts of a fragment: 13 MB at 384 numbers, and what a killed worker has to encode again."""
+EVERY_S = 10.0
+"""Between two lines of progress."""
+_TOKENS = "token_"
+_TEXTS = pa.schema([("key", pa.binary(KEY_BYTES)), ("text", pa.large_binary())])
+
+
+def encode_source(
+    source: TextSource,
+    root: Path,
+    scratch: Path,
+    workers: WorkerResources,
+    log: Callable[[str], None],
+    start_ray: Callable[[], None],
+) -> dict[str, int]:
+    """Encodes whatever the store lacks of a source's texts.
+
+    Args:
+        source: Which texts.
+        root: Folder of all stores.
+        scratch: Takes what an unfinished step needs; all workers see it.
+        workers: Where texts are encoded: many, or on a GPU, on the cluster's workers; few on a CPU in this process.
+        log: Takes lines of progress.
+        start_ray: Makes sure that Ray runs; called only where there are many texts.
+
+    Returns:
+        `texts`, the distinct ones, and `encoded`, those of them that the store lacked.
+
+    Raises:
+        UserError: An embedding is not finite, the disk is full, or a fragment cannot be used. What is encoded stays.
+    """
+    store = EmbeddingStore(root, spec_of(source.model))
+    store.sweep()
+    few = None if workers.num_gpus else distinct_texts(source.texts(source.buckets()), FEW)
+    if few is None:
+        start_ray()
+        return _encode_many(source, root, scratch, workers, log)
+    missing = store.missing(few)
+    if missing:
+        log(f"{len(few)} texts, {len(missing)} to encode")
+        _encode_few(source.model, root, missing)
+    return {"texts": len(few), "encoded": len(missing)}
+
+
+def distinct_texts(texts: Iterable[str], most: int) -> list[str] | None:
+    """The distinct texts, in the order given; None if there are more than `most`, of which no more are read then."""
+    found: dict[str, None] = {}
+    for text in texts:
+        found[text] = None
+        if len(found) > most:
+            return None
+    return list(found)
+
+
+def _encode_few(model: ModelConfig, root: Path, missing: list[str]) -> None:
+    """In this process, on one thread: beside other processes, PyTorch's threads spend their time waiting."""
+    import torch
+
+    from hydra_ray.models.text_embeddings import text_embeddings
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        text_embeddings(model, root)(missing)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _encode_many(
+    source: TextSource, root: Path, scratch: Path, workers: WorkerResources, log: Callable[[str], None]
+) -> dict[str, int]:
+    import ray
+
+    least, most = worker_range(workers, alive_nodes() if workers.bounds is None else ())
+    folder, done = scratch / "texts", scratch / "texts.done"
+    if not done.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        parts = chunks(source.buckets(), 4 * most)
+        items = [{"number": number, "buckets": part} for number, part in enumerate(parts)]
+        with unwrap_user_errors():
+            ray.data.from_items(items).map_batches(WriteDistinct(source, folder), batch_size=1).materialize()
+        done.touch()
+    blocks = min(SHARDS, 4 * most)
+    encoded, began = 0, time.monotonic()
+    logged = began
+    with unwrap_user_errors():
+        rows = (
+            ray.data.from_items([{"shard": shard} for shard in range(SHARDS)], override_num_blocks=blocks)
+            .map_batches(
+                TokenizeShard,
+                fn_constructor_args=(source.model, root, folder),
+                batch_size=1,
+                num_cpus=1,
+                compute=ray.data.ActorPoolStrategy(min_size=1, max_size=most),
+            )
+            .map_batches(
+                EncodeTokens,
+                fn_constructor_args=(source.model, root, workers.num_gpus),
+                batch_format="pyarrow",
+                batch_size=None,
+                compute=ray.data.ActorPoolStrategy(min_size=least, max_size=most),
+                **ray_options(workers),
+            )
+        )
+        for row in rows.iter_rows():
+            encoded += int(row["texts"])
+            now = time.monotonic()
+            if now - logged >= EVERY_S:
+                logged = now
+                log(f"{encoded} texts encoded, {encoded / (now - began):.0f} a second")
+    texts = sum(int(file.read_text()) for file in folder.glob("*.count"))
+    log(f"{texts} texts, {encoded} of them encoded")
+    return {"texts": texts, "encoded": encoded}
+
+
+@dataclass(frozen=True)
+class WriteDistinct:
+    """Ray Data's function: writes the distinct texts of lists of buckets as SHARD-NUMBER-PART.parquet.
+
+    Attributes:
+        source: Which texts.
+        folder: Takes the files.
+    """
+
+    source: TextSource
+    folder: Path
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """batch: `number` and `buckets`, lists of bucket numbers. Returns the numbers."""
+        for number, buckets in zip(batch["number"], batch["buckets"], strict=True):
+            found: dict[str, None] = {}
+            part = 0
+            for text in self.source.texts([int(bucket) for bucket in buckets]):
+                found[text] = None
+                if len(found) >= TEXTS_IN_MEMORY:
+                    self._write(list(found), f"{int(number):06d}-{part:04d}")
+                    found, part = {}, part + 1
+            self._write(list(found), f"{int(number):06d}-{part:04d}")
+        return {"number": batch["number"]}
+
+    def _write(self, texts: list[str], name: str) -> None:
+        keys = text_keys(texts)
+        shards = shards_of(keys)
+        for shard in sorted(set(shards.tolist())):
+            places = (shards == shard).nonzero()[0]
+            columns = [
+                pa.FixedSizeBinaryArray.from_buffers(
+                    pa.binary(KEY_BYTES), len(places), [None, pa.py_buffer(keys[places].tobytes())]
+                ),
+                # Bytes, for a text may hold surrogates.
+                pa.array([texts[i].encode(errors="surrogatepass") for i in places.tolist()], pa.large_binary()),
+            ]
+            pq.write_table(pa.table(columns, schema=_TEXTS), self.folder / f"{shard:02x}-{name}.parquet")
+
+
+class TokenizeShard:
+    """Ray Data's callable: the tokens of a shard's texts that the store lacks, FRAGMENT texts at a time."""
+
+    def __init__(self, model: ModelConfig, root: Path, folder: Path) -> None:
+        """folder: what `WriteDistinct` wrote."""
+        self._model, self._folder = model, folder
+        self._store = EmbeddingStore(root, spec_of(model))
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        """Made at the first text: a UserError of a constructor would not reach the driver."""
+        from hydra_ray.models.encoder import load_tokenizer
+
+        return load_tokenizer(self._model)
+
+    def __call__(self, batch: dict[str, Any]) -> Iterator[pa.Table]:
+        """batch: `shard`. Yields `key` and a column for each of the model's inputs."""
+        from hydra_ray.models.encoder import token_lists
+
+        for shard in batch["shard"]:
+            missing = self.missing(int(shard))
+            for start in range(0, len(missing), FRAGMENT):
+                part = missing[start : start + FRAGMENT]
+                lists = token_lists(self._tokenizer, self._model.max_tokens, [text for _, text in part])
+                columns = {"key": pa.array([key for key, _ in part], pa.binary(KEY_BYTES))}
+                for name in lists[0]:
+                    columns[_TOKENS + name] = pa.array([one[name] for one in lists], pa.list_(pa.int32()))
+                yield pa.table(columns)
+
+    def missing(self, shard: int) -> list[tuple[bytes, str]]:
+        """Keys and texts of a shard without an embedding, by key; writes down how many texts the shard has."""
+        files = sorted(self._folder.glob(f"{shard:02x}-*.parquet"))
+        found: dict[bytes, bytes] = {}
+        for file in files:
+            with pq.ParquetFile(file) as stored:
+                table = stored.read()
+            found |= zip(table["key"].to_pylist(), table["text"].to_pylist(), strict=True)
+        (self._folder / f"{shard:02x}.count").write_text(str(len(found)))
+        keys = sorted(found)
+        present = self._store.present(as_keys(b"".join(keys)))
+        return [
+            (key, found[key].decode(errors="surrogatepass"))
+            for key, here in zip(keys, present.tolist(), strict=True)
+            if not here
+        ]
+
+
+class EncodeTokens:
+    """Ray Data's callable: embeddings of tokenised texts, into the store; the encoder is loaded at the first ones."""
+
+    def __init__(self, model: ModelConfig, root: Path, num_gpus: float) -> None:
+        """num_gpus: what this worker was promised."""
+        self._model, self._num_gpus = model, num_gpus
+        self._store = EmbeddingStore(root, spec_of(model))
+
+    @cached_property
+    def _encoder(self) -> "TextEncoder":
+        from hydra_ray.models.encoder import frozen_encoder
+        from hydra_ray.utils.device import worker_device
+
+        return frozen_encoder(self._model, worker_device(self._num_gpus))
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """batch: as `TokenizeShard` yields. Returns `texts`, how many there were."""
+        from hydra_ray.models.encoder import encode_lists
+
+        if not len(batch):
+            return pa.table({"texts": pa.array([0])})
+        columns = {n.removeprefix(_TOKENS): batch[n].to_pylist() for n in batch.column_names if n.startswith(_TOKENS)}
+        lists = [{name: values[i] for name, values in columns.items()} for i in range(len(batch))]
+        keys = as_keys(b"".join(batch["key"].to_pylist()))
+        self._store.append(keys, encode_lists(self._encoder, lists))
+        return pa.table({"texts": pa.array([len(keys)])})
