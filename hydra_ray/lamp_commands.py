@@ -1,4 +1,4 @@
-"""The commands around LaMP's files: `score`, `leaderboard`. Their arguments, and what they print."""
+"""The commands around LaMP's files: `score`, `leaderboard`, `rank`. Their arguments, and what they print."""
 
 import argparse
 import json
@@ -32,6 +32,16 @@ def add_parsers(commands: Any) -> None:
     board.add_argument("--out", type=Path, metavar="FILE.zip", required=True, help="the zip to write")
     board.add_argument("--method", default="hydra", help="row of the result table whose answers are packed (hydra)")
     board.add_argument("--seed", type=int, metavar="S", help="of the runs' seeds, where they have several")
+    ranking = commands.add_parser("rank", help="rank all history items for every question, in LaMP's file formats")
+    source = ranking.add_mutually_exclusive_group(required=True)
+    source.add_argument("--questions", type=Path, metavar="FILE", help="a LaMP questions file")
+    source.add_argument("--ingested", type=Path, metavar="DIR", help="an ingested data set: RUNS/steps/ingest-...")
+    ranking.add_argument("--split", choices=("train", "test"), help="of the users of an ingested data set (both)")
+    ranking.add_argument("--out", type=Path, metavar="FILE", help="write question id -> all item ids, best first")
+    ranking.add_argument("--merged", type=Path, metavar="FILE", help="write the questions with sorted profiles")
+    ranking.add_argument("--golds", type=Path, metavar="FILE", help="outputs file whose answers --merged carries")
+    ranking.add_argument("--config", type=Path, help="YAML file of a run: its data.task, retrieval and model are read")
+    ranking.add_argument("overrides", nargs="*", metavar="a.b=c", help="override a key, e.g. retrieval.method=dense")
 
 
 def score(args: argparse.Namespace) -> int:
@@ -59,4 +69,23 @@ def leaderboard(args: argparse.Namespace) -> int:
     return 0
 
 
-COMMANDS = {"score": score, "leaderboard": leaderboard}
+def rank(args: argparse.Namespace) -> int:
+    """Writes the files; prints what was ranked on stdout."""
+    from hydra_ray.config import load_config
+    from hydra_ray.pipeline.rank import write_rankings
+
+    config = load_config(args.config, args.overrides)
+    written = write_rankings(
+        config,
+        questions=args.questions,
+        ingested=args.ingested,
+        split=args.split,
+        out=args.out,
+        merged=args.merged,
+        golds=args.golds,
+    )
+    print(json.dumps({"method": config.retrieval.method, "questions": written.questions, "items": written.items}))
+    return 0
+
+
+COMMANDS = {"score": score, "leaderboard": leaderboard, "rank": rank}

@@ -72,6 +72,10 @@ class _Evaluate(EvalPrompts):
         self._summaries = _Summaries()
         self.topics = None
 
+    def stands_for(self, method: str) -> str:
+        """Recency in place of what would load and run the encoder."""
+        return "recency" if self.config.retrieval.encodes_for(method) else method
+
 
 class _Generate(CandidatePrompts):
     """CandidatePrompts without a trained reranker."""
