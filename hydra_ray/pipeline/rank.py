@@ -1,6 +1,6 @@
 """Rankings for other programs: all items of each question's history in a retriever's order, as LaMP's files hold them.
 
-Reads a LaMP questions file or an ingested data set, one user or question at a time; embeddings are cached as a run's are.
+Reads a LaMP questions file or an ingested data set, one question at a time; embeddings are cached as a run's are.
 """
 
 import json
@@ -241,5 +241,10 @@ def _json_file(files: ExitStack, path: Path, brackets: str) -> _JsonFile:
     part = files.enter_context(write_atomically(path))
     stream = files.enter_context(part.open("w", encoding="utf-8"))
     file = _JsonFile(stream, brackets)
-    files.push(lambda kind, error, trace: None if kind else file.end())
+
+    def finish(kind: object, error: object, trace: object) -> None:
+        if kind is None:
+            file.end()
+
+    files.push(finish)
     return file
