@@ -15,7 +15,7 @@ from hydra_ray.version import __version__
 
 STAGES: dict[str, str] = {
     "run": "every stage, then the result table",
-    "ingest": "user histories to Parquet by user bucket, rejects beside it",
+    "ingest": "user histories to Parquet by user bucket, with a list of the rejects",
     "label": "reranker feedback: every retrieved item alone as the example",
     "train-reranker": "shared base and user heads of the reranker",
     "generate": "adapter candidates: samples after the reranker's examples",
@@ -149,7 +149,7 @@ def _parser() -> argparse.ArgumentParser:
     explained = actions.add_parser("explain", help="description, type and default of a key, or what a section holds")
     explained.add_argument("key", metavar="KEY", help="such as train.batch_size, or train")
     actions.add_parser("keys", help="every key with its default")
-    # What is not said is left out: every bench has its own default for it.
+    # What is not given is left out: every bench has its own default for it.
     bench = commands.add_parser("bench", help="measure; one JSON object on stdout", argument_default=argparse.SUPPRESS)
     bench.add_argument("name", choices=BENCHES)
     bench.add_argument("--json", action="store_true", help="the default; kept for scripts")
@@ -249,15 +249,17 @@ def _init_task(args: argparse.Namespace) -> int:
 
 def _tiny_llm(args: argparse.Namespace) -> int:
     from hydra_ray.config import dump_config, load_settings
-    from hydra_ray.tiny_llm.command import train_from_file
     from hydra_ray.tiny_llm.config import TinyLLMConfig
 
+    config = load_settings(TinyLLMConfig, args.config, args.overrides)
     if args.print_config:
-        print(dump_config(load_settings(TinyLLMConfig, args.config, args.overrides)), end="")
+        print(dump_config(config), end="")
         return 0
     if args.out is None:
         raise UserError("--out: give a folder for weights, tokenizer and manifest")
-    train_from_file(args.config, args.overrides, args.out)
+    from hydra_ray.tiny_llm.train import run
+
+    run(config, args.out)
     return 0
 
 
@@ -275,8 +277,8 @@ def _serve(args: argparse.Namespace) -> int:
     from hydra_ray.config import dump_config, load_settings
     from hydra_ray.serve.config import ServeConfig
 
-    said = {"run": args.run, "llm_url": args.llm_url, "keys": args.keys}
-    flags = [f"{name}={json.dumps(value)}" for name, value in said.items() if value is not None]
+    given = {"run": args.run, "llm_url": args.llm_url, "keys": args.keys}
+    flags = [f"{name}={json.dumps(value)}" for name, value in given.items() if value is not None]
     config = load_settings(ServeConfig, args.config, [*args.overrides, *flags])
     if args.print_config:
         print(dump_config(config), end="")

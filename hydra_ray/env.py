@@ -184,13 +184,13 @@ def _set(variables: tuple[Variable, ...]) -> None:
         os.environ.setdefault(variable.name, variable.value or "")
 
 
-_said_readers = [""]  # what `set_footer_readers` set last
+_set_readers = [""]  # what `set_footer_readers` set last
 
 
 def set_footer_readers(count: int) -> None:
-    """How many actors Ray Data starts to read Parquet footers, unless the user has said so."""
-    if os.environ.get(FOOTER_READERS.name, _said_readers[0]) == _said_readers[0]:
-        os.environ[FOOTER_READERS.name] = _said_readers[0] = str(count)
+    """How many actors Ray Data starts to read Parquet footers, unless the user has set it."""
+    if os.environ.get(FOOTER_READERS.name, _set_readers[0]) == _set_readers[0]:
+        os.environ[FOOTER_READERS.name] = _set_readers[0] = str(count)
 
 
 def train_variables(*, gpu: bool) -> dict[str, str]:

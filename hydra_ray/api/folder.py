@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from hydra_ray.config import Config
 from hydra_ray.errors import UserError
-from hydra_ray.serve.bundle import MODULES, RunArtifacts
+from hydra_ray.serve.bundle import COMPONENTS, RunArtifacts
 from hydra_ray.training.artifacts.trained_scorer import BASE, MODEL
 from hydra_ray.version import __version__
 
@@ -36,10 +36,10 @@ def write_folder(bundle: RunArtifacts, folder: Path) -> Path:
         if folder.exists() and any(folder.iterdir()):
             raise UserError(f"{folder}: there is something in it already; give a folder that does not exist yet")
         folder.mkdir(parents=True, exist_ok=True)
-        for module in MODULES:
-            (folder / module).mkdir()
+        for component in COMPONENTS:
+            (folder / component).mkdir()
             for name in (MODEL, BASE):
-                shutil.copyfile(bundle.base[module] / name, folder / module / name)
+                shutil.copyfile(bundle.base[component] / name, folder / component / name)
         if bundle.topics:
             shutil.copytree(bundle.topics, folder / TOPICS)
         encoder = Path(bundle.config.model.encoder)
@@ -92,8 +92,8 @@ def read_folder(folder: Path) -> RunArtifacts:
         name=str(whole["name"]),
         config=_moved(config, folder),
         seed=int(whole["seed"]),
-        base={module: folder / module for module in MODULES},
-        heads=dict.fromkeys(MODULES, ()),
+        base={component: folder / component for component in COMPONENTS},
+        heads=dict.fromkeys(COMPONENTS, ()),
         tuned=whole["tuned"],
         users=folder / INGEST,
         topics=topics if topics.exists() else None,

@@ -135,12 +135,12 @@ class ClientLLM:
             for name, value in given.items()
             if value is not None and (target := names[name]) is not None  # None: the server does not take it
         }
-        asked = [dict(message) for message in with_system_prompt(request.messages, self._config.system_prompt)]
+        messages = [dict(message) for message in with_system_prompt(request.messages, self._config.system_prompt)]
         texts: list[str] = []
         cut: list[int] = []
         tokens = [0, 0]
         while len(texts) < n:
-            choices, used = await self._call(messages=asked, n=n - len(texts), **settings, **(more or {}))
+            choices, used = await self._call(messages=messages, n=n - len(texts), **settings, **(more or {}))
             if not choices:
                 raise UserError("llm: the client's answer holds no choices; give one that speaks OpenAI's protocol")
             cut += [len(texts) + i for i, choice in enumerate(choices) if choice.finish_reason == "length"]

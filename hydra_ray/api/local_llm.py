@@ -48,8 +48,8 @@ class LocalLLM:
 
     def _ids(self, messages: Sequence[Message]) -> torch.Tensor:
         """Token ids of a prompt, int64 [1, T]."""
-        asked = [dict(message) for message in with_system_prompt(messages, self._config.system_prompt)]
-        text = self._tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
+        chat = [dict(message) for message in with_system_prompt(messages, self._config.system_prompt)]
+        text = self._tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
         ids: torch.Tensor = self._tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"]
         return ids
 

@@ -14,19 +14,19 @@ from hydra_ray.core.types import HistoryItem
 from hydra_ray.errors import UserError
 from hydra_ray.inference.trace import PersonalizedAnswer
 from hydra_ray.inference.types import (
+    Component,
     DeadlineError,
     LLMDownError,
-    Module,
     OverloadedError,
     PersonalizeRequest,
     RefusedError,
     UserKey,
 )
 from hydra_ray.llm.event_loop import EventLoopThread
-from hydra_ray.serve.bundle import MODULES, RunArtifacts, load_run_artifacts
+from hydra_ray.serve.bundle import COMPONENTS, RunArtifacts, load_run_artifacts
 
 if TYPE_CHECKING:
-    from hydra_ray.api.components import Components
+    from hydra_ray.api.loaded_run import LoadedRun
 
 History = Sequence[Mapping[str, Any] | HistoryItem]
 """Items as dictionaries with `text`, `answer`, `date`, `item_id`, `corpus`; only `text` must be there."""
@@ -45,8 +45,8 @@ class UserHead:
         message: One line on what was fitted.
     """
 
-    deltas: Mapping[Module, Delta | None]
-    bases: Mapping[Module, str]
+    deltas: Mapping[Component, Delta | None]
+    bases: Mapping[Component, str]
     message: str
 
 
@@ -192,7 +192,10 @@ class HydraPipeline:
         if not items:
             raise UserError("history: there are no items to fit a head on; personalize works without a head")
         learned = self._ask(self._parts.fitter(self._llm).learn(user_id or "", items))
-        deltas = {module: learned.heads[module].delta if module in learned.heads else None for module in MODULES}
+        deltas = {
+            component: learned.heads[component].delta if component in learned.heads else None
+            for component in COMPONENTS
+        }
         return UserHead(deltas, self._parts.fingerprints, learned.message)
 
     def close(self) -> None:
@@ -214,11 +217,11 @@ class HydraPipeline:
         return f"HydraPipeline(run={self._bundle.name!r}, task={self._bundle.task.name!r})"
 
     @cached_property
-    def _parts(self) -> "Components":
+    def _parts(self) -> "LoadedRun":
         """Bases, encoder and heads, loaded when the first question comes."""
-        from hydra_ray.api.components import Components
+        from hydra_ray.api.loaded_run import LoadedRun
 
-        return Components(self._bundle)
+        return LoadedRun(self._bundle)
 
     def _items(self, user_id: str | None, history: History | None) -> list[HistoryItem]:
         if (user_id is None) == (history is None):
@@ -226,10 +229,10 @@ class HydraPipeline:
         return self._parts.history(user_id) if user_id is not None else read_history(self._bundle.task, history or [])
 
     def _check_head(self, head: UserHead) -> None:
-        for module, base in self._parts.fingerprints.items():
-            if head.bases.get(module) != base:
-                raise UserError(f"head: its {module} belongs to the base {head.bases.get(module)}, this pipeline's is "
-                                f"{base}; fit it with this pipeline")  # fmt: skip
+        for component, base in self._parts.fingerprints.items():
+            if head.bases.get(component) != base:
+                raise UserError(f"head: its {component} belongs to the base {head.bases.get(component)}, this "
+                                f"pipeline's is {base}; fit it with this pipeline")  # fmt: skip
 
     def _ask(self, work: Any) -> Any:
         """Runs it on the pipeline's own event loop; an LLM that does not answer is the caller's mistake."""

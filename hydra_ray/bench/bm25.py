@@ -45,10 +45,10 @@ def queries(folder: Path) -> Iterator[Query]:
                 yield user.user_id, question.text, question.gold, history
 
 
-def scores(task: Task, asked: Sequence[Query], kind: BM25Kind) -> NDArray[np.float64]:
+def scores(task: Task, cases: Sequence[Query], kind: BM25Kind) -> NDArray[np.float64]:
     """float64 [queries, 2]: of the best item and of the best of four; higher is better (`row_scores`)."""
     found = []
-    for _, text, gold, history in asked:
+    for _, text, gold, history in cases:
         top = [item.answer for item, _ in BM25Retriever(history, kind).top(text, 4)]
         each = row_scores(task, [gold] * len(top), top)
         found.append((each[0], each.max()))
@@ -65,19 +65,19 @@ def interval(users: Sequence[str], gap: NDArray[np.float64]) -> tuple[float, flo
     return float(low), float(high)
 
 
-def table(task: Task, asked: Sequence[Query], name: str) -> list[str]:
+def table(task: Task, cases: Sequence[Query], name: str) -> list[str]:
     """Lines of one table."""
-    if not asked:
+    if not cases:
         return []
-    users = [user for user, *_ in asked]
+    users = [user for user, *_ in cases]
     sign = 1 if task.higher_is_better else -1
     lines = [
-        f"{name}: {len(asked)} queries of {len(set(users))} users",
+        f"{name}: {len(cases)} queries of {len(set(users))} users",
         "  variant            first   of four   against okapi, whitespace",
     ]
-    base = scores(task, asked, KINDS[0])
+    base = scores(task, cases, KINDS[0])
     for kind in KINDS:
-        values = scores(task, asked, kind)
+        values = scores(task, cases, kind)
         first, four = sign * values.mean(axis=0)
         gap = values[:, 0] - base[:, 0]
         low, high = interval(users, gap)
@@ -89,12 +89,12 @@ def table(task: Task, asked: Sequence[Query], name: str) -> list[str]:
 def report(folder: Path) -> list[str]:
     """All tables of one data set."""
     task = Task.model_validate(json.loads((folder / "manifest.json").read_text())["config"]["task"])
-    asked = list(queries(folder))
-    cut = [(u, text, gold, history[-n:]) for u, text, gold, history in asked for n in SHORT if len(history) >= n]
+    cases = list(queries(folder))
+    cut = [(u, text, gold, history[-n:]) for u, text, gold, history in cases for n in SHORT if len(history) >= n]
     lines = [f"# {task.name}, {task.primary_metric}, {folder.name}"]
-    lines += table(task, asked, "whole histories")
+    lines += table(task, cases, "whole histories")
     for low, high in LENGTHS:
-        some = [query for query in asked if low <= len(query[3]) <= high]
+        some = [query for query in cases if low <= len(query[3]) <= high]
         lines += table(task, some, f"histories of {low} to {high}" if high < 10**9 else f"histories of {low} and more")
     return lines + table(task, cut, "cut to the newest 2 to 5")
 

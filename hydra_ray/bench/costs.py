@@ -17,7 +17,7 @@ import torch
 
 from hydra_ray.bench.fit_scale_users import L2, ROWS, draw, user_id
 from hydra_ray.config import FitConfig
-from hydra_ray.core.user_buckets import bucket_of
+from hydra_ray.core.hashing import bucket_of
 from hydra_ray.models.heads import make_head, parameters_per_user
 from hydra_ray.models.mixture import Router
 from hydra_ray.store.heads.head_store import HeadStore
@@ -85,7 +85,7 @@ def _cpu_ms(work: Callable[[], object], users: int) -> float:
 
 
 def requests_and_bytes(users: int, buckets: int) -> dict[str, float]:
-    """Of a store of `linear` heads at width 68: bytes a user beside the values; requests and bytes of its reads, the
+    """Of a store of `linear` heads at width 68: bytes a user besides the values; requests and bytes of its reads, the
     first of all (which also reads metadata) and later ones."""
     shapes = make_head("linear", 68, RANK, 0.0).delta_shapes()
     spec = HeadSpec("linear", 68, RANK, shapes, "bench", buckets)
@@ -111,7 +111,7 @@ def requests_and_bytes(users: int, buckets: int) -> dict[str, float]:
             "bucket": lambda: reader.bucket(0),
         }
         figures: dict[str, float] = {
-            "bytes_beside_values": round(size / users - spec.row_bytes, 1),
+            "bytes_besides_values": round(size / users - spec.row_bytes, 1),
             "read_at_once": READ,
         }
         for name, read in reads.items():

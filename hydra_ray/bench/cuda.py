@@ -30,7 +30,7 @@ REPEATS = 5
 FLOAT = 4
 """Bytes of a float32."""
 KEPT_FREE = 2 << 30
-"""Bytes left for a step's own tensors beside the resident heads."""
+"""Bytes left for a step's own tensors next to the resident heads."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,9 +71,9 @@ def user_pairs(users: int) -> tuple[list[tuple[str, str]], Tensor, Tensor]:
     pairs, labels = [], []
     for index in range(users):
         user = make_user("tagging", 0, index, (SHOWN, SHOWN), 2 * ASKED, "bench")
-        for asked in user.questions:
-            pairs += [(asked.text, item.text) for item in user.items]
-            labels += [float(asked.answer == item.answer) for item in user.items]
+        for query in user.questions:
+            pairs += [(query.text, item.text) for item in user.items]
+            labels += [float(query.answer == item.answer) for item in user.items]
     label_UR = torch.tensor(labels).view(users, 2 * ASKED * SHOWN)
     learned_UR = (torch.arange(2 * ASKED * SHOWN) < ASKED * SHOWN).expand(users, -1)
     return pairs, label_UR, learned_UR

@@ -3,10 +3,10 @@
 Each number of users and head kind is fitted by a fresh driver with a local Ray of its own, through `fit_users`: Ray
 Data over buckets, features saved and read, solve, parts, records, publish. In place of texts that are encoded stand
 features that are drawn (`hydra_ray.bench.fit_scale_users`), at every size, so that sizes compare; what encoding would
-cost beside it is measured once, on few users. Buckets grow with the users, as they must: memory follows the bucket.
+add is measured once, on few users. Buckets grow with the users, as they must: memory follows the bucket.
 
 What is compared is `fit_s`, from the first bucket's beginning to the published version. Starting Ray Data and its actor
-and importing PyTorch there come before, cost the same at every size, and stand beside it as `start_s`.
+and importing PyTorch there come before, cost the same at every size, and are given separately as `start_s`.
 """
 
 import json

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from hydra_ray.config import Config
-from hydra_ray.core.user_buckets import bucket_of
+from hydra_ray.core.hashing import bucket_of
 from hydra_ray.models.scorer import PairScorer
 from hydra_ray.pipeline.fit_spec import FitSpec, encode
 from hydra_ray.synth.world import make_user
@@ -113,7 +113,7 @@ def encoding(users: int) -> dict[str, float]:
 
 
 def texts(users: int, first: int = 0) -> Iterator[list[RankingExample]]:
-    """Users of the synthetic world, each question beside the same SHOWN items."""
+    """Users of the synthetic world, each question with the same SHOWN items."""
     blank = ((0.0,) * EVIDENCE,) * SHOWN
     for index in range(first, first + users):
         user = make_user("tagging", 0, index, (SHOWN, SHOWN), QUERIES, "bench")

@@ -3,9 +3,9 @@
 One batch of 64 rows, forward and backward, of one row per user (the hard case: nothing is shared; in a table of 50
 users 14 of them have two rows). Ours is what a training step does: `take_rows` the batch's users out of the table, the
 shared head plus their deltas, the gradient of shared head, inputs and taken deltas. The other side multiplies
-a one-hot mask with the whole table (`hydra_ray.bench.one_hot`). The optimiser is not in either; ours is timed alone.
-Both run in turns, on the same tables and rows, on one thread: what a training worker has (`train_variables`), and what
-method.md's figures were taken on. Dropout is off so that results can be compared.
+a one-hot mask with the whole table, as the released code is described (`one_hot_logits`). The optimiser is not in
+either; ours is timed alone. Both run in turns, on the same tables and rows, on one thread: what a training worker has
+(`train_variables`), and what method.md's figures were taken on. Dropout is off so that results can be compared.
 """
 
 import resource
@@ -17,7 +17,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hydra_ray.bench.one_hot import one_hot_logits
 from hydra_ray.bench.timing import interleaved, machine
 from hydra_ray.models.heads import Deltas, Head, make_head, take_rows
 from hydra_ray.training.joint.user_head_table import UserHeadTable
@@ -96,6 +95,23 @@ def gathered_step(head: Head, table: Deltas, batch: Batch, buffers: Deltas | Non
     taken = take_rows(table, rows, z_B1Z.device, buffers)
     z_B1Z = z_B1Z.detach().requires_grad_()
     return _backward(head, head.of_users(z_B1Z, taken, index_B), label_B, taken, z_B1Z)
+
+
+def one_hot_logits(head: Head, z_B1Z: Tensor, table: Deltas, user_B: Tensor) -> Tensor:
+    """The released code's way to a user's weights: logits [B, 1, 2] of rows [B, 1, Z].
+
+    user_B: the rows' users, int64 [B]. table: name -> [U, ...].
+
+    A one-hot mask of users [B, U] is multiplied with the whole table of heads [U, ...], so that every row of the batch
+    gets its user's weights, and the gradient of the product covers the whole table (method.md, Costs others report).
+    """
+    users = len(next(iter(table.values())))
+    mask_BU = torch.nn.functional.one_hot(user_B, users).to(z_B1Z.dtype)
+    per_row = {
+        name: (mask_BU @ value.flatten(1)).reshape(len(mask_BU), *value.shape[1:]) for name, value in table.items()
+    }
+    logits_B12: Tensor = head(z_B1Z, per_row)
+    return logits_B12
 
 
 def one_hot_step(head: Head, table: Deltas, batch: Batch) -> Step:

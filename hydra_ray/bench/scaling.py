@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 
 from hydra_ray.bench.collectives import wire_bytes
 from hydra_ray.config import ModelConfig, TrainConfig
-from hydra_ray.core.user_buckets import bucket_of
+from hydra_ray.core.hashing import bucket_of
 from hydra_ray.env import train_variables
 from hydra_ray.synth.world import make_user
 from hydra_ray.training.joint.concepts import write_centres
@@ -120,15 +120,15 @@ def _figures(worlds: dict[int, list[list[dict[str, Any]]]]) -> dict[str, Any]:
 
 
 def write_pairs(users: int, folder: Path) -> Path:
-    """QUERIES questions of each user beside SHOWN of the user's items, labelled by whether the answers agree."""
+    """QUERIES questions of each user with SHOWN of the user's items, labelled by whether the answers agree."""
     groups = []
     for index in range(users):
         user = make_user("tagging", 0, index, (SHOWN, SHOWN), QUERIES, "bench")
         right = tuple(item.text for item in user.items)
-        for asked in user.questions:
-            label = tuple(float(item.answer == asked.answer) for item in user.items)
+        for query in user.questions:
+            label = tuple(float(item.answer == query.answer) for item in user.items)
             bucket = bucket_of(user.user_id, BUCKETS)
-            groups.append(RankingExample(user.user_id, bucket, asked.item_id, asked.text, right, label))
+            groups.append(RankingExample(user.user_id, bucket, query.item_id, query.text, right, label))
     folder.mkdir()
     pq.write_table(examples_to_table(groups), folder / "part-0.parquet")
     return folder

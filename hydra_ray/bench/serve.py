@@ -70,7 +70,7 @@ def run(args: Namespace) -> dict[str, Any]:
                 found |= _on_one_service(folder, llm, some, seconds, model, more)
             if "zipf" in chosen:
                 larger = int(getattr(args, "users", None) or 100_000)
-                found["zipf"] = _said("zipf", zipf(folder, llm, larger, seconds / 6, model, more))
+                found["zipf"] = _logged("zipf", zipf(folder, llm, larger, seconds / 6, model, more))
     return {
         "ratio": found.get("plain", {}).get("ratio"),
         **found,
@@ -93,9 +93,9 @@ def _on_one_service(
         cold = run_load(Load(ours.url, USERS, seed(), clients=WARM_CLIENTS, requests=USERS, in_turn=True))
         found["first_request_ms"] = {"clients": WARM_CLIENTS, "items": ITEMS, **percentiles(cold.walls())}
         site = Site(folder, run, llm, ours, USERS, seconds)
-        return found | {part: _said(part, ON_ONE_SERVICE[part](site)) for part in parts}
+        return found | {part: _logged(part, ON_ONE_SERVICE[part](site)) for part in parts}
 
 
-def _said(part: str, figures: dict[str, Any]) -> dict[str, Any]:
+def _logged(part: str, figures: dict[str, Any]) -> dict[str, Any]:
     print(f"bench serve: {part}: {json.dumps(figures)}", file=sys.stderr, flush=True)
     return figures

@@ -158,8 +158,8 @@ class Generator:
         about = body.get("trace") or body.get("hydra") or {}
         if "ms" in about:
             seen.ms.append(about["ms"])
-        for lack in about.get("degraded", []):
-            seen.degraded[lack["reason"]] = seen.degraded.get(lack["reason"], 0) + 1
+        for entry in about.get("degraded", []):
+            seen.degraded[entry["reason"]] = seen.degraded.get(entry["reason"], 0) + 1
 
     def _request(self, user: str, query: str) -> tuple[str, bytes]:
         load = self._load

@@ -30,7 +30,7 @@ def overload(site: Site) -> dict[str, Any]:
         opened.append(run_load(Load(site.ours.url, site.users, seed(), "open", rate=rate, seconds=site.seconds)))
         closed.append(_closed(site, best))
     goodputs = [_goodput(seen) for seen in opened]
-    ratios = [goodput / fmean(beside) for goodput, beside in zip(goodputs, pairwise(closed), strict=True)]
+    ratios = [goodput / fmean(reference) for goodput, reference in zip(goodputs, pairwise(closed), strict=True)]
     refused = [ms for seen in opened for ms in seen.walls(429)]
     requests = sum(len(seen.status) for seen in opened)
     return {

@@ -25,7 +25,7 @@ from hydra_ray.inference.history_index import HistoryIndex
 from hydra_ray.inference.pipeline import InferencePipeline
 from hydra_ray.inference.prompt_builder import PromptBuilder
 from hydra_ray.inference.types import (
-    Module,
+    Component,
     PersonalizeRequest,
     RetrievalResult,
     ScoreRequest,
@@ -36,7 +36,7 @@ from hydra_ray.inference.types import (
 from hydra_ray.models.embedding_cache import CachedTextEncoder
 from hydra_ray.models.encoder import TextEncoder, encode_texts
 from hydra_ray.serve.batch_scorer import set_threads
-from hydra_ray.serve.bundle import MODULES, RunArtifacts, load_run_artifacts
+from hydra_ray.serve.bundle import COMPONENTS, RunArtifacts, load_run_artifacts
 from hydra_ray.serve.clients.llm import LLMClientAdapter
 from hydra_ray.training.artifacts.trained_scorer import TrainedScorer, evidence_of, fingerprint, load_scorer
 from hydra_ray.training.artifacts.user_heads import UserHeads
@@ -71,31 +71,31 @@ class PlainScorer:
         if remember:
             encode = CachedTextEncoder(bundle.config.model, None, encoder)
         self._scorers = {
-            module: TrainedScorer(load_scorer(bundle.base[module]), _heads(bundle, module), encode=encode)
-            for module in MODULES
+            component: TrainedScorer(load_scorer(bundle.base[component]), _heads(bundle, component), encode=encode)
+            for component in COMPONENTS
         }
 
     async def score(self, scoring: ScoreRequest, deadline: float) -> ScoreResult:
         del deadline
-        scorer = self._scorers[scoring.module]
+        scorer = self._scorers[scoring.component]
         user = UserKey.of_stored(scoring.user).user_id if scoring.user else ""
-        beside = scoring.evidence or [()] * len(scoring.texts)
+        features = scoring.evidence or [()] * len(scoring.texts)
         groups = (
             RankingExample(user, 0, "", scoring.query, (text,), (0.0,), (numbers,) if numbers else ())
-            for text, numbers in zip(scoring.texts, beside, strict=True)
+            for text, numbers in zip(scoring.texts, features, strict=True)
         )
         log_odds = [scorer.score([group])[0] for group in groups]
         return ScoreResult(tuple(np.concatenate(log_odds).tolist()), bool(user), 1)
 
 
-def _heads(bundle: RunArtifacts, module: Module) -> UserHeads | None:
+def _heads(bundle: RunArtifacts, component: Component) -> UserHeads | None:
     """The fitted users' heads, read as they are asked for."""
-    return UserHeads.open(bundle.heads[module][-1].resolve(), fingerprint(bundle.base[module]))
+    return UserHeads.open(bundle.heads[component][-1].resolve(), fingerprint(bundle.base[component]))
 
 
 def make_app(bundle: RunArtifacts, llm_url: str, remember: bool) -> FastAPI:
     """The application."""
-    numbers = {module: evidence_of(base) for module, base in bundle.base.items()}
+    numbers = {component: evidence_of(base) for component, base in bundle.base.items()}
     samples = LLMClientAdapter(bundle.config.llm, llm_url, CONNECTIONS)
     builder = PromptBuilder(bundle.config, bundle.seed)
     retriever, scorer = PlainRetriever(bundle), PlainScorer(bundle, remember)
@@ -126,7 +126,7 @@ def main() -> None:
     import uvicorn
 
     run, llm_url, port, *more = sys.argv[1:]
-    set_threads(1)  # as ours: a second thread spins while it waits, and was slower beside load and black box
+    set_threads(1)  # as ours: a second thread spins while it waits, and was slower next to load and black box
     app = make_app(load_run_artifacts(Path(run)), llm_url, "remember" in more)
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=int(port), log_level="warning"))
     asyncio.run(server.serve())

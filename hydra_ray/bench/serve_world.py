@@ -16,16 +16,16 @@ import torch
 
 from hydra_ray.bench.serve_texts import TASK, labels, make_text, user_id, vocabulary
 from hydra_ray.config import Config
+from hydra_ray.core.hashing import bucket_of
 from hydra_ray.core.types import HistoryItem, User
-from hydra_ray.core.user_buckets import bucket_of
 from hydra_ray.data.users_writer import BucketWriter
-from hydra_ray.inference.types import Module
+from hydra_ray.inference.types import Component
 from hydra_ray.models.encoder import TextEncoder
 from hydra_ray.models.scorer import PairScorer
 from hydra_ray.pipeline.examples import evidence_width
 from hydra_ray.pipeline.previous_run import STEPS
 from hydra_ray.pipeline.step import MANIFEST
-from hydra_ray.serve.bundle import MODULES, REPORT
+from hydra_ray.serve.bundle import COMPONENTS, REPORT
 from hydra_ray.store.heads.head_store import HeadStore
 from hydra_ray.store.heads.rows import Arrays
 from hydra_ray.store.heads.spec import HeadSpec
@@ -48,13 +48,13 @@ def make_run(folder: Path, users: int, items: int = ITEMS, model: Mapping[str, A
     ingested = folder / "steps" / "ingest-bench"
     _write_users(ingested, config, buckets, items)
     steps = {"ingest": ingested.name}
-    for module in MODULES:
-        trained, fitted = (folder / "steps" / f"{step}-{module}-bench" for step in ("train", "fit"))
-        _write_base(trained / config.model.head, config, module)
+    for component in COMPONENTS:
+        trained, fitted = (folder / "steps" / f"{step}-{component}-bench" for step in ("train", "fit"))
+        _write_base(trained / config.model.head, config, component)
         _write_heads(fitted / FOLDER, trained / config.model.head, config, buckets)
         (trained / MANIFEST).write_text("{}")
         (fitted / MANIFEST).write_text(json.dumps({"counts": {"l2": 0.01}}))
-        steps |= {f"train-{module} seed 0": trained.name, f"fit-{module} seed 0": fitted.name}
+        steps |= {f"train-{component} seed 0": trained.name, f"fit-{component} seed 0": fitted.name}
     run = folder / config.name
     run.mkdir()
     (run / REPORT).write_text(json.dumps({"config": config.model_dump(mode="json")}))
@@ -79,13 +79,13 @@ def _history(index: int, items: int, words: list[str], answers: list[str]) -> It
         yield HistoryItem(f"i{i}", text, text, rng.choice(answers))
 
 
-def _write_base(folder: Path, config: Config, module: Module) -> None:
+def _write_base(folder: Path, config: Config, component: Component) -> None:
     """Random weights of the shapes that training leaves."""
     torch.manual_seed(0)
     width = TextEncoder(config.model).width
-    reads = evidence_width(config, module)
-    scorer = PairScorer(config.model, None, width, module == "reranker", reads)
-    save_base(scorer.state_dict(), config.model, width, reads, folder, symmetric=module == "reranker")
+    reads = evidence_width(config, component)
+    scorer = PairScorer(config.model, None, width, component == "reranker", reads)
+    save_base(scorer.state_dict(), config.model, width, reads, folder, symmetric=component == "reranker")
 
 
 def _write_heads(folder: Path, base: Path, config: Config, buckets: dict[int, list[int]]) -> None:

@@ -21,7 +21,7 @@ ROUNDS = 4
 WARM_SHARE = 2.0
 """Seconds of warming up, in seconds of one measurement."""
 BUDGETS = {"retriever.cache_mib": 1, "scorer.head_cache_mib": 1, "scorer.embedding_cache_mib": 8}
-"""So small that neither store's users fit: what is asked for least is thrown out all the time. Heads: per module."""
+"""So small that neither store's users fit: what is asked for least is thrown out all the time. Heads: per component."""
 METRICS_LAG_S = 12.0
 """Ray's agents export what replicas count within ten seconds."""
 _CACHE = re.compile(r'^ray_hydra_cache_(bytes|hits_total|misses_total)\{.*cache="(\w+)".*\} (\S+)$', re.MULTILINE)

@@ -29,7 +29,7 @@ from hydra_ray.bench.store_users import (
     timed,
     user_id,
 )
-from hydra_ray.core.user_buckets import bucket_of
+from hydra_ray.core.hashing import bucket_of
 from hydra_ray.store.heads.head_store import HeadStore
 from hydra_ray.store.heads.rows import Arrays
 

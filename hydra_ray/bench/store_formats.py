@@ -22,7 +22,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from hydra_ray.bench.store_users import BUCKETS, READS, REPEATS, SPEC, folder_bytes, made_up, median, timed, user_id
-from hydra_ray.core.user_buckets import bucket_of
+from hydra_ray.core.hashing import bucket_of
 from hydra_ray.store.heads.rows import schema, to_table
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hydra_ray.core.user_buckets import bucket_of
+from hydra_ray.core.hashing import bucket_of
 from hydra_ray.store.heads.rows import Arrays
 from hydra_ray.store.heads.spec import HeadSpec
 

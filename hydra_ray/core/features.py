@@ -6,11 +6,12 @@ head over them is a product of experts, whose weights are learned:
     habit      how often the user has given this answer
     recent     how often of late, beyond habit: an answer weighs .9 of the next newer one
     likeness   how like the query the items are that the user gave this answer to, beyond habit (0 without an encoder)
-    support    how much of the retrieved items' weight stands behind this answer, beyond habit. An item weighs what the
-               reranker believes of it: a soft nearest-neighbour vote
+    support    how much of the retrieved items' weight stands behind this answer, beyond habit. An item weighs its
+               retrieval score as a share of the best item's: a soft nearest-neighbour vote
     votes      how many of the LLM's samples are this answer
-    topic      what the query's text says of this answer, for any user (0 without a `hydra_ray.core.topic_classifier`
-    model) known      1 where the user has given this answer before
+    topic      what the query's text says of this answer, for any user (0 without a model of
+               `hydra_ray.core.topic_classifier`)
+    known      1 where the user has given this answer before
     voted      1 where there are samples at all (rows that the user's own history labels have none)
 
 For generation, each in [0, 1]:

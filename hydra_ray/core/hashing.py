@@ -1,6 +1,8 @@
-"""Draws that depend on nothing but what they are of: the same on every machine, in any order, beside any others."""
+"""Draws that depend on nothing but what they are of: the same on every machine, in any order, along with any others."""
 
 import hashlib
+
+from hydra_ray.core.types import Split
 
 
 def stable_hash(*parts: object) -> bytes:
@@ -12,3 +14,22 @@ def stable_hash(*parts: object) -> bytes:
 def stable_seed(*parts: object) -> int:
     """A seed in [0, 2**31), from `stable_hash`: what OpenAI-compatible servers take."""
     return int.from_bytes(stable_hash(*parts), "little") % 2**31
+
+
+def bucket_of(user_id: str, buckets: int) -> int:
+    """The bucket of a user, in [0, buckets).
+
+    blake2b of the UTF-8 id, first 8 bytes little-endian, modulo the bucket count: independent of Python's hash seed.
+    """
+    digest = hashlib.blake2b(user_id.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") % buckets
+
+
+def split_of(user_id: str, test_share: float) -> Split:
+    """Whether a user trains or is tested, where the data do not say: `test` for about `test_share` of all users, by a
+    hash of the id, so it stays the same however many users come.
+
+    Salted, so that it is independent of the user's bucket.
+    """
+    digest = hashlib.blake2b(user_id.encode(), digest_size=8, salt=b"split").digest()
+    return "test" if int.from_bytes(digest, "little") < test_share * 2**64 else "train"

@@ -74,7 +74,7 @@ def part_of(user_id: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class TopicModels:
-    """`whole`: of all training users, for everybody else. without: part -> of the training users of the other parts."""
+    """`whole`: of all training users, for all others. without: part -> of the training users of the other parts."""
 
     whole: TopicModel
     without: Mapping[int, TopicModel]

@@ -6,7 +6,7 @@ what happens if a user's two methods are equally good: then on each question the
 so every difference has a random sign (sign-flip test; Fisher, The Design of Experiments, 1935).
 
     excess   for all users together, however few questions each has: the share harmed, less the share that random signs
-             would harm. Below zero: fewer are harmed than if the methods were equal for everybody.
+             would harm. Below zero: fewer are harmed than if the methods were equal for every user.
     clear    for users with questions enough: the share of users whose own loss is so large that random signs give as
              large a one with a probability of 5 % at most. `testable` is the share of users for whom that is possible
              at all (it takes five questions on which the methods differ); of these, up to 5 % are clear by chance.
@@ -113,11 +113,11 @@ def user_effects(
 
     questions: what each row asks; rows of one user and question (several seeds) count as one.
     """
-    asked = list(zip(user_ids, questions, strict=True))
-    keys = sorted(set(asked))
+    pairs = list(zip(user_ids, questions, strict=True))
+    keys = sorted(set(pairs))
     position = {key: i for i, key in enumerate(keys)}
-    place = np.array([position[key] for key in asked], dtype=np.int64)
-    sums = user_sums(np.column_stack([*gaps.values(), np.ones(len(asked))]), place, len(keys))
+    place = np.array([position[key] for key in pairs], dtype=np.int64)
+    sums = user_sums(np.column_stack([*gaps.values(), np.ones(len(pairs))]), place, len(keys))
     users, user_of_question = group_users([user for user, _ in keys])
     starts = np.searchsorted(user_of_question, np.arange(1, len(users)))
     found = [_columns(np.split(sums[:, i] / sums[:, -1], starts), seed) for i in range(len(gaps))]

@@ -28,7 +28,7 @@ def with_questions(user: User, own: TabularConfig) -> HeldOut:
     """The user with its newest `data.tabular.questions` items as questions; `user.items` are oldest first.
 
     An item may be seen if its date is over before the question's begins (`data.dates.is_older`). Items without a date
-    are neither asked nor seen by any question, as nobody knows when they were written; they stay in the history. The
+    are neither asked nor seen by any question, as it is unknown when they were written; they stay in the history. The
     order of the files decides where the config says that there are no dates (`date_field: null`), and for users
     without a single date where it goes on without those that cannot be read (`bad_dates: undated`).
 
@@ -41,8 +41,8 @@ def with_questions(user: User, own: TabularConfig) -> HeldOut:
     in_order = not dated and (own.date_field is None or own.bad_dates == "undated")
     undated = [] if in_order else [i for i, item in enumerate(items) if not item.date]
     usable = list(range(len(items))) if in_order else dated
-    asked = usable[-own.questions :]
-    histories = {i: tuple(j for j in usable if _is_before(items, j, i)) for i in asked}
+    held_out = usable[-own.questions :]
+    histories = {i: tuple(j for j in usable if _is_before(items, j, i)) for i in held_out}
     rejects = [_about(user, items[i], "undated_item", "no date that can be read") for i in undated]
     if not histories or min(len(history) for history in histories.values()) < own.min_items:
         return HeldOut(user, _why_none(items, own), rejects)
@@ -50,7 +50,7 @@ def with_questions(user: User, own: TabularConfig) -> HeldOut:
     place = {old: new for new, old in enumerate(kept)}
     questions = tuple(
         Question(item.item_id, item.text, item.answer, tuple(place[j] for j in histories[i]), item.date)
-        for i, item in ((i, items[i]) for i in asked)
+        for i, item in ((i, items[i]) for i in held_out)
     )
     rejects += [
         _about(user, item, "not_older", f"of {item.date}")

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from hydra_ray.core.dates import is_older
+from hydra_ray.core.hashing import split_of
 from hydra_ray.core.types import HistoryItem, Question, Split, User
 from hydra_ray.data.rejects import Reject, excerpt
 from hydra_ray.data.rows import SourceRow
-from hydra_ray.data.split import split_of
 
 BOTH_TEST_SHARE = 1 / 3
 """Share of the users with questions in both splits that become test users."""
@@ -53,18 +53,20 @@ def merge_user(rows: Sequence[SourceRow], names: Sequence[str]) -> Merged:
     questions: list[Question] = []
     for row in rows:
         history = sorted({index[item.item_id] for item in row.items})
-        for asked in row.questions:
+        for question in row.questions:
             if row.split != split:
-                where = f"{row.position}:{asked.question_id}"
+                where = f"{row.position}:{question.question_id}"
                 detail = f"{user_id} is a {split} user"
                 merged.rejects.append(Reject(names[row.source], where, "question_of_other_split", detail))
                 continue
-            seen = tuple(i for i in history if not is_older(asked.date, items[i].date))
+            seen = tuple(i for i in history if not is_older(question.date, items[i].date))
             for i in sorted({*history} - {*seen}):
-                where = f"{row.position}:{asked.question_id}/{items[i].item_id}"
-                detail = f"of {items[i].date}, the question is of {asked.date}"
+                where = f"{row.position}:{question.question_id}/{items[i].item_id}"
+                detail = f"of {items[i].date}, the question is of {question.date}"
                 merged.rejects.append(Reject(names[row.source], where, "newer_item", detail))
-            questions.append(Question(asked.question_id, asked.text, asked.gold, seen, asked.date, asked.head))
+            questions.append(
+                Question(question.question_id, question.text, question.gold, seen, question.date, question.head)
+            )
     questions.sort(key=lambda question: question.date)
     merged.user = User(user_id, split, tuple(items), tuple(questions))
     return merged

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from hydra_ray.core.user_buckets import bucket_of
+from hydra_ray.core.hashing import bucket_of
 from hydra_ray.data.formats.columns import Columns
 from hydra_ray.data.holdout import with_questions
 from hydra_ray.data.ingest_counts import IngestCounts
@@ -109,9 +109,9 @@ def build_user(plan: Plan, packed: Sequence[SpilledRow]) -> Merged:
     """One user of all its rows; for own rows, with questions made of the newest items."""
     merged = merge_user([row.unpack() for row in packed], [source.name for source in plan.sources])
     if plan.sources[0].kind == "tabular":
-        asked = with_questions(merged.user, plan.reader.own)
-        merged.user, merged.why_no_questions = asked.user, asked.why_none
-        merged.rejects += asked.rejects
+        held_out = with_questions(merged.user, plan.reader.own)
+        merged.user, merged.why_no_questions = held_out.user, held_out.why_none
+        merged.rejects += held_out.rejects
     return merged
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hydra_ray.core.hashing import bucket_of
 from hydra_ray.core.types import Split, User, user_from_row
-from hydra_ray.core.user_buckets import bucket_of
 from hydra_ray.data.users_writer import SCHEMA, bucket_path
 from hydra_ray.errors import UserError
 

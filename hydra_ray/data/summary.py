@@ -10,9 +10,9 @@ from hydra_ray.data.rejects import REASONS
 
 def summary(counts: Mapping[str, Any], out: Path) -> list[str]:
     """The lines for the content of `counts.json`; examples come from the rejects under `out`."""
-    users, asked, questions = (counts[name] for name in ("users", "users_with_questions", "questions"))
+    users, asking, questions = (counts[name] for name in ("users", "users_with_questions", "questions"))
     lines = [
-        f"{users['train']:,} train and {users['test']:,} test users ({asked['train']:,} and {asked['test']:,} with "
+        f"{users['train']:,} train and {users['test']:,} test users ({asking['train']:,} and {asking['test']:,} with "
         f"questions), {sum(counts['items'].values()):,} items, {questions['train']:,} train and "
         f"{questions['test']:,} test questions"
     ]

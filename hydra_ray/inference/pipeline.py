@@ -17,17 +17,17 @@ from hydra_ray.core.queries import make_query as query_of
 from hydra_ray.core.types import HistoryItem
 from hydra_ray.inference.prompt_builder import PromptBuilder
 from hydra_ray.inference.request_state import RequestState
-from hydra_ray.inference.reranking import RankedItem, rank, reranker_features, supporters
+from hydra_ray.inference.reranking import RankedItem, rank, reranker_features
 from hydra_ray.inference.selection import CandidateSet, Selection, adapter_features, make_candidates, select
 from hydra_ray.inference.shortening import Version, Versions
 from hydra_ray.inference.trace import PersonalizedAnswer
 from hydra_ray.inference.tracing import make_trace
 from hydra_ray.inference.types import (
+    Component,
     DeadlineError,
     LLMDownError,
     LLMProtocol,
     LLMResponse,
-    Module,
     OverloadedError,
     PersonalizeRequest,
     RefusedError,
@@ -51,7 +51,7 @@ class InferencePipeline:
         retriever: RetrieverProtocol,
         scorer: ScorerProtocol,
         llm: LLMProtocol,
-        features: Mapping[Module, int],
+        features: Mapping[Component, int],
         *,
         run: str,
     ) -> None:
@@ -60,7 +60,7 @@ class InferencePipeline:
         retriever: Gives the user's items for a query.
         scorer: Scores texts with the user's heads.
         llm: Is asked.
-        features: Numbers that each module reads of a text beside it
+        features: Numbers that each component reads of a text besides it
         (`hydra_ray.training.artifacts.trained_scorer.evidence_of`).
         run: The name of the run that answers, for the trace.
         """
@@ -193,9 +193,14 @@ class InferencePipeline:
             state.degrade("no_candidate", "no sample holds an answer of this task")
             return Selection()
         with state.timed("select"):
-            behind = supporters(ranked, self._config.retrieval.top_n)
             features = adapter_features(
-                self._task, state.ask.query, candidates, found.own, behind, found.topics, self._features["adapter"]
+                self._task,
+                state.ask.query,
+                candidates,
+                found.own,
+                found.supporters,
+                found.topics,
+                self._features["adapter"],
             )
             scores = None
             try:
@@ -207,16 +212,16 @@ class InferencePipeline:
     async def _score(
         self,
         state: RequestState,
-        module: Module,
+        component: Component,
         found: RetrievalResult,
         texts: tuple[str, ...],
         features: tuple[tuple[float, ...], ...],
     ) -> ScoreResult:
         state.check_deadline()
         user = state.user.stored if state.user and found.state is not None else None
-        version = found.state.heads.get(module, 0) if found.state else 0
+        version = found.state.heads.get(component, 0) if found.state else 0
         scored = await self._scorer.score(
-            ScoreRequest(module, user, version, state.ask.query, texts, features), state.ask.deadline
+            ScoreRequest(component, user, version, state.ask.query, texts, features), state.ask.deadline
         )
-        state.scored(module, scored)
+        state.scored(component, scored)
         return scored

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from hydra_ray.inference.trace import Degraded, Reason, Stage
-from hydra_ray.inference.types import DeadlineError, Module, PersonalizeRequest, ScoreResult, UserKey
+from hydra_ray.inference.types import Component, DeadlineError, PersonalizeRequest, ScoreResult, UserKey
 
 logger = logging.getLogger(__name__)
 
@@ -22,8 +22,8 @@ class RequestState:
         began: `time.perf_counter()` at its beginning.
         degraded: What was left out, in order.
         ms: Milliseconds by stage.
-        heads: Module -> version of the head store that scored.
-        own_heads: Modules that used the user's own head.
+        heads: Component -> version of the head store that scored.
+        own_heads: Components that used the user's own head.
     """
 
     ask: PersonalizeRequest
@@ -31,8 +31,8 @@ class RequestState:
     began: float = field(default_factory=time.perf_counter)
     degraded: list[Degraded] = field(default_factory=list)
     ms: dict[str, float] = field(default_factory=dict)
-    heads: dict[Module, int] = field(default_factory=dict)
-    own_heads: list[Module] = field(default_factory=list)
+    heads: dict[Component, int] = field(default_factory=dict)
+    own_heads: list[Component] = field(default_factory=list)
 
     def degrade(self, reason: Reason, detail: object = "") -> None:
         """Notes that something was left out."""
@@ -56,11 +56,11 @@ class RequestState:
         if time.time() > self.ask.deadline:
             raise DeadlineError("the deadline has passed")
 
-    def scored(self, module: Module, scored: ScoreResult) -> None:
+    def scored(self, component: Component, scored: ScoreResult) -> None:
         """Notes whose head scored."""
-        self.heads[module] = scored.version
+        self.heads[component] = scored.version
         if scored.own_head:
-            self.own_heads.append(module)
+            self.own_heads.append(component)
         if scored.problem:
-            logger.warning("%s: the user's head cannot be read: %s", module, scored.problem)
-            self.degrade("head_unreadable", f"the {module}'s; the service's log says why")
+            logger.warning("%s: the user's head cannot be read: %s", component, scored.problem)
+            self.degrade("head_unreadable", f"the {component}'s; the service's log says why")

@@ -3,13 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hydra_ray.core.features import Supporter, vote_weight
 from hydra_ray.core.selection import top_k
 from hydra_ray.core.types import HistoryItem
 from hydra_ray.inference.types import RetrievalResult
-
-NO_SCORE = 0.0
-"""Log-odds of an item that no reranker has scored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +24,7 @@ class RankedItem:
 
 
 def reranker_features(found: RetrievalResult, width: int) -> tuple[tuple[float, ...], ...]:
-    """What a reranker reads of each item beside its text: the first `width` of normalized score and recency.
+    """What a reranker reads of each item besides its text: the first `width` of normalized score and recency.
 
     Returns:
         One tuple an item; nothing at all for width 0.
@@ -58,16 +54,3 @@ def showable(ranked: Sequence[RankedItem], n: int) -> list[RankedItem]:
 def choose_examples(ranked: Sequence[RankedItem], n: int, k: int) -> list[HistoryItem]:
     """The items that the prompt shows as examples, best first: the first k of those that may be shown."""
     return [one.item for one in showable(ranked, n)[:k]]
-
-
-def supporters(ranked: Sequence[RankedItem], n: int) -> list[Supporter]:
-    """The items as evidence for answers: each answer with the weight of its item.
-
-    An item weighs what the reranker believes of it. Without a reranker, the n retrieved first weigh the same, and the
-    others nothing.
-    """
-    return [
-        Supporter(one.item.answer, vote_weight(NO_SCORE if one.score is None else one.score))
-        for one in ranked
-        if one.score is not None or one.place < n
-    ]

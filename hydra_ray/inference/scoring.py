@@ -1,13 +1,18 @@
-"""Score requests answered by a trained reranker or adapter: the one place where requests become batches of pairs."""
+"""Trained rerankers and adapters over many requests at once: the one place where requests become batches of pairs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from hydra_ray.inference.types import ScoreRequest
+from hydra_ray.core.queries import Query
+from hydra_ray.inference.reranking import RankedItem, rank, reranker_features
+from hydra_ray.inference.types import RetrievalResult, ScoreRequest
 from hydra_ray.training.artifacts.trained_scorer import TrainedScorer
 from hydra_ray.training.joint.ranking_examples import RankingExample
 
 SHARED = ""
 """The user whom the shared head scores for."""
+Rerank = Callable[[str, Sequence[Query], Sequence[RetrievalResult]], list[list[RankedItem]]]
+"""(user's id, queries, what was retrieved for each) -> each query's items, best first."""
 
 
 def score_requests(scorer: TrainedScorer, requests: Sequence[ScoreRequest]) -> list[tuple[float, ...]]:
@@ -17,3 +22,27 @@ def score_requests(scorer: TrainedScorer, requests: Sequence[ScoreRequest]) -> l
         for i, r in enumerate(requests)
     ]
     return [tuple(scores.tolist()) for scores in scorer.score(groups)]
+
+
+class BatchReranker:
+    """A `Rerank` with the heads of a run."""
+
+    def __init__(self, scorer: TrainedScorer) -> None:
+        self._scorer = scorer
+
+    @classmethod
+    def load(cls, base: Path, heads: Path | None, embeddings: Path | None) -> "BatchReranker":
+        """See `TrainedScorer.load`."""
+        return cls(TrainedScorer.load(base, heads, embeddings))
+
+    def __call__(
+        self, user_id: str, queries: Sequence[Query], found: Sequence[RetrievalResult]
+    ) -> list[list[RankedItem]]:
+        """Each query's items with their log-odds of being a good example, best first."""
+        width = self._scorer.scorer.evidence
+        requests = [
+            ScoreRequest("reranker", user_id, 0, q.text, tuple(i.text for i in f.items), reranker_features(f, width))
+            for q, f in zip(queries, found, strict=True)
+        ]
+        scored = score_requests(self._scorer, requests)
+        return [rank(f.items, scores) for f, scores in zip(found, scored, strict=True)]

@@ -74,7 +74,7 @@ def adapter_features(
     topics: Mapping[str, float],
     width: int,
 ) -> tuple[tuple[float, ...], ...]:
-    """What an adapter reads of each candidate beside its text (`hydra_ray.core.features`).
+    """What an adapter reads of each candidate besides its text (`hydra_ray.core.features`).
 
     Args:
         task: Of the query.

@@ -22,7 +22,7 @@ Reason = Literal[
 """no_user: the request names none. user_unknown: there is no such user: shared head, plain prompt. history_unreadable:
 plain prompt. reranker_down: BM25 order. head_unreadable: shared head. adapter_down: first sample.
 no_candidate: no sample holds an answer of the task (no label, or nothing but a thought), so the answer is empty.
-plain_failed: no plain answer beside the personalised one. prompt_shortened: the LLM found the prompt too long and
+plain_failed: no plain answer along with the personalised one. prompt_shortened: the LLM found the prompt too long and
 answered a shorter one, with fewer examples or less of what came before the question. question_cut: the question was
 longer than the LLM reads. fewer_answers: fewer different answers than were asked for."""
 
@@ -79,7 +79,7 @@ class Prompt(BaseModel):
 
 
 class Versions(BaseModel):
-    """Which run, which heads. history: the user's revision (0: none). own_heads: modules that used the user's own."""
+    """Which run, which heads. history: the user's revision (0: none). own_heads: components that used the user's."""
 
     run: str
     hydra_ray: str

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from hydra_ray.core.features import AnswerProfile
+from hydra_ray.core.features import AnswerProfile, Supporter
 from hydra_ray.core.prompts import Message
 from hydra_ray.core.retrieval import normalized_scores
 from hydra_ray.core.types import HistoryItem
@@ -13,7 +13,7 @@ from hydra_ray.llm.types import Request
 SEPARATOR = "\x1f"
 """Between tenant and user in a stored id; neither may hold a control character."""
 
-Module = Literal["reranker", "adapter"]
+Component = Literal["reranker", "adapter"]
 
 FitState = Literal["never", "imported", "queued", "running", "done", "failed"]
 """Of a user's heads: `imported` came with the run; `queued` and `running` survive a restart."""
@@ -43,7 +43,7 @@ class UserState:
     """What is known of a user besides the items.
 
     items: how many there are. revision: grows with every change of the history, 1 after the first (more for users that
-    have the id of a deleted user: no revision of an id comes back). heads: module -> version of the head store that
+    have the id of a deleted user: no revision of an id comes back). heads: component -> version of the head store that
     holds the user's newest head (or its removal): readers must see it or a later one.
     fit: of the user's heads; fitted_revision: the history they were fitted on (None: none). message: why a fit failed,
     or what it found.
@@ -51,7 +51,7 @@ class UserState:
 
     items: int
     revision: int
-    heads: Mapping[Module, int] = field(default_factory=dict)
+    heads: Mapping[Component, int] = field(default_factory=dict)
     fit: FitState = "never"
     fitted_revision: int | None = None
     message: str = ""
@@ -82,16 +82,26 @@ class RetrievalResult:
         """Of the items: each score as a share of the best one's, in [0, 1]."""
         return tuple(normalized_scores(list(zip(self.items, self.scores, strict=True))))
 
+    @property
+    def supporters(self) -> tuple[Supporter, ...]:
+        """The items' answers as evidence: each weighs what its item's `normalized_scores` says.
+
+        Not what the reranker believes of the item: it has learned from the very queries that the adapter learns from,
+        so there its belief tells the right answer as it never does for a new question.
+        """
+        scores = self.normalized_scores
+        return tuple(Supporter(item.answer, score) for item, score in zip(self.items, scores, strict=True))
+
 
 @dataclass(frozen=True, slots=True)
 class ScoreRequest:
     """Texts of one query to be scored with one user's head.
 
     user: stored id, None for the shared head. version: of the head store that must be seen at least (0: any).
-    evidence: numbers per text (empty: the module reads none).
+    evidence: numbers per text (empty: the component reads none).
     """
 
-    module: Module
+    component: Component
     user: str | None
     version: int
     query: str
@@ -155,7 +165,7 @@ class LLMDownError(Exception):
 
 
 class RefusedError(Exception):
-    """The black box refuses this request for good (too long, say): 400."""
+    """The black box refuses this request for good (too long, for instance): 400."""
 
 
 class PromptTooLongError(RefusedError):

@@ -42,10 +42,14 @@ def init_task(place: str, out: Path, given: Given = NOTHING, name: str | None = 
     out.mkdir(parents=True, exist_ok=True)
     task_file.write_text(task_yaml(found, place, stem), encoding="utf-8")
     config_file.write_text(config_yaml(found, place, place, os.fspath(task_file), histories), encoding="utf-8")
-    return [*_told(found, place, rows, len(histories)), f"written: {task_file} and {config_file}", *_next(config_file)]
+    return [
+        *_summary(found, place, rows, len(histories)),
+        f"written: {task_file} and {config_file}",
+        *_next(config_file),
+    ]
 
 
-def _told(found: Guess, place: str, rows: int, users: int) -> list[str]:
+def _summary(found: Guess, place: str, rows: int, users: int) -> list[str]:
     only = " (the first ones; a guess reads no more)" if rows == MOST_ROWS else ""
     chosen = [("user", found.user), ("id", found.item_id), ("date", found.date),
               *(("text", text) for text in found.texts), ("answer", found.answer)]  # fmt: skip

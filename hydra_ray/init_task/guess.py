@@ -114,8 +114,8 @@ def guess(rows: int, columns: Mapping[str, Column], given: Given = NOTHING) -> G
         titles = [c.name for c in left.values() if c.last_name in LINE and c.numbers < c.given]
         texts = (*(Choice(name, "its name: a line above the text") for name in titles), main)
     kind, labels, why = found
-    spoken = columns[answer.column]
-    one_line = kind == "generation" and not any("\n" in str(value).strip() for value in spoken.sample)
+    answers = columns[answer.column]
+    one_line = kind == "generation" and not any("\n" in str(value).strip() for value in answers.sample)
     return Guess(
         user=user,
         item_id=item_id,
@@ -126,7 +126,7 @@ def guess(rows: int, columns: Mapping[str, Column], given: Given = NOTHING) -> G
         kind_why=why,
         labels=labels,
         date_format=form,
-        single_line=one_line and spoken.mean_chars <= ONE_LINE_CHARS,
+        single_line=one_line and answers.mean_chars <= ONE_LINE_CHARS,
     )
 
 

@@ -21,7 +21,7 @@ from hydra_ray.llm.retry import RejectedError, SuspectError, TooLongError, Trans
 from hydra_ray.llm.types import Completion, Request, call_key
 
 # This many requests in a row given up, with none answered in between, and the server is taken to be out of order.
-HOPELESS = 8
+MAX_CONSECUTIVE_FAILURES = 8
 
 
 class LLMClient:
@@ -81,7 +81,7 @@ class LLMClient:
     async def complete_affordable(
         self, requests: Sequence[Request]
     ) -> tuple[list[Completion | None], BudgetReachedError | None]:
-        """`complete`, but a reached budget is returned beside the answers; None stands for each that it left open.
+        """`complete`, but a reached budget is returned along with the answers; None stands for each that it left open.
 
         Of equal requests only the first counts as paid.
         """
@@ -303,15 +303,17 @@ class LLMClient:
         self._given_up += 1
         if isinstance(error, TransientError) and error.unreachable:
             raise UserError(f"llm.base_url: {error} after {self._cfg.retries} retries: is the server still running?")
-        if self._given_up >= max(HOPELESS, self._concurrency) and not (
+        if self._given_up >= max(MAX_CONSECUTIVE_FAILURES, self._concurrency) and not (
             self._answered and isinstance(error, RejectedError)
         ):
             raise self._hopeless(str(error), self._given_up)
 
-    def _check_hopeless(self, asked: Sequence[CallGroup]) -> None:
-        hopeless = len(asked) >= HOPELESS and all(job.error is not None and not job.parts for job in asked)
-        if hopeless and not (self._answered and all(job.rejected for job in asked)):
-            raise self._hopeless(asked[0].error or "", len(asked))
+    def _check_hopeless(self, groups: Sequence[CallGroup]) -> None:
+        hopeless = len(groups) >= MAX_CONSECUTIVE_FAILURES and all(
+            job.error is not None and not job.parts for job in groups
+        )
+        if hopeless and not (self._answered and all(job.rejected for job in groups)):
+            raise self._hopeless(groups[0].error or "", len(groups))
 
     def _hopeless(self, last: str, count: int) -> UserError:
         advice = "see the server's message"

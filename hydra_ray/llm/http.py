@@ -48,7 +48,7 @@ OF_ONE_OR_ALL = frozenset({403, 404, 451})
 
 
 class Reply(NamedTuple):
-    """An answered call. rates: what it said of rate limits."""
+    """An answered call. rates: its headers about rate limits."""
 
     record: CachedResponse
     rates: Rates | None = None
@@ -124,7 +124,7 @@ class ChatHttpClient:
     async def forward(
         self, messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any], timeout_s: float
     ) -> tuple[CachedResponse, dict[str, Any]]:
-        """Somebody else's chat request, with parameters and messages of all kinds.
+        """A client's own chat request, with parameters and messages of all kinds.
 
         Args:
             messages: as the server takes them; `llm.system_prompt` comes before them.
@@ -256,10 +256,10 @@ class ChatHttpClient:
     ) -> Exception:
         """What a call that is not answered raises. inside: it is an error in the body of a 200."""
         words = f"{'error' if inside else 'HTTP'} {status or problem.code or 200}: {self._words(problem)}"
-        asked = headers.get("Retry-After")
+        retry_after = headers.get("Retry-After")
         if "retry-after-ms" in headers:
-            asked = f"{headers['retry-after-ms']}ms"
-        named_s = problem.pause_s if asked is None else seconds_until(asked, time.time())
+            retry_after = f"{headers['retry-after-ms']}ms"
+        named_s = problem.pause_s if retry_after is None else seconds_until(retry_after, time.time())
         if status in {400, 402, 403, 429, None} and is_out_of_credit(problem, named_s):
             return UserError(
                 f"{self.where}: {words}: the account has no quota or credit left: check its plan and billing, then run "
@@ -273,7 +273,7 @@ class ChatHttpClient:
                     f"{self.where}: {words}: it asks to come back in {named_s / 60:.0f} minutes: run again then; "
                     "everything answered so far is kept"
                 )
-            pause_s = parse_retry_after(asked) if named_s is None else named_s
+            pause_s = parse_retry_after(retry_after) if named_s is None else named_s
             return TransientError(words, status=status, retry_after_s=pause_s, rates=read_rates(headers, time.time()))
         if status in {401, 402, 407} or status < 400:
             return self._refusal(status, headers, problem)

@@ -168,9 +168,9 @@ def run_llm_stage(
         raise UserError("llm.base_url: not set and no model is served: give the address of a chat server")
     actors = cfg.ray.num_actors
     concurrency = math.ceil(cfg.llm.concurrency / actors)
-    asked = _asked(str(source))
+    expected = _expected_calls(str(source))
     done = set(_ids(f"{root}/done"))
-    left = {row_id: count for row_id, count in asked.items() if row_id not in done}
+    left = {row_id: count for row_id, count in expected.items() if row_id not in done}
     requests = sum(left.values())
     # In rows: enough requests to keep every slot busy, but work for every actor.
     full = math.ceil(BATCH_DEPTH * concurrency * len(left) / max(1, requests))
@@ -193,11 +193,11 @@ def run_llm_stage(
     if left:
         with _progress(label, requests, ledger), WaitLines(label, lambda: ray.get(ledger.waited.remote())):
             answered.write_parquet(f"{root}/output")
-    if missing_rows(asked, _ids(f"{root}/output"), root):
+    if missing_rows(expected, _ids(f"{root}/output"), root):
         with unwrap_user_errors():
             ray.get(ledger.check.remote())
         lost = lost_error(label, ray.get(ledger.lost.remote()), requests)
-        raise lost or RuntimeError(f"{root}/output lacks some of {len(asked)} rows: run again")
+        raise lost or RuntimeError(f"{root}/output lacks some of {len(expected)} rows: run again")
     return f"{root}/output"
 
 
@@ -238,11 +238,11 @@ def lost_error(label: str, lost: Mapping[str, int], requests: int) -> Unfinished
     )
 
 
-def missing_rows(asked: Mapping[str, int], written: Sequence[str], root: str) -> int:
+def missing_rows(expected: Mapping[str, int], written: Sequence[str], root: str) -> int:
     """How many of the rows that were asked for are not written. Raises RuntimeError for rows that should not be."""
-    if len(written) != len(set(written)) or not set(written) <= set(asked):
+    if len(written) != len(set(written)) or not set(written) <= set(expected):
         raise RuntimeError(f"{root}/output holds rows twice or of other requests: delete {root} and run again")
-    return len(asked) - len(written)
+    return len(expected) - len(written)
 
 
 def _uri(path: str) -> str:
@@ -258,17 +258,17 @@ def _tables(path: str, columns: list[str]) -> Iterator[pa.Table]:
             yield pq.read_table(info.path, columns=columns, filesystem=system)
 
 
-def _asked(path: str) -> dict[str, int]:
+def _expected_calls(path: str) -> dict[str, int]:
     """The ids of the rows that have requests, with how many. Raises ValueError if an id comes twice."""
-    asked: dict[str, int] = {}
+    expected: dict[str, int] = {}
     rows = 0
     for table in _tables(path, [ID_COLUMN, COUNT_COLUMN]):
         asking = table.filter(pc.field(COUNT_COLUMN) > 0)
         rows += asking.num_rows
-        asked |= zip(asking[ID_COLUMN].to_pylist(), asking[COUNT_COLUMN].to_pylist(), strict=True)
-    if len(asked) != rows:
-        raise ValueError(f"column {ID_COLUMN!r} of an LLM stage must be unique: {rows} rows, {len(asked)} ids")
-    return asked
+        expected |= zip(asking[ID_COLUMN].to_pylist(), asking[COUNT_COLUMN].to_pylist(), strict=True)
+    if len(expected) != rows:
+        raise ValueError(f"column {ID_COLUMN!r} of an LLM stage must be unique: {rows} rows, {len(expected)} ids")
+    return expected
 
 
 def _ids(path: str) -> list[str]:

@@ -33,10 +33,10 @@ def model_identity(cfg: LLMConfig) -> str:
         "left_out": left_out or None,
         "query": query or None,
     }
-    told = {name: value for name, value in settings.items() if value is not None}
-    if not told:
+    given = {name: value for name, value in settings.items() if value is not None}
+    if not given:
         return server_identity(cfg)
-    text = json.dumps(told, sort_keys=True, default=str)
+    text = json.dumps(given, sort_keys=True, default=str)
     return f"{server_identity(cfg)}+{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
 
 

@@ -135,7 +135,8 @@ class Limits:
             self._at_once += 1.0 / self._at_once
 
     def learn(self, rates: Rates, in_flight: int, in_flight_tokens: float, went_out: float) -> None:
-        """What a response said. in_flight: other calls that are out, with their tokens; went_out: when this one did."""
+        """What a response reported. in_flight: other calls that are out, with their tokens; went_out: when this one
+        did."""
         now = self._clock()
         for allowance, counts in ((rates.requests, False), (rates.tokens, True)):
             if allowance is not None:
@@ -152,8 +153,8 @@ class Limits:
                 return
         pause = max(rates.pause_s, rates.backoff_s * 2.0 ** (self._refusals - 1))
         self._paused_until = max(self._paused_until, now + min(pause, LONGEST_WAIT_S))
-        asked = pause == rates.pause_s
-        self._pause = f"a pause after the server's refusal{', as its Retry-After says' if asked else ''}"
+        by_header = pause == rates.pause_s
+        self._pause = f"a pause after the server's refusal{', as its Retry-After says' if by_header else ''}"
 
 
 def _stated(allowance: Allowance, in_flight: float, now: float) -> TokenBucket:

@@ -46,7 +46,7 @@ class CallOutcome(NamedTuple):
     """How one reserved call ended. `record` (with its `key`) is kept; the other fields are added to the run's counts.
 
     reservation: what `exchange` granted. calls: 1 if it was answered or may have been billed, else 0. cost: in the
-    currency of `llm.price_*`. rates: what the response said of rate limits.
+    currency of `llm.price_*`. rates: the response's headers about rate limits.
     """
 
     reservation: int

@@ -20,7 +20,7 @@ class TransientError(Exception):
 
     message: one line, without secrets. status: the HTTP status, None if there was none. retry_after_s: what the server
     asked for. maybe_billed: the server may have done the work (a timeout, a broken connection, an unreadable answer).
-    unreachable: no connection could be made at all. rates: what the response said of rate limits.
+    unreachable: no connection could be made at all. rates: the response's headers about rate limits.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class RejectedError(Exception):
 
 
 class SuspectError(UserError):
-    """A rejection that may well be everybody's: nothing was answered before, or many were refused in a row."""
+    """A rejection that may well concern every request: nothing was answered before, or many were refused in a row."""
 
     def __init__(self, rejection: RejectedError) -> None:
         super().__init__(rejection.suspicion)
@@ -109,7 +109,7 @@ def backoff(first_s: float, draw: Callable[[], float] = random.random) -> Callab
 
     def wait(state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome is not None else None
-        asked = error.retry_after_s if isinstance(error, TransientError) else None
-        return pause_before(state.attempt_number, first_s, asked, draw())
+        retry_after_s = error.retry_after_s if isinstance(error, TransientError) else None
+        return pause_before(state.attempt_number, first_s, retry_after_s, draw())
 
     return wait

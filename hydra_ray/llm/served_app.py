@@ -21,7 +21,7 @@ from hydra_ray.utils.direct_http import DIRECT
 from hydra_ray.utils.ports import check_free
 from hydra_ray.utils.ray_errors import root_cause_line
 
-SAY_EVERY_S = 5.0
+LOG_EVERY_S = 5.0
 POLL_S = 0.25
 LAST_WORDS_S = 1.0
 """The raylet's notes on a killed actor arrive within this time."""
@@ -41,7 +41,7 @@ class ServedApp:
         self._direct = direct
         self._name = application_name(cfg)
         self._began = time.monotonic()
-        self._said = self._began
+        self._logged_at = self._began
         self._deployed = False
         self._started_serve = False
 
@@ -54,13 +54,13 @@ class ServedApp:
         running = _serve_is_running()
         if running and self._status()[0] == "RUNNING":
             url = self._url()
-            self._say("already running", always=True)
+            self._log("already running", always=True)
         else:
             self._check_resources()
             cluster = sum(node["Alive"] for node in ray.nodes()) > 1
             if not cluster and not (running and not self._direct):
                 check_free(self._cfg.serve.host, self._cfg.serve.port, "llm.serve.port")
-            self._say("starting vLLM", always=True)
+            self._log("starting vLLM", always=True)
             if not running:
                 self._start_serve()
             application = build(cluster)
@@ -74,7 +74,7 @@ class ServedApp:
             self._wait_until_running()
             url = self._url()
         self._wait_until_it_answers(url)
-        self._say(f"ready at {url}", always=True)
+        self._log(f"ready at {url}", always=True)
         return url
 
     def stop(self) -> None:
@@ -100,7 +100,7 @@ class ServedApp:
     def _check_resources(self) -> None:
         serving = self._cfg.serve
         if serving.accelerator == "gpu" and ray.cluster_resources().get("GPU", 0) < serving.tensor_parallel_size:
-            self._say(
+            self._log(
                 f"the cluster has fewer GPUs than llm.serve.tensor_parallel_size={serving.tensor_parallel_size}: "
                 "waiting for an autoscaler to add one (without one, set llm.serve.accelerator: cpu)",
                 always=True,
@@ -122,7 +122,7 @@ class ServedApp:
             if status in {"DEPLOY_FAILED", "UNHEALTHY"} or "Error:" in message or "Traceback" in message:
                 raise UserError(f"vLLM does not start: {root_cause_line(message)} (Serve's logs say more)")
             self._check_time(f"Serve says {status}: {root_cause_line(message) or 'the engine is loading'}")
-            self._say("engine is loading")
+            self._log("engine is loading")
             time.sleep(POLL_S)
 
     def _wait_until_it_answers(self, url: str) -> None:
@@ -142,7 +142,7 @@ class ServedApp:
             except OSError as error:
                 reason = str(error)
             self._check_time(reason)
-            self._say("waiting for its first answer")
+            self._log("waiting for its first answer")
             time.sleep(POLL_S)
 
     def _url(self) -> str:
@@ -160,10 +160,10 @@ class ServedApp:
         if time.monotonic() - self._began > limit:
             raise UserError(f"the served model did not answer within llm.serve.start_timeout_s={limit:g}: {state}")
 
-    def _say(self, stage: str, *, always: bool = False) -> None:
+    def _log(self, stage: str, *, always: bool = False) -> None:
         now = time.monotonic()
-        if always or now - self._said >= SAY_EVERY_S:
-            self._said = now
+        if always or now - self._logged_at >= LOG_EVERY_S:
+            self._logged_at = now
             print(f"[llm] {now - self._began:5.1f} s  {stage}", file=sys.stderr, flush=True)
 
 

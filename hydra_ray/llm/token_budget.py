@@ -36,7 +36,7 @@ def prompt_budget(cfg: LLMConfig, task: Task) -> PromptBudget:
         if tokens is not None and tokens > window:
             raise UserError(
                 f"llm.max_prompt_tokens={tokens}: llm.serve.max_model_len={cfg.serve.max_model_len} leaves {window} "
-                f"beside answers of {task.max_answer_tokens} tokens"
+                f"next to answers of {task.max_answer_tokens} tokens"
             )
         tokens = tokens or window
     tokens = tokens or EXTERNAL_PROMPT_TOKENS

@@ -1,4 +1,4 @@
-"""Head kinds behind one interface: a shared head everybody shares, and a zero-initialised delta per user.
+"""Head kinds behind one interface: one shared head, and a zero-initialised delta per user.
 
 A user's head is shared head + user delta. A user without a delta is served by the shared head, and a new user's fit
 starts there. Deltas are plain stacked arrays [U, ...] kept outside the module: a batch gathers the rows of its own
@@ -222,6 +222,6 @@ def make_head(kind: str, width: int, rank: int, dropout: float) -> "Head":
 
 
 def parameters_per_user(kind: str, width: int, rank: int) -> int:
-    """Numbers stored per user and module (fp32: times 4 bytes)."""
+    """Numbers stored per user and component (fp32: times 4 bytes)."""
     with torch.device("meta"):
         return sum(math.prod(shape) for shape in make_head(kind, width, rank, 0.0).delta_shapes().values())

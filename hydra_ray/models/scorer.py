@@ -49,7 +49,7 @@ class PairScorer(nn.Module):
     ) -> None:
         """`encoder` is None where vectors are given (frozen encoder). symmetric: both texts are of a kind.
 
-        evidence: numbers per row beside the texts, appended to the pair encoding.
+        evidence: numbers per row besides the texts, appended to the pair encoding.
         """
         super().__init__()
         self.config = config

@@ -11,7 +11,7 @@ from hydra_ray.inference.selection import CandidateSet, adapter_features, make_c
 from hydra_ray.inference.types import ScoreRequest
 from hydra_ray.methods.hydra import PLAIN
 from hydra_ray.methods.method import SAMPLES, Adapter
-from hydra_ray.pipeline.eval_prompts import RETRIEVED, folder_of
+from hydra_ray.pipeline.eval_prompts import folder_of
 from hydra_ray.pipeline.stage_rows import EvalRow
 from hydra_ray.training.artifacts.trained_scorer import TrainedScorer
 
@@ -113,8 +113,7 @@ class EvaluatedUser:
     ) -> tuple[tuple[float, ...], ...]:
         """What the adapter reads of the candidates. samples: whose order of the retrieved items weighs them."""
         row = question.row
-        weighed = row.supporters.get(samples.removeprefix(SAMPLES), row.supporters[RETRIEVED])
-        return adapter_features(self._task, question.text, candidates, question.own, weighed, row.topics, width)
+        return adapter_features(self._task, question.text, candidates, question.own, row.supporters, row.topics, width)
 
 
 def read_by(adapter: Adapter, config: AdapterConfig) -> AdapterConfig:

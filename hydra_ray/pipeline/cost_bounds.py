@@ -27,7 +27,7 @@ from hydra_ray.pipeline.stage_prompts import (
     StagePrompts,
     SummaryPrompts,
 )
-from hydra_ray.pipeline.stage_rows import Asked, CandidateRow
+from hydra_ray.pipeline.stage_rows import CandidateRow, PromptedRow
 from hydra_ray.pipeline.step_settings import asking, method_stage
 
 MOST_USERS = 500
@@ -80,10 +80,10 @@ class _Evaluate(EvalPrompts):
 class _Generate(CandidatePrompts):
     """CandidatePrompts without a trained reranker."""
 
-    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked[CandidateRow]]]:
+    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, PromptedRow[CandidateRow]]]:
         for user in users:
-            for asked in self.of_user(user, longest_first):
-                yield user, asked
+            for prompted in self.of_user(user, longest_first):
+                yield user, prompted
 
 
 class _Summaries(dict[tuple[str, str], str]):
@@ -111,7 +111,7 @@ class _StagePlan:
     """
 
     stage: str
-    make: Callable[[Any], Iterator[tuple[User, Asked[Any]]]]
+    make: Callable[[Any], Iterator[tuple[User, PromptedRow[Any]]]]
     users: Asking
     salt: str = ""
     by_place: bool = False
@@ -127,7 +127,7 @@ def bounds(job: Pipeline, budget: PromptBudget, one_by_one: bool) -> tuple[dict[
     system = budget.count(config.llm.system_prompt or "")
     stages = (*STAGES, *map(method_stage, job.further_methods), *(("oracles",) if config.evaluate.oracles else ()))
     found = {stage: CostBound() for stage in stages}
-    asked: set[str] = set()
+    seen: set[str] = set()
     whole = True
     for trial in config.protocol.trials:
         chosen = job.chosen(trial)
@@ -155,8 +155,8 @@ def bounds(job: Pipeline, budget: PromptBudget, one_by_one: bool) -> tuple[dict[
                 for place, request in enumerate(one.requests):
                     where = f"{user.user_id}\0{one.row.query.query_id}\0{place}" if plan.by_place else ""
                     key = call_key(f"{plan.salt}\0{where}", request)
-                    if key not in asked:
-                        asked.add(key)
+                    if key not in seen:
+                        seen.add(key)
                         total += bound_of(request, budget, system, one_by_one)
             found[plan.stage] += total.times(len(plan.users) / max(1, len(looked_at)))
     return found, whole
@@ -168,9 +168,9 @@ def first_request(job: Pipeline) -> Request | None:
     trial = config.protocol.trials[0]
     make = LabelPrompts(config.model_dump(mode="json"), trial.seed, None)
     for user in _read(job.ingest().path, _some(asking(job.chosen(trial)))):
-        for _, asked in make([user]):
-            if asked.requests:
-                return asked.requests[0]
+        for _, prompted in make([user]):
+            if prompted.requests:
+                return prompted.requests[0]
     return None
 
 

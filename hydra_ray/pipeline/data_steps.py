@@ -99,31 +99,31 @@ class DataSteps:
             try:
                 check_counts(counts, data, source, folder)
             except UserError:
-                say(counts, folder)
+                log_counts(counts, folder)
                 raise
             return counts
 
-        def say(counts: Mapping[str, Any], folder: Path) -> None:
+        def log_counts(counts: Mapping[str, Any], folder: Path) -> None:
             for line in summary(counts, folder):
-                self.run.say(f"ingest: {line}")
+                self.run.log(f"ingest: {line}")
 
         dumped = data.model_dump(mode="json", exclude={"root", "synth", "max_rejects"})
         inputs = {**fingerprint(local, base), **remote_checksums(sources)}
         known = "ingest" in self.results
         step = self._step("ingest", {**dumped, "task": self._task}, inputs, work)
         if not known:
-            say(step.manifest["counts"], step.path)
+            log_counts(step.manifest["counts"], step.path)
             check_counts(step.manifest["counts"], data, source, step.path)
         return step
 
     def _progress(self, name: str) -> Any:
-        spoken = [0.0]
+        logged = [0.0]
 
         def report(done: int, total: int) -> None:
             share = done / max(1, total)
-            if share - spoken[0] >= 0.25 or share >= 1 > spoken[0]:
-                spoken[0] = share
-                self.run.say(f"{name}: {100 * share:.0f} %")
+            if share - logged[0] >= 0.25 or share >= 1 > logged[0]:
+                logged[0] = share
+                self.run.log(f"{name}: {100 * share:.0f} %")
 
         return report
 
@@ -142,7 +142,7 @@ class DataSteps:
                     where = self.config.data.root or "the data"
                     if trial.fold is None:
                         own = self.config.data.source == "tabular"
-                        hint = ": change data.tabular.test_share, or test everybody with protocol.folds" if own else ""
+                        hint = ": change data.tabular.test_share, or test all users with protocol.folds" if own else ""
                         raise UserError(f"data: no {split} users with usable records in {where}{hint}")
                     found = len(self._chosen[trial].source)
                     raise UserError(f"protocol.folds: {found} users with a question and its gold answer in {where} "

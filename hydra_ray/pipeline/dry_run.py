@@ -94,8 +94,8 @@ def _asking(config: Config, run: RunContext, job: Pipeline, scratch: Path, offli
         ("trackers", ", ".join(("metrics-*.jsonl", *config.train.trackers))),
         ("prompts", f"at most {budget.prompt_tokens:,} tokens, as counted by {counted}"),
     ]
-    said, one_by_one = _endpoint(config, run, job, scratch, offline)
-    lines += [("black box", line) for line in said]
+    answer_lines, one_by_one = _endpoint(config, run, job, scratch, offline)
+    lines += [("black box", line) for line in answer_lines]
     found, whole = bounds(job, budget, one_by_one)
     lines += [("LLM calls", line) for line in bound_table(config, found, whole)]
     lines += [("budget", line) for line in budget_lines(config, sum(found.values(), CostBound()), _used(run))]
@@ -126,11 +126,11 @@ def ask_once(config: Config, run: RunContext, request: Request, samples: int, sc
     gives one sample a call. Nothing is cached. Raises UserError if there is no answer."""
     llm = config.llm.model_copy(update={"retries": min(1, config.llm.retries)})
     temperature = config.adapter.temperature if samples > 1 else request.temperature
-    asked = Request(request.messages, temperature, samples, request.max_tokens, None, request.fallbacks)
+    trial = Request(request.messages, temperature, samples, request.max_tokens, None, request.fallbacks)
     ledger = ResponseCache(scratch / "llm.sqlite", "dry-run")
     client = LLMClient(llm, ledger, concurrency=1)
     try:
-        (answer,) = client.complete_sync([asked])
+        (answer,) = client.complete_sync([trial])
         one_by_one = client.one_by_one
     finally:
         client.close_sync()

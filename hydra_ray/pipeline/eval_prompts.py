@@ -13,13 +13,13 @@ from hydra_ray.core.topic_classifier import TopicModels
 from hydra_ray.core.types import HistoryItem, User
 from hydra_ray.errors import UserError
 from hydra_ray.inference.history_index import HistoryIndex, retriever_settings
-from hydra_ray.inference.reranking import RankedItem, rank, supporters
+from hydra_ray.inference.reranking import RankedItem
 from hydra_ray.methods.method import Call, Reranker, method_named
 from hydra_ray.pipeline.stage_prompts import StagePrompts, evaluated
-from hydra_ray.pipeline.stage_rows import Asked, Cuts, EvalRow
+from hydra_ray.pipeline.stage_rows import Cuts, EvalRow, PromptedRow
 
 if TYPE_CHECKING:
-    from hydra_ray.inference.batch_reranker import Rerank
+    from hydra_ray.inference.scoring import Rerank
 
 
 def folder_of(trained: Path | None) -> Path:
@@ -27,10 +27,6 @@ def folder_of(trained: Path | None) -> Path:
     if trained is None:
         raise UserError("a method reads `trained`, but has no `train`")
     return trained
-
-
-RETRIEVED = "bm25"
-"""Whose supporters are the items as `retrieval.method` finds them; the others' are in a reranker's order."""
 
 
 class EvalQuestion:
@@ -105,7 +101,7 @@ class EvalPrompts(StagePrompts):
     ) -> None:
         """rerankers: (base, heads) of those that the methods read. summaries: (user, question) -> profile summary.
         topics: folder of the topic models, if they are read. trained: what the only method has learned."""
-        from hydra_ray.inference.batch_reranker import BatchReranker
+        from hydra_ray.inference.scoring import BatchReranker
 
         super().__init__(config, seed, vectors)
         self.methods = [method_named(name) for name in methods]
@@ -120,19 +116,17 @@ class EvalPrompts(StagePrompts):
         """The retriever that is used for the one that a method names: itself."""
         return method
 
-    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked[EvalRow]]]:
+    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, PromptedRow[EvalRow]]]:
         for user in users:
             for question in evaluated(user, self.config.protocol.questions):
                 gold, history = question.gold or "", tuple(user.history_of(question))
                 query = Query(question.question_id, question.text, gold, history, None, False, question.head)
                 index = self.index(history)
                 found = index.search(query.text, self.builder.evidence_items, question_id=query.question_id)
-                orders: dict[str, Sequence[RankedItem]] = {RETRIEVED: rank(found.items, None)}
                 ranked = {n: rerank(user.user_id, [query], [found])[0] for n, rerank in self._rerankers.items()}
                 summary = self._summaries.get((user.user_id, question.question_id), "")
                 calls = self._calls(EvalQuestion(self, user, query, summary, index, ranked))
                 row = Row(user.user_id, query.query_id, query.text, query.gold, ())
-                n = self.config.retrieval.top_n
                 made = EvalRow(
                     row,
                     tuple(calls),
@@ -140,10 +134,10 @@ class EvalPrompts(StagePrompts):
                     tuple(item.answer for item in history),
                     self.own(query, index),
                     self.log_ratios(user, query),
-                    {name: tuple(supporters(items, n)) for name, items in (orders | dict(ranked)).items()},
+                    found.supporters,
                 )
                 requests = tuple(call.request for call in calls.values())
-                yield user, Asked(made, requests, Cuts.of([call.prompt for call in calls.values()]))
+                yield user, PromptedRow(made, requests, Cuts.of([call.prompt for call in calls.values()]))
 
     def _calls(self, question: EvalQuestion) -> dict[str, Call]:
         """All methods' calls by name, each once."""

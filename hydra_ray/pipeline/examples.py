@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -18,6 +18,7 @@ from hydra_ray.core.stand_in_queries import task_of
 from hydra_ray.core.tasks import Task, load_task
 from hydra_ray.core.types import Split
 from hydra_ray.data.reader import read_users
+from hydra_ray.inference.types import Component
 from hydra_ray.pipeline.llm_rows import buckets_of, read_rows
 from hydra_ray.pipeline.run_context import RunContext
 from hydra_ray.pipeline.stage_rows import CandidateRow, LabelRow, StageRow
@@ -25,12 +26,10 @@ from hydra_ray.training.joint.ranking_examples import RankingExample, examples_t
 from hydra_ray.training.user_fit.profiles import profile_of, profiles_to_table
 from hydra_ray.utils.ray_errors import unwrap_user_errors
 
-Module = Literal["reranker", "adapter"]
 
-
-def evidence_width(config: Config, module: Module) -> int:
-    """How many numbers of evidence per row a module reads besides the texts."""
-    if module == "reranker":
+def evidence_width(config: Config, component: Component) -> int:
+    """How many numbers of evidence per row a component reads besides the texts."""
+    if component == "reranker":
         return {"none": 0, "score": 1, "score_and_recency": 2}[config.reranker.features]
     return WIDTH if config.adapter.features else 0
 
@@ -61,20 +60,20 @@ def adapter_groups(config: Config, bucket: int, rows: Sequence[CandidateRow]) ->
     for row in sorted(rows, key=_query_id):
         if row.query.known and not config.adapter.num_history_queries:
             continue
-        asked = task_of(task, row.query.query_id)
-        query, plain = with_plain(asked, row.query, config.adapter.zero_shot_candidate)
-        right, label = adapter_candidates(asked, query, config.adapter.label)
+        query_task = task_of(task, row.query.query_id)
+        query, plain = with_plain(query_task, row.query, config.adapter.zero_shot_candidate)
+        right, label = adapter_candidates(query_task, query, config.adapter.label)
         if config.adapter.history_candidates and query.answers:
-            more = history_candidates(asked, row.own, right)
-            right, label = right + more, label + [float(matches_gold(asked, query.gold, text)) for text in more]
+            more = history_candidates(query_task, row.own, right)
+            right, label = right + more, label + [float(matches_gold(query_task, query.gold, text)) for text in more]
         features: list[tuple[float, ...]] = []
         if config.adapter.features:
-            samples = parsed_texts(asked, query.answers[0] if query.answers else ())
+            samples = parsed_texts(query_task, query.answers[0] if query.answers else ())
             known = (row.own, row.supporters, row.topics)
             # What is known of free text means something else than what is known of labels.
             features += (
-                candidate_features(asked, query.text, right, samples, *known, plain=plain)
-                if asked.closed == task.closed
+                candidate_features(query_task, query.text, right, samples, *known, plain=plain)
+                if query_task.closed == task.closed
                 else [(0.0,) * WIDTH] * len(right)
             )
         if right:
@@ -97,14 +96,14 @@ def with_plain(task: Task, row: Row, wanted: bool) -> tuple[Row, str]:
 
 def read_groups(
     config: Config,
-    module: Module,
+    component: Component,
     folder: Path,
     buckets: Sequence[int],
     split: Split,
     users: Collection[str] | None = None,
 ) -> Iterator[list[RankingExample]]:
     """The groups of each user of the given buckets and split; of `users` alone, as `read_rows` takes them."""
-    if module == "reranker":
+    if component == "reranker":
         for labelled in read_rows(LabelRow, folder, buckets, split, users):
             yield reranker_groups(config, labelled.bucket, labelled.rows)
     else:
@@ -120,7 +119,7 @@ def chunks(buckets: Sequence[int], count: int) -> list[list[int]]:
 def write_groups(
     run: RunContext,
     config: Config,
-    module: Module,
+    component: Component,
     answered: Path,
     out: Path,
     chosen: UserSample,
@@ -141,7 +140,7 @@ def write_groups(
         parsed = Config.model_validate(dumped)
         counts: dict[str, list[int]] = {"groups": [], "rows": [], "positive": []}
         for number, buckets in zip(batch["number"], batch["buckets"], strict=True):
-            of_users = read_groups(parsed, module, answered, list(buckets), "train", training)
+            of_users = read_groups(parsed, component, answered, list(buckets), "train", training)
             groups = [g for user in of_users for g in user]
             file = f"part-{int(number):05d}.parquet"
             pq.write_table(examples_to_table(groups), out / file, compression="zstd")

@@ -10,9 +10,9 @@ import numpy as np
 
 from hydra_ray.config import Config
 from hydra_ray.errors import UserError
+from hydra_ray.inference.types import Component
 from hydra_ray.models.heads import Deltas, Head
 from hydra_ray.models.mixture import MIXTURE
-from hydra_ray.pipeline.examples import Module
 from hydra_ray.pipeline.fit_records import Previous, UserFit, write_record
 from hydra_ray.pipeline.fit_spec import FitSpec
 from hydra_ray.store.heads.head_store import HeadStore
@@ -151,7 +151,7 @@ class FitBuckets(Buckets):
             self.tuned,
             users,
             start,
-            module=self.fit.module,
+            component=self.fit.component,
         )
         return {user.user_id: fit for user, fit in zip(users, found, strict=True)}
 
@@ -163,11 +163,11 @@ def solved_users(
     users: Sequence[UserFeatures],
     start: Deltas | None = None,
     *,
-    module: Module,
+    component: Component,
 ) -> list[UserFit]:
-    """Users' heads of a module from their features, all at once; see `solver.solve_heads`. An adapter's head must show
-    a gain. Raises UserError, which names the user."""
-    gain = module == "adapter"
+    """Users' heads of a component from their features, all at once; see `solver.solve_heads`. An adapter's head must
+    show a gain. Raises UserError, which names the user."""
+    gain = component == "adapter"
     try:
         fitted = solver.solve_heads(head, rows_of(users), tuned, config.fit, config.train.loss, start, needs_gain=gain)
     except NonFiniteError as error:

@@ -6,12 +6,13 @@ from itertools import islice
 from pathlib import Path
 
 from hydra_ray.config import Config
+from hydra_ray.core.hashing import bucket_of
 from hydra_ray.core.sampling import UserSample
 from hydra_ray.core.types import Split, User
-from hydra_ray.core.user_buckets import bucket_of
 from hydra_ray.data.reader import read_users
+from hydra_ray.inference.types import Component
 from hydra_ray.models.heads import Head
-from hydra_ray.pipeline.examples import Module, read_groups
+from hydra_ray.pipeline.examples import read_groups
 from hydra_ray.pipeline.llm_rows import buckets_of
 from hydra_ray.store.heads.spec import HeadSpec
 from hydra_ray.training.artifacts.trained_scorer import TrainedScorer, fingerprint, load_scorer
@@ -32,7 +33,7 @@ class FitSpec:
     """
 
     config: Config
-    module: Module
+    component: Component
     kind: str
     splits: tuple[Split, ...]
     chosen: tuple[str, ...]
@@ -87,7 +88,7 @@ class FitSpec:
         """The groups of each user of a bucket."""
         for split in splits:
             users = None if self.roles is None else self.roles.read_as(split)
-            yield from (g for g in read_groups(self.config, self.module, self.answered, [bucket], split, users) if g)
+            yield from (g for g in read_groups(self.config, self.component, self.answered, [bucket], split, users) if g)
 
     def histories(self, users: Collection[str]) -> Iterator[User]:
         """The ingested histories of these users."""

@@ -30,14 +30,14 @@ from hydra_ray.utils.ray_errors import unwrap_user_errors
 def tune(fit: FitSpec, scorer: TrainedScorer, run: RunContext) -> Tuned:
     """What `solver.fit_prior` finds on `Fit.tuning_users`."""
     threads = torch.get_num_threads()
-    # PyTorch's threads spin while they wait: beside other processes, two take 20 times as long as one.
+    # PyTorch's threads spin while they wait: next to other processes, two take 20 times as long as one.
     torch.set_num_threads(1)
     try:
         users = fit.tuning_users(scorer)
         tuned = solver.fit_prior(fit.head(scorer), rows_of(users), fit.config.fit, fit.config.train.loss)
     finally:
         torch.set_num_threads(threads)
-    run.say(f"fit-{fit.module}: {solver.describe(tuned)}, from {len(users)} training users")
+    run.log(f"fit-{fit.component}: {solver.describe(tuned)}, from {len(users)} training users")
     return tuned
 
 
@@ -68,7 +68,7 @@ def fit_users(run: RunContext, fit: FitSpec, out: Path) -> dict[str, Any]:
     buckets = list(fit.by_bucket())
     left = [bucket for bucket in buckets if not record_file(out, bucket).exists()]
     if len(left) < len(buckets):
-        run.say(f"fit-{fit.module}: {len(buckets) - len(left)} of {len(buckets)} buckets are done already")
+        run.log(f"fit-{fit.component}: {len(buckets) - len(left)} of {len(buckets)} buckets are done already")
     began, cpu_s = time.time(), 0.0
     if left:
         parts = chunks(left, max(4, run.config.ray.num_actors * 4))
@@ -83,15 +83,15 @@ def fit_users(run: RunContext, fit: FitSpec, out: Path) -> dict[str, Any]:
                 )
                 done = rows.take_all()
         except UserError as mistake:
-            raise UserError(f"fit-{fit.module}: {mistake}") from None
+            raise UserError(f"fit-{fit.component}: {mistake}") from None
         began, cpu_s = min(row["began"] for row in done), sum(row["cpu_s"] for row in done)
     fitted, worked = time.time(), time.process_time()
     store.publish([json.loads(record_file(out, bucket).read_text()) for bucket in buckets], replace=True)
     ended = time.time()
     times = {"fit_s": ended - began, "publish_s": ended - fitted, "cpu_s": cpu_s + time.process_time() - worked}
     counts = count_fitted(out)
-    run.say(
-        f"fit-{fit.module}: {counts['users']} users in {times['fit_s']:.1f} s, {counts['kept_shared_head']} keep the "
-        "shared head"
+    run.log(
+        f"fit-{fit.component}: {counts['users']} users in {times['fit_s']:.1f} s, {counts['kept_shared_head']} keep "
+        "the shared head"
     )
     return {**counts, **{name: round(value, 3) for name, value in times.items()}, **tuned}

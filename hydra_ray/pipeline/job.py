@@ -11,10 +11,11 @@ from hydra_ray.core.sampling import Trial
 from hydra_ray.core.types import Split
 from hydra_ray.data.reader import read_users
 from hydra_ray.errors import UserError
+from hydra_ray.inference.types import Component
 from hydra_ray.methods.method import Reranker, method_named
 from hydra_ray.pipeline.data_steps import DataSteps
 from hydra_ray.pipeline.eval_prompts import EvalPrompts
-from hydra_ray.pipeline.examples import Module, evidence_width, write_groups
+from hydra_ray.pipeline.examples import evidence_width, write_groups
 from hydra_ray.pipeline.gold_check import wordless_golds
 from hydra_ray.pipeline.llm_rows import Asking
 from hydra_ray.pipeline.method_training import TrainingRun
@@ -70,12 +71,12 @@ class Pipeline(DataSteps):
         def args() -> tuple[Any, ...]:
             warning = wordless_golds(self.run.task, read_users(self.ingest().path, user_ids=chosen.test))
             if warning:
-                self.run.say(warning)
+                self.run.log(warning)
             return self._plain, trial.seed, self.run.vector_cache
 
         return self._ask("label", config, {}, trial, LabelPrompts, args, roles)
 
-    def train(self, module: Module, trial: Trial, variant: Variant = "") -> StepResult:
+    def train(self, component: Component, trial: Trial, variant: Variant = "") -> StepResult:
         """Base and heads of reranker or adapter on the training users, personal and shared.
 
         variant: the adapter as published is trained anew, on the same samples.
@@ -84,42 +85,42 @@ class Pipeline(DataSteps):
         from hydra_ray.training.joint.trainer import train
 
         if self.since:
-            return self._trained_before(module, trial)
+            return self._trained_before(component, trial)
         config = self._varied(variant)
-        answered = self.label(trial) if module == "reranker" else self.generate(trial)
+        answered = self.label(trial) if component == "reranker" else self.generate(trial)
         kinds = tuple(dict.fromkeys([joint_kind(self.config.model.head), SHARED]))
-        name = f"train-{module}"
+        name = f"train-{component}"
         label = f"{name}-paper" if variant == "paper" else name
 
         def work(folder: Path) -> dict[str, Any]:
             groups = folder / "groups"
             profiles = folder / "profiles" if any(head_kind(kind).routed for kind in kinds) else None
             chosen, users_dir = self.chosen(trial), self.ingest().path
-            counts = write_groups(self.run, config, module, answered.path, groups, chosen, users_dir, profiles)
+            counts = write_groups(self.run, config, component, answered.path, groups, chosen, users_dir, profiles)
             if not counts["rows"]:
                 raise UserError(f"{name}: no labelled rows to learn from; are there answers and histories at all?")
-            self.run.say(f"{name}: {counts['groups']} queries, {counts['rows']} rows, {counts['positive']} positive")
+            self.run.log(f"{name}: {counts['groups']} queries, {counts['rows']} rows, {counts['positive']} positive")
             job = TrainJob(
-                read_by(config, module).model,
+                read_by(config, component).model,
                 config.train,
                 kinds,
                 groups.resolve(),
                 f"{label} {trial}",
                 trial.seed,
-                symmetric=module == "reranker",
-                evidence=evidence_width(config, module),
+                symmetric=component == "reranker",
+                evidence=evidence_width(config, component),
                 scratch=(folder / "scratch").resolve(),
                 vectors=self.run.vector_cache,
                 profiles=profiles.resolve() if profiles else None,
                 plugins=config.plugins,
             )
-            return {**counts, **train(job, config.data.buckets, folder, self.run.say)}
+            return {**counts, **train(job, config.data.buckets, folder, self.run.log)}
 
         training = self.config.train.model_dump(mode="json", exclude=execution_only(TrainConfig))
         key = {
-            "model": joint_model(config, module),
+            "model": joint_model(config, component),
             "train": training,
-            **label_settings(config, module),
+            **label_settings(config, component),
             "seed": trial.seed,
             **plugin_versions(self.config),
         }
@@ -153,16 +154,16 @@ class Pipeline(DataSteps):
         """The earlier run whose bases are kept."""
         return PreviousRun(self.run.root, self.config.fit.base_run) if self.config.fit.base_run else None
 
-    def _trained_before(self, module: Module, trial: Trial) -> StepResult:
+    def _trained_before(self, component: Component, trial: Trial) -> StepResult:
         """The training of the earlier run. Raises UserError if it was of another model."""
         assert self.since is not None
-        label = f"train-{module} {trial}"
+        label = f"train-{component} {trial}"
         found = self.since.step(label)
-        told = found.manifest["config"]
-        read = label_settings(self.config, module)
-        then = {"loss": told["train"]["loss"], **told["model"], **{name: told.get(name) for name in read}}
-        now = {"loss": self.config.train.loss, **joint_model(self.config, module), **read}
-        if module == "adapter":
+        recorded = found.manifest["config"]
+        read = label_settings(self.config, component)
+        then = {"loss": recorded["train"]["loss"], **recorded["model"], **{name: recorded.get(name) for name in read}}
+        now = {"loss": self.config.train.loss, **joint_model(self.config, component), **read}
+        if component == "adapter":
             samples = self.since.step(f"generate {trial}").manifest["config"]
             then |= {name: samples.get(name, False) for name in EXPERTS}
             now |= {name: getattr(self.config.adapter, name) for name in EXPERTS}
@@ -171,35 +172,35 @@ class Pipeline(DataSteps):
             raise UserError(f"fit.base_run: {found.key} was trained with {wrong[0]}={then.get(wrong[0])}, this config "
                             f"says {now[wrong[0]]}; leave fit.base_run out to train anew")  # fmt: skip
         if label not in self.results:
-            self.run.say(f"train-{module}: the base of an earlier run is kept ({found.key})")
+            self.run.log(f"train-{component}: the base of an earlier run is kept ({found.key})")
         self.results[label] = found
         return found
 
-    def base(self, module: Module, trial: Trial, variant: Variant = "") -> Path:
+    def base(self, component: Component, trial: Trial, variant: Variant = "") -> Path:
         """The trained base that users' heads belong to."""
-        return self.train(module, trial, variant).path / joint_kind(self.config.model.head)
+        return self.train(component, trial, variant).path / joint_kind(self.config.model.head)
 
-    def fit(self, module: Module, trial: Trial, variant: Variant = "") -> StepResult:
+    def fit(self, component: Component, trial: Trial, variant: Variant = "") -> StepResult:
         """Heads of the test users, on their own history, base frozen; of kinds that joint training does not give a
         user, also those of the training users, whose prompts the adapter learns from. variant: see `Variant`."""
         from hydra_ray.pipeline.fit_spec import FitSpec
         from hydra_ray.pipeline.fit_users import fit_users
 
-        answered = self.label(trial) if module == "reranker" else self.generate(trial)
-        trained, base = self.train(module, trial, variant), self.base(module, trial, variant)
+        answered = self.label(trial) if component == "reranker" else self.generate(trial)
+        trained, base = self.train(component, trial, variant), self.base(component, trial, variant)
         whole = self._varied(variant)
-        both = module == "reranker" and self.fitted_alone
+        both = component == "reranker" and self.fitted_alone
         splits: tuple[Split, ...] = ("train", "test") if both else ("test",)
-        name = f"fit-{module}"
+        name = f"fit-{component}"
         label = f"{name}-{variant}" if variant else name
-        reading = label_settings(whole, module)
+        reading = label_settings(whole, component)
         chosen = self.chosen(trial).test + (self.chosen(trial).train if both else ())
         about = {"base": base.name, "splits": splits, "answers": answered.key, "trained": trained.key, **reading}
         features = (
-            self.run.root / "cache" / "features" / step_key(f"fit-{module}", STEP_VERSIONS["features"], about, {})
+            self.run.root / "cache" / "features" / step_key(f"fit-{component}", STEP_VERSIONS["features"], about, {})
         )
         previous = self.since.step(f"{label} {trial}") if self.since else None
-        fit = FitSpec(whole, module, self.config.model.head, splits, chosen, answered.path, self.ingest().path, base,
+        fit = FitSpec(whole, component, self.config.model.head, splits, chosen, answered.path, self.ingest().path, base,
                   self.run.vector_cache, features, previous.path if previous else None,
                   self.chosen(trial))  # fmt: skip
 
@@ -335,8 +336,8 @@ class Pipeline(DataSteps):
             trained_here = own.path if own else None
             return self._plain, trial.seed, self.run.vector_cache, names, rerankers, texts, read, trained_here
 
-        asked = {"num_samples", "temperature", "history_similarity"}
-        sampling = self.config.adapter.model_dump(mode="json", include=asked)
+        fields = {"num_samples", "temperature", "history_similarity"}
+        sampling = self.config.adapter.model_dump(mode="json", include=fields)
         sampling["evidence_items"] = self.config.adapter.items_seen(self.config.retrieval.top_n)
         config = {"questions": self.config.protocol.questions, "top_k": self.config.reranker.top_k, **sampling}
         if not alone:
@@ -365,8 +366,8 @@ class Pipeline(DataSteps):
 
     def _all_tested(self, trial: Trial) -> Asking:
         """The users that a trial's seed tests, in all its folds."""
-        asked = asking(self.chosen(trial)) if self.chosen(trial).crossed else self._tested(trial)
-        return {user_id: (source, "test") for user_id, (source, _) in asked.items()}
+        users = asking(self.chosen(trial)) if self.chosen(trial).crossed else self._tested(trial)
+        return {user_id: (source, "test") for user_id, (source, _) in users.items()}
 
 
 def always_shown() -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The files of the stages that ask the black box: queries and, beside them, the answers to their requests.
+"""The files of the stages that ask the black box: queries and, next to them, the answers to their requests.
 
     queries/*.parquet   one row a query (`hydra_ray.pipeline.stage_rows`): whose, what, the texts to score, labels known
                         without asking, the requests
@@ -25,7 +25,7 @@ from hydra_ray.core.types import Split, User, user_from_row
 from hydra_ray.errors import UselessAnswersError, UserError
 from hydra_ray.llm.usability import AnswerTally, Wanted
 from hydra_ray.pipeline.run_context import RunContext
-from hydra_ray.pipeline.stage_rows import CUTS, QUERY_COLUMNS, Asked, R, StageRow, row_from_dict, rows_to_table
+from hydra_ray.pipeline.stage_rows import CUTS, QUERY_COLUMNS, PromptedRow, R, StageRow, row_from_dict, rows_to_table
 from hydra_ray.utils.ray_errors import unwrap_user_errors
 
 Asking = Mapping[str, tuple[Split, Split]]
@@ -38,7 +38,7 @@ class RowMaker(Protocol):
 
     KIND: ClassVar[type[StageRow]]
 
-    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked[Any]]]: ...
+    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, PromptedRow[Any]]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ def ask_black_box(
         Path(output).rename(folder / "answers")
     used = _used(folder / "answers")
     if used["missing_answers"]:
-        run.say(f"{wanted.stage}: {refused_line(folder / 'answers', used['missing_answers'])}")
+        run.log(f"{wanted.stage}: {refused_line(folder / 'answers', used['missing_answers'])}")
     return {**counts, **used, **tally_of(folder / "answers", wanted).counts()}
 
 

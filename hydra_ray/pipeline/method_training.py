@@ -27,7 +27,7 @@ class TrainingRun:
         """users_dir: the ingested data set. labelled: the label step's folder, where the method reads feedback."""
         self.task, self.seed, self.folder = run.task, trial.seed, folder
         self.config = run.config.model_dump(mode="json")
-        self.log = run.say
+        self.log = run.log
         self._users_dir, self._sample, self._labelled = users_dir, sample, labelled
 
     def users(self) -> Iterator[User]:

@@ -35,8 +35,8 @@ def needs_of(stage: str, config: Config) -> Needs:
     gpus: list[tuple[int, str]] = []
     if stage in ASKING:
         actors = config.ray.num_actors
-        # Each actor holds a CPU, and what they work on is read and written beside them.
-        demands.append((actors + 1, f"ray.num_actors={actors} and one beside them"))
+        # Each actor holds a CPU, and what they work on is read and written next to them.
+        demands.append((actors + 1, f"ray.num_actors={actors} and one more"))
         serve = config.llm.serve
         if config.llm.base_url is None and serve.accelerator == "gpu":
             gpus.append((serve.replicas[0] * serve.tensor_parallel_size, "llm.serve"))
@@ -55,15 +55,15 @@ class Waiting:
     """A line at once and every EVERY_S seconds (see `PeriodicTask`) while a cluster that may still grow lacks
     something.
 
-    there: the cluster's resources now. say: takes the lines.
+    there: the cluster's resources now. log: takes the lines.
     """
 
-    def __init__(self, needs: Needs, there: Callable[[], Mapping[str, float]], say: Callable[[str], None]) -> None:
-        self._needs, self._there, self._say = needs, there, say
+    def __init__(self, needs: Needs, there: Callable[[], Mapping[str, float]], log: Callable[[str], None]) -> None:
+        self._needs, self._there, self._log = needs, there, log
         self.over = False
 
     def stop(self) -> None:
-        """Nothing more is said."""
+        """Logs nothing more."""
         self.over = True
 
     def __call__(self) -> None:
@@ -72,4 +72,4 @@ class Waiting:
             return
         lacking = self._needs.lacking(self._there())
         self.over = not lacking
-        self._say(f"ray: waiting for resources: {lacking}" if lacking else "ray: the resources are there")
+        self._log(f"ray: waiting for resources: {lacking}" if lacking else "ray: the resources are there")

@@ -48,7 +48,7 @@ class RunContext(contextlib.AbstractContextManager["RunContext"]):
     def __exit__(self, *exc: object) -> None:
         self._stack.close()
 
-    def say(self, line: str) -> None:
+    def log(self, line: str) -> None:
         """One progress line: seconds since the start, then what is going on."""
         print(f"[{time.monotonic() - self.began:6.1f} s] {line}", file=sys.stderr, flush=True)
 
@@ -61,7 +61,7 @@ class RunContext(contextlib.AbstractContextManager["RunContext"]):
         work: Callable[[Path], Mapping[str, Any] | None],
     ) -> StepResult:
         """`run_step` under this run's root."""
-        return run_step(self.root, name, code, config, inputs, work, self.say)
+        return run_step(self.root, name, code, config, inputs, work, self.log)
 
     def ray(self) -> None:
         """Joins `ray.address`, or starts a local cluster that ends with this invocation."""
@@ -78,12 +78,12 @@ class RunContext(contextlib.AbstractContextManager["RunContext"]):
         address = self.config.ray.address
         if address == LOCAL:
             other = other_cluster()
-            self.say("ray: starting a local cluster"
+            self.log("ray: starting a local cluster"
                      + (f" ({other} is not joined; ray.address=auto would)" if other else ""))  # fmt: skip
             options |= {"num_cpus": self.local_cpus, "include_dashboard": False}
         else:
             address = self.cluster
-            self.say(f"ray: joining the cluster at {address}")
+            self.log(f"ray: joining the cluster at {address}")
         init_ray(address, **options)
         self._stack.callback(ray.shutdown)
         self._check_resources()
@@ -117,7 +117,7 @@ class RunContext(contextlib.AbstractContextManager["RunContext"]):
         if self.config.ray.address == LOCAL:
             self._refuse(self._needs.lacking(ray.cluster_resources()))
         elif self._needs.lacking(ray.cluster_resources()):
-            waiting = Waiting(self._needs, ray.cluster_resources, self.say)
+            waiting = Waiting(self._needs, ray.cluster_resources, self.log)
             waiting()
             self._stack.enter_context(PeriodicTask(waiting, EVERY_S))
             self._stack.callback(waiting.stop)

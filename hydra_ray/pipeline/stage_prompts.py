@@ -19,13 +19,13 @@ from hydra_ray.core.topic_classifier import TopicModels
 from hydra_ray.core.types import HistoryItem, User
 from hydra_ray.inference.history_index import HistoryIndex
 from hydra_ray.inference.prompt_builder import PromptBuilder
-from hydra_ray.inference.reranking import RankedItem, rank, supporters
+from hydra_ray.inference.reranking import RankedItem, rank
 from hydra_ray.inference.types import RetrievalResult
 from hydra_ray.llm.types import Request
-from hydra_ray.pipeline.stage_rows import Asked, CandidateRow, Cuts, LabelRow, StageRow
+from hydra_ray.pipeline.stage_rows import CandidateRow, Cuts, LabelRow, PromptedRow, StageRow
 
 if TYPE_CHECKING:
-    from hydra_ray.inference.batch_reranker import Rerank
+    from hydra_ray.inference.scoring import Rerank
 
 SUMMARY_ITEMS = 10
 SUMMARY_TOKENS = 32
@@ -97,7 +97,7 @@ class LabelPrompts(StagePrompts):
 
     KIND = LabelRow
 
-    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked[LabelRow]]]:
+    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, PromptedRow[LabelRow]]]:
         for user in users:
             queries = self.queries(user)
             for query, index in zip(queries, self.indexes(queries), strict=True):
@@ -106,7 +106,7 @@ class LabelPrompts(StagePrompts):
                 row = Row(user.user_id, query.query_id, query.text, query.gold, tuple(i.text for i in found.items))
                 requests = tuple(self.greedy(p, query) for p in prompts)
                 label_row = LabelRow(row, found.normalized_scores, found.recencies)
-                yield user, Asked(label_row, requests, Cuts.of(prompts))
+                yield user, PromptedRow(label_row, requests, Cuts.of(prompts))
             free = agreement_rows(
                 self.task, user, self.config.reranker.num_history_queries, self.config.retrieval.top_n, self.seed
             )
@@ -114,7 +114,7 @@ class LabelPrompts(StagePrompts):
             queries = [own_query(row, history) for row in free]
             for row, query, index in zip(free, queries, self.indexes(queries), strict=True):
                 found = index.search(query.text, len(history), query.exclude)
-                yield user, Asked(LabelRow(row, _of_texts(found, found.normalized_scores, row.right),
+                yield user, PromptedRow(LabelRow(row, _of_texts(found, found.normalized_scores, row.right),
                                            _of_texts(found, found.recencies, row.right)))  # fmt: skip
 
 
@@ -132,7 +132,7 @@ class RankedQuery:
         query: The query.
         index: Of its history.
         found: The items as they were retrieved.
-        ranked: The same as the reranker orders them.
+        ranked: The same in the order in which the prompt shows them.
     """
 
     query: Query
@@ -146,38 +146,36 @@ class CandidatePrompts(StagePrompts):
 
     KIND = CandidateRow
 
-    def of_user(self, user: User, rerank: "Rerank") -> Iterator[Asked[CandidateRow]]:
+    def of_user(self, user: User, rerank: "Rerank") -> Iterator[PromptedRow[CandidateRow]]:
         """One user's rows, by the user's own reranker."""
         queries = self.queries(user)
-        for one in self._ranked(user, queries, rerank):
-            query, by_retrieval = one.query, self.config.adapter.examples == "retrieval"
-            shown = self.builder.examples(rank(one.found.items, None) if by_retrieval else one.ranked)
-            prompt = self.builder.prompt(query, shown)
+        for one in self._ranked(user, queries, rerank if self.config.adapter.examples == "reranker" else None):
+            query = one.query
+            prompt = self.builder.prompt(query, self.builder.examples(one.ranked))
             row = Row(user.user_id, query.query_id, query.text, query.gold, ())
             requests = [self.samples(prompt, user, query)]
             if self.config.adapter.zero_shot_candidate:
                 requests.append(self.greedy(self.builder.prompt(query, []), query))
-            yield Asked(self._row(user, row, one), tuple(requests), Cuts.of([prompt]))
+            yield PromptedRow(self._row(user, row, one), tuple(requests), Cuts.of([prompt]))
         free = own_answer_rows(self.task, user, self.config.adapter.num_history_queries, self.seed)
         history = tuple(user.safe_history())
         queries = [own_query(row, history) for row in free]
-        for row, one in zip(free, self._ranked(user, queries, rerank), strict=True):
-            yield Asked(self._row(user, row, one))
+        for row, one in zip(free, self._ranked(user, queries, None), strict=True):
+            yield PromptedRow(self._row(user, row, one))
 
-    def _ranked(self, user: User, queries: Sequence[Query], rerank: "Rerank") -> list[RankedQuery]:
+    def _ranked(self, user: User, queries: Sequence[Query], rerank: "Rerank | None") -> list[RankedQuery]:
         indexes, n = self.indexes(queries), self.builder.evidence_items
         found = [
             index.search(query.text, n, query.exclude, query.question_id)
             for query, index in zip(queries, indexes, strict=True)
         ]
-        ranked = rerank(user.user_id, queries, found)
+        ranked = rerank(user.user_id, queries, found) if rerank else [rank(one.items, None) for one in found]
         return [RankedQuery(*parts) for parts in zip(queries, indexes, found, ranked, strict=True)]
 
     def _row(self, user: User, row: Row, one: RankedQuery) -> CandidateRow:
         """The row with what the adapter's features are made of once there are candidates."""
         own = self.own(one.query, one.index)
-        behind = tuple(supporters(one.ranked, self.config.retrieval.top_n))
-        return CandidateRow(row, own, self.log_ratios(user, one.query), behind)
+        return CandidateRow(row, own, self.log_ratios(user, one.query), one.found.supporters)
 
 
 class GeneratePrompts(CandidatePrompts):
@@ -193,7 +191,7 @@ class GeneratePrompts(CandidatePrompts):
         topics: Path | None,
     ) -> None:
         """heads: split -> folder of its users' heads. topics: folder of the topic models, if they are read."""
-        from hydra_ray.inference.batch_reranker import BatchReranker
+        from hydra_ray.inference.scoring import BatchReranker
 
         super().__init__(config, seed, vectors)
         self.topics = TopicModels.load(topics) if topics else None
@@ -201,10 +199,10 @@ class GeneratePrompts(CandidatePrompts):
             split: BatchReranker.load(base, folder, vectors) for split, folder in heads.items()
         }
 
-    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked[CandidateRow]]]:
+    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, PromptedRow[CandidateRow]]]:
         for user in users:
-            for asked in self.of_user(user, self._rerank[user.split]):
-                yield user, asked
+            for prompted in self.of_user(user, self._rerank[user.split]):
+                yield user, prompted
 
 
 class SummaryPrompts(StagePrompts):
@@ -212,14 +210,14 @@ class SummaryPrompts(StagePrompts):
 
     KIND = StageRow
 
-    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked[StageRow]]]:
+    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, PromptedRow[StageRow]]]:
         for user in users:
             for question in evaluated(user, self.config.protocol.questions):
                 newest = user.history_of(question)[-SUMMARY_ITEMS:]
                 prompt = summary_prompt(self.task, newest, self.builder.budget)
                 request = Request(prompt.messages, 0.0, 1, SUMMARY_TOKENS, fallbacks=prompt.fallbacks)
                 row = Row(user.user_id, question.question_id, question.text, question.gold or "", ())
-                yield user, Asked(StageRow(row), (request,) if newest else (), Cuts.of([prompt]))
+                yield user, PromptedRow(StageRow(row), (request,) if newest else (), Cuts.of([prompt]))
 
 
 class OraclePrompts(StagePrompts):
@@ -227,7 +225,7 @@ class OraclePrompts(StagePrompts):
 
     KIND = StageRow
 
-    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, Asked[StageRow]]]:
+    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, PromptedRow[StageRow]]]:
         for user in users:
             for question in evaluated(user, self.config.protocol.questions):
                 if question.gold is None:
@@ -240,7 +238,7 @@ class OraclePrompts(StagePrompts):
                 prompts = [self.builder.prompt(query, [item]) for item in found.items]
                 row = Row(user.user_id, query.query_id, query.text, query.gold, ())
                 requests = tuple(self.greedy(prompt, query) for prompt in prompts)
-                yield user, Asked(StageRow(row), requests, Cuts.of(prompts))
+                yield user, PromptedRow(StageRow(row), requests, Cuts.of(prompts))
 
 
 def own_query(row: Row, history: tuple[HistoryItem, ...]) -> Query:

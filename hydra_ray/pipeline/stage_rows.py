@@ -105,7 +105,7 @@ class CandidateRow(StageRow):
     Attributes:
         own: The user's own answers.
         topics: Label -> log-odds ratio that the query's text gives it.
-        supporters: The retrieved items' answers, with the weights that the reranker gives them.
+        supporters: The retrieved items' answers with their weights (`RetrievalResult.supporters`).
     """
 
     COLUMNS: ClassVar[Columns] = (("own", OWN_TYPE), ("topics", TOPICS_TYPE), ("supporters", SUPPORTERS_TYPE))
@@ -135,7 +135,7 @@ class EvalRow(StageRow):
         history: The user's answers, oldest first.
         own: The user's own answers, normalised.
         topics: Label -> log-odds ratio that the query's text gives it.
-        supporters: Whose weights -> the retrieved items' answers with them.
+        supporters: As of a CandidateRow.
     """
 
     COLUMNS: ClassVar[Columns] = (
@@ -144,14 +144,14 @@ class EvalRow(StageRow):
         ("history", pa.list_(pa.string())),
         ("own", OWN_TYPE),
         ("topics", TOPICS_TYPE),
-        ("supporters_by", pa.list_(pa.struct([("ranker", pa.string()), ("supporters", SUPPORTERS_TYPE)]))),
+        ("supporters", SUPPORTERS_TYPE),
     )
     methods: tuple[str, ...]
     scored: bool
     history: tuple[str, ...]
     own: AnswerProfile
     topics: Mapping[str, float]
-    supporters: Mapping[str, tuple[Supporter, ...]]
+    supporters: tuple[Supporter, ...]
 
     @property
     def by_method(self) -> dict[str, tuple[str, ...]]:
@@ -166,10 +166,7 @@ class EvalRow(StageRow):
             "history": self.history,
             "own": _own_to_structs(self.own),
             "topics": _topics_to_structs(self.topics),
-            "supporters_by": [
-                {"ranker": ranker, "supporters": _supporters_to_structs(found)}
-                for ranker, found in self.supporters.items()
-            ],
+            "supporters": _supporters_to_structs(self.supporters),
         }
 
     @classmethod
@@ -182,12 +179,12 @@ class EvalRow(StageRow):
             tuple(columns["history"]),
             _own_from_structs(columns["own"]),
             _topics_from_structs(columns["topics"]),
-            {by["ranker"]: _supporters_from_structs(by["supporters"]) for by in columns["supporters_by"]},
+            _supporters_from_structs(columns["supporters"]),
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Asked(Generic[R]):
+class PromptedRow(Generic[R]):
     """A row, what its stage asks the black box for it, and what was cut from those prompts."""
 
     row: R
@@ -221,14 +218,16 @@ def schema_of(kind: type[StageRow]) -> pa.Schema:
     return pa.schema([*QUERY_COLUMNS, *ASKED_COLUMNS, *kind.COLUMNS])
 
 
-def rows_to_table(kind: type[R], asked: Iterable[tuple[User, Asked[R]]], buckets: Mapping[str, int]) -> pa.Table:
+def rows_to_table(
+    kind: type[R], prompted: Iterable[tuple[User, PromptedRow[R]]], buckets: Mapping[str, int]
+) -> pa.Table:
     """Rows with their users, in `schema_of(kind)`. buckets: of the users' ids."""
-    rows = [_to_dict(user, buckets[user.user_id], one) for user, one in asked]
+    rows = [_to_dict(user, buckets[user.user_id], one) for user, one in prompted]
     return pa.Table.from_pylist(rows, schema=schema_of(kind))
 
 
-def _to_dict(user: User, bucket: int, asked: Asked[R]) -> dict[str, Any]:
-    query = asked.row.query
+def _to_dict(user: User, bucket: int, prompted: PromptedRow[R]) -> dict[str, Any]:
+    query = prompted.row.query
     return {
         "row_id": f"{query.user_id}\x1f{query.query_id}",
         "user_id": query.user_id,
@@ -239,10 +238,10 @@ def _to_dict(user: User, bucket: int, asked: Asked[R]) -> dict[str, Any]:
         "gold": query.gold,
         "right": query.right,
         "known": query.known,
-        "requests": requests_to_structs(asked.requests),
-        "n_requests": len(asked.requests),
-        **{name: getattr(asked.cuts, name) for name in CUTS},
-        **asked.row.columns(),
+        "requests": requests_to_structs(prompted.requests),
+        "n_requests": len(prompted.requests),
+        **{name: getattr(prompted.cuts, name) for name in CUTS},
+        **prompted.row.columns(),
     }
 
 

@@ -29,12 +29,12 @@ STEP_VERSIONS = {
     "train-reranker": 3,
     "fit-reranker": 6,
     "topics": 1,
-    "generate": 4,
+    "generate": 5,
     "train-adapter": 5,
     "fit-adapter": 7,
     "summarise": 3,
-    "evaluate": 4,
-    "method": 1,
+    "evaluate": 5,
+    "method": 2,
     "train-method": 1,
     "oracles": 2,
     "features": 1,
@@ -70,7 +70,7 @@ def run_step(
     config: Mapping[str, Any],
     inputs: Mapping[str, str],
     work: Callable[[Path], Mapping[str, Any] | None],
-    say: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> StepResult:
     """Does a step unless it is done. `work(folder)` writes the output into `folder` and returns counts.
 
@@ -80,13 +80,13 @@ def run_step(
     make_root(root)
     key = step_key(name, code, config, inputs)
     final = root / "steps" / key
-    with exclusive_lock(root / "steps" / ".locks" / key, lambda line: say(f"{name}: {line} ({key})")):
+    with exclusive_lock(root / "steps" / ".locks" / key, lambda line: log(f"{name}: {line} ({key})")):
         if (final / MANIFEST).exists():
             manifest = json.loads((final / MANIFEST).read_text())
-            say(f"{name}: done before ({key})")
+            log(f"{name}: done before ({key})")
             return StepResult(final, manifest, True)
         about = {"step": name, "key": key, "code": code, "config": dict(config), "inputs": dict(inputs)}
-        return _do(final, about, work, say)
+        return _do(final, about, work, log)
 
 
 def make_root(root: Path) -> None:
@@ -101,14 +101,14 @@ def _do(
     final: Path,
     about: Mapping[str, Any],
     work: Callable[[Path], Mapping[str, Any] | None],
-    say: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> StepResult:
     """`work`, begun or continued; its folder gets `about` with counts, seconds and versions as manifest."""
     name, key = about["step"], about["key"]
     partial = final.with_name(key + ".partial")
     resumed = partial.exists()
     (partial / SCRATCH).mkdir(parents=True, exist_ok=True)
-    say(f"{name}: {'continuing' if resumed else 'starting'} ({key})")
+    log(f"{name}: {'continuing' if resumed else 'starting'} ({key})")
     spent_file = partial / SCRATCH / "seconds"
     began = time.monotonic()
     try:
@@ -129,7 +129,7 @@ def _do(
     }
     (partial / MANIFEST).write_text(json.dumps(manifest, indent=2, default=str))
     partial.rename(final)
-    say(f"{name}: done in {seconds:.1f} s")
+    log(f"{name}: done in {seconds:.1f} s")
     return StepResult(final, manifest, False)
 
 

@@ -10,7 +10,7 @@ from hydra_ray.config import Config
 from hydra_ray.config.head_kinds import joint_kind
 from hydra_ray.core.sampling import UserSample
 from hydra_ray.core.types import Split
-from hydra_ray.pipeline.examples import Module
+from hydra_ray.inference.types import Component
 from hydra_ray.pipeline.llm_rows import Asking
 from hydra_ray.registries import HEADS, LOSSES, PAIR_ENCODERS
 
@@ -20,12 +20,12 @@ def method_stage(name: str) -> str:
     return f"method-{name}"
 
 
-def label_settings(config: Config, module: Module) -> dict[str, Any]:
+def label_settings(config: Config, component: Component) -> dict[str, Any]:
     """How answers become labelled rows."""
-    section = config.reranker if module == "reranker" else config.adapter
+    section = config.reranker if component == "reranker" else config.adapter
     read: dict[str, Any] = section.model_dump(mode="json", include={"label", "features", "history_candidates"})
     # Without history queries, rows that the history labels are left out even where the step holds some.
-    return read | ({"history_rows": False} if module == "adapter" and not config.adapter.num_history_queries else {})
+    return read | ({"history_rows": False} if component == "adapter" and not config.adapter.num_history_queries else {})
 
 
 def topics_encoder(config: Config) -> dict[str, Any]:
@@ -33,16 +33,16 @@ def topics_encoder(config: Config) -> dict[str, Any]:
     return config.text_encoder.model_dump(mode="json", include={"encoder", "pooling", "max_tokens", "precision"})
 
 
-def read_by(config: Config, module: Module) -> Config:
-    """The config with the model that a module is: the adapter may read no text."""
-    if module == "reranker" or config.adapter.text_features:
+def read_by(config: Config, component: Component) -> Config:
+    """The config with the model that a component is: the adapter may read no text."""
+    if component == "reranker" or config.adapter.text_features:
         return config
     return config.model_copy(update={"model": config.model.model_copy(update={"pair": "none"})})
 
 
-def joint_model(config: Config, module: Module) -> dict[str, Any]:
-    """What is trained: the module's model with the kind that its heads are trained as."""
-    model = read_by(config, module).model.model_dump(mode="json")
+def joint_model(config: Config, component: Component) -> dict[str, Any]:
+    """What is trained: the component's model with the kind that its heads are trained as."""
+    model = read_by(config, component).model.model_dump(mode="json")
     return {**model, "head": joint_kind(config.model.head)}
 
 

@@ -43,8 +43,8 @@ def result_table(report: Mapping[str, Any]) -> str:
     habit = [HABIT_LEGEND.format(metric=metric)] if report["majority"] else []
     where = f"{report['task']}: {protocol(report)}"
     width = max(len(rule), 72)
-    missing, said = wrap(missing_line(report), width, subsequent_indent="  "), wrap(finding(report), width)
-    return "\n".join([where, "", *lines, "* best of those that train nothing", *missing, *habit, "", *said])
+    missing, conclusion = wrap(missing_line(report), width, subsequent_indent="  "), wrap(finding(report), width)
+    return "\n".join([where, "", *lines, "* best of those that train nothing", *missing, *habit, "", *conclusion])
 
 
 def missing_line(report: Mapping[str, Any]) -> str:
@@ -62,8 +62,8 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 def method_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Header and one row per method: name, 95 % interval of the primary metric, all metrics, spread, the share of
-    answers that are the user's majority and the primary metric on the rest, HYDRA's gain. `!` marks who lacks answers
-    (`missing_line`)."""
+    answers that are the user's majority and the primary metric on the rest, HYDRA's gain. `!` marks methods that lack
+    answers (`missing_line`)."""
     primary = report["primary_metric"]
     metrics = list(report["metric_directions"])
     arrows = {name: "\u2191" if up else "\u2193" for name, up in report["metric_directions"].items()}
@@ -234,7 +234,7 @@ def count_cells(counts: Mapping[str, int], what: str) -> tuple[list[str], list[l
 
 
 def head_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Users' heads by module: how many were fitted, and how many kept the shared head."""
+    """Users' heads by component: how many were fitted, and how many kept the shared head."""
     names = ("users", "with_rows", "kept_shared_head", "guarded", "reused")
     body = [[name, *[count(counts[n]) for n in names]] for name, counts in report["heads"].items()]
     header = ["heads of", "users", "with rows of their own", "keep the shared head", "by the guard"]

@@ -37,15 +37,15 @@ def write_predictions(folder: Path, task: Task, rows: Sequence[AnswerRow], lamp_
     task_id = lamp_id or (task.lamp_ids[0] if task.lamp_ids else task.name)
     paths = []
     for seed in sorted({row.seed for row in rows}):
-        asked = [row for row in sorted_rows(rows) if row.seed == seed]
-        unique = max(Counter(row.question_id for row in asked).values()) == 1
-        for method in asked[0].answers:
+        of_seed = [row for row in sorted_rows(rows) if row.seed == seed]
+        unique = max(Counter(row.question_id for row in of_seed).values()) == 1
+        for method in of_seed[0].answers:
             golds = [
                 {
                     "id": row.question_id if unique else f"{row.user_id}:{row.question_id}",
                     "output": parse_answer(task, row.answers[method]),
                 }
-                for row in asked
+                for row in of_seed
             ]
             path = folder / f"{method}_seed{seed}.json"
             path.write_text(json.dumps({"task": task_id, "golds": golds}, ensure_ascii=False) + "\n", encoding="utf-8")

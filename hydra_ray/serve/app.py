@@ -40,7 +40,7 @@ def build_app(args: ServeConfig) -> Any:
     llm_url = args.llm_url or bundle.config.llm.base_url
     if llm_url is None:
         llm_url = f"http://{bundle.config.llm.serve.host}:{bundle.config.llm.serve.port}/v1"
-    evidence = {module: evidence_of(base) for module, base in bundle.base.items()}
+    evidence = {component: evidence_of(base) for component, base in bundle.base.items()}
     keys = load_keys(args.keys, args.tenant if args.allow_anonymous else None)
     retriever = _deployment(Retriever, RETRIEVER, args.retriever, affine=True, drain_s=DRAIN_S).bind(
         bundle, state, args.retriever.cache_mib

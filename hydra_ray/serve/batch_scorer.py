@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 
 from hydra_ray.inference.scoring import SHARED, score_requests
-from hydra_ray.inference.types import Module, ScoreRequest, ScoreResult
-from hydra_ray.serve.bundle import MODULES, RunArtifacts
+from hydra_ray.inference.types import Component, ScoreRequest, ScoreResult
+from hydra_ray.serve.bundle import COMPONENTS, RunArtifacts
 from hydra_ray.serve.caches.embedding_cache import EmbeddingCache
 from hydra_ray.serve.caches.head_cache import HeadCache
 from hydra_ray.serve.config import MIB, ScorerConfig
@@ -16,28 +16,28 @@ from hydra_ray.training.artifacts.trained_scorer import TrainedScorer, fingerpri
 
 
 class BatchScorer:
-    """Encoder, both modules and their heads. Not for several threads at once."""
+    """Encoder, both components and their heads. Not for several threads at once."""
 
     def __init__(self, bundle: RunArtifacts, state: Path, config: ScorerConfig) -> None:
         """Raises UserError if bases or head stores are missing or do not belong together."""
         self.vectors: EmbeddingCache | None = None
-        self.heads: dict[Module, HeadCache] = {}
-        self._scorers: dict[Module, TrainedScorer] = {}
-        for module in MODULES:
-            scorer = load_scorer(bundle.base[module])
+        self.heads: dict[Component, HeadCache] = {}
+        self._scorers: dict[Component, TrainedScorer] = {}
+        for component in COMPONENTS:
+            scorer = load_scorer(bundle.base[component])
             if self.vectors is None and not needs_encoder_in_module(scorer.config):
                 self.vectors = EmbeddingCache(scorer.config, config.embedding_cache_mib * MIB)
-            uri = heads_folder(state, module)
+            uri = heads_folder(state, component)
             if scorer.head.delta_shapes() and uri.exists():
-                base = fingerprint(bundle.base[module])
-                self.heads[module] = HeadCache(str(uri), base, config.head_cache_mib * MIB)
-            self._scorers[module] = TrainedScorer(scorer, self.heads.get(module), encode=self.vectors)
+                base = fingerprint(bundle.base[component])
+                self.heads[component] = HeadCache(str(uri), base, config.head_cache_mib * MIB)
+            self._scorers[component] = TrainedScorer(scorer, self.heads.get(component), encode=self.vectors)
         self._deletions = Deletions(state)
 
     @property
-    def evidence(self) -> Mapping[Module, int]:
-        """How many numbers of evidence per text each module reads."""
-        return {module: scorer.scorer.evidence for module, scorer in self._scorers.items()}
+    def evidence(self) -> Mapping[Component, int]:
+        """How many numbers of evidence per text each component reads."""
+        return {component: scorer.scorer.evidence for component, scorer in self._scorers.items()}
 
     def refresh(self) -> None:
         """Takes over new versions of the head stores; after a deletion, forgets all texts. Raises UserError."""
@@ -49,15 +49,15 @@ class BatchScorer:
     def score(self, batch: Sequence[ScoreRequest]) -> list[ScoreResult]:
         """One result per scoring, in order."""
         found: dict[int, ScoreResult] = {}
-        for module in MODULES:
-            places = [i for i, scoring in enumerate(batch) if scoring.module == module]
-            found.update(zip(places, self._score(module, [batch[i] for i in places]), strict=True))
+        for component in COMPONENTS:
+            places = [i for i, scoring in enumerate(batch) if scoring.component == component]
+            found.update(zip(places, self._score(component, [batch[i] for i in places]), strict=True))
         return [found[i] for i in range(len(batch))]
 
-    def _score(self, module: Module, batch: Sequence[ScoreRequest]) -> list[ScoreResult]:
+    def _score(self, component: Component, batch: Sequence[ScoreRequest]) -> list[ScoreResult]:
         if not batch:
             return []
-        heads, problems = self.heads.get(module), dict[str, str]()
+        heads, problems = self.heads.get(component), dict[str, str]()
         if heads:
             wanted: dict[str, int] = {}
             for scoring in batch:
@@ -71,10 +71,10 @@ class BatchScorer:
                 heads.version if heads else 0,
                 problems.get(s.user or SHARED),
             )
-            for s, log_odds in zip(batch, score_requests(self._scorers[module], batch), strict=True)
+            for s, log_odds in zip(batch, score_requests(self._scorers[component], batch), strict=True)
         ]
 
 
 def set_threads(threads: int) -> None:
-    """PyTorch's threads spin while they wait: beside other processes on the same cores, more of them are slower."""
+    """PyTorch's threads spin while they wait: next to other processes on the same cores, more of them are slower."""
     torch.set_num_threads(threads)

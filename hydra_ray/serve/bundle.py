@@ -12,11 +12,11 @@ from hydra_ray.config import Config
 from hydra_ray.config.head_kinds import joint_kind
 from hydra_ray.core.tasks import Task, load_task
 from hydra_ray.errors import UserError
-from hydra_ray.inference.types import Module
+from hydra_ray.inference.types import Component
 from hydra_ray.pipeline.previous_run import STEPS
 from hydra_ray.pipeline.step import MANIFEST
 
-MODULES: tuple[Module, ...] = ("reranker", "adapter")
+COMPONENTS: tuple[Component, ...] = ("reranker", "adapter")
 REPORT = "report.json"
 
 
@@ -24,9 +24,9 @@ REPORT = "report.json"
 class RunArtifacts:
     """A run to serve from. Pickles; every path is absolute.
 
-    seed: whose training. base: module -> folder of the trained base. heads: module -> folders of users' heads (the
-    training users' and the fitted ones'; those that have none are left out). tuned: module -> how strongly single
-    users' heads are pulled to the shared head. users: folder of the ingested histories.
+    seed: whose training. base: component -> folder of the trained base. heads: component -> folders of users' heads
+    (the training users' and the fitted ones'; those that have none are left out). tuned: component -> how strongly
+    single users' heads are pulled to the shared head. users: folder of the ingested histories.
     topics: folder of the topic models, if the adapter reads them. created: when the run's report was written, in
     seconds since 1970.
     """
@@ -34,9 +34,9 @@ class RunArtifacts:
     name: str
     config: Config
     seed: int
-    base: Mapping[Module, Path]
-    heads: Mapping[Module, tuple[Path, ...]]
-    tuned: Mapping[Module, dict[str, Any]]
+    base: Mapping[Component, Path]
+    heads: Mapping[Component, tuple[Path, ...]]
+    tuned: Mapping[Component, dict[str, Any]]
     users: Path
     topics: Path | None = None
     created: int = 0
@@ -72,11 +72,11 @@ def load_run_artifacts(folder: Path, seed: int | None = None) -> RunArtifacts:
         )
     found = _Steps(folder, steps)
     base, heads, tuned = {}, {}, {}
-    for module in MODULES:
-        trained, fitted = found.step(f"train-{module} seed {chosen}"), found.step(f"fit-{module} seed {chosen}")
-        base[module] = trained / joint_kind(config.model.head)
-        heads[module] = tuple(f for f in (base[module], fitted) if (f / "heads").exists())
-        tuned[module] = _json(fitted / MANIFEST, "run it again")["counts"]
+    for component in COMPONENTS:
+        trained, fitted = found.step(f"train-{component} seed {chosen}"), found.step(f"fit-{component} seed {chosen}")
+        base[component] = trained / joint_kind(config.model.head)
+        heads[component] = tuple(f for f in (base[component], fitted) if (f / "heads").exists())
+        tuned[component] = _json(fitted / MANIFEST, "run it again")["counts"]
     read = config.adapter.reads_topics(load_task(config.data.task))
     topics = found.step(f"topics seed {chosen}") if read else None
     created = int((folder / REPORT).stat().st_mtime)
@@ -97,7 +97,7 @@ def read_config(folder: Path) -> tuple[dict[str, Any], Config]:
 
 
 class _Steps:
-    """The folders of a run's steps, beside the run's own."""
+    """The folders of a run's steps, next to the run's own."""
 
     def __init__(self, folder: Path, steps: Mapping[str, str]) -> None:
         self._folder, self._steps = folder, steps

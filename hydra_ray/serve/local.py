@@ -1,4 +1,4 @@
-"""`hydra-ray serve`: a run's service on this machine, in the foreground, with its black box beside it."""
+"""`hydra-ray serve`: a run's service on this machine, in the foreground, along with its black box."""
 
 import asyncio
 import contextlib
@@ -52,7 +52,7 @@ def serve_run(
     end = _End()
     with hosted(config, host, port, address=address, metrics_port=metrics_port):
         end.wait()
-        _say("stopping")
+        _log("stopping")
     return 0
 
 
@@ -61,7 +61,7 @@ class _End:
     that what runs already is taken down; later ones change nothing."""
 
     def __init__(self) -> None:
-        self._told = threading.Event()
+        self._signalled = threading.Event()
         self._waiting = False
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
@@ -70,15 +70,15 @@ class _End:
     def wait(self) -> None:
         """Returns when a signal has come."""
         self._waiting = True
-        self._told.wait()
+        self._signalled.wait()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         del number, frame
         self._end()
 
     def _end(self) -> None:
-        first = not self._told.is_set()
-        self._told.set()
+        first = not self._signalled.is_set()
+        self._signalled.set()
         if first and not self._waiting:
             raise KeyboardInterrupt
 
@@ -92,7 +92,7 @@ def hosted(
     config = _with_keys(config, host)
     keys = load_keys(config.keys, config.tenant if config.allow_anonymous else None)
     for line in expiring(keys.keys, EXPIRING_S):
-        _say(line)
+        _log(line)
     check_free(host, port, "--port")
     _check_metrics_port(metrics_port, port, address)
     url = config.llm_url or bundle.config.llm.base_url
@@ -106,13 +106,13 @@ def hosted(
     from hydra_ray.serve.app import build_app
     from hydra_ray.serve.state.init_state import init_state
 
-    init_state(bundle, state_folder(config), config.tenant, _say)
+    init_state(bundle, state_folder(config), config.tenant, _log)
     with contextlib.ExitStack() as stack:
         _start_ray(stack, host, port, address, metrics_port)
         if url is None:
             url = stack.enter_context(served_llm(bundle.config.llm))
 
-        _say(f"starting the service of run {bundle.name}")
+        _log(f"starting the service of run {bundle.name}")
         application = build_app(config.model_copy(update={"llm_url": url}))
         stack.callback(serve.delete, APPLICATION)
         try:
@@ -122,8 +122,8 @@ def hosted(
                 f"the service does not start: {root_cause_line(str(error))} (Ray's logs say more)"
             ) from None
         shown = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
-        _say(metrics_line(metrics_addresses(), joined=bool(address)))
-        _say(f"ready at {shown} (page), {shown}/v1 (OpenAI), {shown}/docs")
+        _log(metrics_line(metrics_addresses(), joined=bool(address)))
+        _log(f"ready at {shown} (page), {shown}/v1 (OpenAI), {shown}/docs")
         yield shown
 
 
@@ -137,7 +137,7 @@ def _with_keys(config: ServeConfig, host: str) -> ServeConfig:
         )
     if config.allow_anonymous:
         return config
-    _say(f"no API keys: anyone on this machine acts as tenant {config.tenant!r} (--keys FILE changes that)")
+    _log(f"no API keys: anyone on this machine acts as tenant {config.tenant!r} (--keys FILE changes that)")
     return config.model_copy(update={"allow_anonymous": True})
 
 
@@ -191,9 +191,9 @@ def _start_ray(
         options |= {"num_cpus": LOGICAL_CPUS_PER_CORE * (os.cpu_count() or 1), "include_dashboard": False}
         options |= {"_metrics_export_port": metrics_port} if metrics_port is not None else {}
     if address:
-        _say(f"joining the cluster at {address} {ray_token.send()}")
+        _log(f"joining the cluster at {address} {ray_token.send()}")
     else:
-        _say(f"starting Ray: on this machine alone, {'with' if ray_token.required() else 'without'} its token")
+        _log(f"starting Ray: on this machine alone, {'with' if ray_token.required() else 'without'} its token")
     # Interrupted while it starts, too, all that runs already must go.
     stack.callback(ray.shutdown)
     before = signal.getsignal(signal.SIGTERM)
@@ -209,5 +209,5 @@ def _start_ray(
 _BEGAN = time.monotonic()
 
 
-def _say(line: str) -> None:
+def _log(line: str) -> None:
     print(f"[serve] {time.monotonic() - _BEGAN:5.1f} s  {line}", file=sys.stderr, flush=True)

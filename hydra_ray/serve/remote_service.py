@@ -175,8 +175,8 @@ class RemoteService:
 
     async def ready(self) -> dict[str, str]:
         parts = {"retriever": self._retriever, "scorer": self._scorer, "fitter": self._fitter}
-        said = await asyncio.gather(*(_probe(part) for part in parts.values()), self._llm.state())
-        return dict(zip((*parts, "llm"), said, strict=True))
+        states = await asyncio.gather(*(_probe(part) for part in parts.values()), self._llm.state())
+        return dict(zip((*parts, "llm"), states, strict=True))
 
 
 async def _probe(part: Part) -> str:

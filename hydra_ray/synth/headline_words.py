@@ -1,6 +1,6 @@
 """Words of the headline world: short news items. Every phrase a headline can use is made of words of its own."""
 
-from hydra_ray.synth.words import words
+from hydra_ray.synth.scene import words
 
 WHO = tuple(
     f"{adjective} {noun}"

@@ -1,6 +1,6 @@
 """Words of the rating world: reviews of guest houses. Each aspect has five grades, worst first, four phrasings each."""
 
-from hydra_ray.synth.words import words
+from hydra_ray.synth.scene import words
 
 ASPECTS: dict[str, tuple[tuple[str, ...], ...]] = {
     "room": (

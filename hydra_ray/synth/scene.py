@@ -41,7 +41,7 @@ class Wording:
     """How a user puts things: fresh words for what matters to the user, stock phrases for the rest.
 
     No phrasing of the decisive aspect's value comes back before all others of that value were used; any other value is
-    always said in the same words. So texts that share many words agree in what does not matter: lexical overlap
+    always expressed in the same words. So texts that share many words agree in what does not matter: lexical overlap
     misleads.
     """
 
@@ -55,8 +55,8 @@ class Wording:
 
     def sentences(self, values: Sequence[int]) -> list[str]:
         """One sentence per aspect, in random order."""
-        said = [self._decisively(v) if a == self._decisive else self._stock[a][v] for a, v in enumerate(values)]
-        return self._draws.sample(said, len(said))
+        phrases = [self._decisively(v) if a == self._decisive else self._stock[a][v] for a, v in enumerate(values)]
+        return self._draws.sample(phrases, len(phrases))
 
     def _decisively(self, value: int) -> str:
         phrasings = self._phrases[self._decisive][value]
@@ -86,3 +86,8 @@ class Maker(Protocol):
 
     def noisy(self, draws: Draws, taste: Taste, scene: Scene) -> str:
         """What the user answers by mistake: never `answer(taste, scene)`."""
+
+
+def words(*lines: str) -> tuple[str, ...]:
+    """A word list written as readable lines: the whitespace-separated words of the lines, in order."""
+    return tuple(word for line in lines for word in line.split())

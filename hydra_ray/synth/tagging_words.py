@@ -3,7 +3,7 @@
 A note mentions every aspect once. A value of an aspect has six phrasings that share their meaning and hardly a word.
 """
 
-from hydra_ray.synth.words import words
+from hydra_ray.synth.scene import words
 
 ASPECTS: dict[str, dict[str, tuple[str, ...]]] = {
     "weather": {

@@ -111,5 +111,5 @@ def make_user(
         return SynthItem(item_id, scene.text, answer, clean, scene.values[taste.aspect], scene.values, _iso(day))
 
     history = tuple(one(f"{user_id}-{i}") for i in range(draws.between(*items)))
-    asked = tuple(one(f"{user_id}-q{i}") for i in range(questions))
-    return SynthUser(user_id, task, taste, history, asked)
+    question_items = tuple(one(f"{user_id}-q{i}") for i in range(questions))
+    return SynthUser(user_id, task, taste, history, question_items)

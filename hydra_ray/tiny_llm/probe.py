@@ -119,9 +119,9 @@ def behaviour(
         definition = load_task(f"synthetic_{task}")
         figures[task] = {}
         for condition in conditions:
-            asked = probes(task, condition, count)
-            answers = generate(llama, tokenizer, [p.prompt for p in asked], definition)
-            figures[task][condition.name] = score(definition, answers, [p.clean for p in asked])
+            cases = probes(task, condition, count)
+            answers = generate(llama, tokenizer, [p.prompt for p in cases], definition)
+            figures[task][condition.name] = score(definition, answers, [p.clean for p in cases])
     llama.train(was_training)
     return figures
 

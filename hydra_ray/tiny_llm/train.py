@@ -25,10 +25,10 @@ _FLOOR = 0.05
 _PROBE = 100
 _FINAL_PROBE = 200
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
-def _say(line: str) -> None:
+def _log(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
@@ -119,7 +119,7 @@ def _tokenizer_in(out: Path, source: Source, config: TinyLLMConfig) -> Any:
 
 
 def train_tiny_llm(
-    config: TinyLLMConfig, out: Path, source: Source | None = None, say: Say = _say, stop_at: int | None = None
+    config: TinyLLMConfig, out: Path, source: Source | None = None, log: Log = _log, stop_at: int | None = None
 ) -> Path:
     """Train and write a servable model into the folder `out`; its path is returned.
 
@@ -132,9 +132,9 @@ def train_tiny_llm(
     source = source or source_of(config)
     trainer = _Trainer(config, source, _tokenizer_in(out, source, config), out)
     if trainer.load():
-        say(f"going on from step {trainer.step} of {config.steps}")
+        log(f"going on from step {trainer.step} of {config.steps}")
     size = sum(p.numel() for p in trainer.llama.parameters())
-    say(f"{size:,} parameters, {len(trainer.tokenizer):,} tokens in the vocabulary, {config.steps:,} steps")
+    log(f"{size:,} parameters, {len(trainer.tokenizer):,} tokens in the vocabulary, {config.steps:,} steps")
     begun, from_step, before = time.monotonic(), trainer.step, trainer.seconds
     sums: dict[str, list[float]] = {}
     while trainer.step < config.steps:
@@ -145,7 +145,7 @@ def train_tiny_llm(
         if trainer.step % _LINE_EVERY == 0 or trainer.step == config.steps:
             left = spent / (trainer.step - from_step) * (config.steps - trainer.step)
             losses = " ".join(f"{name} {sum(values) / len(values):.3f}" for name, values in sums.items())
-            say(f"step {trainer.step}/{config.steps}  {losses}  {trainer.seconds:.0f} s, {left:.0f} s to go")
+            log(f"step {trainer.step}/{config.steps}  {losses}  {trainer.seconds:.0f} s, {left:.0f} s to go")
             sums = {}
         if trainer.step % config.checkpoint_every == 0 or trainer.step == stop_at:
             trainer.save()
@@ -153,15 +153,15 @@ def train_tiny_llm(
             return out
         if trainer.step % config.probe_every == 0 and trainer.step < config.steps:
             for line in lines_of(source.behaviour(trainer.llama, trainer.tokenizer, _PROBE)):
-                say(line)
+                log(line)
     trainer.save()
     figures = source.behaviour(trainer.llama, trainer.tokenizer, _FINAL_PROBE)
     for line in lines_of(figures):
-        say(line)
+        log(line)
     export(trainer.llama, trainer.tokenizer, config, out, trainer.seconds, figures)
     return out
 
 
 def run(config: TinyLLMConfig, out: Path) -> None:
     """`hydra-ray tiny-llm train --config FILE --out DIR`."""
-    _say(f"written: {train_tiny_llm(config, out)}")
+    _log(f"written: {train_tiny_llm(config, out)}")

@@ -68,12 +68,12 @@ def answered(user: User) -> list[HistoryItem]:
     """What a user has answered, oldest first: items with an answer, and questions with a gold that are no item."""
     items = [item for item in user.items if item.text and item.answer]
     known = {item.text for item in items}
-    asked = [
+    questions = [
         HistoryItem(f"q:{q.question_id}", q.text, q.text, q.gold, q.date)
         for q in user.questions
         if q.gold and q.text not in known
     ]
-    return items + asked
+    return items + questions
 
 
 class UsersSource:
@@ -165,7 +165,7 @@ class UsersSource:
         return prompts, golds
 
     def behaviour(self, llama: Any, tokenizer: Any, count: int) -> dict[str, dict[str, dict[str, float]]]:
-        """Greedy answers on held-out users by kind of examples, beside the commonest answer of the training users."""
+        """Greedy answers on held-out users by kind of examples, next to the commonest answer of the training users."""
         was_training = llama.training
         llama.eval()
         figures = {}

@@ -14,12 +14,12 @@ _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EINVAL)
 
 
 @contextlib.contextmanager
-def exclusive_lock(file: Path, say: Callable[[str], None]) -> Iterator[None]:
+def exclusive_lock(file: Path, log: Callable[[str], None]) -> Iterator[None]:
     """Holds the lock `file`, which ends with the process; on storage without locks, nothing.
 
     Args:
         file: made where it is missing, with its folder; it stays when the lock ends.
-        say: gets a line where another process has the lock, which is then waited for, and where there are no locks.
+        log: gets a line where another process has the lock, which is then waited for, and where there are no locks.
 
     Raises:
         OSError: the file cannot be made or opened.
@@ -27,20 +27,20 @@ def exclusive_lock(file: Path, say: Callable[[str], None]) -> Iterator[None]:
     file.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(file, fallback_to_soft=False)  # a soft lock would outlive a killed process
     try:
-        _acquire(lock, say)
+        _acquire(lock, log)
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
-        say(f"{file.parent} has no locks ({error.strerror}): let nothing else work there at the same time")
+        log(f"{file.parent} has no locks ({error.strerror}): let nothing else work there at the same time")
     try:
         yield
     finally:
         lock.release()
 
 
-def _acquire(lock: FileLock, say: Callable[[str], None]) -> None:
+def _acquire(lock: FileLock, log: Callable[[str], None]) -> None:
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        say("another run is at it, waiting")
+        log("another run is at it, waiting")
         lock.acquire(poll_interval=POLL_S)

@@ -1,4 +1,4 @@
-"""What somebody most likely meant to write."""
+"""The known name that a mistyped one most likely stands for."""
 
 import difflib
 from collections.abc import Iterable

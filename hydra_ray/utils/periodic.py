@@ -1,4 +1,4 @@
-"""Something done every so often beside the main work."""
+"""Something done periodically, in the background."""
 
 import math
 import threading

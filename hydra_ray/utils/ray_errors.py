@@ -116,5 +116,5 @@ def root_cause_line(message: str, width: int = 400) -> str:
     if not named:
         return lines[-1].strip()[:width] if lines else ""
     first = named[-1]
-    told = lines[first : first + 2] if lines[first + 1 : first + 2] and lines[first + 1][0] == " " else [lines[first]]
-    return " ".join(text.strip() for text in told)[:width]
+    kept = lines[first : first + 2] if lines[first + 1 : first + 2] and lines[first + 1][0] == " " else [lines[first]]
+    return " ".join(text.strip() for text in kept)[:width]

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import torch
 
 from hydra_ray.config import Config
+from hydra_ray.core.hashing import bucket_of
 from hydra_ray.core.tasks import load_task
 from hydra_ray.core.types import User
-from hydra_ray.core.user_buckets import bucket_of
 from hydra_ray.data.users_writer import BucketWriter
 from hydra_ray.methods.method import Adapter, Reranker
 from hydra_ray.pipeline.eval_prompts import EvalPrompts
@@ -26,7 +26,7 @@ from hydra_ray.pipeline.previous_run import write_steps
 from hydra_ray.pipeline.stage_rows import EvalRow, rows_to_table
 from hydra_ray.pipeline.step import MANIFEST
 from hydra_ray.report import build_report, write_report
-from hydra_ray.serve.bundle import MODULES
+from hydra_ray.serve.bundle import COMPONENTS
 from hydra_ray.store.heads.spec import HeadSpec
 from hydra_ray.synth.world import make_user
 from hydra_ray.training.artifacts.trained_scorer import TrainedScorer, fingerprint, load_scorer
@@ -67,11 +67,11 @@ def write_finished(folder: Path, name: str = "quickstart", **changes: Any) -> Pa
         _step(folder, label)
     _ingest(_step(folder, "ingest"), users)
     fits: dict[str, Path] = {}
-    for module in MODULES:
-        train, fits[module] = _step(folder, f"train-{module}-0"), _step(folder, f"fit-{module}-0")
-        base = write_base(folder, config, f"runs/steps/{train.name}/linear", evidence_width(config, module), 0.5)
-        _heads(fits[module], base, config, [u.user_id for u in users[module == "adapter" :]])
-        steps |= {f"train-{module} seed 0": train.name, f"fit-{module} seed 0": fits[module].name}
+    for component in COMPONENTS:
+        train, fits[component] = _step(folder, f"train-{component}-0"), _step(folder, f"fit-{component}-0")
+        base = write_base(folder, config, f"runs/steps/{train.name}/linear", evidence_width(config, component), 0.5)
+        _heads(fits[component], base, config, [u.user_id for u in users[component == "adapter" :]])
+        steps |= {f"train-{component} seed 0": train.name, f"fit-{component} seed 0": fits[component].name}
     evaluated = _step(folder, "evaluate-seed-0")
     base = folder / "runs" / "steps" / "train-reranker-0" / "linear"
     _evaluate(evaluated, config, users, {"hydra": (base, fits["reranker"]), "shared": (base, None)})
@@ -133,9 +133,9 @@ def _evaluate(
     """The questions with answers drawn from the user's own, so that prompts differ by what they show."""
     draw, answers = random.Random(0), []
     plain = config.model_dump(mode="json")
-    asked = list(EvalPrompts(plain, 0, None, always_shown(), rerankers, {}, None)(users))
-    queries = rows_to_table(EvalRow, asked, {user.user_id: bucket_of(user.user_id, BUCKETS) for user in users})
-    for (user, one), row in zip(asked, queries.to_pylist(), strict=True):
+    prompted = list(EvalPrompts(plain, 0, None, always_shown(), rerankers, {}, None)(users))
+    queries = rows_to_table(EvalRow, prompted, {user.user_id: bucket_of(user.user_id, BUCKETS) for user in users})
+    for (user, one), row in zip(prompted, queries.to_pylist(), strict=True):
         own = [item.answer for item in user.items]
         texts = [draw.choices(own, k=request.n) for request in one.requests]
         answers.append({k: row[k] for k in ("row_id", "user_id", "bucket", "query_id")} | {"texts": texts})

@@ -18,7 +18,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "python-api.md"
 
 
 @pytest.fixture
-def beside_a_run(run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def next_to_a_run(run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working folder holds `runs/quickstart` and its config; nothing is run or deployed for real."""
     shutil.copytree(run_folder.parent, tmp_path / "runs")
     (tmp_path / "configs").mkdir()
@@ -30,7 +30,7 @@ def beside_a_run(run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     return tmp_path
 
 
-def test_every_block_of_the_page_runs(beside_a_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_block_of_the_page_runs(next_to_a_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     assert len(blocks) >= 8
     names: dict[str, Any] = {}
@@ -38,7 +38,7 @@ def test_every_block_of_the_page_runs(beside_a_run: Path, capsys: pytest.Capture
         exec(compile(block, PAGE.name, "exec"), names)
     assert "quickstart has no user 'nobody'" in capsys.readouterr().out
     assert names["made"].answers == ["dune"] or set(names["made"].answers) == {"dune", "maple"}
-    assert (beside_a_run / "news-tagger" / "README.md").exists()
+    assert (next_to_a_run / "news-tagger" / "README.md").exists()
     assert names["run"].name == "quickstart"
     assert names["app"].scorer.threads == 2
 
@@ -54,7 +54,7 @@ def test_the_page_names_everything_that_is_public() -> None:
 
 
 @pytest.mark.parametrize("module", [results, pipeline])
-def test_the_examples_of_docstrings_are_right(module: Any, beside_a_run: Path) -> None:
+def test_the_examples_of_docstrings_are_right(module: Any, next_to_a_run: Path) -> None:
     def my_llm(messages: list[dict[str, str]], n: int, temperature: float, max_tokens: int) -> list[str]:
         return ["dune"] * n
 

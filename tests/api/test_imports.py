@@ -39,7 +39,7 @@ def test_importing_the_package_loads_nothing_else() -> None:
 
 def test_making_and_asking_a_pipeline_needs_no_ray() -> None:
     names = loaded_by(
-        "import sys\nfrom hydra_ray.api import components, pipeline, folder, local_llm\nprint(*sys.modules)"
+        "import sys\nfrom hydra_ray.api import loaded_run, pipeline, folder, local_llm\nprint(*sys.modules)"
     )
     assert "ray" not in {name.split(".")[0] for name in names}
 

@@ -67,7 +67,7 @@ def test_an_empty_history_is_answered_too(pipe: hydra_ray.HydraPipeline) -> None
 def test_a_fitted_head_is_used(pipe: hydra_ray.HydraPipeline) -> None:
     head = pipe.fit(history=HISTORY)
     assert "fitted on 2 of the user's items and 8 LLM requests" in head.message
-    own = [module for module, delta in head.deltas.items() if delta is not None]
+    own = [component for component, delta in head.deltas.items() if delta is not None]
     made = pipe.personalize(QUERY, history=HISTORY, head=head)
     assert own == made.trace.versions.own_heads != []
     before = pipe.personalize(QUERY, history=HISTORY)

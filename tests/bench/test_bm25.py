@@ -30,14 +30,14 @@ def test_a_table_compares_with_lamps() -> None:
 
 def test_errors_are_printed_as_errors() -> None:
     rating = load_task("synthetic_rating")
-    asked = [("anna", "good cable", "3", [HistoryItem("0", "", "good cable", "5")])]
-    assert bm25.table(rating, asked, "x")[2].split() == ["okapi", "whitespace", "2.000", "2.000"]
+    cases = [("anna", "good cable", "3", [HistoryItem("0", "", "good cable", "5")])]
+    assert bm25.table(rating, cases, "x")[2].split() == ["okapi", "whitespace", "2.000", "2.000"]
 
 
 def test_a_report_has_whole_and_cut_histories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = [("anna", "good cable", "amber", HISTORY)]
+    cases = [("anna", "good cable", "amber", HISTORY)]
     (tmp_path / "manifest.json").write_text(json.dumps({"config": {"task": TASK.model_dump(mode="json")}}))
-    monkeypatch.setattr(bm25, "queries", lambda folder: iter(asked))
+    monkeypatch.setattr(bm25, "queries", lambda folder: iter(cases))
     lines = bm25.report(tmp_path)
     assert lines[0].startswith("# synthetic_tagging, accuracy")
     assert "whole histories: 1 queries of 1 users" in lines

@@ -22,4 +22,4 @@ def test_requests_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["first_requests"] >= found["one_requests"] > 0
     assert found["bucket_bytes"] > 900 * 552
     assert found["many_bytes"] >= 50 * 552
-    assert 0 < found["bytes_beside_values"] < 100
+    assert 0 < found["bytes_besides_values"] < 100

@@ -9,7 +9,7 @@ import pytest
 
 from hydra_ray.bench import fit_scale
 from hydra_ray.bench.fit_scale_users import ROWS, draw, drawn_fit, encoding, make_config, texts, user_id
-from hydra_ray.core.user_buckets import bucket_of
+from hydra_ray.core.hashing import bucket_of
 
 
 def test_every_user_is_drawn_once_in_the_bucket_of_its_id(tmp_path: Path) -> None:

@@ -70,17 +70,17 @@ def test_the_plain_service_says_what_ours_says(tmp_path: Path) -> None:
     plain = PlainScorer(bundle, remember=False)
     parts: dict[str, tuple[Any, Any]] = {"ours": (ours, ours), "plain": (PlainRetriever(bundle), plain)}
     builder, llm = PromptBuilder(bundle.config, bundle.seed), EveryLabel()
-    asked = {
+    pipelines = {
         name: InferencePipeline(builder, *two, llm, scorer.evidence, run="run")  # type: ignore[arg-type]
         for name, two in parts.items()
     }
     for index in range(5):
         user = UserKey("default", user_id(index))
-        said = {
+        answers = {
             name: asyncio.run(who.personalize(user, PersonalizeRequest("Some words here."), ""))
-            for name, who in asked.items()
+            for name, who in pipelines.items()
         }
-        ours_trace, plain_trace = said["ours"].trace, said["plain"].trace
+        ours_trace, plain_trace = answers["ours"].trace, answers["plain"].trace
         assert not ours_trace.degraded
         assert len(ours_trace.candidates) == CANDIDATES
         assert len(ours_trace.retrieved) == 10

@@ -158,7 +158,7 @@ def test_the_pods_of_the_service_fit_what_it_serves() -> None:
 
 
 def test_deletion_rules_of_the_job() -> None:
-    """KubeRay: one condition each, no rule twice, cluster before self, no DeleteWorkers beside the autoscaler."""
+    """KubeRay: one condition each, no rule twice, cluster before self, no DeleteWorkers along with the autoscaler."""
     spec = _one("rayjob.yaml", "RayJob")["spec"]
     assert not {"shutdownAfterJobFinishes", "ttlSecondsAfterFinished"} & set(spec)
     allowed = {"jobStatus": {"SUCCEEDED", "FAILED"}, "jobDeploymentStatus": {"Failed"}}

@@ -80,7 +80,7 @@ def test_a_head_holds_the_instruction_and_the_labels() -> None:
 def test_a_head_is_what_the_files_say(name: str, task: str) -> None:
     file = REAL / name / "dev_questions.json"
     if not file.exists():
-        pytest.skip("no real data beside the repository")
+        pytest.skip("no real data next to the repository")
     known = load_task(task)
     marked = json.loads(file.read_text())[0]["input"]
     text, _ = question_text(marked, known.question_marker)

@@ -185,7 +185,7 @@ def test_no_later_item_ever_serves_an_earlier_question(rows: list[tuple[int, int
         done = ingest_pure(Path(folder), NOTES, Path(folder) / "out", partitions=1, source="tabular", tabular=own)
     user = done.users["u"]
     true = {f"i{n}": moment for n, (moment, _, _) in enumerate(shifted)}
-    for asked in user.questions:
-        assert asked.date
-        for seen in user.history_of(asked):
-            assert true[seen.item_id] < true[asked.question_id]
+    for query in user.questions:
+        assert query.date
+        for seen in user.history_of(query):
+            assert true[seen.item_id] < true[query.question_id]

@@ -64,8 +64,8 @@ def test_the_short_method_of_the_page_is_one(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(registries.METHODS, "_entries", dict(registries.METHODS._entries))
     (code,) = (code for language, code in blocks(PAGE) if language == "python" and "one_answer" in code)
     exec(code, {"__name__": "page"})
-    asked = list(EvalPrompts(dumped(), 0, None, ["newest_k3"], {}, {}, None)([USER]))
-    ((_, one),) = asked
+    prompted = list(EvalPrompts(dumped(), 0, None, ["newest_k3"], {}, {}, None)([USER]))
+    ((_, one),) = prompted
     (request,) = one.requests
     assert one.row.methods == ("greedy:newest_k3",)
     texts = [item.text for item in USER.history_of(USER.questions[0])][-3:]

@@ -32,7 +32,7 @@ class Retriever:
 
 @dataclass
 class Scorer:
-    """Later texts score higher (reranker) or lower (adapter); errors by module."""
+    """Later texts score higher (reranker) or lower (adapter); errors by component."""
 
     errors: dict[str, Exception] = field(default_factory=dict)
     problem: str | None = None
@@ -40,9 +40,9 @@ class Scorer:
 
     async def score(self, scoring: ScoreRequest, deadline: float) -> ScoreResult:
         self.asked.append(scoring)
-        if scoring.module in self.errors:
-            raise self.errors[scoring.module]
-        sign = 1.0 if scoring.module == "reranker" else -1.0
+        if scoring.component in self.errors:
+            raise self.errors[scoring.component]
+        sign = 1.0 if scoring.component == "reranker" else -1.0
         log_odds = tuple(sign * i for i in range(len(scoring.texts)))
         own = scoring.user is not None and not self.problem
         return ScoreResult(log_odds, own, 7, self.problem if scoring.user else None)

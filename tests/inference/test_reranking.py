@@ -1,9 +1,7 @@
 """What the reranker reads, and what its scores order."""
 
-import pytest
-
 from hydra_ray.core.types import HistoryItem
-from hydra_ray.inference.reranking import RankedItem, choose_examples, rank, reranker_features, showable, supporters
+from hydra_ray.inference.reranking import RankedItem, choose_examples, rank, reranker_features, showable
 from hydra_ray.inference.types import RetrievalResult
 
 ITEMS = tuple(HistoryItem(name, f"text {name}", f"text {name}", f"answer {name}") for name in "abcd")
@@ -40,13 +38,7 @@ def test_examples_are_the_first_k_of_the_n_that_were_retrieved_first() -> None:
     assert choose_examples([], 3, 2) == []
 
 
-def test_supporters_weigh_what_the_reranker_believes_beyond_those_that_may_be_shown() -> None:
-    weights = dict(supporters(rank(ITEMS, [0.0, 100.0, -100.0, 1.0]), 2))
-    assert weights["answer a"] == 0.5
-    assert weights["answer b"] == pytest.approx(1.0)
-    assert weights["answer c"] == pytest.approx(0.0)
-    assert weights["answer d"] == pytest.approx(0.7310585786)
-
-
-def test_without_a_reranker_the_n_retrieved_first_weigh_the_same() -> None:
-    assert supporters(rank(ITEMS, None), 2) == [("answer a", 0.5), ("answer b", 0.5)]
+def test_supporters_weigh_their_retrieval_scores() -> None:
+    found = RetrievalResult(tuple(ITEMS[:3]), (4.0, 2.0, 0.0))
+    assert found.supporters == (("answer a", 1.0), ("answer b", 0.5), ("answer c", 0.0))
+    assert RetrievalResult().supporters == ()

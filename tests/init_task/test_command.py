@@ -29,9 +29,9 @@ def test_the_pair_is_ingested_as_written(tmp_path: Path, capsys: pytest.CaptureF
     rows = tmp_path / "my notes.csv"
     rows.write_text(csv_text())
     assert main(["init-task", str(rows), "--out", str(tmp_path / "made")]) == 0
-    said = capsys.readouterr().out
-    assert f"{rows}: 72 rows of 3 users" in said
-    assert "kind    classification: it has 6 distinct values that recur" in said
+    output = capsys.readouterr().out
+    assert f"{rows}: 72 rows of 3 users" in output
+    assert "kind    classification: it has 6 distinct values that recur" in output
     config = load_config(tmp_path / "made" / "my_notes.yaml")
     task = load_task(config.data.task)
     assert task.name == "my_notes"

@@ -34,8 +34,8 @@ def test_from_the_file_to_prompts(name: str, tmp_path: Path, monkeypatch: pytest
     users = list(read_users(tmp_path / "out", "train"))
     for user in users:
         assert all(user.items[i].date < question.date for question in user.questions for i in question.history)
-    made = [asked for _, asked in LabelPrompts(config.model_dump(mode="json"), 0, None)(users)]
-    requests = [request for asked in made for request in asked.requests]
+    made = [prompted for _, prompted in LabelPrompts(config.model_dump(mode="json"), 0, None)(users)]
+    requests = [request for prompted in made for request in prompted.requests]
     assert requests
     for request in requests:
         content = request.messages[0]["content"]

@@ -66,7 +66,7 @@ def test_nested_columns_lists_and_booleans() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "form", "said"),
+    ("values", "form", "reason"),
     [
         (["13/01/2024", "02/01/2024"], "%d/%m/%Y", ""),
         (["01/13/2024", "01/02/2024"], "%m/%d/%Y", ""),
@@ -76,10 +76,10 @@ def test_nested_columns_lists_and_booleans() -> None:
         (["Sat, 13 Jan 2024 10:11:12 +0100"], None, ""),
     ],
 )
-def test_dates_are_known_by_their_values(values: list[str], form: str | None, said: str) -> None:
+def test_dates_are_known_by_their_values(values: list[str], form: str | None, reason: str) -> None:
     found = guessed(opened=values)
     assert (found.date.column, found.date_format) == ("opened", form)
-    assert said in found.date.why
+    assert reason in found.date.why
 
 
 def test_numbers_are_dates_where_the_name_says_so() -> None:

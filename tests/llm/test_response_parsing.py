@@ -24,7 +24,7 @@ def read(*choices, usage=USAGE, **more):
     return read_answer(json.dumps({"choices": list(choices), "usage": usage, **more}).encode(), 8, MOST)
 
 
-def said(content, why="stop", **more):
+def choice_of(content, why="stop", **more):
     return {"message": {"role": "assistant", "content": content, **more}, "finish_reason": why}
 
 
@@ -37,31 +37,31 @@ def one(choice):
 @pytest.mark.parametrize(
     ("choice", "text", "finish"),
     [
-        (said("red"), "red", "stop"),
-        (said("re", "length"), "re", "length"),
-        (said("re", "max_tokens"), "re", "length"),
-        (said("", "content_filter"), "", "content_filter"),
-        (said(None, "content_filter"), "", "content_filter"),
-        (said("half a", "content_filter"), "half a", "content_filter"),
-        (said(""), "", "empty"),
-        (said("  \n"), "", "empty"),
-        (said(None), "", "empty"),
-        (said(None, "length"), "", "empty"),
-        (said(None, "length", reasoning_content="Let me see"), "", "thinking"),
-        (said("", "length", reasoning="Let me see"), "", "thinking"),
-        (said("red", reasoning_content="Let me see"), "red", "stop"),
-        (said("<think>It may be red", "length"), "", "thinking"),
-        (said("<think>It may be red</think>\n\nblue"), "\n\nblue", "stop"),
-        (said("It may be red</think>\nblue"), "\nblue", "stop"),
-        (said("<think>\n\n</think>\n\n", "length"), "", "thinking"),
-        (said(None, refusal="I cannot help with that."), "I cannot help with that.", "content_filter"),
-        (said([{"type": "thinking", "thinking": [{"type": "text", "text": "red?"}]}, {"type": "text", "text": "blue"}]),
-         "blue", "stop"),
-        (said([{"type": "thinking", "thinking": "red?"}], "length"), "", "thinking"),
-        (said([{"type": "text", "text": "bl"}, {"type": "text", "text": "ue"}]), "blue", "stop"),
-        (said([{"type": "output_text", "text": "blue"}]), "blue", "stop"),
-        (said(["bl", "ue"]), "blue", "stop"),
-        (said({"tag": "blue"}), '{"tag": "blue"}', "stop"),
+        (choice_of("red"), "red", "stop"),
+        (choice_of("re", "length"), "re", "length"),
+        (choice_of("re", "max_tokens"), "re", "length"),
+        (choice_of("", "content_filter"), "", "content_filter"),
+        (choice_of(None, "content_filter"), "", "content_filter"),
+        (choice_of("half a", "content_filter"), "half a", "content_filter"),
+        (choice_of(""), "", "empty"),
+        (choice_of("  \n"), "", "empty"),
+        (choice_of(None), "", "empty"),
+        (choice_of(None, "length"), "", "empty"),
+        (choice_of(None, "length", reasoning_content="Let me see"), "", "thinking"),
+        (choice_of("", "length", reasoning="Let me see"), "", "thinking"),
+        (choice_of("red", reasoning_content="Let me see"), "red", "stop"),
+        (choice_of("<think>It may be red", "length"), "", "thinking"),
+        (choice_of("<think>It may be red</think>\n\nblue"), "\n\nblue", "stop"),
+        (choice_of("It may be red</think>\nblue"), "\nblue", "stop"),
+        (choice_of("<think>\n\n</think>\n\n", "length"), "", "thinking"),
+        (choice_of(None, refusal="I cannot help with that."), "I cannot help with that.", "content_filter"),
+        (choice_of([{"type": "thinking", "thinking": [{"type": "text", "text": "red?"}]},
+                    {"type": "text", "text": "blue"}]), "blue", "stop"),
+        (choice_of([{"type": "thinking", "thinking": "red?"}], "length"), "", "thinking"),
+        (choice_of([{"type": "text", "text": "bl"}, {"type": "text", "text": "ue"}]), "blue", "stop"),
+        (choice_of([{"type": "output_text", "text": "blue"}]), "blue", "stop"),
+        (choice_of(["bl", "ue"]), "blue", "stop"),
+        (choice_of({"tag": "blue"}), '{"tag": "blue"}', "stop"),
         ({"finish_reason": "content_filter"}, "", "content_filter"),
         ({"message": None, "finish_reason": "stop"}, "", "empty"),
     ],
@@ -74,7 +74,7 @@ def test_half_a_character_is_replaced_and_two_halves_are_one():
     body = b'{"choices": [{"message": {"content": "red \\ud83d"}}, {"message": {"content": "\\ud83d\\ude00"}}]}'
     assert read_answer(body, 2, MOST)["texts"] == ["red \ufffd", "\U0001f600"]
     chunks = [{"type": "text", "text": "\ud83d"}, {"type": "text", "text": "\ude00"}]
-    assert one(said(chunks))[0] == "\U0001f600"
+    assert one(choice_of(chunks))[0] == "\U0001f600"
     assert without_surrogates("a\udc00b") == "a\ufffdb"
 
 

@@ -131,8 +131,8 @@ def test_a_served_model_answers_through_the_whole_stage_as_transformers_does(tmp
         assert answered[str(i)]["completion_tokens"] < 16  # it ended by itself
     weights = LlamaForCausalLM.from_pretrained(str(embedded_path()), dtype=torch.float32).eval()
     expected = generate(weights, load_tokenizer(embedded_path()), greedy, load_task("synthetic_tagging"))
-    said = [answered[str(i)]["texts"][0][0].strip() for i in range(24)]
-    assert sum(a == e for a, e in zip(said, expected, strict=True)) >= 23
+    texts = [answered[str(i)]["texts"][0][0].strip() for i in range(24)]
+    assert sum(a == e for a, e in zip(texts, expected, strict=True)) >= 23
     assert not serve.status().applications
     with socket.socket() as probe:
         probe.settimeout(1)

@@ -9,14 +9,14 @@ from transformers import AutoConfig
 
 from hydra_ray.config import Config
 from hydra_ray.config.head_kinds import joint_kind
+from hydra_ray.core.hashing import bucket_of
 from hydra_ray.core.labeling import agreement_rows
 from hydra_ray.core.tasks import load_task
 from hydra_ray.core.types import User
-from hydra_ray.core.user_buckets import bucket_of
 from hydra_ray.data.users_writer import BucketWriter
 from hydra_ray.models.scorer import PairScorer
 from hydra_ray.pipeline.fit_spec import FitSpec
-from hydra_ray.pipeline.stage_rows import Asked, LabelRow, rows_to_table
+from hydra_ray.pipeline.stage_rows import LabelRow, PromptedRow, rows_to_table
 from hydra_ray.synth.world import make_user
 from hydra_ray.training.artifacts.trained_scorer import save_base
 from tests.training.tiny import make_encoder
@@ -62,7 +62,7 @@ def write_answers(folder: Path, queries: int = 4, more: str | None = None) -> No
     """Queries that the users' own histories answer; `more`: a user who has one query more than the others."""
     task = load_task("synthetic_tagging")
     rows = [
-        (user, Asked(LabelRow(row, (0.5,) * len(row.right), (1.0,) * len(row.right))))
+        (user, PromptedRow(LabelRow(row, (0.5,) * len(row.right), (1.0,) * len(row.right))))
         for user, _ in users()
         for row in agreement_rows(task, user, queries + (user.user_id == more), 3, 0)
     ]

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from hydra_ray.config import AdapterConfig, Config
-from hydra_ray.core.features import Supporter
 from hydra_ray.core.labeling import Row
 from hydra_ray.core.sampling import Trial
 from hydra_ray.core.tasks import load_task
@@ -69,8 +68,7 @@ WHOLE = {
 def answered_row(texts: Mapping[str, tuple[str, ...]]) -> EvalRow:
     """A question with the texts of its calls."""
     query = Row("u", "q", "what?", "amber", (), answers=tuple(texts.values()))
-    supporters: dict[str, tuple[Supporter, ...]] = dict.fromkeys(("bm25", "hydra", "shared"), ())
-    return EvalRow(query, tuple(texts), True, ("birch",), {}, {}, supporters)
+    return EvalRow(query, tuple(texts), True, ("birch",), {}, {}, ())
 
 
 def lacking(changes: dict[str, tuple[str, ...]], **adapter: Any) -> set[str]:

@@ -55,8 +55,8 @@ def test_a_killed_fit_goes_on_with_the_next_bucket(tmp_path: Path, capsys: pytes
     assert counts["users"] == quiet["users"] == 8
     if done < len(buckets):
         # A worker that outlived its driver for a moment may have finished one more.
-        said = re.search(rf"(\d+) of {len(buckets)} buckets are done already", capsys.readouterr().err)
-        assert (said and int(said[1]) >= done) or len(list(records.glob("*.json"))) == len(buckets)
+        match = re.search(rf"(\d+) of {len(buckets)} buckets are done already", capsys.readouterr().err)
+        assert (match and int(match[1]) >= done) or len(list(records.glob("*.json"))) == len(buckets)
     stores = [HeadStore.open(str(tmp_path / name / FOLDER)) for name in ("killed", "quiet")]
     ids = stores[0].users()
     assert ids == stores[1].users()

@@ -17,10 +17,10 @@ def _user(*golds: str) -> User:
 
 @pytest.mark.parametrize("gold", ["Тихий мост", "安静的桥", "هدوء"])
 def test_other_scripts_need_the_unicode_words(gold: str) -> None:
-    said = wordless_golds(HEADLINE, [_user(gold, gold)])
-    assert "3 of 3" in said
-    assert repr(gold) in said
-    assert "rouge: unicode" in said
+    warning = wordless_golds(HEADLINE, [_user(gold, gold)])
+    assert "3 of 3" in warning
+    assert repr(gold) in warning
+    assert "rouge: unicode" in warning
     assert wordless_golds(UNICODE, [_user(gold, gold)]) == ""
 
 

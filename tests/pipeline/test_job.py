@@ -89,7 +89,7 @@ def test_since_a_run_whose_adapter_read_other_evidence(tmp_path: Path) -> None:
         (step / MANIFEST).write_text(json.dumps({"config": asked[name]}))
         write_steps(tmp_path / "old", {f"{name} seed 0": step.name})
     same, _ = make_job(tmp_path, adapter={"history_similarity": True}, fit={"base_run": "old"})
-    same.run.say = lambda line: None  # type: ignore[method-assign]
+    same.run.log = lambda line: None  # type: ignore[method-assign]
     assert same.train("adapter", Trial(0)).key == "train-adapter-0"
     other, _ = make_job(tmp_path, fit={"base_run": "old"})
     with pytest.raises(

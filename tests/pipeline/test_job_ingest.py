@@ -47,7 +47,7 @@ def job(tmp_path: Path, rows: list[Any], **data: Any) -> Pipeline:
 GOOD = [row("u", day) for day in range(1, 11)]
 
 
-def said(capsys: pytest.CaptureFixture[str]) -> str:
+def logged(capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().err
 
 
@@ -57,10 +57,10 @@ def test_it_speaks_once_and_also_if_it_was_done_before(
     first = job(tmp_path, GOOD)
     step = first.ingest()
     assert first.ingest() is step
-    assert said(capsys).count(" items, ") == 1
+    assert logged(capsys).count(" items, ") == 1
     again = job(tmp_path, GOOD)
     assert again.ingest().reused
-    assert "ingest: 1 train and 0 test users (1 and 0 with questions), 9 items, 3 train and 0 test" in said(capsys)
+    assert "ingest: 1 train and 0 test users (1 and 0 with questions), 9 items, 3 train and 0 test" in logged(capsys)
     assert len(done) == 1
 
 
@@ -70,7 +70,7 @@ def test_too_many_rejects_leave_the_step_undone(
     rows = [*GOOD, *(row("u", day, tag="green") for day in range(11, 15))]
     with pytest.raises(UserError, match=r"4 of 14 items \(29%\) cannot be used: 4 x answer_not_a_label"):
         job(tmp_path, rows).ingest()
-    assert "not used: 4 x answer_not_a_label: " in said(capsys)
+    assert "not used: 4 x answer_not_a_label: " in logged(capsys)
     step = job(tmp_path, rows, max_rejects=0.5).ingest()
     assert not step.reused
     with pytest.raises(UserError, match=r"set data\.max_rejects="):

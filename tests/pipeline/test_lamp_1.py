@@ -88,7 +88,7 @@ def test_what_the_reranker_learns_from_are_abstracts_for_titles(user: User) -> N
 
 
 @pytest.mark.parametrize(
-    ("said", "answer"),
+    ("raw", "answer"),
     [
         ("[1]", "[1]"),
         (" [2].", "[2]"),
@@ -101,8 +101,8 @@ def test_what_the_reranker_learns_from_are_abstracts_for_titles(user: User) -> N
         ("", ""),
     ],
 )
-def test_answers(said: str, answer: str) -> None:
-    assert parse_answer(TASK, said) == answer
+def test_answers(raw: str, answer: str) -> None:
+    assert parse_answer(TASK, raw) == answer
 
 
 def test_figures() -> None:

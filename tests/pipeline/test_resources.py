@@ -39,7 +39,7 @@ def test_what_a_stage_needs(stage: str, sections: dict[str, Any], expected: tupl
 @pytest.mark.parametrize(
     ("stage", "more", "line"),
     [
-        ("label", ["ray.num_cpus=1"], "2 CPUs are needed (ray.num_actors=1 and one beside them), available: 1"),
+        ("label", ["ray.num_cpus=1"], "2 CPUs are needed (ray.num_actors=1 and one more), available: 1"),
         ("label", ["ray.num_cpus=2", "ray.num_actors=2"], "3 CPUs are needed (ray.num_actors=2 and one"),
         (
             "train-reranker",
@@ -62,7 +62,7 @@ def test_a_cluster_that_may_grow_is_waited_for_aloud() -> None:
     waiting = Waiting(needs_of("label", Config()), lambda: there, lines.append)
     waiting()
     waiting()
-    line = "ray: waiting for resources: 2 CPUs are needed (ray.num_actors=1 and one beside them), available: 1"
+    line = "ray: waiting for resources: 2 CPUs are needed (ray.num_actors=1 and one more), available: 1"
     assert lines == [line, line]
     there["CPU"] = 8.0
     waiting()

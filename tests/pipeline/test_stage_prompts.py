@@ -76,10 +76,10 @@ def recency(text: str, exclude: str | None) -> float:
 
 def test_a_user_without_history_gets_no_profile_summary() -> None:
     nobody = replace(USER, items=(), questions=tuple(replace(q, history=()) for q in USER.questions))
-    ((_, asked),) = SummaryPrompts(config(), 0, None)([nobody])
-    assert asked.requests == ()
-    ((_, asked),) = SummaryPrompts(config(), 0, None)([USER])
-    assert len(asked.requests) == 1
+    ((_, prompted),) = SummaryPrompts(config(), 0, None)([nobody])
+    assert prompted.requests == ()
+    ((_, prompted),) = SummaryPrompts(config(), 0, None)([USER])
+    assert len(prompted.requests) == 1
 
 
 def lamp_user(items: list[HistoryItem], question: Question) -> User:
@@ -92,8 +92,8 @@ def test_lamps_layout_asks_the_datas_own_input_and_knows_that_of_history_items()
     maker = LabelPrompts(config(data={"task": "lamp_3", "source": "lamp", "root": "."}, llm={"prompt": "lamp"},
                               retrieval={"top_n": 4}, protocol={"pseudo_queries": 1}), 0, None)  # fmt: skip
     contents = {
-        asked.row.query.query_id: [request.messages[0]["content"] for request in asked.requests]
-        for _, asked in maker([user])
+        prompted.row.query.query_id: [request.messages[0]["content"] for request in prompted.requests]
+        for _, prompted in maker([user])
     }
     assert sorted(contents.pop("q:1")) == [f'5 is the score for "text {i}" . Our own words: fine' for i in range(3)]
     ((query_id, pseudo),) = contents.items()
@@ -123,11 +123,11 @@ def test_items_without_answers_are_asked_by_their_stand_in() -> None:
     make_query = 'the title "T", which reference is related? [1]: "Title 1" [2]: "Title 7"'
     user = lamp_user(items, Question("1", make_query, "[1]", (0, 1, 2)))
     changes = {"data": {"task": "lamp_1", "source": "lamp", "root": "."}, "retrieval": {"top_n": 4}}
-    made = {asked.row.query.query_id: asked for _, asked in LabelPrompts(config(**changes), 0, None)([user])}
+    made = {prompted.row.query.query_id: prompted for _, prompted in LabelPrompts(config(**changes), 0, None)([user])}
     real = made.pop("q:1")
     assert (real.row.query.right[0], real.requests[0].max_tokens) == ("Title 1", 24)
-    for query_id, asked in made.items():
-        row, requests = asked.row.query, asked.requests
+    for query_id, prompted in made.items():
+        row, requests = prompted.row.query, prompted.requests
         number = query_id.removeprefix("p:")
         other = row.right[0].removeprefix("Title ")
         assert (row.text, row.gold, requests[0].max_tokens) == (f"Title {number}", f"Abstract {number}.", 256)

@@ -16,11 +16,11 @@ from hydra_ray.llm.request_columns import requests_from_structs
 from hydra_ray.llm.types import Request
 from hydra_ray.pipeline.llm_rows import RowsOfUser, read_rows
 from hydra_ray.pipeline.stage_rows import (
-    Asked,
     CandidateRow,
     Cuts,
     EvalRow,
     LabelRow,
+    PromptedRow,
     StageRow,
     row_from_dict,
     rows_to_table,
@@ -37,14 +37,14 @@ ROWS: list[StageRow] = [
     LabelRow(QUERY, (1.0, 1 / 3), (0.5, 0.1)),
     CandidateRow(QUERY, OWN, {"maple": -0.1, "dune": 2 / 3}, SUPPORTERS),
     EvalRow(QUERY, ("greedy:zero_shot", "samples:hydra"), False, ("Dune", ""), OWN, {},
-            {"bm25": SUPPORTERS, "hydra": ()}),
+            SUPPORTERS),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: type(row).__name__)
 def test_a_row_comes_back_as_it_was(row: StageRow, tmp_path: Path) -> None:
-    asked = Asked(row, (REQUEST, REQUEST), Cuts(3, 2, 1))
-    pq.write_table(rows_to_table(type(row), [(ANN, asked)], {"ann": 7}), tmp_path / "part.parquet")
+    prompted = PromptedRow(row, (REQUEST, REQUEST), Cuts(3, 2, 1))
+    pq.write_table(rows_to_table(type(row), [(ANN, prompted)], {"ann": 7}), tmp_path / "part.parquet")
     table = pq.read_table(tmp_path / "part.parquet")
     assert table.schema == schema_of(type(row))
     (found,) = table.to_pylist()
@@ -58,7 +58,7 @@ def test_a_row_comes_back_as_it_was(row: StageRow, tmp_path: Path) -> None:
 
 def test_the_order_of_answers_stays() -> None:
     """What comes first wins ties."""
-    (found,) = rows_to_table(CandidateRow, [(ANN, Asked(ROWS[2]))], {"ann": 0}).to_pylist()  # type: ignore[list-item]
+    (found,) = rows_to_table(CandidateRow, [(ANN, PromptedRow(ROWS[2]))], {"ann": 0}).to_pylist()  # type: ignore[list-item]
     row = row_from_dict(CandidateRow, found)
     assert (list(row.own), list(row.topics)) == (["dune", "maple"], ["maple", "dune"])
 
@@ -83,21 +83,21 @@ def write(folder: Path, name: str, rows: pa.Table) -> None:
 
 
 def test_rows_are_read_user_by_user_with_their_answers(tmp_path: Path) -> None:
-    def row(user: str, query: str) -> tuple[User, Asked[Any]]:
-        return User(user, "test"), Asked(LabelRow(Row(user, query, "t", "g", ("x",)), (1.0,), (1.0,)), (REQUEST,))
+    def row(user: str, query: str) -> tuple[User, PromptedRow[Any]]:
+        return User(user, "test"), PromptedRow(LabelRow(Row(user, query, "t", "g", ("x",)), (1.0,), (1.0,)), (REQUEST,))
 
     rows = [row("bob", "p:1"), row("ann", "p:2"), row("ann", "h:1"), row("eve", "p:1")]
     write(tmp_path, "queries", rows_to_table(LabelRow, rows, {"ann": 0, "bob": 1, "eve": 2}))
     answers = [{"row_id": "ann\x1fp:2", "bucket": 0, "texts": [["dune", "maple"]]}]
     write(tmp_path, "answers", pa.Table.from_pylist(answers))
     ann, bob = read_rows(LabelRow, tmp_path, [0, 1])
-    free, asked = rows[2][1].row, rows[1][1].row
-    assert ann == RowsOfUser("ann", 0, (free, asked.answered([("dune", "maple")])))
+    free, prompted = rows[2][1].row, rows[1][1].row
+    assert ann == RowsOfUser("ann", 0, (free, prompted.answered([("dune", "maple")])))
     assert (bob.user_id, bob.bucket, bob.rows) == ("bob", 1, (rows[0][1].row,))
 
 
 def test_rows_of_another_version_are_refused(tmp_path: Path) -> None:
-    write(tmp_path, "queries", rows_to_table(StageRow, [(ANN, Asked(ROWS[0]))], {"ann": 0}))
+    write(tmp_path, "queries", rows_to_table(StageRow, [(ANN, PromptedRow(ROWS[0]))], {"ann": 0}))
     assert [user.rows for user in read_rows(StageRow, tmp_path, [0])] == [(ROWS[0],)]
     with pytest.raises(UserError, match=r"no column 'normalized_scores', as another version of hydra_ray wrote them"):
         list(read_rows(LabelRow, tmp_path, [0]))

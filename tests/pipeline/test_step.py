@@ -82,7 +82,7 @@ def test_a_fingerprint_tells_folders_apart(tmp_path: Path) -> None:
 
 
 def test_two_runs_at_the_same_step_do_it_once(tmp_path: Path) -> None:
-    said: list[str] = []
+    lines: list[str] = []
     inside, go = threading.Event(), threading.Event()
     times: list[int] = []
 
@@ -92,13 +92,13 @@ def test_two_runs_at_the_same_step_do_it_once(tmp_path: Path) -> None:
         assert go.wait(30)
 
     def run() -> StepResult:
-        return run_step(tmp_path, "s", 1, {}, {}, work, said.append)
+        return run_step(tmp_path, "s", 1, {}, {}, work, lines.append)
 
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(run)
         assert inside.wait(30)
         second = pool.submit(run)
-        while not any("another run is at it" in line for line in said):
+        while not any("another run is at it" in line for line in lines):
             assert not second.done()
             time.sleep(0.01)
         go.set()

@@ -62,8 +62,8 @@ def check_page(
     assert user.startswith(prefix)
     ask(driver, question, wait_s)
     assert text(driver, "#problem") == ""
-    assert "Both are the same" in text(driver, ".promptfacts") or text(driver, "#plain .said") != text(
-        driver, "#personalised .said"
+    assert "Both are the same" in text(driver, ".promptfacts") or text(driver, "#plain .reply") != text(
+        driver, "#personalised .reply"
     )
     assert user in text(driver, "#personalised header")
     places = numbers(driver, ".items .place")
@@ -77,13 +77,13 @@ def check_page(
         assert bm25 == sorted(bm25, reverse=True)
     assert len(numbers(driver, ".items td[data-label=Reranker]")) == len(places)
     assert len(all_of(driver, "#candidates tbody tr")) >= 1
-    assert text(driver, "#candidates tr.chosen .text") == text(driver, "#personalised .said")
+    assert text(driver, "#candidates tr.chosen .text") == text(driver, "#personalised .reply")
     stages = [line.text for line in all_of(driver, "#cost tbody th")]
     assert {"Retrieve", "Rerank", "Language model", "Select", "In all"} <= set(stages)
     assert all(ms >= 0 for ms in numbers(driver, "#cost td.num"))
     assert text(driver, "#run") in text(driver, "#versions")
     assert not all_of(driver, "#degraded")
-    assert text(driver, "#personalised .said") in one(driver, "#status").get_property("textContent")
+    assert text(driver, "#personalised .reply") in one(driver, "#status").get_property("textContent")
     complaints = [line for line in console(driver) if not (key and "401" in line)]
     assert not complaints, f"the browser complains: {complaints}"
 

@@ -146,7 +146,7 @@ def serving(app: FastAPI) -> Iterator[str]:
 
 
 def answer_of(user: str, query: str) -> PersonalizedAnswer:
-    """The canned answer; the users `empty`, `hostile`, `long` and `lonely` have what their names say, `lonely` beside
+    """The canned answer; the users `empty`, `hostile`, `long` and `lonely` have what their names say, `lonely` besides
     every degradation."""
     if user == "hostile":
         return _answer(user, [(MARKUP, MARKUP)], MARKUP, MARKUP)
@@ -167,7 +167,7 @@ def answer_of(user: str, query: str) -> PersonalizedAnswer:
 
 
 def _answer(
-    user: str, records: list[tuple[str, str]], said: str, plain: str, reranked: bool = True
+    user: str, records: list[tuple[str, str]], best: str, plain: str, reranked: bool = True
 ) -> PersonalizedAnswer:
     order = [place for place in RERANKED if place < len(records)] if reranked else list(range(len(records)))
     retrieved = [
@@ -185,14 +185,14 @@ def _answer(
         for rank, start in enumerate(order)
     ]
     others = ["heron", "dune", "lotus", "indigo"] if records else []
-    candidates = [TraceCandidate(text=said, votes=4, own=False, adapter=1.874, weight=0.512)]
+    candidates = [TraceCandidate(text=best, votes=4, own=False, adapter=1.874, weight=0.512)]
     candidates += [
         TraceCandidate(text=text, votes=max(0, 2 - i), own=i > 1, adapter=0.41 - 0.83 * i, weight=0.231 / (1 + i))
         for i, text in enumerate(others)
     ]
     return PersonalizedAnswer(
-        answer=said,
-        answers=[said],
+        answer=best,
+        answers=[best],
         plain=plain,
         trace=Trace(
             request_id="req-5f1c0b7e",

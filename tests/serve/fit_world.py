@@ -11,12 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hydra_ray.config import Config
-from hydra_ray.core.hashing import stable_seed
+from hydra_ray.core.hashing import bucket_of, stable_seed
 from hydra_ray.core.tasks import load_task
 from hydra_ray.core.types import User
-from hydra_ray.core.user_buckets import bucket_of
 from hydra_ray.data.users_writer import BucketWriter
-from hydra_ray.inference.types import LLMDownError, LLMProtocol, LLMResponse, Module
+from hydra_ray.inference.types import Component, LLMDownError, LLMProtocol, LLMResponse
 from hydra_ray.llm.request_columns import requests_from_structs
 from hydra_ray.llm.types import Request
 from hydra_ray.pipeline.examples import evidence_width
@@ -25,7 +24,7 @@ from hydra_ray.pipeline.fit_records import record_file
 from hydra_ray.pipeline.fit_spec import FitSpec
 from hydra_ray.pipeline.stage_prompts import GeneratePrompts, LabelPrompts
 from hydra_ray.pipeline.stage_rows import rows_to_table
-from hydra_ray.serve.bundle import MODULES, RunArtifacts
+from hydra_ray.serve.bundle import COMPONENTS, RunArtifacts
 from hydra_ray.serve.fitter.user_fitter import UserFitter
 from hydra_ray.store.heads.head_store import HeadStore
 from hydra_ray.synth.world import make_user
@@ -74,7 +73,7 @@ class World:
     folder: Path
     bundle: RunArtifacts
     users: list[User]
-    stores: dict[Module, HeadStore | None] = field(default_factory=dict)
+    stores: dict[Component, HeadStore | None] = field(default_factory=dict)
 
     @classmethod
     def make(cls, folder: Path, kind: str = "linear", users: int = 3) -> "World":
@@ -84,12 +83,15 @@ class World:
         plain["reranker"] |= {"top_k": 2, "features": "score_and_recency", "num_history_queries": 3}
         plain["adapter"] |= {"num_samples": 3, "num_history_queries": 3}
         config = Config.model_validate(plain)
-        base = {module: write_base(folder, config, module, evidence_width(config, module)) for module in MODULES}
-        tuned: dict[Module, Any] = {
-            module: {"precision": [1.0] * (8 + evidence_width(config, module) + 1)}
+        base = {
+            component: write_base(folder, config, component, evidence_width(config, component))
+            for component in COMPONENTS
+        }
+        tuned: dict[Component, Any] = {
+            component: {"precision": [1.0] * (8 + evidence_width(config, component) + 1)}
             if kind == "bayesian_linear"
             else {"l2": 0.01}
-            for module in MODULES
+            for component in COMPONENTS
         }
         # Records that no question hides: what a service knows of a user.
         made = [make_user("tagging", 0, i, (8, 9), 1).to_user() for i in range(users)]
@@ -102,21 +104,23 @@ class World:
         (folder / "ingest" / "counts.json").write_text(json.dumps({"buckets": config.data.buckets}))
         bundle = RunArtifacts("run", config, 0, base, {}, tuned, folder / "ingest")
         world = cls(folder, bundle, known)
-        for module in MODULES:
-            fit = world.job_fit(module, folder)
-            shapes = load_scorer(base[module], config.model.head).head.delta_shapes()
-            world.stores[module] = new_store(folder / "state" / module, fit.spec(fit.scorer())) if shapes else None
+        for component in COMPONENTS:
+            fit = world.job_fit(component, folder)
+            shapes = load_scorer(base[component], config.model.head).head.delta_shapes()
+            world.stores[component] = (
+                new_store(folder / "state" / component, fit.spec(fit.scorer())) if shapes else None
+            )
         return world
 
     def fitter(self, samples: LLMProtocol, **how: Any) -> UserFitter:
         return UserFitter(self.bundle, samples, self.stores, **how)
 
-    def job_fit(self, module: Module, answered: Path) -> FitSpec:
+    def job_fit(self, component: Component, answered: Path) -> FitSpec:
         config, chosen = self.bundle.config, tuple(user.user_id for user in self.users)
-        return FitSpec(config, module, config.model.head, ("test",), chosen, answered, self.bundle.users,
-                   self.bundle.base[module], None, self.folder / "features" / module, None, None)  # fmt: skip
+        return FitSpec(config, component, config.model.head, ("test",), chosen, answered, self.bundle.users,
+                   self.bundle.base[component], None, self.folder / "features" / component, None, None)  # fmt: skip
 
-    def fitted_by_the_job(self) -> dict[Module, HeadStore]:
+    def fitted_by_the_job(self) -> dict[Component, HeadStore]:
         """Every user's heads as `fit-users` makes them, through its files, in one process."""
         plain, folder = self.bundle.config.model_dump(mode="json"), self.folder / "job"
         self._answer(LabelPrompts(plain, 0, None), folder / "label")
@@ -139,10 +143,10 @@ class World:
             (folder / name).mkdir(parents=True)
             pq.write_table(table, folder / name / "part.parquet")
 
-    def _fit(self, module: Module, answered: Path, folder: Path) -> HeadStore:
-        fit, out = self.job_fit(module, answered), folder / module
+    def _fit(self, component: Component, answered: Path, folder: Path) -> HeadStore:
+        fit, out = self.job_fit(component, answered), folder / component
         store = new_store(out, fit.spec(fit.scorer()))
         work = MixBuckets if fit.kind == "mixture" else FitBuckets
-        work(fit, self.bundle.tuned[module], out)({"buckets": [list(fit.by_bucket())]})
+        work(fit, self.bundle.tuned[component], out)({"buckets": [list(fit.by_bucket())]})
         store.publish([json.loads(record_file(out, bucket).read_text()) for bucket in fit.by_bucket()], replace=True)
         return HeadStore.open(str(out / FOLDER))

@@ -63,7 +63,7 @@ class Answer:
 class Load:
     """Questions, appended records and fits of all users, by a number of clients at once.
 
-    Begins with what is known of the users then. asked: every question. appended: user -> records acknowledged beside
+    Begins with what is known of the users then. asked: every question. appended: user -> records acknowledged besides
     the run's; sent: those sent. seen: the newest revision that an answer has shown. failed: (when sent, what, status,
     answer) of whatever was not answered 2xx. fitted: user -> `asked`, then `done`.
     """
@@ -225,9 +225,9 @@ class _Parts:
         return index.retrieve(query, n, state=UserState(len(items), self.revision))
 
     async def score(self, scoring: ScoreRequest, deadline: float) -> ScoreResult:
-        user = scoring.user if scoring.module in self.own_heads else None
+        user = scoring.user if scoring.component in self.own_heads else None
         return self.scorer.score(
-            [ScoreRequest(scoring.module, user, 0, scoring.query, scoring.texts, scoring.evidence)]
+            [ScoreRequest(scoring.component, user, 0, scoring.query, scoring.texts, scoring.evidence)]
         )[0]
 
     async def sample(self, request: Request, **how: Any) -> LLMResponse:

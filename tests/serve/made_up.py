@@ -58,11 +58,11 @@ def starve(folder: str, limits: Sequence[int], pipe: Connection) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
         try:
             store.append(ANNA, generation(limit))
-            said = "done"
+            outcome = "done"
         except UserError as error:
-            said = str(error)
+            outcome = str(error)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-        pipe.send((limit, said))
+        pipe.send((limit, outcome))
         pipe.recv()
     pipe.send(None)

@@ -14,13 +14,13 @@ import yaml
 
 from hydra_ray.config import Config
 from hydra_ray.config.head_kinds import joint_kind
+from hydra_ray.core.hashing import bucket_of
 from hydra_ray.core.types import HistoryItem, User
-from hydra_ray.core.user_buckets import bucket_of
 from hydra_ray.data.users_writer import BucketWriter
 from hydra_ray.pipeline.examples import evidence_width
 from hydra_ray.pipeline.previous_run import write_steps
 from hydra_ray.pipeline.step import MANIFEST
-from hydra_ray.serve.bundle import MODULES, REPORT
+from hydra_ray.serve.bundle import COMPONENTS, REPORT
 from hydra_ray.store.heads.spec import HeadSpec
 from hydra_ray.training.artifacts.trained_scorer import fingerprint, load_scorer
 from hydra_ray.training.artifacts.user_heads import HeadsOfBucket, write_heads
@@ -64,17 +64,17 @@ def write_run(folder: Path) -> Path:
     steps: dict[str, str] = {"ingest": "ingest-0"}
     _step(folder, "ingest-0")
     _ingest(folder / "runs" / "steps" / "ingest-0")
-    for module in MODULES:
-        train, fit = (_step(folder, f"{stage}-{module}-0") for stage in ("train", "fit"))
+    for component in COMPONENTS:
+        train, fit = (_step(folder, f"{stage}-{component}-0") for stage in ("train", "fit"))
         base = write_base(
             folder,
             config,
             f"runs/steps/{train.name}/{joint_kind(config.model.head)}",
-            evidence_width(config, module),
+            evidence_width(config, component),
             0.5,
         )
         _heads(fit, base, config)
-        steps |= {f"train-{module} seed 0": train.name, f"fit-{module} seed 0": fit.name}
+        steps |= {f"train-{component} seed 0": train.name, f"fit-{component} seed 0": fit.name}
     run = folder / "runs" / NAME
     write_steps(run, steps)
     (run / REPORT).write_text(json.dumps({"config": config.model_dump(mode="json")}))

@@ -1,4 +1,4 @@
-"""`hydra-ray serve` as a process of its own, with the scripted black box beside it, for tests from outside."""
+"""`hydra-ray serve` as a process of its own, with the scripted black box next to it, for tests from outside."""
 
 import contextlib
 import json

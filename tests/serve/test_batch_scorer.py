@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from hydra_ray.errors import UserError
-from hydra_ray.inference.types import Module, ScoreRequest, UserKey
+from hydra_ray.inference.types import Component, ScoreRequest, UserKey
 from hydra_ray.serve.batch_scorer import BatchScorer
-from hydra_ray.serve.bundle import MODULES
+from hydra_ray.serve.bundle import COMPONENTS
 from hydra_ray.serve.caches.head_cache import ENTRY_BYTES, HeadCache
 from hydra_ray.serve.config import ScorerConfig
 from hydra_ray.serve.state.folders import Deletions, heads_folder
@@ -32,9 +32,9 @@ def scorer(tmp_path_factory: pytest.TempPathFactory) -> BatchScorer:
 
 
 def ask(
-    user: str | None, module: Module = "reranker", version: int = 0, texts: tuple[str, ...] = TEXTS
+    user: str | None, component: Component = "reranker", version: int = 0, texts: tuple[str, ...] = TEXTS
 ) -> ScoreRequest:
-    return ScoreRequest(module, user, version, "red text", texts)
+    return ScoreRequest(component, user, version, "red text", texts)
 
 
 def test_the_users_own_head_moves_the_scores_and_nobody_elses(scorer: BatchScorer) -> None:
@@ -60,7 +60,7 @@ def test_a_batch_says_the_same_as_one_by_one(scorer: BatchScorer) -> None:
     batch = [
         ask(
             rng.choice([*USERS, None]),
-            rng.choice(MODULES),
+            rng.choice(COMPONENTS),
             0,
             tuple(f"{w} thing" for w in rng.sample(words, rng.randint(0, 5))),
         )
@@ -105,7 +105,7 @@ def test_after_a_deletion_a_refresh_leaves_no_text(tmp_path: Path) -> None:
     before = scorer.score([ask(None)])
     scorer.refresh()
     assert scorer.vectors.bytes > 0
-    Deletions(tmp_path).say()
+    Deletions(tmp_path).announce()
     scorer.refresh()
     assert scorer.vectors.bytes == 0
     assert scorer.score([ask(None)]) == before

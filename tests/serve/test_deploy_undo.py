@@ -83,19 +83,19 @@ def test_it_says_where_it_goes_and_what_it_serves(
     cluster: Cluster, file: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["deploy", file("one")]) == 0
-    said = capsys.readouterr()
-    lines = [line.split("s  ", 1)[1] for line in said.err.splitlines()]
+    output = capsys.readouterr()
+    lines = [line.split("s  ", 1)[1] for line in output.err.splitlines()]
     assert lines == [
         f"cluster: {ADDRESS} (the default; --address names another), without a token (RAY_AUTH_MODE=disabled)",
         f"hydra: run one, root {tmp_path}",
         "hydra RUNNING",
         "hydra: ready (http://127.0.0.1:8000/readyz)",
     ]
-    assert said.out == "hydra: running at http://127.0.0.1:8000/\n"
+    assert output.out == "hydra: running at http://127.0.0.1:8000/\n"
     assert main(["deploy", file("two"), "--address", ADDRESS]) == 0
-    said = capsys.readouterr()
-    assert f"cluster: {ADDRESS} (--address)" in said.err
-    assert "runs there now: hydra RUNNING, updated" in said.err
+    output = capsys.readouterr()
+    assert f"cluster: {ADDRESS} (--address)" in output.err
+    assert "runs there now: hydra RUNNING, updated" in output.err
     assert runs(cluster) == ["two"]
 
 

@@ -102,7 +102,7 @@ def replaced(service: Running, deployment: str) -> tuple[Callable[[], None], Cal
     return kill, well
 
 
-def told(name: str, killed: Killed, lacks: Counter[str]) -> None:
+def report(name: str, killed: Killed, lacks: Counter[str]) -> None:
     longest = max(answer.ended - answer.began for answer in killed.load.asked)
     print(
         f"{name}: {len(killed.load.asked)} asked, {sum(killed.load.appended.values())} appended, "
@@ -114,7 +114,7 @@ def told(name: str, killed: Killed, lacks: Counter[str]) -> None:
 def test_the_scorer_dies(service: Running, killed: Killed) -> None:
     killed.run(*replaced(service, "Scorer"))
     lacks = killed.check_answers({"reranker_down", "adapter_down"})
-    told("scorer", killed, lacks)
+    report("scorer", killed, lacks)
     assert killed.load.failed == []
     killed.check_histories()
     # Bounded: the first ones wait until the part counts as down, then nobody does.
@@ -125,7 +125,7 @@ def test_the_scorer_dies(service: Running, killed: Killed) -> None:
 def test_the_retriever_dies(service: Running, killed: Killed) -> None:
     killed.run(*replaced(service, "Retriever"))
     lacks = killed.check_answers({"history_unreadable"})
-    told("retriever", killed, lacks)
+    report("retriever", killed, lacks)
     assert killed.load.failed == []
     killed.check_histories()
 
@@ -133,7 +133,7 @@ def test_the_retriever_dies(service: Running, killed: Killed) -> None:
 def test_the_gateway_dies(service: Running, killed: Killed) -> None:
     killed.run(*replaced(service, "Gateway"))
     lacks = killed.check_answers(set())
-    told("gateway", killed, lacks)
+    report("gateway", killed, lacks)
     assert len(killed.load.failed) <= killed.in_flight(), killed.load.failed
     assert all(killed.at - 30 < began <= killed.at + 1 for began, *_ in killed.load.failed)
     for _, _, status, text in killed.load.failed:  # in flight: told in the shape of every other error
@@ -151,7 +151,7 @@ def test_the_black_box_dies(service: Running, killed: Killed) -> None:
 
     killed.run(kill, lambda: asked(service) == 200)
     lacks = killed.check_answers(set())
-    told("black box", killed, lacks)
+    report("black box", killed, lacks)
     assert {status for _, _, status, _ in killed.load.failed} == {503}
     assert all("PUT" not in what for _, what, *_ in killed.load.failed)
     assert all(killed.at - 2 < began < killed.back for began, *_ in killed.load.failed)

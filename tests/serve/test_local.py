@@ -40,12 +40,12 @@ def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pyt
     def call(run: Path | str, *arguments: str) -> str:
         state = f"state={tmp_path / 'state'}"
         assert main(["serve", "--run", str(run), "--port", str(free_port()), state, *arguments]) == 2
-        said = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("[serve]")]
-        assert len(said) == 1, said
-        assert said[0].startswith("hydra-ray: error: ")
+        lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("[serve]")]
+        assert len(lines) == 1, lines
+        assert lines[0].startswith("hydra-ray: error: ")
         assert not ray.is_initialized()
         assert not (tmp_path / "state").exists()
-        return said[0].removeprefix("hydra-ray: error: ")
+        return lines[0].removeprefix("hydra-ray: error: ")
 
     return call
 

@@ -118,7 +118,7 @@ def test_an_answer_with_the_keyboard_alone(driver: WebDriver, api: CannedApi, ur
     assert api.asked == [
         {"user_id": "u040", "task": "synthetic_tagging", "query": QUESTION, "options": {"plain": True}}
     ]
-    assert (page.text(driver, "#plain .said"), page.text(driver, "#personalised .said")) == ("birch", "ember")
+    assert (page.text(driver, "#plain .reply"), page.text(driver, "#personalised .reply")) == ("birch", "ember")
     moves = [line.get_property("textContent") for line in page.all_of(driver, ".items .move")]
     assert [line.split()[1:] for line in moves][:2] == [["3up", "3"], ["1down", "1"]]
     assert "The reranker moved 10 of 10. 4 items of 10 went into the prompt" in page.text(driver, "#retrieved")
@@ -141,7 +141,7 @@ def test_markup_in_a_users_texts_stays_text(driver: WebDriver, api: CannedApi, u
     title = driver.title
     page.pick_user(driver, "hostile")
     page.ask(driver, MARKUP)
-    for place in ("#plain .said", "#personalised .said", ".items .text", ".items .own", "#candidates .text"):
+    for place in ("#plain .reply", "#personalised .reply", ".items .text", ".items .own", "#candidates .text"):
         assert page.text(driver, place) == MARKUP
     assert driver.title == title
     assert page.all_of(driver, "main img, main script") == []
@@ -191,9 +191,9 @@ def test_degradation_is_said(driver: WebDriver, api: CannedApi, url: str) -> Non
     page.open_page(driver, url)
     page.pick_user(driver, "lonely")
     page.ask(driver, QUESTION)
-    said = page.text(driver, "#degraded")
-    assert "The reranker did not run" in said
-    assert "The adapter did not run" in said
+    message = page.text(driver, "#degraded")
+    assert "The reranker did not run" in message
+    assert "The adapter did not run" in message
     assert "BM25’s order" in page.text(driver, "#retrieved")
     assert {cell.text for cell in page.all_of(driver, "#candidates td:nth-child(3)")} == {"–"}
     assert "Degraded" in page.one(driver, "#status").get_property("textContent")
@@ -203,7 +203,7 @@ def test_degradation_is_said(driver: WebDriver, api: CannedApi, url: str) -> Non
 def test_errors_are_said_and_can_be_tried_again(driver: WebDriver, api: CannedApi, url: str) -> None:
     page.open_page(driver, url)
     page.pick_user(driver, "u001")
-    for error, said in (
+    for error, message in (
         ((429, "no room", {"Retry-After": "2"}), "The service is at its limit\nNo room.\nTry again in 2 seconds."),
         ((503, "The language model does not answer: gone", {}), "The language model does not answer\nGone."),
         ((504, "past its deadline", {}), "It took too long\nPast its deadline."),
@@ -211,7 +211,7 @@ def test_errors_are_said_and_can_be_tried_again(driver: WebDriver, api: CannedAp
     ):
         api.error = error
         page.ask(driver, QUESTION)
-        assert page.text(driver, "#problem[role=alert]") == f"{said}\nTry again"
+        assert page.text(driver, "#problem[role=alert]") == f"{message}\nTry again"
         api.error = None
         page.one(driver, "#problem button").send_keys(Keys.ENTER)
         page.until(driver, 5, lambda: bool(page.all_of(driver, "#personalised")))

@@ -52,7 +52,7 @@ def test_a_retriever_forgets_whom_another_process_has_deleted(
         assert len(caches) == (2 if method == "dense" else 1)
         assert all(cache.bytes for cache in caches)
         users.delete(ANNA)
-        Deletions(tmp_path).say()
+        Deletions(tmp_path).announce()
         while any(cache.bytes for cache in caches):
             await asyncio.sleep(0.01)
         await retriever.check_health()

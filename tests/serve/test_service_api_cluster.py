@@ -14,7 +14,7 @@ import numpy as np
 import openai
 import pytest
 
-from hydra_ray.core.user_buckets import bucket_of
+from hydra_ray.core.hashing import bucket_of
 from hydra_ray.inference.types import UserKey
 from hydra_ray.serve.observability.metric_names import METRICS
 from hydra_ray.serve.state.folders import heads_folder

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hydra_ray.config import ItemFeatures
-from hydra_ray.inference.types import Module
+from hydra_ray.inference.types import Component
 from hydra_ray.pipeline.examples import evidence_width
-from hydra_ray.serve.bundle import MODULES, RunArtifacts
+from hydra_ray.serve.bundle import COMPONENTS, RunArtifacts
 from hydra_ray.serve.state.folders import heads_folder
 from hydra_ray.store.heads.head_store import HeadStore
 from hydra_ray.store.heads.spec import HeadSpec
@@ -19,27 +19,27 @@ BUCKETS = 8
 
 
 def make_bundle(folder: Path, kind: str = "linear", evidence: ItemFeatures = "none") -> RunArtifacts:
-    """Both modules have a random base; without evidence the same one."""
+    """Both components have a random base; without evidence the same one."""
     config = make_config(folder, kind)
     reranker = config.reranker.model_copy(update={"features": evidence})
     adapter = config.adapter.model_copy(update={"features": evidence != "none"})
     config = config.model_copy(update={"reranker": reranker, "adapter": adapter})
     base = {
-        module: write_base(folder, config, f"base-{width}", width, spread=0.5)
-        for module, width in ((module, evidence_width(config, module)) for module in MODULES)
+        component: write_base(folder, config, f"base-{width}", width, spread=0.5)
+        for component, width in ((component, evidence_width(config, component)) for component in COMPONENTS)
     }
     return RunArtifacts("a-run", config, 0, base, {}, {}, folder / "ingest")
 
 
-def make_stores(bundle: RunArtifacts, state: Path) -> dict[Module, HeadStore]:
-    """Empty head stores of both modules."""
-    stores: dict[Module, HeadStore] = {}
-    for module in MODULES:
-        head = load_scorer(bundle.base[module]).head
+def make_stores(bundle: RunArtifacts, state: Path) -> dict[Component, HeadStore]:
+    """Empty head stores of both components."""
+    stores: dict[Component, HeadStore] = {}
+    for component in COMPONENTS:
+        head = load_scorer(bundle.base[component]).head
         model = bundle.config.model
-        base = fingerprint(bundle.base[module])
+        base = fingerprint(bundle.base[component])
         spec = HeadSpec(model.head, model.pair_dim, model.rank, head.delta_shapes(), base, BUCKETS)
-        stores[module] = HeadStore.create(str(heads_folder(state, module)), spec)
+        stores[component] = HeadStore.create(str(heads_folder(state, component)), spec)
     return stores
 
 

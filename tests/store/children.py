@@ -81,12 +81,12 @@ def starve(uri: str, limits: list[int], pipe: Connection) -> None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
             try:
                 way()
-                said = "done"
+                outcome = "done"
             except UserError as error:
-                said = str(error)
+                outcome = str(error)
             finally:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-            pipe.send((limit, number, said))
+            pipe.send((limit, number, outcome))
             pipe.recv()
             store.refresh()
     pipe.send(None)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from hydra_ray.core.user_buckets import bucket_of
+from hydra_ray.core.hashing import bucket_of
 from hydra_ray.store.heads.head_store import HeadStore
 from hydra_ray.store.heads.rows import Arrays
 from hydra_ray.store.heads.spec import HeadSpec

@@ -12,10 +12,9 @@ from hydra_ray.core.tasks import load_task
 from hydra_ray.errors import UserError
 from hydra_ray.synth.attainable import attainable
 from hydra_ray.synth.rating_words import SCALES
-from hydra_ray.synth.scene import NOISE
+from hydra_ray.synth.scene import NOISE, words
 from hydra_ray.synth.tagging import cluster
 from hydra_ray.synth.tagging_words import ASPECTS, TAGS
-from hydra_ray.synth.words import words
 from hydra_ray.synth.world import SynthUser, make_user, user_id_of
 
 TASKS = ("tagging", "rating", "headline")
@@ -151,11 +150,11 @@ def test_what_matters_is_said_in_fresh_words_and_the_rest_in_stock_phrases() -> 
     for user in people("tagging", 30, (30, 30)):
         for aspect, values in enumerate(ASPECTS.values()):
             for value, phrasings in enumerate(values.values()):
-                said = [next(p for p in phrasings if p in i.text) for i in user.items if i.values[aspect] == value]
+                phrases = [next(p for p in phrasings if p in i.text) for i in user.items if i.values[aspect] == value]
                 if aspect != user.taste.aspect:
-                    assert len(set(said)) <= 1
+                    assert len(set(phrases)) <= 1
                 else:
-                    assert len(set(said)) == min(len(said), len(phrasings))
+                    assert len(set(phrases)) == min(len(phrases), len(phrasings))
 
 
 def test_every_aspect_and_every_choice_occurs() -> None:

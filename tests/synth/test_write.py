@@ -32,10 +32,10 @@ def test_layout(task: str, tmp_path: Path) -> None:
         assert len({q["user_id"] for q in questions}) == users
         for question, gold in zip(questions, outputs["golds"], strict=True):
             user = oracle(config, question["user_id"])
-            asked = next(q for q in user.questions if q.item_id == question["id"])
+            query = next(q for q in user.questions if q.item_id == question["id"])
             assert question["input"].count(definition.question_marker) == 1
-            assert question["input"].split(definition.question_marker)[1].strip() == asked.text
-            assert gold["output"] == asked.answer
+            assert question["input"].split(definition.question_marker)[1].strip() == query.text
+            assert gold["output"] == query.answer
             assert 3 <= len(question["profile"]) <= 6
             assert definition.answer_field is not None
             assert set(question["profile"][0]) == {"id", "text", "date", definition.answer_field}

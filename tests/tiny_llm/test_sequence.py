@@ -30,9 +30,9 @@ def test_prompts_are_those_of_the_pipeline() -> None:
     document = answer_document(task, query, items)
     assert document.prompt == answer_prompt(task, query.text, items, BUDGET).messages[0]["content"]
     assert document.answer == f" {query.answer}"
-    asked = summary_document(task, items)
-    assert asked.prompt == summary_prompt(task, items, BUDGET).messages[0]["content"]
-    assert asked.answer.startswith(" answers: ")
+    document = summary_document(task, items)
+    assert document.prompt == summary_prompt(task, items, BUDGET).messages[0]["content"]
+    assert document.answer.startswith(" answers: ")
 
 
 def test_favourites() -> None:

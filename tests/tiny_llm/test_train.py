@@ -38,11 +38,11 @@ def _few_probes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_killed_training_ends_the_same(tmp_path: Path) -> None:
     lines: list[str] = []
-    train_tiny_llm(SMALL, tmp_path / "whole", say=lines.append)
-    train_tiny_llm(SMALL, tmp_path / "cut", say=lines.append, stop_at=4)
+    train_tiny_llm(SMALL, tmp_path / "whole", log=lines.append)
+    train_tiny_llm(SMALL, tmp_path / "cut", log=lines.append, stop_at=4)
     assert (tmp_path / "cut" / CHECKPOINT).exists()
     assert not (tmp_path / "cut" / "model.safetensors").exists()
-    train_tiny_llm(SMALL, tmp_path / "cut", say=lines.append)
+    train_tiny_llm(SMALL, tmp_path / "cut", log=lines.append)
     assert any("going on from step 4" in line for line in lines)
     assert any("s to go" in line for line in lines)
     whole, cut = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "cut"))
@@ -55,9 +55,9 @@ def test_a_killed_training_ends_the_same(tmp_path: Path) -> None:
 
 
 def test_other_settings_do_not_go_on(tmp_path: Path) -> None:
-    train_tiny_llm(SMALL, tmp_path, say=lambda _: None, stop_at=1)
+    train_tiny_llm(SMALL, tmp_path, log=lambda _: None, stop_at=1)
     with pytest.raises(UserError, match="other settings"):
-        train_tiny_llm(SMALL.model_copy(update={"lr": 1e-4}), tmp_path, say=lambda _: None)
+        train_tiny_llm(SMALL.model_copy(update={"lr": 1e-4}), tmp_path, log=lambda _: None)
 
 
 def test_schedule() -> None:
@@ -71,7 +71,7 @@ def test_from_a_lamp_training_split(tmp_path: Path) -> None:
     for dev in (tmp_path / "data").glob("dev_*"):
         dev.unlink()
     config = SMALL.model_copy(update={"data_root": str(tmp_path / "data"), "task": "synthetic_tagging"})
-    train_tiny_llm(config, tmp_path / "out", say=lambda _: None)
+    train_tiny_llm(config, tmp_path / "out", log=lambda _: None)
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert set(manifest["behaviour"]["synthetic_tagging"]) == {
         "zero",

@@ -10,7 +10,7 @@ import torch
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from hydra_ray.config import ModelConfig, TrainConfig
-from hydra_ray.core.user_buckets import bucket_of
+from hydra_ray.core.hashing import bucket_of
 from hydra_ray.training.joint.ranking_examples import RankingExample, examples_to_table
 from hydra_ray.training.joint.train_job import TrainJob
 from hydra_ray.training.user_fit.profiles import Profile, profiles_to_table
@@ -21,7 +21,7 @@ USERS = [f"u{i}" for i in range(7)]
 
 
 def make_encoder(folder: Path, more: Sequence[str] = (), spread: float = 0.02) -> Path:
-    """A random BERT of a few thousand weights. more: words that it knows beside WORDS. spread: of the weights (BERT's
+    """A random BERT of a few thousand weights. more: words that it knows besides WORDS. spread: of the weights (BERT's
     own hardly tells texts apart)."""
     folder.mkdir(parents=True)
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, "text", "thing", *more]
@@ -53,8 +53,8 @@ def make_groups(folder: Path) -> list[RankingExample]:
             word = rng.choice(WORDS)
             right = tuple(f"{rng.choice(WORDS)} thing" for _ in range(6))
             label = tuple(float(r.split()[0] == word) for r in right)
-            beside = tuple((rng.random(),) for _ in right)
-            groups.append(RankingExample(user, bucket_of(user, 16), f"q{q}", f"{word} text", right, label, beside))
+            features = tuple((rng.random(),) for _ in right)
+            groups.append(RankingExample(user, bucket_of(user, 16), f"q{q}", f"{word} text", right, label, features))
     folder.mkdir()
     pq.write_table(examples_to_table(groups), folder / "part-0.parquet")
     return groups

@@ -22,12 +22,12 @@ with exclusive_lock(pathlib.Path(sys.argv[1]), print):
 
 
 def test_a_free_lock_is_taken_without_a_word_and_can_be_taken_again(tmp_path: Path) -> None:
-    said: list[str] = []
+    lines: list[str] = []
     file = tmp_path / "sub" / "lock"
     for _ in range(2):
-        with exclusive_lock(file, said.append):
+        with exclusive_lock(file, lines.append):
             assert file.exists()
-    assert said == []
+    assert lines == []
 
 
 def test_an_error_inside_frees_the_lock(tmp_path: Path) -> None:
@@ -42,14 +42,14 @@ def test_a_killed_process_leaves_the_lock_to_the_one_that_waits(
 ) -> None:
     monkeypatch.setattr(file_lock, "POLL_S", 0.01)
     waits = threading.Event()
-    said: list[str] = []
+    lines: list[str] = []
 
-    def say(line: str) -> None:
-        said.append(line)
+    def log(line: str) -> None:
+        lines.append(line)
         waits.set()
 
     def take() -> bool:
-        with exclusive_lock(tmp_path / "lock", say):
+        with exclusive_lock(tmp_path / "lock", log):
             return process.poll() is not None
 
     with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path / "lock")], stdin=subprocess.PIPE,
@@ -62,7 +62,7 @@ def test_a_killed_process_leaves_the_lock_to_the_one_that_waits(
         process.kill()
         process.wait(30)
         assert taken.result(30)
-    assert said == ["another run is at it, waiting"]
+    assert lines == ["another run is at it, waiting"]
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
@@ -71,10 +71,10 @@ def test_storage_without_locks_gives_one_line(tmp_path: Path, monkeypatch: pytes
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    said: list[str] = []
-    with exclusive_lock(tmp_path / "lock", said.append):
+    lines: list[str] = []
+    with exclusive_lock(tmp_path / "lock", lines.append):
         pass
-    assert said == [f"{tmp_path} has no locks ({os.strerror(number)}): let nothing else work there at the same time"]
+    assert lines == [f"{tmp_path} has no locks ({os.strerror(number)}): let nothing else work there at the same time"]
 
 
 def test_a_file_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:

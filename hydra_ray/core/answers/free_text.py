@@ -31,7 +31,7 @@ def bare_text(answer_label: str, single_line: bool, text: str) -> str:
     """A text without outer blanks, surrounding quotes or emphasis, and a leading "Headline:" (the answer's name).
 
     single_line: the first line that then still says something, on single blanks; a line that ends in a colon is
-    skipped where another follows. Otherwise every line stays. "" if nothing is said.
+    skipped where another follows. Otherwise every line stays. "" if nothing is left.
     """
     text = "\n".join(line.rstrip() for line in text.splitlines()).strip()
     label = _label(answer_label)

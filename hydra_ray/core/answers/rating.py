@@ -27,7 +27,7 @@ _BOUNDS = re.compile(
 
 @lru_cache(maxsize=64)
 def _scale(labels: tuple[str, ...]) -> tuple[float, float, dict[float, str], re.Pattern[str]]:
-    """Ends, spellings, and a pattern of the scale spoken of as a whole ("on a scale of 1 to 5")."""
+    """Ends, spellings, and a pattern of the scale named as a whole ("on a scale of 1 to 5")."""
     values = {float(label): label for label in labels}
     low, high = f"{min(values):g}", f"{max(values):g}"
     ends = rf"\b{re.escape(low)}\s*(?:to|-|–)\s*{re.escape(high)}\b"

@@ -1,14 +1,14 @@
 """Which value an answer comes to where an LLM wrote more than the value: one or none, never a guess between two. Pure.
 
-The values that are spoken of (labels, or numbers) stand in the text as private characters, one per value (`mask`), so
+The values that are mentioned (labels, or numbers) stand in the text as private characters, one per value (`mask`), so
 that a label's own words ("not spam", "no") are never read as the sentence's. The text is read by sentences:
 
     bare       nothing but the value: "billing.", "1. **billing**"
     announced  "Tag: billing", "The answer is billing", "So I would say billing"; `final` for "Final answer: billing"
-    spoken of  any other sentence
+    mentioned  any other sentence
     denied     "not billing", "billing is not right", "I cannot tell whether it is billing"; counts for nothing
 
-The final one decides, else the announced, else the bare, else those spoken of; each only if it is one value.
+The final one decides, else the announced, else the bare, else those mentioned; each only if it is one value.
 """
 
 import re
@@ -59,7 +59,7 @@ def resolve_value(masked: str, names: tuple[str, ...], units: str = "") -> int |
     final: list[int] = []
     announced: list[int] = []
     bare: list[int] = []
-    spoken: list[int] = []
+    mentioned: list[int] = []
     denied: set[int] = set()
     doubted: set[int] = set()
     masked = masked.replace("\u2019", "'")
@@ -82,7 +82,7 @@ def resolve_value(masked: str, names: tuple[str, ...], units: str = "") -> int |
                 final = found
             elif announcement or _CONCLUSION.match(sentence):
                 announced += found
-            spoken += found
+            mentioned += found
     if final:
         return _only(final)
     if announced:
@@ -90,7 +90,7 @@ def resolve_value(masked: str, names: tuple[str, ...], units: str = "") -> int |
         return one if one not in denied and (len(set(bare)) != 1 or one in bare) else None
     if not bare and _REFUSAL.match(masked):
         return None
-    one = _only(bare or spoken)
+    one = _only(bare or mentioned)
     return one if one not in denied and not doubted - {one} else None
 
 

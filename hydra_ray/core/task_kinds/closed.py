@@ -35,7 +35,7 @@ class ClosedKind(TaskKind):
         """The label that a text without markup comes to, "" for none. names: what the answer may be announced as."""
 
     def parse(self, task: Task, text: str) -> str:
-        """A label as it is written is itself; else what is announced, stands alone, or is spoken of."""
+        """A label as it is written is itself; else what is announced, stands alone, or is mentioned."""
         if text in task.labels:
             return text
         return _parsed(self, task.labels, task.answer_label, task.text_label, text)

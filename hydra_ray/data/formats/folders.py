@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 NOT_ROWS = frozenset({"dataset_infos.json", "dataset_info.json", "dataset_dict.json", "state.json"})
-"""What Hugging Face's data sets keep beside their rows."""
+"""What Hugging Face's data sets keep next to their rows."""
 _NULL = "__HIVE_DEFAULT_PARTITION__"
 _PARTITION = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 

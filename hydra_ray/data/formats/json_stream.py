@@ -23,7 +23,7 @@ def _opening(file: BinaryIO) -> bytes:
 
 
 AGAIN = "write or download the file again"
-"""What to do with a file that somebody else made."""
+"""What to do with a file that another program wrote."""
 
 
 def broken(path: object, done: int, error: Exception, mend: str = AGAIN) -> UserError:

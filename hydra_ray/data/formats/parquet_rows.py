@@ -24,8 +24,8 @@ _READ = {
 def parquet_rows(stream: Any, where: str, roles: Mapping[str, Role], columns: Columns) -> Iterator[tuple[int, Any]]:
     """Row number from 0 and the values by column, of the columns in `roles` that there are; `a.b` is a field within a.
 
-    columns: told the names there are. Raises UserError: no Parquet file, cut off, a column of a type that cannot mean
-    what it is for, bytes that are not UTF-8.
+    columns: called with the names there are. Raises UserError: no Parquet file, cut off, a column of a type that
+    cannot mean what it is for, bytes that are not UTF-8.
     """
     position = 0
     try:

@@ -72,8 +72,8 @@ def _system(url: str) -> tuple[Any, str]:
         advice = f"pip install {package}" if package else " ".join(str(error).split())
         raise UserError(f"data.root: {protocol}:// needs another package: {advice}") from None
     except ValueError as error:
-        said, known = " ".join(str(error).split()), ", ".join(f"{name}://" for name in sorted(PACKAGES))
-        raise UserError(f"data.root: {url}: {said}: give a path of this machine, or one of {known}") from None
+        message, known = " ".join(str(error).split()), ", ".join(f"{name}://" for name in sorted(PACKAGES))
+        raise UserError(f"data.root: {url}: {message}: give a path of this machine, or one of {known}") from None
     except Exception as error:
         raise _refused(url, error) from None
     return system, path
@@ -82,6 +82,6 @@ def _system(url: str) -> tuple[Any, str]:
 def _refused(url: str, error: Exception) -> UserError:
     if isinstance(error, UserError):
         return error
-    said = " ".join(str(error).split())[:200]
-    return UserError(f"{url}: cannot be read ({type(error).__name__}{': ' + said if said else ''}): check the address, "
-                     "the network and the credentials in the environment")  # fmt: skip
+    message = " ".join(str(error).split())[:200]
+    return UserError(f"{url}: cannot be read ({type(error).__name__}{': ' + message if message else ''}): check the "
+                     "address, the network and the credentials in the environment")  # fmt: skip

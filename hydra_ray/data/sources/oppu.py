@@ -24,7 +24,7 @@ def scan_oppu(source: Source, task: Task) -> Iterator[SourceRow | Reject]:
     parser = ItemParser(task)
     questions = QuestionParser(task, gold_needed=source.split == "train")
     unchecked = True
-    with GoldIndex() as asked:
+    with GoldIndex() as seen:
         for found in checked_records(source, LAYOUT, _malformed, lambda position, _: str(position), "users"):
             if isinstance(found, Reject):
                 yield found
@@ -44,7 +44,7 @@ def scan_oppu(source: Source, task: Task) -> Iterator[SourceRow | Reject]:
                     yield Reject(source.name, where, "malformed_record", excerpt(query))
                     continue
                 where = f"{where}:{question_id}"
-                if asked.ask(question_id)[0] == "repeated":
+                if seen.ask(question_id)[0] == "repeated":
                     yield Reject(source.name, where, "duplicate_question", excerpt(query["input"]))
                     continue
                 gold = NO_GOLD if query.get("gold") is None else query["gold"]

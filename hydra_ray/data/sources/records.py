@@ -11,14 +11,14 @@ from hydra_ray.errors import UserError
 
 
 def checked_records(
-    source: Source, layout: str, lacks: Callable[[Any], str], where: Callable[[int, Any], str], what: str
+    source: Source, layout: str, missing: Callable[[Any], str], where: Callable[[int, Any], str], what: str
 ) -> Iterator[tuple[int, dict[str, Any]] | Reject]:
     """The records of a JSON list with their positions, and a Reject for each that is malformed.
 
     Args:
         source: The file.
         layout: What it should be, for errors.
-        lacks: What a record lacks of the layout, "" if nothing.
+        missing: What a record lacks of the layout, "" if nothing.
         where: A record's name in a Reject, from its position and itself.
         what: What the records are, for errors.
 
@@ -28,7 +28,7 @@ def checked_records(
     records = 0
     for position, raw in enumerate(stream_list(source.path, layout)):
         records += 1
-        problem = lacks(raw)
+        problem = missing(raw)
         if not problem:
             yield position, raw
         elif position == 0:

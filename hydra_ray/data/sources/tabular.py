@@ -7,6 +7,7 @@ from typing import Any
 
 from hydra_ray.config import TabularConfig
 from hydra_ray.core.date_format import DateReader
+from hydra_ray.core.hashing import split_of
 from hydra_ray.core.tasks import Task
 from hydra_ray.data.formats.columns import Columns, wanted_columns
 from hydra_ray.data.formats.csv_rows import csv_rows
@@ -17,7 +18,6 @@ from hydra_ray.data.formats.parquet_rows import Role, parquet_rows
 from hydra_ray.data.rejects import Reject, excerpt
 from hydra_ray.data.rows import SourceRow
 from hydra_ray.data.sources.find import Source
-from hydra_ray.data.split import split_of
 from hydra_ray.errors import UserError
 
 _SHOWN = 10

@@ -17,7 +17,7 @@ tracemalloc: 622 at 100,000 `linear` heads)."""
 
 
 class HeadCache:
-    """Heads of one module. `prepare` reads what a batch needs, `of` hands it out; nothing else reads the store.
+    """Heads of one component. `prepare` reads what a batch needs, `of` hands it out; nothing else reads the store.
 
     hits, misses: users found in memory and read so far.
     """

@@ -56,7 +56,7 @@ class CircuitBreaker:
         self._open_until, self._probing = None, False
 
     def failed(self, probe: bool) -> None:
-        """The server did not answer. probe: what `admit` said."""
+        """The server did not answer. probe: what `admit` returned."""
         now = self._clock()
         self._failed.append(now)
         many = len(self._failed) == self._failed.maxlen and now - self._failed[0] <= self._window_s

@@ -9,7 +9,7 @@ import grpc
 from ray.exceptions import RayError, RayTaskError, TaskCancelledError
 from ray.serve.exceptions import BackPressureError, RayServeException
 
-from hydra_ray.core.user_buckets import bucket_of
+from hydra_ray.core.hashing import bucket_of
 from hydra_ray.errors import UserError
 from hydra_ray.inference.types import (
     DeadlineError,

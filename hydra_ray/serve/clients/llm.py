@@ -277,7 +277,7 @@ class LLMClientAdapter:
         return record, answer
 
     async def _unsuspected(self, send: Send[T], timeout_s: float) -> tuple[CachedResponse, T]:
-        """What `send` returns. Where its prompt is refused in a way that may be everybody's, another prompt shows
+        """What `send` returns. Where its prompt is refused in a way that may concern every prompt, another one shows
         whether it is: one user's refused prompts must not open the circuit for all."""
         try:
             return await send(timeout_s)
@@ -298,7 +298,7 @@ class LLMClientAdapter:
 
 
 def _most_tokens(parameters: Mapping[str, Any]) -> int:
-    """Tokens of all answers to somebody else's request, at most; where it names no limit, none are known before."""
+    """Tokens of all answers to a forwarded request, at most; where it names no limit, none are known before."""
     most = parameters.get("max_completion_tokens") or parameters.get("max_tokens") or 0
     return int(most) * int(parameters.get("n") or 1)
 

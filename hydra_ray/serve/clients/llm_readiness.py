@@ -103,10 +103,10 @@ class LLMReadiness:
         if self._clock() - self._tried_at < TRIAL_EVERY_S:
             return self._tried
         before = self._llm.attempts
-        said = await self._ask()
+        status = await self._ask()
         if self._llm.attempts > before:  # not where the circuit let nothing out
-            self._tried, self._tried_at = said, self._clock()
-        return said
+            self._tried, self._tried_at = status, self._clock()
+        return status
 
     async def _ask(self) -> str:
         try:

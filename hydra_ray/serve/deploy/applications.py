@@ -15,7 +15,7 @@ FITTER = "Fitter"
 DEPLOYMENTS = (GATEWAY, RETRIEVER, SCORER, FITTER)
 """Of the personalised service, as `hydra_ray.serve.app:build_app` names them."""
 ALONE = (FITTER,)
-"""Of these there is one replica, whatever the load, and never a second one beside it."""
+"""Of these there is one replica, whatever the load, and never a second one at the same time."""
 
 
 class Application(NamedTuple):

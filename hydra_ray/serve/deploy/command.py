@@ -11,10 +11,10 @@ from hydra_ray.errors import UserError
 from hydra_ray.serve.deploy.cluster import ADDRESS, Cluster
 from hydra_ray.serve.deploy.config_file import check_file
 from hydra_ray.serve.deploy.details import (
-    beside,
     clashing,
     files_before,
     line_of,
+    running_now,
     served_at,
     states,
     touched,
@@ -27,7 +27,7 @@ from hydra_ray.utils import ray_token
 from hydra_ray.utils.ray_errors import root_cause_line
 
 POLL_S = 1.0
-SAY_EVERY_S = 10.0
+LOG_EVERY_S = 10.0
 TIMEOUT_S = 1800.0
 """Machines that an autoscaler adds and large weights take long."""
 
@@ -69,9 +69,9 @@ def deploy(
     cluster = Cluster(target)
     config = resolved(config, target, Path.cwd())
     before = cluster.details()
-    _say(f"cluster: {target} ({whose}), {token}")
-    for line in (*places(config), *beside(names, before)):
-        _say(line)
+    _log(f"cluster: {target} ({whose}), {token}")
+    for line in (*places(config), *running_now(names, before)):
+        _log(line)
     if differing := list(unlike(config, before)):
         raise UserError(
             f"{file}: Serve runs at {cluster.address} with {'; '.join(differing)}: these cannot be changed while it "
@@ -113,7 +113,7 @@ def _agree(changes: Sequence[str], target: str, yes: bool) -> None:
 
 
 def _wait(cluster: Cluster, names: Sequence[str], timeout_s: float) -> None:
-    began, said, spoken = time.monotonic(), "", float("-inf")
+    began, last_line, logged_at = time.monotonic(), "", float("-inf")
     while True:
         now = states(names, cluster.details())
         for state in now:
@@ -123,9 +123,9 @@ def _wait(cluster: Cluster, names: Sequence[str], timeout_s: float) -> None:
                     "(Serve's logs on the cluster say more)"
                 )
         line, elapsed = "; ".join(line_of(state) for state in now), time.monotonic() - began
-        if line != said or elapsed - spoken >= SAY_EVERY_S:
-            _say(line)
-            said, spoken = line, elapsed
+        if line != last_line or elapsed - logged_at >= LOG_EVERY_S:
+            _log(line)
+            last_line, logged_at = line, elapsed
         if all(state.status == "RUNNING" for state in now):
             return
         if elapsed > timeout_s:
@@ -139,9 +139,9 @@ def _try_answers(cluster: Cluster, config: Mapping[str, Any]) -> None:
     for probe in probes(config, {name: urls[0] for name, urls in urls_of(cluster.details()).items()}):
         try:
             check(probe)
-            _say(f"{probe.application}: ready ({probe.url})")
+            _log(f"{probe.application}: ready ({probe.url})")
         except UnreachedError as error:
-            _say(
+            _log(
                 f"{probe.application}: {probe.url} cannot be reached from this machine ({error}), so whether it gives "
                 "answers is unknown: look there"
             )
@@ -151,7 +151,7 @@ def _undo(cluster: Cluster, config: Mapping[str, Any], before: Mapping[str, Any]
     """Brings back what ran before; what that came to, in words."""
     earlier = files_before(config, before)
     names = [application.get("name", "default") for application in earlier["applications"]]
-    _say(f"undoing: {', '.join(names) + ' as before' if names else 'nothing was deployed before'}")
+    _log(f"undoing: {', '.join(names) + ' as before' if names else 'nothing was deployed before'}")
     try:
         cluster.submit(earlier)
         if names:
@@ -164,5 +164,5 @@ def _undo(cluster: Cluster, config: Mapping[str, Any], before: Mapping[str, Any]
 _BEGAN = time.monotonic()
 
 
-def _say(line: str) -> None:
+def _log(line: str) -> None:
     print(f"[deploy] {time.monotonic() - _BEGAN:5.1f} s  {line}", file=sys.stderr, flush=True)

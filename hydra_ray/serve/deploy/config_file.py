@@ -29,7 +29,7 @@ def check_text(text: str, origin: str) -> dict[str, Any]:
     Raises UserError, one line with the file, the key and what to do: broken YAML, a key given twice, unknown keys at
     any depth, values of a wrong type, an import path that is none of `APPLICATIONS`, arguments that do not validate,
     names of deployments that the application does not have, names or route prefixes given twice, more than one replica
-    of a deployment that must be alone, no address said.
+    of a deployment that must be alone, no address given.
     """
     tree = parse_yaml(text, origin)
     try:

@@ -54,7 +54,7 @@ def states(names: Sequence[str], details: Mapping[str, Any]) -> list[Running]:
 
 
 def touched(names: Sequence[str], details: Mapping[str, Any]) -> list[str]:
-    """What somebody else may miss: other applications that go, and those of a file's name that a program started.
+    """What others may miss: other applications that go, and those of a file's name that a program started.
 
     Each with what happens to it.
     """
@@ -66,7 +66,7 @@ def touched(names: Sequence[str], details: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def beside(names: Sequence[str], details: Mapping[str, Any]) -> list[str]:
+def running_now(names: Sequence[str], details: Mapping[str, Any]) -> list[str]:
     """What runs now, a line each: status, and what becomes of it."""
     going = leaving(names, details)
     return [

@@ -3,9 +3,9 @@
 import asyncio
 from pathlib import Path
 
-from hydra_ray.inference.types import Module, UserKey
+from hydra_ray.inference.types import Component, UserKey
 from hydra_ray.serve.batch_scorer import set_threads
-from hydra_ray.serve.bundle import MODULES, RunArtifacts
+from hydra_ray.serve.bundle import COMPONENTS, RunArtifacts
 from hydra_ray.serve.clients.llm import LLMClientAdapter
 from hydra_ray.serve.clients.rate_limit import of_fitter
 from hydra_ray.serve.config import FitterConfig
@@ -30,10 +30,10 @@ class Fitter:
         private_from_now_on()
         set_threads(1)
         users = UserStore.open(state / USERS, bundle.config.data.buckets)
-        stores: dict[Module, HeadStore] = {
-            module: HeadStore.open(str(heads_folder(state, module)))
-            for module in MODULES
-            if heads_folder(state, module).exists()
+        stores: dict[Component, HeadStore] = {
+            component: HeadStore.open(str(heads_folder(state, component)))
+            for component in COMPONENTS
+            if heads_folder(state, component).exists()
         }
         samples = LLMClientAdapter(of_fitter(bundle.config.llm), llm_url, config.max_ongoing_requests * 8)
         self._meters = Meters("Fitter")

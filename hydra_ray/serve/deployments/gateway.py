@@ -6,7 +6,7 @@ from typing import Any
 
 from hydra_ray.inference.pipeline import InferencePipeline
 from hydra_ray.inference.prompt_builder import PromptBuilder
-from hydra_ray.inference.types import Module
+from hydra_ray.inference.types import Component
 from hydra_ray.serve.bundle import RunArtifacts
 from hydra_ray.serve.clients.deployments import Part, RemoteRetriever, RemoteScorer
 from hydra_ray.serve.clients.llm import LLMClientAdapter
@@ -31,7 +31,7 @@ class Gateway:
     def __init__(
         self,
         bundle: RunArtifacts,
-        evidence: Mapping[Module, int],
+        evidence: Mapping[Component, int],
         config: GatewayConfig,
         llm_url: str,
         keys: Keys,
@@ -42,7 +42,7 @@ class Gateway:
         fitter: Any,
     ) -> None:
         """key_file: of `keys`, seen by this node, too. state: the service's. evidence: how many numbers of evidence per
-        text each module reads."""
+        text each component reads."""
         self._bundle, self._evidence, self._config, self._llm_url, self._keys = bundle, evidence, config, llm_url, keys
         stay_on_node()
         self._key_file, self._state = key_file, state

@@ -50,7 +50,7 @@ class Retriever:
     async def check_health(self) -> None:
         """Asked by Serve."""
         if self._forgetting.done():
-            raise RuntimeError("nobody would be forgotten: the loop has ended")
+            raise RuntimeError("deleted users would stay in the cache: the loop has ended")
 
     async def _forget(self) -> None:
         while True:
@@ -77,7 +77,7 @@ class Retriever:
 
     async def remove_item(self, user: UserKey, item_id: str) -> tuple[UserState, bool] | None:
         found = await asyncio.to_thread(self._users.remove_item, user, item_id)
-        await asyncio.to_thread(self._deletions.say)  # also where an attempt before this one removed it
+        await asyncio.to_thread(self._deletions.announce)  # also where an attempt before this one removed it
         return found
 
     async def users(self, tenant: str, prefix: str, limit: int) -> list[tuple[UserKey, UserState]]:

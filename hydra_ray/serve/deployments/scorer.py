@@ -7,9 +7,9 @@ from pathlib import Path
 
 from ray import serve
 
-from hydra_ray.inference.types import Module, ScoreRequest, ScoreResult
+from hydra_ray.inference.types import Component, ScoreRequest, ScoreResult
 from hydra_ray.serve.batch_scorer import BatchScorer, set_threads
-from hydra_ray.serve.bundle import MODULES, RunArtifacts
+from hydra_ray.serve.bundle import COMPONENTS, RunArtifacts
 from hydra_ray.serve.config import ScorerConfig
 from hydra_ray.serve.observability import metric_names
 from hydra_ray.serve.observability.metrics import Meters
@@ -36,11 +36,13 @@ class Scorer:
             self._meters.watch_cache("vectors", self._scorer.vectors)
         self.score.set_max_batch_size(config.max_batch_size)
         self.score.set_batch_wait_timeout_s(config.batch_wait_timeout_s)
-        self._scorer.score([ScoreRequest(module, None, 0, "warm", ("up",), self._blank(module)) for module in MODULES])
+        self._scorer.score(
+            [ScoreRequest(component, None, 0, "warm", ("up",), self._blank(component)) for component in COMPONENTS]
+        )
         self._refreshing = asyncio.get_event_loop().create_task(self._refresh())
 
-    def _blank(self, module: Module) -> tuple[tuple[float, ...], ...]:
-        numbers = self._scorer.evidence[module]
+    def _blank(self, component: Component) -> tuple[tuple[float, ...], ...]:
+        numbers = self._scorer.evidence[component]
         return ((0.0,) * numbers,) if numbers else ()
 
     async def ping(self) -> None:
@@ -51,10 +53,10 @@ class Scorer:
         """None for requests whose deadline has passed."""
         now = time.time()
         due = [i for i, deadline in enumerate(deadlines) if deadline > now]
-        for module in MODULES:
-            size = sum(scorings[i].module == module for i in due)
+        for component in COMPONENTS:
+            size = sum(scorings[i].component == component for i in due)
             if size:
-                self._meters.observe(metric_names.BATCH_SIZE, size, module=module)
+                self._meters.observe(metric_names.BATCH_SIZE, size, component=component)
         async with self._work:
             scored = await asyncio.to_thread(self._scorer.score, [scorings[i] for i in due])
         found: list[ScoreResult | None] = [None] * len(scorings)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra_ray.errors import UserError
-from hydra_ray.inference.types import DeadlineError, FitState, LLMDownError, Module, RefusedError, UserKey, UserState
+from hydra_ray.inference.types import Component, DeadlineError, FitState, LLMDownError, RefusedError, UserKey, UserState
 from hydra_ray.serve.fitter.user_fitter import UserFitter
 from hydra_ray.serve.state.folders import VACUUM_DUE, Deletions
 from hydra_ray.serve.state.user_store import HistoryUnreadableError, UserStore
@@ -34,14 +34,14 @@ class FitQueue:
         self,
         users: UserStore,
         fitter: UserFitter,
-        stores: Mapping[Module, HeadStore],
+        stores: Mapping[Component, HeadStore],
         at_once: int,
         vacuum_s: float,
         state: Path,
         ended: Callable[[str], None],
     ) -> None:
-        """at_once: fits at the same time. vacuum_s: see `FitterConfig`. state: the state folder. ended: told each fit's
-        outcome."""
+        """at_once: fits at the same time. vacuum_s: see `FitterConfig`. state: the state folder. ended: called with
+        each fit's outcome."""
         self._users, self._fitter, self._stores = users, fitter, stores
         self._slots = asyncio.Semaphore(at_once)
         self._vacuum_s, self._due, self._deletions = vacuum_s, state / VACUUM_DUE, Deletions(state)
@@ -100,19 +100,19 @@ class FitQueue:
 
     def _forget(self, user: UserKey) -> bool:
         found = self._users.delete(user, self._remove_heads(user))
-        self._deletions.say()
+        self._deletions.announce()
         return found
 
-    def _remove_heads(self, user: UserKey) -> dict[Module, int]:
+    def _remove_heads(self, user: UserKey) -> dict[Component, int]:
         """Returns the versions in which they are gone."""
-        versions: dict[Module, int] = {}
+        versions: dict[Component, int] = {}
         if self._stores:
             self._due.touch()  # before anything is old, lest this process dies
-        for module, store in self._stores.items():
+        for component, store in self._stores.items():
             store.refresh()
-            versions[module] = store.delete([user.stored])
+            versions[component] = store.delete([user.stored])
             if store.get([user.stored])[0].any():
-                raise UserError(f"the {module} head is still there after its deletion; delete once more")
+                raise UserError(f"the {component} head is still there after its deletion; delete once more")
         self._vacuum_soon()
         return versions
 
@@ -125,14 +125,14 @@ class FitQueue:
     def heads(self, user: UserKey) -> dict[str, dict[str, list[float]] | None]:
         """A user's heads as lists of numbers; None for the shared head's."""
         found: dict[str, dict[str, list[float]] | None] = {}
-        for module, store in self._stores.items():
+        for component, store in self._stores.items():
             store.refresh()
             own, arrays = store.get([user.stored])
-            found[module] = {name: value[0].ravel().tolist() for name, value in arrays.items()} if own[0] else None
+            found[component] = {name: value[0].ravel().tolist() for name, value in arrays.items()} if own[0] else None
         return found
 
     async def _watched(self, user: UserKey) -> None:
-        """The fit, with whatever goes wrong beside it: a user who cannot be read or written waits."""
+        """The fit, with whatever goes wrong around it: a user who cannot be read or written waits."""
         try:
             async with self._slots:
                 await self._fit(user)
@@ -172,10 +172,10 @@ class FitQueue:
             self._ended("failed")
         else:
             # Asked for once more while it ran, it stays queued and goes on with the items that came since.
-            told = await self._set(
+            new_state = await self._set(
                 user, "done", message=fitted.message, fitted_revision=state.revision, heads=fitted.versions
             )
-            if told is None:
+            if new_state is None:
                 # Deleted meanwhile by another process: the head must not stay.
                 await asyncio.to_thread(self._remove_heads, user)
             self._published += 1

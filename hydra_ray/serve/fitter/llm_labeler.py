@@ -14,9 +14,9 @@ from hydra_ray.inference.types import (
     OverloadedError,
     RefusedError,
 )
-from hydra_ray.llm.client import HOPELESS
+from hydra_ray.llm.client import MAX_CONSECUTIVE_FAILURES
 from hydra_ray.llm.types import Request
-from hydra_ray.pipeline.stage_rows import Asked, R
+from hydra_ray.pipeline.stage_rows import PromptedRow, R
 from hydra_ray.serve.clients.gather import gather_or_cancel
 
 
@@ -46,19 +46,19 @@ class LLMLabeler:
         self._slots = asyncio.Semaphore(in_flight)
         self._request_s = request_s
 
-    async def answer(self, asked: Sequence[Asked[R]]) -> AnsweredRows[R]:
+    async def answer(self, prompted: Sequence[PromptedRow[R]]) -> AnsweredRows[R]:
         """The rows with their answers.
 
         A failed request leaves no text, as in the main job. Raises its error (LLMDownError, RefusedError,
-        DeadlineError) where all failed, or HOPELESS in a row because of the server: a head fitted on the few answers
-        before would be a bad one.
+        DeadlineError) where all failed, or MAX_CONSECUTIVE_FAILURES in a row because of the server: a head fitted
+        on the few answers before would be a bad one.
         """
         tally = _Tally()
-        flat = [request for one in asked for request in one.requests]
+        flat = [request for one in prompted for request in one.requests]
         texts = iter(await gather_or_cancel(self._one(request, tally) for request in flat))
         if flat and not tally.answered:
             raise tally.errors[0]
-        rows = [one.row.answered([next(texts) for _ in one.requests]) for one in asked]
+        rows = [one.row.answered([next(texts) for _ in one.requests]) for one in prompted]
         return AnsweredRows(rows, len(flat), len(tally.errors))
 
     async def _one(self, request: Request, tally: _Tally) -> tuple[str, ...]:
@@ -70,7 +70,7 @@ class LLMLabeler:
         except (LLMDownError, DeadlineError) as error:
             tally.errors.append(error)
             tally.in_a_row += 1
-            if tally.in_a_row >= HOPELESS:
+            if tally.in_a_row >= MAX_CONSECUTIVE_FAILURES:
                 raise
         else:
             tally.answered += 1

@@ -1,32 +1,32 @@
-"""One user's new heads into the head stores: of both modules, or of neither."""
+"""One user's new heads into the head stores: of both components, or of neither."""
 
 from collections.abc import Mapping
 
 import numpy as np
 
 from hydra_ray.errors import UserError
-from hydra_ray.inference.types import Module
-from hydra_ray.serve.bundle import MODULES
+from hydra_ray.inference.types import Component
+from hydra_ray.serve.bundle import COMPONENTS
 from hydra_ray.store.heads.head_store import HeadStore
 from hydra_ray.training.artifacts.user_heads import Delta
 
 
 def publish(
-    stores: Mapping[Module, HeadStore | None], user: str, heads: Mapping[Module, Delta | None]
-) -> dict[Module, int]:
-    """Puts the user's heads, reranker before adapter; None takes the user's row away. Returns module -> version.
+    stores: Mapping[Component, HeadStore | None], user: str, heads: Mapping[Component, Delta | None]
+) -> dict[Component, int]:
+    """Puts the user's heads, reranker before adapter; None takes the user's row away. Returns component -> version.
 
-    Modules without a store are left out. Raises UserError if a store cannot be written; what was put before is taken
+    Components without a store are left out. Raises UserError if a store cannot be written; what was put before is taken
     back then.
     """
-    versions: dict[Module, int] = {}
+    versions: dict[Component, int] = {}
     undo: list[tuple[HeadStore, Delta | None]] = []
     try:
-        for module in MODULES:
-            store = stores.get(module)
-            if store is not None and module in heads:
+        for component in COMPONENTS:
+            store = stores.get(component)
+            if store is not None and component in heads:
                 before = head_of(store, user)
-                versions[module] = _replace(store, user, heads[module])
+                versions[component] = _replace(store, user, heads[component])
                 undo.append((store, before))
     except UserError as error:
         for store, before in undo:

@@ -5,8 +5,8 @@ from typing import Any
 
 from hydra_ray.core.topic_classifier import TopicModels
 from hydra_ray.core.types import HistoryItem, User
-from hydra_ray.inference.batch_reranker import BatchReranker
-from hydra_ray.inference.types import Module
+from hydra_ray.inference.scoring import BatchReranker
+from hydra_ray.inference.types import Component
 from hydra_ray.models.embedding_cache import CachedTextEncoder
 from hydra_ray.models.encoder import TextEncoder
 from hydra_ray.models.heads import Head
@@ -15,8 +15,8 @@ from hydra_ray.pipeline.fit_buckets import mixed_users, solved_users
 from hydra_ray.pipeline.fit_records import UserFit
 from hydra_ray.pipeline.fit_spec import encode
 from hydra_ray.pipeline.stage_prompts import CandidatePrompts, LabelPrompts
-from hydra_ray.pipeline.stage_rows import Asked, CandidateRow, LabelRow
-from hydra_ray.serve.bundle import MODULES, RunArtifacts
+from hydra_ray.pipeline.stage_rows import CandidateRow, LabelRow, PromptedRow
+from hydra_ray.serve.bundle import COMPONENTS, RunArtifacts
 from hydra_ray.training.artifacts.trained_scorer import (
     HeadProvider,
     TrainedScorer,
@@ -39,7 +39,9 @@ class Bases:
         self.bundle = bundle
         self.plain = bundle.config.model_dump(mode="json")
         model = bundle.config.model
-        self.scorers = {module: load_scorer(bundle.base[module], model.head, model.encoder) for module in MODULES}
+        self.scorers = {
+            component: load_scorer(bundle.base[component], model.head, model.encoder) for component in COMPONENTS
+        }
         self.topics = TopicModels.load(bundle.topics) if bundle.topics else None
         self._encoder: TextEncoder | None = None
 
@@ -70,12 +72,12 @@ class UserTrainingData:
         self._user = User(user_id, "test", tuple(items))
         self._vectors = bases.vectors()
 
-    def label(self) -> list[Asked[LabelRow]]:
+    def label(self) -> list[PromptedRow[LabelRow]]:
         """What the reranker learns from: see LabelPrompts."""
         maker = LabelPrompts(self._bases.plain, self._seed, None, self._vectors)
-        return [asked for _, asked in maker([self._user])]
+        return [prompted for _, prompted in maker([self._user])]
 
-    def generate(self, reranker: UserFit) -> list[Asked[CandidateRow]]:
+    def generate(self, reranker: UserFit) -> list[PromptedRow[CandidateRow]]:
         """What the adapter learns from, by the user's new reranker: see CandidatePrompts."""
         known = {} if reranker.delta is None else {self._user.user_id: reranker.delta}
         heads = UnpublishedHeads(known, self._bases.scorers["reranker"].head.delta_shapes())
@@ -94,25 +96,25 @@ class UserTrainingData:
         """The user's head of the adapter on answered rows: see FitBuckets."""
         return self._learn("adapter", adapter_groups(self._config, 0, rows))
 
-    def _learn(self, module: Module, groups: list[RankingExample]) -> UserFit:
-        scorer, head = self._scorer(module), self._bases.scorers[module].head
+    def _learn(self, component: Component, groups: list[RankingExample]) -> UserFit:
+        scorer, head = self._scorer(component), self._bases.scorers[component].head
         assert isinstance(head, Head)
         features = encode(scorer, [groups])[0] if groups else empty_features(self._user.user_id, head.width)
-        tuned = self._bases.bundle.tuned[module]
-        return solved_users(head, self._config, tuned, [rounded(features)], module=module)[0]
+        tuned = self._bases.bundle.tuned[component]
+        return solved_users(head, self._config, tuned, [rounded(features)], component=component)[0]
 
-    def mix(self, module: Module) -> UserFit:
+    def mix(self, component: Component) -> UserFit:
         """For `mixture`, whose router reads the items alone: see MixBuckets."""
-        return mixed_users(self._scorer(module), [profile_of(self._user, 0)])[0]
+        return mixed_users(self._scorer(component), [profile_of(self._user, 0)])[0]
 
     def unfitted(self) -> UserFit:
         """No head of the user's own."""
         return UserFit.make(self._user.user_id, "", 0, None)
 
-    def _scorer(self, module: Module, heads: HeadProvider | None = None) -> TrainedScorer:
-        return TrainedScorer(self._bases.scorers[module], heads, encode=self._vectors)
+    def _scorer(self, component: Component, heads: HeadProvider | None = None) -> TrainedScorer:
+        return TrainedScorer(self._bases.scorers[component], heads, encode=self._vectors)
 
 
-def queries_of(asked: Sequence[Asked[Any]]) -> int:
+def queries_of(prompted: Sequence[PromptedRow[Any]]) -> int:
     """How many of the rows ask the black box."""
-    return sum(bool(one.requests) for one in asked)
+    return sum(bool(one.requests) for one in prompted)

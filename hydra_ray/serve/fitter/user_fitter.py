@@ -14,9 +14,9 @@ from typing import Any, ParamSpec, TypeVar
 
 from hydra_ray.config.head_kinds import head_kind
 from hydra_ray.core.types import HistoryItem
-from hydra_ray.inference.types import LLMProtocol, Module, UserKey
+from hydra_ray.inference.types import Component, LLMProtocol, UserKey
 from hydra_ray.pipeline.fit_records import UserFit
-from hydra_ray.serve.bundle import MODULES, RunArtifacts
+from hydra_ray.serve.bundle import COMPONENTS, RunArtifacts
 from hydra_ray.serve.fitter.llm_labeler import LLMLabeler
 from hydra_ray.serve.fitter.publish import publish
 from hydra_ray.serve.fitter.training_data import Bases, UserTrainingData, queries_of
@@ -28,12 +28,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """versions: module -> version of the head store that holds the user's head, or its removal. kept_shared_head:
-    module -> whether the user has no head of their own now. queries: pseudo-queries asked. calls: requests to the LLM.
+    """versions: component -> version of the head store that holds the user's head, or its removal. kept_shared_head:
+    component -> whether the user has no head of their own now. queries: pseudo-queries. calls: requests to the LLM.
     message: one line, without anything of the history."""
 
-    versions: Mapping[Module, int]
-    kept_shared_head: Mapping[Module, bool]
+    versions: Mapping[Component, int]
+    kept_shared_head: Mapping[Component, bool]
     queries: int
     calls: int
     message: str
@@ -43,7 +43,7 @@ class Fitted:
 class Learned:
     """Heads that are in no store yet, empty for a kind whose users have none of their own; else as `Fitted`."""
 
-    heads: Mapping[Module, UserFit]
+    heads: Mapping[Component, UserFit]
     message: str
     queries: int = 0
     calls: int = 0
@@ -60,7 +60,7 @@ class UserFitter:
         self,
         bundle: RunArtifacts,
         samples: LLMProtocol,
-        stores: Mapping[Module, HeadStore | None],
+        stores: Mapping[Component, HeadStore | None],
         *,
         in_flight: int = 16,
         request_s: float | None = None,
@@ -92,10 +92,10 @@ class UserFitter:
         """
         learned = await self.learn(user.user_id, items)
         if not learned.heads:
-            return Fitted({}, dict.fromkeys(MODULES, True), 0, 0, learned.message)
-        deltas = {module: found.delta for module, found in learned.heads.items()}
+            return Fitted({}, dict.fromkeys(COMPONENTS, True), 0, 0, learned.message)
+        deltas = {component: found.delta for component, found in learned.heads.items()}
         versions = await self._finish(publish, self._stores, user.stored, deltas)
-        kept = {module: delta is None for module, delta in deltas.items()}
+        kept = {component: delta is None for component, delta in deltas.items()}
         return Fitted(versions, kept, learned.queries, learned.calls, learned.message)
 
     async def learn(self, user_id: str, items: Sequence[HistoryItem]) -> Learned:
@@ -106,7 +106,9 @@ class UserFitter:
         return await (self._mix(lessons, len(items)) if head_kind(self._kind).routed else self._learn(lessons))
 
     async def _mix(self, lessons: UserTrainingData, items: int) -> Learned:
-        heads: dict[Module, UserFit] = {module: await self._compute(lessons.mix, module) for module in MODULES}
+        heads: dict[Component, UserFit] = {
+            component: await self._compute(lessons.mix, component) for component in COMPONENTS
+        }
         return Learned(heads, f"mixed from {items} items")
 
     async def _learn(self, lessons: UserTrainingData) -> Learned:
@@ -114,14 +116,14 @@ class UserFitter:
         queries = queries_of(labelling)
         if not queries and self._protocol.pseudo_queries:
             return Learned(
-                {module: lessons.unfitted() for module in MODULES},
+                {component: lessons.unfitted() for component in COMPONENTS},
                 "the shared head: a fit needs two items, one of them with text and answer",
             )
         labelled = await self._asker.answer(labelling)
         reranker = await self._compute(lessons.learn_reranker, labelled.rows)
         sampled = await self._asker.answer(await self._compute(lessons.generate, reranker))
         adapter = await self._compute(lessons.learn_adapter, sampled.rows)
-        heads: dict[Module, UserFit] = {"reranker": reranker, "adapter": adapter}
+        heads: dict[Component, UserFit] = {"reranker": reranker, "adapter": adapter}
         calls, missing = labelled.calls + sampled.calls, labelled.missing + sampled.missing
         return Learned(heads, _describe(heads, queries, calls, missing), queries, calls)
 
@@ -152,11 +154,11 @@ async def _until_done(future: asyncio.Future[Any]) -> None:
         future.exception()
 
 
-def _describe(heads: Mapping[Module, UserFit], queries: int, calls: int, missing: int) -> str:
+def _describe(heads: Mapping[Component, UserFit], queries: int, calls: int, missing: int) -> str:
     parts = [f"fitted on {queries} of the user's items and {calls} LLM requests"]
     if missing:
         parts.append(f"{missing} of them without an answer")
-    kept = [module for module, found in heads.items() if found.delta is None]
+    kept = [component for component, found in heads.items() if found.delta is None]
     if kept:
         parts.append(f"the shared head stays: {' and '.join(kept)}")
     return "; ".join(parts)

@@ -1,8 +1,13 @@
-"""What the bodies of all requests have in common."""
+"""What the bodies of requests have in common: their form, and the numbers of sampling, within OpenAI's bounds."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Count = Annotated[int, Field(ge=1, le=128, description="answers wanted")]
+Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
+MaxTokens = Annotated[int, Field(ge=1, le=2**31 - 1, description="of one answer")]
+Seed = Annotated[int, Field(ge=-(2**62), le=2**62, description="64 bits hold the seeds of further samples too")]
 
 
 class Body(BaseModel):

@@ -21,7 +21,7 @@ REMIND_S = 60.0
 
 
 def load_keys(file: str | Path | None, open_tenant: str | None) -> Keys:
-    """The keys of `file`, or of HYDRA_RAY_SERVE_KEYS if it is None; `open_tenant`: everybody's tenant, without keys.
+    """The keys of `file`, or of HYDRA_RAY_SERVE_KEYS if it is None; `open_tenant`: all callers' tenant, without keys.
 
     Raises UserError, never with a key in it, if the file is readable by others than its owner, if a line is wrong, or
     if there are no keys and no `open_tenant`, or both.
@@ -35,7 +35,7 @@ def load_keys(file: str | Path | None, open_tenant: str | None) -> Keys:
         return Keys.open(checked_tenant(open_tenant, "tenant"))
     if file is None and not value:
         raise UserError(
-            f"no API keys: name a file of tenant:key lines with `keys`, or set {variable}, or let everybody in with "
+            f"no API keys: name a file of tenant:key lines with `keys`, or set {variable}, or let every caller in with "
             "allow_anonymous=true"
         )
     lines = _read(Path(file)).split("\n") if file is not None else value.split(",")
@@ -55,7 +55,7 @@ class KeyRing:
     def __init__(self, keys: Keys, file: str | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._keys, self._file, self._clock = keys, file, clock
         self._read_at = float("-inf")
-        self._said_at = float("-inf")
+        self._warned_at = float("-inf")
 
     @property
     def now(self) -> Keys:
@@ -69,13 +69,13 @@ class KeyRing:
         try:
             found = parse_keys(_read(Path(file)).split("\n"), file)
         except UserError as error:
-            if self._clock() - self._said_at >= REMIND_S:
-                self._said_at = self._clock()
+            if self._clock() - self._warned_at >= REMIND_S:
+                self._warned_at = self._clock()
                 logger.error("%s; the keys that were read before count", error)
             return
         if found != self._keys:
             logger.warning("%s: changed, %d keys now", file, len(found.keys))
-        self._keys, self._said_at = found, float("-inf")
+        self._keys, self._warned_at = found, float("-inf")
 
 
 def _read(file: Path) -> str:

@@ -39,7 +39,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Keys:
-    """Who may come in. Pickles; holds no key. open_tenant: whose everybody is, where there are no keys."""
+    """Who may come in. Pickles; holds no key. open_tenant: the tenant of all callers, where there are no keys."""
 
     keys: tuple[Key, ...] = field(default=(), repr=False)
     open_tenant: str | None = None

@@ -52,8 +52,8 @@ DEGRADED = Metric(
     "Answers with something left out, by reason (`hydra_ray.inference.trace.Reason`).",
 )  # fmt: skip
 BATCH_SIZE = Metric(
-    "hydra_batch_size", "histogram", ("module",), SIZES,
-    "Queries scored in one batch; module: reranker or adapter.",
+    "hydra_batch_size", "histogram", ("component",), SIZES,
+    "Queries scored in one batch; component: reranker or adapter.",
 )  # fmt: skip
 QUEUE_LENGTH = Metric(
     "hydra_queue_length", "gauge", ("deployment",), (),
@@ -103,4 +103,4 @@ RAY_SERVE = (
     Metric("serve_replica_processing_queries", "gauge", REPLICA, (), "Requests in work."),
     Metric("serve_deployment_replica_starts", "counter", REPLICA, (), "Replicas started."),
 )
-"""Metrics of Ray Serve 2.60 that the dashboard shows beside ours, with those of their tags that it uses."""
+"""Metrics of Ray Serve 2.60 that the dashboard shows next to ours, with those of their tags that it uses."""

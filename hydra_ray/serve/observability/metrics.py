@@ -64,8 +64,8 @@ class Meters:
         """One personalised answer."""
         for stage, ms in trace.ms.items():
             self.observe(names.STAGE_MS, ms, stage=stage)
-        for lack in trace.degraded:
-            self.count(names.DEGRADED, reason=lack.reason)
+        for entry in trace.degraded:
+            self.count(names.DEGRADED, reason=entry.reason)
 
     def watch_cache(self, name: str, *caches: Cache) -> None:
         """Reports caches from now on, every second, as one: a gauge that two set would tell of one of them."""

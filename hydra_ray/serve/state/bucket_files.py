@@ -1,4 +1,4 @@
-"""The files of all buckets: opened as needed, a bounded number at once; what is wrong with one is said in words.
+"""The files of all buckets: opened as needed, a bounded number at once; what is wrong with one is reported in words.
 
 Threads and processes share the files; SQLite's locks keep them apart.
 """

@@ -1,7 +1,7 @@
 """The state folder, which holds what a service changes: where it is, and what is in it.
 
-STATE/users/            everybody the run knows, with all their items (`hydra_ray.serve.state.user_store`)
-STATE/reranker.heads/   everybody's heads, under their stored ids; none for kinds without user parameters
+STATE/users/            every user the run knows, with all their items (`hydra_ray.serve.state.user_store`)
+STATE/reranker.heads/   all users' heads, under their stored ids; none for kinds without user parameters
 STATE/adapter.heads/
 STATE/serving.json      of which run, base and tenant; written last: whatever is in the state is the users' own then
 STATE/preparing.json    the same, while it is made (`hydra_ray.serve.state.init_state`)
@@ -11,7 +11,7 @@ STATE/forgotten         touched after every deletion, of users and of items: cac
 
 from pathlib import Path
 
-from hydra_ray.inference.types import Module
+from hydra_ray.inference.types import Component
 from hydra_ray.serve.bundle import find_run
 from hydra_ray.serve.config import ServeConfig
 
@@ -19,7 +19,7 @@ USERS, PREPARED, PREPARING = "users", "serving.json", "preparing.json"
 VACUUM_DUE, FORGOTTEN = "vacuum.due", "forgotten"
 
 FORGET_WITHIN_S = 1.0
-"""How often caches look whether somebody was deleted."""
+"""How often caches look whether a user was deleted."""
 
 
 def state_folder(config: ServeConfig) -> Path:
@@ -30,13 +30,13 @@ def state_folder(config: ServeConfig) -> Path:
 
 
 class Deletions:
-    """Whether somebody was deleted since the last look: a file's time of change, which every node sees."""
+    """Whether a user was deleted since the last look: a file's time of change, which every node sees."""
 
     def __init__(self, state: Path) -> None:
         self._file = state / FORGOTTEN
         self._seen = self._touched()
 
-    def say(self) -> None:
+    def announce(self) -> None:
         """After a deletion. Raises OSError."""
         self._file.touch()
 
@@ -52,6 +52,6 @@ class Deletions:
             return None
 
 
-def heads_folder(state: Path, module: Module) -> Path:
-    """Where a module's heads are; not there for kinds without user parameters."""
-    return state / f"{module}.heads"
+def heads_folder(state: Path, component: Component) -> Path:
+    """Where a component's heads are; not there for kinds without user parameters."""
+    return state / f"{component}.heads"

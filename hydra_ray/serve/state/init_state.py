@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
+from hydra_ray.core.hashing import bucket_of
 from hydra_ray.core.types import HistoryItem
-from hydra_ray.core.user_buckets import bucket_of
 from hydra_ray.data.reader import read_users
 from hydra_ray.errors import UserError
-from hydra_ray.inference.types import Module, UserKey
+from hydra_ray.inference.types import Component, UserKey
 from hydra_ray.llm.token_budget import prompt_budget
 from hydra_ray.pipeline.examples import evidence_width
-from hydra_ray.serve.bundle import MODULES, RunArtifacts
+from hydra_ray.serve.bundle import COMPONENTS, RunArtifacts
 from hydra_ray.serve.state.folders import PREPARED, PREPARING, USERS, heads_folder
 from hydra_ray.serve.state.private_files import make_private, private_files
 from hydra_ray.serve.state.user_store import UserStore
@@ -37,10 +37,10 @@ FORMAT = 1
 AT_ONCE = 64 << 20
 """Bytes of texts, or of heads, in memory at once."""
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
-def init_state(bundle: RunArtifacts, state: Path, tenant: str, say: Say) -> None:
+def init_state(bundle: RunArtifacts, state: Path, tenant: str, log: Log) -> None:
     """Makes the state folder of a run, for one tenant, unless it is there.
 
     Raises UserError if the folder is of another run, base, tenant or version, or cannot be written, if the run is
@@ -54,7 +54,7 @@ def init_state(bundle: RunArtifacts, state: Path, tenant: str, say: Say) -> None
         _close_to_others(state)
         return
     try:
-        with private_files(), exclusive_lock(state / ".lock", lambda line: say(f"prepare: {line} ({state})")):
+        with private_files(), exclusive_lock(state / ".lock", lambda line: log(f"prepare: {line} ({state})")):
             if (state / PREPARED).exists():
                 _check(state / PREPARED, identity)
                 return
@@ -67,37 +67,41 @@ def init_state(bundle: RunArtifacts, state: Path, tenant: str, say: Say) -> None
             began = time.monotonic()
             store = UserStore.create(state / USERS, bundle.config.data.buckets)
             users = _import_users(bundle, tenant, store)
-            heads = {module: _copy_heads(bundle, module, state, store) for module, some in bundle.heads.items() if some}
+            heads = {
+                component: _copy_heads(bundle, component, state, store)
+                for component, some in bundle.heads.items()
+                if some
+            }
             _name_heads(heads, store)
             store.close()
             (state / PREPARING).replace(state / PREPARED)
     except OSError as error:
         raise UserError(f"{error.filename or state}: {error.strerror}; make room, or give a folder that can be "
                         "written") from None  # fmt: skip
-    told = "".join(f", {copied.count()} {module} heads" for module, copied in heads.items())
-    say(f"prepare: {users} users{told} in {time.monotonic() - began:.1f} s ({state})")
+    head_counts = "".join(f", {copied.count()} {component} heads" for component, copied in heads.items())
+    log(f"prepare: {users} users{head_counts} in {time.monotonic() - began:.1f} s ({state})")
 
 
 def _close_to_others(state: Path) -> None:
     """Folders of users and heads that a copy or a backup has left open are closed; where that fails, they stay."""
-    for folder in (state / USERS, *(heads_folder(state, module) for module in MODULES)):
+    for folder in (state / USERS, *(heads_folder(state, component) for component in COMPONENTS)):
         with contextlib.suppress(OSError):
             if folder.exists():
                 make_private(folder)
 
 
 def _check_evidence(bundle: RunArtifacts) -> None:
-    """Raises UserError if a base reads other numbers beside the texts than this version makes."""
-    for module, base in bundle.base.items():
-        has, gets = evidence_of(base), evidence_width(bundle.config, module)
+    """Raises UserError if a base reads other numbers besides the texts than this version makes."""
+    for component, base in bundle.base.items():
+        has, gets = evidence_of(base), evidence_width(bundle.config, component)
         if has != gets:
-            raise UserError(f"{base}: the {module} was trained on {has} numbers of evidence per text, this hydra_ray "
-                            f"makes {gets}; run it again with this one")  # fmt: skip
+            raise UserError(f"{base}: the {component} was trained on {has} numbers of evidence per text, this "
+                            f"hydra_ray makes {gets}; run it again with this one")  # fmt: skip
 
 
 def _identity(bundle: RunArtifacts, tenant: str) -> dict[str, Any]:
     """What a state folder is of."""
-    base = {f"base of the {module}": fingerprint(path) for module, path in bundle.base.items()}
+    base = {f"base of the {component}": fingerprint(path) for component, path in bundle.base.items()}
     return {"format": FORMAT, "run": bundle.name, "seed": bundle.seed, "tenant": tenant, **base}
 
 
@@ -143,17 +147,17 @@ def _batches(bundle: RunArtifacts, tenant: str, buckets: int) -> Iterator[_Batch
         yield batch
 
 
-def _copy_heads(bundle: RunArtifacts, module: Module, state: Path, store: UserStore) -> HeadStore:
-    """Makes a module's head store from all of the run's."""
-    folders = [folder / FOLDER for folder in bundle.heads[module]]
+def _copy_heads(bundle: RunArtifacts, component: Component, state: Path, store: UserStore) -> HeadStore:
+    """Makes a component's head store from all of the run's."""
+    folders = [folder / FOLDER for folder in bundle.heads[component]]
     sources = [HeadStore.open(str(folder)) for folder in folders]
-    base = fingerprint(bundle.base[module])
+    base = fingerprint(bundle.base[component])
     # The last is the fit's, whose kind is what new heads will be: `bayesian_linear` is trained as `linear`, in the same
     # shapes.
     spec = replace(sources[-1].spec, base=base, buckets=store.buckets)
     for folder, source in zip(folders, sources, strict=True):
         source.spec.check(replace(source.spec, base=base, shapes=spec.shapes), str(folder))
-    target = heads_folder(state, module)
+    target = heads_folder(state, component)
     shutil.rmtree(target, ignore_errors=True)
     heads = HeadStore.create(str(target), spec)
     parts = [part for bucket in range(store.buckets) for part in _parts(sources, heads, bucket, store.keys(bucket))]
@@ -178,12 +182,12 @@ def _parts(sources: Sequence[HeadStore], heads: HeadStore, bucket: int, users: S
             yield heads.write_part(bucket, own, {name: array[found] for name, array in arrays.items()})
 
 
-def _name_heads(heads: Mapping[Module, HeadStore], store: UserStore) -> None:
+def _name_heads(heads: Mapping[Component, HeadStore], store: UserStore) -> None:
     """Says of every user which head stores hold a head."""
     for bucket in range(store.buckets):
-        found: dict[UserKey, dict[Module, int]] = {}
-        for module, copied in heads.items():
+        found: dict[UserKey, dict[Component, int]] = {}
+        for component, copied in heads.items():
             for user in copied.users(bucket):
-                found.setdefault(UserKey.of_stored(user), {})[module] = copied.version
+                found.setdefault(UserKey.of_stored(user), {})[component] = copied.version
         if found:
             store.import_heads(bucket, found)

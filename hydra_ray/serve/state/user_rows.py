@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hydra_ray.core.types import HistoryItem
-from hydra_ray.inference.types import Module, UserState
+from hydra_ray.inference.types import Component, UserState
 
 Row = tuple[Any, ...]
 
@@ -29,15 +29,15 @@ def digest(values: Sequence[Any]) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little", signed=True)
 
 
-def _sealed(*values: Any, beside: Sequence[Any] = ()) -> Row:
-    """The values and their digest. beside: what the row must belong to without saying so."""
-    return (*values, digest([*beside, *values]))
+def _sealed(*values: Any, context: Sequence[Any] = ()) -> Row:
+    """The values and their digest. context: what the row must belong to without saying so."""
+    return (*values, digest([*context, *values]))
 
 
-def _opened(row: Row, beside: Sequence[Any] = ()) -> Row:
+def _opened(row: Row, context: Sequence[Any] = ()) -> Row:
     """The inverse of `_sealed`. Raises BrokenRowError."""
     try:
-        if digest([*beside, *row[:-1]]) == row[-1]:
+        if digest([*context, *row[:-1]]) == row[-1]:
             return row[:-1]
     except (TypeError, ValueError):  # bytes where text was, or text that is none
         pass
@@ -56,7 +56,7 @@ class About:
     bucket: int
     buckets: int
     floor_revision: int = 0
-    floor_heads: Mapping[Module, int] = field(default_factory=dict)
+    floor_heads: Mapping[Component, int] = field(default_factory=dict)
     deletions: int = 0
     scrubbed: int = 0
 
@@ -103,7 +103,7 @@ class UserRow:
 def item_row(user: UserRow, i: int, item: HistoryItem) -> Row:
     """The user's i-th item as stored; the digest covers whose it is."""
     corpus = None if item.corpus == item.text else item.corpus
-    return _sealed(user.places[0] + i, item.item_id, item.text, corpus, item.answer, item.date, beside=[user.stored])
+    return _sealed(user.places[0] + i, item.item_id, item.text, corpus, item.answer, item.date, context=[user.stored])
 
 
 def items_of(user: UserRow, rows: Sequence[Row]) -> list[HistoryItem]:
@@ -125,10 +125,10 @@ def items_from(user: UserRow, first: int, rows: Sequence[Row]) -> list[HistoryIt
     return items
 
 
-def highest(*versions: Mapping[Module, int]) -> dict[Module, int]:
-    """Module -> the highest version any of them names."""
-    found: dict[Module, int] = {}
+def highest(*versions: Mapping[Component, int]) -> dict[Component, int]:
+    """Component -> the highest version any of them names."""
+    found: dict[Component, int] = {}
     for some in versions:
-        for module, version in some.items():
-            found[module] = max(version, found.get(module, 0))
+        for component, version in some.items():
+            found[component] = max(version, found.get(component, 0))
     return found

@@ -15,10 +15,10 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+from hydra_ray.core.hashing import bucket_of
 from hydra_ray.core.types import HistoryItem
-from hydra_ray.core.user_buckets import bucket_of
 from hydra_ray.errors import UserError
-from hydra_ray.inference.types import FitState, Module, UserKey, UserState
+from hydra_ray.inference.types import Component, FitState, UserKey, UserState
 from hydra_ray.serve.state.bucket_file import FORMAT, BucketFile
 from hydra_ray.serve.state.bucket_files import BucketFiles, HistoryUnreadableError
 from hydra_ray.serve.state.private_files import make_private, private_files
@@ -161,9 +161,9 @@ class UserStore:
         *,
         message: str = "",
         fitted_revision: int | None = None,
-        heads: Mapping[Module, int] | None = None,
+        heads: Mapping[Component, int] | None = None,
     ) -> UserState | None:
-        """Says how a fit stands; returns the new state. None: the user is gone, and nothing was said.
+        """Records how a fit stands; returns the new state. None: the user is gone, and nothing was recorded.
 
         fitted_revision: the history it read (None: as before); where that was of a deleted user of the same id, this
         one is another, and the answer None, too. heads: the head-store versions with the new heads (the highest stay).
@@ -180,7 +180,7 @@ class UserStore:
                 file.set_state(row, state)
             return state
 
-    def delete(self, user: UserKey, heads: Mapping[Module, int] | None = None) -> bool:
+    def delete(self, user: UserKey, heads: Mapping[Component, int] | None = None) -> bool:
         """Removes the user and all items, to the last byte of the file; False: no such user.
 
         heads: the head-store versions in which the user's heads are gone, to be removed first. Whoever gets this id
@@ -200,7 +200,7 @@ class UserStore:
             self._files.scrub(bucket_of(user.stored, self.buckets))
         return row is not None
 
-    # import, before anybody is served
+    # import, before any user is served
 
     def import_users(self, bucket: int, users: Iterable[tuple[UserKey, Sequence[HistoryItem]]]) -> int:
         """Adds users of one bucket in one transaction; known ones are left as they are. Returns how many are new."""
@@ -214,7 +214,7 @@ class UserStore:
                     new += 1
         return new
 
-    def import_heads(self, bucket: int, heads: Mapping[UserKey, Mapping[Module, int]]) -> None:
+    def import_heads(self, bucket: int, heads: Mapping[UserKey, Mapping[Component, int]]) -> None:
         """Says which of a bucket's users came with heads, in which versions; fitted on the items they have now."""
         with self._files.writing(bucket) as file:
             for user, versions in heads.items():

@@ -37,7 +37,7 @@ export function answerView(answer, question) {
 }
 
 /** One sentence for the live region. */
-export function spoken(answer) {
+export function announcement(answer) {
   const lost = answer.trace.degraded.length ? " Degraded: see the notes above the answer." : "";
   return `Personalised answer: ${answer.answer || "empty"}. Plain answer: ${answer.plain || "none"}.${lost}`;
 }
@@ -55,7 +55,7 @@ function degraded(reasons) {
 }
 
 function answers({ answer, plain, trace }, question) {
-  const who = trace.user_id === null ? "For nobody in particular" : ["For ", el("bdi", {}, trace.user_id)];
+  const who = trace.user_id === null ? "For no user in particular" : ["For ", el("bdi", {}, trace.user_id)];
   const same = plain !== null && plain !== undefined && plain.trim() === answer.trim();
   return el("section", { id: "answers", "aria-label": "Answers" },
     el("div", { class: "asked" }, ...foldable(`“${question}”`, "the question")),
@@ -65,7 +65,7 @@ function answers({ answer, plain, trace }, question) {
 }
 
 function card(id, title, who, text, otherwise) {
-  const size = text && text.length > SHORT ? "said long" : "said";
+  const size = text && text.length > SHORT ? "reply long" : "reply";
   return el("article", { id, class: "answer", "aria-labelledby": `${id}-title` },
     el("header", {}, el("h2", { id: `${id}-title` }, title), el("p", { class: "hint" }, ...[who].flat())),
     text ? el("p", { class: size, dir: "auto" }, text) : el("p", { class: "hint" }, otherwise));
@@ -143,8 +143,8 @@ function cost(trace) {
 }
 
 function made({ versions, llm_tokens: tokens, request_id: request, task }) {
-  const heads = (module, version) =>
-    `${versions.own_heads.includes(module) ? "the user’s own" : "the shared head"}, version ${number(version)}`;
+  const heads = (component, version) =>
+    `${versions.own_heads.includes(component) ? "the user’s own" : "the shared head"}, version ${number(version)}`;
   const lines = [
     ["Run", versions.run], ["Task", task], ["hydra_ray", versions.hydra_ray],
     ["History", versions.history ? `revision ${number(versions.history)}` : "none"],

@@ -22,7 +22,7 @@ export function setKey(value) {
   }
 }
 
-/** What the service, or the way to it, said instead of an answer. status: of HTTP, 0 if there was no answer. */
+/** The error that the service, or the way to it, gave instead of an answer. status: of HTTP, 0 if there was no answer. */
 export class ApiError extends Error {
   constructor(status, message, { code = null, retryAfter = null } = {}) {
     super(message);
@@ -83,7 +83,7 @@ export async function users(prefix, limit, signal) {
   return (await call("GET", `v1/users?${query}`, { signal })).data ?? [];
 }
 
-/** What is known of the user; null: nobody of that id. */
+/** What is known of the user; null: no user of that id. */
 export async function user(id, signal) {
   try {
     return await call("GET", userPath(id), { signal });
@@ -102,7 +102,7 @@ export const exported = (id) => call("GET", `${userPath(id)}/export`);
 /** Removes history and heads. */
 export const remove = (id) => call("DELETE", userPath(id));
 
-/** The personalised answer, with the plain one beside it, and its trace. task: null: whichever is served. */
+/** The personalised answer, with the plain one next to it, and its trace. task: null: whichever is served. */
 export function personalize(userId, task, query, signal) {
   const body = { user_id: userId, task: task ?? undefined, query, options: { plain: true } };
   return call("POST", "v1/personalize", { body, signal });

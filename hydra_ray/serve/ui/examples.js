@@ -1,4 +1,4 @@
-// Users to begin with and a question to click: for whoever does not know an id yet.
+// Users to begin with and a question to click: for visitors who do not know an id yet.
 
 import { byId, el } from "./dom.js";
 import * as api from "./api.js";

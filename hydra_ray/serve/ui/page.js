@@ -1,7 +1,7 @@
 // Ties the parts together: the key, the question, the answer, and what goes wrong.
 
 import * as api from "./api.js";
-import { answerView, spoken } from "./answer.js";
+import { announcement, answerView } from "./answer.js";
 import { byId, count, el } from "./dom.js";
 import { showExamples } from "./examples.js";
 import { Person } from "./person.js";
@@ -18,7 +18,7 @@ const TITLES = {
   504: "It took too long",
 };
 
-let model = null; // what is served, once the service has said it
+let model = null; // what is served, once the service has named it
 let asking = null;
 let afterKey = null;
 
@@ -168,7 +168,7 @@ function show(answer, question) {
   result.replaceChildren(...answerView(answer, question));
   result.hidden = false;
   byId("empty").hidden = true;
-  byId("status").textContent = spoken(answer);
+  byId("status").textContent = announcement(answer);
   // Below the fold (a narrow screen) the answer is brought into view; the focus stays in the question.
   if (result.getBoundingClientRect().top > innerHeight * 0.7) result.scrollIntoView({ block: "start" });
 }

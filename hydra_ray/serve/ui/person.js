@@ -37,7 +37,7 @@ export class Person {
     });
   }
 
-  /** Shows what is known of the user of that id; "": of nobody. */
+  /** Shows what is known of the user of that id; "": of no user. */
   async show(id) {
     clearTimeout(this.#timer);
     this.#asked?.abort();

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from hydra_ray.core.user_buckets import bucket_of
+from hydra_ray.core.hashing import bucket_of
 from hydra_ray.errors import UserError
 from hydra_ray.store.heads import writer
 from hydra_ray.store.heads.connection import Connection
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class HeadStore:
-    """Heads of one module (reranker or adapter) of one base. Made by `create` or `open`.
+    """Heads of one component (reranker or adapter) of one base. Made by `create` or `open`.
 
     Every read checks the rows it reads: a broken one, or a missing file, is a UserError that names bucket and file.
     Each process opens its own. N: users.

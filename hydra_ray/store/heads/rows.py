@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from hydra_ray.core.user_buckets import bucket_of
+from hydra_ray.core.hashing import bucket_of
 from hydra_ray.errors import UserError
 from hydra_ray.store.heads.spec import HeadSpec
 

@@ -15,7 +15,7 @@ _DTYPES = ("float32", "float16")
 
 @dataclass(frozen=True)
 class HeadSpec:
-    """The heads of one module, reranker or adapter.
+    """The heads of one component, reranker or adapter.
 
     kind, width, rank: as in `hydra_ray.models.heads`. shapes: name -> shape of one user's array, in the stored order.
     base: fingerprint of the base weights the heads were fitted on. buckets: the fixed count behind user -> bucket.

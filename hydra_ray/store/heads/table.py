@@ -1,6 +1,6 @@
 """One version of the Lance dataset below a head store: rows by user or bucket, and commits that replace rows.
 
-The only module, beside `lance_io` and `seal`, that knows Lance's API. Every change of rows is one commit of one kind,
+The only module, besides `lance_io` and `seal`, that knows Lance's API. Every change of rows is one commit of one kind,
 "these rows out, these fragments in" (Lance's Update operation), so that `put`, `publish` and `delete` share one
 conflict rule: where another commit changed a fragment that this one changes, Lance refuses and the caller looks up its
 rows again. A row's address is its fragment's id << 32 | its offset; ids only grow, so of two rows of one user that two

@@ -114,7 +114,7 @@ def fingerprint(folder: Path) -> str:
 
 
 def evidence_of(folder: Path) -> int:
-    """How many numbers of evidence per row the base in `folder` reads beside the texts. Raises UserError as
+    """How many numbers of evidence per row the base in `folder` reads besides the texts. Raises UserError as
     `load_scorer`."""
     return _described(folder).evidence
 
@@ -159,7 +159,7 @@ class TrainedScorer:
 
     @classmethod
     def load(cls, base: Path, heads: Path | None = None, vectors: Path | None = None) -> "TrainedScorer":
-        """The scorer in `base` with the user heads in `heads` (None: shared head for everybody)."""
+        """The scorer in `base` with the user heads in `heads` (None: shared head for all users)."""
         scorer = load_scorer(base)
         own = UserHeads.open(heads, fingerprint(base)) if heads else None
         if heads and own is None and scorer.head.delta_shapes():

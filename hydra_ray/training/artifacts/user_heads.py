@@ -46,7 +46,7 @@ class UserHeads:
 
     @property
     def user_ids(self) -> list[str]:
-        """Everybody who has a head here, sorted."""
+        """All users who have a head here, sorted."""
         return self._store.users()
 
     def of(self, user_ids: Sequence[str]) -> Deltas:

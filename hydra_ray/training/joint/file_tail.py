@@ -15,14 +15,14 @@ def append_line(file: Path, line: str) -> None:
 
 
 class FileTail(PeriodicTask):
-    """Calls `say` with every whole line that is appended to `file` while the block runs.
+    """Calls `log` with every whole line that is appended to `file` while the block runs.
 
     On a cluster the file lies on the storage that all nodes share, so no log needs to travel.
     """
 
-    def __init__(self, file: Path, say: Callable[[str], None], every_s: float = EVERY_S) -> None:
+    def __init__(self, file: Path, log: Callable[[str], None], every_s: float = EVERY_S) -> None:
         super().__init__(self._read, every_s)
-        self._file, self._say = file, say
+        self._file, self._log = file, log
         self._at = file.stat().st_size if file.exists() else 0
 
     def _read(self) -> None:
@@ -34,4 +34,4 @@ class FileTail(PeriodicTask):
         whole = text[: text.rfind("\n") + 1]
         self._at += len(whole.encode())
         for line in whole.splitlines():
-            self._say(line)
+            self._log(line)

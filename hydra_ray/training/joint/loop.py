@@ -75,7 +75,7 @@ class Loop:
         """Trains to the end and leaves the result in `out`, DONE last."""
         worker = self._worker
         rows, busiest = sum(worker.share.rows), worker.share.imbalance()
-        worker.say(f"{rows} rows, workers {worker.world}; the busiest has {busiest:.2f} times the mean")
+        worker.log(f"{rows} rows, workers {worker.world}; the busiest has {busiest:.2f} times the mean")
         for epoch in range(worker.at.epoch, worker.train.epochs):
             self._epoch(epoch)
         if self._tracker:
@@ -100,7 +100,7 @@ class Loop:
                 spoke = time.monotonic()
                 left = len(steps) * (train.epochs - epoch) - number
                 eta = (spoke - began) / (number - first) * left
-                worker.say(f"epoch {epoch + 1}/{train.epochs} step {number}/{len(steps)} ETA {eta:.0f} s")
+                worker.log(f"epoch {epoch + 1}/{train.epochs} step {number}/{len(steps)} ETA {eta:.0f} s")
             if last or number % train.checkpoint_steps == 0:
                 due = worker.agree(time.monotonic() - self._saved_at >= train.checkpoint_interval_s)
                 if not due and not last:
@@ -116,7 +116,7 @@ class Loop:
                 if due:
                     self._checkpoint(metrics)
         if epoch + 1 == train.epochs and worker.rank == 0:
-            worker.say(f"mean training loss {metrics['loss']:.4f} over {rows} rows")
+            worker.log(f"mean training loss {metrics['loss']:.4f} over {rows} rows")
 
     def _checkpoint(self, metrics: dict[str, float]) -> None:
         with tempfile.TemporaryDirectory() as folder:

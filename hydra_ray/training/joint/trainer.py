@@ -34,10 +34,10 @@ class StopOnUserError(UserCallback):  # type: ignore[misc]  # Ray Train has no t
                 raise found
 
 
-def train(job: TrainJob, buckets: int, out: Path, say: Callable[[str], None] = print) -> dict[str, float]:
+def train(job: TrainJob, buckets: int, out: Path, log: Callable[[str], None] = print) -> dict[str, float]:
     """Trains base and heads of every kind on the job's groups; writes artifacts to out/KIND.
 
-    buckets: of the head stores. say: gets the workers' progress lines. Ray Train's storage is `job.scratch`; a training
+    buckets: of the head stores. log: gets the workers' progress lines. Ray Train's storage is `job.scratch`; a training
     that was cut short and is found there goes on with its next step.
     Returns the last training loss by kind. Raises UserError if a worker fails for good.
     """
@@ -65,7 +65,7 @@ def train(job: TrainJob, buckets: int, out: Path, say: Callable[[str], None] = p
         ),
     )
     try:
-        with FileTail(job.progress, say), unwrap_user_errors():
+        with FileTail(job.progress, log), unwrap_user_errors():
             trainer.fit()
     except TrainingFailedError as error:
         reason = str(error).strip().splitlines()[-1]

@@ -42,7 +42,7 @@ class Worker:
         # Optimiser steps in the last checkpoint; epoch and number of the last step.
         self._saved, self._stepped = 0, (0, 0)
         found = checkpoint.load_progress(start, self.at.model, job.kinds) if start else None
-        self.inputs = share.inputs(self.model, job.vectors, self.device, self.say)
+        self.inputs = share.inputs(self.model, job.vectors, self.device, self.log)
         if isinstance(self.inputs, Tensor) and self.train.gpu and self.train.bf16:
             self.inputs = self.inputs.bfloat16()
         torch.manual_seed(self.seed)
@@ -64,7 +64,7 @@ class Worker:
             checkpoint.load_heads(start, self.heads)
             self.at = found
             self._saved, self._stepped = found.total, (found.epoch, found.step)
-            self.say(f"continuing after epoch {found.epoch} step {found.step}")
+            self.log(f"continuing after epoch {found.epoch} step {found.step}")
 
     def _scorer(self, job: TrainJob) -> PairScorer:
         """The same on every rank."""
@@ -186,10 +186,10 @@ class Worker:
 
     def agree(self, due: bool) -> bool:
         """Rank 0's view, on every rank."""
-        said = torch.tensor([float(due)], device=self.device)
+        flag = torch.tensor([float(due)], device=self.device)
         if self.world > 1:
-            torch.distributed.broadcast(said, src=0)
-        return bool(said.item())
+            torch.distributed.broadcast(flag, src=0)
+        return bool(flag.item())
 
     def sum(self, values: Tensor) -> Tensor:
         """The sum over workers."""
@@ -215,7 +215,7 @@ class Worker:
         kept = f"The checkpoint after {self._saved} steps is kept" if self._saved else "It has no checkpoint yet"
         return f"lower train.base_lr or train.user_lr. {kept}"
 
-    def say(self, line: str) -> None:
+    def log(self, line: str) -> None:
         if self.rank == 0:
             append_line(self.lines, f"{self.name}: {line}")
 

@@ -1,4 +1,4 @@
-"""What one training worker reads: its own users' groups and their texts, and how large everybody's are."""
+"""What one training worker reads: its own users' groups and their texts, and how large those of all workers are."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -63,11 +63,11 @@ class WorkerShard:
         return plan_epoch(self.buckets, self.rows, self.owner, self.world, batch_rows, seed, epoch)
 
     def inputs(
-        self, model: ModelConfig, vectors: Path | None, device: torch.device, say: Callable[[str], Any]
+        self, model: ModelConfig, vectors: Path | None, device: torch.device, log: Callable[[str], Any]
     ) -> list[str] | Tensor:
         """What the scorer reads: the texts, or their vectors [T, ...] where the encoder is frozen."""
         if needs_encoder_in_module(model):
             return self.texts.texts or [""]
-        say(f"encoding {len(self.texts.texts)} texts once, or reading them from the cache")
+        log(f"encoding {len(self.texts.texts)} texts once, or reading them from the cache")
         cached = CachedTextEncoder(model, vectors)
         return sentence_embeddings(cached, self.texts.texts or [""], model.pair, model.sentences).to(device)

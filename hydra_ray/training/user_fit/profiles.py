@@ -84,12 +84,12 @@ class Profiles:
             count = len(profile.texts)
             profile_GHD[g, :count] = self._vectors[[self._row[text] for text in profile.texts]]
             # The id of a query that asks an item ends in the item's; a real question (q:) asks none.
-            kind, _, asked = group.query_id.partition(":")
-            present_GH[g, :count] = torch.tensor([float(kind == "q" or item != asked) for item in profile.items])
+            kind, _, queried_item = group.query_id.partition(":")
+            present_GH[g, :count] = torch.tensor([float(kind == "q" or item != queried_item) for item in profile.items])
         return {PROFILE: profile_GHD.to(device), PRESENT: present_GH.to(device)}
 
     def of_users(self) -> Deltas:
-        """Everybody's profile, [U, H, D] and [U, H], in the order given."""
+        """All users' profiles, [U, H, D] and [U, H], in the order given."""
         return self.of_groups([RankingExample(user, 0, "", "", (), ()) for user in self._of])
 
     def blank(self, device: torch.device | None = None) -> Deltas:

@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from hydra_ray.config import TabularConfig
+from hydra_ray.core.hashing import split_of
 from hydra_ray.core.tasks import load_task
 from hydra_ray.data.formats.fields import made_id
 from hydra_ray.data.holdout import HeldOut, with_questions
-from hydra_ray.data.split import split_of
 from hydra_ray.errors import UserError
 from tests.data.files import NOTES, Ingested, ingest_pure, write
 

@@ -106,7 +106,7 @@ def test_an_answer_that_is_an_error_is_not_asked_for_again_and_breaks_nothing() 
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "logged"),
     [
         (BROKEN, "scorer: UserError: /state/bucket is broken"),
         (UserError("/state/bucket is broken"), "scorer: UserError: /state/bucket is broken"),
@@ -115,12 +115,12 @@ def test_an_answer_that_is_an_error_is_not_asked_for_again_and_breaks_nothing() 
         (ValueError("the text"), "scorer: ValueError"),
     ],
 )
-def test_clients_are_told_no_paths_and_the_log_no_texts(error: Exception, said: str, lines: Lines) -> None:
-    told = str(outcome(part(Handle(error)).call("score")))
-    assert told == f"scorer: it failed ({said.split(': ')[1]}); the service's log says why"
+def test_clients_are_told_no_paths_and_the_log_no_texts(error: Exception, logged: str, lines: Lines) -> None:
+    shown = str(outcome(part(Handle(error)).call("score")))
+    assert shown == f"scorer: it failed ({logged.split(': ')[1]}); the service's log says why"
     (line,) = lines()
     assert line["level"] == "WARNING"
-    assert line["message"].startswith(said)
+    assert line["message"].startswith(logged)
     assert "the text" not in line["message"]
 
 

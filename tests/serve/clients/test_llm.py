@@ -238,10 +238,10 @@ def test_a_server_that_refuses_the_service_is_down_and_only_the_log_says_why(
         return str(down.value)
 
     with caplog.at_level(logging.ERROR):
-        said = with_server(fake, use)
-    assert "127.0.0.1" not in said
+        message = with_server(fake, use)
+    assert "127.0.0.1" not in message
     assert f"HTTP {status}" in caplog.text
-    assert KEY not in said + caplog.text
+    assert KEY not in message + caplog.text
     # 403 and 404 may be one prompt's: another one shows that they are everybody's.
     assert len(fake.bodies) == (2 if status in {403, 404} else 1)
 

@@ -84,8 +84,10 @@ def test_a_list_of_models_is_no_answer() -> None:
     async def use(ready: LLMReadiness, samples: LLMClientAdapter, clock: Clock) -> None:
         for trial in (1, 2, 3):
             for _ in range(7):
-                said = await ready.state()
-                assert said == "the language model does not answer: it refuses this service; the service's log says why"
+                status = await ready.state()
+                assert (
+                    status == "the language model does not answer: it refuses this service; the service's log says why"
+                )
                 clock.now += FREE_EVERY_S
             assert len(fake.bodies) == trial
             clock.now += TRIAL_EVERY_S
@@ -147,17 +149,17 @@ def test_one_who_looks_waits_no_longer_than_said(monkeypatch: pytest.MonkeyPatch
     fake = FakeServer()
 
     async def use(ready: LLMReadiness, samples: LLMClientAdapter, clock: Clock) -> None:
-        gate, told = asyncio.Event(), []
+        gate, statuses = asyncio.Event(), []
 
         async def listed(timeout_s: float) -> None:
             await gate.wait()
 
         monkeypatch.setattr(samples, "listed", listed)
-        told.append(await ready.state())
+        statuses.append(await ready.state())
         gate.set()
-        while (said := await ready.state()) != "ok":
-            told.append(said)
-        assert set(told) == {"it has not answered yet"}
+        while (status := await ready.state()) != "ok":
+            statuses.append(status)
+        assert set(statuses) == {"it has not answered yet"}
 
     with_server(fake, use)
 

@@ -89,7 +89,7 @@ def _llm(port: int, source: str) -> dict[str, Any]:
 def _hydra(run: Path, llm_port: int) -> dict[str, Any]:
     args = {"run": str(run), "llm_url": f"http://127.0.0.1:{llm_port}/v1", "allow_anonymous": True}
     # So low an aim that whatever the black box leaves of the machine is load: with 1, the second replica came or not
-    # by how long the LLM took beside the scorer.
+    # by how long the LLM took besides the scorer.
     scorer = {
         "replicas": [1, 2],
         "target_ongoing_requests": 0.05,
@@ -111,10 +111,10 @@ def deployed(dashboard: str, tmp_path_factory: pytest.TempPathFactory) -> Deploy
     http_port, llm_port = free_port(), free_port()
     applications = [_llm(llm_port, "bundled"), _hydra(write_run(folder), llm_port)]
     file = _file(folder / "good.yaml", http_port, applications)
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
         assert main(["deploy", str(file), "--address", dashboard]) == 0
-    return Deployed(dashboard, file, http_port, llm_port, said.getvalue())
+    return Deployed(dashboard, file, http_port, llm_port, output.getvalue())
 
 
 def test_one_file_brings_up_the_black_box_and_the_service(deployed: Deployed) -> None:
@@ -228,7 +228,7 @@ def test_files_that_cannot_be_deployed(deployed: Deployed, tmp_path: Path, capsy
     other = _file(tmp_path / "other.yaml", deployed.http_port + 1, good)
     assert main(["deploy", str(other), "--address", deployed.dashboard]) == 2
     *progress, line = capsys.readouterr().err.strip().splitlines()
-    assert all(said.startswith("[deploy]") for said in progress)
+    assert all(line.startswith("[deploy]") for line in progress)
     assert f"http_options.port {deployed.http_port} (the file: {deployed.http_port + 1})" in line
 
     bad = _file(tmp_path / "bad.yaml", deployed.http_port, [_llm(deployed.llm_port, str(tmp_path / "none"))])
@@ -236,8 +236,8 @@ def test_files_that_cannot_be_deployed(deployed: Deployed, tmp_path: Path, capsy
     assert "hydra is not in the file and is removed: if that is meant, give --yes" in capsys.readouterr().err
     assert main(["deploy", str(bad), "--address", deployed.dashboard, "--yes", "--keep-failed"]) == 2
     *progress, line = capsys.readouterr().err.strip().splitlines()
-    assert all(said.startswith("[deploy]") for said in progress)
-    assert any(said.endswith("runs there now: hydra RUNNING, removed") for said in progress)
+    assert all(line.startswith("[deploy]") for line in progress)
+    assert any(line.endswith("runs there now: hydra RUNNING, removed") for line in progress)
     assert "application llm does not start: " in line
     assert f"llm.serve.source: {tmp_path / 'none'}: no such folder" in line
 

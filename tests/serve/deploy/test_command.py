@@ -7,7 +7,16 @@ from typing import Any
 import pytest
 
 from hydra_ray.cli import main
-from hydra_ray.serve.deploy.details import beside, clashing, files_before, leaving, served_at, states, touched, unlike
+from hydra_ray.serve.deploy.details import (
+    clashing,
+    files_before,
+    leaving,
+    running_now,
+    served_at,
+    states,
+    touched,
+    unlike,
+)
 
 FILE = str(Path(__file__).parents[3] / "configs" / "serve" / "quickstart.yaml")
 
@@ -36,11 +45,11 @@ def test_options_that_a_running_serve_would_ignore_are_named() -> None:
     same = {"proxy_location": "HeadOnly", "http_options": {"host": "127.0.0.1", "port": 8000}}
     assert not list(unlike(same, _details()))
     other = {"proxy_location": "EveryNode", "http_options": {"port": 9000, "ssl_keyfile_password": "hunter3"}}
-    said = "; ".join(unlike(other, _details()))
-    assert "http_options.port 8000 (the file: 9000)" in said
-    assert "proxy_location HeadOnly (the file: EveryNode)" in said
-    assert "ssl_keyfile_password" in said
-    assert "hunter" not in said
+    differences = "; ".join(unlike(other, _details()))
+    assert "http_options.port 8000 (the file: 9000)" in differences
+    assert "proxy_location HeadOnly (the file: EveryNode)" in differences
+    assert "ssl_keyfile_password" in differences
+    assert "hunter" not in differences
     assert not list(unlike(other, {"applications": {}, "proxies": {}}))  # Serve does not run yet
 
 
@@ -56,7 +65,7 @@ def test_what_others_may_miss_is_named() -> None:
     assert touched(["hydra"], details) == ["llm is not in the file and is removed"]
     assert touched(["hydra", "llm"], details) == []
     assert touched(["hydra", "llm", "by-hand"], details) == ["by-hand was started by another program and is replaced"]
-    assert beside(["hydra"], details) == [
+    assert running_now(["hydra"], details) == [
         "runs there now: by-hand RUNNING, left as it is",
         "runs there now: hydra DEPLOYING, updated",
         "runs there now: llm RUNNING, removed",

@@ -272,12 +272,12 @@ def test_whatever_stands_in_a_file_is_accepted_or_one_line(data: st.DataObject) 
         tree[key] = data.draw(JUNK)
     else:
         del tree[key]
-    said = ""
+    message = ""
     try:
         check_text(yaml.safe_dump(config), "a.yaml")
     except UserError as error:
-        said = str(error)
-    assert "\n" not in said
+        message = str(error)
+    assert "\n" not in message
 
 
 _CLUSTER = yaml.safe_load((FILES / "cluster.yaml").read_text())

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hydra_ray.core.hashing import bucket_of
 from hydra_ray.core.types import HistoryItem
-from hydra_ray.core.user_buckets import bucket_of
 from hydra_ray.errors import UserError
-from hydra_ray.inference.types import LLMDownError, Module, UserKey
+from hydra_ray.inference.types import Component, LLMDownError, UserKey
 from hydra_ray.serve.fitter import fit_queue as fits_module
 from hydra_ray.serve.fitter.fit_queue import FitQueue
 from hydra_ray.serve.fitter.user_fitter import Fitted
@@ -52,7 +52,7 @@ class World:
     outcomes: list[str] = field(default_factory=list)
 
     def fits(self, vacuum_s: float = 60.0) -> FitQueue:
-        stores: dict[Module, HeadStore] = {"reranker": self.store}
+        stores: dict[Component, HeadStore] = {"reranker": self.store}
         return FitQueue(self.users, self.fitter, stores, 2, vacuum_s, self.folder, self.outcomes.append)  # type: ignore[arg-type]
 
     def fit_of(self, user: UserKey) -> str:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from hydra_ray.errors import UserError
-from hydra_ray.inference.types import LLMDownError, Module, UserKey
-from hydra_ray.serve.bundle import MODULES
+from hydra_ray.inference.types import Component, LLMDownError, UserKey
+from hydra_ray.serve.bundle import COMPONENTS
 from hydra_ray.serve.fitter.publish import head_of
 from hydra_ray.serve.fitter.training_data import UserTrainingData
 from hydra_ray.serve.fitter.user_fitter import Fitted, UserFitter
@@ -31,8 +31,8 @@ def fit(world: World, box: BlackBox | None = None, i: int = 0, items: int | None
         fitter.close()
 
 
-def heads(world: World, i: int = 0) -> Mapping[Module, Mapping[str, np.ndarray[Any, Any]] | None]:
-    return {module: head_of(store, key(world, i).stored) for module, store in world.stores.items() if store}
+def heads(world: World, i: int = 0) -> Mapping[Component, Mapping[str, np.ndarray[Any, Any]] | None]:
+    return {component: head_of(store, key(world, i).stored) for component, store in world.stores.items() if store}
 
 
 @pytest.mark.parametrize("kind", ["linear", "bayesian_linear", "low_rank"])
@@ -42,19 +42,19 @@ def test_the_heads_are_those_of_the_main_job_missing_answers_and_all(tmp_path: P
     own, some_missing = 0, False
     for i, user in enumerate(world.users):
         box = BlackBox()
-        said = fit(world, box, i)
-        assert said.queries == 4
-        assert said.calls == len(box.asked) == 4 * 3 + 4
+        fitted = fit(world, box, i)
+        assert fitted.queries == 4
+        assert fitted.calls == len(box.asked) == 4 * 3 + 4
         missing = sum(not answer_of(request) for request in box.asked)
-        assert (f"; {missing} of them without an answer" in said.message) == (missing > 0)
+        assert (f"; {missing} of them without an answer" in fitted.message) == (missing > 0)
         some_missing |= missing > 0
-        for module, found in heads(world, i).items():
-            store = world.stores[module]
+        for component, found in heads(world, i).items():
+            store = world.stores[component]
             assert store is not None
-            assert said.versions[module] == store.version
-            wanted = head_of(job[module], user.user_id)
-            assert (found is None) == (wanted is None) == said.kept_shared_head[module]
-            assert (module in said.message) == said.kept_shared_head[module]
+            assert fitted.versions[component] == store.version
+            wanted = head_of(job[component], user.user_id)
+            assert (found is None) == (wanted is None) == fitted.kept_shared_head[component]
+            assert (component in fitted.message) == fitted.kept_shared_head[component]
             if found is not None and wanted is not None:
                 own += 1
                 assert all(np.abs(wanted[name]).max() > 1e-3 for name in wanted if name != "down")
@@ -66,20 +66,20 @@ def test_the_heads_are_those_of_the_main_job_missing_answers_and_all(tmp_path: P
 
 def test_facets_are_mixed_as_in_the_main_job_and_ask_nothing(tmp_path: Path) -> None:
     world, box = World.make(tmp_path, "mixture", users=1), BlackBox()
-    said = fit(world, box)
-    assert (box.asked, said.calls, said.queries) == ([], 0, 0)
+    fitted = fit(world, box)
+    assert (box.asked, fitted.calls, fitted.queries) == ([], 0, 0)
     job = world.fitted_by_the_job()
-    for module, found in heads(world).items():
-        wanted = head_of(job[module], world.users[0].user_id)
+    for component, found in heads(world).items():
+        wanted = head_of(job[component], world.users[0].user_id)
         assert found is not None
         assert wanted is not None
         np.testing.assert_allclose(found["mixture"], wanted["mixture"], atol=1e-6)
 
 
 def test_shared_heads_are_nobodys(tmp_path: Path) -> None:
-    said = fit(World.make(tmp_path, "shared", users=1))
-    assert said.versions == {}
-    assert said.message == "shared heads: users have none of their own"
+    fitted = fit(World.make(tmp_path, "shared", users=1))
+    assert fitted.versions == {}
+    assert fitted.message == "shared heads: users have none of their own"
 
 
 def test_a_history_too_short_for_a_pseudo_query_takes_the_old_heads_away(tmp_path: Path) -> None:
@@ -88,12 +88,12 @@ def test_a_history_too_short_for_a_pseudo_query_takes_the_old_heads_away(tmp_pat
     assert all(heads(world).values())
     for items in (1, 0):
         box = BlackBox()
-        said = fit(world, box, items=items)
+        fitted = fit(world, box, items=items)
         assert box.asked == []
-        assert said.kept_shared_head == {"reranker": True, "adapter": True}
-        assert said.message.endswith("a fit needs two items, one of them with text and answer")
+        assert fitted.kept_shared_head == {"reranker": True, "adapter": True}
+        assert fitted.message.endswith("a fit needs two items, one of them with text and answer")
         assert not any(heads(world).values())
-        assert said.versions["reranker"] > before.versions["reranker"]
+        assert fitted.versions["reranker"] > before.versions["reranker"]
 
 
 def test_an_llm_that_is_down_is_said_and_the_old_heads_stay(tmp_path: Path) -> None:
@@ -105,8 +105,8 @@ def test_an_llm_that_is_down_is_said_and_the_old_heads_stay(tmp_path: Path) -> N
     # The second stage alone is down: the reranker's new head is not published either.
     with pytest.raises(LLMDownError):
         fit(world, BlackBox(lambda request: answer_of(request) if request.n == 1 else ()), items=6)
-    for module, found in heads(world).items():
-        old = before[module]
+    for component, found in heads(world).items():
+        old = before[component]
         assert found is not None
         assert old is not None
         assert all(np.array_equal(found[name], old[name]) for name in found)
@@ -172,9 +172,9 @@ def cancelled_at(world: World, fitter: UserFitter, moment: threading.Event, then
         with pytest.raises(asyncio.CancelledError):
             await fitting
         # Once the cancelled fit has ended, nothing of it is written any more.
-        settled = {module: store.refresh() for module, store in world.stores.items() if store}
+        settled = {component: store.refresh() for component, store in world.stores.items() if store}
         await asyncio.to_thread(fitter.close)
-        assert settled == {module: store.refresh() for module, store in world.stores.items() if store}
+        assert settled == {component: store.refresh() for component, store in world.stores.items() if store}
 
     asyncio.run(go())
 
@@ -211,7 +211,9 @@ class FullStore(SlowStore):
 
 
 @pytest.mark.parametrize("fitted_before", [True, False])
-def test_a_store_that_cannot_be_written_takes_the_other_modules_head_back(tmp_path: Path, fitted_before: bool) -> None:
+def test_a_store_that_cannot_be_written_takes_the_other_components_head_back(
+    tmp_path: Path, fitted_before: bool
+) -> None:
     world = World.make(tmp_path, "bayesian_linear", users=1)
     if fitted_before:
         fit(world, items=6)
@@ -234,4 +236,4 @@ def test_users_of_two_tenants_are_two_users(tmp_path: Path) -> None:
     assert store is not None
     assert store.users() == [f"tenant\x1f{world.users[0].user_id}"]
     assert head_of(store, f"other\x1f{world.users[0].user_id}") is None
-    assert list(MODULES) == ["reranker", "adapter"]
+    assert list(COMPONENTS) == ["reranker", "adapter"]

@@ -71,10 +71,10 @@ def test_options_that_are_none(options: str, says: str) -> None:
 def test_new_key_writes_what_the_file_takes(capsys: pytest.CaptureFixture[str]) -> None:
     more = ["--name", "ci", "--expires", "2027-06-30", "--requests", "60", "--tokens", "900"]
     assert main(["new-key", "acme", *more]) == 0
-    said = capsys.readouterr()
-    (key,) = parse_keys([said.out], "test").keys
-    assert parse_keys([said.out], "test").find(f"Bearer {said.err.split()[-1]}") == key
-    assert said.out.endswith(" name=ci expires=2027-06-30 requests=60 tokens=900\n")
+    output = capsys.readouterr()
+    (key,) = parse_keys([output.out], "test").keys
+    assert parse_keys([output.out], "test").find(f"Bearer {output.err.split()[-1]}") == key
+    assert output.out.endswith(" name=ci expires=2027-06-30 requests=60 tokens=900\n")
     assert (key.name, key.requests, key.tokens) == ("ci", 60, 900)
     for wrong in (["--expires", "soon"], ["--requests", "0"], ["--name", "a b"]):
         assert main(["new-key", "acme", *wrong]) == 2

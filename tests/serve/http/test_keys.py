@@ -56,12 +56,12 @@ def test_the_keys_themselves_are_not_kept():
 
 def test_a_file_need_not_hold_the_keys_but_their_hashes(key_file, capsys):
     assert main(["new-key", "acme"]) == 0
-    said = capsys.readouterr()
-    key = said.err.split()[-1]
-    assert key not in said.out
-    assert tenant(load_keys(key_file(said.out), None), f"Bearer {key}") == "acme"
+    output = capsys.readouterr()
+    key = output.err.split()[-1]
+    assert key not in output.out
+    assert tenant(load_keys(key_file(output.out), None), f"Bearer {key}") == "acme"
     with pytest.raises(UserError, match="the same key as in line 1"):
-        load_keys(key_file(f"{said.out}acme:{key}\n"), None)
+        load_keys(key_file(f"{output.out}acme:{key}\n"), None)
     assert main(["new-key", "no tenant"]) == 2
     assert "is no tenant" in capsys.readouterr().err
 

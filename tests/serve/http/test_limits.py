@@ -105,9 +105,9 @@ def test_a_body_over_the_limit(narrow):
             ("/v1/chat/completions", "POST"),
             ("/v1/users/a/history", "PUT"),
         ):
-            told = client.request(method, path, content=b" " * 2001, headers=JSON)
+            declared = client.request(method, path, content=b" " * 2001, headers=JSON)
             chunked = client.request(method, path, content=(b" " * 500 for _ in range(5)), headers=JSON)
-            for answer in (told, chunked):
+            for answer in (declared, chunked):
                 assert (answer.status_code, answer.json()["error"]["code"]) == (413, "body_too_large")
         just = json.dumps(ASK).encode().ljust(2000)
         assert client.post("/v1/personalize", content=just, headers=JSON).status_code == 200

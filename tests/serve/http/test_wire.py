@@ -19,10 +19,10 @@ HEAD = b"POST /v1/personalize HTTP/1.1\r\nHost: localhost\r\nContent-Type: appli
 
 def read_all(connection: socket.socket) -> bytes:
     """Everything until the server closes."""
-    said = b""
+    received = b""
     while part := connection.recv(65536):
-        said += part
-    return said
+        received += part
+    return received
 
 
 @pytest.fixture
@@ -44,9 +44,9 @@ def test_large_headers(http: httpx.Client, size: int, status: int) -> None:
 def test_headers_without_end_are_cut_off(connection: socket.socket) -> None:
     connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n")
     connection.sendall(b"x-more: " + b"x" * (HEADER_BYTES + 1))
-    said = read_all(connection)
-    assert said.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
-    assert json.loads(said.split(b"\r\n\r\n")[1])["error"]["type"] == "invalid_request_error"
+    received = read_all(connection)
+    assert received.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
+    assert json.loads(received.split(b"\r\n\r\n")[1])["error"]["type"] == "invalid_request_error"
 
 
 def test_a_client_that_goes_on_sending_still_reads_why_it_is_refused(connection: socket.socket) -> None:

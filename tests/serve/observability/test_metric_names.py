@@ -6,7 +6,7 @@ import pytest
 
 from hydra_ray.serve.observability.metric_names import METRICS, Metric
 
-ALLOWED_TAGS = {"stage", "route", "status", "reason", "module", "deployment", "cache", "kind", "outcome"}
+ALLOWED_TAGS = {"stage", "route", "status", "reason", "component", "deployment", "cache", "kind", "outcome"}
 
 
 def test_names_are_given_once() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hydra_ray.core.user_buckets import bucket_of
+from hydra_ray.core.hashing import bucket_of
 from hydra_ray.errors import UserError
 from hydra_ray.inference.types import UserKey
 from hydra_ray.serve.state import user_store as users_module

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from hydra_ray.config import AdapterConfig, RerankerConfig
+from hydra_ray.core.hashing import bucket_of
 from hydra_ray.core.types import HistoryItem, User
-from hydra_ray.core.user_buckets import bucket_of
 from hydra_ray.data.users_writer import BucketWriter
 from hydra_ray.errors import UserError
 from hydra_ray.inference.types import UserKey, UserState
@@ -79,12 +79,12 @@ def contents(state: Path) -> Contents:
     store = UserStore.open(state / USERS)
     known = {user.user_id: store.history(user) for user, _ in store.users("me", "", 99)}
     heads: dict[str, dict[str, float]] = {}
-    for module in ("reranker", "adapter"):
-        copied = HeadStore.open(str(heads_folder(state, module)))  # type: ignore[arg-type]
+    for component in ("reranker", "adapter"):
+        copied = HeadStore.open(str(heads_folder(state, component)))  # type: ignore[arg-type]
         ids = copied.users()
         assert copied.verify() == []
         values = copied.get(ids)[1]["out_bias"][:, 0].tolist()
-        heads[module] = {UserKey.of_stored(user).user_id: v for user, v in zip(ids, values, strict=True)}
+        heads[component] = {UserKey.of_stored(user).user_id: v for user, v in zip(ids, values, strict=True)}
     return dict(known), heads
 
 
@@ -97,25 +97,25 @@ def whole(made: RunArtifacts, tmp_path_factory: pytest.TempPathFactory) -> Conte
 
 
 def test_everybody_and_every_head_under_their_new_ids(made: RunArtifacts, tmp_path: Path) -> None:
-    said: list[str] = []
-    init_state(made, tmp_path / "state", "me", said.append)
+    lines: list[str] = []
+    init_state(made, tmp_path / "state", "me", lines.append)
     known, heads = contents(tmp_path / "state")
     assert heads["reranker"] == dict.fromkeys(USER_IDS[:4], 1.0) | dict.fromkeys(USER_IDS[4:9], 2.0)
     assert heads["adapter"] == dict.fromkeys(USER_IDS[4:9], 2.0)
     versions = {m: HeadStore.open(str(heads_folder(tmp_path / "state", m))).version for m in made.heads}
     assert HeadStore.open(str(heads_folder(tmp_path / "state", "reranker"))).spec.kind == "bayesian_linear"
     for i, (user, _) in enumerate(users()):
-        own = {module: versions[module] for module in made.heads if user.user_id in heads[module]}
+        own = {component: versions[component] for component in made.heads if user.user_id in heads[component]}
         state = UserState(len(user.items), 1, own, "imported" if i < 9 else "never", 1 if i < 9 else None)
         assert known[user.user_id] == (state, list(user.items))
-    assert len(said) == 1
-    assert said[0].startswith("prepare: 12 users, 9 reranker heads, 5 adapter heads in ")
+    assert len(lines) == 1
+    assert lines[0].startswith("prepare: 12 users, 9 reranker heads, 5 adapter heads in ")
 
 
 def test_only_its_owner_reads_the_state(made: RunArtifacts, tmp_path: Path) -> None:
     before = os.umask(0o000)
     try:
-        init_state(made, tmp_path / "state", "me", say=print)
+        init_state(made, tmp_path / "state", "me", log=print)
         assert os.umask(0o000) == 0o000
         store = UserStore.open(tmp_path / "state" / USERS)
         store.append(UserKey("me", USER_IDS[0]), [HistoryItem("new", "t", "t", "a")])
@@ -127,22 +127,22 @@ def test_only_its_owner_reads_the_state(made: RunArtifacts, tmp_path: Path) -> N
 
     for folder in ("users", "reranker.heads"):  # as a copy may leave them
         (tmp_path / "state" / folder).chmod(0o755)
-    init_state(made, tmp_path / "state", "me", say=print)
+    init_state(made, tmp_path / "state", "me", log=print)
     assert {stat.S_IMODE((tmp_path / "state" / name).stat().st_mode) for name in ("users", "reranker.heads")} == {0o700}
 
 
 def test_a_finished_state_is_left_as_its_users_changed_it(made: RunArtifacts, tmp_path: Path) -> None:
-    state, said = tmp_path / "state", []
-    init_state(made, state, "me", said.append)
+    state, lines = tmp_path / "state", []
+    init_state(made, state, "me", lines.append)
     store, gone, kept = UserStore.open(state / USERS), UserKey("me", USER_IDS[0]), UserKey("me", USER_IDS[1])
     heads = HeadStore.open(str(heads_folder(state, "reranker")))
     store.delete(gone, {"reranker": heads.delete([gone.stored])})
     store.append(kept, store.items(kept)[:1])
     store.append(UserKey("me", "new"), [])
     before = contents(state)
-    init_state(made, state, "me", said.append)
+    init_state(made, state, "me", lines.append)
     assert contents(state) == before
-    assert len(said) == 1
+    assert len(lines) == 1
 
 
 STEPS = [

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hydra_ray.core.hashing import bucket_of
 from hydra_ray.core.types import HistoryItem
-from hydra_ray.core.user_buckets import bucket_of
 from hydra_ray.errors import UserError
 from hydra_ray.inference.types import FitState, UserKey, UserState
 from hydra_ray.serve.state.user_store import UserStore
@@ -261,17 +261,17 @@ def test_killed_writer(tmp_path: Path) -> None:
     rng, last = random.Random(1), 0
     for _ in range(8):
         process, pipe = start(write_for_ever, str(tmp_path / "users"), last + 1)
-        told = [pipe.recv() for _ in range(rng.randrange(1, 8))]
+        events = [pipe.recv() for _ in range(rng.randrange(1, 8))]
         time.sleep(rng.uniform(0, 0.003))
         os.kill(process.pid or 0, signal.SIGKILL)
         process.join()
         with contextlib.suppress(EOFError):
             while True:
-                told.append(pipe.recv())
+                events.append(pipe.recv())
         store = UserStore.open(tmp_path / "users")
         history = store.history(ANNA)
         assert history is not None
-        begun, done = (max((g for word, g in told if word == which), default=last) for which in ("begun", "done"))
+        begun, done = (max((g for word, g in events if word == which), default=last) for which in ("begun", "done"))
         last = of_generation(history[1])
         assert done <= last <= begun
         assert all(of_generation(store.items(user)) <= begun for user in store.keys(0))
@@ -320,15 +320,15 @@ def test_disk_full(tmp_path: Path) -> None:
     process, pipe = start(starve, str(tmp_path / "users"), limits)
     outcomes = []
     expected = 0
-    while (told := pipe.recv()) is not None:
-        limit, said = told
-        outcomes.append(said)
-        if said == "done":
+    while (message := pipe.recv()) is not None:
+        limit, outcome = message
+        outcomes.append(outcome)
+        if outcome == "done":
             expected = limit
         else:
-            assert "cannot write" in said
-            assert "nothing was written: make room" in said
-            assert "\n" not in said
+            assert "cannot write" in outcome
+            assert "nothing was written: make room" in outcome
+            assert "\n" not in outcome
         assert of_generation(UserStore.open(tmp_path / "users").items(ANNA)) == expected
         pipe.send("go")
     process.join()

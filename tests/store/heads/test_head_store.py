@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hydra_ray.core.user_buckets import bucket_of
+from hydra_ray.core.hashing import bucket_of
 from hydra_ray.errors import UserError
 from hydra_ray.store.heads.head_store import HeadStore
 from hydra_ray.store.heads.rows import Arrays

@@ -89,29 +89,29 @@ def test_writer_killed_at_random(tmp_path: Path, kind: str) -> None:
     with Reading(uri) as reading:
         for _ in range(ROUNDS):
             process, pipe = start(write_for_ever, uri, kind, first)
-            said = {"begun": first - 1, "done": first - 1}
+            progress = {"begun": first - 1, "done": first - 1}
             for _ in range(rng.randint(1, 5)):
-                said.update([pipe.recv()])
+                progress.update([pipe.recv()])
             process.join(rng.uniform(0, 0.08))
             os.kill(process.pid or 0, signal.SIGKILL)
             process.join()
             while True:
                 try:
-                    said.update([pipe.recv()])
+                    progress.update([pipe.recv()])
                 except EOFError:
                     break
             after = HeadStore.open(uri)
             assert after.verify() == []
             if kind in ("put", "publish", "vacuum"):
-                assert max(said["done"], last) <= generation(after) <= max(said["begun"], last)
+                assert max(progress["done"], last) <= generation(after) <= max(progress["begun"], last)
                 last = generation(after)
             else:
                 assert generation(after) == last
             if kind == "delete":
                 gone = [i for i, found in enumerate(after.get(GHOSTS)[0]) if not found]
-                assert max(said["done"] - first + 1, 0) <= len(gone) <= max(said["begun"] - first + 1, 0)
+                assert max(progress["done"] - first + 1, 0) <= len(gone) <= max(progress["begun"] - first + 1, 0)
                 after.put(GHOSTS, constant(200, 1.0))
-            last, first = said["begun"] + 1.0, said["begun"] + 2
+            last, first = progress["begun"] + 1.0, progress["begun"] + 2
             after.put(USERS, constant(40, last))  # the next writer works
             assert generation(HeadStore.open(uri)) == last
     assert reading.error is None
@@ -189,17 +189,17 @@ def test_disk_full(tmp_path: Path) -> None:
     HeadStore.create(uri, SPEC).put(USERS, constant(40, 1.0))
     process, pipe = start(starve, uri, [0, 400, 800, 1200, 1600, 3000])
     outcomes: list[str] = []
-    while (said := pipe.recv()) is not None:
-        outcomes.append(said[2])
+    while (outcome := pipe.recv()) is not None:
+        outcomes.append(outcome[2])
         store = HeadStore.open(uri)
         assert store.verify() == []
         assert generation(store) in (1.0, 2.0) if store.count() == 40 else store.count() == 39
         store.put(USERS, constant(40, 1.0))
         pipe.send("go")
     process.join()
-    full = [said for said in outcomes if said != "done"]
-    assert all("the disk is full" in said and "make room" in said and "\n" not in said for said in full), outcomes
-    assert sum("is published, but its index" in said for said in full) >= 1, outcomes
+    full = [line for line in outcomes if line != "done"]
+    assert all("the disk is full" in line and "make room" in line and "\n" not in line for line in full), outcomes
+    assert sum("is published, but its index" in line for line in full) >= 1, outcomes
     assert len(full) >= 12, outcomes
     assert "done" in outcomes
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from hydra_ray.core.user_buckets import bucket_of
+from hydra_ray.core.hashing import bucket_of
 from hydra_ray.errors import UserError
 from hydra_ray.store.heads.spec import HeadSpec
 from hydra_ray.training.artifacts import user_heads
@@ -33,10 +33,10 @@ def test_heads_come_in_the_order_asked_and_strangers_get_the_shared_head(tmp_pat
     heads = UserHeads.open(tmp_path, "base")
     assert heads is not None
     assert heads.user_ids == sorted(users)
-    asked = ["u7", "stranger", "u3", "u7"]
+    users = ["u7", "stranger", "u3", "u7"]
     for _ in range(2):  # from the store, then from memory
-        found = heads.of(asked)["out_weight"]
-        for user, value in zip(asked, found, strict=True):
+        found = heads.of(users)["out_weight"]
+        for user, value in zip(users, found, strict=True):
             assert torch.equal(value, expected.get(user, torch.zeros(2, 2)))
     assert heads.of([])["out_bias"].shape == (0, 2)
 

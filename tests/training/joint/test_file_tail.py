@@ -7,16 +7,16 @@ from hydra_ray.training.joint.file_tail import FileTail, append_line
 def test_new_whole_lines_are_said_once_in_order(tmp_path: Path) -> None:
     file = tmp_path / "progress"
     append_line(file, "of an earlier run")
-    said: list[str] = []
-    with FileTail(file, said.append, every_s=0.01):
+    lines: list[str] = []
+    with FileTail(file, lines.append, every_s=0.01):
         append_line(file, "erste Zeile: ä")
         append_line(file, "second")
         until = time.monotonic() + 10
-        while len(said) < 2 and time.monotonic() < until:
+        while len(lines) < 2 and time.monotonic() < until:
             time.sleep(0.01)
         with file.open("a") as stream:
             stream.write("half")
-    assert said == ["erste Zeile: ä", "second"]
+    assert lines == ["erste Zeile: ä", "second"]
 
 
 def test_a_file_that_never_comes_is_no_error(tmp_path: Path) -> None:

@@ -63,10 +63,10 @@ def config(encoder: Path, **more: Any) -> Config:
 @pytest.mark.cluster
 def test_a_dead_node_costs_the_steps_since_the_last_checkpoint(nodes: tuple[Any, Any], tmp_path: Path) -> None:
     cluster, second = nodes
-    asked = config(make_encoder(tmp_path / "encoder"))
+    wanted = config(make_encoder(tmp_path / "encoder"))
     groups = make_groups(tmp_path / "groups")
     scratch, out = tmp_path / "scratch", tmp_path / "out"
-    said: list[str] = []
+    lines: list[str] = []
 
     def kill() -> None:
         # What Ray Train goes on from is what its controller has noted, up to half a second after it was written.
@@ -80,16 +80,16 @@ def test_a_dead_node_costs_the_steps_since_the_last_checkpoint(nodes: tuple[Any,
 
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
-    losses = train(make_job(tmp_path, asked.model, asked.train, KIND, scratch), 16, out, said.append)
+    losses = train(make_job(tmp_path, wanted.model, wanted.train, KIND, scratch), 16, out, lines.append)
     killer.join(timeout=1)
     assert not killer.is_alive()
-    went_on = [line for line in said if "continuing after epoch" in line]
-    assert len(went_on) == 1, said
-    assert not went_on[0].endswith("epoch 0 step 0"), said
+    went_on = [line for line in lines if "continuing after epoch" in line]
+    assert len(went_on) == 1, lines
+    assert not went_on[0].endswith("epoch 0 step 0"), lines
 
     quiet = tmp_path / "quiet"
     quiet.mkdir()
-    train_in_ranks({1: [Part(make_job(tmp_path, asked.model, asked.train, KIND, quiet))]}, tmp_path)
+    train_in_ranks({1: [Part(make_job(tmp_path, wanted.model, wanted.train, KIND, quiet))]}, tmp_path)
     loss, learned = result(quiet, KIND)
     assert losses["loss_linear"] == pytest.approx(loss, rel=1e-5)
     heads = UserHeads.open(out / KIND, fingerprint(out / KIND))
@@ -104,9 +104,9 @@ def test_a_dead_node_costs_the_steps_since_the_last_checkpoint(nodes: tuple[Any,
 
 @pytest.mark.cluster
 def test_a_loss_that_is_no_number_ends_training_with_one_line(nodes: tuple[Any, Any], tmp_path: Path) -> None:
-    asked = config(make_encoder(tmp_path / "encoder"), num_workers=1, min_workers=None, base_lr=1e30, max_failures=8)
+    wanted = config(make_encoder(tmp_path / "encoder"), num_workers=1, min_workers=None, base_lr=1e30, max_failures=8)
     make_groups(tmp_path / "groups")
-    job, said = make_job(tmp_path, asked.model, asked.train, KIND, tmp_path / "scratch"), list[str]()
+    job, lines = make_job(tmp_path, wanted.model, wanted.train, KIND, tmp_path / "scratch"), list[str]()
     with pytest.raises(UserError, match=r"t \(linear\): the loss is (nan|inf) in epoch 1 step \d .*; lower train\."):
-        train(job, 16, tmp_path / "out", said.append)
-    assert sum("workers 1" in line for line in said) == 1, "it was not tried again"
+        train(job, 16, tmp_path / "out", lines.append)
+    assert sum("workers 1" in line for line in lines) == 1, "it was not tried again"

@@ -17,8 +17,8 @@ class BodySizeMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        told = Headers(scope=scope).get("content-length", "")
-        if told.isdecimal() and (len(told) > 19 or int(told) > self._limit):
+        length = Headers(scope=scope).get("content-length", "")
+        if length.isdecimal() and (len(length) > 19 or int(length) > self._limit):
             await ApiError(413, self._message, code="body_too_large").response()(scope, receive, send)
             return
         await self._app(scope, self._counting(receive), send)

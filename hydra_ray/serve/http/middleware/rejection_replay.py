@@ -151,7 +151,7 @@ class _Shaped:
             self._ended = None
 
     async def finish(self) -> None:
-        """The proxy has returned; where it has sent nothing, somebody must."""
+        """The proxy has returned; where it has sent nothing, this must answer."""
         if not self.status:
             await self._replace()
 

@@ -1,17 +1,17 @@
 """The outermost layer: every request has an id and a line in the log, and no error gets past it."""
 
+import logging
 import re
 import time
 import uuid
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hydra_ray.serve.http.errors import CLIENT_GONE, to_api_error, unexpected
-from hydra_ray.serve.http.logs import log_request
-from hydra_ray.serve.observability.logs import REQUEST
+from hydra_ray.serve.observability.logs import LOGGER, REQUEST, place
 
 REQUEST_ID = "x-request-id"
 _METHODS = {"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE"}
@@ -75,6 +75,40 @@ class RequestLogMiddleware:
                 error=failure,
             )
             REQUEST.reset(before)
+
+
+def log_request(
+    *,
+    route: str,
+    status: int,
+    seconds: float,
+    request_id: str,
+    tenant: str | None,
+    degraded: Sequence[str] = (),
+    error: Exception | None = None,
+) -> None:
+    """Writes the line of a request, never with texts, user ids or keys: as INFO, or as ERROR with `error`.
+
+    Of the error it shows type and place, as its message may quote the request.
+
+    route: method and template (`GET /v1/users/{user_id}`), as the path may hold a user id. degraded: reasons. At DEBUG
+    the error's traceback follows.
+    """
+    fields: dict[str, Any] = {
+        "route": route,
+        "status": status,
+        "ms": round(seconds * 1e3, 1),
+        "request_id": request_id,
+        "tenant": tenant,
+    }
+    if degraded:
+        fields["degraded"] = list(degraded)
+    if error is not None:
+        fields["error"] = type(error).__name__
+        fields["at"] = place(error)
+    LOGGER.log(logging.INFO if error is None else logging.ERROR, "%s: %d", route, status, extra=fields)
+    if error is not None:
+        LOGGER.debug("request %s", request_id, exc_info=error)
 
 
 def request_id(scope: Scope) -> str:

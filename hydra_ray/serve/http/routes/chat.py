@@ -19,7 +19,7 @@ from hydra_ray.serve.http.user_of import user_of
 
 
 class Served(BaseModel):
-    """Ours, beside OpenAI's fields. labels: of a closed task. plain: the LLM as it is, without personalisation."""
+    """Ours, besides OpenAI's fields. labels: of a closed task. plain: the LLM as it is, without personalisation."""
 
     run: str
     task: str
@@ -57,32 +57,32 @@ def router(front: RouteContext) -> APIRouter:
             200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
         },
     )
-    async def chat(request: Request, asked: AnyRequest) -> Response:
+    async def chat(request: Request, body: AnyRequest) -> Response:
         """Answers the last user message, personally for `user`; `NAME:plain` is the LLM as it is."""
-        name = parse_model(asked.model, front.service.run)
+        name = parse_model(body.model, front.service.run)
         user = user_of(
             request,
             front.settings.user_header,
-            asked.user,
+            body.user,
             model_user=name.user,
-            safety_identifier=asked.safety_identifier,
+            safety_identifier=body.safety_identifier,
         )
-        if isinstance(asked, ChatRequest):
-            ask = asked.ask()
-            if not asked.stream:
+        if isinstance(body, ChatRequest):
+            ask = body.ask()
+            if not body.stream:
                 made = await front.answer(request, user, ask)
-                return Response(completion(made, asked.model).model_dump_json(), media_type="application/json")
+                return Response(completion(made, body.model).model_dump_json(), media_type="application/json")
 
             async def answer(write: Write) -> None:
-                for event in events(await front.answer(request, user, ask), asked.model, asked.include_usage):
+                for event in events(await front.answer(request, user, ask), body.model, body.include_usage):
                     write(event)
 
             return await stream(answer, request.state.request_id)
-        shown, parameters = asked.shown(), asked.parameters()
-        if not asked.stream:
+        shown, parameters = body.shown(), body.parameters()
+        if not body.stream:
             tree = await front.forward(request, shown, parameters)
-            return JSONResponse(plain_completion(tree, asked.model, front.service.run))
-        plain = PlainStream(asked.model, front.service.run, asked.include_usage)
+            return JSONResponse(plain_completion(tree, body.model, front.service.run))
+        plain = PlainStream(body.model, front.service.run, body.include_usage)
 
         async def forward(write: Write) -> None:
             await front.forward_stream(request, shown, parameters, lambda tree: plain.write(tree, write))

@@ -97,13 +97,13 @@ def router(front: RouteContext) -> APIRouter:
         return ItemDeleted(user_id=user_id, item_id=item_id)
 
     @routes.post("/v1/users/{user_id}/feedback", responses=documented(400, 401, 413, 422, 429, 500, 503, 504))
-    async def feedback(request: Request, user_id: UserIdInPath, said: Feedback) -> FeedbackTaken:
+    async def feedback(request: Request, user_id: UserIdInPath, body: Feedback) -> FeedbackTaken:
         """This answer was right, or the right one is another: becomes an item of the user's history."""
-        item = said.item()
+        item = body.item()
         try:
             user = await change(front.service.append(key_of(request, user_id), [item]))
         except InvalidError as error:
-            raise InvalidError("answer" if said.right else "right_answer", error.why) from None
+            raise InvalidError("answer" if body.right else "right_answer", error.why) from None
         return FeedbackTaken(item_id=item.item_id, user=user)
 
     @routes.post(

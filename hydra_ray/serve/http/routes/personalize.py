@@ -7,11 +7,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from hydra_ray.inference.trace import PersonalizedAnswer
 from hydra_ray.inference.types import PersonalizeRequest
-from hydra_ray.serve.http.body import Body
+from hydra_ray.serve.http.body import Body, Count, MaxTokens, Seed, Temperature
 from hydra_ray.serve.http.errors import ApiError, documented
 from hydra_ray.serve.http.ids import UserId
 from hydra_ray.serve.http.route_context import RouteContext
-from hydra_ray.serve.http.sampling import Count, MaxTokens, Seed, Temperature
 from hydra_ray.serve.http.user_of import user_of
 
 PERSONALIZE_PATH = "/v1/personalize"
@@ -51,20 +50,20 @@ def router(front: RouteContext) -> APIRouter:
     routes = APIRouter(tags=["personalised answers"])
 
     @routes.post(PERSONALIZE_PATH, responses=documented(400, 401, 404, 413, 422, 429, 500, 503, 504))
-    async def personalize(request: Request, asked: Question) -> PersonalizedAnswer:
+    async def personalize(request: Request, body: Question) -> PersonalizedAnswer:
         """The answer and how it came about."""
-        task, options = front.service.task, asked.options
-        if asked.task not in {None, task}:
-            raise ApiError(404, f"no task {asked.task!r} here; known: {task}", param="task", code="task_not_found")
+        task, options = front.service.task, body.options
+        if body.task not in {None, task}:
+            raise ApiError(404, f"no task {body.task!r} here; known: {task}", param="task", code="task_not_found")
         ask = PersonalizeRequest(
-            query=asked.query,
+            query=body.query,
             n=options.n,
             temperature=options.temperature,
             max_tokens=options.max_tokens,
             seed=options.seed,
             plain=options.plain,
         )
-        user = user_of(request, front.settings.user_header, asked.user_id, param="user_id")
+        user = user_of(request, front.settings.user_header, body.user_id, param="user_id")
         return await front.answer(request, user, ask, options.deadline_s)
 
     return routes

@@ -22,7 +22,7 @@ class Usage(BaseModel):
 
 
 class Hydra(BaseModel):
-    """Ours, beside OpenAI's fields: what was not done as it should have been, and which run and heads answered."""
+    """Ours, besides OpenAI's fields: what was not done as it should have been, and which run and heads answered."""
 
     degraded: list[Degraded]
     versions: Versions

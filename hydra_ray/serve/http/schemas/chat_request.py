@@ -9,10 +9,9 @@ from pydantic_core import PydanticCustomError
 
 from hydra_ray.core.prompts import Message
 from hydra_ray.inference.types import PersonalizeRequest
-from hydra_ray.serve.http.body import Body
+from hydra_ray.serve.http.body import Body, Count, MaxTokens, Seed, Temperature
 from hydra_ray.serve.http.errors import ApiError
 from hydra_ray.serve.http.ids import UserId
-from hydra_ray.serve.http.sampling import Count, MaxTokens, Seed, Temperature
 
 UNSUPPORTED = "unsupported"
 

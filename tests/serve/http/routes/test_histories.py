@@ -46,8 +46,8 @@ def test_one_record_is_removed_whatever_its_id(live, http, item_id):
 
 
 def test_feedback_becomes_history_and_the_newest_counts(live, http):
-    said = {"query": "q", "answer": "b", "right": False, "right_answer": "a"}
-    taken = http.post(path("ann", "/feedback"), json=said).json()
+    feedback = {"query": "q", "answer": "b", "right": False, "right_answer": "a"}
+    taken = http.post(path("ann", "/feedback"), json=feedback).json()
     assert taken["user"]["items"] == 1
     again = http.post(path("ann", "/feedback"), json={"query": "q", "answer": "b", "right": True}).json()
     assert again["item_id"] == taken["item_id"]
@@ -56,7 +56,7 @@ def test_feedback_becomes_history_and_the_newest_counts(live, http):
 
 
 @pytest.mark.parametrize(
-    ("said", "word"),
+    ("feedback", "word"),
     [
         ({"query": "q", "right": True}, "answer"),
         ({"query": "q", "answer": "b", "right": False}, "right_answer"),
@@ -65,8 +65,8 @@ def test_feedback_becomes_history_and_the_newest_counts(live, http):
         ({"query": "", "answer": "b", "right": True}, "query"),
     ],
 )
-def test_feedback_that_says_nothing(live, http, said, word):
-    answer = http.post(path("ann", "/feedback"), json=said)
+def test_feedback_that_says_nothing(live, http, feedback, word):
+    answer = http.post(path("ann", "/feedback"), json=feedback)
     assert answer.status_code == 422
     assert word in answer.json()["error"]["message"]
     assert live.service.histories == {}
@@ -136,6 +136,6 @@ def test_a_body_that_is_no_import(live, http, body, row, param):
 @pytest.mark.parametrize(("right", "field"), [(True, "answer"), (False, "right_answer")])
 def test_feedback_whose_answer_is_no_label_names_its_own_field(live, http, right, field):
     live.service.error = InvalidError("items[0].answer", "'x' is no answer of this task")
-    said = {"query": "q", "answer": "x", "right": right, **({} if right else {"right_answer": "y"})}
-    answer = http.post(path("ann", "/feedback"), json=said)
+    feedback = {"query": "q", "answer": "x", "right": right, **({} if right else {"right_answer": "y"})}
+    answer = http.post(path("ann", "/feedback"), json=feedback)
     assert (answer.status_code, answer.json()["error"]["param"]) == (422, field)

@@ -13,8 +13,8 @@ from hydra_ray.inference.pipeline import InferencePipeline
 from hydra_ray.inference.prompt_builder import PromptBuilder
 from hydra_ray.inference.scoring import score_requests
 from hydra_ray.inference.types import (
+    Component,
     LLMProtocol,
-    Module,
     RetrievalResult,
     ScoreRequest,
     ScoreResult,
@@ -22,7 +22,7 @@ from hydra_ray.inference.types import (
     UserState,
 )
 from hydra_ray.models.embedding_cache import CachedTextEncoder
-from hydra_ray.serve.bundle import MODULES, RunArtifacts
+from hydra_ray.serve.bundle import COMPONENTS, RunArtifacts
 from hydra_ray.serve.fitter.training_data import Bases
 from hydra_ray.serve.fitter.user_fitter import UserFitter
 from hydra_ray.store.heads.head_store import HeadStore
@@ -30,7 +30,7 @@ from hydra_ray.training.artifacts.trained_scorer import TrainedScorer, fingerpri
 from hydra_ray.training.artifacts.user_heads import FOLDER, Delta, UnpublishedHeads
 
 
-class Components:
+class LoadedRun:
     """Of one run. For one thread at a time."""
 
     def __init__(self, bundle: RunArtifacts) -> None:
@@ -38,8 +38,10 @@ class Components:
         self._bundle = bundle
         self._bases = Bases(bundle)
         self._embeddings = self._bases.vectors()
-        self.fingerprints: Mapping[Module, str] = {module: fingerprint(bundle.base[module]) for module in MODULES}
-        self._features = {module: scorer.evidence for module, scorer in self._bases.scorers.items()}
+        self.fingerprints: Mapping[Component, str] = {
+            component: fingerprint(bundle.base[component]) for component in COMPONENTS
+        }
+        self._features = {component: scorer.evidence for component, scorer in self._bases.scorers.items()}
         self._builder = PromptBuilder(bundle.config, bundle.seed)
         self._fitter: UserFitter | None = None
 
@@ -51,36 +53,36 @@ class Components:
                             "history= (a saved pipeline has no users)")  # fmt: skip
         return list((users.get("test") or users["train"]).items)
 
-    def deltas(self, user_id: str) -> dict[Module, Delta | None]:
+    def deltas(self, user_id: str) -> dict[Component, Delta | None]:
         """The user's own heads in the run."""
-        return {module: self._delta(module, user_id) for module in MODULES}
+        return {component: self._delta(component, user_id) for component in COMPONENTS}
 
-    def _delta(self, module: Module, user_id: str) -> Delta | None:
-        for store in self._stores[module]:
+    def _delta(self, component: Component, user_id: str) -> Delta | None:
+        for store in self._stores[component]:
             found, arrays = store.get([user_id])
             if found[0]:
                 return {name: value[0] for name, value in arrays.items()}
         return None
 
     @cached_property
-    def _stores(self) -> dict[Module, list[HeadStore]]:
-        """The head stores of each module, the fitted users' before the training users'."""
+    def _stores(self) -> dict[Component, list[HeadStore]]:
+        """The head stores of each component, the fitted users' before the training users'."""
         return {
-            module: [HeadStore.open(str(folder / FOLDER)) for folder in reversed(self._bundle.heads[module])]
-            for module in MODULES
+            component: [HeadStore.open(str(folder / FOLDER)) for folder in reversed(self._bundle.heads[component])]
+            for component in COMPONENTS
         }
 
     def inference(
-        self, items: Sequence[HistoryItem], deltas: Mapping[Module, Delta | None], llm: LLMProtocol
+        self, items: Sequence[HistoryItem], deltas: Mapping[Component, Delta | None], llm: LLMProtocol
     ) -> InferencePipeline:
         """Answers questions over these items with these heads."""
-        scorers = {module: self._scorer(module, deltas.get(module)) for module in MODULES}
-        own = [module for module in MODULES if deltas.get(module) is not None]
+        scorers = {component: self._scorer(component, deltas.get(component)) for component in COMPONENTS}
+        own = [component for component in COMPONENTS if deltas.get(component) is not None]
         retriever, scorer = OneHistory(self, items), OneUser(scorers, own)
         return InferencePipeline(self._builder, retriever, scorer, llm, self._features, run=self._bundle.name)
 
-    def _scorer(self, module: Module, delta: Delta | None) -> TrainedScorer:
-        base = self._bases.scorers[module]
+    def _scorer(self, component: Component, delta: Delta | None) -> TrainedScorer:
+        base = self._bases.scorers[component]
         heads = UnpublishedHeads({OneUser.ID: delta}, base.head.delta_shapes()) if delta is not None else None
         return TrainedScorer(base, heads, encode=self._embeddings)
 
@@ -110,7 +112,7 @@ class Components:
 class OneHistory:
     """See `hydra_ray.inference.types.RetrieverProtocol`."""
 
-    def __init__(self, parts: Components, items: Sequence[HistoryItem]) -> None:
+    def __init__(self, parts: LoadedRun, items: Sequence[HistoryItem]) -> None:
         self._parts, self._items = parts, items
 
     async def retrieve(self, user: UserKey, query: str, n: int, deadline: float) -> RetrievalResult:
@@ -124,11 +126,11 @@ class OneUser:
 
     ID = "user"
 
-    def __init__(self, scorers: Mapping[Module, TrainedScorer], own: Sequence[Module]) -> None:
+    def __init__(self, scorers: Mapping[Component, TrainedScorer], own: Sequence[Component]) -> None:
         self._scorers, self._own = scorers, own
 
     async def score(self, scoring: ScoreRequest, deadline: float) -> ScoreResult:
         """With the one user's heads, for any user."""
         del deadline
-        (log_odds,) = score_requests(self._scorers[scoring.module], [replace(scoring, user=self.ID)])
-        return ScoreResult(log_odds, scoring.module in self._own, 0)
+        (log_odds,) = score_requests(self._scorers[scoring.component], [replace(scoring, user=self.ID)])
+        return ScoreResult(log_odds, scoring.component in self._own, 0)

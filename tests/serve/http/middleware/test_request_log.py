@@ -29,8 +29,8 @@ def test_a_line_a_request(http, lines):
 
 
 def test_whatever_is_said_while_a_request_is_answered_has_its_id(live, http, lines):
-    said = logging.getLogger("hydra_ray.serve.clients.llm")
-    live.service.personalize, answer = _saying(said, live.service.personalize), live.service.personalize
+    log = logging.getLogger("hydra_ray.serve.clients.llm")
+    live.service.personalize, answer = _logging(log, live.service.personalize), live.service.personalize
     try:
         http.post("/v1/personalize", json={"query": "q"}, headers={"x-request-id": "req-2"})
     finally:
@@ -40,9 +40,9 @@ def test_whatever_is_said_while_a_request_is_answered_has_its_id(live, http, lin
     assert lines()[0]["message"] == "two\nlines"
 
 
-def _saying(said, answer):
+def _logging(log, answer):
     async def personalize(*args):
-        said.warning("two\n%s", "lines")
+        log.warning("two\n%s", "lines")
         return await answer(*args)
 
     return personalize
