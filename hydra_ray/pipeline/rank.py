@@ -125,7 +125,7 @@ def _write(
 def merged_record(question: RankedQuestion, outputs: Mapping[str, str] | None) -> dict[str, Any]:
     """A record of LaMP's merged files: id, input, profile best first, output and, where there is one, user_id."""
     raw = question.raw or {}
-    profile = {}
+    profile: dict[str, Any] = {}
     for item in raw["profile"]:
         profile.setdefault(id_of(item["id"]), item)
     made: dict[str, Any] = {"id": raw["id"], "input": raw["input"]}
