@@ -173,7 +173,10 @@ def _of_file(config: Config, path: Path) -> Iterator[RankedQuestion]:
         where = f"{path}: record {position} (counted from 0)"
         _check(raw, where)
         items = history_of(raw["profile"], task, where)
-        text, _ = question_text(raw["input"], task.question_marker)
+        text, marked = question_text(raw["input"], task.question_marker)
+        if position == 0 and not marked:
+            raise UserError(f"{where}: its input holds no {task.question_marker!r}, so it is no question of "
+                            f"data.task={task.name}; set data.task")  # fmt: skip
         ranked = _ranked(HistoryIndex(items, task, config.retrieval, seed, encode), text, id_of(raw["id"]))
         yield ranked._replace(raw=raw)
     if position < 0:

@@ -121,8 +121,12 @@ def test_an_ingested_data_set_is_ranked(tmp_path: Path, capsys: pytest.CaptureFi
     [
         ([{"id": "1", "input": "x"}], "record 0 (counted from 0): not a LaMP questions file: it has no profile list"),
         ([*QUESTIONS[:1], {"id": "2", "input": 3}], "record 1 (counted from 0)"),
-        ([{"id": "1", "input": "x", "profile": [{"text": "x"}]}], "has no id"),
-        ([{"id": "1", "input": "x", "profile": [{"id": "1", "title": "x"}]}], "its items have id, title"),
+        ([{"id": "1", "input": "review: x", "profile": [{"text": "x"}]}], "has no id"),
+        ([{"id": "1", "input": "review: x", "profile": [{"id": "1", "title": "x"}]}], "its items have id, title"),
+        (
+            [{"id": "1", "input": "... article: x", "profile": []}],
+            "holds no 'review:', so it is no question of data.task",
+        ),
         ([*QUESTIONS, QUESTIONS[0]], "question 1 is there twice"),
         ([], "holds no questions"),
     ],
