@@ -52,6 +52,10 @@ RAY_TMPDIR = Variable("RAY_TMPDIR", None, "Read by Ray: where it keeps its files
 
 TMPDIR = Variable("TMPDIR", None, "Read by Ray where RAY_TMPDIR is unset.")
 
+LOCAL_WORLD_SIZE = Variable(
+    "LOCAL_WORLD_SIZE", None, "Set by Ray Train for its workers: how many of them share a node, and so its memory."
+)
+
 RAY_USE_TLS = Variable("RAY_USE_TLS", None, "Read by Ray: 1 if its clusters speak TLS.")
 
 RAY_DASHBOARD_ADDRESS = Variable(

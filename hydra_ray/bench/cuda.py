@@ -25,6 +25,7 @@ from hydra_ray.errors import UserError
 from hydra_ray.models.heads import Deltas, make_head, parameters_per_user
 from hydra_ray.training.user_fit.fit import fit_heads
 from hydra_ray.training.user_fit.padded_users import PaddedUsers
+from hydra_ray.utils.device import has_accelerator
 
 REPEATS = 5
 FLOAT = 4
@@ -120,7 +121,7 @@ def step_bytes(width: int) -> int:
 
 
 def _device(name: str) -> torch.device:
-    if name.startswith("cuda") and not torch.cuda.is_available():
+    if name.startswith("cuda") and not has_accelerator():
         raise UserError("bench cuda: PyTorch finds no CUDA device here; give --device cpu to try the same code, small")
     return torch.device(name)
 

@@ -1,8 +1,9 @@
 """The configuration: a typed, frozen schema by section. A file says only what differs from the defaults."""
 
 from hydra_ray.config.data import DataConfig, ProtocolConfig, SynthConfig, TabularConfig
-from hydra_ray.config.llm import LLMConfig, ServeLLMConfig
+from hydra_ray.config.llm import LLMApplicationConfig, LLMConfig, ServeLLMConfig
 from hydra_ray.config.loader import dump_config, load_config, load_settings
+from hydra_ray.config.resources import LLMResources, ResourcesConfig, WorkerResources
 from hydra_ray.config.retrieval import AdapterConfig, ItemFeatures, RerankerConfig, RetrievalConfig
 from hydra_ray.config.run import Config, EvaluateConfig, RayConfig
 from hydra_ray.config.section import Section, is_secret
@@ -15,17 +16,21 @@ __all__ = [
     "EvaluateConfig",
     "FitConfig",
     "ItemFeatures",
+    "LLMApplicationConfig",
     "LLMConfig",
+    "LLMResources",
     "ModelConfig",
     "ProtocolConfig",
     "RayConfig",
     "RerankerConfig",
+    "ResourcesConfig",
     "RetrievalConfig",
     "Section",
     "ServeLLMConfig",
     "SynthConfig",
     "TabularConfig",
     "TrainConfig",
+    "WorkerResources",
     "dump_config",
     "is_secret",
     "load_config",

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from hydra_ray.config.renamed import new_key, new_value
+from hydra_ray.config.renamed import new_key, new_place, new_value
 from hydra_ray.config.section import Section
 from hydra_ray.utils.nearest import nearest
 
@@ -49,17 +49,19 @@ def check_tree(model: type[BaseModel], tree: Mapping[str, Any], path: KeyPath = 
     parts = list(described(model, tree, path))
     for part in parts:
         if issubclass(part.model, Section):
-            _check_renamed(part)
+            _check_renamed(part, model)
         check_keys(part.path, part.value, part.model.model_fields, model, path)
     for part in reversed(parts):  # the innermost says most exactly where
         _validate(part)
 
 
-def _check_renamed(part: DescribedField) -> None:
+def _check_renamed(part: DescribedField, root: type[BaseModel]) -> None:
     for key, value in part.value.items():
         path = (*part.path, str(key))
         if new := new_key(part.model, str(key)):
             raise MistakeError(path, f"this key is called {new!r} now; write {dotted((*part.path, new))!r}")
+        if place := new_place(part.model, path, root):
+            raise MistakeError(path, f"this key has moved; set {place}")
         if value_now := new_value(path, value):
             raise MistakeError(path, f"{value!r} is called {value_now!r} now; write that")
 

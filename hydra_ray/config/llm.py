@@ -5,24 +5,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
+from hydra_ray.config.resources import LLMResources
 from hydra_ray.config.section import HEADER_NAME, Section, is_secret
 
 
 class ServeLLMConfig(Section):
-    """vLLM on Ray Serve, started by the run where `llm.base_url` is unset."""
+    """vLLM on Ray Serve, started by the run where `llm.base_url` is unset. `resources.llm` says how many replicas, and
+    whether they run on GPUs."""
 
     source: str = Field(
         default="bundled",
         description="Folder or hub id with the model's weights. `bundled` is the small model that comes with this "
         "package, good for trying things out only.",
-    )
-    accelerator: Literal["cpu", "gpu"] = Field(default="cpu", description="What the model runs on.")
-    accelerator_type: str | None = Field(
-        default=None, description="Ray's name of a GPU type, such as `H100`, if only that one will do."
-    )
-    tensor_parallel_size: int = Field(default=1, ge=1, description="GPUs that one replica is spread over.")
-    replicas: tuple[int, int] = Field(
-        default=(1, 1), description="Fewest and most replicas; Ray Serve scales between them on ongoing requests."
     )
     max_model_len: int = Field(
         default=1536, ge=64, description="The model's context window in tokens; memory grows with it."
@@ -170,3 +164,9 @@ class LLMConfig(Section):
             if name in value:
                 raise ValueError(f"{name}: cannot be set here")
         return value
+
+
+class LLMApplicationConfig(LLMConfig):
+    """`args` of an application that serves a model in a Serve file: the section `llm` of a run, and `resources`."""
+
+    resources: LLMResources = Field(default=LLMResources(), description="The replicas, as `resources.llm` of a run.")

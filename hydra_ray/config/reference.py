@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from hydra_ray.config.renamed import new_key
+from hydra_ray.config.renamed import new_key, new_place
 from hydra_ray.config.section import NameOf, is_execution_only
 from hydra_ray.errors import UserError
 from hydra_ray.utils.nearest import nearest
@@ -81,6 +81,8 @@ def type_text(annotation: Any) -> str:
     if origin is Annotated:
         limits = [limit for part in inner[1:] for limit in _limits(part)]
         return ", ".join([type_text(inner[0]), *limits])
+    if origin is Literal and len(inner) == 1:
+        return str(inner[0])
     if origin is Literal:
         return f"one of {', '.join(str(value) for value in inner)}"
     if origin in (Union, types.UnionType):
@@ -115,6 +117,8 @@ def explain(key: str, schemas: Mapping[str, type[BaseModel]]) -> str:
         section = next((e.section for e in entries(schema) if e.path == parent), None) if parent else schema
         if section is not None and (new := new_key(section, leaf)):
             raise UserError(f"{key}: this key is called {new!r} now: {f'{parent}.{new}' if parent else new}")
+        if section is not None and (place := new_place(section, key.split("."), schema)):
+            raise UserError(f"{key}: this key has moved; set {place}")
     known = [entry.path for schema in schemas.values() for entry in entries(schema)]
     close = nearest(key, known) or next((path for path in known if path.rsplit(".", 1)[-1] == leaf), None)
     raise UserError(f"{key}: no such key; " + (f"did you mean {close}?" if close else "see `hydra-ray config keys`"))

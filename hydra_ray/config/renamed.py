@@ -8,7 +8,6 @@ RENAMED_KEYS: dict[str, str] = {
     "data.own": "tabular",
     "llm.native_n": "supports_n",
     "llm.retry_wait_s": "retry_backoff_s",
-    "llm.serve.tensor_parallel": "tensor_parallel_size",
     "retrieval.n": "top_n",
     "reranker.k": "top_k",
     "reranker.history_queries": "num_history_queries",
@@ -31,12 +30,10 @@ RENAMED_KEYS: dict[str, str] = {
     "train.delta_lr": "user_lr",
     "train.delta_decay": "user_l2",
     "train.balance": "router_balance",
-    "train.workers": "num_workers",
     "train.accumulate": "gradient_accumulation_steps",
     "train.checkpoint_s": "checkpoint_interval_s",
     "fit.stop_margin": "early_stop_margin_se",
     "fit.since": "base_run",
-    "ray.actors": "num_actors",
     "without_keys": "allow_anonymous",
     "gateway.in_flight": "max_concurrent_requests",
     "gateway.body_bytes": "max_body_bytes",
@@ -58,6 +55,34 @@ RENAMED_KEYS: dict[str, str] = {
     },
 }
 """Old key -> the name that it has now in the same section."""
+
+MOVED_KEYS: dict[str, str] = {
+    "train.workers": "resources.train.num_workers",
+    "train.num_workers": "resources.train.num_workers",
+    "train.min_workers": "resources.train.num_workers",
+    "train.gpu": "resources.train.num_gpus",
+    "train.bf16": "train.precision",
+    "ray.actors": "resources.score.num_workers",
+    "ray.num_actors": "resources.score.num_workers",
+    "serve.accelerator": "resources.llm.num_gpus",
+    "serve.accelerator_type": "resources.llm.accelerator_type",
+    "serve.tensor_parallel": "resources.llm.num_gpus",
+    "serve.tensor_parallel_size": "resources.llm.num_gpus",
+    "serve.replicas": "resources.llm.num_workers",
+}
+"""End of an old key's path -> what takes its place, from the root of a run's config."""
+HOW_MOVED: dict[str, str] = {
+    "train.min_workers": "a range [fewest, most]",
+    "train.gpu": "1 is a GPU for each worker",
+    "train.bf16": "bf16 or fp32",
+    "ray.num_actors": "and num_workers of resources.fit and resources.ask, which it counted too",
+    "ray.actors": "and num_workers of resources.fit and resources.ask, which it counted too",
+    "serve.accelerator": "1 or more for a GPU, 0 for the CPU",
+    "serve.tensor_parallel_size": "the GPUs that one replica is spread over",
+    "serve.tensor_parallel": "the GPUs that one replica is spread over",
+    "serve.replicas": "a number or a range [fewest, most]",
+}
+"""End of an old key's path -> how the new value is written."""
 
 RENAMED_VALUES: dict[tuple[str, str], str] = {
     ("data.source", "own"): "tabular",
@@ -85,6 +110,23 @@ def new_key(section: type[BaseModel], key: str) -> str | None:
     if key in known:
         return None
     return next((new for old, new in RENAMED_KEYS.items() if old.rsplit(".", 1)[-1] == key and new in known), None)
+
+
+def new_place(section: type[BaseModel], path: Sequence[str | int], root: type[BaseModel]) -> str | None:
+    """Where the value at `path` is set now, if a key of this name has moved there: `NAME (how it is written)`.
+
+    Args:
+        section: What holds the key.
+        path: Its path.
+        root: The whole tree's section; where that is a served model's alone, its resources are not one kind of several.
+    """
+    place = ".".join(str(part) for part in path[-2:])
+    if place not in MOVED_KEYS or str(path[-1]) in section.model_fields:
+        return None
+    new = MOVED_KEYS[place]
+    if "llm" not in root.model_fields:
+        new = new.replace("resources.llm.", "resources.")
+    return f"{new} ({HOW_MOVED[place]})" if place in HOW_MOVED else new
 
 
 def new_value(path: Sequence[str | int], value: object) -> str | None:

@@ -8,6 +8,7 @@ from hydra_ray.config.data import DataConfig, ProtocolConfig
 from hydra_ray.config.head_kinds import head_kind
 from hydra_ray.config.llm import LLMConfig
 from hydra_ray.config.pair_kinds import pair_kind
+from hydra_ray.config.resources import ResourcesConfig
 from hydra_ray.config.retrieval import AdapterConfig, RerankerConfig, RetrievalConfig
 from hydra_ray.config.section import NameOf, Section
 from hydra_ray.config.training import FitConfig, ModelConfig, TrainConfig
@@ -36,7 +37,7 @@ class EvaluateConfig(Section):
 
 
 class RayConfig(Section):
-    """Where the work runs."""
+    """The Ray cluster. What workers reserve of it says `resources`."""
 
     address: str = Field(
         default="local",
@@ -49,8 +50,10 @@ class RayConfig(Section):
         ge=1,
         description="CPUs that a local Ray counts. `null`: four for each core, as most processes mostly wait.",
     )
-    num_actors: int = Field(
-        default=1, ge=1, description="Ray Data actors that ask the LLM or encode; each loads the models it needs."
+    autoscaling: bool = Field(
+        default=False,
+        description="Whether the cluster at `address` may still add kinds of nodes that it does not have now, such as "
+        "GPU nodes scaled to zero: then a run waits for them, and otherwise says at once what no node has.",
     )
     worker_logs: bool = Field(
         default=False, description="Print what Ray's workers write, which is in Ray's log files in any case."
@@ -85,7 +88,10 @@ class Config(Section):
     train: TrainConfig = Field(default=TrainConfig(), description="Joint training of base and heads.")
     fit: FitConfig = Field(default=FitConfig(), description="Heads of new users.")
     evaluate: EvaluateConfig = Field(default=EvaluateConfig(), description="What is evaluated.")
-    ray: RayConfig = Field(default=RayConfig(), description="Where the work runs.")
+    resources: ResourcesConfig = Field(
+        default=ResourcesConfig(), description="How many workers of each kind, and what each reserves."
+    )
+    ray: RayConfig = Field(default=RayConfig(), description="The Ray cluster.")
 
     @field_validator("plugins")
     @classmethod
@@ -131,12 +137,6 @@ class Config(Section):
         if head_kind(self.model.head).own_prior and self.fit.l2 is not None:
             raise ValueError(f"fit.l2: {self.model.head} heads have a prior of their own in its place; leave it out")
         train = self.train
-        if train.min_workers is not None and train.min_workers > train.num_workers:
-            raise ValueError(
-                f"train.min_workers: {train.min_workers} is more than train.num_workers={train.num_workers}"
-            )
-        if train.gpu and train.bf16 and train.zero_stage == 0:
-            raise ValueError("train.zero_stage: 0 needs train.bf16=false; DeepSpeed keeps no reachable state there")
         needed = {"none": 0, "optimizer": 1, "parameters": 3}[train.offload]
         if train.zero_stage < needed:
             raise ValueError(f"train.offload: {train.offload} needs train.zero_stage={needed} or more")

@@ -81,23 +81,14 @@ class TrainConfig(Section):
     router_balance: float = Field(
         default=0.01, ge=0, description="Weight of the loss that keeps the experts of `mixture` equally used."
     )
-    num_workers: int = Field(
-        default=2,
-        ge=1,
-        description="Ray Train workers. Another number draws other dropout; without dropout the result is the same.",
-        json_schema_extra=EXECUTION_ONLY,
-    )
-    min_workers: int | None = Field(
-        default=None,
-        ge=1,
-        description="Elastic training: start with as few while there are no resources for more. `null`: all or none.",
-        json_schema_extra=EXECUTION_ONLY,
-    )
     zero_stage: Literal[0, 1, 2, 3] = Field(
         default=1, description="DeepSpeed's ZeRO stage: higher ones spread more of the base over the workers."
     )
-    gpu: bool = Field(default=False, description="One GPU for each worker.")
-    bf16: bool = Field(default=True, description="Train in bfloat16 on GPUs.")
+    precision: Precision = Field(
+        default="fp32",
+        description="Arithmetic of the base while it is trained: `fp32`, or `bf16` (faster on GPUs; the heads, all "
+        "weights and the optimizer stay fp32).",
+    )
     gradient_accumulation_steps: int = Field(
         default=1, ge=1, description="Micro-batches that a worker's share of a batch is cut into, to save memory."
     )

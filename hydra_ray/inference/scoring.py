@@ -8,6 +8,7 @@ from hydra_ray.inference.reranking import RankedItem, rank, reranker_features
 from hydra_ray.inference.types import RetrievalResult, ScoreRequest
 from hydra_ray.training.artifacts.trained_scorer import TrainedScorer
 from hydra_ray.training.joint.ranking_examples import RankingExample
+from hydra_ray.utils.device import free_memory, worker_device
 
 SHARED = ""
 """The user whom the shared head scores for."""
@@ -31,9 +32,11 @@ class BatchReranker:
         self._scorer = scorer
 
     @classmethod
-    def load(cls, base: Path, heads: Path | None, embeddings: Path | None) -> "BatchReranker":
-        """See `TrainedScorer.load`."""
-        return cls(TrainedScorer.load(base, heads, embeddings))
+    def load(cls, base: Path, heads: Path | None, embeddings: Path | None, num_gpus: float = 0.0) -> "BatchReranker":
+        """See `TrainedScorer.load`. num_gpus: what this worker was promised."""
+        device = worker_device(num_gpus)
+        budget = free_memory(device, num_gpus) if num_gpus else None
+        return cls(TrainedScorer.load(base, heads, embeddings, device, budget))
 
     def __call__(
         self, user_id: str, queries: Sequence[Query], found: Sequence[RetrievalResult]

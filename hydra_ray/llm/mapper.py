@@ -25,6 +25,7 @@ from ray.data.expressions import col
 
 from hydra_ray import env
 from hydra_ray.config import Config, LLMConfig
+from hydra_ray.config.resources import ray_options, worker_range
 from hydra_ray.errors import UnfinishedError, UserError
 from hydra_ray.llm.access import credentials
 from hydra_ray.llm.batches import Batches
@@ -38,6 +39,7 @@ from hydra_ray.llm.types import Completion
 from hydra_ray.llm.usability import Wanted
 from hydra_ray.utils.parquet_io import read_parquet
 from hydra_ray.utils.ray_errors import unwrap_user_errors
+from hydra_ray.utils.ray_nodes import actor_pool, alive_nodes
 
 ID_COLUMN = "row_id"
 REQUESTS_COLUMN = "requests"
@@ -166,7 +168,9 @@ def run_llm_stage(
     url = base_url or cfg.llm.base_url
     if url is None:
         raise UserError("llm.base_url: not set and no model is served: give the address of a chat server")
-    actors = cfg.ray.num_actors
+    asking_workers = cfg.resources.ask
+    pool = worker_range(asking_workers, alive_nodes() if asking_workers.bounds is None else ())
+    actors = pool[1]
     concurrency = math.ceil(cfg.llm.concurrency / actors)
     expected = _expected_calls(str(source))
     done = set(_ids(f"{root}/done"))
@@ -186,8 +190,8 @@ def run_llm_stage(
         batch_size=batch,
         batch_format="pyarrow",
         zero_copy_batch=True,
-        num_cpus=0,
-        compute=ray.data.ActorPoolStrategy(size=actors),
+        compute=actor_pool(pool),
+        **ray_options(asking_workers),
     )
     ray.get(ledger.begin.remote())
     if left:

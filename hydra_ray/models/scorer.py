@@ -12,6 +12,7 @@ from hydra_ray.config.pair_kinds import pair_kind
 from hydra_ray.models.encoder import TextEncoder
 from hydra_ray.models.heads import Deltas, Head, new_head
 from hydra_ray.models.mixture import PRESENT, PROFILE, FacetHead, Router, mixtures
+from hydra_ray.utils.cpu import Precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,10 @@ class PairBatch:
     user: Tensor
     evidence: Tensor
 
+    def to(self, device: torch.device) -> "PairBatch":
+        """The same on a device; from pinned memory without waiting."""
+        return PairBatch(*(getattr(self, name).to(device, non_blocking=True) for name in self.__slots__))
+
 
 EVIDENCE_SCALE = 2.0
 """Brings evidence, numbers in [0, 1], to the size of the pair encodings."""
@@ -37,7 +42,13 @@ EVIDENCE_SCALE = 2.0
 
 class PairScorer(nn.Module):
     """Base and shared head. `bi_encoder`, `concepts`: vectors interact; `cross_encoder`: the encoder reads the
-    pair; `none`: the head reads the evidence alone."""
+    pair; `none`: the head reads the evidence alone.
+
+    Attributes:
+        precision: Of the base's arithmetic (`train.precision`). All weights, and the heads' arithmetic, stay fp32.
+    """
+
+    precision: Precision = "fp32"
 
     def __init__(
         self,
@@ -69,7 +80,12 @@ class PairScorer(nn.Module):
     def encode_pairs(self, texts: Sequence[str] | Tensor, batch: PairBatch) -> Tensor:
         """Pair encodings with the evidence appended, [G, R, Z + E]; `texts` is the table of texts, or of the vectors
         of a frozen encoder: [T, D] (`bi_encoder`) or [T, S, D], one per sentence (`concepts`)."""
-        pairs_GRZ = self._pairs(texts, batch)
+        if self.precision == "bf16":
+            with torch.autocast(batch.label.device.type, torch.bfloat16):
+                pairs_GRZ = self._pairs(texts, batch)
+            pairs_GRZ = self._like_head(pairs_GRZ)
+        else:
+            pairs_GRZ = self._pairs(texts, batch)
         if not self.evidence:
             return pairs_GRZ
         return torch.cat([pairs_GRZ, EVIDENCE_SCALE * batch.evidence.to(pairs_GRZ.dtype)], dim=-1)

@@ -106,10 +106,10 @@ def _endpoint(config: Config, run: RunContext, job: Pipeline, scratch: Path, off
     """What the black box is and answers, and whether it gives samples one by one, one call each."""
     llm = config.llm
     if llm.base_url is None:
-        from hydra_ray.llm.vllm_app import engine_spec, require_vllm
+        from hydra_ray.llm.vllm_app import engine_variables, require_vllm
 
         require_vllm()
-        engine_spec(llm)
+        engine_variables(llm, run.config.resources.llm)
         return [f"{run.identity}, which the run itself serves with vLLM (not started here)"], False
     where = f"{llm.model} at {llm.base_url}"
     request = first_request(job)

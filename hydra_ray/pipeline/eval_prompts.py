@@ -107,7 +107,8 @@ class EvalPrompts(StagePrompts):
         self.methods = [method_named(name) for name in methods]
         self.topics = TopicModels.load(topics) if topics else None
         self._rerankers: Mapping[Reranker, Rerank] = {
-            name: BatchReranker.load(base, heads, vectors) for name, (base, heads) in rerankers.items()
+            name: BatchReranker.load(base, heads, vectors, self.config.resources.score.num_gpus)
+            for name, (base, heads) in rerankers.items()
         }
         self._summaries = summaries
         self.trained = trained

@@ -159,7 +159,7 @@ def write_groups(
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
-    parts = chunks(buckets_of(answered), run.config.ray.num_actors)
+    parts = chunks(buckets_of(answered), run.workers(run.config.resources.score)[1])
     items = [{"number": i, "buckets": part} for i, part in enumerate(parts)]
     with unwrap_user_errors():
         rows = ray.data.from_items(items).map_batches(write, batch_size=1).take_all()

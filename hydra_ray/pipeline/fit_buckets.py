@@ -1,5 +1,6 @@
 """What the workers of a fit do: all users of some buckets, whose heads are left as parts of the store, with records."""
 
+import math
 import time
 from collections.abc import Sequence
 from functools import cached_property
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from hydra_ray.config import Config
 from hydra_ray.errors import UserError
@@ -19,6 +21,7 @@ from hydra_ray.store.heads.head_store import HeadStore
 from hydra_ray.training.artifacts.trained_scorer import TrainedScorer
 from hydra_ray.training.artifacts.user_heads import FOLDER
 from hydra_ray.training.user_fit import solver
+from hydra_ray.training.user_fit.batch_sizes import BatchSizes
 from hydra_ray.training.user_fit.features import (
     UserFeatures,
     empty_features,
@@ -30,6 +33,14 @@ from hydra_ray.training.user_fit.features import (
 from hydra_ray.training.user_fit.padded_users import NonFiniteError
 from hydra_ray.training.user_fit.profiles import Profile, profile_of
 from hydra_ray.training.user_fit.solver import Tuned
+from hydra_ray.utils.device import CPU, free_memory, halved_once, worker_device
+from hydra_ray.utils.prefetch import prefetched
+
+MOST_ON_DEVICE = 65_536
+"""Users of a batch where memory alone would allow more: further ones do not make a device faster."""
+ENCODING_SHARE = 0.3
+"""Of a device's memory, for the pairs that are encoded while users are fitted."""
+FEWER = "lower fit.batch_users or model.rank, or give each of resources.fit a larger num_gpus"
 
 
 class Buckets:
@@ -40,9 +51,20 @@ class Buckets:
         self.chosen = fit.by_bucket()
 
     @cached_property
+    def device(self) -> torch.device:
+        """What this worker computes on. Raises UserError where it was promised a GPU and has none."""
+        return worker_device(self.fit.config.resources.fit.num_gpus)
+
+    @cached_property
     def scorer(self) -> TrainedScorer:
-        """The frozen base."""
-        return self.fit.scorer()
+        """The frozen base, on the worker's device."""
+        return self.fit.scorer(self.device, self.budget(ENCODING_SHARE))
+
+    def budget(self, share: float) -> int | None:
+        """This share of what the worker may still fill on its device, in bytes; None on the CPU."""
+        if self.device == CPU:
+            return None
+        return int(free_memory(self.device, self.fit.config.resources.fit.num_gpus) * share)
 
     @cached_property
     def store(self) -> HeadStore:
@@ -101,14 +123,25 @@ class FitBuckets(Buckets):
         """The earlier fit that this one builds on."""
         return Previous(self.fit.previous, self.fit.spec(self.scorer)) if self.fit.previous else None
 
+    @cached_property
+    def sizes(self) -> BatchSizes:
+        """How many users are fitted together."""
+        head = self.scorer.scorer.head
+        numbers = sum(math.prod(shape) for shape in head.delta_shapes().values())
+        most, budget = self.fit.config.fit.batch_users, self.budget(1 - ENCODING_SHARE)
+        return BatchSizes(most if budget is None else MOST_ON_DEVICE, budget, head.width, numbers)
+
     def work(self, buckets: Sequence[int]) -> int:
-        """See Buckets."""
+        """See Buckets. The next bucket's features are read, or made, while users are fitted."""
         users = 0
         waiting: dict[int, list[UserFeatures]] = {}
-        for bucket in buckets:
-            waiting[bucket] = self._features(bucket)
-            users += len(waiting[bucket])
-            if sum(map(len, waiting.values())) >= self.fit.config.fit.batch_users:
+        _ = self.scorer, self.sizes  # loaded here, and not in two threads at once
+        # The earlier fit is read by one thread at a time.
+        loaded = ((b, self._features(b)) for b in buckets) if self.previous else prefetched(buckets, self._features)
+        for bucket, features in loaded:
+            waiting[bucket] = features
+            users += len(features)
+            if self.sizes.full([len(user.label) for found in waiting.values() for user in found]):
                 self._finish(waiting)
                 waiting = {}
         self._finish(waiting)
@@ -137,22 +170,20 @@ class FitBuckets(Buckets):
             if self.previous:
                 found |= self.previous.unchanged(bucket, users)
         changed = [user for users in waiting.values() for user in users if user.user_id not in found]
-        size = self.fit.config.fit.batch_users
-        for start in range(0, len(changed), size):
-            found |= self._solve(changed[start : start + size])
+        for part in self.sizes.cut([len(user.label) for user in changed]):
+            found |= self._solve(changed[part])
         for bucket, users in waiting.items():
             write_record(self.store, bucket, [found[user.user_id] for user in users], self.out)
 
     def _solve(self, users: Sequence[UserFeatures]) -> dict[str, UserFit]:
-        start = self.previous.deltas([user.user_id for user in users]) if self.previous else None
-        found = solved_users(
-            self.fit.head(self.scorer),
-            self.fit.config,
-            self.tuned,
-            users,
-            start,
-            component=self.fit.component,
-        )
+        def solve(part: Sequence[UserFeatures]) -> list[UserFit]:
+            start = self.previous.deltas([user.user_id for user in part]) if self.previous else None
+            head = self.fit.head(self.scorer)
+            return solved_users(
+                head, self.fit.config, self.tuned, part, start, component=self.fit.component, device=self.device
+            )
+
+        found = halved_once(solve, users, self.device, FEWER)
         return {user.user_id: fit for user, fit in zip(users, found, strict=True)}
 
 
@@ -164,12 +195,15 @@ def solved_users(
     start: Deltas | None = None,
     *,
     component: Component,
+    device: torch.device = CPU,
 ) -> list[UserFit]:
     """Users' heads of a component from their features, all at once; see `solver.solve_heads`. An adapter's head must
-    show a gain. Raises UserError, which names the user."""
+    show a gain. device: where the shared head is, and the users are fitted. Raises UserError, which names the user."""
     gain = component == "adapter"
     try:
-        fitted = solver.solve_heads(head, rows_of(users), tuned, config.fit, config.train.loss, start, needs_gain=gain)
+        rows = rows_of(users).to(device)
+        start = {name: value.to(device) for name, value in start.items()} if start else None
+        fitted = solver.solve_heads(head, rows, tuned, config.fit, config.train.loss, start, needs_gain=gain).to(CPU)
     except NonFiniteError as error:
         raise UserError(error.of(f"user {users[error.place].user_id!r}")) from None
     return [UserFit.of(user, fitted, i) for i, user in enumerate(users)]

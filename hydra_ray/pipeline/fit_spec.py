@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
+import torch
+
 from hydra_ray.config import Config
 from hydra_ray.core.hashing import bucket_of
 from hydra_ray.core.sampling import UserSample
@@ -18,6 +20,7 @@ from hydra_ray.store.heads.spec import HeadSpec
 from hydra_ray.training.artifacts.trained_scorer import TrainedScorer, fingerprint, load_scorer
 from hydra_ray.training.joint.ranking_examples import RankingExample
 from hydra_ray.training.user_fit.features import UserFeatures, empty_features, features_of, fingerprint_of
+from hydra_ray.utils.device import CPU
 
 TUNING_USERS = 256
 """Training users that the pull of new heads is chosen on: their mean loss is then known to a few per cent."""
@@ -45,9 +48,10 @@ class FitSpec:
     previous: Path | None
     roles: UserSample | None
 
-    def scorer(self) -> TrainedScorer:
-        """The base, with a head of the kind that is fitted (`bayesian_linear` is trained as `linear`)."""
-        return TrainedScorer(load_scorer(self.base, self.kind), None, self.vectors)
+    def scorer(self, device: torch.device = CPU, budget: int | None = None) -> TrainedScorer:
+        """The base, with a head of the kind that is fitted (`bayesian_linear` is trained as `linear`). device, budget:
+        see `TrainedScorer`."""
+        return TrainedScorer(load_scorer(self.base, self.kind), None, self.vectors, device=device, budget=budget)
 
     def head(self, scorer: TrainedScorer) -> Head:
         """The shared head that users' heads are fitted from."""

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from hydra_ray.config.head_kinds import head_kind
+from hydra_ray.config.resources import ray_options
 from hydra_ray.errors import UserError
 from hydra_ray.pipeline.examples import chunks
 from hydra_ray.pipeline.fit_buckets import FitBuckets, MixBuckets
@@ -25,6 +26,7 @@ from hydra_ray.training.user_fit.features import rows_of
 from hydra_ray.training.user_fit.solver import Tuned
 from hydra_ray.utils.atomic_io import write_text
 from hydra_ray.utils.ray_errors import unwrap_user_errors
+from hydra_ray.utils.ray_nodes import actor_pool
 
 
 def tune(fit: FitSpec, scorer: TrainedScorer, run: RunContext) -> Tuned:
@@ -71,15 +73,17 @@ def fit_users(run: RunContext, fit: FitSpec, out: Path) -> dict[str, Any]:
         run.log(f"fit-{fit.component}: {len(buckets) - len(left)} of {len(buckets)} buckets are done already")
     began, cpu_s = time.time(), 0.0
     if left:
-        parts = chunks(left, max(4, run.config.ray.num_actors * 4))
+        wanted = run.config.resources.fit
+        workers = run.workers(wanted)
+        parts = chunks(left, max(4, workers[1] * 4))
         try:
             with unwrap_user_errors():
                 rows = ray.data.from_items([{"buckets": part} for part in parts]).map_batches(
                     MixBuckets if routed else FitBuckets,
                     fn_constructor_args=(fit, tuned, out),
                     batch_size=1,
-                    num_cpus=1,
-                    compute=ray.data.ActorPoolStrategy(size=run.config.ray.num_actors),
+                    compute=actor_pool(workers),
+                    **ray_options(wanted),
                 )
                 done = rows.take_all()
         except UserError as mistake:

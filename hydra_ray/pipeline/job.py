@@ -113,6 +113,7 @@ class Pipeline(DataSteps):
                 vectors=self.run.vector_cache,
                 profiles=profiles.resolve() if profiles else None,
                 plugins=config.plugins,
+                resources=config.resources.train,
             )
             return {**counts, **train(job, config.data.buckets, folder, self.run.log)}
 

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
+from hydra_ray.config.resources import ray_options
 from hydra_ray.core.queries import REAL_ROW
 from hydra_ray.core.types import Split, User, user_from_row
 from hydra_ray.errors import UselessAnswersError, UserError
@@ -27,6 +28,7 @@ from hydra_ray.llm.usability import AnswerTally, Wanted
 from hydra_ray.pipeline.run_context import RunContext
 from hydra_ray.pipeline.stage_rows import CUTS, QUERY_COLUMNS, PromptedRow, R, StageRow, row_from_dict, rows_to_table
 from hydra_ray.utils.ray_errors import unwrap_user_errors
+from hydra_ray.utils.ray_nodes import actor_pool
 
 Asking = Mapping[str, tuple[Split, Split]]
 """Whose rows are made: user -> (the split of the data whose items stand for the user, the role that is asked for).
@@ -60,12 +62,11 @@ def ask_black_box(
     answers are of no use; then the next attempt takes the answers from the response cache, or asks again where the
     model's identity has changed.
     """
-    import ray
-
     from hydra_ray.data.reader import users_dataset
     from hydra_ray.llm.mapper import run_llm_stage
 
     run.ray()
+    scoring = run.config.resources.score
     queries = folder / "queries"
     if not (folder / "scratch" / "queries").exists():
         shutil.rmtree(queries, ignore_errors=True)
@@ -75,8 +76,8 @@ def ask_black_box(
                 fn_constructor_args=(make, args, dict(sorted(chosen.items()))),
                 batch_format="pyarrow",
                 batch_size=64,
-                num_cpus=1,
-                compute=ray.data.ActorPoolStrategy(size=run.config.ray.num_actors),
+                compute=actor_pool(run.workers(scoring)),
+                **ray_options(scoring),
             ).write_parquet(str(queries))
         (folder / "scratch" / "queries").touch()
     counts = _count(queries)

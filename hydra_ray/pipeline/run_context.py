@@ -13,6 +13,7 @@ from typing import Any
 from hydra_ray.cluster import LOCAL, check_socket_paths, find_cluster, init_ray, other_cluster
 from hydra_ray.config import Config
 from hydra_ray.config.pair_kinds import pair_kind
+from hydra_ray.config.resources import WorkerResources, worker_range
 from hydra_ray.core.tasks import Task, load_task
 from hydra_ray.env import set_defaults, set_local_ray
 from hydra_ray.errors import UserError
@@ -21,6 +22,7 @@ from hydra_ray.llm.response_cache import FILE as RESPONSES
 from hydra_ray.pipeline.resources import EVERY_S, Waiting, needs_of
 from hydra_ray.pipeline.step import StepResult, run_step
 from hydra_ray.utils.periodic import PeriodicTask
+from hydra_ray.utils.ray_nodes import alive_nodes
 
 LOGICAL_CPUS_PER_CORE = 4
 """A local cluster counts more CPUs than there are: actors that wait for the LLM and workers that train take turns."""
@@ -108,12 +110,22 @@ class RunContext(contextlib.AbstractContextManager["RunContext"]):
         """Raises UserError, before anything is started, for what a local cluster of this run's own would lack."""
         if self.config.ray.address == LOCAL:
             check_socket_paths()
-            self._refuse(self._needs.lacking({"CPU": self.local_cpus, "GPU": self._needs.gpus}))
+            # What else this machine has, Ray finds out when it starts.
+            self._refuse(self._needs.lacking({**self._needs.required, "CPU": self.local_cpus}))
+
+    def workers(self, kind: WorkerResources) -> tuple[int, int]:
+        """Fewest and most workers of a kind."""
+        return worker_range(kind, alive_nodes() if kind.bounds is None else ())
 
     def _check_resources(self) -> None:
-        """A local cluster must have what the stage needs; elsewhere it may still come, and lines say so meanwhile."""
+        """Raises UserError where a worker fits on no node. A local cluster must have all that the stage needs;
+        elsewhere more nodes may still come, and lines say so meanwhile."""
         import ray
 
+        impossible = self._needs.impossible(alive_nodes())
+        if impossible and not self.config.ray.autoscaling:
+            raise UserError(f"ray: {impossible}; lower what that section asks for, or set ray.autoscaling=true for a "
+                            "cluster that adds such a node")  # fmt: skip
         if self.config.ray.address == LOCAL:
             self._refuse(self._needs.lacking(ray.cluster_resources()))
         elif self._needs.lacking(ray.cluster_resources()):
@@ -171,7 +183,7 @@ class RunContext(contextlib.AbstractContextManager["RunContext"]):
             from hydra_ray.llm.vllm_app import served_llm
 
             self.ray()
-            self._base_url = self._stack.enter_context(served_llm(self.config.llm))
+            self._base_url = self._stack.enter_context(served_llm(self.config.llm, self.config.resources.llm))
         if not self._checked:
             from hydra_ray.llm.client import LLMClient
             from hydra_ray.llm.response_cache_ports import ActorPort

@@ -196,7 +196,8 @@ class GeneratePrompts(CandidatePrompts):
         super().__init__(config, seed, vectors)
         self.topics = TopicModels.load(topics) if topics else None
         self._rerank: dict[str, Rerank] = {
-            split: BatchReranker.load(base, folder, vectors) for split, folder in heads.items()
+            split: BatchReranker.load(base, folder, vectors, self.config.resources.score.num_gpus)
+            for split, folder in heads.items()
         }
 
     def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, PromptedRow[CandidateRow]]]:

@@ -9,6 +9,7 @@ from typing import Any
 from ray import serve
 from ray.serve.config import RequestRouterConfig
 
+from hydra_ray.config.resources import ray_options
 from hydra_ray.serve.bundle import find_run, load_run_artifacts
 from hydra_ray.serve.config import Scaling, ServeConfig
 from hydra_ray.serve.deploy.applications import ALONE, FITTER, GATEWAY, RETRIEVER, SCORER
@@ -83,7 +84,7 @@ def _deployment(kind: Any, name: str, scaling: Scaling, *, affine: bool, drain_s
         name=name,
         max_ongoing_requests=scaling.max_ongoing_requests,
         max_queued_requests=scaling.max_queued_requests,
-        ray_actor_options={"num_cpus": scaling.num_cpus},
+        ray_actor_options=ray_options(scaling),
         logging_config=LOGGING,
         health_check_period_s=2,
         health_check_timeout_s=10,

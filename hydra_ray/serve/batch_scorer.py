@@ -13,25 +13,30 @@ from hydra_ray.serve.caches.head_cache import HeadCache
 from hydra_ray.serve.config import MIB, ScorerConfig
 from hydra_ray.serve.state.folders import Deletions, heads_folder
 from hydra_ray.training.artifacts.trained_scorer import TrainedScorer, fingerprint, load_scorer, needs_encoder_in_module
+from hydra_ray.utils.device import worker_device
 
 
 class BatchScorer:
     """Encoder, both components and their heads. Not for several threads at once."""
 
     def __init__(self, bundle: RunArtifacts, state: Path, config: ScorerConfig) -> None:
-        """Raises UserError if bases or head stores are missing or do not belong together."""
+        """Raises UserError if bases or head stores are missing or do not belong together, or a promised GPU is not
+        there."""
+        device = worker_device(config.num_gpus)
         self.vectors: EmbeddingCache | None = None
         self.heads: dict[Component, HeadCache] = {}
         self._scorers: dict[Component, TrainedScorer] = {}
         for component in COMPONENTS:
             scorer = load_scorer(bundle.base[component])
             if self.vectors is None and not needs_encoder_in_module(scorer.config):
-                self.vectors = EmbeddingCache(scorer.config, config.embedding_cache_mib * MIB)
+                self.vectors = EmbeddingCache(scorer.config, config.embedding_cache_mib * MIB, device)
             uri = heads_folder(state, component)
             if scorer.head.delta_shapes() and uri.exists():
                 base = fingerprint(bundle.base[component])
-                self.heads[component] = HeadCache(str(uri), base, config.head_cache_mib * MIB)
-            self._scorers[component] = TrainedScorer(scorer, self.heads.get(component), encode=self.vectors)
+                self.heads[component] = HeadCache(str(uri), base, config.head_cache_mib * MIB, device)
+            self._scorers[component] = TrainedScorer(
+                scorer, self.heads.get(component), encode=self.vectors, device=device
+            )
         self._deletions = Deletions(state)
 
     @property

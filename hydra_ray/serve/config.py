@@ -2,13 +2,14 @@
 
 from pydantic import Field, model_validator
 
+from hydra_ray.config.resources import Placement
 from hydra_ray.config.section import Section
 
 MIB = 1 << 20
 """Bytes in one of the `_mib` below."""
 
 
-class Scaling(Section):
+class Scaling(Placement):
     """How a deployment scales and how much work it accepts; the names are Ray Serve's."""
 
     replicas: tuple[int, int] = Field(
@@ -45,7 +46,17 @@ class Scaling(Section):
         return self
 
 
-class GatewayConfig(Scaling):
+class CPUScaling(Scaling):
+    """A deployment that has nothing to compute on a GPU."""
+
+    @model_validator(mode="after")
+    def _without_gpu(self) -> "CPUScaling":
+        if self.num_gpus:
+            raise ValueError(f"num_gpus: {self.num_gpus:g} would lie idle here; scorer and fitter can use a GPU")
+        return self
+
+
+class GatewayConfig(CPUScaling):
     """The HTTP front."""
 
     max_ongoing_requests: int = Field(
@@ -79,7 +90,7 @@ class GatewayConfig(Scaling):
     )
 
 
-class RetrieverConfig(Scaling):
+class RetrieverConfig(CPUScaling):
     """Histories and their indexes."""
 
     cache_mib: int = Field(

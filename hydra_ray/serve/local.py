@@ -110,7 +110,7 @@ def hosted(
     with contextlib.ExitStack() as stack:
         _start_ray(stack, host, port, address, metrics_port)
         if url is None:
-            url = stack.enter_context(served_llm(bundle.config.llm))
+            url = stack.enter_context(served_llm(bundle.config.llm, bundle.config.resources.llm))
 
         _log(f"starting the service of run {bundle.name}")
         application = build_app(config.model_copy(update={"llm_url": url}))

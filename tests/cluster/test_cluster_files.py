@@ -140,7 +140,7 @@ def test_the_pods_of_the_service_fit_what_it_serves() -> None:
     cluster = spec["rayClusterConfig"]
     groups = {group["groupName"]: group for group in cluster["workerGroupSpecs"]}
     # Every replica of the black box finds a GPU; replicas of everything else find CPUs, at first and at most.
-    assert (groups["gpu"]["minReplicas"], groups["gpu"]["maxReplicas"]) == tuple(llm["serve"]["replicas"])
+    assert (groups["gpu"]["minReplicas"], groups["gpu"]["maxReplicas"]) == tuple(llm["resources"]["num_workers"])
     cores = int(groups["cpu"]["template"]["spec"]["containers"][0]["resources"]["limits"]["cpu"])
     args = ServeConfig.model_validate(hydra)
     for bound, pods in enumerate(("minReplicas", "maxReplicas")):
@@ -196,8 +196,9 @@ def test_the_jobs_entrypoint_and_its_config(tmp_path: Path) -> None:
     assert config.ray.address == "auto"
     # As many GPU pods as training workers ask for.
     gpu = next(group for group in spec["rayClusterSpec"]["workerGroupSpecs"] if group["groupName"] == "gpu")
-    assert config.train.gpu
-    assert gpu["maxReplicas"] >= config.train.num_workers
+    training = config.resources.train
+    assert gpu["maxReplicas"] >= training.fewest * training.num_gpus > 0
+    assert config.ray.autoscaling, "they are scaled to zero"
 
 
 @pytest.mark.parametrize("name", [*KUBERNETES, "launcher.yaml", "README.md", "Dockerfile"])

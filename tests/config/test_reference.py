@@ -66,8 +66,10 @@ def test_explain_says_all_of_a_key_and_lists_a_section() -> None:
         "train.batch_size  (run)\n  Rows per step, all workers together.\n  type: integer, at least 1\n  default: 256"
     )
     section = explain("ray", schemas())
-    assert section.startswith("ray  (run)\n  Where the work runs.\n\n  address ")
-    assert "\n  num_actors   Ray Data actors that " in section
+    assert section.startswith(
+        "ray  (run)\n  The Ray cluster. What workers reserve of it says `resources`.\n\n  address "
+    )
+    assert "\n  autoscaling  Whether the cluster at " in section
     both = explain("root", schemas())
     assert "root  (run)" in both
     assert "root  (service)" in both
@@ -159,6 +161,6 @@ def test_printed_serve_files_can_be_deployed_in_their_place(tmp_path: Path) -> N
 
 def test_keys_that_change_no_result_are_marked() -> None:
     assert execution_only(TrainConfig) == {
-        "max_failures", "checkpoint_interval_s", "checkpoint_steps", "trackers", "num_workers", "min_workers",
+        "max_failures", "checkpoint_interval_s", "checkpoint_steps", "trackers",
         "activation_checkpointing", "offload",
     }  # fmt: skip

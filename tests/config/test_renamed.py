@@ -1,10 +1,10 @@
 import pytest
 from pydantic import BaseModel
 
-from hydra_ray.config import Config, LLMConfig, load_config, load_settings
+from hydra_ray.config import Config, LLMApplicationConfig, LLMConfig, load_config, load_settings
 from hydra_ray.config.check import MistakeError, check_tree
 from hydra_ray.config.reference import entries
-from hydra_ray.config.renamed import RENAMED_KEYS, RENAMED_VALUES
+from hydra_ray.config.renamed import HOW_MOVED, MOVED_KEYS, RENAMED_KEYS, RENAMED_VALUES
 from hydra_ray.errors import UserError
 from hydra_ray.serve.config import ServeConfig
 
@@ -59,3 +59,24 @@ def test_what_follows_an_old_value_stays_and_other_keys_may_have_it() -> None:
     with pytest.raises(UserError, match="'embedded:tagging' is called 'bundled:tagging' now"):
         load_config(None, ["llm.serve.source=embedded:tagging"])
     assert load_config(None, ["llm.serve.source=own"]).llm.serve.source == "own"
+
+
+@pytest.mark.parametrize("old", MOVED_KEYS)
+def test_a_key_that_has_moved_is_refused_with_its_new_place(old: str) -> None:
+    key = f"llm.{old}" if old.startswith("serve.") else old
+    new, how = MOVED_KEYS[old], f" ({HOW_MOVED[old]})" if old in HOW_MOVED else ""
+    assert PATHS[new] is Config
+    with pytest.raises(UserError) as error:
+        load_config(None, [f"{key}=1"])
+    assert str(error.value) == f"override '{key}=1': {key}: this key has moved; set {new}{how}"
+
+
+def test_a_served_models_own_file_has_its_resources_in_it() -> None:
+    with pytest.raises(MistakeError) as error:
+        check_tree(LLMApplicationConfig, {"serve": {"tensor_parallel_size": 2}}, ARGS)
+    assert str(error.value) == (
+        "applications[0].args.serve.tensor_parallel_size: this key has moved; set resources.num_gpus (the GPUs that "
+        "one replica is spread over)"
+    )
+    args = LLMApplicationConfig.model_validate({"resources": {"num_workers": [1, 4], "num_gpus": 2}})
+    assert (args.resources.bounds, args.resources.num_gpus) == ((1, 4), 2)

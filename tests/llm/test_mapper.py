@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hydra_ray.config import Config, LLMConfig, RayConfig
+from hydra_ray.config import Config, LLMConfig, ResourcesConfig
+from hydra_ray.config.resources import AskResources
 from hydra_ray.errors import BudgetReachedError, UnfinishedError, UserError
 from hydra_ray.llm.mapper import ANSWER_SCHEMA, append_answers, by_row, lost_error
 from hydra_ray.llm.progress import PlainProgress, line
@@ -76,7 +77,12 @@ SCHEMA = pa.schema(
 
 def _config(tmp_path: Path, fake: FakeServer, **llm) -> Config:
     settings = {"base_url": fake.url, "model": "m", "concurrency": 8, "retry_backoff_s": 0.01, **llm}
-    return Config(name="r", root=str(tmp_path / "runs"), llm=LLMConfig(**settings), ray=RayConfig(num_actors=2))
+    return Config(
+        name="r",
+        root=str(tmp_path / "runs"),
+        llm=LLMConfig(**settings),
+        resources=ResourcesConfig(ask=AskResources(num_workers=2)),
+    )
 
 
 def _rows(count: int, start: int = 0) -> list[dict]:
@@ -198,11 +204,11 @@ os.environ["RAY_AUTH_MODE"] = "disabled"
 from pathlib import Path
 import pyarrow.parquet as pq
 import ray
-from hydra_ray.config import Config, LLMConfig, RayConfig
+from hydra_ray.config import Config, LLMConfig, ResourcesConfig
 from hydra_ray.llm.mapper import run_llm_stage
 url, folder = sys.argv[1:3]
 ray.init(num_cpus=2, include_dashboard=False, object_store_memory=200 * 2**20, _temp_dir=tempfile.mkdtemp(prefix="hr"))
-cfg = Config(root=folder, llm=LLMConfig(base_url=url, model="m", concurrency=4), ray=RayConfig(num_actors=1))
+cfg = Config(root=folder, llm=LLMConfig(base_url=url, model="m", concurrency=4), resources=ResourcesConfig())
 result = pq.read_table(run_llm_stage(folder + "/source", cfg, folder + "/stage", keep=("extra",))).to_pylist()
 assert sorted(r["extra"] for r in result) == list(range(400)), len(result)
 for row in result:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM
 
-from hydra_ray.config import Config, LLMConfig, ServeLLMConfig
+from hydra_ray.config import Config, LLMConfig, LLMResources, ServeLLMConfig
 from hydra_ray.core.tasks import load_task
 from hydra_ray.errors import UserError
 from hydra_ray.llm import served_app, vllm_app
@@ -29,22 +29,22 @@ def _weights(tmp_path: Path) -> str:
 
 def test_cpu_settings_reach_the_server(tmp_path):
     cfg = LLMConfig(serve=ServeLLMConfig(source=_weights(tmp_path), max_model_len=512, kv_cache_gib=2))
-    words = vllm_app.server_arguments(cfg)
+    words = vllm_app.server_arguments(cfg, LLMResources())
     values = dict(itertools.pairwise(words))
     assert (values["--model"], values["--served-model-name"]) == (str(tmp_path), "hydra-tiny")
     assert (values["--max-model-len"], values["--max-num-batched-tokens"]) == ("512", "512")
     assert values["--distributed-executor-backend"] == "uni"
     assert {"--enforce-eager", "--no-enable-chunked-prefill", "--enable-prefix-caching"} < set(words)
     assert not {"--host", "--port"} & set(words)
-    variables = vllm_app.engine_variables(cfg)
+    variables = vllm_app.engine_variables(cfg, LLMResources())
     assert variables["VLLM_CPU_KVCACHE_SPACE"] == "2"
     assert variables["HF_HUB_OFFLINE"] == "1"
     assert variables["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0"
 
 
 def test_several_replicas_on_cpu_are_ray_serve_llms(tmp_path):
-    cfg = LLMConfig(serve=ServeLLMConfig(source=_weights(tmp_path), max_model_len=512, replicas=(1, 2)))
-    spec = vllm_app.engine_spec(cfg)
+    cfg = LLMConfig(serve=ServeLLMConfig(source=_weights(tmp_path), max_model_len=512))
+    spec = vllm_app.engine_spec(cfg, LLMResources(num_workers=(1, 2)), (1, 2))
     assert spec["accelerator_config"] == {"kind": "cpu"}
     assert spec["model_loading_config"] == {"model_id": "hydra-tiny", "model_source": str(tmp_path)}
     assert spec["engine_kwargs"]["max_model_len"] == 512
@@ -53,10 +53,8 @@ def test_several_replicas_on_cpu_are_ray_serve_llms(tmp_path):
 
 
 def test_gpu_settings_reach_the_engine():
-    serve = ServeLLMConfig(
-        source="org/model", accelerator="gpu", accelerator_type="H100", tensor_parallel_size=2, replicas=(1, 4)
-    )
-    spec = vllm_app.engine_spec(LLMConfig(model="m", serve=serve))
+    cfg = LLMConfig(model="m", serve=ServeLLMConfig(source="org/model"))
+    spec = vllm_app.engine_spec(cfg, LLMResources(num_gpus=2, accelerator_type="H100"), (1, 4))
     assert (spec["accelerator_config"], spec["accelerator_type"]) == ({"kind": "gpu"}, "H100")
     assert spec["engine_kwargs"]["tensor_parallel_size"] == 2
     assert "enforce_eager" not in spec["engine_kwargs"]
@@ -65,13 +63,27 @@ def test_gpu_settings_reach_the_engine():
 
 
 def test_only_one_cpu_replica_is_served_directly():
-    def direct(**serve) -> bool:
-        return vllm_app.is_direct(LLMConfig(serve=ServeLLMConfig(**serve)))
+    def direct(**wanted) -> bool:
+        return vllm_app.is_direct(LLMResources(**wanted))
 
     assert direct()
-    assert not direct(replicas=(1, 2))
-    assert not direct(accelerator="gpu")
-    assert not direct(tensor_parallel_size=2)
+    assert not direct(num_workers=(1, 2))
+    assert not direct(num_gpus=1)
+    assert not direct(num_workers="auto", num_cpus=1)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "bundles"),
+    [
+        ({}, []),
+        ({"num_gpus": 2}, []),
+        ({"num_gpus": 0.5}, [{"CPU": 1.0, "GPU": 0.5}]),
+        ({"num_gpus": 2, "num_cpus": 8}, [{"CPU": 4.0, "GPU": 1.0}] * 2),
+        ({"num_cpus": 2, "resources": {"big": 1}}, [{"CPU": 2.0, "big": 1.0}]),
+    ],
+)
+def test_what_a_replica_reserves_where_it_is_not_ray_serve_llms_own_choice(wanted, bundles):
+    assert vllm_app.bundles_per_gpu(LLMResources(**wanted)) == bundles
 
 
 def test_without_vllm_the_user_is_told_what_to_install(monkeypatch):
@@ -83,12 +95,13 @@ def test_without_vllm_the_user_is_told_what_to_install(monkeypatch):
 def test_other_weights_or_settings_are_another_application(tmp_path):
     source = _weights(tmp_path)
 
-    def name(**serve) -> str:
-        return served_app.application_name(LLMConfig(serve=ServeLLMConfig(source=source, **serve)))
+    def name(wanted=LLMResources(), **serve) -> str:  # noqa: B008
+        return served_app.application_name(LLMConfig(serve=ServeLLMConfig(source=source, **serve)), wanted)
 
     first = name()
     assert name() == first
     assert name(max_model_len=512) != first
+    assert name(LLMResources(num_gpus=1)) != first
     (tmp_path / "model.safetensors").write_bytes(b"x")
     assert name() != first
 

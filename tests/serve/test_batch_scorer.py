@@ -1,5 +1,6 @@
 """One batch of many users: everybody's own head, the newest one, and never somebody else's."""
 
+import math
 import random
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from hydra_ray.errors import UserError
 from hydra_ray.inference.types import Component, ScoreRequest, UserKey
 from hydra_ray.serve.batch_scorer import BatchScorer
 from hydra_ray.serve.bundle import COMPONENTS
-from hydra_ray.serve.caches.head_cache import ENTRY_BYTES, HeadCache
+from hydra_ray.serve.caches.head_cache import ENTRY_BYTES, HeadCache, head_bytes
 from hydra_ray.serve.config import ScorerConfig
 from hydra_ray.serve.state.folders import Deletions, heads_folder
 from hydra_ray.training.artifacts.trained_scorer import fingerprint
@@ -126,6 +127,33 @@ def test_memory_is_bounded_in_bytes(tmp_path: Path) -> None:
     live.prepare(dict.fromkeys(USERS, 0))
     # A batch of more users than are kept is served whole.
     assert torch.equal(live.of(USERS)["out_bias"][:, 1], torch.arange(20.0))
+
+
+def test_on_a_device_hot_heads_stay_there_and_are_counted_as_its_allocator_rounds(tmp_path: Path) -> None:
+    """`meta` stands for the device: what is there cannot come back."""
+    bundle = make_bundle(tmp_path)
+    store = make_stores(bundle, tmp_path)["reranker"]
+    store.put(USERS[:2], heads(store, 1.0, 2.0))
+    device, base = torch.device("meta"), fingerprint(bundle.base["reranker"])
+    each = head_bytes(store.spec.shapes, device)
+    assert each == sum(-(-4 * math.prod(shape) // 512) * 512 for shape in store.spec.shapes.values())
+    live = HeadCache(str(heads_folder(tmp_path, "reranker")), base, 1 << 20, device)
+    live.prepare(dict.fromkeys(USERS[:3], 0))
+    found = live.of(USERS[:3])
+    assert {name: (value.device, value.shape) for name, value in found.items()} == {
+        name: (device, (3, *shape)) for name, shape in store.spec.shapes.items()
+    }
+    assert live.bytes == 3 * (each + ENTRY_BYTES)
+    live.prepare(dict.fromkeys(USERS[:2], 0))
+    assert live.hits == 2
+
+
+def test_a_scorer_that_was_promised_a_gpu_and_has_none_does_not_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    with pytest.raises(UserError, match=r"^a worker was promised a GPU \(num_gpus=0\.5\)"):
+        BatchScorer(make_bundle(tmp_path), tmp_path, ScorerConfig(num_gpus=0.5))
 
 
 def test_an_unreadable_head_costs_its_user_alone(tmp_path: Path) -> None:

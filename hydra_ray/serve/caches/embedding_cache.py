@@ -5,12 +5,14 @@ import threading
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from hydra_ray.config import ModelConfig
 from hydra_ray.models.encoder import TextEncoder, encode_texts
 from hydra_ray.models.onednn import use_onednn
+from hydra_ray.utils.device import CPU
 
 ENTRY_BYTES = 420
 """What an entry costs on top of its text and vector: the cache's slots, string, tuple and array objects (measured
@@ -21,8 +23,8 @@ class EmbeddingCache:
     """Texts -> float32 [n, D], of a frozen encoder; for many threads, one at a time. hits, misses: texts found and
     encoded so far."""
 
-    def __init__(self, config: ModelConfig, most_bytes: int) -> None:
-        self._encoder = TextEncoder(config, config.precision).eval()
+    def __init__(self, config: ModelConfig, most_bytes: int, device: torch.device = CPU) -> None:
+        self._encoder = TextEncoder(config, config.precision).eval().to(device)
         use_onednn(self._encoder)
         self._kept: LRUCache[str, tuple[str, NDArray[np.float32]]] = LRUCache(most_bytes, _size)
         self._lock = threading.Lock()

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hydra_ray.config import LLMConfig, Section
+from hydra_ray.config import LLMApplicationConfig, Section
 from hydra_ray.llm.vllm_app import deployment_names, is_direct
 from hydra_ray.serve.config import ServeConfig
 
@@ -55,9 +55,9 @@ APPLICATIONS = {
     "hydra_ray:build_app": _SERVICE,
     "hydra_ray.serve.app:build_app": _SERVICE,
     "hydra_ray.llm.vllm_app:build_llm": Application(
-        LLMConfig,
+        LLMApplicationConfig,
         deployment_names,
-        lambda args: not is_direct(args),
+        lambda args: not is_direct(args.resources),
         (("serve", "source"),),
         lambda args: f"model {args.model}, weights {args.serve.source}",
         "/v1/models",

@@ -10,6 +10,7 @@ from hydra_ray.serve.clients.llm import LLMClientAdapter
 from hydra_ray.serve.clients.rate_limit import of_fitter
 from hydra_ray.serve.config import FitterConfig
 from hydra_ray.serve.fitter.fit_queue import FitQueue
+from hydra_ray.serve.fitter.training_data import Bases
 from hydra_ray.serve.fitter.user_fitter import UserFitter
 from hydra_ray.serve.observability import metric_names
 from hydra_ray.serve.observability.logs import to_stream
@@ -18,6 +19,7 @@ from hydra_ray.serve.state.folders import USERS, heads_folder
 from hydra_ray.serve.state.private_files import private_from_now_on
 from hydra_ray.serve.state.user_store import UserStore
 from hydra_ray.store.heads.head_store import HeadStore
+from hydra_ray.utils.device import worker_device
 from hydra_ray.utils.loopback import stay_on_node
 
 
@@ -38,7 +40,8 @@ class Fitter:
         samples = LLMClientAdapter(of_fitter(bundle.config.llm), llm_url, config.max_ongoing_requests * 8)
         self._meters = Meters("Fitter")
         self._meters.watch_llm(samples.counts)
-        fitter = UserFitter(bundle, samples, stores)
+        bases = Bases(bundle, worker_device(config.num_gpus))
+        fitter = UserFitter(bundle, samples, stores, bases=bases)
         self._fits = FitQueue(users, fitter, stores, config.max_ongoing_requests, config.vacuum_s, state, self._ended)
         self._running = asyncio.get_event_loop().create_task(self._fits.run())
 

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+
 from hydra_ray.core.topic_classifier import TopicModels
 from hydra_ray.core.types import HistoryItem, User
 from hydra_ray.inference.scoring import BatchReranker
@@ -27,6 +29,7 @@ from hydra_ray.training.artifacts.user_heads import UnpublishedHeads
 from hydra_ray.training.joint.ranking_examples import RankingExample
 from hydra_ray.training.user_fit.features import empty_features, rounded
 from hydra_ray.training.user_fit.profiles import profile_of
+from hydra_ray.utils.device import CPU
 
 
 class Bases:
@@ -35,12 +38,14 @@ class Bases:
     Raises UserError if a base is missing or broken.
     """
 
-    def __init__(self, bundle: RunArtifacts) -> None:
-        self.bundle = bundle
+    def __init__(self, bundle: RunArtifacts, device: torch.device = CPU) -> None:
+        """device: where they are."""
+        self.bundle, self.device = bundle, device
         self.plain = bundle.config.model_dump(mode="json")
         model = bundle.config.model
         self.scorers = {
-            component: load_scorer(bundle.base[component], model.head, model.encoder) for component in COMPONENTS
+            component: load_scorer(bundle.base[component], model.head, model.encoder).to(device)
+            for component in COMPONENTS
         }
         self.topics = TopicModels.load(bundle.topics) if bundle.topics else None
         self._encoder: TextEncoder | None = None
@@ -57,7 +62,7 @@ class Bases:
         if needs_encoder_in_module(model) and not self.bundle.config.retrieval.encodes:
             return None
         if self._encoder is None:
-            self._encoder = TextEncoder(model, model.precision)
+            self._encoder = TextEncoder(model, model.precision).to(self.device)
         return CachedTextEncoder(model, None, self._encoder)
 
 
@@ -101,7 +106,8 @@ class UserTrainingData:
         assert isinstance(head, Head)
         features = encode(scorer, [groups])[0] if groups else empty_features(self._user.user_id, head.width)
         tuned = self._bases.bundle.tuned[component]
-        return solved_users(head, self._config, tuned, [rounded(features)], component=component)[0]
+        device = self._bases.device
+        return solved_users(head, self._config, tuned, [rounded(features)], component=component, device=device)[0]
 
     def mix(self, component: Component) -> UserFit:
         """For `mixture`, whose router reads the items alone: see MixBuckets."""
@@ -112,7 +118,7 @@ class UserTrainingData:
         return UserFit.make(self._user.user_id, "", 0, None)
 
     def _scorer(self, component: Component, heads: HeadProvider | None = None) -> TrainedScorer:
-        return TrainedScorer(self._bases.scorers[component], heads, encode=self._vectors)
+        return TrainedScorer(self._bases.scorers[component], heads, encode=self._vectors, device=self._bases.device)
 
 
 def queries_of(prompted: Sequence[PromptedRow[Any]]) -> int:

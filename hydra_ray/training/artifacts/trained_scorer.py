@@ -7,7 +7,9 @@ heads/              the training users' heads, for kinds that have user paramete
 """
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -32,8 +34,14 @@ from hydra_ray.models.sentence_embeddings import sentence_embeddings
 from hydra_ray.training.artifacts.user_heads import UserHeads
 from hydra_ray.training.joint.ranking_examples import RankingExample, TextIndex
 from hydra_ray.training.user_fit.profiles import Profile, Profiles
+from hydra_ray.utils.device import CPU, halved_once
 
 MODEL, BASE = "model.json", "base.safetensors"
+GROUPS = 64
+"""Queries scored together on a CPU; on another device at least."""
+DEFAULT_WIDTH = 1024
+"""Numbers of a text's embedding, where another process has made it: as many as base-size encoders have, and more."""
+SMALLER = "use an encoder or head with fewer numbers, or give these workers a larger share of their device"
 MIXED_AT_ONCE = 256
 """Users whose items a router reads at once: 50 MB at 128 items and 384 numbers each."""
 
@@ -150,21 +158,40 @@ class TrainedScorer:
         heads: HeadProvider | None = None,
         vectors: Path | None = None,
         encode: TextEncode | None = None,
+        device: torch.device = CPU,
+        budget: int | None = None,
     ) -> None:
-        """encode: the frozen encoder. None: one of its own, whose encodings are cached in `vectors`, or in memory."""
-        self.scorer = scorer
+        """Moves the scorer to its device.
+
+        Args:
+            scorer: Base and shared head.
+            heads: Users' heads; None: the shared head for everybody.
+            vectors: Where a frozen encoder's encodings are cached.
+            encode: The frozen encoder. None: one of its own, whose encodings are cached in `vectors`, or in memory.
+            device: Where pairs are scored.
+            budget: Bytes that a batch may take there; None: batches of GROUPS queries.
+        """
+        self.scorer = scorer.to(device)
+        self.device, self._budget = device, budget
         self.heads = heads
         inside = needs_encoder_in_module(scorer.config)
         self._encode = None if inside else encode or CachedTextEncoder(scorer.config, vectors)
 
     @classmethod
-    def load(cls, base: Path, heads: Path | None = None, vectors: Path | None = None) -> "TrainedScorer":
-        """The scorer in `base` with the user heads in `heads` (None: shared head for all users)."""
+    def load(
+        cls,
+        base: Path,
+        heads: Path | None = None,
+        vectors: Path | None = None,
+        device: torch.device = CPU,
+        budget: int | None = None,
+    ) -> "TrainedScorer":
+        """The scorer in `base` with the user heads in `heads` (None: shared head for all users). The rest: as made."""
         scorer = load_scorer(base)
         own = UserHeads.open(heads, fingerprint(base)) if heads else None
         if heads and own is None and scorer.head.delta_shapes():
             raise UserError(f"{heads}: the users' heads are missing; remove the folder, and the step makes them again")
-        return cls(scorer, own, vectors)
+        return cls(scorer, own, vectors, device=device, budget=budget)
 
     def table(self, texts: Sequence[str]) -> Sequence[str] | Tensor:
         """What the scorer reads for `texts`: the texts, or their vectors where the encoder is frozen."""
@@ -190,30 +217,53 @@ class TrainedScorer:
         encode = self._encode or CachedTextEncoder(config.model_copy(update={"freeze_encoder": True}), None)
         parts = []
         for start in range(0, len(profiles), MIXED_AT_ONCE):
-            read = Profiles(profiles[start : start + MIXED_AT_ONCE], encode).of_users()
-            parts.append(mixtures(router(read[PROFILE], read[PRESENT])[0])[MIXTURE].numpy())
+            read = Profiles(profiles[start : start + MIXED_AT_ONCE], encode).of_users(self.device)
+            parts.append(mixtures(router(read[PROFILE], read[PRESENT])[0])[MIXTURE].cpu().numpy())
         found: NDArray[np.float32] = np.concatenate(parts)
         return found
 
     @torch.inference_mode()
-    def _run(self, groups: Sequence[RankingExample], encodings: bool, size: int = 64) -> list[NDArray[np.float32]]:
+    def _run(self, groups: Sequence[RankingExample], encodings: bool) -> list[NDArray[np.float32]]:
         out: list[NDArray[np.float32]] = []
+        size = self._at_once(max((len(g.right) for g in groups), default=0))
         for start in range(0, len(groups), size):
-            chunk = groups[start : start + size]
-            if not any(g.right for g in chunk):
-                out += [np.zeros((0,), np.float32) for _ in chunk]
-                continue
-            blank = ((0.0,) * self.scorer.evidence,) if self.scorer.evidence else ()
-            padded = [
-                g if g.right else RankingExample(g.user_id, g.bucket, g.query_id, g.left, (g.left,), (0.0,), blank)
-                for g in chunk
-            ]
-            table = TextIndex(padded)
-            batch = table.batch(padded, range(len(padded)))
-            z_GRZ = self.scorer.encode_pairs(self.table(table.texts), batch)
-            if encodings:
-                out += list(z_GRZ.numpy())
-                continue
-            deltas = self.heads.of([g.user_id for g in padded]) if self.heads else {}
-            out += list(scores(self.scorer.head(z_GRZ, deltas)).numpy())
+            out += halved_once(partial(self._scored, encodings), groups[start : start + size], self.device, SMALLER)
         return out
+
+    def _at_once(self, rows: int) -> int:
+        """How many queries are scored together. rows: of the query with most."""
+        if self._budget is None:
+            return GROUPS
+        return groups_per_batch(self._budget, self.scorer, max(1, rows))
+
+    def _scored(self, encodings: bool, groups: Sequence[RankingExample]) -> list[NDArray[np.float32]]:
+        if not any(g.right for g in groups):
+            return [np.zeros((0,), np.float32) for _ in groups]
+        blank = ((0.0,) * self.scorer.evidence,) if self.scorer.evidence else ()
+        padded = [
+            g if g.right else RankingExample(g.user_id, g.bucket, g.query_id, g.left, (g.left,), (0.0,), blank)
+            for g in groups
+        ]
+        index = TextIndex(padded)
+        batch = index.batch(padded, range(len(padded))).to(self.device)
+        table = self.table(index.texts)
+        z_GRZ = self.scorer.encode_pairs(table.to(self.device) if isinstance(table, Tensor) else table, batch)
+        if encodings:
+            return list(z_GRZ.cpu().numpy())
+        found = self.heads.of([g.user_id for g in padded]) if self.heads else {}
+        deltas = {name: value.to(self.device) for name, value in found.items()}
+        return list(scores(self.scorer.head(z_GRZ, deltas)).cpu().numpy())
+
+
+def groups_per_batch(budget: int, scorer: PairScorer, rows: int) -> int:
+    """How many queries with so many rows each fit into `budget` bytes with their users' heads, GROUPS at least.
+
+    Counted per query: head and copy of it, eight arrays as large as its pair encodings, its texts' embeddings or, where
+    the encoder reads pairs, a layer's activations, of which feed-forward layers hold some twelve per token.
+    """
+    config = scorer.config
+    own = sum(math.prod(shape) for shape in scorer.head.delta_shapes().values())
+    width = scorer.encoder.width if scorer.encoder is not None else DEFAULT_WIDTH
+    per_text = 12 * config.max_tokens * width if scorer.encoder is not None else config.sentences * width
+    floats = 2 * own + 8 * rows * scorer.head.width + 2 * (rows + 1) * per_text
+    return max(GROUPS, budget // (4 * floats))

@@ -5,16 +5,19 @@ from typing import Any
 import torch
 
 from hydra_ray.config import TrainConfig
+from hydra_ray.errors import UserError
 from hydra_ray.models.scorer import PairScorer
 
 
-def deepspeed_config(config: TrainConfig) -> dict[str, Any]:
-    """DeepSpeed's JSON for `train`: ZeRO stage, offload, accumulation, bf16 on GPU."""
+def deepspeed_config(config: TrainConfig, device: torch.device) -> dict[str, Any]:
+    """DeepSpeed's JSON for `train`: ZeRO stage, offload, accumulation. All weights are fp32 (see
+    `PairScorer.precision`)."""
+    pinned = device.type != "cpu"
     zero: dict[str, Any] = {"stage": config.zero_stage}
     if config.offload != "none":
-        zero["offload_optimizer"] = {"device": "cpu", "pin_memory": config.gpu}
+        zero["offload_optimizer"] = {"device": "cpu", "pin_memory": pinned}
     if config.offload == "parameters":
-        zero["offload_param"] = {"device": "cpu", "pin_memory": config.gpu}
+        zero["offload_param"] = {"device": "cpu", "pin_memory": pinned}
     return {
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": config.gradient_accumulation_steps,
@@ -22,19 +25,33 @@ def deepspeed_config(config: TrainConfig) -> dict[str, Any]:
         "zero_allow_untested_optimizer": True,
         # Torch's AdamW also where the state lies on the CPU: DeepSpeed's own would be compiled first.
         "zero_force_ds_cpu_optimizer": False,
-        "bf16": {"enabled": config.gpu and config.bf16},
         "gradient_clipping": 1.0,
         "steps_per_print": 10**9,
         "wall_clock_breakdown": False,
     }
 
 
-def make_engine(scorer: PairScorer, config: TrainConfig) -> Any:
+def check_fits(scorer: PairScorer, config: TrainConfig, free: int) -> None:
+    """Raises UserError where a device with so many free bytes cannot hold the base with its gradients and AdamW's
+    state."""
+    trained = sum(p.numel() for p in scorer.parameters() if p.requires_grad)
+    frozen = sum(p.numel() for p in scorer.parameters() if not p.requires_grad)
+    kept = {"none": 16, "optimizer": 8, "parameters": 0}[config.offload]
+    needed = kept * trained + 4 * frozen
+    if needed > free:
+        raise UserError(
+            f"model.encoder={scorer.config.encoder}: {trained:,} trained and {frozen:,} frozen parameters take "
+            f"{needed / 1e9:.1f} GB on a device that has {free / 1e9:.1f} GB left: train.offload=optimizer (8 bytes a "
+            "trained parameter in place of 16), model.freeze_encoder=true, a smaller encoder or a larger GPU"
+        )
+
+
+def make_engine(scorer: PairScorer, config: TrainConfig, device: torch.device) -> Any:
     """A DeepSpeedEngine over the scorer's trainable parameters; call in a worker whose process group is up."""
     import deepspeed
     from deepspeed import ops
 
-    if not config.gpu:
+    if device.type == "cpu":
         # The shared-memory collective compiles for half a minute and gloo does the job.
         ops.__compatible_ops__["deepspeed_shm_comm"] = False
     encoder = [p for name, p in scorer.named_parameters() if p.requires_grad and name.startswith("encoder.")]
@@ -47,7 +64,7 @@ def make_engine(scorer: PairScorer, config: TrainConfig) -> Any:
     engine, _, _, _ = deepspeed.initialize(
         model=scorer,
         optimizer=optimizer,
-        config=deepspeed_config(config),
+        config=deepspeed_config(config, device),
         dist_init_required=False,
     )
     return engine

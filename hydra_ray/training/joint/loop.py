@@ -94,6 +94,7 @@ class Loop:
         loss, first, began, spoke = 0.0, worker.at.step, time.monotonic(), time.monotonic()
         for number, step in enumerate(steps[first:], first + 1):
             last = number == len(steps)
+            worker.following = None if last else steps[number]
             loss += worker.step(step, epoch, number)
             worker.at = replace(worker.at, epoch=epoch, step=number, total=worker.at.total + 1)
             if time.monotonic() - spoke > PROGRESS_SECONDS or (last and epoch + 1 == train.epochs):

@@ -1,9 +1,10 @@
 """What every worker of a joint training is given."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hydra_ray.config import ModelConfig, TrainConfig
+from hydra_ray.config.resources import TrainResources
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class TrainJob:
         vectors: Folder of the encoding cache.
         profiles: Folder of the training users' profiles (Parquet), for `mixture`.
         plugins: Modules that every worker imports first.
+        resources: How many workers, and what each reserves.
     """
 
     model: ModelConfig
@@ -37,6 +39,7 @@ class TrainJob:
     vectors: Path | None = None
     profiles: Path | None = None
     plugins: tuple[str, ...] = ()
+    resources: TrainResources = field(default_factory=TrainResources)
 
     @property
     def progress(self) -> Path:

@@ -9,6 +9,7 @@ from typing import Any
 from ray.train import UserCallback
 
 from hydra_ray.config.pair_kinds import pair_kind
+from hydra_ray.config.resources import train_scaling, worker_range
 from hydra_ray.env import train_variables
 from hydra_ray.errors import UserError
 from hydra_ray.store.heads.spec import HeadSpec
@@ -21,6 +22,7 @@ from hydra_ray.training.joint.loop import train_worker
 from hydra_ray.training.joint.trackers import check_trackers, metrics_file
 from hydra_ray.training.joint.train_job import TrainJob
 from hydra_ray.utils.ray_errors import find_user_error, unwrap_user_errors
+from hydra_ray.utils.ray_nodes import alive_nodes
 
 
 class StopOnUserError(UserCallback):  # type: ignore[misc]  # Ray Train has no types
@@ -49,18 +51,20 @@ def train(job: TrainJob, buckets: int, out: Path, log: Callable[[str], None] = p
     check_trackers(settings.trackers)
     if pair_kind(job.model.pair).centres and not job.centres.exists():
         write_centres(job.model, job.groups, job.vectors, job.seed, job.centres)
-    fewest, most = settings.min_workers, settings.num_workers
+    wanted = job.resources
+    workers = worker_range(wanted, alive_nodes() if wanted.bounds is None else ())
     trainer = TorchTrainer(
         train_worker,
         train_loop_config={"job": job},
-        torch_config=TorchConfig(backend="nccl" if settings.gpu else "gloo"),
-        scaling_config=ScalingConfig(num_workers=(fewest, most) if fewest else most, use_gpu=settings.gpu),
+        # NCCL refuses two ranks on one device.
+        torch_config=TorchConfig(backend="nccl" if wanted.num_gpus >= 1 else "gloo"),
+        scaling_config=ScalingConfig(**train_scaling(wanted, workers)),
         run_config=RunConfig(
             name="train",
             storage_path=str(job.scratch),
             failure_config=FailureConfig(max_failures=settings.max_failures),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
-            worker_runtime_env={"env_vars": train_variables(gpu=settings.gpu)},
+            worker_runtime_env={"env_vars": train_variables(gpu=wanted.num_gpus > 0)},
             callbacks=[StopOnUserError()],
         ),
     )

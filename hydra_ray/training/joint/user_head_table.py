@@ -1,4 +1,8 @@
-"""The heads one worker owns, with their optimiser state: stacked rows, touched only where a batch needs them."""
+"""The heads one worker owns, with their optimiser state: stacked rows, touched only where a batch needs them.
+
+They live where the training runs: on the CPU, on the worker's device, or in pinned memory of its node and row by row
+on the device (`hydra_ray.training.joint.head_plan` says which).
+"""
 
 from collections.abc import Mapping
 
@@ -7,12 +11,14 @@ from torch import Tensor
 
 from hydra_ray.models.heads import Deltas, Head, take_rows
 from hydra_ray.models.mixture import FacetHead
-
-BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
-"""Adam's defaults (Kingma and Ba 2015)."""
+from hydra_ray.training.joint.head_plan import Place
+from hydra_ray.training.joint.host_rows import HostRows
+from hydra_ray.training.joint.row_adam import BETA1, BETA2, EPSILON, AdamRows, adam_rows
+from hydra_ray.utils.device import CPU
 
 CHUNK = 1 << 18
-"""Numbers of one array that an optimiser step works on at once: 1 MiB, the size of a core's second cache or so."""
+"""Numbers of one array that an optimiser step on the CPU works on at once: 1 MiB, the size of a core's second cache or
+so."""
 
 
 class UserHeadTable:
@@ -22,19 +28,48 @@ class UserHeadTable:
     by bucket, so that a bucket's heads can be stored and read alone.
     """
 
-    def __init__(self, head: Head | FacetHead, bucket_of: Mapping[str, int]) -> None:
-        """bucket_of: this worker's users and their buckets."""
-        self._head = head
+    def __init__(
+        self,
+        head: Head | FacetHead,
+        bucket_of: Mapping[str, int],
+        device: torch.device = CPU,
+        place: Place | None = None,
+    ) -> None:
+        """Starts at the shared head.
+
+        Args:
+            head: Says what is a user's own.
+            bucket_of: This worker's users and their buckets.
+            device: Where batches are computed.
+            place: Where the heads live. None: on the CPU with the CPU's own update, or on the device.
+        """
+        self._head, self.device = head, device
         self.user_ids = sorted(bucket_of, key=lambda user: (bucket_of[user], user))
         self.row_of = {user: row for row, user in enumerate(self.user_ids)}
         self._rows_of: dict[int, list[int]] = {}
         for row, user in enumerate(self.user_ids):
             self._rows_of.setdefault(bucket_of[user], []).append(row)
-        self.deltas: Deltas = head.learned(len(self.user_ids))
-        self.first = {name: torch.zeros_like(value) for name, value in self.deltas.items()}
-        self.second = {name: torch.zeros_like(value) for name, value in self.deltas.items()}
-        self.steps = torch.zeros(len(self.user_ids))
+        on_host = place == "host"
+        home = CPU if on_host else device
+        begin = head.learned(1)
+        shapes = {name: value.shape[1:] for name, value in begin.items()}
+        pinned = on_host and device.type not in ("cpu", "meta")
+
+        def zeros(*shape: int) -> Tensor:
+            return torch.zeros(len(self.user_ids), *shape, device=home, pin_memory=pinned)
+
+        self.deltas: Deltas = {name: zeros(*shape).add_(begin[name].to(home)) for name, shape in shapes.items()}
+        self.first = {name: zeros(*shape) for name, shape in shapes.items()}
+        self.second = {name: zeros(*shape) for name, shape in shapes.items()}
+        self.steps = zeros()
+        self._host = HostRows([*self._table.parts()], device) if on_host else None
+        self._chunked = place is None and device.type == "cpu"
+        self._taken: AdamRows | None = None
         self._buffers: Deltas = {}
+
+    @property
+    def _table(self) -> AdamRows:
+        return AdamRows(self.deltas, self.first, self.second, self.steps)
 
     @property
     def buckets(self) -> list[int]:
@@ -45,26 +80,60 @@ class UserHeadTable:
         """The users of one bucket, in row order."""
         return [self.user_ids[row] for row in self._rows_of[bucket]]
 
-    def take(self, rows: Tensor, device: torch.device | None = None) -> Deltas:
-        """The deltas at `rows` (int64 [n]) as leaves that collect gradients; they hold until the next `take_rows`."""
-        return take_rows(self.deltas, rows, device, self._buffers)
+    def prefetch(self, rows: Tensor) -> None:
+        """Begins to fetch the rows (int64 [n], on the CPU) of the next `take`, where heads are not on the device."""
+        if self._host is not None and self.deltas:
+            self._host.prefetch(rows)
 
-    def blank(self, device: torch.device | None = None) -> Deltas:
-        """A zero delta, [1, ...]."""
-        return {name: value.to(device).requires_grad_() for name, value in self._head.learned(1).items()}
+    def take(self, rows: Tensor) -> Deltas:
+        """The deltas at `rows` (int64 [n], on the CPU) as leaves that collect gradients, on the table's device; they
+        hold until the next `take`."""
+        if self._chunked or not self.deltas:
+            return take_rows(self.deltas, rows, self.device, self._buffers)
+        if self._host is not None:
+            *arrays, count = self._host.take(rows)
+            self._taken = AdamRows(*arrays, count["steps"])
+        else:
+            index = rows.to(self.device, non_blocking=True)
+            deltas, first, second, count = (
+                {name: value.index_select(0, index) for name, value in part.items()} for part in self._table.parts()
+            )
+            self._taken = AdamRows(deltas, first, second, count["steps"])
+        return {name: value.detach().requires_grad_() for name, value in self._taken.deltas.items()}
+
+    def blank(self) -> Deltas:
+        """A zero delta, [1, ...], on the table's device."""
+        return {name: value.to(self.device).requires_grad_() for name, value in self._head.learned(1).items()}
 
     @torch.no_grad()
     def update(self, rows: Tensor, taken: Deltas, lr: float, scale: float = 1.0) -> None:
-        """One Adam step on `rows` from the gradients in `taken`, multiplied by `scale`."""
+        """One Adam step on `rows`, those of the last `take`, from the gradients in `taken`, multiplied by `scale`."""
         if not self.deltas:
             return
+        if self._chunked:
+            self._update_in_chunks(rows, taken, lr, scale)
+            return
+        assert self._taken is not None, "rows are updated after they were taken"
+        found = {name: leaf.grad for name, leaf in taken.items() if leaf.grad is not None}
+        scaled = torch._foreach_mul([value.float() for value in found.values()], scale) if found else []
+        adam_rows(self._taken, dict(zip(found, scaled, strict=True)), lr)
+        if self._host is not None:
+            self._host.put(rows, [*self._taken.parts()])
+        else:
+            index = rows.to(self.device, non_blocking=True)
+            for part, values in zip(self._table.parts(), self._taken.parts(), strict=True):
+                for name, value in values.items():
+                    part[name].index_copy_(0, index, value)
+        self._taken = None
+
+    def _update_in_chunks(self, rows: Tensor, taken: Deltas, lr: float, scale: float) -> None:
+        """The CPU's own way: a few rows at a time, so that what is in between stays in the processor's caches."""
         self.steps[rows] += 1
         count = self.steps[rows]
         for name, leaf in taken.items():
             if leaf.grad is None:
                 continue
-            gradient = leaf.grad.to("cpu", torch.float32)
-            # A few rows at a time: what is in between stays in the processor's caches.
+            gradient = leaf.grad.float()
             size = max(1, CHUNK // max(1, gradient[0].numel()))
             for start in range(0, len(rows), size):
                 part = slice(start, start + size)
@@ -80,25 +149,34 @@ class UserHeadTable:
         self.deltas[name][rows] -= lr * mean / spread
         self.first[name][rows], self.second[name][rows] = first, second
 
+    def settle(self) -> None:
+        """Sees to it that the table holds all updates."""
+        if self._host is not None:
+            self._host.settle()
+
     def finite(self) -> bool:
         """Whether all heads and their moments are numbers."""
+        self.settle()
         parts = (self.deltas, self.first, self.second)
         return all(bool(value.isfinite().all()) for values in parts for value in values.values())
 
     def state(self, bucket: int) -> dict[str, Tensor]:
-        """Everything a resumed run needs of one bucket's heads, flat for safetensors; rows as in `users_of`."""
-        rows = torch.as_tensor(self._rows_of[bucket])
+        """Everything a resumed run needs of one bucket's heads, flat for safetensors, on the CPU; rows as in
+        `users_of`."""
+        self.settle()
+        rows = torch.as_tensor(self._rows_of[bucket]).to(self.steps.device)
         parts = {"delta": self.deltas, "first": self.first, "second": self.second}
-        flat = {f"{part}.{name}": value[rows] for part, values in parts.items() for name, value in values.items()}
-        return {**flat, "steps": self.steps[rows]}
+        flat = {f"{part}.{name}": value[rows].to(CPU) for part, all_ in parts.items() for name, value in all_.items()}
+        return {**flat, "steps": self.steps[rows].to(CPU)}
 
     def load_state(self, bucket: int, state: Mapping[str, Tensor]) -> None:
         """The inverse of `state`. Raises KeyError or RuntimeError for a state of another head kind or width."""
-        rows = torch.as_tensor(self._rows_of[bucket])
+        self.settle()
+        rows = torch.as_tensor(self._rows_of[bucket]).to(self.steps.device)
         for part, values in (("delta", self.deltas), ("first", self.first), ("second", self.second)):
             for name, value in values.items():
                 found = state[f"{part}.{name}"]
                 if found.shape != (len(rows), *value.shape[1:]):
                     raise RuntimeError(f"{part}.{name} is of shape {tuple(found.shape)}")
-                value[rows] = found
-        self.steps[rows] = state["steps"]
+                value[rows] = found.to(value.device)
+        self.steps[rows] = state["steps"].to(self.steps.device)

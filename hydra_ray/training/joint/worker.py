@@ -1,5 +1,6 @@
 """One rank of joint training: its users' groups and heads, its DeepSpeed engine, and a step of them."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from hydra_ray import env
 from hydra_ray.config.head_kinds import head_kind
 from hydra_ray.errors import UserError
 from hydra_ray.models.embedding_cache import CachedTextEncoder
@@ -19,14 +21,16 @@ from hydra_ray.models.scorer import PairBatch, PairScorer
 from hydra_ray.training.artifacts.trained_scorer import needs_encoder_in_module, save_base
 from hydra_ray.training.joint import checkpoint, zero_state
 from hydra_ray.training.joint.checkpoint import TrainState
-from hydra_ray.training.joint.engine import make_engine
+from hydra_ray.training.joint.engine import check_fits, make_engine
 from hydra_ray.training.joint.file_tail import append_line
+from hydra_ray.training.joint.head_plan import HeadSizes, Place, plan_heads
 from hydra_ray.training.joint.plan import Step
 from hydra_ray.training.joint.ranking_examples import RankingExample
 from hydra_ray.training.joint.train_job import TrainJob
 from hydra_ray.training.joint.user_head_table import UserHeadTable
 from hydra_ray.training.joint.worker_shard import WorkerShard
 from hydra_ray.training.user_fit.profiles import Profiles, read_profiles
+from hydra_ray.utils.device import CPU, free_memory, is_out_of_memory, worker_device
 
 
 class Worker:
@@ -37,18 +41,19 @@ class Worker:
         self.model, self.train = job.model.model_copy(update={"head": kind}), job.train
         self.seed, self.name, self.rank, self.world = job.seed, f"{job.name} ({kind})", rank, share.world
         self.share, self.lines = share, job.progress
-        self.device = torch.device("cuda", torch.cuda.current_device()) if self.train.gpu else torch.device("cpu")
+        self.device = worker_device(job.resources.num_gpus)
         self.at = TrainState(0, 0, 0, 0.0, [], self.model.model_dump(mode="json"))
         # Optimiser steps in the last checkpoint; epoch and number of the last step.
         self._saved, self._stepped = 0, (0, 0)
         found = checkpoint.load_progress(start, self.at.model, job.kinds) if start else None
         self.inputs = share.inputs(self.model, job.vectors, self.device, self.log)
-        if isinstance(self.inputs, Tensor) and self.train.gpu and self.train.bf16:
+        if isinstance(self.inputs, Tensor) and self.train.precision == "bf16":
             self.inputs = self.inputs.bfloat16()
         torch.manual_seed(self.seed)
         self.evidence, self.symmetric = job.evidence, job.symmetric
         scorer = self._scorer(job)
-        self.heads = UserHeadTable(scorer.head, share.users())
+        self.heads = UserHeadTable(scorer.head, share.users(), self.device, self._place(scorer, job))
+        self.following: Step | None = None
         self.profiles = None
         if head_kind(kind).routed:
             assert job.profiles is not None
@@ -57,7 +62,7 @@ class Worker:
         if start and found:
             masters, moments = checkpoint.load_base(start)
             scorer.load_state_dict(masters, strict=False)
-        self.engine = make_engine(scorer, self.train)
+        self.engine = make_engine(scorer, self.train, self.device)
         if start and found:
             self._first_step()
             zero_state.load_optimizer_state(self.engine, masters, moments)
@@ -65,6 +70,20 @@ class Worker:
             self.at = found
             self._saved, self._stepped = found.total, (found.epoch, found.step)
             self.log(f"continuing after epoch {found.epoch} step {found.step}")
+
+    def _place(self, scorer: PairScorer, job: TrainJob) -> Place | None:
+        """Where this worker's heads live; None: on the CPU, which computes, too. Raises UserError where they, or the
+        base, have no room."""
+        numbers = sum(math.prod(value.shape) for value in scorer.head.learned(1).values())
+        sizes = HeadSizes(len(self.share.users()), numbers, self.train.batch_size)
+        host = free_memory(CPU, 0, int(env.read(env.LOCAL_WORLD_SIZE) or 1))
+        if self.device == CPU:
+            plan_heads(sizes, None, host)
+            return None
+        free = free_memory(self.device, job.resources.num_gpus)
+        check_fits(scorer, self.train, free)
+        base = 16 * sum(p.numel() for p in scorer.parameters())
+        return plan_heads(sizes, max(0, free - base), host)
 
     def _scorer(self, job: TrainJob) -> PairScorer:
         """The same on every rank."""
@@ -75,6 +94,7 @@ class Worker:
                 encoder.model.gradient_checkpointing_enable()
         self.encoder_width = encoder.width if encoder else int(self.inputs.shape[-1])  # type: ignore[union-attr]
         scorer = PairScorer(self.model, encoder, self.encoder_width, self.symmetric, self.evidence)
+        scorer.precision = self.train.precision
         if scorer.pair.centres:
             assert scorer.interaction is not None
             scorer.interaction.get_parameter("centres").data = load_file(job.centres)["centres"]
@@ -112,15 +132,34 @@ class Worker:
             checkpoint.save_bucket(self.heads, bucket, folder)
 
     def step(self, step: Step, epoch: int, number: int) -> float:
-        """One optimiser step; returns the loss summed over this worker's rows."""
-        # Of a step's own, so that a run that was cut short draws the same dropout as one that was not.
-        torch.manual_seed(hash((self.seed, epoch, number, self.rank)))
+        """One optimiser step; returns the loss summed over this worker's rows. The heads of `following`, the step after
+        it, are fetched meanwhile."""
+        try:
+            return self._step(step, epoch, number)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        raise UserError(
+            f"{self.name}: out of memory on {self.device} in epoch {epoch + 1} step {number}: lower train.batch_size "
+            f"(now {self.train.batch_size}) or raise train.gradient_accumulation_steps "
+            f"(now {self.train.gradient_accumulation_steps})"
+        )
+
+    def _users(self, step: Step) -> tuple[list[RankingExample], list[str], Tensor]:
+        """A step's queries of this worker, their users, and the rows of those in the table."""
         groups = [self.share.groups[i] for i in step.groups[self.rank]]
         users = sorted({g.user_id for g in groups})
-        rows = torch.as_tensor([self.heads.row_of[user] for user in users], dtype=torch.int64)
+        return groups, users, torch.as_tensor([self.heads.row_of[user] for user in users], dtype=torch.int64)
+
+    def _step(self, step: Step, epoch: int, number: int) -> float:
+        # Of a step's own, so that a run that was cut short draws the same dropout as one that was not.
+        torch.manual_seed(hash((self.seed, epoch, number, self.rank)))
+        groups, users, rows = self._users(step)
         local = {user: i for i, user in enumerate(users)}
-        taken = self.heads.take(rows, self.device)
-        total, routed_F = 0.0, torch.zeros(self.model.num_experts)
+        taken = self.heads.take(rows)
+        if self.following is not None:
+            self.heads.prefetch(self._users(self.following)[2])
+        total, routed_F = 0.0, torch.zeros(self.model.num_experts, device=self.device)
         for part in parts_of(groups, self.train.gradient_accumulation_steps):
             # Where nothing of this batch is ours, DeepSpeed's collectives still need every rank and every parameter:
             # a row of weight zero with a delta of zero.
@@ -132,14 +171,15 @@ class Worker:
                 deltas = self.profiles.of_groups(part, self.device)
             else:
                 batch, deltas = self.share.texts.batch(part, [local[g.user_id] for g in part]), taken
+            batch = batch.to(self.device)
             loss, prior = self._loss(batch, deltas)
-            if not torch.isfinite(loss):
-                raise UserError(self._diverged(part, epoch, number, float(loss)))
+            if not math.isfinite(value := float(loss.detach())):
+                raise UserError(self._diverged(part, epoch, number, value))
             # DeepSpeed averages over workers and micro-batches: times their number over all rows makes it the mean over
             # the global batch.
             self.engine.backward((loss + prior) * (self.world * self.train.gradient_accumulation_steps / step.rows))
             self.engine.step()
-            total += float(loss.detach())
+            total += value
             if self.profiles:
                 routed_F += self._routed(batch)
         if groups:
@@ -151,7 +191,6 @@ class Worker:
 
     def _loss(self, batch: PairBatch, deltas: Deltas) -> tuple[Tensor, Tensor]:
         """The loss, and the deltas' prior or the facets' balance; both summed over rows."""
-        batch = PairBatch(*(getattr(batch, name).to(self.device) for name in PairBatch.__slots__))
         logits = self.engine(self.inputs, batch, deltas)
         loss = loss_sum(logits.float(), batch.label, batch.mask, self.train.loss)
         if not self.profiles:
@@ -163,13 +202,13 @@ class Worker:
     def _routed(self, batch: PairBatch) -> Tensor:
         """The rows that each facet has taken part in, shared among those mixed, [F]."""
         weights_GF, _ = self.engine.module.routed
-        chosen_GF = (weights_GF.detach() > 0).float().cpu()
+        chosen_GF = (weights_GF.detach() > 0).float()
         rows_GF: Tensor = chosen_GF / chosen_GF.sum(1, keepdim=True) * batch.mask.sum(1, keepdim=True)
         return rows_GF.sum(0)
 
     def _blank(self) -> Deltas:
         """Deltas, or profiles, of no user."""
-        return self.profiles.blank(self.device) if self.profiles else self.heads.blank(self.device)
+        return self.profiles.blank(self.device) if self.profiles else self.heads.blank()
 
     def _first_step(self) -> None:
         """A step that changes nothing: the optimiser's state exists only after one."""
@@ -178,7 +217,7 @@ class Worker:
         for group in groups:
             group["lr"] = 0.0
         for _ in range(self.train.gradient_accumulation_steps):
-            loss, _ = self._loss(self._empty_batch(), self._blank())
+            loss, _ = self._loss(self._empty_batch().to(self.device), self._blank())
             self.engine.backward(loss)
             self.engine.step()
         for group, rate in zip(groups, rates, strict=True):
@@ -196,7 +235,7 @@ class Worker:
         summed = values.to(self.device, torch.float64)
         if self.world > 1:
             torch.distributed.all_reduce(summed)
-        return summed.cpu()
+        return summed
 
     def _empty_batch(self) -> PairBatch:
         zero = torch.zeros(1, 1)
@@ -213,6 +252,8 @@ class Worker:
 
     def _advice(self) -> str:
         kept = f"The checkpoint after {self._saved} steps is kept" if self._saved else "It has no checkpoint yet"
+        if self.train.precision == "bf16":
+            return f"bf16 may have lost or overflowed what fp32 holds: set train.precision=fp32. {kept}"
         return f"lower train.base_lr or train.user_lr. {kept}"
 
     def log(self, line: str) -> None:

@@ -6,7 +6,7 @@ from torch import Tensor
 from hydra_ray.config import FitConfig
 from hydra_ray.models.heads import Deltas, Head
 from hydra_ray.models.losses import Loss, counts, query_losses
-from hydra_ray.training.joint.user_head_table import BETA1, BETA2, EPSILON
+from hydra_ray.training.joint.row_adam import BETA1, BETA2, EPSILON
 from hydra_ray.training.user_fit.padded_users import PaddedUsers, refuse_nonfinite
 from hydra_ray.training.user_fit.user_scores import user_scores
 

@@ -35,6 +35,10 @@ class PaddedUsers:
     def __len__(self) -> int:
         return len(self.z)
 
+    def to(self, device: torch.device) -> "PaddedUsers":
+        """The same on a device."""
+        return PaddedUsers(*(getattr(self, name).to(device) for name in self.__slots__))
+
     def only(self, kept_UR: Tensor) -> "PaddedUsers":
         """The same users with the rows alone where `kept` (bool or float [U, R]) holds."""
         return replace(self, mask=self.mask * kept_UR.to(self.mask.dtype))

@@ -88,9 +88,9 @@ class Profiles:
             present_GH[g, :count] = torch.tensor([float(kind == "q" or item != queried_item) for item in profile.items])
         return {PROFILE: profile_GHD.to(device), PRESENT: present_GH.to(device)}
 
-    def of_users(self) -> Deltas:
+    def of_users(self, device: torch.device | None = None) -> Deltas:
         """All users' profiles, [U, H, D] and [U, H], in the order given."""
-        return self.of_groups([RankingExample(user, 0, "", "", (), ()) for user in self._of])
+        return self.of_groups([RankingExample(user, 0, "", "", (), ()) for user in self._of], device)
 
     def blank(self, device: torch.device | None = None) -> Deltas:
         """Of no user."""

@@ -1,6 +1,6 @@
 """One way to fit each head kind: what the training users teach first, then the users themselves."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol
 
 import torch
@@ -36,6 +36,11 @@ class Fitted:
     guarded: Tensor
     before: Tensor
     after: Tensor
+
+    def to(self, device: torch.device) -> "Fitted":
+        """The same on a device."""
+        deltas = {name: value.to(device) for name, value in self.deltas.items()}
+        return Fitted(deltas, *(getattr(self, field.name).to(device) for field in fields(self)[1:]))
 
 
 class Solver(Protocol):
@@ -106,7 +111,7 @@ class UnderPrior:
         for value in deltas.values():
             value[worse] = 0
         kept = worse | (rows.mask.sum(1) == 0)
-        found = Fitted(deltas, torch.zeros(len(rows), dtype=torch.int64), kept, torch.zeros_like(kept), before, after)
+        found = Fitted(deltas, torch.zeros_like(kept, dtype=torch.int64), kept, torch.zeros_like(kept), before, after)
         return found, lambda learned: fit_heads_under_prior(head, learned, precision)
 
 

@@ -17,7 +17,7 @@ import yaml
 
 from hydra_ray import env
 from hydra_ray.cli import main
-from hydra_ray.config import LLMConfig
+from hydra_ray.config import LLMApplicationConfig
 from hydra_ray.llm.vllm_app import build_llm, deployment_names
 from hydra_ray.utils.ports import free_port
 from tests.serve.run_folder import USERS, write_run
@@ -246,6 +246,8 @@ def test_names_of_what_ray_serve_llm_deploys() -> None:
     """A file may set options of these; only `build_openai_app` knows how it names them."""
     from ray.serve._private.build_app import build_app
 
-    args = LLMConfig.model_validate({"model": "org/a.b", "serve": {"source": "org/a.b", "accelerator": "gpu"}})
+    args = LLMApplicationConfig.model_validate(
+        {"model": "org/a.b", "serve": {"source": "org/a.b"}, "resources": {"num_gpus": 1}}
+    )
     built = build_app(build_llm(args), name="llm")
     assert {deployment.name for deployment in built.deployments} == set(deployment_names(args))

@@ -12,7 +12,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hydra_ray.config import LLMConfig
+from hydra_ray.config import LLMApplicationConfig
 from hydra_ray.errors import UserError
 from hydra_ray.llm.vllm_app import DEPLOYMENT
 from hydra_ray.serve.deploy.applications import APPLICATIONS, DEPLOYMENTS
@@ -211,10 +211,10 @@ def test_a_mistake_is_one_line_that_says_where_and_what(case: str) -> None:
 def test_the_names_of_both_kinds_of_application() -> None:
     llm = APPLICATIONS[LLM]
     assert APPLICATIONS[HYDRA].deployments(None) == DEPLOYMENTS
-    assert llm.deployments(LLMConfig()) == (DEPLOYMENT,)
-    gpu = LLMConfig.model_validate({"model": "org/a.b", "serve": {"accelerator": "gpu"}})
+    assert llm.deployments(LLMApplicationConfig()) == (DEPLOYMENT,)
+    gpu = LLMApplicationConfig.model_validate({"model": "org/a.b", "resources": {"num_gpus": 1}})
     assert llm.deployments(gpu) == ("LLMServer:org--a_b", "OpenAiIngress")
-    assert (llm.through_proxy(LLMConfig()), llm.through_proxy(gpu)) == (False, True)
+    assert (llm.through_proxy(LLMApplicationConfig()), llm.through_proxy(gpu)) == (False, True)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ray._private.ray_constants import PROCESS_TYPE_RAYLET
 
 from hydra_ray import env
 from hydra_ray.config import Config, DataConfig, ModelConfig, TrainConfig
+from hydra_ray.config.resources import TrainResources
 from hydra_ray.errors import UserError
 from hydra_ray.training.artifacts.trained_scorer import TrainedScorer, fingerprint
 from hydra_ray.training.artifacts.user_heads import UserHeads
@@ -50,8 +52,6 @@ def config(encoder: Path, **more: Any) -> Config:
         "checkpoint_steps": 3,
         "epochs": 5,
         "batch_size": 24,
-        "num_workers": 2,
-        "min_workers": 1,
     }
     return Config(
         data=DataConfig(buckets=16),
@@ -80,7 +80,8 @@ def test_a_dead_node_costs_the_steps_since_the_last_checkpoint(nodes: tuple[Any,
 
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
-    losses = train(make_job(tmp_path, wanted.model, wanted.train, KIND, scratch), 16, out, lines.append)
+    job = make_job(tmp_path, wanted.model, wanted.train, KIND, scratch)
+    losses = train(replace(job, resources=TrainResources(num_workers=(1, 2))), 16, out, lines.append)
     killer.join(timeout=1)
     assert not killer.is_alive()
     went_on = [line for line in lines if "continuing after epoch" in line]
@@ -104,9 +105,10 @@ def test_a_dead_node_costs_the_steps_since_the_last_checkpoint(nodes: tuple[Any,
 
 @pytest.mark.cluster
 def test_a_loss_that_is_no_number_ends_training_with_one_line(nodes: tuple[Any, Any], tmp_path: Path) -> None:
-    wanted = config(make_encoder(tmp_path / "encoder"), num_workers=1, min_workers=None, base_lr=1e30, max_failures=8)
+    wanted = config(make_encoder(tmp_path / "encoder"), base_lr=1e30, max_failures=8)
     make_groups(tmp_path / "groups")
     job, lines = make_job(tmp_path, wanted.model, wanted.train, KIND, tmp_path / "scratch"), list[str]()
+    job = replace(job, resources=TrainResources(num_workers=1))
     with pytest.raises(UserError, match=r"t \(linear\): the loss is (nan|inf) in epoch 1 step \d .*; lower train\."):
         train(job, 16, tmp_path / "out", lines.append)
     assert sum("workers 1" in line for line in lines) == 1, "it was not tried again"
