@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from hydra_ray import lamp_commands
 from hydra_ray.errors import UserError
 from hydra_ray.utils.terminal import is_output_closed, on_hangup, use_plain_characters
 from hydra_ray.version import __version__
@@ -142,6 +143,7 @@ def _parser() -> argparse.ArgumentParser:
     deploy.add_argument("--yes", action="store_true", help="remove or replace others' applications without asking")
     deploy.add_argument("--keep-failed", action="store_true", help="leave what fails as it is; do not roll back")
     deploy.add_argument("--timeout", type=float, default=1800.0, metavar="S", help="seconds until all must be running")
+    lamp_commands.add_parsers(commands)
     config = commands.add_parser("config", help="what a key of a configuration means; which keys there are")
     actions = config.add_subparsers(dest="action", required=True, metavar="ACTION")
     explained = actions.add_parser("explain", help="description, type and default of a key, or what a section holds")
@@ -190,6 +192,7 @@ def _dispatch(args: argparse.Namespace) -> int:
         "deploy": _deploy,
         "config": _config,
         "bench": _bench,
+        **lamp_commands.COMMANDS,
     }
     return commands[args.command](args)
 

@@ -9,8 +9,9 @@ from typing import Any
 from hydra_ray.utils.registry import Registry
 
 _BASELINES = (
-    "user_majority", "zero_shot", "random_k1", "random_k2", "random_k4", "bm25_k1", "bm25_k2", "bm25_k4", "pag_k0",
-    "pag_k1", "self_consistency",
+    "user_majority", "zero_shot", "random_k1", "random_k2", "random_k4", "bm25_k1", "bm25_k2", "bm25_k4",
+    "recency_k1", "recency_k2", "recency_k4", "dense_k1", "dense_k2", "dense_k4", "rrf_k4", "ranking_k1", "ranking_k2",
+    "ranking_k4", "pag_k0", "pag_k1", "self_consistency",
 )  # fmt: skip
 _HYDRA = ("hydra_reranker", "hydra_adapter", "hydra_shared", "hydra_paper", "hydra_unguarded", "hydra")
 
@@ -21,7 +22,11 @@ TASK_KINDS: Registry[Any] = Registry(
 """Values of a task's `kind`: instances of `hydra_ray.core.tasks.TaskKind`."""
 
 RETRIEVERS: Registry[Any] = Registry(
-    "retriever", dict.fromkeys(("bm25", "recency", "random", "dense"), "hydra_ray.core.retrieval")
+    "retriever",
+    {
+        **dict.fromkeys(("bm25", "recency", "random", "dense"), "hydra_ray.core.retrieval"),
+        **dict.fromkeys(("rrf", "ranking"), "hydra_ray.core.rank_fusion"),
+    },
 )
 """Values of `retrieval.method`: `hydra_ray.core.retrieval.RetrieverKind`."""
 

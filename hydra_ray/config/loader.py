@@ -126,8 +126,8 @@ def _set(tree: dict[str, Any], path: str, value: Any, override: str) -> None:
 
 
 def with_whole_paths(config: Config) -> Config:
-    """The config with absolute paths: `data.root`, the files of `plugins`, and what of `data.task`, `model.encoder`,
-    `llm.tokenizer` and `llm.serve.source` is a path here and not a name."""
+    """The config with absolute paths: `data.root`, `retrieval.ranking`, the files of `plugins`, and what of
+    `data.task`, `model.encoder`, `llm.tokenizer` and `llm.serve.source` is a path here and not a name."""
     data, llm = config.data, config.llm
     root = data.root if data.root is None or "://" in data.root else str(Path(data.root).expanduser().absolute())
     named = {"task": data.task} if data.task.endswith((".yaml", ".yml")) else {}
@@ -136,7 +136,11 @@ def with_whole_paths(config: Config) -> Config:
     llm = llm.model_copy(update={"serve": serve, "tokenizer": _whole(llm.tokenizer) if llm.tokenizer else None})
     model = config.model.model_copy(update={"encoder": _whole(config.model.encoder)})
     plugins = tuple(str(Path(name).expanduser().absolute()) if is_file(name) else name for name in config.plugins)
-    return config.model_copy(update={"plugins": plugins, "data": data, "llm": llm, "model": model})
+    ranking = config.retrieval.ranking
+    whole = str(Path(ranking).expanduser().absolute()) if ranking else None
+    retrieval = config.retrieval.model_copy(update={"ranking": whole})
+    parts = {"plugins": plugins, "data": data, "llm": llm, "model": model, "retrieval": retrieval}
+    return config.model_copy(update=parts)
 
 
 def _whole(path: str) -> str:

@@ -1,12 +1,13 @@
 """The sections `retrieval`, `reranker` and `adapter`: the examples of a prompt, and the choice between its answers."""
 
-from typing import Annotated, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from hydra_ray.config.section import NameOf, Section
 from hydra_ray.core.bm25 import BM25Kind, BM25Tokens, BM25Variant
-from hydra_ray.core.retrieval import retriever_kind
+from hydra_ray.core.retrieval import Ranking, RetrieverSettings, Similarity, TextEncode, kinds_read, retriever_kind
 from hydra_ray.core.tasks import Task
 from hydra_ray.registries import RETRIEVERS
 
@@ -19,8 +20,8 @@ class RetrievalConfig(Section):
 
     method: Annotated[str, NameOf(RETRIEVERS)] = Field(
         default="bm25",
-        description="`bm25` (shared words), `recency` (newest first), `random`, or `dense` (nearest embeddings, which "
-        "costs encoding every history).",
+        description="`bm25` (shared words), `recency` (newest first), `random`, `dense` (nearest embeddings, which "
+        "costs encoding every history), `rrf` (the rankings of `fuse` combined) or `ranking` (a file's).",
     )
     bm25: BM25Variant = Field(
         default="plus",
@@ -39,6 +40,37 @@ class RetrievalConfig(Section):
         "training the reranker grows with it.",
     )
 
+    similarity: Similarity = Field(
+        default="cosine",
+        description="How `dense` compares embeddings: by their `cosine`, or by their `dot` product as Contriever does.",
+    )
+    use_date: bool = Field(
+        default=False,
+        description="End what `bm25` and `dense` search of an item with its date, as LaMP's rankings and ROPG do.",
+    )
+    fuse: tuple[Annotated[str, NameOf(RETRIEVERS)], ...] = Field(
+        default=("bm25", "recency", "dense"),
+        min_length=1,
+        description="The retrievers that `rrf` combines by reciprocal rank fusion.",
+    )
+    ranking: str | None = Field(
+        default=None,
+        description="File with the ranking that `ranking` retrieves by, as `hydra-ray rank` and LaMP write it: "
+        "question id to the ids of all items of its history, best first. Every node must see it. Other queries than "
+        "the data's questions are searched by BM25.",
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "RetrievalConfig":
+        nested = [name for name in self.fuse if retriever_kind(name).fuses]
+        if nested:
+            raise ValueError(f"fuse: {nested[0]} fuses others itself; name the retrievers that it fuses")
+        if len(set(self.fuse)) < len(self.fuse):
+            raise ValueError("fuse: names a retriever twice; name each once")
+        if self.reads_ranking() and self.ranking is None:
+            raise ValueError(f"ranking: needed for method={self.method}; give the file with the ranking")
+        return self
+
     @property
     def bm25_kind(self) -> BM25Kind:
         """Variant and tokens together."""
@@ -47,7 +79,30 @@ class RetrievalConfig(Section):
     @property
     def encodes(self) -> bool:
         """Whether retrieval needs an encoder."""
-        return retriever_kind(self.method).encodes
+        return self.encodes_for(self.method)
+
+    def encodes_for(self, method: str) -> bool:
+        """Whether a retriever needs an encoder, by itself or for one that it fuses."""
+        return any(kind.encodes for kind in kinds_read(method, self.fuse))
+
+    def reads_ranking(self, method: str | None = None) -> bool:
+        """Whether a retriever (default: `method`) reads the file `ranking`."""
+        return any(kind.reads_ranking for kind in kinds_read(method or self.method, self.fuse))
+
+    def settings(
+        self, seed: int = 0, encode: TextEncode | None = None, ranking: Callable[[], Ranking] | None = None
+    ) -> RetrieverSettings:
+        """What retrievers are made with. ranking: loads the file."""
+        return RetrieverSettings(seed, encode, self.bm25_kind, self.similarity, self.use_date, self.fuse, ranking)
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the outcome, for the addresses of steps: not where the ranking lies, and nothing of keys that
+        stand at their defaults and that most runs do not use."""
+        dumped = self.model_dump(mode="json", exclude={"ranking"})
+        for name in ("similarity", "use_date", "fuse"):
+            if getattr(self, name) == type(self).model_fields[name].default:
+                del dumped[name]
+        return dumped
 
 
 ItemFeatures = Literal["none", "score", "score_and_recency"]

@@ -27,6 +27,11 @@ class Query:
     pseudo: bool
     head: str = ""
 
+    @property
+    def question_id(self) -> str | None:
+        """The id of the data's question that this is; None where the data has no such question."""
+        return None if self.pseudo or not self.query_id else self.query_id.removeprefix(REAL_ROW)
+
 
 def make_query(text: str) -> Query:
     """A query of nothing but its text, as users of the service ask."""

@@ -1,9 +1,9 @@
 """Which of a user's own items go into a query's context: BM25, recency, random, dense. One index per user."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,17 @@ from hydra_ray.registries import RETRIEVERS
 class Retriever(Protocol):
     """Ranks a user's items for a query."""
 
-    def top(self, query: str, n: int, exclude: str | None = None) -> list[tuple[HistoryItem, float]]:
-        """The n best items with their scores, best first; `exclude` is the id of an item that may not be returned."""
+    def top(
+        self, query: str, n: int, exclude: str | None = None, question_id: str | None = None
+    ) -> list[tuple[HistoryItem, float]]:
+        """The n best items with their scores, best first.
+
+        Args:
+            query: What is searched for.
+            n: Items wanted.
+            exclude: The id of an item that may not be returned.
+            question_id: Of a question of the data set; None for any other query.
+        """
         ...
 
 
@@ -32,8 +41,11 @@ class ScoringRetriever(ABC):
     def scores(self, query: str) -> NDArray[np.float64]:
         """How well each item fits the query: float64 [items]. It is asked only where there are items."""
 
-    def top(self, query: str, n: int, exclude: str | None = None) -> list[tuple[HistoryItem, float]]:
+    def top(
+        self, query: str, n: int, exclude: str | None = None, question_id: str | None = None
+    ) -> list[tuple[HistoryItem, float]]:
         """See `Retriever`."""
+        del question_id
         if not self.items:
             return []
         scores = self.scores(query)
@@ -45,9 +57,9 @@ class ScoringRetriever(ABC):
 class BM25Retriever(ScoringRetriever):
     """BM25 over the items' corpus text (`hydra_ray.core.bm25`); one index for all the user's queries."""
 
-    def __init__(self, items: Sequence[HistoryItem], kind: BM25Kind = PLUS) -> None:
+    def __init__(self, items: Sequence[HistoryItem], kind: BM25Kind = PLUS, use_date: bool = False) -> None:
         super().__init__(items)
-        self._index = BM25([item.corpus for item in self.items], kind)
+        self._index = BM25([searched_text(item, use_date) for item in self.items], kind)
 
     def scores(self, query: str) -> NDArray[np.float64]:
         """See `ScoringRetriever`."""
@@ -77,18 +89,34 @@ class RandomRetriever(ScoringRetriever):
 
 
 class DenseRetriever(ScoringRetriever):
-    """Cosine similarity of encodings. `encode`: texts -> float32 [len(texts), d]."""
+    """Similarity of embeddings: their cosine, or their dot product as they are. `encode`: texts -> float32 [n, d]."""
 
-    def __init__(self, items: Sequence[HistoryItem], encode: "TextEncode") -> None:
+    def __init__(
+        self,
+        items: Sequence[HistoryItem],
+        encode: "TextEncode",
+        similarity: "Similarity" = "cosine",
+        use_date: bool = False,
+    ) -> None:
         super().__init__(items)
-        self._encode = encode
-        self._vectors = normalize_rows(encode([item.corpus for item in self.items])) if self.items else None
+        self._encode, self._similarity = encode, similarity
+        self._vectors = self._embedded([searched_text(item, use_date) for item in self.items]) if self.items else None
+
+    def _embedded(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """float32 [n, d], of unit length for the cosine."""
+        vectors = self._encode(texts)
+        return normalize_rows(vectors) if self._similarity == "cosine" else vectors
 
     def scores(self, query: str) -> NDArray[np.float64]:
         """See `ScoringRetriever`."""
         assert self._vectors is not None
-        cosines: NDArray[np.float64] = (self._vectors @ normalize_rows(self._encode([query]))[0]).astype(np.float64)
-        return cosines
+        similarities: NDArray[np.float64] = (self._vectors @ self._embedded([query])[0]).astype(np.float64)
+        return similarities
+
+
+def searched_text(item: HistoryItem, use_date: bool = False) -> str:
+    """What is searched of an item: its corpus text, with use_date its date at the end, where it has one."""
+    return f"{item.corpus} date: {item.date}" if use_date and item.date else item.corpus
 
 
 def normalized_scores(found: Sequence[tuple[HistoryItem, float]]) -> list[float]:
@@ -129,6 +157,11 @@ def cosine_similarities(encode: TextEncode, query: str, texts: Sequence[str]) ->
     return [float(x) for x in vectors[1:] @ vectors[0]]
 
 
+Similarity = Literal["cosine", "dot"]
+Ranking = Mapping[str, Sequence[str]]
+"""Question id -> the ids of all items of its history, best first."""
+
+
 class RetrieverSettings(NamedTuple):
     """What a retriever may be made with.
 
@@ -136,11 +169,27 @@ class RetrieverSettings(NamedTuple):
         seed: Of draws.
         encode: Texts to embeddings, for kinds that need them; None for the others.
         bm25: `retrieval.bm25` and `retrieval.tokens`.
+        similarity: How embeddings are compared.
+        use_date: Whether an item's date is part of what is searched.
+        fuse: The retrievers that a fusing kind combines.
+        ranking: Loads the ranking that was made elsewhere; None: there is none.
     """
 
     seed: int = 0
     encode: TextEncode | None = None
     bm25: BM25Kind = PLUS
+    similarity: Similarity = "cosine"
+    use_date: bool = False
+    fuse: tuple[str, ...] = ()
+    ranking: Callable[[], Ranking] | None = None
+
+
+DEFAULTS = RetrieverSettings()
+
+
+def _nothing(items: Sequence[HistoryItem], settings: RetrieverSettings) -> int:
+    del items, settings
+    return 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +200,15 @@ class RetrieverKind:
         make: The index of one user's items, oldest first.
         encodes: Whether it needs `RetrieverSettings.encode`.
         index_bytes: What an index takes in memory on top of the texts; the service keeps as many as fit.
+        fuses: Whether it combines the retrievers of `RetrieverSettings.fuse`.
+        reads_ranking: Whether it reads `RetrieverSettings.ranking`.
     """
 
     make: Callable[[Sequence[HistoryItem], RetrieverSettings], Retriever]
     encodes: bool = False
-    index_bytes: Callable[[Sequence[HistoryItem], BM25Kind], int] = lambda items, bm25: 0
+    index_bytes: Callable[[Sequence[HistoryItem], RetrieverSettings], int] = _nothing
+    fuses: bool = False
+    reads_ranking: bool = False
 
 
 VECTOR_BYTES = 4096
@@ -165,19 +218,22 @@ VECTOR_BYTES = 4096
 def _dense(items: Sequence[HistoryItem], settings: RetrieverSettings) -> Retriever:
     if settings.encode is None:
         raise ValueError("dense retrieval needs an encoder")
-    return DenseRetriever(items, settings.encode)
+    return DenseRetriever(items, settings.encode, settings.similarity, settings.use_date)
+
+
+def _bm25_bytes(items: Sequence[HistoryItem], settings: RetrieverSettings) -> int:
+    return index_bytes([searched_text(item, settings.use_date) for item in items], settings.bm25)
 
 
 RETRIEVERS.register("bm25")(
     RetrieverKind(
-        lambda items, settings: BM25Retriever(items, settings.bm25),
-        index_bytes=lambda items, bm25: index_bytes([item.corpus for item in items], bm25),
+        lambda items, settings: BM25Retriever(items, settings.bm25, settings.use_date), index_bytes=_bm25_bytes
     )
 )
 RETRIEVERS.register("recency")(RetrieverKind(lambda items, settings: RecencyRetriever(items)))
 RETRIEVERS.register("random")(RetrieverKind(lambda items, settings: RandomRetriever(items, settings.seed)))
 RETRIEVERS.register("dense")(
-    RetrieverKind(_dense, encodes=True, index_bytes=lambda items, bm25: len(items) * VECTOR_BYTES)
+    RetrieverKind(_dense, encodes=True, index_bytes=lambda items, settings: len(items) * VECTOR_BYTES)
 )
 
 
@@ -187,24 +243,22 @@ def retriever_kind(method: str) -> RetrieverKind:
     return found
 
 
-def make_retriever(
-    method: str,
-    items: Sequence[HistoryItem],
-    seed: int = 0,
-    encode: TextEncode | None = None,
-    bm25: BM25Kind = PLUS,
-) -> Retriever:
+def kinds_read(method: str, fuse: Sequence[str]) -> list[RetrieverKind]:
+    """The kind that a name stands for, and those that it fuses."""
+    kind = retriever_kind(method)
+    return [kind, *(retriever_kind(name) for name in fuse)] if kind.fuses else [kind]
+
+
+def make_retriever(method: str, items: Sequence[HistoryItem], settings: RetrieverSettings = DEFAULTS) -> Retriever:
     """The retriever that `retrieval.method` names.
 
     Args:
         method: Its name.
         items: One user's history, oldest first.
-        seed: Of draws.
-        encode: Texts to embeddings, for methods that need them.
-        bm25: Which BM25, for that method.
+        settings: What it is made with.
 
     Raises:
         UserError: There is no such method.
         ValueError: It needs an encoder.
     """
-    return retriever_kind(method).make(items, RetrieverSettings(seed, encode, bm25))
+    return retriever_kind(method).make(items, settings)

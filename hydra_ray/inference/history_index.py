@@ -2,18 +2,24 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hydra_ray.config import RetrievalConfig
 from hydra_ray.core.features import AnswerProfile, answer_frequencies, history_answers
-from hydra_ray.core.retrieval import TextEncode, make_retriever, normalize_rows, recency_ranks
+from hydra_ray.core.retrieval import RetrieverSettings, TextEncode, make_retriever, normalize_rows, recency_ranks
 from hydra_ray.core.tasks import Task
 from hydra_ray.core.topic_classifier import TopicModel
 from hydra_ray.core.types import HistoryItem
+from hydra_ray.data.rankings import load_ranking
 from hydra_ray.inference.types import RetrievalResult, UserState
+
+
+def retriever_settings(config: RetrievalConfig, seed: int = 0, encode: TextEncode | None = None) -> RetrieverSettings:
+    """What the section `retrieval` says of all retrievers; its ranking is loaded when a question asks for it."""
+    return config.settings(seed, encode, partial(load_ranking, config.ranking) if config.ranking else None)
 
 
 class HistoryIndex:
@@ -43,21 +49,22 @@ class HistoryIndex:
         self.items = tuple(items)
         self._task, self._encode = task, encode
         self._likeness = likeness and encode is not None and task.closed
-        self._retriever = make_retriever(config.method, self.items, seed, encode, config.bm25_kind)
+        self._retriever = make_retriever(config.method, self.items, retriever_settings(config, seed, encode))
         self._embeddings: NDArray[np.float32] | None = None
 
-    def search(self, query: str, n: int, exclude: str | None = None) -> RetrievalResult:
+    def search(self, query: str, n: int, exclude: str | None = None, question_id: str | None = None) -> RetrievalResult:
         """The items that are most relevant to a query.
 
         Args:
             query: The query's text.
             n: Items wanted.
             exclude: The id of an item that may not be found: the query's own.
+            question_id: Of a question of the data set; None for any other query.
 
         Returns:
             At most n items, best first, with their scores and recencies; nothing about answers yet.
         """
-        top = self._retriever.top(self._task.search_text(query), n, exclude)
+        top = self._retriever.top(self._task.search_text(query), n, exclude, question_id)
         items = tuple(item for item, _ in top)
         return RetrievalResult(
             items, tuple(score for _, score in top), recencies=tuple(recency_ranks(items, self.items, exclude))

@@ -67,6 +67,7 @@ def notes(config: Config) -> Iterator[str]:
     paths = {
         "root": config.root,
         "data.root": config.data.root,
+        "retrieval.ranking": config.retrieval.ranking,
         "model.encoder": config.model.encoder,
         "llm.serve.source": config.llm.serve.source if config.llm.base_url is None else None,
         "llm.tokenizer": config.llm.tokenizer,

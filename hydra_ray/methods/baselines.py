@@ -50,6 +50,20 @@ for k in (1, 2, 4):
     _one_answer(f"bm25_k{k}", f"BM25, k={k}", about, _retrieved("bm25", k))
 _one_answer("pag_k0", "profile, k=0", "a summary of the history, written by the LLM", _profile(0), summary=True)
 _one_answer("pag_k1", "profile, k=1", "the summary and the best history item by BM25", _profile(1), summary=True)
+
+
+def _further(retriever: str, k: int, title: str, about: str) -> None:
+    """A row that a run shows where `evaluate.methods` names it."""
+    name = f"{retriever}_k{k}"
+    ask = _retrieved(retriever, k)
+    METHODS.register(name)(one_answer(name, f"{title}, k={k}", about, ask, retrievers=(retriever,)))
+
+
+for k in (1, 2, 4):
+    _further("recency", k, "recency", f"the {k} newest history items as examples")
+    _further("dense", k, "dense", f"the {k} nearest history items by their embeddings as examples")
+    _further("ranking", k, "ranking", f"the {k} best history items of `retrieval.ranking` as examples")
+_further("rrf", 4, "rank fusion", "the 4 best history items by the fused rankings of `retrieval.fuse` as examples")
 METHODS.register("self_consistency")(
     Method(
         "self-consistency",

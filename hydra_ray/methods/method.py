@@ -121,6 +121,8 @@ class Method:
         candidates: The distinct texts that `answer` chooses among; None: it does not choose.
         group: What its training costs.
         summary: Whether its prompts show the summary of the history.
+        retrievers: Those that it names in `AskedQuestion.retrieve`, where they read more than the history's texts: an
+            encoder or a ranking, which are part of the address of its step.
         rerankers: Those that pick its examples.
         adapter: The one that it chooses by; None: it uses none.
         always: Whether a run shows it unasked; the others stand in `evaluate.methods`.
@@ -136,6 +138,7 @@ class Method:
     candidates: Callable[[AnsweredQuestion], Sequence[str]] | None = None
     group: Group = "trains nothing"
     summary: bool = False
+    retrievers: tuple[str, ...] = ()
     rerankers: tuple[Reranker, ...] = ()
     adapter: Adapter | None = None
     always: bool = False
@@ -155,6 +158,7 @@ def one_answer(
     *,
     group: Group = "trains nothing",
     summary: bool = False,
+    retrievers: tuple[str, ...] = (),
     rerankers: tuple[Reranker, ...] = (),
     always: bool = False,
 ) -> Method:
@@ -167,6 +171,7 @@ def one_answer(
         lambda question: next(iter(question.texts(call)), None),
         group=group,
         summary=summary,
+        retrievers=retrievers,
         rerankers=rerankers,
         always=always,
     )

@@ -71,6 +71,11 @@ class _Evaluate(EvalPrompts):
         self._rerankers = {"hydra": longest_first, "shared": longest_first}
         self._summaries = _Summaries()
         self.topics = None
+        self.trained = None
+
+    def stands_for(self, method: str) -> str:
+        """Recency in place of what would load and run the encoder."""
+        return "recency" if self.config.retrieval.encodes_for(method) else method
 
 
 class _Generate(CandidatePrompts):

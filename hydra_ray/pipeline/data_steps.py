@@ -1,12 +1,13 @@
 """The first steps of a run, synthetic world and ingest, and what all steps share: users drawn, the LLM asked."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from hydra_ray.core.sampling import Trial, UserSample, cross_fit, sample_users
 from hydra_ray.core.types import Split
+from hydra_ray.data.rankings import ranking_hash
 from hydra_ray.data.reader import list_users
 from hydra_ray.errors import UserError
 from hydra_ray.llm.token_budget import prompt_budget, tokenizer_of
@@ -18,7 +19,7 @@ from hydra_ray.pipeline.stage_prompts import (
     SummaryPrompts,
 )
 from hydra_ray.pipeline.step import STEP_VERSIONS, StepResult, fingerprint
-from hydra_ray.pipeline.step_settings import hash_of
+from hydra_ray.pipeline.step_settings import hash_of, topics_encoder
 from hydra_ray.registries import RETRIEVERS, TASK_KINDS
 
 
@@ -158,6 +159,26 @@ class DataSteps:
                 ids[row["split"]].append(row["user_id"])
         return ids
 
+    def _retrieval(self, methods: Sequence[str]) -> dict[str, Any]:
+        """What decides which items are found by these retrievers, the first of which is the run's own.
+
+        Raises UserError: a retriever reads a ranking, and there is none, or it is broken.
+        """
+        section = self.config.retrieval
+        read: dict[str, Any] = {"retrieval": section.identity()}
+        if (version := RETRIEVERS.version(methods[0])) > 1:
+            read["retriever_version"] = version
+        if section.encodes:
+            read["encoder"] = self.config.model.model_dump(include={"encoder", "pooling", "max_tokens", "precision"})
+        further = {name: RETRIEVERS.version(name) for name in (*methods[1:], *section.fuse)}
+        if changed := {name: version for name, version in further.items() if version > 1}:
+            read["retriever_versions"] = changed
+        if not section.encodes and any(section.encodes_for(name) for name in methods):
+            read["encoder"] = topics_encoder(self.config)
+        if any(section.reads_ranking(name) for name in methods):
+            read["ranking"] = ranking_hash(section.ranking)
+        return read
+
     def _ask(
         self,
         name: str,
@@ -168,9 +189,10 @@ class DataSteps:
         args: Any,
         users: Asking,
         stage: str = "",
+        retrievers: Sequence[str] = (),
     ) -> StepResult:
         """A step that asks the black box. `args` is called when the step really runs. stage: what it is called in
-        messages and in the report, if not by its name."""
+        messages and in the report, if not by its name. retrievers: those that it uses besides the run's own."""
         users_dir, label = self.ingest().path, f"{stage or name} {trial}"
 
         def work(folder: Path) -> dict[str, Any]:
@@ -180,10 +202,7 @@ class DataSteps:
             wanted = Wanted(label, None, SUMMARY_TOKENS) if free else Wanted(label, task, task.max_answer_tokens)
             return ask_black_box(self.run, users_dir, users, make, args(), folder, wanted)
 
-        whole = {**config, "task": self._task, "seed": trial.seed, "llm": self._asks(), **self._dump("retrieval")}
-        if (version := RETRIEVERS.version(self.config.retrieval.method)) > 1:
-            whole["retriever_version"] = version
-        if self.config.retrieval.encodes:
-            whole["encoder"] = self.config.model.model_dump(include={"encoder", "pooling", "max_tokens", "precision"})
+        whole = {**config, "task": self._task, "seed": trial.seed, "llm": self._asks()}
+        whole |= self._retrieval((self.config.retrieval.method, *retrievers))
         inputs = {"ingest": self.ingest().key, "users": hash_of(users), **inputs}
         return self._step(name, whole, inputs, work, label)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from hydra_ray.core.labeling import Row
 from hydra_ray.core.prompts import Prompt
 from hydra_ray.core.queries import Query
-from hydra_ray.core.retrieval import make_retriever, retriever_kind
+from hydra_ray.core.retrieval import make_retriever
 from hydra_ray.core.topic_classifier import TopicModels
 from hydra_ray.core.types import HistoryItem, User
 from hydra_ray.errors import UserError
-from hydra_ray.inference.history_index import HistoryIndex
+from hydra_ray.inference.history_index import HistoryIndex, retriever_settings
 from hydra_ray.inference.reranking import RankedItem
 from hydra_ray.methods.method import Call, Reranker, method_named
 from hydra_ray.pipeline.stage_prompts import StagePrompts, evaluated, texts_of
@@ -54,17 +54,16 @@ class EvalQuestion:
         return folder_of(self._prompts.trained)
 
     def _make_retriever(self, method: str) -> Any:
-        prompts = self._prompts
-        encode = prompts.encode if retriever_kind(method).encodes else None
-        kind = prompts.config.retrieval.bm25_kind
-        return make_retriever(method, self.query.history, prompts.seed, encode, kind)
+        prompts, config = self._prompts, self._prompts.config.retrieval
+        encode = prompts.encode if config.encodes_for(method) else None
+        return make_retriever(method, self.query.history, retriever_settings(config, prompts.seed, encode))
 
     def retrieve(self, method: str, n: int) -> list[HistoryItem]:
         """See `AskedQuestion`."""
         if method == self._prompts.config.retrieval.method:
-            return list(self._index.search(self.query.text, n).items)
-        found = self._retriever(method).top(self.task.search_text(self.query.text), n)
-        return [item for item, _ in found]
+            return list(self._index.search(self.query.text, n, question_id=self.query.question_id).items)
+        retriever, wanted = self._retriever(self._prompts.stands_for(method)), self.task.search_text(self.query.text)
+        return [item for item, _ in retriever.top(wanted, n, question_id=self.query.question_id)]
 
     def rerank(self, reranker: Reranker) -> list[HistoryItem]:
         """See `AskedQuestion`."""
@@ -121,13 +120,17 @@ class EvalPrompts(StagePrompts):
         for reranker in self._trained.values():
             reranker.prefetch(texts_of(users))
 
+    def stands_for(self, method: str) -> str:
+        """The retriever that is used for the one that a method names: itself."""
+        return method
+
     def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, PromptedRow[EvalRow]]]:
         for user in users:
             for question in evaluated(user, self.config.protocol.questions):
                 gold, history = question.gold or "", tuple(user.history_of(question))
                 query = Query(question.question_id, question.text, gold, history, None, False, question.head)
                 index = self.index(history)
-                found = index.search(query.text, self.builder.evidence_items)
+                found = index.search(query.text, self.builder.evidence_items, question_id=query.question_id)
                 ranked = {n: rerank(user.user_id, [query], [found])[0] for n, rerank in self._rerankers.items()}
                 summary = self._summaries.get((user.user_id, question.question_id), "")
                 calls = self._calls(EvalQuestion(self, user, query, summary, index, ranked))

@@ -351,7 +351,8 @@ class Pipeline(EncodeSteps):
         of_fold = learned or own is not None
         users = self._tested(trial) if of_fold else self._all_tested(trial)
         trial = trial if of_fold else Trial(trial.seed)
-        return self._ask("method", config, inputs, trial, EvalPrompts, args, users, method_stage(name))
+        stage, retrievers = method_stage(name), methods[0].retrievers
+        return self._ask("method", config, inputs, trial, EvalPrompts, args, users, stage, retrievers)
 
     def oracles(self, trial: Trial) -> StepResult:
         """Answers to the evaluated questions after each retrieved record alone."""

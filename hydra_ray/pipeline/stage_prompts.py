@@ -115,7 +115,7 @@ class LabelPrompts(StagePrompts):
         for user in users:
             queries = self.queries(user)
             for query, index in zip(queries, self.indexes(queries), strict=True):
-                found = index.search(query.text, self.config.retrieval.top_n, query.exclude)
+                found = index.search(query.text, self.config.retrieval.top_n, query.exclude, query.question_id)
                 prompts = [self.builder.prompt(query, [item]) for item in found.items]
                 row = Row(user.user_id, query.query_id, query.text, query.gold, tuple(i.text for i in found.items))
                 requests = tuple(self.greedy(p, query) for p in prompts)
@@ -179,7 +179,10 @@ class CandidatePrompts(StagePrompts):
 
     def _ranked(self, user: User, queries: Sequence[Query], rerank: "Rerank | None") -> list[RankedQuery]:
         indexes, n = self.indexes(queries), self.builder.evidence_items
-        found = [i.search(query.text, n, query.exclude) for query, i in zip(queries, indexes, strict=True)]
+        found = [
+            index.search(query.text, n, query.exclude, query.question_id)
+            for query, index in zip(queries, indexes, strict=True)
+        ]
         ranked = rerank(user.user_id, queries, found) if rerank else [rank(one.items, None) for one in found]
         return [RankedQuery(*parts) for parts in zip(queries, indexes, found, ranked, strict=True)]
 
@@ -250,7 +253,9 @@ class OraclePrompts(StagePrompts):
                     continue
                 history = tuple(user.history_of(question))
                 query = Query(question.question_id, question.text, question.gold, history, None, False, question.head)
-                found = self.index(history).search(query.text, self.config.retrieval.top_n)
+                found = self.index(history).search(
+                    query.text, self.config.retrieval.top_n, question_id=query.question_id
+                )
                 prompts = [self.builder.prompt(query, [item]) for item in found.items]
                 row = Row(user.user_id, query.query_id, query.text, query.gold, ())
                 requests = tuple(self.greedy(prompt, query) for prompt in prompts)

@@ -31,7 +31,7 @@ def estimate(items: Sequence[HistoryItem], config: RetrievalConfig) -> int:
     BM25 `okapi`, 20 to 1,000 items of 5 to 300 words each: 5 to 13 % above what tracemalloc counts; one or two
     items: from 28 % below to 68 % above.
     """
-    size = USER_BYTES + retriever_kind(config.method).index_bytes(items, config.bm25_kind)
+    size = USER_BYTES + retriever_kind(config.method).index_bytes(items, config.settings())
     for item in items:
         texts = {item.item_id, item.text, item.corpus, item.answer, item.date}
         size += ITEM_BYTES + sum(sys.getsizeof(text) for text in texts)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from rank_bm25 import BM25Okapi
 
 from hydra_ray.core.bm25 import BM25, PLUS, BM25Kind
-from hydra_ray.core.retrieval import make_retriever, recency_ranks
+from hydra_ray.core.retrieval import RetrieverSettings, make_retriever, recency_ranks
 from hydra_ray.core.types import HistoryItem
 
 ITEMS = [
@@ -21,8 +21,11 @@ ITEMS = [
 def test_case_is_folded_or_kept() -> None:
     texts = {"a": "the US army", "b": "tell us now", "c": "a b", "d": "e f", "e": "g h"}
     items = [HistoryItem(name, text, text, "") for name, text in texts.items()]
-    assert make_retriever("bm25", items, bm25=BM25Kind("okapi", "cased")).top("US", 1)[0][0].item_id == "a"
-    assert make_retriever("bm25", items, bm25=BM25Kind("okapi", "cased")).top("US", 2)[1][1] == 0
+    assert (
+        make_retriever("bm25", items, RetrieverSettings(bm25=BM25Kind("okapi", "cased"))).top("US", 1)[0][0].item_id
+        == "a"
+    )
+    assert make_retriever("bm25", items, RetrieverSettings(bm25=BM25Kind("okapi", "cased"))).top("US", 2)[1][1] == 0
     assert make_retriever("bm25", items).top("US", 2)[1][1] > 0
 
 
@@ -42,10 +45,18 @@ def test_recency_is_newest_first_and_ties_go_to_the_newer() -> None:
 
 
 def test_random_repeats_itself_and_depends_on_seed_and_query_alone() -> None:
-    first = [i.item_id for i, _ in make_retriever("random", ITEMS, 1).top("q", 4)]
-    shuffled = [i.item_id for i, _ in make_retriever("random", ITEMS[::-1], 1).top("q", 4)]
+    first = [i.item_id for i, _ in make_retriever("random", ITEMS, RetrieverSettings(seed=1)).top("q", 4)]
+    shuffled = [i.item_id for i, _ in make_retriever("random", ITEMS[::-1], RetrieverSettings(seed=1)).top("q", 4)]
     assert first == shuffled
-    assert len({tuple(i.item_id for i, _ in make_retriever("random", ITEMS, s).top("q", 4)) for s in range(20)}) > 1
+    assert (
+        len(
+            {
+                tuple(i.item_id for i, _ in make_retriever("random", ITEMS, RetrieverSettings(seed=s)).top("q", 4))
+                for s in range(20)
+            }
+        )
+        > 1
+    )
 
 
 def test_dense_ranks_by_cosine() -> None:
@@ -54,7 +65,37 @@ def test_dense_ranks_by_cosine() -> None:
     def encode(texts):  # type: ignore[no-untyped-def]
         return np.eye(4, dtype=np.float32)[[axes[t] for t in texts]] * 3
 
-    assert make_retriever("dense", ITEMS, encode=encode).top("whale", 1)[0][0].item_id == "b"
+    assert make_retriever("dense", ITEMS, RetrieverSettings(encode=encode)).top("whale", 1)[0][0].item_id == "b"
+
+
+def test_the_dot_product_keeps_the_embeddings_lengths() -> None:
+    # Two items on the query's axis, the second three times as long; the cosine cannot tell them apart.
+    vectors = {"red fox runs": [1, 0], "blue whale swims": [3, 1], "green frog jumps": [0, 1],
+               "old tortoise sleeps": [-1, 0], "q": [2, 0]}  # fmt: skip
+
+    def encode(texts):  # type: ignore[no-untyped-def]
+        return np.array([vectors[text] for text in texts], dtype=np.float32)
+
+    found = make_retriever("dense", ITEMS, RetrieverSettings(encode=encode, similarity="dot")).top("q", 4)
+    assert [(item.item_id, score) for item, score in found] == [("b", 6), ("a", 2), ("c", 0), ("d", -2)]
+    cosines = make_retriever("dense", ITEMS, RetrieverSettings(encode=encode)).top("q", 4)
+    assert [item.item_id for item, _ in cosines] == ["a", "b", "c", "d"]
+
+
+def test_the_date_is_searched_where_it_is_asked_for() -> None:
+    undated = [*ITEMS, HistoryItem("e", "no date", "no date", "x")]
+    settings = RetrieverSettings(bm25=BM25Kind("plus", "whitespace"), use_date=True)
+    assert make_retriever("bm25", undated, settings).top("2020-01-01", 1)[0][0].item_id == "a"
+    assert make_retriever("bm25", undated, settings._replace(use_date=False)).top("2020-01-01", 1)[0][1] == 0
+    seen: list[str] = []
+
+    def encode(texts):  # type: ignore[no-untyped-def]
+        seen.extend(texts)
+        return np.ones((len(texts), 2), dtype=np.float32)
+
+    make_retriever("dense", undated, RetrieverSettings(encode=encode, use_date=True)).top("q", 1)
+    assert seen[0] == "red fox runs date: 2020-01-01"
+    assert seen[4:] == ["no date", "q"]
 
 
 @pytest.mark.parametrize("method", ["bm25", "recency", "random"])
@@ -78,7 +119,10 @@ def test_the_newest_by_recency_are_those_that_the_method_recency_finds() -> None
 
 def _order(corpus: list[str], query: str, kind: BM25Kind = PLUS) -> list[int]:
     items = [HistoryItem(str(i), text, text, "a") for i, text in enumerate(corpus)]
-    return [int(item.item_id) for item, _ in make_retriever("bm25", items, bm25=kind).top(query, len(corpus))]
+    return [
+        int(item.item_id)
+        for item, _ in make_retriever("bm25", items, RetrieverSettings(bm25=kind)).top(query, len(corpus))
+    ]
 
 
 @pytest.mark.parametrize("tokens", ["whitespace", "words"])

@@ -62,9 +62,12 @@ def test_what_cannot_travel(task: Path, tmp_path: Path, capsys: pytest.CaptureFi
 
 def test_what_stays_behind_is_said(task: Path) -> None:
     api = load_config(None, ["root=/shared/runs", "data.root=/shared/data", "data.task=tickets.yaml",
-                             "llm.base_url=https://host/v1", "llm.model=m", "llm.api_key_env=MY_KEY"])  # fmt: skip
+                             "retrieval.ranking=/shared/r.json", "llm.base_url=https://host/v1",
+                             "llm.model=m", "llm.api_key_env=MY_KEY"])  # fmt: skip
     lines = list(notes(api))
-    assert lines[0].startswith("every node must see root=/shared/runs, data.root=/shared/data")
+    assert lines[0].startswith(
+        "every node must see root=/shared/runs, data.root=/shared/data, retrieval.ranking=/shared/r.json"
+    )
     assert lines[1] == f"data.task={task} travels; the job keeps it in /shared/runs/tasks"
     assert lines[2].startswith("the LLM's key does not travel, as Ray shows a job's environment: MY_KEY must stand in")
     (task.parent / "mine.py").write_text("")

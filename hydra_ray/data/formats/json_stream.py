@@ -32,6 +32,12 @@ def broken(path: object, done: int, error: Exception, mend: str = AGAIN) -> User
     return UserError(f"{path}: {why} at record {done} (counted from 0): {mend}")
 
 
+def is_object(path: Path) -> bool:
+    """Whether a JSON file is an object rather than a list."""
+    with path.open("rb") as file:
+        return _opening(file) == b"{"
+
+
 def stream_list(path: Path, what: str) -> Iterator[Any]:
     """The elements of the list that is the whole of `path`.
 

@@ -1,0 +1,253 @@
+"""Rankings for other programs: all items of each question's history in a retriever's order, as LaMP's files hold them.
+
+Reads a LaMP questions file or an ingested data set, one question at a time; embeddings are cached as a run's are.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+from hydra_ray.config import Config
+from hydra_ray.core.dates import normalise_date
+from hydra_ray.core.lamp_score import some
+from hydra_ray.core.retrieval import TextEncode
+from hydra_ray.core.tasks import Task, load_task
+from hydra_ray.core.types import HistoryItem, Split
+from hydra_ray.data.formats.fields import id_of, joined
+from hydra_ray.data.formats.json_stream import is_object, stream_list, stream_under
+from hydra_ray.data.predictions import read_outputs
+from hydra_ray.data.reader import read_users
+from hydra_ray.data.sources.questions import question_text
+from hydra_ray.errors import UserError
+from hydra_ray.inference.history_index import HistoryIndex
+from hydra_ray.pipeline.step import make_root
+from hydra_ray.utils.atomic_io import write_atomically
+
+LAYOUT = "a LaMP questions file"
+
+
+class RankedQuestion(NamedTuple):
+    """A question with all items of its history.
+
+    Attributes:
+        question_id: Its id.
+        item_ids: Best first, each once.
+        raw: The record of a questions file; None from a data set.
+    """
+
+    question_id: str
+    item_ids: Sequence[str]
+    raw: Mapping[str, Any] | None = None
+
+
+class Written(NamedTuple):
+    """How many questions and items were ranked."""
+
+    questions: int
+    items: int
+
+
+def write_rankings(
+    config: Config,
+    *,
+    questions: Path | None = None,
+    ingested: Path | None = None,
+    split: Split | None = None,
+    out: Path | None = None,
+    merged: Path | None = None,
+    golds: Path | None = None,
+) -> Written:
+    """Ranks by `retrieval.method` and writes LaMP's files.
+
+    Args:
+        config: The sections data (its task), retrieval and model (its encoder) are read.
+        questions: A LaMP questions file.
+        ingested: Or the folder of an ingested data set.
+        split: Of the data set's users; None: all.
+        out: The ranking: question id -> item ids, best first.
+        merged: The questions with their profiles in that order; only from a questions file.
+        golds: Whose outputs the merged questions carry; None: they carry none.
+
+    Raises:
+        UserError: For anything that is wrong with the files.
+    """
+    if out is None and merged is None:
+        raise UserError("rank: nothing to write; give --out FILE, --merged FILE, or both")
+    if golds is not None and merged is None:
+        raise UserError("--golds: goes with --merged")
+    if questions is None and merged is not None:
+        raise UserError("--merged: holds the questions file's own records; give --questions FILE")
+    outputs = _outputs_of(golds)
+    found = _of_file(config, questions) if questions else _of_data_set(config, ingested or Path(), split)
+    try:
+        with ExitStack() as files:
+            ranking = _json_file(files, out, "{}") if out else None
+            records = _json_file(files, merged, "[]") if merged else None
+            return _write(found, ranking, records, outputs, golds)
+    except OSError as error:
+        raise UserError(f"{error.filename or out or merged}: {error.strerror}; give files that can be read and "
+                        "written") from None  # fmt: skip
+
+
+def _write(
+    found: Iterator[RankedQuestion],
+    ranking: "_JsonFile | None",
+    records: "_JsonFile | None",
+    outputs: Mapping[str, str] | None,
+    golds: Path | None,
+) -> Written:
+    asked: Counter[str] = Counter()
+    items = 0
+    unanswered: list[str] = []
+    for question in found:
+        key = question.question_id
+        asked[key] += 1
+        if asked[key] > 1:
+            raise UserError(f"question {key} is there twice; a ranking has one line a question: give one split at a "
+                            "time (--split), or leave one of them out")  # fmt: skip
+        items += len(question.item_ids)
+        if ranking:
+            ranking.add(f"{json.dumps(key)}: {json.dumps(list(question.item_ids))}")
+        if records:
+            assert question.raw is not None
+            if outputs is not None and key not in outputs:
+                unanswered.append(key)
+            records.add(json.dumps(merged_record(question, outputs)))
+    if unanswered:
+        raise UserError(f"{golds}: {some('questions without a gold output', unanswered)}; give the outputs file of "
+                        "these questions")  # fmt: skip
+    return Written(asked.total(), items)
+
+
+def merged_record(question: RankedQuestion, outputs: Mapping[str, str] | None) -> dict[str, Any]:
+    """A record of LaMP's merged files: id, input, profile best first, output and, where there is one, user_id."""
+    raw = question.raw or {}
+    profile: dict[str, Any] = {}
+    for item in raw["profile"]:
+        profile.setdefault(id_of(item["id"]), item)
+    made: dict[str, Any] = {"id": raw["id"], "input": raw["input"]}
+    made["profile"] = [profile[item_id] for item_id in question.item_ids]
+    if outputs is not None:
+        made["output"] = outputs.get(question.question_id, "")
+    if "user_id" in raw:
+        made["user_id"] = raw["user_id"]
+    return made
+
+
+def _outputs_of(golds: Path | None) -> dict[str, str] | None:
+    if golds is None:
+        return None
+    files = read_outputs(golds)
+    if len(files) > 1:
+        raise UserError(f"{golds}: holds outputs of {len(files)} tasks; give the file of one")
+    return dict(files[0].outputs)
+
+
+def encoder_of(config: Config) -> TextEncode | None:
+    """What retrieval embeds texts with, cached under the run's root; None where it needs nothing of the kind."""
+    if not config.retrieval.encodes:
+        return None
+    from hydra_ray.models.text_embeddings import text_embeddings
+
+    root = Path(config.root).expanduser()
+    make_root(root)
+    return text_embeddings(config.text_encoder, root / "cache" / "embeddings")
+
+
+def _of_data_set(config: Config, folder: Path, split: Split | None) -> Iterator[RankedQuestion]:
+    task, encode, seed = load_task(config.data.task), encoder_of(config), config.protocol.seeds[0]
+    for user in read_users(folder, split):
+        for question in user.questions:
+            index = HistoryIndex(user.history_of(question), task, config.retrieval, seed, encode)
+            yield _ranked(index, question.text, question.question_id)
+
+
+def _of_file(config: Config, path: Path) -> Iterator[RankedQuestion]:
+    task, encode, seed = load_task(config.data.task), encoder_of(config), config.protocol.seeds[0]
+    records = stream_under(path, "golds", LAYOUT) if is_object(path) else stream_list(path, LAYOUT)
+    position = -1
+    for position, raw in enumerate(records):
+        where = f"{path}: record {position} (counted from 0)"
+        _check(raw, where)
+        items = history_of(raw["profile"], task, where)
+        text, marked = question_text(raw["input"], task.question_marker)
+        if position == 0 and not marked:
+            raise UserError(f"{where}: its input holds no {task.question_marker!r}, so it is no question of "
+                            f"data.task={task.name}; set data.task")  # fmt: skip
+        ranked = _ranked(HistoryIndex(items, task, config.retrieval, seed, encode), text, id_of(raw["id"]))
+        yield ranked._replace(raw=raw)
+    if position < 0:
+        raise UserError(f"{path}: holds no questions; write or download the file again")
+
+
+def _ranked(index: HistoryIndex, text: str, question_id: str) -> RankedQuestion:
+    found = index.search(text, len(index.items), question_id=question_id)
+    return RankedQuestion(question_id, [item.item_id for item in found.items])
+
+
+def _check(raw: Any, where: str) -> None:
+    """Raises UserError for a record that is no question with its profile."""
+    lacks = "id, input and profile"
+    if isinstance(raw, dict):
+        lacks = "" if id_of(raw.get("id")) else "id"
+        lacks = lacks or ("" if isinstance(raw.get("input"), str) else "input text")
+        lacks = lacks or ("" if isinstance(raw.get("profile"), list) else "profile list")
+    if lacks:
+        raise UserError(f"{where}: not {LAYOUT}: it has no {lacks}")
+
+
+def history_of(profile: Sequence[Any], task: Task, where: str) -> list[HistoryItem]:
+    """A profile's items, oldest first, undated ones before all others; the first of an id counts.
+
+    Unlike `hydra-ray ingest`, it keeps items that hold no usable answer or no text: a ranking names all.
+
+    Raises:
+        UserError: An item has no id, or none of the task's fields.
+    """
+    items: dict[str, HistoryItem] = {}
+    for raw in profile:
+        item_id = id_of(raw.get("id")) if isinstance(raw, dict) else ""
+        if not item_id:
+            raise UserError(f"{where}: an item of its profile has no id")
+        if not set(task.corpus) & set(raw):
+            has, wants = ", ".join(sorted(raw)), ", ".join(task.corpus)
+            raise UserError(f"{where}: its items have {has}, but data.task={task.name} searches {wants}; set data.task")
+        try:
+            text, corpus = joined(raw, task.text_fields), joined(raw, task.corpus)
+        except TypeError as error:
+            raise UserError(f"{where}: item {item_id}: {error}") from None
+        items.setdefault(item_id, HistoryItem(item_id, text, corpus, "", normalise_date(raw.get("date")) or ""))
+    return sorted(items.values(), key=lambda item: item.date)
+
+
+class _JsonFile:
+    """A JSON object or list that is written one entry at a time."""
+
+    def __init__(self, stream: TextIO, brackets: str) -> None:
+        self._stream, self._brackets, self._begun = stream, brackets, False
+
+    def add(self, entry: str) -> None:
+        """One more entry, as JSON."""
+        self._stream.write(f",\n{entry}" if self._begun else f"{self._brackets[0]}\n{entry}")
+        self._begun = True
+
+    def end(self) -> None:
+        """The closing bracket."""
+        self._stream.write(f"\n{self._brackets[1]}\n" if self._begun else f"{self._brackets}\n")
+
+
+def _json_file(files: ExitStack, path: Path, brackets: str) -> _JsonFile:
+    """A file that is there whole or, if anything fails, not at all."""
+    part = files.enter_context(write_atomically(path))
+    stream = files.enter_context(part.open("w", encoding="utf-8"))
+    file = _JsonFile(stream, brackets)
+
+    def finish(kind: object, error: object, trace: object) -> None:
+        if kind is None:
+            file.end()
+
+    files.push(finish)
+    return file

@@ -1,0 +1,97 @@
+"""The upload to LaMP's leaderboard: predictions of finished runs, one file a task, in a zip."""
+
+import json
+import re
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from hydra_ray.core.lamp_score import TaskOutputs
+from hydra_ray.data.predictions import parse_outputs
+from hydra_ray.errors import UserError
+from hydra_ray.utils.atomic_io import write_atomically
+
+TASKS = tuple(f"LaMP_{number}" for number in range(1, 8))
+"""LaMP's tasks; LaMP_2 is also called LaMP_2M (movies) or LaMP_2N (news)."""
+_ID = re.compile(r"(LaMP_[1-7])[MN]?")
+_FILE = re.compile(r"(.+)_seed(-?\d+)\.json")
+_DAY = (2000, 1, 1, 0, 0, 0)
+"""Of every member, so that equal predictions make equal zips."""
+
+
+class Packed(NamedTuple):
+    """What `pack_leaderboard` wrote.
+
+    Attributes:
+        questions: Task id -> how many answers its file holds.
+        missing: LaMP's tasks that no run answers; the leaderboard wants all.
+    """
+
+    questions: dict[str, int]
+    missing: tuple[str, ...]
+
+
+def pack_leaderboard(
+    runs: Sequence[str], out: Path, method: str = "hydra", seed: int | None = None, root: Path = Path("runs")
+) -> Packed:
+    """Writes the zip with one `TASK.json` a run.
+
+    Args:
+        runs: Folders of finished runs, or their names under `root`.
+        out: The zip; one that is there is replaced.
+        method: Whose predictions, a row of the runs' result tables.
+        seed: Of the runs' seeds; None where each run has one.
+        root: Where runs are looked for by name.
+
+    Raises:
+        UserError: No such run, method or seed; a task that is none of LaMP's, or that two runs answer.
+    """
+    found: dict[str, tuple[str, TaskOutputs, bytes]] = {}
+    for run in runs:
+        file = _predictions(run, root, method, seed)
+        content = file.read_bytes()
+        outputs = parse_outputs(content, str(file))
+        if not _ID.fullmatch(outputs.task_id):
+            raise UserError(f"{run}: answers {outputs.task_id}, which is no task of LaMP's; leave this run out")
+        if outputs.task_id in found:
+            raise UserError(f"{found[outputs.task_id][0]} and {run}: two runs of {outputs.task_id}; give one of them")
+        found[outputs.task_id] = run, outputs, content
+    try:
+        with write_atomically(out) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
+            for task_id in sorted(found):
+                archive.writestr(zipfile.ZipInfo(f"{task_id}.json", _DAY), found[task_id][2], zipfile.ZIP_DEFLATED)
+    except OSError as error:
+        raise UserError(f"{out}: {error.strerror}; give a file that can be written") from None
+    there = {match[1] for task_id in found if (match := _ID.fullmatch(task_id))}
+    questions = {task_id: len(outputs.outputs) for task_id, (_, outputs, _) in sorted(found.items())}
+    return Packed(questions, tuple(task for task in TASKS if task not in there))
+
+
+def _predictions(run: str, root: Path, method: str, seed: int | None) -> Path:
+    """The file of a method's answers in a finished run."""
+    places = [Path(run).expanduser(), root / run]
+    folder = next((place for place in places if place.is_dir()), None)
+    if folder is None:
+        raise UserError(f"{run}: there is no such run; give a run's folder, or its name under {root.absolute()}")
+    files = {
+        (match[1], int(match[2])): file
+        for file in sorted((folder / "predictions").glob("*.json"))
+        if (match := _FILE.fullmatch(file.name))
+    }
+    if not files:
+        raise UserError(f"{run}: has no predictions yet; finish it with `hydra-ray run` first")
+    seeds = sorted(its_seed for name, its_seed in files if name == method)
+    if not seeds:
+        there = ", ".join(sorted({name for name, _ in files}))
+        raise UserError(f"{run}: no answers of a method {method!r}; there are {there}")
+    if seed is None and len(seeds) > 1:
+        raise UserError(f"{run}: has answers of the seeds {', '.join(map(str, seeds))}; choose one with --seed")
+    if seed is not None and seed not in seeds:
+        raise UserError(f"{run}: no answers of seed {seed}; there are those of {', '.join(map(str, seeds))}")
+    return files[method, seeds[0] if seed is None else seed]
+
+
+def described(packed: Packed, out: Path) -> str:
+    """What was written, as one JSON object."""
+    return json.dumps({"file": str(out), "questions": packed.questions, "missing": list(packed.missing)})
