@@ -61,6 +61,28 @@ def pseudo_queries(user: User, count: int, seed: int = 0, task: Task | None = No
     ]
 
 
+def unseen_items(queries: Sequence[Query]) -> dict[str, frozenset[str]]:
+    """What each of a user's queries may not see where answers are counted: query id -> ids of history items.
+
+    A pseudo-query that counts all items but its own gives its answer away: within one user, every answer is counted
+    once less exactly where it is the right one, and a user's head learns that instead of the user. So all
+    pseudo-queries of a user leave out the same items, their own and each other's. Where that would be more than half
+    of the history, they do so in groups. Real questions see their whole history.
+
+    Args:
+        queries: Of one user, with one history for the pseudo-queries.
+    """
+    pseudo = [query for query in queries if query.exclude is not None]
+    unseen: dict[str, frozenset[str]] = {query.query_id: frozenset() for query in queries}
+    if pseudo:
+        groups = -(-2 * len(pseudo) // len(pseudo[0].history))
+        for first in range(groups):
+            group = pseudo[first::groups]
+            own = frozenset(query.exclude for query in group if query.exclude is not None)
+            unseen |= {query.query_id: own for query in group}
+    return unseen
+
+
 def real_queries(user: User, limit: int | None) -> list[Query]:
     """The user's questions that have a gold answer, newest last, at most `limit` (the newest)."""
     questions = [q for q in user.questions if q.gold is not None]

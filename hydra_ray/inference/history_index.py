@@ -1,6 +1,6 @@
 """One user's history made searchable: the retrieved items of a query, and how often the user gave which answer."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 
@@ -70,17 +70,17 @@ class HistoryIndex:
             items, tuple(score for _, score in top), recencies=tuple(recency_ranks(items, self.items, exclude))
         )
 
-    def answer_counts(self, query: str, exclude: str | None = None, task: Task | None = None) -> AnswerProfile:
+    def answer_counts(self, query: str, unseen: Collection[str] = (), task: Task | None = None) -> AnswerProfile:
         """How often, and for items how like the query, the user gave each answer; empty for free text.
 
         Args:
             query: The query's text.
-            exclude: The id of an item that does not count: the query's own.
+            unseen: Ids of items that do not count (`hydra_ray.core.queries.unseen_items`).
             task: Of the query, where it is not the history's (stand-in queries).
         """
         if not (task or self._task).closed:
             return {}
-        kept = [i for i, item in enumerate(self.items) if item.item_id != exclude]
+        kept = [i for i, item in enumerate(self.items) if item.item_id not in unseen]
         cosines = self._cosines(query, kept) if self._likeness and kept else []
         return answer_frequencies([self._answers[i] for i in kept], cosines)
 

@@ -1,7 +1,7 @@
 """What the stages of the request path hand to each other. Plain frozen dataclasses: they travel between processes."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from hydra_ray.core.features import AnswerProfile, Supporter
@@ -81,6 +81,12 @@ class RetrievalResult:
     def normalized_scores(self) -> tuple[float, ...]:
         """Of the items: each score as a share of the best one's, in [0, 1]."""
         return tuple(normalized_scores(list(zip(self.items, self.scores, strict=True))))
+
+    def without(self, unseen: Collection[str]) -> "RetrievalResult":
+        """What is left when some items, by their ids, are taken out."""
+        kept = [i for i, item in enumerate(self.items) if item.item_id not in unseen]
+        items, scores = tuple(self.items[i] for i in kept), tuple(self.scores[i] for i in kept)
+        return replace(self, items=items, scores=scores, recencies=tuple(self.recencies[i] for i in kept))
 
     @property
     def supporters(self) -> tuple[Supporter, ...]:

@@ -3,7 +3,7 @@
 Models are imported where they are used: most makers need none, and torch is slow to import in every worker.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from hydra_ray.core.features import AnswerProfile
 from hydra_ray.core.hashing import stable_seed
 from hydra_ray.core.labeling import OWN_ROW, Row, agreement_rows, own_answer_rows
 from hydra_ray.core.prompts import Prompt, summary_prompt
-from hydra_ray.core.queries import Query, training_queries
+from hydra_ray.core.queries import Query, training_queries, unseen_items
 from hydra_ray.core.retrieval import TextEncode
 from hydra_ray.core.topic_classifier import TopicModels
 from hydra_ray.core.types import HistoryItem, User
@@ -94,9 +94,9 @@ class StagePrompts:
         seed = stable_seed(self.seed, user.user_id, query.query_id)
         return self.builder.samples(prompt, self.builder.task_of(query), seed)
 
-    def own(self, query: Query, index: HistoryIndex) -> AnswerProfile:
-        """What the user's history says of each answer."""
-        return index.answer_counts(query.text, query.exclude, self.builder.task_of(query))
+    def own(self, query: Query, index: HistoryIndex, unseen: Collection[str] = ()) -> AnswerProfile:
+        """What the user's history says of each answer. unseen: ids of items that do not count."""
+        return index.answer_counts(query.text, unseen, self.builder.task_of(query))
 
     def log_ratios(self, user: User, query: Query) -> Mapping[str, float]:
         """What the query's text says of each answer: label -> log-odds ratio. To be called after `own`, which with
@@ -160,9 +160,10 @@ class CandidatePrompts(StagePrompts):
 
     KIND = CandidateRow
 
-    def of_user(self, user: User, rerank: "Rerank") -> Iterator[PromptedRow[CandidateRow]]:
+    def of_user(self, user: User, rerank: "Rerank | None") -> Iterator[PromptedRow[CandidateRow]]:
         """One user's rows, by the user's own reranker."""
         queries = self.queries(user)
+        unseen = unseen_items(queries)
         for one in self._ranked(user, queries, rerank if self.config.adapter.examples == "reranker" else None):
             query = one.query
             prompt = self.builder.prompt(query, self.builder.examples(one.ranked))
@@ -170,12 +171,14 @@ class CandidatePrompts(StagePrompts):
             requests = [self.samples(prompt, user, query)]
             if self.config.adapter.zero_shot_candidate:
                 requests.append(self.greedy(self.builder.prompt(query, []), query))
-            yield PromptedRow(self._row(user, row, one), tuple(requests), Cuts.of([prompt]))
+            made = self._row(user, row, one, unseen[query.query_id])
+            yield PromptedRow(made, tuple(requests), Cuts.of([prompt]))
         free = own_answer_rows(self.task, user, self.config.adapter.num_history_queries, self.seed)
         history = tuple(user.safe_history())
         queries = [own_query(row, history) for row in free]
+        unseen = unseen_items(queries)
         for row, one in zip(free, self._ranked(user, queries, None), strict=True):
-            yield PromptedRow(self._row(user, row, one))
+            yield PromptedRow(self._row(user, row, one, unseen[row.query_id]))
 
     def _ranked(self, user: User, queries: Sequence[Query], rerank: "Rerank | None") -> list[RankedQuery]:
         indexes, n = self.indexes(queries), self.builder.evidence_items
@@ -186,10 +189,13 @@ class CandidatePrompts(StagePrompts):
         ranked = rerank(user.user_id, queries, found) if rerank else [rank(one.items, None) for one in found]
         return [RankedQuery(*parts) for parts in zip(queries, indexes, found, ranked, strict=True)]
 
-    def _row(self, user: User, row: Row, one: RankedQuery) -> CandidateRow:
-        """The row with what the adapter's features are made of once there are candidates."""
-        own = self.own(one.query, one.index)
-        return CandidateRow(row, own, self.log_ratios(user, one.query), one.found.supporters)
+    def _row(self, user: User, row: Row, one: RankedQuery, unseen: Collection[str]) -> CandidateRow:
+        """The row with what the adapter's features are made of once there are candidates.
+
+        unseen: ids of items that the features may not read (`unseen_items`).
+        """
+        own = self.own(one.query, one.index, unseen)
+        return CandidateRow(row, own, self.log_ratios(user, one.query), one.found.without(unseen).supporters)
 
 
 class GeneratePrompts(CandidatePrompts):

@@ -31,7 +31,7 @@ STEP_VERSIONS = {
     "train-reranker": 4,
     "fit-reranker": 6,
     "topics": 2,
-    "generate": 5,
+    "generate": 6,
     "encode-adapter": 1,
     "train-adapter": 6,
     "fit-adapter": 8,

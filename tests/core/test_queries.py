@@ -1,5 +1,5 @@
 from hydra_ray.core.labeling import agreement_rows, own_answer_rows
-from hydra_ray.core.queries import pseudo_queries, training_queries
+from hydra_ray.core.queries import pseudo_queries, training_queries, unseen_items
 from hydra_ray.core.tasks import load_task
 from hydra_ray.core.types import HistoryItem, Question, User
 
@@ -53,3 +53,27 @@ def test_a_record_whose_answer_is_no_label_teaches_no_answer() -> None:
     rows = own_answer_rows(load_task("lamp_3"), User("u", "test", items), 6, 0)
     assert {row.gold for row in rows} == {"3", "5"}
     assert "great" not in {text for row in rows for text in row.right}
+
+
+def test_a_users_pseudo_queries_leave_out_the_same_items_so_that_no_count_tells_their_answers() -> None:
+    lone = User("u", "test", ITEMS)
+    queries = pseudo_queries(lone, 3)
+    unseen = unseen_items(queries)
+    own = frozenset(str(query.exclude) for query in queries)
+    assert len(own) == 3
+    assert unseen == dict.fromkeys((query.query_id for query in queries), own)
+
+
+def test_more_than_half_of_a_history_is_left_out_in_groups() -> None:
+    queries = pseudo_queries(User("u", "test", ITEMS), 6)
+    unseen = unseen_items(queries)
+    assert all(query.exclude in unseen[query.query_id] for query in queries)
+    assert sorted(map(len, unseen.values())) == [3] * 6
+    assert len(set(unseen.values())) == 2
+
+
+def test_real_questions_see_everything() -> None:
+    queries = training_queries(user("train"), 2, None)
+    unseen = unseen_items(queries)
+    assert {name: len(ids) for name, ids in unseen.items() if name.startswith("q:")} == {"q:q1": 0, "q:q2": 0}
+    assert unseen_items([]) == {}

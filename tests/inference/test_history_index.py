@@ -52,7 +52,7 @@ def test_a_search_is_the_retrievers_with_recencies_of_what_may_be_found() -> Non
 def test_answers_are_counted_without_the_querys_own_item() -> None:
     index = HistoryIndex(ITEMS, TAGS, CONFIG)
     assert index.answer_counts("red") == answer_frequencies(["dune", "maple", "dune", "fern"])
-    assert index.answer_counts("red", exclude="2") == answer_frequencies(["dune", "maple", "fern"])
+    assert index.answer_counts("red", unseen={"2"}) == answer_frequencies(["dune", "maple", "fern"])
     assert {answer: counts[0] for answer, counts in index.answer_counts("red").items()} == {
         "dune": 2,
         "maple": 1,
@@ -76,7 +76,7 @@ def test_likeness_weighs_answers_by_the_cosine_of_their_items() -> None:
             assert counts[answer] == pytest.approx((times, recent, alike), rel=1e-5)
     # The items are embedded once, with the first query in one batch.
     assert encode.calls == [["red sun", *(item.text for item in ITEMS)], ["red sun"]]
-    without = index.answer_counts("red sun", exclude="1")
+    without = index.answer_counts("red sun", {"1"})
     assert without["dune"][2] == pytest.approx(
         answer_frequencies(["dune", "dune", "fern"], [0.5, 0.5, 0.0])["dune"][2], rel=1e-5
     )

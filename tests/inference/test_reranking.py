@@ -42,3 +42,10 @@ def test_supporters_weigh_their_retrieval_scores() -> None:
     found = RetrievalResult(tuple(ITEMS[:3]), (4.0, 2.0, 0.0))
     assert found.supporters == (("answer a", 1.0), ("answer b", 0.5), ("answer c", 0.0))
     assert RetrievalResult().supporters == ()
+
+
+def test_what_is_left_without_some_items_weighs_against_the_best_of_it() -> None:
+    found = RetrievalResult(tuple(ITEMS[:3]), (4.0, 2.0, 1.0), recencies=(0.5, 1.0, 0.25))
+    left = found.without({ITEMS[0].item_id, "another"})
+    assert (left.items, left.scores, left.recencies) == (tuple(ITEMS[1:3]), (2.0, 1.0), (1.0, 0.25))
+    assert left.supporters == (("answer b", 1.0), ("answer c", 0.5))

@@ -1,5 +1,6 @@
 """What the makers ask and keep, without Ray and without a model."""
 
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from hydra_ray.core.types import HistoryItem, Question, User
 from hydra_ray.errors import UserError
 from hydra_ray.inference.reranking import rank
 from hydra_ray.pipeline.examples import adapter_groups
-from hydra_ray.pipeline.stage_prompts import LabelPrompts, StagePrompts, SummaryPrompts
+from hydra_ray.pipeline.stage_prompts import CandidatePrompts, LabelPrompts, StagePrompts, SummaryPrompts
 from hydra_ray.pipeline.stage_rows import CandidateRow, Cuts
 from hydra_ray.synth.world import make_user
 
@@ -149,3 +150,18 @@ def test_stand_in_rows_train_the_adapter_as_free_text() -> None:
     assert {number for numbers in stand_in.evidence for number in numbers} == {0.0}
     assert (real.right, real.label) == (("[1]", "[2]"), (0.0, 1.0))
     assert {number for numbers in real.evidence for number in numbers} != {0.0}
+
+
+def test_the_adapters_rows_of_a_user_count_the_same_items_whatever_their_answers_are() -> None:
+    made = config(protocol={"pseudo_queries": 4}, adapter={"examples": "retrieval", "num_history_queries": 3})
+    rows = [one.row for one in CandidatePrompts(made, 0, None).of_user(USER, None)]
+    pseudo = [row for row in rows if row.query.query_id.startswith("p:")]
+    assert len(pseudo) == 4
+    left_out = {row.query.query_id.removeprefix("p:") for row in pseudo}
+    counted = Counter(item.answer for item in HISTORY if item.item_id not in left_out)
+    assert all({answer: counts.times for answer, counts in row.own.items()} == counted for row in pseudo)
+    answers = [item.answer for item in HISTORY if item.item_id not in left_out]
+    assert all({one.answer for one in row.supporters} <= set(answers) for row in pseudo)
+    own = [row for row in rows if row.query.query_id.startswith(OWN_ROW)]
+    assert len(own) == 3
+    assert len({tuple(sorted((answer, counts.times) for answer, counts in row.own.items())) for row in own}) == 1
