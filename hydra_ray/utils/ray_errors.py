@@ -2,11 +2,12 @@
 
 Ray wraps an exception of a task, of an actor, of a Ray Data function and of a Ray Train worker each in its own way.
 `find_user_error` finds the UserError in any of them; `unwrap_user_errors` raises it, without a worker's traceback. Of
-an actor's constructor nothing but a text comes back: what may raise UserError belongs into its first call.
+an actor's constructor nothing but a text comes back, of which the UserError's line is read.
 """
 
 import contextlib
 import logging
+import re
 from collections import deque
 from collections.abc import Iterator
 
@@ -17,6 +18,10 @@ WRAPPED = ("cause", "_base_exc", "controller_failure", "__cause__", "__context__
 
 ADDED = "\nFailed to "
 """Begins what Ray Data appends to the message of an exception that a function of ours has raised."""
+
+
+_IN_TEXT = re.compile(r"^hydra_ray\.errors\.\w+: (.+)$", re.MULTILINE)
+"""The line of a traceback that a UserError of ours ends with."""
 
 
 def find_user_error(error: BaseException) -> UserError | None:
@@ -34,6 +39,8 @@ def find_user_error(error: BaseException) -> UserError | None:
         seen.add(id(one))
         if isinstance(one, UserError) and "cause" not in vars(one):
             return _own_words(one)
+        if type(one).__name__ == "ActorDiedError" and (found := _IN_TEXT.findall(str(one))):
+            return UserError(found[-1])
         inner = [getattr(one, name, None) for name in WRAPPED]
         inner += dict(getattr(one, "worker_failures", None) or {}).values()  # Ray Train's: rank -> exception
         waiting.extend(found for found in inner if isinstance(found, BaseException))
