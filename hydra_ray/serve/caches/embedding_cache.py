@@ -10,8 +10,7 @@ from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from hydra_ray.config import ModelConfig
-from hydra_ray.models.encoder import TextEncoder, encode_texts
-from hydra_ray.models.onednn import use_onednn
+from hydra_ray.models.encoder import encode_texts, frozen_encoder
 from hydra_ray.utils.device import CPU
 
 ENTRY_BYTES = 420
@@ -24,8 +23,7 @@ class EmbeddingCache:
     encoded so far."""
 
     def __init__(self, config: ModelConfig, most_bytes: int, device: torch.device = CPU) -> None:
-        self._encoder = TextEncoder(config, config.precision).eval().to(device)
-        use_onednn(self._encoder)
+        self._encoder = frozen_encoder(config, device)
         self._kept: LRUCache[str, tuple[str, NDArray[np.float32]]] = LRUCache(most_bytes, _size)
         self._lock = threading.Lock()
         self.hits = self.misses = 0

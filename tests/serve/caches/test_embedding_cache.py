@@ -20,9 +20,6 @@ class Encoder:
     def __init__(self, *_: Any) -> None:
         self.texts: list[str] = []
 
-    def eval(self) -> "Encoder":
-        return self
-
 
 @pytest.fixture
 def cache(monkeypatch: pytest.MonkeyPatch) -> EmbeddingCache:
@@ -30,9 +27,8 @@ def cache(monkeypatch: pytest.MonkeyPatch) -> EmbeddingCache:
         encoder.texts += texts
         return np.array([[len(text), ord(text[0]), ord(text[-1]), 1] for text in texts], np.float32)
 
-    monkeypatch.setattr(embedding_cache, "TextEncoder", Encoder)
+    monkeypatch.setattr(embedding_cache, "frozen_encoder", Encoder)
     monkeypatch.setattr(embedding_cache, "encode_texts", encode)
-    monkeypatch.setattr(embedding_cache, "use_onednn", lambda encoder: None)
     return EmbeddingCache(ModelConfig(), 3 * EACH)
 
 
