@@ -4,7 +4,7 @@ A node's resources are a mapping as Ray names them: `CPU`, `GPU`, `accelerator_t
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -163,12 +163,12 @@ def fitting(wanted: Placement, node: NodeResources) -> int:
     return math.floor(min(room) + 1e-4) if there else 0
 
 
-def worker_range(wanted: WorkerResources, nodes: Iterable[NodeResources]) -> tuple[int, int]:
+def worker_range(wanted: WorkerResources, nodes: Callable[[], Iterable[NodeResources]]) -> tuple[int, int]:
     """Fewest and most workers. `auto`: from one to what the nodes have room for, less one on CPUs, as what the workers
-    read and write needs a CPU too."""
+    read and write needs a CPU too. nodes: called for `auto` alone."""
     if wanted.bounds is not None:
         return wanted.bounds
-    room = sum(fitting(wanted, node) for node in nodes)
+    room = sum(fitting(wanted, node) for node in nodes())
     return 1, max(1, room if wanted.num_gpus else room - 1)
 
 

@@ -41,7 +41,7 @@ def paired_test(measure: str, first: Floats, second: Floats, count: int = 10_000
 
 
 def _t_test(gap: Floats) -> float | None:
-    """Two-tailed p; 1 for sides that are equal everywhere, None for a single question, of which nothing can be said."""
+    """Two-tailed p; 1 for sides that are equal everywhere, None for a single question, which shows nothing."""
     if not gap.any():
         return 1.0
     if len(gap) < 2:

@@ -169,7 +169,7 @@ def run_llm_stage(
     if url is None:
         raise UserError("llm.base_url: not set and no model is served: give the address of a chat server")
     asking_workers = cfg.resources.ask
-    pool = worker_range(asking_workers, alive_nodes() if asking_workers.bounds is None else ())
+    pool = worker_range(asking_workers, alive_nodes)
     actors = pool[1]
     concurrency = math.ceil(cfg.llm.concurrency / actors)
     expected = _expected_calls(str(source))

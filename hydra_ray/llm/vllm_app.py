@@ -132,7 +132,7 @@ def build_application(cfg: LLMConfig, wanted: LLMResources, *, cluster: bool) ->
         from ray.serve.llm import LLMConfig as EngineConfig
         from ray.serve.llm import build_openai_app
 
-        replicas = worker_range(wanted, alive_nodes() if wanted.bounds is None else ())
+        replicas = worker_range(wanted, alive_nodes)
         return build_openai_app({"llm_configs": [EngineConfig(**engine_spec(cfg, wanted, replicas))]})
     from ray import serve
 

@@ -109,7 +109,7 @@ class EvaluatedUser:
         made = [question.candidate_set(samples, adapter) for question in self.questions]
         requests = [
             ScoreRequest("adapter", self._user_id, 0, question.text, candidates.texts,
-                         self._features(question, samples, candidates, scorer.scorer.evidence))
+                         self._features(question, candidates, scorer.scorer.evidence))
             for question, candidates in zip(self.questions, made, strict=True)
         ]  # fmt: skip
         return {
@@ -118,9 +118,9 @@ class EvaluatedUser:
         }
 
     def _features(
-        self, question: EvaluatedQuestion, samples: str, candidates: CandidateSet, width: int
+        self, question: EvaluatedQuestion, candidates: CandidateSet, width: int
     ) -> tuple[tuple[float, ...], ...]:
-        """What the adapter reads of the candidates. samples: whose order of the retrieved items weighs them."""
+        """What the adapter reads of the candidates."""
         row = question.row
         return adapter_features(self._task, question.text, candidates, question.own, row.supporters, row.topics, width)
 

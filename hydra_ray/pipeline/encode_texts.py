@@ -23,8 +23,9 @@ from hydra_ray.pipeline.encode_sources import TextSource
 from hydra_ray.pipeline.examples import chunks
 from hydra_ray.store.embeddings.embedding_store import EmbeddingStore
 from hydra_ray.store.embeddings.keys import KEY_BYTES, SHARDS, as_keys, shards_of, text_keys
+from hydra_ray.utils.cpu import one_thread
 from hydra_ray.utils.ray_errors import unwrap_user_errors
-from hydra_ray.utils.ray_nodes import alive_nodes
+from hydra_ray.utils.ray_nodes import actor_pool, alive_nodes
 
 if TYPE_CHECKING:
     from hydra_ray.models.encoder import TextEncoder
@@ -89,17 +90,11 @@ def distinct_texts(texts: Iterable[str], most: int) -> list[str] | None:
 
 
 def _encode_few(model: ModelConfig, root: Path, missing: list[str]) -> None:
-    """In this process, on one thread: beside other processes, PyTorch's threads spend their time waiting."""
-    import torch
-
+    """In this process."""
     from hydra_ray.models.text_embeddings import text_embeddings
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         text_embeddings(model, root)(missing)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _encode_many(
@@ -107,7 +102,7 @@ def _encode_many(
 ) -> dict[str, int]:
     import ray
 
-    least, most = worker_range(workers, alive_nodes() if workers.bounds is None else ())
+    least, most = worker_range(workers, alive_nodes)
     folder, done = scratch / "texts", scratch / "texts.done"
     if not done.exists():
         shutil.rmtree(folder, ignore_errors=True)
@@ -128,14 +123,14 @@ def _encode_many(
                 fn_constructor_args=(source.model, root, folder),
                 batch_size=1,
                 num_cpus=1,
-                compute=ray.data.ActorPoolStrategy(min_size=1, max_size=most),
+                compute=actor_pool((1, most)),
             )
             .map_batches(
                 EncodeTokens,
                 fn_constructor_args=(source.model, root, workers.num_gpus),
                 batch_format="pyarrow",
                 batch_size=None,
-                compute=ray.data.ActorPoolStrategy(min_size=least, max_size=most),
+                compute=actor_pool((least, most)),
                 **ray_options(workers),
             )
         )

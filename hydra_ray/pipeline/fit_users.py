@@ -9,8 +9,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from hydra_ray.config.head_kinds import head_kind
 from hydra_ray.config.resources import ray_options
 from hydra_ray.errors import UserError
@@ -25,20 +23,16 @@ from hydra_ray.training.user_fit import solver
 from hydra_ray.training.user_fit.features import rows_of
 from hydra_ray.training.user_fit.solver import Tuned
 from hydra_ray.utils.atomic_io import write_text
+from hydra_ray.utils.cpu import one_thread
 from hydra_ray.utils.ray_errors import unwrap_user_errors
 from hydra_ray.utils.ray_nodes import actor_pool
 
 
 def tune(fit: FitSpec, scorer: TrainedScorer, run: RunContext) -> Tuned:
     """What `solver.fit_prior` finds on `Fit.tuning_users`."""
-    threads = torch.get_num_threads()
-    # PyTorch's threads spin while they wait: next to other processes, two take 20 times as long as one.
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         users = fit.tuning_users(scorer)
         tuned = solver.fit_prior(fit.head(scorer), rows_of(users), fit.config.fit, fit.config.train.loss)
-    finally:
-        torch.set_num_threads(threads)
     run.log(f"fit-{fit.component}: {solver.describe(tuned)}, from {len(users)} training users")
     return tuned
 

@@ -114,7 +114,7 @@ class RunContext(contextlib.AbstractContextManager["RunContext"]):
 
     def workers(self, kind: WorkerResources) -> tuple[int, int]:
         """Fewest and most workers of a kind."""
-        return worker_range(kind, alive_nodes() if kind.bounds is None else ())
+        return worker_range(kind, alive_nodes)
 
     def _check_resources(self) -> None:
         """Raises UserError where a worker fits on no node. A local cluster must have all that the stage needs;

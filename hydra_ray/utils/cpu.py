@@ -1,5 +1,7 @@
-"""What this machine's processor can do."""
+"""What this machine's processor can do, and how many of its threads PyTorch takes."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -18,3 +20,17 @@ def fastest_precision(cpuinfo: Path = Path("/proc/cpuinfo")) -> Precision:
         return "fp32"
     flags = next((line.split(":")[1].split() for line in lines if line.startswith("flags")), [])
     return "bf16" if {"avx512_bf16", "amx_bf16"} & set(flags) else "fp32"
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """PyTorch computes on one thread in here: its threads spin while they wait, and next to other processes two take 20
+    times as long as one."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

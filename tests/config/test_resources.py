@@ -66,7 +66,7 @@ def test_how_many_workers_a_node_has_room_for(wanted: dict[str, Any], node: dict
 )
 def test_a_number_a_range_or_what_the_cluster_has(wanted: dict[str, Any], workers: tuple[int, int]) -> None:
     nodes = [{"CPU": 8.0}, {"CPU": 4.0, "GPU": 2.0}]
-    assert worker_range(WorkerResources.model_validate(wanted), nodes) == workers
+    assert worker_range(WorkerResources.model_validate(wanted), lambda: nodes) == workers
 
 
 def test_ray_trains_scaling() -> None:

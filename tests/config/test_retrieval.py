@@ -7,7 +7,7 @@ from hydra_ray.errors import UserError
 
 
 @pytest.mark.parametrize(
-    ("overrides", "said"),
+    ("overrides", "expected"),
     [
         (["retrieval.fuse=[bm25,rrf]"], "fuse: rrf fuses others itself"),
         (["retrieval.fuse=[bm25,bm25]"], "fuse: names a retriever twice"),
@@ -18,10 +18,10 @@ from hydra_ray.errors import UserError
         (["retrieval.similarity=euclidean"], "similarity"),
     ],
 )
-def test_what_cannot_be_retrieved_by_is_one_line(overrides: list[str], said: str) -> None:
+def test_what_cannot_be_retrieved_by_is_one_line(overrides: list[str], expected: str) -> None:
     with pytest.raises(UserError) as error:
         load_config(None, overrides)
-    assert said in str(error.value)
+    assert expected in str(error.value)
     assert "\n" not in str(error.value)
 
 

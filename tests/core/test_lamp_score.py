@@ -138,9 +138,9 @@ def message(golds: TaskOutputs, found: TaskOutputs, name: str | None = None) -> 
 def test_ids_that_do_not_fit_are_named() -> None:
     golds = outputs("LaMP_1", ["[1]"] * 6)
     found = TaskOutputs("preds.json", "LaMP_1", [("q0", "[1]"), ("q0", "[2]"), ("q9", "[1]"), ("q1", "[1]")])
-    said = message(golds, found)
-    assert said.startswith("preds.json: 1 repeated (q0); 4 missing (q2, q3, q4, ...); 1 extra (q9): ")
-    assert "golds.json" in said
+    line = message(golds, found)
+    assert line.startswith("preds.json: 1 repeated (q0); 4 missing (q2, q3, q4, ...); 1 extra (q9): ")
+    assert "golds.json" in line
     twice = TaskOutputs("golds.json", "LaMP_1", [("q0", "[1]"), ("q0", "[1]")])
     assert message(twice, twice).startswith("golds.json: 1 repeated (q0)")
     assert "holds no outputs" in message(outputs("LaMP_1", []), found)

@@ -44,7 +44,7 @@ def test_the_ranking_of_a_question_is_its_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("question", "said"),
+    ("question", "expected"),
     [
         ("9", "ranks nothing for question 9"),
         ("2", r"question 2 lacks 3 of the 4 items \(b, c, d\)"),
@@ -52,8 +52,8 @@ def test_the_ranking_of_a_question_is_its_order() -> None:
         ("4", "question 4 names an item twice"),
     ],
 )
-def test_a_ranking_that_does_not_fit_is_one_line(question: str, said: str) -> None:
-    with pytest.raises(UserError, match=rf"^retrieval\.ranking: .*{said}") as error:
+def test_a_ranking_that_does_not_fit_is_one_line(question: str, expected: str) -> None:
+    with pytest.raises(UserError, match=rf"^retrieval\.ranking: .*{expected}") as error:
         make_retriever("ranking", ITEMS, GIVEN).top("q", 1, question_id=question)
     assert "\n" not in str(error.value)
 

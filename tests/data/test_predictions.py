@@ -49,13 +49,13 @@ def refused(path: Path) -> str:
 
 @pytest.mark.parametrize("name", ["../x.json", "/etc/x.json", "a/../../x.json", "C:\\x.json", "..\\x.json", "../x.txt"])
 def test_a_path_that_climbs_out_of_the_zip_is_refused(tmp_path: Path, name: str) -> None:
-    said = refused(zipped(tmp_path / "p.zip", {name: content()}))
-    assert "climbs out" in said
+    line = refused(zipped(tmp_path / "p.zip", {name: content()}))
+    assert "climbs out" in line
     assert not (tmp_path.parent / "x.json").exists()
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("{", "is not JSON"),
         ("\x00\xff", "is not JSON"),
@@ -70,11 +70,11 @@ def test_a_path_that_climbs_out_of_the_zip_is_refused(tmp_path: Path, name: str)
         (content(golds=[{"id": "1", "output": True}]), "output of 1 is bool"),
     ],
 )
-def test_another_layout_is_one_line(tmp_path: Path, text: str, said: str) -> None:
+def test_another_layout_is_one_line(tmp_path: Path, text: str, expected: str) -> None:
     (tmp_path / "f.json").write_text(text)
-    assert said in refused(tmp_path / "f.json")
+    assert expected in refused(tmp_path / "f.json")
     in_zip = refused(zipped(tmp_path / "f.zip", {"a/f.json": text}))
-    assert said in in_zip
+    assert expected in in_zip
     assert "f.zip: a/f.json" in in_zip
 
 

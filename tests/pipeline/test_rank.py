@@ -117,7 +117,7 @@ def test_an_ingested_data_set_is_ranked(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "expected"),
     [
         ([{"id": "1", "input": "x"}], "record 0 (counted from 0): not a LaMP questions file: it has no profile list"),
         ([*QUESTIONS[:1], {"id": "2", "input": 3}], "record 1 (counted from 0)"),
@@ -132,11 +132,11 @@ def test_an_ingested_data_set_is_ranked(tmp_path: Path, capsys: pytest.CaptureFi
     ],
 )
 def test_files_of_another_layout_are_one_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], value: Any, said: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], value: Any, expected: str
 ) -> None:
     out = tmp_path / "out.json"
     found = refused(capsys, "--questions", write(tmp_path / "q.json", value), "--out", out, "data.task=lamp_3")
-    assert said in found
+    assert expected in found
     assert [path.name for path in tmp_path.iterdir()] == ["q.json"]
 
 
@@ -158,12 +158,12 @@ def test_what_does_not_go_together_is_one_line(
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [("{", "is not JSON"), ("[]", "is no ranking"), ('{"1": "a"}', "question 1"), ('{"1": [null]}', "question 1")],
 )
-def test_broken_rankings_are_one_line(tmp_path: Path, text: str, said: str) -> None:
+def test_broken_rankings_are_one_line(tmp_path: Path, text: str, expected: str) -> None:
     (tmp_path / "r.json").write_text(text)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=expected):
         load_ranking(str(tmp_path / "r.json"))
 
 

@@ -72,8 +72,8 @@ def test_four_workers_share_two_gpus_and_one_has_what_is_special() -> None:
 
 def test_auto_is_what_the_declared_nodes_have_room_for() -> None:
     asked = WorkerResources(num_workers="auto", num_gpus=0.25)
-    assert worker_range(asked, alive_nodes()) == (1, 6)
-    assert worker_range(WorkerResources(num_workers="auto"), alive_nodes()) == (1, 5)
+    assert worker_range(asked, alive_nodes) == (1, 6)
+    assert worker_range(WorkerResources(num_workers="auto"), alive_nodes) == (1, 5)
 
 
 def test_what_no_node_has_is_known_before_anything_is_started() -> None:

@@ -136,8 +136,8 @@ def test_the_difference_to_other_predictions_is_tested(tmp_path: Path, capsys: p
 
 def test_files_that_do_not_fit_are_one_line(tmp_path: Path, golds: Path, capsys: pytest.CaptureFixture[str]) -> None:
     three = write(tmp_path / "three.json", "LaMP_3", ["5", "2"])
-    said = refused(capsys, "score", "--golds", golds, "--preds", three)
-    assert "lacks LaMP_1, LaMP_2, LaMP_4" in said
+    shown = refused(capsys, "score", "--golds", golds, "--preds", three)
+    assert "lacks LaMP_1, LaMP_2, LaMP_4" in shown
     assert "also has LaMP_1" in refused(capsys, "score", "--golds", three, "--preds", golds)
     four = write(tmp_path / "four.json", "LaMP_4", ["5", "2"])
     assert "holds outputs of LaMP_4" in refused(capsys, "score", "--golds", three, "--preds", four)

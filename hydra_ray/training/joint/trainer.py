@@ -52,7 +52,7 @@ def train(job: TrainJob, buckets: int, out: Path, log: Callable[[str], None] = p
     if pair_kind(job.model.pair).centres and not job.centres.exists():
         write_centres(job.model, job.groups, job.vectors, job.seed, job.centres)
     wanted = job.resources
-    workers = worker_range(wanted, alive_nodes() if wanted.bounds is None else ())
+    workers = worker_range(wanted, alive_nodes)
     trainer = TorchTrainer(
         train_worker,
         train_loop_config={"job": job},
