@@ -12,7 +12,7 @@ from hydra_ray.pipeline.eval_prompts import EvalPrompts
 from hydra_ray.pipeline.gold_check import wordless_golds
 from hydra_ray.pipeline.llm_rows import Asking
 from hydra_ray.pipeline.method_training import TrainingRun
-from hydra_ray.pipeline.model_steps import SHARED, ModelSteps
+from hydra_ray.pipeline.model_steps import ModelSteps
 from hydra_ray.pipeline.stage_prompts import (
     GeneratePrompts,
     LabelPrompts,
@@ -21,6 +21,7 @@ from hydra_ray.pipeline.stage_prompts import (
 )
 from hydra_ray.pipeline.step import StepResult
 from hydra_ray.pipeline.step_settings import (
+    SHARED,
     asking,
     hash_of,
     method_stage,

@@ -2,7 +2,7 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from hydra_ray.config import Config, TrainConfig
 from hydra_ray.config.head_kinds import head_kind, joint_kind
@@ -15,9 +15,21 @@ from hydra_ray.pipeline.encode_steps import EncodeSteps
 from hydra_ray.pipeline.examples import evidence_width, write_groups
 from hydra_ray.pipeline.previous_run import PreviousRun
 from hydra_ray.pipeline.step import STEP_VERSIONS, StepResult, step_key
-from hydra_ray.pipeline.step_settings import asking, hash_of, joint_model, label_settings, plugin_versions, read_by
+from hydra_ray.pipeline.step_settings import (
+    SHARED,
+    Start,
+    asking,
+    base_of,
+    hash_of,
+    joint_model,
+    label_settings,
+    plugin_versions,
+    read_by,
+)
 
-SHARED = "shared"
+if TYPE_CHECKING:
+    from hydra_ray.pipeline.fit_spec import FitSpec
+
 Variant = Literal["", "paper", "unguarded"]
 """Of the adapter: ours, as published, or with heads that no guard takes back."""
 EXPERTS = ("history_similarity", "topic_classifier", "zero_shot_candidate")
@@ -133,41 +145,115 @@ class ModelSteps(EncodeSteps):
         self.results[label] = found
         return found
 
+    def tune(self, component: Component, trial: Trial, variant: Variant = "") -> StepResult | None:
+        """How new users' heads are fitted, learned from the training users; None for kinds without a fit.
+
+        As published, and on an earlier run's bases, heads start from the base that they started from there."""
+        from hydra_ray.pipeline.tune_heads import tune_heads
+
+        kind = head_kind(self.config.model.head)
+        if not kind.solver:
+            return None
+        trained, answered = self.train(component, trial, variant), self.answered(component, trial)
+        self.encode_examples(component, trial, answered)
+        fit, starts = self._fit_spec(component, trial, variant, trained.path, ()), self._starts(component, trial)
+        if variant == "paper":
+            starts = ("joint",)
+        folder: dict[Start, str] = {"joint": joint_kind(self.config.model.head), "shared": SHARED}
+        bases = {start: trained.path / folder[start] for start in starts}
+
+        def work(out: Path) -> dict[str, Any]:
+            return tune_heads(self.run, fit, bases, out)
+
+        name = f"tune-{component}"
+        label = f"{name}-paper" if variant == "paper" else name
+        settings = fit.config.fit.model_dump(mode="json", exclude={"base_run", "guard", "start"})
+        reading = label_settings(fit.config, component)
+        config = {"fit": settings, "starts": starts, "head": fit.kind, "loss": self.config.train.loss, **reading}
+        inputs = {"answers": answered.key, "base": trained.key, **self._users_read(trial)}
+        return self._step(name, config | plugin_versions(self.config), inputs, work, f"{label} {trial}")
+
+    def _starts(self, component: Component, trial: Trial) -> tuple[Start, ...]:
+        """The trained bases that users' heads may start from."""
+        if self.since:
+            return (self.since.step(f"tune-{component} {trial}").manifest["counts"]["start"],)
+        wanted = self.config.fit.start
+        if wanted == "auto":
+            return ("joint", "shared") if head_kind(self.config.model.head).starts_shared else ("joint",)
+        return (wanted,)
+
     def base(self, component: Component, trial: Trial, variant: Variant = "") -> Path:
         """The trained base that users' heads belong to."""
-        return self.train(component, trial, variant).path / joint_kind(self.config.model.head)
+        tuned = self.tune(component, trial, variant)
+        trained = self.train(component, trial, variant)
+        return base_of(trained.path, tuned.path if tuned else None, self.config.model.head)
 
     def fit(self, component: Component, trial: Trial, variant: Variant = "") -> StepResult:
-        """Heads of the test users, on their own history, base frozen; of kinds that joint training does not give a
-        user, also those of the training users, whose prompts the adapter learns from. variant: see `Variant`."""
-        from hydra_ray.pipeline.fit_spec import FitSpec
+        """Heads of the test users, on their own history, base frozen; and of the training users where joint training
+        gave them none on this base. variant: see `Variant`."""
         from hydra_ray.pipeline.fit_users import fit_users
 
         answered = self.answered(component, trial)
         self.encode_examples(component, trial, answered)
-        trained, base = self.train(component, trial, variant), self.base(component, trial, variant)
-        whole = self._varied(variant)
-        both = component == "reranker" and self.fitted_alone
-        splits: tuple[Split, ...] = ("train", "test") if both else ("test",)
+        trained, tuned = self.train(component, trial, variant), self.tune(component, trial, variant)
+        chosen = self.chosen(trial).test
+        splits: tuple[Split, ...] = ("test",)
+        # Folds are not served, so that their training users need no head but the reranker's, which the adapter learns
+        # from the prompts of.
+        if self.fits_training_users(component, trial, variant) and (
+            component == "reranker" or not self.chosen(trial).crossed
+        ):
+            chosen, splits = chosen + self.chosen(trial).train, ("train", "test")
         name = f"fit-{component}"
         label = f"{name}-{variant}" if variant else name
-        reading = label_settings(whole, component)
-        chosen = self.chosen(trial).test + (self.chosen(trial).train if both else ())
-        about = {"base": base.name, "splits": splits, "answers": answered.key, "trained": trained.key, **reading}
-        features = (
-            self.run.root / "cache" / "features" / step_key(f"fit-{component}", STEP_VERSIONS["features"], about, {})
-        )
         previous = self.since.step(f"{label} {trial}") if self.since else None
-        fit = FitSpec(whole, component, self.config.model.head, splits, chosen, answered.path, self.ingest().path, base,
-                  self.run.vector_cache, features, previous.path if previous else None,
-                  self.chosen(trial))  # fmt: skip
+        fit = self._fit_spec(component, trial, variant, self.base(component, trial, variant), chosen, splits, previous)
 
         def work(folder: Path) -> dict[str, Any]:
-            return fit_users(self.run, fit, folder)
+            return fit_users(self.run, fit, tuned.manifest["counts"] if tuned else {}, folder)
 
-        config: dict[str, Any] = {"fit": whole.fit.model_dump(mode="json", exclude={"base_run"})}
-        config |= {"head": self.config.model.head, "loss": self.config.train.loss, **reading}
+        config: dict[str, Any] = {"fit": fit.config.fit.model_dump(mode="json", exclude={"base_run", "start"})}
+        config |= {"head": fit.kind, "loss": self.config.train.loss, **label_settings(fit.config, component)}
         config |= plugin_versions(self.config)
         inputs = {"answers": answered.key, "base": trained.key, "base_run": previous.key if previous else ""}
+        inputs |= {"tuned": tuned.key} if tuned else {}
         inputs |= self._users_read(trial)
         return self._step(name, config, inputs, work, f"{label} {trial}")
+
+    def fits_training_users(self, component: Component, trial: Trial, variant: Variant = "") -> bool:
+        """Whether no user's head on the component's base comes from joint training."""
+        if head_kind(self.config.model.head).routed:
+            return True
+        tuned = self.tune(component, trial, variant)
+        return tuned is not None and tuned.manifest["counts"]["start"] == "shared"
+
+    def _fit_spec(
+        self,
+        component: Component,
+        trial: Trial,
+        variant: Variant,
+        base: Path,
+        chosen: tuple[str, ...],
+        splits: tuple[Split, ...] = ("test",),
+        previous: StepResult | None = None,
+    ) -> "FitSpec":
+        """The heads of `chosen` users on `base`."""
+        from hydra_ray.pipeline.fit_spec import FitSpec
+
+        config, answered, trained = (
+            self._varied(variant),
+            self.answered(component, trial),
+            self.train(component, trial, variant),
+        )
+        about = {
+            "base": base.name,
+            "splits": splits,
+            "answers": answered.key,
+            "trained": trained.key,
+            **label_settings(config, component),
+        }
+        key = step_key(f"fit-{component}", STEP_VERSIONS["features"], about, {})
+        features = self.run.root / "cache" / "features" / key
+        return FitSpec(config, component, self.config.model.head, splits, chosen, answered.path, self.ingest().path,
+                       base, self.run.vector_cache, features, previous.path if previous else None,
+                       self.chosen(trial))  # fmt: skip
