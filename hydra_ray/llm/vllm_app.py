@@ -165,8 +165,8 @@ def build_llm(args: LLMApplicationConfig) -> Any:
 @contextlib.contextmanager
 def served_llm(cfg: LLMConfig, wanted: LLMResources | None = None, *, joined: bool = False) -> Iterator[str]:
     """Serves `llm.serve` on the running Ray cluster and yields its base URL once it has really answered. wanted: the
-    replicas (None: one on the CPU). joined: the cluster is not the caller's own, so that it may grow by nodes which must
-    reach the model, too.
+    replicas (None: one on the CPU). joined: the cluster is not the caller's own and may grow by nodes that
+    must reach the model, too.
 
     An application of the same weights and settings that is already running is used and left running; one that was
     started here is deleted at the end, and Serve itself with it if it was started here and serves nothing else.
