@@ -187,6 +187,7 @@ def _dispatch(args: argparse.Namespace) -> int:
         "tiny-llm": _tiny_llm,
         "submit": _submit,
         "jobs": job_commands.jobs,
+        "doctor": job_commands.doctor,
         "serve": _serve,
         "new-key": _new_key,
         "deploy": _deploy,

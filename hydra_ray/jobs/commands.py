@@ -1,7 +1,8 @@
-"""The commands `submit` and `jobs`: their arguments, and what they print."""
+"""The commands `submit`, `jobs` and `doctor`: their arguments, and what they print."""
 
 import argparse
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from hydra_ray.jobs.client import Job
@@ -26,6 +27,10 @@ def add_parsers(commands: Any) -> argparse.ArgumentParser:
     logs.add_argument("--follow", action="store_true", help="go on until the job has ended; its exit code is returned")
     for parser in (listing, logs, stop):
         _address(parser)
+    examined = commands.add_parser("doctor", help="look at every node of a cluster for what a run would stumble over")
+    examined.add_argument("--address", default="auto", help="host:port of the cluster's head (default: this machine's)")
+    examined.add_argument("--config", type=Path, help="YAML file of a run: its root and llm.base_url are looked at")
+    examined.add_argument("overrides", nargs="*", metavar="a.b=c", help="override a key of the config")
     return submitting
 
 
@@ -49,6 +54,15 @@ def jobs(args: argparse.Namespace) -> int:
     else:
         print(client.logs(args.job), end="")
     return 0
+
+
+def doctor(args: argparse.Namespace) -> int:
+    """Looks at a cluster's nodes. Raises UserError for a bad config, and where no cluster answers."""
+    from hydra_ray.config import load_config
+    from hydra_ray.jobs.doctor import doctor as examine
+
+    config = load_config(args.config, args.overrides) if args.config or args.overrides else None
+    return examine(args.address, Path(config.root) if config else None, config.llm.base_url if config else None)
 
 
 def line(job: Job) -> str:
