@@ -24,6 +24,14 @@ _IN_TEXT = re.compile(r"^hydra_ray\.errors\.\w+: (.+)$", re.MULTILINE)
 """The line of a traceback that a UserError of ours ends with."""
 
 
+_LOST_IN_TEXT = re.compile(
+    r"^ray\.exceptions\.(\w*(?:Actor|Node|Raylet)DiedError|ActorUnavailableError|WorkerCrashedError|\w*Object\w*LostError)"
+    r": (.+)$",
+    re.MULTILINE,
+)
+"""The same of exceptions that are about a worker, a node or an object that has gone."""
+
+
 def find_user_error(error: BaseException) -> UserError | None:
     """The UserError that an exception of Ray's is about; None where there is none.
 
@@ -41,12 +49,16 @@ def find_user_error(error: BaseException) -> UserError | None:
 def lost_worker(error: BaseException) -> str | None:
     """What was lost, in a line, if an exception of Ray's is about a worker, a node or an object that has gone; else
     None. Work that is continued where it ended is worth another attempt then."""
-    from ray.exceptions import NodeDiedError, ObjectLostError, RayActorError, WorkerCrashedError
+    from ray.exceptions import NodeDiedError, ObjectLostError, RayActorError, RayError, WorkerCrashedError
 
     for one in _chain(error):
         if isinstance(one, (RayActorError, WorkerCrashedError, NodeDiedError, ObjectLostError)):
             lines = [line.strip() for line in str(one).splitlines() if line.strip()]
             return f"{type(one).__name__}: {lines[0] if lines else 'no reason given'}"
+        # A task that waited for another's result passes on the text alone, as Ray Data's readers do.
+        if isinstance(one, RayError) and (found := _LOST_IN_TEXT.findall(str(one))):
+            name, reason = found[-1]
+            return f"{name}: {reason.strip()}"
     return None
 
 

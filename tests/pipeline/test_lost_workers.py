@@ -66,6 +66,13 @@ def test_all_else_ends_the_step_at_once(run: RunContext, error: Callable[[], Exc
     assert len(folders) == 1
 
 
+def test_a_loss_is_found_where_a_task_passes_on_its_text_alone() -> None:
+    text = "ray::ListFiles() (pid=7)\nray.exceptions.ActorDiedError: The actor died unexpectedly before finishing.\n"
+    error = RayTaskError("ListFiles", text, ValueError("unrelated"))
+    assert lost_worker(error) == "ActorDiedError: The actor died unexpectedly before finishing."
+    assert lost_worker(RayTaskError("ListFiles", "Traceback\nValueError: a bug", ValueError("a bug"))) is None
+
+
 def test_a_loss_is_found_inside_other_exceptions() -> None:
     outer = RuntimeError("a pipeline failed")
     outer.__cause__ = RayTaskError("read", "traceback", ActorDiedError())
