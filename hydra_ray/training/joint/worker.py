@@ -58,7 +58,7 @@ class Worker:
         if head_kind(kind).routed:
             assert job.profiles is not None
             mine = read_profiles(job.profiles, self.heads.buckets)
-            self.profiles = Profiles(mine, text_embeddings(self.model, job.vectors))
+            self.profiles = Profiles(mine, text_embeddings(self.model, job.vectors, self.device))
         if start and found:
             masters, moments = checkpoint.load_base(start)
             scorer.load_state_dict(masters, strict=False)
