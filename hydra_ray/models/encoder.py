@@ -15,7 +15,7 @@ from hydra_ray.errors import UserError
 from hydra_ray.models.encoder_source import MINILM, encoder_path
 from hydra_ray.models.onednn import use_onednn
 from hydra_ray.utils.cpu import Precision
-from hydra_ray.utils.device import CPU
+from hydra_ray.utils.device import CPU, halved_once
 
 DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -227,35 +227,17 @@ def encode_lists(
         return out
     if tokens is None:
         tokens = TOKENS if encoder.model.device.type == "cpu" else DEVICE_TOKENS
-    for index in batches_by_length([len(one["input_ids"]) for one in lists], tokens):
-        for part in _fitting(encoder, lists, index):
-            out[part[0]] = part[1]
-    return out
 
-
-def _fitting(
-    encoder: TextEncoder, lists: Sequence[Mapping[str, list[int]]], index: list[int]
-) -> list[tuple[list[int], NDArray[np.float32]]]:
-    """A batch's embeddings: in one piece, or in two where the device's memory is too small for one."""
-
-    def forward(places: list[int]) -> tuple[list[int], NDArray[np.float32]]:
+    def forward(places: Sequence[int]) -> list[NDArray[np.float32]]:
         with torch.autocast(encoder.model.device.type, torch.bfloat16, enabled=encoder.autocast):
             found = encoder(encoder.padded([lists[i] for i in places]))
-        return places, found.cpu().numpy()
+        return list(found.cpu().numpy())
 
-    try:
-        return [forward(index)]
-    except torch.OutOfMemoryError:
-        pass  # outside of the handler, so that the error's frames hold none of the memory
-    middle = (len(index) + 1) // 2
-    try:
-        return [forward(part) for part in (index[:middle], index[middle:]) if part]
-    except torch.OutOfMemoryError:
+    for index in batches_by_length([len(one["input_ids"]) for one in lists], tokens):
         longest = max(len(lists[i]["input_ids"]) for i in index)
-        raise UserError(
-            f"model.encoder: neither a batch of {len(index)} texts of at most {longest} tokens nor half of it fits the "
-            f"memory of {encoder.model.device}: lower model.max_tokens, or take a smaller encoder"
-        ) from None
+        advice = f"texts of at most {longest} tokens: lower model.max_tokens, or take a smaller model.encoder"
+        out[index] = halved_once(forward, index, encoder.model.device, advice)
+    return out
 
 
 def batches_by_length(lengths: Sequence[int], tokens: int) -> list[list[int]]:

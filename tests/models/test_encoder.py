@@ -144,8 +144,12 @@ def test_a_batch_that_does_not_fit_is_halved_once() -> None:
     small = SmallDevice(4)
     assert encode_lists(small, lists)[:, 0].tolist() == list(range(7))  # type: ignore[arg-type]
     assert small.sizes == [7, 4, 3]
-    with pytest.raises(UserError, match="neither a batch of 7 texts of at most 1 tokens nor half of it fits the mem"):
+    with pytest.raises(UserError) as error:
         encode_lists(SmallDevice(3), lists)  # type: ignore[arg-type]
+    assert str(error.value) == (
+        "out of memory on cpu with 4 at once, half of a batch of 7: texts of at most 1 tokens: lower model.max_tokens, "
+        "or take a smaller model.encoder"
+    )
 
 
 def test_bf16_only_where_the_processor_has_it(tmp_path: Path) -> None:
