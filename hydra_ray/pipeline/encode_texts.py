@@ -29,6 +29,7 @@ from hydra_ray.utils.ray_nodes import actor_pool, alive_nodes
 
 if TYPE_CHECKING:
     from hydra_ray.models.encoder import TextEncoder
+    from hydra_ray.models.token_table import TokenTable
 
 FEW = 10_000
 """Distinct texts that are encoded without Ray: workers would take longer to start."""
@@ -202,16 +203,17 @@ class TokenizeShard:
 
     def __call__(self, batch: dict[str, Any]) -> Iterator[pa.Table]:
         """batch: `shard`. Yields `key` and a column for each of the model's inputs."""
-        from hydra_ray.models.encoder import token_lists
+        from hydra_ray.models.encoder import tokenize
 
         for shard in batch["shard"]:
             missing = self.missing(int(shard))
             for start in range(0, len(missing), FRAGMENT):
                 part = missing[start : start + FRAGMENT]
-                lists = token_lists(self._tokenizer, self._model.max_tokens, [text for _, text in part])
+                table = tokenize(self._tokenizer, self._model.max_tokens, [text for _, text in part])
                 columns = {"key": pa.array([key for key, _ in part], pa.binary(KEY_BYTES))}
-                for name in lists[0]:
-                    columns[_TOKENS + name] = pa.array([one[name] for one in lists], pa.list_(pa.int32()))
+                starts = pa.array(table.starts, pa.int32())
+                for name, values in table.columns.items():
+                    columns[_TOKENS + name] = pa.ListArray.from_arrays(starts, pa.array(values))
                 yield pa.table(columns)
 
     def missing(self, shard: int) -> list[tuple[bytes, str]]:
@@ -249,12 +251,24 @@ class EncodeTokens:
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """batch: as `TokenizeShard` yields. Returns `texts`, how many there were."""
-        from hydra_ray.models.encoder import encode_lists
+        from hydra_ray.models.encoder import encode_table
 
         if not len(batch):
             return pa.table({"texts": pa.array([0])})
-        columns = {n.removeprefix(_TOKENS): batch[n].to_pylist() for n in batch.column_names if n.startswith(_TOKENS)}
-        lists = [{name: values[i] for name, values in columns.items()} for i in range(len(batch))]
         keys = as_keys(b"".join(batch["key"].to_pylist()))
-        self._store.append(keys, encode_lists(self._encoder, lists))
+        self._store.append(keys, encode_table(self._encoder, token_table_of(batch)))
         return pa.table({"texts": pa.array([len(keys)])})
+
+
+def token_table_of(batch: pa.Table) -> "TokenTable":
+    """The tokens that `TokenizeShard` put into a table, or into a slice of one."""
+    from hydra_ray.models.token_table import TokenTable
+
+    columns, starts = {}, None
+    for name in (name for name in batch.column_names if name.startswith(_TOKENS)):
+        lists = batch[name].combine_chunks()
+        columns[name.removeprefix(_TOKENS)] = lists.flatten().to_numpy()
+        offsets = lists.offsets.to_numpy().astype("int64")
+        starts = offsets - offsets[0]
+    assert starts is not None, "a tokenizer makes input_ids at least"
+    return TokenTable(columns, starts)

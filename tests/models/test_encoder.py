@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,14 +10,16 @@ from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
 
 from hydra_ray.config import ModelConfig
 from hydra_ray.errors import UserError
+from hydra_ray.models import encoder as subject
 from hydra_ray.models.encoder import (
     TextEncoder,
     batches_by_length,
     check_encoder,
-    encode_lists,
+    encode_table,
     encode_texts,
     frozen_encoder,
 )
+from hydra_ray.models.token_table import TokenTable
 from hydra_ray.utils.cpu import fastest_precision
 
 TEXTS = [
@@ -49,6 +52,12 @@ def test_a_text_is_encoded_as_if_alone_wherever_it_stands(encoder: TextEncoder) 
     assert np.allclose(together, alone, atol=1e-5)
     assert np.allclose(together[0], together[5], atol=1e-6)
     assert encode_texts(encoder, []).shape == (0, encoder.width)
+
+
+def test_embeddings_that_come_back_in_parts_are_the_same(encoder: TextEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = encode_texts(encoder, TEXTS, tokens=64)
+    monkeypatch.setattr(subject, "AT_ONCE", 2)
+    assert np.array_equal(encode_texts(encoder, TEXTS, tokens=64), whole)
 
 
 def test_pairs_are_read_together(encoder: TextEncoder) -> None:
@@ -129,8 +138,8 @@ class SmallDevice:
         self.most = most
         self.sizes: list[int] = []
 
-    def padded(self, lists: list[dict[str, list[int]]]) -> torch.Tensor:
-        return torch.tensor([[float(one["input_ids"][0])] for one in lists])
+    def padded(self, table: TokenTable, index: Sequence[int]) -> torch.Tensor:
+        return table.padded(index, {})["input_ids"][:, :1].float()
 
     def __call__(self, batch: torch.Tensor) -> torch.Tensor:
         self.sizes.append(len(batch))
@@ -140,12 +149,12 @@ class SmallDevice:
 
 
 def test_a_batch_that_does_not_fit_is_halved_once() -> None:
-    lists = [{"input_ids": [i]} for i in range(7)]
+    table = TokenTable.from_lists({"input_ids": [[i] for i in range(7)]})
     small = SmallDevice(4)
-    assert encode_lists(small, lists)[:, 0].tolist() == list(range(7))  # type: ignore[arg-type]
+    assert encode_table(small, table)[:, 0].tolist() == list(range(7))  # type: ignore[arg-type]
     assert small.sizes == [7, 4, 3]
     with pytest.raises(UserError) as error:
-        encode_lists(SmallDevice(3), lists)  # type: ignore[arg-type]
+        encode_table(SmallDevice(3), table)  # type: ignore[arg-type]
     assert str(error.value) == (
         "out of memory on cpu with 4 at once, half of a batch of 7: texts of at most 1 tokens: lower model.max_tokens, "
         "or take a smaller model.encoder"

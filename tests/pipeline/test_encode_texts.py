@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from hydra_ray.config import ModelConfig
@@ -19,6 +20,7 @@ from hydra_ray.pipeline.encode_texts import (
     WriteDistinct,
     distinct_texts,
     encode_source,
+    token_table_of,
 )
 from hydra_ray.store.embeddings.embedding_store import EmbeddingStore
 from hydra_ray.store.embeddings.keys import SHARDS, shards_of, text_keys
@@ -115,6 +117,14 @@ def test_workers_encode_each_text_once_and_go_on_after_a_kill(
     assert [int((tmp_path / "texts" / f"{shard:02x}.count").read_text()) for shard in range(SHARDS)] == [*of_shard]
     check(tmp_path, source)
     assert shard_by_shard(source, tmp_path) == []
+
+
+def test_a_slice_of_a_block_holds_its_own_tokens() -> None:
+    lists = pa.array([[1, 2], [3], [4, 5, 6], [7]], pa.list_(pa.int32()))
+    block = pa.table({"key": list("abcd"), "token_input_ids": lists}).slice(1, 2)
+    table = token_table_of(block)
+    assert table.starts.tolist() == [0, 1, 4]
+    assert {name: values.tolist() for name, values in table.columns.items()} == {"input_ids": [3, 4, 5, 6]}
 
 
 @pytest.mark.cluster
