@@ -187,10 +187,18 @@ def _not_loaded(config: ModelConfig, error: Exception) -> UserError:
     )
 
 
-def frozen_encoder(config: ModelConfig, device: torch.device = CPU) -> TextEncoder:
+def frozen_encoder(config: ModelConfig, device: torch.device = CPU, compiled: bool = False) -> TextEncoder:
     """The encoder as it makes embeddings that are kept: in eval mode, on a device, at `model.precision`.
 
-    bf16 is autocast on an accelerator, and the weights' own format on a CPU. Raises UserError as `TextEncoder`.
+    bf16 is autocast on an accelerator, and the weights' own format on a CPU.
+
+    Args:
+        config: Which encoder.
+        device: Where it computes.
+        compiled: Whether an accelerator's is compiled for it first (`compile_encoder`).
+
+    Raises:
+        UserError: As `TextEncoder`, or it cannot be compiled.
     """
     if device.type == "cpu":
         encoder = TextEncoder(config, config.precision).eval()
@@ -198,7 +206,27 @@ def frozen_encoder(config: ModelConfig, device: torch.device = CPU) -> TextEncod
         return encoder
     encoder = TextEncoder(config).to(device).eval()
     encoder.autocast = config.precision == "bf16"
+    if compiled:
+        compile_encoder(encoder)
     return encoder
+
+
+def compile_encoder(encoder: TextEncoder) -> None:
+    """Compiles the model for batches of any shape (`torch.compile`), and encodes two texts with it.
+
+    Raises UserError where that fails, as without a compiler of the device's kernels.
+    """
+    encoder.model.compile(dynamic=True)
+    try:
+        encode_texts(encoder, ["one", "two texts of other lengths"], tokens=1)
+    except UserError:
+        raise
+    except Exception as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise UserError(
+            f"resources.encode.compile: torch.compile cannot compile the encoder on {encoder.model.device} ({reason}): "
+            "set it to false"
+        ) from None
 
 
 def encode_texts(

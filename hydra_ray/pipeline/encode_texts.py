@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hydra_ray.config import ModelConfig
-from hydra_ray.config.resources import WorkerResources, ray_options, worker_range
+from hydra_ray.config.resources import EncodeResources, ray_options, worker_range
 from hydra_ray.models.encoder_source import spec_of
 from hydra_ray.pipeline.encode_sources import TextSource
 from hydra_ray.pipeline.examples import chunks
@@ -47,7 +47,7 @@ def encode_source(
     source: TextSource,
     root: Path,
     scratch: Path,
-    workers: WorkerResources,
+    workers: EncodeResources,
     log: Callable[[str], None],
     start_ray: Callable[[], None],
 ) -> dict[str, int]:
@@ -99,7 +99,7 @@ def _encode_few(model: ModelConfig, root: Path, missing: list[str]) -> None:
 
 
 def _encode_many(
-    source: TextSource, root: Path, scratch: Path, workers: WorkerResources, log: Callable[[str], None]
+    source: TextSource, root: Path, scratch: Path, workers: EncodeResources, log: Callable[[str], None]
 ) -> dict[str, int]:
     import ray
 
@@ -128,7 +128,7 @@ def _encode_many(
             )
             .map_batches(
                 EncodeTokens,
-                fn_constructor_args=(source.model, root, workers.num_gpus),
+                fn_constructor_args=(source.model, root, workers.num_gpus, workers.compile),
                 batch_format="pyarrow",
                 batch_size=None,
                 compute=actor_pool((least, most)),
@@ -237,9 +237,9 @@ class TokenizeShard:
 class EncodeTokens:
     """Ray Data's callable: embeddings of tokenised texts, into the store; the encoder is loaded at the first ones."""
 
-    def __init__(self, model: ModelConfig, root: Path, num_gpus: float) -> None:
-        """num_gpus: what this worker was promised."""
-        self._model, self._num_gpus = model, num_gpus
+    def __init__(self, model: ModelConfig, root: Path, num_gpus: float, compiled: bool = False) -> None:
+        """num_gpus: what this worker was promised. compiled: whether the encoder is compiled for its GPU."""
+        self._model, self._num_gpus, self._compiled = model, num_gpus, compiled
         self._store = EmbeddingStore(root, spec_of(model))
 
     @cached_property
@@ -247,7 +247,7 @@ class EncodeTokens:
         from hydra_ray.models.encoder import frozen_encoder
         from hydra_ray.utils.device import worker_device
 
-        return frozen_encoder(self._model, worker_device(self._num_gpus))
+        return frozen_encoder(self._model, worker_device(self._num_gpus), self._compiled)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """batch: as `TokenizeShard` yields. Returns `texts`, how many there were."""

@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +15,7 @@ from hydra_ray.models.encoder import (
     TextEncoder,
     batches_by_length,
     check_encoder,
+    compile_encoder,
     encode_table,
     encode_texts,
     frozen_encoder,
@@ -159,6 +160,54 @@ def test_a_batch_that_does_not_fit_is_halved_once() -> None:
         "out of memory on cpu with 4 at once, half of a batch of 7: texts of at most 1 tokens: lower model.max_tokens, "
         "or take a smaller model.encoder"
     )
+
+
+def small_encoder(folder: Path) -> TextEncoder:
+    name = make_encoder(folder / "encoder", "bert", pad_token="<pad>", unk_token="<unk>")
+    return TextEncoder(ModelConfig(encoder=name, max_tokens=16)).eval()
+
+
+def test_the_model_is_compiled_once_for_batches_of_any_shape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recording stand-in for `torch.compile`, which hands back what it was given."""
+    encoder = small_encoder(tmp_path)
+    expected = encode_texts(encoder, ["a", "b c"])
+    asked: list[dict[str, object]] = []
+
+    def compiled(call: Callable[..., object], **options: object) -> Callable[..., object]:
+        asked.append(options)
+        return call
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    compile_encoder(encoder)
+    assert np.array_equal(encode_texts(encoder, ["a", "b c"]), expected)
+    assert asked == [{"dynamic": True}]
+
+
+def test_an_encoder_that_cannot_be_compiled_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = small_encoder(tmp_path)
+
+    def compiled(call: Callable[..., object], **options: object) -> Callable[..., object]:
+        def fail(*args: object, **kwargs: object) -> None:
+            raise RuntimeError("no compiler found\nand much more")
+
+        return fail
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    with pytest.raises(UserError) as error:
+        compile_encoder(encoder)
+    assert str(error.value) == (
+        "resources.encode.compile: torch.compile cannot compile the encoder on cpu (no compiler found): set it to false"
+    )
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_only_a_devices_encoder_is_compiled(wanted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`meta` stands for the device."""
+    compiled: list[str] = []
+    monkeypatch.setattr(subject, "compile_encoder", lambda encoder: compiled.append(encoder.model.device.type))
+    frozen_encoder(ModelConfig(), compiled=wanted)
+    frozen_encoder(ModelConfig(), torch.device("meta"), compiled=wanted)
+    assert compiled == ["meta"] * wanted
 
 
 def test_bf16_only_where_the_processor_has_it(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from hydra_ray.config import ModelConfig
-from hydra_ray.config.resources import WorkerResources
+from hydra_ray.config.resources import EncodeResources
 from hydra_ray.models.encoder import encode_texts, frozen_encoder
 from hydra_ray.models.encoder_source import spec_of
 from hydra_ray.pipeline import encode_texts as subject
@@ -65,7 +65,7 @@ def no_ray() -> None:
 
 def encode(source: Listed, folder: Path, start_ray: Any = no_ray) -> tuple[dict[str, int], list[str]]:
     lines: list[str] = []
-    counts = encode_source(source, folder / "store", folder / "scratch", WorkerResources(), lines.append, start_ray)
+    counts = encode_source(source, folder / "store", folder / "scratch", EncodeResources(), lines.append, start_ray)
     return counts, lines
 
 
