@@ -122,12 +122,17 @@ def answer_rows(run: RunContext, answering: Answering) -> list[AnswerRow]:
     buckets = buckets_of(folder)
     if not wanted.num_gpus and questions_of(folder) <= FEW:
         return answering.rows(answering.load(0.0), buckets)
+    run.log(f"report: choosing the answers of {questions_of(folder)} questions on the workers of resources.score")
+    return run.again_when_lost("report", lambda: _on_workers(run, answering, buckets))
+
+
+def _on_workers(run: RunContext, answering: Answering, buckets: Sequence[int]) -> list[AnswerRow]:
     import ray
 
     run.ray()
+    wanted = run.config.resources.score
     workers = run.workers(wanted)
     parts = chunks(buckets, 4 * workers[1])
-    run.log(f"report: choosing the answers of {questions_of(folder)} questions on the workers of resources.score")
     with unwrap_user_errors():
         done = (
             ray.data.from_items([{"number": number, "buckets": part} for number, part in enumerate(parts)])

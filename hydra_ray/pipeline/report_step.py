@@ -13,9 +13,9 @@ from hydra_ray.llm.usability import FAULTS
 from hydra_ray.methods.method import Adapter
 from hydra_ray.pipeline.answer_workers import AnsweredStep, Answering, answer_rows
 from hydra_ray.pipeline.evaluation import refused_summaries, with_oracles
-from hydra_ray.pipeline.job import SHARED, Pipeline, always_shown
+from hydra_ray.pipeline.job import Pipeline, always_shown
 from hydra_ray.pipeline.stage_rows import CUTS
-from hydra_ray.pipeline.step_settings import first_texts
+from hydra_ray.pipeline.step_settings import SHARED, first_texts
 from hydra_ray.report import AnswerRow, Costs, build_report, write_predictions, write_report
 
 ANSWER_COUNTS = ("answers", "missing_answers", "hit_max_tokens", "degraded", *FAULTS)
