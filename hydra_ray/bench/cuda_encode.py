@@ -5,6 +5,7 @@ or sorted. Texts have 4 to 100 words; a loop's rows have `model.max_tokens` toke
 """
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -100,7 +101,7 @@ def _measure(encoder: TextEncoder, sizes: EncodeSizes, device: torch.device, mat
     texts = make_texts(sizes.texts)
     table = encoder.token_table(texts)
     full = full_batch(encoder, sizes, device)
-    ways = {
+    ways: dict[str, Callable[[], object]] = {
         "texts": partial(encode_texts, encoder, texts),
         "tokenised": partial(encode_table, encoder, table),
         "loop": partial(_forward, encoder, full),

@@ -107,7 +107,7 @@ def _step_ms(table: UserHeadTable, head: Any, rows: int, sizes: StepSizes, devic
         table.prefetch(following)
         user_G = torch.arange(queries, device=device) % len(now)
         head.zero_grad(set_to_none=True)
-        loss_sum(head.of_users(z_GRZ, taken, user_G), label_GR, mask_GR).backward()
+        torch.autograd.backward(loss_sum(head.of_users(z_GRZ, taken, user_G), label_GR, mask_GR))
         table.update(now, taken, LR)
 
     spent = interleaved({"step": step}, sizes.repeats, device)["step"]
