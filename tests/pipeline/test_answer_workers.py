@@ -36,7 +36,11 @@ def run_with(config: Config, score: WorkerResources) -> Any:
     """What `answer_rows` reads of a run."""
     changed = config.model_copy(update={"resources": ResourcesConfig(score=score)})
     return SimpleNamespace(
-        config=changed, ray=lambda: None, workers=lambda wanted: wanted.bounds, log=lambda line: None
+        config=changed,
+        ray=lambda: None,
+        workers=lambda wanted: wanted.bounds,
+        log=lambda line: None,
+        again_when_lost=lambda name, work: work(),
     )
 
 
