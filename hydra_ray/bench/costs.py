@@ -31,7 +31,7 @@ SOLVED: dict[int, dict[str, int]] = {
     68: {"bayesian_linear": 128, "linear": 128, "low_rank": 128, "dense": 128},
     768: {"bayesian_linear": 64, "linear": 64, "low_rank": 32, "dense": 4},
 }
-"""Width of an encoding (64 concepts and 4 numbers of evidence; the paper's) -> kind -> users solved for at once."""
+"""Width of a pair embedding (64 concepts and 4 features; the paper's) -> kind -> users solved for at once."""
 STORED, BUCKETS, READ = 100_000, 100, 1_000
 """Users and buckets of the store that is read from, and users read at once."""
 
@@ -71,7 +71,7 @@ def solve_cpu_ms(kind: str, width: int, users: int) -> float:
 
 @torch.no_grad()
 def router_cpu_ms() -> float:
-    """Processor milliseconds a user of the router alone, on RECORDS encodings."""
+    """Processor milliseconds a user of the router alone, on RECORDS pair embeddings."""
     router = Router(ENCODER_WIDTH, 64, FACETS, TOP)
     records, present = torch.randn(64, RECORDS, ENCODER_WIDTH), torch.ones(64, RECORDS)
     router(records, present)

@@ -15,7 +15,7 @@ REPEATS = 3
 
 def plain(site: Site) -> dict[str, Any]:
     """ratio: our requests/s over the plain service's, which encodes what each pair needs. ratio_remembering: over the
-    same service when it keeps all encodings for ever. Medians of interleaved repeats; the same users and questions."""
+    same service when it keeps all embeddings for ever. Medians of interleaved repeats; the same users and questions."""
     with ExitStack() as stack:
         services = {
             "ours": site.ours,
@@ -45,6 +45,6 @@ def plain(site: Site) -> dict[str, Any]:
 
 
 def _warm(site: Site, services: Mapping[str, Hosted]) -> None:
-    """Every user once where encodings are kept: ours has been asked before."""
+    """Every user once where embeddings are kept: ours has been asked before."""
     service = services["plain_remembering"]
     run_load(Load(service.url, site.users, seed(), clients=8, requests=site.users, in_turn=True))

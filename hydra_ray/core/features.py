@@ -69,9 +69,9 @@ PRIOR_SAMPLES = 0.25
 LARGEST = 1.5
 
 
-def vote_weight(log_odds: float) -> float:
+def vote_weight(score: float) -> float:
     """The probability that a reranker's score stands for."""
-    return 1 / (1 + math.exp(-max(-60.0, min(60.0, log_odds))))
+    return 1 / (1 + math.exp(-max(-60.0, min(60.0, score))))
 
 
 def history_answers(task: Task, answers: Iterable[str]) -> list[str]:

@@ -45,17 +45,17 @@ def weighted_median(numbers: Sequence[str], weights: Sequence[float]) -> str:
     return max(numbers, key=float)
 
 
-def candidate_weights(log_odds: Sequence[float], votes: Sequence[int], select: str) -> list[float]:
+def candidate_weights(scores: Sequence[float], votes: Sequence[int], select: str) -> list[float]:
     """What speaks for each candidate. votes: samples that gave each; `select` is `adapter.select`.
 
     `best`: its log-odds. `probability`: what they stand for. `weighted` is weighted voting over samples (Li et al.
     2023, arXiv 2206.02336) with half a vote for what was not sampled (the estimate of Krichevsky and Trofimov 1981).
     """
     if select == "best":
-        return [float(x) for x in log_odds]
+        return [float(x) for x in scores]
     if select == "probability":
-        return [vote_weight(float(x)) for x in log_odds]
-    return [vote_weight(float(x)) * (count + UNSEEN) for x, count in zip(log_odds, votes, strict=True)]
+        return [vote_weight(float(x)) for x in scores]
+    return [vote_weight(float(x)) * (count + UNSEEN) for x, count in zip(scores, votes, strict=True)]
 
 
 def select_candidate(task: Task, candidates: Sequence[str], weights: Sequence[float], select: str) -> int:

@@ -61,7 +61,7 @@ class InferencePipeline:
         scorer: Scores texts with the user's heads.
         llm: Is asked.
         features: Numbers that each component reads of a text besides it
-        (`hydra_ray.training.artifacts.trained_scorer.evidence_of`).
+        (`hydra_ray.training.artifacts.trained_scorer.base_feature_width`).
         run: The name of the run that answers, for the trace.
         """
         self._builder, self._config, self._task = builder, builder.config, builder.task
@@ -111,7 +111,7 @@ class InferencePipeline:
         with state.timed("retrieve"):
             try:
                 found = await self._retriever.retrieve(
-                    state.user, state.ask.query, self._builder.evidence_items, state.ask.deadline
+                    state.user, state.ask.query, self._builder.feature_items, state.ask.deadline
                 )
             except StageDownError as error:
                 state.degrade("history_unreadable", error)
@@ -132,7 +132,7 @@ class InferencePipeline:
             except StageDownError as error:
                 state.degrade("reranker_down", error)
                 return rank(found.items, None)
-        return rank(found.items, scored.log_odds)
+        return rank(found.items, scored.scores)
 
     def _versions(self, ask: PersonalizeRequest, examples: Sequence[HistoryItem]) -> Versions:
         """The prompt with these examples, best first, and shorter versions of it."""
@@ -204,7 +204,7 @@ class InferencePipeline:
             )
             scores = None
             try:
-                scores = (await self._score(state, "adapter", found, candidates.texts, features)).log_odds
+                scores = (await self._score(state, "adapter", found, candidates.texts, features)).scores
             except StageDownError as error:
                 state.degrade("adapter_down", error)
             return select(self._task, candidates, scores, self._config.adapter)

@@ -90,7 +90,7 @@ class RetrievalResult:
 
     @property
     def supporters(self) -> tuple[Supporter, ...]:
-        """The items' answers as evidence: each weighs what its item's `normalized_scores` says.
+        """The items' answers as votes: each weighs what its item's `normalized_scores` says.
 
         Not what the reranker believes of the item: it has learned from the very queries that the adapter learns from,
         so there its belief tells the right answer as it never does for a new question.
@@ -104,7 +104,7 @@ class ScoreRequest:
     """Texts of one query to be scored with one user's head.
 
     user: stored id, None for the shared head. version: of the head store that must be seen at least (0: any).
-    evidence: numbers per text (empty: the component reads none).
+    features: numbers per text (empty: the component reads none).
     """
 
     component: Component
@@ -112,17 +112,17 @@ class ScoreRequest:
     version: int
     query: str
     texts: tuple[str, ...]
-    evidence: tuple[tuple[float, ...], ...] = ()
+    features: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreResult:
-    """log_odds: one per text. own_head: False: the shared head (the user has none). version: of the head store.
+    """scores: one per text. own_head: False: the shared head (the user has none). version: of the head store.
 
     problem: why the user's head could not be read, for the log: it may name files; the shared head was used then.
     """
 
-    log_odds: tuple[float, ...]
+    scores: tuple[float, ...]
     own_head: bool
     version: int
     problem: str | None = None

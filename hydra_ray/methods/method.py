@@ -35,7 +35,7 @@ class Call:
     request: Request
 
 
-class AskedQuestion(Protocol):
+class QuestionContext(Protocol):
     """A question that is to be asked.
 
     Attributes:
@@ -121,7 +121,7 @@ class Method:
         candidates: The distinct texts that `answer` chooses among; None: it does not choose.
         group: What its training costs.
         summary: Whether its prompts show the summary of the history.
-        retrievers: Those that it names in `AskedQuestion.retrieve`, where they read more than the history's texts: an
+        retrievers: Those that it names in `QuestionContext.retrieve`, where they read more than the history's texts: an
             encoder or a ranking, which are part of the address of its step.
         rerankers: Those that pick its examples.
         adapter: The one that it chooses by; None: it uses none.
@@ -133,7 +133,7 @@ class Method:
 
     title: str
     about: str
-    calls: Callable[[AskedQuestion], Mapping[str, Call]]
+    calls: Callable[[QuestionContext], Mapping[str, Call]]
     answer: Callable[[AnsweredQuestion], str | None]
     candidates: Callable[[AnsweredQuestion], Sequence[str]] | None = None
     group: Group = "trains nothing"
@@ -154,7 +154,7 @@ def one_answer(
     name: str,
     title: str,
     about: str,
-    ask: Callable[[AskedQuestion], Call],
+    ask: Callable[[QuestionContext], Call],
     *,
     group: Group = "trains nothing",
     summary: bool = False,

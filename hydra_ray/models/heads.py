@@ -36,7 +36,7 @@ class Head(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.dense = nn.Linear(width, width)
         self.out = nn.Linear(width, 2)
-        # What the pair encoding says is a good start: the head begins as tanh(z), not as a random mixture of it.
+        # What the pair embedding says is a good start: the head begins as tanh(z), not as a random mixture of it.
         nn.init.eye_(self.dense.weight)
         nn.init.zeros_(self.dense.bias)
 

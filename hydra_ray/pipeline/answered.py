@@ -109,7 +109,7 @@ class EvaluatedUser:
         made = [question.candidate_set(samples, adapter) for question in self.questions]
         requests = [
             ScoreRequest("adapter", self._user_id, 0, question.text, candidates.texts,
-                         self._features(question, candidates, scorer.scorer.evidence))
+                         self._features(question, candidates, scorer.scorer.feature_width))
             for question, candidates in zip(self.questions, made, strict=True)
         ]  # fmt: skip
         return {

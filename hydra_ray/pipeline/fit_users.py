@@ -1,7 +1,8 @@
 """Heads of users on a frozen base: a Ray Data pipeline over buckets, published as one version of the head store.
 
-A bucket's encodings are computed once and kept for later runs, its users are fitted as batched problems, its heads are
-written as a part of the store, and its record says that it is done. A killed step goes on with the next bucket.
+A bucket's pair embeddings are computed once and kept for later runs, its users are fitted as batched problems, its
+heads are written as a part of the store, and its record says that it is done. A killed step goes on with the next
+bucket.
 """
 
 import json

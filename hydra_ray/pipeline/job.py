@@ -15,7 +15,7 @@ from hydra_ray.inference.types import Component
 from hydra_ray.methods.method import Reranker, method_named
 from hydra_ray.pipeline.encode_steps import EncodeSteps
 from hydra_ray.pipeline.eval_prompts import EvalPrompts
-from hydra_ray.pipeline.examples import evidence_width, write_groups
+from hydra_ray.pipeline.examples import feature_width, write_groups
 from hydra_ray.pipeline.gold_check import wordless_golds
 from hydra_ray.pipeline.llm_rows import Asking
 from hydra_ray.pipeline.method_training import TrainingRun
@@ -46,7 +46,7 @@ Variant = Literal["", "paper", "unguarded"]
 NOT_ASKED = {"label", "select", "features", "history_candidates", "text_features"}
 """Keys of `adapter` that change no prompt."""
 EXPERTS = ("history_similarity", "topic_classifier", "zero_shot_candidate")
-"""Keys of `adapter` that decide what its evidence says, kept with the samples that it is made of."""
+"""Keys of `adapter` that decide what its features say, kept with the samples that it is made of."""
 
 
 class Pipeline(EncodeSteps):
@@ -73,7 +73,7 @@ class Pipeline(EncodeSteps):
             if warning:
                 self.run.log(warning)
             self.encode_histories(trial)
-            return self._plain, trial.seed, self.run.vector_cache
+            return self._plain, trial.seed, self.run.embedding_store
 
         return self._ask("label", config, {}, trial, LabelPrompts, args, roles)
 
@@ -110,9 +110,9 @@ class Pipeline(EncodeSteps):
                 f"{label} {trial}",
                 trial.seed,
                 symmetric=component == "reranker",
-                evidence=evidence_width(config, component),
+                feature_width=feature_width(config, component),
                 scratch=(folder / "scratch").resolve(),
-                vectors=self.run.vector_cache,
+                embedding_store=self.run.embedding_store,
                 profiles=profiles.resolve() if profiles else None,
                 plugins=config.plugins,
                 resources=config.resources.train,
@@ -205,7 +205,7 @@ class Pipeline(EncodeSteps):
         )
         previous = self.since.step(f"{label} {trial}") if self.since else None
         fit = FitSpec(whole, component, self.config.model.head, splits, chosen, answered.path, self.ingest().path, base,
-                  self.run.vector_cache, features, previous.path if previous else None,
+                  self.run.embedding_store, features, previous.path if previous else None,
                   self.chosen(trial))  # fmt: skip
 
         def work(folder: Path) -> dict[str, Any]:
@@ -233,7 +233,7 @@ class Pipeline(EncodeSteps):
             "train_questions": protocol.train_questions,
             "top_k": self.config.reranker.top_k,
             **adapter.model_dump(mode="json", exclude=NOT_ASKED),
-            "evidence_items": adapter.items_seen(self.config.retrieval.top_n),
+            "feature_items": adapter.items_retrieved(self.config.retrieval.top_n),
         }
         topics = self.topics(trial)
         inputs = {"base": trained.key, "heads": fitted.key, **({"topics": topics.key} if topics else {})}
@@ -241,7 +241,7 @@ class Pipeline(EncodeSteps):
         def args() -> tuple[Any, ...]:
             base = self.base("reranker", trial)
             heads = {"train": fitted.path if self.fitted_alone else base, "test": fitted.path}
-            return self._plain, trial.seed, self.run.vector_cache, base, heads, topics.path if topics else None
+            return self._plain, trial.seed, self.run.embedding_store, base, heads, topics.path if topics else None
 
         return self._ask("generate", config, inputs, trial, GeneratePrompts, args, asking(chosen))
 
@@ -260,7 +260,7 @@ class Pipeline(EncodeSteps):
         def work(folder: Path) -> dict[str, Any]:
             from hydra_ray.models.text_embeddings import text_embeddings
 
-            encode = text_embeddings(encoder, self.run.vector_cache)
+            encode = text_embeddings(encoder, self.run.embedding_store)
             return train_topics(self.run.task, self.ingest().path, chosen.train, encode, folder, trial.seed)
 
         inputs = {"ingest": self.ingest().key, "users": hash_of(asking(chosen))}
@@ -338,11 +338,11 @@ class Pipeline(EncodeSteps):
             texts = summary_texts(self.summarise(trial).path) if "summaries" in inputs else {}
             read = topics.path if learned and topics else None
             trained_here = own.path if own else None
-            return self._plain, trial.seed, self.run.vector_cache, names, rerankers, texts, read, trained_here
+            return self._plain, trial.seed, self.run.embedding_store, names, rerankers, texts, read, trained_here
 
         fields = {"num_samples", "temperature", "history_similarity"}
         sampling = self.config.adapter.model_dump(mode="json", include=fields)
-        sampling["evidence_items"] = self.config.adapter.items_seen(self.config.retrieval.top_n)
+        sampling["feature_items"] = self.config.adapter.items_retrieved(self.config.retrieval.top_n)
         config = {"questions": self.config.protocol.questions, "top_k": self.config.reranker.top_k, **sampling}
         if not alone:
             return self._ask("evaluate", config, inputs, trial, EvalPrompts, args, self._tested(trial))
@@ -366,7 +366,8 @@ class Pipeline(EncodeSteps):
         """A step that asks the evaluated questions and reads no training: all folds of a seed share it."""
         config = {"questions": self.config.protocol.questions}
         return self._ask(name, config, {}, Trial(trial.seed), make,
-                         lambda: (self._plain, trial.seed, self.run.vector_cache), self._all_tested(trial))  # fmt: skip
+                         lambda: (self._plain, trial.seed, self.run.embedding_store),
+                         self._all_tested(trial))  # fmt: skip
 
     def _all_tested(self, trial: Trial) -> Asking:
         """The users that a trial's seed tests, in all its folds."""

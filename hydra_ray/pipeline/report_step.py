@@ -32,10 +32,10 @@ def write_report_step(job: Pipeline) -> dict[str, Any]:
     for trial in config.protocol.trials:
         evaluated = job.evaluate(trial)
         shared = job.train("adapter", trial).path / SHARED
-        adapters: dict[Adapter, TrainedScorer] = {"shared": TrainedScorer.load(shared, None, run.vector_cache)}
+        adapters: dict[Adapter, TrainedScorer] = {"shared": TrainedScorer.load(shared, None, run.embedding_store)}
         for variant in job.variants:
             base, heads = job.base("adapter", trial, variant), job.fit("adapter", trial, variant).path
-            adapters[variant or "hydra"] = TrainedScorer.load(base, heads, run.vector_cache)
+            adapters[variant or "hydra"] = TrainedScorer.load(base, heads, run.embedding_store)
         one_shot = first_texts(job.oracles(trial).path) if config.evaluate.oracles else None
         refused = refused_summaries(job.summarise(trial).path)
         found = answer_table(run.task, trial.seed, evaluated.path, always_shown(), adapters, config.adapter, refused)

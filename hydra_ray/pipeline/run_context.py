@@ -198,6 +198,6 @@ class RunContext(contextlib.AbstractContextManager["RunContext"]):
         return self._base_url
 
     @property
-    def vector_cache(self) -> Path:
+    def embedding_store(self) -> Path:
         """Where the embeddings of frozen encoders are kept, for all runs under the root."""
         return self.root / "cache" / "embeddings"

@@ -35,13 +35,13 @@ class StagePrompts:
     """What the prompts of all stages share: the run's prompt builder, and the users' histories made searchable."""
 
     def __init__(
-        self, config: dict[str, Any], seed: int, vectors: Path | None, encode: TextEncode | None = None
+        self, config: dict[str, Any], seed: int, embedding_store: Path | None, encode: TextEncode | None = None
     ) -> None:
-        """vectors: where the encodings of dense retrieval are cached. encode: its encoder, if there is one already."""
+        """embedding_store: keeps what dense retrieval encodes. encode: its encoder, if there is one already."""
         self.config, self.seed = Config.model_validate(config), seed
         self.builder = PromptBuilder(self.config, seed)
         self.task = self.builder.task
-        self._encode, self._vectors = encode, vectors
+        self._encode, self._embedding_store = encode, embedding_store
         self.topics: TopicModels | None = None
 
     @property
@@ -50,7 +50,7 @@ class StagePrompts:
         if self._encode is None:
             from hydra_ray.models.text_embeddings import text_embeddings
 
-            self._encode = text_embeddings(self.config.text_encoder, self._vectors)
+            self._encode = text_embeddings(self.config.text_encoder, self._embedding_store)
         return self._encode
 
     def prefetch(self, users: Sequence[User]) -> None:
@@ -128,8 +128,8 @@ class LabelPrompts(StagePrompts):
             queries = [own_query(row, history) for row in free]
             for row, query, index in zip(free, queries, self.indexes(queries), strict=True):
                 found = index.search(query.text, len(history), query.exclude)
-                yield user, PromptedRow(LabelRow(row, _of_texts(found, found.normalized_scores, row.right),
-                                           _of_texts(found, found.recencies, row.right)))  # fmt: skip
+                yield user, PromptedRow(LabelRow(row, _of_texts(found, found.normalized_scores, row.candidates),
+                                           _of_texts(found, found.recencies, row.candidates)))  # fmt: skip
 
 
 def _of_texts(found: RetrievalResult, numbers: Sequence[float], texts: Sequence[str]) -> tuple[float, ...]:
@@ -181,7 +181,7 @@ class CandidatePrompts(StagePrompts):
             yield PromptedRow(self._row(user, row, one, unseen[row.query_id]))
 
     def _ranked(self, user: User, queries: Sequence[Query], rerank: "Rerank | None") -> list[RankedQuery]:
-        indexes, n = self.indexes(queries), self.builder.evidence_items
+        indexes, n = self.indexes(queries), self.builder.feature_items
         found = [
             index.search(query.text, n, query.exclude, query.question_id)
             for query, index in zip(queries, indexes, strict=True)
@@ -205,7 +205,7 @@ class GeneratePrompts(CandidatePrompts):
         self,
         config: dict[str, Any],
         seed: int,
-        vectors: Path | None,
+        embedding_store: Path | None,
         base: Path,
         heads: dict[str, Path],
         topics: Path | None,
@@ -213,10 +213,10 @@ class GeneratePrompts(CandidatePrompts):
         """heads: split -> folder of its users' heads. topics: folder of the topic models, if they are read."""
         from hydra_ray.inference.scoring import BatchReranker
 
-        super().__init__(config, seed, vectors)
+        super().__init__(config, seed, embedding_store)
         self.topics = TopicModels.load(topics) if topics else None
         self._rerank = {
-            split: BatchReranker.load(base, folder, vectors, self.config.resources.score.num_gpus)
+            split: BatchReranker.load(base, folder, embedding_store, self.config.resources.score.num_gpus)
             for split, folder in heads.items()
         }
 

@@ -200,7 +200,7 @@ QUERY_COLUMNS: Columns = (
     ("query_id", pa.string()),
     ("text", pa.string()),
     ("gold", pa.string()),
-    ("right", pa.list_(pa.string())),
+    ("candidates", pa.list_(pa.string())),
     ("known", pa.list_(pa.float32())),
 )
 """What every stage's row has. row_id: of a query among all users; split: the role in which the row was made."""
@@ -236,7 +236,7 @@ def _to_dict(user: User, bucket: int, prompted: PromptedRow[R]) -> dict[str, Any
         "query_id": query.query_id,
         "text": query.text,
         "gold": query.gold,
-        "right": query.right,
+        "candidates": query.candidates,
         "known": query.known,
         "requests": requests_to_structs(prompted.requests),
         "n_requests": len(prompted.requests),
@@ -255,7 +255,7 @@ def row_from_dict(kind: type[R], columns: Mapping[str, Any], answers: Sequence[t
         columns["query_id"],
         columns["text"],
         columns["gold"],
-        tuple(columns["right"]),
+        tuple(columns["candidates"]),
         tuple(columns["known"]),
         tuple(answers),
     )

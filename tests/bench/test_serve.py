@@ -71,7 +71,7 @@ def test_the_plain_service_says_what_ours_says(tmp_path: Path) -> None:
     parts: dict[str, tuple[Any, Any]] = {"ours": (ours, ours), "plain": (PlainRetriever(bundle), plain)}
     builder, llm = PromptBuilder(bundle.config, bundle.seed), EveryLabel()
     pipelines = {
-        name: InferencePipeline(builder, *two, llm, scorer.evidence, run="run")  # type: ignore[arg-type]
+        name: InferencePipeline(builder, *two, llm, scorer.feature_widths, run="run")  # type: ignore[arg-type]
         for name, two in parts.items()
     }
     for index in range(5):

@@ -63,8 +63,8 @@ def test_the_weighted_median_splits_the_weight() -> None:
         weighted_median([], [])
 
 
-def chosen(task: Task, candidates: Sequence[str], log_odds: Sequence[float], votes: Sequence[int], select: str) -> str:
-    return candidates[select_candidate(task, candidates, candidate_weights(log_odds, votes, select), select)]
+def chosen(task: Task, candidates: Sequence[str], scores: Sequence[float], votes: Sequence[int], select: str) -> str:
+    return candidates[select_candidate(task, candidates, candidate_weights(scores, votes, select), select)]
 
 
 def test_best_is_the_highest_score_and_weighted_counts_samples() -> None:

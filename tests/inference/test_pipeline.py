@@ -43,10 +43,10 @@ def ask(
     user: UserKey | None = ANN,
     made: Config | None = None,
 ) -> PersonalizedAnswer:
-    evidence = {"reranker": 2, "adapter": 8}
+    feature_widths = {"reranker": 2, "adapter": 8}
     builder = PromptBuilder(made or with_adapter(), 0)
     parts: Any = (retriever or Retriever(), scorer or Scorer(), llm or LLM())
-    one = InferencePipeline(builder, *parts, evidence, run="a-run")
+    one = InferencePipeline(builder, *parts, feature_widths, run="a-run")
     return asyncio.run(one.personalize(user, asked or PersonalizeRequest("what now"), "r1"))
 
 
@@ -60,14 +60,14 @@ def test_the_reranker_orders_the_prompt_and_the_adapter_the_answers() -> None:
     # Of the ten first retrieved, the reranker likes the last best; the best example stands last in the prompt.
     assert [item.item_id for item in made.trace.retrieved][:4] == ["i9", "i8", "i7", "i6"]
     assert [item.in_prompt for item in made.trace.retrieved] == [True] * 4 + [False] * 6
-    prompt = llm.asked[0].messages[-1]["content"]
+    prompt = llm.requests[0].messages[-1]["content"]
     assert prompt.index("text number 6") < prompt.index("text number 9") < prompt.index("what now")
     assert made.answer == "maple"
     assert made.trace.degraded == []
     assert made.trace.versions.own_heads == ["reranker", "adapter"]
-    assert [s.version for s in scorer.asked] == [5, 6]
-    assert scorer.asked[0].evidence[:2] == ((1.0, 1.0), (11 / 12, 0.5))
-    assert [len(s.evidence[0]) for s in scorer.asked] == [2, 8]
+    assert [s.version for s in scorer.requests] == [5, 6]
+    assert scorer.requests[0].features[:2] == ((1.0, 1.0), (11 / 12, 0.5))
+    assert [len(s.features[0]) for s in scorer.requests] == [2, 8]
     assert {*made.trace.ms} == {"retrieve", "rerank", "llm", "select", "total"}
 
 
@@ -76,22 +76,22 @@ def test_as_many_answers_as_were_asked_for_and_no_fewer_samples() -> None:
     made = ask(llm=llm, asked=PersonalizeRequest("what now", n=5, temperature=0.3, max_tokens=4, seed=9))
     assert made.answers == ["maple", "dune"], "the same answer twice is no further answer"
     assert [(lack.reason, lack.detail.split(":")[0]) for lack in made.trace.degraded] == [("fewer_answers", "2 of 5")]
-    assert llm.asked[0].n == 5
-    assert (llm.asked[0].temperature, llm.asked[0].max_tokens, llm.asked[0].seed) == (0.3, 4, 9)
+    assert llm.requests[0].n == 5
+    assert (llm.requests[0].temperature, llm.requests[0].max_tokens, llm.requests[0].seed) == (0.3, 4, 9)
 
 
 def test_messages_before_the_question_stay_before_it() -> None:
     llm = LLM()
     ask(llm=llm, asked=PersonalizeRequest("what now", before=({"role": "system", "content": "be brief"},), plain=True))
-    assert all(asked.messages[0] == {"role": "system", "content": "be brief"} for asked in llm.asked)
-    assert len(llm.asked) == 2
+    assert all(asked.messages[0] == {"role": "system", "content": "be brief"} for asked in llm.requests)
+    assert len(llm.requests) == 2
 
 
 def test_the_plain_answer_shows_no_records() -> None:
     llm = LLM()
     made = ask(llm=llm, asked=PersonalizeRequest("what now", plain=True))
     assert made.plain == "maple"
-    assert sum("text number" in asked.messages[-1]["content"] for asked in llm.asked) == 1
+    assert sum("text number" in asked.messages[-1]["content"] for asked in llm.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -219,8 +219,8 @@ def test_an_unknown_user_gets_the_shared_head_and_a_plain_prompt() -> None:
     scorer, llm = Scorer(), LLM()
     made = ask(retriever=Retriever(RetrievalResult()), scorer=scorer, llm=llm)
     assert reasons(made) == ["user_unknown"]
-    assert [s.user for s in scorer.asked] == [None]
-    assert "text number" not in llm.asked[0].messages[-1]["content"]
+    assert [s.user for s in scorer.requests] == [None]
+    assert "text number" not in llm.requests[0].messages[-1]["content"]
 
 
 def test_an_unreadable_history_is_not_an_unknown_user() -> None:
@@ -232,7 +232,7 @@ def test_an_unreadable_history_is_not_an_unknown_user() -> None:
 def test_no_user_at_all() -> None:
     retriever = Retriever()
     assert reasons(ask(retriever=retriever, user=None)) == ["no_user"]
-    assert retriever.asked == []
+    assert retriever.requests == []
 
 
 @pytest.mark.parametrize(
@@ -286,7 +286,7 @@ def test_past_the_deadline_nothing_more_is_asked() -> None:
     llm = LLM()
     with pytest.raises(DeadlineError):
         ask(llm=llm, asked=PersonalizeRequest("what now", deadline=time.time() - 1))
-    assert llm.asked == []
+    assert llm.requests == []
 
 
 def test_an_answer_of_several_lines_is_served_whole(tmp_path: Path) -> None:

@@ -75,8 +75,8 @@ def lacking(changes: dict[str, tuple[str, ...]], **adapter: Any) -> set[str]:
     """The methods that lack an answer of one question, with an adapter that likes the first candidate."""
     texts = WHOLE | changes
     scorer: Any = SimpleNamespace(
-        scorer=SimpleNamespace(evidence=0),
-        score=lambda groups: [np.arange(len(group.right), 0, -1, dtype=np.float32) for group in groups],
+        scorer=SimpleNamespace(feature_width=0),
+        score=lambda groups: [np.arange(len(group.candidates), 0, -1, dtype=np.float32) for group in groups],
     )
     adapters: dict[Adapter, Any] = dict.fromkeys(("hydra", "shared", "paper", "unguarded"), scorer)
     config = AdapterConfig(num_samples=2, **adapter)

@@ -48,14 +48,14 @@ class Killed:
             await asking
 
         asyncio.run(course())
-        assert any(answer.began > self.back for answer in self.load.asked)
+        assert any(answer.began > self.back for answer in self.load.answers)
 
     def in_flight(self) -> int:
         """Requests that were sent before the kill and not answered by then, at most: one a client."""
         return CLIENTS
 
     def answered(self) -> list[Answer]:
-        return [answer for answer in self.load.asked if answer.status == 200]
+        return [answer for answer in self.load.answers if answer.status == 200]
 
     def check_answers(self, allowed: set[str]) -> Counter[str]:
         """All answers: right where nothing is left out, else nobody else's; returns how often what was left out.
@@ -103,9 +103,9 @@ def replaced(service: Running, deployment: str) -> tuple[Callable[[], None], Cal
 
 
 def report(name: str, killed: Killed, lacks: Counter[str]) -> None:
-    longest = max(answer.ended - answer.began for answer in killed.load.asked)
+    longest = max(answer.ended - answer.began for answer in killed.load.answers)
     print(
-        f"{name}: {len(killed.load.asked)} asked, {sum(killed.load.appended.values())} appended, "
+        f"{name}: {len(killed.load.answers)} asked, {sum(killed.load.appended.values())} appended, "
         f"{len(killed.load.failed)} failed {Counter(f[2] for f in killed.load.failed)}, left out: {dict(lacks)}, "
         f"well again after {killed.back - killed.at:.1f} s, longest answer {longest:.1f} s"
     )
@@ -155,7 +155,7 @@ def test_the_black_box_dies(service: Running, killed: Killed) -> None:
     assert {status for _, _, status, _ in killed.load.failed} == {503}
     assert all("PUT" not in what for _, what, *_ in killed.load.failed)
     assert all(killed.at - 2 < began < killed.back for began, *_ in killed.load.failed)
-    late = [a for a in killed.load.asked if a.status == 503 and a.ended - a.began > 5]
+    late = [a for a in killed.load.answers if a.status == 503 and a.ended - a.began > 5]
     assert len(late) <= CLIENTS
     killed.check_histories()
 

@@ -31,7 +31,7 @@ class Gateway:
     def __init__(
         self,
         bundle: RunArtifacts,
-        evidence: Mapping[Component, int],
+        feature_widths: Mapping[Component, int],
         config: GatewayConfig,
         llm_url: str,
         keys: Keys,
@@ -41,9 +41,15 @@ class Gateway:
         scorer: Any,
         fitter: Any,
     ) -> None:
-        """key_file: of `keys`, seen by this node, too. state: the service's. evidence: how many numbers of evidence per
+        """key_file: of `keys`, seen by this node, too. state: the service's. feature_widths: how many features per
         text each component reads."""
-        self._bundle, self._evidence, self._config, self._llm_url, self._keys = bundle, evidence, config, llm_url, keys
+        self._bundle, self._feature_widths, self._config, self._llm_url, self._keys = (
+            bundle,
+            feature_widths,
+            config,
+            llm_url,
+            keys,
+        )
         stay_on_node()
         self._key_file, self._state = key_file, state
         buckets = bundle.config.data.buckets
@@ -61,7 +67,7 @@ class Gateway:
             RemoteRetriever(self._retriever),
             RemoteScorer(self._scorer),
             samples,
-            self._evidence,
+            self._feature_widths,
             run=self._bundle.name,
         )
         service = RemoteService(

@@ -22,12 +22,12 @@ class Retriever:
     def __init__(self, bundle: RunArtifacts, state: Path, cache_mib: int) -> None:
         stay_on_node()
         self._users = UserStore.open(state / USERS, bundle.config.data.buckets)
-        self.vectors = None
+        self.embeddings = None
         adapter = bundle.config.adapter
         if bundle.config.retrieval.encodes or adapter.encodes:
             from hydra_ray.serve.caches.embedding_cache import EmbeddingCache
 
-            self.vectors = EmbeddingCache(bundle.config.text_encoder, cache_mib * MIB)
+            self.embeddings = EmbeddingCache(bundle.config.text_encoder, cache_mib * MIB)
         topics = TopicModels.load(bundle.topics).whole if bundle.topics else None
         self.histories = Histories(
             self._users,
@@ -35,7 +35,7 @@ class Retriever:
             bundle.task,
             bundle.seed,
             cache_mib * MIB,
-            self.vectors,
+            self.embeddings,
             adapter.history_similarity,
             topics,
         )
@@ -57,8 +57,8 @@ class Retriever:
             await asyncio.sleep(FORGET_WITHIN_S)
             if self._deletions.new():
                 await asyncio.to_thread(self.histories.forget_deleted)
-                if self.vectors:
-                    self.vectors.forget()
+                if self.embeddings:
+                    self.embeddings.forget()
 
     async def retrieve(self, user: UserKey, query: str, n: int) -> RetrievalResult:
         return await asyncio.to_thread(self.histories.found, user, query, n)

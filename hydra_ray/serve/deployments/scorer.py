@@ -32,8 +32,8 @@ class Scorer:
         self._meters = Meters("Scorer")
         if self._scorer.heads:
             self._meters.watch_cache("heads", *self._scorer.heads.values())
-        if self._scorer.vectors:
-            self._meters.watch_cache("vectors", self._scorer.vectors)
+        if self._scorer.embeddings:
+            self._meters.watch_cache("embeddings", self._scorer.embeddings)
         self.score.set_max_batch_size(config.max_batch_size)
         self.score.set_batch_wait_timeout_s(config.batch_wait_timeout_s)
         self._scorer.score(
@@ -42,7 +42,7 @@ class Scorer:
         self._refreshing = asyncio.get_event_loop().create_task(self._refresh())
 
     def _blank(self, component: Component) -> tuple[tuple[float, ...], ...]:
-        numbers = self._scorer.evidence[component]
+        numbers = self._scorer.feature_widths[component]
         return ((0.0,) * numbers,) if numbers else ()
 
     async def ping(self) -> None:

@@ -50,7 +50,7 @@ def train(job: TrainJob, buckets: int, out: Path, log: Callable[[str], None] = p
     settings = job.train
     check_trackers(settings.trackers)
     if pair_kind(job.model.pair).centres and not job.centres.exists():
-        write_centres(job.model, job.groups, job.vectors, job.seed, job.centres)
+        write_centres(job.model, job.groups, job.embedding_store, job.seed, job.centres)
     wanted = job.resources
     workers = worker_range(wanted, alive_nodes)
     trainer = TorchTrainer(

@@ -46,7 +46,7 @@ class Handle:
 
     def __init__(self, *answers: Any) -> None:
         self.answers = list(answers)
-        self.asked = self.cancelled = 0
+        self.requests = self.cancelled = 0
         self.sessions: list[str] = []
 
     def options(self, *, session_id: str) -> "Handle":
@@ -55,7 +55,7 @@ class Handle:
 
     def __getattr__(self, method: str) -> Callable[..., Response]:
         def call(*args: Any) -> Response:
-            self.asked += 1
+            self.requests += 1
             return Response(self, self.answers.pop(0) if len(self.answers) > 1 else self.answers[0])
 
         call.remote = call  # type: ignore[attr-defined]
@@ -82,7 +82,7 @@ def outcome(of: Any) -> Any:
 def test_a_call_whose_replica_dies_goes_to_another_once() -> None:
     handle = Handle(ActorDiedError(), "answer")
     assert outcome(part(handle).call("score", affine="t\x1fann", tries=2)) == "answer"
-    assert handle.asked == 2
+    assert handle.requests == 2
     assert len(set(handle.sessions)) == 1
     assert isinstance(outcome(part(Handle(ActorDiedError(), "answer")).call("score")), StageDownError)
 
@@ -102,7 +102,7 @@ def test_an_answer_that_is_an_error_is_not_asked_for_again_and_breaks_nothing() 
         error = outcome(broken.call("retrieve", tries=2))
         assert isinstance(error, StageDownError)
         assert str(error) == "scorer: it failed (UserError); the service's log says why"
-        assert handle.asked == i + 1
+        assert handle.requests == i + 1
 
 
 @pytest.mark.parametrize(
@@ -132,16 +132,16 @@ def test_what_is_down_costs_no_time_until_it_answers_again(monkeypatch: pytest.M
         for _ in range(deployments.BREAK_AFTER):
             with pytest.raises(StageDownError, match=r"no answer within 0\.4 s"):
                 await down.call("score")
-        asked, began = handle.asked, time.perf_counter()
+        asked, began = handle.requests, time.perf_counter()
         for _ in range(50):
             with pytest.raises(StageDownError, match="none is made for a moment"):
                 await down.call("score")
-        assert handle.asked == asked
+        assert handle.requests == asked
         assert time.perf_counter() - began < 1
         down._breaker._open_until = 0.0
         with pytest.raises(StageDownError, match=r"no answer within 0\.5 s"):
             await down.call("score")
-        assert handle.asked == asked + 1
+        assert handle.requests == asked + 1
         down._breaker._open_until = 0.0
         handle.answers = ["answer"]
         assert await down.call("score") == "answer"
@@ -180,4 +180,4 @@ def test_no_room_is_said_at_once() -> None:
     full = Handle(BackPressureError(1, 1))
     assert isinstance(outcome(part(full).call("score", tries=2)), OverloadedError)
     assert isinstance(outcome(part(full).insist("append")), OverloadedError)
-    assert full.asked == 2
+    assert full.requests == 2

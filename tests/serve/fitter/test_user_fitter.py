@@ -44,8 +44,8 @@ def test_the_heads_are_those_of_the_main_job_missing_answers_and_all(tmp_path: P
         box = BlackBox()
         fitted = fit(world, box, i)
         assert fitted.queries == 4
-        assert fitted.calls == len(box.asked) == 4 * 3 + 4
-        missing = sum(not answer_of(request) for request in box.asked)
+        assert fitted.calls == len(box.requests) == 4 * 3 + 4
+        missing = sum(not answer_of(request) for request in box.requests)
         assert (f"; {missing} of them without an answer" in fitted.message) == (missing > 0)
         some_missing |= missing > 0
         for component, found in heads(world, i).items():
@@ -67,7 +67,7 @@ def test_the_heads_are_those_of_the_main_job_missing_answers_and_all(tmp_path: P
 def test_facets_are_mixed_as_in_the_main_job_and_ask_nothing(tmp_path: Path) -> None:
     world, box = World.make(tmp_path, "mixture", users=1), BlackBox()
     fitted = fit(world, box)
-    assert (box.asked, fitted.calls, fitted.queries) == ([], 0, 0)
+    assert (box.requests, fitted.calls, fitted.queries) == ([], 0, 0)
     job = world.fitted_by_the_job()
     for component, found in heads(world).items():
         wanted = head_of(job[component], world.users[0].user_id)
@@ -89,7 +89,7 @@ def test_a_history_too_short_for_a_pseudo_query_takes_the_old_heads_away(tmp_pat
     for items in (1, 0):
         box = BlackBox()
         fitted = fit(world, box, items=items)
-        assert box.asked == []
+        assert box.requests == []
         assert fitted.kept_shared_head == {"reranker": True, "adapter": True}
         assert fitted.message.endswith("a fit needs two items, one of them with text and answer")
         assert not any(heads(world).values())

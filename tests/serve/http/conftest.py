@@ -20,7 +20,7 @@ def as_new(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if "live" in request.fixturenames:
         service = request.getfixturevalue("live").service
-        service.histories, service.error, service.gate, service.asked = {}, None, None, []
+        service.histories, service.error, service.gate, service.requests = {}, None, None, []
         service.late_error, service.forwarded = None, []
 
 

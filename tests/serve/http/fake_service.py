@@ -22,7 +22,7 @@ class FakeService:
 
     def __init__(self) -> None:
         self.histories: dict[str, dict[str, NewItem]] = {}
-        self.asked: list[tuple[UserKey | None, PersonalizeRequest, str]] = []
+        self.requests: list[tuple[UserKey | None, PersonalizeRequest, str]] = []
         self.forwarded: list[tuple[list[Mapping[str, Any]], dict[str, Any]]] = []
         self.error: Exception | None = None
         self.late_error: Exception | None = None
@@ -40,7 +40,7 @@ class FakeService:
             raise self.late_error
 
     async def personalize(self, user: UserKey | None, ask: PersonalizeRequest, request_id: str) -> PersonalizedAnswer:
-        self.asked.append((user, ask, request_id))
+        self.requests.append((user, ask, request_id))
         self.running += 1
         try:
             await self._pass()

@@ -91,7 +91,7 @@ def test_deadlines():
             before = time.time()
             answer = httpx.post(f"{live.url}/v1/personalize", json=body)
             assert (answer.status_code, answer.json()["error"]["code"]) == (504, "deadline")
-            assert 0 < live.service.asked[-1][1].deadline - before < 5
+            assert 0 < live.service.requests[-1][1].deadline - before < 5
         assert live.service.cancelled == 3
         late = httpx.put(f"{live.url}/v1/users/ann/history", json={"items": [{"item_id": "1", "text": "t"}]})
         assert late.status_code == 504

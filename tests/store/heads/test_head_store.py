@@ -248,10 +248,10 @@ def test_no_store_there(tmp_path: Path) -> None:
 class Recorder(http.server.BaseHTTPRequestHandler):
     """An object store without objects that keeps what it was asked."""
 
-    asked: ClassVar[list[str]] = []
+    requests: ClassVar[list[str]] = []
 
     def do_GET(self) -> None:
-        self.asked.append(f"{self.path} {self.headers['Authorization']}")
+        self.requests.append(f"{self.path} {self.headers['Authorization']}")
         self.send_response(200)
         self.end_headers()
         self.wfile.write(b"<ListBucketResult></ListBucketResult>")
@@ -268,4 +268,4 @@ def test_uri_and_options_reach_the_object_store() -> None:
         with pytest.raises(UserError, match="s3://box/heads: no head store there"):
             HeadStore.open("s3://box/heads", options=options)
         server.shutdown()
-    assert any("box" in line and "heads" in line and "Credential=key-1/" in line for line in Recorder.asked)
+    assert any("box" in line and "heads" in line and "Credential=key-1/" in line for line in Recorder.requests)
