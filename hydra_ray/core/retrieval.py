@@ -153,12 +153,6 @@ def normalize_rows(x: NDArray[np.float32]) -> NDArray[np.float32]:
     return rows
 
 
-def cosine_similarities(encode: TextEncode, query: str, texts: Sequence[str]) -> list[float]:
-    """The cosine similarity of each text to the query."""
-    embeddings = normalize_rows(encode([query, *texts]))
-    return [float(x) for x in embeddings[1:] @ embeddings[0]]
-
-
 Similarity = Literal["cosine", "dot"]
 Ranking = Mapping[str, Sequence[str]]
 """Question id -> the ids of all items of its history, best first."""

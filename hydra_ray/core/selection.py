@@ -1,14 +1,37 @@
-"""Choosing one answer: by vote, by the user's past alone, by score. Ties always break the same way."""
+"""The candidates of a query and the choice of one answer: by vote, by the user's past alone, by score.
+
+Pure; ties always break the same way.
+"""
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from hydra_ray.core.answers.parse import parsed_texts
-from hydra_ray.core.features import vote_weight
+from hydra_ray.core.features import AnswerProfile, history_candidates, vote_weight
 from hydra_ray.core.tasks import Task
 
 UNSEEN = 0.5
-"""Votes that every candidate has beside its samples."""
+"""Votes that every candidate has besides those of its samples."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """texts: distinct, normalised; the samples' first, as they came. votes: samples that gave each. samples: all that
+    hold an answer, normalised, equal ones as often as they came."""
+
+    texts: tuple[str, ...]
+    votes: tuple[int, ...]
+    samples: tuple[str, ...]
+
+
+def candidates_of(task: Task, raw: Iterable[str | None], own: AnswerProfile, with_own: bool) -> Candidates:
+    """The candidates of a query. raw: the LLM's samples. own: the user's; with_own: these are candidates, too."""
+    samples = parsed_texts(task, raw)
+    count = Counter(samples)
+    texts = (*count, *(history_candidates(task, own, samples) if with_own else ()))
+    return Candidates(texts, tuple(count[text] for text in texts), tuple(samples))
 
 
 def self_consistency(task: Task, samples: Sequence[str | None]) -> str:

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 from hydra_ray.config import AdapterConfig
 from hydra_ray.core.answers.parse import parsed_texts
-from hydra_ray.core.candidates import Candidates, candidates_of
 from hydra_ray.core.features import AnswerProfile, Supporter, candidate_features
-from hydra_ray.core.selection import candidate_weights, select_candidate, top_k
+from hydra_ray.core.selection import Candidates, candidate_weights, candidates_of, select_candidate, top_k
 from hydra_ray.core.tasks import Task
 
 

@@ -19,8 +19,7 @@ from typing import NamedTuple
 from hydra_ray.errors import UserError
 from hydra_ray.llm.rate_headers import Rates
 from hydra_ray.llm.rate_limits import Limits, Wait
-from hydra_ray.llm.surrogates import without_surrogates
-from hydra_ray.llm.types import CachedResponse
+from hydra_ray.llm.types import CachedResponse, without_surrogates
 
 FILE = "cache/llm.sqlite"
 """Under a run's root."""

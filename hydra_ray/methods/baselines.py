@@ -2,8 +2,7 @@
 
 from collections.abc import Callable
 
-from hydra_ray.core.candidates import candidates_of
-from hydra_ray.core.selection import self_consistency, user_majority
+from hydra_ray.core.selection import candidates_of, self_consistency, user_majority
 from hydra_ray.methods.method import SAMPLES, AnsweredQuestion, Call, Method, QuestionContext, one_answer
 from hydra_ray.registries import METHODS
 

@@ -25,8 +25,8 @@ from hydra_ray.training.user_fit.features import rows_of
 from hydra_ray.training.user_fit.solver import Tuned
 from hydra_ray.utils.atomic_io import write_text
 from hydra_ray.utils.cpu import one_thread
+from hydra_ray.utils.ray_data import actor_pool
 from hydra_ray.utils.ray_errors import unwrap_user_errors
-from hydra_ray.utils.ray_nodes import actor_pool
 
 
 def tune(fit: FitSpec, scorer: TrainedScorer, run: RunContext) -> Tuned:

@@ -21,7 +21,7 @@ from hydra_ray.llm.response_cache import FILE as RESPONSES
 from hydra_ray.pipeline.resources import EVERY_S, Waiting, needs_of
 from hydra_ray.pipeline.step import StepResult, run_step
 from hydra_ray.utils.periodic import PeriodicTask
-from hydra_ray.utils.ray_nodes import alive_nodes
+from hydra_ray.utils.ray_data import alive_nodes
 
 LOGICAL_CPUS_PER_CORE = 4
 """A local cluster counts more CPUs than there are: actors that wait for the LLM and workers that train take turns."""

@@ -13,8 +13,7 @@ from hydra_ray.serve.clients.deployments import Part
 from hydra_ray.serve.clients.llm_readiness import LLMReadiness
 from hydra_ray.serve.observability.metrics import Meters
 from hydra_ray.serve.schemas import Export, HistoryPage, Imported, NewItem, UserInfo
-from hydra_ray.serve.state.new_answers import NewAnswers
-from hydra_ray.serve.state.new_dates import NewDates
+from hydra_ray.serve.state.new_items import NewAnswers, NewDates
 from hydra_ray.serve.types import Forwards, InvalidError, InvalidRowsError, RowMistake
 
 PROBE_S = 2.0

@@ -17,7 +17,7 @@ from hydra_ray.llm.types import Request
 from hydra_ray.tiny_llm.export import embedded_path
 from hydra_ray.tiny_llm.probe import CONDITIONS, generate, probes
 from hydra_ray.tiny_llm.tokenizer import load_tokenizer
-from hydra_ray.utils.ports import free_port
+from hydra_ray.utils.network import free_port
 
 (FOUR_WITH_ONE,) = [condition for condition in CONDITIONS if condition.name == "four_with_one"]
 

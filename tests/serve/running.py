@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import psutil
 
-from hydra_ray.utils.ports import free_port
+from hydra_ray.utils.network import free_port
 from tests.serve.run_folder import write_run
 
 ROOT = Path(__file__).parents[2]

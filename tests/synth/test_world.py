@@ -10,12 +10,11 @@ from rank_bm25 import BM25Okapi
 
 from hydra_ray.core.tasks import load_task
 from hydra_ray.errors import UserError
-from hydra_ray.synth.attainable import attainable
 from hydra_ray.synth.rating_words import SCALES
 from hydra_ray.synth.scene import NOISE, words
 from hydra_ray.synth.tagging import cluster
 from hydra_ray.synth.tagging_words import ASPECTS, TAGS
-from hydra_ray.synth.world import SynthUser, make_user, user_id_of
+from hydra_ray.synth.world import SynthUser, attainable, make_user, user_id_of
 
 TASKS = ("tagging", "rating", "headline")
 

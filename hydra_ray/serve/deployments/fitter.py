@@ -20,7 +20,7 @@ from hydra_ray.serve.state.private_files import private_from_now_on
 from hydra_ray.serve.state.user_store import UserStore
 from hydra_ray.store.heads.head_store import HeadStore
 from hydra_ray.utils.device import worker_device
-from hydra_ray.utils.loopback import stay_on_node
+from hydra_ray.utils.network import stay_on_node
 
 
 class Fitter:

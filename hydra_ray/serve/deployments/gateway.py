@@ -19,7 +19,7 @@ from hydra_ray.serve.observability.logs import to_stream
 from hydra_ray.serve.observability.metrics import Meters
 from hydra_ray.serve.remote_service import RemoteService
 from hydra_ray.serve.ui.router import page_router
-from hydra_ray.utils.loopback import stay_on_node
+from hydra_ray.utils.network import stay_on_node
 
 STAGE_S = 5.0
 """A part that takes longer to answer counts as down."""

@@ -13,7 +13,7 @@ from hydra_ray.serve.history_retriever import Histories
 from hydra_ray.serve.observability.metrics import Meters
 from hydra_ray.serve.state.folders import FORGET_WITHIN_S, USERS, Deletions
 from hydra_ray.serve.state.user_store import UserStore
-from hydra_ray.utils.loopback import stay_on_node
+from hydra_ray.utils.network import stay_on_node
 
 
 class Retriever:

@@ -13,7 +13,7 @@ from hydra_ray.serve.bundle import COMPONENTS, RunArtifacts
 from hydra_ray.serve.config import ScorerConfig
 from hydra_ray.serve.observability import metric_names
 from hydra_ray.serve.observability.metrics import Meters
-from hydra_ray.utils.loopback import stay_on_node
+from hydra_ray.utils.network import stay_on_node
 
 BATCH = 32
 """Placeholder of `ScorerConfig.batch`, which the replica sets."""

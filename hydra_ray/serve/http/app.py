@@ -12,11 +12,10 @@ from hydra_ray.serve.http.key_file import KeyRing
 from hydra_ray.serve.http.key_limits import Limits
 from hydra_ray.serve.http.middleware.admission import AdmissionMiddleware
 from hydra_ray.serve.http.middleware.api_key import ApiKeyMiddleware
-from hydra_ray.serve.http.middleware.body_size import BodySizeMiddleware
 from hydra_ray.serve.http.middleware.foreign_pages import ForeignPageMiddleware
-from hydra_ray.serve.http.middleware.header_size import HeaderSizeMiddleware
 from hydra_ray.serve.http.middleware.raw_path import RawPathMiddleware
 from hydra_ray.serve.http.middleware.request_log import HttpMeters, RequestLogMiddleware
+from hydra_ray.serve.http.middleware.request_size import BodySizeMiddleware, HeaderSizeMiddleware
 from hydra_ray.serve.http.route_context import HttpSettings, RouteContext
 from hydra_ray.serve.http.routes import chat, health, histories, personalize, unsupported, usage, users
 from hydra_ray.serve.http.routes.personalize import PERSONALIZE_PATH

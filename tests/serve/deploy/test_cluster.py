@@ -19,7 +19,7 @@ from hydra_ray import env
 from hydra_ray.cli import main
 from hydra_ray.config import LLMApplicationConfig
 from hydra_ray.llm.vllm_app import build_llm, deployment_names
-from hydra_ray.utils.ports import free_port
+from hydra_ray.utils.network import free_port
 from tests.serve.run_folder import USERS, write_run
 from tests.serve.running import until
 

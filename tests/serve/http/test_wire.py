@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from hydra_ray.serve.http import wire
-from hydra_ray.serve.http.middleware.header_size import HEADER_BYTES
+from hydra_ray.serve.http.middleware.request_size import HEADER_BYTES
 from tests.serve.http.live import Live, until
 
 ASK = b'{"query": "q"}'
