@@ -109,6 +109,12 @@ TRAIN_CPU = (
     Variable("OMP_NUM_THREADS", "1", "Workers share the cores; PyTorch's threads spin while they wait."),
 )
 
+# The network interface of a training worker (see `hydra_ray.training.joint.network_interface`).
+NETWORK_INTERFACE = (
+    Variable("GLOO_SOCKET_IFNAME", None, "Read by gloo; unset, it asks the hostname, which may resolve to 127.0.1.1."),
+    Variable("NCCL_SOCKET_IFNAME", None, "Read by NCCL; unset, it takes the first that is up, Docker's bridge too."),
+)
+
 # What the vLLM replica and its engine process run with.
 ENGINE = (
     Variable("VLLM_NO_USAGE_STATS", "1", "No run reports its use to anyone unasked."),
@@ -186,6 +192,12 @@ def set_store_defaults() -> None:
 def _set(variables: tuple[Variable, ...]) -> None:
     for variable in variables:
         os.environ.setdefault(variable.name, variable.value or "")
+
+
+def set_network_interface(name: str) -> None:
+    """Names the interface of NETWORK_INTERFACE, unless the user has."""
+    for variable in NETWORK_INTERFACE:
+        os.environ.setdefault(variable.name, name)
 
 
 _set_readers = [""]  # what `set_footer_readers` set last

@@ -44,8 +44,10 @@ def train(job: TrainJob, buckets: int, out: Path, log: Callable[[str], None] = p
     Returns the last training loss by kind. Raises UserError if a worker fails for good.
     """
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.torch import TorchTrainer
     from ray.train.v2.api.exceptions import TrainingFailedError
+
+    from hydra_ray.training.joint.network_interface import RoutedTorchConfig
 
     settings = job.train
     check_trackers(settings.trackers)
@@ -57,7 +59,7 @@ def train(job: TrainJob, buckets: int, out: Path, log: Callable[[str], None] = p
         train_worker,
         train_loop_config={"job": job},
         # NCCL refuses two ranks on one device.
-        torch_config=TorchConfig(backend="nccl" if wanted.num_gpus >= 1 else "gloo"),
+        torch_config=RoutedTorchConfig(backend="nccl" if wanted.num_gpus >= 1 else "gloo"),
         scaling_config=ScalingConfig(**train_scaling(wanted, workers)),
         run_config=RunConfig(
             name="train",
