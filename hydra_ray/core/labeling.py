@@ -1,4 +1,4 @@
-"""From a user's items to what the black box is asked, and from its answers to training groups. Pure.
+"""From a user's items to requests to the LLM, and from its answers to ranking examples. Pure.
 
 A `Row` is one query of one user: the texts to be scored (`candidates`), the requests whose answers will label them, or,
 where the user's own history knows the labels already (`known`), no requests at all.
@@ -107,7 +107,7 @@ def own_answer_rows(task: Task, user: User, count: int, seed: int, others: int =
     """Adapter rows that cost no call: the user's own answer for an item against other answers the user might give.
 
     Classification and rating: the alternatives are `others` labels, drawn half from the user's own other answers and
-    half from the task's. Generation has none: somebody else's headline is no alternative answer.
+    half from the task's. Generation has none: another user's headline is no alternative answer.
     Items whose answer is no label are left out.
     """
     if not task.closed:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from hydra_ray.core.answers.parse import parsed_texts
-from hydra_ray.core.features import AnswerProfile, history_candidates, vote_weight
+from hydra_ray.core.features import AnswerCounts, history_candidates, vote_weight
 from hydra_ray.core.tasks import Task
 
 UNSEEN = 0.5
@@ -26,11 +26,11 @@ class Candidates:
     samples: tuple[str, ...]
 
 
-def candidates_of(task: Task, raw: Iterable[str | None], own: AnswerProfile, with_own: bool) -> Candidates:
-    """The candidates of a query. raw: the LLM's samples. own: the user's; with_own: these are candidates, too."""
+def candidates_of(task: Task, raw: Iterable[str | None], answer_counts: AnswerCounts, with_history: bool) -> Candidates:
+    """The candidates of a query. raw: the LLM's samples. with_history: those in `answer_counts` are candidates, too."""
     samples = parsed_texts(task, raw)
     count = Counter(samples)
-    texts = (*count, *(history_candidates(task, own, samples) if with_own else ()))
+    texts = (*count, *(history_candidates(task, answer_counts, samples) if with_history else ()))
     return Candidates(texts, tuple(count[text] for text in texts), tuple(samples))
 
 

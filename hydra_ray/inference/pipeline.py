@@ -79,7 +79,7 @@ class InferencePipeline:
             sampled = await self._sample(state, versions)
             version = versions[sampled.shortened]
             plain = await self._plain_answer(state, pending) if self._config.adapter.zero_shot_candidate else None
-            candidates = make_candidates(self._task, sampled.texts, [plain], found.own, self._config.adapter)
+            candidates = make_candidates(self._task, sampled.texts, [plain], found.answer_counts, self._config.adapter)
             selection = await self._select(state, found, ranked, candidates)
             texts = [candidates.texts[i] for i in selection.order] or [""]
             cut = self._cut(sampled, found) if selection.order else {text for text in texts if 0 in sampled.cut}
@@ -184,7 +184,7 @@ class InferencePipeline:
         """The candidates of which no sample, and no past answer of the user's, is whole."""
         ended = [text for i, text in enumerate(sampled.texts) if i in sampled.cut]
         whole = [text for i, text in enumerate(sampled.texts) if i not in sampled.cut]
-        return {*parsed_texts(self._task, ended)} - {*parsed_texts(self._task, whole), *found.own}
+        return {*parsed_texts(self._task, ended)} - {*parsed_texts(self._task, whole), *found.answer_counts}
 
     async def _select(
         self, state: RequestState, found: RetrievalResult, ranked: Sequence[RankedItem], candidates: CandidateSet
@@ -197,7 +197,7 @@ class InferencePipeline:
                 self._task,
                 state.ask.query,
                 candidates,
-                found.own,
+                found.answer_counts,
                 found.supporters,
                 found.topics,
                 self._features["adapter"],

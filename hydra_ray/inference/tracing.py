@@ -69,7 +69,7 @@ def make_trace(
             TraceCandidate(
                 text=candidates.texts[i],
                 votes=candidates.votes[i],
-                own=candidates.texts[i] in found.own,
+                own=candidates.texts[i] in found.answer_counts,
                 adapter=selection.scores[i] if selection.scores else None,
                 weight=selection.weights[i] if selection.weights else None,
             )

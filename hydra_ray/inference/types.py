@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
-from hydra_ray.core.features import AnswerProfile, Supporter
+from hydra_ray.core.features import AnswerCounts, Supporter
 from hydra_ray.core.prompts import Message
 from hydra_ray.core.retrieval import normalized_scores
 from hydra_ray.core.types import HistoryItem
@@ -64,7 +64,7 @@ class RetrievalResult:
     Attributes:
         items: Best first.
         scores: Of the items, by the retrieval method (BM25).
-        own: How often the user gave each answer (`hydra_ray.core.features.answer_frequencies`).
+        answer_counts: How often the user gave each answer (`hydra_ray.core.features.answer_frequencies`).
         state: Of the user; None: there is no user of that id.
         recencies: Of the items, in (0, 1] (`hydra_ray.core.retrieval.recency_ranks`).
         topics: Label -> log-odds ratio that the query's text gives it (`hydra_ray.core.topic_classifier`).
@@ -72,7 +72,7 @@ class RetrievalResult:
 
     items: tuple[HistoryItem, ...] = ()
     scores: tuple[float, ...] = ()
-    own: AnswerProfile = field(default_factory=dict)
+    answer_counts: AnswerCounts = field(default_factory=dict)
     state: UserState | None = None
     recencies: tuple[float, ...] = ()
     topics: Mapping[str, float] = field(default_factory=dict)

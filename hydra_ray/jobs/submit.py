@@ -15,7 +15,7 @@ from hydra_ray.utils import ray_token
 
 POLL_SECONDS = 2.0
 AGENT_SECONDS = 180.0
-"""Beside other work, the agent of a new cluster was seen to need more than 90 seconds."""
+"""On a busy machine the agent of a new cluster has taken more than 90 seconds to start."""
 
 
 def submit(stage: str, config: Path | None, overrides: Sequence[str], address: str | None, *, wait: bool = True) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from hydra_ray.config import AdapterConfig
-from hydra_ray.core.features import AnswerProfile
+from hydra_ray.core.features import AnswerCounts
 from hydra_ray.core.prompts import Prompt
 from hydra_ray.core.queries import Query
 from hydra_ray.core.tasks import Task
@@ -77,14 +77,14 @@ class AnsweredQuestion(Protocol):
         task: What was asked.
         text: The question.
         history: The answers of the user's history, oldest first.
-        own: How often the user gave which answer.
+        answer_counts: How often the user gave each answer.
         adapter: The configuration of the adapter.
     """
 
     task: Task
     text: str
     history: Sequence[str]
-    own: AnswerProfile
+    answer_counts: AnswerCounts
     adapter: AdapterConfig
 
     @property

@@ -140,7 +140,7 @@ class EvalPrompts(StagePrompts):
                     tuple(calls),
                     question.gold is not None,
                     tuple(item.answer for item in history),
-                    self.own(query, index),
+                    self.answer_counts(query, index),
                     self.log_ratios(user, query),
                     found.supporters,
                 )

@@ -66,7 +66,7 @@ def adapter_groups(config: Config, bucket: int, rows: Sequence[CandidateRow]) ->
         query, plain = with_plain(query_task, row.query, config.adapter.zero_shot_candidate)
         candidates, label = adapter_candidates(query_task, query, config.adapter.label)
         if config.adapter.history_candidates and query.answers:
-            more = history_candidates(query_task, row.own, candidates)
+            more = history_candidates(query_task, row.answer_counts, candidates)
             candidates, label = (
                 candidates + more,
                 label + [float(matches_gold(query_task, query.gold, text)) for text in more],
@@ -74,7 +74,7 @@ def adapter_groups(config: Config, bucket: int, rows: Sequence[CandidateRow]) ->
         features: list[tuple[float, ...]] = []
         if config.adapter.features:
             samples = parsed_texts(query_task, query.answers[0] if query.answers else ())
-            known = (row.own, row.supporters, row.topics)
+            known = (row.answer_counts, row.supporters, row.topics)
             # What is known of free text means something else than what is known of labels.
             features += (
                 candidate_features(query_task, query.text, candidates, samples, *known, plain=plain)

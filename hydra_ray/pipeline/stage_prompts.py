@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra_ray.config import Config
-from hydra_ray.core.features import AnswerProfile
+from hydra_ray.core.features import AnswerCounts
 from hydra_ray.core.hashing import stable_seed
 from hydra_ray.core.labeling import OWN_ROW, Row, agreement_rows, own_answer_rows
 from hydra_ray.core.prompts import Prompt, summary_prompt
@@ -94,13 +94,13 @@ class StagePrompts:
         seed = stable_seed(self.seed, user.user_id, query.query_id)
         return self.builder.samples(prompt, self.builder.task_of(query), seed)
 
-    def own(self, query: Query, index: HistoryIndex, unseen: Collection[str] = ()) -> AnswerProfile:
+    def answer_counts(self, query: Query, index: HistoryIndex, unseen: Collection[str] = ()) -> AnswerCounts:
         """What the user's history says of each answer. unseen: ids of items that do not count."""
         return index.answer_counts(query.text, unseen, self.builder.task_of(query))
 
     def log_ratios(self, user: User, query: Query) -> Mapping[str, float]:
-        """What the query's text says of each answer: label -> log-odds ratio. To be called after `own`, which with
-        likeness embeds the query in one batch with the items."""
+        """What the query's text says of each answer: label -> log-odds ratio. To be called after `answer_counts`, which
+        embeds the query in one batch with the items if `adapter.history_similarity` is on."""
         if not self.topics:
             return {}
         return self.topics.of(user.user_id, user.split == "train").log_ratios(self.encode([query.text])[0])
@@ -194,8 +194,8 @@ class CandidatePrompts(StagePrompts):
 
         unseen: ids of items that the features may not read (`unseen_items`).
         """
-        own = self.own(one.query, one.index, unseen)
-        return CandidateRow(row, own, self.log_ratios(user, one.query), one.found.without(unseen).supporters)
+        answer_counts = self.answer_counts(one.query, one.index, unseen)
+        return CandidateRow(row, answer_counts, self.log_ratios(user, one.query), one.found.without(unseen).supporters)
 
 
 class GeneratePrompts(CandidatePrompts):

@@ -41,7 +41,7 @@ def test_other_vectors_are_noticed() -> None:
         encode.compare(embeddings, embeddings[::-1])
 
 
-def test_rows_are_the_same_every_time_and_as_long_as_said() -> None:
+def test_rows_are_the_same_every_time_and_as_long_as_documented() -> None:
     pairs = encode.make_pairs("reviews", 300)
     assert pairs == encode.make_pairs("reviews", 300)
     words = [len(text.split()) for pair in pairs for text in pair]

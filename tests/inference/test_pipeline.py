@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hydra_ray.config import Config
-from hydra_ray.core.features import AnswerFrequency, AnswerProfile
+from hydra_ray.core.features import AnswerCounts, AnswerFrequency
 from hydra_ray.inference.pipeline import InferencePipeline
 from hydra_ray.inference.prompt_builder import PromptBuilder
 from hydra_ray.inference.trace import PersonalizedAnswer
@@ -97,7 +97,7 @@ def test_the_plain_answer_shows_no_records() -> None:
 @pytest.mark.parametrize(
     "error", [LLMDownError("HTTP 500"), RefusedError("too long"), DeadlineError("late"), OverloadedError()]
 )
-def test_a_plain_answer_that_fails_is_left_out_and_said(error: Exception) -> None:
+def test_a_plain_answer_that_fails_is_left_out_and_noted(error: Exception) -> None:
     class NoPlain(LLM):
         async def sample(self, request: Request, **how: Any) -> LLMResponse:
             if request.temperature == 0.0:
@@ -128,7 +128,7 @@ def test_a_defect_in_the_plain_answer_is_not_hidden() -> None:
         (Scorer(problem="a broken row"), "head_unreadable"),
     ],
 )
-def test_what_fails_in_the_scorer_is_left_out_and_said(scorer: Scorer, reason: str) -> None:
+def test_what_fails_in_the_scorer_is_left_out_and_noted(scorer: Scorer, reason: str) -> None:
     made = ask(scorer=scorer)
     assert made.answer in {"maple", "dune"}
     assert set(reasons(made)) == {reason}
@@ -145,11 +145,11 @@ def test_what_fails_in_the_scorer_is_left_out_and_said(scorer: Scorer, reason: s
     ],
 )
 def test_an_answer_is_cut_if_every_sample_of_it_is(
-    texts: Sequence[str], cut: set[int], own: AnswerProfile, ended: set[str]
+    texts: Sequence[str], cut: set[int], own: AnswerCounts, ended: set[str]
 ) -> None:
     llm = LLM(texts, cut=frozenset(cut))
     made = ask(
-        Retriever(replace(known(), own=own)),
+        Retriever(replace(known(), answer_counts=own)),
         llm=llm,
         asked=PersonalizeRequest("what now", n=len(texts)),
         made=with_adapter(num_samples=1),
@@ -157,7 +157,7 @@ def test_an_answer_is_cut_if_every_sample_of_it_is(
     assert {made.answers[i] for i in made.cut} == ended
 
 
-def test_a_shortened_prompt_is_told_and_the_trace_shows_what_was_sent() -> None:
+def test_a_shortened_prompt_is_noted_and_the_trace_shows_what_was_sent() -> None:
     llm = LLM(too_long=2)
     made = ask(llm=llm, asked=PersonalizeRequest("what now"))
     assert [(lack.reason, lack.detail) for lack in made.trace.degraded] == [
@@ -182,7 +182,7 @@ def test_a_question_that_no_model_reads_whole_is_cut_and_never_an_error() -> Non
     assert "w399" not in made.trace.prompt.messages[0].content
 
 
-def test_a_question_longer_than_the_budget_is_cut_and_said_so() -> None:
+def test_a_question_longer_than_the_budget_is_cut_and_noted() -> None:
     made = ask(asked=PersonalizeRequest("word " * 5000))
     assert "question_cut" in reasons(made)
 
@@ -244,7 +244,7 @@ def test_no_user_at_all() -> None:
         ("synthetic_headline", "<think>A headline.</think>", ""),
     ],
 )
-def test_where_no_sample_holds_an_answer_it_is_empty_and_said_so(task: str, sample: str, plain: str) -> None:
+def test_where_no_sample_holds_an_answer_it_is_empty_and_noted(task: str, sample: str, plain: str) -> None:
     made = with_adapter(history_candidates=False, task=task)
     found = ask(llm=LLM((sample,)), made=made, asked=PersonalizeRequest("what now", plain=True))
     assert reasons(found) == ["no_candidate"]
@@ -261,7 +261,7 @@ def test_an_own_answer_that_is_no_number_breaks_no_rating() -> None:
     config = Config.model_validate(
         {"data": {"task": "synthetic_rating"}, "adapter": {"num_samples": 3, "select": "weighted"}}
     )
-    found = replace(known(), own={"great": AnswerFrequency(2, 1.0, 1.0), "4": AnswerFrequency(1, 1.0, 1.0)})
+    found = replace(known(), answer_counts={"great": AnswerFrequency(2, 1.0, 1.0), "4": AnswerFrequency(1, 1.0, 1.0)})
     made = ask(Retriever(found), llm=LLM(("3", "5", "3")), made=config)
     assert {candidate.text for candidate in made.trace.candidates} == {"3", "5", "4"}
 

@@ -72,7 +72,7 @@ def write_answers(folder: Path, queries: int = 4, more: str | None = None) -> No
 
 
 def write_base(folder: Path, config: Config, name: str = "base", feature_width: int = 0, spread: float = 0.02) -> Path:
-    """A base that nobody trained, whose encoder knows the task's labels. spread: see `make_encoder`."""
+    """An untrained base, whose encoder knows the task's labels. spread: see `make_encoder`."""
     if not (folder / "encoder").exists():
         make_encoder(folder / "encoder", load_task("synthetic_tagging").labels, spread)
     width = AutoConfig.from_pretrained(folder / "encoder").hidden_size

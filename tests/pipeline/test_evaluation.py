@@ -98,7 +98,7 @@ def test_a_method_lacks_what_it_was_to_choose_from() -> None:
     }  # fmt: skip
 
 
-def test_a_method_that_reads_a_call_it_does_not_make_is_told_which_there_are() -> None:
+def test_a_method_that_reads_a_call_it_does_not_make_gets_the_list_of_those_there_are() -> None:
     row = answered_row({"greedy:mine": ("amber",)})
     question = EvaluatedQuestion(load_task("synthetic_tagging"), AdapterConfig(), row, None)
     assert question.texts("greedy:mine") == ("amber",)

@@ -76,8 +76,8 @@ def recency(text: str, exclude: str | None) -> float:
 
 
 def test_a_user_without_history_gets_no_profile_summary() -> None:
-    nobody = replace(USER, items=(), questions=tuple(replace(q, history=()) for q in USER.questions))
-    ((_, prompted),) = SummaryPrompts(config(), 0, None)([nobody])
+    no_items = replace(USER, items=(), questions=tuple(replace(q, history=()) for q in USER.questions))
+    ((_, prompted),) = SummaryPrompts(config(), 0, None)([no_items])
     assert prompted.requests == ()
     ((_, prompted),) = SummaryPrompts(config(), 0, None)([USER])
     assert len(prompted.requests) == 1
@@ -159,9 +159,11 @@ def test_the_adapters_rows_of_a_user_count_the_same_items_whatever_their_answers
     assert len(pseudo) == 4
     left_out = {row.query.query_id.removeprefix("p:") for row in pseudo}
     counted = Counter(item.answer for item in HISTORY if item.item_id not in left_out)
-    assert all({answer: counts.times for answer, counts in row.own.items()} == counted for row in pseudo)
+    assert all({answer: counts.times for answer, counts in row.answer_counts.items()} == counted for row in pseudo)
     answers = [item.answer for item in HISTORY if item.item_id not in left_out]
     assert all({one.answer for one in row.supporters} <= set(answers) for row in pseudo)
     own = [row for row in rows if row.query.query_id.startswith(OWN_ROW)]
     assert len(own) == 3
-    assert len({tuple(sorted((answer, counts.times) for answer, counts in row.own.items())) for row in own}) == 1
+    assert (
+        len({tuple(sorted((answer, counts.times) for answer, counts in row.answer_counts.items())) for row in own}) == 1
+    )

@@ -1,4 +1,4 @@
-"""A run that nobody trained, to fit users of, and a black box that answers by a hash, or fails by one."""
+"""An untrained run, to fit users of, and a black box that answers by a hash, or fails by one."""
 
 import asyncio
 import json

@@ -134,7 +134,7 @@ class Load:
             await self._ask(http, user, draw)
 
     async def _fit(self, http: aiohttp.ClientSession, user: str, draw: random.Random) -> None:
-        """Asks for a fit; whoever asks for the second time waits until it is done."""
+        """Asks for a fit; a second request for the same user waits until it is done."""
         if self.fitted.get(user):
             while self.fitted[user] != "done" and not self.stopping:
                 _, text = await self._send(http, "GET", f"/v1/users/{user}", None)

@@ -1,6 +1,6 @@
-"""A finished run's folder that nobody trained: fifty users, random bases, and heads by which users can be told apart.
+"""A finished run's folder without any training: fifty users, random bases, and heads by which users can be told apart.
 
-Every user has answers of their own (`w07a` is nobody's but u07's), and the black box of `scripted_llm` answers with
+Every user has answers of their own (`w07a` is u07's alone), and the black box of `scripted_llm` answers with
 what it reads in the prompt: a record, an answer or a head in the wrong place shows.
 """
 

@@ -176,7 +176,7 @@ def start(folder: Path, run: Path, llm: LLM, *overrides: str) -> Running:
 
 
 def answers(url: str) -> bool:
-    """Whether somebody answers there."""
+    """Whether a server answers there."""
     with contextlib.suppress(httpx.HTTPError):
         return httpx.get(url, timeout=5).status_code == 200
     return False

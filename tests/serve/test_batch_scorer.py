@@ -1,4 +1,4 @@
-"""One batch of many users: everybody's own head, the newest one, and never somebody else's."""
+"""One batch of many users: each user's own head, the newest one, and never another user's."""
 
 import math
 import random
@@ -38,7 +38,7 @@ def ask(
     return ScoreRequest(component, user, version, "red text", texts)
 
 
-def test_the_users_own_head_moves_the_scores_and_nobody_elses(scorer: BatchScorer) -> None:
+def test_the_users_own_head_moves_the_scores_and_no_others(scorer: BatchScorer) -> None:
     plain, own, other = scorer.score([ask(None), ask(USERS[2]), ask(USERS[4], "adapter")])
     assert np.allclose(np.subtract(own.scores, plain.scores), 2 * 3.0, atol=1e-4)
     assert np.allclose(np.subtract(other.scores, plain.scores), 2 * 5.0, atol=1e-4)
@@ -211,4 +211,4 @@ def test_heads_of_another_base_are_refused(tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path)
     make_stores(bundle, tmp_path)
     with pytest.raises(UserError, match="another base"):
-        HeadCache(str(heads_folder(tmp_path, "reranker")), "somebody else", 1 << 20)
+        HeadCache(str(heads_folder(tmp_path, "reranker")), "another base", 1 << 20)

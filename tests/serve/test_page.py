@@ -187,7 +187,7 @@ def test_a_user_without_records(driver: WebDriver, api: CannedApi, url: str) -> 
 
 
 @pytest.mark.cluster
-def test_degradation_is_said(driver: WebDriver, api: CannedApi, url: str) -> None:
+def test_degradation_is_shown(driver: WebDriver, api: CannedApi, url: str) -> None:
     page.open_page(driver, url)
     page.pick_user(driver, "lonely")
     page.ask(driver, QUESTION)
@@ -200,7 +200,7 @@ def test_degradation_is_said(driver: WebDriver, api: CannedApi, url: str) -> Non
 
 
 @pytest.mark.cluster
-def test_errors_are_said_and_can_be_tried_again(driver: WebDriver, api: CannedApi, url: str) -> None:
+def test_errors_are_shown_and_can_be_tried_again(driver: WebDriver, api: CannedApi, url: str) -> None:
     page.open_page(driver, url)
     page.pick_user(driver, "u001")
     for error, message in (
@@ -306,7 +306,7 @@ def test_a_record_is_added_and_the_heads_are_fitted(driver: WebDriver, api: Cann
 
 
 @pytest.mark.cluster
-def test_whoever_knows_no_user_may_click(driver: WebDriver, api: CannedApi, url: str) -> None:
+def test_a_visitor_who_knows_no_user_may_click(driver: WebDriver, api: CannedApi, url: str) -> None:
     page.open_page(driver, url)
     page.until(driver, 5, lambda: len(page.all_of(driver, "#example-users button")) == 4)
     assert "birch, dune, ember, heron, indigo, lotus" in page.text(driver, "#labels")
@@ -344,7 +344,7 @@ def test_a_user_is_exported_and_deleted_after_a_second_thought(driver: WebDriver
     assert page.console(driver) == []
 
 
-def test_what_is_said_of_fitted_heads_leaves_room_for_the_shared_ones() -> None:
+def test_what_is_shown_of_fitted_heads_leaves_room_for_the_shared_ones() -> None:
     source = (FOLDER / "person.js").read_text()
     for fit in ("imported", "done"):
         (words,) = re.findall(rf'^  {fit}: "(.*)",$', source, re.MULTILINE)

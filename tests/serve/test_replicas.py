@@ -84,7 +84,7 @@ def test_a_removed_record_is_found_no_more_and_kept_in_no_memory(
 
 
 class Handle:
-    """A deployment that nobody calls."""
+    """A deployment that is never called."""
 
     def options(self, **_: object) -> "Handle":
         return self
@@ -104,9 +104,9 @@ def test_gateway_and_fitter_report_their_calls_and_log_json(tmp_path: Path, monk
     UserStore.create(state / USERS, BUCKETS)
 
     async def start() -> None:
-        feature_widths, nobody = dict.fromkeys(bundle.base, 0), Handle()
+        feature_widths, unused = dict.fromkeys(bundle.base, 0), Handle()
         keys = Keys.open("acme")
-        front = gateway.Gateway(bundle, feature_widths, GatewayConfig(), URL, keys, None, state, nobody, nobody, nobody)
+        front = gateway.Gateway(bundle, feature_widths, GatewayConfig(), URL, keys, None, state, unused, unused, unused)
         await front.__serve_build_asgi_app__()
         fitter.Fitter(bundle, state, URL, FitterConfig())._running.cancel()
 

@@ -37,7 +37,7 @@ def ask(http: httpx.Client, user: str | None, query: str = "redship oldroad", **
 
 
 def test_a_thousand_interleaved_requests_of_fifty_users(service: Running) -> None:
-    """Caches for five heads and a third of the histories; batches and evictions mix everybody."""
+    """Caches for five heads and a third of the histories; batches and evictions mix all users."""
     load = Load(service.url, service.auth)
     asyncio.run(load.run(plan_of(1000, fits=FITTED), clients=16))
     assert load.failed == []
@@ -141,7 +141,7 @@ def test_a_fit_is_in_the_very_next_answer_and_a_deletion_leaves_nothing(service:
         files = [file for file in service.state.rglob("*") if file.is_file()]
         assert len(files) > 10
         assert [file for file in files if any(w in file.read_bytes() for w in (name.encode(), secret.encode()))] == []
-        # Whoever comes by the same id later begins anew.
+        # A later user with the same id begins anew.
         body_of(http.put(f"/v1/users/{name}/history", json={"items": items[:1]}))
         again = ask(http, name)["trace"]
         assert (again["items"], again["versions"]["own_heads"]) == (1, [])

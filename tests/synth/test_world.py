@@ -145,7 +145,7 @@ def test_lexical_overlap_misleads_bm25(task: str, gain: float) -> None:
     assert np.mean(hits) < np.mean(chance) + gain
 
 
-def test_what_matters_is_said_in_fresh_words_and_the_rest_in_stock_phrases() -> None:
+def test_what_matters_is_put_in_fresh_words_and_the_rest_in_stock_phrases() -> None:
     for user in people("tagging", 30, (30, 30)):
         for aspect, values in enumerate(ASPECTS.values()):
             for value, phrasings in enumerate(values.values()):

@@ -1,4 +1,4 @@
-"""Which token calls to a cluster carry, and that nobody else reads it; what keeps a local Ray to its machine."""
+"""Which token calls to a cluster carry, and that no other account reads it; what keeps a local Ray to its machine."""
 
 import stat
 import sys

@@ -178,7 +178,7 @@ class TrainedScorer:
 
         Args:
             scorer: Base and shared head.
-            heads: Users' heads; None: the shared head for everybody.
+            heads: Users' heads; None: the shared head for all users.
             embedding_store: Where a frozen encoder's embeddings are kept.
             encode: The frozen encoder. None: one whose embeddings are kept in `embedding_store`, or in memory.
             device: Where pairs are scored.

@@ -1,4 +1,4 @@
-"""Training data as groups: one query of one user and the rows to score for it."""
+"""Ranking examples: one query of one user with the candidates to be scored for it, their labels and features."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -19,7 +19,7 @@ BROKEN = RayTaskError("retrieve", "Traceback\nUserError: ...", UserError("/state
 
 
 class Response:
-    """Of a handle's call: awaited once, cancelled by whoever stops waiting."""
+    """Of a handle's call: awaited once, cancelled when the caller stops waiting."""
 
     def __init__(self, handle: "Handle", answer: Any) -> None:
         self.handle, self.answer = handle, answer
@@ -115,7 +115,7 @@ def test_an_answer_that_is_an_error_is_not_asked_for_again_and_breaks_nothing() 
         (ValueError("the text"), "scorer: ValueError"),
     ],
 )
-def test_clients_are_told_no_paths_and_the_log_no_texts(error: Exception, logged: str, lines: Lines) -> None:
+def test_clients_see_no_paths_and_the_log_no_texts(error: Exception, logged: str, lines: Lines) -> None:
     shown = str(outcome(part(Handle(error)).call("score")))
     assert shown == f"scorer: it failed ({logged.split(': ')[1]}); the service's log says why"
     (line,) = lines()
@@ -176,7 +176,7 @@ def test_what_cannot_be_left_out_waits_for_a_new_replica() -> None:
     assert time.perf_counter() - began >= 0.6
 
 
-def test_no_room_is_said_at_once() -> None:
+def test_no_room_is_reported_at_once() -> None:
     full = Handle(BackPressureError(1, 1))
     assert isinstance(outcome(part(full).call("score", tries=2)), OverloadedError)
     assert isinstance(outcome(part(full).insist("append")), OverloadedError)

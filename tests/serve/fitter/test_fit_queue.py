@@ -1,4 +1,4 @@
-"""Fits that were asked for, and users who are forgotten: with real stores, and a fitter that does as it is told."""
+"""Fits that were asked for, and users who are forgotten: with real stores, and a scripted fitter."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -98,7 +98,7 @@ def test_who_was_queued_before_a_restart_is_fitted(world: World) -> None:
     assert world.fit_of(USERS[2]) == "never"
 
 
-def test_a_broken_bucket_stops_nobody_elses_fit(world: World) -> None:
+def test_a_broken_bucket_stops_no_other_users_fit(world: World) -> None:
     for user in USERS:
         world.users.set_fit(user, "queued")
     broken = bucket_of(USERS[0].stored, 4)
@@ -120,7 +120,7 @@ def test_a_defect_fails_the_fit_and_is_not_tried_for_ever(world: World) -> None:
     assert (state.fit, state.message) == ("failed", "the fit failed unexpectedly (ZeroDivisionError)")
 
 
-def test_clients_are_told_no_paths(world: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_clients_see_no_paths(world: World, caplog: pytest.LogCaptureFixture) -> None:
     world.fitter.error = UserError("/a/path: no space left")
     world.users.set_fit(USERS[0], "queued")
     world.run(lambda: world.outcomes == ["failed"])

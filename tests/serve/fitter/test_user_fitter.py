@@ -76,7 +76,7 @@ def test_facets_are_mixed_as_in_the_main_job_and_ask_nothing(tmp_path: Path) -> 
         np.testing.assert_allclose(found["mixture"], wanted["mixture"], atol=1e-6)
 
 
-def test_shared_heads_are_nobodys(tmp_path: Path) -> None:
+def test_shared_heads_belong_to_no_user(tmp_path: Path) -> None:
     fitted = fit(World.make(tmp_path, "shared", users=1))
     assert fitted.versions == {}
     assert fitted.message == "shared heads: users have none of their own"
@@ -96,7 +96,7 @@ def test_a_history_too_short_for_a_pseudo_query_takes_the_old_heads_away(tmp_pat
         assert fitted.versions["reranker"] > before.versions["reranker"]
 
 
-def test_an_llm_that_is_down_is_said_and_the_old_heads_stay(tmp_path: Path) -> None:
+def test_an_llm_that_is_down_is_reported_and_the_old_heads_stay(tmp_path: Path) -> None:
     world = World.make(tmp_path, "bayesian_linear", users=1)
     fit(world)
     before = heads(world)

@@ -9,7 +9,7 @@ from tests.serve.http.live import KEYS, TWO_TENANTS, Live, serve, settings
 
 @pytest.fixture(scope="module")
 def live() -> Iterator[Live]:
-    """Without keys: everybody is `acme`."""
+    """Without keys: every caller is `acme`."""
     with serve(settings()) as running:
         yield running
 

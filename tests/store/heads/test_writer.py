@@ -121,7 +121,7 @@ def test_writer_killed_at_random(tmp_path: Path, kind: str) -> None:
     assert (store.count(), store.verify(), generation(store)) == (240, [], last)
 
 
-def test_killed_reader_disturbs_nobody(tmp_path: Path) -> None:
+def test_killed_reader_disturbs_no_other(tmp_path: Path) -> None:
     store = HeadStore.create(str(tmp_path / "heads"), SPEC)
     store.put(USERS, constant(40, 1.0))
     process, pipe = start(read_for_ever, str(tmp_path / "heads"))

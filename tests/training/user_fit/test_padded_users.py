@@ -36,8 +36,8 @@ def test_the_third_and_every_fourth_query_after_it_is_held_out_whole() -> None:
 
 
 def test_no_users_no_rows_and_no_queries() -> None:
-    nobody = pad_users([], [])
-    assert len(nobody) == 0
+    empty = pad_users([], [])
+    assert len(empty) == 0
     empty = pad_users([np.zeros((0, 2), np.float32)], [np.zeros(0, np.float32)])
     assert float(empty.mask.sum()) == 0
     assert not bool(empty.held_out().any())

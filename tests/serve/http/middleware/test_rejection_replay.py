@@ -231,7 +231,7 @@ def test_a_new_proxy_that_knows_no_gateway_yet() -> None:
     asyncio.run(course())
 
 
-def test_where_the_proxy_sends_nothing_the_client_is_told() -> None:
+def test_where_the_proxy_sends_nothing_the_client_gets_an_error() -> None:
     async def course() -> None:
         async def silent(scope: Scope, receive: Receive, send: Send) -> None:
             await receive()
