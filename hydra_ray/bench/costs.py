@@ -22,7 +22,7 @@ from hydra_ray.models.heads import make_head, parameters_per_user
 from hydra_ray.models.mixture import Router
 from hydra_ray.store.heads.head_store import HeadStore
 from hydra_ray.store.heads.spec import HeadSpec
-from hydra_ray.store.heads.staged_fragments import Part
+from hydra_ray.store.heads.staged_fragments import StagedFragments
 from hydra_ray.training.user_fit import solver
 from hydra_ray.training.user_fit.padded_users import PaddedUsers, pad_users
 
@@ -95,10 +95,10 @@ def requests_and_bytes(users: int, buckets: int) -> dict[str, float]:
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory(prefix="hydra_ray_bench_") as folder:
         store = HeadStore.create(f"{folder}/heads", spec)
-        parts: list[Part] = []
+        parts: list[StagedFragments] = []
         for bucket, some in enumerate(ids):
             arrays = {n: rng.standard_normal((len(some), *shape), np.float32) for n, shape in shapes.items()}
-            parts.append(store.write_part(bucket, some, arrays))
+            parts.append(store.stage_heads(bucket, some, arrays))
         store.publish(parts, replace=True)
         size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
         reader = HeadStore.open(f"{folder}/heads")

@@ -95,7 +95,7 @@ def _write_heads(folder: Path, base: Path, config: Config, buckets: dict[int, li
     folder.parent.mkdir(parents=True, exist_ok=True)
     store = HeadStore.create(str(folder), spec)
     parts = [
-        store.write_part(bucket, [user_id(i) for i in indices], _draws(spec, len(indices), bucket))
+        store.stage_heads(bucket, [user_id(i) for i in indices], _draws(spec, len(indices), bucket))
         for bucket, indices in sorted(buckets.items())
     ]
     store.publish(parts, replace=True)

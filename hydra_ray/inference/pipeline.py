@@ -19,7 +19,7 @@ from hydra_ray.inference.prompt_builder import PromptBuilder
 from hydra_ray.inference.request_state import RequestState
 from hydra_ray.inference.reranking import RankedItem, rank, reranker_features
 from hydra_ray.inference.selection import CandidateSet, Selection, adapter_features, make_candidates, select
-from hydra_ray.inference.shortening import Version, Versions
+from hydra_ray.inference.shortening import PromptVersions, Version
 from hydra_ray.inference.trace import PersonalizedAnswer
 from hydra_ray.inference.tracing import make_trace
 from hydra_ray.inference.types import (
@@ -134,14 +134,14 @@ class InferencePipeline:
                 return rank(found.items, None)
         return rank(found.items, scored.scores)
 
-    def _versions(self, ask: PersonalizeRequest, examples: Sequence[HistoryItem]) -> Versions:
+    def _versions(self, ask: PersonalizeRequest, examples: Sequence[HistoryItem]) -> PromptVersions:
         """The prompt with these examples, best first, and shorter versions of it."""
-        return Versions(self._prompt, ask.query, examples, ask.before, self._builder.budget.count)
+        return PromptVersions(self._prompt, ask.query, examples, ask.before, self._builder.budget.count)
 
     def _prompt(self, query: str, examples: Sequence[HistoryItem]) -> Prompt:
         return self._builder.prompt(query_of(query), examples)
 
-    async def _sample(self, state: RequestState, versions: Versions) -> LLMResponse:
+    async def _sample(self, state: RequestState, versions: PromptVersions) -> LLMResponse:
         state.check_deadline()
         ask, first = state.ask, versions[0]
         request = self._builder.samples(
@@ -157,7 +157,7 @@ class InferencePipeline:
             state.degrade("question_cut", "its end was not read")
         return sampled
 
-    async def _ask_llm(self, ask: PersonalizeRequest, versions: Versions, request: Request) -> LLMResponse:
+    async def _ask_llm(self, ask: PersonalizeRequest, versions: PromptVersions, request: Request) -> LLMResponse:
         """The samples of the first version of the prompt that the LLM reads. request: how to sample."""
         whole = replace(request, messages=versions[0].messages, fallbacks=versions.fallbacks)
         return await self._llm.sample(whole, deadline=ask.deadline, more=ask.more)

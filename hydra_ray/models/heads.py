@@ -21,7 +21,7 @@ class Head(nn.Module):
     """dropout -> dense Z x Z -> tanh -> dropout -> Z x 2, the HYDRA paper's head; nothing of it is any user's own.
 
     A subclass says what is a user's own in `delta_shapes`, and in `hidden` or `output` how it comes in; deltas of zeros
-    leave the shared head as it is. `hydra_ray.models.mixture.FacetHead` is another class with the same interface.
+    leave the shared head as it is. `hydra_ray.models.mixture.MixtureHead` is another class with the same interface.
 
     Attributes:
         kind: Its name in `model.head`.

@@ -19,7 +19,7 @@ PROFILE, PRESENT, MIXTURE = "profile", "present", "mixture"
 less 1/F, [U, F]: zeros are the shared head's mixture, all facets alike, as zeros are every other kind's shared head."""
 
 
-class FacetHead(nn.Module):
+class MixtureHead(nn.Module):
     """F heads like `Head`, and a mixture of their logits. The same interface."""
 
     def __init__(self, width: int, facets: int, dropout: float) -> None:
@@ -61,9 +61,9 @@ class FacetHead(nn.Module):
         return logits_GR2
 
 
-def make_facets(width: int, config: ModelConfig) -> FacetHead:
+def make_mixture(width: int, config: ModelConfig) -> MixtureHead:
     """The head of a model."""
-    return FacetHead(width, config.num_experts, config.dropout)
+    return MixtureHead(width, config.num_experts, config.dropout)
 
 
 class Router(nn.Module):

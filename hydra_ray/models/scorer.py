@@ -11,7 +11,7 @@ from hydra_ray.config.head_kinds import head_kind
 from hydra_ray.config.pair_kinds import pair_kind
 from hydra_ray.models.encoder import TextEncoder
 from hydra_ray.models.heads import Deltas, Head, new_head
-from hydra_ray.models.mixture import PRESENT, PROFILE, FacetHead, Router, mixtures
+from hydra_ray.models.mixture import PRESENT, PROFILE, MixtureHead, Router, mixtures
 from hydra_ray.utils.cpu import Precision
 
 
@@ -69,7 +69,7 @@ class PairScorer(nn.Module):
         self.pair = pair_kind(config.pair)
         self.interaction: nn.Module | None = self.pair.new(encoder_width, config, symmetric)
         width = self.pair.width(encoder_width, config)
-        self.head: Head | FacetHead = new_head(width + feature_width, config)
+        self.head: Head | MixtureHead = new_head(width + feature_width, config)
         self.router: Router | None = None
         if head_kind(config.head).routed:
             self.router = Router(encoder_width, config.pair_dim, config.num_experts, config.num_experts_per_user)

@@ -47,7 +47,7 @@ class BatchScorer:
     def refresh(self) -> None:
         """Takes over new versions of the head stores; after a deletion, forgets all texts. Raises UserError."""
         if self.embeddings and self._deletions.new():
-            self.embeddings.forget()
+            self.embeddings.clear()
         for heads in self.heads.values():
             heads.refresh()
 

@@ -9,13 +9,17 @@ from itertools import product
 from hydra_ray.core.types import HistoryItem, Question, Split, User
 from hydra_ray.errors import UserError
 from hydra_ray.synth.draws import Draws
-from hydra_ray.synth.headline import Headline
+from hydra_ray.synth.headline import HeadlineMaker
 from hydra_ray.synth.headline_words import SLOTS, TEMPLATES
-from hydra_ray.synth.rating import Rating
-from hydra_ray.synth.scene import NOISE, Maker, Taste, Wording
-from hydra_ray.synth.tagging import Tagging
+from hydra_ray.synth.rating import RatingMaker
+from hydra_ray.synth.scene import NOISE, SceneMaker, Taste, Wording
+from hydra_ray.synth.tagging import TaggingMaker
 
-MAKERS: dict[str, Callable[[], Maker]] = {"tagging": Tagging, "rating": Rating, "headline": Headline}
+MAKERS: dict[str, Callable[[], SceneMaker]] = {
+    "tagging": TaggingMaker,
+    "rating": RatingMaker,
+    "headline": HeadlineMaker,
+}
 NAMESPACE = "world"
 _FIRST_DAY = date(2020, 1, 1).toordinal()
 
@@ -63,7 +67,7 @@ class SynthUser:
         )
 
 
-def maker_of(task: str) -> Maker:
+def maker_of(task: str) -> SceneMaker:
     """The maker of a synthetic task ("tagging", "rating", "headline"). Raises UserError for any other name."""
     try:
         return MAKERS[task]()

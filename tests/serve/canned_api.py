@@ -13,12 +13,12 @@ from fastapi.responses import JSONResponse
 from hydra_ray.inference.trace import (
     Degraded,
     PersonalizedAnswer,
-    Prompt,
     PromptMessage,
     Trace,
     TraceCandidate,
     TraceItem,
-    Versions,
+    TracePrompt,
+    TraceVersions,
 )
 from hydra_ray.serve.schemas import Export, HistoryPage, NewItem, UserInfo
 from hydra_ray.serve.ui import page_router
@@ -200,14 +200,14 @@ def _answer(
             task="synthetic_tagging",
             items=len(records) + (13 if len(records) == len(RECORDS) else 0),
             retrieved=retrieved,
-            prompt=Prompt(
+            prompt=TracePrompt(
                 words=143,
                 tokens=188,
                 examples=min(4, len(records)),
                 messages=[PromptMessage(role="user", content="\n\n".join(text for text, _ in records[:4]) or "empty")],
             ),
             candidates=candidates,
-            versions=Versions(
+            versions=TraceVersions(
                 run="quickstart",
                 hydra_ray="0.1.0",
                 history=1 if records else 0,

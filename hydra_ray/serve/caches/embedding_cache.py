@@ -52,7 +52,7 @@ class EmbeddingCache:
             return np.zeros((0, self._encoder.width), dtype=np.float32)
         return np.stack([found[text] for text in texts])
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Drops everything: the texts are users' history items, and do not say whose."""
         with self._lock:
             self._kept.clear()

@@ -56,11 +56,11 @@ class Fitter:
         if self._running.done():
             raise RuntimeError("the fitter's loop has ended")
 
-    async def kick(self, user: UserKey) -> None:
-        self._fits.kick(user)
+    async def notify(self, user: UserKey) -> None:
+        self._fits.notify(user)
 
-    async def forget(self, user: UserKey) -> bool:
-        return await self._fits.forget(user)
+    async def delete_user(self, user: UserKey) -> bool:
+        return await self._fits.delete_user(user)
 
     async def heads(self, user: UserKey) -> dict[str, dict[str, list[float]] | None]:
         return await asyncio.to_thread(self._fits.heads, user)

@@ -8,7 +8,7 @@ from hydra_ray.inference.pipeline import InferencePipeline
 from hydra_ray.inference.prompt_builder import PromptBuilder
 from hydra_ray.inference.types import Component
 from hydra_ray.serve.bundle import RunArtifacts
-from hydra_ray.serve.clients.deployments import Part, RemoteRetriever, RemoteScorer
+from hydra_ray.serve.clients.deployments import RemoteDeployment, RemoteRetriever, RemoteScorer
 from hydra_ray.serve.clients.llm import LLMClientAdapter
 from hydra_ray.serve.clients.llm_readiness import LLMReadiness
 from hydra_ray.serve.clients.rate_limit import of_gateway
@@ -53,9 +53,9 @@ class Gateway:
         stay_on_node()
         self._key_file, self._state = key_file, state
         buckets = bundle.config.data.buckets
-        self._retriever = Part(_direct(retriever), "retriever", buckets, STAGE_S, config.deadline_s)
-        self._scorer = Part(_direct(scorer), "scorer", buckets, STAGE_S, config.deadline_s)
-        self._fitter = Part(fitter, "fitter", buckets, STAGE_S, config.deadline_s)
+        self._retriever = RemoteDeployment(_direct(retriever), "retriever", buckets, STAGE_S, config.deadline_s)
+        self._scorer = RemoteDeployment(_direct(scorer), "scorer", buckets, STAGE_S, config.deadline_s)
+        self._fitter = RemoteDeployment(fitter, "fitter", buckets, STAGE_S, config.deadline_s)
 
     async def __serve_build_asgi_app__(self) -> Any:  # Serve's name
         meters = Meters("Gateway")

@@ -58,7 +58,7 @@ class Retriever:
             if self._deletions.new():
                 await asyncio.to_thread(self.histories.forget_deleted)
                 if self.embeddings:
-                    self.embeddings.forget()
+                    self.embeddings.clear()
 
     async def retrieve(self, user: UserKey, query: str, n: int) -> RetrievalResult:
         return await asyncio.to_thread(self.histories.found, user, query, n)

@@ -26,7 +26,7 @@ from hydra_ray.serve.state.folders import PREPARED, PREPARING, USERS, heads_fold
 from hydra_ray.serve.state.private_files import make_private, private_files
 from hydra_ray.serve.state.user_store import UserStore
 from hydra_ray.store.heads.head_store import HeadStore
-from hydra_ray.store.heads.staged_fragments import Part
+from hydra_ray.store.heads.staged_fragments import StagedFragments
 from hydra_ray.training.artifacts.trained_scorer import base_feature_width, fingerprint
 from hydra_ray.training.artifacts.user_heads import FOLDER
 from hydra_ray.utils.atomic_io import write_text
@@ -165,7 +165,9 @@ def _copy_heads(bundle: RunArtifacts, component: Component, state: Path, store: 
     return heads
 
 
-def _parts(sources: Sequence[HeadStore], heads: HeadStore, bucket: int, users: Sequence[UserKey]) -> Iterator[Part]:
+def _parts(
+    sources: Sequence[HeadStore], heads: HeadStore, bucket: int, users: Sequence[UserKey]
+) -> Iterator[StagedFragments]:
     """Copies the heads of a bucket's users; who has several gets the last source's."""
     most = max(1, AT_ONCE // heads.spec.row_bytes)
     for start in range(0, len(users), most):
@@ -179,7 +181,7 @@ def _parts(sources: Sequence[HeadStore], heads: HeadStore, bucket: int, users: S
                 array[have] = values[name][have]
         if found.any():
             own = [user.stored for user, has in zip(some, found, strict=True) if has]
-            yield heads.write_part(bucket, own, {name: array[found] for name, array in arrays.items()})
+            yield heads.stage_heads(bucket, own, {name: array[found] for name, array in arrays.items()})
 
 
 def _name_heads(heads: Mapping[Component, HeadStore], store: UserStore) -> None:

@@ -12,7 +12,7 @@ from ray.serve.exceptions import BackPressureError
 from hydra_ray.errors import UserError
 from hydra_ray.inference.types import DeadlineError, OverloadedError, StageDownError
 from hydra_ray.serve.clients import deployments
-from hydra_ray.serve.clients.deployments import Part
+from hydra_ray.serve.clients.deployments import RemoteDeployment
 from tests.serve.conftest import Lines
 
 BROKEN = RayTaskError("retrieve", "Traceback\nUserError: ...", UserError("/state/bucket is broken"))
@@ -67,8 +67,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deployments, "REPLACED_S", 0.5)
 
 
-def part(handle: Handle, longest_s: float = 0.4, patience_s: float = 0.6) -> Part:
-    return Part(handle, "scorer", 8, longest_s, patience_s)
+def part(handle: Handle, longest_s: float = 0.4, patience_s: float = 0.6) -> RemoteDeployment:
+    return RemoteDeployment(handle, "scorer", 8, longest_s, patience_s)
 
 
 def outcome(of: Any) -> Any:

@@ -14,7 +14,7 @@ from hydra_ray.inference.types import Component, LLMDownError, UserKey
 from hydra_ray.serve.bundle import COMPONENTS
 from hydra_ray.serve.fitter.publish import head_of
 from hydra_ray.serve.fitter.training_data import UserTrainingData
-from hydra_ray.serve.fitter.user_fitter import Fitted, UserFitter
+from hydra_ray.serve.fitter.user_fitter import FitOutcome, UserFitter
 from hydra_ray.store.heads.head_store import HeadStore
 from tests.serve.fit_world import BlackBox, World, answer_of
 
@@ -23,7 +23,7 @@ def key(world: World, i: int = 0) -> UserKey:
     return UserKey("tenant", world.users[i].user_id)
 
 
-def fit(world: World, box: BlackBox | None = None, i: int = 0, items: int | None = None) -> Fitted:
+def fit(world: World, box: BlackBox | None = None, i: int = 0, items: int | None = None) -> FitOutcome:
     fitter = world.fitter(box or BlackBox())
     try:
         return asyncio.run(fitter.fit(key(world, i), world.users[i].items[:items]))
@@ -133,7 +133,7 @@ def test_the_event_loop_goes_on_while_a_head_is_solved(tmp_path: Path, monkeypat
 
     monkeypatch.setattr(UserTrainingData, "learn_reranker", waits_for_the_loop)
 
-    async def both() -> Fitted:
+    async def both() -> FitOutcome:
         fitting = asyncio.ensure_future(world.fitter(BlackBox()).fit(key(world), world.users[0].items))
         for _ in range(20):
             await asyncio.sleep(0.005)

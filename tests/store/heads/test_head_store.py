@@ -203,7 +203,7 @@ def test_other_buckets_and_arrays(tmp_path: Path) -> None:
         store.bucket(4)
     own = bucket_of("a", 4)
     with pytest.raises(UserError, match=f"'a' belongs to bucket {own} of 4, not to {(own + 1) % 4}"):
-        store.write_part((own + 1) % 4, ["a"], heads(1))
+        store.stage_heads((own + 1) % 4, ["a"], heads(1))
     with pytest.raises(UserError, match=r"takes the arrays \['out_bias', 'out_weight'\], got \['up'\]"):
         store.put(["a"], {"up": np.zeros((1, 2), np.float32)})
     with pytest.raises(UserError, match=r"out_weight has the shape \(2, 8, 2\), \(1, 8, 2\) is needed"):
