@@ -70,6 +70,13 @@ PROXY_LAYERS = Variable(
     " cluster it stands in the environment of every node.",
 )
 
+LOCAL_ROUTES = Variable(
+    "HYDRA_RAY_LOCAL_ROUTES",
+    "/llm",
+    "Route prefixes that Serve's proxies answer to their own node alone, separated by commas: the black box, which asks"
+    " for no key. Empty: none.",
+)
+
 LOOPBACK = Variable(
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER",
     "0",
@@ -157,6 +164,11 @@ def set_defaults() -> None:
 def set_service_defaults() -> None:
     """Sets what a process needs before it starts a local Ray that serves, unless the user has."""
     _set((*DRIVER, PROXY_LAYERS, PROXY_HEALTH))
+
+
+def local_routes() -> list[str]:
+    """What LOCAL_ROUTES holds."""
+    return [route.strip() for route in os.environ.get(LOCAL_ROUTES.name, LOCAL_ROUTES.value or "").split(",")]
 
 
 _set_loopback = [False]

@@ -221,7 +221,9 @@ class RunContext(contextlib.AbstractContextManager["RunContext"]):
             from hydra_ray.llm.vllm_app import served_llm
 
             self.ray()
-            self._base_url = self._stack.enter_context(served_llm(self.config.llm, self.config.resources.llm))
+            joined = self.config.ray.address != LOCAL
+            served = served_llm(self.config.llm, self.config.resources.llm, joined=joined)
+            self._base_url = self._stack.enter_context(served)
         if not self._checked:
             from hydra_ray.llm.client import LLMClient
             from hydra_ray.llm.response_cache_ports import ActorPort
