@@ -322,7 +322,7 @@ def _config(args: argparse.Namespace) -> int:
 
 def _deploy(args: argparse.Namespace) -> int:
     if args.print_config:
-        from hydra_ray.serve.deploy.print_config import print_file
+        from hydra_ray.serve.deploy.config_file import print_file
 
         print(print_file(args.file), end="")
         return 0

@@ -102,7 +102,7 @@ DRIVER = (
 FOOTER_READERS = Variable(
     "RAY_DATA_PARQUET_FOOTER_NUM_ACTORS",
     None,
-    "Read by Ray Data; unset, one a node (see `hydra_ray.utils.parquet_io`).",
+    "Read by Ray Data; unset, one a node (see `hydra_ray.utils.ray_data`).",
 )
 
 # What must stand before Lance is imported (see `hydra_ray.store`).

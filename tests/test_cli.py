@@ -11,7 +11,7 @@ from hydra_ray.cli import main
 
 
 @pytest.mark.parametrize(("given", "meant"), [([], {}), (["--users", "2"], {"users": 2})])
-def test_what_a_bench_is_not_told_stays_its_own_default(
+def test_what_a_bench_is_not_given_stays_its_own_default(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], given: list[str], meant: dict[str, int]
 ) -> None:
     seen: list[dict[str, Any]] = []

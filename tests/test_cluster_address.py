@@ -10,7 +10,7 @@ import pytest
 from hydra_ray.cli import main
 from hydra_ray.cluster import check_socket_paths, find_cluster, other_cluster
 from hydra_ray.errors import UserError
-from hydra_ray.utils.ports import free_port
+from hydra_ray.utils.network import free_port
 
 
 @pytest.fixture(autouse=True)

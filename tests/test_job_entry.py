@@ -10,7 +10,7 @@ from hydra_ray.config import Config
 
 
 @pytest.mark.parametrize(("address", "joined"), [("local", "auto"), ("head:6379", "head:6379")])
-def test_a_job_joins_its_own_cluster_unless_told_otherwise(
+def test_a_job_joins_its_own_cluster_unless_configured_otherwise(
     monkeypatch: pytest.MonkeyPatch, address: str, joined: str
 ) -> None:
     seen = []

@@ -3,13 +3,13 @@
 from collections import Counter
 
 from hydra_ray.core.answers.parse import parse_answer
-from hydra_ray.methods.method import AnsweredQuestion, AskedQuestion, Call, Method
+from hydra_ray.methods.method import AnsweredQuestion, Call, Method, QuestionContext
 from hydra_ray.registries import METHODS
 
 SAMPLES = "samples:newest"
 
 
-def calls(question: AskedQuestion) -> dict[str, Call]:
+def calls(question: QuestionContext) -> dict[str, Call]:
     """What the LLM is asked; the name of a call for samples begins with `samples:`."""
     return {SAMPLES: question.samples(question.retrieve("recency", 4))}
 

@@ -37,11 +37,11 @@ class LoadedRun:
         """Raises UserError if a base is missing or broken."""
         self._bundle = bundle
         self._bases = Bases(bundle)
-        self._embeddings = self._bases.vectors()
+        self._embeddings = self._bases.embeddings()
         self.fingerprints: Mapping[Component, str] = {
             component: fingerprint(bundle.base[component]) for component in COMPONENTS
         }
-        self._features = {component: scorer.evidence for component, scorer in self._bases.scorers.items()}
+        self._features = {component: scorer.feature_width for component, scorer in self._bases.scorers.items()}
         self._builder = PromptBuilder(bundle.config, bundle.seed)
         self._fitter: UserFitter | None = None
 
@@ -132,5 +132,5 @@ class OneUser:
     async def score(self, scoring: ScoreRequest, deadline: float) -> ScoreResult:
         """With the one user's heads, for any user."""
         del deadline
-        (log_odds,) = score_requests(self._scorers[scoring.component], [replace(scoring, user=self.ID)])
-        return ScoreResult(log_odds, scoring.component in self._own, 0)
+        (scores,) = score_requests(self._scorers[scoring.component], [replace(scoring, user=self.ID)])
+        return ScoreResult(scores, scoring.component in self._own, 0)

@@ -22,7 +22,7 @@ from hydra_ray.models.heads import make_head, parameters_per_user
 from hydra_ray.models.mixture import Router
 from hydra_ray.store.heads.head_store import HeadStore
 from hydra_ray.store.heads.spec import HeadSpec
-from hydra_ray.store.heads.staged_fragments import Part
+from hydra_ray.store.heads.staged_fragments import StagedFragments
 from hydra_ray.training.user_fit import solver
 from hydra_ray.training.user_fit.padded_users import PaddedUsers, pad_users
 
@@ -31,7 +31,7 @@ SOLVED: dict[int, dict[str, int]] = {
     68: {"bayesian_linear": 128, "linear": 128, "low_rank": 128, "dense": 128},
     768: {"bayesian_linear": 64, "linear": 64, "low_rank": 32, "dense": 4},
 }
-"""Width of an encoding (64 concepts and 4 numbers of evidence; the paper's) -> kind -> users solved for at once."""
+"""Width of a pair embedding (64 concepts and 4 features; the paper's) -> kind -> users solved for at once."""
 STORED, BUCKETS, READ = 100_000, 100, 1_000
 """Users and buckets of the store that is read from, and users read at once."""
 
@@ -71,7 +71,7 @@ def solve_cpu_ms(kind: str, width: int, users: int) -> float:
 
 @torch.no_grad()
 def router_cpu_ms() -> float:
-    """Processor milliseconds a user of the router alone, on RECORDS encodings."""
+    """Processor milliseconds a user of the router alone, on RECORDS pair embeddings."""
     router = Router(ENCODER_WIDTH, 64, FACETS, TOP)
     records, present = torch.randn(64, RECORDS, ENCODER_WIDTH), torch.ones(64, RECORDS)
     router(records, present)
@@ -95,10 +95,10 @@ def requests_and_bytes(users: int, buckets: int) -> dict[str, float]:
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory(prefix="hydra_ray_bench_") as folder:
         store = HeadStore.create(f"{folder}/heads", spec)
-        parts: list[Part] = []
+        parts: list[StagedFragments] = []
         for bucket, some in enumerate(ids):
             arrays = {n: rng.standard_normal((len(some), *shape), np.float32) for n, shape in shapes.items()}
-            parts.append(store.write_part(bucket, some, arrays))
+            parts.append(store.stage_heads(bucket, some, arrays))
         store.publish(parts, replace=True)
         size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
         reader = HeadStore.open(f"{folder}/heads")

@@ -120,13 +120,13 @@ def copy_bandwidth(device: torch.device, size: int) -> float:
 def fit_bytes(kind: str, users: int, sizes: Sizes) -> int:
     """The least bytes that the epochs of a fit move.
 
-    Each epoch reads the users' encodings in forward and backward, and moves each number of a delta eleven times: read
-    by forward, backward and the prior; its gradient written; Adam reads it, its gradient and two moments, and writes it
-    and the moments.
+    Each epoch reads the users' pair embeddings in forward and backward, and moves each number of a delta eleven times:
+    read by forward, backward and the prior; its gradient written; Adam reads it, its gradient and two moments, and
+    writes it and the moments.
     """
-    encodings = users * sizes.rows * sizes.width
+    pair_embeddings = users * sizes.rows * sizes.width
     deltas = users * parameters_per_user(kind, sizes.width, RANK)
-    return sizes.epochs * FLOAT * (2 * encodings + 11 * deltas)
+    return sizes.epochs * FLOAT * (2 * pair_embeddings + 11 * deltas)
 
 
 def step_bytes(width: int) -> int:

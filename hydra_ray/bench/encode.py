@@ -40,7 +40,7 @@ DECILES = {
 }
 """Words per text of HuffPost's news teasers and Amazon's reviews of musical instruments, shortest to longest."""
 COSINE = 0.999
-"""The least cosine allowed between both sides' vectors of a row."""
+"""The least cosine allowed between both sides' embeddings of a row."""
 
 Pairs = list[tuple[str, str]]
 
@@ -119,16 +119,16 @@ def encode_sorted(encoder: TextEncoder, pairs: Pairs) -> NDArray[np.float32]:
 
 
 def compare(found: NDArray[np.float32], expected: NDArray[np.float32]) -> dict[str, float]:
-    """How far apart two sides' vectors [n, D] of the same rows are.
+    """How far apart two sides' embeddings [n, D] of the same rows are.
 
-    largest: difference of an entry. least_cosine: of a row's two vectors. order: over pairs of other rows (every row a
-    query), the share that both sides rank alike by cosine. nearest: the share of rows with the same nearest other row.
+    largest: difference of an entry. least_cosine: of a row's two embeddings. order: over pairs of other rows (every row
+    a query), the share that both sides rank alike by cosine. nearest: the share of rows with the same nearest row.
     Raises RuntimeError if a row's cosine is below COSINE.
     """
     a, b = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (found.astype(np.float64), expected))
     least = float((a * b).sum(1).min())
     if not least > COSINE:
-        raise RuntimeError(f"both sides' vectors differ: a cosine of {least:g}, less than {COSINE}")
+        raise RuntimeError(f"both sides' embeddings differ: a cosine of {least:g}, less than {COSINE}")
     sides = [x @ x.T for x in (a, b)]
     for side in sides:
         np.fill_diagonal(side, -np.inf)

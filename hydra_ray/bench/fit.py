@@ -1,4 +1,4 @@
-"""`hydra-ray bench fit`: fitting new users' heads on encodings computed once, against computing them at every step.
+"""`hydra-ray bench fit`: fitting new users' heads on pair embeddings computed once, against computing them each step.
 
 Users of the synthetic world; a row is a (question, history item) pair that MiniLM reads at once (`model.pair:
 cross_encoder`), labelled by whether the two have the same answer. Both sides: the same encoder, frozen and without
@@ -37,15 +37,15 @@ REPEATS, LONG = 2, 10
 """Each side runs REPEATS times or more, with more than LONG epochs once."""
 SOLVE_EPOCHS = 60
 SOLVE_ROWS, SOLVE_WIDTH, SOLVE_RANK = 40, 68, 8
-"""Shape of the solve alone: 4 queries of 10 rows; the default adapter's 64 concepts and 4 numbers of evidence."""
+"""Shape of the solve alone: 4 queries of 10 rows; the default adapter's 64 concepts and 4 features."""
 KINDS: tuple[str, ...] = ("linear", "low_rank", "dense", "bayesian_linear")
 
 
 def run(args: Namespace) -> dict[str, Any]:
     """Measures and returns the figures; `ratio` is that of users per second at 10 epochs.
 
-    args: `users` (fitted by both sides, default 4), `epochs` (default EPOCHS), `solve_users` (per head kind, encodings
-    given; default 1,000). Raises AssertionError if both sides' heads differ by more than rounding.
+    args: `users` (fitted by both sides, default 4), `epochs` (default EPOCHS), `solve_users` (per head kind, pair
+    embeddings given; default 1,000). Raises AssertionError if both sides' heads differ by more than rounding.
     """
     users, epochs = int(getattr(args, "users", 4)), tuple(getattr(args, "epochs", EPOCHS))
     torch.manual_seed(0)
@@ -95,7 +95,7 @@ def token_batches(encoder: TextEncoder, pairs: Sequence[tuple[str, str]], places
 
 @torch.no_grad()
 def encode(encoder: TextEncoder, batches: Batches, shape: Sequence[int]) -> Tensor:
-    """Encodings [U, R, D] of the rows in `batches`, zero elsewhere."""
+    """Pair embeddings [U, R, D] of the rows in `batches`, zero elsewhere."""
     z = torch.zeros(shape[0] * shape[1], encoder.width)
     for places, tokens in batches:
         z[places] = encoder(tokens)
@@ -133,7 +133,7 @@ def _both_sides(
     users = len(label_UR)
     config = FitConfig(epochs=epochs)
     rows = PaddedUsers(
-        torch.zeros(*label_UR.shape, 0),  # encodings are each side's own business
+        torch.zeros(*label_UR.shape, 0),  # pair embeddings are each side's own business
         label_UR,
         learned_UR.float(),
         torch.arange(2 * ASKED).repeat_interleave(SHOWN).expand(users, -1),
@@ -172,9 +172,9 @@ def _accuracy(head: Head, z_URZ: Tensor, deltas: Deltas, label_UR: Tensor, kept_
 
 
 def solve_alone(users: int) -> dict[str, Any]:
-    """Users per second of the main job's fit on given encodings (its tests on the user's held-out queries included),
-    per head kind, in batches of `fit.batch_users` as there; one untimed fit of a few users goes before. Every user has
-    a linear taste, blurred by noise."""
+    """Users per second of the main job's fit on given pair embeddings (its tests on the user's held-out queries
+    included), per head kind, in batches of `fit.batch_users` as there; one untimed fit of a few users goes before.
+    Every user has a linear taste, blurred by noise."""
     generator = torch.Generator().manual_seed(0)
     z_URZ = torch.randn(users, SOLVE_ROWS, SOLVE_WIDTH, generator=generator)
     taste_UR = (z_URZ @ torch.randn(users, SOLVE_WIDTH, 1, generator=generator)).squeeze(-1) / SOLVE_WIDTH**0.5

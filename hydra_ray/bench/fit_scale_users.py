@@ -1,6 +1,6 @@
 """The users of `bench fit-scale`: a fit whose features are drawn instead of encoded, and a few whose texts are.
 
-The shape is the default adapter's: 64 concepts and 4 numbers of evidence, ten queries of 8 rows. Each user has a taste
+The shape is the default adapter's: 64 concepts and 4 features, ten queries of 8 rows. Each user has a taste
 of their own, drawn from one normal distribution, and their labels follow it as a logistic regression's do.
 """
 
@@ -23,7 +23,7 @@ from hydra_ray.training.artifacts.trained_scorer import TrainedScorer, save_base
 from hydra_ray.training.joint.ranking_examples import RankingExample
 from hydra_ray.training.user_fit.features import UserFeatures
 
-QUERIES, SHOWN, EVIDENCE = 10, 8, 4
+QUERIES, SHOWN, FEATURE_WIDTH = 10, 8, 4
 ROWS = QUERIES * SHOWN
 USERS_PER_BUCKET = 1_000
 TASTE = 3.3
@@ -31,7 +31,7 @@ TASTE = 3.3
 L2 = 0.03
 """The pull is given: choosing it is a fixed cost, on as many training users however many are fitted."""
 ENCODER_WIDTH = 384
-SHAPE_OF_USER = {"queries": QUERIES, "rows_of_a_query": SHOWN, "evidence": EVIDENCE, "taste": TASTE, "l2": L2}
+SHAPE_OF_USER = {"queries": QUERIES, "rows_of_a_query": SHOWN, "features": FEATURE_WIDTH, "taste": TASTE, "l2": L2}
 
 
 def make_config(kind: str, users: int) -> Config:
@@ -75,8 +75,8 @@ def random_base(config: Config, folder: Path) -> Path:
     """An untrained base, the same every time; returns its folder."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        scorer = PairScorer(config.model, None, ENCODER_WIDTH, False, EVIDENCE)
-    save_base(scorer.state_dict(), config.model, ENCODER_WIDTH, EVIDENCE, folder, symmetric=False)
+        scorer = PairScorer(config.model, None, ENCODER_WIDTH, False, FEATURE_WIDTH)
+    save_base(scorer.state_dict(), config.model, ENCODER_WIDTH, FEATURE_WIDTH, folder, symmetric=False)
     return folder
 
 
@@ -114,12 +114,12 @@ def encoding(users: int) -> dict[str, float]:
 
 def texts(users: int, first: int = 0) -> Iterator[list[RankingExample]]:
     """Users of the synthetic world, each question with the same SHOWN items."""
-    blank = ((0.0,) * EVIDENCE,) * SHOWN
+    blank = ((0.0,) * FEATURE_WIDTH,) * SHOWN
     for index in range(first, first + users):
         user = make_user("tagging", 0, index, (SHOWN, SHOWN), QUERIES, "bench")
-        right = tuple(item.text for item in user.items)
+        candidates = tuple(item.text for item in user.items)
         yield [
-            RankingExample(user.user_id, 0, q.item_id, q.text, right, tuple(float(i.answer == q.answer) for i in
+            RankingExample(user.user_id, 0, q.item_id, q.text, candidates, tuple(float(i.answer == q.answer) for i in
             user.items),
                   blank)
             for q in user.questions

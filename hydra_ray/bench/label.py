@@ -27,7 +27,7 @@ from hydra_ray.llm.response_cache import ResponseCache
 from hydra_ray.llm.types import Completion, Request
 from hydra_ray.llm.vllm_app import served_llm
 from hydra_ray.synth.world import make_user
-from hydra_ray.utils.direct_http import DIRECT
+from hydra_ray.utils.network import DIRECT
 
 CONCURRENCY = 64
 REPEATS = 3

@@ -2,7 +2,7 @@
 
 The product's own loop, in plain processes over gloo instead of Ray Train's workers, which differ only in how they are
 started: pairs of the synthetic world, ZeRO 1, one thread a worker. `trained`: MiniLM reads each pair and is trained
-(`model.pair: cross_encoder`); `frozen`: the same, encoder frozen; `concepts`: the default model, whose vectors are
+(`model.pair: cross_encoder`); `frozen`: the same, encoder frozen; `concepts`: the default model, whose embeddings are
 encoded before. A step takes as long as its busiest worker: `balance` is what the cut by ownership leaves of perfect.
 
 `wire` shows what does not cross a wire: users' heads, their gradients and optimiser state. Bytes per step are the same
@@ -65,7 +65,7 @@ def run(args: Namespace) -> dict[str, Any]:
         folder = Path(name)
         few, many = (write_pairs(users, folder / f"groups-{users}") for users in WIRE_USERS)
         make = Jobs(folder, encoder, int(getattr(args, "max_tokens", 128)))
-        # As many users as make the steps; the centres and vectors of the default model are made before the clock runs.
+        # As many users as make the steps; the default model's centres and embeddings are made before the clock runs.
         timed = write_pairs(-(-(WARM + steps) * BATCH // (QUERIES * SHOWN)), folder / "groups")
         jobs = {name: make.job(timed, model, "linear") for name, model in chosen.items()}
         taken: dict[str, dict[int, list[list[dict[str, Any]]]]] = {case: {1: [], 2: []} for case in jobs}
@@ -124,11 +124,11 @@ def write_pairs(users: int, folder: Path) -> Path:
     groups = []
     for index in range(users):
         user = make_user("tagging", 0, index, (SHOWN, SHOWN), QUERIES, "bench")
-        right = tuple(item.text for item in user.items)
+        candidates = tuple(item.text for item in user.items)
         for query in user.questions:
             label = tuple(float(item.answer == query.answer) for item in user.items)
             bucket = bucket_of(user.user_id, BUCKETS)
-            groups.append(RankingExample(user.user_id, bucket, query.item_id, query.text, right, label))
+            groups.append(RankingExample(user.user_id, bucket, query.item_id, query.text, candidates, label))
     folder.mkdir()
     pq.write_table(examples_to_table(groups), folder / "part-0.parquet")
     return folder
@@ -143,15 +143,24 @@ class Jobs:
     def job(self, groups: Path, model: Mapping[str, Any], kind: str) -> TrainJob:
         """One epoch over `groups`."""
         self._made += 1
-        out, vectors = self._folder / f"job-{self._made}", self._folder / "vectors"
+        out, embedding_store = self._folder / f"job-{self._made}", self._folder / "embeddings"
         config = ModelConfig(encoder=self._encoder, max_tokens=self._max_tokens, dropout=0.0, **model)
         centres = self._folder / f"centres-{groups.name}"
         if config.pair == "concepts" and not centres.exists():
-            write_centres(config, groups, vectors, 0, centres)
+            write_centres(config, groups, embedding_store, 0, centres)
         out.mkdir()
         train = TrainConfig(epochs=1, batch_size=BATCH, checkpoint_interval_s=1e9)
         job = TrainJob(
-            config, train, (kind,), groups, "bench", 0, symmetric=True, evidence=0, scratch=out, vectors=vectors
+            config,
+            train,
+            (kind,),
+            groups,
+            "bench",
+            0,
+            symmetric=True,
+            feature_width=0,
+            scratch=out,
+            embedding_store=embedding_store,
         )
         if centres.exists():
             shutil.copy(centres, job.centres)

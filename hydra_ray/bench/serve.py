@@ -25,9 +25,8 @@ from typing import Any
 from hydra_ray.bench.serve_hosts import instant_llm, our_service
 from hydra_ray.bench.serve_latency import latency
 from hydra_ray.bench.serve_load import Load, percentiles, run_load
-from hydra_ray.bench.serve_one_user import users
 from hydra_ray.bench.serve_overload import overload
-from hydra_ray.bench.serve_ratio import plain
+from hydra_ray.bench.serve_ratio import plain, users
 from hydra_ray.bench.serve_site import Site, seed, service_config
 from hydra_ray.bench.serve_world import ITEMS, make_run
 from hydra_ray.bench.serve_zipf import zipf

@@ -13,8 +13,7 @@ from pathlib import Path
 import psutil
 
 from hydra_ray.bench.serve_texts import labels
-from hydra_ray.utils.direct_http import DIRECT
-from hydra_ray.utils.ports import free_port
+from hydra_ray.utils.network import DIRECT, free_port
 
 START_S = 1200.0
 STOP_S = 60.0

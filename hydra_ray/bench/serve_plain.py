@@ -4,7 +4,7 @@
 
 FastAPI and uvicorn. Histories are in memory; each request makes its user's BM25 index, and scores one pair of texts at
 a time, one request at a time, with the same bases and heads as ours and the same orchestration (`InferencePipeline`),
-so the answers are the same. It encodes what each pair needs; `remember`: encodings of texts are kept for ever. Nothing
+so the answers are the same. It encodes what each pair needs; `remember`: embeddings of texts are kept for ever. Nothing
 is durable, no request is refused, there are no keys, no limits, no metrics.
 """
 
@@ -38,7 +38,7 @@ from hydra_ray.models.text_embeddings import RememberedEmbeddings
 from hydra_ray.serve.batch_scorer import set_threads
 from hydra_ray.serve.bundle import COMPONENTS, RunArtifacts, load_run_artifacts
 from hydra_ray.serve.clients.llm import LLMClientAdapter
-from hydra_ray.training.artifacts.trained_scorer import TrainedScorer, evidence_of, fingerprint, load_scorer
+from hydra_ray.training.artifacts.trained_scorer import TrainedScorer, base_feature_width, fingerprint, load_scorer
 from hydra_ray.training.artifacts.user_heads import UserHeads
 from hydra_ray.training.joint.ranking_examples import RankingExample
 
@@ -79,13 +79,13 @@ class PlainScorer:
         del deadline
         scorer = self._scorers[scoring.component]
         user = UserKey.of_stored(scoring.user).user_id if scoring.user else ""
-        features = scoring.evidence or [()] * len(scoring.texts)
+        features = scoring.features or [()] * len(scoring.texts)
         groups = (
             RankingExample(user, 0, "", scoring.query, (text,), (0.0,), (numbers,) if numbers else ())
             for text, numbers in zip(scoring.texts, features, strict=True)
         )
-        log_odds = [scorer.score([group])[0] for group in groups]
-        return ScoreResult(tuple(np.concatenate(log_odds).tolist()), bool(user), 1)
+        scores = [scorer.score([group])[0] for group in groups]
+        return ScoreResult(tuple(np.concatenate(scores).tolist()), bool(user), 1)
 
 
 def _heads(bundle: RunArtifacts, component: Component) -> UserHeads | None:
@@ -95,7 +95,7 @@ def _heads(bundle: RunArtifacts, component: Component) -> UserHeads | None:
 
 def make_app(bundle: RunArtifacts, llm_url: str, remember: bool) -> FastAPI:
     """The application."""
-    numbers = {component: evidence_of(base) for component, base in bundle.base.items()}
+    numbers = {component: base_feature_width(base) for component, base in bundle.base.items()}
     samples = LLMClientAdapter(bundle.config.llm, llm_url, CONNECTIONS)
     builder = PromptBuilder(bundle.config, bundle.seed)
     retriever, scorer = PlainRetriever(bundle), PlainScorer(bundle, remember)

@@ -1,4 +1,4 @@
-"""Throughput against the plain service of the same parts."""
+"""Ratios: our throughput against the plain service's, and a batch of many users against a batch of one."""
 
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -11,11 +11,13 @@ from hydra_ray.bench.serve_site import Site, all_well, seed
 
 CLIENTS = 32
 REPEATS = 3
+AT_ONCE = 64
+USERS_REPEATS = 7
 
 
 def plain(site: Site) -> dict[str, Any]:
     """ratio: our requests/s over the plain service's, which encodes what each pair needs. ratio_remembering: over the
-    same service when it keeps all encodings for ever. Medians of interleaved repeats; the same users and questions."""
+    same service when it keeps all embeddings for ever. Medians of interleaved repeats; the same users and questions."""
     with ExitStack() as stack:
         services = {
             "ours": site.ours,
@@ -45,6 +47,25 @@ def plain(site: Site) -> dict[str, Any]:
 
 
 def _warm(site: Site, services: Mapping[str, Hosted]) -> None:
-    """Every user once where encodings are kept: ours has been asked before."""
+    """Every user once where embeddings are kept: ours has been asked before."""
     service = services["plain_remembering"]
     run_load(Load(service.url, site.users, seed(), clients=8, requests=site.users, in_turn=True))
+
+
+def users(site: Site) -> dict[str, Any]:
+    """ratio: seconds for the requests of 64 users over those of one. Medians of interleaved repeats after one untimed
+    round."""
+    taken: dict[int, list[float]] = {AT_ONCE: [], 1: []}
+    for repeat in range(USERS_REPEATS + 1):
+        for different, seconds in taken.items():
+            load = Load(site.ours.url, different, seed(), clients=AT_ONCE, requests=AT_ONCE, in_turn=True)
+            seen = all_well(run_load(load), f"{different} users")
+            if repeat:
+                seconds.append(seen.seconds)
+    many, one = median(taken[AT_ONCE]), median(taken[1])
+    return {
+        "ratio": round(many / one, 3),
+        "at_once": AT_ONCE,
+        "many_users_s": [round(s, 3) for s in taken[AT_ONCE]],
+        "one_user_s": [round(s, 3) for s in taken[1]],
+    }

@@ -1,7 +1,7 @@
 """A finished run without training: real sizes, random weights, so that it can be served and measured.
 
 The folder looks as `hydra-ray run` leaves it (`hydra_ray.serve.bundle`). Encoder and settings are the main job's own
-(MiniLM, `concepts`, `linear` heads, evidence); what is random is the base's weights, every user's heads and all texts
+(MiniLM, `concepts`, `linear` heads, features); what is random is the base's weights, every user's heads and all texts
 (`hydra_ray.bench.serve_texts`).
 """
 
@@ -22,7 +22,7 @@ from hydra_ray.data.users_writer import BucketWriter
 from hydra_ray.inference.types import Component
 from hydra_ray.models.encoder import TextEncoder
 from hydra_ray.models.scorer import PairScorer
-from hydra_ray.pipeline.examples import evidence_width
+from hydra_ray.pipeline.examples import feature_width
 from hydra_ray.pipeline.previous_run import STEPS
 from hydra_ray.pipeline.step import MANIFEST
 from hydra_ray.serve.bundle import COMPONENTS, REPORT
@@ -83,7 +83,7 @@ def _write_base(folder: Path, config: Config, component: Component) -> None:
     """Random weights of the shapes that training leaves."""
     torch.manual_seed(0)
     width = TextEncoder(config.model).width
-    reads = evidence_width(config, component)
+    reads = feature_width(config, component)
     scorer = PairScorer(config.model, None, width, component == "reranker", reads)
     save_base(scorer.state_dict(), config.model, width, reads, folder, symmetric=component == "reranker")
 
@@ -95,7 +95,7 @@ def _write_heads(folder: Path, base: Path, config: Config, buckets: dict[int, li
     folder.parent.mkdir(parents=True, exist_ok=True)
     store = HeadStore.create(str(folder), spec)
     parts = [
-        store.write_part(bucket, [user_id(i) for i in indices], _draws(spec, len(indices), bucket))
+        store.stage_heads(bucket, [user_id(i) for i in indices], _draws(spec, len(indices), bucket))
         for bucket, indices in sorted(buckets.items())
     ]
     store.publish(parts, replace=True)

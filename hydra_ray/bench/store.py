@@ -56,7 +56,7 @@ def measure(users: int) -> dict[str, float]:
     """The figures of one store, made for it and removed afterwards. ms: milliseconds. *_s: seconds."""
     with tempfile.TemporaryDirectory(prefix="hydra_ray_bench_") as folder:
         store = HeadStore.create(f"{folder}/heads", SPEC)
-        parts_s, parts = timed(lambda: [store.write_part(b, ids, arrays) for b, ids, arrays in made_up(users)])
+        parts_s, parts = timed(lambda: [store.stage_heads(b, ids, arrays) for b, ids, arrays in made_up(users)])
         publish_s, _ = timed(lambda: store.publish(parts, replace=True))
         size = folder_bytes(Path(folder))
         reader = HeadStore.open(f"{folder}/heads")

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from hydra_ray.config.renamed import new_key, new_place, new_value
 from hydra_ray.config.section import Section
-from hydra_ray.utils.nearest import nearest
+from hydra_ray.utils.registry import nearest
 
 KeyPath = tuple[str | int, ...]
 """Keys and list positions from the root of the tree."""

@@ -51,7 +51,7 @@ HEADS.register("linear")(HeadKind(f"{_HEADS}:LinearHead", starts_shared=True))
 HEADS.register("bayesian_linear")(
     HeadKind(f"{_HEADS}:LinearHead", f"{_SOLVERS}:UnderPrior", trained_as="linear", own_prior=True, starts_shared=True)
 )
-HEADS.register("mixture")(HeadKind("hydra_ray.models.mixture:make_facets", None, routed=True))
+HEADS.register("mixture")(HeadKind("hydra_ray.models.mixture:make_mixture", None, routed=True))
 HEADS.register("shared")(HeadKind(f"{_HEADS}:Head", None))
 
 

@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from hydra_ray.config.renamed import new_key, new_place
 from hydra_ray.config.section import NameOf, is_execution_only
 from hydra_ray.errors import UserError
-from hydra_ray.utils.nearest import nearest
+from hydra_ray.utils.registry import nearest
 
 WIDTH = 100
 _NAMES: dict[Any, str] = {

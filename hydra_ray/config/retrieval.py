@@ -175,7 +175,7 @@ class AdapterConfig(Section):
         description="Read the texts of query and candidate. `false`: `features` alone, whose weights a few hundred "
         "training queries are enough to learn.",
     )
-    evidence_items: int = Field(
+    feature_items: int = Field(
         default=64,
         ge=1,
         description="Retrieved history items that the features are computed from: the `retrieval.top_n` for the prompt "
@@ -221,6 +221,6 @@ class AdapterConfig(Section):
         paper = {**dict.fromkeys(off, False), "text_features": True, "num_history_queries": 0, "select": "best"}
         return self.model_copy(update=paper)
 
-    def items_seen(self, shown: int) -> int:
+    def items_retrieved(self, shown: int) -> int:
         """Retrieved history items that the features read, where `shown` may be shown to the LLM."""
-        return max(shown, self.evidence_items) if self.features else shown
+        return max(shown, self.feature_items) if self.features else shown

@@ -56,8 +56,8 @@ class AnswerFrequency(NamedTuple):
     alike: float
 
 
-AnswerProfile = Mapping[str, AnswerFrequency]
-"""A user's own answers, normalised, with what the history says of each for one query."""
+AnswerCounts = Mapping[str, AnswerFrequency]
+"""A user's past answers, normalised -> how often each was given, for one query."""
 
 RECENCY = 0.9
 SHARPNESS = 10.0
@@ -69,9 +69,9 @@ PRIOR_SAMPLES = 0.25
 LARGEST = 1.5
 
 
-def vote_weight(log_odds: float) -> float:
+def vote_weight(score: float) -> float:
     """The probability that a reranker's score stands for."""
-    return 1 / (1 + math.exp(-max(-60.0, min(60.0, log_odds))))
+    return 1 / (1 + math.exp(-max(-60.0, min(60.0, score))))
 
 
 def history_answers(task: Task, answers: Iterable[str]) -> list[str]:
@@ -100,13 +100,14 @@ def answer_frequencies(answers: Sequence[str], cosines: Sequence[float] = ()) ->
     }
 
 
-def history_candidates(task: Task, own: AnswerProfile, texts: Sequence[str]) -> list[str]:
+def history_candidates(task: Task, answer_counts: AnswerCounts, texts: Sequence[str]) -> list[str]:
     """The user's own answers that are not among `texts`, the most frequent first: candidates that cost no call.
 
     What is none of the task's labels is left out.
     """
     return sorted(
-        (text for text in set(own) - set(texts) if is_label(task, text)), key=lambda text: (-own[text].times, text)
+        (text for text in set(answer_counts) - set(texts) if is_label(task, text)),
+        key=lambda text: (-answer_counts[text].times, text),
     )
 
 
@@ -115,33 +116,40 @@ def candidate_features(
     query: str,
     candidates: Sequence[str],
     samples: Sequence[str],
-    own: AnswerProfile,
+    answer_counts: AnswerCounts,
     supporters: Sequence[Supporter],
     topics: Mapping[str, float] | None = None,
     plain: str = "",
 ) -> list[tuple[float, ...]]:
     """WIDTH numbers for every candidate (normalised).
 
-    samples: all that came back for the query, normalised, equal ones as often as they came. own: of the user's history
-    without the query's own item. topics: log-odds ratio of each label. plain: the LLM's answer without examples.
+    Args:
+        task: What is answered.
+        query: The query's text.
+        candidates: The answers to choose from, normalised.
+        samples: All that came back for the query, normalised, equal ones as often as they came.
+        answer_counts: Of the user's history without the query's own item.
+        supporters: The retrieved items' answers, weighted.
+        topics: Log-odds ratio of each label.
+        plain: The LLM's answer without examples.
     """
     if not task.closed:
         return _of_texts(task, query, candidates, samples, supporters, plain)
-    return _of_labels(task, candidates, samples, own, supporters, topics or {})
+    return _of_labels(task, candidates, samples, answer_counts, supporters, topics or {})
 
 
 def _of_labels(
     task: Task,
     candidates: Sequence[str],
     samples: Sequence[str],
-    own: AnswerProfile,
+    answer_counts: AnswerCounts,
     supporters: Sequence[Supporter],
     topics: Mapping[str, float],
 ) -> list[tuple[float, ...]]:
     labels = len(task.labels)
     spread = PRIOR_ITEMS / labels
-    given = sum(record.times for record in own.values())
-    lately = sum(record.recent for record in own.values())
+    given = sum(record.times for record in answer_counts.values())
+    lately = sum(record.recent for record in answer_counts.values())
     behind: defaultdict[str, float] = defaultdict(float)
     for answer, weight in supporters:
         behind[parse_gold(task, answer)] += weight
@@ -149,7 +157,7 @@ def _of_labels(
     times = Counter(samples)
     rows: list[tuple[float, ...]] = []
     for text in candidates:
-        count, recent, alike = own.get(text, AnswerFrequency(0, 0.0, 0.0))
+        count, recent, alike = answer_counts.get(text, AnswerFrequency(0, 0.0, 0.0))
         habit = math.log((count + spread) / (given + PRIOR_ITEMS))
         of_late = math.log((recent + spread / 4) / (lately + PRIOR_ITEMS / 4)) - habit
         likeness = math.log((alike + PRIOR_ITEMS) / (count + PRIOR_ITEMS))

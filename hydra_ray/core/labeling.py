@@ -1,6 +1,6 @@
-"""From a user's items to what the black box is asked, and from its answers to training groups. Pure.
+"""From a user's items to requests to the LLM, and from its answers to ranking examples. Pure.
 
-A `Row` is one query of one user: the texts to be scored (`right`), the requests whose answers will label them, or,
+A `Row` is one query of one user: the texts to be scored (`candidates`), the requests whose answers will label them, or,
 where the user's own history knows the labels already (`known`), no requests at all.
 """
 
@@ -29,7 +29,7 @@ class Row:
     query_id: str
     text: str
     gold: str
-    right: tuple[str, ...]
+    candidates: tuple[str, ...]
     known: tuple[float, ...] = ()
     answers: tuple[tuple[str, ...], ...] = field(default=())
 
@@ -67,7 +67,7 @@ def _labels_of(task: Task, rows: Sequence[Row], reading: RerankerReading) -> lis
 def adapter_candidates(task: Task, row: Row, reading: AdapterReading) -> tuple[list[str], list[float]]:
     """The candidates of one query and their labels."""
     if row.known:
-        return list(row.right), list(row.known)
+        return list(row.candidates), list(row.known)
     samples: list[str | None] = list(row.answers[0]) if row.answers else []
     rows = [r for r in adapter_rows(task, row.gold, samples, reading) if r.text]
     return [r.text for r in rows], [_number(r.label) for r in rows]
@@ -107,7 +107,7 @@ def own_answer_rows(task: Task, user: User, count: int, seed: int, others: int =
     """Adapter rows that cost no call: the user's own answer for an item against other answers the user might give.
 
     Classification and rating: the alternatives are `others` labels, drawn half from the user's own other answers and
-    half from the task's. Generation has none: somebody else's headline is no alternative answer.
+    half from the task's. Generation has none: another user's headline is no alternative answer.
     Items whose answer is no label are left out.
     """
     if not task.closed:
@@ -120,9 +120,16 @@ def own_answer_rows(task: Task, user: User, count: int, seed: int, others: int =
         key = f"{seed}\0{user.user_id}\0{item.item_id}"
         wrong = _shuffled(own, key)[: others // 2]
         wrong += _shuffled([label for label in task.labels if label != gold and label not in wrong], key)
-        right = (gold, *wrong[:others])
+        candidates = (gold, *wrong[:others])
         rows.append(
-            Row(user.user_id, f"{OWN_ROW}{item.item_id}", item.text, gold, right, (1.0, *[0.0] * (len(right) - 1)))
+            Row(
+                user.user_id,
+                f"{OWN_ROW}{item.item_id}",
+                item.text,
+                gold,
+                candidates,
+                (1.0, *[0.0] * (len(candidates) - 1)),
+            )
         )
     return rows
 

@@ -100,17 +100,19 @@ class DenseRetriever(ScoringRetriever):
     ) -> None:
         super().__init__(items)
         self._encode, self._similarity = encode, similarity
-        self._vectors = self._embedded([searched_text(item, use_date) for item in self.items]) if self.items else None
+        self._embeddings = (
+            self._embedded([searched_text(item, use_date) for item in self.items]) if self.items else None
+        )
 
     def _embedded(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """float32 [n, d], of unit length for the cosine."""
-        vectors = self._encode(texts)
-        return normalize_rows(vectors) if self._similarity == "cosine" else vectors
+        embeddings = self._encode(texts)
+        return normalize_rows(embeddings) if self._similarity == "cosine" else embeddings
 
     def scores(self, query: str) -> NDArray[np.float64]:
         """See `ScoringRetriever`."""
-        assert self._vectors is not None
-        similarities: NDArray[np.float64] = (self._vectors @ self._embedded([query])[0]).astype(np.float64)
+        assert self._embeddings is not None
+        similarities: NDArray[np.float64] = (self._embeddings @ self._embedded([query])[0]).astype(np.float64)
         return similarities
 
 
@@ -140,7 +142,7 @@ def recency_ranks(
 
 
 class TextEncode(Protocol):
-    """Texts to vectors: float32 [n, d]."""
+    """Texts to embeddings: float32 [n, d]."""
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]: ...
 
@@ -149,12 +151,6 @@ def normalize_rows(x: NDArray[np.float32]) -> NDArray[np.float32]:
     """Rows of unit length, float32 [n, d]; rows of zeros stay."""
     rows: NDArray[np.float32] = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
     return rows
-
-
-def cosine_similarities(encode: TextEncode, query: str, texts: Sequence[str]) -> list[float]:
-    """The cosine similarity of each text to the query."""
-    vectors = normalize_rows(encode([query, *texts]))
-    return [float(x) for x in vectors[1:] @ vectors[0]]
 
 
 Similarity = Literal["cosine", "dot"]
@@ -211,7 +207,7 @@ class RetrieverKind:
     reads_ranking: bool = False
 
 
-VECTOR_BYTES = 4096
+EMBEDDING_BYTES = 4096
 """Of an item's embedding: 1,024 numbers, more than the usual encoders have."""
 
 
@@ -233,7 +229,7 @@ RETRIEVERS.register("bm25")(
 RETRIEVERS.register("recency")(RetrieverKind(lambda items, settings: RecencyRetriever(items)))
 RETRIEVERS.register("random")(RetrieverKind(lambda items, settings: RandomRetriever(items, settings.seed)))
 RETRIEVERS.register("dense")(
-    RetrieverKind(_dense, encodes=True, index_bytes=lambda items, settings: len(items) * VECTOR_BYTES)
+    RetrieverKind(_dense, encodes=True, index_bytes=lambda items, settings: len(items) * EMBEDDING_BYTES)
 )
 
 

@@ -1,14 +1,37 @@
-"""Choosing one answer: by vote, by the user's past alone, by score. Ties always break the same way."""
+"""The candidates of a query and the choice of one answer: by vote, by the user's past alone, by score.
+
+Pure; ties always break the same way.
+"""
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from hydra_ray.core.answers.parse import parsed_texts
-from hydra_ray.core.features import vote_weight
+from hydra_ray.core.features import AnswerCounts, history_candidates, vote_weight
 from hydra_ray.core.tasks import Task
 
 UNSEEN = 0.5
-"""Votes that every candidate has beside its samples."""
+"""Votes that every candidate has besides those of its samples."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """texts: distinct, normalised; the samples' first, as they came. votes: samples that gave each. samples: all that
+    hold an answer, normalised, equal ones as often as they came."""
+
+    texts: tuple[str, ...]
+    votes: tuple[int, ...]
+    samples: tuple[str, ...]
+
+
+def candidates_of(task: Task, raw: Iterable[str | None], answer_counts: AnswerCounts, with_history: bool) -> Candidates:
+    """The candidates of a query. raw: the LLM's samples. with_history: those in `answer_counts` are candidates, too."""
+    samples = parsed_texts(task, raw)
+    count = Counter(samples)
+    texts = (*count, *(history_candidates(task, answer_counts, samples) if with_history else ()))
+    return Candidates(texts, tuple(count[text] for text in texts), tuple(samples))
 
 
 def self_consistency(task: Task, samples: Sequence[str | None]) -> str:
@@ -45,17 +68,17 @@ def weighted_median(numbers: Sequence[str], weights: Sequence[float]) -> str:
     return max(numbers, key=float)
 
 
-def candidate_weights(log_odds: Sequence[float], votes: Sequence[int], select: str) -> list[float]:
+def candidate_weights(scores: Sequence[float], votes: Sequence[int], select: str) -> list[float]:
     """What speaks for each candidate. votes: samples that gave each; `select` is `adapter.select`.
 
     `best`: its log-odds. `probability`: what they stand for. `weighted` is weighted voting over samples (Li et al.
     2023, arXiv 2206.02336) with half a vote for what was not sampled (the estimate of Krichevsky and Trofimov 1981).
     """
     if select == "best":
-        return [float(x) for x in log_odds]
+        return [float(x) for x in scores]
     if select == "probability":
-        return [vote_weight(float(x)) for x in log_odds]
-    return [vote_weight(float(x)) * (count + UNSEEN) for x, count in zip(log_odds, votes, strict=True)]
+        return [vote_weight(float(x)) for x in scores]
+    return [vote_weight(float(x)) * (count + UNSEEN) for x, count in zip(scores, votes, strict=True)]
 
 
 def select_candidate(task: Task, candidates: Sequence[str], weights: Sequence[float], select: str) -> int:

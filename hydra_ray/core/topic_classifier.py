@@ -29,9 +29,9 @@ class TopicModel:
     bias: NDArray[np.float32]
     prior: NDArray[np.float32]
 
-    def log_ratios(self, vector_D: NDArray[np.float32]) -> dict[str, float]:
+    def log_ratios(self, embedding_D: NDArray[np.float32]) -> dict[str, float]:
         """log p(label | text) - log p(label) for every label."""
-        logits_L = self.weights @ _unit(vector_D) + self.bias
+        logits_L = self.weights @ _unit(embedding_D) + self.bias
         p_L = np.exp(logits_L - logits_L.max())
         ratios_L = np.log(p_L / p_L.sum() + LEAST_PROBABILITY) - np.log(self.prior)
         return {label: round(float(x), 4) for label, x in zip(self.labels, ratios_L, strict=True)}
@@ -62,8 +62,8 @@ def fit_topics(vectors_ND: NDArray[np.float32], answers: Sequence[str], labels: 
     return TopicModel(tuple(labels), weights_LD, bias_L, prior_L)
 
 
-def _unit(vector_D: NDArray[np.float32]) -> NDArray[np.float32]:
-    unit_D: NDArray[np.float32] = vector_D / max(float(np.linalg.norm(vector_D)), 1e-12)
+def _unit(embedding_D: NDArray[np.float32]) -> NDArray[np.float32]:
+    unit_D: NDArray[np.float32] = embedding_D / max(float(np.linalg.norm(embedding_D)), 1e-12)
     return unit_D
 
 

@@ -24,7 +24,7 @@ class HeldOut:
     rejects: list[Reject] = field(default_factory=list)
 
 
-def with_questions(user: User, own: TabularConfig) -> HeldOut:
+def with_questions(user: User, tabular: TabularConfig) -> HeldOut:
     """The user with its newest `data.tabular.questions` items as questions; `user.items` are oldest first.
 
     An item may be seen if its date is over before the question's begins (`data.dates.is_older`). Items without a date
@@ -38,14 +38,14 @@ def with_questions(user: User, own: TabularConfig) -> HeldOut:
     """
     items = user.items
     dated = [i for i, item in enumerate(items) if item.date]
-    in_order = not dated and (own.date_field is None or own.bad_dates == "undated")
+    in_order = not dated and (tabular.date_field is None or tabular.bad_dates == "undated")
     undated = [] if in_order else [i for i, item in enumerate(items) if not item.date]
     usable = list(range(len(items))) if in_order else dated
-    held_out = usable[-own.questions :]
+    held_out = usable[-tabular.questions :]
     histories = {i: tuple(j for j in usable if _is_before(items, j, i)) for i in held_out}
     rejects = [_about(user, items[i], "undated_item", "no date that can be read") for i in undated]
-    if not histories or min(len(history) for history in histories.values()) < own.min_items:
-        return HeldOut(user, _why_none(items, own), rejects)
+    if not histories or min(len(history) for history in histories.values()) < tabular.min_items:
+        return HeldOut(user, _why_none(items, tabular), rejects)
     kept = sorted({*undated, *(i for history in histories.values() for i in history)})
     place = {old: new for new, old in enumerate(kept)}
     questions = tuple(
@@ -60,8 +60,8 @@ def with_questions(user: User, own: TabularConfig) -> HeldOut:
     return HeldOut(User(user.user_id, user.split, tuple(items[i] for i in kept), questions), "", rejects)
 
 
-def _why_none(items: tuple[HistoryItem, ...], own: TabularConfig) -> str:
-    if len(items) < own.questions + own.min_items:
+def _why_none(items: tuple[HistoryItem, ...], tabular: TabularConfig) -> str:
+    if len(items) < tabular.questions + tabular.min_items:
         return "too_few_items"
     return "too_few_older" if any(item.date for item in items) else "undated"
 

@@ -109,7 +109,7 @@ def build_user(plan: Plan, packed: Sequence[SpilledRow]) -> Merged:
     """One user of all its rows; for own rows, with questions made of the newest items."""
     merged = merge_user([row.unpack() for row in packed], [source.name for source in plan.sources])
     if plan.sources[0].kind == "tabular":
-        held_out = with_questions(merged.user, plan.reader.own)
+        held_out = with_questions(merged.user, plan.reader.tabular)
         merged.user, merged.why_no_questions = held_out.user, held_out.why_none
         merged.rejects += held_out.rejects
     return merged

@@ -77,6 +77,6 @@ def list_users(directory: Path) -> Any:
 
 def users_dataset(directory: Path) -> Any:
     """The users as a Ray Dataset with the columns of SCHEMA. Needs a running Ray; raises UserError as above."""
-    from hydra_ray.utils.parquet_io import read_parquet
+    from hydra_ray.utils.ray_data import read_parquet
 
     return read_parquet([str(path) for path in _files(directory)])

@@ -7,7 +7,7 @@ from hydra_ray.core.types import HistoryItem, Split
 
 
 @dataclass(frozen=True, slots=True)
-class AskedQuestion:
+class SourceQuestion:
     """A question before its user is put together; its history is all items of the record it stands in.
 
     head: what stands before `text` in LaMP's `input`.
@@ -32,7 +32,7 @@ class SourceRow:
     source: int
     position: int
     items: tuple[HistoryItem, ...] = ()
-    questions: tuple[AskedQuestion, ...] = ()
+    questions: tuple[SourceQuestion, ...] = ()
 
     def payload(self) -> bytes:
         """Items and questions as compact JSON; a corpus that equals its text is left out."""
@@ -50,5 +50,5 @@ def from_payload(user_id: str, split: Split, source: int, position: int, payload
         source,
         position,
         tuple(HistoryItem(i, text, text if corpus is None else corpus, a, d) for i, text, corpus, a, d in items),
-        tuple(AskedQuestion(*question) for question in questions),
+        tuple(SourceQuestion(*question) for question in questions),
     )

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hydra_ray.config import RetrievalConfig
-from hydra_ray.core.features import AnswerProfile, answer_frequencies, history_answers
+from hydra_ray.core.features import AnswerCounts, answer_frequencies, history_answers
 from hydra_ray.core.retrieval import RetrieverSettings, TextEncode, make_retriever, normalize_rows, recency_ranks
 from hydra_ray.core.tasks import Task
 from hydra_ray.core.topic_classifier import TopicModel
@@ -70,7 +70,7 @@ class HistoryIndex:
             items, tuple(score for _, score in top), recencies=tuple(recency_ranks(items, self.items, exclude))
         )
 
-    def answer_counts(self, query: str, unseen: Collection[str] = (), task: Task | None = None) -> AnswerProfile:
+    def answer_counts(self, query: str, unseen: Collection[str] = (), task: Task | None = None) -> AnswerCounts:
         """How often, and for items how like the query, the user gave each answer; empty for free text.
 
         Args:
@@ -96,9 +96,9 @@ class HistoryIndex:
             state: Of the user, which is handed on.
         """
         found = self.search(query, n)
-        own = self.answer_counts(query)
+        answer_counts = self.answer_counts(query)
         ratios = topics.log_ratios(self._encode([query])[0]) if topics and self._encode else {}
-        return replace(found, own=own, topics=ratios, state=state)
+        return replace(found, answer_counts=answer_counts, topics=ratios, state=state)
 
     def embed(self) -> int:
         """Embeds the items now rather than at the first query that needs it; returns the bytes that they take."""

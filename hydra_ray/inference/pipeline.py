@@ -19,7 +19,7 @@ from hydra_ray.inference.prompt_builder import PromptBuilder
 from hydra_ray.inference.request_state import RequestState
 from hydra_ray.inference.reranking import RankedItem, rank, reranker_features
 from hydra_ray.inference.selection import CandidateSet, Selection, adapter_features, make_candidates, select
-from hydra_ray.inference.shortening import Version, Versions
+from hydra_ray.inference.shortening import PromptVersions, Version
 from hydra_ray.inference.trace import PersonalizedAnswer
 from hydra_ray.inference.tracing import make_trace
 from hydra_ray.inference.types import (
@@ -61,7 +61,7 @@ class InferencePipeline:
         scorer: Scores texts with the user's heads.
         llm: Is asked.
         features: Numbers that each component reads of a text besides it
-        (`hydra_ray.training.artifacts.trained_scorer.evidence_of`).
+        (`hydra_ray.training.artifacts.trained_scorer.base_feature_width`).
         run: The name of the run that answers, for the trace.
         """
         self._builder, self._config, self._task = builder, builder.config, builder.task
@@ -79,7 +79,7 @@ class InferencePipeline:
             sampled = await self._sample(state, versions)
             version = versions[sampled.shortened]
             plain = await self._plain_answer(state, pending) if self._config.adapter.zero_shot_candidate else None
-            candidates = make_candidates(self._task, sampled.texts, [plain], found.own, self._config.adapter)
+            candidates = make_candidates(self._task, sampled.texts, [plain], found.answer_counts, self._config.adapter)
             selection = await self._select(state, found, ranked, candidates)
             texts = [candidates.texts[i] for i in selection.order] or [""]
             cut = self._cut(sampled, found) if selection.order else {text for text in texts if 0 in sampled.cut}
@@ -111,7 +111,7 @@ class InferencePipeline:
         with state.timed("retrieve"):
             try:
                 found = await self._retriever.retrieve(
-                    state.user, state.ask.query, self._builder.evidence_items, state.ask.deadline
+                    state.user, state.ask.query, self._builder.feature_items, state.ask.deadline
                 )
             except StageDownError as error:
                 state.degrade("history_unreadable", error)
@@ -132,16 +132,16 @@ class InferencePipeline:
             except StageDownError as error:
                 state.degrade("reranker_down", error)
                 return rank(found.items, None)
-        return rank(found.items, scored.log_odds)
+        return rank(found.items, scored.scores)
 
-    def _versions(self, ask: PersonalizeRequest, examples: Sequence[HistoryItem]) -> Versions:
+    def _versions(self, ask: PersonalizeRequest, examples: Sequence[HistoryItem]) -> PromptVersions:
         """The prompt with these examples, best first, and shorter versions of it."""
-        return Versions(self._prompt, ask.query, examples, ask.before, self._builder.budget.count)
+        return PromptVersions(self._prompt, ask.query, examples, ask.before, self._builder.budget.count)
 
     def _prompt(self, query: str, examples: Sequence[HistoryItem]) -> Prompt:
         return self._builder.prompt(query_of(query), examples)
 
-    async def _sample(self, state: RequestState, versions: Versions) -> LLMResponse:
+    async def _sample(self, state: RequestState, versions: PromptVersions) -> LLMResponse:
         state.check_deadline()
         ask, first = state.ask, versions[0]
         request = self._builder.samples(
@@ -157,7 +157,7 @@ class InferencePipeline:
             state.degrade("question_cut", "its end was not read")
         return sampled
 
-    async def _ask_llm(self, ask: PersonalizeRequest, versions: Versions, request: Request) -> LLMResponse:
+    async def _ask_llm(self, ask: PersonalizeRequest, versions: PromptVersions, request: Request) -> LLMResponse:
         """The samples of the first version of the prompt that the LLM reads. request: how to sample."""
         whole = replace(request, messages=versions[0].messages, fallbacks=versions.fallbacks)
         return await self._llm.sample(whole, deadline=ask.deadline, more=ask.more)
@@ -184,7 +184,7 @@ class InferencePipeline:
         """The candidates of which no sample, and no past answer of the user's, is whole."""
         ended = [text for i, text in enumerate(sampled.texts) if i in sampled.cut]
         whole = [text for i, text in enumerate(sampled.texts) if i not in sampled.cut]
-        return {*parsed_texts(self._task, ended)} - {*parsed_texts(self._task, whole), *found.own}
+        return {*parsed_texts(self._task, ended)} - {*parsed_texts(self._task, whole), *found.answer_counts}
 
     async def _select(
         self, state: RequestState, found: RetrievalResult, ranked: Sequence[RankedItem], candidates: CandidateSet
@@ -197,14 +197,14 @@ class InferencePipeline:
                 self._task,
                 state.ask.query,
                 candidates,
-                found.own,
+                found.answer_counts,
                 found.supporters,
                 found.topics,
                 self._features["adapter"],
             )
             scores = None
             try:
-                scores = (await self._score(state, "adapter", found, candidates.texts, features)).log_odds
+                scores = (await self._score(state, "adapter", found, candidates.texts, features)).scores
             except StageDownError as error:
                 state.degrade("adapter_down", error)
             return select(self._task, candidates, scores, self._config.adapter)

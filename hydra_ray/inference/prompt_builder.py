@@ -22,7 +22,7 @@ class PromptBuilder:
         task: What is asked.
         seed: Of the training whose prompts these are.
         budget: How many tokens a prompt may have.
-        evidence_items: Items to retrieve for a query: N that may be shown, and those after them that may speak for an
+        feature_items: Items to retrieve for a query: N that may be shown, and those after them that may speak for an
             answer.
     """
 
@@ -33,7 +33,7 @@ class PromptBuilder:
         self.budget = prompt_budget(config.llm, self.task)
         # Generation compares every supporting item with every candidate word by word: N are dear enough.
         n = config.retrieval.top_n
-        self.evidence_items = n if not self.task.closed else config.adapter.items_seen(n)
+        self.feature_items = n if not self.task.closed else config.adapter.items_retrieved(n)
 
     def task_of(self, query: Query) -> Task:
         """The task of a query: the stand-in's for items that carry no answer."""

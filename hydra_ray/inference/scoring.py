@@ -19,7 +19,7 @@ Rerank = Callable[[str, Sequence[Query], Sequence[RetrievalResult]], list[list[R
 def score_requests(scorer: TrainedScorer, requests: Sequence[ScoreRequest]) -> list[tuple[float, ...]]:
     """The log-odds of each request's texts, with the head of its user, in one batch."""
     groups = [
-        RankingExample(r.user or SHARED, 0, str(i), r.query, r.texts, (0.0,) * len(r.texts), r.evidence)
+        RankingExample(r.user or SHARED, 0, str(i), r.query, r.texts, (0.0,) * len(r.texts), r.features)
         for i, r in enumerate(requests)
     ]
     return [tuple(scores.tolist()) for scores in scorer.score(groups)]
@@ -46,7 +46,7 @@ class BatchReranker:
         self, user_id: str, queries: Sequence[Query], found: Sequence[RetrievalResult]
     ) -> list[list[RankedItem]]:
         """Each query's items with their log-odds of being a good example, best first."""
-        width = self._scorer.scorer.evidence
+        width = self._scorer.scorer.feature_width
         requests = [
             ScoreRequest("reranker", user_id, 0, q.text, tuple(i.text for i in f.items), reranker_features(f, width))
             for q, f in zip(queries, found, strict=True)

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 from hydra_ray.config import AdapterConfig
 from hydra_ray.core.answers.parse import parsed_texts
-from hydra_ray.core.candidates import Candidates, candidates_of
-from hydra_ray.core.features import AnswerProfile, Supporter, candidate_features
-from hydra_ray.core.selection import candidate_weights, select_candidate, top_k
+from hydra_ray.core.features import AnswerCounts, Supporter, candidate_features
+from hydra_ray.core.selection import Candidates, candidate_weights, candidates_of, select_candidate, top_k
 from hydra_ray.core.tasks import Task
 
 
@@ -47,7 +46,7 @@ def make_candidates(
     task: Task,
     samples: Sequence[str | None],
     plain: Sequence[str | None],
-    own: AnswerProfile,
+    answer_counts: AnswerCounts,
     config: AdapterConfig,
 ) -> CandidateSet:
     """The candidates of one query.
@@ -57,11 +56,11 @@ def make_candidates(
         samples: The LLM's raw samples.
         plain: The LLM's raw answer without examples, a candidate with `adapter.zero_shot_candidate`; empty: there is
             none.
-        own: The user's own answers, candidates with `adapter.history_candidates`.
+        answer_counts: Of the user; its answers are candidates with `adapter.history_candidates`.
         config: Of the adapter.
     """
     extra = plain if config.zero_shot_candidate else ()
-    made: Candidates = candidates_of(task, (*samples, *extra), own, config.history_candidates)
+    made: Candidates = candidates_of(task, (*samples, *extra), answer_counts, config.history_candidates)
     return CandidateSet(made.texts, made.votes, made.samples, next(iter(parsed_texts(task, extra)), ""))
 
 
@@ -69,7 +68,7 @@ def adapter_features(
     task: Task,
     query: str,
     candidates: CandidateSet,
-    own: AnswerProfile,
+    answer_counts: AnswerCounts,
     supporters: Sequence[Supporter],
     topics: Mapping[str, float],
     width: int,
@@ -80,7 +79,7 @@ def adapter_features(
         task: Of the query.
         query: Its text.
         candidates: To be scored.
-        own: The user's own answers.
+        answer_counts: Of the user.
         supporters: The retrieved items' answers with their weights.
         topics: Label -> log-odds ratio that the query's text gives it.
         width: Numbers that the adapter reads; 0: none.
@@ -91,7 +90,7 @@ def adapter_features(
     if not width:
         return ()
     made = candidate_features(
-        task, query, candidates.texts, candidates.samples, own, supporters, topics, candidates.plain
+        task, query, candidates.texts, candidates.samples, answer_counts, supporters, topics, candidates.plain
     )
     return tuple(made)
 

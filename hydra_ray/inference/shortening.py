@@ -33,7 +33,7 @@ class Version:
         return self.prompt.question_cut
 
 
-class Versions(Sequence[Version]):
+class PromptVersions(Sequence[Version]):
     """The prompt itself and its shorter versions, the longest first. Each is made when it is asked for: nearly always
     the first is enough."""
 
@@ -95,7 +95,7 @@ class Versions(Sequence[Version]):
 class Fallbacks(Sequence[tuple[Message, ...]]):
     """The messages of all versions but the first, made when they are asked for."""
 
-    def __init__(self, versions: Versions) -> None:
+    def __init__(self, versions: PromptVersions) -> None:
         self._versions = versions
 
     def __len__(self) -> int:

@@ -67,7 +67,7 @@ class PromptMessage(BaseModel):
     content: str
 
 
-class Prompt(BaseModel):
+class TracePrompt(BaseModel):
     """What the LLM was shown. tokens: as the server counted, 0 if it did not say."""
 
     words: int
@@ -78,7 +78,7 @@ class Prompt(BaseModel):
     question_cut: bool = False
 
 
-class Versions(BaseModel):
+class TraceVersions(BaseModel):
     """Which run, which heads. history: the user's revision (0: none). own_heads: components that used the user's."""
 
     run: str
@@ -97,9 +97,9 @@ class Trace(BaseModel):
     task: str
     items: int = 0
     retrieved: list[TraceItem] = Field(default_factory=list)
-    prompt: Prompt
+    prompt: TracePrompt
     candidates: list[TraceCandidate]
-    versions: Versions
+    versions: TraceVersions
     ms: dict[str, float]
     llm_tokens: int = 0
     degraded: list[Degraded] = Field(default_factory=list)

@@ -4,7 +4,7 @@ from hydra_ray.inference.request_state import RequestState
 from hydra_ray.inference.reranking import RankedItem, showable
 from hydra_ray.inference.selection import CandidateSet, Selection
 from hydra_ray.inference.shortening import Version
-from hydra_ray.inference.trace import Prompt, PromptMessage, Trace, TraceCandidate, TraceItem, Versions
+from hydra_ray.inference.trace import PromptMessage, Trace, TraceCandidate, TraceItem, TracePrompt, TraceVersions
 from hydra_ray.inference.types import LLMResponse, RetrievalResult
 from hydra_ray.version import __version__
 
@@ -57,7 +57,7 @@ def make_trace(
             )
             for rank, one in enumerate(showable(ranked, shown))
         ],
-        prompt=Prompt(
+        prompt=TracePrompt(
             words=sum(len(message["content"].split()) for message in version.messages),
             tokens=sampled.prompt_tokens,
             messages=[PromptMessage(**message) for message in version.messages],
@@ -69,13 +69,13 @@ def make_trace(
             TraceCandidate(
                 text=candidates.texts[i],
                 votes=candidates.votes[i],
-                own=candidates.texts[i] in found.own,
+                own=candidates.texts[i] in found.answer_counts,
                 adapter=selection.scores[i] if selection.scores else None,
                 weight=selection.weights[i] if selection.weights else None,
             )
             for i in selection.order
         ],
-        versions=Versions(
+        versions=TraceVersions(
             run=run,
             hydra_ray=__version__,
             history=found.state.revision if found.state else 0,

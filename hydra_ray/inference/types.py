@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
-from hydra_ray.core.features import AnswerProfile, Supporter
+from hydra_ray.core.features import AnswerCounts, Supporter
 from hydra_ray.core.prompts import Message
 from hydra_ray.core.retrieval import normalized_scores
 from hydra_ray.core.types import HistoryItem
@@ -64,7 +64,7 @@ class RetrievalResult:
     Attributes:
         items: Best first.
         scores: Of the items, by the retrieval method (BM25).
-        own: How often the user gave each answer (`hydra_ray.core.features.answer_frequencies`).
+        answer_counts: How often the user gave each answer (`hydra_ray.core.features.answer_frequencies`).
         state: Of the user; None: there is no user of that id.
         recencies: Of the items, in (0, 1] (`hydra_ray.core.retrieval.recency_ranks`).
         topics: Label -> log-odds ratio that the query's text gives it (`hydra_ray.core.topic_classifier`).
@@ -72,7 +72,7 @@ class RetrievalResult:
 
     items: tuple[HistoryItem, ...] = ()
     scores: tuple[float, ...] = ()
-    own: AnswerProfile = field(default_factory=dict)
+    answer_counts: AnswerCounts = field(default_factory=dict)
     state: UserState | None = None
     recencies: tuple[float, ...] = ()
     topics: Mapping[str, float] = field(default_factory=dict)
@@ -90,7 +90,7 @@ class RetrievalResult:
 
     @property
     def supporters(self) -> tuple[Supporter, ...]:
-        """The items' answers as evidence: each weighs what its item's `normalized_scores` says.
+        """The items' answers as votes: each weighs what its item's `normalized_scores` says.
 
         Not what the reranker believes of the item: it has learned from the very queries that the adapter learns from,
         so there its belief tells the right answer as it never does for a new question.
@@ -104,7 +104,7 @@ class ScoreRequest:
     """Texts of one query to be scored with one user's head.
 
     user: stored id, None for the shared head. version: of the head store that must be seen at least (0: any).
-    evidence: numbers per text (empty: the component reads none).
+    features: numbers per text (empty: the component reads none).
     """
 
     component: Component
@@ -112,17 +112,17 @@ class ScoreRequest:
     version: int
     query: str
     texts: tuple[str, ...]
-    evidence: tuple[tuple[float, ...], ...] = ()
+    features: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreResult:
-    """log_odds: one per text. own_head: False: the shared head (the user has none). version: of the head store.
+    """scores: one per text. own_head: False: the shared head (the user has none). version: of the head store.
 
     problem: why the user's head could not be read, for the log: it may name files; the shared head was used then.
     """
 
-    log_odds: tuple[float, ...]
+    scores: tuple[float, ...]
     own_head: bool
     version: int
     problem: str | None = None

@@ -43,7 +43,7 @@ READ_DATES = 0.99
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ColumnChoice:
     """What a column was taken for, or that there is none (""), and why."""
 
     column: str
@@ -58,11 +58,11 @@ class Guess:
     where dates need none. single_line: whether free-text answers are one line each.
     """
 
-    user: Choice
-    item_id: Choice
-    date: Choice
-    texts: tuple[Choice, ...]
-    answer: Choice
+    user: ColumnChoice
+    item_id: ColumnChoice
+    date: ColumnChoice
+    texts: tuple[ColumnChoice, ...]
+    answer: ColumnChoice
     kind: Kind
     kind_why: str
     labels: tuple[str, ...] = ()
@@ -92,27 +92,27 @@ def guess(rows: int, columns: Mapping[str, Column], given: Given = NOTHING) -> G
             raise UserError(f"{option} {name}: no such column: the rows have {', '.join(columns)}")
     left = {name: column for name, column in columns.items() if column.usable}
 
-    def take(choice: Choice) -> Choice:
+    def take(choice: ColumnChoice) -> ColumnChoice:
         left.pop(choice.column, None)
         return choice
 
     for name in (given.user, given.item_id, given.date, given.answer, *given.texts):
         left.pop(name or "", None)
-    user = take(Choice(given.user, "named with --user") if given.user else _user(left))
+    user = take(ColumnChoice(given.user, "named with --user") if given.user else _user(left))
     date, form = _date(columns, left, given.date)
     take(date)
-    item_id = take(Choice(given.item_id, "named with --id") if given.item_id else _item_id(rows, left))
+    item_id = take(ColumnChoice(given.item_id, "named with --id") if given.item_id else _item_id(rows, left))
     if given.answer:
-        answer = Choice(given.answer, "named with --answer")
+        answer = ColumnChoice(given.answer, "named with --answer")
         found = _closed(columns[given.answer]) or ("generation", (), "its values are free text")
     else:
         answer, found = _answer(left, bool(given.texts))
     take(answer)
-    texts = tuple(Choice(name, "named with --text") for name in given.texts)
+    texts = tuple(ColumnChoice(name, "named with --text") for name in given.texts)
     if not texts:
         main = take(_text(left, answer.column))
         titles = [c.name for c in left.values() if c.last_name in LINE and c.numbers < c.given]
-        texts = (*(Choice(name, "its name: a line above the text") for name in titles), main)
+        texts = (*(ColumnChoice(name, "its name: a line above the text") for name in titles), main)
     kind, labels, why = found
     answers = columns[answer.column]
     one_line = kind == "generation" and not any("\n" in str(value).strip() for value in answers.sample)
@@ -135,39 +135,43 @@ def _hinted(columns: Mapping[str, Column], hints: Sequence[str]) -> list[Column]
     return [column for hint in hints for column in columns.values() if column.last_name == hint]
 
 
-def _user(left: Mapping[str, Column]) -> Choice:
+def _user(left: Mapping[str, Column]) -> ColumnChoice:
     for column in _hinted(left, USER):
         if 1 < len(column.distinct) < column.given:
-            return Choice(column.name, f"its name, and {len(column.distinct):,} values in {column.given:,} rows")
+            return ColumnChoice(column.name, f"its name, and {len(column.distinct):,} values in {column.given:,} rows")
     raise UserError(
         f"no column looks like the user's id (a name such as user_id or author, and values that recur): name it with "
         f"--user; the rows have {', '.join(left)}"
     )
 
 
-def _item_id(rows: int, left: Mapping[str, Column]) -> Choice:
+def _item_id(rows: int, left: Mapping[str, Column]) -> ColumnChoice:
     for column in _hinted(left, ITEM_ID):
         if len(column.distinct) == rows:
-            return Choice(column.name, "its name, and every row has another value")
-    return Choice("", "no column of such a name has another value in every row; ids are made of the rows' content")
+            return ColumnChoice(column.name, "its name, and every row has another value")
+    return ColumnChoice(
+        "", "no column of such a name has another value in every row; ids are made of the rows' content"
+    )
 
 
-def _date(columns: Mapping[str, Column], left: Mapping[str, Column], named: str | None) -> tuple[Choice, str | None]:
+def _date(
+    columns: Mapping[str, Column], left: Mapping[str, Column], named: str | None
+) -> tuple[ColumnChoice, str | None]:
     if named:
         form, why = _form(columns[named])
-        return Choice(named, f"named with --date{why}"), form
+        return ColumnChoice(named, f"named with --date{why}"), form
     for column in _hinted(left, DATE):
         if _reads(column, None):
-            return Choice(column.name, "its name, and its values are dates"), None
+            return ColumnChoice(column.name, "its name, and its values are dates"), None
         form, why = _form(column)
         if form:
-            return Choice(column.name, f"its name{why}"), form
+            return ColumnChoice(column.name, f"its name{why}"), form
     for column in left.values():
         # Numbers are dates only where the name says so: any count of nine digits would pass.
         if not column.numbers and (_reads(column, None) or _form(column)[0]):
             form, why = _form(column)
-            return Choice(column.name, why.removeprefix(", and ") or "its values are dates"), form
-    return Choice("", "no column holds dates; the rows' order in the file decides what is older"), None
+            return ColumnChoice(column.name, why.removeprefix(", and ") or "its values are dates"), form
+    return ColumnChoice("", "no column holds dates; the rows' order in the file decides what is older"), None
 
 
 def _reads(column: Column, form: str | None) -> bool:
@@ -198,21 +202,21 @@ class Found(NamedTuple):
 FREE_TEXT = Found("generation", (), "its values are free text")
 
 
-def _answer(left: Mapping[str, Column], text_is_known: bool) -> tuple[Choice, Found]:
+def _answer(left: Mapping[str, Column], text_is_known: bool) -> tuple[ColumnChoice, Found]:
     """Names first (those of answers, ratings, labels), then few distinct values, then names of lines such as titles."""
     for hints in (ANSWER, RATING, LABEL):
         for column in _hinted(left, hints):
             found = _closed(column) or (FREE_TEXT if hints is ANSWER else None)
             if found:
-                return Choice(column.name, "its name"), found
+                return ColumnChoice(column.name, "its name"), found
     for column in left.values():
         found = _closed(column)
         if found and found.kind == "classification" and column.last_name not in (*TEXT, *USER, *ITEM_ID):
-            return Choice(column.name, "few distinct values that recur"), found
+            return ColumnChoice(column.name, "few distinct values that recur"), found
     texts = [column for column in left.values() if column.numbers < column.given]
     if len(texts) > (0 if text_is_known else 1):
         for column in _hinted({c.name: c for c in texts}, LINE):
-            return Choice(column.name, "its name"), FREE_TEXT
+            return ColumnChoice(column.name, "its name"), FREE_TEXT
     raise UserError(
         "no column looks like the user's answer (labels, ratings, replies, titles): name it with --answer; what is "
         f"left of the rows is {', '.join(left) or 'nothing'}"
@@ -244,7 +248,7 @@ def _closed(column: Column) -> Found | None:
     return Found("classification", labels, f"it has {len(spellings)} distinct values that recur")
 
 
-def _text(left: Mapping[str, Column], answer: str) -> Choice:
+def _text(left: Mapping[str, Column], answer: str) -> ColumnChoice:
     """The longest column, or one that is called so and not much shorter."""
     chars = {name: column.mean_chars for name, column in left.items() if column.numbers < column.given}
     if not chars:
@@ -254,5 +258,5 @@ def _text(left: Mapping[str, Column], answer: str) -> Choice:
     longest = max(chars, key=lambda name: chars[name])
     for column in _hinted(left, TEXT):
         if chars.get(column.name, 0) >= 0.5 * chars[longest]:
-            return Choice(column.name, f"its name, and {chars[column.name]:.0f} characters on average")
-    return Choice(longest, f"the longest text, {chars[longest]:.0f} characters on average")
+            return ColumnChoice(column.name, f"its name, and {chars[column.name]:.0f} characters on average")
+    return ColumnChoice(longest, f"the longest text, {chars[longest]:.0f} characters on average")

@@ -4,7 +4,7 @@ import json
 import textwrap
 from collections.abc import Collection, Sequence
 
-from hydra_ray.init_task.guess import Choice, Guess
+from hydra_ray.init_task.guess import ColumnChoice, Guess
 from hydra_ray.registries import TASK_KINDS
 
 WIDTH = 110
@@ -108,7 +108,7 @@ def _spoken(column: str) -> str:
     return words[0].upper() + words[1:]
 
 
-def _whys(choices: Sequence[Choice]) -> str:
+def _whys(choices: Sequence[ColumnChoice]) -> str:
     return "; ".join(dict.fromkeys(choice.why for choice in choices))
 
 

@@ -225,9 +225,9 @@ def _gpus_seen() -> int:
     hidden = {name: os.environ.pop(name) for name in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
               if name in os.environ}  # fmt: skip
     try:
-        import torch
+        from hydra_ray.utils.device import count_accelerators
 
-        return torch.accelerator.device_count() if torch.accelerator.is_available() else 0
+        return count_accelerators()
     except (ImportError, RuntimeError):
         return 0
     finally:

@@ -5,7 +5,7 @@ import random
 
 from hydra_ray.config import LLMConfig
 from hydra_ray.errors import UserError
-from hydra_ray.llm.calls import Call
+from hydra_ray.llm.calls import LLMCall
 from hydra_ray.llm.http import ChatHttpClient
 from hydra_ray.llm.ledger_batcher import LedgerBatcher, RateLimitedError
 from hydra_ray.llm.rate_headers import Rates
@@ -32,7 +32,7 @@ class Caller:
         self._cfg, self._endpoint, self._books, self._identity = cfg, endpoint, books, identity
         self._last_refusal = "HTTP 429"
 
-    async def record(self, call: Call, stop: asyncio.Event) -> CachedResponse:
+    async def record(self, call: LLMCall, stop: asyncio.Event) -> CachedResponse:
         """What the call returns, noted in the ledger. No attempt begins after `stop` is set.
 
         A failure that may pass is tried again `llm.retries` times; waiting for a rate limit is no attempt. A prompt
@@ -80,7 +80,7 @@ class Caller:
             await _sleep(pause_s, stop)
 
     def _kept(
-        self, call: Call, reservation: int, record: CachedResponse, level: int, retries: int, rates: Rates | None
+        self, call: LLMCall, reservation: int, record: CachedResponse, level: int, retries: int, rates: Rates | None
     ) -> CallOutcome:
         """The note of an answer."""
         if level:

@@ -65,7 +65,7 @@ class CallGroup:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class LLMCall:
     """Asks for samples `start` to `start + count` of a job."""
 
     job: CallGroup

@@ -10,7 +10,7 @@ from hydra_ray.config import LLMConfig
 from hydra_ray.env import Secret
 from hydra_ray.errors import BudgetReachedError, UserError
 from hydra_ray.llm.caller import Caller, StoppedError
-from hydra_ray.llm.calls import PROBE, Call, CallGroup, samples
+from hydra_ray.llm.calls import PROBE, CallGroup, LLMCall, samples
 from hydra_ray.llm.event_loop import EventLoopThread
 from hydra_ray.llm.http import ChatHttpClient
 from hydra_ray.llm.ledger_batcher import LedgerBatcher
@@ -166,16 +166,16 @@ class LLMClient:
             self._loop_thread = EventLoopThread()
         return self._loop_thread
 
-    async def _plan(self, jobs: Sequence[CallGroup]) -> list[Call]:
+    async def _plan(self, jobs: Sequence[CallGroup]) -> list[LLMCall]:
         """The calls that are still to be made, after a look into the cache."""
-        whole = [Call(job, 0, job.count) for job in jobs if self._cfg.supports_n is not False or job.count == 1]
+        whole = [LLMCall(job, 0, job.count) for job in jobs if self._cfg.supports_n is not False or job.count == 1]
         left = await self._look_up(whole)
         # An earlier run may have asked one by one: then the first sample is most likely there.
-        first = [Call(call.job, 0, 1) for call in left if call.count > 1 and self._at_once(call)]
+        first = [LLMCall(call.job, 0, 1) for call in left if call.count > 1 and self._at_once(call)]
         unasked = {id(call.job) for call in await self._look_up(first)}
         calls = [call for call in left if call.count == 1 or id(call.job) in unasked]
         singles = [
-            Call(job, start, 1)
+            LLMCall(job, start, 1)
             for job in jobs
             if job.count > 1 and id(job) not in unasked
             for start in (job.missing() if job.parts else range(job.count))
@@ -188,11 +188,11 @@ class LLMClient:
                 self._books.add_done(job.copies)
         return calls
 
-    def _at_once(self, call: Call) -> bool:
+    def _at_once(self, call: LLMCall) -> bool:
         """Whether a call asks for as many samples as the server gives in one."""
         return call.count == 1 or self._cfg.supports_n is True or not self._endpoint.dialect.one_by_one
 
-    async def _look_up(self, calls: Sequence[Call]) -> list[Call]:
+    async def _look_up(self, calls: Sequence[LLMCall]) -> list[LLMCall]:
         """Fills in what the cache holds and returns the other calls."""
         if not calls or not self._use_cache:
             return list(calls)
@@ -205,7 +205,7 @@ class LLMClient:
                 call.job.parts[call.start] = record
         return left
 
-    async def _run(self, calls: deque[Call]) -> None:
+    async def _run(self, calls: deque[LLMCall]) -> None:
         """Makes all calls; after the first fatal error no new one is begun, and it is raised when the others ended.
 
         Where the server has answered nothing yet, the first call goes alone: what it finds out spares the others.
@@ -235,11 +235,11 @@ class LLMClient:
         if fatal:
             raise fatal[0]
 
-    async def _make(self, call: Call, stop: asyncio.Event) -> list[Call]:
+    async def _make(self, call: LLMCall, stop: asyncio.Event) -> list[LLMCall]:
         """One call with its retries; returns the single calls that make up for texts the server left out."""
         job = call.job
         if not self._at_once(call):  # found out since it was planned
-            more = await self._look_up([Call(job, start, 1) for start in range(call.count)])
+            more = await self._look_up([LLMCall(job, start, 1) for start in range(call.count)])
             job.open_calls += len(more) - 1
             if not job.open_calls:
                 self._books.add_done(job.copies)
@@ -255,7 +255,7 @@ class LLMClient:
             failure = error.rejection if isinstance(error, SuspectError) else error
             if self._may_be_n(call, failure):
                 job.one_by_one = True
-                return [Call(job, 0, 1)]
+                return [LLMCall(job, 0, 1)]
             if isinstance(error, SuspectError):
                 await self._probe(str(error))
             job.error, job.rejected = str(failure), isinstance(failure, RejectedError)
@@ -267,13 +267,13 @@ class LLMClient:
             if job.one_by_one and call.start == 0:
                 self._endpoint.dialect.one_by_one = True
             if call.count > 1 or (job.one_by_one and call.start == 0):
-                more = await self._look_up([Call(job, start, 1) for start in job.missing()])
+                more = await self._look_up([LLMCall(job, start, 1) for start in job.missing()])
         job.open_calls += len(more) - 1
         if not job.open_calls:
             self._books.add_done(job.copies)
         return more
 
-    def _may_be_n(self, call: Call, error: Exception) -> bool:
+    def _may_be_n(self, call: LLMCall, error: Exception) -> bool:
         """Whether a call may have failed because it asks for several samples, in words that do not say so."""
         if call.count == 1 or self._cfg.supports_n is not None or self._endpoint.dialect.takes_n:
             return False
@@ -287,7 +287,7 @@ class LLMClient:
             if not self._endpoint.dialect.refused_in_row:
                 return  # it has meanwhile
             try:
-                await self._caller.record(Call(CallGroup(PROBE), 0, 1), asyncio.Event())
+                await self._caller.record(LLMCall(CallGroup(PROBE), 0, 1), asyncio.Event())
             except (TransientError, RejectedError, SuspectError):
                 raise UserError(suspicion) from None
             self._given_up, self._answered = 0, True

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hydra_ray.llm.durations import seconds_in_words, seconds_of
-from hydra_ray.llm.surrogates import without_surrogates
+from hydra_ray.llm.types import without_surrogates
 
 LONGEST_SEARCHED = 2000
 """Characters of a message that are looked through: it may repeat the whole prompt."""

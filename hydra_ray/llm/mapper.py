@@ -37,9 +37,8 @@ from hydra_ray.llm.response_cache_actor import run_response_cache
 from hydra_ray.llm.response_cache_ports import ActorPort
 from hydra_ray.llm.types import Completion
 from hydra_ray.llm.usability import Wanted
-from hydra_ray.utils.parquet_io import read_parquet
+from hydra_ray.utils.ray_data import actor_pool, alive_nodes, read_parquet
 from hydra_ray.utils.ray_errors import unwrap_user_errors
-from hydra_ray.utils.ray_nodes import actor_pool, alive_nodes
 
 ID_COLUMN = "row_id"
 REQUESTS_COLUMN = "requests"

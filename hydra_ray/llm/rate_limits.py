@@ -53,7 +53,7 @@ class TokenBucket:
         self._level -= amount
 
 
-class Limits:
+class RateLimits:
     """requests_per_minute, tokens_per_minute: None: no limit but what the server says."""
 
     def __init__(

@@ -6,8 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from hydra_ray.core.prompts import Message
-from hydra_ray.llm.surrogates import without_surrogates
-from hydra_ray.llm.types import Request
+from hydra_ray.llm.types import Request, without_surrogates
 
 MESSAGES_TYPE = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 REQUESTS_TYPE = pa.list_(

@@ -18,9 +18,8 @@ from typing import NamedTuple
 
 from hydra_ray.errors import UserError
 from hydra_ray.llm.rate_headers import Rates
-from hydra_ray.llm.rate_limits import Limits, Wait
-from hydra_ray.llm.surrogates import without_surrogates
-from hydra_ray.llm.types import CachedResponse
+from hydra_ray.llm.rate_limits import RateLimits, Wait
+from hydra_ray.llm.types import CachedResponse, without_surrogates
 
 FILE = "cache/llm.sqlite"
 """Under a run's root."""
@@ -101,7 +100,7 @@ class ResponseCache:
         self.max_calls = max_calls
         self.max_cost = max_cost
         self._lost_after_s = lost_after_s
-        self.limits = Limits()
+        self.limits = RateLimits()
         self._made: dict[int, tuple[float, float]] = {}  # my reservations: when, and for how many tokens
         self._owner = uuid.uuid4().hex
         self._lock = threading.Lock()

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 from hydra_ray.core.prompts import Message
 from hydra_ray.llm.http_errors import Problem, problem_of
 from hydra_ray.llm.retry import EmptyAnswerError, TransientError
-from hydra_ray.llm.surrogates import without_surrogates
-from hydra_ray.llm.types import CachedResponse, Finish
+from hydra_ray.llm.types import CachedResponse, Finish, without_surrogates
 
 MESSAGE_TOKENS = 16
 """What a chat format adds to a message at most."""

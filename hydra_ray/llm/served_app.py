@@ -18,8 +18,7 @@ from hydra_ray.config import LLMConfig
 from hydra_ray.config.resources import LLMResources
 from hydra_ray.errors import UserError
 from hydra_ray.llm.model_id import server_identity
-from hydra_ray.utils.direct_http import DIRECT
-from hydra_ray.utils.ports import check_free
+from hydra_ray.utils.network import DIRECT, check_free
 from hydra_ray.utils.ray_errors import root_cause_line
 
 LOG_EVERY_S = 5.0

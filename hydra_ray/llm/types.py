@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Literal, NotRequired, TypedDict
 
 from hydra_ray.core.prompts import Message
-from hydra_ray.llm.surrogates import without_surrogates
 
 Finish = Literal["stop", "length", "content_filter", "thinking", "empty"]
 """How a text ended: `length`: at `max_tokens`; `content_filter`: withheld or cut off by the provider's filter;
@@ -105,3 +104,15 @@ def call_key(identity: str, request: Request, start: int = 0, count: int | None 
     count = request.n if count is None else count
     text = f"{identity}\0{canonical_json(request)}\0{start}\0{count}"
     return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=20).hexdigest()
+
+
+def without_surrogates(text: str) -> str:
+    """The text with each half of a character (a lone surrogate, which no encoding takes) as U+FFFD.
+
+    Two halves that belong together become their character.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text

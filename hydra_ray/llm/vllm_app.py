@@ -20,7 +20,7 @@ from hydra_ray.config.resources import LLMResources, ray_options, worker_range
 from hydra_ray.errors import UserError
 from hydra_ray.llm.model_id import weights_source
 from hydra_ray.llm.vllm_process import flags
-from hydra_ray.utils.ray_nodes import alive_nodes
+from hydra_ray.utils.ray_data import alive_nodes
 
 DEPLOYMENT = "LLM"
 

@@ -75,7 +75,7 @@ class VllmProcess:
 
     def answers(self, timeout_s: float = 5.0) -> bool:
         """Whether the server answers and its engine works. Blocks for `timeout_s` seconds at most."""
-        from hydra_ray.utils.direct_http import DIRECT
+        from hydra_ray.utils.network import DIRECT
 
         try:
             with DIRECT.open(f"{self._url}/health", timeout=timeout_s) as response:

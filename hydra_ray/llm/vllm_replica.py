@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from hydra_ray.llm.vllm_process import VllmProcess
-from hydra_ray.utils.ports import check_free
+from hydra_ray.utils.network import check_free
 
 POLL_S = 0.2
 HEALTH_S = 30.0
@@ -31,7 +31,7 @@ class VllmReplica:
         """
         import ray
 
-        from hydra_ray.utils.loopback import stay_on_node
+        from hydra_ray.utils.network import stay_on_node
 
         stay_on_node()
         self._host = ray.util.get_node_ip_address() if cluster and host == "127.0.0.1" else host

@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 
-from hydra_ray.core.candidates import candidates_of
-from hydra_ray.core.selection import self_consistency, user_majority
-from hydra_ray.methods.method import SAMPLES, AnsweredQuestion, AskedQuestion, Call, Method, one_answer
+from hydra_ray.core.selection import candidates_of, self_consistency, user_majority
+from hydra_ray.methods.method import SAMPLES, AnsweredQuestion, Call, Method, QuestionContext, one_answer
 from hydra_ray.registries import METHODS
 
 SHOWN = 4
@@ -13,7 +12,7 @@ BM25_SAMPLES = f"{SAMPLES}bm25"
 """The call for samples after the best items by BM25."""
 
 
-def ask_samples(question: AskedQuestion) -> dict[str, Call]:
+def ask_samples(question: QuestionContext) -> dict[str, Call]:
     """The call that `BM25_SAMPLES` names."""
     return {BM25_SAMPLES: question.samples(question.retrieve("bm25", SHOWN))}
 
@@ -28,15 +27,17 @@ def _consistent(question: AnsweredQuestion) -> str | None:
     return self_consistency(question.task, samples) if samples else None
 
 
-def _retrieved(method: str, k: int) -> Callable[[AskedQuestion], Call]:
+def _retrieved(method: str, k: int) -> Callable[[QuestionContext], Call]:
     return lambda question: question.greedy(question.retrieve(method, k))
 
 
-def _profile(k: int) -> Callable[[AskedQuestion], Call]:
+def _profile(k: int) -> Callable[[QuestionContext], Call]:
     return lambda question: question.greedy(question.retrieve("bm25", k), question.summary)
 
 
-def _one_answer(name: str, title: str, about: str, ask: Callable[[AskedQuestion], Call], summary: bool = False) -> None:
+def _one_answer(
+    name: str, title: str, about: str, ask: Callable[[QuestionContext], Call], summary: bool = False
+) -> None:
     METHODS.register(name)(one_answer(name, title, about, ask, summary=summary, always=True))
 
 

@@ -1,7 +1,7 @@
 """HYDRA and its parts: examples by the reranker, the answer by the adapter, with one head or every user's own."""
 
 from hydra_ray.methods.baselines import BM25_SAMPLES, ask_samples
-from hydra_ray.methods.method import SAMPLES, Adapter, AskedQuestion, Call, Method, Reranker, one_answer
+from hydra_ray.methods.method import SAMPLES, Adapter, Call, Method, QuestionContext, Reranker, one_answer
 from hydra_ray.registries import METHODS
 
 PLAIN = "greedy:zero_shot"
@@ -12,7 +12,7 @@ def chosen_by(adapter: Adapter, title: str, about: str, reranker: Reranker | Non
     """A method whose answer an adapter chooses. reranker: picks the examples; None: they are BM25's."""
     samples = BM25_SAMPLES if reranker is None else f"{SAMPLES}{reranker}"
 
-    def calls(question: AskedQuestion) -> dict[str, Call]:
+    def calls(question: QuestionContext) -> dict[str, Call]:
         made = ask_samples(question) if reranker is None else {samples: question.samples(question.rerank(reranker))}
         return {PLAIN: question.greedy(), **made}
 

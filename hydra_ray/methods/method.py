@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from hydra_ray.config import AdapterConfig
-from hydra_ray.core.features import AnswerProfile
+from hydra_ray.core.features import AnswerCounts
 from hydra_ray.core.prompts import Prompt
 from hydra_ray.core.queries import Query
 from hydra_ray.core.tasks import Task
@@ -35,7 +35,7 @@ class Call:
     request: Request
 
 
-class AskedQuestion(Protocol):
+class QuestionContext(Protocol):
     """A question that is to be asked.
 
     Attributes:
@@ -77,14 +77,14 @@ class AnsweredQuestion(Protocol):
         task: What was asked.
         text: The question.
         history: The answers of the user's history, oldest first.
-        own: How often the user gave which answer.
+        answer_counts: How often the user gave each answer.
         adapter: The configuration of the adapter.
     """
 
     task: Task
     text: str
     history: Sequence[str]
-    own: AnswerProfile
+    answer_counts: AnswerCounts
     adapter: AdapterConfig
 
     @property
@@ -121,7 +121,7 @@ class Method:
         candidates: The distinct texts that `answer` chooses among; None: it does not choose.
         group: What its training costs.
         summary: Whether its prompts show the summary of the history.
-        retrievers: Those that it names in `AskedQuestion.retrieve`, where they read more than the history's texts: an
+        retrievers: Those that it names in `QuestionContext.retrieve`, where they read more than the history's texts: an
             encoder or a ranking, which are part of the address of its step.
         rerankers: Those that pick its examples.
         adapter: The one that it chooses by; None: it uses none.
@@ -133,7 +133,7 @@ class Method:
 
     title: str
     about: str
-    calls: Callable[[AskedQuestion], Mapping[str, Call]]
+    calls: Callable[[QuestionContext], Mapping[str, Call]]
     answer: Callable[[AnsweredQuestion], str | None]
     candidates: Callable[[AnsweredQuestion], Sequence[str]] | None = None
     group: Group = "trains nothing"
@@ -154,7 +154,7 @@ def one_answer(
     name: str,
     title: str,
     about: str,
-    ask: Callable[[AskedQuestion], Call],
+    ask: Callable[[QuestionContext], Call],
     *,
     group: Group = "trains nothing",
     summary: bool = False,

@@ -30,7 +30,7 @@ class MethodTraining(Protocol):
         ...
 
     def feedback(self) -> Iterator[Row]:
-        """The training users' queries, each with retrieved texts (`right`) and the LLM's answer after each of them
+        """The training users' queries, each with retrieved texts (`candidates`) and the LLM's answer after each of them
         alone (`answers`): what the reranker learns from, already paid for.
 
         Only for methods with `reads_feedback`. Rows whose labels the history knows (`known`) are among them.

@@ -1,4 +1,4 @@
-"""The text encoder: any Hugging Face encoder, one vector per text."""
+"""The text encoder: any Hugging Face encoder, one embedding per text."""
 
 from collections.abc import Sequence
 from pathlib import Path

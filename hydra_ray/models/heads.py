@@ -21,7 +21,7 @@ class Head(nn.Module):
     """dropout -> dense Z x Z -> tanh -> dropout -> Z x 2, the HYDRA paper's head; nothing of it is any user's own.
 
     A subclass says what is a user's own in `delta_shapes`, and in `hidden` or `output` how it comes in; deltas of zeros
-    leave the shared head as it is. `hydra_ray.models.mixture.FacetHead` is another class with the same interface.
+    leave the shared head as it is. `hydra_ray.models.mixture.MixtureHead` is another class with the same interface.
 
     Attributes:
         kind: Its name in `model.head`.
@@ -36,7 +36,7 @@ class Head(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.dense = nn.Linear(width, width)
         self.out = nn.Linear(width, 2)
-        # What the pair encoding says is a good start: the head begins as tanh(z), not as a random mixture of it.
+        # What the pair embedding says is a good start: the head begins as tanh(z), not as a random mixture of it.
         nn.init.eye_(self.dense.weight)
         nn.init.zeros_(self.dense.bias)
 

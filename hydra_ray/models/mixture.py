@@ -1,7 +1,7 @@
 """A head without a fit: F shared heads, mixed by weights that a router reads from the user's own items.
 
-Shapes: U users, H items of the user with most, D width of an encoding, F facets, G queries, R rows, Z pair encoding.
-The design follows mixture-of-facets personalisation (2026): frozen encodings of the history, a linear router, softmax
+Shapes: U users, H items of the user with most, D width of an embedding, F facets, G queries, R rows, Z pair embedding.
+The design follows mixture-of-facets personalisation (2026): frozen embeddings of the history, a linear router, softmax
 over the best few facets. In place of its Transformer and sparse autoencoder stands the mean of a small network over
 the items (Deep Sets, Zaheer et al. 2017).
 """
@@ -15,11 +15,11 @@ from hydra_ray.config import ModelConfig
 from hydra_ray.models.heads import Deltas
 
 PROFILE, PRESENT, MIXTURE = "profile", "present", "mixture"
-"""Names in `Deltas`: encodings [U, H, D] and which of them exist [U, H]; or the weights that the router made of them,
+"""Names in `Deltas`: embeddings [U, H, D] and which of them exist [U, H]; or the weights that the router made of them,
 less 1/F, [U, F]: zeros are the shared head's mixture, all facets alike, as zeros are every other kind's shared head."""
 
 
-class FacetHead(nn.Module):
+class MixtureHead(nn.Module):
     """F heads like `Head`, and a mixture of their logits. The same interface."""
 
     def __init__(self, width: int, facets: int, dropout: float) -> None:
@@ -61,9 +61,9 @@ class FacetHead(nn.Module):
         return logits_GR2
 
 
-def make_facets(width: int, config: ModelConfig) -> FacetHead:
+def make_mixture(width: int, config: ModelConfig) -> MixtureHead:
     """The head of a model."""
-    return FacetHead(width, config.num_experts, config.dropout)
+    return MixtureHead(width, config.num_experts, config.dropout)
 
 
 class Router(nn.Module):

@@ -2,7 +2,7 @@
 
 PyTorch multiplies fp32 matrices on x86 with MKL, which uses AVX2 at most on AMD's processors; oneDNN uses what is
 there. On one core of an AMD EPYC with AVX-512, MKL reached 30 to 100 GFLOP/s at MiniLM's shapes and oneDNN 110 to 230,
-which halves the encoder's time; sums are added in another order, so vectors differ by rounding (1e-6).
+which halves the encoder's time; sums are added in another order, so embeddings differ by rounding (1e-6).
 """
 
 import platform

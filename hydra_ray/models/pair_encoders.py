@@ -1,4 +1,4 @@
-"""The shared base: two texts -> one pair encoding, where each text is encoded alone."""
+"""The shared base: two texts -> one pair embedding, where each text is encoded alone."""
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ ALPHA = 10.0
 
 
 class InteractionEncoder(nn.Module):
-    """Pair encoding of two text vectors: z = tanh(W [(A l) * (B r) ; l ; r]) + (A l) * (B r).
+    """Pair embedding of two texts' embeddings q and c: z = tanh(W [(A q) * (B c) ; q ; c]) + (A q) * (B c).
 
     The product of two learned projections lets the base ask "do both texts agree in this respect?" in many respects at
     once, which a user's head then weighs; it is the low-rank bilinear form of Kim et al. 2017 (arXiv 1610.04325).
@@ -18,23 +18,23 @@ class InteractionEncoder(nn.Module):
 
     def __init__(self, width_in: int, width_out: int) -> None:
         super().__init__()
-        self.left = nn.Linear(width_in, width_out)
-        self.right = nn.Linear(width_in, width_out)
+        self.query = nn.Linear(width_in, width_out)
+        self.candidate = nn.Linear(width_in, width_out)
         self.norm = nn.LayerNorm(width_out)
         self.mix = nn.Linear(width_out + 2 * width_in, width_out)
 
-    def forward(self, left: Tensor, right: Tensor) -> Tensor:
-        """left [..., D], right [..., D] -> [..., Z]."""
-        scale = left.shape[-1] ** 0.5
-        left = nn.functional.normalize(left, dim=-1) * scale
-        right = nn.functional.normalize(right, dim=-1) * scale
-        agree = self.norm(self.left(left) * self.right(right))
-        pair: Tensor = agree + torch.tanh(self.mix(torch.cat([agree, left, right], dim=-1)))
+    def forward(self, query: Tensor, candidates: Tensor) -> Tensor:
+        """query [..., D], candidates [..., D] -> [..., Z]."""
+        scale = query.shape[-1] ** 0.5
+        query = nn.functional.normalize(query, dim=-1) * scale
+        candidates = nn.functional.normalize(candidates, dim=-1) * scale
+        agree = self.norm(self.query(query) * self.candidate(candidates))
+        pair: Tensor = agree + torch.tanh(self.mix(torch.cat([agree, query, candidates], dim=-1)))
         return pair
 
 
 class ConceptEncoder(nn.Module):
-    """Pair encoding by shared concepts: z_k = 4 c_k(left) r_k(right), one number per concept.
+    """Pair embedding by shared concepts: z_k = 4 c_k(query) r_k(candidate), one number per concept.
 
     A sentence belongs to concepts by softmax(alpha W s), as to soft clusters; a text holds a concept if one of its
     sentences does: c_k = 1 - prod over sentences (1 - p_k). `symmetric` (reranker): r is the same code, so that z says
@@ -47,7 +47,7 @@ class ConceptEncoder(nn.Module):
         super().__init__()
         self.centres = nn.Parameter(torch.randn(width_out, width_in) / width_in**0.5)
         self.alpha = nn.Parameter(torch.tensor([ALPHA]))
-        self.right = None if symmetric else nn.Linear(width_in, width_out)
+        self.candidate = None if symmetric else nn.Linear(width_in, width_out)
         self.dropout = nn.Dropout(dropout)
 
     def code(self, sentences: Tensor) -> Tensor:
@@ -57,12 +57,14 @@ class ConceptEncoder(nn.Module):
         belongs = torch.softmax(self.alpha * nn.functional.linear(unit, self.centres), dim=-1) * present
         return 1 - (1 - belongs).prod(1)
 
-    def forward(self, left: Tensor, right: Tensor) -> Tensor:
-        """left [G, S, D], right [G, R, S, D] -> [G, R, Z]."""
-        groups, rows = right.shape[:2]
-        flat = right.flatten(0, 1)
-        other = self.code(flat) if self.right is None else self.right(nn.functional.normalize(flat.sum(1), dim=-1))
-        pair: Tensor = 4 * self.code(left).unsqueeze(1) * other.reshape(groups, rows, -1)
+    def forward(self, query: Tensor, candidates: Tensor) -> Tensor:
+        """query [G, S, D], candidates [G, R, S, D] -> [G, R, Z]."""
+        groups, rows = candidates.shape[:2]
+        flat = candidates.flatten(0, 1)
+        other = (
+            self.code(flat) if self.candidate is None else self.candidate(nn.functional.normalize(flat.sum(1), dim=-1))
+        )
+        pair: Tensor = 4 * self.code(query).unsqueeze(1) * other.reshape(groups, rows, -1)
         return pair
 
 

@@ -1,4 +1,4 @@
-"""The scorer that reranker and adapter both are: texts -> pair encodings -> a score per row."""
+"""The scorer that reranker and adapter both are: texts -> pair embeddings -> a score per row."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from hydra_ray.config.head_kinds import head_kind
 from hydra_ray.config.pair_kinds import pair_kind
 from hydra_ray.models.encoder import TextEncoder
 from hydra_ray.models.heads import Deltas, Head, new_head
-from hydra_ray.models.mixture import PRESENT, PROFILE, FacetHead, Router, mixtures
+from hydra_ray.models.mixture import PRESENT, PROFILE, MixtureHead, Router, mixtures
 from hydra_ray.utils.cpu import Precision
 
 
@@ -19,30 +19,30 @@ from hydra_ray.utils.cpu import Precision
 class PairBatch:
     """G queries with up to R rows each, as indices into a table of T texts.
 
-    left: int64 [G], the query's text. right: int64 [G, R], the rows' texts. label: float [G, R] in {0, 1}.
+    query: int64 [G], the query's text. candidates: int64 [G, R], the rows' texts. label: float [G, R] in {0, 1}.
     mask: float [G, R], 1 where the row exists and has a label. user: int64 [G], the row of the query's user in the
-    deltas that go with the batch. evidence: float [G, R, E], further numbers for each row, E may be 0.
+    deltas that go with the batch. features: float [G, R, E], further numbers for each row, E may be 0.
     """
 
-    left: Tensor
-    right: Tensor
+    query: Tensor
+    candidates: Tensor
     label: Tensor
     mask: Tensor
     user: Tensor
-    evidence: Tensor
+    features: Tensor
 
     def to(self, device: torch.device) -> "PairBatch":
         """The same on a device; from pinned memory without waiting."""
         return PairBatch(*(getattr(self, name).to(device, non_blocking=True) for name in self.__slots__))
 
 
-EVIDENCE_SCALE = 2.0
-"""Brings evidence, numbers in [0, 1], to the size of the pair encodings."""
+FEATURE_SCALE = 2.0
+"""Brings features, numbers in [0, 1], to the size of the pair embeddings."""
 
 
 class PairScorer(nn.Module):
-    """Base and shared head. `bi_encoder`, `concepts`: vectors interact; `cross_encoder`: the encoder reads the
-    pair; `none`: the head reads the evidence alone.
+    """Base and shared head. `bi_encoder`, `concepts`: embeddings interact; `cross_encoder`: the encoder reads the
+    pair; `none`: the head reads the features alone.
 
     Attributes:
         precision: Of the base's arithmetic (`train.precision`). All weights, and the heads' arithmetic, stay fp32.
@@ -56,20 +56,20 @@ class PairScorer(nn.Module):
         encoder: TextEncoder | None,
         encoder_width: int,
         symmetric: bool = True,
-        evidence: int = 0,
+        feature_width: int = 0,
     ) -> None:
-        """`encoder` is None where vectors are given (frozen encoder). symmetric: both texts are of a kind.
+        """`encoder` is None where embeddings are given (frozen encoder). symmetric: both texts are of a kind.
 
-        evidence: numbers per row besides the texts, appended to the pair encoding.
+        feature_width: numbers per row besides the texts, appended to the pair embedding.
         """
         super().__init__()
         self.config = config
-        self.evidence = evidence
+        self.feature_width = feature_width
         self.encoder = encoder
         self.pair = pair_kind(config.pair)
         self.interaction: nn.Module | None = self.pair.new(encoder_width, config, symmetric)
         width = self.pair.width(encoder_width, config)
-        self.head: Head | FacetHead = new_head(width + evidence, config)
+        self.head: Head | MixtureHead = new_head(width + feature_width, config)
         self.router: Router | None = None
         if head_kind(config.head).routed:
             self.router = Router(encoder_width, config.pair_dim, config.num_experts, config.num_experts_per_user)
@@ -78,47 +78,47 @@ class PairScorer(nn.Module):
             encoder.requires_grad_(False)
 
     def encode_pairs(self, texts: Sequence[str] | Tensor, batch: PairBatch) -> Tensor:
-        """Pair encodings with the evidence appended, [G, R, Z + E]; `texts` is the table of texts, or of the vectors
-        of a frozen encoder: [T, D] (`bi_encoder`) or [T, S, D], one per sentence (`concepts`)."""
+        """Pair embeddings with the features appended, [G, R, Z + E]; `texts` is the table of texts, or of the
+        embeddings of a frozen encoder: [T, D] (`bi_encoder`) or [T, S, D], one per sentence (`concepts`)."""
         if self.precision == "bf16":
             with torch.autocast(batch.label.device.type, torch.bfloat16):
                 pairs_GRZ = self._pairs(texts, batch)
             pairs_GRZ = self._like_head(pairs_GRZ)
         else:
             pairs_GRZ = self._pairs(texts, batch)
-        if not self.evidence:
+        if not self.feature_width:
             return pairs_GRZ
-        return torch.cat([pairs_GRZ, EVIDENCE_SCALE * batch.evidence.to(pairs_GRZ.dtype)], dim=-1)
+        return torch.cat([pairs_GRZ, FEATURE_SCALE * batch.features.to(pairs_GRZ.dtype)], dim=-1)
 
     def _pairs(self, texts: Sequence[str] | Tensor, batch: PairBatch) -> Tensor:
         if self.pair.reads == "nothing":
-            return batch.evidence.new_zeros(*batch.right.shape, 0, dtype=next(self.head.parameters()).dtype)
+            return batch.features.new_zeros(*batch.candidates.shape, 0, dtype=next(self.head.parameters()).dtype)
         if self.interaction is None:
             return self._cross(texts, batch)
-        groups, rows = batch.right.shape
-        left_G, right_GR = batch.left, batch.right
+        groups, rows = batch.candidates.shape
+        query_G, candidates_GR = batch.query, batch.candidates
         if self.pair.reads == "sentences":
             assert isinstance(texts, Tensor)
-            agreements_GRZ: Tensor = self.interaction(texts[left_G], texts[right_GR])
+            agreements_GRZ: Tensor = self.interaction(texts[query_G], texts[candidates_GR])
             return agreements_GRZ
         if isinstance(texts, Tensor):
-            vectors_TD = texts
+            embeddings_TD = texts
         else:
             assert self.encoder is not None
-            used = torch.unique(torch.cat([left_G, right_GR.reshape(-1)]))
-            vectors_TD = self._like_head(self.encoder(self.encoder.tokens([texts[i] for i in used.tolist()])))
-            left_G, right_GR = torch.searchsorted(used, left_G), torch.searchsorted(used, right_GR)
-        left_GRD = vectors_TD[left_G].unsqueeze(1).expand(groups, rows, -1)
-        pairs_GRZ: Tensor = self.interaction(left_GRD, vectors_TD[right_GR])
+            used = torch.unique(torch.cat([query_G, candidates_GR.reshape(-1)]))
+            embeddings_TD = self._like_head(self.encoder(self.encoder.tokens([texts[i] for i in used.tolist()])))
+            query_G, candidates_GR = torch.searchsorted(used, query_G), torch.searchsorted(used, candidates_GR)
+        query_GRD = embeddings_TD[query_G].unsqueeze(1).expand(groups, rows, -1)
+        pairs_GRZ: Tensor = self.interaction(query_GRD, embeddings_TD[candidates_GR])
         return pairs_GRZ
 
     def _cross(self, texts: Sequence[str] | Tensor, batch: PairBatch) -> Tensor:
         assert self.encoder is not None
         assert not isinstance(texts, Tensor)
-        groups, rows = batch.right.shape
-        left = [texts[i] for i in batch.left.tolist() for _ in range(rows)]
-        right = [texts[i] for i in batch.right.reshape(-1).tolist()]
-        encoded = self._like_head(self.encoder(self.encoder.tokens(left, right)))
+        groups, rows = batch.candidates.shape
+        query = [texts[i] for i in batch.query.tolist() for _ in range(rows)]
+        candidates = [texts[i] for i in batch.candidates.reshape(-1).tolist()]
+        encoded = self._like_head(self.encoder(self.encoder.tokens(query, candidates)))
         return encoded.reshape(groups, rows, -1)
 
     def _like_head(self, encoded: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a frozen encoder gives for a text: one vector (`bi_encoder`), or one per sentence (`concepts`)."""
+"""What a frozen encoder gives for a text: one embedding (`bi_encoder`), or one per sentence (`concepts`)."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence

@@ -161,10 +161,10 @@ class RememberedEmbeddings:
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """float32 [len(texts), D], in the order given."""
         distinct = list(dict.fromkeys(texts))
-        found = {text: vector for text in distinct if (vector := self._memory.get(text)) is not None}
+        found = {text: embedding for text in distinct if (embedding := self._memory.get(text)) is not None}
         missing = [text for text in distinct if text not in found]
-        for text, vector in zip(missing, encode_texts(self.encoder, missing), strict=True):
-            found[text] = self._memory[text] = vector.copy()
+        for text, embedding in zip(missing, encode_texts(self.encoder, missing), strict=True):
+            found[text] = self._memory[text] = embedding.copy()
         if not texts:
             return np.zeros((0, self.encoder.width), dtype=np.float32)
         return np.stack([found[text] for text in texts])

@@ -27,8 +27,8 @@ from hydra_ray.pipeline.run_context import RunContext
 from hydra_ray.report import AnswerRow
 from hydra_ray.training.artifacts.trained_scorer import TrainedScorer
 from hydra_ray.utils.device import free_memory, worker_device
+from hydra_ray.utils.ray_data import actor_pool
 from hydra_ray.utils.ray_errors import unwrap_user_errors
-from hydra_ray.utils.ray_nodes import actor_pool
 
 FEW = 2_000
 """Questions that are answered without Ray."""

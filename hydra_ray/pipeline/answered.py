@@ -38,7 +38,7 @@ class EvaluatedQuestion:
         """user: whose adapters choose; None where there are none. trained: what the only method has learned."""
         self._trained = trained
         self.task, self.adapter, self.row, self._user = task, adapter, row, user
-        self.text, self.own = row.query.text, row.own
+        self.text, self.answer_counts = row.query.text, row.answer_counts
         self.history: Sequence[str] = row.history
         self._texts: dict[str, tuple[str, ...]] = row.by_method
         self.short = False
@@ -64,7 +64,7 @@ class EvaluatedQuestion:
         """What an adapter chooses among."""
         config = read_by(adapter, self.adapter)
         plain = self.texts(PLAIN) if config.zero_shot_candidate else ()
-        return make_candidates(self.task, self.texts(samples), plain, self.own, config)
+        return make_candidates(self.task, self.texts(samples), plain, self.answer_counts, config)
 
     def choose(self, samples: str, adapter: Adapter) -> str | None:
         """See `AnsweredQuestion`; the first sample where there is no candidate."""
@@ -94,7 +94,7 @@ class EvaluatedUser:
         """Every text that an adapter may read of the questions: theirs and all candidates'."""
         for question in self.questions:
             yield question.text
-            yield from question.own
+            yield from question.answer_counts
             for found in question.row.by_method.values():
                 yield from parsed_texts(self._task, found)
 
@@ -109,7 +109,7 @@ class EvaluatedUser:
         made = [question.candidate_set(samples, adapter) for question in self.questions]
         requests = [
             ScoreRequest("adapter", self._user_id, 0, question.text, candidates.texts,
-                         self._features(question, candidates, scorer.scorer.evidence))
+                         self._features(question, candidates, scorer.scorer.feature_width))
             for question, candidates in zip(self.questions, made, strict=True)
         ]  # fmt: skip
         return {
@@ -122,7 +122,9 @@ class EvaluatedUser:
     ) -> tuple[tuple[float, ...], ...]:
         """What the adapter reads of the candidates."""
         row = question.row
-        return adapter_features(self._task, question.text, candidates, question.own, row.supporters, row.topics, width)
+        return adapter_features(
+            self._task, question.text, candidates, question.answer_counts, row.supporters, row.topics, width
+        )
 
 
 def read_by(adapter: Adapter, config: AdapterConfig) -> AdapterConfig:

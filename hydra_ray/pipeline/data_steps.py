@@ -82,10 +82,9 @@ class DataSteps:
 
     def ingest(self) -> StepResult:
         """User histories as Parquet by bucket."""
-        from hydra_ray.data.checks import check_counts
+        from hydra_ray.data.checks import check_counts, summary
         from hydra_ray.data.ingest import ingest
         from hydra_ray.data.sources.find import data_root, find_sources, remote_checksums
-        from hydra_ray.data.summary import summary
 
         data = self.config.data
         source: Path | str = self.synth().path if data.source == "synthetic" else data_root(data)

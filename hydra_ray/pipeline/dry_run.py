@@ -8,9 +8,9 @@ from typing import Any
 from hydra_ray.cluster import AUTO, LOCAL, find_cluster
 from hydra_ray.config import Config
 from hydra_ray.core.answers.parse import parse_answer
+from hydra_ray.data.checks import summary
 from hydra_ray.data.ingest import ingest_in_process
 from hydra_ray.data.sources.find import data_root
-from hydra_ray.data.summary import summary
 from hydra_ray.errors import UserError
 from hydra_ray.llm.client import LLMClient
 from hydra_ray.llm.response_cache import Counts, ResponseCache

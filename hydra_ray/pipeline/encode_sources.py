@@ -63,7 +63,7 @@ class ExampleTexts:
         """See TextSource."""
         model = self.model
         for groups in read_groups(self.config, self.component, self.answered, buckets):
-            found = (text for group in groups for text in (group.left, *group.right))
+            found = (text for group in groups for text in (group.query, *group.candidates))
             yield from encoded_pieces(found, model.pair, model.sentences)
         if head_kind(model.head).routed:
             for user in users_of(self.users, self.chosen, buckets, self.config.data.buckets):

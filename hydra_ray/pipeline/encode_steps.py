@@ -68,7 +68,7 @@ class EncodeSteps(DataSteps):
                 self.run.log(f"{step}: {line}")
 
             scratch, workers = (folder / "scratch").resolve(), self.config.resources.encode
-            return encode_source(source, self.run.vector_cache, scratch, workers, log, self.run.ray)
+            return encode_source(source, self.run.embedding_store, scratch, workers, log, self.run.ray)
 
         return self._step(step, {**asdict(spec_of(source.model)), **about}, inputs, work, f"{step} {trial}")
 

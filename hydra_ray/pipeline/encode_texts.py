@@ -24,8 +24,8 @@ from hydra_ray.pipeline.examples import chunks
 from hydra_ray.store.embeddings.embedding_store import EmbeddingStore
 from hydra_ray.store.embeddings.keys import KEY_BYTES, SHARDS, as_keys, shards_of, text_keys
 from hydra_ray.utils.cpu import one_thread
+from hydra_ray.utils.ray_data import actor_pool, alive_nodes
 from hydra_ray.utils.ray_errors import unwrap_user_errors
-from hydra_ray.utils.ray_nodes import actor_pool, alive_nodes
 
 if TYPE_CHECKING:
     from hydra_ray.models.encoder import TextEncoder

@@ -30,7 +30,7 @@ def folder_of(trained: Path | None) -> Path:
 
 
 class EvalQuestion:
-    """One user's question as methods see it (`hydra_ray.methods.method.AskedQuestion`)."""
+    """One user's question as methods see it (`hydra_ray.methods.method.QuestionContext`)."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class EvalQuestion:
 
     @property
     def trained(self) -> Path:
-        """See `AskedQuestion`."""
+        """See `QuestionContext`."""
         return folder_of(self._prompts.trained)
 
     def _make_retriever(self, method: str) -> Any:
@@ -59,26 +59,26 @@ class EvalQuestion:
         return make_retriever(method, self.query.history, retriever_settings(config, prompts.seed, encode))
 
     def retrieve(self, method: str, n: int) -> list[HistoryItem]:
-        """See `AskedQuestion`."""
+        """See `QuestionContext`."""
         if method == self._prompts.config.retrieval.method:
             return list(self._index.search(self.query.text, n, question_id=self.query.question_id).items)
         retriever, wanted = self._retriever(self._prompts.stands_for(method)), self.task.search_text(self.query.text)
         return [item for item, _ in retriever.top(wanted, n, question_id=self.query.question_id)]
 
     def rerank(self, reranker: Reranker) -> list[HistoryItem]:
-        """See `AskedQuestion`."""
+        """See `QuestionContext`."""
         return self._prompts.builder.examples(self._ranked[reranker])
 
     def _make_prompt(self, examples: tuple[HistoryItem, ...], summary: str) -> Prompt:
         return self._prompts.builder.prompt(self.query, examples, summary)
 
     def greedy(self, examples: Sequence[HistoryItem] = (), summary: str = "") -> Call:
-        """See `AskedQuestion`."""
+        """See `QuestionContext`."""
         prompt = self._prompt(tuple(examples), summary)
         return Call(prompt, self._prompts.greedy(prompt, self.query))
 
     def samples(self, examples: Sequence[HistoryItem] = ()) -> Call:
-        """See `AskedQuestion`."""
+        """See `QuestionContext`."""
         prompt = self._prompt(tuple(examples), "")
         return Call(prompt, self._prompts.samples(prompt, self._user, self.query))
 
@@ -92,7 +92,7 @@ class EvalPrompts(StagePrompts):
         self,
         config: dict[str, Any],
         seed: int,
-        vectors: Path | None,
+        embedding_store: Path | None,
         methods: Sequence[str],
         rerankers: Mapping[Reranker, tuple[Path, Path | None]],
         summaries: Mapping[tuple[str, str], str],
@@ -103,11 +103,11 @@ class EvalPrompts(StagePrompts):
         topics: folder of the topic models, if they are read. trained: what the only method has learned."""
         from hydra_ray.inference.scoring import BatchReranker
 
-        super().__init__(config, seed, vectors)
+        super().__init__(config, seed, embedding_store)
         self.methods = [method_named(name) for name in methods]
         self.topics = TopicModels.load(topics) if topics else None
         self._trained = {
-            name: BatchReranker.load(base, heads, vectors, self.config.resources.score.num_gpus)
+            name: BatchReranker.load(base, heads, embedding_store, self.config.resources.score.num_gpus)
             for name, (base, heads) in rerankers.items()
         }
         self._rerankers: Mapping[Reranker, Rerank] = dict(self._trained)
@@ -130,7 +130,7 @@ class EvalPrompts(StagePrompts):
                 gold, history = question.gold or "", tuple(user.history_of(question))
                 query = Query(question.question_id, question.text, gold, history, None, False, question.head)
                 index = self.index(history)
-                found = index.search(query.text, self.builder.evidence_items, question_id=query.question_id)
+                found = index.search(query.text, self.builder.feature_items, question_id=query.question_id)
                 ranked = {n: rerank(user.user_id, [query], [found])[0] for n, rerank in self._rerankers.items()}
                 summary = self._summaries.get((user.user_id, question.question_id), "")
                 calls = self._calls(EvalQuestion(self, user, query, summary, index, ranked))
@@ -140,7 +140,7 @@ class EvalPrompts(StagePrompts):
                     tuple(calls),
                     question.gold is not None,
                     tuple(item.answer for item in history),
-                    self.own(query, index),
+                    self.answer_counts(query, index),
                     self.log_ratios(user, query),
                     found.supporters,
                 )

@@ -27,8 +27,8 @@ from hydra_ray.training.user_fit.profiles import profile_of, profiles_to_table
 from hydra_ray.utils.ray_errors import unwrap_user_errors
 
 
-def evidence_width(config: Config, component: Component) -> int:
-    """How many numbers of evidence per row a component reads besides the texts."""
+def feature_width(config: Config, component: Component) -> int:
+    """How many features per row a component reads besides the texts."""
     if component == "reranker":
         return {"none": 0, "score": 1, "score_and_recency": 2}[config.reranker.features]
     return WIDTH if config.adapter.features else 0
@@ -39,16 +39,18 @@ def reranker_groups(config: Config, bucket: int, rows: Sequence[LabelRow]) -> li
 
     The order counts: it says which queries a fit holds out (`PaddedUsers.held_out`).
     """
-    rows, width = sorted(rows, key=_query_id), evidence_width(config, "reranker")
+    rows, width = sorted(rows, key=_query_id), feature_width(config, "reranker")
     labels = reranker_labels_of_user(load_task(config.data.task), [row.query for row in rows], config.reranker.label)
     groups = []
     for row, label in zip(rows, labels, strict=True):
         query = row.query
-        if query.right:
+        if query.candidates:
             numbers = (row.normalized_scores, row.recencies)[:width]
             features = tuple(zip(*numbers, strict=True))
             groups.append(
-                RankingExample(query.user_id, bucket, query.query_id, query.text, query.right, tuple(label), features)
+                RankingExample(
+                    query.user_id, bucket, query.query_id, query.text, query.candidates, tuple(label), features
+                )
             )
     return groups
 
@@ -62,22 +64,25 @@ def adapter_groups(config: Config, bucket: int, rows: Sequence[CandidateRow]) ->
             continue
         query_task = task_of(task, row.query.query_id)
         query, plain = with_plain(query_task, row.query, config.adapter.zero_shot_candidate)
-        right, label = adapter_candidates(query_task, query, config.adapter.label)
+        candidates, label = adapter_candidates(query_task, query, config.adapter.label)
         if config.adapter.history_candidates and query.answers:
-            more = history_candidates(query_task, row.own, right)
-            right, label = right + more, label + [float(matches_gold(query_task, query.gold, text)) for text in more]
+            more = history_candidates(query_task, row.answer_counts, candidates)
+            candidates, label = (
+                candidates + more,
+                label + [float(matches_gold(query_task, query.gold, text)) for text in more],
+            )
         features: list[tuple[float, ...]] = []
         if config.adapter.features:
             samples = parsed_texts(query_task, query.answers[0] if query.answers else ())
-            known = (row.own, row.supporters, row.topics)
+            known = (row.answer_counts, row.supporters, row.topics)
             # What is known of free text means something else than what is known of labels.
             features += (
-                candidate_features(query_task, query.text, right, samples, *known, plain=plain)
+                candidate_features(query_task, query.text, candidates, samples, *known, plain=plain)
                 if query_task.closed == task.closed
-                else [(0.0,) * WIDTH] * len(right)
+                else [(0.0,) * WIDTH] * len(candidates)
             )
-        if right:
-            found = (tuple(right), tuple(label), tuple(features))
+        if candidates:
+            found = (tuple(candidates), tuple(label), tuple(features))
             groups.append(RankingExample(query.user_id, bucket, query.query_id, query.text, *found))
     return groups
 

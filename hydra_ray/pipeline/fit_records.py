@@ -103,7 +103,7 @@ def write_record(store: HeadStore, bucket: int, users: Sequence[UserFit], out: P
         name: np.stack([user.delta[name] for user in own if user.delta]) if own else np.zeros((0, *shape), np.float32)
         for name, shape in store.spec.shapes.items()
     }
-    part = store.write_part(bucket, [user.known["user_id"] for user in own], arrays)
+    part = store.stage_heads(bucket, [user.known["user_id"] for user in own], arrays)
     fitted, record = fitted_file(out, bucket), record_file(out, bucket)
     for file in (fitted, record):
         file.parent.mkdir(exist_ok=True)

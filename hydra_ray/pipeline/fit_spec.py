@@ -33,7 +33,7 @@ class FitSpec:
     """One fit: whose heads, on which answers and which base. Pickles; every path is absolute.
 
     chosen: the users who get heads. roles: who trains and who is tested, and on which split's items (None: as their
-    rows were made). users: the ingested histories. features: folder of the kept encodings. previous: an
+    rows were made). users: the ingested histories. features: folder of the kept pair embeddings. previous: an
     earlier fit on the same base, whose users with unchanged rows keep their heads, or None.
     """
 
@@ -45,7 +45,7 @@ class FitSpec:
     answered: Path
     users: Path
     base: Path
-    vectors: Path | None
+    embedding_store: Path | None
     features: Path
     previous: Path | None
     roles: UserSample | None
@@ -53,7 +53,9 @@ class FitSpec:
     def scorer(self, device: torch.device = CPU, budget: int | None = None) -> TrainedScorer:
         """The base, with a head of the kind that is fitted (`bayesian_linear` is trained as `linear`). device, budget:
         see `TrainedScorer`."""
-        return TrainedScorer(load_scorer(self.base, self.kind), None, self.vectors, device=device, budget=budget)
+        return TrainedScorer(
+            load_scorer(self.base, self.kind), None, self.embedding_store, device=device, budget=budget
+        )
 
     def head(self, scorer: TrainedScorer) -> Head:
         """The shared head that users' heads are fitted from."""
@@ -114,9 +116,9 @@ def encode(scorer: TrainedScorer, users: Sequence[list[RankingExample]]) -> list
     found: list[UserFeatures] = []
     for part in parts_of_users(users):
         groups = [group for of_user in part for group in of_user]
-        scorer.prefetch((text for group in groups for text in (group.left, *group.right)), encode_missing=True)
-        encodings = iter(scorer.pair_encodings(groups))
-        found += [features_of(of_user, list(islice(encodings, len(of_user)))) for of_user in part]
+        scorer.prefetch((text for group in groups for text in (group.query, *group.candidates)), encode_missing=True)
+        pair_embeddings = iter(scorer.pair_embeddings(groups))
+        found += [features_of(of_user, list(islice(pair_embeddings, len(of_user)))) for of_user in part]
     return found
 
 
@@ -128,7 +130,7 @@ def parts_of_users(
     count = 0
     for groups in users:
         part.append(groups)
-        count += sum(1 + len(group.right) for group in groups)
+        count += sum(1 + len(group.candidates) for group in groups)
         if count >= rows:
             yield part
             part, count = [], 0

@@ -1,7 +1,8 @@
 """Heads of users on a frozen base: a Ray Data pipeline over buckets, published as one version of the head store.
 
-A bucket's encodings are computed once and kept for later runs, its users are fitted as batched problems, its heads are
-written as a part of the store, and its record says that it is done. A killed step goes on with the next bucket.
+A bucket's pair embeddings are computed once and kept for later runs, its users are fitted as batched problems, its
+heads are written as a part of the store, and its record says that it is done. A killed step goes on with the next
+bucket.
 """
 
 import json
@@ -19,8 +20,8 @@ from hydra_ray.pipeline.fit_spec import FitSpec
 from hydra_ray.pipeline.run_context import RunContext
 from hydra_ray.training.artifacts.user_heads import new_store
 from hydra_ray.training.user_fit.solver import Tuned
+from hydra_ray.utils.ray_data import actor_pool
 from hydra_ray.utils.ray_errors import unwrap_user_errors
-from hydra_ray.utils.ray_nodes import actor_pool
 
 
 def fit_users(run: RunContext, fit: FitSpec, tuned: Tuned, out: Path) -> dict[str, Any]:

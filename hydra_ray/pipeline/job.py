@@ -58,7 +58,7 @@ class Pipeline(ModelSteps):
             if warning:
                 self.run.log(warning)
             self.encode_histories(trial)
-            return self._plain, trial.seed, self.run.vector_cache
+            return self._plain, trial.seed, self.run.embedding_store
 
         return self._ask("label", config, {}, trial, LabelPrompts, args, roles)
 
@@ -76,7 +76,7 @@ class Pipeline(ModelSteps):
             "train_questions": protocol.train_questions,
             "top_k": self.config.reranker.top_k,
             **adapter.model_dump(mode="json", exclude=NOT_ASKED),
-            "evidence_items": adapter.items_seen(self.config.retrieval.top_n),
+            "feature_items": adapter.items_retrieved(self.config.retrieval.top_n),
         }
         topics = self.topics(trial)
         inputs = {"base": trained.key, "heads": fitted.key, **({"topics": topics.key} if topics else {})}
@@ -84,7 +84,7 @@ class Pipeline(ModelSteps):
         def args() -> tuple[Any, ...]:
             base = self.base("reranker", trial)
             heads = {"train": fitted.path if self.fits_training_users("reranker", trial) else base, "test": fitted.path}
-            return self._plain, trial.seed, self.run.vector_cache, base, heads, topics.path if topics else None
+            return self._plain, trial.seed, self.run.embedding_store, base, heads, topics.path if topics else None
 
         return self._ask("generate", config, inputs, trial, GeneratePrompts, args, asking(chosen))
 
@@ -103,7 +103,7 @@ class Pipeline(ModelSteps):
         def work(folder: Path) -> dict[str, Any]:
             from hydra_ray.models.text_embeddings import text_embeddings
 
-            encode = text_embeddings(encoder, self.run.vector_cache)
+            encode = text_embeddings(encoder, self.run.embedding_store)
             return train_topics(self.run.task, self.ingest().path, chosen.train, encode, folder, trial.seed)
 
         inputs = {"ingest": self.ingest().key, "users": hash_of(asking(chosen))}
@@ -181,11 +181,11 @@ class Pipeline(ModelSteps):
             texts = summary_texts(self.summarise(trial).path) if "summaries" in inputs else {}
             read = topics.path if learned and topics else None
             trained_here = own.path if own else None
-            return self._plain, trial.seed, self.run.vector_cache, names, rerankers, texts, read, trained_here
+            return self._plain, trial.seed, self.run.embedding_store, names, rerankers, texts, read, trained_here
 
         fields = {"num_samples", "temperature", "history_similarity"}
         sampling = self.config.adapter.model_dump(mode="json", include=fields)
-        sampling["evidence_items"] = self.config.adapter.items_seen(self.config.retrieval.top_n)
+        sampling["feature_items"] = self.config.adapter.items_retrieved(self.config.retrieval.top_n)
         config = {"questions": self.config.protocol.questions, "top_k": self.config.reranker.top_k, **sampling}
         if not alone:
             return self._ask("evaluate", config, inputs, trial, EvalPrompts, args, self._tested(trial))
@@ -209,7 +209,8 @@ class Pipeline(ModelSteps):
         """A step that asks the evaluated questions and reads no training: all folds of a seed share it."""
         config = {"questions": self.config.protocol.questions}
         return self._ask(name, config, {}, Trial(trial.seed), make,
-                         lambda: (self._plain, trial.seed, self.run.vector_cache), self._all_tested(trial))  # fmt: skip
+                         lambda: (self._plain, trial.seed, self.run.embedding_store),
+                         self._all_tested(trial))  # fmt: skip
 
     def _all_tested(self, trial: Trial) -> Asking:
         """The users that a trial's seed tests, in all its folds."""

@@ -27,8 +27,8 @@ from hydra_ray.errors import UselessAnswersError, UserError
 from hydra_ray.llm.usability import AnswerTally, Wanted
 from hydra_ray.pipeline.run_context import RunContext
 from hydra_ray.pipeline.stage_rows import CUTS, QUERY_COLUMNS, PromptedRow, R, StageRow, row_from_dict, rows_to_table
+from hydra_ray.utils.ray_data import actor_pool
 from hydra_ray.utils.ray_errors import unwrap_user_errors
-from hydra_ray.utils.ray_nodes import actor_pool
 
 Asking = Mapping[str, tuple[Split, Split]]
 """Whose rows are made: user -> (the split of the data whose items stand for the user, the role that is asked for).

@@ -12,7 +12,7 @@ from hydra_ray.core.types import Split
 from hydra_ray.errors import UserError
 from hydra_ray.inference.types import Component
 from hydra_ray.pipeline.encode_steps import EncodeSteps
-from hydra_ray.pipeline.examples import evidence_width, write_groups
+from hydra_ray.pipeline.examples import feature_width, write_groups
 from hydra_ray.pipeline.previous_run import PreviousRun
 from hydra_ray.pipeline.step import STEP_VERSIONS, StepResult, step_key
 from hydra_ray.pipeline.step_settings import (
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Variant = Literal["", "paper", "unguarded"]
 """Of the adapter: ours, as published, or with heads that no guard takes back."""
 EXPERTS = ("history_similarity", "topic_classifier", "zero_shot_candidate")
-"""Keys of `adapter` that decide what its evidence says, kept with the samples that it is made of."""
+"""Keys of `adapter` that decide what its features say, kept with the samples that it is made of."""
 
 
 class ModelSteps(EncodeSteps):
@@ -76,9 +76,9 @@ class ModelSteps(EncodeSteps):
                 f"{label} {trial}",
                 trial.seed,
                 symmetric=component == "reranker",
-                evidence=evidence_width(config, component),
+                feature_width=feature_width(config, component),
                 scratch=(folder / "scratch").resolve(),
-                vectors=self.run.vector_cache,
+                embedding_store=self.run.embedding_store,
                 profiles=profiles.resolve() if profiles else None,
                 plugins=config.plugins,
                 resources=config.resources.train,
@@ -255,5 +255,5 @@ class ModelSteps(EncodeSteps):
         key = step_key(f"fit-{component}", STEP_VERSIONS["features"], about, {})
         features = self.run.root / "cache" / "features" / key
         return FitSpec(config, component, self.config.model.head, splits, chosen, answered.path, self.ingest().path,
-                       base, self.run.vector_cache, features, previous.path if previous else None,
+                       base, self.run.embedding_store, features, previous.path if previous else None,
                        self.chosen(trial))  # fmt: skip

@@ -43,7 +43,7 @@ def write_report_step(job: Pipeline) -> dict[str, Any]:
             path, learned = job.method(trial, name).path, job.trained_method(trial, name)
             steps.append(AnsweredStep(path.resolve(), (name,), learned.path.resolve() if learned else None))
         refused = frozenset(refused_summaries(job.summarise(trial).path))
-        answering = Answering(config, trial.seed, tuple(steps), adapters, run.vector_cache, refused)
+        answering = Answering(config, trial.seed, tuple(steps), adapters, run.embedding_store, refused)
         found = answer_rows(run, answering)
         rows += with_oracles(run.task, found, evaluated.path, config.adapter, one_shot)
         training.append(job.chosen(trial).train)

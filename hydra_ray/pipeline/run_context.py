@@ -21,7 +21,7 @@ from hydra_ray.llm.response_cache import FILE as RESPONSES
 from hydra_ray.pipeline.resources import EVERY_S, Waiting, needs_of
 from hydra_ray.pipeline.step import StepResult, run_step
 from hydra_ray.utils.periodic import PeriodicTask
-from hydra_ray.utils.ray_nodes import alive_nodes
+from hydra_ray.utils.ray_data import alive_nodes
 
 LOGICAL_CPUS_PER_CORE = 4
 """A local cluster counts more CPUs than there are: actors that wait for the LLM and workers that train take turns."""
@@ -239,6 +239,6 @@ class RunContext(contextlib.AbstractContextManager["RunContext"]):
         return self._base_url
 
     @property
-    def vector_cache(self) -> Path:
+    def embedding_store(self) -> Path:
         """Where the embeddings of frozen encoders are kept, for all runs under the root."""
         return self.root / "cache" / "embeddings"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra_ray.config import Config
-from hydra_ray.core.features import AnswerProfile
+from hydra_ray.core.features import AnswerCounts
 from hydra_ray.core.hashing import stable_seed
 from hydra_ray.core.labeling import OWN_ROW, Row, agreement_rows, own_answer_rows
 from hydra_ray.core.prompts import Prompt, summary_prompt
@@ -35,13 +35,13 @@ class StagePrompts:
     """What the prompts of all stages share: the run's prompt builder, and the users' histories made searchable."""
 
     def __init__(
-        self, config: dict[str, Any], seed: int, vectors: Path | None, encode: TextEncode | None = None
+        self, config: dict[str, Any], seed: int, embedding_store: Path | None, encode: TextEncode | None = None
     ) -> None:
-        """vectors: where the encodings of dense retrieval are cached. encode: its encoder, if there is one already."""
+        """embedding_store: keeps what dense retrieval encodes. encode: its encoder, if there is one already."""
         self.config, self.seed = Config.model_validate(config), seed
         self.builder = PromptBuilder(self.config, seed)
         self.task = self.builder.task
-        self._encode, self._vectors = encode, vectors
+        self._encode, self._embedding_store = encode, embedding_store
         self.topics: TopicModels | None = None
 
     @property
@@ -52,7 +52,7 @@ class StagePrompts:
             from hydra_ray.utils.device import worker_device
 
             device = worker_device(self.config.resources.score.num_gpus)
-            self._encode = text_embeddings(self.config.text_encoder, self._vectors, device)
+            self._encode = text_embeddings(self.config.text_encoder, self._embedding_store, device)
         return self._encode
 
     def prefetch(self, users: Sequence[User]) -> None:
@@ -96,13 +96,13 @@ class StagePrompts:
         seed = stable_seed(self.seed, user.user_id, query.query_id)
         return self.builder.samples(prompt, self.builder.task_of(query), seed)
 
-    def own(self, query: Query, index: HistoryIndex, unseen: Collection[str] = ()) -> AnswerProfile:
+    def answer_counts(self, query: Query, index: HistoryIndex, unseen: Collection[str] = ()) -> AnswerCounts:
         """What the user's history says of each answer. unseen: ids of items that do not count."""
         return index.answer_counts(query.text, unseen, self.builder.task_of(query))
 
     def log_ratios(self, user: User, query: Query) -> Mapping[str, float]:
-        """What the query's text says of each answer: label -> log-odds ratio. To be called after `own`, which with
-        likeness embeds the query in one batch with the items."""
+        """What the query's text says of each answer: label -> log-odds ratio. To be called after `answer_counts`, which
+        embeds the query in one batch with the items if `adapter.history_similarity` is on."""
         if not self.topics:
             return {}
         return self.topics.of(user.user_id, user.split == "train").log_ratios(self.encode([query.text])[0])
@@ -130,8 +130,8 @@ class LabelPrompts(StagePrompts):
             queries = [own_query(row, history) for row in free]
             for row, query, index in zip(free, queries, self.indexes(queries), strict=True):
                 found = index.search(query.text, len(history), query.exclude)
-                yield user, PromptedRow(LabelRow(row, _of_texts(found, found.normalized_scores, row.right),
-                                           _of_texts(found, found.recencies, row.right)))  # fmt: skip
+                yield user, PromptedRow(LabelRow(row, _of_texts(found, found.normalized_scores, row.candidates),
+                                           _of_texts(found, found.recencies, row.candidates)))  # fmt: skip
 
 
 def _of_texts(found: RetrievalResult, numbers: Sequence[float], texts: Sequence[str]) -> tuple[float, ...]:
@@ -183,7 +183,7 @@ class CandidatePrompts(StagePrompts):
             yield PromptedRow(self._row(user, row, one, unseen[row.query_id]))
 
     def _ranked(self, user: User, queries: Sequence[Query], rerank: "Rerank | None") -> list[RankedQuery]:
-        indexes, n = self.indexes(queries), self.builder.evidence_items
+        indexes, n = self.indexes(queries), self.builder.feature_items
         found = [
             index.search(query.text, n, query.exclude, query.question_id)
             for query, index in zip(queries, indexes, strict=True)
@@ -196,8 +196,8 @@ class CandidatePrompts(StagePrompts):
 
         unseen: ids of items that the features may not read (`unseen_items`).
         """
-        own = self.own(one.query, one.index, unseen)
-        return CandidateRow(row, own, self.log_ratios(user, one.query), one.found.without(unseen).supporters)
+        answer_counts = self.answer_counts(one.query, one.index, unseen)
+        return CandidateRow(row, answer_counts, self.log_ratios(user, one.query), one.found.without(unseen).supporters)
 
 
 class GeneratePrompts(CandidatePrompts):
@@ -207,7 +207,7 @@ class GeneratePrompts(CandidatePrompts):
         self,
         config: dict[str, Any],
         seed: int,
-        vectors: Path | None,
+        embedding_store: Path | None,
         base: Path,
         heads: dict[str, Path],
         topics: Path | None,
@@ -215,10 +215,10 @@ class GeneratePrompts(CandidatePrompts):
         """heads: split -> folder of its users' heads. topics: folder of the topic models, if they are read."""
         from hydra_ray.inference.scoring import BatchReranker
 
-        super().__init__(config, seed, vectors)
+        super().__init__(config, seed, embedding_store)
         self.topics = TopicModels.load(topics) if topics else None
         self._rerank = {
-            split: BatchReranker.load(base, folder, vectors, self.config.resources.score.num_gpus)
+            split: BatchReranker.load(base, folder, embedding_store, self.config.resources.score.num_gpus)
             for split, folder in heads.items()
         }
 

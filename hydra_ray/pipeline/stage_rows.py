@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import pyarrow as pa
 
-from hydra_ray.core.features import AnswerFrequency, AnswerProfile, Supporter
+from hydra_ray.core.features import AnswerCounts, AnswerFrequency, Supporter
 from hydra_ray.core.labeling import Row
 from hydra_ray.core.prompts import Prompt
 from hydra_ray.core.types import User
@@ -19,7 +19,7 @@ from hydra_ray.llm.types import Request
 
 Columns = tuple[tuple[str, pa.DataType], ...]
 
-OWN_TYPE = pa.list_(
+COUNTS_TYPE = pa.list_(
     pa.struct([("answer", pa.string()), ("times", pa.int64()), ("recent", pa.float64()), ("alike", pa.float64())])
 )
 TOPICS_TYPE = pa.list_(pa.struct([("label", pa.string()), ("log_ratio", pa.float64())]))
@@ -103,26 +103,36 @@ class CandidateRow(StageRow):
     """What the adapter learns from.
 
     Attributes:
-        own: The user's own answers.
+        answer_counts: How often the user gave each answer.
         topics: Label -> log-odds ratio that the query's text gives it.
         supporters: The retrieved items' answers with their weights (`RetrievalResult.supporters`).
     """
 
-    COLUMNS: ClassVar[Columns] = (("own", OWN_TYPE), ("topics", TOPICS_TYPE), ("supporters", SUPPORTERS_TYPE))
-    own: AnswerProfile
+    COLUMNS: ClassVar[Columns] = (
+        ("answer_counts", COUNTS_TYPE),
+        ("topics", TOPICS_TYPE),
+        ("supporters", SUPPORTERS_TYPE),
+    )
+    answer_counts: AnswerCounts
     topics: Mapping[str, float]
     supporters: tuple[Supporter, ...]
 
     def columns(self) -> dict[str, Any]:
         """See StageRow."""
         supporters = _supporters_to_structs(self.supporters)
-        return {"own": _own_to_structs(self.own), "topics": _topics_to_structs(self.topics), "supporters": supporters}
+        return {
+            "answer_counts": _counts_to_structs(self.answer_counts),
+            "topics": _topics_to_structs(self.topics),
+            "supporters": supporters,
+        }
 
     @classmethod
     def of(cls, query: Row, columns: Mapping[str, Any]) -> Self:
         """See StageRow."""
         supporters = _supporters_from_structs(columns["supporters"])
-        return cls(query, _own_from_structs(columns["own"]), _topics_from_structs(columns["topics"]), supporters)
+        return cls(
+            query, _counts_from_structs(columns["answer_counts"]), _topics_from_structs(columns["topics"]), supporters
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +143,7 @@ class EvalRow(StageRow):
         methods: Names of the calls (`hydra_ray.methods.method.Method`), one a request.
         scored: Whether there is a gold answer.
         history: The user's answers, oldest first.
-        own: The user's own answers, normalised.
+        answer_counts: How often the user gave each answer, normalised.
         topics: Label -> log-odds ratio that the query's text gives it.
         supporters: As of a CandidateRow.
     """
@@ -142,14 +152,14 @@ class EvalRow(StageRow):
         ("methods", pa.list_(pa.string())),
         ("scored", pa.bool_()),
         ("history", pa.list_(pa.string())),
-        ("own", OWN_TYPE),
+        ("answer_counts", COUNTS_TYPE),
         ("topics", TOPICS_TYPE),
         ("supporters", SUPPORTERS_TYPE),
     )
     methods: tuple[str, ...]
     scored: bool
     history: tuple[str, ...]
-    own: AnswerProfile
+    answer_counts: AnswerCounts
     topics: Mapping[str, float]
     supporters: tuple[Supporter, ...]
 
@@ -164,7 +174,7 @@ class EvalRow(StageRow):
             "methods": self.methods,
             "scored": self.scored,
             "history": self.history,
-            "own": _own_to_structs(self.own),
+            "answer_counts": _counts_to_structs(self.answer_counts),
             "topics": _topics_to_structs(self.topics),
             "supporters": _supporters_to_structs(self.supporters),
         }
@@ -177,7 +187,7 @@ class EvalRow(StageRow):
             tuple(columns["methods"]),
             columns["scored"],
             tuple(columns["history"]),
-            _own_from_structs(columns["own"]),
+            _counts_from_structs(columns["answer_counts"]),
             _topics_from_structs(columns["topics"]),
             _supporters_from_structs(columns["supporters"]),
         )
@@ -200,7 +210,7 @@ QUERY_COLUMNS: Columns = (
     ("query_id", pa.string()),
     ("text", pa.string()),
     ("gold", pa.string()),
-    ("right", pa.list_(pa.string())),
+    ("candidates", pa.list_(pa.string())),
     ("known", pa.list_(pa.float32())),
 )
 """What every stage's row has. row_id: of a query among all users; split: the role in which the row was made."""
@@ -236,7 +246,7 @@ def _to_dict(user: User, bucket: int, prompted: PromptedRow[R]) -> dict[str, Any
         "query_id": query.query_id,
         "text": query.text,
         "gold": query.gold,
-        "right": query.right,
+        "candidates": query.candidates,
         "known": query.known,
         "requests": requests_to_structs(prompted.requests),
         "n_requests": len(prompted.requests),
@@ -255,18 +265,18 @@ def row_from_dict(kind: type[R], columns: Mapping[str, Any], answers: Sequence[t
         columns["query_id"],
         columns["text"],
         columns["gold"],
-        tuple(columns["right"]),
+        tuple(columns["candidates"]),
         tuple(columns["known"]),
         tuple(answers),
     )
     return kind.of(query, columns)
 
 
-def _own_to_structs(own: AnswerProfile) -> list[dict[str, Any]]:
-    return [{"answer": answer, **record._asdict()} for answer, record in own.items()]
+def _counts_to_structs(answer_counts: AnswerCounts) -> list[dict[str, Any]]:
+    return [{"answer": answer, **record._asdict()} for answer, record in answer_counts.items()]
 
 
-def _own_from_structs(structs: Sequence[Mapping[str, Any]]) -> dict[str, AnswerFrequency]:
+def _counts_from_structs(structs: Sequence[Mapping[str, Any]]) -> dict[str, AnswerFrequency]:
     return {one["answer"]: AnswerFrequency(one["times"], one["recent"], one["alike"]) for one in structs}
 
 

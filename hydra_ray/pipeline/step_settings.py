@@ -43,7 +43,7 @@ def label_settings(config: Config, component: Component) -> dict[str, Any]:
 
 
 def topics_encoder(config: Config) -> dict[str, Any]:
-    """What turns a text into the vector that topics are read from."""
+    """What turns a text into the embedding that topics are read from."""
     return config.text_encoder.model_dump(mode="json", include={"encoder", "pooling", "max_tokens", "precision"})
 
 

@@ -13,8 +13,7 @@ from hydra_ray.core.metrics import Floats, row_scores, score_all
 from hydra_ray.core.rouge import WORDS_SEEN
 from hydra_ray.core.tasks import HIGHER_IS_BETTER, Task
 from hydra_ray.core.user_effects import group_users, user_effects
-from hydra_ray.report.by_history import by_history
-from hydra_ray.report.majority import habit_answers
+from hydra_ray.report.breakdowns import by_history, habit_answers
 from hydra_ray.report.methods import FULL, ORACLES, UNGUARDED, in_order, method_of
 from hydra_ray.report.rows import AnswerRow, answer_counts, check_rows, missing_count, sorted_rows
 

@@ -21,7 +21,7 @@ from hydra_ray.serve.http.key_file import load_keys
 from hydra_ray.serve.http.route_context import GRACE_S
 from hydra_ray.serve.state.folders import state_folder
 from hydra_ray.serve.state.init_state import init_state
-from hydra_ray.training.artifacts.trained_scorer import evidence_of
+from hydra_ray.training.artifacts.trained_scorer import base_feature_width
 
 LOGGING = {"encoding": "JSON", "enable_access_log": False}
 """Of Serve's own processes: the paths of its access log hold user ids."""
@@ -41,7 +41,7 @@ def build_app(args: ServeConfig) -> Any:
     llm_url = args.llm_url or bundle.config.llm.base_url
     if llm_url is None:
         llm_url = f"http://{bundle.config.llm.serve.host}:{bundle.config.llm.serve.port}/v1"
-    evidence = {component: evidence_of(base) for component, base in bundle.base.items()}
+    feature_widths = {component: base_feature_width(base) for component, base in bundle.base.items()}
     keys = load_keys(args.keys, args.tenant if args.allow_anonymous else None)
     retriever = _deployment(Retriever, RETRIEVER, args.retriever, affine=True, drain_s=DRAIN_S).bind(
         bundle, state, args.retriever.cache_mib
@@ -53,7 +53,7 @@ def build_app(args: ServeConfig) -> Any:
     drain_s = args.gateway.deadline_s + GRACE_S + 1
     front = _deployment(serve.ingress()(Gateway), GATEWAY, args.gateway, affine=False, drain_s=drain_s)
     key_file = str(Path(args.keys).expanduser().absolute()) if args.keys else None
-    return front.bind(bundle, evidence, args.gateway, llm_url, keys, key_file, state, retriever, scorer, fitter)
+    return front.bind(bundle, feature_widths, args.gateway, llm_url, keys, key_file, state, retriever, scorer, fitter)
 
 
 def _quiet(line: str) -> None:

@@ -24,33 +24,33 @@ class BatchScorer:
         """Raises UserError if bases or head stores are missing or do not belong together, or a promised GPU is not
         there or too small for the heads that it is to keep."""
         device = worker_device(config.num_gpus)
-        self.vectors: EmbeddingCache | None = None
+        self.embeddings: EmbeddingCache | None = None
         self.heads: dict[Component, HeadCache] = {}
         self._scorers: dict[Component, TrainedScorer] = {}
         for component in COMPONENTS:
             scorer = load_scorer(bundle.base[component])
-            if self.vectors is None and not needs_encoder_in_module(scorer.config):
-                self.vectors = EmbeddingCache(scorer.config, config.embedding_cache_mib * MIB, device)
+            if self.embeddings is None and not needs_encoder_in_module(scorer.config):
+                self.embeddings = EmbeddingCache(scorer.config, config.embedding_cache_mib * MIB, device)
             uri = heads_folder(state, component)
             if scorer.head.delta_shapes() and uri.exists():
                 base = fingerprint(bundle.base[component])
                 self.heads[component] = HeadCache(str(uri), base, config.head_cache_mib * MIB, device)
             self._scorers[component] = TrainedScorer(
-                scorer, self.heads.get(component), encode=self.vectors, device=device
+                scorer, self.heads.get(component), encode=self.embeddings, device=device
             )
         if device != CPU:
             check_room(config, len(self.heads), free_memory(device, config.num_gpus))
         self._deletions = Deletions(state)
 
     @property
-    def evidence(self) -> Mapping[Component, int]:
-        """How many numbers of evidence per text each component reads."""
-        return {component: scorer.scorer.evidence for component, scorer in self._scorers.items()}
+    def feature_widths(self) -> Mapping[Component, int]:
+        """How many features per text each component reads."""
+        return {component: scorer.scorer.feature_width for component, scorer in self._scorers.items()}
 
     def refresh(self) -> None:
         """Takes over new versions of the head stores; after a deletion, forgets all texts. Raises UserError."""
-        if self.vectors and self._deletions.new():
-            self.vectors.forget()
+        if self.embeddings and self._deletions.new():
+            self.embeddings.clear()
         for heads in self.heads.values():
             heads.refresh()
 
@@ -74,12 +74,12 @@ class BatchScorer:
             problems = heads.prepare(wanted)
         return [
             ScoreResult(
-                log_odds,
+                scores,
                 bool(heads and s.user and heads.has_own(s.user)),
                 heads.version if heads else 0,
                 problems.get(s.user or SHARED),
             )
-            for s, log_odds in zip(batch, score_requests(self._scorers[component], batch), strict=True)
+            for s, scores in zip(batch, score_requests(self._scorers[component], batch), strict=True)
         ]
 
 

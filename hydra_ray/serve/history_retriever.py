@@ -1,4 +1,4 @@
-"""What a user's history gives for a question: the retrieved items and the user's own habits. Free of Ray.
+"""What a user's history gives for a question: the retrieved items and the user's answer counts. Free of Ray.
 
 Indexes of the users asked for last are kept, up to a number of bytes. Whether a kept one is still right is asked of the
 store on every call, so an item that any process has appended is found by the very next question.

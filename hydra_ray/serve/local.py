@@ -24,7 +24,7 @@ from hydra_ray.serve.http.key_file import load_keys
 from hydra_ray.serve.http.keys import expiring
 from hydra_ray.serve.state.folders import state_folder
 from hydra_ray.utils import ray_token
-from hydra_ray.utils.ports import LOOPBACK, check_free
+from hydra_ray.utils.network import check_free, is_loopback
 from hydra_ray.utils.ray_errors import root_cause_line
 from hydra_ray.utils.terminal import on_hangup
 
@@ -131,7 +131,7 @@ def _with_keys(config: ServeConfig, host: str) -> ServeConfig:
     """Without any keys, a service that only this machine reaches is open. Raises UserError for another one."""
     if not config.allow_anonymous and (config.keys or serve_keys().value):
         return config
-    if host not in LOOPBACK:
+    if not is_loopback(host):
         raise UserError(
             f"--host {host}: others reach it, but there are no API keys: give --keys FILE, one tenant:key a line"
         )

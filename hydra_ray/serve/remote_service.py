@@ -9,12 +9,11 @@ from hydra_ray.inference.pipeline import InferencePipeline
 from hydra_ray.inference.trace import PersonalizedAnswer
 from hydra_ray.inference.types import OverloadedError, PersonalizeRequest, StageDownError, UserKey, UserState
 from hydra_ray.serve.bundle import RunArtifacts
-from hydra_ray.serve.clients.deployments import Part
+from hydra_ray.serve.clients.deployments import RemoteDeployment
 from hydra_ray.serve.clients.llm_readiness import LLMReadiness
 from hydra_ray.serve.observability.metrics import Meters
 from hydra_ray.serve.schemas import Export, HistoryPage, Imported, NewItem, UserInfo
-from hydra_ray.serve.state.new_answers import NewAnswers
-from hydra_ray.serve.state.new_dates import NewDates
+from hydra_ray.serve.state.new_items import NewAnswers, NewDates
 from hydra_ray.serve.types import Forwards, InvalidError, InvalidRowsError, RowMistake
 
 PROBE_S = 2.0
@@ -28,9 +27,9 @@ class RemoteService:
         self,
         bundle: RunArtifacts,
         inference: InferencePipeline,
-        retriever: Part,
-        scorer: Part,
-        fitter: Part,
+        retriever: RemoteDeployment,
+        scorer: RemoteDeployment,
+        fitter: RemoteDeployment,
         llm: LLMReadiness,
         meters: Meters,
         forwards: Forwards,
@@ -41,7 +40,7 @@ class RemoteService:
         self._llm, self._meters = llm, meters
         self._answers = NewAnswers(bundle.task)
         self._dates = NewDates(bundle.config.data)
-        self._kicks: set[asyncio.Task[None]] = set()
+        self._notifications: set[asyncio.Task[None]] = set()
 
     @property
     def run(self) -> str:
@@ -141,22 +140,22 @@ class RemoteService:
         state: UserState | None = await self._retriever.insist("queue_fit", user, affine=user.stored)
         if state is None:
             return None
-        # The fitter looks for queued users by itself, too: a kick that is lost costs time, no fit.
-        kick = asyncio.ensure_future(self._kick(user))
-        self._kicks.add(kick)
-        kick.add_done_callback(self._kicks.discard)
+        # The fitter looks for queued users by itself, too: a notification that is lost costs time, no fit.
+        notify = asyncio.ensure_future(self._notify(user))
+        self._notifications.add(notify)
+        notify.add_done_callback(self._notifications.discard)
         return info(user, state)
 
-    async def _kick(self, user: UserKey) -> None:
+    async def _notify(self, user: UserKey) -> None:
         try:
-            await self._fitter.call("kick", user)
+            await self._fitter.call("notify", user)
         except (StageDownError, OverloadedError):
             return
 
     async def delete(self, user: UserKey) -> bool:
         before = await self._retriever.insist("state", user, affine=user.stored)
         # A fitter that dies after it has deleted is called again, and then finds no such user.
-        found: bool = await self._fitter.insist("forget", user)
+        found: bool = await self._fitter.insist("delete_user", user)
         if await self._retriever.insist("state", user, affine=user.stored) is not None:
             raise StageDownError("the user is still there after the deletion; delete once more")
         return found or before is not None
@@ -179,7 +178,7 @@ class RemoteService:
         return dict(zip((*parts, "llm"), states, strict=True))
 
 
-async def _probe(part: Part) -> str:
+async def _probe(part: RemoteDeployment) -> str:
     try:
         await asyncio.wait_for(part.call("ping"), PROBE_S)
     except (StageDownError, OverloadedError) as error:

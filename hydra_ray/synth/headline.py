@@ -13,7 +13,7 @@ OWN = 3
 _PHRASES = tuple(tuple(values.values()) for values in ASPECTS.values())
 
 
-class Headline:
+class HeadlineMaker:
     """See the module."""
 
     aspects = len(_PHRASES)

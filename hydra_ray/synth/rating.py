@@ -9,7 +9,7 @@ _PHRASES = tuple(ASPECTS.values())
 _SCALES = tuple(SCALES.values())
 
 
-class Rating:
+class RatingMaker:
     """See the module."""
 
     aspects = len(_PHRASES)

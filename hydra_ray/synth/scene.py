@@ -65,7 +65,7 @@ class Wording:
         return self._fresh[value].pop()
 
 
-class Maker(Protocol):
+class SceneMaker(Protocol):
     """One synthetic task."""
 
     aspects: int

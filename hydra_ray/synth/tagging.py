@@ -21,7 +21,7 @@ def cluster(aspect: int, value: int) -> tuple[int, ...]:
     return tuple(((value - aspect * j) % 5) * _CHOICES + j for j in range(_CHOICES))
 
 
-class Tagging:
+class TaggingMaker:
     """See the module."""
 
     aspects = len(_PHRASES)

@@ -4,16 +4,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
+from itertools import product
 
 from hydra_ray.core.types import HistoryItem, Question, Split, User
 from hydra_ray.errors import UserError
 from hydra_ray.synth.draws import Draws
-from hydra_ray.synth.headline import Headline
-from hydra_ray.synth.rating import Rating
-from hydra_ray.synth.scene import NOISE, Maker, Taste, Wording
-from hydra_ray.synth.tagging import Tagging
+from hydra_ray.synth.headline import HeadlineMaker
+from hydra_ray.synth.headline_words import SLOTS, TEMPLATES
+from hydra_ray.synth.rating import RatingMaker
+from hydra_ray.synth.scene import NOISE, SceneMaker, Taste, Wording
+from hydra_ray.synth.tagging import TaggingMaker
 
-MAKERS: dict[str, Callable[[], Maker]] = {"tagging": Tagging, "rating": Rating, "headline": Headline}
+MAKERS: dict[str, Callable[[], SceneMaker]] = {
+    "tagging": TaggingMaker,
+    "rating": RatingMaker,
+    "headline": HeadlineMaker,
+}
 NAMESPACE = "world"
 _FIRST_DAY = date(2020, 1, 1).toordinal()
 
@@ -61,7 +67,7 @@ class SynthUser:
         )
 
 
-def maker_of(task: str) -> Maker:
+def maker_of(task: str) -> SceneMaker:
     """The maker of a synthetic task ("tagging", "rating", "headline"). Raises UserError for any other name."""
     try:
         return MAKERS[task]()
@@ -113,3 +119,24 @@ def make_user(
     history = tuple(one(f"{user_id}-{i}") for i in range(draws.between(*items)))
     question_items = tuple(one(f"{user_id}-q{i}") for i in range(questions))
     return SynthUser(user_id, task, taste, history, question_items)
+
+
+def attainable(task: str) -> dict[str, float]:
+    """metric -> its expected value for a system that knows every user's taste and answers without noise.
+
+    tagging: a noisy answer is always another tag, so accuracy is 1 - NOISE. rating: a noisy score is one off, so MAE is
+    NOISE. headline: a noisy headline has another template around the same phrase, so ROUGE-1 is 1 - NOISE + NOISE x the
+    mean ROUGE-1 F between two templates (over one phrase per slot; every phrase of a slot has as many words).
+    """
+    if task == "tagging":
+        return {"accuracy": 1 - NOISE}
+    if task == "rating":
+        return {"mae": NOISE}
+    if task != "headline":
+        raise UserError(f"synth.task: unknown task {task!r}: give one of tagging, rating, headline")
+    from rouge_score.rouge_scorer import RougeScorer
+
+    scorer = RougeScorer(["rouge1"], use_stemmer=False)
+    pairs = [(a, b) for a, b in product(TEMPLATES, TEMPLATES) if a != b]
+    scores = [scorer.score(a.format(slot[0]), b.format(slot[0]))["rouge1"].fmeasure for a, b in pairs for slot in SLOTS]
+    return {"rouge1": 1 - NOISE + NOISE * sum(scores) / len(scores)}

@@ -12,9 +12,8 @@ from typing import Any, TextIO
 from hydra_ray.config import SynthConfig
 from hydra_ray.core.tasks import load_task
 from hydra_ray.errors import UserError
-from hydra_ray.synth.attainable import attainable
 from hydra_ray.synth.scene import NOISE
-from hydra_ray.synth.world import SynthItem, SynthUser, make_user, maker_of, user_id_of
+from hydra_ray.synth.world import SynthItem, SynthUser, attainable, make_user, maker_of, user_id_of
 from hydra_ray.utils.atomic_io import write_text
 
 QUESTION = {

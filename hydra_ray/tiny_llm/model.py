@@ -100,7 +100,7 @@ class Hints(nn.Module):
     """Linear read-outs of inner layers, used while training and then thrown away.
 
     Where an answer is asked for (the label's token), layer 2 must know every aspect's value of the text, the layer
-    before the last which aspect decides and which value it has. Where an answer has been told, layer 3 must know
+    before the last which aspect decides and which value it has. Where an answer has been given, layer 3 must know
     the value that decided it. While a headline is written (not a person's first one), layer 2 must know on which of the
     text's phrases this person builds headlines.
     """

@@ -39,14 +39,14 @@ CONDITIONS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
+class ProbePrompt:
     """A prompt (the chat message's content) and the answer without noise."""
 
     prompt: str
     clean: str
 
 
-def probes(task: str, condition: Condition, count: int, seed: int = 0) -> list[Probe]:
+def probes(task: str, condition: Condition, count: int, seed: int = 0) -> list[ProbePrompt]:
     """`count` prompts of as many people of the namespace "tiny-probe"; their examples are as noisy as any."""
     definition = load_task(f"synthetic_{task}")
     made = []
@@ -60,7 +60,7 @@ def probes(task: str, condition: Condition, count: int, seed: int = 0) -> list[P
         chosen: list[SynthItem] = draws.sample(fitting, wanted) + draws.sample(other, condition.total - wanted)
         shown = [record(item) for item in draws.sample(chosen, len(chosen))]
         prompt = answer_prompt(definition, query.text, shown, BUDGET)
-        made.append(Probe(prompt.messages[0]["content"], query.clean))
+        made.append(ProbePrompt(prompt.messages[0]["content"], query.clean))
     return made
 
 

@@ -17,7 +17,7 @@ _TOKENIZER_STEPS = 400
 _TOKENIZER_STAGE = StageConfig(share=1, examples=(1, 2))
 
 
-class Source(Protocol):
+class DocumentSource(Protocol):
     """Documents for training and a measurement of what was learned.
 
     whole_words: the vocabulary is closed, the tokenizer may hold every word.
@@ -73,7 +73,7 @@ class SyntheticSource:
         return figures
 
 
-def source_of(config: TinyLLMConfig) -> Source:
+def source_of(config: TinyLLMConfig) -> DocumentSource:
     """The source that the config names. Raises UserError for a split that cannot be read."""
     if config.data_root is None:
         return SyntheticSource(config)

@@ -14,7 +14,7 @@ from hydra_ray.tiny_llm.config import StageConfig, TinyLLMConfig
 from hydra_ray.tiny_llm.export import export
 from hydra_ray.tiny_llm.model import Batch, Hints, loss_of, new_llama
 from hydra_ray.tiny_llm.sequence import tokenise
-from hydra_ray.tiny_llm.source import Source, lines_of, source_of
+from hydra_ray.tiny_llm.source import DocumentSource, lines_of, source_of
 from hydra_ray.tiny_llm.tokenizer import load_tokenizer, train_tokenizer
 from hydra_ray.utils.atomic_io import write_atomically
 
@@ -51,7 +51,7 @@ def lr_at(config: TinyLLMConfig, step: int) -> float:
 class _Trainer:
     """Model, optimiser and step count of one training, and their checkpoint."""
 
-    def __init__(self, config: TinyLLMConfig, source: Source, tokenizer: Any, out: Path) -> None:
+    def __init__(self, config: TinyLLMConfig, source: DocumentSource, tokenizer: Any, out: Path) -> None:
         torch.manual_seed(config.seed)
         self.config, self.source, self.tokenizer, self.out = config, source, tokenizer, out
         self.llama = new_llama(config.shape, tokenizer)
@@ -110,7 +110,7 @@ class _Trainer:
         return parts
 
 
-def _tokenizer_in(out: Path, source: Source, config: TinyLLMConfig) -> Any:
+def _tokenizer_in(out: Path, source: DocumentSource, config: TinyLLMConfig) -> Any:
     folder = out / _TOKENIZER
     if not (folder / "tokenizer.json").exists():
         shape = config.shape
@@ -119,7 +119,7 @@ def _tokenizer_in(out: Path, source: Source, config: TinyLLMConfig) -> Any:
 
 
 def train_tiny_llm(
-    config: TinyLLMConfig, out: Path, source: Source | None = None, log: Log = _log, stop_at: int | None = None
+    config: TinyLLMConfig, out: Path, source: DocumentSource | None = None, log: Log = _log, stop_at: int | None = None
 ) -> Path:
     """Train and write a servable model into the folder `out`; its path is returned.
 

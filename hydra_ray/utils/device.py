@@ -26,6 +26,11 @@ def has_accelerator() -> bool:
     return torch.accelerator.is_available()
 
 
+def count_accelerators() -> int:
+    """How many accelerators PyTorch sees here."""
+    return torch.accelerator.device_count() if has_accelerator() else 0
+
+
 def worker_device(num_gpus: float) -> torch.device:
     """Where a worker computes that was promised `num_gpus` GPUs, or a share of one; the CPU for none.
 

@@ -1,13 +1,13 @@
 """Named things of one kind, to which other packages may add."""
 
+import difflib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from hydra_ray.errors import UserError
 from hydra_ray.utils import plugins
-from hydra_ray.utils.nearest import nearest
 
 T = TypeVar("T")
 Value = TypeVar("Value")
@@ -105,3 +105,8 @@ class Registry(Generic[T]):
                 known = f"there are {', '.join(self._known())}"
                 raise UserError("; ".join([f"no {self.kind} {name!r}; {hint}{known}", *failed]))
         return self._entries[name]
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that `word` was most likely meant to be, None if none is near."""
+    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)), None)

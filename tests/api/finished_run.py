@@ -20,7 +20,7 @@ from hydra_ray.data.users_writer import BucketWriter
 from hydra_ray.methods.method import Adapter, Reranker
 from hydra_ray.pipeline.eval_prompts import EvalPrompts
 from hydra_ray.pipeline.evaluation import answer_table, with_oracles
-from hydra_ray.pipeline.examples import evidence_width
+from hydra_ray.pipeline.examples import feature_width
 from hydra_ray.pipeline.job import always_shown
 from hydra_ray.pipeline.previous_run import write_steps
 from hydra_ray.pipeline.stage_rows import EvalRow, rows_to_table
@@ -69,7 +69,7 @@ def write_finished(folder: Path, name: str = "quickstart", **changes: Any) -> Pa
     fits: dict[str, Path] = {}
     for component in COMPONENTS:
         train, fits[component] = _step(folder, f"train-{component}-0"), _step(folder, f"fit-{component}-0")
-        base = write_base(folder, config, f"runs/steps/{train.name}/linear", evidence_width(config, component), 0.5)
+        base = write_base(folder, config, f"runs/steps/{train.name}/linear", feature_width(config, component), 0.5)
         _heads(fits[component], base, config, [u.user_id for u in users[component == "adapter" :]])
         steps |= {f"train-{component} seed 0": train.name, f"fit-{component} seed 0": fits[component].name}
     evaluated = _step(folder, "evaluate-seed-0")

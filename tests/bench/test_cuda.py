@@ -71,7 +71,7 @@ def test_bytes_are_counted_from_shapes() -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is here")
-def test_no_device_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_device_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_code:
         cuda.main([])
     assert exit_code.value.code == 2

@@ -35,13 +35,13 @@ def test_a_lookup_of_another_text_is_noticed(tmp_path: Path) -> None:
 
 
 def test_other_vectors_are_noticed() -> None:
-    vectors = np.random.default_rng(0).normal(size=(20, 8)).astype(np.float32)
-    assert encode.compare(vectors, vectors)["order"] == 1
+    embeddings = np.random.default_rng(0).normal(size=(20, 8)).astype(np.float32)
+    assert encode.compare(embeddings, embeddings)["order"] == 1
     with pytest.raises(RuntimeError, match="differ"):
-        encode.compare(vectors, vectors[::-1])
+        encode.compare(embeddings, embeddings[::-1])
 
 
-def test_rows_are_the_same_every_time_and_as_long_as_said() -> None:
+def test_rows_are_the_same_every_time_and_as_long_as_documented() -> None:
     pairs = encode.make_pairs("reviews", 300)
     assert pairs == encode.make_pairs("reviews", 300)
     words = [len(text.split()) for pair in pairs for text in pair]

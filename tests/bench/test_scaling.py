@@ -27,5 +27,5 @@ def test_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Users' heads cross no wire: their number does not change the bytes.
     for kind in scaling.WIRE_KINDS:
         assert wire[f"{kind}, 3 users"] == wire[f"{kind}, 9 users"]
-    # All-reduced (2 of 2 workers) and gathered (1): the 64 x 8 numbers of `low_rank` that everybody shares.
+    # All-reduced (2 of 2 workers) and gathered (1): the 64 x 8 numbers of `low_rank` that all users share.
     assert wire["low_rank, 3 users"] - wire["linear, 3 users"] == 3 * 64 * 8 * 4

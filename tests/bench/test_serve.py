@@ -9,7 +9,7 @@ import pytest
 import torch
 from aiohttp import web
 
-from hydra_ray.bench import serve, serve_latency, serve_one_user, serve_overload, serve_ratio
+from hydra_ray.bench import serve, serve_latency, serve_overload, serve_ratio
 from hydra_ray.bench.serve_load import Generator, Load, Seen, percentiles
 from hydra_ray.bench.serve_plain import PlainRetriever, PlainScorer
 from hydra_ray.bench.serve_texts import CANDIDATES, labels, user_id, vocabulary
@@ -71,7 +71,7 @@ def test_the_plain_service_says_what_ours_says(tmp_path: Path) -> None:
     parts: dict[str, tuple[Any, Any]] = {"ours": (ours, ours), "plain": (PlainRetriever(bundle), plain)}
     builder, llm = PromptBuilder(bundle.config, bundle.seed), EveryLabel()
     pipelines = {
-        name: InferencePipeline(builder, *two, llm, scorer.evidence, run="run")  # type: ignore[arg-type]
+        name: InferencePipeline(builder, *two, llm, scorer.feature_widths, run="run")  # type: ignore[arg-type]
         for name, two in parts.items()
     }
     for index in range(5):
@@ -150,8 +150,8 @@ def test_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serve_latency, "CLIENTS", (1, 4))
     monkeypatch.setattr(serve_latency, "ROUNDS", 1)
     monkeypatch.setattr(serve_ratio, "REPEATS", 1)
-    monkeypatch.setattr(serve_one_user, "AT_ONCE", 8)
-    monkeypatch.setattr(serve_one_user, "REPEATS", 1)
+    monkeypatch.setattr(serve_ratio, "AT_ONCE", 8)
+    monkeypatch.setattr(serve_ratio, "USERS_REPEATS", 1)
     monkeypatch.setattr(serve_overload, "LEVELS", (8,))
     monkeypatch.setattr(serve_overload, "TURNS", 1)
     args = Namespace(parts="latency,plain,users,overload", seconds=3.0, model=tiny_in(tmp_path))

@@ -14,8 +14,7 @@ from hydra_ray.config_schemas import page, schemas
 from hydra_ray.errors import UserError
 from hydra_ray.serve.config import ServeConfig
 from hydra_ray.serve.deploy.applications import APPLICATIONS
-from hydra_ray.serve.deploy.config_file import check_text
-from hydra_ray.serve.deploy.print_config import print_file
+from hydra_ray.serve.deploy.config_file import check_text, print_file
 from hydra_ray.tiny_llm.config import StageConfig, TinyLLMConfig
 
 ROOT = Path(__file__).parents[2]

@@ -70,11 +70,11 @@ def test_dense_ranks_by_cosine() -> None:
 
 def test_the_dot_product_keeps_the_embeddings_lengths() -> None:
     # Two items on the query's axis, the second three times as long; the cosine cannot tell them apart.
-    vectors = {"red fox runs": [1, 0], "blue whale swims": [3, 1], "green frog jumps": [0, 1],
+    embeddings = {"red fox runs": [1, 0], "blue whale swims": [3, 1], "green frog jumps": [0, 1],
                "old tortoise sleeps": [-1, 0], "q": [2, 0]}  # fmt: skip
 
     def encode(texts):  # type: ignore[no-untyped-def]
-        return np.array([vectors[text] for text in texts], dtype=np.float32)
+        return np.array([embeddings[text] for text in texts], dtype=np.float32)
 
     found = make_retriever("dense", ITEMS, RetrieverSettings(encode=encode, similarity="dot")).top("q", 4)
     assert [(item.item_id, score) for item, score in found] == [("b", 6), ("a", 2), ("c", 0), ("d", -2)]

@@ -1,13 +1,15 @@
-"""Votes, the user's own majority, argmax."""
+"""What an adapter chooses from: votes, the user's own majority, argmax."""
 
 import math
 from collections.abc import Sequence
 
 import pytest
 
+from hydra_ray.core.features import AnswerFrequency
 from hydra_ray.core.selection import (
     argmax,
     candidate_weights,
+    candidates_of,
     select_candidate,
     self_consistency,
     top_k,
@@ -17,6 +19,19 @@ from hydra_ray.core.selection import (
 from hydra_ray.core.tasks import Task, load_task
 
 TAGS, RATING, HEADLINE = load_task("lamp_2m"), load_task("lamp_3"), load_task("lamp_4")
+OWN = {"romance": AnswerFrequency(1, 1.0, 1.0), "action": AnswerFrequency(4, 1.0, 1.0)}
+
+
+def test_samples_come_first_as_they_came_then_the_users_own_by_frequency() -> None:
+    made = candidates_of(TAGS, ["comedy", None, "Tag: action", "no label", "comedy"], OWN, True)
+    assert made.texts == ("comedy", "action", "romance")
+    assert made.votes == (2, 1, 0)
+    assert made.samples == ("comedy", "action", "comedy")
+
+
+def test_without_the_users_own() -> None:
+    assert candidates_of(TAGS, ["comedy"], OWN, False).texts == ("comedy",)
+    assert candidates_of(TAGS, [None], OWN, False).texts == ()
 
 
 def test_self_consistency_counts_normalised_answers() -> None:
@@ -63,8 +78,8 @@ def test_the_weighted_median_splits_the_weight() -> None:
         weighted_median([], [])
 
 
-def chosen(task: Task, candidates: Sequence[str], log_odds: Sequence[float], votes: Sequence[int], select: str) -> str:
-    return candidates[select_candidate(task, candidates, candidate_weights(log_odds, votes, select), select)]
+def chosen(task: Task, candidates: Sequence[str], scores: Sequence[float], votes: Sequence[int], select: str) -> str:
+    return candidates[select_candidate(task, candidates, candidate_weights(scores, votes, select), select)]
 
 
 def test_best_is_the_highest_score_and_weighted_counts_samples() -> None:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from hydra_ray.config import Config
 from hydra_ray.core.tasks import Task
+from hydra_ray.data.checks import summary
 from hydra_ray.data.ingest import ingest_in_process
-from hydra_ray.data.summary import summary
 from hydra_ray.errors import UserError
 from tests.data.files import NOTES, RATING, golds, item, lamp_root, question, write
 from tests.data.sources.test_tabular import lines, row

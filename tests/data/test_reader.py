@@ -11,7 +11,7 @@ from hydra_ray.config import DataConfig, TabularConfig
 from hydra_ray.core.sampling import UserSample, cross_fit, sample_users
 from hydra_ray.core.types import HistoryItem, Split
 from hydra_ray.data.reader import list_users, read_counts, read_users
-from hydra_ray.data.rows import AskedQuestion, SourceRow
+from hydra_ray.data.rows import SourceQuestion, SourceRow
 from hydra_ray.data.sources.find import find_sources
 from hydra_ray.data.sources.source_reader import SourceReader
 from hydra_ray.data.spill import SpillWriter, pack, read_partition
@@ -101,7 +101,7 @@ def test_spilled_rows_come_back(tmp_path: Path) -> None:
     items = (HistoryItem("1", "t\n ü", "t\n ü", "", ""), HistoryItem("2", "a", "b a", "5", "2020-01-01"))
     rows = [
         SourceRow(
-            f"u{n}", "train", 0, n, items, (AskedQuestion("q", "x", None), AskedQuestion("r", "y", "5", "2020-01-01"))
+            f"u{n}", "train", 0, n, items, (SourceQuestion("q", "x", None), SourceQuestion("r", "y", "5", "2020-01-01"))
         )
         for n in range(7)
     ]

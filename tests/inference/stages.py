@@ -21,10 +21,10 @@ class Retriever:
 
     found: RetrievalResult = field(default_factory=lambda: known())
     error: Exception | None = None
-    asked: list[tuple[UserKey, str, int]] = field(default_factory=list)
+    requests: list[tuple[UserKey, str, int]] = field(default_factory=list)
 
     async def retrieve(self, user: UserKey, query: str, n: int, deadline: float) -> RetrievalResult:
-        self.asked.append((user, query, n))
+        self.requests.append((user, query, n))
         if self.error:
             raise self.error
         return self.found
@@ -36,16 +36,16 @@ class Scorer:
 
     errors: dict[str, Exception] = field(default_factory=dict)
     problem: str | None = None
-    asked: list[ScoreRequest] = field(default_factory=list)
+    requests: list[ScoreRequest] = field(default_factory=list)
 
     async def score(self, scoring: ScoreRequest, deadline: float) -> ScoreResult:
-        self.asked.append(scoring)
+        self.requests.append(scoring)
         if scoring.component in self.errors:
             raise self.errors[scoring.component]
         sign = 1.0 if scoring.component == "reranker" else -1.0
-        log_odds = tuple(sign * i for i in range(len(scoring.texts)))
+        scores = tuple(sign * i for i in range(len(scoring.texts)))
         own = scoring.user is not None and not self.problem
-        return ScoreResult(log_odds, own, 7, self.problem if scoring.user else None)
+        return ScoreResult(scores, own, 7, self.problem if scoring.user else None)
 
 
 @dataclass
@@ -57,11 +57,11 @@ class LLM:
     error: Exception | None = None
     cut: frozenset[int] = frozenset()
     too_long: int = 0
-    asked: list[Request] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
     more: list[Mapping[str, Any] | None] = field(default_factory=list)
 
     async def sample(self, request: Request, *, deadline: float, more: Mapping[str, Any] | None = None) -> LLMResponse:
-        self.asked.append(request)
+        self.requests.append(request)
         self.more.append(more)
         if self.error:
             raise self.error

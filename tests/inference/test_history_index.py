@@ -98,10 +98,10 @@ def test_everything_for_a_query_at_once() -> None:
     found = HistoryIndex(ITEMS, TAGS, CONFIG, encode=Encode()).retrieve("red sun", 3, model, state)
     assert len(found.items) == 3
     assert found.state == state
-    assert found.own == answer_frequencies(["dune", "maple", "dune", "fern"])
+    assert found.answer_counts == answer_frequencies(["dune", "maple", "dune", "fern"])
     assert found.topics["dune"] > 0 > found.topics["maple"]
 
 
 def test_an_empty_history() -> None:
     found = HistoryIndex([], TAGS, CONFIG).retrieve("red", 3, state=UserState(0, 1))
-    assert (found.items, found.scores, found.recencies, found.own) == ((), (), (), {})
+    assert (found.items, found.scores, found.recencies, found.answer_counts) == ((), (), (), {})

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hydra_ray.config import Config
-from hydra_ray.core.features import AnswerFrequency, AnswerProfile
+from hydra_ray.core.features import AnswerCounts, AnswerFrequency
 from hydra_ray.inference.pipeline import InferencePipeline
 from hydra_ray.inference.prompt_builder import PromptBuilder
 from hydra_ray.inference.trace import PersonalizedAnswer
@@ -43,10 +43,10 @@ def ask(
     user: UserKey | None = ANN,
     made: Config | None = None,
 ) -> PersonalizedAnswer:
-    evidence = {"reranker": 2, "adapter": 8}
+    feature_widths = {"reranker": 2, "adapter": 8}
     builder = PromptBuilder(made or with_adapter(), 0)
     parts: Any = (retriever or Retriever(), scorer or Scorer(), llm or LLM())
-    one = InferencePipeline(builder, *parts, evidence, run="a-run")
+    one = InferencePipeline(builder, *parts, feature_widths, run="a-run")
     return asyncio.run(one.personalize(user, asked or PersonalizeRequest("what now"), "r1"))
 
 
@@ -60,14 +60,14 @@ def test_the_reranker_orders_the_prompt_and_the_adapter_the_answers() -> None:
     # Of the ten first retrieved, the reranker likes the last best; the best example stands last in the prompt.
     assert [item.item_id for item in made.trace.retrieved][:4] == ["i9", "i8", "i7", "i6"]
     assert [item.in_prompt for item in made.trace.retrieved] == [True] * 4 + [False] * 6
-    prompt = llm.asked[0].messages[-1]["content"]
+    prompt = llm.requests[0].messages[-1]["content"]
     assert prompt.index("text number 6") < prompt.index("text number 9") < prompt.index("what now")
     assert made.answer == "maple"
     assert made.trace.degraded == []
     assert made.trace.versions.own_heads == ["reranker", "adapter"]
-    assert [s.version for s in scorer.asked] == [5, 6]
-    assert scorer.asked[0].evidence[:2] == ((1.0, 1.0), (11 / 12, 0.5))
-    assert [len(s.evidence[0]) for s in scorer.asked] == [2, 8]
+    assert [s.version for s in scorer.requests] == [5, 6]
+    assert scorer.requests[0].features[:2] == ((1.0, 1.0), (11 / 12, 0.5))
+    assert [len(s.features[0]) for s in scorer.requests] == [2, 8]
     assert {*made.trace.ms} == {"retrieve", "rerank", "llm", "select", "total"}
 
 
@@ -76,28 +76,28 @@ def test_as_many_answers_as_were_asked_for_and_no_fewer_samples() -> None:
     made = ask(llm=llm, asked=PersonalizeRequest("what now", n=5, temperature=0.3, max_tokens=4, seed=9))
     assert made.answers == ["maple", "dune"], "the same answer twice is no further answer"
     assert [(lack.reason, lack.detail.split(":")[0]) for lack in made.trace.degraded] == [("fewer_answers", "2 of 5")]
-    assert llm.asked[0].n == 5
-    assert (llm.asked[0].temperature, llm.asked[0].max_tokens, llm.asked[0].seed) == (0.3, 4, 9)
+    assert llm.requests[0].n == 5
+    assert (llm.requests[0].temperature, llm.requests[0].max_tokens, llm.requests[0].seed) == (0.3, 4, 9)
 
 
 def test_messages_before_the_question_stay_before_it() -> None:
     llm = LLM()
     ask(llm=llm, asked=PersonalizeRequest("what now", before=({"role": "system", "content": "be brief"},), plain=True))
-    assert all(asked.messages[0] == {"role": "system", "content": "be brief"} for asked in llm.asked)
-    assert len(llm.asked) == 2
+    assert all(asked.messages[0] == {"role": "system", "content": "be brief"} for asked in llm.requests)
+    assert len(llm.requests) == 2
 
 
 def test_the_plain_answer_shows_no_records() -> None:
     llm = LLM()
     made = ask(llm=llm, asked=PersonalizeRequest("what now", plain=True))
     assert made.plain == "maple"
-    assert sum("text number" in asked.messages[-1]["content"] for asked in llm.asked) == 1
+    assert sum("text number" in asked.messages[-1]["content"] for asked in llm.requests) == 1
 
 
 @pytest.mark.parametrize(
     "error", [LLMDownError("HTTP 500"), RefusedError("too long"), DeadlineError("late"), OverloadedError()]
 )
-def test_a_plain_answer_that_fails_is_left_out_and_said(error: Exception) -> None:
+def test_a_plain_answer_that_fails_is_left_out_and_noted(error: Exception) -> None:
     class NoPlain(LLM):
         async def sample(self, request: Request, **how: Any) -> LLMResponse:
             if request.temperature == 0.0:
@@ -128,7 +128,7 @@ def test_a_defect_in_the_plain_answer_is_not_hidden() -> None:
         (Scorer(problem="a broken row"), "head_unreadable"),
     ],
 )
-def test_what_fails_in_the_scorer_is_left_out_and_said(scorer: Scorer, reason: str) -> None:
+def test_what_fails_in_the_scorer_is_left_out_and_noted(scorer: Scorer, reason: str) -> None:
     made = ask(scorer=scorer)
     assert made.answer in {"maple", "dune"}
     assert set(reasons(made)) == {reason}
@@ -145,11 +145,11 @@ def test_what_fails_in_the_scorer_is_left_out_and_said(scorer: Scorer, reason: s
     ],
 )
 def test_an_answer_is_cut_if_every_sample_of_it_is(
-    texts: Sequence[str], cut: set[int], own: AnswerProfile, ended: set[str]
+    texts: Sequence[str], cut: set[int], own: AnswerCounts, ended: set[str]
 ) -> None:
     llm = LLM(texts, cut=frozenset(cut))
     made = ask(
-        Retriever(replace(known(), own=own)),
+        Retriever(replace(known(), answer_counts=own)),
         llm=llm,
         asked=PersonalizeRequest("what now", n=len(texts)),
         made=with_adapter(num_samples=1),
@@ -157,7 +157,7 @@ def test_an_answer_is_cut_if_every_sample_of_it_is(
     assert {made.answers[i] for i in made.cut} == ended
 
 
-def test_a_shortened_prompt_is_told_and_the_trace_shows_what_was_sent() -> None:
+def test_a_shortened_prompt_is_noted_and_the_trace_shows_what_was_sent() -> None:
     llm = LLM(too_long=2)
     made = ask(llm=llm, asked=PersonalizeRequest("what now"))
     assert [(lack.reason, lack.detail) for lack in made.trace.degraded] == [
@@ -182,7 +182,7 @@ def test_a_question_that_no_model_reads_whole_is_cut_and_never_an_error() -> Non
     assert "w399" not in made.trace.prompt.messages[0].content
 
 
-def test_a_question_longer_than_the_budget_is_cut_and_said_so() -> None:
+def test_a_question_longer_than_the_budget_is_cut_and_noted() -> None:
     made = ask(asked=PersonalizeRequest("word " * 5000))
     assert "question_cut" in reasons(made)
 
@@ -219,8 +219,8 @@ def test_an_unknown_user_gets_the_shared_head_and_a_plain_prompt() -> None:
     scorer, llm = Scorer(), LLM()
     made = ask(retriever=Retriever(RetrievalResult()), scorer=scorer, llm=llm)
     assert reasons(made) == ["user_unknown"]
-    assert [s.user for s in scorer.asked] == [None]
-    assert "text number" not in llm.asked[0].messages[-1]["content"]
+    assert [s.user for s in scorer.requests] == [None]
+    assert "text number" not in llm.requests[0].messages[-1]["content"]
 
 
 def test_an_unreadable_history_is_not_an_unknown_user() -> None:
@@ -232,7 +232,7 @@ def test_an_unreadable_history_is_not_an_unknown_user() -> None:
 def test_no_user_at_all() -> None:
     retriever = Retriever()
     assert reasons(ask(retriever=retriever, user=None)) == ["no_user"]
-    assert retriever.asked == []
+    assert retriever.requests == []
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_no_user_at_all() -> None:
         ("synthetic_headline", "<think>A headline.</think>", ""),
     ],
 )
-def test_where_no_sample_holds_an_answer_it_is_empty_and_said_so(task: str, sample: str, plain: str) -> None:
+def test_where_no_sample_holds_an_answer_it_is_empty_and_noted(task: str, sample: str, plain: str) -> None:
     made = with_adapter(history_candidates=False, task=task)
     found = ask(llm=LLM((sample,)), made=made, asked=PersonalizeRequest("what now", plain=True))
     assert reasons(found) == ["no_candidate"]
@@ -261,7 +261,7 @@ def test_an_own_answer_that_is_no_number_breaks_no_rating() -> None:
     config = Config.model_validate(
         {"data": {"task": "synthetic_rating"}, "adapter": {"num_samples": 3, "select": "weighted"}}
     )
-    found = replace(known(), own={"great": AnswerFrequency(2, 1.0, 1.0), "4": AnswerFrequency(1, 1.0, 1.0)})
+    found = replace(known(), answer_counts={"great": AnswerFrequency(2, 1.0, 1.0), "4": AnswerFrequency(1, 1.0, 1.0)})
     made = ask(Retriever(found), llm=LLM(("3", "5", "3")), made=config)
     assert {candidate.text for candidate in made.trace.candidates} == {"3", "5", "4"}
 
@@ -286,7 +286,7 @@ def test_past_the_deadline_nothing_more_is_asked() -> None:
     llm = LLM()
     with pytest.raises(DeadlineError):
         ask(llm=llm, asked=PersonalizeRequest("what now", deadline=time.time() - 1))
-    assert llm.asked == []
+    assert llm.requests == []
 
 
 def test_an_answer_of_several_lines_is_served_whole(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from hydra_ray.core.prompts import Message, Prompt
 from hydra_ray.core.types import HistoryItem
-from hydra_ray.inference.shortening import Versions
+from hydra_ray.inference.shortening import PromptVersions
 
 ITEMS = [HistoryItem(f"i{i}", f"t{i}", f"t{i}", "a") for i in range(5)]
 SYSTEM: Message = {"role": "system", "content": "s"}
@@ -24,7 +24,7 @@ def make(query: str, items: Sequence[HistoryItem]) -> Prompt:
 
 def test_examples_go_first_then_the_conversation_then_the_questions_end() -> None:
     query = " ".join(f"q{i}" for i in range(16))
-    made = Versions(make, query, ITEMS, TURNS, count)
+    made = PromptVersions(make, query, ITEMS, TURNS, count)
     short = [" ".join(f"q{i}" for i in range(kept)) for kept in (8, 2, 1)]
     assert [(len(v.messages) - 1, v.messages[-1]["content"]) for v in made] == [
         (3, f"t0 t1 t2 t3 | {query}"),
@@ -50,8 +50,8 @@ def test_equal_versions_are_one_and_none_is_made_before_it_is_needed() -> None:
         asked.append(query)
         return make(query, items)
 
-    made = Versions(noted, "q", [], [], count)
+    made = PromptVersions(noted, "q", [], [], count)
     assert len(made) == 4  # the question, and three cuts of it
     assert asked == ["q"]
     assert list(made.fallbacks) == [made[i].messages for i in (1, 2, 3)]
-    assert len(Versions(make, "q", ITEMS[:1], [], count)) == 5
+    assert len(PromptVersions(make, "q", ITEMS[:1], [], count)) == 5

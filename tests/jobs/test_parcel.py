@@ -1,4 +1,4 @@
-"""What travels with a submitted job, and what is said of what does not."""
+"""What travels with a submitted job, and the notes on what does not."""
 
 import json
 from pathlib import Path
@@ -60,7 +60,7 @@ def test_what_cannot_travel(task: Path, tmp_path: Path, capsys: pytest.CaptureFi
         pack(load_config(None, ["data.task=tickets.yaml", "root=/r"]))
 
 
-def test_what_stays_behind_is_said(task: Path) -> None:
+def test_what_stays_behind_is_listed(task: Path) -> None:
     api = load_config(None, ["root=/shared/runs", "data.root=/shared/data", "data.task=tickets.yaml",
                              "retrieval.ranking=/shared/r.json", "llm.base_url=https://host/v1",
                              "llm.model=m", "llm.api_key_env=MY_KEY"])  # fmt: skip

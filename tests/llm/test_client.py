@@ -221,7 +221,7 @@ def test_broken_answers_are_retried_and_may_have_been_billed(tmp_path, failure):
     assert ledger.counts().retries == 1
 
 
-def test_nobody_there(tmp_path):
+def test_no_server_there(tmp_path):
     ledger = ResponseCache(tmp_path / "l", "r")
     cfg = LLMConfig(base_url="http://127.0.0.1:9/v1", retries=1, retry_backoff_s=0.01)
     client = LLMClient(cfg, ledger)

@@ -4,7 +4,7 @@ from bisect import bisect_left
 import pytest
 
 from hydra_ray.llm.rate_headers import Allowance, Rates, read_rates
-from hydra_ray.llm.rate_limits import GIVEN_UP_S, MOST_REFUSALS, Limits, TokenBucket
+from hydra_ray.llm.rate_limits import GIVEN_UP_S, MOST_REFUSALS, RateLimits, TokenBucket
 from hydra_ray.llm.retry import LONGEST_WAIT_S
 
 
@@ -19,7 +19,7 @@ class Clock:
 def test_never_more_calls_than_the_limit_in_any_minute(most):
     """All that may go out goes out as early as it may."""
     clock = Clock()
-    limits = Limits(requests_per_minute=most, clock=clock)
+    limits = RateLimits(requests_per_minute=most, clock=clock)
     times = []
     while len(times) < 3 * most + 2:
         clock.now += limits.wait_s(0.0, 0) + 1e-9
@@ -32,7 +32,7 @@ def test_never_more_calls_than_the_limit_in_any_minute(most):
 
 def test_a_limit_of_tokens_lets_out_a_call_that_is_larger_and_pays_for_it():
     clock = Clock()
-    limits = Limits(tokens_per_minute=600, clock=clock)
+    limits = RateLimits(tokens_per_minute=600, clock=clock)
     assert limits.wait_s(2000.0, 0) == 0
     limits.draw(2000.0)
     assert limits.wait_s(10.0, 0) == pytest.approx(2000 / (590 / 60), abs=1.0)
@@ -41,32 +41,32 @@ def test_a_limit_of_tokens_lets_out_a_call_that_is_larger_and_pays_for_it():
 
 
 def test_without_limits_nothing_waits():
-    limits = Limits(clock=Clock())
+    limits = RateLimits(clock=Clock())
     limits.draw(1e9)
     assert limits.wait_s(1e9, 1000) == 0
 
 
 def test_a_wait_names_the_limit_and_where_it_comes_from():
     clock = Clock()
-    limits = Limits(requests_per_minute=1, tokens_per_minute=1e6, clock=clock)
+    limits = RateLimits(requests_per_minute=1, tokens_per_minute=1e6, clock=clock)
     assert limits.wait(5.0).seconds == 0
     limits.draw(5.0)
     assert limits.wait(5.0) == (pytest.approx(60.0), "llm.requests_per_minute=1")
     limits.draw(2e6)
     assert limits.wait(5.0) == (pytest.approx(120.0, rel=0.1), "llm.tokens_per_minute=1e+06")
-    limits = Limits(clock=clock)
+    limits = RateLimits(clock=clock)
     limits.learn(Rates(requests=Allowance(0, 100, 30.0)), 0, 0.0, clock.now)
     assert limits.wait(5.0) == (pytest.approx(0.3), "the server's limit of 100 requests, as its headers say")
     limits.learn(Rates(pause_s=20.0), 0, 0.0, clock.now)
     assert limits.wait(5.0) == (pytest.approx(20.0), "a pause after the server's refusal, as its Retry-After says")
-    limits = Limits(clock=clock)
+    limits = RateLimits(clock=clock)
     limits.learn(Rates(pause_s=0.0, backoff_s=2.0), 0, 0.0, clock.now)
     assert limits.wait(5.0) == (pytest.approx(2.0), "a pause after the server's refusal")
 
 
 def test_a_refusal_holds_all_calls_back_then_lets_half_of_them_out_at_a_time():
     clock = Clock()
-    limits = Limits(clock=clock)
+    limits = RateLimits(clock=clock)
     limits.learn(Rates(pause_s=3.0), 15, 0.0, clock.now)
     assert limits.wait_s(1.0, 0) == pytest.approx(3.0)
     clock.now += 3.0
@@ -79,7 +79,7 @@ def test_a_refusal_holds_all_calls_back_then_lets_half_of_them_out_at_a_time():
 
 def test_calls_that_were_out_already_are_the_same_refusal():
     clock = Clock()
-    limits = Limits(clock=clock)
+    limits = RateLimits(clock=clock)
     went_out, clock.now = clock.now, clock.now + 1
     for left in range(15, -1, -1):
         limits.learn(Rates(pause_s=1.0), left, 0.0, went_out)
@@ -91,7 +91,7 @@ def test_calls_that_were_out_already_are_the_same_refusal():
 
 def test_pauses_double_until_the_server_is_given_up_for_a_while():
     clock = Clock()
-    limits = Limits(clock=clock)
+    limits = RateLimits(clock=clock)
     pauses = []
     for _ in range(MOST_REFUSALS - 1):
         limits.learn(Rates(pause_s=0.0, backoff_s=0.5), 0, 0.0, clock.now)
@@ -107,7 +107,7 @@ def test_pauses_double_until_the_server_is_given_up_for_a_while():
 
 def test_an_answer_ends_the_row_of_refusals():
     clock = Clock()
-    limits = Limits(clock=clock)
+    limits = RateLimits(clock=clock)
     for _ in range(3 * MOST_REFUSALS):
         limits.learn(Rates(pause_s=0.0, backoff_s=0.5), 0, 0.0, clock.now)
         assert limits.wait_s(1.0, 0) == pytest.approx(0.5)
@@ -118,7 +118,7 @@ def test_an_answer_ends_the_row_of_refusals():
 
 def test_an_allowance_that_is_used_up_fills_again_until_its_reset():
     clock = Clock()
-    limits = Limits(clock=clock)
+    limits = RateLimits(clock=clock)
     limits.learn(Rates(requests=Allowance(left=2, limit=60, reset_s=58)), 1, 0.0, clock.now)
     assert limits.wait_s(5.0, 1) == 0  # two are left, and one in flight may not be counted yet
     limits.draw(5.0)
@@ -129,7 +129,7 @@ def test_an_allowance_that_is_used_up_fills_again_until_its_reset():
 
 def test_a_stated_allowance_holds_nothing_back_for_longer_than_the_longest_wait():
     clock = Clock()
-    limits = Limits(clock=clock)
+    limits = RateLimits(clock=clock)
     limits.learn(Rates(tokens=Allowance(left=0, limit=1000, reset_s=86_400)), 0, 0.0, clock.now)
     assert limits.wait_s(100.0, 0) > LONGEST_WAIT_S
     clock.now += LONGEST_WAIT_S

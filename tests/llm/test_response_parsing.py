@@ -13,8 +13,7 @@ from hydra_ray.llm.response_parsing import (
     read_usage,
 )
 from hydra_ray.llm.retry import EmptyAnswerError, TransientError
-from hydra_ray.llm.surrogates import without_surrogates
-from hydra_ray.llm.types import finishes
+from hydra_ray.llm.types import finishes, without_surrogates
 
 MOST = Usage(100, 32)
 USAGE = {"prompt_tokens": 9, "completion_tokens": 3}

@@ -17,7 +17,7 @@ from hydra_ray.llm.types import Request
 from hydra_ray.tiny_llm.export import embedded_path
 from hydra_ray.tiny_llm.probe import CONDITIONS, generate, probes
 from hydra_ray.tiny_llm.tokenizer import load_tokenizer
-from hydra_ray.utils.ports import free_port
+from hydra_ray.utils.network import free_port
 
 (FOUR_WITH_ONE,) = [condition for condition in CONDITIONS if condition.name == "four_with_one"]
 
@@ -86,7 +86,7 @@ def test_what_a_replica_reserves_where_it_is_not_ray_serve_llms_own_choice(wante
     assert vllm_app.bundles_per_gpu(LLMResources(**wanted)) == bundles
 
 
-def test_without_vllm_the_user_is_told_what_to_install(monkeypatch):
+def test_without_vllm_the_error_names_what_to_install(monkeypatch):
     monkeypatch.setattr(vllm_app.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"hydra-ray\[cpu\]"):
         vllm_app.require_vllm()

@@ -14,7 +14,7 @@ from hydra_ray.errors import UserError
 from hydra_ray.llm import vllm_replica
 from hydra_ray.llm.vllm_process import VllmProcess, end_with_parent, failure, flags
 from hydra_ray.llm.vllm_replica import VllmReplica
-from hydra_ray.utils.ports import free_port
+from hydra_ray.utils.network import free_port
 
 SERVER = """
 import http.server, os, signal, subprocess, sys
@@ -133,7 +133,7 @@ def test_the_end_of_the_pipe_is_the_end() -> None:
 def test_the_replica_is_ready_once_it_answers_and_says_when_it_has_ended(
     stands_for_vllm: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hydra_ray.utils.loopback.stay_on_node", lambda: None)
+    monkeypatch.setattr("hydra_ray.utils.network.stay_on_node", lambda: None)
     monkeypatch.setattr(vllm_replica, "POLL_S", 0.01)
     port = free_port()
 

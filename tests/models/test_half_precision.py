@@ -37,8 +37,8 @@ def test_loss_and_gradients_in_bf16_are_those_of_fp32(tmp_path: Path, pair: str,
     exact = PairScorer(config, inside, 32, True, 1).eval()
     rough = copy.deepcopy(exact)
     rough.precision = "bf16"
-    vectors = torch.randn(3, 32)
-    texts = TEXTS if inside else vectors.unsqueeze(1) if pair == "concepts" else vectors
+    embeddings = torch.randn(3, 32)
+    texts = TEXTS if inside else embeddings.unsqueeze(1) if pair == "concepts" else embeddings
     batch = PairBatch(torch.tensor([0]), torch.tensor([[1, 2]]), torch.tensor([[1.0, 0.0]]), torch.ones(1, 2),
                   torch.tensor([0]), torch.rand(1, 2, 1))  # fmt: skip
     profile = {PROFILE: torch.randn(1, 4, 32), PRESENT: torch.ones(1, 4)}

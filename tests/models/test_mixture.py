@@ -1,12 +1,12 @@
 import pytest
 import torch
 
-from hydra_ray.models.mixture import MIXTURE, FacetHead, Router, balance_loss, mixtures
+from hydra_ray.models.mixture import MIXTURE, MixtureHead, Router, balance_loss, mixtures
 
 
 def test_a_mixture_weighs_the_facets_logits() -> None:
     torch.manual_seed(0)
-    head = FacetHead(5, 3, 0.0).eval()
+    head = MixtureHead(5, 3, 0.0).eval()
     z = torch.randn(2, 4, 5)
     alone = [head(z, mixtures(torch.eye(3)[[f, f]])) for f in range(3)]
     mixed = head(z, mixtures(torch.tensor([[0.5, 0.5, 0.0], [0.0, 0.25, 0.75]])))
@@ -15,7 +15,7 @@ def test_a_mixture_weighs_the_facets_logits() -> None:
 
 
 def test_zeros_are_the_shared_head() -> None:
-    head = FacetHead(5, 3, 0.0).eval()
+    head = MixtureHead(5, 3, 0.0).eval()
     z = torch.randn(2, 4, 5)
     assert torch.allclose(head(z, head.zeros(2)), head(z, {}), atol=1e-6)
     user = torch.tensor([1, 0])

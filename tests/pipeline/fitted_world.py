@@ -62,7 +62,7 @@ def write_answers(folder: Path, queries: int = 4, more: str | None = None) -> No
     """Queries that the users' own histories answer; `more`: a user who has one query more than the others."""
     task = load_task("synthetic_tagging")
     rows = [
-        (user, PromptedRow(LabelRow(row, (0.5,) * len(row.right), (1.0,) * len(row.right))))
+        (user, PromptedRow(LabelRow(row, (0.5,) * len(row.candidates), (1.0,) * len(row.candidates))))
         for user, _ in users()
         for row in agreement_rows(task, user, queries + (user.user_id == more), 3, 0)
     ]
@@ -71,15 +71,15 @@ def write_answers(folder: Path, queries: int = 4, more: str | None = None) -> No
     pq.write_table(rows_to_table(LabelRow, rows, buckets), folder / "queries" / "part.parquet")
 
 
-def write_base(folder: Path, config: Config, name: str = "base", evidence: int = 0, spread: float = 0.02) -> Path:
-    """A base that nobody trained, whose encoder knows the task's labels. spread: see `make_encoder`."""
+def write_base(folder: Path, config: Config, name: str = "base", feature_width: int = 0, spread: float = 0.02) -> Path:
+    """An untrained base, whose encoder knows the task's labels. spread: see `make_encoder`."""
     if not (folder / "encoder").exists():
         make_encoder(folder / "encoder", load_task("synthetic_tagging").labels, spread)
     width = AutoConfig.from_pretrained(folder / "encoder").hidden_size
     torch.manual_seed(0)
     model = config.model.model_copy(update={"head": joint_kind(config.model.head)})
-    scorer = PairScorer(model, None, width, True, evidence)
-    save_base(scorer.state_dict(), model, width, evidence, folder / name)
+    scorer = PairScorer(model, None, width, True, feature_width)
+    save_base(scorer.state_dict(), model, width, feature_width, folder / name)
     return folder / name
 
 

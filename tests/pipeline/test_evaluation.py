@@ -75,8 +75,8 @@ def lacking(changes: dict[str, tuple[str, ...]], **adapter: Any) -> set[str]:
     """The methods that lack an answer of one question, with an adapter that likes the first candidate."""
     texts = WHOLE | changes
     scorer: Any = SimpleNamespace(
-        scorer=SimpleNamespace(evidence=0),
-        score=lambda groups: [np.arange(len(group.right), 0, -1, dtype=np.float32) for group in groups],
+        scorer=SimpleNamespace(feature_width=0),
+        score=lambda groups: [np.arange(len(group.candidates), 0, -1, dtype=np.float32) for group in groups],
     )
     adapters: dict[Adapter, Any] = dict.fromkeys(("hydra", "shared", "paper", "unguarded"), scorer)
     config = AdapterConfig(num_samples=2, **adapter)
@@ -98,7 +98,7 @@ def test_a_method_lacks_what_it_was_to_choose_from() -> None:
     }  # fmt: skip
 
 
-def test_a_method_that_reads_a_call_it_does_not_make_is_told_which_there_are() -> None:
+def test_a_method_that_reads_a_call_it_does_not_make_gets_the_list_of_those_there_are() -> None:
     row = answered_row({"greedy:mine": ("amber",)})
     question = EvaluatedQuestion(load_task("synthetic_tagging"), AdapterConfig(), row, None)
     assert question.texts("greedy:mine") == ("amber",)

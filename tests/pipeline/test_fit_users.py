@@ -29,7 +29,7 @@ def world(tmp_path: Path) -> Path:
 
 
 def fitted(fit: FitSpec, out: Path, batch: int = 1) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
-    """Everybody's output weights, fitted without Ray in runs of `batch` buckets."""
+    """All users' output weights, fitted without Ray in runs of `batch` buckets."""
     import json
 
     store = new_store(out, fit.spec(fit.scorer()))

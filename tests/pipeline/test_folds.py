@@ -71,9 +71,9 @@ def test_no_row_of_a_fold_trains_the_model_that_tests_it(answered: Path, fold: i
     # A training user's own question is learned from; a tested one's is what the test asks.
     assert {g.user_id for g in training if g.query_id == "q:9"} == set(chosen.train)
     assert len(tested) == 2 * len(chosen.test)
-    assert not [g for g in tested if g.query_id.startswith("q:") or g.left.startswith("asked of")]
+    assert not [g for g in tested if g.query_id.startswith("q:") or g.query.startswith("asked of")]
     theirs = {user_id.replace("u", "text ") for user_id in chosen.test}
-    assert not [t for g in training for t in (g.left, *g.right) if t.rsplit(" ", 1)[0] in theirs]
+    assert not [t for g in training for t in (g.query, *g.candidates) if t.rsplit(" ", 1)[0] in theirs]
 
 
 def test_a_fits_tuning_users_are_the_other_folds(answered: Path, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def test_pictures_have_no_words_in_any_way() -> None:
     assert "answer_field" in wordless_golds(UNICODE, [_user("🙂", "🙂")])
 
 
-def test_nothing_is_said_of_one_in_a_hundred_or_of_labels() -> None:
+def test_no_warning_of_one_in_a_hundred_or_of_labels() -> None:
     assert wordless_golds(HEADLINE, [_user(*["A headline"] * 100, "мост")]) == ""
     assert wordless_golds(load_task("lamp_2n"), [_user("мост")]) == ""
     assert wordless_golds(HEADLINE, []) == ""

@@ -28,7 +28,7 @@ def make_job(folder: Path, **changes: Any) -> tuple[Pipeline, dict[str, Any]]:
 
     config = Config.model_validate(changes)
     run = SimpleNamespace(
-        config=config, identity="m", task=load_task(config.data.task), root=folder, vector_cache=None, step=step
+        config=config, identity="m", task=load_task(config.data.task), root=folder, embedding_store=None, step=step
     )
     job = Pipeline(run)  # type: ignore[arg-type]
     job._chosen[Trial(0)] = UserSample(("a",), ("b",), {"a": "train", "b": "test"})
@@ -81,7 +81,7 @@ def test_since_a_run_keeps_its_topics_too(tmp_path: Path) -> None:
         other.topics(Trial(0))
 
 
-def test_since_a_run_whose_adapter_read_other_evidence(tmp_path: Path) -> None:
+def test_since_a_run_whose_adapter_read_other_features(tmp_path: Path) -> None:
     job, asked = make_job(tmp_path, adapter={"history_similarity": True})
     job.train("adapter", Trial(0))
     for name in ("train-reranker", "tune-reranker", "fit-reranker", "generate", "train-adapter"):

@@ -83,7 +83,7 @@ def test_what_the_reranker_learns_from_are_abstracts_for_titles(user: User) -> N
         row, requests = one.row.query, one.requests
         item = next(item for item in user.items if f"p:{item.item_id}" == row.query_id)
         assert (row.text, row.gold) == (item.text, item.corpus.removeprefix(item.text).strip())
-        assert item.text not in row.right
+        assert item.text not in row.candidates
         assert all(request.messages[0]["content"].endswith("\nAbstract:") for request in requests)
 
 

@@ -10,8 +10,8 @@ from hydra_ray.config.resources import WorkerResources, ray_options, worker_rang
 from hydra_ray.errors import UserError
 from hydra_ray.pipeline.resources import needs_of
 from hydra_ray.utils.device import worker_device
+from hydra_ray.utils.ray_data import actor_pool, alive_nodes
 from hydra_ray.utils.ray_errors import unwrap_user_errors
-from hydra_ray.utils.ray_nodes import actor_pool, alive_nodes
 
 pytestmark = pytest.mark.cluster
 

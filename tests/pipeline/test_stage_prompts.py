@@ -27,9 +27,9 @@ HISTORY = tuple(USER.safe_history())
 QUERY = Query("q", USER.questions[0].text, USER.questions[0].gold or "", HISTORY, None, False)
 
 
-def test_evidence_reaches_beyond_the_records_that_may_be_shown() -> None:
-    maker = StagePrompts(config(retrieval={"top_n": 5}, adapter={"evidence_items": 9}), 0, None)
-    found = maker.index(HISTORY).search(QUERY.text, maker.builder.evidence_items)
+def test_features_reach_beyond_the_records_that_may_be_shown() -> None:
+    maker = StagePrompts(config(retrieval={"top_n": 5}, adapter={"feature_items": 9}), 0, None)
+    found = maker.index(HISTORY).search(QUERY.text, maker.builder.feature_items)
     assert len(found.items) == 9
     # The reranker likes the last best: of the five that may be shown, the fifth comes first.
     shown = maker.builder.examples(rank(found.items, range(9)))
@@ -38,10 +38,10 @@ def test_evidence_reaches_beyond_the_records_that_may_be_shown() -> None:
 
 def test_support_never_cuts_the_records_that_may_be_shown() -> None:
     assert (
-        StagePrompts(config(retrieval={"top_n": 5}, adapter={"evidence_items": 1}), 0, None).builder.evidence_items == 5
+        StagePrompts(config(retrieval={"top_n": 5}, adapter={"feature_items": 1}), 0, None).builder.feature_items == 5
     )
     headlines = config(data={"task": "synthetic_headline", "synth": {"task": "headline"}}, retrieval={"top_n": 5})
-    assert StagePrompts(headlines, 0, None).builder.evidence_items == 5
+    assert StagePrompts(headlines, 0, None).builder.feature_items == 5
 
 
 def test_labelling_asks_once_for_each_retrieved_record_and_nothing_for_the_users_own_answers() -> None:
@@ -53,20 +53,20 @@ def test_labelling_asks_once_for_each_retrieved_record_and_nothing_for_the_users
     assert len(free) == 4
     for one in asking:
         row = one.row
-        assert len(one.requests) == len(row.query.right) == len(row.normalized_scores) == len(row.recencies) == 6
+        assert len(one.requests) == len(row.query.candidates) == len(row.normalized_scores) == len(row.recencies) == 6
         assert {(r.temperature, r.n) for r in one.requests} == {(0.0, 1)}
         assert one.cuts == Cuts()
     for one in free:
         row, query = one.row, one.row.query
-        assert len(query.known) == len(query.right) == len(row.normalized_scores)
+        assert len(query.known) == len(query.candidates) == len(row.normalized_scores)
         assert all(0 <= score <= 1 for score in row.normalized_scores)
         excluded = query.query_id.removeprefix(OWN_ROW)
-        assert row.recencies == tuple(recency(text, excluded) for text in query.right)
+        assert row.recencies == tuple(recency(text, excluded) for text in query.candidates)
     row = asking[0].row
-    assert row.recencies == tuple(recency(text, None) for text in row.query.right)
+    assert row.recencies == tuple(recency(text, None) for text in row.query.candidates)
     row = asking[1].row
     excluded = row.query.query_id.removeprefix("p:")
-    assert row.recencies == tuple(recency(text, excluded) for text in row.query.right)
+    assert row.recencies == tuple(recency(text, excluded) for text in row.query.candidates)
 
 
 def recency(text: str, exclude: str | None) -> float:
@@ -76,8 +76,8 @@ def recency(text: str, exclude: str | None) -> float:
 
 
 def test_a_user_without_history_gets_no_profile_summary() -> None:
-    nobody = replace(USER, items=(), questions=tuple(replace(q, history=()) for q in USER.questions))
-    ((_, prompted),) = SummaryPrompts(config(), 0, None)([nobody])
+    no_items = replace(USER, items=(), questions=tuple(replace(q, history=()) for q in USER.questions))
+    ((_, prompted),) = SummaryPrompts(config(), 0, None)([no_items])
     assert prompted.requests == ()
     ((_, prompted),) = SummaryPrompts(config(), 0, None)([USER])
     assert len(prompted.requests) == 1
@@ -126,11 +126,11 @@ def test_items_without_answers_are_asked_by_their_stand_in() -> None:
     changes = {"data": {"task": "lamp_1", "source": "lamp", "root": "."}, "retrieval": {"top_n": 4}}
     made = {prompted.row.query.query_id: prompted for _, prompted in LabelPrompts(config(**changes), 0, None)([user])}
     real = made.pop("q:1")
-    assert (real.row.query.right[0], real.requests[0].max_tokens) == ("Title 1", 24)
+    assert (real.row.query.candidates[0], real.requests[0].max_tokens) == ("Title 1", 24)
     for query_id, prompted in made.items():
         row, requests = prompted.row.query, prompted.requests
         number = query_id.removeprefix("p:")
-        other = row.right[0].removeprefix("Title ")
+        other = row.candidates[0].removeprefix("Title ")
         assert (row.text, row.gold, requests[0].max_tokens) == (f"Title {number}", f"Abstract {number}.", 256)
         assert requests[0].messages[0]["content"] == (
             "Write an abstract for this title:\n\n"
@@ -146,10 +146,10 @@ def test_stand_in_rows_train_the_adapter_as_free_text() -> None:
         Row("u", "p:a", "A title", "the right abstract", (), answers=(("the right abstract", "none of it"),)),
     ]
     stand_in, real = adapter_groups(changed, 0, [CandidateRow(query, {}, {}, ()) for query in queries])
-    assert (stand_in.right, stand_in.label) == (("the right abstract", "none of it"), (1.0, 0.0))
-    assert {number for numbers in stand_in.evidence for number in numbers} == {0.0}
-    assert (real.right, real.label) == (("[1]", "[2]"), (0.0, 1.0))
-    assert {number for numbers in real.evidence for number in numbers} != {0.0}
+    assert (stand_in.candidates, stand_in.label) == (("the right abstract", "none of it"), (1.0, 0.0))
+    assert {number for numbers in stand_in.features for number in numbers} == {0.0}
+    assert (real.candidates, real.label) == (("[1]", "[2]"), (0.0, 1.0))
+    assert {number for numbers in real.features for number in numbers} != {0.0}
 
 
 def test_the_adapters_rows_of_a_user_count_the_same_items_whatever_their_answers_are() -> None:
@@ -159,9 +159,11 @@ def test_the_adapters_rows_of_a_user_count_the_same_items_whatever_their_answers
     assert len(pseudo) == 4
     left_out = {row.query.query_id.removeprefix("p:") for row in pseudo}
     counted = Counter(item.answer for item in HISTORY if item.item_id not in left_out)
-    assert all({answer: counts.times for answer, counts in row.own.items()} == counted for row in pseudo)
+    assert all({answer: counts.times for answer, counts in row.answer_counts.items()} == counted for row in pseudo)
     answers = [item.answer for item in HISTORY if item.item_id not in left_out]
     assert all({one.answer for one in row.supporters} <= set(answers) for row in pseudo)
     own = [row for row in rows if row.query.query_id.startswith(OWN_ROW)]
     assert len(own) == 3
-    assert len({tuple(sorted((answer, counts.times) for answer, counts in row.own.items())) for row in own}) == 1
+    assert (
+        len({tuple(sorted((answer, counts.times) for answer, counts in row.answer_counts.items())) for row in own}) == 1
+    )

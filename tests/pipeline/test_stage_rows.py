@@ -60,7 +60,7 @@ def test_the_order_of_answers_stays() -> None:
     """What comes first wins ties."""
     (found,) = rows_to_table(CandidateRow, [(ANN, PromptedRow(ROWS[2]))], {"ann": 0}).to_pylist()  # type: ignore[list-item]
     row = row_from_dict(CandidateRow, found)
-    assert (list(row.own), list(row.topics)) == (["dune", "maple"], ["maple", "dune"])
+    assert (list(row.answer_counts), list(row.topics)) == (["dune", "maple"], ["maple", "dune"])
 
 
 def test_answers_stand_by_their_methods() -> None:

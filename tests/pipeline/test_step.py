@@ -107,7 +107,7 @@ def test_two_runs_at_the_same_step_do_it_once(tmp_path: Path) -> None:
     assert times == [1]
 
 
-def test_a_full_disk_is_told_by_the_error_that_met_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_by_the_error_that_met_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fills(folder: Path) -> None:
         def full(*_: object, **__: object) -> int:
             raise OSError(errno.ENOSPC, "No space left on device")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from hydra_ray.utils.ports import free_port
+from hydra_ray.utils.network import free_port
 
 BIN = Path(sys.executable).parent
 SMALL = [

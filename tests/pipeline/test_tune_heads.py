@@ -45,7 +45,7 @@ def overconfident(base: Path) -> None:
     state |= {name: state[name] * 50 for name in ("head.out.weight", "head.out.bias")}
     save_file(state, base / BASE)
     scorer.load_state_dict(load_file(base / BASE), strict=False)
-    save_base(scorer.state_dict(), scorer.config, 32, scorer.evidence, base)
+    save_base(scorer.state_dict(), scorer.config, 32, scorer.feature_width, base)
 
 
 def tuned(world: Path, fit: FitSpec, *starts: str) -> tuple[dict[str, Any], Lines]:
@@ -83,8 +83,8 @@ def test_equal_bases_and_users_who_show_nothing_keep_the_joint_base(world: Path)
     assert equal["start"] == "joint"
     assert equal["loss_by_start"]["joint"] == equal["loss_by_start"]["shared"]
     write_answers(world / "few", queries=1)
-    nobody, _ = tuned(world, make_fit(world, make_config(world, l2=None), world / "few"))
-    assert (nobody["start"], nobody["loss_by_start"], nobody["tuning_users"]) == ("joint", {}, 0)
+    too_few, _ = tuned(world, make_fit(world, make_config(world, l2=None), world / "few"))
+    assert (too_few["start"], too_few["loss_by_start"], too_few["tuning_users"]) == ("joint", {}, 0)
 
 
 def test_a_given_start_is_not_chosen(world: Path) -> None:

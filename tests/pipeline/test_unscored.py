@@ -42,10 +42,10 @@ def test_from_questions_to_predictions(tmp_path: Path) -> None:
     read: set[str] = set()
 
     def score(groups: list[RankingExample]) -> list[Any]:
-        read.update(text for group in groups for text in (group.left, *group.right))
-        return [zeros(len(group.right)) for group in groups]
+        read.update(text for group in groups for text in (group.query, *group.candidates))
+        return [zeros(len(group.candidates)) for group in groups]
 
-    adapter: Any = SimpleNamespace(scorer=SimpleNamespace(evidence=0), score=score, prefetch=prefetched.append)
+    adapter: Any = SimpleNamespace(scorer=SimpleNamespace(feature_width=0), score=score, prefetch=prefetched.append)
     task = load_task("lamp_3")
     answered = answer_table(task, 0, tmp_path, always_shown(), {"hydra": adapter, "shared": adapter}, AdapterConfig())
     assert [(row.question_id, row.gold, row.scored) for row in answered] == [("a", "4", True), ("b", "", False)]

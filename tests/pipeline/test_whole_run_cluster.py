@@ -95,7 +95,7 @@ class Whole:
         steps = json.loads((self.run / "steps.json").read_text())
         folder = self.root / "runs" / "steps" / steps["label seed 0"]
         queries = [[row.query for row in user.rows] for user in read_rows(LabelRow, folder, buckets_of(folder))]
-        return [json.dumps([of[0].user_id, [(q.query_id, q.right, q.answers) for q in of]]) for of in queries]
+        return [json.dumps([of[0].user_id, [(q.query_id, q.candidates, q.answers) for q in of]]) for of in queries]
 
     def predictions(self) -> dict[str, str]:
         found = {file.name: file.read_text() for file in (self.run / "predictions").glob("*.json")}

@@ -11,7 +11,7 @@ from hydra_ray.core.tasks import load_task
 from hydra_ray.methods.method import method_named
 from hydra_ray.registries import METHODS
 from hydra_ray.report import AnswerRow, Costs, build_report
-from hydra_ray.report.by_history import history_bins
+from hydra_ray.report.breakdowns import history_bins
 from hydra_ray.report.rows import answer_counts
 from tests.report.made_up import CONFIG, COSTS, QUALITY, made_up_rows
 

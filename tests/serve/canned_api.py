@@ -13,12 +13,12 @@ from fastapi.responses import JSONResponse
 from hydra_ray.inference.trace import (
     Degraded,
     PersonalizedAnswer,
-    Prompt,
     PromptMessage,
     Trace,
     TraceCandidate,
     TraceItem,
-    Versions,
+    TracePrompt,
+    TraceVersions,
 )
 from hydra_ray.serve.schemas import Export, HistoryPage, NewItem, UserInfo
 from hydra_ray.serve.ui import page_router
@@ -47,14 +47,14 @@ RERANKED = (3, 0, 8, 5, 1, 2, 9, 4, 6, 7)
 
 
 class CannedApi:
-    """key: what requests must bring (None: none). exported: users who were. asked: bodies of `/v1/personalize`, as they
-    arrived. error: what the next answers are instead: (status, message, headers). held: while it is set, no answer
+    """key: what requests must bring (None: none). exported: users who were. requests: bodies of `/v1/personalize`, as
+    they arrived. error: what the next answers are instead: (status, message, headers). held: while it is set, no answer
     comes."""
 
     def __init__(self) -> None:
         self.key: str | None = None
         self.error: tuple[int, str, dict[str, str]] | None = None
-        self.asked: list[dict[str, Any]] = []
+        self.requests: list[dict[str, Any]] = []
         self.exported: list[str] = []
         self.held = threading.Event()
         self.users = {f"u{i:03d}": _user(f"u{i:03d}", 3 + i) for i in range(120)}
@@ -120,7 +120,7 @@ class CannedApi:
         @app.post("/v1/personalize")
         async def personalize(request: Request) -> Any:
             body = await request.json()
-            self.asked.append(body)
+            self.requests.append(body)
             while self.held.is_set():
                 await asyncio.sleep(0.01)
             if self.error:
@@ -200,14 +200,14 @@ def _answer(
             task="synthetic_tagging",
             items=len(records) + (13 if len(records) == len(RECORDS) else 0),
             retrieved=retrieved,
-            prompt=Prompt(
+            prompt=TracePrompt(
                 words=143,
                 tokens=188,
                 examples=min(4, len(records)),
                 messages=[PromptMessage(role="user", content="\n\n".join(text for text, _ in records[:4]) or "empty")],
             ),
             candidates=candidates,
-            versions=Versions(
+            versions=TraceVersions(
                 run="quickstart",
                 hydra_ray="0.1.0",
                 history=1 if records else 0,

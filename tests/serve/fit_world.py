@@ -1,4 +1,4 @@
-"""A run that nobody trained, to fit users of, and a black box that answers by a hash, or fails by one."""
+"""An untrained run, to fit users of, and a black box that answers by a hash, or fails by one."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ from hydra_ray.data.users_writer import BucketWriter
 from hydra_ray.inference.types import Component, LLMDownError, LLMProtocol, LLMResponse
 from hydra_ray.llm.request_columns import requests_from_structs
 from hydra_ray.llm.types import Request
-from hydra_ray.pipeline.examples import evidence_width
+from hydra_ray.pipeline.examples import feature_width
 from hydra_ray.pipeline.fit_buckets import FitBuckets, MixBuckets
 from hydra_ray.pipeline.fit_records import record_file
 from hydra_ray.pipeline.fit_spec import FitSpec
@@ -48,12 +48,12 @@ class BlackBox:
 
     answer: Callable[[Request], tuple[str, ...]] = answer_of
     error: Exception = DOWN
-    asked: list[Request] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
     in_flight: int = 0
     most_in_flight: int = 0
 
     async def sample(self, request: Request, *, deadline: float, more: Mapping[str, Any] | None = None) -> LLMResponse:
-        self.asked.append(request)
+        self.requests.append(request)
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
@@ -84,11 +84,11 @@ class World:
         plain["adapter"] |= {"num_samples": 3, "num_history_queries": 3}
         config = Config.model_validate(plain)
         base = {
-            component: write_base(folder, config, component, evidence_width(config, component))
+            component: write_base(folder, config, component, feature_width(config, component))
             for component in COMPONENTS
         }
         tuned: dict[Component, Any] = {
-            component: {"precision": [1.0] * (8 + evidence_width(config, component) + 1)}
+            component: {"precision": [1.0] * (8 + feature_width(config, component) + 1)}
             if kind == "bayesian_linear"
             else {"l2": 0.01}
             for component in COMPONENTS

@@ -63,14 +63,14 @@ class Answer:
 class Load:
     """Questions, appended records and fits of all users, by a number of clients at once.
 
-    Begins with what is known of the users then. asked: every question. appended: user -> records acknowledged besides
-    the run's; sent: those sent. seen: the newest revision that an answer has shown. failed: (when sent, what, status,
-    answer) of whatever was not answered 2xx. fitted: user -> `asked`, then `done`.
+    Begins with what is known of the users then. answers: to every question. appended: user -> records acknowledged
+    besides the run's; sent: those sent. seen: the newest revision that an answer has shown. failed: (when sent, what,
+    status, answer) of whatever was not answered 2xx. fitted: user -> `asked`, then `done`.
     """
 
     url: str
     auth: dict[str, str]
-    asked: list[Answer] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
     appended: Counter[str] = field(default_factory=Counter)
     sent: Counter[str] = field(default_factory=Counter)
     seen: Counter[str] = field(default_factory=Counter)
@@ -114,7 +114,7 @@ class Load:
         answer.ended, answer.most = time.time(), 1 + self.sent[user]
         if answer.fitted != self.fitted.get(user, "no"):
             answer.fitted = "meanwhile"
-        self.asked.append(answer)
+        self.answers.append(answer)
         if answer.status == 200:
             self.seen[user] = max(self.seen[user], answer.made.trace.versions.history)
         return answer
@@ -134,7 +134,7 @@ class Load:
             await self._ask(http, user, draw)
 
     async def _fit(self, http: aiohttp.ClientSession, user: str, draw: random.Random) -> None:
-        """Asks for a fit; whoever asks for the second time waits until it is done."""
+        """Asks for a fit; a second request for the same user waits until it is done."""
         if self.fitted.get(user):
             while self.fitted[user] != "done" and not self.stopping:
                 _, text = await self._send(http, "GET", f"/v1/users/{user}", None)
@@ -205,7 +205,7 @@ class Alone:
         if key not in self._known:
             parts = _Parts(self.bundle, self._scorer, revision, own_heads)
             builder = PromptBuilder(self.bundle.config, self.bundle.seed)
-            alone = InferencePipeline(builder, parts, parts, parts, self._scorer.evidence, run=self.bundle.name)
+            alone = InferencePipeline(builder, parts, parts, parts, self._scorer.feature_widths, run=self.bundle.name)
             self._known[key] = asyncio.run(alone.personalize(UserKey(TENANT, user), PersonalizeRequest(query), "alone"))
         return self._known[key]
 
@@ -227,7 +227,7 @@ class _Parts:
     async def score(self, scoring: ScoreRequest, deadline: float) -> ScoreResult:
         user = scoring.user if scoring.component in self.own_heads else None
         return self.scorer.score(
-            [ScoreRequest(scoring.component, user, 0, scoring.query, scoring.texts, scoring.evidence)]
+            [ScoreRequest(scoring.component, user, 0, scoring.query, scoring.texts, scoring.features)]
         )[0]
 
     async def sample(self, request: Request, **how: Any) -> LLMResponse:

@@ -1,6 +1,6 @@
-"""A finished run's folder that nobody trained: fifty users, random bases, and heads by which users can be told apart.
+"""A finished run's folder without any training: fifty users, random bases, and heads by which users can be told apart.
 
-Every user has answers of their own (`w07a` is nobody's but u07's), and the black box of `scripted_llm` answers with
+Every user has answers of their own (`w07a` is u07's alone), and the black box of `scripted_llm` answers with
 what it reads in the prompt: a record, an answer or a head in the wrong place shows.
 """
 
@@ -17,7 +17,7 @@ from hydra_ray.config.head_kinds import joint_kind
 from hydra_ray.core.hashing import bucket_of
 from hydra_ray.core.types import HistoryItem, User
 from hydra_ray.data.users_writer import BucketWriter
-from hydra_ray.pipeline.examples import evidence_width
+from hydra_ray.pipeline.examples import feature_width
 from hydra_ray.pipeline.previous_run import write_steps
 from hydra_ray.pipeline.step import MANIFEST
 from hydra_ray.serve.bundle import COMPONENTS, REPORT
@@ -70,7 +70,7 @@ def write_run(folder: Path) -> Path:
             folder,
             config,
             f"runs/steps/{train.name}/{joint_kind(config.model.head)}",
-            evidence_width(config, component),
+            feature_width(config, component),
             0.5,
         )
         _heads(fit, base, config)

@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import psutil
 
-from hydra_ray.utils.ports import free_port
+from hydra_ray.utils.network import free_port
 from tests.serve.run_folder import write_run
 
 ROOT = Path(__file__).parents[2]
@@ -176,7 +176,7 @@ def start(folder: Path, run: Path, llm: LLM, *overrides: str) -> Running:
 
 
 def answers(url: str) -> bool:
-    """Whether somebody answers there."""
+    """Whether a server answers there."""
     with contextlib.suppress(httpx.HTTPError):
         return httpx.get(url, timeout=5).status_code == 200
     return False

@@ -27,14 +27,14 @@ def samples_of(prompt: str, n: int) -> list[str]:
 
 
 class Script:
-    """seconds: of an answer. asked, left: requests so far, and those whose client hung up."""
+    """seconds: of an answer. requests, left: all so far, and those whose client hung up."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        self.asked = self.left = 0
+        self.requests = self.left = 0
 
     async def chat(self, request: web.Request) -> web.Response:
-        self.asked += 1
+        self.requests += 1
         body = json.loads(await request.read())
         prompt = body["messages"][-1]["content"]
         try:
@@ -55,7 +55,7 @@ class Script:
         return web.json_response({})
 
     async def counts(self, request: web.Request) -> web.Response:
-        return web.json_response({"asked": self.asked, "left": self.left})
+        return web.json_response({"requests": self.requests, "left": self.left})
 
 
 if __name__ == "__main__":

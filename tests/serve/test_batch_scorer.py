@@ -1,4 +1,4 @@
-"""One batch of many users: everybody's own head, the newest one, and never somebody else's."""
+"""One batch of many users: each user's own head, the newest one, and never another user's."""
 
 import math
 import random
@@ -39,10 +39,10 @@ def ask(
     return ScoreRequest(component, user, version, "red text", texts)
 
 
-def test_the_users_own_head_moves_the_scores_and_nobody_elses(scorer: BatchScorer) -> None:
+def test_the_users_own_head_moves_the_scores_and_no_others(scorer: BatchScorer) -> None:
     plain, own, other = scorer.score([ask(None), ask(USERS[2]), ask(USERS[4], "adapter")])
-    assert np.allclose(np.subtract(own.log_odds, plain.log_odds), 2 * 3.0, atol=1e-4)
-    assert np.allclose(np.subtract(other.log_odds, plain.log_odds), 2 * 5.0, atol=1e-4)
+    assert np.allclose(np.subtract(own.scores, plain.scores), 2 * 3.0, atol=1e-4)
+    assert np.allclose(np.subtract(other.scores, plain.scores), 2 * 5.0, atol=1e-4)
     assert [s.own_head for s in (plain, own, other)] == [False, True, True]
 
 
@@ -53,7 +53,7 @@ def test_users_without_a_head_get_the_shared_one(scorer: BatchScorer) -> None:
 
 def test_a_query_without_texts_and_an_empty_batch(scorer: BatchScorer) -> None:
     assert scorer.score([]) == []
-    assert scorer.score([ask(USERS[0], texts=())])[0].log_odds == ()
+    assert scorer.score([ask(USERS[0], texts=())])[0].scores == ()
 
 
 def test_a_batch_says_the_same_as_one_by_one(scorer: BatchScorer) -> None:
@@ -71,7 +71,7 @@ def test_a_batch_says_the_same_as_one_by_one(scorer: BatchScorer) -> None:
     together, alone = scorer.score(batch), [scorer.score([one])[0] for one in batch]
     for one, other in zip(together, alone, strict=True):
         assert one.own_head == other.own_head
-        assert np.allclose(one.log_odds, other.log_odds, atol=1e-5)
+        assert np.allclose(one.scores, other.scores, atol=1e-5)
 
 
 def test_a_head_that_was_put_is_seen_when_its_version_is_asked_for(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_head_that_was_put_is_seen_when_its_version_is_asked_for(tmp_path: Pat
     version = store.put(USERS[:1], heads(store, 4.0))
     assert scorer.score([ask(USERS[0])])[0] == before
     after = scorer.score([ask(USERS[0], version=version)])[0]
-    assert np.allclose(np.subtract(after.log_odds, before.log_odds), 2 * 3.0, atol=1e-4)
+    assert np.allclose(np.subtract(after.scores, before.scores), 2 * 3.0, atol=1e-4)
     assert after.version >= version
     gone = store.delete(USERS[:1])
     assert not scorer.score([ask(USERS[0], version=gone)])[0].own_head
@@ -103,13 +103,13 @@ def test_after_a_deletion_a_refresh_leaves_no_text(tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path)
     make_stores(bundle, tmp_path)
     scorer = BatchScorer(bundle, tmp_path, ScorerConfig())
-    assert scorer.vectors is not None
+    assert scorer.embeddings is not None
     before = scorer.score([ask(None)])
     scorer.refresh()
-    assert scorer.vectors.bytes > 0
+    assert scorer.embeddings.bytes > 0
     Deletions(tmp_path).announce()
     scorer.refresh()
-    assert scorer.vectors.bytes == 0
+    assert scorer.embeddings.bytes == 0
     assert scorer.score([ask(None)]) == before
 
 
@@ -233,4 +233,4 @@ def test_heads_of_another_base_are_refused(tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path)
     make_stores(bundle, tmp_path)
     with pytest.raises(UserError, match="another base"):
-        HeadCache(str(heads_folder(tmp_path, "reranker")), "somebody else", 1 << 20)
+        HeadCache(str(heads_folder(tmp_path, "reranker")), "another base", 1 << 20)

@@ -163,7 +163,7 @@ def test_others_applications_need_a_yes(
     assert runs(cluster) == ["theirs"]
 
 
-def test_an_address_out_of_reach_is_said_and_no_failure(
+def test_an_address_out_of_reach_is_reported_and_no_failure(
     cluster: Cluster, file: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def unreached(probe: Probe) -> None:

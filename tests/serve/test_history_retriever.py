@@ -32,13 +32,13 @@ def test_what_the_main_job_would_find(store: UserStore) -> None:
     found = histories(store).found(ANNA, "word1 word2", 4)
     want = BM25Retriever(ITEMS).top("word1 word2", 4)
     assert list(zip(found.items, found.scores, strict=True)) == want
-    assert found.own == answer_frequencies([item.answer for item in ITEMS])
-    assert {answer: record[0] for answer, record in found.own.items()} == {"tag0": 8, "tag1": 7}
+    assert found.answer_counts == answer_frequencies([item.answer for item in ITEMS])
+    assert {answer: record[0] for answer, record in found.answer_counts.items()} == {"tag0": 8, "tag1": 7}
     assert found.state == store.state(ANNA)
     assert list(found.recencies) == [(ITEMS.index(item) + 1) / 15 for item in found.items]
 
 
-def test_nobody_and_no_records(store: UserStore) -> None:
+def test_no_user_and_no_items(store: UserStore) -> None:
     kept = histories(store)
     assert kept.found(ANNA, "word", 4) == RetrievalResult()
     state = store.append(ANNA, [])
@@ -51,7 +51,7 @@ def test_what_another_process_appends_replaces_or_deletes_is_seen_at_once(store:
     assert "new" not in kept.found(ANNA, "brandnew", 1).items[0].text
     other.append(ANNA, [item(99, "brandnew", "fresh")])
     found = kept.found(ANNA, "brandnew", 1)
-    assert (found.items[0].text, found.own["fresh"][0]) == ("brandnew", 1)
+    assert (found.items[0].text, found.answer_counts["fresh"][0]) == ("brandnew", 1)
     other.set_fit(ANNA, "done", fitted_revision=2, heads={"reranker": 8})
     before = kept.misses
     assert kept.found(ANNA, "brandnew", 1).state == other.state(ANNA)
@@ -82,13 +82,13 @@ def test_the_least_recently_asked_go_first_and_bytes_stay_below_the_limit(store:
         kept.found(user, "x", 1)
         assert kept.bytes <= 2 * size
     assert (kept.hits, kept.misses) == (2, 4)
-    store.append(BERT, [item(i, "a long text " * 99) for i in range(30)])  # larger than all room: disturbs nobody
+    store.append(BERT, [item(i, "a long text " * 99) for i in range(30)])  # larger than all room: no other is dropped
     assert len(kept.found(BERT, "x", 3).items) == 3
     kept.found(users[1], "x", 1)
     assert (kept.hits, kept.misses) == (3, 5)
 
 
-def test_a_look_for_deleted_users_makes_nobody_recent(store: UserStore) -> None:
+def test_a_look_for_deleted_users_makes_none_recent(store: UserStore) -> None:
     users = [UserKey("t", f"u{i}") for i in range(3)]
     for user in users:
         store.append(user, ITEMS)

@@ -1,4 +1,4 @@
-"""Kill -9 of each part during load: no wrong answer, nobody else's answer, nothing acknowledged is lost.
+"""Kill -9 of each part during load: no wrong answer, no other user's answer, nothing acknowledged is lost.
 
 Counted as failed: whatever is not answered 2xx. Answers with something left out are answers, and say so.
 """
@@ -48,17 +48,17 @@ class Killed:
             await asking
 
         asyncio.run(course())
-        assert any(answer.began > self.back for answer in self.load.asked)
+        assert any(answer.began > self.back for answer in self.load.answers)
 
     def in_flight(self) -> int:
         """Requests that were sent before the kill and not answered by then, at most: one a client."""
         return CLIENTS
 
     def answered(self) -> list[Answer]:
-        return [answer for answer in self.load.asked if answer.status == 200]
+        return [answer for answer in self.load.answers if answer.status == 200]
 
     def check_answers(self, allowed: set[str]) -> Counter[str]:
-        """All answers: right where nothing is left out, else nobody else's; returns how often what was left out.
+        """All answers: right where nothing is left out, else no other user's; returns how often what was left out.
 
         allowed: what may be, between the kill and shortly after the recovery."""
         lacks: Counter[str] = Counter()
@@ -103,9 +103,9 @@ def replaced(service: Running, deployment: str) -> tuple[Callable[[], None], Cal
 
 
 def report(name: str, killed: Killed, lacks: Counter[str]) -> None:
-    longest = max(answer.ended - answer.began for answer in killed.load.asked)
+    longest = max(answer.ended - answer.began for answer in killed.load.answers)
     print(
-        f"{name}: {len(killed.load.asked)} asked, {sum(killed.load.appended.values())} appended, "
+        f"{name}: {len(killed.load.answers)} asked, {sum(killed.load.appended.values())} appended, "
         f"{len(killed.load.failed)} failed {Counter(f[2] for f in killed.load.failed)}, left out: {dict(lacks)}, "
         f"well again after {killed.back - killed.at:.1f} s, longest answer {longest:.1f} s"
     )
@@ -117,7 +117,7 @@ def test_the_scorer_dies(service: Running, killed: Killed) -> None:
     report("scorer", killed, lacks)
     assert killed.load.failed == []
     killed.check_histories()
-    # Bounded: the first ones wait until the part counts as down, then nobody does.
+    # Bounded: the first ones wait until the part counts as down, then none does.
     waited = [answer for answer in killed.answered() if answer.ended - answer.began > 3]
     assert len(waited) <= 4 * CLIENTS
 
@@ -142,7 +142,7 @@ def test_the_gateway_dies(service: Running, killed: Killed) -> None:
 
 
 def test_the_black_box_dies(service: Running, killed: Killed) -> None:
-    """Whoever asks meanwhile is told 503 with Retry-After (checked by the load), and soon."""
+    """Requests meanwhile get 503 with Retry-After (checked by the load), and soon."""
 
     def kill() -> None:
         service.llm.kill()
@@ -155,7 +155,7 @@ def test_the_black_box_dies(service: Running, killed: Killed) -> None:
     assert {status for _, _, status, _ in killed.load.failed} == {503}
     assert all("PUT" not in what for _, what, *_ in killed.load.failed)
     assert all(killed.at - 2 < began < killed.back for began, *_ in killed.load.failed)
-    late = [a for a in killed.load.asked if a.status == 503 and a.ended - a.began > 5]
+    late = [a for a in killed.load.answers if a.status == 503 and a.ended - a.began > 5]
     assert len(late) <= CLIENTS
     killed.check_histories()
 
@@ -178,7 +178,7 @@ def test_the_fitter_dies_while_it_fits(service: Running) -> None:
         until(lambda: http.get(f"/v1/users/{user}").json()["fit"] == "done", 60)
 
 
-def test_a_start_that_is_told_to_end_leaves_nothing(service: Running, tmp_path: Path) -> None:
+def test_a_start_that_is_ended_leaves_nothing(service: Running, tmp_path: Path) -> None:
     keys = f"keys={service.run.parents[1] / 'keys'}"
     other = start(tmp_path, service.run, service.llm, keys)
     until(lambda: b"starting the service" in other.log.read_bytes(), 60)

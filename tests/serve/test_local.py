@@ -52,7 +52,7 @@ def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pyt
 
 @pytest.fixture
 def taken() -> Iterator[int]:
-    """A port somebody listens at, who never answers."""
+    """A port of a server that never answers."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()

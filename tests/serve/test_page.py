@@ -38,7 +38,7 @@ def server() -> Iterator[tuple[CannedApi, str]]:
 @pytest.fixture
 def api(server: tuple[CannedApi, str]) -> Iterator[CannedApi]:
     made, _ = server
-    made.key, made.error, made.asked = None, None, []
+    made.key, made.error, made.requests = None, None, []
     yield made
     made.held.clear()
 
@@ -115,7 +115,7 @@ def test_colours_have_the_contrast_of_wcag_aa(scheme: str) -> None:
 @pytest.mark.cluster
 def test_an_answer_with_the_keyboard_alone(driver: WebDriver, api: CannedApi, url: str) -> None:
     page.check_page(driver, url, prefix="u04", question=QUESTION)
-    assert api.asked == [
+    assert api.requests == [
         {"user_id": "u040", "task": "synthetic_tagging", "query": QUESTION, "options": {"plain": True}}
     ]
     assert (page.text(driver, "#plain .reply"), page.text(driver, "#personalised .reply")) == ("birch", "ember")
@@ -187,7 +187,7 @@ def test_a_user_without_records(driver: WebDriver, api: CannedApi, url: str) -> 
 
 
 @pytest.mark.cluster
-def test_degradation_is_said(driver: WebDriver, api: CannedApi, url: str) -> None:
+def test_degradation_is_shown(driver: WebDriver, api: CannedApi, url: str) -> None:
     page.open_page(driver, url)
     page.pick_user(driver, "lonely")
     page.ask(driver, QUESTION)
@@ -200,7 +200,7 @@ def test_degradation_is_said(driver: WebDriver, api: CannedApi, url: str) -> Non
 
 
 @pytest.mark.cluster
-def test_errors_are_said_and_can_be_tried_again(driver: WebDriver, api: CannedApi, url: str) -> None:
+def test_errors_are_shown_and_can_be_tried_again(driver: WebDriver, api: CannedApi, url: str) -> None:
     page.open_page(driver, url)
     page.pick_user(driver, "u001")
     for error, message in (
@@ -228,7 +228,7 @@ def test_what_is_missing_is_asked_for(driver: WebDriver, api: CannedApi, url: st
     page.one(driver, "#question").clear()
     page.one(driver, "#question").send_keys(Keys.ENTER)
     assert page.text(driver, "#problem") == "Write a question first"
-    assert api.asked == []
+    assert api.requests == []
 
 
 @pytest.mark.cluster
@@ -287,7 +287,7 @@ def test_a_slow_answer_can_be_cancelled(driver: WebDriver, api: CannedApi, url: 
     page.until(driver, 5, lambda: page.text(driver, "#ask") == "Ask")
     api.held.clear()
     assert page.all_of(driver, "#result > *, #problem > *") == []
-    assert len(api.asked) == 1
+    assert len(api.requests) == 1
 
 
 @pytest.mark.cluster
@@ -306,7 +306,7 @@ def test_a_record_is_added_and_the_heads_are_fitted(driver: WebDriver, api: Cann
 
 
 @pytest.mark.cluster
-def test_whoever_knows_no_user_may_click(driver: WebDriver, api: CannedApi, url: str) -> None:
+def test_a_visitor_who_knows_no_user_may_click(driver: WebDriver, api: CannedApi, url: str) -> None:
     page.open_page(driver, url)
     page.until(driver, 5, lambda: len(page.all_of(driver, "#example-users button")) == 4)
     assert "birch, dune, ember, heron, indigo, lotus" in page.text(driver, "#labels")
@@ -316,7 +316,7 @@ def test_whoever_knows_no_user_may_click(driver: WebDriver, api: CannedApi, url:
     page.one(driver, "#example-question button").click()
     page.one(driver, "#ask").click()
     page.until(driver, 5, lambda: bool(page.all_of(driver, "#personalised")))
-    assert [asked["user_id"] for asked in api.asked] == ["u000"]
+    assert [asked["user_id"] for asked in api.requests] == ["u000"]
     page.one(driver, "#prompt summary").send_keys(Keys.ENTER)
     assert "Clara took a blanket" in page.text(driver, "#prompt pre")
     page.one(driver, "#words summary").send_keys(Keys.ENTER)
@@ -344,7 +344,7 @@ def test_a_user_is_exported_and_deleted_after_a_second_thought(driver: WebDriver
     assert page.console(driver) == []
 
 
-def test_what_is_said_of_fitted_heads_leaves_room_for_the_shared_ones() -> None:
+def test_what_is_shown_of_fitted_heads_leaves_room_for_the_shared_ones() -> None:
     source = (FOLDER / "person.js").read_text()
     for fit in ("imported", "done"):
         (words,) = re.findall(rf'^  {fit}: "(.*)",$', source, re.MULTILINE)

@@ -106,7 +106,7 @@ def test_a_date_that_is_none_is_named_with_the_forms_and_nothing_is_appended(dat
 
 
 class Users:
-    """Retriever and fitter of one user. The fitter deletes; told to die after that, it is asked again."""
+    """Retriever and fitter of one user. The fitter deletes; if it dies after that, it is asked again."""
 
     def __init__(self, there: bool, dies: bool) -> None:
         self.there, self.dies = there, dies
@@ -123,7 +123,7 @@ class Users:
 
 
 @pytest.mark.parametrize(("there", "dies"), [(True, False), (True, True), (False, False), (False, True)])
-def test_a_deletion_is_told_even_if_the_fitter_died_after_it(there: bool, dies: bool) -> None:
+def test_a_deletion_is_reported_even_if_the_fitter_died_after_it(there: bool, dies: bool) -> None:
     users = Users(there, dies)
     bundle = RunArtifacts("a-run", Config(), 0, {}, {}, {}, Path("users"))
     service = RemoteService(bundle, None, users, None, users, None, None, None)  # type: ignore[arg-type]

@@ -48,7 +48,7 @@ def test_a_retriever_forgets_whom_another_process_has_deleted(
         retriever = Retriever(bundle, tmp_path, cache_mib=1)
         found = await asyncio.gather(*(retriever.retrieve(ANNA, f"text {i}", 1) for i in range(8)))
         assert {one.items for one in found} == {(item(0),)}
-        caches = [retriever.histories, *([retriever.vectors] if retriever.vectors else [])]
+        caches = [retriever.histories, *([retriever.embeddings] if retriever.embeddings else [])]
         assert len(caches) == (2 if method == "dense" else 1)
         assert all(cache.bytes for cache in caches)
         users.delete(ANNA)
@@ -84,7 +84,7 @@ def test_a_removed_record_is_found_no_more_and_kept_in_no_memory(
 
 
 class Handle:
-    """A deployment that nobody calls."""
+    """A deployment that is never called."""
 
     def options(self, **_: object) -> "Handle":
         return self
@@ -104,9 +104,9 @@ def test_gateway_and_fitter_report_their_calls_and_log_json(tmp_path: Path, monk
     UserStore.create(state / USERS, BUCKETS)
 
     async def start() -> None:
-        evidence, nobody = dict.fromkeys(bundle.base, 0), Handle()
+        feature_widths, unused = dict.fromkeys(bundle.base, 0), Handle()
         keys = Keys.open("acme")
-        front = gateway.Gateway(bundle, evidence, GatewayConfig(), URL, keys, None, state, nobody, nobody, nobody)
+        front = gateway.Gateway(bundle, feature_widths, GatewayConfig(), URL, keys, None, state, unused, unused, unused)
         await front.__serve_build_asgi_app__()
         fitter.Fitter(bundle, state, URL, FitterConfig())._running.cancel()
 

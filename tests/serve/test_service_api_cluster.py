@@ -37,18 +37,18 @@ def ask(http: httpx.Client, user: str | None, query: str = "redship oldroad", **
 
 
 def test_a_thousand_interleaved_requests_of_fifty_users(service: Running) -> None:
-    """Caches for five heads and a third of the histories; batches and evictions mix everybody."""
+    """Caches for five heads and a third of the histories; batches and evictions mix all users."""
     load = Load(service.url, service.auth)
     asyncio.run(load.run(plan_of(1000, fits=FITTED), clients=16))
     assert load.failed == []
     assert set(load.fitted.values()) == {"done"}
     assert sum(load.appended.values()) > 100
     alone = Alone(service.run, service.state)
-    for answer in load.asked:
+    for answer in load.answers:
         alone.check(answer)
     print(f"compared: {alone.compared}")
-    assert alone.compared[True] > 0.9 * len(load.asked)
-    with_heads = Counter(tuple(answer.made.trace.versions.own_heads) for answer in load.asked)
+    assert alone.compared[True] > 0.9 * len(load.answers)
+    with_heads = Counter(tuple(answer.made.trace.versions.own_heads) for answer in load.answers)
     assert with_heads["reranker", "adapter"] > 500
     assert with_heads[()] > 100
     with service.client() as http:
@@ -141,7 +141,7 @@ def test_a_fit_is_in_the_very_next_answer_and_a_deletion_leaves_nothing(service:
         files = [file for file in service.state.rglob("*") if file.is_file()]
         assert len(files) > 10
         assert [file for file in files if any(w in file.read_bytes() for w in (name.encode(), secret.encode()))] == []
-        # Whoever comes by the same id later begins anew.
+        # A later user with the same id begins anew.
         body_of(http.put(f"/v1/users/{name}/history", json={"items": items[:1]}))
         again = ask(http, name)["trace"]
         assert (again["items"], again["versions"]["own_heads"]) == (1, [])
@@ -198,7 +198,7 @@ def test_a_deadline_is_kept_and_a_client_that_leaves_stops_the_work(service: Run
                 ("/v1/personalize", {"user_id": "u01", "query": "q"}),
                 ("/v1/chat/completions", {"model": NAME, "messages": QUESTION, "user": "u01", "stream": True}),
             ):
-                asyncio.run(ask_and_leave(service, path, body, service.llm.counts()["asked"] + 4))
+                asyncio.run(ask_and_leave(service, path, body, service.llm.counts()["requests"] + 4))
             until(lambda: service.llm.counts()["left"] >= left + 8, 4)
         finally:
             service.llm.pace(0.0)
@@ -208,7 +208,7 @@ async def ask_and_leave(service: Running, path: str, body: dict[str, Any], asked
     """Four clients ask, and leave once the black box has been asked so often."""
     async with httpx.AsyncClient(base_url=service.url, headers=service.auth, timeout=30) as http:
         calls = [asyncio.ensure_future(http.post(path, json=body)) for _ in range(4)]
-        await asyncio.to_thread(until, lambda: service.llm.counts()["asked"] == asked, 4)
+        await asyncio.to_thread(until, lambda: service.llm.counts()["requests"] == asked, 4)
         for call in calls:
             assert call.cancel()
         await asyncio.gather(*calls, return_exceptions=True)
@@ -231,8 +231,8 @@ def test_heads_published_from_outside_are_taken_over_under_load(service: Running
                 if seen["reranker_heads"] >= version:
                     break
             assert seen["own_heads"] == ["reranker"]
-            after = len(load.asked)
-            while len(load.asked) <= after + 10:
+            after = len(load.answers)
+            while len(load.answers) <= after + 10:
                 assert not asking.done()
                 await asyncio.sleep(0.05)
             load.stopping = True
@@ -240,8 +240,8 @@ def test_heads_published_from_outside_are_taken_over_under_load(service: Running
 
         asyncio.run(under_load())
     assert load.failed == []
-    assert len(load.asked) > 10
-    assert {tuple(answer.made.trace.degraded) for answer in load.asked} == {()}
+    assert len(load.answers) > 10
+    assert {tuple(answer.made.trace.degraded) for answer in load.answers} == {()}
 
 
 def test_an_unreadable_history_is_not_an_unknown_user(service: Running) -> None:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from hydra_ray.config import ItemFeatures
 from hydra_ray.inference.types import Component
-from hydra_ray.pipeline.examples import evidence_width
+from hydra_ray.pipeline.examples import feature_width
 from hydra_ray.serve.bundle import COMPONENTS, RunArtifacts
 from hydra_ray.serve.state.folders import heads_folder
 from hydra_ray.store.heads.head_store import HeadStore
@@ -18,15 +18,15 @@ from tests.pipeline.fitted_world import make_config, write_base
 BUCKETS = 8
 
 
-def make_bundle(folder: Path, kind: str = "linear", evidence: ItemFeatures = "none") -> RunArtifacts:
-    """Both components have a random base; without evidence the same one."""
+def make_bundle(folder: Path, kind: str = "linear", features: ItemFeatures = "none") -> RunArtifacts:
+    """Both components have a random base; without features the same one."""
     config = make_config(folder, kind)
-    reranker = config.reranker.model_copy(update={"features": evidence})
-    adapter = config.adapter.model_copy(update={"features": evidence != "none"})
+    reranker = config.reranker.model_copy(update={"features": features})
+    adapter = config.adapter.model_copy(update={"features": features != "none"})
     config = config.model_copy(update={"reranker": reranker, "adapter": adapter})
     base = {
         component: write_base(folder, config, f"base-{width}", width, spread=0.5)
-        for component, width in ((component, evidence_width(config, component)) for component in COMPONENTS)
+        for component, width in ((component, feature_width(config, component)) for component in COMPONENTS)
     }
     return RunArtifacts("a-run", config, 0, base, {}, {}, folder / "ingest")
 

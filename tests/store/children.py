@@ -9,7 +9,7 @@ from typing import Any
 
 from hydra_ray.errors import UserError
 from hydra_ray.store.heads.head_store import HeadStore
-from hydra_ray.store.heads.staged_fragments import Part
+from hydra_ray.store.heads.staged_fragments import StagedFragments
 from tests.store.made_up import USERS, constant, parts_of
 
 GHOSTS = [f"ghost{i}" for i in range(200)]
@@ -34,7 +34,7 @@ def write_for_ever(uri: str, kind: str, first: int, pipe: Connection) -> None:
         pipe.send(("begun", generation))
         if kind == "put":
             store.put(USERS, constant(40, value))
-        elif kind == "write_part":
+        elif kind == "stage_heads":
             parts_of(store, USERS, value)
         elif kind == "publish":
             store.publish(parts_of(store, USERS, value), replace=False)
@@ -68,7 +68,7 @@ def compete(uri: str, name: str, value: float, pipe: Connection) -> None:
 def starve(uri: str, limits: list[int], pipe: Connection) -> None:
     """Writes with a limit on the size of a file, as on a full disk; says what came of it."""
     store = HeadStore.open(uri)
-    parts: list[Part] = []
+    parts: list[StagedFragments] = []
     ways: list[Callable[[], object]] = [
         lambda: store.put(USERS, constant(40, 2.0)),
         lambda: store.publish(parts, replace=True),

@@ -9,7 +9,7 @@ from hydra_ray.core.hashing import bucket_of
 from hydra_ray.store.heads.head_store import HeadStore
 from hydra_ray.store.heads.rows import Arrays
 from hydra_ray.store.heads.spec import HeadSpec
-from hydra_ray.store.heads.staged_fragments import Part
+from hydra_ray.store.heads.staged_fragments import StagedFragments
 
 SPEC = HeadSpec("linear", 8, 0, {"out_weight": (8, 2), "out_bias": (2,)}, "base-1", 4)
 USERS = [f"user{i}" for i in range(40)]
@@ -31,9 +31,9 @@ def numbers(arrays: Arrays) -> NDArray[np.float32]:
     return np.concatenate([array.reshape(-1) for array in arrays.values()])
 
 
-def parts_of(store: HeadStore, users: Sequence[str], value: float) -> list[Part]:
+def parts_of(store: HeadStore, users: Sequence[str], value: float) -> list[StagedFragments]:
     """The parts of `constant` heads, one per bucket."""
     by_bucket: dict[int, list[str]] = {}
     for user in users:
         by_bucket.setdefault(bucket_of(user, SPEC.buckets), []).append(user)
-    return [store.write_part(b, some, constant(len(some), value)) for b, some in by_bucket.items()]
+    return [store.stage_heads(b, some, constant(len(some), value)) for b, some in by_bucket.items()]

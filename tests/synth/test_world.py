@@ -10,12 +10,11 @@ from rank_bm25 import BM25Okapi
 
 from hydra_ray.core.tasks import load_task
 from hydra_ray.errors import UserError
-from hydra_ray.synth.attainable import attainable
 from hydra_ray.synth.rating_words import SCALES
 from hydra_ray.synth.scene import NOISE, words
 from hydra_ray.synth.tagging import cluster
 from hydra_ray.synth.tagging_words import ASPECTS, TAGS
-from hydra_ray.synth.world import SynthUser, make_user, user_id_of
+from hydra_ray.synth.world import SynthUser, attainable, make_user, user_id_of
 
 TASKS = ("tagging", "rating", "headline")
 
@@ -146,7 +145,7 @@ def test_lexical_overlap_misleads_bm25(task: str, gain: float) -> None:
     assert np.mean(hits) < np.mean(chance) + gain
 
 
-def test_what_matters_is_said_in_fresh_words_and_the_rest_in_stock_phrases() -> None:
+def test_what_matters_is_put_in_fresh_words_and_the_rest_in_stock_phrases() -> None:
     for user in people("tagging", 30, (30, 30)):
         for aspect, values in enumerate(ASPECTS.values()):
             for value, phrasings in enumerate(values.values()):

@@ -22,7 +22,7 @@ from tests.training.tiny import Part
 
 
 class GivenUpError(Exception):
-    """The run was told to stop here."""
+    """The run is to stop here."""
 
 
 def train(rank: int, plan: str, world: int) -> None:

@@ -16,7 +16,7 @@ from hydra_ray.training.joint.train_job import TrainJob
 from hydra_ray.training.user_fit.profiles import Profile, profiles_to_table
 
 WORDS = ["red", "green", "blue", "sad", "happy", "fast", "slow", "old"]
-EVIDENCE = 1
+FEATURE_WIDTH = 1
 USERS = [f"u{i}" for i in range(7)]
 
 
@@ -100,7 +100,7 @@ def make_job(folder: Path, model: ModelConfig, train: TrainConfig, kind: str, ou
         "t",
         0,
         symmetric=True,
-        evidence=EVIDENCE,
+        feature_width=FEATURE_WIDTH,
         scratch=out,
         profiles=folder / "profiles",
     )

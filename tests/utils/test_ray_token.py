@@ -1,4 +1,4 @@
-"""Which token calls to a cluster carry, and that nobody else reads it; what keeps a local Ray to its machine."""
+"""Which token calls to a cluster carry, and that no other account reads it; what keeps a local Ray to its machine."""
 
 import stat
 import sys
@@ -104,7 +104,7 @@ def test_a_ray_that_refuses_is_one_line(error: Exception, says: str, monkeypatch
 def test_replicas_of_a_loopback_node_listen_there_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     from ray.serve._private import replica
 
-    from hydra_ray.utils.loopback import stay_on_node
+    from hydra_ray.utils.network import stay_on_node
 
     bound: list[str] = []
     monkeypatch.setattr(replica, "add_port_to_grpc_server", lambda server, address: bound.append(address) or 5)

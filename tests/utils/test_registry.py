@@ -51,7 +51,7 @@ def test_an_unknown_name_is_refused_with_the_nearest_and_all_there_are(fruit: "R
     assert "aple" not in fruit
 
 
-def test_a_module_adds_and_replaces_its_own_but_nobody_elses(fruit: "Registry[int]") -> None:
+def test_a_module_adds_and_replaces_its_own_but_no_others(fruit: "Registry[int]") -> None:
     fruit.register("plum", version=3)(5)
     fruit.register("plum", version=4)(6)
     assert (fruit.get("plum"), fruit.version("plum")) == (6, 4)

@@ -16,15 +16,15 @@ _NAMES = 64
 _LISTED_ROWS = 1000
 
 
-def wanted_columns(task: Task, own: TabularConfig) -> dict[str, str]:
+def wanted_columns(task: Task, tabular: TabularConfig) -> dict[str, str]:
     """Setting -> column, for every column that must be there."""
-    wanted = {"tabular.user_field": own.user_field}
-    if own.id_field:
-        wanted["tabular.id_field"] = own.id_field
+    wanted = {"tabular.user_field": tabular.user_field}
+    if tabular.id_field:
+        wanted["tabular.id_field"] = tabular.id_field
     if task.answer_field:
         wanted["answer_field"] = task.answer_field
-    if own.date_field:
-        wanted["tabular.date_field"] = own.date_field
+    if tabular.date_field:
+        wanted["tabular.date_field"] = tabular.date_field
     wanted.update({f"text_fields[{i}]": name for i, name in enumerate(task.text_fields)})
     return wanted
 
@@ -60,12 +60,12 @@ class Columns:
         return {"rows": self.rows, "lines": self.lines, **seen, **{f"column/{name}": 1 for name in self.names}}
 
 
-def missing_columns(counts: Mapping[str, int], task: Task, own: TabularConfig, where: str) -> str:
+def missing_columns(counts: Mapping[str, int], task: Task, tabular: TabularConfig, where: str) -> str:
     """The one line for the columns that no row of any file has, "" if there are none.
 
     counts: of all files, added up. where: the file, or the folder where there are several.
     """
-    wanted = wanted_columns(task, own)
+    wanted = wanted_columns(task, tabular)
     missing = [setting for setting in wanted if counts.get("rows") and not counts.get(f"seen/{setting}")]
     if not missing:
         return ""

@@ -1,1 +1,1 @@
-"""Where histories come from: LaMP's files, OPPU's, and tables of one's own."""
+"""Where histories come from: LaMP's files, OPPU's, and tables."""

@@ -10,7 +10,7 @@ from typing import Any
 from hydra_ray.core.tasks import Task, load_task, task_of_lamp_id
 from hydra_ray.data.formats.fields import ItemParser, id_of
 from hydra_ray.data.rejects import Reject
-from hydra_ray.data.rows import AskedQuestion, SourceRow
+from hydra_ray.data.rows import SourceQuestion, SourceRow
 from hydra_ray.data.sources.find import Source
 from hydra_ray.data.sources.golds import GoldIndex, task_id_of
 from hydra_ray.data.sources.questions import NO_GOLD, QuestionParser
@@ -60,7 +60,7 @@ def scan_lamp(source: Source, task: Task) -> Iterator[SourceRow | Reject]:
 
 
 def _row(
-    source: Source, position: int, raw: dict[str, Any], question: AskedQuestion | None, parser: ItemParser
+    source: Source, position: int, raw: dict[str, Any], question: SourceQuestion | None, parser: ItemParser
 ) -> Iterator[SourceRow | Reject]:
     items = []
     for index, raw_item in enumerate(raw["profile"]):

@@ -1,4 +1,4 @@
-"""A raw question (LaMP's and OPPU's `{"id", "input", ...}`) to an AskedQuestion."""
+"""A raw question (LaMP's and OPPU's `{"id", "input", ...}`) to a SourceQuestion."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from hydra_ray.core.dates import normalise_date
 from hydra_ray.core.tasks import Task
 from hydra_ray.data.answers import AnswerError, Answers
 from hydra_ray.data.rejects import Reject, excerpt
-from hydra_ray.data.rows import AskedQuestion
+from hydra_ray.data.rows import SourceQuestion
 
 NO_GOLD = object()
 """Stands for "there is no gold answer", which None, a value in a file, does not."""
@@ -36,7 +36,7 @@ class QuestionParser:
 
     def parse(
         self, question_id: str, marked: str, gold: Any, raw_date: Any, source: str, record: str
-    ) -> tuple[AskedQuestion | None, list[Reject]]:
+    ) -> tuple[SourceQuestion | None, list[Reject]]:
         """The question, or None if it cannot be used; and the rejects, which may hold warnings about one that is kept.
 
         gold: the raw gold answer, NO_GOLD if there is none. source, record: where it stands, for the rejects.
@@ -59,4 +59,4 @@ class QuestionParser:
         if date is None:
             warnings.append(Reject(source, record, "malformed_date", excerpt(raw_date)))
         head = marked.removesuffix(text)
-        return AskedQuestion(question_id, text, answer, date or "", head), warnings
+        return SourceQuestion(question_id, text, answer, date or "", head), warnings

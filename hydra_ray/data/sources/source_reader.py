@@ -1,4 +1,4 @@
-"""One face for the readers of all layouts."""
+"""The reader of source files in any of the layouts: LaMP, OPPU, tables."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from hydra_ray.data.rows import SourceRow
 from hydra_ray.data.sources.find import Source
 from hydra_ray.data.sources.lamp import scan_lamp
 from hydra_ray.data.sources.oppu import scan_oppu
-from hydra_ray.data.sources.tabular import scan_own
+from hydra_ray.data.sources.tabular import scan_tabular
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +19,10 @@ class SourceReader:
     """What reading needs besides the files. Small: it travels to every worker."""
 
     task: Task
-    own: TabularConfig
+    tabular: TabularConfig
 
     def scan(self, source: Source) -> Iterator[SourceRow | Reject | Columns]:
-        """The records and rejects of one file, streamed; of own rows also, last, the columns that they have.
+        """The records and rejects of one file, streamed; of tables also, last, the columns that they have.
 
         Raises UserError for a file that cannot be used at all.
         """
@@ -30,4 +30,4 @@ class SourceReader:
             return scan_lamp(source, self.task)
         if source.kind == "oppu":
             return scan_oppu(source, self.task)
-        return scan_own(source, self.task, self.own)
+        return scan_tabular(source, self.task, self.tabular)

@@ -1,4 +1,4 @@
-"""A user's own histories: plain rows in the common forms, one item a row, no questions."""
+"""Tables (`data.source: tabular`): one history item a row, in any of the common file formats, without questions."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -23,7 +23,7 @@ from hydra_ray.errors import UserError
 _SHOWN = 10
 
 
-def scan_own(source: Source, task: Task, own: TabularConfig) -> Iterator[SourceRow | Reject | Columns]:
+def scan_tabular(source: Source, task: Task, tabular: TabularConfig) -> Iterator[SourceRow | Reject | Columns]:
     """One SourceRow with one item per usable row, every reject, and last which columns the rows have.
 
     Positions count rows from 0 in Parquet and JSON lists, and lines from 1 elsewhere. Raises UserError: a file that is
@@ -35,11 +35,13 @@ def scan_own(source: Source, task: Task, own: TabularConfig) -> Iterator[SourceR
             f"data.task: items of {task.name} have no answer_field, so no question can be made of them: "
             "give a task whose items have one"
         )
-    columns = Columns(wanted_columns(task, own))
-    mistakes = _Mistakes(source, own.bad_lines)
-    parser = ItemParser(task, Layout(own.id_field, own.date_field, DateReader(own.date_format), make_ids=True))
+    columns = Columns(wanted_columns(task, tabular))
+    mistakes = _Mistakes(source, tabular.bad_lines)
+    parser = ItemParser(
+        task, Layout(tabular.id_field, tabular.date_field, DateReader(tabular.date_format), make_ids=True)
+    )
     folders = dict(source.columns)
-    for position, raw in _rows(source, task, own, columns):
+    for position, raw in _rows(source, task, tabular, columns):
         record = str(position)
         columns.lines += 1
         if isinstance(raw, Broken):
@@ -54,25 +56,25 @@ def scan_own(source: Source, task: Task, own: TabularConfig) -> Iterator[SourceR
         if folders:
             raw = {**folders, **raw}
         columns.note(raw)
-        user_id = id_of(lookup(raw, own.user_field))
+        user_id = id_of(lookup(raw, tabular.user_field))
         if not user_id:
             yield Reject(source.name, record, "missing_user", excerpt(raw))
             continue
         item, notes = parser.parse(raw, source.name, record)
         yield from notes
         if item is not None:
-            yield SourceRow(user_id, split_of(user_id, own.test_share), source.index, position, (item,))
+            yield SourceRow(user_id, split_of(user_id, tabular.test_share), source.index, position, (item,))
     mistakes.check(objects=columns.rows)
     yield columns
 
 
-def _rows(source: Source, task: Task, own: TabularConfig, columns: Columns) -> Iterator[tuple[int, Any]]:
+def _rows(source: Source, task: Task, tabular: TabularConfig, columns: Columns) -> Iterator[tuple[int, Any]]:
     form, packing = form_of(source.name) or ("", "")
     done = 0
     with ExitStack() as stack:
         stream = source.path if form == ".parquet" and not source.url else stack.enter_context(source.open())
         if form == ".parquet":
-            yield from parquet_rows(stream, source.where, _roles(task, own), columns)
+            yield from parquet_rows(stream, source.where, _roles(task, tabular), columns)
             return
         try:
             plain = unpacked(stream, packing)
@@ -91,14 +93,14 @@ def _rows(source: Source, task: Task, own: TabularConfig, columns: Columns) -> I
             ) from None
 
 
-def _roles(task: Task, own: TabularConfig) -> dict[str, Role]:
+def _roles(task: Task, tabular: TabularConfig) -> dict[str, Role]:
     """What each wanted column of a typed table is for."""
     roles: dict[str, Role] = dict.fromkeys((*task.corpus, *task.text_fields), "text")
     if task.answer_field:
         roles[task.answer_field] = "text"
-    if own.date_field:
-        roles.setdefault(own.date_field, "date")
-    for name in (own.id_field, own.user_field):
+    if tabular.date_field:
+        roles.setdefault(tabular.date_field, "date")
+    for name in (tabular.id_field, tabular.user_field):
         if name:
             roles.setdefault(name, "id")
     return roles

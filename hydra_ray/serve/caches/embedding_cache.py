@@ -1,4 +1,4 @@
-"""Encodings of texts that were asked for last, bounded in bytes: the scorer's encoder runs once per text."""
+"""Embeddings of texts that were asked for last, bounded in bytes: the scorer's encoder runs once per text."""
 
 import contextlib
 import threading
@@ -14,7 +14,7 @@ from hydra_ray.models.encoder import encode_texts, frozen_encoder
 from hydra_ray.utils.device import CPU
 
 ENTRY_BYTES = 420
-"""What an entry costs on top of its text and vector: the cache's slots, string, tuple and array objects (measured
+"""What an entry costs on top of its text and embedding: the cache's slots, string, tuple and array objects (measured
 with tracemalloc: 417 at 100,000 entries)."""
 
 
@@ -52,17 +52,17 @@ class EmbeddingCache:
             return np.zeros((0, self._encoder.width), dtype=np.float32)
         return np.stack([found[text] for text in texts])
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Drops everything: the texts are users' history items, and do not say whose."""
         with self._lock:
             self._kept.clear()
 
     def _remember(self, new: dict[str, NDArray[np.float32]]) -> None:
-        for text, vector in new.items():
+        for text, embedding in new.items():
             with contextlib.suppress(ValueError):  # larger than all room there is
-                self._kept[text] = text, vector.copy()
+                self._kept[text] = text, embedding.copy()
 
 
 def _size(entry: tuple[str, NDArray[np.float32]]) -> int:
-    text, vector = entry
-    return len(text) + vector.nbytes + ENTRY_BYTES
+    text, embedding = entry
+    return len(text) + embedding.nbytes + ENTRY_BYTES

@@ -35,7 +35,7 @@ INSIST = 3
 """Attempts of a call that insists: a replica is not expected to die more often meanwhile."""
 
 
-class Part:
+class RemoteDeployment:
     """One deployment.
 
     longest_s: how long a call may take before the part counts as down. After BREAK_AFTER failures in a row, calls fail
@@ -151,7 +151,7 @@ def _first_line(cause: BaseException) -> str:
 class RemoteRetriever:
     """The retriever. See `RetrieverProtocol`."""
 
-    def __init__(self, part: Part) -> None:
+    def __init__(self, part: RemoteDeployment) -> None:
         self._part = part
 
     async def retrieve(self, user: UserKey, query: str, n: int, deadline: float) -> RetrievalResult:
@@ -164,7 +164,7 @@ class RemoteRetriever:
 class RemoteScorer:
     """The scorer. See `ScorerProtocol`."""
 
-    def __init__(self, part: Part) -> None:
+    def __init__(self, part: RemoteDeployment) -> None:
         self._part = part
 
     async def score(self, scoring: ScoreRequest, deadline: float) -> ScoreResult:

@@ -6,7 +6,7 @@ the gateway's replicas the rest in equal parts, as many as there may be. A share
 
 from hydra_ray.config import LLMConfig
 from hydra_ray.inference.types import OverloadedError
-from hydra_ray.llm.rate_limits import Limits
+from hydra_ray.llm.rate_limits import RateLimits
 
 FITS = 0.25
 """The share of the fitter, which can wait."""
@@ -31,7 +31,7 @@ class RateLimit:
     """The limits that a config names, for one process. Requests go out in the order in which they came."""
 
     def __init__(self, llm: LLMConfig) -> None:
-        self._limits = Limits(llm.requests_per_minute, llm.tokens_per_minute)
+        self._limits = RateLimits(llm.requests_per_minute, llm.tokens_per_minute)
 
     def take(self, tokens: float, left_s: float) -> float:
         """Takes room for a request.

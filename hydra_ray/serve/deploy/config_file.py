@@ -2,14 +2,18 @@
 
 import json
 import re
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from hydra_ray.config import dump_config
 from hydra_ray.config.check import MistakeError, advice, check_keys, check_tree, described
 from hydra_ray.errors import UserError
 from hydra_ray.serve.deploy.applications import APPLICATIONS, Application
-from hydra_ray.utils.ports import LOOPBACK
+from hydra_ray.utils.network import is_loopback
 from hydra_ray.utils.yaml_io import parse_yaml
 
 
@@ -124,7 +128,7 @@ def _check_address(tree: Mapping[str, Any]) -> None:
         )
     if not 1 <= int(options.get("port", 8000)) <= 65535:
         raise MistakeError(("http_options", "port"), "no port; give one between 1 and 65535")
-    if options["host"] in LOOPBACK:
+    if is_loopback(str(options["host"])):
         return
     for i, application in enumerate(tree["applications"]):
         if application.get("args", {}).get("allow_anonymous"):
@@ -132,3 +136,20 @@ def _check_address(tree: Mapping[str, Any]) -> None:
                 ("applications", i, "args", "allow_anonymous"),
                 f"anyone who reaches {options['host']} could read and change users; give `keys`, or host: 127.0.0.1",
             )
+
+
+def print_file(path: Path) -> str:
+    """The checked file as YAML that could be deployed in its place. Raises UserError as `check_file` does."""
+    tree = check_file(path)
+    rest = {name: value for name, value in tree.items() if name != "applications"}
+    parts = [_yaml(rest) if rest else "", "applications:\n"]
+    for application in tree["applications"]:
+        options = {name: value for name, value in application.items() if name != "args"}
+        args = APPLICATIONS[application["import_path"]].arguments.model_validate(application.get("args") or {})
+        text = f"{_yaml(options)}args:\n{dump_config(args, indent=2)}"
+        parts.append(f"  - {textwrap.indent(text, ' ' * 4).removeprefix(' ' * 4)}")
+    return "".join(parts)
+
+
+def _yaml(tree: object) -> str:
+    return yaml.safe_dump(tree, sort_keys=False, width=10_000)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from hydra_ray.errors import UserError
 from hydra_ray.serve.deploy.applications import APPLICATIONS
-from hydra_ray.utils.ports import LOOPBACK
+from hydra_ray.utils.network import is_loopback
 
 _NAMES_TOO = (("run",), ("serve", "source"))
 """Keys that hold a path or a name: of a run under `root`, of weights on the hub."""
@@ -20,7 +20,7 @@ def resolved(config: Mapping[str, Any], address: str, here: Path) -> dict[str, A
     Raises UserError for a relative one where the cluster at `address` is another machine, which knows no such folder.
     """
     made = copy.deepcopy(dict(config))
-    remote = urlsplit(address).hostname not in LOOPBACK
+    remote = not is_loopback(urlsplit(address).hostname or "")
     for i, application in enumerate(made["applications"]):
         known = APPLICATIONS[application["import_path"]]
         args = application.setdefault("args", {})

@@ -20,7 +20,7 @@ from hydra_ray.serve.state.private_files import private_from_now_on
 from hydra_ray.serve.state.user_store import UserStore
 from hydra_ray.store.heads.head_store import HeadStore
 from hydra_ray.utils.device import worker_device
-from hydra_ray.utils.loopback import stay_on_node
+from hydra_ray.utils.network import stay_on_node
 
 
 class Fitter:
@@ -56,11 +56,11 @@ class Fitter:
         if self._running.done():
             raise RuntimeError("the fitter's loop has ended")
 
-    async def kick(self, user: UserKey) -> None:
-        self._fits.kick(user)
+    async def notify(self, user: UserKey) -> None:
+        self._fits.notify(user)
 
-    async def forget(self, user: UserKey) -> bool:
-        return await self._fits.forget(user)
+    async def delete_user(self, user: UserKey) -> bool:
+        return await self._fits.delete_user(user)
 
     async def heads(self, user: UserKey) -> dict[str, dict[str, list[float]] | None]:
         return await asyncio.to_thread(self._fits.heads, user)

@@ -8,7 +8,7 @@ from hydra_ray.inference.pipeline import InferencePipeline
 from hydra_ray.inference.prompt_builder import PromptBuilder
 from hydra_ray.inference.types import Component
 from hydra_ray.serve.bundle import RunArtifacts
-from hydra_ray.serve.clients.deployments import Part, RemoteRetriever, RemoteScorer
+from hydra_ray.serve.clients.deployments import RemoteDeployment, RemoteRetriever, RemoteScorer
 from hydra_ray.serve.clients.llm import LLMClientAdapter
 from hydra_ray.serve.clients.llm_readiness import LLMReadiness
 from hydra_ray.serve.clients.rate_limit import of_gateway
@@ -19,7 +19,7 @@ from hydra_ray.serve.observability.logs import to_stream
 from hydra_ray.serve.observability.metrics import Meters
 from hydra_ray.serve.remote_service import RemoteService
 from hydra_ray.serve.ui.router import page_router
-from hydra_ray.utils.loopback import stay_on_node
+from hydra_ray.utils.network import stay_on_node
 
 STAGE_S = 5.0
 """A part that takes longer to answer counts as down."""
@@ -31,7 +31,7 @@ class Gateway:
     def __init__(
         self,
         bundle: RunArtifacts,
-        evidence: Mapping[Component, int],
+        feature_widths: Mapping[Component, int],
         config: GatewayConfig,
         llm_url: str,
         keys: Keys,
@@ -41,15 +41,21 @@ class Gateway:
         scorer: Any,
         fitter: Any,
     ) -> None:
-        """key_file: of `keys`, seen by this node, too. state: the service's. evidence: how many numbers of evidence per
+        """key_file: of `keys`, seen by this node, too. state: the service's. feature_widths: how many features per
         text each component reads."""
-        self._bundle, self._evidence, self._config, self._llm_url, self._keys = bundle, evidence, config, llm_url, keys
+        self._bundle, self._feature_widths, self._config, self._llm_url, self._keys = (
+            bundle,
+            feature_widths,
+            config,
+            llm_url,
+            keys,
+        )
         stay_on_node()
         self._key_file, self._state = key_file, state
         buckets = bundle.config.data.buckets
-        self._retriever = Part(_direct(retriever), "retriever", buckets, STAGE_S, config.deadline_s)
-        self._scorer = Part(_direct(scorer), "scorer", buckets, STAGE_S, config.deadline_s)
-        self._fitter = Part(fitter, "fitter", buckets, STAGE_S, config.deadline_s)
+        self._retriever = RemoteDeployment(_direct(retriever), "retriever", buckets, STAGE_S, config.deadline_s)
+        self._scorer = RemoteDeployment(_direct(scorer), "scorer", buckets, STAGE_S, config.deadline_s)
+        self._fitter = RemoteDeployment(fitter, "fitter", buckets, STAGE_S, config.deadline_s)
 
     async def __serve_build_asgi_app__(self) -> Any:  # Serve's name
         meters = Meters("Gateway")
@@ -61,7 +67,7 @@ class Gateway:
             RemoteRetriever(self._retriever),
             RemoteScorer(self._scorer),
             samples,
-            self._evidence,
+            self._feature_widths,
             run=self._bundle.name,
         )
         service = RemoteService(

@@ -13,7 +13,7 @@ from hydra_ray.serve.history_retriever import Histories
 from hydra_ray.serve.observability.metrics import Meters
 from hydra_ray.serve.state.folders import FORGET_WITHIN_S, USERS, Deletions
 from hydra_ray.serve.state.user_store import UserStore
-from hydra_ray.utils.loopback import stay_on_node
+from hydra_ray.utils.network import stay_on_node
 
 
 class Retriever:
@@ -22,12 +22,12 @@ class Retriever:
     def __init__(self, bundle: RunArtifacts, state: Path, cache_mib: int) -> None:
         stay_on_node()
         self._users = UserStore.open(state / USERS, bundle.config.data.buckets)
-        self.vectors = None
+        self.embeddings = None
         adapter = bundle.config.adapter
         if bundle.config.retrieval.encodes or adapter.encodes:
             from hydra_ray.serve.caches.embedding_cache import EmbeddingCache
 
-            self.vectors = EmbeddingCache(bundle.config.text_encoder, cache_mib * MIB)
+            self.embeddings = EmbeddingCache(bundle.config.text_encoder, cache_mib * MIB)
         topics = TopicModels.load(bundle.topics).whole if bundle.topics else None
         self.histories = Histories(
             self._users,
@@ -35,7 +35,7 @@ class Retriever:
             bundle.task,
             bundle.seed,
             cache_mib * MIB,
-            self.vectors,
+            self.embeddings,
             adapter.history_similarity,
             topics,
         )
@@ -57,8 +57,8 @@ class Retriever:
             await asyncio.sleep(FORGET_WITHIN_S)
             if self._deletions.new():
                 await asyncio.to_thread(self.histories.forget_deleted)
-                if self.vectors:
-                    self.vectors.forget()
+                if self.embeddings:
+                    self.embeddings.clear()
 
     async def retrieve(self, user: UserKey, query: str, n: int) -> RetrievalResult:
         return await asyncio.to_thread(self.histories.found, user, query, n)

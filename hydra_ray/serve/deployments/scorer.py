@@ -12,7 +12,7 @@ from hydra_ray.serve.config import ScorerConfig
 from hydra_ray.serve.observability import metric_names
 from hydra_ray.serve.observability.metrics import Meters
 from hydra_ray.serve.query_batcher import QueryBatcher
-from hydra_ray.utils.loopback import stay_on_node
+from hydra_ray.utils.network import stay_on_node
 
 
 class Scorer:
@@ -28,8 +28,8 @@ class Scorer:
         self._meters = Meters("Scorer")
         if self._scorer.heads:
             self._meters.watch_cache("heads", *self._scorer.heads.values())
-        if self._scorer.vectors:
-            self._meters.watch_cache("vectors", self._scorer.vectors)
+        if self._scorer.embeddings:
+            self._meters.watch_cache("embeddings", self._scorer.embeddings)
         self._scorer.score(
             [ScoreRequest(component, None, 0, "warm", ("up",), self._blank(component)) for component in COMPONENTS]
         )
@@ -37,7 +37,7 @@ class Scorer:
         self._refreshing = asyncio.get_event_loop().create_task(self._refresh())
 
     def _blank(self, component: Component) -> tuple[tuple[float, ...], ...]:
-        numbers = self._scorer.evidence[component]
+        numbers = self._scorer.feature_widths[component]
         return ((0.0,) * numbers,) if numbers else ()
 
     async def ping(self) -> None:

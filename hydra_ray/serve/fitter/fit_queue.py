@@ -18,7 +18,7 @@ from hydra_ray.store.heads.head_store import HeadStore
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 2.0
-"""How often queued users are looked for: those of a fitter that died, and those whose kick was lost."""
+"""How often queued users are looked for: those of a fitter that died, and those whose notification was lost."""
 
 VACUUM_AFTER = 256
 """Fits until old versions are removed: each leaves a version and a file of one row in every head store."""
@@ -56,7 +56,7 @@ class FitQueue:
         while True:
             for user in await asyncio.to_thread(self._unfinished):
                 if time.monotonic() >= self._not_before.get(user, 0.0):
-                    self.kick(user)
+                    self.notify(user)
             if self._vacuum_at is not None and time.monotonic() >= self._vacuum_at:
                 self._vacuum_at = None
                 await asyncio.to_thread(self._vacuum)
@@ -81,7 +81,7 @@ class FitQueue:
         if self._vacuum_at is None:
             self._due.unlink(missing_ok=True)
 
-    def kick(self, user: UserKey) -> None:
+    def notify(self, user: UserKey) -> None:
         """Begins the fit of a queued user, unless it runs."""
         if user in self._tasks:
             return
@@ -89,7 +89,7 @@ class FitQueue:
         self._tasks[user] = task
         task.add_done_callback(lambda _: self._tasks.pop(user, None))
 
-    async def forget(self, user: UserKey) -> bool:
+    async def delete_user(self, user: UserKey) -> bool:
         """Removes heads and history, confirmed by a read; False: no such user."""
         task = self._tasks.get(user)
         if task:

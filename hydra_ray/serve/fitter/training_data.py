@@ -55,9 +55,9 @@ class Bases:
         """Whether users have anything of their own at all (not those of `shared`)."""
         return all(scorer.head.delta_shapes() for scorer in self.scorers.values())
 
-    def vectors(self) -> RememberedEmbeddings | None:
-        """A new, empty memory of encodings around the one encoder, which is loaded when first needed; None where
-        encodings are made inside the scorer."""
+    def embeddings(self) -> RememberedEmbeddings | None:
+        """A new, empty memory of embeddings around the one encoder, which is loaded when first needed; None where
+        embeddings are made inside the scorer."""
         model = self.bundle.config.model
         if needs_encoder_in_module(model) and not self.bundle.config.retrieval.encodes:
             return None
@@ -75,11 +75,11 @@ class UserTrainingData:
         self._bases, self._config, self._seed = bases, bases.bundle.config, bases.bundle.seed
         # A test user of the main job, without questions: every item may be learned from.
         self._user = User(user_id, "test", tuple(items))
-        self._vectors = bases.vectors()
+        self._embeddings = bases.embeddings()
 
     def label(self) -> list[PromptedRow[LabelRow]]:
         """What the reranker learns from: see LabelPrompts."""
-        maker = LabelPrompts(self._bases.plain, self._seed, None, self._vectors)
+        maker = LabelPrompts(self._bases.plain, self._seed, None, self._embeddings)
         return [prompted for _, prompted in maker([self._user])]
 
     def generate(self, reranker: UserFit) -> list[PromptedRow[CandidateRow]]:
@@ -88,7 +88,7 @@ class UserTrainingData:
         heads = UnpublishedHeads(known, self._bases.scorers["reranker"].head.delta_shapes())
         config = self._bases.bundle.config
         # Where the model's encoder reads pairs, or is trained, single texts have one of their own.
-        single = self._vectors if config.text_encoder == config.model else None
+        single = self._embeddings if config.text_encoder == config.model else None
         maker = CandidatePrompts(self._bases.plain, self._seed, None, single)
         maker.topics = self._bases.topics
         return list(maker.of_user(self._user, BatchReranker(self._scorer("reranker", heads))))
@@ -118,7 +118,7 @@ class UserTrainingData:
         return UserFit.make(self._user.user_id, "", 0, None)
 
     def _scorer(self, component: Component, heads: HeadProvider | None = None) -> TrainedScorer:
-        return TrainedScorer(self._bases.scorers[component], heads, encode=self._vectors, device=self._bases.device)
+        return TrainedScorer(self._bases.scorers[component], heads, encode=self._embeddings, device=self._bases.device)
 
 
 def queries_of(prompted: Sequence[PromptedRow[Any]]) -> int:

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
+class FitOutcome:
     """versions: component -> version of the head store that holds the user's head, or its removal. kept_shared_head:
     component -> whether the user has no head of their own now. queries: pseudo-queries. calls: requests to the LLM.
     message: one line, without anything of the history."""
@@ -79,7 +79,7 @@ class UserFitter:
         """Ends the thread once its work is done."""
         self._thread.shutdown()
 
-    async def fit(self, user: UserKey, items: Sequence[HistoryItem]) -> Fitted:
+    async def fit(self, user: UserKey, items: Sequence[HistoryItem]) -> FitOutcome:
         """Fits both heads on the user's items (oldest first) and publishes them, or the removal of those that the
         shared head beat.
 
@@ -92,11 +92,11 @@ class UserFitter:
         """
         learned = await self.learn(user.user_id, items)
         if not learned.heads:
-            return Fitted({}, dict.fromkeys(COMPONENTS, True), 0, 0, learned.message)
+            return FitOutcome({}, dict.fromkeys(COMPONENTS, True), 0, 0, learned.message)
         deltas = {component: found.delta for component, found in learned.heads.items()}
         versions = await self._finish(publish, self._stores, user.stored, deltas)
         kept = {component: delta is None for component, delta in deltas.items()}
-        return Fitted(versions, kept, learned.queries, learned.calls, learned.message)
+        return FitOutcome(versions, kept, learned.queries, learned.calls, learned.message)
 
     async def learn(self, user_id: str, items: Sequence[HistoryItem]) -> Learned:
         """What `fit` publishes, without publishing it. Raises as `fit` does."""

@@ -9,14 +9,13 @@ from fastapi_offline import FastAPIOffline
 from hydra_ray.serve.http import errors
 from hydra_ray.serve.http.errors import CHAT_PATH
 from hydra_ray.serve.http.key_file import KeyRing
-from hydra_ray.serve.http.key_limits import Limits
+from hydra_ray.serve.http.key_limits import KeyLimits
 from hydra_ray.serve.http.middleware.admission import AdmissionMiddleware
 from hydra_ray.serve.http.middleware.api_key import ApiKeyMiddleware
-from hydra_ray.serve.http.middleware.body_size import BodySizeMiddleware
 from hydra_ray.serve.http.middleware.foreign_pages import ForeignPageMiddleware
-from hydra_ray.serve.http.middleware.header_size import HeaderSizeMiddleware
 from hydra_ray.serve.http.middleware.raw_path import RawPathMiddleware
 from hydra_ray.serve.http.middleware.request_log import HttpMeters, RequestLogMiddleware
+from hydra_ray.serve.http.middleware.request_size import BodySizeMiddleware, HeaderSizeMiddleware
 from hydra_ray.serve.http.route_context import HttpSettings, RouteContext
 from hydra_ray.serve.http.routes import chat, health, histories, personalize, unsupported, usage, users
 from hydra_ray.serve.http.routes.personalize import PERSONALIZE_PATH
@@ -51,7 +50,7 @@ def make_app(
     documented_key = [] if settings.keys.open_tenant else [Depends(HTTPBearer(auto_error=False))]
     for routes in (chat, personalize, users, histories):
         app.include_router(routes.router(front), dependencies=documented_key)
-    limits = Limits(UsageFile(settings.usage) if settings.usage else None)
+    limits = KeyLimits(UsageFile(settings.usage) if settings.usage else None)
     app.include_router(usage.router(limits), dependencies=documented_key)
     app.include_router(health.router(front))
     if page is not None:

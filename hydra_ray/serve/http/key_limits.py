@@ -22,7 +22,7 @@ SYNC_S = 2.0
 MINUTE_S = 60
 
 
-class Limits:
+class KeyLimits:
     """Belongs to one event loop. clock: seconds since 1970."""
 
     def __init__(self, file: UsageFile | None = None, clock: Callable[[], float] = time.time) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import uvicorn.config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from hydra_ray.serve.http.middleware.header_size import HEADER_BYTES, TOO_LARGE
+from hydra_ray.serve.http.middleware.request_size import HEADER_BYTES, TOO_LARGE
 
 HEADER_S = 10.0
 REQUEST_S = 60.0

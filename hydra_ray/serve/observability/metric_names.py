@@ -61,15 +61,15 @@ QUEUE_LENGTH = Metric(
 )  # fmt: skip
 CACHE_HITS = Metric(
     "hydra_cache_hits_total", "counter", ("cache",), (),
-    "Lookups answered from memory; cache: history, heads or vectors.",
+    "Lookups answered from memory; cache: history, heads or embeddings.",
 )  # fmt: skip
 CACHE_MISSES = Metric(
     "hydra_cache_misses_total", "counter", ("cache",), (),
-    "Lookups that had to read or compute; cache: history, heads or vectors.",
+    "Lookups that had to read or compute; cache: history, heads or embeddings.",
 )  # fmt: skip
 CACHE_BYTES = Metric(
     "hydra_cache_bytes", "gauge", ("cache",), (),
-    "Bytes held in a replica's memory; cache: history, heads or vectors.",
+    "Bytes held in a replica's memory; cache: history, heads or embeddings.",
 )  # fmt: skip
 LLM_TOKENS = Metric(
     "hydra_llm_tokens_total", "counter", ("kind",), (),

@@ -20,14 +20,14 @@ from hydra_ray.data.reader import read_users
 from hydra_ray.errors import UserError
 from hydra_ray.inference.types import Component, UserKey
 from hydra_ray.llm.token_budget import prompt_budget
-from hydra_ray.pipeline.examples import evidence_width
+from hydra_ray.pipeline.examples import feature_width
 from hydra_ray.serve.bundle import COMPONENTS, RunArtifacts
 from hydra_ray.serve.state.folders import PREPARED, PREPARING, USERS, heads_folder
 from hydra_ray.serve.state.private_files import make_private, private_files
 from hydra_ray.serve.state.user_store import UserStore
 from hydra_ray.store.heads.head_store import HeadStore
-from hydra_ray.store.heads.staged_fragments import Part
-from hydra_ray.training.artifacts.trained_scorer import evidence_of, fingerprint
+from hydra_ray.store.heads.staged_fragments import StagedFragments
+from hydra_ray.training.artifacts.trained_scorer import base_feature_width, fingerprint
 from hydra_ray.training.artifacts.user_heads import FOLDER
 from hydra_ray.utils.atomic_io import write_text
 from hydra_ray.utils.file_lock import exclusive_lock
@@ -46,7 +46,7 @@ def init_state(bundle: RunArtifacts, state: Path, tenant: str, log: Log) -> None
     Raises UserError if the folder is of another run, base, tenant or version, or cannot be written, if the run is
     broken or its bases are of another version, or if no prompt of its task can be made (see `prompt_budget`).
     """
-    _check_evidence(bundle)
+    _check_features(bundle)
     prompt_budget(bundle.config.llm, bundle.task)
     identity = _identity(bundle, tenant)
     if (state / PREPARED).exists():
@@ -90,12 +90,12 @@ def _close_to_others(state: Path) -> None:
                 make_private(folder)
 
 
-def _check_evidence(bundle: RunArtifacts) -> None:
+def _check_features(bundle: RunArtifacts) -> None:
     """Raises UserError if a base reads other numbers besides the texts than this version makes."""
     for component, base in bundle.base.items():
-        has, gets = evidence_of(base), evidence_width(bundle.config, component)
+        has, gets = base_feature_width(base), feature_width(bundle.config, component)
         if has != gets:
-            raise UserError(f"{base}: the {component} was trained on {has} numbers of evidence per text, this "
+            raise UserError(f"{base}: the {component} was trained on {has} features per text, this "
                             f"hydra_ray makes {gets}; run it again with this one")  # fmt: skip
 
 
@@ -165,7 +165,9 @@ def _copy_heads(bundle: RunArtifacts, component: Component, state: Path, store: 
     return heads
 
 
-def _parts(sources: Sequence[HeadStore], heads: HeadStore, bucket: int, users: Sequence[UserKey]) -> Iterator[Part]:
+def _parts(
+    sources: Sequence[HeadStore], heads: HeadStore, bucket: int, users: Sequence[UserKey]
+) -> Iterator[StagedFragments]:
     """Copies the heads of a bucket's users; who has several gets the last source's."""
     most = max(1, AT_ONCE // heads.spec.row_bytes)
     for start in range(0, len(users), most):
@@ -179,7 +181,7 @@ def _parts(sources: Sequence[HeadStore], heads: HeadStore, bucket: int, users: S
                 array[have] = values[name][have]
         if found.any():
             own = [user.stored for user, has in zip(some, found, strict=True) if has]
-            yield heads.write_part(bucket, own, {name: array[found] for name, array in arrays.items()})
+            yield heads.stage_heads(bucket, own, {name: array[found] for name, array in arrays.items()})
 
 
 def _name_heads(heads: Mapping[Component, HeadStore], store: UserStore) -> None:

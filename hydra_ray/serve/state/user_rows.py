@@ -1,4 +1,4 @@
-"""Users, their items and a bucket's own facts as rows, each with a checksum over all it says, and back. Pure.
+"""Users, their items and facts about a bucket, to and from rows with a checksum over their values. Pure.
 
 SQLite notices a page that makes no sense, but not a letter that changed: a broken disk would answer with another text.
 """
@@ -20,7 +20,7 @@ together in the file, in order, under one integer key."""
 
 
 class BrokenRowError(Exception):
-    """A row does not say what was written."""
+    """A row does not hold what was written."""
 
 
 def digest(values: Sequence[Any]) -> int:
@@ -30,7 +30,7 @@ def digest(values: Sequence[Any]) -> int:
 
 
 def _sealed(*values: Any, context: Sequence[Any] = ()) -> Row:
-    """The values and their digest. context: what the row must belong to without saying so."""
+    """The values and their digest. context: what the row belongs to; in the digest, but not in the row."""
     return (*values, digest([*context, *values]))
 
 
@@ -46,10 +46,11 @@ def _opened(row: Row, context: Sequence[Any] = ()) -> Row:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a bucket's file says of itself.
+    """What a bucket's file records about the bucket.
 
-    floor_revision, floor_heads: the highest revision and head versions of users deleted from this bucket. Whoever is
-    new begins above them, so that nothing kept of a deleted user of the same id (an index, a head) is taken for theirs.
+    floor_revision, floor_heads: the highest revision and head versions of users deleted from this bucket. A new user
+    begins above them, so that an index or a head that is still kept of a deleted user is never taken for that of a new
+    user with the same id.
     deletions, scrubbed: how many there were, and how many of them the file has been rewritten after.
     """
 

@@ -183,8 +183,8 @@ class UserStore:
     def delete(self, user: UserKey, heads: Mapping[Component, int] | None = None) -> bool:
         """Removes the user and all items, to the last byte of the file; False: no such user.
 
-        heads: the head-store versions in which the user's heads are gone, to be removed first. Whoever gets this id
-        again begins with them, so that no scorer takes an older version's head for theirs.
+        heads: the head-store versions in which the user's heads are gone, to be removed first. A later user
+        with the same id begins with them, so that no scorer uses an older version's head for that user.
         """
         with self._writing(user) as (file, row):
             about = file.about()
@@ -215,7 +215,7 @@ class UserStore:
         return new
 
     def import_heads(self, bucket: int, heads: Mapping[UserKey, Mapping[Component, int]]) -> None:
-        """Says which of a bucket's users came with heads, in which versions; fitted on the items they have now."""
+        """Records which of a bucket's users came with heads, in which versions, fitted on the items they have now."""
         with self._files.writing(bucket) as file:
             for user, versions in heads.items():
                 row = file.user(user.stored)

@@ -21,7 +21,7 @@ from hydra_ray.store.heads.lance_io import LanceError
 from hydra_ray.store.heads.read import FaultyRowError, gather, gather_bucket
 from hydra_ray.store.heads.rows import Arrays, schema, split, to_table
 from hydra_ray.store.heads.spec import HeadSpec
-from hydra_ray.store.heads.staged_fragments import Part, PartUsers, describe, fragments_of_parts
+from hydra_ray.store.heads.staged_fragments import StagedFragments, StagedUsers, describe, fragments_to_publish
 from hydra_ray.store.heads.table import Table
 
 T = TypeVar("T")
@@ -149,7 +149,9 @@ class HeadStore:
             writer.replace_rows(self._connection, self._table, [list(user_ids)], fragments, everything=False)
         )
 
-    def write_part(self, bucket: int, user_ids: Sequence[str], arrays: Mapping[str, NDArray[np.floating]]) -> Part:
+    def stage_heads(
+        self, bucket: int, user_ids: Sequence[str], arrays: Mapping[str, NDArray[np.floating]]
+    ) -> StagedFragments:
         """Writes heads of one bucket that no reader sees until `publish` gets the description, which goes through JSON.
 
         A bucket may be written in several parts of different users. Raises UserError as `put` does, and for a user of
@@ -162,15 +164,15 @@ class HeadStore:
                 raise UserError(f"user {user!r} belongs to bucket {own} of {self.spec.buckets}, not to {bucket}")
         return describe(self._connection, bucket, len(user_ids), self._write(rows))
 
-    def publish(self, parts: Sequence[Part], *, replace: bool) -> int:
+    def publish(self, parts: Sequence[StagedFragments], *, replace: bool) -> int:
         """One commit of many parts, written by many processes; returns the new version.
 
         replace: the parts become all there is; otherwise their users are added, or replaced. Raises UserError, with
         nothing published, for a part of another store, a part whose file is gone, and a user in two parts.
         """
-        users = PartUsers(self._connection, parts)
+        users = StagedUsers(self._connection, parts)
         users.check()
-        fragments = fragments_of_parts(parts)
+        fragments = fragments_to_publish(parts)
         return self._move(writer.replace_rows(self._connection, self._table, users, fragments, everything=replace))
 
     def delete(self, user_ids: Sequence[str]) -> int:

@@ -10,25 +10,25 @@ from hydra_ray.store.heads.connection import Connection
 from hydra_ray.store.heads.lance_io import LanceError
 from hydra_ray.store.heads.table import fragment_from_json, fragment_to_json
 
-Part = dict[str, Any]
+StagedFragments = dict[str, Any]
 """bucket, users (how many), spec (digest), fragments (Lance's descriptions)."""
 
 
-def describe(connection: Connection, bucket: int, users: int, fragments: Sequence[Any]) -> Part:
+def describe(connection: Connection, bucket: int, users: int, fragments: Sequence[Any]) -> StagedFragments:
     """The part of one bucket."""
     described = [fragment_to_json(fragment) for fragment in fragments]
     return {"bucket": bucket, "users": users, "spec": connection.spec.digest, "fragments": described}
 
 
-def fragments_of_parts(parts: Sequence[Part]) -> list[Any]:
+def fragments_to_publish(parts: Sequence[StagedFragments]) -> list[Any]:
     """What a commit takes."""
     return [fragment_from_json(json.dumps(fragment)) for part in parts for fragment in part["fragments"]]
 
 
-class PartUsers:
+class StagedUsers:
     """The user ids of the parts, read from their files: one list per part, again on every pass."""
 
-    def __init__(self, connection: Connection, parts: Sequence[Part]) -> None:
+    def __init__(self, connection: Connection, parts: Sequence[StagedFragments]) -> None:
         self._connection = connection
         self._parts = parts
 
@@ -54,7 +54,7 @@ class PartUsers:
                 raise UserError(f"user {min(twice)!r} is in two parts of bucket {bucket}; nothing was published")
             by_bucket[bucket].update(users)
 
-    def _users(self, part: Part) -> list[str]:
+    def _users(self, part: StagedFragments) -> list[str]:
         users: list[str] = []
         for fragment in part["fragments"]:
             path = f"data/{fragment['files'][0]['path']}"

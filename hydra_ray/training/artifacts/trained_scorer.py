@@ -1,6 +1,6 @@
 """What training leaves behind: base and shared head as safetensors and JSON, user heads in a head store.
 
-model.json          the model's config, its encoder's width, its numbers of evidence per row, the weights' fingerprint
+model.json          the model's config, its encoder's width, its features per row, the weights' fingerprint
 base.safetensors    interaction and shared head, and the encoder unless it was frozen
 heads/              the training users' heads, for kinds that have user parameters
 (`hydra_ray.training.artifacts.user_heads`)
@@ -53,7 +53,7 @@ class _Description(BaseModel):
     model: ModelConfig
     encoder_width: int
     symmetric: bool
-    evidence: int
+    feature_width: int
     fingerprint: str
 
 
@@ -67,7 +67,7 @@ def save_base(
     scorer_state: Mapping[str, Tensor],
     config: ModelConfig,
     encoder_width: int,
-    evidence: int,
+    feature_width: int,
     out: Path,
     symmetric: bool = True,
 ) -> None:
@@ -83,7 +83,7 @@ def save_base(
         model=config,
         encoder_width=encoder_width,
         symmetric=symmetric,
-        evidence=evidence,
+        feature_width=feature_width,
         fingerprint=hashlib.blake2b((out / BASE).read_bytes(), digest_size=8).hexdigest(),
     )
     (out / MODEL).write_text(description.model_dump_json(indent=2))
@@ -114,7 +114,7 @@ def load_scorer(folder: Path, kind: str | None = None, encoder_source: str | Non
     if not (folder / BASE).exists():
         raise _missing(folder, BASE)
     encoder = TextEncoder(found.model) if needs_encoder_in_module(found.model) else None
-    scorer = PairScorer(found.model, encoder, found.encoder_width, found.symmetric, found.evidence)
+    scorer = PairScorer(found.model, encoder, found.encoder_width, found.symmetric, found.feature_width)
     try:
         missing, unexpected = scorer.load_state_dict(load_file(folder / BASE), strict=False)
     except (OSError, SafetensorError, RuntimeError) as error:
@@ -134,10 +134,10 @@ def fingerprint(folder: Path) -> str:
     return _described(folder).fingerprint
 
 
-def evidence_of(folder: Path) -> int:
-    """How many numbers of evidence per row the base in `folder` reads besides the texts. Raises UserError as
+def base_feature_width(folder: Path) -> int:
+    """How many features per row the base in `folder` reads besides the texts. Raises UserError as
     `load_scorer`."""
-    return _described(folder).evidence
+    return _described(folder).feature_width
 
 
 def _described(folder: Path) -> _Description:
@@ -169,7 +169,7 @@ class TrainedScorer:
         self,
         scorer: PairScorer,
         heads: HeadProvider | None = None,
-        vectors: Path | None = None,
+        embedding_store: Path | None = None,
         encode: TextEncode | None = None,
         device: torch.device = CPU,
         budget: int | None = None,
@@ -179,24 +179,24 @@ class TrainedScorer:
         Args:
             scorer: Base and shared head.
             heads: Users' heads; None: the shared head for everybody.
-            vectors: Where a frozen encoder's embeddings are kept.
-            encode: The frozen encoder. None: one whose embeddings are kept in `vectors`, or in memory.
+            embedding_store: Where a frozen encoder's embeddings are kept.
+            encode: The frozen encoder. None: one whose embeddings are kept in `embedding_store`, or in memory.
             device: Where pairs are scored, and texts encoded that are not kept.
             budget: Bytes that a batch may take there; None: batches of GROUPS queries.
         """
         self.scorer = scorer.to(device)
         self.device, self._budget = device, budget
         self.heads = heads
-        self._vectors = vectors
+        self._embedding_store = embedding_store
         inside = needs_encoder_in_module(scorer.config)
-        self._encode = None if inside else encode or text_embeddings(scorer.config, vectors, device)
+        self._encode = None if inside else encode or text_embeddings(scorer.config, embedding_store, device)
 
     @classmethod
     def load(
         cls,
         base: Path,
         heads: Path | None = None,
-        vectors: Path | None = None,
+        embedding_store: Path | None = None,
         device: torch.device = CPU,
         budget: int | None = None,
     ) -> "TrainedScorer":
@@ -205,7 +205,7 @@ class TrainedScorer:
         own = UserHeads.open(heads, fingerprint(base)) if heads else None
         if heads and own is None and scorer.head.delta_shapes():
             raise UserError(f"{heads}: the users' heads are missing; remove the folder, and the step makes them again")
-        return cls(scorer, own, vectors, device=device, budget=budget)
+        return cls(scorer, own, embedding_store, device=device, budget=budget)
 
     def prefetch(self, texts: Iterable[str], encode_missing: bool = False) -> None:
         """Makes a batch's texts ready for the scoring that follows; see `BatchEncode`."""
@@ -214,19 +214,19 @@ class TrainedScorer:
             self._encode.prefetch(list(encoded_pieces(texts, config.pair, config.sentences)), encode_missing)
 
     def table(self, texts: Sequence[str]) -> Sequence[str] | Tensor:
-        """What the scorer reads for `texts`: the texts, or their vectors where the encoder is frozen."""
+        """What the scorer reads for `texts`: the texts, or their embeddings where the encoder is frozen."""
         config = self.scorer.config
         return (
             texts if self._encode is None else sentence_embeddings(self._encode, texts, config.pair, config.sentences)
         )
 
-    def pair_encodings(self, groups: Sequence[RankingExample]) -> list[NDArray[np.float32]]:
-        """The base's pair encodings per group, float32 [rows of the group, Z]."""
-        return [z[: len(g.right)] for z, g in zip(self._run(groups, encodings=True), groups, strict=True)]
+    def pair_embeddings(self, groups: Sequence[RankingExample]) -> list[NDArray[np.float32]]:
+        """The base's pair embeddings per group, float32 [rows of the group, Z]."""
+        return [z[: len(g.candidates)] for z, g in zip(self._run(groups, pair_embeddings=True), groups, strict=True)]
 
     def score(self, groups: Sequence[RankingExample]) -> list[NDArray[np.float32]]:
         """The log-odds of every row of every group, float32 [rows of the group]."""
-        return [s[: len(g.right)] for s, g in zip(self._run(groups, encodings=False), groups, strict=True)]
+        return [s[: len(g.candidates)] for s, g in zip(self._run(groups, pair_embeddings=False), groups, strict=True)]
 
     @torch.inference_mode()
     def mix(self, profiles: Sequence[Profile]) -> NDArray[np.float32]:
@@ -234,7 +234,7 @@ class TrainedScorer:
         router, config = self.scorer.router, self.scorer.config
         assert router is not None
         # Where the encoder is trained, the router still reads what it was before.
-        encode = self._encode or text_embeddings(config, self._vectors, self.device)
+        encode = self._encode or text_embeddings(config, self._embedding_store, self.device)
         if isinstance(encode, BatchEncode):
             encode.prefetch([text for profile in profiles for text in profile.texts], encode_missing=True)
         parts = []
@@ -245,11 +245,13 @@ class TrainedScorer:
         return found
 
     @torch.inference_mode()
-    def _run(self, groups: Sequence[RankingExample], encodings: bool) -> list[NDArray[np.float32]]:
+    def _run(self, groups: Sequence[RankingExample], pair_embeddings: bool) -> list[NDArray[np.float32]]:
         out: list[NDArray[np.float32]] = []
-        size = self._at_once(max((len(g.right) for g in groups), default=0))
+        size = self._at_once(max((len(g.candidates) for g in groups), default=0))
         for start in range(0, len(groups), size):
-            out += halved_once(partial(self._scored, encodings), groups[start : start + size], self.device, SMALLER)
+            out += halved_once(
+                partial(self._scored, pair_embeddings), groups[start : start + size], self.device, SMALLER
+            )
         return out
 
     def _at_once(self, rows: int) -> int:
@@ -258,19 +260,19 @@ class TrainedScorer:
             return GROUPS
         return groups_per_batch(self._budget, self.scorer, max(1, rows))
 
-    def _scored(self, encodings: bool, groups: Sequence[RankingExample]) -> list[NDArray[np.float32]]:
-        if not any(g.right for g in groups):
+    def _scored(self, pair_embeddings: bool, groups: Sequence[RankingExample]) -> list[NDArray[np.float32]]:
+        if not any(g.candidates for g in groups):
             return [np.zeros((0,), np.float32) for _ in groups]
-        blank = ((0.0,) * self.scorer.evidence,) if self.scorer.evidence else ()
+        blank = ((0.0,) * self.scorer.feature_width,) if self.scorer.feature_width else ()
         padded = [
-            g if g.right else RankingExample(g.user_id, g.bucket, g.query_id, g.left, (g.left,), (0.0,), blank)
+            g if g.candidates else RankingExample(g.user_id, g.bucket, g.query_id, g.query, (g.query,), (0.0,), blank)
             for g in groups
         ]
         index = TextIndex(padded)
         batch = index.batch(padded, range(len(padded))).to(self.device)
         table = self.table(index.texts)
         z_GRZ = self.scorer.encode_pairs(table.to(self.device) if isinstance(table, Tensor) else table, batch)
-        if encodings:
+        if pair_embeddings:
             return list(z_GRZ.cpu().numpy())
         found = self.heads.of([g.user_id for g in padded]) if self.heads else {}
         deltas = {name: value.to(self.device) for name, value in found.items()}
@@ -280,8 +282,8 @@ class TrainedScorer:
 def groups_per_batch(budget: int, scorer: PairScorer, rows: int) -> int:
     """How many queries with so many rows each fit into `budget` bytes with their users' heads, GROUPS at least.
 
-    Counted per query: head and copy of it, eight arrays as large as its pair encodings, its texts' embeddings or, where
-    the encoder reads pairs, a layer's activations, of which feed-forward layers hold some twelve per token.
+    Counted per query: head and copy of it, eight arrays as large as its pair embeddings, its texts' embeddings or,
+    where the encoder reads pairs, a layer's activations, of which feed-forward layers hold some twelve per token.
     """
     config = scorer.config
     own = sum(math.prod(shape) for shape in scorer.head.delta_shapes().values())

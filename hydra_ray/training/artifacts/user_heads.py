@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hydra_ray.models.heads import Deltas
 from hydra_ray.store.heads.head_store import HeadStore
 from hydra_ray.store.heads.spec import HeadSpec
-from hydra_ray.store.heads.staged_fragments import Part
+from hydra_ray.store.heads.staged_fragments import StagedFragments
 
 FOLDER = "heads"
 """The store's folder in an artifact."""
@@ -102,10 +102,10 @@ class HeadsOfBucket(NamedTuple):
 def write_heads(artifact: Path, spec: HeadSpec, buckets: Iterable[HeadsOfBucket]) -> int:
     """Publishes the buckets as one version; returns the number of users."""
     store = new_store(artifact, spec)
-    parts: list[Part] = []
+    parts: list[StagedFragments] = []
     users = 0
     for bucket, ids, deltas in buckets:
-        parts.append(store.write_part(bucket, ids, {name: value.numpy() for name, value in deltas.items()}))
+        parts.append(store.stage_heads(bucket, ids, {name: value.numpy() for name, value in deltas.items()}))
         users += len(ids)
     store.publish(parts, replace=True)
     return users

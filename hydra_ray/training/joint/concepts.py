@@ -17,11 +17,11 @@ SAMPLE = 4000
 """Sentences that k-means sees at most."""
 
 
-def write_centres(config: ModelConfig, groups: Path, vectors: Path | None, seed: int, out: Path) -> None:
+def write_centres(config: ModelConfig, groups: Path, embedding_store: Path | None, seed: int, out: Path) -> None:
     """Writes `centres` (float32 [width, D], unit length) as safetensors, from the query texts in `groups` (Parquet)."""
-    left = pads.dataset(groups, format="parquet").to_table(columns=["left"])["left"].to_pylist()
-    sentences = _sample(sorted({s for text in set(left) for s in sentences_of(text, config.sentences)}), seed)
-    points = text_embeddings(config, vectors)(sentences)
+    query = pads.dataset(groups, format="parquet").to_table(columns=["query"])["query"].to_pylist()
+    sentences = _sample(sorted({s for text in set(query) for s in sentences_of(text, config.sentences)}), seed)
+    points = text_embeddings(config, embedding_store)(sentences)
     points = points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)
     with write_atomically(out) as part:
         save_file({"centres": kmeans(points, config.pair_dim, seed)}, part)

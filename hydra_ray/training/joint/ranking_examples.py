@@ -1,4 +1,4 @@
-"""Training data as groups: one query of one user and the rows to score for it."""
+"""Ranking examples: one query of one user with the candidates to be scored for it, their labels and features."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,27 +14,32 @@ GROUP_SCHEMA = pa.schema(
         ("user_id", pa.string()),
         ("bucket", pa.int32()),
         ("query_id", pa.string()),
-        ("left", pa.string()),
-        ("right", pa.list_(pa.string())),
+        ("query", pa.string()),
+        ("candidates", pa.list_(pa.string())),
         ("label", pa.list_(pa.float32())),
-        ("evidence", pa.list_(pa.list_(pa.float32()))),
+        ("features", pa.list_(pa.list_(pa.float32()))),
     ]
 )
-"""Parquet schema of groups: `right[i]` has `label[i]` in {0, 1}, or null where there is none (a missing answer), and
-`evidence[i]`, further numbers that speak for it (none: an empty list)."""
+"""Parquet schema of groups: `candidates[i]` has `label[i]` in {0, 1}, or null where there is none (a missing answer),
+and `features[i]`, further numbers about it (none: an empty list)."""
 
 
 @dataclass(frozen=True, slots=True)
 class RankingExample:
-    """One query: its text `left`, the rows' texts `right`, their labels (NaN: none) and their evidence, if any."""
+    """One query with the texts to be ordered for it: retrieved items for the reranker, answers for the adapter.
+
+    Attributes:
+        label: Of each candidate: 1 good, 0 not, NaN none.
+        features: Further numbers about each candidate; empty where none are read.
+    """
 
     user_id: str
     bucket: int
     query_id: str
-    left: str
-    right: tuple[str, ...]
+    query: str
+    candidates: tuple[str, ...]
     label: tuple[float, ...]
-    evidence: tuple[tuple[float, ...], ...] = ()
+    features: tuple[tuple[float, ...], ...] = ()
 
     @property
     def labelled(self) -> int:
@@ -49,10 +54,10 @@ def examples_to_table(groups: Sequence[RankingExample]) -> pa.Table:
             "user_id": g.user_id,
             "bucket": g.bucket,
             "query_id": g.query_id,
-            "left": g.left,
-            "right": list(g.right),
+            "query": g.query,
+            "candidates": list(g.candidates),
             "label": [None if np.isnan(x) else float(x) for x in g.label],
-            "evidence": [list(numbers) for numbers in g.evidence],
+            "features": [list(numbers) for numbers in g.features],
         }
         for g in groups
     ]
@@ -66,10 +71,10 @@ def examples_from_table(table: pa.Table) -> list[RankingExample]:
             row["user_id"],
             row["bucket"],
             row["query_id"],
-            row["left"],
-            tuple(row["right"]),
+            row["query"],
+            tuple(row["candidates"]),
             tuple(float("nan") if x is None else x for x in row["label"]),
-            tuple(map(tuple, row["evidence"])),
+            tuple(map(tuple, row["features"])),
         )
         for row in table.to_pylist()
     ]
@@ -81,31 +86,31 @@ class TextIndex:
     def __init__(self, groups: Sequence[RankingExample]) -> None:
         self.index: dict[str, int] = {}
         for group in groups:
-            for text in (group.left, *group.right):
+            for text in (group.query, *group.candidates):
                 self.index.setdefault(text, len(self.index))
         self.texts = list(self.index)
 
     def batch(self, groups: Sequence[RankingExample], user_rows: Sequence[int]) -> PairBatch:
         """The padded batch of `groups`; `user_rows[i]` is the delta row of group i's user."""
-        width = max((len(g.right) for g in groups), default=1)
-        right = np.zeros((len(groups), max(1, width)), dtype=np.int64)
-        label = np.zeros(right.shape, dtype=np.float32)
-        mask = np.zeros(right.shape, dtype=np.float32)
-        numbers = next((len(g.evidence[0]) for g in groups if g.evidence), 0)
-        evidence = np.zeros((*right.shape, numbers), dtype=np.float32)
+        width = max((len(g.candidates) for g in groups), default=1)
+        candidates = np.zeros((len(groups), max(1, width)), dtype=np.int64)
+        label = np.zeros(candidates.shape, dtype=np.float32)
+        mask = np.zeros(candidates.shape, dtype=np.float32)
+        numbers = next((len(g.features[0]) for g in groups if g.features), 0)
+        features = np.zeros((*candidates.shape, numbers), dtype=np.float32)
         for i, group in enumerate(groups):
-            if group.evidence:
-                evidence[i, : len(group.evidence)] = group.evidence
-            for j, (text, y) in enumerate(zip(group.right, group.label, strict=True)):
-                right[i, j] = self.index[text]
+            if group.features:
+                features[i, : len(group.features)] = group.features
+            for j, (text, y) in enumerate(zip(group.candidates, group.label, strict=True)):
+                candidates[i, j] = self.index[text]
                 if not np.isnan(y):
                     label[i, j], mask[i, j] = y, 1.0
-        left = np.asarray([self.index[g.left] for g in groups], dtype=np.int64)
+        query = np.asarray([self.index[g.query] for g in groups], dtype=np.int64)
         return PairBatch(
-            torch.from_numpy(left),
-            torch.from_numpy(right),
+            torch.from_numpy(query),
+            torch.from_numpy(candidates),
             torch.from_numpy(label),
             torch.from_numpy(mask),
             torch.as_tensor(list(user_rows), dtype=torch.int64),
-            torch.from_numpy(evidence),
+            torch.from_numpy(features),
         )

@@ -19,9 +19,9 @@ class TrainJob:
         name: In progress lines and metrics.
         seed: Of initial weights, dropout and the order of the groups.
         symmetric: Whether both texts of a pair are of one kind (reranker).
-        evidence: Numbers per row besides its text (see `RankingExample`).
+        feature_width: Numbers per row besides its text (see `RankingExample`).
         scratch: Takes whatever the workers write. A training that was cut short and is found there goes on.
-        vectors: Folder of the kept embeddings.
+        embedding_store: Folder of the kept embeddings.
         profiles: Folder of the training users' profiles (Parquet), for `mixture`.
         plugins: Modules that every worker imports first.
         resources: How many workers, and what each reserves.
@@ -34,9 +34,9 @@ class TrainJob:
     name: str
     seed: int
     symmetric: bool
-    evidence: int
+    feature_width: int
     scratch: Path
-    vectors: Path | None = None
+    embedding_store: Path | None = None
     profiles: Path | None = None
     plugins: tuple[str, ...] = ()
     resources: TrainResources = field(default_factory=TrainResources)

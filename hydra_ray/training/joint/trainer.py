@@ -21,8 +21,8 @@ from hydra_ray.training.joint.file_tail import FileTail
 from hydra_ray.training.joint.loop import train_worker
 from hydra_ray.training.joint.trackers import check_trackers, metrics_file
 from hydra_ray.training.joint.train_job import TrainJob
+from hydra_ray.utils.ray_data import alive_nodes
 from hydra_ray.utils.ray_errors import find_user_error, unwrap_user_errors
-from hydra_ray.utils.ray_nodes import alive_nodes
 
 
 class StopOnUserError(UserCallback):  # type: ignore[misc]  # Ray Train has no types
@@ -52,7 +52,7 @@ def train(job: TrainJob, buckets: int, out: Path, log: Callable[[str], None] = p
     settings = job.train
     check_trackers(settings.trackers)
     if pair_kind(job.model.pair).centres and not job.centres.exists():
-        write_centres(job.model, job.groups, job.vectors, job.seed, job.centres)
+        write_centres(job.model, job.groups, job.embedding_store, job.seed, job.centres)
     wanted = job.resources
     workers = worker_range(wanted, alive_nodes)
     trainer = TorchTrainer(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hydra_ray.models.heads import Deltas, Head, take_rows
-from hydra_ray.models.mixture import FacetHead
+from hydra_ray.models.mixture import MixtureHead
 from hydra_ray.training.joint.head_plan import Place
 from hydra_ray.training.joint.host_rows import HostRows
 from hydra_ray.training.joint.row_adam import BETA1, BETA2, EPSILON, AdamRows, adam_rows
@@ -30,7 +30,7 @@ class UserHeadTable:
 
     def __init__(
         self,
-        head: Head | FacetHead,
+        head: Head | MixtureHead,
         bucket_of: Mapping[str, int],
         device: torch.device = CPU,
         place: Place | None = None,

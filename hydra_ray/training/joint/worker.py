@@ -46,11 +46,11 @@ class Worker:
         # Optimiser steps in the last checkpoint; epoch and number of the last step.
         self._saved, self._stepped = 0, (0, 0)
         found = checkpoint.load_progress(start, self.at.model, job.kinds) if start else None
-        self.inputs = share.inputs(self.model, job.vectors, self.device, self.log)
+        self.inputs = share.inputs(self.model, job.embedding_store, self.device, self.log)
         if isinstance(self.inputs, Tensor) and self.train.precision == "bf16":
             self.inputs = self.inputs.bfloat16()
         torch.manual_seed(self.seed)
-        self.evidence, self.symmetric = job.evidence, job.symmetric
+        self.feature_width, self.symmetric = job.feature_width, job.symmetric
         scorer = self._scorer(job)
         self.heads = UserHeadTable(scorer.head, share.users(), self.device, self._place(scorer, job))
         self.following: Step | None = None
@@ -58,7 +58,7 @@ class Worker:
         if head_kind(kind).routed:
             assert job.profiles is not None
             mine = read_profiles(job.profiles, self.heads.buckets)
-            self.profiles = Profiles(mine, text_embeddings(self.model, job.vectors, self.device))
+            self.profiles = Profiles(mine, text_embeddings(self.model, job.embedding_store, self.device))
         if start and found:
             masters, moments = checkpoint.load_base(start)
             scorer.load_state_dict(masters, strict=False)
@@ -91,7 +91,7 @@ class Worker:
             if self.train.activation_checkpointing:
                 encoder.model.gradient_checkpointing_enable()
         self.encoder_width = encoder.width if encoder else int(self.inputs.shape[-1])  # type: ignore[union-attr]
-        scorer = PairScorer(self.model, encoder, self.encoder_width, self.symmetric, self.evidence)
+        scorer = PairScorer(self.model, encoder, self.encoder_width, self.symmetric, self.feature_width)
         scorer.precision = self.train.precision
         if scorer.pair.centres:
             assert scorer.interaction is not None
@@ -111,7 +111,7 @@ class Worker:
         weights, _ = self._learned()
         out.mkdir(parents=True, exist_ok=True)
         if self.rank == 0:
-            save_base(weights, self.model, self.encoder_width, self.evidence, out, self.symmetric)
+            save_base(weights, self.model, self.encoder_width, self.feature_width, out, self.symmetric)
         self._save_heads(out)
 
     def _learned(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -239,13 +239,13 @@ class Worker:
     def _empty_batch(self) -> PairBatch:
         zero = torch.zeros(1, 1)
         index = torch.zeros(1, dtype=torch.int64)
-        return PairBatch(index, index.unsqueeze(1), zero, zero.clone(), index, torch.zeros(1, 1, self.evidence))
+        return PairBatch(index, index.unsqueeze(1), zero, zero.clone(), index, torch.zeros(1, 1, self.feature_width))
 
     def _diverged(self, part: Sequence[RankingExample], epoch: int, number: int, loss: float) -> str:
         where = f"{self.name}: the loss is {loss} in epoch {epoch + 1} step {number}"
         if isinstance(self.inputs, Tensor) and not torch.isfinite(self.inputs).all():
-            bad = next(i for i, vector in enumerate(self.inputs) if not torch.isfinite(vector).all())
-            return f"{where}: the encoding of {self.share.texts.texts[bad][:60]!r} is not finite; check model.encoder"
+            bad = next(i for i, embedding in enumerate(self.inputs) if not torch.isfinite(embedding).all())
+            return f"{where}: the embedding of {self.share.texts.texts[bad][:60]!r} is not finite; check model.encoder"
         users = ", ".join(sorted({g.user_id for g in part})[:3])
         return f"{where} (users {users}, ...); {self._advice()}"
 

@@ -63,11 +63,11 @@ class WorkerShard:
         return plan_epoch(self.buckets, self.rows, self.owner, self.world, batch_rows, seed, epoch)
 
     def inputs(
-        self, model: ModelConfig, vectors: Path | None, device: torch.device, log: Callable[[str], Any]
+        self, model: ModelConfig, embedding_store: Path | None, device: torch.device, log: Callable[[str], Any]
     ) -> list[str] | Tensor:
-        """What the scorer reads: the texts, or their vectors [T, ...] where the encoder is frozen."""
+        """What the scorer reads: the texts, or their embeddings [T, ...] where the encoder is frozen."""
         if needs_encoder_in_module(model):
             return self.texts.texts or [""]
         log(f"reading the embeddings of {len(self.texts.texts)} texts")
-        encode = text_embeddings(model, vectors, device)
+        encode = text_embeddings(model, embedding_store, device)
         return sentence_embeddings(encode, self.texts.texts or [""], model.pair, model.sentences).to(device)

@@ -1,6 +1,6 @@
 """How many users are fitted at once: as many as the device has memory for. Pure.
 
-Shapes: R rows of the user with most rows in a batch, Z the width of an encoding, Q queries of a user.
+Shapes: R rows of the user with most rows in a batch, Z the width of a pair embedding, Q queries of a user.
 """
 
 from collections.abc import Iterator, Sequence
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 FLOAT, INDEX = 4, 8
 """Bytes of a float32 and of an index."""
-ENCODINGS = 10
-"""Arrays as large as the users' encodings [U, R, Z] at the peak: the rows themselves, those that are learned and tested
-while the epochs are chosen, and of the guard's refit with the hidden states, the shared layer's and their gradient,
-some of them twice while users who are done are left out."""
+PAIR_EMBEDDINGS = 10
+"""Arrays as large as the users' pair embeddings [U, R, Z] at the peak: the rows themselves, those that are learned and
+tested while the epochs are chosen, and of the guard's refit with the hidden states, the shared layer's and their
+gradient, some of them twice while users who are done are left out."""
 DELTAS = 10
 """Arrays as large as the users' deltas: those of the fit and of the guard's refit, moments, gradients and a copy."""
 
@@ -35,12 +35,12 @@ class BatchSizes:
     def user_bytes(self, rows: int) -> int:
         """What a fit takes for each user of a batch whose largest has so many rows.
 
-        Besides encodings and deltas: one system of equations per user (`bayesian_linear`), the smaller of rows and
-        features wide, and for each row the counts of its queries, of which there are no more than rows.
+        Besides pair embeddings and deltas: one system of equations per user (`bayesian_linear`), the smaller of rows
+        and features wide, and for each row the counts of its queries, of which there are no more than rows.
         """
         rows = max(1, rows)
         system = min(rows, self.width + 1) ** 2
-        floats = ENCODINGS * rows * (self.width + 1) + DELTAS * self.numbers + 4 * system
+        floats = PAIR_EMBEDDINGS * rows * (self.width + 1) + DELTAS * self.numbers + 4 * system
         return FLOAT * floats + 3 * INDEX * rows * rows
 
     def full(self, rows: Sequence[int]) -> bool:

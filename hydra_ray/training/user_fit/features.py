@@ -1,4 +1,4 @@
-"""Pair encodings of one bucket's users, computed once: float16 in Arrow, reused by every later fit on the same base.
+"""Pair embeddings of one bucket's users, computed once: float16 in Arrow, reused by every later fit on the same base.
 
 One row per labelled row: user (0, 1, ... of the bucket), query (0, 1, ... of the user), label, z. Rounding to float16
 is a relative error of at most 2^-11.
@@ -34,25 +34,25 @@ class UserFeatures:
 
 
 def fingerprint_of(groups: Sequence[RankingExample]) -> str:
-    """Says whether a user's rows are the same as they were: texts, labels and evidence."""
+    """Says whether a user's rows are the same as they were: texts, labels and features."""
     digest = hashlib.blake2b(digest_size=8)
     for group in groups:
-        digest.update(repr((group.query_id, group.left, group.right, group.label, group.evidence)).encode())
+        digest.update(repr((group.query_id, group.query, group.candidates, group.label, group.features)).encode())
     return digest.hexdigest()
 
 
-def features_of(groups: Sequence[RankingExample], encodings: Sequence[NDArray[np.float32]]) -> UserFeatures:
-    """One user's groups and their pair encodings [rows of the group, Z]; rows without a label are left out.
+def features_of(groups: Sequence[RankingExample], pair_embeddings: Sequence[NDArray[np.float32]]) -> UserFeatures:
+    """One user's groups and their pair embeddings [rows of the group, Z]; rows without a label are left out.
 
-    Raises UserError if an encoding is not finite.
+    Raises UserError if a pair embedding is not finite.
     """
-    z = np.concatenate(encodings)
+    z = np.concatenate(pair_embeddings)
     label = np.asarray([y for group in groups for y in group.label], dtype=np.float32)
-    query = np.repeat(np.arange(len(groups)), [len(group.right) for group in groups])
+    query = np.repeat(np.arange(len(groups)), [len(group.candidates) for group in groups])
     known = ~np.isnan(label)
     if not np.isfinite(z[known]).all():
         raise UserError(
-            f"user {groups[0].user_id!r}: an encoding is not finite; check model.encoder and the user's texts"
+            f"user {groups[0].user_id!r}: a pair embedding is not finite; check model.encoder and the user's texts"
         )
     return UserFeatures(groups[0].user_id, z[known], label[known], query[known], fingerprint_of(groups))
 
@@ -77,7 +77,9 @@ def rounded(user: UserFeatures) -> UserFeatures:
 
 def _halved(user: UserFeatures) -> NDArray[np.float16]:
     if len(user.z) and np.abs(user.z).max() > np.finfo(np.float16).max:
-        raise UserError(f"user {user.user_id!r}: an encoding is larger than float16 holds; normalise the base's output")
+        raise UserError(
+            f"user {user.user_id!r}: a pair embedding is larger than float16 holds; normalise the base's output"
+        )
     return user.z.astype(np.float16)
 
 

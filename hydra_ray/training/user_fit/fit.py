@@ -1,4 +1,4 @@
-"""Heads of new users: the base is frozen, so many users are one batched problem over encodings computed once."""
+"""Heads of new users: the base is frozen, so many users are one batched problem over pair embeddings computed once."""
 
 from collections.abc import Sequence
 

@@ -1,6 +1,7 @@
 """The rows that users' heads are fitted on, as one padded problem; which of them a user's own fit is tested on.
 
-Shapes: U users, R rows of the user with most rows, Z the width of an encoding, Q queries of the user with most queries.
+Shapes: U users, R rows of the user with most rows, Z the width of a pair embedding, Q queries of the user
+with most queries.
 """
 
 from collections.abc import Sequence
@@ -73,29 +74,34 @@ class PaddedUsers:
 
 
 def pad_users(
-    encodings: Sequence[NDArray[np.float32]],
+    pair_embeddings: Sequence[NDArray[np.float32]],
     labels: Sequence[NDArray[np.float32]],
     queries: Sequence[NDArray[np.int64]] | None = None,
 ) -> PaddedUsers:
     """Users' rows as one problem. Rows without a label are left out.
 
-    encodings: per user [R_u, Z]. labels: [R_u], NaN where there is none. queries: [R_u], any numbers that are equal for
-    rows of one query; a user's queries are counted in order of appearance (None: all rows of a user are one query).
-    Raises NonFiniteError for an encoding that is not finite.
+    Args:
+        pair_embeddings: Per user [R_u, Z].
+        labels: Per user [R_u], NaN where there is none.
+        queries: Per user [R_u], any numbers that are equal for rows of one query; a user's queries are counted in order
+            of appearance. None: all rows of a user are one query.
+
+    Raises:
+        NonFiniteError: A pair embedding is not finite.
     """
-    users, rows = len(encodings), max(1, max((int((~np.isnan(y)).sum()) for y in labels), default=1))
-    width = encodings[0].shape[-1] if users else 0
+    users, rows = len(pair_embeddings), max(1, max((int((~np.isnan(y)).sum()) for y in labels), default=1))
+    width = pair_embeddings[0].shape[-1] if users else 0
     z_URZ = torch.zeros(users, rows, width)
     label_UR, mask_UR = torch.zeros(users, rows), torch.zeros(users, rows)
     query_UR = torch.full((users, rows), -1, dtype=torch.int64)
-    for u, (z, y) in enumerate(zip(encodings, labels, strict=True)):
+    for u, (z, y) in enumerate(zip(pair_embeddings, labels, strict=True)):
         known = ~np.isnan(y)
         count = int(known.sum())
         z_URZ[u, :count] = torch.from_numpy(z[known])
         label_UR[u, :count] = torch.from_numpy(y[known])
         mask_UR[u, :count] = 1
         query_UR[u, :count] = 0 if queries is None else torch.from_numpy(_in_order(queries[u][known]))
-    refuse_nonfinite("encodings", z_URZ)
+    refuse_nonfinite("pair embeddings", z_URZ)
     return PaddedUsers(z_URZ, label_UR, mask_UR, query_UR)
 
 

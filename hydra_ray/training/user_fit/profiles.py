@@ -71,8 +71,8 @@ class Profiles:
         self._of = {profile.user_id: profile for profile in profiles}
         texts = list(dict.fromkeys(text for profile in self._of.values() for text in profile.texts))
         self._row = {text: row for row, text in enumerate(texts)}
-        self._vectors = torch.from_numpy(encode(texts or [""]))
-        self.width = self._vectors.shape[-1]
+        self._embeddings = torch.from_numpy(encode(texts or [""]))
+        self.width = self._embeddings.shape[-1]
 
     def of_groups(self, groups: Sequence[RankingExample], device: torch.device | None = None) -> Deltas:
         """One profile per query, [G, H, D], and which of its items exist, [G, H]: the item asked is left out."""
@@ -82,7 +82,7 @@ class Profiles:
         present_GH = torch.zeros(len(groups), longest)
         for g, (group, profile) in enumerate(zip(groups, found, strict=True)):
             count = len(profile.texts)
-            profile_GHD[g, :count] = self._vectors[[self._row[text] for text in profile.texts]]
+            profile_GHD[g, :count] = self._embeddings[[self._row[text] for text in profile.texts]]
             # The id of a query that asks an item ends in the item's; a real question (q:) asks none.
             kind, _, queried_item = group.query_id.partition(":")
             present_GH[g, :count] = torch.tensor([float(kind == "q" or item != queried_item) for item in profile.items])

@@ -67,6 +67,6 @@ def test_a_text_larger_than_the_cache_is_encoded_each_time_and_drops_nothing(cac
 
 def test_forgotten_texts_leave_no_bytes(cache: EmbeddingCache) -> None:
     cache(["t1", "t2"])
-    cache.forget()
+    cache.clear()
     assert cache.bytes == 0
     assert cache([]).shape == (0, 4)

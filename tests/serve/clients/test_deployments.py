@@ -12,14 +12,14 @@ from ray.serve.exceptions import BackPressureError
 from hydra_ray.errors import UserError
 from hydra_ray.inference.types import DeadlineError, OverloadedError, StageDownError
 from hydra_ray.serve.clients import deployments
-from hydra_ray.serve.clients.deployments import Part
+from hydra_ray.serve.clients.deployments import RemoteDeployment
 from tests.serve.conftest import Lines
 
 BROKEN = RayTaskError("retrieve", "Traceback\nUserError: ...", UserError("/state/bucket is broken"))
 
 
 class Response:
-    """Of a handle's call: awaited once, cancelled by whoever stops waiting."""
+    """Of a handle's call: awaited once, cancelled when the caller stops waiting."""
 
     def __init__(self, handle: "Handle", answer: Any) -> None:
         self.handle, self.answer = handle, answer
@@ -46,7 +46,7 @@ class Handle:
 
     def __init__(self, *answers: Any) -> None:
         self.answers = list(answers)
-        self.asked = self.cancelled = 0
+        self.requests = self.cancelled = 0
         self.sessions: list[str] = []
 
     def options(self, *, session_id: str) -> "Handle":
@@ -55,7 +55,7 @@ class Handle:
 
     def __getattr__(self, method: str) -> Callable[..., Response]:
         def call(*args: Any) -> Response:
-            self.asked += 1
+            self.requests += 1
             return Response(self, self.answers.pop(0) if len(self.answers) > 1 else self.answers[0])
 
         call.remote = call  # type: ignore[attr-defined]
@@ -67,8 +67,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deployments, "REPLACED_S", 0.5)
 
 
-def part(handle: Handle, longest_s: float = 0.4, patience_s: float = 0.6) -> Part:
-    return Part(handle, "scorer", 8, longest_s, patience_s)
+def part(handle: Handle, longest_s: float = 0.4, patience_s: float = 0.6) -> RemoteDeployment:
+    return RemoteDeployment(handle, "scorer", 8, longest_s, patience_s)
 
 
 def outcome(of: Any) -> Any:
@@ -82,7 +82,7 @@ def outcome(of: Any) -> Any:
 def test_a_call_whose_replica_dies_goes_to_another_once() -> None:
     handle = Handle(ActorDiedError(), "answer")
     assert outcome(part(handle).call("score", affine="t\x1fann", tries=2)) == "answer"
-    assert handle.asked == 2
+    assert handle.requests == 2
     assert len(set(handle.sessions)) == 1
     assert isinstance(outcome(part(Handle(ActorDiedError(), "answer")).call("score")), StageDownError)
 
@@ -102,7 +102,7 @@ def test_an_answer_that_is_an_error_is_not_asked_for_again_and_breaks_nothing() 
         error = outcome(broken.call("retrieve", tries=2))
         assert isinstance(error, StageDownError)
         assert str(error) == "scorer: it failed (UserError); the service's log says why"
-        assert handle.asked == i + 1
+        assert handle.requests == i + 1
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_an_answer_that_is_an_error_is_not_asked_for_again_and_breaks_nothing() 
         (ValueError("the text"), "scorer: ValueError"),
     ],
 )
-def test_clients_are_told_no_paths_and_the_log_no_texts(error: Exception, logged: str, lines: Lines) -> None:
+def test_clients_see_no_paths_and_the_log_no_texts(error: Exception, logged: str, lines: Lines) -> None:
     shown = str(outcome(part(Handle(error)).call("score")))
     assert shown == f"scorer: it failed ({logged.split(': ')[1]}); the service's log says why"
     (line,) = lines()
@@ -132,16 +132,16 @@ def test_what_is_down_costs_no_time_until_it_answers_again(monkeypatch: pytest.M
         for _ in range(deployments.BREAK_AFTER):
             with pytest.raises(StageDownError, match=r"no answer within 0\.4 s"):
                 await down.call("score")
-        asked, began = handle.asked, time.perf_counter()
+        asked, began = handle.requests, time.perf_counter()
         for _ in range(50):
             with pytest.raises(StageDownError, match="none is made for a moment"):
                 await down.call("score")
-        assert handle.asked == asked
+        assert handle.requests == asked
         assert time.perf_counter() - began < 1
         down._breaker._open_until = 0.0
         with pytest.raises(StageDownError, match=r"no answer within 0\.5 s"):
             await down.call("score")
-        assert handle.asked == asked + 1
+        assert handle.requests == asked + 1
         down._breaker._open_until = 0.0
         handle.answers = ["answer"]
         assert await down.call("score") == "answer"
@@ -176,8 +176,8 @@ def test_what_cannot_be_left_out_waits_for_a_new_replica() -> None:
     assert time.perf_counter() - began >= 0.6
 
 
-def test_no_room_is_said_at_once() -> None:
+def test_no_room_is_reported_at_once() -> None:
     full = Handle(BackPressureError(1, 1))
     assert isinstance(outcome(part(full).call("score", tries=2)), OverloadedError)
     assert isinstance(outcome(part(full).insist("append")), OverloadedError)
-    assert full.asked == 2
+    assert full.requests == 2

@@ -242,7 +242,7 @@ def test_a_server_that_refuses_the_service_is_down_and_only_the_log_says_why(
     assert "127.0.0.1" not in message
     assert f"HTTP {status}" in caplog.text
     assert KEY not in message + caplog.text
-    # 403 and 404 may be one prompt's: another one shows that they are everybody's.
+    # 403 and 404 may be one prompt's: another one shows that all prompts meet them.
     assert len(fake.bodies) == (2 if status in {403, 404} else 1)
 
 
@@ -272,7 +272,7 @@ def test_a_server_that_is_away_is_not_waited_for_and_found_again() -> None:
     with_server(fake, lambda samples: use(samples, fake), breaker=breaker, retries=0)
 
 
-def test_a_port_where_nobody_listens_is_down() -> None:
+def test_a_port_without_a_server_is_down() -> None:
     async def go() -> str:
         fake = FakeServer()
         async with serve(fake):

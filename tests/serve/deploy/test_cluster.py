@@ -19,7 +19,7 @@ from hydra_ray import env
 from hydra_ray.cli import main
 from hydra_ray.config import LLMApplicationConfig
 from hydra_ray.llm.vllm_app import build_llm, deployment_names
-from hydra_ray.utils.ports import free_port
+from hydra_ray.utils.network import free_port
 from tests.serve.run_folder import USERS, write_run
 from tests.serve.running import until
 
@@ -140,7 +140,7 @@ def ask(http: httpx.Client, user: str, query: str) -> httpx.Response:
 
 
 class Asking:
-    """Questions of eight users at a time, until the context ends. seen: the answers; foreign: somebody else's; alone:
+    """Questions of eight users at a time, until the context ends. seen: the answers; foreign: another user's; alone:
     while it is set, only the first asks."""
 
     def __init__(self, deployed: Deployed) -> None:
@@ -207,7 +207,7 @@ def test_replicas_come_and_go_with_the_load_and_no_request_notices(deployed: Dep
 
 
 def test_the_black_boxs_replica_dies(deployed: Deployed) -> None:
-    """Whoever asks meanwhile is told 503 with Retry-After; Serve brings it back, and nothing else changes."""
+    """Requests meanwhile get 503 with Retry-After; Serve brings it back, and nothing else changes."""
     victim = psutil.Process(_replica_pid("llm", "LLM"))
     with Asking(deployed) as asking:
         until(lambda: len(asking.seen) > 10, 30)

@@ -34,7 +34,7 @@ def _details() -> dict[str, Any]:
     }
 
 
-def test_states_hold_replicas_and_everything_that_was_said() -> None:
+def test_states_hold_replicas_and_every_message() -> None:
     hydra, llm, missing = states(["hydra", "llm", "new"], _details())
     assert (hydra.status, hydra.parts, hydra.message) == ("DEPLOYING", {"Scorer": (1, 2)}, "waiting for CPU")
     assert (llm.status, llm.parts) == ("RUNNING", {})

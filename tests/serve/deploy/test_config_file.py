@@ -29,7 +29,7 @@ def test_shipped_files_pass(file: Path) -> None:
 
 
 @pytest.mark.parametrize("path", APPLICATIONS)
-def test_what_is_said_of_an_application_is_so(path: str) -> None:
+def test_what_is_documented_of_an_application_is_so(path: str) -> None:
     """Serve calls the builder with the arguments that its one parameter is annotated with."""
     module, _, name = path.partition(":")
     imported = importlib.import_module(module)
@@ -44,7 +44,7 @@ def test_the_public_name_is_the_same_application() -> None:
     config["applications"][0]["import_path"] = PUBLIC
     assert check_text(yaml.safe_dump(config), "a.yaml") == config
     config["applications"][0]["args"]["gatway"] = {}
-    assert _said(config) == "applications[0].args.gatway: unknown key; did you mean 'gateway'?"
+    assert _message(config) == "applications[0].args.gatway: unknown key; did you mean 'gateway'?"
     assert APPLICATIONS[PUBLIC] is APPLICATIONS[HYDRA]
 
 
@@ -55,7 +55,7 @@ def _config() -> dict[str, Any]:
     return {"http_options": {"host": "127.0.0.1"}, "applications": [hydra, llm]}
 
 
-def _said(config: Any) -> str:
+def _message(config: Any) -> str:
     text = config if isinstance(config, str) else yaml.safe_dump(config)
     with pytest.raises(UserError) as caught:
         check_text(text, "a.yaml")
@@ -205,7 +205,7 @@ def test_a_mistake_is_one_line_that_says_where_and_what(case: str) -> None:
     for part in way:
         target = target[part]
     target[last] = value
-    assert _said(config).startswith(begins)
+    assert _message(config).startswith(begins)
 
 
 def test_the_names_of_both_kinds_of_application() -> None:
@@ -233,7 +233,7 @@ def test_the_names_of_both_kinds_of_application() -> None:
     ],
 )
 def test_what_is_no_config_at_all(text: str, holds: str) -> None:
-    assert holds in _said(text)
+    assert holds in _message(text)
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
@@ -247,7 +247,7 @@ def test_a_key_is_not_repeated_in_messages() -> None:
     config = _config()
     config["http_options"]["ssl_keyfile_password"] = ["hunter2"]
     config["applications"][0]["runtime_env"] = {"env_vars": {"HYDRA_RAY_LLM_API_KEY": "hunter2"}, "pip": 7}
-    assert "hunter2" not in _said(config)
+    assert "hunter2" not in _message(config)
 
 
 def _places(tree: Any) -> Iterator[tuple[Any, Any]]:

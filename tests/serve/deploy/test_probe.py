@@ -17,7 +17,7 @@ from hydra_ray.serve.deploy.probe import (
     check,
     probes,
 )
-from hydra_ray.utils.ports import free_port
+from hydra_ray.utils.network import free_port
 
 PROBE = Probe("hydra", "http://127.0.0.1:8000/readyz")
 

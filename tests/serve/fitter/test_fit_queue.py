@@ -1,4 +1,4 @@
-"""Fits that were asked for, and users who are forgotten: with real stores, and a fitter that does as it is told."""
+"""Fits that were asked for, and users who are forgotten: with real stores, and a scripted fitter."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from hydra_ray.errors import UserError
 from hydra_ray.inference.types import Component, LLMDownError, UserKey
 from hydra_ray.serve.fitter import fit_queue as fits_module
 from hydra_ray.serve.fitter.fit_queue import FitQueue
-from hydra_ray.serve.fitter.user_fitter import Fitted
+from hydra_ray.serve.fitter.user_fitter import FitOutcome
 from hydra_ray.serve.state.folders import Deletions
 from hydra_ray.serve.state.user_store import UserStore
 from hydra_ray.store.heads.head_store import HeadStore
@@ -34,13 +34,13 @@ class Fitter:
     begun: Callable[[UserKey], None] = lambda user: None
     fitted: list[tuple[str, int]] = field(default_factory=list)
 
-    async def fit(self, user: UserKey, items: Sequence[HistoryItem]) -> Fitted:
+    async def fit(self, user: UserKey, items: Sequence[HistoryItem]) -> FitOutcome:
         self.begun(user)
         if self.error:
             raise self.error
         self.fitted.append((user.user_id, len(items)))
         version = self.store.put([user.stored], {"out_bias": np.full((1, 2), len(items), np.float32)})
-        return Fitted({"reranker": version}, {"reranker": False}, 1, 1, "fitted")
+        return FitOutcome({"reranker": version}, {"reranker": False}, 1, 1, "fitted")
 
 
 @dataclass
@@ -98,7 +98,7 @@ def test_who_was_queued_before_a_restart_is_fitted(world: World) -> None:
     assert world.fit_of(USERS[2]) == "never"
 
 
-def test_a_broken_bucket_stops_nobody_elses_fit(world: World) -> None:
+def test_a_broken_bucket_stops_no_other_users_fit(world: World) -> None:
     for user in USERS:
         world.users.set_fit(user, "queued")
     broken = bucket_of(USERS[0].stored, 4)
@@ -120,7 +120,7 @@ def test_a_defect_fails_the_fit_and_is_not_tried_for_ever(world: World) -> None:
     assert (state.fit, state.message) == ("failed", "the fit failed unexpectedly (ZeroDivisionError)")
 
 
-def test_clients_are_told_no_paths(world: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_clients_see_no_paths(world: World, caplog: pytest.LogCaptureFixture) -> None:
     world.fitter.error = UserError("/a/path: no space left")
     world.users.set_fit(USERS[0], "queued")
     world.run(lambda: world.outcomes == ["failed"])
@@ -190,12 +190,12 @@ def test_the_old_versions_of_a_deleted_users_head_go_even_if_the_fitter_dies(wor
     world.users.set_fit(USERS[0], "queued")
     world.run(lambda: world.fit_of(USERS[0]) == "done")
 
-    async def forget() -> bool:
-        return await world.fits().forget(USERS[0])
+    async def delete_user() -> bool:
+        return await world.fits().delete_user(USERS[0])
 
     seen = Deletions(world.folder)
     assert not seen.new()
-    assert asyncio.run(forget())
+    assert asyncio.run(delete_user())
     assert seen.new()
     assert not seen.new()
     assert world.fit_of(USERS[0]) == "nobody"
@@ -224,7 +224,7 @@ def test_a_user_who_is_forgotten_in_mid_fit_leaves_nothing(world: World) -> None
         begun, go = asyncio.Event(), asyncio.Event()
         fit = world.fitter.fit
 
-        async def slow(user: UserKey, items: Sequence[HistoryItem]) -> Fitted:
+        async def slow(user: UserKey, items: Sequence[HistoryItem]) -> FitOutcome:
             begun.set()
             await go.wait()
             return await fit(user, items)
@@ -232,12 +232,12 @@ def test_a_user_who_is_forgotten_in_mid_fit_leaves_nothing(world: World) -> None
         world.fitter.fit = slow  # type: ignore[method-assign]
         fits = world.fits()
         world.users.set_fit(USERS[0], "queued")
-        fits.kick(USERS[0])
+        fits.notify(USERS[0])
         await begun.wait()
-        assert await fits.forget(USERS[0])
+        assert await fits.delete_user(USERS[0])
         go.set()
         assert world.users.state(USERS[0]) is None
         assert world.fitter.fitted == []
-        assert not await fits.forget(USERS[0])
+        assert not await fits.delete_user(USERS[0])
 
     asyncio.run(course())

@@ -16,7 +16,7 @@ from hydra_ray.models.onednn import OneDNNLinear
 from hydra_ray.serve.bundle import COMPONENTS
 from hydra_ray.serve.fitter.publish import head_of
 from hydra_ray.serve.fitter.training_data import Bases, UserTrainingData
-from hydra_ray.serve.fitter.user_fitter import Fitted, UserFitter
+from hydra_ray.serve.fitter.user_fitter import FitOutcome, UserFitter
 from hydra_ray.store.heads.head_store import HeadStore
 from tests.serve.fit_world import BlackBox, World, answer_of
 from tests.serve.world import make_bundle
@@ -26,7 +26,7 @@ def key(world: World, i: int = 0) -> UserKey:
     return UserKey("tenant", world.users[i].user_id)
 
 
-def fit(world: World, box: BlackBox | None = None, i: int = 0, items: int | None = None) -> Fitted:
+def fit(world: World, box: BlackBox | None = None, i: int = 0, items: int | None = None) -> FitOutcome:
     fitter = world.fitter(box or BlackBox())
     try:
         return asyncio.run(fitter.fit(key(world, i), world.users[i].items[:items]))
@@ -47,8 +47,8 @@ def test_the_heads_are_those_of_the_main_job_missing_answers_and_all(tmp_path: P
         box = BlackBox()
         fitted = fit(world, box, i)
         assert fitted.queries == 4
-        assert fitted.calls == len(box.asked) == 4 * 3 + 4
-        missing = sum(not answer_of(request) for request in box.asked)
+        assert fitted.calls == len(box.requests) == 4 * 3 + 4
+        missing = sum(not answer_of(request) for request in box.requests)
         assert (f"; {missing} of them without an answer" in fitted.message) == (missing > 0)
         some_missing |= missing > 0
         for component, found in heads(world, i).items():
@@ -70,7 +70,7 @@ def test_the_heads_are_those_of_the_main_job_missing_answers_and_all(tmp_path: P
 def test_facets_are_mixed_as_in_the_main_job_and_ask_nothing(tmp_path: Path) -> None:
     world, box = World.make(tmp_path, "mixture", users=1), BlackBox()
     fitted = fit(world, box)
-    assert (box.asked, fitted.calls, fitted.queries) == ([], 0, 0)
+    assert (box.requests, fitted.calls, fitted.queries) == ([], 0, 0)
     job = world.fitted_by_the_job()
     for component, found in heads(world).items():
         wanted = head_of(job[component], world.users[0].user_id)
@@ -79,7 +79,7 @@ def test_facets_are_mixed_as_in_the_main_job_and_ask_nothing(tmp_path: Path) -> 
         np.testing.assert_allclose(found["mixture"], wanted["mixture"], atol=1e-6)
 
 
-def test_shared_heads_are_nobodys(tmp_path: Path) -> None:
+def test_shared_heads_belong_to_no_user(tmp_path: Path) -> None:
     fitted = fit(World.make(tmp_path, "shared", users=1))
     assert fitted.versions == {}
     assert fitted.message == "shared heads: users have none of their own"
@@ -92,14 +92,14 @@ def test_a_history_too_short_for_a_pseudo_query_takes_the_old_heads_away(tmp_pat
     for items in (1, 0):
         box = BlackBox()
         fitted = fit(world, box, items=items)
-        assert box.asked == []
+        assert box.requests == []
         assert fitted.kept_shared_head == {"reranker": True, "adapter": True}
         assert fitted.message.endswith("a fit needs two items, one of them with text and answer")
         assert not any(heads(world).values())
         assert fitted.versions["reranker"] > before.versions["reranker"]
 
 
-def test_an_llm_that_is_down_is_said_and_the_old_heads_stay(tmp_path: Path) -> None:
+def test_an_llm_that_is_down_is_reported_and_the_old_heads_stay(tmp_path: Path) -> None:
     world = World.make(tmp_path, "bayesian_linear", users=1)
     fit(world)
     before = heads(world)
@@ -136,7 +136,7 @@ def test_the_event_loop_goes_on_while_a_head_is_solved(tmp_path: Path, monkeypat
 
     monkeypatch.setattr(UserTrainingData, "learn_reranker", waits_for_the_loop)
 
-    async def both() -> Fitted:
+    async def both() -> FitOutcome:
         fitting = asyncio.ensure_future(world.fitter(BlackBox()).fit(key(world), world.users[0].items))
         for _ in range(20):
             await asyncio.sleep(0.005)
@@ -244,7 +244,7 @@ def test_users_of_two_tenants_are_two_users(tmp_path: Path) -> None:
 
 def test_the_encoder_is_made_for_the_fitters_device(tmp_path: Path) -> None:
     """`meta` stands for the device. The layers that a frozen encoder has on a CPU stay there."""
-    embeddings = Bases(make_bundle(tmp_path), torch.device("meta")).vectors()
+    embeddings = Bases(make_bundle(tmp_path), torch.device("meta")).embeddings()
     assert embeddings is not None
     assert {parameter.device.type for parameter in embeddings.encoder.parameters()} == {"meta"}
     assert not any(isinstance(module, OneDNNLinear) for module in embeddings.encoder.modules())

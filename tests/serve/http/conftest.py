@@ -9,7 +9,7 @@ from tests.serve.http.live import KEYS, TWO_TENANTS, Live, serve, settings
 
 @pytest.fixture(scope="module")
 def live() -> Iterator[Live]:
-    """Without keys: everybody is `acme`."""
+    """Without keys: every caller is `acme`."""
     with serve(settings()) as running:
         yield running
 
@@ -20,7 +20,7 @@ def as_new(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if "live" in request.fixturenames:
         service = request.getfixturevalue("live").service
-        service.histories, service.error, service.gate, service.asked = {}, None, None, []
+        service.histories, service.error, service.gate, service.requests = {}, None, None, []
         service.late_error, service.forwarded = None, []
 
 

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from hydra_ray.inference.trace import Degraded, PersonalizedAnswer, Prompt, Trace, TraceCandidate, Versions
+from hydra_ray.inference.trace import Degraded, PersonalizedAnswer, Trace, TraceCandidate, TracePrompt, TraceVersions
 from hydra_ray.inference.types import PersonalizeRequest, UserKey
 from hydra_ray.serve.schemas import Export, HistoryPage, Imported, NewItem, UserInfo
 from hydra_ray.serve.types import InvalidRowsError, RowMistake
@@ -22,7 +22,7 @@ class FakeService:
 
     def __init__(self) -> None:
         self.histories: dict[str, dict[str, NewItem]] = {}
-        self.asked: list[tuple[UserKey | None, PersonalizeRequest, str]] = []
+        self.requests: list[tuple[UserKey | None, PersonalizeRequest, str]] = []
         self.forwarded: list[tuple[list[Mapping[str, Any]], dict[str, Any]]] = []
         self.error: Exception | None = None
         self.late_error: Exception | None = None
@@ -40,7 +40,7 @@ class FakeService:
             raise self.late_error
 
     async def personalize(self, user: UserKey | None, ask: PersonalizeRequest, request_id: str) -> PersonalizedAnswer:
-        self.asked.append((user, ask, request_id))
+        self.requests.append((user, ask, request_id))
         self.running += 1
         try:
             await self._pass()
@@ -57,9 +57,9 @@ class FakeService:
             user_id=user.user_id if user else None,
             task=self.task,
             items=len(items),
-            prompt=Prompt(words=5, tokens=7, examples=0),
+            prompt=TracePrompt(words=5, tokens=7, examples=0),
             candidates=[TraceCandidate(text=text, votes=1, own=False) for text in answers],
-            versions=Versions(run=self.run, hydra_ray="0"),
+            versions=TraceVersions(run=self.run, hydra_ray="0"),
             ms={"total": 1.0},
             llm_tokens=2 * ask.n,
             degraded=[] if known else [Degraded(reason="user_unknown" if user else "no_user")],

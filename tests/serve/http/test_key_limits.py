@@ -10,7 +10,7 @@ import pytest
 
 from hydra_ray.serve.http import key_limits as module
 from hydra_ray.serve.http.errors import ApiError
-from hydra_ray.serve.http.key_limits import Limits
+from hydra_ray.serve.http.key_limits import KeyLimits
 from hydra_ray.serve.http.keys import Key
 from hydra_ray.serve.state.usage_file import FILE, Slot, UsageFile, Used
 
@@ -27,7 +27,7 @@ class Clock:
         return self.now
 
 
-def refused(limits: Limits, key: Key = CI) -> ApiError:
+def refused(limits: KeyLimits, key: Key = CI) -> ApiError:
     with pytest.raises(ApiError) as raised:
         limits.admit(key)
     assert raised.value.status == 429
@@ -37,7 +37,7 @@ def refused(limits: Limits, key: Key = CI) -> ApiError:
 
 def test_requests_a_minute() -> None:
     clock = Clock()
-    limits = Limits(clock=clock)
+    limits = KeyLimits(clock=clock)
     left = [limits.admit(CI)["x-ratelimit-remaining-requests"] for _ in range(3)]
     assert left == ["2", "1", "0"]
     problem = refused(limits)
@@ -50,7 +50,7 @@ def test_requests_a_minute() -> None:
 
 def test_tokens_a_minute_are_counted_after_the_answer() -> None:
     clock = Clock()
-    limits = Limits(clock=clock)
+    limits = KeyLimits(clock=clock)
     limits.admit(CI)
     limits.spent(CI, 99)
     assert limits.admit(CI)["x-ratelimit-remaining-tokens"] == "1"
@@ -61,7 +61,7 @@ def test_tokens_a_minute_are_counted_after_the_answer() -> None:
 
 
 def test_a_key_without_limits() -> None:
-    limits = Limits(clock=Clock())
+    limits = KeyLimits(clock=Clock())
     for _ in range(1000):
         assert limits.admit(FREE) == {}
         limits.spent(FREE, 10**9)
@@ -69,7 +69,7 @@ def test_a_key_without_limits() -> None:
 
 def test_what_was_used_by_day_and_key() -> None:
     clock = Clock()
-    limits = Limits(clock=clock)
+    limits = KeyLimits(clock=clock)
     for _ in range(3):
         limits.admit(CI)
     refused(limits)
@@ -85,9 +85,9 @@ def test_what_was_used_by_day_and_key() -> None:
 def test_two_gateways_share_what_they_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SYNC_S", 0.0)
     clock = Clock()
-    one, two = (Limits(UsageFile(tmp_path), clock) for _ in range(2))
+    one, two = (KeyLimits(UsageFile(tmp_path), clock) for _ in range(2))
 
-    async def settled(limits: Limits) -> None:
+    async def settled(limits: KeyLimits) -> None:
         assert limits._syncing is not None
         await limits._syncing
 
@@ -115,7 +115,7 @@ def test_two_gateways_share_what_they_count(tmp_path: Path, monkeypatch: pytest.
 def test_nothing_is_counted_twice_or_lost_while_it_is_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SYNC_S", 0.0)
     clock = Clock()
-    limits = Limits(UsageFile(tmp_path), clock)
+    limits = KeyLimits(UsageFile(tmp_path), clock)
 
     async def course() -> None:
         for _ in range(2):
@@ -134,7 +134,7 @@ def test_nothing_is_counted_twice_or_lost_while_it_is_shared(tmp_path: Path, mon
 def test_a_file_that_cannot_be_written_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SYNC_S", 0.0)
     file = UsageFile(tmp_path)
-    limits = Limits(file, Clock())
+    limits = KeyLimits(file, Clock())
     real, failures = file.add, [sqlite3.OperationalError("locked"), OSError("stale")]
 
     def add(counted: Any, minute: int) -> dict[str, Used]:

@@ -43,7 +43,7 @@ def test_a_file_of_keys(key_file):
 @pytest.mark.parametrize(
     "header", [None, "", "Bearer", "Bearer ", f"Basic {KEY}", KEY, f"Bearer {KEY[:-1]}", "Bearer é"]
 )
-def test_nobodys_key(header):
+def test_an_unknown_key(header):
     assert tenant(parse_keys([f"acme:{KEY}"], "test"), header) is None
 
 

@@ -91,7 +91,7 @@ def test_deadlines():
             before = time.time()
             answer = httpx.post(f"{live.url}/v1/personalize", json=body)
             assert (answer.status_code, answer.json()["error"]["code"]) == (504, "deadline")
-            assert 0 < live.service.asked[-1][1].deadline - before < 5
+            assert 0 < live.service.requests[-1][1].deadline - before < 5
         assert live.service.cancelled == 3
         late = httpx.put(f"{live.url}/v1/users/ann/history", json={"items": [{"item_id": "1", "text": "t"}]})
         assert late.status_code == 504
@@ -114,7 +114,7 @@ def test_a_body_over_the_limit(narrow):
         assert client.post("/v1/personalize", content=iter([just[:900], just[900:]]), headers=JSON).status_code == 200
 
 
-def test_a_told_length_is_refused_before_the_body_comes(narrow):
+def test_a_declared_length_is_refused_before_the_body_comes(narrow):
     with socket.create_connection(narrow.address) as connection:
         connection.sendall(b"POST /v1/personalize HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n")
         connection.settimeout(5)

@@ -58,7 +58,7 @@ def test_what_openai_calls_by_a_name_means_the_same_here(live, client):
     assert [(choice.index, choice.message.content) for choice in answer.choices] == [
         (i, f"nobody: second\nline /{i}") for i in range(3)
     ]
-    user, ask, _ = live.service.asked[-1]
+    user, ask, _ = live.service.requests[-1]
     assert user is None
     assert (ask.n, ask.temperature, ask.max_tokens, ask.seed) == (3, 0.3, 9, 5)
     assert [(message["role"], message["content"]) for message in ask.before] == [
@@ -175,15 +175,15 @@ def test_what_contradicts_selection_says_why_and_what_to_ask(client, field):
 def test_what_only_changes_the_samples_goes_to_the_model(live, client):
     given = {"stop": ["."], "top_p": 0.5, "frequency_penalty": 1, "presence_penalty": -1.0, "logit_bias": {"5": 1.0}}
     client.chat.completions.create(model="made-up", messages=QUESTION, **given)
-    assert live.service.asked[-1][1].more == given
+    assert live.service.requests[-1][1].more == given
     client.chat.completions.create(model="made-up", messages=QUESTION, stop="\n", top_p=1, presence_penalty=0)
-    assert live.service.asked[-1][1].more == {"stop": "\n"}
+    assert live.service.requests[-1][1].more == {"stop": "\n"}
 
 
 def test_the_user_may_stand_in_the_models_name_or_in_safety_identifier(live, client):
     def asked(model: str = "made-up", **more: str) -> str | None:
         client.chat.completions.create(model=model, messages=QUESTION, **more)
-        user = live.service.asked[-1][0]
+        user = live.service.requests[-1][0]
         return user and user.user_id
 
     assert asked("made-up@ann") == "ann"
@@ -206,13 +206,13 @@ def test_a_header_names_the_user_only_where_it_is_trusted(live, client):
     header = {"X-OpenWebUI-User-Id": "ann"}
     asked = {"model": "made-up", "messages": QUESTION, "extra_headers": header}
     client.chat.completions.create(**asked)
-    assert live.service.asked[-1][0] is None
+    assert live.service.requests[-1][0] is None
     with (
         serve(settings(user_header="X-OpenWebUI-User-Id")) as running,
         openai.OpenAI(base_url=f"{running.url}/v1", api_key="any", max_retries=0) as trusting,
     ):
         trusting.chat.completions.create(**asked)
-        assert running.service.asked[-1][0] == UserKey("acme", "ann")
+        assert running.service.requests[-1][0] == UserKey("acme", "ann")
         answer = httpx.post(f"{running.url}/v1/personalize", json={"query": "q"}, headers=header)
         assert answer.json()["trace"]["user_id"] == "ann"
         with pytest.raises(openai.BadRequestError, match="X-OpenWebUI-User-Id says 'ann'"):
@@ -309,10 +309,10 @@ def test_the_services_errors(live, client, error, kind, status, retry_after, str
 def test_the_clients_own_retry_gets_through(live):
     with openai.OpenAI(base_url=f"{live.url}/v1", api_key="any", max_retries=1) as client:
         live.service.error = OverloadedError(0.1)
-        until_asked = len(live.service.asked) + 1
+        until_asked = len(live.service.requests) + 1
 
         def mend() -> None:
-            until(lambda: len(live.service.asked) >= until_asked)
+            until(lambda: len(live.service.requests) >= until_asked)
             live.service.error = None
 
         threading.Thread(target=mend).start()
@@ -324,7 +324,7 @@ def test_keys():
         for key in KEYS.values():
             with openai.OpenAI(base_url=f"{running.url}/v1", api_key=key) as client:
                 client.chat.completions.create(model="made-up", messages=QUESTION, user="ann")
-        assert [user.tenant for user, _, _ in running.service.asked] == list(KEYS)
+        assert [user.tenant for user, _, _ in running.service.requests] == list(KEYS)
         with (
             openai.OpenAI(base_url=f"{running.url}/v1", api_key="wrong") as client,
             pytest.raises(openai.AuthenticationError) as raised,

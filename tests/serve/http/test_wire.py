@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from hydra_ray.serve.http import wire
-from hydra_ray.serve.http.middleware.header_size import HEADER_BYTES
+from hydra_ray.serve.http.middleware.request_size import HEADER_BYTES
 from tests.serve.http.live import Live, until
 
 ASK = b'{"query": "q"}'
@@ -67,7 +67,7 @@ def test_a_body_that_does_not_arrive_is_not_waited_for(live: Live, monkeypatch: 
     with socket.create_connection(live.address, timeout=20) as connection:
         connection.sendall(HEAD + b"\r\n" + ASK[:5])
         assert read_all(connection).startswith(b"HTTP/1.1 408 Request Timeout\r\n")
-    assert live.service.asked == []
+    assert live.service.requests == []
 
 
 def test_the_next_request_of_a_connection_has_the_same_limits(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:

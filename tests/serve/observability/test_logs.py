@@ -21,7 +21,7 @@ def test_every_modules_lines_are_json(lines: Lines) -> None:
     assert line == {"level": "ERROR", "message": "a disk: 1\nof 2"}
 
 
-def test_an_error_is_told_by_type_and_place_and_whole_only_at_debug(lines: Lines) -> None:
+def test_an_error_is_logged_by_type_and_place_and_whole_only_at_debug(lines: Lines) -> None:
     for level in (logging.INFO, logging.DEBUG):
         logs.LOGGER.setLevel(level)
         try:

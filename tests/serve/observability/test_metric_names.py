@@ -25,7 +25,7 @@ def test_metric(metric: Metric) -> None:
 
 
 @pytest.mark.cluster
-def test_prometheus_reads_every_metric_under_the_names_that_are_said() -> None:
+def test_prometheus_reads_every_metric_under_the_names_that_are_documented() -> None:
     import time
     import urllib.request
 

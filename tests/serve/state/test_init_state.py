@@ -217,10 +217,10 @@ def test_a_state_of_something_else(made: RunArtifacts, tmp_path: Path) -> None:
         init_state(made, state, "me", lambda line: None)
 
 
-def test_a_base_that_reads_other_evidence_than_this_version_makes(made: RunArtifacts, tmp_path: Path) -> None:
+def test_a_base_that_reads_other_features_than_this_version_makes(made: RunArtifacts, tmp_path: Path) -> None:
     config = made.config.model_copy(update={"reranker": RerankerConfig(features="score_and_recency")})
-    old = replace(made, config=config, base={"reranker": write_base(tmp_path, config, evidence=1)})
-    with pytest.raises(UserError, match=r"base: the reranker was trained on 1 numbers of evidence .* makes 2; run it"):
+    old = replace(made, config=config, base={"reranker": write_base(tmp_path, config, feature_width=1)})
+    with pytest.raises(UserError, match=r"base: the reranker was trained on 1 features .* makes 2; run it"):
         init_state(old, tmp_path / "state", "me", lambda line: None)
     assert not (tmp_path / "state").exists()
 

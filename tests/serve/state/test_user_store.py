@@ -126,7 +126,7 @@ def test_a_fit_that_ends_leaves_the_one_queued_that_was_asked_for_meanwhile(stor
     assert store.state(ANNA) == UserState(1, 1, {"reranker": 7}, "queued", 1, "said")
 
 
-def test_whoever_gets_a_deleted_users_id_begins_above_all_the_old_one_had(store: UserStore) -> None:
+def test_a_new_user_with_a_deleted_users_id_begins_above_all_the_old_one_had(store: UserStore) -> None:
     store.append(ANNA, [item(0)])
     store.append(ANNA, [item(1)])
     store.set_fit(ANNA, "done", fitted_revision=2, heads={"adapter": 9})

@@ -203,7 +203,7 @@ def test_other_buckets_and_arrays(tmp_path: Path) -> None:
         store.bucket(4)
     own = bucket_of("a", 4)
     with pytest.raises(UserError, match=f"'a' belongs to bucket {own} of 4, not to {(own + 1) % 4}"):
-        store.write_part((own + 1) % 4, ["a"], heads(1))
+        store.stage_heads((own + 1) % 4, ["a"], heads(1))
     with pytest.raises(UserError, match=r"takes the arrays \['out_bias', 'out_weight'\], got \['up'\]"):
         store.put(["a"], {"up": np.zeros((1, 2), np.float32)})
     with pytest.raises(UserError, match=r"out_weight has the shape \(2, 8, 2\), \(1, 8, 2\) is needed"):
@@ -248,10 +248,10 @@ def test_no_store_there(tmp_path: Path) -> None:
 class Recorder(http.server.BaseHTTPRequestHandler):
     """An object store without objects that keeps what it was asked."""
 
-    asked: ClassVar[list[str]] = []
+    requests: ClassVar[list[str]] = []
 
     def do_GET(self) -> None:
-        self.asked.append(f"{self.path} {self.headers['Authorization']}")
+        self.requests.append(f"{self.path} {self.headers['Authorization']}")
         self.send_response(200)
         self.end_headers()
         self.wfile.write(b"<ListBucketResult></ListBucketResult>")
@@ -268,4 +268,4 @@ def test_uri_and_options_reach_the_object_store() -> None:
         with pytest.raises(UserError, match="s3://box/heads: no head store there"):
             HeadStore.open("s3://box/heads", options=options)
         server.shutdown()
-    assert any("box" in line and "heads" in line and "Credential=key-1/" in line for line in Recorder.asked)
+    assert any("box" in line and "heads" in line and "Credential=key-1/" in line for line in Recorder.requests)

@@ -65,7 +65,7 @@ def test_flipped_bytes(folder: Path, kind: str) -> None:
                 refused += 1
                 assert file.name in str(error)  # noqa: PT017
         file.write_bytes(raw)
-    assert refused >= FLIPS / 2  # a data file has bytes that nobody reads
+    assert refused >= FLIPS / 2  # a data file has bytes that are never read
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -80,7 +80,7 @@ def test_a_reader_moves_on_where_a_vacuum_takes_away_what_it_is_opening(
 ROUNDS = 3
 
 
-@pytest.mark.parametrize("kind", ["put", "write_part", "publish", "delete", "vacuum"])
+@pytest.mark.parametrize("kind", ["put", "stage_heads", "publish", "delete", "vacuum"])
 def test_writer_killed_at_random(tmp_path: Path, kind: str) -> None:
     uri, rng = str(tmp_path / "heads"), random.Random(kind)
     store = HeadStore.create(uri, SPEC)
@@ -121,7 +121,7 @@ def test_writer_killed_at_random(tmp_path: Path, kind: str) -> None:
     assert (store.count(), store.verify(), generation(store)) == (240, [], last)
 
 
-def test_killed_reader_disturbs_nobody(tmp_path: Path) -> None:
+def test_killed_reader_disturbs_no_other(tmp_path: Path) -> None:
     store = HeadStore.create(str(tmp_path / "heads"), SPEC)
     store.put(USERS, constant(40, 1.0))
     process, pipe = start(read_for_ever, str(tmp_path / "heads"))

@@ -12,7 +12,7 @@ from hydra_ray.models import text_embeddings
 from hydra_ray.models.scorer import PairScorer
 from hydra_ray.training.artifacts.trained_scorer import (
     TrainedScorer,
-    evidence_of,
+    base_feature_width,
     fingerprint,
     load_scorer,
     save_base,
@@ -27,18 +27,18 @@ def base(tmp_path: Path) -> Path:
 
 
 def test_what_was_saved_is_read(base: Path) -> None:
-    assert evidence_of(base) == 2
+    assert base_feature_width(base) == 2
     assert load_scorer(base).config == ModelConfig(pair_dim=8)
     assert len(fingerprint(base)) == 16
 
 
-@pytest.mark.parametrize("read", [load_scorer, fingerprint, evidence_of])
+@pytest.mark.parametrize("read", [load_scorer, fingerprint, base_feature_width])
 def test_a_description_that_is_missing_or_broken_is_named(base: Path, read: Callable[[Path], Any]) -> None:
     description = base / "model.json"
     whole = json.loads(description.read_text())
     for spoilt, what in (
         ("{", "Invalid JSON"),
-        (json.dumps({k: v for k, v in whole.items() if k != "evidence"}), r"\(evidence\)"),
+        (json.dumps({k: v for k, v in whole.items() if k != "feature_width"}), r"\(feature_width\)"),
         (json.dumps({**whole, "model": {**whole["model"], "pair": "tri"}}), r"\(model\.pair\)"),
     ):
         description.write_text(spoilt)

@@ -4,7 +4,7 @@ from pathlib import Path
 from hydra_ray.training.joint.file_tail import FileTail, append_line
 
 
-def test_new_whole_lines_are_said_once_in_order(tmp_path: Path) -> None:
+def test_new_whole_lines_are_logged_once_in_order(tmp_path: Path) -> None:
     file = tmp_path / "progress"
     append_line(file, "of an earlier run")
     lines: list[str] = []

@@ -79,7 +79,7 @@ def test_an_embedding_that_is_no_number_is_named() -> None:
     worker.inputs = torch.tensor([[0.0], [torch.nan]])
     worker.share = SimpleNamespace(texts=SimpleNamespace(texts=["fine", "broken"]))  # type: ignore[assignment]
     assert worker._diverged([], 0, 1, float("nan")).endswith(
-        "the encoding of 'broken' is not finite; check model.encoder"
+        "the embedding of 'broken' is not finite; check model.encoder"
     )
 
 

@@ -51,7 +51,7 @@ def test_without_deltas_they_are_the_shared_heads_and_each_user_has_its_own(kind
     assert torch.equal(rows.of({name: torch.zeros_like(value) for name, value in deltas.items()}), shared_UR)
 
 
-def test_heads_that_nobody_has_written_out_are_differentiated() -> None:
+def test_heads_without_written_out_gradients_are_differentiated() -> None:
     head, z_URZ, deltas = problem("low_rank")
     written, found = AnalyticScores(head, z_URZ), AutogradScores(head, z_URZ)
     g_UR = torch.randn(USERS, ROWS).double()

@@ -118,8 +118,8 @@ def test_the_deltas_add_the_residual_to_the_shared_heads_log_odds() -> None:
     assert all(torch.equal(value, deltas[name]) for name, value in bayesian_linear_deltas(w).items())
     expected = offset + (h @ w[:, :-1].unsqueeze(-1)).squeeze(-1) + w[:, -1:]
     assert torch.allclose(scores(head(rows.z, deltas)), expected, atol=1e-5)
-    nobody = fit_heads_under_prior(head, rows.users(torch.zeros(0, dtype=torch.int64)), torch.ones(7))
-    assert nobody["out_weight"].shape == (0, 6, 2)
+    empty = fit_heads_under_prior(head, rows.users(torch.zeros(0, dtype=torch.int64)), torch.ones(7))
+    assert empty["out_weight"].shape == (0, 6, 2)
 
 
 def silent(width: int) -> Head:

@@ -17,13 +17,13 @@ def groups(user: str) -> list[RankingExample]:
     ]
 
 
-def encodings(seed: int) -> list[np.ndarray]:
+def pair_embeddings(seed: int) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
     return [rng.normal(size=(n, 4)).astype(np.float32) for n in (2, 3)]
 
 
 def test_what_is_kept_comes_back_in_half_precision(tmp_path: Path) -> None:
-    users = [features_of(groups(user), encodings(i)) for i, user in enumerate(("ann", "böb\n'\""))]
+    users = [features_of(groups(user), pair_embeddings(i)) for i, user in enumerate(("ann", "böb\n'\""))]
     assert users[0].query.tolist() == [0, 1, 1, 1]
     assert users[0].label.tolist() == [1, 0, 1, 0]
     save_features(users, 4, tmp_path / "f" / "bucket-000003.arrow")
@@ -45,15 +45,15 @@ def test_a_bucket_without_users_and_a_user_without_labels(tmp_path: Path) -> Non
 
 
 def test_an_encoding_that_is_not_finite_names_the_user() -> None:
-    bad = encodings(0)
+    bad = pair_embeddings(0)
     bad[1][0, 0] = np.inf
-    with pytest.raises(UserError, match="user 'ann': an encoding is not finite"):
+    with pytest.raises(UserError, match="user 'ann': a pair embedding is not finite"):
         features_of(groups("ann"), bad)
 
 
 def test_a_broken_file_says_what_to_do(tmp_path: Path) -> None:
     file = tmp_path / "bucket-000001.arrow"
-    save_features([features_of(groups("ann"), encodings(0))], 4, file)
+    save_features([features_of(groups("ann"), pair_embeddings(0))], 4, file)
     file.write_bytes(file.read_bytes()[:-20])
     with pytest.raises(UserError, match="remove it, and it is made again"):
         load_features(file)

@@ -7,7 +7,7 @@ from hydra_ray.training.user_fit.padded_users import pad_users
 
 
 def user(*queries: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Encodings that say which row they are, labels, and the rows' queries."""
+    """Pair embeddings that say which row they are, labels, and the rows' queries."""
     rows = np.arange(len(queries), dtype=np.float32)
     return np.stack([rows, rows], 1), np.zeros(len(queries), np.float32), np.asarray(queries)
 
@@ -36,8 +36,8 @@ def test_the_third_and_every_fourth_query_after_it_is_held_out_whole() -> None:
 
 
 def test_no_users_no_rows_and_no_queries() -> None:
-    nobody = pad_users([], [])
-    assert len(nobody) == 0
+    empty = pad_users([], [])
+    assert len(empty) == 0
     empty = pad_users([np.zeros((0, 2), np.float32)], [np.zeros(0, np.float32)])
     assert float(empty.mask.sum()) == 0
     assert not bool(empty.held_out().any())
@@ -48,7 +48,7 @@ def test_no_users_no_rows_and_no_queries() -> None:
 def test_an_encoding_that_is_not_finite_is_refused_and_its_user_named() -> None:
     bad = user(0, 1)
     bad[0][1, 0] = np.nan
-    with pytest.raises(UserError, match=r"encodings of user 1 are NaN or infinite \(1 of 2 users"):
+    with pytest.raises(UserError, match=r"pair embeddings of user 1 are NaN or infinite \(1 of 2 users"):
         padded(user(0), bad)
 
 

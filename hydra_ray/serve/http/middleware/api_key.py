@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hydra_ray.serve.http.errors import ApiError
 from hydra_ray.serve.http.key_file import KeyRing
-from hydra_ray.serve.http.key_limits import Limits
+from hydra_ray.serve.http.key_limits import KeyLimits
 from hydra_ray.serve.http.keys import Key
 from hydra_ray.serve.http.middleware.raw_path import is_api
 
@@ -17,7 +17,7 @@ class ApiKeyMiddleware:
     """ASGI middleware: puts the key and its tenant into `request.state`, or answers 401 or 429. What the route
     leaves in `request.state.tokens` is counted against the key's limit."""
 
-    def __init__(self, app: ASGIApp, ring: KeyRing, limits: Limits) -> None:
+    def __init__(self, app: ASGIApp, ring: KeyRing, limits: KeyLimits) -> None:
         self._app, self._ring, self._limits = app, ring, limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

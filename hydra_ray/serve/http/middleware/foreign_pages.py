@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hydra_ray.serve.http.errors import ApiError
 from hydra_ray.serve.http.middleware.raw_path import is_api
-from hydra_ray.utils.loopback import is_loopback
+from hydra_ray.utils.network import is_loopback
 
 _OWN_SITE = ("same-origin", "none")
 """`Sec-Fetch-Site` of the service's own page, and of what the user typed. `same-site` may be another port's page."""

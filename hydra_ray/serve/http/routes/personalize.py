@@ -36,7 +36,7 @@ class Options(BaseModel):
     deadline_s: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] | None = None
 
 
-class Question(Body):
+class PersonalizeBody(Body):
     """user_id: null for an unknown one. task: the run's, which is also the default."""
 
     user_id: UserId | None = None
@@ -50,7 +50,7 @@ def router(front: RouteContext) -> APIRouter:
     routes = APIRouter(tags=["personalised answers"])
 
     @routes.post(PERSONALIZE_PATH, responses=documented(400, 401, 404, 413, 422, 429, 500, 503, 504))
-    async def personalize(request: Request, body: Question) -> PersonalizedAnswer:
+    async def personalize(request: Request, body: PersonalizeBody) -> PersonalizedAnswer:
         """The answer and how it came about."""
         task, options = front.service.task, body.options
         if body.task not in {None, task}:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from hydra_ray.inference.types import StageDownError
 from hydra_ray.serve.http.errors import documented
-from hydra_ray.serve.http.key_limits import Limits
+from hydra_ray.serve.http.key_limits import KeyLimits
 
 
 class KeyDay(BaseModel):
@@ -24,25 +24,25 @@ class KeyDay(BaseModel):
     tokens: int
 
 
-class Usage(BaseModel):
+class KeyUsage(BaseModel):
     """By day, then key; a few seconds old."""
 
     data: list[KeyDay]
 
 
-def router(limits: Limits) -> APIRouter:
+def router(limits: KeyLimits) -> APIRouter:
     """The route."""
     routes = APIRouter(tags=["operations"], prefix="/v1/usage")
 
     @routes.get("", responses=documented(401, 422, 429, 500, 503))
-    async def usage(request: Request, days: Annotated[int, Query(ge=1, le=400)] = 30) -> Usage:
+    async def usage(request: Request, days: Annotated[int, Query(ge=1, le=400)] = 30) -> KeyUsage:
         """Requests and tokens of the last days, by key."""
         since = (datetime.now(UTC) - timedelta(days=days - 1)).strftime("%Y-%m-%d")
         try:
             found = await asyncio.to_thread(limits.days, request.state.tenant, since)
         except (sqlite3.Error, OSError) as error:
             raise StageDownError(f"usage cannot be read ({type(error).__name__})") from None
-        return Usage(
+        return KeyUsage(
             data=[
                 KeyDay(
                     day=slot.day,

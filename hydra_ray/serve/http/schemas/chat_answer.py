@@ -7,13 +7,13 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from hydra_ray.inference.trace import Degraded, PersonalizedAnswer, Trace, Versions
+from hydra_ray.inference.trace import Degraded, PersonalizedAnswer, Trace, TraceVersions
 
 FinishReason = Literal["stop", "length"]
 """length: `max_tokens` ended it."""
 
 
-class Usage(BaseModel):
+class ChatUsage(BaseModel):
     """Tokens as the LLM's server counted them, over all samples that were drawn to choose from."""
 
     prompt_tokens: int
@@ -25,7 +25,7 @@ class Hydra(BaseModel):
     """Ours, besides OpenAI's fields: what was not done as it should have been, and which run and heads answered."""
 
     degraded: list[Degraded]
-    versions: Versions
+    versions: TraceVersions
 
 
 class AnswerMessage(BaseModel):
@@ -53,7 +53,7 @@ class ChatCompletion(BaseModel):
     created: int
     model: str
     choices: list[Choice]
-    usage: Usage
+    usage: ChatUsage
     hydra: Hydra
 
 
@@ -81,7 +81,7 @@ class Chunk(BaseModel):
     created: int
     model: str
     choices: list[ChunkChoice]
-    usage: Usage | None = None
+    usage: ChatUsage | None = None
     hydra: Hydra | None = None
 
 
@@ -107,7 +107,7 @@ def events(made: PersonalizedAnswer, model: str, include_usage: bool) -> Iterato
     """
     identity, created = _new_id(), int(time.time())
 
-    def event(choices: list[ChunkChoice], usage: Usage | None = None, hydra: Hydra | None = None) -> str:
+    def event(choices: list[ChunkChoice], usage: ChatUsage | None = None, hydra: Hydra | None = None) -> str:
         chunk = Chunk(id=identity, created=created, model=model, choices=choices, usage=usage, hydra=hydra)
         return f"data: {chunk.model_dump_json()}\n\n"
 
@@ -121,10 +121,10 @@ def events(made: PersonalizedAnswer, model: str, include_usage: bool) -> Iterato
     yield "data: [DONE]\n\n"
 
 
-def usage(trace: Trace) -> Usage:
+def usage(trace: Trace) -> ChatUsage:
     """What the answer took: the trace's `llm_tokens` are those of all samples, without the prompt."""
     prompt, sampled = trace.prompt.tokens, trace.llm_tokens
-    return Usage(prompt_tokens=prompt, completion_tokens=sampled, total_tokens=prompt + sampled)
+    return ChatUsage(prompt_tokens=prompt, completion_tokens=sampled, total_tokens=prompt + sampled)
 
 
 def _finish_reason(made: PersonalizedAnswer, index: int) -> FinishReason:

@@ -1,4 +1,4 @@
-"""Who may come in, and that nobody reaches another tenant's users."""
+"""Who may come in, and that no tenant reaches another tenant's users."""
 
 import json
 

@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from hydra_ray.serve.http.middleware.foreign_pages import host_name
-from hydra_ray.utils.loopback import is_loopback
+from hydra_ray.utils.network import is_loopback
 from tests.serve.http.live import TWO_TENANTS, serve, settings
 
 ITEMS = {"items": [{"item_id": "1", "text": "t"}]}

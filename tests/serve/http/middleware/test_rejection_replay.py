@@ -17,15 +17,15 @@ Inner = Callable[[Scope, Receive, Send], Coroutine[Any, Any, None]]
 
 
 class Gateway:
-    """A gateway with room for two answers, each given when `done` is set. asked: what got here."""
+    """A gateway with room for two answers, each given when `done` is set. requests: what got here."""
 
     def __init__(self) -> None:
-        self.asked, self.done = 0, asyncio.Event()
+        self.requests, self.done = 0, asyncio.Event()
         self.slots = ConcurrencyLimiter(2, 3.0)
         self.app = AdmissionMiddleware(self.answer, self.slots, [CHAT])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.asked += 1
+        self.requests += 1
         await self.app(scope, receive, send)
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -82,7 +82,7 @@ def test_a_refusal_is_repeated_while_as_much_is_in_work() -> None:
         first = [asyncio.ensure_future(ask(door)) for _ in range(2)]
         await asyncio.sleep(0)
         asked = [await ask(door, known_as=f"id-{i}") for i in range(4)]
-        assert gateway.asked == 3, "the door should have answered three times by itself"
+        assert gateway.requests == 3, "the door should have answered three times by itself"
         assert {status for status, _, _ in asked} == {429}
         assert {headers["retry-after"] for _, headers, _ in asked} == {"3"}
         assert len({body for _, _, body in asked}) == 1
@@ -93,7 +93,7 @@ def test_a_refusal_is_repeated_while_as_much_is_in_work() -> None:
 
         now[0] += PROBE_EVERY_S  # one is let in to see
         assert [(await ask(door))[0] for _ in range(3)] == [429] * 3
-        assert gateway.asked == 4
+        assert gateway.requests == 4
 
         gateway.done.set()  # there is room again
         assert [(await answer)[0] for answer in first] == [200, 200]
@@ -121,7 +121,7 @@ def test_more_gateways_are_noticed() -> None:
         gateway.done.clear()
         asking = [asyncio.ensure_future(ask(door)) for _ in range(3)]
         await asyncio.sleep(0)
-        assert gateway.asked == 2 + 1 + 1 + 3, "the room has grown by one"
+        assert gateway.requests == 2 + 1 + 1 + 3, "the room has grown by one"
         assert (await ask(door))[0] == 429
         now[0] += FORGET_S  # long enough after the gateway's own refusal
         asking += [asyncio.ensure_future(ask(door)) for _ in range(2)]
@@ -171,9 +171,9 @@ def test_each_path_has_room_of_its_own() -> None:
         assert (await ask(door))[0] == 429
         other = asyncio.ensure_future(ask(door, "/v1/users/u/fit"))
         await asyncio.sleep(0)
-        assert gateway.asked == 4
+        assert gateway.requests == 4
         assert (await ask(door))[0] == 429
-        assert gateway.asked == 4
+        assert gateway.requests == 4
         other.cancel()
         gateway.done.set()
         await asyncio.gather(*first)
@@ -231,7 +231,7 @@ def test_a_new_proxy_that_knows_no_gateway_yet() -> None:
     asyncio.run(course())
 
 
-def test_where_the_proxy_sends_nothing_the_client_is_told() -> None:
+def test_where_the_proxy_sends_nothing_the_client_gets_an_error() -> None:
     async def course() -> None:
         async def silent(scope: Scope, receive: Receive, send: Send) -> None:
             await receive()

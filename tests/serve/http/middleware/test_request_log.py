@@ -28,7 +28,7 @@ def test_a_line_a_request(http, lines):
     }
 
 
-def test_whatever_is_said_while_a_request_is_answered_has_its_id(live, http, lines):
+def test_whatever_is_logged_while_a_request_is_answered_has_its_id(live, http, lines):
     log = logging.getLogger("hydra_ray.serve.clients.llm")
     live.service.personalize, answer = _logging(log, live.service.personalize), live.service.personalize
     try:

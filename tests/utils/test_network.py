@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from hydra_ray.errors import UserError
-from hydra_ray.utils.ports import check_free
+from hydra_ray.utils.network import check_free
 
 
 def test_a_port_in_use_is_named_with_its_setting() -> None:
