@@ -1,4 +1,4 @@
-"""How well the LLM answers after each of a query's history items alone: the graded feedback retrievers learn from. Pure.
+"""How well the LLM answers after each of a query's history items alone: the graded feedback of retrievers. Pure.
 
 A reward is the task's own metric of one answer, in [0, 1] for every kind of task: a match for labels, ROUGE-1 or
 ROUGE-L for free text, and for ratings the distance from the gold rating as a share of the farthest that the scale has.

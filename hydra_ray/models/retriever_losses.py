@@ -13,13 +13,11 @@ All losses are sums over lists, and leave out candidates without a reward.
   its probability.
 """
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
-Goal = Literal["kd", "rl"]
-Objective = Literal["clean", "released"]
+from hydra_ray.config.retriever_training import Goal, Objective
+
 _ABSENT = -1e9
 """The score of a candidate that does not exist: finite, so that a list without any gives no NaN."""
 

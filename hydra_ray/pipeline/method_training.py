@@ -27,7 +27,7 @@ class TrainingRun:
         """users_dir: the ingested data set. labelled: the label step's folder, where the method reads feedback."""
         self.task, self.seed, self.folder = run.task, trial.seed, folder
         self.config = run.config.model_dump(mode="json")
-        self.log = run.log
+        self.vectors, self.log, self.start_ray = run.vector_cache, run.log, run.ray
         self._users_dir, self._sample, self._labelled = users_dir, sample, labelled
 
     def users(self) -> Iterator[User]:

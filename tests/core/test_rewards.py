@@ -35,7 +35,9 @@ def test_free_text_has_its_rouge() -> None:
 
 
 def user() -> User:
-    items = tuple(HistoryItem(f"i{i}", f"text {i}", f"title text {i}", TAGGING.labels[0], f"2020-01-0{i}") for i in (1, 2))
+    items = tuple(
+        HistoryItem(f"i{i}", f"text {i}", f"title text {i}", TAGGING.labels[0], f"2020-01-0{i}") for i in (1, 2)
+    )
     return User("u", "train", items, ())
 
 

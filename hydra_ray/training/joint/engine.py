@@ -3,10 +3,10 @@
 from typing import Any
 
 import torch
+from torch import nn
 
 from hydra_ray.config import TrainConfig
 from hydra_ray.errors import UserError
-from hydra_ray.models.scorer import PairScorer
 
 
 def deepspeed_config(config: TrainConfig, device: torch.device) -> dict[str, Any]:
@@ -31,38 +31,38 @@ def deepspeed_config(config: TrainConfig, device: torch.device) -> dict[str, Any
     }
 
 
-def check_fits(scorer: PairScorer, config: TrainConfig, free: int) -> None:
+def check_fits(base: nn.Module, config: TrainConfig, free: int, encoder: str) -> None:
     """Raises UserError where a device with so many free bytes cannot hold the base with its gradients and AdamW's
-    state."""
-    trained = sum(p.numel() for p in scorer.parameters() if p.requires_grad)
-    frozen = sum(p.numel() for p in scorer.parameters() if not p.requires_grad)
+    state. encoder: its name."""
+    trained = sum(p.numel() for p in base.parameters() if p.requires_grad)
+    frozen = sum(p.numel() for p in base.parameters() if not p.requires_grad)
     kept = {"none": 16, "optimizer": 8, "parameters": 0}[config.offload]
     needed = kept * trained + 4 * frozen
     if needed > free:
         raise UserError(
-            f"model.encoder={scorer.config.encoder}: {trained:,} trained and {frozen:,} frozen parameters take "
+            f"model.encoder={encoder}: {trained:,} trained and {frozen:,} frozen parameters take "
             f"{needed / 1e9:.1f} GB on a device that has {free / 1e9:.1f} GB left: train.offload=optimizer (8 bytes a "
             "trained parameter in place of 16), model.freeze_encoder=true, a smaller encoder or a larger GPU"
         )
 
 
-def make_engine(scorer: PairScorer, config: TrainConfig, device: torch.device) -> Any:
-    """A DeepSpeedEngine over the scorer's trainable parameters; call in a worker whose process group is up."""
+def make_engine(base: nn.Module, config: TrainConfig, device: torch.device) -> Any:
+    """A DeepSpeedEngine over the base's trainable parameters, those of its `encoder` at a rate of their own; call in a
+    worker whose process group is up."""
     import deepspeed
     from deepspeed import ops
 
     if device.type == "cpu":
         # The shared-memory collective compiles for half a minute and gloo does the job.
         ops.__compatible_ops__["deepspeed_shm_comm"] = False
-    encoder = [p for name, p in scorer.named_parameters() if p.requires_grad and name.startswith("encoder.")]
-    rest = [p for name, p in scorer.named_parameters() if p.requires_grad and not name.startswith("encoder.")]
-    groups = [{"params": rest, "lr": config.base_lr}]
-    if encoder:
-        groups.append({"params": encoder, "lr": config.encoder_lr})
+    encoder = [p for name, p in base.named_parameters() if p.requires_grad and name.startswith("encoder.")]
+    rest = [p for name, p in base.named_parameters() if p.requires_grad and not name.startswith("encoder.")]
+    rates = ((rest, config.base_lr), (encoder, config.encoder_lr))
+    groups = [{"params": parameters, "lr": rate} for parameters, rate in rates if parameters]
     # The client's own optimiser: DeepSpeed's "AdamW" would compile FusedAdam first.
     optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
     engine, _, _, _ = deepspeed.initialize(
-        model=scorer,
+        model=base,
         optimizer=optimizer,
         config=deepspeed_config(config, device),
         dist_init_required=False,

@@ -81,7 +81,7 @@ class Worker:
             plan_heads(sizes, None, host)
             return None
         free = free_memory(self.device, job.resources.num_gpus)
-        check_fits(scorer, self.train, free)
+        check_fits(scorer, self.train, free, self.model.encoder)
         base = 16 * sum(p.numel() for p in scorer.parameters())
         return plan_heads(sizes, max(0, free - base), host)
 
