@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hydra_ray import lamp_commands
 from hydra_ray.errors import UserError
+from hydra_ray.jobs import commands as job_commands
 from hydra_ray.utils.terminal import is_output_closed, on_hangup, use_plain_characters
 from hydra_ray.version import __version__
 
@@ -111,10 +112,8 @@ def _parser() -> argparse.ArgumentParser:
     tiny.add_argument("--out", type=Path, help="folder for weights, tokenizer and manifest")
     _print_config_argument(tiny)
     tiny.add_argument("overrides", nargs="*", metavar="a.b=c")
-    submit = commands.add_parser("submit", help="run a stage as a Ray job on a cluster")
-    submit.add_argument("--address", default=None, help="the cluster's dashboard, e.g. http://127.0.0.1:8265")
+    submit = job_commands.add_parsers(commands)
     submit.add_argument("--stage", choices=tuple(STAGES), default="run")
-    submit.add_argument("--no-wait", action="store_true", help="return once the job is accepted")
     _config_arguments(submit)
     serving = commands.add_parser("serve", help="host a finished run behind an OpenAI-compatible endpoint, here")
     serving.add_argument("--run", help="the run's folder, or its name under `root`")
@@ -187,6 +186,8 @@ def _dispatch(args: argparse.Namespace) -> int:
         "init-task": _init_task,
         "tiny-llm": _tiny_llm,
         "submit": _submit,
+        "jobs": job_commands.jobs,
+        "doctor": job_commands.doctor,
         "serve": _serve,
         "new-key": _new_key,
         "deploy": _deploy,
@@ -271,7 +272,7 @@ def _submit(args: argparse.Namespace) -> int:
     if args.print_config:
         print(dump_config(load_config(args.config, args.overrides)), end="")
         return 0
-    return submit(args.stage, args.config, args.overrides, args.address, wait=not args.no_wait)
+    return submit(args.stage, args.config, args.overrides, args.address, wait=not args.no_wait, restarts=args.restarts)
 
 
 def _serve(args: argparse.Namespace) -> int:

@@ -70,6 +70,13 @@ PROXY_LAYERS = Variable(
     " cluster it stands in the environment of every node.",
 )
 
+LOCAL_ROUTES = Variable(
+    "HYDRA_RAY_LOCAL_ROUTES",
+    "/llm",
+    "Route prefixes that Serve's proxies answer to their own node alone, separated by commas: the black box, which asks"
+    " for no key. Empty: none.",
+)
+
 LOOPBACK = Variable(
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER",
     "0",
@@ -107,6 +114,12 @@ TRAIN = (Variable("TOKENIZERS_PARALLELISM", "false", "The tokenisers' threads an
 TRAIN_CPU = (
     Variable("DS_ACCELERATOR", "cpu", "DeepSpeed looks for GPUs otherwise."),
     Variable("OMP_NUM_THREADS", "1", "Workers share the cores; PyTorch's threads spin while they wait."),
+)
+
+# The network interface of a training worker (see `hydra_ray.training.joint.network_interface`).
+NETWORK_INTERFACE = (
+    Variable("GLOO_SOCKET_IFNAME", None, "Read by gloo; unset, it asks the hostname, which may resolve to 127.0.1.1."),
+    Variable("NCCL_SOCKET_IFNAME", None, "Read by NCCL; unset, it takes the first that is up, Docker's bridge too."),
 )
 
 # What the vLLM replica and its engine process run with.
@@ -153,6 +166,11 @@ def set_service_defaults() -> None:
     _set((*DRIVER, PROXY_LAYERS, PROXY_HEALTH))
 
 
+def local_routes() -> list[str]:
+    """What LOCAL_ROUTES holds."""
+    return [route.strip() for route in os.environ.get(LOCAL_ROUTES.name, LOCAL_ROUTES.value or "").split(",")]
+
+
 _set_loopback = [False]
 
 
@@ -186,6 +204,12 @@ def set_store_defaults() -> None:
 def _set(variables: tuple[Variable, ...]) -> None:
     for variable in variables:
         os.environ.setdefault(variable.name, variable.value or "")
+
+
+def set_network_interface(name: str) -> None:
+    """Names the interface of NETWORK_INTERFACE, unless the user has."""
+    for variable in NETWORK_INTERFACE:
+        os.environ.setdefault(variable.name, name)
 
 
 _set_readers = [""]  # what `set_footer_readers` set last

@@ -123,7 +123,7 @@ def main(argv: Sequence[str]) -> None:
         runs = []
         for _ in range(REPEATS if users <= FEW else 1):
             began = time.time()
-            counts = fit_users(run, fit, folder / "out")
+            counts = fit_users(run, fit, {"l2": run.config.fit.l2}, folder / "out")
             counts["all_s"] = time.time() - began
             counts["buckets"] = len(fit.by_bucket())
             files = [file for file in (folder / "out" / FOLDER).rglob("*") if file.is_file()]

@@ -21,6 +21,8 @@ class HeadKind:
         trained_as: The kind that base and heads are trained as jointly; "": this one.
         routed: Whether a router makes users' heads from their history (`hydra_ray.models.mixture`).
         own_prior: Whether the fit learns a prior in place of `fit.l2`.
+        starts_shared: Whether its shared head has the weights of `shared` and no others, so that users' heads may
+            start from a base that was trained without any (`fit.start`).
     """
 
     make: str | Callable[[int, Any], Any]
@@ -28,6 +30,7 @@ class HeadKind:
     trained_as: str = ""
     routed: bool = False
     own_prior: bool = False
+    starts_shared: bool = False
 
     def new(self, width: int, model: Any) -> Any:
         """A new shared head. model: the model's configuration."""
@@ -40,13 +43,13 @@ class HeadKind:
 
 
 _HEADS, _SOLVERS = "hydra_ray.models.heads", "hydra_ray.training.user_fit.solver"
-HEADS.register("dense")(HeadKind(f"{_HEADS}:DenseHead"))
+HEADS.register("dense")(HeadKind(f"{_HEADS}:DenseHead", starts_shared=True))
 HEADS.register("low_rank")(HeadKind(f"{_HEADS}:LowRankHead"))
-HEADS.register("linear")(HeadKind(f"{_HEADS}:LinearHead"))
+HEADS.register("linear")(HeadKind(f"{_HEADS}:LinearHead", starts_shared=True))
 # Trained as `shared`, a base need not learn what users differ in: on the synthetic world `bayesian_linear` heads
 # reached .750 on such a base and .892 on that of `linear`.
 HEADS.register("bayesian_linear")(
-    HeadKind(f"{_HEADS}:LinearHead", f"{_SOLVERS}:UnderPrior", trained_as="linear", own_prior=True)
+    HeadKind(f"{_HEADS}:LinearHead", f"{_SOLVERS}:UnderPrior", trained_as="linear", own_prior=True, starts_shared=True)
 )
 HEADS.register("mixture")(HeadKind("hydra_ray.models.mixture:make_facets", None, routed=True))
 HEADS.register("shared")(HeadKind(f"{_HEADS}:Head", None))

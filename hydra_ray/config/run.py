@@ -136,7 +136,13 @@ class Config(Section):
         mixed, experts = self.model.num_experts_per_user, self.model.num_experts
         if mixed > experts:
             raise ValueError(f"model.num_experts_per_user: {mixed} is more than model.num_experts={experts}")
-        if head_kind(self.model.head).own_prior and self.fit.l2 is not None:
+        kind = head_kind(self.model.head)
+        if self.fit.start == "shared" and kind.solver and not kind.starts_shared:
+            raise ValueError(
+                f"fit.start=shared: {self.model.head} heads have weights that a base trained without them lacks; "
+                "leave fit.start out, or choose model.head=linear"
+            )
+        if kind.own_prior and self.fit.l2 is not None:
             raise ValueError(f"fit.l2: {self.model.head} heads have a prior of their own in its place; leave it out")
         train = self.train
         needed = {"none": 0, "optimizer": 1, "parameters": 3}[train.offload]

@@ -35,11 +35,12 @@ def application_name(cfg: LLMConfig, wanted: LLMResources) -> str:
 
 
 class ServedApp:
-    """One application. direct: its replica answers on a port of its own (see `hydra_ray.llm.vllm_app`)."""
+    """One application. direct: its replica answers on a port of its own (see `hydra_ray.llm.vllm_app`). joined: nodes
+    may be added to the cluster."""
 
-    def __init__(self, cfg: LLMConfig, wanted: LLMResources, *, direct: bool) -> None:
+    def __init__(self, cfg: LLMConfig, wanted: LLMResources, *, direct: bool, joined: bool = False) -> None:
         self._cfg, self._wanted = cfg, wanted
-        self._direct = direct
+        self._direct, self._joined = direct, joined
         self._name = application_name(cfg, wanted)
         self._began = time.monotonic()
         self._logged_at = self._began
@@ -58,7 +59,7 @@ class ServedApp:
             self._log("already running", always=True)
         else:
             self._check_resources()
-            cluster = sum(node["Alive"] for node in ray.nodes()) > 1
+            cluster = self._joined or sum(node["Alive"] for node in ray.nodes()) > 1
             if not cluster and not (running and not self._direct):
                 check_free(self._cfg.serve.host, self._cfg.serve.port, "llm.serve.port")
             self._log("starting vLLM", always=True)

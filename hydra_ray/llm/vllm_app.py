@@ -163,9 +163,10 @@ def build_llm(args: LLMApplicationConfig) -> Any:
 
 
 @contextlib.contextmanager
-def served_llm(cfg: LLMConfig, wanted: LLMResources | None = None) -> Iterator[str]:
+def served_llm(cfg: LLMConfig, wanted: LLMResources | None = None, *, joined: bool = False) -> Iterator[str]:
     """Serves `llm.serve` on the running Ray cluster and yields its base URL once it has really answered. wanted: the
-    replicas (None: one on the CPU).
+    replicas (None: one on the CPU). joined: the cluster is not the caller's own and may grow by nodes that
+    must reach the model, too.
 
     An application of the same weights and settings that is already running is used and left running; one that was
     started here is deleted at the end, and Serve itself with it if it was started here and serves nothing else.
@@ -179,7 +180,7 @@ def served_llm(cfg: LLMConfig, wanted: LLMResources | None = None) -> Iterator[s
 
     require_vllm()
     wanted = wanted or LLMResources()
-    app = ServedApp(cfg, wanted, direct=is_direct(wanted))
+    app = ServedApp(cfg, wanted, direct=is_direct(wanted), joined=joined)
     try:
         yield app.start(lambda cluster: build_application(cfg, wanted, cluster=cluster))
     finally:

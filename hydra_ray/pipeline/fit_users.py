@@ -17,28 +17,16 @@ from hydra_ray.pipeline.fit_buckets import FitBuckets, MixBuckets
 from hydra_ray.pipeline.fit_records import Previous, count_fitted, record_file
 from hydra_ray.pipeline.fit_spec import FitSpec
 from hydra_ray.pipeline.run_context import RunContext
-from hydra_ray.training.artifacts.trained_scorer import TrainedScorer
 from hydra_ray.training.artifacts.user_heads import new_store
-from hydra_ray.training.user_fit import solver
-from hydra_ray.training.user_fit.features import rows_of
 from hydra_ray.training.user_fit.solver import Tuned
-from hydra_ray.utils.atomic_io import write_text
-from hydra_ray.utils.cpu import one_thread
 from hydra_ray.utils.ray_errors import unwrap_user_errors
 from hydra_ray.utils.ray_nodes import actor_pool
 
 
-def tune(fit: FitSpec, scorer: TrainedScorer, run: RunContext) -> Tuned:
-    """What `solver.fit_prior` finds on `Fit.tuning_users`."""
-    with one_thread():
-        users = fit.tuning_users(scorer)
-        tuned = solver.fit_prior(fit.head(scorer), rows_of(users), fit.config.fit, fit.config.train.loss)
-    run.log(f"fit-{fit.component}: {solver.describe(tuned)}, from {len(users)} training users")
-    return tuned
+def fit_users(run: RunContext, fit: FitSpec, tuned: Tuned, out: Path) -> dict[str, Any]:
+    """Fits the heads of all chosen users and publishes them in `out`; returns counts and times, and what was tuned.
 
-
-def fit_users(run: RunContext, fit: FitSpec, out: Path) -> dict[str, Any]:
-    """Fits the heads of all chosen users and publishes them in `out`; returns counts and times.
+    tuned: how (`hydra_ray.pipeline.tune_heads`); nothing for kinds that a router makes.
 
     fit_s: seconds from the first bucket's beginning to the published version, by the workers' clocks; publish_s: those
     of them that publishing took. cpu_s: processor seconds of the workers and of publishing. All of this attempt alone.
@@ -56,11 +44,6 @@ def fit_users(run: RunContext, fit: FitSpec, out: Path) -> dict[str, Any]:
     store = new_store(out, spec)
     scratch = out / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
-    learned = scratch / "tuned.json"
-    routed = head_kind(fit.kind).routed
-    if not learned.exists():
-        write_text(learned, json.dumps({} if routed else tune(fit, scorer, run)))
-    tuned = json.loads(learned.read_text())
     buckets = list(fit.by_bucket())
     left = [bucket for bucket in buckets if not record_file(out, bucket).exists()]
     if len(left) < len(buckets):
@@ -73,7 +56,7 @@ def fit_users(run: RunContext, fit: FitSpec, out: Path) -> dict[str, Any]:
         try:
             with unwrap_user_errors():
                 rows = ray.data.from_items([{"buckets": part} for part in parts]).map_batches(
-                    MixBuckets if routed else FitBuckets,
+                    MixBuckets if head_kind(fit.kind).routed else FitBuckets,
                     fn_constructor_args=(fit, tuned, out),
                     batch_size=1,
                     compute=actor_pool(workers),

@@ -11,9 +11,9 @@ from hydra_ray.llm.response_cache import Counts, ResponseCache
 from hydra_ray.llm.usability import FAULTS
 from hydra_ray.methods.method import Adapter
 from hydra_ray.pipeline.evaluation import answer_table, joined, refused_summaries, with_oracles
-from hydra_ray.pipeline.job import SHARED, Pipeline, always_shown
+from hydra_ray.pipeline.job import Pipeline, always_shown
 from hydra_ray.pipeline.stage_rows import CUTS
-from hydra_ray.pipeline.step_settings import first_texts
+from hydra_ray.pipeline.step_settings import SHARED, first_texts
 from hydra_ray.report import AnswerRow, Costs, build_report, write_predictions, write_report
 from hydra_ray.training.artifacts.trained_scorer import TrainedScorer
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hydra_ray.cluster import LOCAL, check_socket_paths, find_cluster, init_ray, other_cluster
 from hydra_ray.config import Config
@@ -25,6 +25,12 @@ from hydra_ray.utils.ray_nodes import alive_nodes
 
 LOGICAL_CPUS_PER_CORE = 4
 """A local cluster counts more CPUs than there are: actors that wait for the LLM and workers that train take turns."""
+
+LOSSES = 3
+"""How often one step may lose a worker or a node and go on."""
+LOSS_PAUSE_S = 2.0
+"""Seconds in which Ray finds out what else went with a node."""
+Result = TypeVar("Result")
 
 
 class RunContext(contextlib.AbstractContextManager["RunContext"]):
@@ -61,8 +67,41 @@ class RunContext(contextlib.AbstractContextManager["RunContext"]):
         inputs: Mapping[str, str],
         work: Callable[[Path], Mapping[str, Any] | None],
     ) -> StepResult:
-        """`run_step` under this run's root."""
-        return run_step(self.root, name, code, config, inputs, work, self.log)
+        """`run_step` under this run's root. A step that loses a worker or a node goes on from what it has finished."""
+
+        def survive(folder: Path) -> Mapping[str, Any] | None:
+            return self._again_when_lost(name, lambda: work(folder))
+
+        return run_step(self.root, name, code, config, inputs, survive, self.log)
+
+    def _again_when_lost(self, name: str, work: Callable[[], Result]) -> Result:
+        """Does the work, up to LOSSES times more if workers are lost. Raises UserError after that."""
+        for left in range(LOSSES, -1, -1):
+            try:
+                return work()
+            except UserError:
+                raise
+            except Exception as error:
+                lost = self._lost(error)
+                if lost is None:
+                    raise
+                if not left:
+                    raise UserError(
+                        f"{name}: workers were lost {LOSSES + 1} times, last {lost}; see Ray's log files for why they "
+                        "died (memory, a node taken away), then run again: what is finished stays"
+                    ) from error
+                self.log(f"{name}: {lost}; going on with what is left")
+                self._ledger = None  # its node may be the one that went; it has a name to be found by
+                time.sleep(LOSS_PAUSE_S)
+        raise AssertionError
+
+    def _lost(self, error: Exception) -> str | None:
+        """What of Ray's was lost, if that is what the exception is about."""
+        if not self._ray:
+            return None
+        from hydra_ray.utils.ray_errors import lost_worker
+
+        return lost_worker(error)
 
     def ray(self) -> None:
         """Joins `ray.address`, or starts a local cluster that ends with this invocation."""
@@ -182,7 +221,9 @@ class RunContext(contextlib.AbstractContextManager["RunContext"]):
             from hydra_ray.llm.vllm_app import served_llm
 
             self.ray()
-            self._base_url = self._stack.enter_context(served_llm(self.config.llm, self.config.resources.llm))
+            joined = self.config.ray.address != LOCAL
+            served = served_llm(self.config.llm, self.config.resources.llm, joined=joined)
+            self._base_url = self._stack.enter_context(served)
         if not self._checked:
             from hydra_ray.llm.client import LLMClient
             from hydra_ray.llm.response_cache_ports import ActorPort

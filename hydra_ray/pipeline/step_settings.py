@@ -2,7 +2,7 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow.parquet as pq
 
@@ -13,6 +13,20 @@ from hydra_ray.core.types import Split
 from hydra_ray.inference.types import Component
 from hydra_ray.pipeline.llm_rows import Asking
 from hydra_ray.registries import HEADS, LOSSES, PAIR_ENCODERS
+
+Start = Literal["joint", "shared"]
+"""The trained base that users' heads start from (`fit.start`)."""
+SHARED = "shared"
+"""The folder of the base that was trained without users' heads."""
+TUNED_BASE = "base"
+"""The same in a tuning's folder, where users' heads start from it."""
+
+
+def base_of(trained: Path, tuned: Path | None, kind: str) -> Path:
+    """The base that users' heads belong to. trained, tuned: folders of the steps; kind: `model.head`."""
+    if tuned is not None and (tuned / TUNED_BASE).is_dir():
+        return tuned / TUNED_BASE
+    return trained / joint_kind(kind)
 
 
 def method_stage(name: str) -> str:

@@ -9,12 +9,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from hydra_ray.config import Config
-from hydra_ray.config.head_kinds import joint_kind
 from hydra_ray.core.tasks import Task, load_task
 from hydra_ray.errors import UserError
 from hydra_ray.inference.types import Component
 from hydra_ray.pipeline.previous_run import STEPS
 from hydra_ray.pipeline.step import MANIFEST
+from hydra_ray.pipeline.step_settings import base_of
 
 COMPONENTS: tuple[Component, ...] = ("reranker", "adapter")
 REPORT = "report.json"
@@ -74,7 +74,8 @@ def load_run_artifacts(folder: Path, seed: int | None = None) -> RunArtifacts:
     base, heads, tuned = {}, {}, {}
     for component in COMPONENTS:
         trained, fitted = found.step(f"train-{component} seed {chosen}"), found.step(f"fit-{component} seed {chosen}")
-        base[component] = trained / joint_kind(config.model.head)
+        learned = f"tune-{component} seed {chosen}"
+        base[component] = base_of(trained, found.step(learned) if learned in steps else None, config.model.head)
         heads[component] = tuple(f for f in (base[component], fitted) if (f / "heads").exists())
         tuned[component] = _json(fitted / MANIFEST, "run it again")["counts"]
     read = config.adapter.reads_topics(load_task(config.data.task))

@@ -3,6 +3,8 @@
 
 from starlette.middleware import Middleware
 
+from hydra_ray import env
+from hydra_ray.serve.http.middleware.local_routes import LocalRoutesMiddleware
 from hydra_ray.serve.http.middleware.rejection_replay import RejectionReplayMiddleware
 from hydra_ray.serve.http.wire import guard_uvicorn
 from hydra_ray.serve.observability.metrics import Meters
@@ -11,4 +13,8 @@ from hydra_ray.serve.observability.metrics import Meters
 def layers() -> list[Middleware]:
     """ASGI middlewares, the innermost first. Serve asks for them before it starts the proxy's HTTP server."""
     guard_uvicorn()
-    return [Middleware(RejectionReplayMiddleware, meters=Meters("Proxy"))]
+    routes = env.local_routes()
+    return [
+        Middleware(RejectionReplayMiddleware, meters=Meters("Proxy")),
+        Middleware(LocalRoutesMiddleware, prefixes=routes),
+    ]

@@ -53,15 +53,17 @@ def run_workers(
         UserError: A worker fails for good.
     """
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.torch import TorchTrainer
     from ray.train.v2.api.exceptions import TrainingFailedError
+
+    from hydra_ray.training.joint.network_interface import RoutedTorchConfig
 
     workers = worker_range(wanted, alive_nodes)
     trainer = TorchTrainer(
         loop,
         train_loop_config={"job": job},
         # NCCL refuses two ranks on one device.
-        torch_config=TorchConfig(backend="nccl" if wanted.num_gpus >= 1 else "gloo"),
+        torch_config=RoutedTorchConfig(backend="nccl" if wanted.num_gpus >= 1 else "gloo"),
         scaling_config=ScalingConfig(**train_scaling(wanted, workers)),
         run_config=RunConfig(
             name="train",

@@ -24,12 +24,46 @@ _IN_TEXT = re.compile(r"^hydra_ray\.errors\.\w+: (.+)$", re.MULTILINE)
 """The line of a traceback that a UserError of ours ends with."""
 
 
+_LOST_IN_TEXT = re.compile(
+    r"^ray\.exceptions\.(\w*(?:Actor|Node|Raylet)DiedError|ActorUnavailableError|WorkerCrashedError|\w*Object\w*LostError)"
+    r": (.+)$",
+    re.MULTILINE,
+)
+"""The same of exceptions that are about a worker, a node or an object that has gone."""
+
+
 def find_user_error(error: BaseException) -> UserError | None:
     """The UserError that an exception of Ray's is about; None where there is none.
 
     An exception that Ray has made of both (a RayTaskError that is a UserError as well) shows a worker's traceback as
     its words: what is returned is the UserError as it was raised.
     """
+    for one in _chain(error):
+        if isinstance(one, UserError) and "cause" not in vars(one):
+            return _own_words(one)
+        if type(one).__name__ == "ActorDiedError" and (found := _IN_TEXT.findall(str(one))):
+            return UserError(found[-1])
+    return None
+
+
+def lost_worker(error: BaseException) -> str | None:
+    """What was lost, in a line, if an exception of Ray's is about a worker, a node or an object that has gone; else
+    None. Work that is continued where it ended is worth another attempt then."""
+    from ray.exceptions import NodeDiedError, ObjectLostError, RayActorError, RayError, WorkerCrashedError
+
+    for one in _chain(error):
+        if isinstance(one, (RayActorError, WorkerCrashedError, NodeDiedError, ObjectLostError)):
+            lines = [line.strip() for line in str(one).splitlines() if line.strip()]
+            return f"{type(one).__name__}: {lines[0] if lines else 'no reason given'}"
+        # A task that waited for another's result passes on the text alone, as Ray Data's readers do.
+        if isinstance(one, RayError) and (found := _LOST_IN_TEXT.findall(str(one))):
+            name, reason = found[-1]
+            return f"{name}: {reason.strip()}"
+    return None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An exception and all those that it is about, nearest first."""
     seen: set[int] = set()
     waiting = deque([error])
     while waiting:
@@ -37,14 +71,10 @@ def find_user_error(error: BaseException) -> UserError | None:
         if id(one) in seen:
             continue
         seen.add(id(one))
-        if isinstance(one, UserError) and "cause" not in vars(one):
-            return _own_words(one)
-        if type(one).__name__ == "ActorDiedError" and (found := _IN_TEXT.findall(str(one))):
-            return UserError(found[-1])
+        yield one
         inner = [getattr(one, name, None) for name in WRAPPED]
         inner += dict(getattr(one, "worker_failures", None) or {}).values()  # Ray Train's: rank -> exception
         waiting.extend(found for found in inner if isinstance(found, BaseException))
-    return None
 
 
 def _own_words(error: UserError) -> UserError:

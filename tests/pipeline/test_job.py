@@ -14,6 +14,7 @@ from hydra_ray.errors import UserError
 from hydra_ray.pipeline.job import Pipeline
 from hydra_ray.pipeline.previous_run import write_steps
 from hydra_ray.pipeline.step import MANIFEST, StepResult, step_key
+from hydra_ray.pipeline.step_settings import TUNED_BASE
 
 
 def make_job(folder: Path, **changes: Any) -> tuple[Pipeline, dict[str, Any]]:
@@ -23,7 +24,7 @@ def make_job(folder: Path, **changes: Any) -> tuple[Pipeline, dict[str, Any]]:
     def step(name: str, code: int, config: dict[str, Any], inputs: dict[str, str], work: Any) -> StepResult:
         asked[name] = config
         asked.setdefault("inputs", []).append((name, inputs))
-        return StepResult(folder / step_key(name, code, config, inputs), {}, False)
+        return StepResult(folder / step_key(name, code, config, inputs), {"counts": {"start": "joint"}}, False)
 
     config = Config.model_validate(changes)
     run = SimpleNamespace(
@@ -83,10 +84,10 @@ def test_since_a_run_keeps_its_topics_too(tmp_path: Path) -> None:
 def test_since_a_run_whose_adapter_read_other_evidence(tmp_path: Path) -> None:
     job, asked = make_job(tmp_path, adapter={"history_similarity": True})
     job.train("adapter", Trial(0))
-    for name in ("train-reranker", "fit-reranker", "generate", "train-adapter"):
+    for name in ("train-reranker", "tune-reranker", "fit-reranker", "generate", "train-adapter"):
         step = tmp_path / "steps" / f"{name}-0"
         step.mkdir(parents=True)
-        (step / MANIFEST).write_text(json.dumps({"config": asked[name]}))
+        (step / MANIFEST).write_text(json.dumps({"config": asked[name], "counts": {"start": "joint"}}))
         write_steps(tmp_path / "old", {f"{name} seed 0": step.name})
     same, _ = make_job(tmp_path, adapter={"history_similarity": True}, fit={"base_run": "old"})
     same.run.log = lambda line: None  # type: ignore[method-assign]
@@ -127,7 +128,7 @@ def test_folds_share_labels_and_summaries_and_train_on_other_users_each(tmp_path
     ]
     assert [label for label in labels if label.startswith("summ")] == ["summarise seed 0"]
     assert [label for label in labels if label.startswith("encode-")] == ["encode-reranker seed 0"]
-    assert len({result.key for result in job.results.values()}) == len(labels) == 3 + 3 * 3
+    assert len({result.key for result in job.results.values()}) == len(labels) == 3 + 3 * 4
     whole = {inputs["users"] for name, inputs in asked["inputs"] if name in ("label", "summarise")}
     assert len(whole) == 2  # the same users: once to learn from, once to be tested
 
@@ -138,3 +139,56 @@ def test_too_few_users_for_the_folds(tmp_path: Path) -> None:
         UserError, match="2 users with a question and its gold answer in the data cannot be cut into 3 folds"
     ):
         job.chosen(Trial(0, 2))
+
+
+def start_from(job: Pipeline, start: str) -> None:
+    """Lets the tuning choose a base."""
+    step = job.run.step
+
+    def chosen(name: str, *about: Any) -> StepResult:
+        found = step(name, *about)
+        if name.startswith("tune-"):
+            (found.path / TUNED_BASE).mkdir(parents=True, exist_ok=True)
+            return StepResult(found.path, {"counts": {"start": start}}, False)
+        return found
+
+    job.run.step = chosen  # type: ignore[method-assign, assignment]
+
+
+def test_on_the_shared_base_training_users_are_fitted_as_well(tmp_path: Path) -> None:
+    job, asked = make_job(tmp_path)
+    before = job._fit_spec("reranker", Trial(0), "", job.base("reranker", Trial(0)), ())
+    assert before.base.name == "linear"
+    assert not job.fits_training_users("reranker", Trial(0))
+    start_from(job, "shared")
+    job.results.clear()
+    base = job.base("reranker", Trial(0))
+    assert base.name == TUNED_BASE
+    assert base.parent.name.startswith("tune-reranker-")
+    assert job.fits_training_users("reranker", Trial(0))
+    assert asked["tune-reranker"]["starts"] == ("joint", "shared")
+
+
+def test_the_published_adapter_starts_from_the_joint_base(tmp_path: Path) -> None:
+    job, asked = make_job(tmp_path)
+    job.tune("adapter", Trial(0), "paper")
+    assert asked["tune-adapter"]["starts"] == ("joint",)
+    job.tune("adapter", Trial(0))
+    assert asked["tune-adapter"]["starts"] == ("joint", "shared")
+
+
+@pytest.mark.parametrize(("head", "starts"), [("linear", ("joint", "shared")), ("low_rank", ("joint",))])
+def test_where_heads_may_start(tmp_path: Path, head: str, starts: tuple[str, ...]) -> None:
+    job, asked = make_job(tmp_path, model={"head": head})
+    job.tune("reranker", Trial(0))
+    assert asked["tune-reranker"]["starts"] == starts
+    given, asked = make_job(tmp_path, model={"head": head}, fit={"start": "joint"})
+    given.tune("reranker", Trial(0))
+    assert asked["tune-reranker"]["starts"] == ("joint",)
+
+
+def test_kinds_without_a_fit_are_not_tuned(tmp_path: Path) -> None:
+    job, asked = make_job(tmp_path, model={"head": "shared"})
+    assert job.tune("reranker", Trial(0)) is None
+    assert job.base("reranker", Trial(0)).name == "shared"
+    assert not any(name.startswith("tune") for name in asked)

@@ -83,8 +83,14 @@ def test_the_whole_job_runs_as_a_submitted_job_on_two_nodes(two_nodes: str, tmp_
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     report = json.loads((tmp_path / "runs" / "small" / "report.json").read_text())
     assert report["users"] == {"train": 5, "test": 5}
-    assert {"hydra", "hydra_shared", "hydra_reranker", "hydra_adapter", "bm25_k4", "user_majority"} <= set(
-        report["methods"]
-    )
+    assert {
+        "hydra",
+        "hydra_shared",
+        "hydra_paper",
+        "hydra_reranker",
+        "hydra_adapter",
+        "bm25_k4",
+        "user_majority",
+    } <= set(report["methods"])
     assert report["llm"]["calls"] > 0
     assert (tmp_path / "runs" / "small" / "report.html").exists()

@@ -57,7 +57,8 @@ def command(cluster: str, stage: str, root: Path, url: str, *more: str) -> list[
         "data.source=lamp", "data.task=lamp_3", f"data.root={root / 'data'}", "protocol.pseudo_queries=2",
         f"llm.base_url={url}", "llm.model=m", f"llm.concurrency={CONCURRENCY}", "llm.retries=1",
         "llm.retry_backoff_s=0.01", "llm.accept_useless=true", "reranker.features=score_and_recency",
-        "train.epochs=1", "resources.train.num_workers=1", "evaluate.bootstrap=100", f"ray.address={cluster}", *more,
+        "train.epochs=1", "resources.train.num_workers=1", "evaluate.bootstrap=100", "evaluate.paper=false",
+        f"ray.address={cluster}", *more,
     ]  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from hydra_ray.errors import UserError
 from hydra_ray.serve.deploy.applications import APPLICATIONS
+from hydra_ray.serve.http.middleware.local_routes import LOCAL_ROUTE
 
 PATIENCE_S = 60.0
 """How long an application may take to give answers once its processes run."""
@@ -66,7 +67,8 @@ def check(
 
 
 def ask_over_http(url: str) -> str:
-    """What is wrong, as the address says it; empty for a 200. Raises UnreachedError."""
+    """What is wrong, as the address says it; empty for a 200, and for a route that only its node may call: whether
+    that answers, the service's own readiness says. Raises UnreachedError."""
     # A certificate names the public host, not the node that is asked here, and nothing secret is sent.
     any_certificate = ssl.create_default_context()
     any_certificate.check_hostname, any_certificate.verify_mode = False, ssl.CERT_NONE
@@ -77,7 +79,8 @@ def ask_over_http(url: str) -> str:
         with opener.open(url, timeout=ATTEMPT_S):
             return ""
     except urllib.error.HTTPError as error:
-        return _parts(error.read()) or f"HTTP {error.code}"
+        body = error.read()
+        return "" if _is_local_route(body) else _parts(body) or f"HTTP {error.code}"
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         raise UnreachedError(str(getattr(reason, "strerror", None) or reason)) from None
@@ -90,3 +93,10 @@ def _parts(body: bytes) -> str:
         return "; ".join(f"{part}: {state}" for part, state in parts.items() if state != "ok")
     except (ValueError, KeyError, TypeError, AttributeError):
         return ""
+
+
+def _is_local_route(body: bytes) -> bool:
+    try:
+        return bool(json.loads(body)["error"]["code"] == LOCAL_ROUTE)
+    except (ValueError, KeyError, TypeError):
+        return False

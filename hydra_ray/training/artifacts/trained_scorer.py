@@ -8,6 +8,7 @@ heads/              the training users' heads, for kinds that have user paramete
 
 import hashlib
 import math
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -86,6 +87,18 @@ def save_base(
         fingerprint=hashlib.blake2b((out / BASE).read_bytes(), digest_size=8).hexdigest(),
     )
     (out / MODEL).write_text(description.model_dump_json(indent=2))
+
+
+def save_as_kind(base: Path, kind: str, out: Path) -> None:
+    """Writes a base again, with a head of a kind whose shared part has the same weights. Raises UserError as
+    `load_scorer`."""
+    found = _described(base)
+    if not (base / BASE).exists():
+        raise _missing(base, BASE)
+    out.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(base / BASE, out / BASE)
+    model = found.model.model_copy(update={"head": kind})
+    (out / MODEL).write_text(found.model_copy(update={"model": model}).model_dump_json(indent=2))
 
 
 def load_scorer(folder: Path, kind: str | None = None, encoder_source: str | None = None) -> PairScorer:

@@ -1,5 +1,7 @@
 """Heads of new users: the base is frozen, so many users are one batched problem over encodings computed once."""
 
+from collections.abc import Sequence
+
 import torch
 
 from hydra_ray.config import FitConfig
@@ -25,16 +27,20 @@ L2_GRID = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 10.0)
 
 
 def choose_l2(
-    head: Head, halves: tuple[PaddedUsers, PaddedUsers], config: FitConfig, loss: Loss = "bce"
+    head: Head,
+    halves: tuple[PaddedUsers, PaddedUsers],
+    config: FitConfig,
+    loss: Loss = "bce",
+    grid: Sequence[float] = L2_GRID,
 ) -> tuple[float, dict[float, float]]:
     """The strength with the least loss on one half of the users' queries after a fit on the other, both ways round.
 
     An empirical Bayes estimate of the prior of the users' deltas, by cross-validation over training users. halves: rows
-    of the same users, from different queries. Returns it and every strength's mean loss; where no row tells
-    anything, the strongest, and zeros.
+    of the same users, from different queries. grid: the strengths that are tried. Returns it and every strength's mean
+    loss; where no row tells anything, the strongest, and zeros.
     """
     tried = {}
-    for l2 in L2_GRID:
+    for l2 in grid:
         held_out = []
         for learned, kept in (halves, halves[::-1]):
             deltas = fit_heads(head, learned, config, l2, loss)

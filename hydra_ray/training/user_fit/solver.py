@@ -1,5 +1,6 @@
 """One way to fit each head kind: what the training users teach first, then the users themselves."""
 
+import math
 from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol
 
@@ -18,7 +19,8 @@ from hydra_ray.training.user_fit.padded_users import PaddedUsers
 from hydra_ray.training.user_fit.prior import SMALLEST, estimate_prior, fit_heads_under_prior
 
 Tuned = dict[str, Any]
-"""What was learned from the training users, as JSON: `l2`, or the prior's `precision`, and how it was found."""
+"""What was learned from the training users, as JSON: `l2`, or the prior's `precision`, and how it was found
+(`held_out_loss`: by each strength that was tried)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +64,13 @@ class Descent:
 
     def tune(self, head: Head, rows: PaddedUsers, config: FitConfig, loss: Loss) -> Tuned:
         """See `Solver`."""
-        if config.l2 is not None:
-            return {"l2": config.l2}
         tested = {"tuning_users": len(rows)}
+        grid = L2_GRID if config.l2 is None else (config.l2,)
         if not len(rows):
             # No user shows how users differ: all stay at the shared head.
-            return {"l2": L2_GRID[-1], **tested}
+            return {"l2": grid[-1], **tested}
         even = rows.query % 2 == 0
-        l2, tried = choose_l2(head, (rows.only(even), rows.only(~even)), config, loss)
+        l2, tried = choose_l2(head, (rows.only(even), rows.only(~even)), config, loss, grid)
         return {"l2": l2, "held_out_loss": {f"{k:g}": round(v, 5) for k, v in tried.items()}, **tested}
 
     def solve(
@@ -118,6 +119,11 @@ class UnderPrior:
 def fit_prior(head: Head, rows: PaddedUsers, config: FitConfig, loss: Loss) -> Tuned:
     """How strongly new users' heads are pulled to the shared head, from training users with two queries or more."""
     return _solver(head).tune(head, rows, config, loss)
+
+
+def held_out_loss(tuned: Tuned) -> float:
+    """The training users' loss on held-out queries (nats a row) under what was tuned; infinite if none was tested."""
+    return min(tuned.get("held_out_loss", {}).values(), default=math.inf)
 
 
 def _solver(head: Head) -> Solver:

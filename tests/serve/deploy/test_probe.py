@@ -83,6 +83,7 @@ class Said(BaseHTTPRequestHandler):
         "/ok": (200, b"{}"),
         "/readyz": (503, b'{"ready": false, "parts": {"retriever": "ok", "llm": "HTTP 500", "scorer": "no"}}'),
         "/gone": (404, b"Not Found"),
+        "/llm": (403, b'{"error": {"code": "local_route"}}'),
     }
 
     def do_GET(self) -> None:
@@ -111,5 +112,6 @@ def test_over_http(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ask_over_http(f"{url}/ok") == ""
     assert ask_over_http(f"{url}/readyz") == "llm: HTTP 500; scorer: no"
     assert ask_over_http(f"{url}/gone") == "HTTP 404"
+    assert ask_over_http(f"{url}/llm") == "", "only its node may ask"
     with pytest.raises(UnreachedError, match="refused"):
         ask_over_http(f"http://127.0.0.1:{free_port()}/")

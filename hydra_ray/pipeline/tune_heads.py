@@ -1,0 +1,62 @@
+"""How new users' heads are fitted: from which trained base, and how strongly its shared head pulls them.
+
+Joint training learns two bases: one together with the training users' heads (`joint`), and one without any (`shared`).
+The first has been shaped by what users differ in, the second by what they have in common: where users differ much and
+have many queries, new users' heads do better on the first, else on the second. The training users say which: heads are
+fitted to half of each one's queries as a new user's would be, and judged on the other half.
+"""
+
+import math
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hydra_ray.config.head_kinds import joint_kind
+from hydra_ray.pipeline.fit_spec import FitSpec
+from hydra_ray.pipeline.run_context import RunContext
+from hydra_ray.pipeline.step_settings import TUNED_BASE, Start
+from hydra_ray.training.artifacts.trained_scorer import save_as_kind
+from hydra_ray.training.user_fit import solver
+from hydra_ray.training.user_fit.features import rows_of
+from hydra_ray.training.user_fit.solver import Tuned
+from hydra_ray.utils.cpu import one_thread
+
+
+def tune_heads(run: RunContext, fit: FitSpec, bases: Mapping[Start, Path], out: Path) -> dict[str, Any]:
+    """Tunes the fit of new users' heads on each base, and chooses the base with the lower held-out loss.
+
+    Args:
+        run: Gets a line on what was found.
+        fit: The fit; its base is not read.
+        bases: Those to choose from; on equal losses, or where no training user has two queries, the first.
+        out: Gets the chosen base in `TUNED_BASE` if it is `shared`, with heads of the kind that is fitted.
+
+    Returns:
+        `start`, the chosen base; `loss_by_start`, each one's held-out loss in nats a row; and what was tuned
+        (`solver.Tuned`).
+    """
+    found: dict[Start, Tuned] = {}
+    for start, base in bases.items():
+        if start == "shared":
+            save_as_kind(base, joint_kind(fit.kind), out / TUNED_BASE)
+            base = out / TUNED_BASE
+        found[start] = _tuned(replace(fit, base=base))
+    losses = {start: solver.held_out_loss(tuned) for start, tuned in found.items()}
+    best = min(losses, key=lambda start: losses[start])
+    if best != "shared":
+        shutil.rmtree(out / TUNED_BASE, ignore_errors=True)
+    tuned = found[best]
+    choice = f" on the {best} base" if len(bases) > 1 else ""
+    count = tuned.get("tuning_users", 0)
+    run.log(f"tune-{fit.component}: {solver.describe(tuned)}{choice}, from {count} training users")
+    known = {start: round(loss, 5) for start, loss in losses.items() if math.isfinite(loss)}
+    return {"start": best, "loss_by_start": known, **tuned}
+
+
+def _tuned(fit: FitSpec) -> Tuned:
+    scorer = fit.scorer()
+    with one_thread():
+        rows = rows_of(fit.tuning_users(scorer))
+        return solver.fit_prior(fit.head(scorer), rows, fit.config.fit, fit.config.train.loss)
