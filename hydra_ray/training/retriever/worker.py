@@ -5,6 +5,7 @@ N texts, D numbers of an embedding, L lists with up to C candidates each.
 
 import json
 import math
+import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -129,8 +130,8 @@ class RetrieverWorker:
                     at.best, at.best_trial, at.best_epoch, best = reached, trial, epoch + 1, weights
                 at.trial, at.epoch = trial, epoch + 1
                 self._checkpoint(at, weights, zero_state.optimizer_state(engine), best, report)
-            self._log(f"teacher's temperature {self.job.temperatures[trial]:g}: held-out NDCG {reached:.4f} after "
-                      f"{self.job.ropg.epochs} epochs, best so far {at.best:.4f}")  # fmt: skip
+            self._log(f"teacher's temperature {self.job.temperatures[trial]:g}: held-out NDCG "
+                      f"{at.epochs[-1]['ndcg']:.4f} after {at.epoch} epochs, best so far {at.best:.4f}")  # fmt: skip
         if self.rank == 0:
             self.job.result.mkdir(parents=True, exist_ok=True)
             save_file(best or _trained(first), self.job.result / WEIGHTS)
@@ -250,8 +251,6 @@ class RetrieverWorker:
         best: dict[str, Tensor],
         report: Report,
     ) -> None:
-        import tempfile
-
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             if self.rank == 0:
