@@ -1,9 +1,10 @@
-"""`python -m hydra_ray.bench.cuda` or `hydra-ray bench cuda`: heads on one CUDA device, in plain PyTorch without Ray.
+"""`python -m hydra_ray.bench.cuda` or `hydra-ray bench cuda`: every numeric stage on one CUDA device, without Ray.
 
-Measures the fit of new users' heads, a training step's gather, forward and backward, and how many dense heads the
-device holds. Shares of bandwidth are the bytes that must move, counted from shapes, over time, over what a large copy
-on the device reaches in the same run (read and written); activations are not counted, so the shares are lower bounds.
-`--device cpu` runs the same code on small shapes: its figures say nothing.
+Measures the fit of new users' heads, a training step's gather, forward and backward, how many dense heads the device
+holds, whole training steps (`cuda_steps`), encoding (`cuda_encode`), scoring, and how far all that is from the CPU's
+results (`cuda_scores`). Shares of bandwidth are the bytes that must move, counted from shapes, over time, over what a
+large copy on the device reaches in the same run (read and written); activations are not counted, so the shares are
+lower bounds. `--device cpu` runs the same code on small shapes: its figures say nothing.
 """
 
 import argparse
@@ -18,6 +19,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hydra_ray.bench import cuda_encode, cuda_scores, cuda_steps
+from hydra_ray.bench.cuda_encode import encode_rates
+from hydra_ray.bench.cuda_scores import differences, pairs_per_second
+from hydra_ray.bench.cuda_steps import step_times
 from hydra_ray.bench.heads import BATCH, RANK, gathered_step, make_batch, make_table, one_hot_step
 from hydra_ray.bench.timing import interleaved
 from hydra_ray.config import FitConfig
@@ -61,7 +66,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
     args: `device` (default cuda). ratio: the one-hot product's time over ours at the users compared. fit: per kind
     `users_per_s` and `bandwidth_share`. heads: `ours_ms`, `one_hot_ms`, `bandwidth_share` of a batch of 64 dense heads;
-    resident_ms: the same step on the largest table. resident: dense heads held, verified by holding them.
+    resident_ms: the same step on the largest table. resident: dense heads held, verified by holding them. steps: see
+    `step_times`. encode: see `encode_rates`. score: see `pairs_per_second`. difference: see `differences`.
     Raises UserError if there is no such device.
     """
     device = _device(str(getattr(args, "device", "cuda")))
@@ -71,6 +77,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     fit = {kind: _fit(kind, users, sizes, device, bandwidth) for kind, users in sizes.fit_users.items()}
     heads = _heads(sizes, device, bandwidth)
     resident, resident_ms = _resident(sizes, device)
+    large = device.type == "cuda"
+    _free(device)
+    steps = step_times(cuda_steps.LARGE if large else cuda_steps.SMALL, device)
+    _free(device)
+    score_sizes = cuda_scores.LARGE if large else cuda_scores.SMALL
     return {
         "ratio": heads["ratio"],
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
@@ -79,6 +90,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "heads": {**heads, "resident_ms": resident_ms},
         "resident_dense_heads": resident,
         "resident_gb": round(resident * parameters_per_user("dense", sizes.width, RANK) * FLOAT / 1e9, 2),
+        "steps": steps,
+        "encode": encode_rates(cuda_encode.LARGE if large else cuda_encode.SMALL, device),
+        "score": pairs_per_second(score_sizes, device),
+        "difference": differences(score_sizes, device),
         "width": sizes.width,
         "rows_per_user": sizes.rows,
         "epochs": sizes.epochs,

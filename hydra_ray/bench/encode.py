@@ -152,7 +152,7 @@ def _measure(exact: TextEncoder, ours: TextEncoder, pairs: Pairs, repeats: int) 
         ways["ours"] = partial(encode_sorted, ours, pairs)
     rates = {name: len(pairs) / spent for name, spent in interleaved(ways, repeats).items()}
     rates.setdefault("ours", rates["sorted_fp32"])
-    lengths = np.array([len(one["input_ids"]) for one in exact.token_lists(*map(list, zip(*pairs, strict=True)))])
+    lengths = exact.token_table(*map(list, zip(*pairs, strict=True))).lengths
     padded = sum(part.max() * len(part) for part in np.split(lengths, range(BATCH, len(lengths), BATCH)))
     return {
         "ratio": round(rates["ours"] / rates["padded_fp32"], 2),

@@ -89,6 +89,22 @@ class WorkerResources(Placement):
         return self.bounds[0] if self.bounds else 1
 
 
+class EncodeResources(WorkerResources):
+    """Ray Data's actors that embed texts."""
+
+    compile: bool = Field(
+        default=False,
+        description="Compile the encoder on each worker's GPU first (`torch.compile`), which delays the worker's first "
+        "texts; `hydra-ray bench cuda` measures encoding both ways.",
+    )
+
+    @model_validator(mode="after")
+    def _compiled_on_gpus(self) -> "EncodeResources":
+        if self.compile and not self.num_gpus:
+            raise ValueError("compile: true needs num_gpus above 0; on a CPU the encoder runs through oneDNN")
+        return self
+
+
 class TrainResources(WorkerResources):
     """Ray Train's workers. With a range, training is elastic: it starts with what there is room for, and grows."""
 
@@ -123,7 +139,7 @@ class ResourcesConfig(Section):
     Changing it repeats no finished step.
     """
 
-    encode: WorkerResources = Field(default=WorkerResources(), description="Ray Data's actors that embed texts.")
+    encode: EncodeResources = Field(default=EncodeResources(), description="Ray Data's actors that embed texts.")
     train: TrainResources = Field(default=TrainResources(), description="Joint training.")
     fit: WorkerResources = Field(default=WorkerResources(), description="Ray Data's actors that fit new users' heads.")
     score: WorkerResources = Field(

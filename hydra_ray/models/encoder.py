@@ -1,6 +1,6 @@
 """The text encoder: any Hugging Face encoder, one vector per text."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ from hydra_ray.config import ModelConfig
 from hydra_ray.errors import UserError
 from hydra_ray.models.encoder_source import MINILM, encoder_path
 from hydra_ray.models.onednn import use_onednn
+from hydra_ray.models.token_table import TokenTable
 from hydra_ray.utils.cpu import Precision
-from hydra_ray.utils.device import CPU
+from hydra_ray.utils.device import CPU, halved_once
 
 DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -26,6 +27,8 @@ TOKENS = 1024
 """Tokens of a batch on a CPU, padding included: more does not make a core faster, its caches overflow instead."""
 DEVICE_TOKENS = 65_536
 """Tokens of a batch on an accelerator: 512 texts of 128 tokens."""
+AT_ONCE = 16_384
+"""Embeddings that wait on a device before they are copied from there: 25 MB at 384 numbers."""
 
 
 class TextEncoder(nn.Module):
@@ -55,19 +58,21 @@ class TextEncoder(nn.Module):
 
     def tokens(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> dict[str, Tensor]:
         """Tokenised, truncated and padded texts, or text pairs (longest first to be cut)."""
-        return self.padded(self.token_lists(texts, pairs))
+        return self.padded(self.token_table(texts, pairs), range(len(texts)))
 
-    def token_lists(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[dict[str, list[int]]]:
-        """What `tokens` tokenises, text by text, not padded: `input_ids` and whatever else the model reads."""
-        return token_lists(self.tokenizer, self.max_tokens, texts, pairs)
+    def token_table(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> TokenTable:
+        """What `tokens` tokenises, not padded."""
+        return tokenize(self.tokenizer, self.max_tokens, texts, pairs)
 
-    def padded(self, lists: Sequence[Mapping[str, list[int]]]) -> dict[str, Tensor]:
-        """Some of `token_lists` as one batch, int64 [n, longest]."""
-        return dict(self.tokenizer.pad(list(lists), return_tensors="pt"))
+    def padded(self, table: TokenTable, index: Sequence[int]) -> dict[str, Tensor]:
+        """Some texts of a table as one batch, int64 [len(index), longest]."""
+        padding = {"input_ids": self.tokenizer.pad_token_id, "token_type_ids": self.tokenizer.pad_token_type_id}
+        return table.padded(index, padding)
 
     def forward(self, tokens: dict[str, Tensor]) -> Tensor:
         """float32 [n, D]."""
-        inputs = {key: value.to(self.model.device) for key, value in tokens.items()}
+        # The copy waits for nothing that the device is still computing.
+        inputs = {key: value.to(self.model.device, non_blocking=True) for key, value in tokens.items()}
         if self.model.config.model_type == "longformer":
             attention = torch.zeros_like(inputs["input_ids"])
             attention[:, 0] = 1
@@ -92,19 +97,18 @@ def load_tokenizer(config: ModelConfig) -> Any:
     return tokenizer
 
 
-def token_lists(
-    tokenizer: Any, max_tokens: int, texts: Sequence[str], pairs: Sequence[str] | None = None
-) -> list[dict[str, list[int]]]:
-    """Tokenised and truncated texts, or text pairs, not padded: `input_ids` and whatever else the model reads.
+def tokenize(tokenizer: Any, max_tokens: int, texts: Sequence[str], pairs: Sequence[str] | None = None) -> TokenTable:
+    """Tokenised and truncated texts, at least one, or text pairs.
 
     A tokenizer that adds nothing of its own leaves an empty text without any token: it becomes one padding token, which
     the mean leaves out.
     """
     right = None if pairs is None else [_readable(text) for text in pairs]
     encoded = tokenizer([_readable(text) for text in texts], right, truncation=True, max_length=max_tokens)
-    lists = [{name: values[i] for name, values in encoded.items()} for i in range(len(texts))]
     nothing = {"input_ids": tokenizer.pad_token_id}
-    return [one if one["input_ids"] else {name: [nothing.get(name, 0)] for name in one} for one in lists]
+    return TokenTable.from_lists(
+        {name: [one or [nothing.get(name, 0)] for one in lists] for name, lists in encoded.items()}
+    )
 
 
 def _readable(text: str) -> str:
@@ -183,10 +187,18 @@ def _not_loaded(config: ModelConfig, error: Exception) -> UserError:
     )
 
 
-def frozen_encoder(config: ModelConfig, device: torch.device = CPU) -> TextEncoder:
+def frozen_encoder(config: ModelConfig, device: torch.device = CPU, compiled: bool = False) -> TextEncoder:
     """The encoder as it makes embeddings that are kept: in eval mode, on a device, at `model.precision`.
 
-    bf16 is autocast on an accelerator, and the weights' own format on a CPU. Raises UserError as `TextEncoder`.
+    bf16 is autocast on an accelerator, and the weights' own format on a CPU.
+
+    Args:
+        config: Which encoder.
+        device: Where it computes.
+        compiled: Whether an accelerator's is compiled for it first (`compile_encoder`).
+
+    Raises:
+        UserError: As `TextEncoder`, or it cannot be compiled.
     """
     if device.type == "cpu":
         encoder = TextEncoder(config, config.precision).eval()
@@ -194,27 +206,48 @@ def frozen_encoder(config: ModelConfig, device: torch.device = CPU) -> TextEncod
         return encoder
     encoder = TextEncoder(config).to(device).eval()
     encoder.autocast = config.precision == "bf16"
+    if compiled:
+        compile_encoder(encoder)
     return encoder
+
+
+def compile_encoder(encoder: TextEncoder) -> None:
+    """Compiles the model for batches of any shape (`torch.compile`), and encodes two texts with it.
+
+    Raises UserError where that fails, as without a compiler of the device's kernels.
+    """
+    encoder.model.compile(dynamic=True)
+    try:
+        encode_texts(encoder, ["one", "two texts of other lengths"], tokens=1)
+    except UserError:
+        raise
+    except Exception as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise UserError(
+            f"resources.encode.compile: torch.compile cannot compile the encoder on {encoder.model.device} ({reason}): "
+            "set it to false"
+        ) from None
 
 
 def encode_texts(
     encoder: TextEncoder, texts: Sequence[str], pairs: Sequence[str] | None = None, tokens: int | None = None
 ) -> NDArray[np.float32]:
-    """float32 [len(texts), D], in the order given, of texts or of text pairs. Tokenised once; see `encode_lists`."""
-    return encode_lists(encoder, encoder.token_lists(texts, pairs) if len(texts) else [], tokens)
+    """float32 [len(texts), D], in the order given, of texts or of text pairs. Tokenised once; see `encode_table`."""
+    if not len(texts):
+        return np.zeros((0, encoder.width), dtype=np.float32)
+    return encode_table(encoder, encoder.token_table(texts, pairs), tokens)
 
 
 @torch.inference_mode()
-def encode_lists(
-    encoder: TextEncoder, lists: Sequence[Mapping[str, list[int]]], tokens: int | None = None
-) -> NDArray[np.float32]:
-    """The embeddings of tokenised texts, float32 [len(lists), D], in the order given.
+def encode_table(encoder: TextEncoder, table: TokenTable, tokens: int | None = None) -> NDArray[np.float32]:
+    """The embeddings of tokenised texts, float32 [len(table), D], in the order given.
 
-    Sorted by tokens and cut into batches of at most `tokens` tokens, so that little is padded.
+    Sorted by tokens and cut into batches of at most `tokens` tokens, so that little is padded. An accelerator computes
+    one batch while the next is padded; embeddings come back many batches at a time.
 
     Args:
         encoder: Put into eval mode.
-        lists: As `TextEncoder.token_lists` gives them.
+        table: The texts.
         tokens: Of a batch; None: TOKENS on a CPU, DEVICE_TOKENS elsewhere.
 
     Raises:
@@ -222,40 +255,31 @@ def encode_lists(
     """
     if encoder.training:  # walking through all modules costs as much as a layer does
         encoder.eval()
-    out = np.zeros((len(lists), encoder.width), dtype=np.float32)
-    if not len(lists):
-        return out
+    out = np.zeros((len(table), encoder.width), dtype=np.float32)
+    device = encoder.model.device
     if tokens is None:
-        tokens = TOKENS if encoder.model.device.type == "cpu" else DEVICE_TOKENS
-    for index in batches_by_length([len(one["input_ids"]) for one in lists], tokens):
-        for part in _fitting(encoder, lists, index):
-            out[part[0]] = part[1]
+        tokens = TOKENS if device.type == "cpu" else DEVICE_TOKENS
+
+    def forward(index: Sequence[int]) -> list[Tensor]:
+        with torch.autocast(device.type, torch.bfloat16, enabled=encoder.autocast):
+            return [encoder(encoder.padded(table, index))]
+
+    lengths = table.lengths.tolist()
+    places: list[int] = []
+    found: list[Tensor] = []
+    for index in batches_by_length(lengths, tokens):
+        # The longest text of a batch is its last one.
+        advice = (
+            f"texts of at most {lengths[index[-1]]} tokens: lower model.max_tokens, or take a smaller model.encoder"
+        )
+        found += halved_once(forward, index, device, advice)
+        places += index
+        if len(places) >= AT_ONCE:
+            out[places] = torch.cat(found).cpu().numpy()
+            places, found = [], []
+    if places:
+        out[places] = torch.cat(found).cpu().numpy()
     return out
-
-
-def _fitting(
-    encoder: TextEncoder, lists: Sequence[Mapping[str, list[int]]], index: list[int]
-) -> list[tuple[list[int], NDArray[np.float32]]]:
-    """A batch's embeddings: in one piece, or in two where the device's memory is too small for one."""
-
-    def forward(places: list[int]) -> tuple[list[int], NDArray[np.float32]]:
-        with torch.autocast(encoder.model.device.type, torch.bfloat16, enabled=encoder.autocast):
-            found = encoder(encoder.padded([lists[i] for i in places]))
-        return places, found.cpu().numpy()
-
-    try:
-        return [forward(index)]
-    except torch.OutOfMemoryError:
-        pass  # outside of the handler, so that the error's frames hold none of the memory
-    middle = (len(index) + 1) // 2
-    try:
-        return [forward(part) for part in (index[:middle], index[middle:]) if part]
-    except torch.OutOfMemoryError:
-        longest = max(len(lists[i]["input_ids"]) for i in index)
-        raise UserError(
-            f"model.encoder: neither a batch of {len(index)} texts of at most {longest} tokens nor half of it fits the "
-            f"memory of {encoder.model.device}: lower model.max_tokens, or take a smaller encoder"
-        ) from None
 
 
 def batches_by_length(lengths: Sequence[int], tokens: int) -> list[list[int]]:

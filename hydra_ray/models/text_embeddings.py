@@ -141,16 +141,16 @@ class StoredEmbeddings:
 class RememberedEmbeddings:
     """Texts -> float32 [n, D]; those that were asked for last stay in memory, nothing is kept on disk."""
 
-    def __init__(self, config: ModelConfig, encoder: TextEncoder | None = None) -> None:
-        """encoder: one that is loaded already; None: it is loaded when the first text is asked for."""
-        self._config, self._encoder = config, encoder
+    def __init__(self, config: ModelConfig, encoder: TextEncoder | None = None, device: torch.device = CPU) -> None:
+        """encoder: one that is loaded already; None: it is loaded, on `device`, when the first text is asked for."""
+        self._config, self._encoder, self._device = config, encoder, device
         self._memory: LRUCache[str, NDArray[np.float32]] = LRUCache(REMEMBERED)
 
     @property
     def encoder(self) -> TextEncoder:
         """The encoder itself, loaded on first use."""
         if self._encoder is None:
-            self._encoder = frozen_encoder(self._config)
+            self._encoder = frozen_encoder(self._config, self._device)
         return self._encoder
 
     def prefetch(self, texts: Sequence[str], encode_missing: bool = False) -> None:
@@ -182,9 +182,12 @@ def text_embeddings(
 ) -> StoredEmbeddings | RememberedEmbeddings:
     """The embeddings of a model's frozen encoder.
 
-    root: folder of all stores; what reads the same store in one process shares one encoder and what was read. None:
-    they are kept in memory alone.
+    Args:
+        config: Of the model.
+        root: Folder of all stores; what reads the same store in one process shares one encoder and what was read. None:
+            they are kept in memory alone.
+        device: Where texts that are not kept are encoded.
     """
     if root is None:
-        return RememberedEmbeddings(config)
+        return RememberedEmbeddings(config, device=device)
     return _stored(spec_of(config), root, config.encoder, device)

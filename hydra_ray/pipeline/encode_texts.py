@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hydra_ray.config import ModelConfig
-from hydra_ray.config.resources import WorkerResources, ray_options, worker_range
+from hydra_ray.config.resources import EncodeResources, ray_options, worker_range
 from hydra_ray.models.encoder_source import spec_of
 from hydra_ray.pipeline.encode_sources import TextSource
 from hydra_ray.pipeline.examples import chunks
@@ -29,6 +29,7 @@ from hydra_ray.utils.ray_nodes import actor_pool, alive_nodes
 
 if TYPE_CHECKING:
     from hydra_ray.models.encoder import TextEncoder
+    from hydra_ray.models.token_table import TokenTable
 
 FEW = 10_000
 """Distinct texts that are encoded without Ray: workers would take longer to start."""
@@ -46,7 +47,7 @@ def encode_source(
     source: TextSource,
     root: Path,
     scratch: Path,
-    workers: WorkerResources,
+    workers: EncodeResources,
     log: Callable[[str], None],
     start_ray: Callable[[], None],
 ) -> dict[str, int]:
@@ -98,7 +99,7 @@ def _encode_few(model: ModelConfig, root: Path, missing: list[str]) -> None:
 
 
 def _encode_many(
-    source: TextSource, root: Path, scratch: Path, workers: WorkerResources, log: Callable[[str], None]
+    source: TextSource, root: Path, scratch: Path, workers: EncodeResources, log: Callable[[str], None]
 ) -> dict[str, int]:
     import ray
 
@@ -127,7 +128,7 @@ def _encode_many(
             )
             .map_batches(
                 EncodeTokens,
-                fn_constructor_args=(source.model, root, workers.num_gpus),
+                fn_constructor_args=(source.model, root, workers.num_gpus, workers.compile),
                 batch_format="pyarrow",
                 batch_size=None,
                 compute=actor_pool((least, most)),
@@ -202,16 +203,17 @@ class TokenizeShard:
 
     def __call__(self, batch: dict[str, Any]) -> Iterator[pa.Table]:
         """batch: `shard`. Yields `key` and a column for each of the model's inputs."""
-        from hydra_ray.models.encoder import token_lists
+        from hydra_ray.models.encoder import tokenize
 
         for shard in batch["shard"]:
             missing = self.missing(int(shard))
             for start in range(0, len(missing), FRAGMENT):
                 part = missing[start : start + FRAGMENT]
-                lists = token_lists(self._tokenizer, self._model.max_tokens, [text for _, text in part])
+                table = tokenize(self._tokenizer, self._model.max_tokens, [text for _, text in part])
                 columns = {"key": pa.array([key for key, _ in part], pa.binary(KEY_BYTES))}
-                for name in lists[0]:
-                    columns[_TOKENS + name] = pa.array([one[name] for one in lists], pa.list_(pa.int32()))
+                starts = pa.array(table.starts, pa.int32())
+                for name, values in table.columns.items():
+                    columns[_TOKENS + name] = pa.ListArray.from_arrays(starts, pa.array(values))
                 yield pa.table(columns)
 
     def missing(self, shard: int) -> list[tuple[bytes, str]]:
@@ -235,9 +237,9 @@ class TokenizeShard:
 class EncodeTokens:
     """Ray Data's callable: embeddings of tokenised texts, into the store; the encoder is loaded at the first ones."""
 
-    def __init__(self, model: ModelConfig, root: Path, num_gpus: float) -> None:
-        """num_gpus: what this worker was promised."""
-        self._model, self._num_gpus = model, num_gpus
+    def __init__(self, model: ModelConfig, root: Path, num_gpus: float, compiled: bool = False) -> None:
+        """num_gpus: what this worker was promised. compiled: whether the encoder is compiled for its GPU."""
+        self._model, self._num_gpus, self._compiled = model, num_gpus, compiled
         self._store = EmbeddingStore(root, spec_of(model))
 
     @cached_property
@@ -245,16 +247,28 @@ class EncodeTokens:
         from hydra_ray.models.encoder import frozen_encoder
         from hydra_ray.utils.device import worker_device
 
-        return frozen_encoder(self._model, worker_device(self._num_gpus))
+        return frozen_encoder(self._model, worker_device(self._num_gpus), self._compiled)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """batch: as `TokenizeShard` yields. Returns `texts`, how many there were."""
-        from hydra_ray.models.encoder import encode_lists
+        from hydra_ray.models.encoder import encode_table
 
         if not len(batch):
             return pa.table({"texts": pa.array([0])})
-        columns = {n.removeprefix(_TOKENS): batch[n].to_pylist() for n in batch.column_names if n.startswith(_TOKENS)}
-        lists = [{name: values[i] for name, values in columns.items()} for i in range(len(batch))]
         keys = as_keys(b"".join(batch["key"].to_pylist()))
-        self._store.append(keys, encode_lists(self._encoder, lists))
+        self._store.append(keys, encode_table(self._encoder, token_table_of(batch)))
         return pa.table({"texts": pa.array([len(keys)])})
+
+
+def token_table_of(batch: pa.Table) -> "TokenTable":
+    """The tokens that `TokenizeShard` put into a table, or into a slice of one."""
+    from hydra_ray.models.token_table import TokenTable
+
+    columns, starts = {}, None
+    for name in (name for name in batch.column_names if name.startswith(_TOKENS)):
+        lists = batch[name].combine_chunks()
+        columns[name.removeprefix(_TOKENS)] = lists.flatten().to_numpy()
+        offsets = lists.offsets.to_numpy().astype("int64")
+        starts = offsets - offsets[0]
+    assert starts is not None, "a tokenizer makes input_ids at least"
+    return TokenTable(columns, starts)

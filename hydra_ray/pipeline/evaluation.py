@@ -32,15 +32,17 @@ def answer_table(
     config: AdapterConfig,
     no_summary: Collection[tuple[str, str]] = (),
     trained: Path | None = None,
+    buckets: Sequence[int] | None = None,
 ) -> list[AnswerRow]:
     """One row per question of a step with the answers of its methods; of those without their adapter, none.
 
     no_summary: (user, question) whose profile summary the LLM refused. trained: what the only method has learned.
+    buckets: of the users whose questions are answered; None: all.
     """
     shown = {name: method_named(name) for name in methods}
     shown = {name: method for name, method in shown.items() if method.adapter in (None, *adapters)}
     table: list[AnswerRow] = []
-    all_users = all_rows(EvalRow, answered)
+    all_users = all_rows(EvalRow, answered, buckets)
     while rows := list(islice(all_users, USERS_AT_ONCE)):
         users = [EvaluatedUser(task, config, one.user_id, one.rows, adapters, trained) for one in rows]
         texts = [text for user in users for text in user.texts()]

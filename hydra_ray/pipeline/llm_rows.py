@@ -183,9 +183,9 @@ def _used(answers: Path) -> dict[str, int]:
     return {"missing_answers": missing, **{name: sum(table[name].to_pylist()) for name in columns}}
 
 
-def all_rows(kind: type[R], folder: Path) -> Iterator[RowsOfUser[R]]:
-    """`read_rows` of all buckets, one in memory at a time."""
-    for bucket in buckets_of(folder):
+def all_rows(kind: type[R], folder: Path, buckets: Sequence[int] | None = None) -> Iterator[RowsOfUser[R]]:
+    """`read_rows` of some buckets (None: of all), one in memory at a time."""
+    for bucket in buckets_of(folder) if buckets is None else buckets:
         yield from read_rows(kind, folder, [bucket])
 
 

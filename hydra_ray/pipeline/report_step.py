@@ -4,18 +4,19 @@ import json
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra_ray.data.reader import read_counts
 from hydra_ray.llm.response_cache import Counts, ResponseCache
 from hydra_ray.llm.usability import FAULTS
 from hydra_ray.methods.method import Adapter
-from hydra_ray.pipeline.evaluation import answer_table, joined, refused_summaries, with_oracles
+from hydra_ray.pipeline.answer_workers import AnsweredStep, Answering, answer_rows
+from hydra_ray.pipeline.evaluation import refused_summaries, with_oracles
 from hydra_ray.pipeline.job import Pipeline, always_shown
 from hydra_ray.pipeline.stage_rows import CUTS
 from hydra_ray.pipeline.step_settings import SHARED, first_texts
 from hydra_ray.report import AnswerRow, Costs, build_report, write_predictions, write_report
-from hydra_ray.training.artifacts.trained_scorer import TrainedScorer
 
 ANSWER_COUNTS = ("answers", "missing_answers", "hit_max_tokens", "degraded", *FAULTS)
 
@@ -32,28 +33,18 @@ def write_report_step(job: Pipeline) -> dict[str, Any]:
     for trial in config.protocol.trials:
         evaluated = job.evaluate(trial)
         shared = job.train("adapter", trial).path / SHARED
-        adapters: dict[Adapter, TrainedScorer] = {"shared": TrainedScorer.load(shared, None, run.vector_cache)}
+        adapters: dict[Adapter, tuple[Path, Path | None]] = {"shared": (shared.resolve(), None)}
         for variant in job.variants:
             base, heads = job.base("adapter", trial, variant), job.fit("adapter", trial, variant).path
-            adapters[variant or "hydra"] = TrainedScorer.load(base, heads, run.vector_cache)
+            adapters[variant or "hydra"] = base.resolve(), heads.resolve()
         one_shot = first_texts(job.oracles(trial).path) if config.evaluate.oracles else None
-        refused = refused_summaries(job.summarise(trial).path)
-        found = answer_table(run.task, trial.seed, evaluated.path, always_shown(), adapters, config.adapter, refused)
+        steps = [AnsweredStep(evaluated.path.resolve(), always_shown())]
         for name in job.further_methods:
             path, learned = job.method(trial, name).path, job.trained_method(trial, name)
-            found = joined(
-                found,
-                answer_table(
-                    run.task,
-                    trial.seed,
-                    path,
-                    (name,),
-                    adapters,
-                    config.adapter,
-                    refused,
-                    learned.path if learned else None,
-                ),
-            )
+            steps.append(AnsweredStep(path.resolve(), (name,), learned.path.resolve() if learned else None))
+        refused = frozenset(refused_summaries(job.summarise(trial).path))
+        answering = Answering(config, trial.seed, tuple(steps), adapters, run.vector_cache, refused)
+        found = answer_rows(run, answering)
         rows += with_oracles(run.task, found, evaluated.path, config.adapter, one_shot)
         training.append(job.chosen(trial).train)
     began = time.monotonic()

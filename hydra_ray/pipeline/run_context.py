@@ -70,11 +70,11 @@ class RunContext(contextlib.AbstractContextManager["RunContext"]):
         """`run_step` under this run's root. A step that loses a worker or a node goes on from what it has finished."""
 
         def survive(folder: Path) -> Mapping[str, Any] | None:
-            return self._again_when_lost(name, lambda: work(folder))
+            return self.again_when_lost(name, lambda: work(folder))
 
         return run_step(self.root, name, code, config, inputs, survive, self.log)
 
-    def _again_when_lost(self, name: str, work: Callable[[], Result]) -> Result:
+    def again_when_lost(self, name: str, work: Callable[[], Result]) -> Result:
         """Does the work, up to LOSSES times more if workers are lost. Raises UserError after that."""
         for left in range(LOSSES, -1, -1):
             try:

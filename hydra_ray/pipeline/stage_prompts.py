@@ -49,8 +49,10 @@ class StagePrompts:
         """The encoder of single texts; it is loaded when the first text is not in the cache."""
         if self._encode is None:
             from hydra_ray.models.text_embeddings import text_embeddings
+            from hydra_ray.utils.device import worker_device
 
-            self._encode = text_embeddings(self.config.text_encoder, self._vectors)
+            device = worker_device(self.config.resources.score.num_gpus)
+            self._encode = text_embeddings(self.config.text_encoder, self._vectors, device)
         return self._encode
 
     def prefetch(self, users: Sequence[User]) -> None:

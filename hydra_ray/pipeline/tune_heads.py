@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra_ray.config.head_kinds import joint_kind
+from hydra_ray.config.resources import ray_options
 from hydra_ray.pipeline.fit_spec import FitSpec
 from hydra_ray.pipeline.run_context import RunContext
 from hydra_ray.pipeline.step_settings import TUNED_BASE, Start
@@ -22,6 +23,8 @@ from hydra_ray.training.user_fit import solver
 from hydra_ray.training.user_fit.features import rows_of
 from hydra_ray.training.user_fit.solver import Tuned
 from hydra_ray.utils.cpu import one_thread
+from hydra_ray.utils.device import worker_device
+from hydra_ray.utils.ray_errors import unwrap_user_errors
 
 
 def tune_heads(run: RunContext, fit: FitSpec, bases: Mapping[Start, Path], out: Path) -> dict[str, Any]:
@@ -42,7 +45,7 @@ def tune_heads(run: RunContext, fit: FitSpec, bases: Mapping[Start, Path], out: 
         if start == "shared":
             save_as_kind(base, joint_kind(fit.kind), out / TUNED_BASE)
             base = out / TUNED_BASE
-        found[start] = _tuned(replace(fit, base=base))
+        found[start] = _where_fits_run(run, replace(fit, base=base))
     losses = {start: solver.held_out_loss(tuned) for start, tuned in found.items()}
     best = min(losses, key=lambda start: losses[start])
     if best != "shared":
@@ -55,8 +58,24 @@ def tune_heads(run: RunContext, fit: FitSpec, bases: Mapping[Start, Path], out: 
     return {"start": best, "loss_by_start": known, **tuned}
 
 
-def _tuned(fit: FitSpec) -> Tuned:
-    scorer = fit.scorer()
+def _where_fits_run(run: RunContext, fit: FitSpec) -> Tuned:
+    """On a CPU in this process; where fits have a GPU, on such a worker."""
+    wanted = fit.config.resources.fit
+    if not wanted.num_gpus:
+        return tuned_on(fit, 0.0)
+    import ray
+
+    run.ray()
+    with unwrap_user_errors():
+        task = ray.remote(tuned_on).options(**ray_options(wanted))
+        found: Tuned = ray.get(task.remote(fit, wanted.num_gpus))
+    return found
+
+
+def tuned_on(fit: FitSpec, num_gpus: float) -> Tuned:
+    """The tuned fit. num_gpus: what this worker was promised; raises UserError if that is a GPU and there is none."""
+    device = worker_device(num_gpus)
+    scorer = fit.scorer(device)
     with one_thread():
-        rows = rows_of(fit.tuning_users(scorer))
+        rows = rows_of(fit.tuning_users(scorer)).to(device)
         return solver.fit_prior(fit.head(scorer), rows, fit.config.fit, fit.config.train.loss)

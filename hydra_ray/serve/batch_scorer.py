@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from hydra_ray.errors import UserError
 from hydra_ray.inference.scoring import SHARED, score_requests
 from hydra_ray.inference.types import Component, ScoreRequest, ScoreResult
 from hydra_ray.serve.bundle import COMPONENTS, RunArtifacts
@@ -13,7 +14,7 @@ from hydra_ray.serve.caches.head_cache import HeadCache
 from hydra_ray.serve.config import MIB, ScorerConfig
 from hydra_ray.serve.state.folders import Deletions, heads_folder
 from hydra_ray.training.artifacts.trained_scorer import TrainedScorer, fingerprint, load_scorer, needs_encoder_in_module
-from hydra_ray.utils.device import worker_device
+from hydra_ray.utils.device import CPU, free_memory, worker_device
 
 
 class BatchScorer:
@@ -21,7 +22,7 @@ class BatchScorer:
 
     def __init__(self, bundle: RunArtifacts, state: Path, config: ScorerConfig) -> None:
         """Raises UserError if bases or head stores are missing or do not belong together, or a promised GPU is not
-        there."""
+        there or too small for the heads that it is to keep."""
         device = worker_device(config.num_gpus)
         self.vectors: EmbeddingCache | None = None
         self.heads: dict[Component, HeadCache] = {}
@@ -37,6 +38,8 @@ class BatchScorer:
             self._scorers[component] = TrainedScorer(
                 scorer, self.heads.get(component), encode=self.vectors, device=device
             )
+        if device != CPU:
+            check_room(config, len(self.heads), free_memory(device, config.num_gpus))
         self._deletions = Deletions(state)
 
     @property
@@ -78,6 +81,17 @@ class BatchScorer:
             )
             for s, log_odds in zip(batch, score_requests(self._scorers[component], batch), strict=True)
         ]
+
+
+def check_room(config: ScorerConfig, caches: int, free: int) -> None:
+    """Raises UserError where a device with so many free bytes has no room for so many full caches of heads."""
+    needed = caches * config.head_cache_mib
+    if needed * MIB > free:
+        raise UserError(
+            f"scorer.head_cache_mib={config.head_cache_mib}: the heads of {caches} components may take {needed} MiB, "
+            f"and a replica has {free // MIB} MiB left on its GPU (num_gpus={config.num_gpus:g}): lower "
+            "head_cache_mib or raise num_gpus"
+        )
 
 
 def set_threads(threads: int) -> None:

@@ -109,7 +109,10 @@ class ScorerConfig(Scaling):
     )
     max_batch_size: int = Field(default=32, ge=1, description="Queries scored together at most.")
     batch_wait_timeout_s: float = Field(
-        default=0.002, ge=0, description="Seconds that a batch waits for more queries; adds to every answer's latency."
+        default=0.002,
+        ge=0,
+        description="Seconds that an idle scorer waits for more queries at most. It waits only where they come more "
+        "closely than that; while it works, the next batch gathers in any case.",
     )
     head_cache_mib: int = Field(
         default=64, ge=1, description="Memory per replica for the heads of reranker and of adapter each, in MiB."

@@ -98,7 +98,7 @@ def halved_once(
     """`work(items)`, or where memory runs out that of the first half and then of the second.
 
     Args:
-        work: One result per item.
+        work: The results of some items, in order: one each, or fewer for several together.
         items: A batch.
         device: What it is computed on.
         advice: What to do where half the batch is too much, too.

@@ -3,11 +3,14 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 
-from hydra_ray.bench import cuda
+from hydra_ray.bench import cuda, cuda_encode, cuda_steps
+from hydra_ray.config import ModelConfig
+from hydra_ray.models.encoder import TextEncoder
 
 WITHOUT_RAY = """
 import sys
@@ -25,6 +28,39 @@ def test_it_runs_without_ray_and_prints_one_object() -> None:
     heads = result["heads"]
     assert result["ratio"] == heads["ratio"] > 0
     assert result["resident_dense_heads"] == (1 << 20) // (4 * (16 * 16 + 16 + 16 * 2 + 2))
+    for kind in ("linear", "low_rank", "dense"):
+        for place in ("device", "host"):
+            times = result["steps"][kind][place]
+            assert {users: set(rows) for users, rows in times.items()} == {"10": {"16", "32"}, "40": {"16", "32"}}
+            assert all(ms > 0 for rows in times.values() for ms in rows.values())
+        assert result["steps"]["flat"][kind] >= 1
+        assert result["score"][kind] > 0
+        # The same device on both sides.
+        assert result["difference"]["fit"][kind] == result["difference"]["score"][kind] == 0
+    assert result["difference"]["encode"] == 0
+    for model in ("minilm", "bert"):
+        rates = result["encode"][model]
+        assert rates["texts_per_s"] > 0
+        assert rates["tokenised_per_s"] > 0
+        assert rates["loop_share"] > 0
+
+
+def test_a_loops_batch_has_no_padding_and_texts_are_the_same_every_time() -> None:
+    encoder = TextEncoder(ModelConfig(max_tokens=16))
+    batch = cuda_encode.full_batch(encoder, cuda_encode.SMALL, torch.device("cpu"))
+    assert batch["input_ids"].shape == (256 // 16, 16)
+    assert bool(batch["attention_mask"].all())
+    assert cuda_encode.make_texts(3) == cuda_encode.make_texts(4)[:3]
+
+
+@pytest.mark.parametrize(("free", "sizes"), [(10**12, [10, 40]), (20_000, [10]), (0, [])])
+def test_only_tables_that_fit_are_measured(free: int, sizes: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda_steps, "free_memory", lambda *_: free)
+    device = torch.device("meta")
+    assert cuda_steps.table_sizes("linear", "device", cuda_steps.SMALL, device) == sizes
+    most = cuda_steps.table_sizes("linear", "device", replace(cuda_steps.SMALL, most=True), device)
+    assert most[: len(sizes)] == sizes
+    assert len(most) == len(sizes) + (free > 0)
 
 
 def test_bytes_are_counted_from_shapes() -> None:

@@ -90,6 +90,7 @@ def test_ray_trains_scaling() -> None:
         ("resources.fit.num_gpus=1.5", "num_gpus: 1.5 is neither a share of one GPU nor a number of whole ones"),
         ("resources.fit.accelerator_type=H100", "accelerator_type: H100 needs num_gpus above 0"),
         ("resources.fit.resources={GPU: 1}", "resources: GPU is not a custom resource; set num_gpus"),
+        ("resources.encode.compile=true", "compile: true needs num_gpus above 0; on a CPU the encoder runs through"),
         ("resources.ask.num_workers=auto", "num_workers: auto needs num_cpus, num_gpus or resources to count by"),
     ],
 )  # fmt: skip

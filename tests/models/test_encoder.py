@@ -1,3 +1,4 @@
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,14 +10,17 @@ from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
 
 from hydra_ray.config import ModelConfig
 from hydra_ray.errors import UserError
+from hydra_ray.models import encoder as subject
 from hydra_ray.models.encoder import (
     TextEncoder,
     batches_by_length,
     check_encoder,
-    encode_lists,
+    compile_encoder,
+    encode_table,
     encode_texts,
     frozen_encoder,
 )
+from hydra_ray.models.token_table import TokenTable
 from hydra_ray.utils.cpu import fastest_precision
 
 TEXTS = [
@@ -49,6 +53,12 @@ def test_a_text_is_encoded_as_if_alone_wherever_it_stands(encoder: TextEncoder) 
     assert np.allclose(together, alone, atol=1e-5)
     assert np.allclose(together[0], together[5], atol=1e-6)
     assert encode_texts(encoder, []).shape == (0, encoder.width)
+
+
+def test_embeddings_that_come_back_in_parts_are_the_same(encoder: TextEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = encode_texts(encoder, TEXTS, tokens=64)
+    monkeypatch.setattr(subject, "AT_ONCE", 2)
+    assert np.array_equal(encode_texts(encoder, TEXTS, tokens=64), whole)
 
 
 def test_pairs_are_read_together(encoder: TextEncoder) -> None:
@@ -129,8 +139,8 @@ class SmallDevice:
         self.most = most
         self.sizes: list[int] = []
 
-    def padded(self, lists: list[dict[str, list[int]]]) -> torch.Tensor:
-        return torch.tensor([[float(one["input_ids"][0])] for one in lists])
+    def padded(self, table: TokenTable, index: Sequence[int]) -> torch.Tensor:
+        return table.padded(index, {})["input_ids"][:, :1].float()
 
     def __call__(self, batch: torch.Tensor) -> torch.Tensor:
         self.sizes.append(len(batch))
@@ -140,12 +150,64 @@ class SmallDevice:
 
 
 def test_a_batch_that_does_not_fit_is_halved_once() -> None:
-    lists = [{"input_ids": [i]} for i in range(7)]
+    table = TokenTable.from_lists({"input_ids": [[i] for i in range(7)]})
     small = SmallDevice(4)
-    assert encode_lists(small, lists)[:, 0].tolist() == list(range(7))  # type: ignore[arg-type]
+    assert encode_table(small, table)[:, 0].tolist() == list(range(7))  # type: ignore[arg-type]
     assert small.sizes == [7, 4, 3]
-    with pytest.raises(UserError, match="neither a batch of 7 texts of at most 1 tokens nor half of it fits the mem"):
-        encode_lists(SmallDevice(3), lists)  # type: ignore[arg-type]
+    with pytest.raises(UserError) as error:
+        encode_table(SmallDevice(3), table)  # type: ignore[arg-type]
+    assert str(error.value) == (
+        "out of memory on cpu with 4 at once, half of a batch of 7: texts of at most 1 tokens: lower model.max_tokens, "
+        "or take a smaller model.encoder"
+    )
+
+
+def small_encoder(folder: Path) -> TextEncoder:
+    name = make_encoder(folder / "encoder", "bert", pad_token="<pad>", unk_token="<unk>")
+    return TextEncoder(ModelConfig(encoder=name, max_tokens=16)).eval()
+
+
+def test_the_model_is_compiled_once_for_batches_of_any_shape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recording stand-in for `torch.compile`, which hands back what it was given."""
+    encoder = small_encoder(tmp_path)
+    expected = encode_texts(encoder, ["a", "b c"])
+    asked: list[dict[str, object]] = []
+
+    def compiled(call: Callable[..., object], **options: object) -> Callable[..., object]:
+        asked.append(options)
+        return call
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    compile_encoder(encoder)
+    assert np.array_equal(encode_texts(encoder, ["a", "b c"]), expected)
+    assert asked == [{"dynamic": True}]
+
+
+def test_an_encoder_that_cannot_be_compiled_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = small_encoder(tmp_path)
+
+    def compiled(call: Callable[..., object], **options: object) -> Callable[..., object]:
+        def fail(*args: object, **kwargs: object) -> None:
+            raise RuntimeError("no compiler found\nand much more")
+
+        return fail
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    with pytest.raises(UserError) as error:
+        compile_encoder(encoder)
+    assert str(error.value) == (
+        "resources.encode.compile: torch.compile cannot compile the encoder on cpu (no compiler found): set it to false"
+    )
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_only_a_devices_encoder_is_compiled(wanted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`meta` stands for the device."""
+    compiled: list[str] = []
+    monkeypatch.setattr(subject, "compile_encoder", lambda encoder: compiled.append(encoder.model.device.type))
+    frozen_encoder(ModelConfig(), compiled=wanted)
+    frozen_encoder(ModelConfig(), torch.device("meta"), compiled=wanted)
+    assert compiled == ["meta"] * wanted
 
 
 def test_bf16_only_where_the_processor_has_it(tmp_path: Path) -> None:

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from hydra_ray.config import ModelConfig
-from hydra_ray.config.resources import WorkerResources
+from hydra_ray.config.resources import EncodeResources
 from hydra_ray.models.encoder import encode_texts, frozen_encoder
 from hydra_ray.models.encoder_source import spec_of
 from hydra_ray.pipeline import encode_texts as subject
@@ -19,6 +20,7 @@ from hydra_ray.pipeline.encode_texts import (
     WriteDistinct,
     distinct_texts,
     encode_source,
+    token_table_of,
 )
 from hydra_ray.store.embeddings.embedding_store import EmbeddingStore
 from hydra_ray.store.embeddings.keys import SHARDS, shards_of, text_keys
@@ -63,7 +65,7 @@ def no_ray() -> None:
 
 def encode(source: Listed, folder: Path, start_ray: Any = no_ray) -> tuple[dict[str, int], list[str]]:
     lines: list[str] = []
-    counts = encode_source(source, folder / "store", folder / "scratch", WorkerResources(), lines.append, start_ray)
+    counts = encode_source(source, folder / "store", folder / "scratch", EncodeResources(), lines.append, start_ray)
     return counts, lines
 
 
@@ -115,6 +117,14 @@ def test_workers_encode_each_text_once_and_go_on_after_a_kill(
     assert [int((tmp_path / "texts" / f"{shard:02x}.count").read_text()) for shard in range(SHARDS)] == [*of_shard]
     check(tmp_path, source)
     assert shard_by_shard(source, tmp_path) == []
+
+
+def test_a_slice_of_a_block_holds_its_own_tokens() -> None:
+    lists = pa.array([[1, 2], [3], [4, 5, 6], [7]], pa.list_(pa.int32()))
+    block = pa.table({"key": list("abcd"), "token_input_ids": lists}).slice(1, 2)
+    table = token_table_of(block)
+    assert table.starts.tolist() == [0, 1, 4]
+    assert {name: values.tolist() for name, values in table.columns.items()} == {"input_ids": [3, 4, 5, 6]}
 
 
 @pytest.mark.cluster

@@ -1,13 +1,17 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from hydra_ray.config import Config
+from hydra_ray.config.resources import ResourcesConfig, WorkerResources
+from hydra_ray.errors import UserError
 from hydra_ray.pipeline.fit_spec import FitSpec
 from hydra_ray.pipeline.step_settings import TUNED_BASE, base_of
-from hydra_ray.pipeline.tune_heads import tune_heads
+from hydra_ray.pipeline.tune_heads import tune_heads, tuned_on
 from hydra_ray.training.artifacts.trained_scorer import BASE, fingerprint, load_scorer, save_as_kind, save_base
 from hydra_ray.training.user_fit.solver import held_out_loss
 from tests.pipeline.fitted_world import make_config, make_fit, write_answers, write_base
@@ -21,6 +25,9 @@ class Lines:
 
     def log(self, line: str) -> None:
         self.lines.append(line)
+
+    def ray(self) -> None:
+        """Ray runs already where it is needed."""
 
 
 @pytest.fixture
@@ -92,3 +99,30 @@ def test_a_kind_with_weights_of_its_own_cannot_start_from_the_shared_base() -> N
     with pytest.raises(ValueError, match=r"fit\.start=shared: low_rank heads have weights.*choose model.head=linear"):
         Config.model_validate({"model": {"head": "low_rank"}, "fit": {"start": "shared"}})
     assert Config.model_validate({"fit": {"start": "shared"}}).fit.start == "shared"
+
+
+def test_where_fits_have_a_gpu_a_worker_tunes_and_says_if_it_has_none(
+    world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    fit = make_fit(world, make_config(world, l2=None), world / "answered")
+    with pytest.raises(UserError, match=r"^a worker was promised a GPU \(num_gpus=0\.5\)"):
+        tuned_on(replace(fit, base=world / "joint"), 0.5)
+    found, expected = tuned_on(replace(fit, base=world / "joint"), 0.0), tuned(world, fit, "joint")[0]
+    assert found == {name: expected[name] for name in found}
+
+
+@pytest.mark.cluster
+def test_tuning_is_scheduled_as_fits_are(world: Path) -> None:
+    """A local Ray believes in a GPU that is not there."""
+    import ray
+
+    config = make_config(world, l2=None)
+    resources = ResourcesConfig(fit=WorkerResources(num_gpus=0.5))
+    fit = make_fit(world, config.model_copy(update={"resources": resources}), world / "answered")
+    ray.init(num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False, logging_level="warning")
+    try:
+        with pytest.raises(UserError, match="a worker was promised a GPU"):
+            tuned(world, fit, "joint")
+    finally:
+        ray.shutdown()

@@ -10,10 +10,11 @@ import torch
 
 from hydra_ray.errors import UserError
 from hydra_ray.inference.types import Component, ScoreRequest, UserKey
-from hydra_ray.serve.batch_scorer import BatchScorer
+from hydra_ray.serve import batch_scorer
+from hydra_ray.serve.batch_scorer import BatchScorer, check_room
 from hydra_ray.serve.bundle import COMPONENTS
 from hydra_ray.serve.caches.head_cache import ENTRY_BYTES, HeadCache, head_bytes
-from hydra_ray.serve.config import ScorerConfig
+from hydra_ray.serve.config import MIB, ScorerConfig
 from hydra_ray.serve.state.folders import Deletions, heads_folder
 from hydra_ray.training.artifacts.trained_scorer import fingerprint
 from tests.serve.world import heads, make_bundle, make_stores
@@ -154,6 +155,27 @@ def test_a_scorer_that_was_promised_a_gpu_and_has_none_does_not_start(
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
     with pytest.raises(UserError, match=r"^a worker was promised a GPU \(num_gpus=0\.5\)"):
         BatchScorer(make_bundle(tmp_path), tmp_path, ScorerConfig(num_gpus=0.5))
+
+
+def test_heads_that_a_replicas_gpu_has_no_room_for_are_one_line() -> None:
+    config = ScorerConfig(num_gpus=0.25, head_cache_mib=64)
+    check_room(config, 2, 128 * MIB)
+    with pytest.raises(UserError) as error:
+        check_room(config, 2, 128 * MIB - 1)
+    assert str(error.value) == (
+        "scorer.head_cache_mib=64: the heads of 2 components may take 128 MiB, and a replica has 127 MiB left on its "
+        "GPU (num_gpus=0.25): lower head_cache_mib or raise num_gpus"
+    )
+
+
+def test_a_replica_looks_whether_its_gpu_has_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`meta` stands for a device with 1 MiB."""
+    monkeypatch.setattr(batch_scorer, "worker_device", lambda num_gpus: torch.device("meta"))
+    monkeypatch.setattr(batch_scorer, "free_memory", lambda device, num_gpus: MIB)
+    bundle = make_bundle(tmp_path)
+    make_stores(bundle, tmp_path)
+    with pytest.raises(UserError, match=r"^scorer\.head_cache_mib=64: "):
+        BatchScorer(bundle, tmp_path, ScorerConfig(num_gpus=1))
 
 
 def test_an_unreadable_head_costs_its_user_alone(tmp_path: Path) -> None:

@@ -1,11 +1,9 @@
-"""The scorer: a thin shell that gathers scorings into batches (`hydra_ray.serve.batch_scorer`)."""
+"""The scorer: a thin shell that gathers queries into batches (`query_batcher`) and scores them (`batch_scorer`)."""
 
 import asyncio
 import contextlib
-import time
+from collections.abc import Sequence
 from pathlib import Path
-
-from ray import serve
 
 from hydra_ray.inference.types import Component, ScoreRequest, ScoreResult
 from hydra_ray.serve.batch_scorer import BatchScorer, set_threads
@@ -13,10 +11,8 @@ from hydra_ray.serve.bundle import COMPONENTS, RunArtifacts
 from hydra_ray.serve.config import ScorerConfig
 from hydra_ray.serve.observability import metric_names
 from hydra_ray.serve.observability.metrics import Meters
+from hydra_ray.serve.query_batcher import QueryBatcher
 from hydra_ray.utils.loopback import stay_on_node
-
-BATCH = 32
-"""Placeholder of `ScorerConfig.batch`, which the replica sets."""
 
 
 class Scorer:
@@ -27,18 +23,17 @@ class Scorer:
         set_threads(config.threads)
         self._scorer = BatchScorer(bundle, state, config)
         self._refresh_s = config.refresh_s
-        # The event loop collects the next batch while this one is scored.
+        # Batches and refreshes take turns.
         self._work = asyncio.Lock()
         self._meters = Meters("Scorer")
         if self._scorer.heads:
             self._meters.watch_cache("heads", *self._scorer.heads.values())
         if self._scorer.vectors:
             self._meters.watch_cache("vectors", self._scorer.vectors)
-        self.score.set_max_batch_size(config.max_batch_size)
-        self.score.set_batch_wait_timeout_s(config.batch_wait_timeout_s)
         self._scorer.score(
             [ScoreRequest(component, None, 0, "warm", ("up",), self._blank(component)) for component in COMPONENTS]
         )
+        self._batcher = QueryBatcher(self._batch, config.max_batch_size, config.batch_wait_timeout_s)
         self._refreshing = asyncio.get_event_loop().create_task(self._refresh())
 
     def _blank(self, component: Component) -> tuple[tuple[float, ...], ...]:
@@ -48,21 +43,17 @@ class Scorer:
     async def ping(self) -> None:
         """Answers."""
 
-    @serve.batch(max_batch_size=BATCH, batch_wait_timeout_s=0.002)  # type: ignore[untyped-decorator]
-    async def score(self, scorings: list[ScoreRequest], deadlines: list[float]) -> list[ScoreResult | None]:
-        """None for requests whose deadline has passed."""
-        now = time.time()
-        due = [i for i, deadline in enumerate(deadlines) if deadline > now]
+    async def score(self, scoring: ScoreRequest, deadline: float) -> ScoreResult | None:
+        """None if the deadline (seconds since 1970) passes before the query's batch begins."""
+        return await self._batcher.submit(scoring, deadline)
+
+    async def _batch(self, scorings: Sequence[ScoreRequest]) -> list[ScoreResult]:
         for component in COMPONENTS:
-            size = sum(scorings[i].component == component for i in due)
+            size = sum(scoring.component == component for scoring in scorings)
             if size:
                 self._meters.observe(metric_names.BATCH_SIZE, size, component=component)
         async with self._work:
-            scored = await asyncio.to_thread(self._scorer.score, [scorings[i] for i in due])
-        found: list[ScoreResult | None] = [None] * len(scorings)
-        for i, one in zip(due, scored, strict=True):
-            found[i] = one
-        return found
+            return await asyncio.to_thread(self._scorer.score, scorings)
 
     async def _refresh(self) -> None:
         while True:

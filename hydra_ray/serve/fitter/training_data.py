@@ -62,7 +62,7 @@ class Bases:
         if needs_encoder_in_module(model) and not self.bundle.config.retrieval.encodes:
             return None
         if self._encoder is None:
-            self._encoder = frozen_encoder(model).to(self.device)
+            self._encoder = frozen_encoder(model, self.device)
         return RememberedEmbeddings(model, self._encoder)
 
 

@@ -181,7 +181,7 @@ class TrainedScorer:
             heads: Users' heads; None: the shared head for everybody.
             vectors: Where a frozen encoder's embeddings are kept.
             encode: The frozen encoder. None: one whose embeddings are kept in `vectors`, or in memory.
-            device: Where pairs are scored.
+            device: Where pairs are scored, and texts encoded that are not kept.
             budget: Bytes that a batch may take there; None: batches of GROUPS queries.
         """
         self.scorer = scorer.to(device)
@@ -189,7 +189,7 @@ class TrainedScorer:
         self.heads = heads
         self._vectors = vectors
         inside = needs_encoder_in_module(scorer.config)
-        self._encode = None if inside else encode or text_embeddings(scorer.config, vectors)
+        self._encode = None if inside else encode or text_embeddings(scorer.config, vectors, device)
 
     @classmethod
     def load(
@@ -234,7 +234,7 @@ class TrainedScorer:
         router, config = self.scorer.router, self.scorer.config
         assert router is not None
         # Where the encoder is trained, the router still reads what it was before.
-        encode = self._encode or text_embeddings(config, self._vectors)
+        encode = self._encode or text_embeddings(config, self._vectors, self.device)
         if isinstance(encode, BatchEncode):
             encode.prefetch([text for profile in profiles for text in profile.texts], encode_missing=True)
         parts = []

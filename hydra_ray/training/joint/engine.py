@@ -31,19 +31,33 @@ def deepspeed_config(config: TrainConfig, device: torch.device) -> dict[str, Any
     }
 
 
-def check_fits(base: nn.Module, config: TrainConfig, free: int, encoder: str) -> None:
-    """Raises UserError where a device with so many free bytes cannot hold the base with its gradients and AdamW's
-    state. encoder: its name."""
+def base_bytes(base: nn.Module, config: TrainConfig, device: torch.device) -> int:
+    """What training the base will take where it computes: weights, gradients and AdamW's two moments.
+
+    On a CPU the weights are there already, and nothing can be moved away.
+    """
     trained = sum(p.numel() for p in base.parameters() if p.requires_grad)
     frozen = sum(p.numel() for p in base.parameters() if not p.requires_grad)
-    kept = {"none": 16, "optimizer": 8, "parameters": 0}[config.offload]
-    needed = kept * trained + 4 * frozen
-    if needed > free:
-        raise UserError(
-            f"model.encoder={encoder}: {trained:,} trained and {frozen:,} frozen parameters take "
-            f"{needed / 1e9:.1f} GB on a device that has {free / 1e9:.1f} GB left: train.offload=optimizer (8 bytes a "
-            "trained parameter in place of 16), model.freeze_encoder=true, a smaller encoder or a larger GPU"
-        )
+    if device.type == "cpu":
+        return 12 * trained
+    return {"none": 16, "optimizer": 8, "parameters": 0}[config.offload] * trained + 4 * frozen
+
+
+def check_fits(base: nn.Module, config: TrainConfig, device: torch.device, free: int, encoder: str) -> int:
+    """`base_bytes`. Raises UserError where so many free bytes do not hold them. encoder: its name."""
+    needed = base_bytes(base, config, device)
+    if needed <= free:
+        return needed
+    trained = sum(p.numel() for p in base.parameters() if p.requires_grad)
+    frozen = sum(p.numel() for p in base.parameters()) - trained
+    place, advice = "a training worker's part of its node's memory", "fewer resources.train workers on a node"
+    if device.type != "cpu":
+        place, advice = "a device", "train.offload=optimizer (8 bytes a trained parameter in place of 16), a larger GPU"
+    raise UserError(
+        f"model.encoder={encoder}: {trained:,} trained and {frozen:,} frozen parameters take "
+        f"{needed / 1e9:.2f} GB of {place} with {free / 1e9:.2f} GB left: {advice}, model.freeze_encoder=true or a "
+        "smaller encoder"
+    )
 
 
 def make_engine(base: nn.Module, config: TrainConfig, device: torch.device) -> Any:

@@ -10,6 +10,10 @@ ARRAYS = 3
 """A delta and Adam's two moments."""
 STEP_ARRAYS = 8
 """What a step holds of each of its users in addition: deltas, moments, gradients and what the update makes of them."""
+AHEAD_ARRAYS = 3
+"""What a device holds of each of the next step's users, where the table is in its node's memory."""
+STAGED_ARRAYS = 2 * ARRAYS
+"""What the node's memory holds of each of a step's users then: rows on their way to the device and back."""
 GB = 1e9
 
 Place = Literal["device", "host"]
@@ -41,8 +45,21 @@ class HeadSizes:
 
     @property
     def step_bytes(self) -> int:
-        """What a step takes besides the table."""
-        return min(self.users, self.batch_users) * FLOAT * STEP_ARRAYS * self.numbers
+        """What a step takes besides the table, where both are in one place."""
+        return self._of_batch(STEP_ARRAYS)
+
+    @property
+    def ahead_bytes(self) -> int:
+        """What a step takes of a device, where the table is in its node's memory."""
+        return self._of_batch(STEP_ARRAYS + AHEAD_ARRAYS)
+
+    @property
+    def staged_bytes(self) -> int:
+        """What a step takes of its node's memory besides the table then."""
+        return self._of_batch(STAGED_ARRAYS)
+
+    def _of_batch(self, arrays: int) -> int:
+        return min(self.users, self.batch_users) * FLOAT * arrays * self.numbers
 
     def most(self, free: int) -> int:
         """Users whose heads fit into so many bytes together with a step's."""
@@ -62,8 +79,8 @@ def plan_heads(sizes: HeadSizes, device: int | None, host: int) -> Place:
     """
     if device is not None and sizes.table_bytes + sizes.step_bytes <= device:
         return "device"
-    on_device = sizes.step_bytes if device is not None else 0
-    if sizes.table_bytes + sizes.step_bytes <= host and (device is None or on_device <= device):
+    beside = sizes.step_bytes if device is None else sizes.staged_bytes
+    if sizes.table_bytes + beside <= host and (device is None or sizes.ahead_bytes <= device):
         return "host"
     places = [f"its node's memory has room for {host / GB:.1f} GB ({sizes.most(host):,} users)"]
     if device is not None:

@@ -58,7 +58,7 @@ class Worker:
         if head_kind(kind).routed:
             assert job.profiles is not None
             mine = read_profiles(job.profiles, self.heads.buckets)
-            self.profiles = Profiles(mine, text_embeddings(self.model, job.vectors))
+            self.profiles = Profiles(mine, text_embeddings(self.model, job.vectors, self.device))
         if start and found:
             masters, moments = checkpoint.load_base(start)
             scorer.load_state_dict(masters, strict=False)
@@ -78,12 +78,11 @@ class Worker:
         sizes = HeadSizes(len(self.share.users()), numbers, self.train.batch_size)
         host = free_memory(CPU, 0, int(env.read(env.LOCAL_WORLD_SIZE) or 1))
         if self.device == CPU:
-            plan_heads(sizes, None, host)
+            plan_heads(sizes, None, host - check_fits(scorer, self.train, CPU, host, self.model.encoder))
             return None
         free = free_memory(self.device, job.resources.num_gpus)
-        check_fits(scorer, self.train, free, self.model.encoder)
-        base = 16 * sum(p.numel() for p in scorer.parameters())
-        return plan_heads(sizes, max(0, free - base), host)
+        base = check_fits(scorer, self.train, self.device, free, self.model.encoder)
+        return plan_heads(sizes, free - base, host)
 
     def _scorer(self, job: TrainJob) -> PairScorer:
         """The same on every rank."""
@@ -140,9 +139,10 @@ class Worker:
             if not is_out_of_memory(error):
                 raise
         raise UserError(
-            f"{self.name}: out of memory on {self.device} in epoch {epoch + 1} step {number}: lower train.batch_size "
-            f"(now {self.train.batch_size}) or raise train.gradient_accumulation_steps "
-            f"(now {self.train.gradient_accumulation_steps})"
+            f"{self.name}: out of memory on {self.device} in epoch {epoch + 1} step {number}, a batch of {step.rows} "
+            f"rows of which worker {self.rank} has {len(step.groups[self.rank])} queries: lower train.batch_size (now "
+            f"{self.train.batch_size}) or raise train.gradient_accumulation_steps (now "
+            f"{self.train.gradient_accumulation_steps})"
         )
 
     def _users(self, step: Step) -> tuple[list[RankingExample], list[str], Tensor]:

@@ -69,5 +69,5 @@ class WorkerShard:
         if needs_encoder_in_module(model):
             return self.texts.texts or [""]
         log(f"reading the embeddings of {len(self.texts.texts)} texts")
-        encode = text_embeddings(model, vectors)
+        encode = text_embeddings(model, vectors, device)
         return sentence_embeddings(encode, self.texts.texts or [""], model.pair, model.sentences).to(device)

@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from hydra_ray import env
 from hydra_ray.core.rewards import RewardedList, ndcg
 from hydra_ray.errors import UserError
 from hydra_ray.models.dual_encoder import DualEncoder, Inputs
@@ -142,8 +143,8 @@ class RetrieverWorker:
         model, ropg = self.untrained(), self.job.ropg
         rates = {"base_lr": ropg.lr, "encoder_lr": ropg.encoder_lr, "gradient_accumulation_steps": 1}
         train = self.job.train.model_copy(update=rates)
-        if self.device.type != "cpu":
-            check_fits(model, train, free_memory(self.device, self.job.resources.num_gpus), self.job.model.encoder)
+        free = free_memory(self.device, self.job.resources.num_gpus, int(env.read(env.LOCAL_WORLD_SIZE) or 1))
+        check_fits(model, train, self.device, free, self.job.model.encoder)
         masters = load_file(start / WEIGHTS) if start else {}
         model.load_state_dict(masters, strict=False)
         engine = make_engine(model, train, self.device)

@@ -8,15 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from hydra_ray.errors import UserError
 from hydra_ray.inference.types import Component, LLMDownError, UserKey
+from hydra_ray.models.onednn import OneDNNLinear
 from hydra_ray.serve.bundle import COMPONENTS
 from hydra_ray.serve.fitter.publish import head_of
-from hydra_ray.serve.fitter.training_data import UserTrainingData
+from hydra_ray.serve.fitter.training_data import Bases, UserTrainingData
 from hydra_ray.serve.fitter.user_fitter import Fitted, UserFitter
 from hydra_ray.store.heads.head_store import HeadStore
 from tests.serve.fit_world import BlackBox, World, answer_of
+from tests.serve.world import make_bundle
 
 
 def key(world: World, i: int = 0) -> UserKey:
@@ -237,3 +240,11 @@ def test_users_of_two_tenants_are_two_users(tmp_path: Path) -> None:
     assert store.users() == [f"tenant\x1f{world.users[0].user_id}"]
     assert head_of(store, f"other\x1f{world.users[0].user_id}") is None
     assert list(COMPONENTS) == ["reranker", "adapter"]
+
+
+def test_the_encoder_is_made_for_the_fitters_device(tmp_path: Path) -> None:
+    """`meta` stands for the device. The layers that a frozen encoder has on a CPU stay there."""
+    embeddings = Bases(make_bundle(tmp_path), torch.device("meta")).vectors()
+    assert embeddings is not None
+    assert {parameter.device.type for parameter in embeddings.encoder.parameters()} == {"meta"}
+    assert not any(isinstance(module, OneDNNLinear) for module in embeddings.encoder.modules())

@@ -4,11 +4,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from hydra_ray.config import ModelConfig
 from hydra_ray.errors import UserError
+from hydra_ray.models import text_embeddings
 from hydra_ray.models.scorer import PairScorer
-from hydra_ray.training.artifacts.trained_scorer import evidence_of, fingerprint, load_scorer, save_base
+from hydra_ray.training.artifacts.trained_scorer import (
+    TrainedScorer,
+    evidence_of,
+    fingerprint,
+    load_scorer,
+    save_base,
+)
 
 
 @pytest.fixture
@@ -64,3 +72,22 @@ def test_weights_of_another_width_are_named(base: Path) -> None:
     (base / "other" / "base.safetensors").replace(base / "base.safetensors")
     with pytest.raises(UserError, match=r"belongs to another model\.json \(size mismatch"):
         load_scorer(base)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_texts_without_a_kept_embedding_are_encoded_on_the_scorers_device(
+    base: Path, tmp_path: Path, kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`meta` stands for the device."""
+    loaded: list[torch.device] = []
+
+    def load(config: ModelConfig, device: torch.device) -> Any:
+        loaded.append(device)
+        raise UserError("loaded")
+
+    monkeypatch.setattr(text_embeddings, "frozen_encoder", load)
+    device = torch.device("meta")
+    scorer = TrainedScorer(load_scorer(base), None, tmp_path / "embeddings" if kept else None, device=device)
+    with pytest.raises(UserError, match="loaded"):
+        scorer.table(["a text"])
+    assert loaded == [device]

@@ -47,3 +47,13 @@ def test_what_fits_nowhere_is_refused_with_what_would() -> None:
     )
     with pytest.raises(UserError, match=r"take 710\.6 GB .* its GPU for 68\.0 GB \(\d,\d{3} users\)"):
         plan_heads(HeadSizes(10**5, parameters_per_user("dense", 768, 8), 256), H100, 500 * GB)
+
+
+def test_a_table_in_the_nodes_memory_needs_room_for_two_steps_rows_on_the_device() -> None:
+    found = sizes("dense", 10**6)
+    assert (found.ahead_bytes, found.staged_bytes) == (found.step_bytes * 11 // 8, found.step_bytes * 6 // 8)
+    node = found.table_bytes + found.staged_bytes
+    assert plan_heads(found, found.ahead_bytes, node) == "host"
+    for device, host in ((found.ahead_bytes - 1, node), (found.ahead_bytes, node - 1)):
+        with pytest.raises(UserError, match=r"^heads of 1,000,000 users of 4,830 numbers each"):
+            plan_heads(found, device, host)
