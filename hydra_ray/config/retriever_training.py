@@ -47,6 +47,6 @@ class RopgConfig(Section):
         description="Share of the training users whose queries choose the epoch and the temperature.",
     )
     epochs: int = Field(default=10, ge=1, description="Passes over the training queries at most.")
-    batch_size: int = Field(default=64, ge=1, description="Queries per step, all workers together.")
+    batch_queries: int = Field(default=64, ge=1, description="Queries per step, all workers together.")
     lr: float = Field(default=3e-4, gt=0, description="Learning rate of the matrix.")
     encoder_lr: float = Field(default=1e-5, gt=0, description="Learning rate of the encoder, unless it is frozen.")

@@ -158,7 +158,7 @@ class RetrieverWorker:
         """One pass over the training lists; the mean loss of a list."""
         engine.train()
         order = np.random.default_rng((self.job.seed, trial, epoch)).permutation(len(self.lists.training))
-        size = self.job.ropg.batch_size
+        size = self.job.ropg.batch_queries
         batches = [order[i : i + size] for i in range(0, len(order), size)]
         warm = max(1, round(WARM_UP * len(batches) * self.job.ropg.epochs))
         total = 0.0
@@ -226,8 +226,8 @@ class RetrieverWorker:
         """The scores of each list's candidates."""
         model.eval()
         found: list[list[float]] = []
-        for start in range(0, len(lists), self.job.ropg.batch_size):
-            some = lists[start : start + self.job.ropg.batch_size]
+        for start in range(0, len(lists), self.job.ropg.batch_queries):
+            some = lists[start : start + self.job.ropg.batch_queries]
             scores, _ = self._scores(model, some)
             found += [row[: len(one.items)] for row, one in zip(scores.tolist(), some, strict=True)]
         return found

@@ -63,7 +63,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make_job(folder: Path, encoder: Path, goal: Any = "kd", **ropg: Any) -> RetrieverJob:
-    settings = {"epochs": 20, "batch_size": 8, "lr": 0.02, "encoder_lr": 0.01, "teacher_temperatures": [0.2], **ropg}
+    settings = {"epochs": 20, "batch_queries": 8, "lr": 0.02, "encoder_lr": 0.01, "teacher_temperatures": [0.2], **ropg}
     model = ModelConfig(encoder=str(encoder), max_tokens=32)
     job = RetrieverJob(
         model, RopgConfig(**settings), TrainConfig(), goal, folder / "lists.parquet", "ropg", 0, folder, None
@@ -121,7 +121,7 @@ def best_of(found: TrainedRetriever, settings: RetrieverSettings) -> dict[str, s
 
 def test_a_whole_encoder_learns_it_too(alone: None, encoder: Path, tmp_path: Path) -> None:
     about = trained(
-        make_job(tmp_path / "job", encoder, freeze_encoder=False, epochs=80, batch_size=24, encoder_lr=0.003)
+        make_job(tmp_path / "job", encoder, freeze_encoder=False, epochs=80, batch_queries=24, encoder_lr=0.003)
     )
     assert about["ndcg"] > 0.95 > 0.5 > about["ndcg_untrained"]
     assert (tmp_path / "job" / "out" / ENCODER / "config.json").exists()
