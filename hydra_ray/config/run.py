@@ -10,6 +10,7 @@ from hydra_ray.config.llm import LLMConfig
 from hydra_ray.config.pair_kinds import pair_kind
 from hydra_ray.config.resources import ResourcesConfig
 from hydra_ray.config.retrieval import AdapterConfig, RerankerConfig, RetrievalConfig
+from hydra_ray.config.retriever_training import RopgConfig
 from hydra_ray.config.section import NameOf, Section
 from hydra_ray.config.training import FitConfig, ModelConfig, TrainConfig
 from hydra_ray.registries import METHODS
@@ -87,6 +88,7 @@ class Config(Section):
     model: ModelConfig = Field(default=ModelConfig(), description="The shared base and the user heads.")
     train: TrainConfig = Field(default=TrainConfig(), description="Joint training of base and heads.")
     fit: FitConfig = Field(default=FitConfig(), description="Heads of new users.")
+    ropg: RopgConfig = Field(default=RopgConfig(), description="The retriever that learns from the LLM's answers.")
     evaluate: EvaluateConfig = Field(default=EvaluateConfig(), description="What is evaluated.")
     resources: ResourcesConfig = Field(
         default=ResourcesConfig(), description="How many workers of each kind, and what each reserves."

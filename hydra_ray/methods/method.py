@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
-from hydra_ray.config import AdapterConfig
+from hydra_ray.config import AdapterConfig, Config
 from hydra_ray.core.features import AnswerCounts
 from hydra_ray.core.prompts import Prompt
 from hydra_ray.core.queries import Query
+from hydra_ray.core.retrieval import RetrieverKind
 from hydra_ray.core.tasks import Task
 from hydra_ray.core.types import HistoryItem
 from hydra_ray.llm.types import Request
@@ -53,8 +54,9 @@ class QuestionContext(Protocol):
         """The folder that the method's `train` wrote."""
         ...
 
-    def retrieve(self, method: str, n: int) -> Sequence[HistoryItem]:
-        """The n best history items by a retriever, as `retrieval.method` names them, best first."""
+    def retrieve(self, method: str | RetrieverKind, n: int) -> Sequence[HistoryItem]:
+        """The n best history items, best first. method: a retriever as `retrieval.method` names it, or one that has no
+        name, such as a method that trains has learned."""
         ...
 
     def rerank(self, reranker: Reranker) -> Sequence[HistoryItem]:
@@ -129,6 +131,9 @@ class Method:
         train: Learns from the training users, in the run's own process, in a step of its own before `calls` and
             `answer` run on the cluster's workers; None: there is nothing to learn. Not with `always`.
         reads_feedback: Whether `train` reads `MethodTraining.feedback`.
+        trained_as: Methods of the same name here share what one `train` learns; "": it is the method's own.
+        train_reads: What `train` reads of the configuration, as plain values: where it changes, the training is done
+            anew. None: nothing but the task.
     """
 
     title: str
@@ -144,6 +149,8 @@ class Method:
     always: bool = False
     train: Callable[[MethodTraining], None] | None = None
     reads_feedback: bool = False
+    trained_as: str = ""
+    train_reads: Callable[[Config], Mapping[str, Any]] | None = None
 
     def __post_init__(self) -> None:
         if self.train and self.always:

@@ -1,6 +1,6 @@
 """What a method that trains is given: the training users, the LLM's feedback about them, and a folder of its own."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,13 +17,17 @@ class MethodTraining(Protocol):
         seed: Of all draws.
         config: The run's configuration, as `--print-config` writes it.
         folder: Where the method writes what it learns. The step is done when `train` returns; an attempt that was cut
-            short finds its files there.
+            short finds its files there, and what lies in its `scratch` is removed when the step is done.
+        embedding_store: Folder of the kept embeddings.
+        start_ray: Starts Ray, or joins the run's cluster, where `train` needs it.
     """
 
     task: Task
     seed: int
     config: dict[str, Any]
     folder: Path
+    embedding_store: Path
+    start_ray: Callable[[], object]
 
     def users(self) -> Iterator[User]:
         """The training users with their histories and questions, a bounded number in memory at once."""

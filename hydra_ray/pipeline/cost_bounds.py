@@ -9,6 +9,7 @@ from hydra_ray.config import Config
 from hydra_ray.core.hashing import stable_hash
 from hydra_ray.core.prompts import PromptBudget
 from hydra_ray.core.queries import Query
+from hydra_ray.core.retrieval import RetrieverKind
 from hydra_ray.core.types import User
 from hydra_ray.data.reader import read_users
 from hydra_ray.inference.reranking import RankedItem, rank
@@ -73,9 +74,9 @@ class _Evaluate(EvalPrompts):
         self.topics = None
         self.trained = None
 
-    def stands_for(self, method: str) -> str:
+    def stands_for(self, method: str | RetrieverKind) -> str | RetrieverKind:
         """Recency in place of what would load and run the encoder."""
-        return "recency" if self.config.retrieval.encodes_for(method) else method
+        return "recency" if isinstance(method, RetrieverKind) or self.config.retrieval.encodes_for(method) else method
 
 
 class _Generate(CandidatePrompts):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hydra_ray.core.labeling import Row
 from hydra_ray.core.prompts import Prompt
 from hydra_ray.core.queries import Query
-from hydra_ray.core.retrieval import make_retriever
+from hydra_ray.core.retrieval import RetrieverKind, make_retriever
 from hydra_ray.core.topic_classifier import TopicModels
 from hydra_ray.core.types import HistoryItem, User
 from hydra_ray.errors import UserError
@@ -53,12 +53,15 @@ class EvalQuestion:
         """See `QuestionContext`."""
         return folder_of(self._prompts.trained)
 
-    def _make_retriever(self, method: str) -> Any:
+    def _make_retriever(self, method: str | RetrieverKind) -> Any:
         prompts, config = self._prompts, self._prompts.config.retrieval
+        if isinstance(method, RetrieverKind):
+            encode = prompts.encode if method.encodes else None
+            return method.make(self.query.history, retriever_settings(config, prompts.seed, encode))
         encode = prompts.encode if config.encodes_for(method) else None
         return make_retriever(method, self.query.history, retriever_settings(config, prompts.seed, encode))
 
-    def retrieve(self, method: str, n: int) -> list[HistoryItem]:
+    def retrieve(self, method: str | RetrieverKind, n: int) -> list[HistoryItem]:
         """See `QuestionContext`."""
         if method == self._prompts.config.retrieval.method:
             return list(self._index.search(self.query.text, n, question_id=self.query.question_id).items)
@@ -120,8 +123,8 @@ class EvalPrompts(StagePrompts):
         for reranker in self._trained.values():
             reranker.prefetch(texts_of(users))
 
-    def stands_for(self, method: str) -> str:
-        """The retriever that is used for the one that a method names: itself."""
+    def stands_for(self, method: str | RetrieverKind) -> str | RetrieverKind:
+        """The retriever that is used for the one that a method asks for: itself."""
         return method
 
     def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, PromptedRow[EvalRow]]]:

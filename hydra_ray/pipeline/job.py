@@ -149,7 +149,9 @@ class Pipeline(ModelSteps):
         if method.train is None:
             return None
         train, feedback = method.train, self.label(trial) if method.reads_feedback else None
-        config = {"method": name, "version": METHODS.version(name), "task": self._task, "seed": trial.seed}
+        learned = method.trained_as or name
+        config = {"method": learned, "version": METHODS.version(name), "task": self._task, "seed": trial.seed}
+        config |= method.train_reads(self.config) if method.train_reads else {}
         inputs = {"ingest": self.ingest().key, "users": hash_of(asking(users))}
         inputs |= {"feedback": feedback.key} if feedback else {}
 
@@ -157,7 +159,7 @@ class Pipeline(ModelSteps):
             train(TrainingRun(self.run, trial, folder, self.ingest().path, users, feedback.path if feedback else None))
             return {}
 
-        return self._step("train-method", config, inputs, work, f"train-{method_stage(name)} {trial}")
+        return self._step("train-method", config, inputs, work, f"train-{method_stage(learned)} {trial}")
 
     def _answer(self, trial: Trial, names: tuple[str, ...], *, alone: bool = False) -> StepResult:
         """The answers of some methods. alone: it is one that a run does not show unasked."""

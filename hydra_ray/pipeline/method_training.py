@@ -1,6 +1,6 @@
 """What a method's training reads and writes in a run (`hydra_ray.methods.training.MethodTraining`)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from hydra_ray.core.labeling import Row
@@ -27,7 +27,8 @@ class TrainingRun:
         """users_dir: the ingested data set. labelled: the label step's folder, where the method reads feedback."""
         self.task, self.seed, self.folder = run.task, trial.seed, folder
         self.config = run.config.model_dump(mode="json")
-        self.log = run.log
+        self.embedding_store, self.log = run.embedding_store, run.log
+        self.start_ray: Callable[[], object] = run.ray
         self._users_dir, self._sample, self._labelled = users_dir, sample, labelled
 
     def users(self) -> Iterator[User]:

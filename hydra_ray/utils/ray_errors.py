@@ -32,6 +32,10 @@ _LOST_IN_TEXT = re.compile(
 """The same of exceptions that are about a worker, a node or an object that has gone."""
 
 
+_BY_ITSELF = "error raised in its creation task"
+"""In the text of an ActorDiedError: the actor was not lost, its constructor has raised."""
+
+
 def find_user_error(error: BaseException) -> UserError | None:
     """The UserError that an exception of Ray's is about; None where there is none.
 
@@ -52,6 +56,8 @@ def lost_worker(error: BaseException) -> str | None:
     from ray.exceptions import NodeDiedError, ObjectLostError, RayActorError, RayError, WorkerCrashedError
 
     for one in _chain(error):
+        if isinstance(one, RayActorError) and _BY_ITSELF in str(one):
+            return None
         if isinstance(one, (RayActorError, WorkerCrashedError, NodeDiedError, ObjectLostError)):
             lines = [line.strip() for line in str(one).splitlines() if line.strip()]
             return f"{type(one).__name__}: {lines[0] if lines else 'no reason given'}"

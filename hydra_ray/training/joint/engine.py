@@ -3,10 +3,10 @@
 from typing import Any
 
 import torch
+from torch import nn
 
 from hydra_ray.config import TrainConfig
 from hydra_ray.errors import UserError
-from hydra_ray.models.scorer import PairScorer
 
 
 def deepspeed_config(config: TrainConfig, device: torch.device) -> dict[str, Any]:
@@ -31,52 +31,52 @@ def deepspeed_config(config: TrainConfig, device: torch.device) -> dict[str, Any
     }
 
 
-def base_bytes(scorer: PairScorer, config: TrainConfig, device: torch.device) -> int:
+def base_bytes(base: nn.Module, config: TrainConfig, device: torch.device) -> int:
     """What training the base will take where it computes: weights, gradients and AdamW's two moments.
 
     On a CPU the weights are there already, and nothing can be moved away.
     """
-    trained = sum(p.numel() for p in scorer.parameters() if p.requires_grad)
-    frozen = sum(p.numel() for p in scorer.parameters() if not p.requires_grad)
+    trained = sum(p.numel() for p in base.parameters() if p.requires_grad)
+    frozen = sum(p.numel() for p in base.parameters() if not p.requires_grad)
     if device.type == "cpu":
         return 12 * trained
     return {"none": 16, "optimizer": 8, "parameters": 0}[config.offload] * trained + 4 * frozen
 
 
-def check_fits(scorer: PairScorer, config: TrainConfig, device: torch.device, free: int) -> int:
-    """`base_bytes`. Raises UserError where so many free bytes do not hold them."""
-    needed = base_bytes(scorer, config, device)
+def check_fits(base: nn.Module, config: TrainConfig, device: torch.device, free: int, encoder: str) -> int:
+    """`base_bytes`. Raises UserError where so many free bytes do not hold them. encoder: its name."""
+    needed = base_bytes(base, config, device)
     if needed <= free:
         return needed
-    trained = sum(p.numel() for p in scorer.parameters() if p.requires_grad)
-    frozen = sum(p.numel() for p in scorer.parameters()) - trained
+    trained = sum(p.numel() for p in base.parameters() if p.requires_grad)
+    frozen = sum(p.numel() for p in base.parameters()) - trained
     place, advice = "a training worker's part of its node's memory", "fewer resources.train workers on a node"
     if device.type != "cpu":
         place, advice = "a device", "train.offload=optimizer (8 bytes a trained parameter in place of 16), a larger GPU"
     raise UserError(
-        f"model.encoder={scorer.config.encoder}: {trained:,} trained and {frozen:,} frozen parameters take "
+        f"model.encoder={encoder}: {trained:,} trained and {frozen:,} frozen parameters take "
         f"{needed / 1e9:.2f} GB of {place} with {free / 1e9:.2f} GB left: {advice}, model.freeze_encoder=true or a "
         "smaller encoder"
     )
 
 
-def make_engine(scorer: PairScorer, config: TrainConfig, device: torch.device) -> Any:
-    """A DeepSpeedEngine over the scorer's trainable parameters; call in a worker whose process group is up."""
+def make_engine(base: nn.Module, config: TrainConfig, device: torch.device) -> Any:
+    """A DeepSpeedEngine over the base's trainable parameters, those of its `encoder` at a rate of their own; call in a
+    worker whose process group is up."""
     import deepspeed
     from deepspeed import ops
 
     if device.type == "cpu":
         # The shared-memory collective compiles for half a minute and gloo does the job.
         ops.__compatible_ops__["deepspeed_shm_comm"] = False
-    encoder = [p for name, p in scorer.named_parameters() if p.requires_grad and name.startswith("encoder.")]
-    rest = [p for name, p in scorer.named_parameters() if p.requires_grad and not name.startswith("encoder.")]
-    groups = [{"params": rest, "lr": config.base_lr}]
-    if encoder:
-        groups.append({"params": encoder, "lr": config.encoder_lr})
+    encoder = [p for name, p in base.named_parameters() if p.requires_grad and name.startswith("encoder.")]
+    rest = [p for name, p in base.named_parameters() if p.requires_grad and not name.startswith("encoder.")]
+    rates = ((rest, config.base_lr), (encoder, config.encoder_lr))
+    groups = [{"params": parameters, "lr": rate} for parameters, rate in rates if parameters]
     # The client's own optimiser: DeepSpeed's "AdamW" would compile FusedAdam first.
     optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
     engine, _, _, _ = deepspeed.initialize(
-        model=scorer,
+        model=base,
         optimizer=optimizer,
         config=deepspeed_config(config, device),
         dist_init_required=False,

@@ -78,10 +78,11 @@ class Worker:
         sizes = HeadSizes(len(self.share.users()), numbers, self.train.batch_size)
         host = free_memory(CPU, 0, int(env.read(env.LOCAL_WORLD_SIZE) or 1))
         if self.device == CPU:
-            plan_heads(sizes, None, host - check_fits(scorer, self.train, CPU, host))
+            plan_heads(sizes, None, host - check_fits(scorer, self.train, CPU, host, scorer.config.encoder))
             return None
         free = free_memory(self.device, job.resources.num_gpus)
-        return plan_heads(sizes, free - check_fits(scorer, self.train, self.device, free), host)
+        base = check_fits(scorer, self.train, self.device, free, scorer.config.encoder)
+        return plan_heads(sizes, free - base, host)
 
     def _scorer(self, job: TrainJob) -> PairScorer:
         """The same on every rank."""

@@ -106,9 +106,9 @@ def test_what_the_base_takes() -> None:
 def test_a_base_without_room_is_one_line(device: torch.device, place: str, advice: str) -> None:
     scorer = make_scorer()
     needed = base_bytes(scorer, TrainConfig(), device)
-    assert check_fits(scorer, TrainConfig(), device, needed) == needed
+    assert check_fits(scorer, TrainConfig(), device, needed, scorer.config.encoder) == needed
     with pytest.raises(UserError) as error:
-        check_fits(scorer, TrainConfig(), device, needed - 1)
+        check_fits(scorer, TrainConfig(), device, needed - 1, scorer.config.encoder)
     assert str(error.value).startswith("model.encoder=minilm: ")
     assert place in str(error.value)
     assert advice in str(error.value)

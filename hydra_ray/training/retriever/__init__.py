@@ -1,0 +1,1 @@
+"""Training of the dense retriever on the LLM's feedback (ROPG)."""
