@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from hydra_ray.config import ModelConfig
 from hydra_ray.errors import UserError
@@ -42,6 +41,9 @@ class TextEncoder(nn.Module):
 
     def __init__(self, config: ModelConfig, precision: Precision = "fp32") -> None:
         """precision: of weights and arithmetic; an encoder that is trained needs fp32."""
+        # Here and below: transformers takes 0.7 s to import, and workers that read kept embeddings need none of it.
+        from transformers import AutoModel
+
         super().__init__()
         source = encoder_path(config.encoder)
         local = Path(source).exists()
@@ -88,6 +90,8 @@ class TextEncoder(nn.Module):
 
 def load_tokenizer(config: ModelConfig) -> Any:
     """The encoder's tokenizer without its weights. Raises UserError if it is not to be had, or cannot pad."""
+    from transformers import AutoTokenizer
+
     source = encoder_path(config.encoder)
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=Path(source).exists())
@@ -162,6 +166,8 @@ def check_encoder(config: ModelConfig) -> str:
 
     Raises UserError: it cannot be loaded, it reads fewer than `model.max_tokens` tokens, it cannot pad.
     """
+    from transformers import AutoConfig, AutoModel, AutoTokenizer
+
     source = encoder_path(config.encoder)
     local = Path(source).exists()
     try:

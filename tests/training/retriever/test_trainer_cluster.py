@@ -1,4 +1,4 @@
-"""A retriever's training on Ray Train's workers: two of them, and a loss that is no number."""
+"""A retriever's training on Ray Train's workers."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from hydra_ray.config.resources import TrainResources
-from hydra_ray.errors import UserError
 from hydra_ray.training.artifacts.trained_retriever import TrainedRetriever
 from hydra_ray.training.retriever.trainer import train_retriever
 from tests.training.retriever.test_worker import lists, make_job
@@ -23,6 +22,3 @@ def test_two_workers_train_a_retriever(cluster: str, tmp_path: Path) -> None:
     assert (about["queries"], about["equal_queries"], len(about["epochs"])) == (32, 0, 20)
     assert TrainedRetriever.load("ropg", tmp_path / "out").width == 32
     assert any("24 queries, workers 2" in line for line in lines)
-    wild = replace(make_job(tmp_path / "wild", encoder, lr=1e30), resources=TrainResources(num_workers=1))
-    with pytest.raises(UserError, match=r"^ropg: the loss is (nan|inf) in epoch \d+: lower ropg\.lr"):
-        train_retriever(wild, lists(), tmp_path / "out", lines.append)
