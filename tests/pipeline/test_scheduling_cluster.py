@@ -1,17 +1,21 @@
 """Workers are scheduled on declared resources: shares of GPUs, custom ones, pools that grow. No GPU is needed."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from hydra_ray.config import Config
-from hydra_ray.config.resources import WorkerResources, ray_options, worker_range
+from hydra_ray.config.resources import ResourcesConfig, WorkerResources, ray_options, worker_range
 from hydra_ray.errors import UserError
 from hydra_ray.pipeline.resources import needs_of
+from hydra_ray.pipeline.tune_heads import tune_heads
 from hydra_ray.utils.device import worker_device
 from hydra_ray.utils.ray_data import actor_pool, alive_nodes
 from hydra_ray.utils.ray_errors import unwrap_user_errors
+from tests.pipeline.fitted_world import make_config, make_fit, write_answers, write_base
 
 pytestmark = pytest.mark.cluster
 
@@ -96,3 +100,18 @@ def test_a_worker_whose_gpu_pytorch_does_not_see_stops_the_step_with_one_line(mo
     )
     with pytest.raises(UserError, match=r"^a worker was promised a GPU \(num_gpus=0\.5\)"), unwrap_user_errors():
         work.take_all()
+
+
+def test_heads_are_tuned_where_fits_run(tmp_path: Path) -> None:
+    import torch
+
+    if torch.accelerator.is_available():
+        pytest.skip("an accelerator is here")
+    plain = make_config(tmp_path, l2=None)
+    write_base(tmp_path, plain)
+    write_answers(tmp_path / "answered")
+    resources = ResourcesConfig(fit=WorkerResources(num_gpus=0.5))
+    fit = make_fit(tmp_path, plain.model_copy(update={"resources": resources}), tmp_path / "answered")
+    run: Any = SimpleNamespace(ray=lambda: None, log=lambda _: None)
+    with pytest.raises(UserError, match="a worker was promised a GPU"):
+        tune_heads(run, fit, {"joint": tmp_path / "base"}, tmp_path / "tuned")

@@ -7,7 +7,6 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from hydra_ray.config import Config
-from hydra_ray.config.resources import ResourcesConfig, WorkerResources
 from hydra_ray.errors import UserError
 from hydra_ray.pipeline.fit_spec import FitSpec
 from hydra_ray.pipeline.step_settings import TUNED_BASE, base_of
@@ -110,19 +109,3 @@ def test_where_fits_have_a_gpu_a_worker_tunes_and_says_if_it_has_none(
         tuned_on(replace(fit, base=world / "joint"), 0.5)
     found, expected = tuned_on(replace(fit, base=world / "joint"), 0.0), tuned(world, fit, "joint")[0]
     assert found == {name: expected[name] for name in found}
-
-
-@pytest.mark.cluster
-def test_tuning_is_scheduled_as_fits_are(world: Path) -> None:
-    """A local Ray believes in a GPU that is not there."""
-    import ray
-
-    config = make_config(world, l2=None)
-    resources = ResourcesConfig(fit=WorkerResources(num_gpus=0.5))
-    fit = make_fit(world, config.model_copy(update={"resources": resources}), world / "answered")
-    ray.init(num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False, logging_level="warning")
-    try:
-        with pytest.raises(UserError, match="a worker was promised a GPU"):
-            tuned(world, fit, "joint")
-    finally:
-        ray.shutdown()
