@@ -136,7 +136,8 @@ class FitConfig(Section):
         default="auto",
         description="The trained base and shared head that users' heads start from: `joint` (trained together with "
         "the training users' heads), `shared` (trained without any; the kinds `dense`, `linear` and `bayesian_linear`) "
-        "or `auto`: the one on which heads fitted to half of the training users' queries do better on the other half.",
+        "or `auto`: `joint` if heads fitted to half of the training users' queries do clearly better there on the "
+        "other half, else `shared`.",
     )
     epochs: int = Field(default=60, ge=1, description="Passes over a user's rows at most.")
     lr: float = Field(default=0.05, gt=0, description="Learning rate of the user deltas.")

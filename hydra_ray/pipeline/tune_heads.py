@@ -3,15 +3,16 @@
 Joint training learns two bases: one together with the training users' heads (`joint`), and one without any (`shared`).
 The first has been shaped by what users differ in, the second by what they have in common: where users differ much and
 have many queries, new users' heads do better on the first, else on the second. The training users say which: heads are
-fitted to half of each one's queries as a new user's would be, and judged on the other half.
+fitted to half of each one's queries as a new user's would be, and judged on the other half. Close calls go to `shared`.
 """
 
-import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from hydra_ray.config.head_kinds import joint_kind
 from hydra_ray.config.resources import ray_options
@@ -21,7 +22,7 @@ from hydra_ray.pipeline.step_settings import TUNED_BASE, Start
 from hydra_ray.training.artifacts.trained_scorer import save_as_kind
 from hydra_ray.training.user_fit import solver
 from hydra_ray.training.user_fit.features import rows_of
-from hydra_ray.training.user_fit.solver import Tuned
+from hydra_ray.training.user_fit.solver import Tuning
 from hydra_ray.utils.cpu import one_thread
 from hydra_ray.utils.device import worker_device
 from hydra_ray.utils.ray_errors import unwrap_user_errors
@@ -33,32 +34,51 @@ def tune_heads(run: RunContext, fit: FitSpec, bases: Mapping[Start, Path], out: 
     Args:
         run: Gets a line on what was found.
         fit: The fit; its base is not read.
-        bases: Those to choose from; on equal losses, or where no training user has two queries, the first.
+        bases: Those to choose from. `joint` must be better than `shared` by more than a standard error over users: it
+            was trained with these users' own heads, so that it knows their differences beforehand.
         out: Gets the chosen base in `TUNED_BASE` if it is `shared`, with heads of the kind that is fitted.
 
     Returns:
         `start`, the chosen base; `loss_by_start`, each one's held-out loss in nats a row; and what was tuned
         (`solver.Tuned`).
     """
-    found: dict[Start, Tuned] = {}
+    found: dict[Start, Tuning] = {}
     for start, base in bases.items():
         if start == "shared":
             save_as_kind(base, joint_kind(fit.kind), out / TUNED_BASE)
             base = out / TUNED_BASE
         found[start] = _where_fits_run(run, replace(fit, base=base))
-    losses = {start: solver.held_out_loss(tuned) for start, tuned in found.items()}
-    best = min(losses, key=lambda start: losses[start])
+    best = choose_start({start: tuning.losses for start, tuning in found.items()})
     if best != "shared":
         shutil.rmtree(out / TUNED_BASE, ignore_errors=True)
-    tuned = found[best]
+    tuned = found[best].tuned
     choice = f" on the {best} base" if len(bases) > 1 else ""
     count = tuned.get("tuning_users", 0)
     run.log(f"tune-{fit.component}: {solver.describe(tuned)}{choice}, from {count} training users")
-    known = {start: round(loss, 5) for start, loss in losses.items() if math.isfinite(loss)}
-    return {"start": best, "loss_by_start": known, **tuned}
+    known = {start: tuning.losses[~tuning.losses.isnan()] for start, tuning in found.items()}
+    return {
+        "start": best,
+        "loss_by_start": {start: round(float(losses.mean()), 5) for start, losses in known.items() if len(losses)},
+        **tuned,
+    }
 
 
-def _where_fits_run(run: RunContext, fit: FitSpec) -> Tuned:
+def choose_start(losses: Mapping[Start, Tensor]) -> Start:
+    """The base that heads start from. losses: of the same training users on held-out queries, [U], NaN where unknown.
+
+    Where no loss is known, the published one: `joint`.
+    """
+    if "joint" not in losses or "shared" not in losses:
+        return next(iter(losses))
+    gain_U = losses["shared"] - losses["joint"]
+    gain_U = gain_U[~gain_U.isnan()]
+    if not len(gain_U):
+        return "joint"
+    error = float(gain_U.std(correction=1)) / len(gain_U) ** 0.5 if len(gain_U) > 1 else 0.0
+    return "joint" if float(gain_U.mean()) > error else "shared"
+
+
+def _where_fits_run(run: RunContext, fit: FitSpec) -> Tuning:
     """On a CPU in this process; where fits have a GPU, on such a worker."""
     wanted = fit.config.resources.fit
     if not wanted.num_gpus:
@@ -68,14 +88,15 @@ def _where_fits_run(run: RunContext, fit: FitSpec) -> Tuned:
     run.ray()
     with unwrap_user_errors():
         task = ray.remote(tuned_on).options(**ray_options(wanted))
-        found: Tuned = ray.get(task.remote(fit, wanted.num_gpus))
+        found: Tuning = ray.get(task.remote(fit, wanted.num_gpus))
     return found
 
 
-def tuned_on(fit: FitSpec, num_gpus: float) -> Tuned:
+def tuned_on(fit: FitSpec, num_gpus: float) -> Tuning:
     """The tuned fit. num_gpus: what this worker was promised; raises UserError if that is a GPU and there is none."""
     device = worker_device(num_gpus)
     scorer = fit.scorer(device)
     with one_thread():
         rows = rows_of(fit.tuning_users(scorer)).to(device)
-        return solver.fit_prior(fit.head(scorer), rows, fit.config.fit, fit.config.train.loss)
+        tuned, losses_U = solver.fit_prior(fit.head(scorer), rows, fit.config.fit, fit.config.train.loss)
+        return Tuning(tuned, losses_U.cpu())

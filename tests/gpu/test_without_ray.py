@@ -107,7 +107,7 @@ def test_users_are_fitted_alike(device: torch.device, kind: str) -> None:
     def fitted(where: torch.device) -> Deltas:
         torch.manual_seed(0)
         head = make_head(kind, WIDTH, 2, 0.0).to(where)
-        tuned = fit_prior(head, rows.to(where), config, "bce")
+        tuned, _ = fit_prior(head, rows.to(where), config, "bce")
         return solve_heads(head, rows.to(where), tuned, config, "bce").to(CPU).deltas
 
     here, there = fitted(CPU), fitted(device)

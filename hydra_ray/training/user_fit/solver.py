@@ -1,8 +1,7 @@
 """One way to fit each head kind: what the training users teach first, then the users themselves."""
 
-import math
 from dataclasses import dataclass, fields, replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -13,7 +12,7 @@ from hydra_ray.models.heads import Deltas, Head
 from hydra_ray.models.losses import Loss
 from hydra_ray.training.user_fit.batched_adam import minimize
 from hydra_ray.training.user_fit.early_stopping import fit_heads_stopped, prefers_shared_head
-from hydra_ray.training.user_fit.fit import L2_GRID, choose_l2
+from hydra_ray.training.user_fit.fit import L2_GRID, Halves, choose_l2, held_out_losses
 from hydra_ray.training.user_fit.guard import Refit, worse_than_shared_head
 from hydra_ray.training.user_fit.padded_users import PaddedUsers
 from hydra_ray.training.user_fit.prior import SMALLEST, estimate_prior, fit_heads_under_prior
@@ -21,6 +20,14 @@ from hydra_ray.training.user_fit.prior import SMALLEST, estimate_prior, fit_head
 Tuned = dict[str, Any]
 """What was learned from the training users, as JSON: `l2`, or the prior's `precision`, and how it was found
 (`held_out_loss`: by each strength that was tried)."""
+
+
+class Tuning(NamedTuple):
+    """What was tuned, and each training user's loss on held-out queries under it: nats a row, [U], NaN where none was
+    tested."""
+
+    tuned: Tuned
+    losses: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +55,7 @@ class Fitted:
 class Solver(Protocol):
     """How new users' heads of a kind are fitted."""
 
-    def tune(self, head: Head, rows: PaddedUsers, config: FitConfig, loss: Loss) -> Tuned:
+    def tune(self, head: Head, rows: PaddedUsers, config: FitConfig, loss: Loss) -> Tuning:
         """What the training users teach. rows: theirs, with two queries or more a user; there may be none."""
         ...
 
@@ -62,16 +69,16 @@ class Solver(Protocol):
 class Descent:
     """Adam from the shared head, pulled to it by `fit.l2`, or by the strength that serves the training users best."""
 
-    def tune(self, head: Head, rows: PaddedUsers, config: FitConfig, loss: Loss) -> Tuned:
+    def tune(self, head: Head, rows: PaddedUsers, config: FitConfig, loss: Loss) -> Tuning:
         """See `Solver`."""
         tested = {"tuning_users": len(rows)}
         grid = L2_GRID if config.l2 is None else (config.l2,)
         if not len(rows):
             # No user shows how users differ: all stay at the shared head.
-            return {"l2": grid[-1], **tested}
-        even = rows.query % 2 == 0
-        l2, tried = choose_l2(head, (rows.only(even), rows.only(~even)), config, loss, grid)
-        return {"l2": l2, "held_out_loss": {f"{k:g}": round(v, 5) for k, v in tried.items()}, **tested}
+            return Tuning({"l2": grid[-1], **tested}, torch.zeros(0))
+        l2, tried, losses_U = choose_l2(head, _halves(rows), config, loss, grid)
+        held_out = {f"{k:g}": round(v, 5) for k, v in tried.items()}
+        return Tuning({"l2": l2, "held_out_loss": held_out, **tested}, losses_U)
 
     def solve(
         self, head: Head, rows: PaddedUsers, tuned: Tuned, config: FitConfig, loss: Loss, start: Deltas | None
@@ -86,19 +93,22 @@ class Descent:
 class UnderPrior:
     """Newton's method under a Gaussian prior that is estimated from the training users: `bayesian_linear`."""
 
-    def tune(self, head: Head, rows: PaddedUsers, config: FitConfig, loss: Loss) -> Tuned:
+    def tune(self, head: Head, rows: PaddedUsers, config: FitConfig, loss: Loss) -> Tuning:
         """See `Solver`."""
         tested = {"tuning_users": len(rows)}
         if not len(rows):
-            return {"precision": [1 / SMALLEST] * (head.width + 1), **tested}
+            return Tuning({"precision": [1 / SMALLEST] * (head.width + 1), **tested}, torch.zeros(0))
         prior = estimate_prior(head, rows)
-        return {
+        precision = prior.precision.to(rows.z)
+        losses_U = held_out_losses(head, _halves(rows), lambda part: fit_heads_under_prior(head, part, precision), loss)
+        tuned = {
             "precision": prior.precision.tolist(),
             "scale": prior.scale,
             "rounds": prior.rounds,
             "held_out_loss": {f"{k:g}": round(v, 5) for k, v in prior.held_out.items()},
             **tested,
         }
+        return Tuning(tuned, losses_U)
 
     def solve(
         self, head: Head, rows: PaddedUsers, tuned: Tuned, config: FitConfig, loss: Loss, start: Deltas | None
@@ -116,14 +126,15 @@ class UnderPrior:
         return found, lambda learned: fit_heads_under_prior(head, learned, precision)
 
 
-def fit_prior(head: Head, rows: PaddedUsers, config: FitConfig, loss: Loss) -> Tuned:
+def fit_prior(head: Head, rows: PaddedUsers, config: FitConfig, loss: Loss) -> Tuning:
     """How strongly new users' heads are pulled to the shared head, from training users with two queries or more."""
     return _solver(head).tune(head, rows, config, loss)
 
 
-def held_out_loss(tuned: Tuned) -> float:
-    """The training users' loss on held-out queries (nats a row) under what was tuned; infinite if none was tested."""
-    return min(tuned.get("held_out_loss", {}).values(), default=math.inf)
+def _halves(rows: PaddedUsers) -> Halves:
+    """The rows of even and of odd queries."""
+    even = rows.query % 2 == 0
+    return rows.only(even), rows.only(~even)
 
 
 def _solver(head: Head) -> Solver:

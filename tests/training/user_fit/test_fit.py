@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 
 from hydra_ray.config import FitConfig
@@ -56,9 +57,11 @@ def test_the_pull_is_chosen_by_what_generalises() -> None:
         pad_users([x[::2] for x in z], [t[::2] for t in coins]),
         pad_users([x[1::2] for x in z], [t[1::2] for t in coins]),
     )
-    learned, tried = choose_l2(head, real, FitConfig())
+    learned, tried, losses_U = choose_l2(head, real, FitConfig())
     assert set(tried) == set(L2_GRID)
     assert learned <= 0.1
+    assert len(losses_U) == 12
+    assert float(losses_U.mean()) == pytest.approx(tried[learned])
     assert choose_l2(head, noise, FitConfig())[0] > learned
 
 
@@ -66,5 +69,5 @@ def test_where_nothing_can_be_tested_the_pull_is_the_strongest() -> None:
     head = make_head("linear", 6, 2, 0.0)
     z, _ = users(3)
     same = pad_users(z, [np.ones(len(x), np.float32) for x in z])  # a ranking loss learns nothing from equal labels
-    l2, tried = choose_l2(head, (same, same), FitConfig(epochs=2), "ranknet")
+    l2, tried, _ = choose_l2(head, (same, same), FitConfig(epochs=2), "ranknet")
     assert (l2, set(tried.values())) == (L2_GRID[-1], {0.0})
