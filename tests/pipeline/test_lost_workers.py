@@ -78,5 +78,5 @@ def test_a_loss_is_found_inside_other_exceptions() -> None:
     outer.__cause__ = RayTaskError("read", "traceback", ActorDiedError())
     assert str(lost_worker(outer)).startswith("ActorDiedError: ")
     assert lost_worker(ValueError("x")) is None
-    own = ActorDiedError("The actor died because of an error raised in its creation task, ...\nNameError: x")
-    assert lost_worker(own) is None
+    raised = RayTaskError("__init__", "Traceback\nNameError: x", NameError("x"))
+    assert lost_worker(ActorDiedError(raised)) is None
