@@ -27,7 +27,7 @@ HeadStore.publish = lambda *given, **more: time.sleep(600)  # so that the driver
 folder = Path(sys.argv[1])
 config = make_config(folder, batch_users=1)
 with RunContext(config) as run:
-    fit_users.fit_users(run, make_fit(folder, config, folder / "answered"), folder / "killed")
+    fit_users.fit_users(run, make_fit(folder, config, folder / "answered"), {"l2": 0.01}, folder / "killed")
 """
 
 
@@ -50,8 +50,8 @@ def test_a_killed_fit_goes_on_with_the_next_bucket(tmp_path: Path, capsys: pytes
 
     fit = make_fit(tmp_path, config, tmp_path / "answered")
     with RunContext(config) as run:
-        counts = fit_users(run, fit, tmp_path / "killed")
-        quiet = fit_users(run, fit, tmp_path / "quiet")
+        counts = fit_users(run, fit, {"l2": 0.01}, tmp_path / "killed")
+        quiet = fit_users(run, fit, {"l2": 0.01}, tmp_path / "quiet")
     assert counts["users"] == quiet["users"] == 8
     if done < len(buckets):
         # A worker that outlived its driver for a moment may have finished one more.
