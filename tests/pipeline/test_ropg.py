@@ -96,7 +96,8 @@ def test_a_task_without_feedback_is_one_line(tmp_path: Path, name: str) -> None:
     train = method_named(name).train
     assert train is not None
     training: Any = SimpleNamespace(
-        config=Config().model_dump(mode="json"), task=None, seed=0, folder=tmp_path, embedding_store=tmp_path, log=print,
+        config=Config().model_dump(mode="json"), task=None, seed=0, folder=tmp_path, embedding_store=tmp_path,
+        log=print,
         users=lambda: iter(()), feedback=lambda: iter(()), start_ray=lambda: None,
     )  # fmt: skip
     with pytest.raises(UserError, match=rf"^{name[:7]}: the LLM has answered no training query after single"):

@@ -27,6 +27,7 @@ SMALL = [
     "adapter.num_history_queries=2",
     "train.epochs=1",
     "evaluate.bootstrap=200",
+    "evaluate.paper=false",
 ]
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -192,35 +193,55 @@ def test_a_killed_run_predicts_the_same_and_pays_no_more_than_what_was_in_flight
     assert other.predictions() == whole.predictions()
 
 
+REFUSALS: dict[str, tuple[int | None, list[str], str]] = {
+    "unreachable": (None, ["llm.base_url=http://127.0.0.1:9/v1"], "is the server running"),
+    "401": (401, [], "HYDRA_RAY_LLM_API_KEY is not set: check it"),
+    "429": (429, [], "lower llm.concurrency"),
+}
+"""Name -> status of every answer, further overrides, and what the line says."""
+
+
+@pytest.fixture(scope="module")
+def refused(cluster: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, "subprocess.CompletedProcess[str]"]:
+    """Labelling with each kind of refusal, all at once: most of a run's time goes into starting processes."""
+
+    def run(name: str) -> "subprocess.CompletedProcess[str]":
+        status, more, _ = REFUSALS[name]
+        root = tmp_path_factory.mktemp(name)
+        hostile_data(root / "data")
+        with in_thread(FakeServer((lambda *_: error(status)) if status else odd_answers)) as server:
+            return hydra_ray(cluster, "label", root, server.url, *more)
+
+    with ThreadPoolExecutor(len(REFUSALS)) as pool:
+        return dict(zip(REFUSALS, pool.map(run, REFUSALS), strict=True))
+
+
 @pytest.mark.cluster
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(
-    ("status", "more", "message"),
-    [
-        (None, ["llm.base_url=http://127.0.0.1:9/v1"], "is the server running"),
-        (401, [], "HYDRA_RAY_LLM_API_KEY is not set: check it"),
-        (429, [], "lower llm.concurrency"),
-        (None, ["llm.max_calls=20"], "llm.max_calls=20"),
-    ],
-    ids=["unreachable", "401", "429", "budget"],
-)
+@pytest.mark.parametrize("name", REFUSALS)
 def test_a_black_box_that_does_not_answer_ends_in_one_line(
-    cluster: str,
-    threaded_server: FakeServer,
-    tmp_path: Path,
-    status: int | None,
-    more: list[str],
-    message: str,
+    refused: dict[str, "subprocess.CompletedProcess[str]"], name: str
+) -> None:
+    assert refused[name].returncode == 2
+    assert REFUSALS[name][2] in error_line(refused[name])
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(300)
+def test_a_budget_that_is_reached_ends_in_one_line_and_nothing_is_asked_twice(
+    cluster: str, threaded_server: FakeServer, tmp_path: Path
 ) -> None:
     hostile_data(tmp_path / "data")
-    threaded_server.script = (lambda number, body: error(status)) if status else None
-    refused = hydra_ray(cluster, "label", tmp_path, threaded_server.url, *more)
-    assert refused.returncode == 2
-    (line,) = [line for line in refused.stderr.splitlines() if line.startswith("hydra-ray: error:")]
-    assert message in line
-    if more != ["llm.max_calls=20"]:
-        return
+    reached = hydra_ray(cluster, "label", tmp_path, threaded_server.url, "llm.max_calls=20")
+    assert reached.returncode == 2
+    assert "llm.max_calls=20" in error_line(reached)
     assert len(threaded_server.bodies) == 20
     assert hydra_ray(cluster, "label", tmp_path, threaded_server.url).returncode == 0
     distinct = {json.dumps(body, sort_keys=True) for body in threaded_server.bodies}
     assert len(distinct) == len(threaded_server.bodies)
+
+
+def error_line(done: "subprocess.CompletedProcess[str]") -> str:
+    """The only line of a command that says what is wrong."""
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("hydra-ray: error:")]
+    return line
