@@ -87,7 +87,6 @@ def test_the_whole_job_runs_as_a_submitted_job_on_two_nodes(two_nodes: str, tmp_
     assert {
         "hydra",
         "hydra_shared",
-        "hydra_paper",
         "hydra_reranker",
         "hydra_adapter",
         "bm25_k4",
