@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
+from tenacity import RetryCallState, Retrying, retry_if_exception, retry_if_exception_message, wait_fixed
+
 from hydra_ray.env import RAY_DASHBOARD_ADDRESS, read
 from hydra_ray.errors import UserError
 from hydra_ray.utils import ray_token
@@ -45,7 +47,12 @@ class UnknownJobError(UserError):
 
 
 class JobClient:
-    """The jobs of a cluster."""
+    """The jobs of a cluster.
+
+    Attributes:
+        address: Of its dashboard.
+        token: Whether a token is sent, in words.
+    """
 
     def __init__(
         self,
@@ -67,14 +74,13 @@ class JobClient:
         """
         self.address = address or read(RAY_DASHBOARD_ADDRESS) or DEFAULT_ADDRESS
         self._clock, self._pause = clock, pause
+        self.token = "" if client is not None else ray_token.send()
         self._client = client if client is not None else self._connected()
 
     def _connected(self) -> Any:
-        token = ray_token.send()
         from ray.exceptions import AuthenticationError
         from ray.job_submission import JobSubmissionClient
 
-        self.token = token
         try:
             return JobSubmissionClient(self.address)
         except AuthenticationError as error:
@@ -85,28 +91,24 @@ class JobClient:
                 f"--address {self.address}: no Ray cluster answers there ({str(error).splitlines()[0]})"
             ) from None
 
-    token = ""
-    """Whether a token is sent, in words."""
-
     def submit(self, entrypoint: str, variables: dict[str, str], metadata: dict[str, str]) -> str:
         """Submits a job; returns its id. Raises UserError if the cluster refuses it."""
+        # A cluster that has just started answers before its job agent is there.
+        patient = self._retrying(retry_if_exception_message(match=".*No available agent.*"), AGENT_S)
         environment = {"env_vars": variables}
-        began = self._clock()
-        while True:
-            try:
-                return str(self._client.submit_job(entrypoint=entrypoint, runtime_env=environment, metadata=metadata))
-            except RuntimeError as error:
-                # A cluster that has just started answers before its job agent is there.
-                if "No available agent" not in str(error) or self._clock() - began > AGENT_S:
-                    first = str(error).splitlines()[0]
-                    raise UserError(f"--address {self.address}: the cluster refused the job: {first}") from None
-            except OSError as error:
-                # Not asked twice: the job may have been taken.
-                raise UserError(
-                    f"--address {self.address}: the connection was lost while the job was submitted ({_reason(error)});"
-                    " see whether it runs: hydra-ray jobs list"
-                ) from None
-            self._pause(POLL_S)
+        try:
+            return str(
+                patient(self._client.submit_job, entrypoint=entrypoint, runtime_env=environment, metadata=metadata)
+            )
+        except RuntimeError as error:
+            first = str(error).splitlines()[0]
+            raise UserError(f"--address {self.address}: the cluster refused the job: {first}") from None
+        except OSError as error:
+            # Not asked twice: the job may have been taken.
+            raise UserError(
+                f"--address {self.address}: the connection was lost while the job was submitted ({_reason(error)}); "
+                "see whether it runs: hydra-ray jobs list"
+            ) from None
 
     def job(self, job_id: str) -> Job:
         """What Ray knows of a job. Raises UserError if it knows none of that id, or is away for longer than LOST_S."""
@@ -126,24 +128,39 @@ class JobClient:
         return bool(self._patiently(job_id, lambda: self._client.stop_job(job_id)))
 
     def _patiently(self, job_id: str, call: Callable[[], Result]) -> Result:
-        began, noted = self._clock(), False
-        while True:
-            try:
-                return call()
-            except (OSError, RuntimeError) as error:
-                if _status(error) == 404:
-                    raise UnknownJobError(f"{self.address} knows no job {job_id}; see: hydra-ray jobs list") from None
-                if 400 <= _status(error) < 500:
-                    raise UserError(f"--address {self.address}: {_reason(error)}; {ray_token.ADVICE}") from None
-                if self._clock() - began > LOST_S:
-                    raise UserError(
-                        f"{self.address} has not answered for {LOST_S / 60:g} minutes ({_reason(error)}); when it does,"
-                        + (f" go on with: hydra-ray jobs logs --follow {job_id}" if job_id else " try again")
-                    ) from None
-                if not noted:
-                    noted = True
-                    print(f"hydra-ray: {self.address} does not answer ({_reason(error)}); trying again", flush=True)
-            self._pause(POLL_S)
+        def note(state: RetryCallState) -> None:
+            if state.attempt_number == 1 and state.outcome is not None:
+                reason = _reason(state.outcome.exception())
+                print(f"hydra-ray: {self.address} does not answer ({reason}); trying again", flush=True)
+
+        try:
+            return self._retrying(retry_if_exception(_is_away), LOST_S, note)(call)
+        except (OSError, RuntimeError) as error:
+            if _status(error) == 404:
+                raise UnknownJobError(f"{self.address} knows no job {job_id}; see: hydra-ray jobs list") from None
+            if not _is_away(error):
+                raise UserError(f"--address {self.address}: {_reason(error)}; {ray_token.ADVICE}") from None
+            raise UserError(
+                f"{self.address} has not answered for {LOST_S / 60:g} minutes ({_reason(error)}); when it does,"
+                + (f" go on with: hydra-ray jobs logs --follow {job_id}" if job_id else " try again")
+            ) from None
+
+    def _retrying(self, when: Any, seconds: float, note: Callable[[RetryCallState], None] | None = None) -> Retrying:
+        """Tries again every POLL_S for so many seconds. note: is called before each pause."""
+        began = self._clock()
+        return Retrying(
+            retry=when,
+            stop=lambda _: self._clock() - began > seconds,
+            wait=wait_fixed(POLL_S),
+            sleep=self._pause,
+            before_sleep=note,
+            reraise=True,
+        )
+
+
+def _is_away(error: BaseException) -> bool:
+    """Whether a head did not answer, rather than refuse."""
+    return isinstance(error, (OSError, RuntimeError)) and not 400 <= _status(error) < 500
 
 
 def _job(info: Any) -> Job:
@@ -153,13 +170,13 @@ def _job(info: Any) -> Job:
     return Job(info.submission_id or info.job_id, status, message, info.driver_exit_code, began, info.metadata or {})
 
 
-def _status(error: Exception) -> int:
+def _status(error: BaseException) -> int:
     """The HTTP status that Ray's client puts into words; 0 where there was no answer."""
     found = re.search(r"status code (\d{3})", str(error))
     return int(found.group(1)) if found else 0
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException | None) -> str:
     inner: Any = error
     while getattr(inner, "args", None) and isinstance(inner.args[0], Exception):
         inner = inner.args[0]

@@ -77,8 +77,8 @@ def problems(nodes: Sequence[NodeReport], silent: Sequence[str] = ()) -> list[st
         for node in nodes:
             by_version.setdefault(node.versions.get(name, ""), []).append(node.address)
         if len(by_version) > 1:
-            told = "; ".join(f"{version or 'none'} on {', '.join(where)}" for version, where in by_version.items())
-            found.append(f"{name}: {told}: install one version on all nodes")
+            listed = "; ".join(f"{version or 'none'} on {', '.join(where)}" for version, where in by_version.items())
+            found.append(f"{name}: {listed}: install one version on all nodes")
     for node in nodes:
         if abs(node.clock) > CLOCK_S:
             ahead = f"{abs(node.clock):.1f} s {'ahead of' if node.clock > 0 else 'behind'}"

@@ -81,9 +81,9 @@ def test_a_head_that_is_away_is_waited_for(capsys: pytest.CaptureFixture[str]) -
     gone = RuntimeError("Request failed with status code 503: no.")
     head = Head([info("RUNNING"), AWAY, AWAY, gone, info("SUCCEEDED", code=0)], ["a\n", "a\nb\n"])
     assert follow(client_of(head), "j1", no_pause).status == "SUCCEEDED"
-    said = capsys.readouterr().out
-    assert said.count("http://head:8265 does not answer (Connection refused); trying again") == 1
-    assert said.endswith("a\nb\nj1: SUCCEEDED\n".removeprefix("a\n"))
+    printed = capsys.readouterr().out
+    assert printed.count("http://head:8265 does not answer (Connection refused); trying again") == 1
+    assert printed.endswith("a\nb\nj1: SUCCEEDED\n".removeprefix("a\n"))
 
 
 def test_a_head_that_stays_away_is_one_line_that_says_how_to_go_on() -> None:
@@ -121,8 +121,8 @@ def test_a_job_that_was_lost_with_its_node_is_submitted_again(capsys: pytest.Cap
     head = Head([info("FAILED", message="the node died"), info("SUCCEEDED", code=0)])
     assert end(head, 3) == 0
     assert len(head.submitted) == 2
-    said = capsys.readouterr().out
-    assert "j1: FAILED (the node died)\nj1 was lost; j2 goes on from what it has finished\n" in said
+    printed = capsys.readouterr().out
+    assert "j1: FAILED (the node died)\nj1 was lost; j2 goes on from what it has finished\n" in printed
 
 
 def test_so_is_one_that_a_new_head_does_not_know() -> None:
@@ -171,7 +171,7 @@ def test_a_job_is_never_submitted_twice_by_mistake(refusal: Exception, message: 
 
 def test_jobs_in_a_list(capsys: pytest.CaptureFixture[str]) -> None:
     notebook = info("RUNNING")
-    notebook.submission_id = None  # a driver that nobody submitted
+    notebook.submission_id = None  # a driver that was not submitted
     head = Head([[info("RUNNING", job="late", start=2_000_000_000_000), info("FAILED", job="early"), notebook]])
     found = client_of(head).jobs()
     assert [job.job_id for job in found] == ["early", "late"]
