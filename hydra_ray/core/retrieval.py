@@ -112,8 +112,13 @@ class DenseRetriever(ScoringRetriever):
     def scores(self, query: str) -> NDArray[np.float64]:
         """See `ScoringRetriever`."""
         assert self._embeddings is not None
-        similarities: NDArray[np.float64] = (self._embeddings @ self._embedded([query])[0]).astype(np.float64)
+        similarities: NDArray[np.float64] = (self._embeddings @ self._embedded_query(query)).astype(np.float64)
         return similarities
+
+    def _embedded_query(self, query: str) -> NDArray[np.float32]:
+        """float32 [d], what the items' embeddings are compared with."""
+        embedded: NDArray[np.float32] = self._embedded([query])[0]
+        return embedded
 
 
 def searched_text(item: HistoryItem, use_date: bool = False) -> str:

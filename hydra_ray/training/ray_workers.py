@@ -10,12 +10,9 @@ from hydra_ray.config import TrainConfig
 from hydra_ray.config.resources import TrainResources, train_scaling, worker_range
 from hydra_ray.env import train_variables
 from hydra_ray.errors import UserError
-from hydra_ray.training.joint.file_tail import FileTail
+from hydra_ray.training.joint.file_tail import PROGRESS, FileTail
 from hydra_ray.utils.ray_data import alive_nodes
 from hydra_ray.utils.ray_errors import find_user_error, unwrap_user_errors
-
-PROGRESS = "progress"
-"""File in the scratch folder that takes rank 0's lines."""
 
 
 class StopOnUserError(UserCallback):  # type: ignore[misc]  # Ray Train has no types

@@ -108,18 +108,16 @@ class _Projected(DenseRetriever):
         super().__init__(items, encode, "dot", use_date)
         self._trained = trained
 
-    def scores(self, query: str) -> NDArray[np.float64]:
-        """See `ScoringRetriever`."""
-        assert self._embeddings is not None
+    def _embedded_query(self, query: str) -> NDArray[np.float32]:
         assert self._trained.projection is not None
-        embedded = self._embedded([query])[0]
+        embedded = super()._embedded_query(query)
         if len(embedded) != self._trained.width:
             name, wanted = self._trained.name, self._trained.width
             raise UserError(f"{name}: trained on embeddings of {wanted} numbers, the encoder in use gives "
                             f"{len(embedded)}: set model.encoder={self._trained.model.encoder}, or train it "
                             "anew")  # fmt: skip
-        scores: NDArray[np.float64] = (self._embeddings @ (self._trained.projection @ embedded)).astype(np.float64)
-        return scores
+        projected: NDArray[np.float32] = self._trained.projection @ embedded
+        return projected
 
 
 @lru_cache(maxsize=8)

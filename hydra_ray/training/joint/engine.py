@@ -1,9 +1,11 @@
 """The DeepSpeed engine around the base: ZeRO stage, precision and the optimiser's parameter groups. One place."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hydra_ray.config import TrainConfig
 from hydra_ray.errors import UserError
@@ -58,6 +60,28 @@ def check_fits(base: nn.Module, config: TrainConfig, device: torch.device, free:
         f"{needed / 1e9:.2f} GB of {place} with {free / 1e9:.2f} GB left: {advice}, model.freeze_encoder=true or a "
         "smaller encoder"
     )
+
+
+@contextmanager
+def scaled_lr(engine: Any, share: float) -> Iterator[None]:
+    """The engine's learning rates are this share of what they are; 0: a step in here changes nothing."""
+    groups = engine.optimizer.param_groups
+    rates = [group["lr"] for group in groups]
+    for group in groups:
+        group["lr"] *= share
+    try:
+        yield
+    finally:
+        for group, rate in zip(groups, rates, strict=True):
+            group["lr"] = rate
+
+
+def sum_over_workers(values: Tensor, device: torch.device, world: int) -> Tensor:
+    """The sum over so many workers, float64, on every one of them."""
+    summed = values.to(device, torch.float64)
+    if world > 1:
+        torch.distributed.all_reduce(summed)
+    return summed
 
 
 def make_engine(base: nn.Module, config: TrainConfig, device: torch.device) -> Any:

@@ -6,6 +6,8 @@ from pathlib import Path
 from hydra_ray.utils.periodic import PeriodicTask
 
 EVERY_S = 1.0
+PROGRESS = "progress"
+"""File in a training's scratch folder that takes rank 0's lines."""
 
 
 def append_line(file: Path, line: str) -> None:

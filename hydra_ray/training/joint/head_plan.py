@@ -79,8 +79,8 @@ def plan_heads(sizes: HeadSizes, device: int | None, host: int) -> Place:
     """
     if device is not None and sizes.table_bytes + sizes.step_bytes <= device:
         return "device"
-    beside = sizes.step_bytes if device is None else sizes.staged_bytes
-    if sizes.table_bytes + beside <= host and (device is None or sizes.ahead_bytes <= device):
+    other = sizes.step_bytes if device is None else sizes.staged_bytes
+    if sizes.table_bytes + other <= host and (device is None or sizes.ahead_bytes <= device):
         return "host"
     places = [f"its node's memory has room for {host / GB:.1f} GB ({sizes.most(host):,} users)"]
     if device is not None:

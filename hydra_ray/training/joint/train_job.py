@@ -5,6 +5,7 @@ from pathlib import Path
 
 from hydra_ray.config import ModelConfig, TrainConfig
 from hydra_ray.config.resources import TrainResources
+from hydra_ray.training.joint.file_tail import PROGRESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class TrainJob:
     @property
     def progress(self) -> Path:
         """File that takes rank 0's lines."""
-        return self.scratch / "progress"
+        return self.scratch / PROGRESS
 
     @property
     def metrics(self) -> Path:

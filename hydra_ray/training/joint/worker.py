@@ -21,7 +21,7 @@ from hydra_ray.models.text_embeddings import text_embeddings
 from hydra_ray.training.artifacts.trained_scorer import needs_encoder_in_module, save_base
 from hydra_ray.training.joint import checkpoint, zero_state
 from hydra_ray.training.joint.checkpoint import TrainState
-from hydra_ray.training.joint.engine import check_fits, make_engine
+from hydra_ray.training.joint.engine import check_fits, make_engine, scaled_lr, sum_over_workers
 from hydra_ray.training.joint.file_tail import append_line
 from hydra_ray.training.joint.head_plan import HeadSizes, Place, plan_heads
 from hydra_ray.training.joint.plan import Step
@@ -212,16 +212,11 @@ class Worker:
 
     def _first_step(self) -> None:
         """A step that changes nothing: the optimiser's state exists only after one."""
-        groups = self.engine.optimizer.param_groups
-        rates = [group["lr"] for group in groups]
-        for group in groups:
-            group["lr"] = 0.0
-        for _ in range(self.train.gradient_accumulation_steps):
-            loss, _ = self._loss(self._empty_batch().to(self.device), self._blank())
-            self.engine.backward(loss)
-            self.engine.step()
-        for group, rate in zip(groups, rates, strict=True):
-            group["lr"] = rate
+        with scaled_lr(self.engine, 0.0):
+            for _ in range(self.train.gradient_accumulation_steps):
+                loss, _ = self._loss(self._empty_batch().to(self.device), self._blank())
+                self.engine.backward(loss)
+                self.engine.step()
 
     def agree(self, due: bool) -> bool:
         """Rank 0's view, on every rank."""
@@ -232,10 +227,7 @@ class Worker:
 
     def sum(self, values: Tensor) -> Tensor:
         """The sum over workers."""
-        summed = values.to(self.device, torch.float64)
-        if self.world > 1:
-            torch.distributed.all_reduce(summed)
-        return summed
+        return sum_over_workers(values, self.device, self.world)
 
     def _empty_batch(self) -> PairBatch:
         zero = torch.zeros(1, 1)

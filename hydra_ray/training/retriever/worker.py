@@ -25,9 +25,8 @@ from hydra_ray.models.encoder import TextEncoder
 from hydra_ray.models.retriever_losses import retriever_loss
 from hydra_ray.models.text_embeddings import text_embeddings
 from hydra_ray.training.joint import zero_state
-from hydra_ray.training.joint.engine import check_fits, make_engine
-from hydra_ray.training.joint.file_tail import append_line
-from hydra_ray.training.ray_workers import PROGRESS
+from hydra_ray.training.joint.engine import check_fits, make_engine, scaled_lr, sum_over_workers
+from hydra_ray.training.joint.file_tail import PROGRESS, append_line
 from hydra_ray.training.retriever.lists import read_lists
 from hydra_ray.training.retriever.retriever_job import RetrieverJob
 from hydra_ray.utils.device import free_memory, worker_device
@@ -168,7 +167,7 @@ class RetrieverWorker:
             rate = min(1.0, (epoch * len(batches) + number + 1) / warm)
             loss = self._step(engine, mine, trial, spread, self.world / len(batch), rate, epoch + 1)
             total += loss
-        return float(self._sum(total)) / len(order)
+        return float(sum_over_workers(torch.tensor(total, dtype=torch.float64), self.device, self.world)) / len(order)
 
     def _step(
         self,
@@ -192,14 +191,10 @@ class RetrieverWorker:
         value = float(loss.detach())
         if not math.isfinite(value):
             raise UserError(f"{self.job.name}: the loss is {value} in epoch {epoch}: lower ropg.lr or ropg.encoder_lr")
-        rates = [group["lr"] for group in engine.optimizer.param_groups]
-        for group in engine.optimizer.param_groups:
-            group["lr"] *= rate
-        # DeepSpeed averages over workers.
-        engine.backward(loss * scale)
-        engine.step()
-        for group, whole in zip(engine.optimizer.param_groups, rates, strict=True):
-            group["lr"] = whole
+        with scaled_lr(engine, rate):
+            # DeepSpeed averages over workers.
+            engine.backward(loss * scale)
+            engine.step()
         return value
 
     def _scores(self, model: Any, lists: Sequence[RewardedList]) -> tuple[Tensor, Tensor]:
@@ -261,12 +256,6 @@ class RetrieverWorker:
                 if best:
                     save_file(best, folder / BEST)
             report({"ndcg": at.epochs[-1]["ndcg"], "loss": at.epochs[-1]["loss"]}, folder)
-
-    def _sum(self, value: float) -> Tensor:
-        summed = torch.tensor(value, device=self.device, dtype=torch.float64)
-        if self.world > 1:
-            torch.distributed.all_reduce(summed)
-        return summed
 
     def _log(self, line: str) -> None:
         if self.rank == 0:
