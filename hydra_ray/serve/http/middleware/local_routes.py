@@ -5,13 +5,13 @@ for none: without this layer, anyone who reaches the port uses the GPUs. Gateway
 nothing from outside is needed.
 """
 
-import ipaddress
 from collections.abc import Collection
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hydra_ray.serve.http.errors import ApiError
+from hydra_ray.utils.network import is_loopback
 
 LOCAL_ROUTE = "local_route"
 """The error's code."""
@@ -46,9 +46,5 @@ def from_here(scope: Scope) -> bool:
     client, server = scope.get("client"), scope.get("server")
     if client is None or any(name in Headers(scope=scope) for name in FORWARDED):
         return False
-    try:
-        address = ipaddress.ip_address(client[0])
-    except ValueError:
-        return False
     # A process that calls its own node by the node's address has that address, too.
-    return address.is_loopback or (server is not None and client[0] == server[0])
+    return is_loopback(client[0]) or (server is not None and client[0] == server[0])
