@@ -54,9 +54,6 @@ class DrawnFit(FitSpec):
             mine = found["users"][found["starts"][bucket] : found["starts"][bucket + 1]]
         return draw([user_id(int(i)) for i in mine], scorer.scorer.head.width, bucket)
 
-    def tuning_users(self, scorer: TrainedScorer) -> list[UserFeatures]:
-        return draw(["tuning"], scorer.scorer.head.width, -1)
-
 
 def drawn_fit(config: Config, users: int, folder: Path) -> DrawnFit:
     """The fit of `users` users, on a base of random weights; what it needs is written below `folder`."""

@@ -86,11 +86,11 @@ class FitSpec:
             for user, mark in marks.items()
         ]
 
-    def tuning_users(self, scorer: TrainedScorer) -> list[UserFeatures]:
-        """Up to TUNING_USERS training users who have two queries or more."""
+    def tuning_groups(self) -> list[list[RankingExample]]:
+        """The groups of up to TUNING_USERS training users who have two queries or more."""
         # Bucket by bucket, so that no more is read than is used.
         found = (groups for bucket in buckets_of(self.answered) for groups in self.groups(bucket, ("train",)))
-        return encode(scorer, list(islice((groups for groups in found if len(groups) > 1), TUNING_USERS)))
+        return list(islice((groups for groups in found if len(groups) > 1), TUNING_USERS))
 
     def groups(self, bucket: int, splits: Sequence[Split]) -> Iterator[list[RankingExample]]:
         """The groups of each user of a bucket."""

@@ -156,9 +156,10 @@ class ModelSteps(EncodeSteps):
             return None
         trained, answered = self.train(component, trial, variant), self.answered(component, trial)
         self.encode_examples(component, trial, answered)
-        fit, starts = self._fit_spec(component, trial, variant, trained.path, ()), self._starts(component, trial)
-        if variant == "paper":
-            starts = ("joint",)
+        fit, starts = (
+            self._fit_spec(component, trial, variant, trained.path, ()),
+            self._starts(component, trial, variant),
+        )
         folder: dict[Start, str] = {"joint": joint_kind(self.config.model.head), "shared": SHARED}
         bases = {start: trained.path / folder[start] for start in starts}
 
@@ -173,8 +174,10 @@ class ModelSteps(EncodeSteps):
         inputs = {"answers": answered.key, "base": trained.key, **self._users_read(trial)}
         return self._step(name, config | plugin_versions(self.config), inputs, work, f"{label} {trial}")
 
-    def _starts(self, component: Component, trial: Trial) -> tuple[Start, ...]:
+    def _starts(self, component: Component, trial: Trial, variant: Variant) -> tuple[Start, ...]:
         """The trained bases that users' heads may start from."""
+        if variant == "paper":
+            return ("joint",)
         if self.since:
             return (self.since.step(f"tune-{component} {trial}").manifest["counts"]["start"],)
         wanted = self.config.fit.start

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from hydra_ray.config.head_kinds import joint_kind
 from hydra_ray.config.resources import ray_options
-from hydra_ray.pipeline.fit_spec import FitSpec
+from hydra_ray.pipeline.fit_spec import FitSpec, encode
 from hydra_ray.pipeline.run_context import RunContext
 from hydra_ray.pipeline.step_settings import TUNED_BASE, Start
 from hydra_ray.training.artifacts.trained_scorer import save_as_kind
@@ -42,12 +42,11 @@ def tune_heads(run: RunContext, fit: FitSpec, bases: Mapping[Start, Path], out: 
         `start`, the chosen base; `loss_by_start`, each one's held-out loss in nats a row; and what was tuned
         (`solver.Tuned`).
     """
-    found: dict[Start, Tuning] = {}
-    for start, base in bases.items():
-        if start == "shared":
-            save_as_kind(base, joint_kind(fit.kind), out / TUNED_BASE)
-            base = out / TUNED_BASE
-        found[start] = _where_fits_run(run, replace(fit, base=base))
+    bases = dict(bases)
+    if "shared" in bases:
+        save_as_kind(bases["shared"], joint_kind(fit.kind), out / TUNED_BASE)
+        bases["shared"] = out / TUNED_BASE
+    found = _where_fits_run(run, fit, bases)
     best = choose_start({start: tuning.losses for start, tuning in found.items()})
     if best != "shared":
         shutil.rmtree(out / TUNED_BASE, ignore_errors=True)
@@ -78,25 +77,30 @@ def choose_start(losses: Mapping[Start, Tensor]) -> Start:
     return "joint" if float(gain_U.mean()) > error else "shared"
 
 
-def _where_fits_run(run: RunContext, fit: FitSpec) -> Tuning:
+def _where_fits_run(run: RunContext, fit: FitSpec, bases: Mapping[Start, Path]) -> dict[Start, Tuning]:
     """On a CPU in this process; where fits have a GPU, on such a worker."""
     wanted = fit.config.resources.fit
     if not wanted.num_gpus:
-        return tuned_on(fit, 0.0)
+        return tuned_on(fit, bases, 0.0)
     import ray
 
     run.ray()
     with unwrap_user_errors():
         task = ray.remote(tuned_on).options(**ray_options(wanted))
-        found: Tuning = ray.get(task.remote(fit, wanted.num_gpus))
+        found: dict[Start, Tuning] = ray.get(task.remote(fit, bases, wanted.num_gpus))
     return found
 
 
-def tuned_on(fit: FitSpec, num_gpus: float) -> Tuning:
-    """The tuned fit. num_gpus: what this worker was promised; raises UserError if that is a GPU and there is none."""
-    device = worker_device(num_gpus)
-    scorer = fit.scorer(device)
-    with one_thread():
-        rows = rows_of(fit.tuning_users(scorer)).to(device)
-        tuned, losses_U = solver.fit_prior(fit.head(scorer), rows, fit.config.fit, fit.config.train.loss)
-        return Tuning(tuned, losses_U.cpu())
+def tuned_on(fit: FitSpec, bases: Mapping[Start, Path], num_gpus: float) -> dict[Start, Tuning]:
+    """The fit tuned on each base; the training users' queries are read once.
+
+    num_gpus: what this worker was promised; raises UserError if that is a GPU and there is none.
+    """
+    device, groups, found = worker_device(num_gpus), fit.tuning_groups(), dict[Start, Tuning]()
+    for start, base in bases.items():
+        scorer = replace(fit, base=base).scorer(device)
+        with one_thread():
+            rows = rows_of(encode(scorer, groups)).to(device)
+            tuned, losses_U = solver.fit_prior(fit.head(scorer), rows, fit.config.fit, fit.config.train.loss)
+        found[start] = Tuning(tuned, losses_U.cpu())
+    return found

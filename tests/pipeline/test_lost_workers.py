@@ -46,9 +46,9 @@ def test_a_step_that_loses_a_worker_goes_on_with_what_it_has(
     work, folders = failing(2, dead_node)
     assert run.step("label", 1, {}, {}, work).manifest["counts"] == {"parts": 3}
     assert len(set(folders)) == 1
-    said = capsys.readouterr().err
-    assert said.count("label: NodeDiedError: the node at 10.0.0.7 is gone; going on with what is left\n") == 2
-    assert "much more" not in said
+    printed = capsys.readouterr().err
+    assert printed.count("label: NodeDiedError: the node at 10.0.0.7 is gone; going on with what is left\n") == 2
+    assert "much more" not in printed
 
 
 def test_after_too_many_losses_there_is_one_line(run: RunContext) -> None:

@@ -1,5 +1,4 @@
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +127,7 @@ def test_where_fits_have_a_gpu_a_worker_tunes_and_says_if_it_has_none(
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
     fit = make_fit(world, make_config(world, l2=None), world / "answered")
     with pytest.raises(UserError, match=r"^a worker was promised a GPU \(num_gpus=0\.5\)"):
-        tuned_on(replace(fit, base=world / "joint"), 0.5)
-    found, _ = tuned_on(replace(fit, base=world / "joint"), 0.0)
+        tuned_on(fit, {"joint": world / "joint"}, 0.5)
+    found, _ = tuned_on(fit, {"joint": world / "joint"}, 0.0)["joint"]
     expected, _ = tuned(world, fit, "joint")
     assert found == {name: expected[name] for name in found}
