@@ -1,6 +1,6 @@
 """A head without a fit: F shared heads, mixed by weights that a router reads from the user's own items.
 
-Shapes: U users, H items of the user with most, D width of an embedding, F facets, G queries, R rows, Z pair embedding.
+Shapes: U users, H items of the user with most, D width of an embedding, F facets, Q queries, R rows, Z pair embedding.
 The design follows mixture-of-facets personalisation (2026): frozen embeddings of the history, a linear router, softmax
 over the best few facets. In place of its Transformer and sparse autoencoder stands the mean of a small network over
 the items (Deep Sets, Zaheer et al. 2017).
