@@ -48,7 +48,7 @@ class RankingExample:
 
 
 def examples_to_table(examples: Sequence[RankingExample]) -> pa.Table:
-    """Arrow table in GROUP_SCHEMA."""
+    """Arrow table in RANKING_EXAMPLE_SCHEMA."""
     rows = [
         {
             "user_id": example.user_id,

@@ -32,7 +32,7 @@ from hydra_ray.training.joint.train_job import TrainJob
 from hydra_ray.training.joint.user_head_table import UserHeadTable
 from hydra_ray.training.joint.worker_shard import WorkerShard
 from hydra_ray.training.user_fit.profiles import Profiles, read_profiles
-from hydra_ray.utils.device import CPU, free_memory, is_out_of_memory, worker_device
+from hydra_ray.utils.device import CPU, free_memory, is_out_of_memory, seed_draws, worker_device
 
 
 class Worker:
@@ -150,7 +150,7 @@ class Worker:
 
     def _step(self, step: Step, epoch: int, number: int) -> float:
         # Of a step's own, so that a run that was cut short draws the same dropout as one that was not.
-        torch.manual_seed(hash((self.seed, epoch, number, self.rank)))
+        seed_draws(hash((self.seed, epoch, number, self.rank)), self.device)
         examples, users, rows = self._users(step)
         local = {user: i for i, user in enumerate(users)}
         taken = self.heads.take(rows)
