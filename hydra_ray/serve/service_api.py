@@ -10,7 +10,7 @@ from hydra_ray.serve.types import PlainLLM
 
 
 class Service(Protocol):
-    """All methods may raise OverloadedError, StageDownError and DeadlineError (see `hydra_ray.serve.types`)."""
+    """All methods may raise OverloadedError, StageDownError and DeadlineError (see `hydra_ray.inference.types`)."""
 
     @property
     def run(self) -> str:

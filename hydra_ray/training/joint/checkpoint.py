@@ -28,7 +28,7 @@ PROGRESS = "progress.json"
 class TrainState:
     """Where training is: `step` steps of `epoch` (from 0) are done, `total` optimiser steps in all.
 
-    loss: sum over the epoch's rows so far. routed: each facet's share of the last step's rows, for `mixture`. model:
+    loss: sum over the epoch's rows so far. routed: each expert's share of the last step's rows, for `mixture`. model:
     the model's config, its head kind included.
     """
 

@@ -187,7 +187,7 @@ class Worker:
         return total
 
     def _loss(self, batch: PairBatch, deltas: Deltas) -> tuple[Tensor, Tensor]:
-        """The loss, and the deltas' prior or the facets' balance; both summed over rows."""
+        """The loss, and the deltas' prior or the experts' balance; both summed over rows."""
         logits = self.engine(self.inputs, batch, deltas)
         loss = loss_sum(logits.float(), batch.label, batch.mask, self.train.loss)
         if not self.profiles:
@@ -197,7 +197,7 @@ class Worker:
         return loss, balance_loss(probability_QF.float(), routed_F, batch.mask.sum(1)) * self.train.router_balance
 
     def _routed(self, batch: PairBatch) -> Tensor:
-        """The rows that each facet has taken part in, shared among those mixed, [F]."""
+        """The rows that each expert has taken part in, shared among those mixed, [F]."""
         weights_QF, _ = self.engine.module.routed
         chosen_QF = (weights_QF.detach() > 0).float()
         rows_QF: Tensor = chosen_QF / chosen_QF.sum(1, keepdim=True) * batch.mask.sum(1, keepdim=True)
