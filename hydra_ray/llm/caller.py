@@ -13,7 +13,7 @@ from hydra_ray.llm.rate_limits import MOST_REFUSALS
 from hydra_ray.llm.response_cache import CallOutcome
 from hydra_ray.llm.response_parsing import Usage, empty_record
 from hydra_ray.llm.retry import (
-    LONGEST_WAIT,
+    MOST_PATIENCE,
     EmptyAnswerError,
     RejectedError,
     TooLongError,
@@ -72,7 +72,7 @@ class Caller:
                 failures, refusals = failures + (not error.limited), refusals + error.limited
                 over = failures > self._cfg.retries or refusals > MOST_WAITS
                 if error.timed_out:
-                    patience = min(2 * patience, LONGEST_WAIT)
+                    patience = min(2 * patience, MOST_PATIENCE)
                 if over and isinstance(error, EmptyAnswerError):
                     record = empty_record(call.count, usage)
                     last = self._kept(call, reservation, record, level, attempts, None)

@@ -14,7 +14,7 @@ LONGEST_WAIT_S = 60.0
 RETRIED_STATUS = frozenset({408, 409, 425, 429})
 LIMITED_STATUS = frozenset({429, 529})
 
-LONGEST_WAIT = 4
+MOST_PATIENCE = 4
 """Times `llm.timeout_s` that an attempt may take whose predecessors took too long: each waits twice as long as the one
 before. A slow server with a long queue would otherwise begin every answer anew and finish none."""
 
