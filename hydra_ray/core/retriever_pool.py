@@ -36,16 +36,14 @@ def best_and_worst(
     return best, worst
 
 
-def successes(task: Task, golds: Sequence[str], pool: Answers, chosen: Sequence[str | None]) -> NDArray[np.bool_]:
+def successes(scores: Floats, chosen: Floats) -> NDArray[np.bool_]:
     """Whether an answer is as good as the best one of the pool, bool [questions]; ties count.
 
     Args:
-        task: What was asked.
-        golds: The gold answers.
-        pool: What could be chosen from.
-        chosen: A selector's answers, or those of one retriever.
+        scores: Of the pool, as `pool_scores` gives them.
+        chosen: Of a selector's answers, or of one retriever's: float64 [questions].
     """
-    found: NDArray[np.bool_] = row_scores(task, golds, chosen) >= pool_scores(task, golds, pool).max(0) - EQUAL
+    found: NDArray[np.bool_] = chosen >= scores.max(0) - EQUAL
     return found
 
 

@@ -65,9 +65,8 @@ def weights_source(source: str) -> str:
 
     Raises UserError if there are no such packaged weights, or the folder is no model.
     """
-    name, _, task = source.partition(":")
-    if name == "bundled":
-        return str(_bundled(task))
+    if is_bundled(source):
+        return str(_bundled(source.partition(":")[2]))
     path = Path(source).expanduser()
     if path.is_dir():
         if not (path / "config.json").exists():

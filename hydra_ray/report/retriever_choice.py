@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from hydra_ray.core.retriever_pool import best_and_worst, share_over_users, successes
+from hydra_ray.core.retriever_pool import best_and_worst, pool_scores, share_over_users, successes
 from hydra_ray.core.tasks import Task
 from hydra_ray.report.methods import RETRIEVER_POOL, SMALLEST_POOL
 from hydra_ray.report.rows import AnswerRow
@@ -30,9 +30,11 @@ def with_retriever_oracles(task: Task, rows: Sequence[AnswerRow]) -> list[Answer
 
 def retriever_choice(task: Task, rows: Sequence[AnswerRow], resamples: int) -> dict[str, dict[str, Any]]:
     """Method of the pool -> the share of questions for which no other is better, with its interval over users."""
-    pool, golds, users = pool_of(rows), [row.gold for row in rows], [row.user_id for row in rows]
-    found = {}
-    for name, answers in pool.items():
-        share, ci95 = share_over_users(users, successes(task, golds, pool, answers), resamples)
+    pool, users = pool_of(rows), [row.user_id for row in rows]
+    if not pool:
+        return {}
+    scores, found = pool_scores(task, [row.gold for row in rows], pool), {}
+    for name, chosen in zip(pool, scores, strict=True):
+        share, ci95 = share_over_users(users, successes(scores, chosen), resamples)
         found[name] = {"share": share, "ci95": list(ci95)}
     return found
