@@ -1,6 +1,7 @@
 """The command line: `hydra-ray COMMAND --config FILE [a.b=c ...]`. Parses, calls, turns mistakes into one line."""
 
 import argparse
+import contextlib
 import errno
 import json
 import os
@@ -29,11 +30,13 @@ BENCHES = ("label", "ingest", "heads", "encode", "fit", "fit-scale", "train-scal
 
 STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 """What a disk or a folder refuses: the user's to mend, like a mistake in the input."""
+INTERRUPTED = "hydra-ray: interrupted; the same command continues where it stopped"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code: 0 done, 2 a mistake in the input (one line on stderr), 130 interrupted, 141 output has no reader, 143
-    ended by SIGTERM."""
+    ended by SIGTERM. 1 where the signal went to the whole process group, as `timeout` sends it: Ray on this machine
+    then ends with it, and Ray ends this process."""
     use_plain_characters()
     interrupt = _Interrupt()
     on_hangup(interrupt)
@@ -53,8 +56,10 @@ def main(argv: Sequence[str] | None = None) -> int:
               "stays", file=sys.stderr)  # fmt: skip
         return 2
     except KeyboardInterrupt:
-        print("hydra-ray: interrupted; the same command continues where it stopped", file=sys.stderr)
-        return 143 if interrupt.terminated else 130
+        if interrupt.terminated:
+            return 143
+        print(INTERRUPTED, file=sys.stderr)
+        return 130
 
 
 class _Interrupt:
@@ -64,8 +69,11 @@ class _Interrupt:
         self._done = self.terminated = False
 
     def terminate(self) -> None:
-        """By SIGTERM."""
-        self.terminated = self.terminated or not self._done
+        """By SIGTERM. Says so at once: Ray may end this process before it has left what it was doing."""
+        if not self._done:
+            self.terminated = True
+            with contextlib.suppress(OSError):
+                os.write(sys.stderr.fileno(), f"{INTERRUPTED}\n".encode())
         self()
 
     def __call__(self) -> None:

@@ -49,7 +49,7 @@ def hangup() -> Iterator[None]:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGHUP, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_a_command_once_and_as_an_interrupt_does(
-    hangup: None, number: int, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    hangup: None, number: int, code: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     ends: list[str] = []
 
@@ -65,7 +65,25 @@ def test_a_signal_ends_a_command_once_and_as_an_interrupt_does(
     monkeypatch.setattr(cli, "_dispatch", command)
     assert cli.main(["new-key", "acme"]) == code
     assert ends == ["taken down"]
-    assert "interrupted" in capsys.readouterr().err
+    assert capfd.readouterr().err.count("interrupted") == 1
+
+
+def test_sigterm_is_told_before_anything_is_taken_down(
+    hangup: None, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As under `timeout`, which sends it to Ray's processes too: these then end the command."""
+    told: list[str] = []
+
+    def command(args: object) -> int:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            told.append(capfd.readouterr().err)
+        return 0
+
+    monkeypatch.setattr(cli, "_dispatch", command)
+    cli.main(["new-key", "acme"])
+    assert told == [f"{cli.INTERRUPTED}\n"]
 
 
 def test_what_sigterm_does_is_kept(hangup: None) -> None:
