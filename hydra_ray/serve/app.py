@@ -21,6 +21,7 @@ from hydra_ray.serve.http.key_file import load_keys
 from hydra_ray.serve.http.route_context import GRACE_S
 from hydra_ray.serve.state.folders import state_folder
 from hydra_ray.serve.state.init_state import init_state
+from hydra_ray.serve.state.service_state import ServiceState
 from hydra_ray.training.artifacts.trained_scorer import base_feature_width
 
 LOGGING = {"encoding": "JSON", "enable_access_log": False}
@@ -36,8 +37,8 @@ SURGE_PERCENT = 25
 def build_app(args: ServeConfig) -> Any:
     """The application. Raises UserError for whatever cannot be served."""
     bundle = load_run_artifacts(find_run(Path(args.root), args.run), args.seed)
-    state = state_folder(args)
-    init_state(bundle, state, args.tenant, _quiet)
+    state = ServiceState(state_folder(args))
+    init_state(bundle, state.folder, args.tenant, _quiet)
     llm_url = args.llm_url or bundle.config.llm.base_url
     if llm_url is None:
         llm_url = f"http://{bundle.config.llm.serve.host}:{bundle.config.llm.serve.port}/v1"

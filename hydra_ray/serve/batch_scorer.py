@@ -1,7 +1,6 @@
 """The scorer's work on one batch: texts of many users and requests, reranker and adapter, scored together."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import torch
 
@@ -12,7 +11,8 @@ from hydra_ray.serve.bundle import COMPONENTS, RunArtifacts
 from hydra_ray.serve.caches.embedding_cache import EmbeddingCache
 from hydra_ray.serve.caches.head_cache import HeadCache
 from hydra_ray.serve.config import MIB, ScorerConfig
-from hydra_ray.serve.state.folders import Deletions, heads_folder
+from hydra_ray.serve.state.folders import heads_folder
+from hydra_ray.serve.state.service_state import ServiceState
 from hydra_ray.training.artifacts.trained_scorer import TrainedScorer, fingerprint, load_scorer, needs_encoder_in_module
 from hydra_ray.utils.device import CPU, free_memory, worker_device
 
@@ -20,7 +20,7 @@ from hydra_ray.utils.device import CPU, free_memory, worker_device
 class BatchScorer:
     """Encoder, both components and their heads. Not for several threads at once."""
 
-    def __init__(self, bundle: RunArtifacts, state: Path, config: ScorerConfig) -> None:
+    def __init__(self, bundle: RunArtifacts, state: ServiceState, config: ScorerConfig) -> None:
         """Raises UserError if bases or head stores are missing or do not belong together, or a promised GPU is not
         there or too small for the heads that it is to keep."""
         device = worker_device(config.num_gpus)
@@ -31,7 +31,7 @@ class BatchScorer:
             scorer = load_scorer(bundle.base[component])
             if self.embeddings is None and not needs_encoder_in_module(scorer.config):
                 self.embeddings = EmbeddingCache(scorer.config, config.embedding_cache_mib * MIB, device)
-            uri = heads_folder(state, component)
+            uri = heads_folder(state.folder, component)
             if scorer.head.delta_shapes() and uri.exists():
                 base = fingerprint(bundle.base[component])
                 self.heads[component] = HeadCache(str(uri), base, config.head_cache_mib * MIB, device)
@@ -40,7 +40,7 @@ class BatchScorer:
             )
         if device != CPU:
             check_room(config, len(self.heads), free_memory(device, config.num_gpus))
-        self._deletions = Deletions(state)
+        self._deletions = state.deletions()
 
     @property
     def feature_widths(self) -> Mapping[Component, int]:

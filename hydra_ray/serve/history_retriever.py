@@ -19,7 +19,7 @@ from hydra_ray.core.topic_classifier import TopicModel
 from hydra_ray.core.types import HistoryItem
 from hydra_ray.inference.history_index import HistoryIndex
 from hydra_ray.inference.types import RetrievalResult, UserKey, UserState
-from hydra_ray.serve.state.user_store import HistoryUnreadableError, UserStore
+from hydra_ray.serve.state.users import HistoryUnreadableError, UserStore
 
 USER_BYTES, ITEM_BYTES = 2500, 250
 """What a user and an item take on top of the texts (measured with tracemalloc)."""

@@ -32,7 +32,8 @@ from hydra_ray.serve.config import ScorerConfig
 from hydra_ray.serve.history_retriever import Histories
 from hydra_ray.serve.state.folders import USERS
 from hydra_ray.serve.state.init_state import init_state
-from hydra_ray.serve.state.user_store import UserStore
+from hydra_ray.serve.state.service_state import ServiceState
+from hydra_ray.serve.state.sqlite.user_store import SQLiteUserStore
 from tests.training.tiny import make_encoder
 
 
@@ -64,8 +65,8 @@ def test_the_plain_service_says_what_ours_says(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     bundle = load_run_artifacts(make_run(tmp_path / "run", 5, model=tiny_in(tmp_path)))
     init_state(bundle, tmp_path / "state", "default", lambda line: None)
-    store = UserStore.open(tmp_path / "state" / USERS)
-    scorer = BatchScorer(bundle, tmp_path / "state", ScorerConfig())
+    store = SQLiteUserStore.open(tmp_path / "state" / USERS)
+    scorer = BatchScorer(bundle, ServiceState(tmp_path / "state"), ScorerConfig())
     ours = Ours(Histories(store, bundle.config.retrieval, bundle.task, bundle.seed, 1 << 20), scorer)
     plain = PlainScorer(bundle, remember=False)
     parts: dict[str, tuple[Any, Any]] = {"ours": (ours, ours), "plain": (PlainRetriever(bundle), plain)}

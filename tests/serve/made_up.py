@@ -8,7 +8,7 @@ from pathlib import Path
 from hydra_ray.core.types import HistoryItem
 from hydra_ray.errors import UserError
 from hydra_ray.inference.types import UserKey
-from hydra_ray.serve.state.user_store import UserStore
+from hydra_ray.serve.state.sqlite.user_store import SQLiteUserStore
 
 ANNA, BERT = UserKey("one", "anna"), UserKey("one", "bert")
 GHOSTS = [UserKey("one", f"ghost{i}") for i in range(4)]
@@ -33,7 +33,7 @@ def of_generation(items: Sequence[HistoryItem]) -> int:
 
 def write_for_ever(folder: str, first: int, pipe: Connection) -> None:
     """Replaces, deletes and adds, again and again; says ("begun", g) and ("done", g)."""
-    store = UserStore.open(Path(folder))
+    store = SQLiteUserStore.open(Path(folder))
     for g in range(first, first + 10_000):
         pipe.send(("begun", g))
         store.append(ANNA, generation(g))
@@ -44,7 +44,7 @@ def write_for_ever(folder: str, first: int, pipe: Connection) -> None:
 
 def append_own(folder: str, name: str, count: int, pipe: Connection) -> None:
     """Appends `count` records of its own to one user, one at a time."""
-    store = UserStore.open(Path(folder))
+    store = SQLiteUserStore.open(Path(folder))
     pipe.recv()
     for i in range(count):
         store.append(ANNA, [HistoryItem(f"{name}{i}", f"by {name}", f"by {name}", "")])
@@ -53,7 +53,7 @@ def append_own(folder: str, name: str, count: int, pipe: Connection) -> None:
 
 def starve(folder: str, limits: Sequence[int], pipe: Connection) -> None:
     """Writes with a limit on the size of a file, as on a full disk; says what came of it."""
-    store = UserStore.open(Path(folder))
+    store = SQLiteUserStore.open(Path(folder))
     for limit in limits:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
         try:

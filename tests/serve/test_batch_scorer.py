@@ -15,7 +15,8 @@ from hydra_ray.serve.batch_scorer import BatchScorer, check_room
 from hydra_ray.serve.bundle import COMPONENTS
 from hydra_ray.serve.caches.head_cache import ENTRY_BYTES, HeadCache, head_bytes
 from hydra_ray.serve.config import MIB, ScorerConfig
-from hydra_ray.serve.state.folders import Deletions, heads_folder
+from hydra_ray.serve.state.folders import heads_folder
+from hydra_ray.serve.state.service_state import ServiceState
 from hydra_ray.training.artifacts.trained_scorer import fingerprint
 from tests.serve.world import heads, make_bundle, make_stores
 
@@ -30,7 +31,7 @@ def scorer(tmp_path_factory: pytest.TempPathFactory) -> BatchScorer:
     bundle = make_bundle(folder)
     for store in make_stores(bundle, folder).values():
         store.put(USERS, heads(store, *range(1, 21)))
-    return BatchScorer(bundle, folder, ScorerConfig())
+    return BatchScorer(bundle, ServiceState(folder), ScorerConfig())
 
 
 def ask(
@@ -78,7 +79,7 @@ def test_a_head_that_was_put_is_seen_when_its_version_is_asked_for(tmp_path: Pat
     bundle = make_bundle(tmp_path)
     store = make_stores(bundle, tmp_path)["reranker"]
     store.put(USERS[:1], heads(store, 1.0))
-    scorer = BatchScorer(bundle, tmp_path, ScorerConfig())
+    scorer = BatchScorer(bundle, ServiceState(tmp_path), ScorerConfig())
     before = scorer.score([ask(USERS[0])])[0]
     version = store.put(USERS[:1], heads(store, 4.0))
     assert scorer.score([ask(USERS[0])])[0] == before
@@ -92,7 +93,7 @@ def test_a_head_that_was_put_is_seen_when_its_version_is_asked_for(tmp_path: Pat
 def test_a_new_version_is_taken_over_by_a_refresh(tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path)
     store = make_stores(bundle, tmp_path)["adapter"]
-    scorer = BatchScorer(bundle, tmp_path, ScorerConfig())
+    scorer = BatchScorer(bundle, ServiceState(tmp_path), ScorerConfig())
     assert not scorer.score([ask(USERS[0], "adapter")])[0].own_head
     store.put(USERS[:1], heads(store, 1.0))
     scorer.refresh()
@@ -102,12 +103,12 @@ def test_a_new_version_is_taken_over_by_a_refresh(tmp_path: Path) -> None:
 def test_after_a_deletion_a_refresh_leaves_no_text(tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path)
     make_stores(bundle, tmp_path)
-    scorer = BatchScorer(bundle, tmp_path, ScorerConfig())
+    scorer = BatchScorer(bundle, ServiceState(tmp_path), ScorerConfig())
     assert scorer.embeddings is not None
     before = scorer.score([ask(None)])
     scorer.refresh()
     assert scorer.embeddings.bytes > 0
-    Deletions(tmp_path).announce()
+    ServiceState(tmp_path).deletions().announce()
     scorer.refresh()
     assert scorer.embeddings.bytes == 0
     assert scorer.score([ask(None)]) == before
@@ -154,7 +155,7 @@ def test_a_scorer_that_was_promised_a_gpu_and_has_none_does_not_start(
 ) -> None:
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
     with pytest.raises(UserError, match=r"^a worker was promised a GPU \(num_gpus=0\.5\)"):
-        BatchScorer(make_bundle(tmp_path), tmp_path, ScorerConfig(num_gpus=0.5))
+        BatchScorer(make_bundle(tmp_path), ServiceState(tmp_path), ScorerConfig(num_gpus=0.5))
 
 
 def test_heads_that_a_replicas_gpu_has_no_room_for_are_one_line() -> None:
@@ -175,7 +176,7 @@ def test_a_replica_looks_whether_its_gpu_has_room(tmp_path: Path, monkeypatch: p
     bundle = make_bundle(tmp_path)
     make_stores(bundle, tmp_path)
     with pytest.raises(UserError, match=r"^scorer\.head_cache_mib=64: "):
-        BatchScorer(bundle, tmp_path, ScorerConfig(num_gpus=1))
+        BatchScorer(bundle, ServiceState(tmp_path), ScorerConfig(num_gpus=1))
 
 
 def test_an_unreadable_head_costs_its_user_alone(tmp_path: Path) -> None:
@@ -183,7 +184,7 @@ def test_an_unreadable_head_costs_its_user_alone(tmp_path: Path) -> None:
     store = make_stores(bundle, tmp_path)["reranker"]
     for i in (0, 1):
         store.put(USERS[i : i + 1], heads(store, float(i)))
-    scorer = BatchScorer(bundle, tmp_path, ScorerConfig())
+    scorer = BatchScorer(bundle, ServiceState(tmp_path), ScorerConfig())
     files = sorted((heads_folder(tmp_path, "reranker") / "data").rglob("*.lance"), key=lambda f: f.stat().st_mtime)
     broken = files[0]
     broken.write_bytes(bytes(len(broken.read_bytes())))
@@ -216,7 +217,7 @@ def test_a_version_that_cannot_be_had_costs_its_user_alone(tmp_path: Path) -> No
     bundle = make_bundle(tmp_path)
     store = make_stores(bundle, tmp_path)["reranker"]
     version = store.put(USERS[:2], heads(store, 1.0, 2.0))
-    scorer = BatchScorer(bundle, tmp_path, ScorerConfig())
+    scorer = BatchScorer(bundle, ServiceState(tmp_path), ScorerConfig())
     first, second = scorer.score([ask(USERS[0], version=version + 1), ask(USERS[1], version=version)])
     assert first.problem == f"version {version + 1} of the head store is asked for, {version} is there"
     assert not first.own_head

@@ -11,7 +11,8 @@ from hydra_ray.core.retrieval import BM25Retriever
 from hydra_ray.core.tasks import load_task
 from hydra_ray.inference.types import RetrievalResult, UserKey
 from hydra_ray.serve.history_retriever import Histories, estimate
-from hydra_ray.serve.state.user_store import HistoryUnreadableError, UserStore
+from hydra_ray.serve.state.sqlite.user_store import SQLiteUserStore
+from hydra_ray.serve.state.users import HistoryUnreadableError
 from tests.serve.made_up import ANNA, BERT, item
 
 TASK = load_task("synthetic_tagging")
@@ -19,15 +20,15 @@ ITEMS = [item(i, f"word{i % 3} word{i % 5} other", f"tag{i % 2}") for i in range
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> UserStore:
-    return UserStore.create(tmp_path / "users", 2)
+def store(tmp_path: Path) -> SQLiteUserStore:
+    return SQLiteUserStore.create(tmp_path / "users", 2)
 
 
-def histories(store: UserStore, most_bytes: int = 1 << 20, method: str = "bm25") -> Histories:
+def histories(store: SQLiteUserStore, most_bytes: int = 1 << 20, method: str = "bm25") -> Histories:
     return Histories(store, RetrievalConfig.model_validate({"method": method}), TASK, 0, most_bytes)
 
 
-def test_what_the_main_job_would_find(store: UserStore) -> None:
+def test_what_the_main_job_would_find(store: SQLiteUserStore) -> None:
     store.append(ANNA, ITEMS)
     found = histories(store).found(ANNA, "word1 word2", 4)
     want = BM25Retriever(ITEMS).top("word1 word2", 4)
@@ -38,15 +39,17 @@ def test_what_the_main_job_would_find(store: UserStore) -> None:
     assert list(found.recencies) == [(ITEMS.index(item) + 1) / 15 for item in found.items]
 
 
-def test_no_user_and_no_items(store: UserStore) -> None:
+def test_no_user_and_no_items(store: SQLiteUserStore) -> None:
     kept = histories(store)
     assert kept.found(ANNA, "word", 4) == RetrievalResult()
     state = store.append(ANNA, [])
     assert kept.found(ANNA, "word", 4) == RetrievalResult(state=state)
 
 
-def test_what_another_process_appends_replaces_or_deletes_is_seen_at_once(store: UserStore, tmp_path: Path) -> None:
-    kept, other = histories(store), UserStore.open(tmp_path / "users")
+def test_what_another_process_appends_replaces_or_deletes_is_seen_at_once(
+    store: SQLiteUserStore, tmp_path: Path
+) -> None:
+    kept, other = histories(store), SQLiteUserStore.open(tmp_path / "users")
     other.append(ANNA, ITEMS)
     assert "new" not in kept.found(ANNA, "brandnew", 1).items[0].text
     other.append(ANNA, [item(99, "brandnew", "fresh")])
@@ -63,8 +66,8 @@ def test_what_another_process_appends_replaces_or_deletes_is_seen_at_once(store:
     assert [some.text for some in kept.found(ANNA, "reborn", 5).items] == ["reborn"]
 
 
-def test_a_deleted_user_who_is_back_before_the_next_question(store: UserStore, tmp_path: Path) -> None:
-    kept, other = histories(store), UserStore.open(tmp_path / "users")
+def test_a_deleted_user_who_is_back_before_the_next_question(store: SQLiteUserStore, tmp_path: Path) -> None:
+    kept, other = histories(store), SQLiteUserStore.open(tmp_path / "users")
     other.append(ANNA, [item(0, "old")])
     kept.found(ANNA, "x", 1)
     other.delete(ANNA)
@@ -72,7 +75,7 @@ def test_a_deleted_user_who_is_back_before_the_next_question(store: UserStore, t
     assert [some.text for some in kept.found(ANNA, "x", 1).items] == ["new"]
 
 
-def test_the_least_recently_asked_go_first_and_bytes_stay_below_the_limit(store: UserStore) -> None:
+def test_the_least_recently_asked_go_first_and_bytes_stay_below_the_limit(store: SQLiteUserStore) -> None:
     users = [UserKey("t", f"u{i}") for i in range(4)]
     for user in users:
         store.append(user, ITEMS)
@@ -88,7 +91,7 @@ def test_the_least_recently_asked_go_first_and_bytes_stay_below_the_limit(store:
     assert (kept.hits, kept.misses) == (3, 5)
 
 
-def test_a_look_for_deleted_users_makes_none_recent(store: UserStore) -> None:
+def test_a_look_for_deleted_users_makes_none_recent(store: SQLiteUserStore) -> None:
     users = [UserKey("t", f"u{i}") for i in range(3)]
     for user in users:
         store.append(user, ITEMS)
@@ -101,7 +104,7 @@ def test_a_look_for_deleted_users_makes_none_recent(store: UserStore) -> None:
     assert (kept.hits, kept.misses) == (2, 3)
 
 
-def test_a_deleted_user_is_in_no_memory(store: UserStore) -> None:
+def test_a_deleted_user_is_in_no_memory(store: SQLiteUserStore) -> None:
     kept = histories(store)
     for user in (ANNA, BERT):
         store.append(user, ITEMS)
@@ -114,7 +117,7 @@ def test_a_deleted_user_is_in_no_memory(store: UserStore) -> None:
 
 
 @pytest.mark.parametrize("method", ["recency", "random", "dense"])
-def test_other_methods(store: UserStore, method: str) -> None:
+def test_other_methods(store: SQLiteUserStore, method: str) -> None:
     def encode(texts: Sequence[str]) -> NDArray[np.float32]:
         return np.array([[text.count("word1"), text.count("word2"), 1] for text in texts], np.float32)
 
@@ -129,7 +132,7 @@ def test_other_methods(store: UserStore, method: str) -> None:
     assert len(found.items) == 3
 
 
-def test_a_broken_file_is_an_error_even_for_a_kept_index(store: UserStore, tmp_path: Path) -> None:
+def test_a_broken_file_is_an_error_even_for_a_kept_index(store: SQLiteUserStore, tmp_path: Path) -> None:
     store.append(ANNA, ITEMS)
     kept = histories(store)
     kept.found(ANNA, "x", 1)

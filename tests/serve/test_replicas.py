@@ -16,8 +16,9 @@ from hydra_ray.serve.deployments import history_server as history_server_module
 from hydra_ray.serve.deployments.history_server import HistoryServer
 from hydra_ray.serve.http.keys import Keys
 from hydra_ray.serve.observability.metrics import Calls, Meters
-from hydra_ray.serve.state.folders import USERS, Deletions
-from hydra_ray.serve.state.user_store import UserStore
+from hydra_ray.serve.state.folders import USERS
+from hydra_ray.serve.state.service_state import ServiceState
+from hydra_ray.serve.state.sqlite.user_store import SQLiteUserStore
 from tests.serve.made_up import ANNA, item
 from tests.serve.world import BUCKETS, make_bundle, make_stores
 
@@ -39,20 +40,20 @@ def test_a_history_server_forgets_whom_another_process_has_deleted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: Literal["bm25", "dense"]
 ) -> None:
     monkeypatch.setattr(history_server_module, "FORGET_WITHIN_S", 0.01)
-    bundle, users = make_bundle(tmp_path), UserStore.create(tmp_path / USERS, BUCKETS)
+    bundle, users = make_bundle(tmp_path), SQLiteUserStore.create(tmp_path / USERS, BUCKETS)
     retrieval = bundle.config.retrieval.model_copy(update={"method": method})
     bundle = replace(bundle, config=bundle.config.model_copy(update={"retrieval": retrieval}))
     users.append(ANNA, [item(0)])
 
     async def course() -> None:
-        server = HistoryServer(bundle, tmp_path, cache_mib=1)
+        server = HistoryServer(bundle, ServiceState(tmp_path), cache_mib=1)
         found = await asyncio.gather(*(server.retrieve(ANNA, f"text {i}", 1) for i in range(8)))
         assert {one.items for one in found} == {(item(0),)}
         caches = [server.histories, *([server.embeddings] if server.embeddings else [])]
         assert len(caches) == (2 if method == "dense" else 1)
         assert all(cache.bytes for cache in caches)
         users.delete(ANNA)
-        Deletions(tmp_path).announce()
+        ServiceState(tmp_path).deletions().announce()
         while any(cache.bytes for cache in caches):
             await asyncio.sleep(0.01)
         await server.check_health()
@@ -64,11 +65,11 @@ def test_a_removed_record_is_found_no_more_and_kept_in_no_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(history_server_module, "FORGET_WITHIN_S", 0.01)
-    bundle, users = make_bundle(tmp_path), UserStore.create(tmp_path / USERS, BUCKETS)
+    bundle, users = make_bundle(tmp_path), SQLiteUserStore.create(tmp_path / USERS, BUCKETS)
     users.append(ANNA, [item(0), item(1)])
 
     async def course() -> None:
-        server = HistoryServer(bundle, tmp_path, cache_mib=1)
+        server = HistoryServer(bundle, ServiceState(tmp_path), cache_mib=1)
         assert len((await server.retrieve(ANNA, "text 1", 5)).items) == 2
         removed = await server.remove_item(ANNA, item(1).item_id)
         assert removed is not None
@@ -101,14 +102,16 @@ def test_gateway_and_fitter_report_their_calls_and_log_json(tmp_path: Path, monk
     monkeypatch.setattr(fitter, "private_from_now_on", lambda: closed.append(True))  # this process goes on
     bundle, state = make_bundle(tmp_path), tmp_path / "state"
     make_stores(bundle, state)
-    UserStore.create(state / USERS, BUCKETS)
+    SQLiteUserStore.create(state / USERS, BUCKETS)
 
     async def start() -> None:
         feature_widths, unused = dict.fromkeys(bundle.base, 0), Handle()
         keys = Keys.open("acme")
-        front = gateway.Gateway(bundle, feature_widths, GatewayConfig(), URL, keys, None, state, unused, unused, unused)
+        front = gateway.Gateway(
+            bundle, feature_widths, GatewayConfig(), URL, keys, None, ServiceState(state), unused, unused, unused
+        )
         await front.__serve_build_asgi_app__()
-        fitter.Fitter(bundle, state, URL, FitterConfig())._running.cancel()
+        fitter.Fitter(bundle, ServiceState(state), URL, FitterConfig())._running.cancel()
 
     asyncio.run(start())
     assert [type(calls) for calls in reported] == [LLMCounts] * 2

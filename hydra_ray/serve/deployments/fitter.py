@@ -1,7 +1,6 @@
 """The fitter: a thin shell around the loop that fits and forgets users (`hydra_ray.serve.fitter.fit_queue`)."""
 
 import asyncio
-from pathlib import Path
 
 from hydra_ray.inference.types import Component, UserKey
 from hydra_ray.serve.batch_scorer import set_threads
@@ -15,9 +14,9 @@ from hydra_ray.serve.fitter.user_fitter import UserFitter
 from hydra_ray.serve.observability import metric_names
 from hydra_ray.serve.observability.logs import to_stream
 from hydra_ray.serve.observability.metrics import Meters
-from hydra_ray.serve.state.folders import USERS, heads_folder
+from hydra_ray.serve.state.folders import heads_folder
 from hydra_ray.serve.state.private_files import private_from_now_on
-from hydra_ray.serve.state.user_store import UserStore
+from hydra_ray.serve.state.service_state import ServiceState
 from hydra_ray.store.heads.head_store import HeadStore
 from hydra_ray.utils.device import worker_device
 from hydra_ray.utils.network import stay_on_node
@@ -26,16 +25,16 @@ from hydra_ray.utils.network import stay_on_node
 class Fitter:
     """Fits and forgets users."""
 
-    def __init__(self, bundle: RunArtifacts, state: Path, llm_url: str, config: FitterConfig) -> None:
+    def __init__(self, bundle: RunArtifacts, state: ServiceState, llm_url: str, config: FitterConfig) -> None:
         to_stream()
         stay_on_node()
         private_from_now_on()
         set_threads(1)
-        users = UserStore.open(state / USERS, bundle.config.data.buckets)
+        users = state.open_users(bundle.config.data.buckets)
         stores: dict[Component, HeadStore] = {
-            component: HeadStore.open(str(heads_folder(state, component)))
+            component: HeadStore.open(str(heads_folder(state.folder, component)))
             for component in COMPONENTS
-            if heads_folder(state, component).exists()
+            if heads_folder(state.folder, component).exists()
         }
         samples = LLMClientAdapter(of_fitter(bundle.config.llm), llm_url, config.max_ongoing_requests * 8)
         self._meters = Meters("Fitter")

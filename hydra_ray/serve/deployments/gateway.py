@@ -1,7 +1,6 @@
 """The gateway: the HTTP front, put together from the parts that make an answer."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from hydra_ray.inference.pipeline import InferencePipeline
@@ -18,6 +17,7 @@ from hydra_ray.serve.http.keys import Keys
 from hydra_ray.serve.observability.logs import to_stream
 from hydra_ray.serve.observability.metrics import Meters
 from hydra_ray.serve.remote_service import RemoteService
+from hydra_ray.serve.state.service_state import ServiceState
 from hydra_ray.serve.ui.router import page_router
 from hydra_ray.utils.network import stay_on_node
 
@@ -36,7 +36,7 @@ class Gateway:
         llm_url: str,
         keys: Keys,
         key_file: str | None,
-        state: Path,
+        state: ServiceState,
         history_server: Any,
         scorer: Any,
         fitter: Any,
@@ -90,7 +90,7 @@ class Gateway:
             keys=self._keys,
             echo_id=False,
             key_file=self._key_file,
-            usage=self._state,
+            usage=self._state.open_usage(),
             allowed_hosts=self._config.allowed_hosts,
             user_header=self._config.user_header,
         )

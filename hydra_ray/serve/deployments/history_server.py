@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from pathlib import Path
 
 from hydra_ray.core.topic_classifier import TopicModels
 from hydra_ray.core.types import HistoryItem
@@ -11,8 +10,8 @@ from hydra_ray.serve.bundle import RunArtifacts
 from hydra_ray.serve.config import MIB
 from hydra_ray.serve.history_retriever import Histories
 from hydra_ray.serve.observability.metrics import Meters
-from hydra_ray.serve.state.folders import FORGET_WITHIN_S, USERS, Deletions
-from hydra_ray.serve.state.user_store import UserStore
+from hydra_ray.serve.state.folders import FORGET_WITHIN_S
+from hydra_ray.serve.state.service_state import ServiceState
 from hydra_ray.utils.network import stay_on_node
 
 
@@ -22,9 +21,9 @@ class HistoryServer:
     Any replica serves any user; calls of one bucket go to one replica for its cache.
     """
 
-    def __init__(self, bundle: RunArtifacts, state: Path, cache_mib: int) -> None:
+    def __init__(self, bundle: RunArtifacts, state: ServiceState, cache_mib: int) -> None:
         stay_on_node()
-        self._users = UserStore.open(state / USERS, bundle.config.data.buckets)
+        self._users = state.open_users(bundle.config.data.buckets)
         self.embeddings = None
         adapter = bundle.config.adapter
         if bundle.config.retrieval.encodes or adapter.encodes:
@@ -44,7 +43,7 @@ class HistoryServer:
         )
         self._meters = Meters("HistoryServer")
         self._meters.watch_cache("history", self.histories)
-        self._deletions = Deletions(state)
+        self._deletions = state.deletions()
         self._forgetting = asyncio.get_event_loop().create_task(self._forget())
 
     async def ping(self) -> None:
@@ -58,7 +57,7 @@ class HistoryServer:
     async def _forget(self) -> None:
         while True:
             await asyncio.sleep(FORGET_WITHIN_S)
-            if self._deletions.new():
+            if await asyncio.to_thread(self._deletions.new):
                 await asyncio.to_thread(self.histories.forget_deleted)
                 if self.embeddings:
                     self.embeddings.clear()

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from pathlib import Path
 
 from hydra_ray.inference.types import Component, ScoreRequest, ScoreResult
 from hydra_ray.serve.batch_scorer import BatchScorer, set_threads
@@ -12,13 +11,14 @@ from hydra_ray.serve.config import ScorerConfig
 from hydra_ray.serve.observability import metric_names
 from hydra_ray.serve.observability.metrics import Meters
 from hydra_ray.serve.query_batcher import QueryBatcher
+from hydra_ray.serve.state.service_state import ServiceState
 from hydra_ray.utils.network import stay_on_node
 
 
 class Scorer:
     """Scores batches."""
 
-    def __init__(self, bundle: RunArtifacts, state: Path, config: ScorerConfig) -> None:
+    def __init__(self, bundle: RunArtifacts, state: ServiceState, config: ScorerConfig) -> None:
         stay_on_node()
         set_threads(config.threads)
         self._scorer = BatchScorer(bundle, state, config)

@@ -4,15 +4,16 @@ import asyncio
 import contextlib
 import logging
 import time
+import uuid
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from hydra_ray.errors import UserError
 from hydra_ray.inference.types import Component, DeadlineError, FitState, LLMDownError, RefusedError, UserKey, UserState
 from hydra_ray.serve.fitter.user_fitter import UserFitter
-from hydra_ray.serve.state.folders import VACUUM_DUE, Deletions
-from hydra_ray.serve.state.user_store import HistoryUnreadableError, UserStore
+from hydra_ray.serve.state.folders import VACUUM_DUE
+from hydra_ray.serve.state.service_state import ServiceState
+from hydra_ray.serve.state.users import UserStore
 from hydra_ray.store.heads.head_store import HeadStore
 
 logger = logging.getLogger(__name__)
@@ -23,12 +24,15 @@ LOOK_EVERY_S = 2.0
 VACUUM_AFTER = 256
 """Fits until old versions are removed: each leaves a version and a file of one row in every head store."""
 
+LEASE_S = 15.0
+"""How long a fitter has a user before others may take the fit up; it renews as long as it lives."""
+
 AGAIN_AFTER_S = 10.0
 """How long a fit waits that the LLM did not answer, or whose user cannot be read; and a vacuum that failed."""
 
 
 class FitQueue:
-    """Runs fits in the background. One such object per state folder."""
+    """Runs fits in the background. Several processes may work on one state: a user's fit is one worker's at a time."""
 
     def __init__(
         self,
@@ -37,52 +41,75 @@ class FitQueue:
         stores: Mapping[Component, HeadStore],
         at_once: int,
         vacuum_s: float,
-        state: Path,
+        state: ServiceState,
         ended: Callable[[str], None],
     ) -> None:
-        """at_once: fits at the same time. vacuum_s: see `FitterConfig`. state: the state folder. ended: called with
-        each fit's outcome."""
+        """at_once: fits at the same time. vacuum_s: see `FitterConfig`. ended: called with each fit's
+        outcome."""
         self._users, self._fitter, self._stores = users, fitter, stores
-        self._slots = asyncio.Semaphore(at_once)
-        self._vacuum_s, self._due, self._deletions = vacuum_s, state / VACUUM_DUE, Deletions(state)
+        self._worker = uuid.uuid4().hex
+        self._at_once, self._slots = at_once, asyncio.Semaphore(at_once)
+        self._vacuum_s, self._due, self._deletions = vacuum_s, state.folder / VACUUM_DUE, state.deletions()
         self._ended = ended
         self._tasks: dict[UserKey, asyncio.Task[None]] = {}
-        self._not_before: dict[UserKey, float] = {}
+        self._claimed: set[UserKey] = set()
+        self._renewed_at = time.monotonic()
+        self._reachable = True  # the store, when last looked at
         self._vacuum_at = time.monotonic() + vacuum_s if self._due.exists() else None
         self._published = 0  # since old versions were last removed
 
     async def run(self) -> None:
         """Looks for queued users and vacuums after deletions and every VACUUM_AFTER fits, until cancelled."""
+        await asyncio.gather(self._look_for_ever(), self._vacuum_for_ever())
+
+    async def _look_for_ever(self) -> None:
         while True:
-            for user in await asyncio.to_thread(self._unfinished):
-                if time.monotonic() >= self._not_before.get(user, 0.0):
-                    self.notify(user)
+            await self._look()
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _vacuum_for_ever(self) -> None:
+        while True:
             if self._vacuum_at is not None and time.monotonic() >= self._vacuum_at:
                 self._vacuum_at = None
                 await asyncio.to_thread(self._vacuum)
             await asyncio.sleep(LOOK_EVERY_S)
 
-    def _unfinished(self) -> list[UserKey]:
-        """Of all buckets that can be read: a broken one does not stop the fits of others."""
-        found: list[UserKey] = []
-        for bucket in range(self._users.buckets):
-            with contextlib.suppress(HistoryUnreadableError):
-                found += self._users.unfinished(bucket)
-        return found
+    async def _look(self) -> None:
+        """Keeps the users it has, and takes as many as it has room for. A store that is away is asked again."""
+        room = self._at_once - len(self._tasks)
+        try:
+            if self._claimed and time.monotonic() - self._renewed_at >= LEASE_S / 3:
+                self._renewed_at = time.monotonic()
+                await asyncio.to_thread(self._users.renew_fits, self._worker, list(self._claimed), LEASE_S)
+            if room > 0:
+                for user in await asyncio.to_thread(self._users.claim_fits, self._worker, room, LEASE_S):
+                    self._claimed.add(user)
+                    self.notify(user)
+            self._reachable = True
+        except UserError as error:
+            if self._reachable:
+                logger.error("%s", error)
+            self._reachable = False
 
     def _vacuum(self) -> None:
         try:
-            self._published = 0
+            self._published, due = 0, self._due_since()
             for store in self._stores.values():
                 store.vacuum()
         except UserError as error:
             logger.error("%s", error)
             self._vacuum_at = time.monotonic() + AGAIN_AFTER_S
-        if self._vacuum_at is None:
+            return
+        if self._vacuum_at is None and self._due_since() == due:  # no other fitter has deleted meanwhile
             self._due.unlink(missing_ok=True)
 
+    def _due_since(self) -> int | None:
+        with contextlib.suppress(OSError):
+            return self._due.stat().st_mtime_ns
+        return None
+
     def notify(self, user: UserKey) -> None:
-        """Begins the fit of a queued user, unless it runs."""
+        """Begins the fit of a queued user, unless it runs, here or elsewhere."""
         if user in self._tasks:
             return
         task = asyncio.ensure_future(self._watched(user))
@@ -135,29 +162,36 @@ class FitQueue:
         """The fit, with whatever goes wrong around it: a user who cannot be read or written waits."""
         try:
             async with self._slots:
-                await self._fit(user)
+                if user not in self._claimed:
+                    found = await asyncio.to_thread(self._users.claim_fits, self._worker, 1, LEASE_S, user)
+                    self._claimed.update(found)
+                if user not in self._claimed:  # `_look` may have taken it meanwhile
+                    return
+                wait_s = AGAIN_AFTER_S
+                try:
+                    wait_s = await self._fit(user)
+                except UserError as error:
+                    logger.error("%s", error)
+                await asyncio.to_thread(self._users.release_fit, self._worker, user, wait_s)
         except UserError as error:
-            self._not_before[user] = time.monotonic() + AGAIN_AFTER_S
-            logger.error("%s", error)
+            logger.error("%s", error)  # the lease ends by itself
+        finally:
+            self._claimed.discard(user)
 
-    async def _fit(self, user: UserKey) -> None:
-        self._not_before.pop(user, None)
-        now = await asyncio.to_thread(self._users.state, user)
-        if now is None or now.fit not in {"queued", "running"}:
-            return
-        await self._set(user, "running")
-        # Read after that: later requests queue another fit, earlier ones are in what is read.
+    async def _fit(self, user: UserKey) -> float:
+        """Returns how many seconds the user is to wait for another fit."""
+        # Read after the claim: later requests queue another fit, earlier ones are in what is read.
         history = await asyncio.to_thread(self._users.history, user)
         if history is None:
-            return
+            return 0.0
         state, items = history
         try:
             fitted = await self._fitter.fit(user, items)
         except (LLMDownError, DeadlineError) as error:
             # It stays queued: the black box comes back.
-            self._not_before[user] = time.monotonic() + AGAIN_AFTER_S
             await self._set(user, "queued", message=str(error))
             self._ended("llm_down")
+            return AGAIN_AFTER_S
         except RefusedError as error:
             await self._set(user, "failed", message=str(error))
             self._ended("failed")
@@ -182,6 +216,7 @@ class FitQueue:
             if self._published >= VACUUM_AFTER:
                 await asyncio.to_thread(self._vacuum_soon)
             self._ended("done")
+        return 0.0
 
     async def _set(self, user: UserKey, fit: FitState, **what: Any) -> UserState | None:
         return await asyncio.to_thread(lambda: self._users.set_fit(user, fit, **what))

@@ -20,7 +20,6 @@ from hydra_ray.serve.http.route_context import HttpSettings, RouteContext
 from hydra_ray.serve.http.routes import chat, health, histories, personalize, unsupported, usage, users
 from hydra_ray.serve.http.routes.personalize import PERSONALIZE_PATH
 from hydra_ray.serve.service_api import Service
-from hydra_ray.serve.state.usage_file import UsageFile
 from hydra_ray.version import __version__
 
 __all__ = ["HttpMeters", "HttpSettings", "make_app"]
@@ -50,7 +49,7 @@ def make_app(
     documented_key = [] if settings.keys.open_tenant else [Depends(HTTPBearer(auto_error=False))]
     for routes in (chat, personalize, users, histories):
         app.include_router(routes.router(front), dependencies=documented_key)
-    limits = KeyLimits(UsageFile(settings.usage) if settings.usage else None)
+    limits = KeyLimits(settings.usage)
     app.include_router(usage.router(limits), dependencies=documented_key)
     app.include_router(health.router(front))
     if page is not None:

@@ -1,20 +1,19 @@
 """How much a key may be used: requests and tokens in each minute, and what has been counted.
 
 Minutes are the clock's. Tokens are known after an answer, so the one that goes over the limit is given and the next is
-refused. Without a file, limits are this process's own; with one they hold for all gateways, within SYNC_S.
+refused. Without a store, limits are this process's own; with one they hold for all gateways, within SYNC_S.
 """
 
 import asyncio
 import logging
 import math
-import sqlite3
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 from hydra_ray.serve.http.errors import ApiError
 from hydra_ray.serve.http.keys import Key
-from hydra_ray.serve.state.usage_file import Slot, UsageFile, Used
+from hydra_ray.serve.state.usage import Slot, UsageStore, UsageUnavailableError, Used
 
 logger = logging.getLogger(__name__)
 
@@ -25,11 +24,11 @@ MINUTE_S = 60
 class KeyLimits:
     """Belongs to one event loop. clock: seconds since 1970."""
 
-    def __init__(self, file: UsageFile | None = None, clock: Callable[[], float] = time.time) -> None:
-        self._file, self._clock = file, clock
+    def __init__(self, store: UsageStore | None = None, clock: Callable[[], float] = time.time) -> None:
+        self._store, self._clock = store, clock
         self._minute = 0
-        self._mine: dict[str, Used] = {}  # in this minute, by key, what the file does not hold yet
-        self._all: dict[str, Used] = {}  # in this minute, by key, what the file holds
+        self._mine: dict[str, Used] = {}  # in this minute, by key, what the store does not hold yet
+        self._all: dict[str, Used] = {}  # in this minute, by key, what the store holds
         self._pending: dict[Slot, Used] = {}
         self._syncing: asyncio.Task[None] | None = None
 
@@ -56,10 +55,10 @@ class KeyLimits:
             self._count(key, Used(tokens=tokens))
 
     def days(self, tenant: str, since: str) -> list[tuple[Slot, Used]]:
-        """The tenant's use, by day and key; without a file, of this process."""
-        if self._file is None:
+        """The tenant's use, by day and key; without a store, of this process."""
+        if self._store is None:
             return [(slot, used) for slot, used in self._pending.items() if slot.tenant == tenant and slot.day >= since]
-        return self._file.days(tenant, since)
+        return self._store.days(tenant, since)
 
     def _turn(self) -> None:
         """A new minute begins at nought."""
@@ -72,22 +71,22 @@ class KeyLimits:
 
     def _count(self, key: Key, more: Used) -> None:
         day = datetime.fromtimestamp(self._clock(), UTC).strftime("%Y-%m-%d")
-        minute = self._minute if self._file is not None else 0
+        minute = self._minute if self._store is not None else 0
         slot = Slot(key.tenant, key.id, key.name, day, minute)
         self._pending[slot] = self._pending.get(slot, Used()) + more
         self._mine[key.id] = self._mine.get(key.id, Used()) + more
-        if self._file is not None and (self._syncing is None or self._syncing.done()):
-            self._syncing = asyncio.ensure_future(self._share(self._file))
+        if self._store is not None and (self._syncing is None or self._syncing.done()):
+            self._syncing = asyncio.ensure_future(self._share(self._store))
 
-    async def _share(self, file: UsageFile) -> None:
+    async def _share(self, store: UsageStore) -> None:
         """Writes what is counted, every SYNC_S as long as there is something."""
         while self._pending:
             await asyncio.sleep(SYNC_S)
             pending, self._pending = self._pending, {}
             mine, minute = dict(self._mine), self._minute
             try:
-                found = await asyncio.to_thread(file.add, pending, minute)
-            except (sqlite3.Error, OSError) as error:
+                found = await asyncio.to_thread(store.add, pending, minute)
+            except UsageUnavailableError as error:
                 logger.warning("usage is not written now: %s", error)
                 for slot, used in pending.items():
                     self._pending[slot] = self._pending.get(slot, Used()) + used

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from fastapi import Request
@@ -16,6 +15,7 @@ from hydra_ray.inference.types import OverloadedError, PersonalizeRequest, UserK
 from hydra_ray.serve.http.disconnect import Unbroken, run_until_disconnect
 from hydra_ray.serve.http.keys import Keys
 from hydra_ray.serve.service_api import Service
+from hydra_ray.serve.state.usage import UsageStore
 
 GRACE_S = 0.5
 """Beyond the deadline, for a service that keeps deadlines itself and may have something to say at its end."""
@@ -26,8 +26,8 @@ class HttpSettings:
     """The front's limits (see `hydra_ray.serve.config.GatewayConfig`) and who may come in.
 
     echo_id: whether answers carry `x-request-id`; False behind a proxy that adds it itself, as Ray Serve's does.
-    key_file: of `keys`, read again while the service runs (None: they stay). usage: folder that keeps what keys have
-    been used for (None: it is forgotten). allowed_hosts: names that a service without keys may be called by besides
+    key_file: of `keys`, read again while the service runs (None: they stay). usage: keeps what keys have been used
+    for (None: it is forgotten). allowed_hosts: names that a service without keys may be called by besides
     those of loopback. user_header: a header that names the user, set by an application that is trusted (None: none is).
     """
 
@@ -38,7 +38,7 @@ class HttpSettings:
     keys: Keys
     echo_id: bool = True
     key_file: str | None = None
-    usage: Path | None = None
+    usage: UsageStore | None = None
     allowed_hosts: tuple[str, ...] = ()
     user_header: str | None = None
 

@@ -1,6 +1,6 @@
 """The state folder, which holds what a service changes: where it is, and what is in it.
 
-STATE/users/            every user the run knows, with all their items (`hydra_ray.serve.state.user_store`)
+STATE/users/            every user the run knows, with all their items (`hydra_ray.serve.state.sqlite.user_store`)
 STATE/reranker.heads/   all users' heads, under their stored ids; none for kinds without user parameters
 STATE/adapter.heads/
 STATE/serving.json      of which run, base and tenant; written last: whatever is in the state is the users' own then
@@ -16,7 +16,7 @@ from hydra_ray.serve.bundle import find_run
 from hydra_ray.serve.config import ServeConfig
 
 USERS, PREPARED, PREPARING = "users", "serving.json", "preparing.json"
-VACUUM_DUE, FORGOTTEN = "vacuum.due", "forgotten"
+VACUUM_DUE = "vacuum.due"
 
 FORGET_WITHIN_S = 1.0
 """How often caches look whether a user was deleted."""
@@ -27,29 +27,6 @@ def state_folder(config: ServeConfig) -> Path:
     if config.state:
         return Path(config.state).expanduser().resolve()
     return find_run(Path(config.root), config.run) / "serving"
-
-
-class Deletions:
-    """Whether a user was deleted since the last look: a file's time of change, which every node sees."""
-
-    def __init__(self, state: Path) -> None:
-        self._file = state / FORGOTTEN
-        self._seen = self._touched()
-
-    def announce(self) -> None:
-        """After a deletion. Raises OSError."""
-        self._file.touch()
-
-    def new(self) -> bool:
-        """Whether there was one since this was last asked, or made."""
-        before, self._seen = self._seen, self._touched()
-        return before != self._seen
-
-    def _touched(self) -> int | None:
-        try:
-            return self._file.stat().st_mtime_ns
-        except OSError:
-            return None
 
 
 def heads_folder(state: Path, component: Component) -> Path:

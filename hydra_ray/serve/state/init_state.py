@@ -24,7 +24,8 @@ from hydra_ray.pipeline.ranking_examples import feature_width
 from hydra_ray.serve.bundle import COMPONENTS, RunArtifacts
 from hydra_ray.serve.state.folders import PREPARED, PREPARING, USERS, heads_folder
 from hydra_ray.serve.state.private_files import make_private, private_files
-from hydra_ray.serve.state.user_store import UserStore
+from hydra_ray.serve.state.sqlite.user_store import SQLiteUserStore
+from hydra_ray.serve.state.users import UserStore
 from hydra_ray.store.heads.head_store import HeadStore
 from hydra_ray.store.heads.staged_fragments import StagedFragments
 from hydra_ray.training.artifacts.trained_scorer import base_feature_width, fingerprint
@@ -65,7 +66,7 @@ def init_state(bundle: RunArtifacts, state: Path, tenant: str, log: Log) -> None
                                 "give another folder")  # fmt: skip
             write_text(state / PREPARING, json.dumps(identity, indent=2))
             began = time.monotonic()
-            store = UserStore.create(state / USERS, bundle.config.data.buckets)
+            store = SQLiteUserStore.create(state / USERS, bundle.config.data.buckets)
             users = _import_users(bundle, tenant, store)
             heads = {
                 component: _copy_heads(bundle, component, state, store)

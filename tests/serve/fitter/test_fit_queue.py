@@ -16,8 +16,8 @@ from hydra_ray.inference.types import Component, LLMDownError, UserKey
 from hydra_ray.serve.fitter import fit_queue as fits_module
 from hydra_ray.serve.fitter.fit_queue import FitQueue
 from hydra_ray.serve.fitter.user_fitter import FitOutcome
-from hydra_ray.serve.state.folders import Deletions
-from hydra_ray.serve.state.user_store import UserStore
+from hydra_ray.serve.state.service_state import ServiceState
+from hydra_ray.serve.state.sqlite.user_store import SQLiteUserStore
 from hydra_ray.store.heads.head_store import HeadStore
 from hydra_ray.store.heads.spec import HeadSpec
 
@@ -46,14 +46,14 @@ class Fitter:
 @dataclass
 class World:
     folder: Path
-    users: UserStore
+    users: SQLiteUserStore
     store: HeadStore
     fitter: Fitter
     outcomes: list[str] = field(default_factory=list)
 
     def fits(self, vacuum_s: float = 60.0) -> FitQueue:
         stores: dict[Component, HeadStore] = {"reranker": self.store}
-        return FitQueue(self.users, self.fitter, stores, 2, vacuum_s, self.folder, self.outcomes.append)  # type: ignore[arg-type]
+        return FitQueue(self.users, self.fitter, stores, 2, vacuum_s, ServiceState(self.folder), self.outcomes.append)  # type: ignore[arg-type]
 
     def fit_of(self, user: UserKey) -> str:
         state = self.users.state(user)
@@ -79,7 +79,7 @@ class World:
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(fits_module, "LOOK_EVERY_S", 0.02)
-    users = UserStore.create(tmp_path / "users", 4)
+    users = SQLiteUserStore.create(tmp_path / "users", 4)
     for user in USERS:
         users.append(user, [HistoryItem("i", "t", "t", "a")])
     store = HeadStore.create(str(tmp_path / "heads"), HeadSpec("linear", 8, 8, SHAPES, "base", 4))
@@ -193,7 +193,7 @@ def test_the_old_versions_of_a_deleted_users_head_go_even_if_the_fitter_dies(wor
     async def delete_user() -> bool:
         return await world.fits().delete_user(USERS[0])
 
-    seen = Deletions(world.folder)
+    seen = ServiceState(world.folder).deletions()
     assert not seen.new()
     assert asyncio.run(delete_user())
     assert seen.new()

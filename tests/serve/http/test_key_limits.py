@@ -1,7 +1,6 @@
 """Limits of a key by minute, and what is counted: alone, and shared by gateways through the state folder."""
 
 import asyncio
-import sqlite3
 import stat
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ from hydra_ray.serve.http import key_limits as module
 from hydra_ray.serve.http.errors import ApiError
 from hydra_ray.serve.http.key_limits import KeyLimits
 from hydra_ray.serve.http.keys import Key
-from hydra_ray.serve.state.usage_file import FILE, Slot, UsageFile, Used
+from hydra_ray.serve.state.sqlite.usage_file import FILE, UsageFile
+from hydra_ray.serve.state.usage import Slot, UsageUnavailableError, Used
 
 NOON = 1_814_356_800.0  # 2027-06-30 12:00 UTC
 CI = Key("acme", b"\x01" * 32, "ci", requests=3, tokens=100)
@@ -131,11 +131,19 @@ def test_nothing_is_counted_twice_or_lost_while_it_is_shared(tmp_path: Path, mon
     assert [used for _, used in limits.days("acme", "2027-06-30")] == [Used(3, 1, 0)]
 
 
+def test_a_file_that_cannot_be_used(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_bytes(b"no database" * 1000)
+    with pytest.raises(UsageUnavailableError, match=f"{FILE}: cannot be used: file is not a database"):
+        UsageFile(tmp_path).add({}, 1)
+    with pytest.raises(UsageUnavailableError, match="unable to open"):
+        UsageFile(tmp_path / "not there").days("acme", "2027-06-30")
+
+
 def test_a_file_that_cannot_be_written_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SYNC_S", 0.0)
     file = UsageFile(tmp_path)
     limits = KeyLimits(file, Clock())
-    real, failures = file.add, [sqlite3.OperationalError("locked"), OSError("stale")]
+    real, failures = file.add, [UsageUnavailableError("locked"), UsageUnavailableError("stale")]
 
     def add(counted: Any, minute: int) -> dict[str, Used]:
         if failures:

@@ -10,16 +10,17 @@ import pytest
 from hydra_ray.core.hashing import bucket_of
 from hydra_ray.errors import UserError
 from hydra_ray.inference.types import UserKey
-from hydra_ray.serve.state import user_store as users_module
-from hydra_ray.serve.state.bucket_file import UNFINISHED
-from hydra_ray.serve.state.user_store import HistoryUnreadableError, UserStore
+from hydra_ray.serve.state.sqlite import user_store as users_module
+from hydra_ray.serve.state.sqlite.bucket_file import UNFINISHED
+from hydra_ray.serve.state.sqlite.user_store import SQLiteUserStore
+from hydra_ray.serve.state.users import HistoryUnreadableError
 from tests.serve.made_up import ANNA, BERT, item
 
 KEYS = [UserKey("one", f"user {i}") for i in range(12)]
 
 
-def filled(folder: Path, buckets: int = 1) -> UserStore:
-    store = UserStore.create(folder, buckets)
+def filled(folder: Path, buckets: int = 1) -> SQLiteUserStore:
+    store = SQLiteUserStore.create(folder, buckets)
     for number, user in enumerate(KEYS):
         store.append(user, [item(i, f"{user.user_id} says {i} " * 8) for i in range(number)])
     return store
@@ -68,7 +69,7 @@ def test_a_damaged_file_never_gives_a_wrong_answer(tmp_path: Path) -> None:
         file.write_bytes(broken)
         for leftover in tmp_path.glob("users/*-*.sqlite-*"):
             leftover.unlink()
-        damaged = UserStore.open(tmp_path / "users")
+        damaged = SQLiteUserStore.open(tmp_path / "users")
         for user, history in right.items():
             try:
                 assert damaged.history(user) == history
@@ -90,7 +91,7 @@ def test_a_damaged_file_never_gives_a_wrong_answer(tmp_path: Path) -> None:
 def test_a_missing_file(tmp_path: Path) -> None:
     store = filled(tmp_path / "users")
     (tmp_path / "users" / "bucket-000000.sqlite").unlink()
-    for broken in (store, UserStore.open(tmp_path / "users")):  # with the file open, and without
+    for broken in (store, SQLiteUserStore.open(tmp_path / "users")):  # with the file open, and without
         with pytest.raises(HistoryUnreadableError, match=r"bucket-000000\.sqlite: cannot be read: No such file"):
             broken.state(KEYS[0])
         with pytest.raises(HistoryUnreadableError, match="No such file"):
@@ -102,7 +103,7 @@ def test_another_buckets_file(tmp_path: Path) -> None:
     shutil.copy(tmp_path / "users" / "bucket-000000.sqlite", tmp_path / "users" / "bucket-000001.sqlite")
     user = next(user for user in KEYS if bucket_of(user.stored, 2) == 1)
     with pytest.raises(HistoryUnreadableError, match="is bucket 0 of 2"):
-        UserStore.open(tmp_path / "users").state(user)
+        SQLiteUserStore.open(tmp_path / "users").state(user)
 
 
 def test_a_file_put_back_while_the_store_is_open(tmp_path: Path) -> None:
@@ -116,7 +117,7 @@ def test_a_file_put_back_while_the_store_is_open(tmp_path: Path) -> None:
 
 
 def test_a_file_of_another_format_or_of_another_program(tmp_path: Path) -> None:
-    store = UserStore.create(tmp_path / "users", 1)
+    store = SQLiteUserStore.create(tmp_path / "users", 1)
     file = tmp_path / "users" / "bucket-000000.sqlite"
     with sqlite3.connect(file) as db:
         db.execute("PRAGMA user_version=99")
@@ -129,8 +130,8 @@ def test_a_file_of_another_format_or_of_another_program(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    UserStore.create(tmp_path / "users", 1)
-    store = UserStore(tmp_path / "users", 1, busy_s=0.05)
+    SQLiteUserStore.create(tmp_path / "users", 1)
+    store = SQLiteUserStore(tmp_path / "users", 1, busy_s=0.05)
     store.append(ANNA, [item(0)])
     other = sqlite3.connect(tmp_path / "users" / "bucket-000000.sqlite", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
@@ -161,12 +162,12 @@ def test_create_goes_on_where_it_was_killed(tmp_path: Path, monkeypatch: pytest.
     with monkeypatch.context() as patch:
         patch.setattr(users_module, "write_text", killed)
         with pytest.raises(KeyboardInterrupt):
-            UserStore.create(tmp_path / "users", 4)
+            SQLiteUserStore.create(tmp_path / "users", 4)
     (tmp_path / "users" / "bucket-000002.sqlite").unlink()
-    assert UserStore.create(tmp_path / "users", 4).append(ANNA, [item(0)]).items == 1
+    assert SQLiteUserStore.create(tmp_path / "users", 4).append(ANNA, [item(0)]).items == 1
 
 
 def test_nothing_can_be_made_there(tmp_path: Path) -> None:
     (tmp_path / "users").write_text("a file")
     with pytest.raises(UserError, match="give a folder that can be written"):
-        UserStore.create(tmp_path / "users", 4)
+        SQLiteUserStore.create(tmp_path / "users", 4)

@@ -21,7 +21,7 @@ from hydra_ray.serve.bundle import RunArtifacts
 from hydra_ray.serve.state import init_state as preparing
 from hydra_ray.serve.state.folders import USERS, heads_folder
 from hydra_ray.serve.state.init_state import init_state
-from hydra_ray.serve.state.user_store import UserStore
+from hydra_ray.serve.state.sqlite.user_store import SQLiteUserStore
 from hydra_ray.store.heads.head_store import HeadStore
 from hydra_ray.store.heads.spec import HeadSpec
 from hydra_ray.training.artifacts.trained_scorer import fingerprint
@@ -76,7 +76,7 @@ Contents = tuple[dict[str, object], dict[str, dict[str, float]]]
 
 def contents(state: Path) -> Contents:
     """Everything that a state folder says, by user."""
-    store = UserStore.open(state / USERS)
+    store = SQLiteUserStore.open(state / USERS)
     known = {user.user_id: store.history(user) for user, _ in store.users("me", "", 99)}
     heads: dict[str, dict[str, float]] = {}
     for component in ("reranker", "adapter"):
@@ -117,7 +117,7 @@ def test_only_its_owner_reads_the_state(made: RunArtifacts, tmp_path: Path) -> N
     try:
         init_state(made, tmp_path / "state", "me", log=print)
         assert os.umask(0o000) == 0o000
-        store = UserStore.open(tmp_path / "state" / USERS)
+        store = SQLiteUserStore.open(tmp_path / "state" / USERS)
         store.append(UserKey("me", USER_IDS[0]), [HistoryItem("new", "t", "t", "a")])
     finally:
         os.umask(before)
@@ -134,7 +134,7 @@ def test_only_its_owner_reads_the_state(made: RunArtifacts, tmp_path: Path) -> N
 def test_a_finished_state_is_left_as_its_users_changed_it(made: RunArtifacts, tmp_path: Path) -> None:
     state, lines = tmp_path / "state", []
     init_state(made, state, "me", lines.append)
-    store, gone, kept = UserStore.open(state / USERS), UserKey("me", USER_IDS[0]), UserKey("me", USER_IDS[1])
+    store, gone, kept = SQLiteUserStore.open(state / USERS), UserKey("me", USER_IDS[0]), UserKey("me", USER_IDS[1])
     heads = HeadStore.open(str(heads_folder(state, "reranker")))
     store.delete(gone, {"reranker": heads.delete([gone.stored])})
     store.append(kept, store.items(kept)[:1])
@@ -146,11 +146,11 @@ def test_a_finished_state_is_left_as_its_users_changed_it(made: RunArtifacts, tm
 
 
 STEPS = [
-    "UserStore.create",
-    "UserStore.import_users",
+    "SQLiteUserStore.create",
+    "SQLiteUserStore.import_users",
     "HeadStore.create",
     "HeadStore.publish",
-    "UserStore.import_heads",
+    "SQLiteUserStore.import_heads",
 ]
 
 
@@ -189,7 +189,7 @@ def test_batches_are_bounded(
 def test_a_kind_without_heads(made: RunArtifacts, tmp_path: Path) -> None:
     init_state(replace(made, heads={"reranker": (), "adapter": ()}), tmp_path / "state", "me", lambda line: None)
     assert sorted(p.name for p in (tmp_path / "state").iterdir()) == [".lock", "serving.json", "users"]
-    assert all(s.fit == "never" for _, s in UserStore.open(tmp_path / "state" / USERS).users("me", "", 99))
+    assert all(s.fit == "never" for _, s in SQLiteUserStore.open(tmp_path / "state" / USERS).users("me", "", 99))
 
 
 def test_a_state_of_something_else(made: RunArtifacts, tmp_path: Path) -> None:

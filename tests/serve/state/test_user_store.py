@@ -18,7 +18,7 @@ from hydra_ray.core.hashing import bucket_of
 from hydra_ray.core.types import HistoryItem
 from hydra_ray.errors import UserError
 from hydra_ray.inference.types import FitState, UserKey, UserState
-from hydra_ray.serve.state.user_store import UserStore
+from hydra_ray.serve.state.sqlite.user_store import SQLiteUserStore
 from tests.serve.made_up import (
     ANNA,
     BERT,
@@ -33,12 +33,12 @@ from tests.store.children import start
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> UserStore:
-    return UserStore.create(tmp_path / "users", 4)
+def store(tmp_path: Path) -> SQLiteUserStore:
+    return SQLiteUserStore.create(tmp_path / "users", 4)
 
 
-def test_append_is_seen_by_every_other_store(store: UserStore, tmp_path: Path) -> None:
-    other = UserStore.open(tmp_path / "users")
+def test_append_is_seen_by_every_other_store(store: SQLiteUserStore, tmp_path: Path) -> None:
+    other = SQLiteUserStore.open(tmp_path / "users")
     assert (other.state(ANNA), other.history(ANNA), other.items(ANNA)) == (None, None, [])
     assert store.append(ANNA, [item(0), item(1)]) == UserState(2, 1)
     assert other.history(ANNA) == (UserState(2, 1), [item(0), item(1)])
@@ -47,7 +47,7 @@ def test_append_is_seen_by_every_other_store(store: UserStore, tmp_path: Path) -
     assert store.state(BERT) is None
 
 
-def test_a_known_record_is_replaced_in_its_place(store: UserStore) -> None:
+def test_a_known_record_is_replaced_in_its_place(store: SQLiteUserStore) -> None:
     store.append(ANNA, [item(0), item(1)])
     new = item(0, "other text")
     assert store.append(ANNA, [new, item(2)]) == UserState(3, 2)
@@ -57,14 +57,14 @@ def test_a_known_record_is_replaced_in_its_place(store: UserStore) -> None:
     assert store.append(ANNA, []) == UserState(3, 2)
 
 
-def test_one_record_is_removed_and_the_others_keep_their_order(store: UserStore, tmp_path: Path) -> None:
+def test_one_record_is_removed_and_the_others_keep_their_order(store: SQLiteUserStore, tmp_path: Path) -> None:
     store.append(ANNA, [item(i) for i in range(5)])
     store.append(BERT, [item(i) for i in range(3)])
     assert store.remove_item(ANNA, item(1).item_id) == (UserState(4, 2), True)
     assert store.remove_item(ANNA, item(4).item_id) == (UserState(3, 3), True)
     assert store.remove_item(ANNA, item(4).item_id) == (UserState(3, 3), False)
     kept = [item(0), item(2), item(3)]
-    assert UserStore.open(tmp_path / "users").history(ANNA) == (UserState(3, 3), kept)
+    assert SQLiteUserStore.open(tmp_path / "users").history(ANNA) == (UserState(3, 3), kept)
     assert store.append(ANNA, [item(7)]) == UserState(4, 4)
     assert store.items(ANNA) == [*kept, item(7)]
     assert store.items(BERT) == [item(i) for i in range(3)]
@@ -74,7 +74,7 @@ def test_one_record_is_removed_and_the_others_keep_their_order(store: UserStore,
     assert store.history(ANNA) == (UserState(0, 8), [])
 
 
-def test_a_removed_record_is_gone_from_the_file(store: UserStore, tmp_path: Path) -> None:
+def test_a_removed_record_is_gone_from_the_file(store: SQLiteUserStore, tmp_path: Path) -> None:
     secret = "nobody may find this again"
     store.append(ANNA, [item(0), item(1, secret), *(item(i) for i in range(2, 40))])
     store.remove_item(ANNA, item(1).item_id)
@@ -82,7 +82,7 @@ def test_a_removed_record_is_gone_from_the_file(store: UserStore, tmp_path: Path
     assert not any(secret.encode() in file.read_bytes() for file in (tmp_path / "users").iterdir())
 
 
-def test_a_page_is_a_part_of_the_history(store: UserStore) -> None:
+def test_a_page_is_a_part_of_the_history(store: SQLiteUserStore) -> None:
     store.append(ANNA, [item(i) for i in range(5)])
     store.append(BERT, [item(9)])
     assert store.page(ANNA, 1, 2) == (UserState(5, 1), [item(1), item(2)])
@@ -92,17 +92,17 @@ def test_a_page_is_a_part_of_the_history(store: UserStore) -> None:
     assert store.page(UserKey("default", "nobody"), 0, 9) is None
 
 
-def test_a_user_without_records(store: UserStore) -> None:
+def test_a_user_without_records(store: SQLiteUserStore) -> None:
     assert store.append(ANNA, []) == UserState(0, 1)
     assert store.history(ANNA) == (UserState(0, 1), [])
 
 
-def unfinished(store: UserStore) -> list[UserKey]:
+def unfinished(store: SQLiteUserStore) -> list[UserKey]:
     found = [user for bucket in range(store.buckets) for user in store.unfinished(bucket)]
     return sorted(found, key=lambda user: user.stored)
 
 
-def test_fits(store: UserStore) -> None:
+def test_fits(store: SQLiteUserStore) -> None:
     assert store.set_fit(ANNA, "queued") is None
     store.append(ANNA, [item(0)])
     store.append(BERT, [item(0)])
@@ -118,7 +118,9 @@ def test_fits(store: UserStore) -> None:
 
 
 @pytest.mark.parametrize("end", ["done", "failed"])
-def test_a_fit_that_ends_leaves_the_one_queued_that_was_asked_for_meanwhile(store: UserStore, end: FitState) -> None:
+def test_a_fit_that_ends_leaves_the_one_queued_that_was_asked_for_meanwhile(
+    store: SQLiteUserStore, end: FitState
+) -> None:
     store.append(ANNA, [item(0)])
     for fit in ("queued", "running", "queued"):
         store.set_fit(ANNA, fit)
@@ -126,7 +128,7 @@ def test_a_fit_that_ends_leaves_the_one_queued_that_was_asked_for_meanwhile(stor
     assert store.state(ANNA) == UserState(1, 1, {"reranker": 7}, "queued", 1, "said")
 
 
-def test_a_new_user_with_a_deleted_users_id_begins_above_all_the_old_one_had(store: UserStore) -> None:
+def test_a_new_user_with_a_deleted_users_id_begins_above_all_the_old_one_had(store: SQLiteUserStore) -> None:
     store.append(ANNA, [item(0)])
     store.append(ANNA, [item(1)])
     store.set_fit(ANNA, "done", fitted_revision=2, heads={"adapter": 9})
@@ -137,7 +139,7 @@ def test_a_new_user_with_a_deleted_users_id_begins_above_all_the_old_one_had(sto
     assert store.items(ANNA) == [item(2)]
 
 
-def test_a_fit_of_a_deleted_users_records_does_not_reach_their_successor(store: UserStore) -> None:
+def test_a_fit_of_a_deleted_users_records_does_not_reach_their_successor(store: SQLiteUserStore) -> None:
     read = store.append(ANNA, [item(0)]).revision
     store.delete(ANNA)
     now = store.append(ANNA, [item(0)])
@@ -147,7 +149,7 @@ def test_a_fit_of_a_deleted_users_records_does_not_reach_their_successor(store: 
 
 def test_a_deletion_leaves_no_byte(tmp_path: Path) -> None:
     """Also of records that were replaced, and where pages were split: SQLite's secure_delete alone leaves copies."""
-    store, rng = UserStore.create(tmp_path / "users", 1), random.Random(24)  # a seed where it does
+    store, rng = SQLiteUserStore.create(tmp_path / "users", 1), random.Random(24)  # a seed where it does
     users = [UserKey("one", f"NAME{i:03d}") for i in range(10)]
     for _ in range(60):
         user = rng.choice(users)
@@ -160,13 +162,13 @@ def test_a_deletion_leaves_no_byte(tmp_path: Path) -> None:
     assert any(user.user_id.encode() in files for user in users[5:])
 
 
-def test_a_killed_deletion_is_finished_by_the_next_one(store: UserStore, tmp_path: Path) -> None:
+def test_a_killed_deletion_is_finished_by_the_next_one(store: SQLiteUserStore, tmp_path: Path) -> None:
     store.append(ANNA, [item(0, "a SECRET")])
     store.append(ANNA, [item(0, "another")])
     store._files.scrub = lambda bucket: (_ for _ in ()).throw(KeyboardInterrupt)  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
         store.delete(ANNA)
-    again, scrubbed = UserStore.open(tmp_path / "users"), []
+    again, scrubbed = SQLiteUserStore.open(tmp_path / "users"), []
     scrub = again._files.scrub
     again._files.scrub = lambda bucket: (scrubbed.append(bucket), scrub(bucket))[1]  # type: ignore[method-assign]
     assert not again.delete(ANNA)
@@ -174,7 +176,7 @@ def test_a_killed_deletion_is_finished_by_the_next_one(store: UserStore, tmp_pat
     assert scrubbed == [bucket_of(ANNA.stored, 4)]
 
 
-def test_listing(store: UserStore) -> None:
+def test_listing(store: SQLiteUserStore) -> None:
     for tenant in ("one", "two"):
         for name in ("b", "ab", "a", "aé", "a%", "c"):
             store.append(UserKey(tenant, name), [item(0)])
@@ -189,7 +191,7 @@ def test_listing(store: UserStore) -> None:
     )
 
 
-def test_import_adds_only_the_unknown_and_names_heads(store: UserStore) -> None:
+def test_import_adds_only_the_unknown_and_names_heads(store: SQLiteUserStore) -> None:
     bucket = bucket_of(ANNA.stored, 4)
     store.append(ANNA, [item(9)])
     assert store.import_users(bucket, [(ANNA, [item(0)])]) == 0
@@ -202,20 +204,20 @@ def test_import_adds_only_the_unknown_and_names_heads(store: UserStore) -> None:
     assert store.items(ANNA) == [item(9)]
 
 
-def test_other_buckets_and_no_store(store: UserStore, tmp_path: Path) -> None:
+def test_other_buckets_and_no_store(store: SQLiteUserStore, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="has 4 buckets where 8 are asked for"):
-        UserStore.create(tmp_path / "users", 8)
+        SQLiteUserStore.create(tmp_path / "users", 8)
     with pytest.raises(UserError, match=r"users\.json: No such file.*no store of users"):
-        UserStore.open(tmp_path)
+        SQLiteUserStore.open(tmp_path)
     (tmp_path / "users" / "users.json").write_text("{")
     with pytest.raises(UserError, match=r"users\.json: broken"):
-        UserStore.open(tmp_path / "users")
+        SQLiteUserStore.open(tmp_path / "users")
     (tmp_path / "users" / "users.json").write_text('{"format": 99, "buckets": 4}')
     with pytest.raises(UserError, match="another version of hydra_ray"):
-        UserStore.open(tmp_path / "users")
+        SQLiteUserStore.open(tmp_path / "users")
 
 
-def test_half_a_character(store: UserStore) -> None:
+def test_half_a_character(store: SQLiteUserStore) -> None:
     with pytest.raises(UserError, match="'item0' holds half a character"):
         store.append(ANNA, [item(0, "\ud800")])
     assert store.state(ANNA) is None
@@ -232,8 +234,8 @@ def test_any_sequence_of_appends_and_deletions(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, list[HistoryItem] | None]]
 ) -> None:
     """Against a dictionary; a revision never comes back, whatever is deleted."""
-    stores = [UserStore.create(tmp_path_factory.mktemp("model") / "users", 2)]
-    stores.append(UserStore.open(stores[0]._files._folder))
+    stores = [SQLiteUserStore.create(tmp_path_factory.mktemp("model") / "users", 2)]
+    stores.append(SQLiteUserStore.open(stores[0]._files._folder))
     model: dict[str, dict[str, HistoryItem]] = {}
     seen: dict[str, dict[int, list[HistoryItem]]] = {}
     for step, (name, items) in enumerate(steps):
@@ -257,7 +259,7 @@ def test_any_sequence_of_appends_and_deletions(
 
 def test_killed_writer(tmp_path: Path) -> None:
     """SIGKILL at a random moment: what was said to be done is there, whole, and the next writer goes on."""
-    UserStore.create(tmp_path / "users", 1).append(ANNA, generation(0))
+    SQLiteUserStore.create(tmp_path / "users", 1).append(ANNA, generation(0))
     rng, last = random.Random(1), 0
     for _ in range(8):
         process, pipe = start(write_for_ever, str(tmp_path / "users"), last + 1)
@@ -268,7 +270,7 @@ def test_killed_writer(tmp_path: Path) -> None:
         with contextlib.suppress(EOFError):
             while True:
                 events.append(pipe.recv())
-        store = UserStore.open(tmp_path / "users")
+        store = SQLiteUserStore.open(tmp_path / "users")
         history = store.history(ANNA)
         assert history is not None
         begun, done = (max((g for word, g in events if word == which), default=last) for which in ("begun", "done"))
@@ -279,7 +281,7 @@ def test_killed_writer(tmp_path: Path) -> None:
 
 
 def test_two_processes_append_to_one_user(tmp_path: Path) -> None:
-    store = UserStore.create(tmp_path / "users", 1)
+    store = SQLiteUserStore.create(tmp_path / "users", 1)
     children = [start(append_own, str(tmp_path / "users"), name, 30) for name in "ab"]
     for _, pipe in children:
         pipe.send("go")
@@ -294,8 +296,8 @@ def test_two_processes_append_to_one_user(tmp_path: Path) -> None:
 
 
 def test_many_threads(tmp_path: Path) -> None:
-    UserStore.create(tmp_path / "users", 8)
-    store = UserStore(tmp_path / "users", 8, most_open=2)
+    SQLiteUserStore.create(tmp_path / "users", 8)
+    store = SQLiteUserStore(tmp_path / "users", 8, most_open=2)
     barrier = threading.Barrier(4)
 
     def work(name: str) -> None:
@@ -313,7 +315,7 @@ def test_many_threads(tmp_path: Path) -> None:
 
 def test_disk_full(tmp_path: Path) -> None:
     """A file may not grow beyond a limit: one line says so, and the last state is whole."""
-    store = UserStore.create(tmp_path / "users", 1)
+    store = SQLiteUserStore.create(tmp_path / "users", 1)
     store.append(ANNA, generation(0))
     size = next((tmp_path / "users").glob("*.sqlite")).stat().st_size
     limits = [0, 100, 512, 600, 4096, 4700, 9000, 20_000, size - 1, size]
@@ -329,7 +331,7 @@ def test_disk_full(tmp_path: Path) -> None:
             assert "cannot write" in outcome
             assert "nothing was written: make room" in outcome
             assert "\n" not in outcome
-        assert of_generation(UserStore.open(tmp_path / "users").items(ANNA)) == expected
+        assert of_generation(SQLiteUserStore.open(tmp_path / "users").items(ANNA)) == expected
         pipe.send("go")
     process.join()
     assert outcomes.count("done") < len(limits)

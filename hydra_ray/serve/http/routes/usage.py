@@ -1,7 +1,7 @@
 """`/v1/usage`: what a tenant's keys have been used for."""
 
 import asyncio
-import sqlite3
+import logging
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
@@ -11,6 +11,9 @@ from pydantic import BaseModel
 from hydra_ray.inference.types import StageDownError
 from hydra_ray.serve.http.errors import documented
 from hydra_ray.serve.http.key_limits import KeyLimits
+from hydra_ray.serve.state.usage import UsageUnavailableError
+
+logger = logging.getLogger(__name__)
 
 
 class KeyDay(BaseModel):
@@ -40,8 +43,9 @@ def router(limits: KeyLimits) -> APIRouter:
         since = (datetime.now(UTC) - timedelta(days=days - 1)).strftime("%Y-%m-%d")
         try:
             found = await asyncio.to_thread(limits.days, request.state.tenant, since)
-        except (sqlite3.Error, OSError) as error:
-            raise StageDownError(f"usage cannot be read ({type(error).__name__})") from None
+        except UsageUnavailableError as error:
+            logger.warning("%s", error)
+            raise StageDownError("usage cannot be read; the service's log says why") from None
         return KeyUsage(
             data=[
                 KeyDay(

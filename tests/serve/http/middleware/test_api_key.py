@@ -11,6 +11,7 @@ from hydra_ray.inference.types import LLMDownError
 from hydra_ray.serve.http import key_file, key_limits
 from hydra_ray.serve.http.app import make_app
 from hydra_ray.serve.http.key_file import load_keys
+from hydra_ray.serve.state.sqlite.usage_file import UsageFile
 from tests.serve.http.fake_service import FakeService
 from tests.serve.http.live import TWO_TENANTS, serve, settings, until
 
@@ -73,7 +74,7 @@ def kept(tmp_path_factory):
     file = folder / "keys"
     file.write_text("".join(f"acme:{key} {OPTIONS.get(name, '')}\n" for name, key in SECRETS.items()))
     file.chmod(0o600)
-    with serve(settings(load_keys(file, None), key_file=str(file), usage=folder)) as live:
+    with serve(settings(load_keys(file, None), key_file=str(file), usage=UsageFile(folder))) as live:
         yield live, file
 
 

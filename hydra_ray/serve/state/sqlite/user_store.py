@@ -19,21 +19,21 @@ from hydra_ray.core.hashing import bucket_of
 from hydra_ray.core.types import HistoryItem
 from hydra_ray.errors import UserError
 from hydra_ray.inference.types import Component, FitState, UserKey, UserState
-from hydra_ray.serve.state.bucket_file import FORMAT, BucketFile
-from hydra_ray.serve.state.bucket_files import BucketFiles, HistoryUnreadableError
 from hydra_ray.serve.state.private_files import make_private, private_files
-from hydra_ray.serve.state.user_rows import MOST_ITEMS, UserRow, highest
+from hydra_ray.serve.state.sqlite.bucket_file import FORMAT, BucketFile
+from hydra_ray.serve.state.sqlite.bucket_files import BucketFiles
+from hydra_ray.serve.state.sqlite.fit_leases import FitLeases
+from hydra_ray.serve.state.sqlite.user_rows import MOST_ITEMS, UserRow
+from hydra_ray.serve.state.users import Floors, HistoryUnreadableError, UserRecord, check_text, highest
 from hydra_ray.utils.atomic_io import write_text
-
-__all__ = ["HistoryUnreadableError", "UserStore"]
 
 ABOUT = "users.json"
 OPEN_FILES = 64
 BUSY_S = 10.0
 
 
-class UserStore:
-    """Made by `create` or `open`. For many threads; each process opens its own.
+class SQLiteUserStore:
+    """See `hydra_ray.serve.state.users.UserStore`. Made by `create` or `open`.
 
     Every method raises HistoryUnreadableError, which names the file, where one is missing, broken or locked for BUSY_S;
     those that write raise UserError for a full disk or a folder that cannot be written, and nothing is written then.
@@ -42,9 +42,10 @@ class UserStore:
     def __init__(self, folder: Path, buckets: int, most_open: int = OPEN_FILES, busy_s: float = BUSY_S) -> None:
         self.buckets = buckets
         self._files = BucketFiles(folder, buckets, most_open, busy_s)
+        self._leases = FitLeases(folder, busy_s)
 
     @classmethod
-    def create(cls, folder: Path, buckets: int) -> "UserStore":
+    def create(cls, folder: Path, buckets: int) -> "SQLiteUserStore":
         """The store in `folder`: the one that is there, or what an earlier `create` had begun, or a new one.
 
         For one process at a time. Raises UserError: another number of buckets, or nothing can be written.
@@ -60,7 +61,7 @@ class UserStore:
         return cls.open(folder, buckets)
 
     @classmethod
-    def open(cls, folder: Path, buckets: int | None = None) -> "UserStore":
+    def open(cls, folder: Path, buckets: int | None = None) -> "SQLiteUserStore":
         """The store in `folder`. buckets: how many it must have. Raises UserError: no store, another format, others."""
         about = folder / ABOUT
         try:
@@ -85,37 +86,32 @@ class UserStore:
     # reading
 
     def state(self, user: UserKey) -> UserState | None:
-        """What is known of the user now, from any process; None: no such user."""
         with self._reading(user) as (_, row):
             return row.state if row else None
 
     def history(self, user: UserKey) -> tuple[UserState, list[HistoryItem]] | None:
-        """State and items of one moment, oldest first; None: no such user."""
         with self._reading(user) as (file, row):
             return (row.state, file.items(row)) if row else None
 
     def items(self, user: UserKey) -> list[HistoryItem]:
-        """The user's items, oldest first; none if there is no such user."""
         found = self.history(user)
         return found[1] if found else []
 
     def page(self, user: UserKey, first: int, limit: int) -> tuple[UserState, list[HistoryItem]] | None:
-        """State, and the user's items from place `first` on, `limit` at most; None: no such user."""
         with self._reading(user) as (file, row):
             return (row.state, file.page(row, first, limit)) if row else None
 
     def users(self, tenant: str, prefix: str, limit: int) -> list[tuple[UserKey, UserState]]:
-        """The tenant's users whose id begins with `prefix`, sorted by id. Looks into every bucket."""
+        """Looks into every bucket."""
         first = UserKey(tenant, prefix).stored
         found = heapq.merge(*(self._users_from(bucket, first, limit) for bucket in range(self.buckets)),
                             key=lambda row: row.stored)  # fmt: skip
         return [(UserKey.of_stored(row.stored), row.state) for row in islice(found, limit)]
 
     def keys(self, bucket: int) -> list[UserKey]:
-        """The users of a bucket, sorted."""
         with self._files.reading(bucket) as file:
             self._files.check(bucket, file)
-            return [UserKey.of_stored(stored) for stored in file.stored_ids()]
+            return [UserKey.of_stored(row.stored) for row in file.all_users()]
 
     def unfinished(self, bucket: int) -> list[UserKey]:
         """A bucket's users whose fit is queued or running."""
@@ -126,19 +122,12 @@ class UserStore:
     # writing
 
     def append(self, user: UserKey, items: Sequence[HistoryItem]) -> UserState:
-        """Adds items behind the others, and the user if unknown; a known `item_id` is replaced in its place.
-
-        The revision grows by one if this changes anything. A user who was deleted begins anew at a higher revision than
-        ever before, with the versions of the head stores in which the old heads are gone.
-        """
-        _check_text(items)
+        check_text(items)
         with self._writing(user) as (file, row):
             return _append(file, user.stored, row, items)
 
     def remove_item(self, user: UserKey, item_id: str) -> tuple[UserState, bool] | None:
-        """Removes one item, to the last byte of the file: the state then, and whether there was one of that id; None:
-        no such user. The revision grows, so that no index of before counts; heads stay until the next fit.
-        """
+        """To the last byte of the file."""
         with self._writing(user) as (file, row):
             if row is None:
                 return None
@@ -163,12 +152,6 @@ class UserStore:
         fitted_revision: int | None = None,
         heads: Mapping[Component, int] | None = None,
     ) -> UserState | None:
-        """Records how a fit stands; returns the new state. None: the user is gone, and nothing was recorded.
-
-        fitted_revision: the history it read (None: as before); where that was of a deleted user of the same id, this
-        one is another, and the answer None, too. heads: the head-store versions with the new heads (the highest stay).
-        A fit that ends (`done`, `failed`) while one more is queued leaves that one queued.
-        """
         with self._writing(user) as (file, row):
             if row is None or (fitted_revision is not None and fitted_revision < row.born):
                 return None
@@ -181,11 +164,7 @@ class UserStore:
             return state
 
     def delete(self, user: UserKey, heads: Mapping[Component, int] | None = None) -> bool:
-        """Removes the user and all items, to the last byte of the file; False: no such user.
-
-        heads: the head-store versions in which the user's heads are gone, to be removed first. A later user
-        with the same id begins with them, so that no scorer uses an older version's head for that user.
-        """
+        """To the last byte of the file."""
         with self._writing(user) as (file, row):
             about = file.about()
             floor = highest(about.floor_heads, heads or {}, row.state.heads if row else {})
@@ -198,30 +177,95 @@ class UserStore:
                 file.set_about(changed)
         if changed.deletions > about.scrubbed:  # by this deletion, or one that was killed here
             self._files.scrub(bucket_of(user.stored, self.buckets))
+        self._leases.drop(user.stored)
         return row is not None
+
+    # fits
+
+    def claim_fits(self, worker: str, limit: int, lease_s: float, user: UserKey | None = None) -> list[UserKey]:
+        """A bucket that cannot be read is passed over: it does not stop the fits of others."""
+        waiting = [user] if user else list(self._unfinished())
+        taken: list[UserKey] = []
+        if waiting:
+            with self._leases.claiming(worker, lease_s) as claims:
+                for one in waiting:
+                    if len(taken) < limit and self._is_unfinished(one) and claims.take(one.stored):
+                        taken.append(one)
+        return [one for one in taken if self.set_fit(one, "running") is not None]
+
+    def renew_fits(self, worker: str, users: Sequence[UserKey], lease_s: float) -> None:
+        if users:
+            self._leases.renew(worker, [user.stored for user in users], lease_s)
+
+    def release_fit(self, worker: str, user: UserKey, wait_s: float = 0.0) -> None:
+        self._leases.release(worker, user.stored, wait_s)
+
+    def _unfinished(self) -> Iterator[UserKey]:
+        for bucket in range(self.buckets):
+            with contextlib.suppress(HistoryUnreadableError):
+                yield from self.unfinished(bucket)
+
+    def _is_unfinished(self, user: UserKey) -> bool:
+        state = self.state(user)
+        return state is not None and state.fit in ("queued", "running")
 
     # import, before any user is served
 
     def import_users(self, bucket: int, users: Iterable[tuple[UserKey, Sequence[HistoryItem]]]) -> int:
-        """Adds users of one bucket in one transaction; known ones are left as they are. Returns how many are new."""
         new = 0
         with self._files.writing(bucket) as file:
             self._files.check(bucket, file)
             for user, items in users:
-                _check_text(items)
+                check_text(items)
                 if file.user(user.stored) is None:
                     _append(file, user.stored, None, items)
                     new += 1
         return new
 
     def import_heads(self, bucket: int, heads: Mapping[UserKey, Mapping[Component, int]]) -> None:
-        """Records which of a bucket's users came with heads, in which versions, fitted on the items they have now."""
         with self._files.writing(bucket) as file:
             for user, versions in heads.items():
                 row = file.user(user.stored)
                 if row and row.state.fit in ("never", "imported"):
                     file.set_state(row, replace(row.state, fit="imported", fitted_revision=row.state.revision,
                                                 heads=highest(row.state.heads, versions)))  # fmt: skip
+
+    # copying
+
+    def states(self, bucket: int) -> dict[UserKey, UserState]:
+        with self._files.reading(bucket) as file:
+            self._files.check(bucket, file)
+            return {UserKey.of_stored(row.stored): row.state for row in file.all_users()}
+
+    def records(self, users: Sequence[UserKey]) -> Iterator[UserRecord]:
+        for user in users:
+            with self._reading(user) as (file, row):
+                found = UserRecord(user, row.born, row.state, file.items(row)) if row else None
+            if found:
+                yield found
+
+    def put_records(self, bucket: int, records: Sequence[UserRecord]) -> None:
+        with self._files.writing(bucket) as file:
+            for record in records:
+                if row := file.user(record.user.stored):
+                    file.remove(row)
+                row = file.put_user(record.user.stored, record.born, record.state)
+                file.put_items(row, list(enumerate(record.items)))
+
+    def drop_records(self, bucket: int, users: Sequence[UserKey]) -> None:
+        with self._files.writing(bucket) as file:
+            for row in filter(None, (file.user(user.stored) for user in users)):
+                file.remove(row)
+        self._files.scrub(bucket)
+
+    def floors(self, bucket: int) -> Floors:
+        with self._files.reading(bucket) as file:
+            about = file.about()
+            return Floors(about.floor_revision, about.floor_heads)
+
+    def set_floors(self, bucket: int, floors: Floors) -> None:
+        with self._files.writing(bucket) as file:
+            file.set_about(replace(file.about(), floor_revision=floors.revision, floor_heads=dict(floors.heads)))
 
     @contextlib.contextmanager
     def _reading(self, user: UserKey) -> Iterator[tuple[BucketFile, UserRow | None]]:
@@ -250,7 +294,7 @@ class UserStore:
 
 
 def _append(file: BucketFile, stored: str, row: UserRow | None, items: Sequence[HistoryItem]) -> UserState:
-    """`UserStore.append`, inside a transaction. row: None: a new user."""
+    """`SQLiteUserStore.append`, inside a transaction. row: None: a new user."""
     known = file.items(row) if row else []
     place = {item.item_id: i for i, item in enumerate(known)}
     changed: dict[int, HistoryItem] = {}
@@ -269,12 +313,3 @@ def _append(file: BucketFile, stored: str, row: UserRow | None, items: Sequence[
     file.put_items(row, sorted(changed.items()))
     file.set_state(row, state)
     return state
-
-
-def _check_text(items: Sequence[HistoryItem]) -> None:
-    """Raises UserError for a text that is none (half of a character)."""
-    for item in items:
-        try:
-            "".join((item.item_id, item.text, item.corpus, item.answer, item.date)).encode()
-        except UnicodeEncodeError:
-            raise UserError(f"item {item.item_id!r} holds half a character (a lone surrogate); correct it") from None

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from hydra_ray.core.types import HistoryItem
 from hydra_ray.inference.types import UserState
-from hydra_ray.serve.state.user_rows import About, BrokenRowError, Row, UserRow, item_row, items_from, items_of
+from hydra_ray.serve.state.sqlite.user_rows import About, BrokenRowError, Row, UserRow, item_row, items_from, items_of
 
 FORMAT = 1
 """Of the tables; a reader refuses another."""
@@ -113,16 +113,19 @@ class BucketFile:
         """Users whose fit is queued or running."""
         return [UserRow.of(row) for row in self._db.execute(UNFINISHED)]
 
-    def stored_ids(self) -> list[str]:
-        """The ids of all users, sorted."""
-        return [UserRow.of(row).stored for row in self._db.execute("SELECT * FROM users ORDER BY user")]
+    def all_users(self) -> list[UserRow]:
+        """Sorted by id."""
+        return [UserRow.of(row) for row in self._db.execute("SELECT * FROM users ORDER BY user")]
 
     def add_user(self, stored: str) -> UserRow:
         """A user without items, above the floors; revision is the one before the first."""
         about = self.about()
+        return self.put_user(stored, about.floor_revision + 1, UserState(0, about.floor_revision, about.floor_heads))
+
+    def put_user(self, stored: str, born: int, state: UserState) -> UserRow:
+        """A user as it is elsewhere, without items as yet; the id must be unknown."""
         (last,) = self._db.execute("SELECT max(number) FROM users").fetchone()
-        state = UserState(0, about.floor_revision, about.floor_heads)
-        user = UserRow((last or 0) + 1, stored, about.floor_revision + 1, state)
+        user = UserRow((last or 0) + 1, stored, born, state)
         self._db.execute("INSERT INTO users VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", user.row())
         return user
 

@@ -13,18 +13,15 @@ from pathlib import Path
 from cachetools import LRUCache
 
 from hydra_ray.errors import UserError
-from hydra_ray.serve.state.bucket_file import BucketFile, inode
-from hydra_ray.serve.state.user_rows import BrokenRowError
+from hydra_ray.serve.state.sqlite.bucket_file import BucketFile, inode
+from hydra_ray.serve.state.sqlite.user_rows import BrokenRowError
+from hydra_ray.serve.state.users import HistoryUnreadableError
 from hydra_ray.utils.atomic_io import write_atomically
 
 # UnicodeDecodeError: sqlite3's own message quotes the damaged bytes of a table's definition.
 _ERRORS = (sqlite3.Error, BrokenRowError, OSError, UnicodeDecodeError)
 _CANNOT_WRITE = ("SQLITE_FULL", "SQLITE_READONLY", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_PERM")
 _CANNOT_READ = ("SQLITE_IOERR_READ", "SQLITE_IOERR_SHORT_READ")
-
-
-class HistoryUnreadableError(UserError):
-    """A bucket's file cannot be read, so its users' histories are unknown."""
 
 
 class _IdleFiles(LRUCache[int, BucketFile]):

@@ -124,12 +124,3 @@ def items_from(user: UserRow, first: int, rows: Sequence[Row]) -> list[HistoryIt
             raise BrokenRowError("an item is missing")
         items.append(HistoryItem(item_id, text, text if corpus is None else corpus, answer, date))
     return items
-
-
-def highest(*versions: Mapping[Component, int]) -> dict[Component, int]:
-    """Component -> the highest version any of them names."""
-    found: dict[Component, int] = {}
-    for some in versions:
-        for component, version in some.items():
-            found[component] = max(version, found.get(component, 0))
-    return found

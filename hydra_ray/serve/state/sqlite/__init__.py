@@ -1,0 +1,1 @@
+"""The state in SQLite files of the state folder: the embedded default."""
