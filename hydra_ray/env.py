@@ -26,6 +26,11 @@ SERVE_KEYS = Variable(
     "API keys of `hydra-ray serve`, `tenant:key,...`, if `keys` names no file; never shown.",
 )
 
+DATABASE_PASSWORD = (
+    Variable("PGPASSWORD", None, "Read by PostgreSQL's library: the password for the service's `database`."),
+    Variable("PGPASSFILE", None, "Read by PostgreSQL's library: a file of passwords, where PGPASSWORD is unset."),
+)
+
 JOB_CONFIG = Variable("HYDRA_RAY_CONFIG", None, "Set by `hydra-ray submit` for its job: the resolved config as JSON.")
 
 JOB_TASK = Variable("HYDRA_RAY_TASK", None, "Set by `hydra-ray submit` for its job: the text of the task's own file.")

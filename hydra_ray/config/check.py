@@ -17,7 +17,7 @@ from hydra_ray.utils.registry import nearest
 KeyPath = tuple[str | int, ...]
 """Keys and list positions from the root of the tree."""
 
-UNSHOWN = ("env_vars", "password", "key", "headers", "query")
+UNSHOWN = ("env_vars", "password", "key", "headers", "query", "database")
 """Values under keys that contain one of these are not repeated in messages."""
 
 

@@ -12,16 +12,15 @@ from ray.serve.config import RequestRouterConfig
 from hydra_ray.config.resources import ray_options
 from hydra_ray.serve.bundle import find_run, load_run_artifacts
 from hydra_ray.serve.config import Scaling, ServeConfig
-from hydra_ray.serve.deploy.applications import ALONE, FITTER, GATEWAY, HISTORY_SERVER, SCORER
+from hydra_ray.serve.deploy.applications import FITTER, GATEWAY, HISTORY_SERVER, SCORER
 from hydra_ray.serve.deployments.fitter import Fitter
 from hydra_ray.serve.deployments.gateway import Gateway
 from hydra_ray.serve.deployments.history_server import HistoryServer
 from hydra_ray.serve.deployments.scorer import Scorer
 from hydra_ray.serve.http.key_file import load_keys
 from hydra_ray.serve.http.route_context import GRACE_S
-from hydra_ray.serve.state.folders import state_folder
 from hydra_ray.serve.state.init_state import init_state
-from hydra_ray.serve.state.service_state import ServiceState
+from hydra_ray.serve.state.location import state_of
 from hydra_ray.training.artifacts.trained_scorer import base_feature_width
 
 LOGGING = {"encoding": "JSON", "enable_access_log": False}
@@ -37,8 +36,8 @@ SURGE_PERCENT = 25
 def build_app(args: ServeConfig) -> Any:
     """The application. Raises UserError for whatever cannot be served."""
     bundle = load_run_artifacts(find_run(Path(args.root), args.run), args.seed)
-    state = ServiceState(state_folder(args))
-    init_state(bundle, state.folder, args.tenant, _quiet)
+    state = state_of(args)
+    init_state(bundle, state, args.tenant, _quiet)
     llm_url = args.llm_url or bundle.config.llm.base_url
     if llm_url is None:
         llm_url = f"http://{bundle.config.llm.serve.host}:{bundle.config.llm.serve.port}/v1"
@@ -48,7 +47,7 @@ def build_app(args: ServeConfig) -> Any:
         bundle, state, args.history_server.cache_mib
     )
     scorer = _deployment(Scorer, SCORER, args.scorer, affine=True, drain_s=DRAIN_S).bind(bundle, state, args.scorer)
-    fitter = _deployment(Fitter, FITTER, args.fitter, affine=False, drain_s=DRAIN_S).bind(
+    fitter = _deployment(Fitter, FITTER, args.fitter, affine=False, drain_s=DRAIN_S, alone=args.database is None).bind(
         bundle, state, llm_url, args.fitter
     )
     drain_s = args.gateway.deadline_s + GRACE_S + 1
@@ -64,8 +63,8 @@ def _quiet(line: str) -> None:
     del line
 
 
-def _deployment(kind: Any, name: str, scaling: Scaling, *, affine: bool, drain_s: float) -> Any:
-    """drain_s: how long a replica that is to go may take to finish what it works on."""
+def _deployment(kind: Any, name: str, scaling: Scaling, *, affine: bool, drain_s: float, alone: bool = False) -> Any:
+    """drain_s: how long a replica that is to go may take to finish what it works on. alone: never two at a time."""
     fewest, most = scaling.replicas
     size: dict[str, Any] = {"num_replicas": fewest}
     if most > fewest:
@@ -93,6 +92,6 @@ def _deployment(kind: Any, name: str, scaling: Scaling, *, affine: bool, drain_s
         health_check_timeout_s=10,
         graceful_shutdown_timeout_s=drain_s,
         graceful_shutdown_wait_loop_s=0.2,
-        max_surge_percent=0 if name in ALONE else SURGE_PERCENT,
+        max_surge_percent=0 if alone else SURGE_PERCENT,
         **size,
     )

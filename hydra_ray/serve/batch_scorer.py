@@ -47,9 +47,13 @@ class BatchScorer:
         """How many features per text each component reads."""
         return {component: scorer.scorer.feature_width for component, scorer in self._scorers.items()}
 
-    def refresh(self) -> None:
-        """Takes over new versions of the head stores; after a deletion, forgets all texts. Raises UserError."""
-        if self.embeddings and self._deletions.new():
+    def deleted(self) -> bool:
+        """Whether users or items were deleted since this was last asked. May wait for a database; for any thread."""
+        return self.embeddings is not None and self._deletions.new()
+
+    def refresh(self, *, forget: bool) -> None:
+        """Takes over new versions of the head stores; forget: all texts as well. Raises UserError."""
+        if self.embeddings and forget:
             self.embeddings.clear()
         for heads in self.heads.values():
             heads.refresh()

@@ -1,9 +1,10 @@
 """The configuration: the arguments of `hydra_ray.serve.app:build_app`. Strict: unknown keys are errors."""
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from hydra_ray.config.resources import Placement
 from hydra_ray.config.section import Section
+from hydra_ray.serve.state.postgres.driver import mistake_in
 
 MIB = 1 << 20
 """Bytes in one of the `_mib` below."""
@@ -130,7 +131,7 @@ class ScorerConfig(Scaling):
 
 
 class FitterConfig(Scaling):
-    """Heads of single users, fitted in the background. One replica, always: each would fit everything that waits."""
+    """Heads of single users, fitted in the background. Several replicas share the work where there is a database."""
 
     max_ongoing_requests: int = Field(
         default=4, ge=1, description="Requests that the replica works on at once at most."
@@ -144,12 +145,6 @@ class FitterConfig(Scaling):
         description="Seconds after a user's deletion until the old versions of the head stores, which still hold the "
         "user, are removed.",
     )
-
-    @model_validator(mode="after")
-    def _alone(self) -> "FitterConfig":
-        if self.replicas != (1, 1):
-            raise ValueError(f"replicas {self.replicas} of the fitter: it must be one alone, [1, 1]")
-        return self
 
 
 class ServeConfig(Section):
@@ -165,6 +160,12 @@ class ServeConfig(Section):
         default=None,
         description="Folder for users, heads and what else changes, which every node must see. `null`: `serving` in "
         "the run's folder.",
+    )
+    database: str | None = Field(
+        default=None,
+        description="PostgreSQL database that holds users, usage and the queue of fits, `postgresql://USER@HOST/NAME`; "
+        "its password comes from PGPASSWORD or PGPASSFILE on every node. `null`: SQLite files in the state folder do, "
+        "which suits one machine.",
     )
     tenant: str = Field(default="default", description="Tenant that the run's own users belong to.")
     llm_url: str | None = Field(
@@ -185,3 +186,18 @@ class ServeConfig(Section):
     )
     scorer: ScorerConfig = Field(default=ScorerConfig(), description="Encoder, reranker, adapter and heads.")
     fitter: FitterConfig = Field(default=FitterConfig(), description="Heads of single users, in the background.")
+
+    @field_validator("database")
+    @classmethod
+    def _is_url(cls, value: str | None) -> str | None:
+        if value is not None and (mistake := mistake_in(value)):
+            raise ValueError(mistake)
+        return value
+
+    @model_validator(mode="after")
+    def _fitter_alone(self) -> "ServeConfig":
+        if self.database is None and self.fitter.replicas != (1, 1):
+            raise ValueError(
+                f"fitter.replicas {self.fitter.replicas}: without a `database` the fitter must be one alone, [1, 1]"
+            )
+        return self

@@ -22,7 +22,7 @@ from hydra_ray.serve.bundle import find_run, load_run_artifacts
 from hydra_ray.serve.config import ServeConfig
 from hydra_ray.serve.http.key_file import load_keys
 from hydra_ray.serve.http.keys import expiring
-from hydra_ray.serve.state.folders import state_folder
+from hydra_ray.serve.state.location import state_of
 from hydra_ray.utils import ray_token
 from hydra_ray.utils.network import check_free, is_loopback
 from hydra_ray.utils.ray_errors import root_cause_line
@@ -106,7 +106,7 @@ def hosted(
     from hydra_ray.serve.app import build_app
     from hydra_ray.serve.state.init_state import init_state
 
-    init_state(bundle, state_folder(config), config.tenant, _log)
+    init_state(bundle, state_of(config), config.tenant, _log)
     with contextlib.ExitStack() as stack:
         _start_ray(stack, host, port, address, metrics_port)
         if url is None:

@@ -64,7 +64,7 @@ class Ours:
 def test_the_plain_service_says_what_ours_says(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     bundle = load_run_artifacts(make_run(tmp_path / "run", 5, model=tiny_in(tmp_path)))
-    init_state(bundle, tmp_path / "state", "default", lambda line: None)
+    init_state(bundle, ServiceState(tmp_path / "state"), "default", lambda line: None)
     store = SQLiteUserStore.open(tmp_path / "state" / USERS)
     scorer = BatchScorer(bundle, ServiceState(tmp_path / "state"), ScorerConfig())
     ours = Ours(Histories(store, bundle.config.retrieval, bundle.task, bundle.seed, 1 << 20), scorer)

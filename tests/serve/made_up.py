@@ -8,6 +8,8 @@ from pathlib import Path
 from hydra_ray.core.types import HistoryItem
 from hydra_ray.errors import UserError
 from hydra_ray.inference.types import UserKey
+from hydra_ray.serve.state.postgres.database import ALL_TENANTS, Cursor
+from hydra_ray.serve.state.service_state import ServiceState
 from hydra_ray.serve.state.sqlite.user_store import SQLiteUserStore
 
 ANNA, BERT = UserKey("one", "anna"), UserKey("one", "bert")
@@ -31,9 +33,9 @@ def of_generation(items: Sequence[HistoryItem]) -> int:
     return values.pop()
 
 
-def write_for_ever(folder: str, first: int, pipe: Connection) -> None:
+def write_for_ever(state: ServiceState, first: int, pipe: Connection) -> None:
     """Replaces, deletes and adds, again and again; says ("begun", g) and ("done", g)."""
-    store = SQLiteUserStore.open(Path(folder))
+    store = state.open_users()
     for g in range(first, first + 10_000):
         pipe.send(("begun", g))
         store.append(ANNA, generation(g))
@@ -42,13 +44,26 @@ def write_for_ever(folder: str, first: int, pipe: Connection) -> None:
         pipe.send(("done", g))
 
 
-def append_own(folder: str, name: str, count: int, pipe: Connection) -> None:
+def append_own(state: ServiceState, name: str, count: int, pipe: Connection) -> None:
     """Appends `count` records of its own to one user, one at a time."""
-    store = SQLiteUserStore.open(Path(folder))
+    store = state.open_users()
     pipe.recv()
     for i in range(count):
         store.append(ANNA, [HistoryItem(f"{name}{i}", f"by {name}", f"by {name}", "")])
     pipe.send("done")
+
+
+def hold_a_transaction(state: ServiceState, pipe: Connection) -> None:
+    """Changes ANNA and adds BERT in one transaction, and never ends it."""
+    users = state.open_users()
+
+    def work(cursor: Cursor) -> None:
+        for user in (ANNA, BERT):
+            users._append(cursor, user, [item(9)])  # type: ignore[attr-defined]
+        pipe.send("in it")
+        pipe.recv()
+
+    users._database.write(ALL_TENANTS, work)  # type: ignore[attr-defined]
 
 
 def starve(folder: str, limits: Sequence[int], pipe: Connection) -> None:

@@ -96,7 +96,7 @@ def test_a_new_version_is_taken_over_by_a_refresh(tmp_path: Path) -> None:
     scorer = BatchScorer(bundle, ServiceState(tmp_path), ScorerConfig())
     assert not scorer.score([ask(USERS[0], "adapter")])[0].own_head
     store.put(USERS[:1], heads(store, 1.0))
-    scorer.refresh()
+    scorer.refresh(forget=scorer.deleted())
     assert scorer.score([ask(USERS[0], "adapter")])[0].own_head
 
 
@@ -106,10 +106,10 @@ def test_after_a_deletion_a_refresh_leaves_no_text(tmp_path: Path) -> None:
     scorer = BatchScorer(bundle, ServiceState(tmp_path), ScorerConfig())
     assert scorer.embeddings is not None
     before = scorer.score([ask(None)])
-    scorer.refresh()
+    scorer.refresh(forget=scorer.deleted())
     assert scorer.embeddings.bytes > 0
     ServiceState(tmp_path).deletions().announce()
-    scorer.refresh()
+    scorer.refresh(forget=scorer.deleted())
     assert scorer.embeddings.bytes == 0
     assert scorer.score([ask(None)]) == before
 

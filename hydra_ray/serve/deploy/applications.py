@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from hydra_ray.config import LLMApplicationConfig, Section
 from hydra_ray.llm.vllm_app import deployment_names, is_direct
 from hydra_ray.serve.config import ServeConfig
+from hydra_ray.serve.state.postgres.driver import shown
 
 GATEWAY = "Gateway"
 HISTORY_SERVER = "HistoryServer"
@@ -14,8 +15,6 @@ SCORER = "Scorer"
 FITTER = "Fitter"
 DEPLOYMENTS = (GATEWAY, HISTORY_SERVER, SCORER, FITTER)
 """Of the personalised service, as `hydra_ray.serve.app:build_app` names them."""
-ALONE = (FITTER,)
-"""Of these there is one replica, whatever the load, and never a second one at the same time."""
 
 
 class Application(NamedTuple):
@@ -24,7 +23,7 @@ class Application(NamedTuple):
     arguments: schema of `args`. deployments: their names, for given arguments. through_proxy: whether clients reach it
     through Serve's HTTP proxy, so that it needs a route prefix (else it must have none). paths: keys of `args` that are
     paths. about: what is served from where, in words. ready: the path, below the route prefix, that says 200 once it
-    answers. alone: deployments of one replica, whatever the load.
+    answers. alone: deployments of one replica, for given arguments, whatever the load.
     """
 
     arguments: type[Section]
@@ -33,13 +32,14 @@ class Application(NamedTuple):
     paths: tuple[tuple[str, ...], ...]
     about: Callable[[Any], str]
     ready: str
-    alone: tuple[str, ...] = ()
+    alone: Callable[[Any], tuple[str, ...]] = lambda _: ()
 
 
 def _about_service(args: ServeConfig) -> str:
     root = "" if Path(args.run).is_absolute() else f", root {args.root}"
     state = f", users and heads in {args.state}" if args.state else ""
-    return f"run {args.run}{root}{state}"
+    database = f", users in {shown(args.database)}" if args.database else ""
+    return f"run {args.run}{root}{state}{database}"
 
 
 _SERVICE = Application(
@@ -49,7 +49,7 @@ _SERVICE = Application(
     (("root",), ("run",), ("state",), ("keys",)),
     _about_service,
     "/readyz",
-    ALONE,
+    lambda args: () if args.database else (FITTER,),
 )
 APPLICATIONS = {
     "hydra_ray:build_app": _SERVICE,

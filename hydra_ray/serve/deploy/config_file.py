@@ -96,7 +96,9 @@ def _check_application(path: tuple[str | int, ...], tree: Mapping[str, Any]) -> 
         if name in seen:
             raise MistakeError(place, f"{name!r} is given twice; put its options into one entry")
         seen.add(name)
-        if name in known.alone and (deployment.get("num_replicas", 1) != 1 or deployment.get("autoscaling_config")):
+        if name in known.alone(args) and (
+            deployment.get("num_replicas", 1) != 1 or deployment.get("autoscaling_config")
+        ):
             raise MistakeError(
                 (*path, "deployments", i), f"{name} must be one replica alone; leave out num_replicas and autoscaling"
             )

@@ -59,5 +59,6 @@ class Scorer:
         while True:
             await asyncio.sleep(self._refresh_s)
             with contextlib.suppress(Exception):  # the next look may succeed; readers keep the version they have
+                forget = await asyncio.to_thread(self._scorer.deleted)
                 async with self._work:
-                    await asyncio.to_thread(self._scorer.refresh)
+                    await asyncio.to_thread(self._scorer.refresh, forget=forget)

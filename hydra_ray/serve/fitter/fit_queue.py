@@ -24,7 +24,7 @@ LOOK_EVERY_S = 2.0
 VACUUM_AFTER = 256
 """Fits until old versions are removed: each leaves a version and a file of one row in every head store."""
 
-LEASE_S = 15.0
+LEASE_S, RENEW_EVERY_S = 15.0, 5.0
 """How long a fitter has a user before others may take the fit up; it renews as long as it lives."""
 
 AGAIN_AFTER_S = 10.0
@@ -78,7 +78,7 @@ class FitQueue:
         """Keeps the users it has, and takes as many as it has room for. A store that is away is asked again."""
         room = self._at_once - len(self._tasks)
         try:
-            if self._claimed and time.monotonic() - self._renewed_at >= LEASE_S / 3:
+            if self._claimed and time.monotonic() - self._renewed_at >= RENEW_EVERY_S:
                 self._renewed_at = time.monotonic()
                 await asyncio.to_thread(self._users.renew_fits, self._worker, list(self._claimed), LEASE_S)
             if room > 0:

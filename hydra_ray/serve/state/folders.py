@@ -12,21 +12,12 @@ STATE/forgotten         touched after every deletion, of users and of items: cac
 from pathlib import Path
 
 from hydra_ray.inference.types import Component
-from hydra_ray.serve.bundle import find_run
-from hydra_ray.serve.config import ServeConfig
 
 USERS, PREPARED, PREPARING = "users", "serving.json", "preparing.json"
 VACUUM_DUE = "vacuum.due"
 
 FORGET_WITHIN_S = 1.0
 """How often caches look whether a user was deleted."""
-
-
-def state_folder(config: ServeConfig) -> Path:
-    """Where it is. Raises UserError if it is to be in the run's folder and there is no such run."""
-    if config.state:
-        return Path(config.state).expanduser().resolve()
-    return find_run(Path(config.root), config.run) / "serving"
 
 
 def heads_folder(state: Path, component: Component) -> Path:

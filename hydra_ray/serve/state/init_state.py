@@ -7,6 +7,7 @@ import contextlib
 import json
 import shutil
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,9 +23,10 @@ from hydra_ray.inference.types import Component, UserKey
 from hydra_ray.llm.token_budget import prompt_budget
 from hydra_ray.pipeline.ranking_examples import feature_width
 from hydra_ray.serve.bundle import COMPONENTS, RunArtifacts
+from hydra_ray.serve.state.binding import DATABASE, read_about, service_in_database
 from hydra_ray.serve.state.folders import PREPARED, PREPARING, USERS, heads_folder
 from hydra_ray.serve.state.private_files import make_private, private_files
-from hydra_ray.serve.state.sqlite.user_store import SQLiteUserStore
+from hydra_ray.serve.state.service_state import ServiceState
 from hydra_ray.serve.state.users import UserStore
 from hydra_ray.store.heads.head_store import HeadStore
 from hydra_ray.store.heads.staged_fragments import StagedFragments
@@ -41,18 +43,22 @@ AT_ONCE = 64 << 20
 Log = Callable[[str], None]
 
 
-def init_state(bundle: RunArtifacts, state: Path, tenant: str, log: Log) -> None:
-    """Makes the state folder of a run, for one tenant, unless it is there.
+def init_state(bundle: RunArtifacts, where: ServiceState, tenant: str, log: Log) -> None:
+    """Makes the state of a run, for one tenant, unless it is there.
 
     Raises UserError if the folder is of another run, base, tenant or version, or cannot be written, if the run is
-    broken or its bases are of another version, or if no prompt of its task can be made (see `prompt_budget`).
+    broken or its bases are of another version, or if no prompt of its task can be made (see `prompt_budget`); if the
+    database cannot be reached, or holds another service's users.
     """
+    state = where.folder
     _check_features(bundle)
     prompt_budget(bundle.config.llm, bundle.task)
     identity = _identity(bundle, tenant)
+    service = service_in_database(state, where.database)
     if (state / PREPARED).exists():
         _check(state / PREPARED, identity)
         _close_to_others(state)
+        where.check_users(service, log)
         return
     try:
         with private_files(), exclusive_lock(state / ".lock", lambda line: log(f"prepare: {line} ({state})")):
@@ -64,9 +70,11 @@ def init_state(bundle: RunArtifacts, state: Path, tenant: str, log: Log) -> None
             elif (state / USERS).exists():
                 raise UserError(f"{state} holds users, but {PREPARED} is missing; put the file back from a backup, or "
                                 "give another folder")  # fmt: skip
-            write_text(state / PREPARING, json.dumps(identity, indent=2))
+            service = service_in_database(state, where.database) or uuid.uuid4().hex
+            about = {**identity, DATABASE: service if where.database else None}
+            write_text(state / PREPARING, json.dumps(about, indent=2))
             began = time.monotonic()
-            store = SQLiteUserStore.create(state / USERS, bundle.config.data.buckets)
+            store = where.create_users(bundle.config.data.buckets, service)
             users = _import_users(bundle, tenant, store)
             heads = {
                 component: _copy_heads(bundle, component, state, store)
@@ -75,6 +83,7 @@ def init_state(bundle: RunArtifacts, state: Path, tenant: str, log: Log) -> None
             }
             _name_heads(heads, store)
             store.close()
+            where.check_users(service, log)
             (state / PREPARING).replace(state / PREPARED)
     except OSError as error:
         raise UserError(f"{error.filename or state}: {error.strerror}; make room, or give a folder that can be "
@@ -108,10 +117,7 @@ def _identity(bundle: RunArtifacts, tenant: str) -> dict[str, Any]:
 
 def _check(file: Path, identity: Mapping[str, Any]) -> None:
     """Raises UserError unless the folder that `file` describes is of `identity`."""
-    try:
-        found = dict(json.loads(file.read_text()))
-    except (OSError, ValueError, TypeError):
-        raise UserError(f"{file}: broken; put the file back from a backup, or give another folder") from None
+    found = read_about(file)
     for name, want in identity.items():
         if found.get(name) != want:
             raise UserError(

@@ -1,7 +1,7 @@
 """What the service needs of a store of users. Two keep the promise: SQLite files and PostgreSQL."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from hydra_ray.core.types import HistoryItem
@@ -181,6 +181,41 @@ def check_text(items: Sequence[HistoryItem]) -> None:
             "".join((item.item_id, item.text, item.corpus, item.answer, item.date)).encode()
         except UnicodeEncodeError:
             raise UserError(f"item {item.item_id!r} holds half a character (a lone surrogate); correct it") from None
+
+
+def place_items(
+    items: Sequence[HistoryItem], known: Mapping[str, tuple[int, HistoryItem]], next_place: int
+) -> dict[int, HistoryItem]:
+    """Where `append` writes which item: place -> item; what is there already, as it is, is left out.
+
+    known: item id -> place and item, at least of those of the same ids that are there. next_place: of the first new.
+    """
+    places = {item_id: place for item_id, (place, _) in known.items()}
+    changed: dict[int, HistoryItem] = {}
+    for item in items:
+        if item.item_id not in places:
+            places[item.item_id], next_place = next_place, next_place + 1
+        place = places[item.item_id]
+        if item.item_id in known and known[item.item_id][1] == item:
+            changed.pop(place, None)
+        else:
+            changed[place] = item
+    return changed
+
+
+def fit_recorded(
+    state: UserState,
+    fit: FitState,
+    message: str,
+    fitted_revision: int | None,
+    heads: Mapping[Component, int] | None,
+) -> UserState:
+    """The state that `set_fit` leaves of `state`."""
+    stands: FitState = "queued" if state.fit == "queued" and fit in ("done", "failed") else fit
+    revision = state.fitted_revision if fitted_revision is None else fitted_revision
+    return replace(
+        state, fit=stands, message=message, heads=highest(state.heads, heads or {}), fitted_revision=revision
+    )
 
 
 def highest(*versions: Mapping[Component, int]) -> dict[Component, int]:

@@ -241,3 +241,69 @@ def test_a_user_who_is_forgotten_in_mid_fit_leaves_nothing(world: World) -> None
         assert not await fits.delete_user(USERS[0])
 
     asyncio.run(course())
+
+
+def test_two_fitters_share_the_work_and_no_fit_is_done_twice(world: World) -> None:
+    for user in USERS:
+        world.users.set_fit(user, "queued")
+
+    async def course() -> None:
+        running = [asyncio.ensure_future(world.fits().run()) for _ in range(2)]
+        while {world.fit_of(user) for user in USERS} != {"done"}:
+            assert not any(one.done() for one in running)
+            await asyncio.sleep(0.01)
+        for one in running:
+            one.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    asyncio.run(asyncio.wait_for(course(), 60))
+    assert sorted(world.fitter.fitted) == sorted((user.user_id, 1) for user in USERS)
+
+
+def test_a_living_fitter_keeps_its_users(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fits_module, "RENEW_EVERY_S", 0.0)
+    world.users.set_fit(USERS[0], "queued")
+    renewed: list[tuple[list[UserKey], float]] = []
+    monkeypatch.setattr(world.users, "renew_fits", lambda worker, users, lease_s: renewed.append((users, lease_s)))
+
+    async def course() -> None:
+        begun, end = asyncio.Event(), asyncio.Event()
+        fit = world.fitter.fit
+
+        async def slow(user: UserKey, items: Sequence[HistoryItem]) -> FitOutcome:
+            begun.set()
+            await end.wait()
+            return await fit(user, items)
+
+        world.fitter.fit = slow  # type: ignore[method-assign]
+        alive = asyncio.ensure_future(world.fits().run())
+        await begun.wait()
+        assert world.users.claim_fits("another", 1, 60.0) == []
+        while len(renewed) < 3:
+            await asyncio.sleep(0.01)
+        end.set()
+        while world.fit_of(USERS[0]) != "done":
+            await asyncio.sleep(0.01)
+        alive.cancel()
+        await asyncio.gather(alive, return_exceptions=True)
+
+    asyncio.run(asyncio.wait_for(course(), 60))
+    assert {tuple(users) for users, _ in renewed} == {(USERS[0],)}
+    assert {lease_s for _, lease_s in renewed} == {fits_module.LEASE_S}
+
+
+def test_a_store_that_is_away_ends_no_loop_and_is_logged_once(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    claim, failures = world.users.claim_fits, [UserError("the database is away")] * 3
+
+    def failing(*args: Any) -> list[UserKey]:
+        if failures:
+            raise failures.pop()
+        return claim(*args)
+
+    monkeypatch.setattr(world.users, "claim_fits", failing)
+    world.users.set_fit(USERS[0], "queued")
+    world.run(lambda: world.fit_of(USERS[0]) == "done")
+    assert failures == []
+    assert caplog.text.count("the database is away") == 1

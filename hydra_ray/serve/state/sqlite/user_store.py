@@ -24,7 +24,15 @@ from hydra_ray.serve.state.sqlite.bucket_file import FORMAT, BucketFile
 from hydra_ray.serve.state.sqlite.bucket_files import BucketFiles
 from hydra_ray.serve.state.sqlite.fit_leases import FitLeases
 from hydra_ray.serve.state.sqlite.user_rows import MOST_ITEMS, UserRow
-from hydra_ray.serve.state.users import Floors, HistoryUnreadableError, UserRecord, check_text, highest
+from hydra_ray.serve.state.users import (
+    Floors,
+    HistoryUnreadableError,
+    UserRecord,
+    check_text,
+    fit_recorded,
+    highest,
+    place_items,
+)
 from hydra_ray.utils.atomic_io import write_text
 
 ABOUT = "users.json"
@@ -155,10 +163,7 @@ class SQLiteUserStore:
         with self._writing(user) as (file, row):
             if row is None or (fitted_revision is not None and fitted_revision < row.born):
                 return None
-            stands: FitState = "queued" if row.state.fit == "queued" and fit in ("done", "failed") else fit
-            state = replace(row.state, fit=stands, message=message, heads=highest(row.state.heads, heads or {}))
-            if fitted_revision is not None:
-                state = replace(state, fitted_revision=fitted_revision)
+            state = fit_recorded(row.state, fit, message, fitted_revision, heads)
             if state != row.state:
                 file.set_state(row, state)
             return state
@@ -296,20 +301,14 @@ class SQLiteUserStore:
 def _append(file: BucketFile, stored: str, row: UserRow | None, items: Sequence[HistoryItem]) -> UserState:
     """`SQLiteUserStore.append`, inside a transaction. row: None: a new user."""
     known = file.items(row) if row else []
-    place = {item.item_id: i for i, item in enumerate(known)}
-    changed: dict[int, HistoryItem] = {}
-    for item in items:
-        i = place.setdefault(item.item_id, len(place))
-        if i < len(known) and known[i] == item:
-            changed.pop(i, None)
-        else:
-            changed[i] = item
+    changed = place_items(items, {item.item_id: (i, item) for i, item in enumerate(known)}, len(known))
+    count = max(len(known), *(place + 1 for place in changed), 0)
     if row and not changed:
         return row.state
-    if len(place) >= MOST_ITEMS:
+    if count >= MOST_ITEMS:
         raise UserError(f"a user holds {MOST_ITEMS} items at most")
     row = row or file.add_user(stored)
-    state = replace(row.state, items=len(place), revision=row.state.revision + 1)
+    state = replace(row.state, items=count, revision=row.state.revision + 1)
     file.put_items(row, sorted(changed.items()))
     file.set_state(row, state)
     return state

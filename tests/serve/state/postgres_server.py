@@ -1,0 +1,84 @@
+"""A real PostgreSQL server in a temporary folder, on a Unix socket alone, and schemas in it for tests."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from itertools import count
+from pathlib import Path
+
+PROGRAMS = ("initdb", "pg_ctl", "postgres")
+NOBODY = 65534
+OWNER, ROLE = "postgres", "hydra"
+
+
+def missing() -> str:
+    """Why there can be no server here; empty if there can."""
+    try:
+        import psycopg  # noqa: F401
+    except ImportError:
+        return "psycopg is not installed (pip install 'hydra-ray[postgres]')"
+    lacks = [name for name in PROGRAMS if not shutil.which(name)]
+    if lacks:
+        return f"PostgreSQL's {', '.join(lacks)} not on PATH"
+    if os.geteuid() == 0 and not shutil.which("setpriv"):
+        return "PostgreSQL does not run as root, and there is no setpriv"
+    return ""
+
+
+class PostgresServer:
+    """Started by the constructor. Data is not synced to the disk: a test kills processes, not machines."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="pg_"))  # short: a socket's path has 107 bytes at most
+        if os.geteuid() == 0:
+            os.chown(self.folder, NOBODY, NOBODY)
+        self._numbers = count()
+        self._run("initdb", "-D", "data", "-U", OWNER, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        settings = {
+            "listen_addresses": "''", "unix_socket_directories": f"'{self.folder}'", "fsync": "off",
+            "shared_buffers": "16MB", "max_connections": 60, "autovacuum": "off", "log_min_messages": "fatal",
+        }  # fmt: skip
+        with (self.folder / "data" / "postgresql.conf").open("a") as file:
+            file.writelines(f"{name} = {value}\n" for name, value in settings.items())
+        self.start()
+        self.execute(f"CREATE ROLE {ROLE} LOGIN; CREATE DATABASE users OWNER {ROLE}")
+
+    def start(self) -> None:
+        self._run("pg_ctl", "-D", "data", "-w", "-s", "-l", "log", "start")
+
+    def stop(self, mode: str = "fast") -> None:
+        """mode: fast: connections are closed; immediate: as a crash."""
+        self._run("pg_ctl", "-D", "data", "-w", "-s", "-m", mode, "stop")
+
+    def remove(self) -> None:
+        self.stop("immediate")
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def new_url(self) -> str:
+        """Of a schema without tables, which a role that is no superuser owns."""
+        schema = f"s{next(self._numbers)}"
+        self.execute(f"CREATE SCHEMA {schema} AUTHORIZATION {ROLE}", "users")
+        return f"{self.url(ROLE)}&options=-csearch_path%3D{schema}"
+
+    def url(self, role: str = OWNER, database: str = "users") -> str:
+        return f"postgresql://{role}@/{database}?host={self.folder}"
+
+    def execute(self, script: str, database: str = "postgres") -> list[tuple[object, ...]]:
+        """Runs statements as superuser; returns the last one's rows."""
+        import psycopg
+
+        rows: list[tuple[object, ...]] = []
+        with psycopg.connect(self.url(database=database), autocommit=True) as connection:
+            for statement in script.split(";"):
+                cursor = connection.execute(statement.encode())
+                rows = cursor.fetchall() if cursor.description else []
+        return rows
+
+    def _run(self, *command: str) -> None:
+        unprivileged = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+        done = subprocess.run(
+            [*(unprivileged if os.geteuid() == 0 else []), *command],
+            cwd=self.folder, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{command[0]}: {done.stderr}"
