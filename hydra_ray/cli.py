@@ -12,6 +12,7 @@ from pathlib import Path
 from hydra_ray import lamp_commands
 from hydra_ray.errors import UserError
 from hydra_ray.jobs import commands as job_commands
+from hydra_ray.serve.state import commands as state_commands
 from hydra_ray.utils.terminal import is_output_closed, on_hangup, on_terminate, use_plain_characters
 from hydra_ray.version import __version__
 
@@ -26,7 +27,20 @@ STAGES: dict[str, str] = {
     "evaluate": "every method's answers to the test users' questions",
     "report": "report.json, report.md, report.html and predictions",
 }
-BENCHES = ("label", "ingest", "heads", "encode", "fit", "fit-scale", "train-scale", "scaling", "store", "serve", "cuda")
+BENCHES = (
+    "label",
+    "ingest",
+    "heads",
+    "encode",
+    "fit",
+    "fit-scale",
+    "train-scale",
+    "scaling",
+    "store",
+    "state",
+    "serve",
+    "cuda",
+)
 
 STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 """What a disk or a folder refuses: the user's to mend, like a mistake in the input."""
@@ -159,6 +173,7 @@ def _parser() -> argparse.ArgumentParser:
     deploy.add_argument("--keep-failed", action="store_true", help="leave what fails as it is; do not roll back")
     deploy.add_argument("--timeout", type=float, default=1800.0, metavar="S", help="seconds until all must be running")
     lamp_commands.add_parsers(commands)
+    state_commands.add_parsers(commands)
     config = commands.add_parser("config", help="what a key of a configuration means; which keys there are")
     actions = config.add_subparsers(dest="action", required=True, metavar="ACTION")
     explained = actions.add_parser("explain", help="description, type and default of a key, or what a section holds")
@@ -170,8 +185,11 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--json", action="store_true", help="the default; kept for scripts")
     bench.add_argument("--max-users", type=int, help="ingest, heads, fit-scale: the most users (100,000)")
     bench.add_argument(
-        "--users", type=int, help="store, serve: users in the store (100,000); fit (4), train-scale (10,000)"
+        "--users",
+        type=int,
+        help="store, serve: users in the store (100,000); fit (4), state (2,000), train-scale (10,000)",
     )
+    bench.add_argument("--database", help="state: PostgreSQL URL; a schema is made there and dropped again")
     bench.add_argument("--workers", type=int, help="train-scale: training workers (1)")
     bench.add_argument("--folder", help="train-scale: keeps what it makes; the same command goes on after a kill")
     bench.add_argument("--million", action="store_true", help="store, fit-scale: 1,000,000 users as well")
@@ -213,6 +231,7 @@ def _dispatch(args: argparse.Namespace) -> int:
         "deploy": _deploy,
         "config": _config,
         "bench": _bench,
+        "state": state_commands.state,
         **lamp_commands.COMMANDS,
     }
     return commands[args.command](args)
