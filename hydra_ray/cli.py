@@ -27,20 +27,8 @@ STAGES: dict[str, str] = {
     "evaluate": "every method's answers to the test users' questions",
     "report": "report.json, report.md, report.html and predictions",
 }
-BENCHES = (
-    "label",
-    "ingest",
-    "heads",
-    "encode",
-    "fit",
-    "fit-scale",
-    "train-scale",
-    "scaling",
-    "store",
-    "state",
-    "serve",
-    "cuda",
-)
+BENCHES = ("label", "ingest", "heads", "encode", "fit", "fit-scale", "train-scale", "scaling", "store", "state",
+           "serve", "cuda")  # fmt: skip
 
 STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 """What a disk or a folder refuses: the user's to mend, like a mistake in the input."""
@@ -184,11 +172,8 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("name", choices=BENCHES)
     bench.add_argument("--json", action="store_true", help="the default; kept for scripts")
     bench.add_argument("--max-users", type=int, help="ingest, heads, fit-scale: the most users (100,000)")
-    bench.add_argument(
-        "--users",
-        type=int,
-        help="store, serve: users in the store (100,000); fit (4), state (2,000), train-scale (10,000)",
-    )
+    about_users = "store, serve: users in the store (100,000); fit (4), state (2,000), train-scale (10,000)"
+    bench.add_argument("--users", type=int, help=about_users)
     bench.add_argument("--database", help="state: PostgreSQL URL; a schema is made there and dropped again")
     bench.add_argument("--workers", type=int, help="train-scale: training workers (1)")
     bench.add_argument("--folder", help="train-scale: keeps what it makes; the same command goes on after a kill")

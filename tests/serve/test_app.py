@@ -1,9 +1,12 @@
 """How replicas are replaced: new ones first, old ones finish, and of the fitter there are never two."""
 
-from hydra_ray.serve.app import DRAIN_S, SURGE_PERCENT, _deployment
-from hydra_ray.serve.config import FitterConfig, HistoryServerConfig
-from hydra_ray.serve.deploy.applications import FITTER, HISTORY_SERVER
-from hydra_ray.serve.deployments.fitter import Fitter
+import pytest
+
+from hydra_ray.config import LLMConfig
+from hydra_ray.errors import UserError
+from hydra_ray.serve.app import DRAIN_S, SURGE_PERCENT, _deployment, _fitter, _own_llm_url
+from hydra_ray.serve.config import HistoryServerConfig, ServeConfig
+from hydra_ray.serve.deploy.applications import HISTORY_SERVER
 from hydra_ray.serve.deployments.gateway import STAGE_S
 from hydra_ray.serve.deployments.history_server import HistoryServer
 
@@ -16,6 +19,14 @@ def test_a_redeploy_loses_nothing() -> None:
     assert DRAIN_S > STAGE_S
 
 
-def test_there_are_never_two_fitters() -> None:
-    made = _deployment(Fitter, FITTER, FitterConfig(), affine=False, drain_s=7.0)
-    assert made._deployment_config.max_surge_percent == 0
+def test_without_a_database_there_are_never_two_fitters() -> None:
+    assert _fitter(ServeConfig(run="r"))._deployment_config.max_surge_percent == 0
+    shared = _fitter(ServeConfig(run="r", database="postgresql://host/db"))
+    assert shared._deployment_config.max_surge_percent == SURGE_PERCENT
+
+
+def test_where_the_runs_own_llm_answers() -> None:
+    assert _own_llm_url(LLMConfig(base_url="http://llm/v1")) == "http://llm/v1"
+    assert _own_llm_url(LLMConfig(serve={"port": 8321})) == "http://127.0.0.1:8321/v1"
+    with pytest.raises(UserError, match="llm_url: not set, and the run's config names neither"):
+        _own_llm_url(LLMConfig())

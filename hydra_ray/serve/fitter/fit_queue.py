@@ -127,8 +127,15 @@ class FitQueue:
 
     def _forget(self, user: UserKey) -> bool:
         found = self._users.delete(user, self._remove_heads(user))
+        if self._has_head(user):  # another fitter has put it in between; one that comes later finds no user
+            self._users.delete(user, self._remove_heads(user))
         self._deletions.announce()
         return found
+
+    def _has_head(self, user: UserKey) -> bool:
+        for store in self._stores.values():
+            store.refresh()
+        return any(store.get([user.stored])[0].any() for store in self._stores.values())
 
     def _remove_heads(self, user: UserKey) -> dict[Component, int]:
         """Returns the versions in which they are gone."""

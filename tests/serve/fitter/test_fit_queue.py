@@ -243,6 +243,32 @@ def test_a_user_who_is_forgotten_in_mid_fit_leaves_nothing(world: World) -> None
     asyncio.run(course())
 
 
+def test_a_head_that_another_fitter_puts_in_mid_deletion_is_removed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delete, user = world.users.delete, USERS[0]
+    puts: list[int] = []
+
+    def late(key: UserKey, heads: Any) -> bool:
+        if not puts:
+            puts.append(world.store.put([key.stored], {"out_bias": np.ones((1, 2), np.float32)}))
+            world.users.set_fit(key, "done", fitted_revision=1, heads={"reranker": puts[0]})
+        return delete(key, heads)
+
+    monkeypatch.setattr(world.users, "delete", late)
+
+    async def course() -> bool:
+        return await world.fits().delete_user(user)
+
+    assert asyncio.run(course())
+    world.store.refresh()
+    assert not world.store.get([user.stored])[0].any()
+    world.users.append(user, [HistoryItem("i", "t", "t", "a")])
+    state = world.users.state(user)
+    assert state is not None
+    assert state.heads["reranker"] > puts[0]
+
+
 def test_two_fitters_share_the_work_and_no_fit_is_done_twice(world: World) -> None:
     for user in USERS:
         world.users.set_fit(user, "queued")
