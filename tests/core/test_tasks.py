@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hydra_ray.core.tasks import load_task
+from hydra_ray.core.tasks import Task, load_task
 from hydra_ray.errors import UserError
 
 HEAD = "text_fields: [text]\nanswer_field: a\ninstruction: I\n"
@@ -33,3 +33,13 @@ def test_truth_values_are_no_labels(tmp_path: Path) -> None:
     assert "YAML reads yes, no, true, false, on and off as a truth value; put such labels in quotes" in str(
         caught.value
     )
+
+
+def _task(**given: object) -> Task:
+    common = {"name": "own", "text_fields": ["text"], "answer_field": "a", "instruction": "Do.", "text_label": "Mail"}
+    return Task.model_validate(common | given)
+
+
+def test_a_label_listed_twice_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match="listed twice"):
+        _task(kind="classification", primary_metric="accuracy", labels=["caf\u00e9", "cafe\u0301"])

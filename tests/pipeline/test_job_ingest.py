@@ -11,7 +11,7 @@ from hydra_ray.errors import UserError
 from hydra_ray.pipeline.job import Pipeline
 from hydra_ray.pipeline.run_context import RunContext
 from tests.data.files import write
-from tests.data.sources.test_tabular import lines, row
+from tests.data.own_rows import lines, row
 
 TASK = """kind: classification
 text_fields: [text]
