@@ -1,5 +1,7 @@
 """A user's records put together."""
 
+from dataclasses import replace
+
 from hydra_ray.core.hashing import split_of
 from hydra_ray.core.types import HistoryItem
 from hydra_ray.data.merge import BOTH_TEST_SHARE, merge_user
@@ -10,7 +12,8 @@ UNDATED = HistoryItem("c", "when", "when", "3")
 
 
 def test_items_are_the_union_oldest_first_and_each_question_sees_its_own_record() -> None:
-    second = SourceRow("u", "train", 0, 1, (NEW, UNDATED, OLD), (SourceQuestion("q2", "?", "5", "2020-03-01"),))
+    question = SourceQuestion("q2", "?", "5", "2020-03-01")
+    second = SourceRow("u", "train", 0, 1, (NEW, UNDATED, replace(OLD)), (question,))
     first = SourceRow("u", "train", 0, 0, (OLD,), (SourceQuestion("q1", "?", "5", "2020-01-15"),))
     merged = merge_user([second, first], ["f"])
     assert merged.user.items == (UNDATED, OLD, NEW)
