@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 import hydra_ray
+from tests.api.answering import llm
 from tests.api.finished_run import write_finished
 
 

@@ -5,6 +5,8 @@ from typing import Any
 from hydra_ray.init_task.columns import look
 from hydra_ray.init_task.guess import NOTHING, Given, Guess, guess
 
+LONG = ["The parcel came late and the box was open", "I cannot log in since the last update", "Please send it again"]
+
 
 def rows(count: int = 12, **columns: Any) -> list[dict[str, Any]]:
     """Rows of three users; a column is a list that repeats, or a function of the row's number."""

@@ -2,9 +2,7 @@
 
 import pytest
 
-from tests.init_task.guesses import guessed
-
-LONG = ["The parcel came late and the box was open", "I cannot log in since the last update", "Please send it again"]
+from tests.init_task.guesses import LONG, guessed
 
 
 def test_nested_columns_lists_and_booleans() -> None:

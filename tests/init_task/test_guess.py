@@ -6,8 +6,6 @@ from hydra_ray.errors import UserError
 from hydra_ray.init_task.guess import Given
 from tests.init_task.guesses import guessed
 
-LONG = ["The parcel came late and the box was open", "I cannot log in since the last update", "Please send it again"]
-
 
 def test_labels_are_few_short_values_that_recur() -> None:
     found = guessed(tag=["billing", "Login", "login", "billing"], id=lambda i: i, date=["2024-01-02"])

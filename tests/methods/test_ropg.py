@@ -16,7 +16,7 @@ from hydra_ray.llm.types import call_key
 from hydra_ray.methods.method import method_named
 from hydra_ray.pipeline.eval_prompts import EvalPrompts
 from hydra_ray.training.artifacts.trained_retriever import save_retriever
-from tests.pipeline.test_retrieval_methods import USER, asked, encode
+from tests.pipeline.test_eval_prompts import USER, asked, encode
 
 
 def call(name: str, trained: Path, user: User = USER, encoder: Any = encode) -> str:

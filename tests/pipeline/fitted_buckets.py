@@ -9,6 +9,8 @@ from hydra_ray.pipeline.fit_records import record_file
 from hydra_ray.pipeline.fit_spec import FitSpec
 from hydra_ray.training.artifacts.user_heads import new_store
 
+TUNED = {"l2": 0.01}
+
 
 def fitted(fit: FitSpec, out: Path, batch: int = 1) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
     """All users' output weights, fitted without Ray in runs of `batch` buckets."""

@@ -10,10 +10,9 @@ from hydra_ray.pipeline.fit_records import count_fitted, record_file
 from hydra_ray.store.heads.head_store import HeadStore
 from hydra_ray.training.artifacts.user_heads import FOLDER, new_store
 from hydra_ray.training.user_fit.padded_users import NonFiniteError
-from tests.pipeline.fitted_buckets import fitted
+from tests.pipeline.fitted_buckets import TUNED, fitted
 from tests.pipeline.fitted_world import make_config, make_fit, users
 
-TUNED = {"l2": 0.01}
 TEST_USERS = sorted(user.user_id for user, _ in users() if user.split == "test")
 
 

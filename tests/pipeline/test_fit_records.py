@@ -9,8 +9,6 @@ from hydra_ray.pipeline.fit_records import count_fitted
 from tests.pipeline.fitted_buckets import fitted
 from tests.pipeline.fitted_world import make_config, make_fit
 
-TUNED = {"l2": 0.01}
-
 
 def test_a_user_without_rows_is_counted(world: Path) -> None:
     fit, out = make_fit(world, make_config(world), world / "answered"), world / "out"

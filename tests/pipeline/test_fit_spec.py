@@ -14,7 +14,6 @@ from hydra_ray.training.user_fit.features import UserFeatures
 from tests.pipeline.fitted_buckets import fitted
 from tests.pipeline.fitted_world import make_config, make_fit, users, write_answers
 
-TUNED = {"l2": 0.01}
 TEST_USERS = sorted(user.user_id for user, _ in users() if user.split == "test")
 
 

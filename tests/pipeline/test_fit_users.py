@@ -6,7 +6,6 @@ from hydra_ray.pipeline.fit_records import count_fitted
 from tests.pipeline.fitted_buckets import fitted
 from tests.pipeline.fitted_world import make_config, make_fit, users, write_answers
 
-TUNED = {"l2": 0.01}
 TEST_USERS = sorted(user.user_id for user, _ in users() if user.split == "test")
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra_ray.core.sampling import Trial
-from tests.pipeline.test_job import make_job
+from tests.pipeline.step_keys import make_job
 
 ROWS = ("ropg_kd_k1", "ropg_kd_k4", "ropg_rl_k1", "ropg_rl_k4")
 
