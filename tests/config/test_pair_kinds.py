@@ -10,7 +10,12 @@ MODEL = SimpleNamespace(pair_dim=64)
 
 @pytest.mark.parametrize(
     ("name", "reads", "width"),
-    [("cross_encoder", "pairs", 384), ("bi_encoder", "texts", 64), ("concepts", "sentences", 64), ("none", "nothing", 0)],
+    [
+        ("cross_encoder", "pairs", 384),
+        ("bi_encoder", "texts", 64),
+        ("concepts", "sentences", 64),
+        ("none", "nothing", 0),
+    ],
 )
 def test_what_is_read_and_how_wide_a_pair_embedding_is(name: str, reads: str, width: int) -> None:
     kind = pair_kind(name)

@@ -13,7 +13,7 @@ def test_stored_ids_come_back_whatever_they_hold() -> None:
 
 def test_scores_are_shares_of_the_best_and_weigh_the_items_answers() -> None:
     assert FOUND.normalized_scores == (1.0, 0.5, 0.0)
-    assert [tuple(vars_of) for vars_of in ((s.answer, s.weight) for s in FOUND.supporters)] == [
+    assert [tuple(supporter) for supporter in FOUND.supporters] == [
         ("yes", 1.0), ("no", 0.5), ("yes", 0.0),
     ]  # fmt: skip
 
