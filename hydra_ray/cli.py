@@ -26,7 +26,10 @@ STAGES: dict[str, str] = {
     "evaluate": "every method's answers to the test users' questions",
     "report": "report.json, report.md, report.html and predictions",
 }
-BENCHES = ("label", "ingest", "heads", "encode", "fit", "fit-scale", "train-scale", "scaling", "store", "serve", "cuda")
+BENCHES = (
+    "label", "ingest", "heads", "encode", "fit", "fit-scale", "train-scale", "scaling", "store", "serve", "cuda",
+    "quickstart",
+)  # fmt: skip
 
 STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 """What a disk or a folder refuses: the user's to mend, like a mistake in the input."""
@@ -183,6 +186,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--parts", help="serve: some of latency,plain,users,zipf,overload (all)")
     bench.add_argument("--seconds", type=float, help="serve: of the overload (60); others take a sixth each")
     bench.add_argument("--set", action="append", metavar="a.b=c", help="serve: override a key of the service's config")
+    bench.add_argument("--config", type=Path, help="quickstart: YAML file of the run (configs/quickstart.yaml)")
     return parser
 
 

@@ -13,7 +13,7 @@ def test_replicas_are_fewest_and_most(replicas: tuple[int, int]) -> None:
 
 def test_only_what_computes_may_have_a_gpu() -> None:
     assert ScorerConfig(num_gpus=0.5).num_gpus == 0.5
-    with pytest.raises(ValidationError, match="0.5 would lie idle here; scorer and fitter can use a GPU"):
+    with pytest.raises(ValidationError, match=r"0\.5 would lie idle here; scorer and fitter can use a GPU"):
         GatewayConfig(num_gpus=0.5)
 
 
