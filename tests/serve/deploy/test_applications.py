@@ -38,7 +38,8 @@ def test_the_public_name_is_the_same_application() -> None:
 def test_the_names_of_both_kinds_of_application() -> None:
     llm = APPLICATIONS[LLM]
     assert APPLICATIONS[HYDRA].deployments(None) == DEPLOYMENTS
-    assert llm.deployments(LLMApplicationConfig()) == (DEPLOYMENT,)
+    cpu = LLMApplicationConfig(serve={"port": 8199})
+    assert llm.deployments(cpu) == (DEPLOYMENT,)
     gpu = LLMApplicationConfig.model_validate({"model": "org/a.b", "resources": {"num_gpus": 1}})
     assert llm.deployments(gpu) == ("LLMServer:org--a_b", "OpenAiIngress")
-    assert (llm.through_proxy(LLMApplicationConfig()), llm.through_proxy(gpu)) == (False, True)
+    assert (llm.through_proxy(cpu), llm.through_proxy(gpu)) == (False, True)

@@ -124,6 +124,7 @@ MISTAKES = {
         "/llm",
         "applications[1].route_prefix: this application answers",
     ),
+    "no port": ("applications.1.args", {"serve": {}}, "applications[1].args: serve.port: not set: others must know"),
     "import": (
         "applications.0.import_path",
         "hydra_ray.serve.deployment:build",
