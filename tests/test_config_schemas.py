@@ -10,7 +10,7 @@ from hydra_ray.config.reference import entries
 from hydra_ray.config_schemas import page, schemas
 from hydra_ray.tiny_llm.config import StageConfig
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize("schema", [*schemas().values(), StageConfig])

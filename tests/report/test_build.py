@@ -26,7 +26,7 @@ KEYS = {
 
 @pytest.mark.parametrize("task", [TAGGING, RATING, HEADLINE], ids=lambda task: task.kind)
 def test_every_key_and_method_is_there(task: Any) -> None:
-    report = report_on(task, made_up_rows(task, users=20, seeds=2))
+    report = report_on(task, made_up_rows(task, users=20, seeds=2), resamples=50)
     assert set(report) >= KEYS
     shown = [name for name in METHODS.builtin if method_named(name).always]
     assert list(report["methods"]) == shown == list(QUALITY)
