@@ -1,20 +1,13 @@
 """A state folder from a run: here the folders of one, made by the code that a run's steps call."""
 
 import json
-import os
 import shutil
-import stat
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
-from hydra_ray.config import AdapterConfig, RerankerConfig
-from hydra_ray.core.hashing import bucket_of
-from hydra_ray.core.types import HistoryItem, User
-from hydra_ray.data.users_writer import BucketWriter
+from hydra_ray.config import RerankerConfig
 from hydra_ray.errors import UserError
 from hydra_ray.inference.types import UserKey, UserState
 from hydra_ray.serve.bundle import RunArtifacts
@@ -24,54 +17,9 @@ from hydra_ray.serve.state.init_state import init_state
 from hydra_ray.serve.state.service_state import ServiceState
 from hydra_ray.serve.state.sqlite.user_store import SQLiteUserStore
 from hydra_ray.store.heads.head_store import HeadStore
-from hydra_ray.store.heads.spec import HeadSpec
-from hydra_ray.training.artifacts.trained_scorer import fingerprint
-from hydra_ray.training.artifacts.user_heads import HeadsOfBucket, write_heads
-from tests.pipeline.fitted_world import make_config, users, write_base
+from tests.pipeline.fitted_world import users, write_base
+from tests.serve.state.made_run import USER_IDS, write_some_heads
 from tests.serve.state.postgres_server import PostgresServer
-
-USER_IDS = [user.user_id for user, _ in users()]
-SHAPES = {"out_weight": (8, 2), "out_bias": (2,)}
-
-
-def write_ingested(folder: Path) -> None:
-    by_bucket: dict[int, list[User]] = {}
-    for user, bucket in users():
-        by_bucket.setdefault(bucket, []).append(user)
-    for bucket, some in by_bucket.items():
-        with BucketWriter(folder, bucket) as writer:
-            for user in some:
-                writer.add(user)
-    (folder / "counts.json").write_text(json.dumps({"buckets": 8}))
-
-
-def write_some_heads(folder: Path, kind: str, base: str, user_ids: Sequence[str], value: float) -> Path:
-    spec = HeadSpec(kind, 8, 8, SHAPES, base, 8)
-    by_bucket: dict[int, list[str]] = {}
-    for user in user_ids:
-        by_bucket.setdefault(bucket_of(user, 8), []).append(user)
-    rows = [
-        HeadsOfBucket(b, ids, {name: torch.full((len(ids), *shape), value) for name, shape in SHAPES.items()})
-        for b, ids in by_bucket.items()
-    ]
-    folder.mkdir()
-    write_heads(folder, spec, rows)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> RunArtifacts:
-    """A bundle of kind `bayesian_linear`: heads of 5 users from the training, of 5 from the fit, one in both."""
-    folder = tmp_path_factory.mktemp("run")
-    config = make_config(folder, "bayesian_linear").model_copy(update={"adapter": AdapterConfig(features=False)})
-    base = write_base(folder, config)
-    write_ingested(folder / "ingest")
-    found = fingerprint(base)
-    trained = write_some_heads(folder / "trained", "linear", found, USER_IDS[:5], 1.0)
-    fitted = write_some_heads(folder / "fitted", "bayesian_linear", found, USER_IDS[4:9], 2.0)
-    return RunArtifacts("a-run", config, 0, {"reranker": base, "adapter": base},
-                  {"reranker": (trained, fitted), "adapter": (fitted,)}, {}, folder / "ingest")  # fmt: skip
-
 
 Contents = tuple[dict[str, object], dict[str, dict[str, float]]]
 
@@ -112,25 +60,6 @@ def test_everybody_and_every_head_under_their_new_ids(made: RunArtifacts, tmp_pa
         assert known[user.user_id] == (state, list(user.items))
     assert len(lines) == 1
     assert lines[0].startswith("prepare: 12 users, 9 reranker heads, 5 adapter heads in ")
-
-
-def test_only_its_owner_reads_the_state(made: RunArtifacts, tmp_path: Path) -> None:
-    before = os.umask(0o000)
-    try:
-        init_state(made, ServiceState(tmp_path / "state"), "me", log=print)
-        assert os.umask(0o000) == 0o000
-        store = SQLiteUserStore.open(tmp_path / "state" / USERS)
-        store.append(UserKey("me", USER_IDS[0]), [HistoryItem("new", "t", "t", "a")])
-    finally:
-        os.umask(before)
-    kept = [tmp_path / "state", *(tmp_path / "state").rglob("*")]
-    assert {stat.S_IMODE(path.stat().st_mode) for path in kept if path.is_dir()} == {0o700}
-    assert {stat.S_IMODE(path.stat().st_mode) for path in kept if path.is_file()} == {0o600}
-
-    for folder in ("users", "reranker.heads"):  # as a copy may leave them
-        (tmp_path / "state" / folder).chmod(0o755)
-    init_state(made, ServiceState(tmp_path / "state"), "me", log=print)
-    assert {stat.S_IMODE((tmp_path / "state" / name).stat().st_mode) for name in ("users", "reranker.heads")} == {0o700}
 
 
 def test_a_finished_state_is_left_as_its_users_changed_it(made: RunArtifacts, tmp_path: Path) -> None:
@@ -191,29 +120,6 @@ def test_batches_are_bounded(
     assert contents(tmp_path / "state") == whole
 
 
-def test_users_in_a_database(made: RunArtifacts, whole: Contents, tmp_path: Path, postgres: PostgresServer) -> None:
-    url, lines = postgres.new_url(), list[str]()
-    state = ServiceState(tmp_path / "state", url)
-    init_state(made, state, "me", lines.append)
-    assert len(lines) == 1
-    assert not (state.folder / USERS).exists()
-    store = state.open_users()
-    assert {user.user_id: store.history(user) for user, _ in store.users("me", "", 99)} == whole[0]
-    store.append(UserKey("me", "new"), [])
-    init_state(made, state, "me", lines.append)
-    assert len(store.users("me", "", 99)) == 13
-
-    with pytest.raises(UserError, match="its users are in a PostgreSQL database: give its URL as `database`"):
-        init_state(made, ServiceState(state.folder), "me", lines.append)
-    with pytest.raises(UserError, match="does not hold the users of this state folder"):
-        init_state(made, ServiceState(state.folder, postgres.new_url()), "me", lines.append)
-    with pytest.raises(UserError, match="holds the users of another state folder"):
-        init_state(made, ServiceState(tmp_path / "other", url), "me", lines.append)
-    init_state(made, ServiceState(tmp_path / "files"), "me", lines.append)
-    with pytest.raises(UserError, match="files keeps its users in files: stop the service and move them"):
-        init_state(made, ServiceState(tmp_path / "files", url), "me", lines.append)
-
-
 def test_a_kind_without_heads(made: RunArtifacts, tmp_path: Path) -> None:
     init_state(
         replace(made, heads={"reranker": (), "adapter": ()}), ServiceState(tmp_path / "state"), "me", lambda line: None
@@ -267,12 +173,38 @@ def test_labels_that_leave_no_room_in_a_prompt_are_found_before_anything_is_made
 
 
 def test_a_broken_run_and_a_folder_that_cannot_be(made: RunArtifacts, tmp_path: Path) -> None:
-    state = ServiceState(tmp_path / "state")
     with pytest.raises(UserError, match=r"model\.json is missing; .* run it again"):
-        init_state(replace(made, base={"reranker": tmp_path}), state, "me", lambda line: None)
+        init_state(
+            replace(made, base={"reranker": tmp_path}), ServiceState(tmp_path / "state"), "me", lambda line: None
+        )
     foreign = write_some_heads(tmp_path / "foreign", "linear", "other", USER_IDS[:1], 1.0)
     with pytest.raises(UserError, match="holds heads of another base: 'other'"):
-        init_state(replace(made, heads={"reranker": (foreign,)}), state, "me", lambda line: None)
+        init_state(
+            replace(made, heads={"reranker": (foreign,)}), ServiceState(tmp_path / "state"), "me", lambda line: None
+        )
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="give a folder that can be written"):
         init_state(made, ServiceState(tmp_path / "file"), "me", lambda line: None)
+
+
+def test_users_in_a_database(made: RunArtifacts, whole: Contents, tmp_path: Path, postgres: PostgresServer) -> None:
+    url, lines = postgres.new_url(), list[str]()
+    state = ServiceState(tmp_path / "state", url)
+    init_state(made, state, "me", lines.append)
+    assert len(lines) == 1
+    assert not (state.folder / USERS).exists()
+    store = state.open_users()
+    assert {user.user_id: store.history(user) for user, _ in store.users("me", "", 99)} == whole[0]
+    store.append(UserKey("me", "new"), [])
+    init_state(made, state, "me", lines.append)
+    assert len(store.users("me", "", 99)) == 13
+
+    with pytest.raises(UserError, match="its users are in a PostgreSQL database: give its URL as `database`"):
+        init_state(made, ServiceState(state.folder), "me", lines.append)
+    with pytest.raises(UserError, match="does not hold the users of this state folder"):
+        init_state(made, ServiceState(state.folder, postgres.new_url()), "me", lines.append)
+    with pytest.raises(UserError, match="holds the users of another state folder"):
+        init_state(made, ServiceState(tmp_path / "other", url), "me", lines.append)
+    init_state(made, ServiceState(tmp_path / "files"), "me", lines.append)
+    with pytest.raises(UserError, match="files keeps its users in files: stop the service and move them"):
+        init_state(made, ServiceState(tmp_path / "files", url), "me", lines.append)
