@@ -15,6 +15,7 @@ from hydra_ray.core.tasks import HIGHER_IS_BETTER, Task
 from hydra_ray.core.user_effects import group_users, user_effects
 from hydra_ray.report.breakdowns import by_history, habit_answers
 from hydra_ray.report.methods import FULL, ORACLES, UNGUARDED, in_order, method_of
+from hydra_ray.report.retriever_choice import retriever_choice, with_retriever_oracles
 from hydra_ray.report.rows import AnswerRow, answer_counts, check_rows, missing_count, sorted_rows
 
 LLM_COUNTS = ("calls", "cached", "prompt_tokens", "completion_tokens", "cost")
@@ -66,7 +67,7 @@ def build_report(
     Raises ValueError as `check_rows` does.
     """
     check_rows(rows)
-    rows, costs = sorted_rows(rows), costs or Costs()
+    rows, costs = with_retriever_oracles(task, sorted_rows(rows)), costs or Costs()
     users, golds = [row.user_id for row in rows], [row.gold for row in rows]
     answers = {name: [row.answers[name] for row in rows] for name in in_order(rows[0].answers)}
     seeds = sorted({row.seed for row in rows})
@@ -99,6 +100,7 @@ def build_report(
         "guard": {"with": headline, "without": unguarded} if headline and unguarded else None,
         "majority": habit_answers(task, rows, list(answers)),
         "oracles": _oracles(task, rows, resamples),
+        "retriever_choice": retriever_choice(task, rows, resamples),
         "per_user": _per_user(users, scores, best),
         "by_history": by_history(task, rows, [name for name in ("zero_shot", best, FULL) if name in answers]),
         "answers": {

@@ -46,6 +46,7 @@ def html_report(report: Mapping[str, Any]) -> str:
         guard=tables.guard_cells(report) if report["guard"] else None,
         habits=tables.habit_cells(report),
         oracles=tables.oracle_cells(report),
+        retrievers=tables.retriever_cells(report),
         oracle_notes=[ORACLES[name] for name in report["oracles"]],
         heads=tables.head_cells(report),
         answers=tables.answer_cells(report),

@@ -13,8 +13,17 @@ ORACLES: dict[str, tuple[str, str]] = {
     "oracle_example": ("best single example", "a perfect reranker that shows one record (the best one-shot answer)"),
     "oracle_samples": ("best of the samples", "a perfect adapter on the samples after HYDRA's examples"),
     "oracle_candidates": ("best candidate", "a perfect adapter on those samples and the user's own past answers"),
+    "oracle_retriever": ("best retriever", "a perfect choice, per question, among the retrievers of the table"),
+    "worst_retriever": ("worst retriever", "the worst choice, per question, among the same retrievers"),
 }
 """Name -> (title, what it is). They know the gold answer: what a part could reach at most, no method."""
+
+
+RETRIEVER_POOL = ("zero_shot", "bm25_k4", "recency_k4", "dense_k4", "ropg_kd_k4", "ropg_rl_k4")
+"""The rows that differ in the retriever alone: no examples, or the 4 best of one retriever."""
+SMALLEST_POOL = 3
+"""Rows of the pool that a run must show before the report says what a choice among them could gain: every run shows the
+first two."""
 
 
 class MethodLabel(NamedTuple):

@@ -103,6 +103,15 @@ def oracle_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]
     return header, body
 
 
+def retriever_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Per retriever of the pool: the share of questions for which none is better, ties included; no rows without."""
+    body = [
+        [name + incomplete(report, name), percent(found["share"]), share_range(found["ci95"])]
+        for name, found in report["retriever_choice"].items()
+    ]
+    return ["retriever", "success rate", "95 % interval"], body
+
+
 def habit_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Per method: the share of answers that are the user's majority, and what the others are worth."""
     primary = report["primary_metric"]
@@ -262,6 +271,7 @@ def markdown_report(report: Mapping[str, Any]) -> str:
         ("With and without the guard", guard_cells(report) if report["guard"] else ([], [])),
         ("Answers that are not the user's majority", habit_cells(report)),
         ("What a perfect part would reach", oracle_cells(report)),
+        ("Questions for which no other retriever is better", retriever_cells(report)),
         ("What it cost", cost_cells(report)),
         ("Users' heads", head_cells(report)),
         ("Answers that could not be scored as given", answer_cells(report)),

@@ -12,7 +12,9 @@ from hydra_ray.methods.method import method_named
 from hydra_ray.registries import METHODS
 from hydra_ray.report import AnswerRow, Costs, build_report
 from hydra_ray.report.breakdowns import history_bins
+from hydra_ray.report.html import html_report
 from hydra_ray.report.rows import answer_counts
+from hydra_ray.report.tables import markdown_report
 from tests.report.made_up import CONFIG, COSTS, QUALITY, made_up_rows
 
 TAGGING, RATING, HEADLINE = (load_task(name) for name in ("synthetic_tagging", "lamp_3", "lamp_4"))
@@ -20,7 +22,8 @@ KEYS = {
     "task", "users", "seeds", "primary_metric", "higher_is_better", "methods", "best_prompt_method", "relative_gain",
     "relative_gain_ci95", "users_helped", "users_harmed", "llm", "rejects", "seconds", "per_seed", "answers",
     "truncated", "users_without_history", "attainable", "per_user", "by_history", "hydra_against", "methods_ci95",
-    "config", "heads", "folds", "majority", "oracles", "user_effects", "absolute_gain", "absolute_gain_ci95",
+    "config", "heads", "folds", "majority", "oracles", "retriever_choice", "user_effects", "absolute_gain",
+    "absolute_gain_ci95",
 }  # fmt: skip
 
 
@@ -194,6 +197,32 @@ def test_oracles_stand_apart_and_never_win() -> None:
     rows = made_up_rows(TAGGING, users=2)
     with pytest.raises(ValueError, match="oracles \\[\\], elsewhere"):
         _report(rows=[*rows[:-1], replace(rows[-1], oracles={})])
+
+
+def test_a_choice_among_retrievers_lies_between_the_worst_and_the_best() -> None:
+    a, b, c = TAGGING.labels[:3]
+    names = ("zero_shot", "bm25_k4", "recency_k4", "hydra")
+    cases = [(a, b, a, a, b), (a, a, b, c, a), (b, c, c, c, c), (c, c, c, c, c)]
+    rows = [
+        AnswerRow(0, f"u{i}", "q", gold, 3, dict(zip(names, given, strict=True)))
+        for i, (gold, *given) in enumerate(cases)
+    ]
+    report = _report(rows=rows)
+    oracles = {name: oracle["metrics"]["accuracy"] for name, oracle in report["oracles"].items()}
+    assert oracles == {"oracle_retriever": 0.75, "worst_retriever": 0.25}
+    # Each misses one question; where all are wrong, no other is better.
+    shares = {name: found["share"] for name, found in report["retriever_choice"].items()}
+    assert shares == {"zero_shot": 0.75, "bm25_k4": 0.75, "recency_k4": 0.75}
+    assert all(0 <= found["ci95"][0] <= 0.75 <= found["ci95"][1] <= 1 for found in report["retriever_choice"].values())
+    assert "best retriever" in markdown_report(report)
+    assert "no other retriever is better" in markdown_report(report)
+    assert "no other retriever is better" in html_report(report)
+
+
+def test_the_two_retrievers_of_every_run_are_no_pool() -> None:
+    report = _report()
+    assert report["retriever_choice"] == {}
+    assert "retriever is better" not in markdown_report(report)
 
 
 def test_absolute_and_relative_gain_agree() -> None:
