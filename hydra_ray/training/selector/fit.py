@@ -100,7 +100,7 @@ def fit_selector(
     generator = torch.Generator().manual_seed(seed)
     losses, best, epoch_of_best = [held_out_loss()], copy.deepcopy(model.state_dict()), 0
     for epoch in range(1, settings.epochs + 1):
-        for places in learned[torch.randperm(len(learned), generator=generator)].split(settings.batch):
+        for places in torch.split(learned[torch.randperm(len(learned), generator=generator)], settings.batch):
             optimizer.zero_grad()
             loss_of(places).backward()  # type: ignore[no-untyped-call]  # torch has no type here
             torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
