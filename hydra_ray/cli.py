@@ -25,7 +25,7 @@ STAGES: dict[str, str] = {
     "evaluate": "every method's answers to the test users' questions",
     "report": "report.json, report.md, report.html and predictions",
 }
-BENCHES = ("label", "ingest", "heads", "encode", "fit", "fit-scale", "scaling", "store", "serve", "cuda")
+BENCHES = ("label", "ingest", "heads", "encode", "fit", "fit-scale", "train-scale", "scaling", "store", "serve", "cuda")
 
 STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 """What a disk or a folder refuses: the user's to mend, like a mistake in the input."""
@@ -153,7 +153,11 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("name", choices=BENCHES)
     bench.add_argument("--json", action="store_true", help="the default; kept for scripts")
     bench.add_argument("--max-users", type=int, help="ingest, heads, fit-scale: the most users (100,000)")
-    bench.add_argument("--users", type=int, help="store, serve: users in the store (100,000); fit: users fitted (4)")
+    bench.add_argument(
+        "--users", type=int, help="store, serve: users in the store (100,000); fit (4), train-scale (10,000)"
+    )
+    bench.add_argument("--workers", type=int, help="train-scale: training workers (1)")
+    bench.add_argument("--folder", help="train-scale: keeps what it makes; the same command goes on after a kill")
     bench.add_argument("--million", action="store_true", help="store, fit-scale: 1,000,000 users as well")
     bench.add_argument("--kinds", nargs="+", choices=("linear", "low_rank"), help="fit-scale: head kinds (both)")
     bench.add_argument("--threads", type=int, help="heads, encode: of both sides (heads 1, encode PyTorch's)")

@@ -133,6 +133,10 @@ ENGINE_CPU = (
     Variable("VLLM_CPU_OMP_THREADS_BIND", "nobind", "Other processes share the cores; binding makes them queue."),
 )
 
+ENGINE_THREADS = Variable(
+    "OMP_NUM_THREADS", None, "PyTorch's threads of an engine on CPU (`llm.serve.threads`); Ray sets 1 for its replica."
+)
+
 ENGINE_ALONE = (
     Variable("VLLM_ENABLE_V1_MULTIPROCESSING", "0", "Without it vLLM puts a worker's process behind a CPU engine's."),
 )
@@ -242,6 +246,16 @@ def engine_variables(*, cpu: bool, alone: bool, kv_cache_gib: int, weights: str)
     if Path(weights).is_dir():
         variables[HF_HUB_OFFLINE.name] = HF_HUB_OFFLINE.value or ""
     return {name: os.environ.get(name, value) for name, value in variables.items()}
+
+
+def engine_threads(count: int) -> dict[str, str]:
+    """What makes an engine on CPU compute on `count` threads."""
+    return {ENGINE_THREADS.name: str(count)}
+
+
+def with_threads(count: int) -> dict[str, str]:
+    """This process's environment for an engine that computes on `count` threads."""
+    return {**os.environ, **engine_threads(count)}
 
 
 def user_variable(name: str) -> str:

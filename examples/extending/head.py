@@ -14,10 +14,10 @@ class GainHead(Head):
         """What is one user's own: name -> shape."""
         return {"gain": (self.width,)}
 
-    def hidden(self, z_GRZ: Tensor, deltas: Deltas) -> Tensor:
-        """Hidden states [G, R, Z]. deltas: name -> [G, ...], the user's of each query; empty: the shared head."""
-        h_GRZ = super().hidden(z_GRZ, {})
-        return h_GRZ * (1 + deltas["gain"].unsqueeze(1)) if deltas else h_GRZ
+    def hidden(self, z_QRZ: Tensor, deltas: Deltas) -> Tensor:
+        """Hidden states [Q, R, Z]. deltas: name -> [Q, ...], the user's of each query; empty: the shared head."""
+        h_QRZ = super().hidden(z_QRZ, {})
+        return h_QRZ * (1 + deltas["gain"].unsqueeze(1)) if deltas else h_QRZ
 
 
 HEADS.register("gain")(HeadKind(GainHead))

@@ -15,6 +15,7 @@ from hydra_ray.core.prompts import Message
 from hydra_ray.inference.types import LLMResponse, PromptTooLongError
 from hydra_ray.llm.http import with_system_prompt
 from hydra_ray.llm.types import Request
+from hydra_ray.utils.device import seed_draws
 
 
 class LocalLLM:
@@ -63,7 +64,7 @@ class LocalLLM:
             how["num_return_sequences"] = n
         with torch.random.fork_rng(enabled=seed is not None):
             if seed is not None:
-                torch.manual_seed(seed)
+                seed_draws(seed, self._model.device)
             out = self._model.generate(
                 ids,
                 attention_mask=torch.ones_like(ids),

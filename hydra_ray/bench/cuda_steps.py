@@ -96,18 +96,18 @@ def _step_ms(table: UserHeadTable, head: Any, rows: int, sizes: StepSizes, devic
     users, queries = len(table.user_ids), rows // ROWS_A_QUERY
     picked = [torch.randperm(users)[: min(queries, users)].sort().values for _ in range(2)]
     turns: Iterator[int] = cycle((0, 1))
-    z_GRZ = torch.randn(queries, ROWS_A_QUERY, sizes.width, device=device)
-    label_GR = (z_GRZ[..., 0] > 0).float()
-    mask_GR = torch.ones_like(label_GR)
+    z_QRZ = torch.randn(queries, ROWS_A_QUERY, sizes.width, device=device)
+    label_QR = (z_QRZ[..., 0] > 0).float()
+    mask_QR = torch.ones_like(label_QR)
 
     def step() -> None:
         turn = next(turns)
         now, following = picked[turn], picked[1 - turn]
         taken = table.take(now)
         table.prefetch(following)
-        user_G = torch.arange(queries, device=device) % len(now)
+        user_Q = torch.arange(queries, device=device) % len(now)
         head.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss_sum(head.of_users(z_GRZ, taken, user_G), label_GR, mask_GR))
+        torch.autograd.backward(loss_sum(head.of_users(z_QRZ, taken, user_Q), label_QR, mask_QR))
         table.update(now, taken, LR)
 
     spent = interleaved({"step": step}, sizes.repeats, device)["step"]

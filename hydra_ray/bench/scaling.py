@@ -63,10 +63,10 @@ def run(args: Namespace) -> dict[str, Any]:
     chosen = {name: MODELS[name] for name in getattr(args, "cases", MODELS)}
     with tempfile.TemporaryDirectory(prefix="hydra_ray_bench_") as name:
         folder = Path(name)
-        few, many = (write_pairs(users, folder / f"groups-{users}") for users in WIRE_USERS)
+        few, many = (write_pairs(users, folder / f"ranking-examples-{users}") for users in WIRE_USERS)
         make = Jobs(folder, encoder, int(getattr(args, "max_tokens", 128)))
         # As many users as make the steps; the default model's centres and embeddings are made before the clock runs.
-        timed = write_pairs(-(-(WARM + steps) * BATCH // (QUERIES * SHOWN)), folder / "groups")
+        timed = write_pairs(-(-(WARM + steps) * BATCH // (QUERIES * SHOWN)), folder / "ranking-examples")
         jobs = {name: make.job(timed, model, "linear") for name, model in chosen.items()}
         taken: dict[str, dict[int, list[list[dict[str, Any]]]]] = {case: {1: [], 2: []} for case in jobs}
         for world in (1, 2) * int(getattr(args, "repeats", 2)):
@@ -75,9 +75,9 @@ def run(args: Namespace) -> dict[str, Any]:
             for i, case in enumerate(jobs):
                 taken[case][world] += [rank[i][WARM:] for rank in ranks]
         wires = {
-            f"{kind}, {users} users": make.job(groups, MODELS["concepts"], kind)
+            f"{kind}, {users} users": make.job(examples, MODELS["concepts"], kind)
             for kind in WIRE_KINDS
-            for users, groups in zip(WIRE_USERS, (few, many), strict=True)
+            for users, examples in zip(WIRE_USERS, (few, many), strict=True)
         }
         sent = in_ranks(list(wires.values()), 2, folder)[0]
     cases = {case: _figures(worlds) for case, worlds in taken.items()}
@@ -121,16 +121,16 @@ def _figures(worlds: dict[int, list[list[dict[str, Any]]]]) -> dict[str, Any]:
 
 def write_pairs(users: int, folder: Path) -> Path:
     """QUERIES questions of each user with SHOWN of the user's items, labelled by whether the answers agree."""
-    groups = []
+    examples = []
     for index in range(users):
         user = make_user("tagging", 0, index, (SHOWN, SHOWN), QUERIES, "bench")
         candidates = tuple(item.text for item in user.items)
         for query in user.questions:
             label = tuple(float(item.answer == query.answer) for item in user.items)
             bucket = bucket_of(user.user_id, BUCKETS)
-            groups.append(RankingExample(user.user_id, bucket, query.item_id, query.text, candidates, label))
+            examples.append(RankingExample(user.user_id, bucket, query.item_id, query.text, candidates, label))
     folder.mkdir()
-    pq.write_table(examples_to_table(groups), folder / "part-0.parquet")
+    pq.write_table(examples_to_table(examples), folder / "part-0.parquet")
     return folder
 
 
@@ -140,21 +140,21 @@ class Jobs:
     def __init__(self, folder: Path, encoder: str, max_tokens: int) -> None:
         self._folder, self._encoder, self._max_tokens, self._made = folder, encoder, max_tokens, 0
 
-    def job(self, groups: Path, model: Mapping[str, Any], kind: str) -> TrainJob:
-        """One epoch over `groups`."""
+    def job(self, examples: Path, model: Mapping[str, Any], kind: str) -> TrainJob:
+        """One epoch over `examples`."""
         self._made += 1
         out, embedding_store = self._folder / f"job-{self._made}", self._folder / "embeddings"
         config = ModelConfig(encoder=self._encoder, max_tokens=self._max_tokens, dropout=0.0, **model)
-        centres = self._folder / f"centres-{groups.name}"
+        centres = self._folder / f"centres-{examples.name}"
         if config.pair == "concepts" and not centres.exists():
-            write_centres(config, groups, embedding_store, 0, centres)
+            write_centres(config, examples, embedding_store, 0, centres)
         out.mkdir()
         train = TrainConfig(epochs=1, batch_size=BATCH, checkpoint_interval_s=1e9)
         job = TrainJob(
             config,
             train,
             (kind,),
-            groups,
+            examples,
             "bench",
             0,
             symmetric=True,
@@ -210,7 +210,7 @@ def main(argv: Sequence[str]) -> None:
         def step(self, step: Step, epoch: int, number: int) -> float:
             before, began, worked = counted.payload.copy(), time.perf_counter(), time.process_time()
             loss = super().step(step, epoch, number)
-            rows = sum(self.share.rows[i] for i in step.groups[self.rank])
+            rows = sum(self.share.rows[i] for i in step.examples[self.rank])
             payload = {name: size - before[name] for name, size in counted.payload.items()}
             spent = {"seconds": time.perf_counter() - began, "cpu_s": time.process_time() - worked}
             taken.append({"rows": rows, **spent, "payload": payload})
@@ -221,7 +221,7 @@ def main(argv: Sequence[str]) -> None:
     for job in jobs:
         taken: list[dict[str, Any]] = []
         (kind,) = job.kinds
-        worker = Measured(job, kind, WorkerShard(job.groups, rank, world), rank, None)
+        worker = Measured(job, kind, WorkerShard(job.ranking_examples, rank, world), rank, None)
         Loop(job, worker, lambda metrics, folder: None).run(job.result(kind))
         results.append(taken)
     plan.with_suffix(f".{rank}").write_text(json.dumps(results))

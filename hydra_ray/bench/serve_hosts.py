@@ -68,7 +68,7 @@ class Hosted:
         self.url, self._pid, self._metrics_url = url, pid, metrics_url
 
     def processes(self) -> dict[str, list[psutil.Process]]:
-        """By role: gateway, retriever, scorer, fitter, proxy, controller, ray (everything else), service (itself)."""
+        """By role: gateway, history_server, scorer, fitter, proxy, controller, ray (all else), service (itself)."""
         whole = psutil.Process(self._pid)
         found: dict[str, list[psutil.Process]] = {"service": [whole]}
         for process in whole.children(recursive=True):
@@ -90,14 +90,21 @@ class Hosted:
             return str(response.read().decode())
 
 
+_ROLES = {
+    "Gateway": "gateway",
+    "HistoryServer": "history_server",
+    "Scorer": "scorer",
+    "Fitter": "fitter",
+    "Proxy": "proxy",
+    "Controller": "controller",
+}
+"""Word in the title of a process of Ray Serve -> its role."""
+
+
 def _role(command: str) -> str:
     if "ray::" not in command:
         return "ray"
-    for word, role in (("Gateway", "gateway"), ("Retriever", "retriever"), ("Scorer", "scorer"), ("Fitter", "fitter"),
-                       ("Proxy", "proxy"), ("Controller", "controller")):  # fmt: skip
-        if word in command:
-            return role
-    return "ray"
+    return next((role for word, role in _ROLES.items() if word in command), "ray")
 
 
 def _cpu_s(process: psutil.Process) -> float:

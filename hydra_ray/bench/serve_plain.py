@@ -80,11 +80,11 @@ class PlainScorer:
         scorer = self._scorers[scoring.component]
         user = UserKey.of_stored(scoring.user).user_id if scoring.user else ""
         features = scoring.features or [()] * len(scoring.texts)
-        groups = (
+        examples = (
             RankingExample(user, 0, "", scoring.query, (text,), (0.0,), (numbers,) if numbers else ())
             for text, numbers in zip(scoring.texts, features, strict=True)
         )
-        scores = [scorer.score([group])[0] for group in groups]
+        scores = [scorer.score([example])[0] for example in examples]
         return ScoreResult(tuple(np.concatenate(scores).tolist()), bool(user), 1)
 
 

@@ -22,8 +22,8 @@ from hydra_ray.data.users_writer import BucketWriter
 from hydra_ray.inference.types import Component
 from hydra_ray.models.encoder import TextEncoder
 from hydra_ray.models.scorer import PairScorer
-from hydra_ray.pipeline.examples import feature_width
 from hydra_ray.pipeline.previous_run import STEPS
+from hydra_ray.pipeline.ranking_examples import feature_width
 from hydra_ray.pipeline.step import MANIFEST
 from hydra_ray.serve.bundle import COMPONENTS, REPORT
 from hydra_ray.store.heads.head_store import HeadStore

@@ -20,7 +20,7 @@ CLIENTS = 4
 ROUNDS = 4
 WARM_SHARE = 2.0
 """Seconds of warming up, in seconds of one measurement."""
-BUDGETS = {"retriever.cache_mib": 1, "scorer.head_cache_mib": 1, "scorer.embedding_cache_mib": 8}
+BUDGETS = {"history_server.cache_mib": 1, "scorer.head_cache_mib": 1, "scorer.embedding_cache_mib": 8}
 """So small that neither store's users fit: what is asked for least is thrown out all the time. Heads: per component."""
 METRICS_LAG_S = 12.0
 """Ray's agents export what replicas count within ten seconds."""
@@ -67,7 +67,7 @@ def zipf(
         "wall_ms": {str(users): found for users, found in walls.items()},
         "requests": {str(users): sum(len(one.status) for one in rounds) for users, rounds in seen.items()},
         "caches": {str(users): found for users, found in caches.items()},
-        "rss_mib": {role: [early.get(role), late.get(role)] for role in ("retriever", "scorer")},
+        "rss_mib": {role: [early.get(role), late.get(role)] for role in ("history_server", "scorer")},
         "build": built,
     }
 
@@ -80,7 +80,7 @@ def _ask(service: Hosted, users: int, seconds: float) -> Seen:
 def _budgets(config: ServeConfig) -> dict[str, int]:
     of = config.scorer
     return {
-        "cache_mib": config.retriever.cache_mib,
+        "cache_mib": config.history_server.cache_mib,
         "head_cache_mib": of.head_cache_mib,
         "embedding_cache_mib": of.embedding_cache_mib,
     }

@@ -24,6 +24,12 @@ class ServeLLMConfig(Section):
     max_num_seqs: int = Field(default=128, ge=1, description="Sequences that a replica works on at once.")
     dtype: str = Field(default="float32", description="Number format of the weights, such as `bfloat16` on GPUs.")
     kv_cache_gib: int = Field(default=1, ge=1, description="Memory for the key-value cache on CPU, in GiB.")
+    threads: int | None = Field(
+        default=None,
+        ge=1,
+        description="Threads of a replica on CPU. `null`: all cores of its node (or what `resources.llm.num_cpus` "
+        "reserves), but one for the bundled model, which is too small for more.",
+    )
     host: str = Field(default="127.0.0.1", description="Interface that a replica on CPU listens on.")
     port: int = Field(default=8199, ge=1, le=65535, description="Port that a replica on CPU listens on.")
     start_timeout_s: float = Field(

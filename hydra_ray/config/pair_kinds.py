@@ -16,8 +16,8 @@ class PairKind:
         reads: What the encoder embeds: `pairs` (both texts at once), `texts` (each alone), `sentences` (each sentence
             alone, by a frozen encoder) or `nothing`.
         make: For `texts` and `sentences`: (width D of an embedding, configuration of the model, whether both texts are
-            of a kind) -> a module that makes pair embeddings [G, R, model.pair_dim] of queries and rows: of
-            [G, R, D] and [G, R, D], or of [G, S, D] and [G, R, S, D]. Or "module:name" of such a function.
+            of a kind) -> a module that makes pair embeddings [Q, R, model.pair_dim] of queries and rows: of
+            [Q, R, D] and [Q, R, D], or of [Q, S, D] and [Q, R, S, D]. Or "module:name" of such a function.
         centres: Whether its parameter `centres` [model.pair_dim, D] starts at the k-means centres of the training
             texts' sentences.
     """

@@ -36,6 +36,7 @@ RENAMED_KEYS: dict[str, str] = {
     "fit.stop_margin": "early_stop_margin_se",
     "fit.since": "base_run",
     "without_keys": "allow_anonymous",
+    "retriever": "history_server",
     "gateway.in_flight": "max_concurrent_requests",
     "gateway.body_bytes": "max_body_bytes",
     "scorer.batch": "max_batch_size",
@@ -44,7 +45,7 @@ RENAMED_KEYS: dict[str, str] = {
     "scorer.vectors_mib": "embedding_cache_mib",
     **{
         f"{deployment}.{old}": new
-        for deployment in ("gateway", "retriever", "scorer", "fitter")
+        for deployment in ("gateway", "history_server", "scorer", "fitter")
         for old, new in (
             ("target_ongoing", "target_ongoing_requests"),
             ("look_back_s", "look_back_period_s"),

@@ -18,11 +18,11 @@ Rerank = Callable[[str, Sequence[Query], Sequence[RetrievalResult]], list[list[R
 
 def score_requests(scorer: TrainedScorer, requests: Sequence[ScoreRequest]) -> list[tuple[float, ...]]:
     """The log-odds of each request's texts, with the head of its user, in one batch."""
-    groups = [
+    examples = [
         RankingExample(r.user or SHARED, 0, str(i), r.query, r.texts, (0.0,) * len(r.texts), r.features)
         for i, r in enumerate(requests)
     ]
-    return [tuple(scores.tolist()) for scores in scorer.score(groups)]
+    return [tuple(scores.tolist()) for scores in scorer.score(examples)]
 
 
 class BatchReranker:

@@ -183,11 +183,11 @@ class DeadlineError(Exception):
 
 
 class StageDownError(Exception):
-    """A part of the service (retriever, scorer, fitter) does not answer or failed; in words that clients may read."""
+    """A part of the service (history server, scorer, fitter) does not answer or failed. Clients may read the words."""
 
 
 class RetrieverProtocol(Protocol):
-    """The retriever, as the others see it. Raises StageDownError, OverloadedError."""
+    """What finds a user's items for a query. Raises StageDownError, OverloadedError."""
 
     async def retrieve(self, user: UserKey, query: str, n: int, deadline: float) -> RetrievalResult: ...
 

@@ -80,6 +80,11 @@ def weights_source(source: str) -> str:
     return source
 
 
+def is_bundled(source: str) -> bool:
+    """Whether `llm.serve.source` names one of the package's own models."""
+    return source.partition(":")[0] == "bundled"
+
+
 def _bundled(task: str) -> Path:
     """The packaged weights, or those of them that were trained for one task."""
     from hydra_ray.tiny_llm.export import embedded_path

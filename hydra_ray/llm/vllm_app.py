@@ -18,7 +18,7 @@ from hydra_ray import env
 from hydra_ray.config import LLMApplicationConfig, LLMConfig
 from hydra_ray.config.resources import LLMResources, ray_options, worker_range
 from hydra_ray.errors import UserError
-from hydra_ray.llm.model_id import weights_source
+from hydra_ray.llm.model_id import is_bundled, weights_source
 from hydra_ray.llm.vllm_process import flags
 from hydra_ray.utils.ray_data import alive_nodes
 
@@ -53,9 +53,17 @@ def engine_variables(cfg: LLMConfig, wanted: LLMResources) -> dict[str, str]:
     """The environment of the replica and its engine. Raises UserError if the weights cannot be found."""
     weights = weights_source(cfg.serve.source)
     alone = is_direct(wanted)
-    return env.engine_variables(
+    variables = env.engine_variables(
         cpu=not wanted.num_gpus, alone=alone, kv_cache_gib=cfg.serve.kv_cache_gib, weights=weights
     )
+    count = threads(cfg, wanted)
+    return variables if wanted.num_gpus or count is None else variables | env.engine_threads(count)
+
+
+def threads(cfg: LLMConfig, wanted: LLMResources) -> int | None:
+    """How many threads a replica on CPU computes on; None: as many as the node it lands on has cores."""
+    bundled = 1 if is_bundled(cfg.serve.source) else None
+    return cfg.serve.threads or bundled or int(wanted.num_cpus) or None
 
 
 def server_arguments(cfg: LLMConfig, wanted: LLMResources) -> list[str]:
@@ -147,7 +155,7 @@ def build_application(cfg: LLMConfig, wanted: LLMResources, *, cluster: bool) ->
         health_check_timeout_s=60,
         graceful_shutdown_timeout_s=5,
     )
-    return deployment.bind(server_arguments(cfg, wanted), cfg.serve.host, cfg.serve.port, cluster)
+    return deployment.bind(server_arguments(cfg, wanted), cfg.serve.host, cfg.serve.port, cluster, threads(cfg, wanted))
 
 
 def build_llm(args: LLMApplicationConfig) -> Any:

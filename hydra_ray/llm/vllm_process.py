@@ -39,18 +39,26 @@ def flags(arguments: Mapping[str, Any]) -> list[str]:
 class VllmProcess:
     """One server. Its output goes on to this process's standard error."""
 
-    def __init__(self, arguments: Sequence[str], url: str) -> None:
+    def __init__(self, arguments: Sequence[str], url: str, threads: int) -> None:
         """Starts it; it answers later, see `answers`.
 
         Args:
             arguments: of vLLM's server.
             url: where it will answer, such as `http://127.0.0.1:8199`.
+            threads: that the model computes on.
         """
+        from hydra_ray import env
+
         # -P: this file's folder is not where the child looks for modules; it has a `types` of its own.
         command = [sys.executable, "-P", __file__, *arguments]
         # A group of its own, so that the engine's process can be ended with it.
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=env.with_threads(threads),
+            start_new_session=True,
         )
         self._url = url
         self._stopping = False

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from hydra_ray.llm.vllm_process import VllmProcess
+from hydra_ray.utils.cpu import usable_cores
 from hydra_ray.utils.network import check_free
 
 POLL_S = 0.2
@@ -15,7 +16,7 @@ class VllmReplica:
     """Ready once vLLM answers. A port in use is reported at once, before any model is loaded."""
 
     async def __init__(  # type: ignore[misc]  # Serve awaits it
-        self, arguments: Sequence[str], host: str, port: int, cluster: bool
+        self, arguments: Sequence[str], host: str, port: int, cluster: bool, threads: int | None = None
     ) -> None:
         """Starts vLLM and waits until it answers.
 
@@ -24,6 +25,7 @@ class VllmReplica:
             host: interface that it listens on.
             port: likewise.
             cluster: whether callers are on other machines too: then loopback is the node's address instead.
+            threads: of the model; None: one for each core that this process may use.
 
         Raises:
             UserError: the port is in use.
@@ -38,7 +40,8 @@ class VllmReplica:
         self._port = port
         check_free(self._host, port, "llm.serve.port")
         address = ["--host", self._host, "--port", str(port)]
-        self._vllm = VllmProcess([*arguments, *address], f"http://{_reachable(self._host)}:{port}")
+        url = f"http://{_reachable(self._host)}:{port}"
+        self._vllm = VllmProcess([*arguments, *address], url, threads or usable_cores())
         while not await asyncio.to_thread(self._vllm.answers):
             self._vllm.check()
             await asyncio.sleep(POLL_S)

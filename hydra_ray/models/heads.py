@@ -52,50 +52,50 @@ class Head(nn.Module):
         """What joint training learns of `users` users, at the start."""
         return self.zeros(users)
 
-    def hidden(self, z_GRZ: Tensor, deltas: Deltas) -> Tensor:
-        """tanh of the dense layer: [G, R, Z]."""
-        x_GRZ = self.dropout(z_GRZ)
-        return torch.tanh(self.dense_layer(x_GRZ, deltas))
+    def hidden(self, z_QRZ: Tensor, deltas: Deltas) -> Tensor:
+        """tanh of the dense layer: [Q, R, Z]."""
+        x_QRZ = self.dropout(z_QRZ)
+        return torch.tanh(self.dense_layer(x_QRZ, deltas))
 
-    def dense_layer(self, x_GRZ: Tensor, deltas: Deltas) -> Tensor:
-        """The dense layer of rows [G, R, Z], before its tanh."""
-        h_GRZ: Tensor = self.dense(x_GRZ)
-        return h_GRZ
+    def dense_layer(self, x_QRZ: Tensor, deltas: Deltas) -> Tensor:
+        """The dense layer of rows [Q, R, Z], before its tanh."""
+        h_QRZ: Tensor = self.dense(x_QRZ)
+        return h_QRZ
 
-    def output(self, h_GRZ: Tensor, deltas: Deltas) -> Tensor:
-        """Logits [G, R, 2] of hidden states [G, R, Z]."""
-        h_GRZ = self.dropout(h_GRZ)
+    def output(self, h_QRZ: Tensor, deltas: Deltas) -> Tensor:
+        """Logits [Q, R, 2] of hidden states [Q, R, Z]."""
+        h_QRZ = self.dropout(h_QRZ)
         if "out_weight" not in deltas:
-            logits_GR2: Tensor = self.out(h_GRZ)
-            return logits_GR2
-        weight_GZ2, bias_G2 = self.out.weight.T + deltas["out_weight"], self.out.bias + deltas["out_bias"]
-        return _thin(h_GRZ, weight_GZ2) + bias_G2.unsqueeze(1)
+            logits_QR2: Tensor = self.out(h_QRZ)
+            return logits_QR2
+        weight_QZ2, bias_Q2 = self.out.weight.T + deltas["out_weight"], self.out.bias + deltas["out_bias"]
+        return _thin(h_QRZ, weight_QZ2) + bias_Q2.unsqueeze(1)
 
-    def forward(self, z_GRZ: Tensor, deltas: Deltas) -> Tensor:
-        """Logits [G, R, 2]. `deltas` holds one row per group, [G, ...] (empty: the shared head)."""
-        return self.output(self.hidden(z_GRZ, deltas), deltas)
+    def forward(self, z_QRZ: Tensor, deltas: Deltas) -> Tensor:
+        """Logits [Q, R, 2]. `deltas` holds one row per query, [Q, ...] (empty: the shared head)."""
+        return self.output(self.hidden(z_QRZ, deltas), deltas)
 
-    def of_users(self, z_GRZ: Tensor, deltas: Deltas, user_G: Tensor) -> Tensor:
-        """Logits [G, R, 2], where group g belongs to the user at row `user_G[g]` (int64 [G]) of `deltas` [U, ...].
+    def of_users(self, z_QRZ: Tensor, deltas: Deltas, user_Q: Tensor) -> Tensor:
+        """Logits [Q, R, 2], where query q belongs to the user at row `user_Q[q]` (int64 [Q]) of `deltas` [U, ...].
 
-        The groups of a user are laid side by side, padded, so that each delta is read where it lies: a dense delta is
-        far larger than the rows it is for. Deltas of users who have no group here are left aside.
+        The queries of a user are laid side by side, padded, so that each delta is read where it lies: a dense delta is
+        far larger than the rows it is for. Deltas of users who have no query here are left aside.
         """
         if not deltas:
-            logits_GR2: Tensor = self(z_GRZ, deltas)
-            return logits_GR2
-        present, user_G = torch.unique(user_G, return_inverse=True)
-        users, rows = len(present), z_GRZ.shape[1]
+            logits_QR2: Tensor = self(z_QRZ, deltas)
+            return logits_QR2
+        present, user_Q = torch.unique(user_Q, return_inverse=True)
+        users, rows = len(present), z_QRZ.shape[1]
         if users < len(next(iter(deltas.values()))):
             deltas = gather(deltas, present)
         # Where only the output layer is the user's, the dense layer sees no padding.
         shared_dense = set(deltas) <= {"out_weight", "out_bias"}
-        x_GRZ = self.hidden(z_GRZ, {}) if shared_dense else z_GRZ
-        slot_G = _slots(user_G)
-        x_USRZ = x_GRZ.new_zeros(users, int(slot_G.max()) + 1, *x_GRZ.shape[1:])
-        x_USRZ = x_USRZ.index_put((user_G, slot_G), x_GRZ).flatten(1, 2)
+        x_QRZ = self.hidden(z_QRZ, {}) if shared_dense else z_QRZ
+        slot_Q = _slots(user_Q)
+        x_USRZ = x_QRZ.new_zeros(users, int(slot_Q.max()) + 1, *x_QRZ.shape[1:])
+        x_USRZ = x_USRZ.index_put((user_Q, slot_Q), x_QRZ).flatten(1, 2)
         logits_USR2: Tensor = self.output(x_USRZ, deltas) if shared_dense else self(x_USRZ, deltas)
-        return logits_USR2.reshape(users, -1, rows, 2)[user_G, slot_G]
+        return logits_USR2.reshape(users, -1, rows, 2)[user_Q, slot_Q]
 
 
 class LinearHead(Head):
@@ -115,12 +115,12 @@ class DenseHead(LinearHead):
         """See `Head`."""
         return {"dense_weight": (self.width, self.width), "dense_bias": (self.width,), **super().delta_shapes()}
 
-    def dense_layer(self, x_GRZ: Tensor, deltas: Deltas) -> Tensor:
+    def dense_layer(self, x_QRZ: Tensor, deltas: Deltas) -> Tensor:
         """See `Head`."""
-        h_GRZ = super().dense_layer(x_GRZ, deltas)
+        h_QRZ = super().dense_layer(x_QRZ, deltas)
         if not deltas:
-            return h_GRZ
-        return h_GRZ + torch.bmm(x_GRZ, deltas["dense_weight"]) + deltas["dense_bias"].unsqueeze(1)
+            return h_QRZ
+        return h_QRZ + torch.bmm(x_QRZ, deltas["dense_weight"]) + deltas["dense_bias"].unsqueeze(1)
 
 
 class LowRankHead(LinearHead):
@@ -136,47 +136,47 @@ class LowRankHead(LinearHead):
         """See `Head`."""
         return {"down": (self.width, self.rank), "up": (self.rank, self.width), **super().delta_shapes()}
 
-    def dense_layer(self, x_GRZ: Tensor, deltas: Deltas) -> Tensor:
+    def dense_layer(self, x_QRZ: Tensor, deltas: Deltas) -> Tensor:
         """See `Head`."""
-        h_GRZ = super().dense_layer(x_GRZ, deltas)
+        h_QRZ = super().dense_layer(x_QRZ, deltas)
         if not deltas:
-            return h_GRZ
-        return h_GRZ + torch.bmm(_thin(x_GRZ, self.down + deltas["down"]), deltas["up"])
+            return h_QRZ
+        return h_QRZ + torch.bmm(_thin(x_QRZ, self.down + deltas["down"]), deltas["up"])
 
 
 class _Thin(torch.autograd.Function):
-    """x [G, R, Z] @ w [G, Z, C] where w has few columns.
+    """x [Q, R, Z] @ w [Q, Z, C] where w has few columns.
 
     As the transpose of w' @ x', so that the long side lies along memory; each gradient is written out the way that is
     fast for it. On a CPU 5 times as fast as `bmm` at C = 2, twice at C = 8 (G = 256, R = 80, Z = 68).
     """
 
     @staticmethod
-    def forward(ctx: Any, x_GRZ: Tensor, w_GZC: Tensor) -> Tensor:
-        ctx.save_for_backward(x_GRZ, w_GZC)
-        return torch.bmm(w_GZC.mT, x_GRZ.mT).mT
+    def forward(ctx: Any, x_QRZ: Tensor, w_QZC: Tensor) -> Tensor:
+        ctx.save_for_backward(x_QRZ, w_QZC)
+        return torch.bmm(w_QZC.mT, x_QRZ.mT).mT
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        (g_GRC,), (x_GRZ, w_GZC) = gradients, ctx.saved_tensors
-        of_x = torch.bmm(g_GRC, w_GZC.mT) if ctx.needs_input_grad[0] else None
-        of_w = torch.bmm(g_GRC.mT, x_GRZ).mT if ctx.needs_input_grad[1] else None
+        (g_QRC,), (x_QRZ, w_QZC) = gradients, ctx.saved_tensors
+        of_x = torch.bmm(g_QRC, w_QZC.mT) if ctx.needs_input_grad[0] else None
+        of_w = torch.bmm(g_QRC.mT, x_QRZ).mT if ctx.needs_input_grad[1] else None
         return of_x, of_w
 
 
-def _thin(x_GRZ: Tensor, w_GZC: Tensor) -> Tensor:
-    product_GRC: Tensor = _Thin.apply(x_GRZ, w_GZC)  # type: ignore[no-untyped-call]
-    return product_GRC
+def _thin(x_QRZ: Tensor, w_QZC: Tensor) -> Tensor:
+    product_QRC: Tensor = _Thin.apply(x_QRZ, w_QZC)  # type: ignore[no-untyped-call]
+    return product_QRC
 
 
-def _slots(user_G: Tensor) -> Tensor:
-    """How many earlier groups the user of each group has, int64 [G]; user_G: int64 in [0, U), each at least once."""
-    order_G = torch.argsort(user_G, stable=True)
-    counts_U = torch.bincount(user_G)
+def _slots(user_Q: Tensor) -> Tensor:
+    """How many earlier queries the user of each query has, int64 [Q]; user_Q: int64 in [0, U), each at least once."""
+    order_Q = torch.argsort(user_Q, stable=True)
+    counts_U = torch.bincount(user_Q)
     first_U = counts_U.cumsum(0) - counts_U
-    slot_G = torch.empty_like(user_G)
-    slot_G[order_G] = torch.arange(len(user_G), device=user_G.device) - first_U[user_G[order_G]]
-    return slot_G
+    slot_Q = torch.empty_like(user_Q)
+    slot_Q[order_Q] = torch.arange(len(user_Q), device=user_Q.device) - first_U[user_Q[order_Q]]
+    return slot_Q
 
 
 def take_rows(
@@ -199,13 +199,13 @@ def take_rows(
     return taken
 
 
-def scores(logits_GR2: Tensor) -> Tensor:
-    """The ranking score of each row, [G, R]: the log-odds of the positive class."""
-    return logits_GR2[..., 1] - logits_GR2[..., 0]
+def scores(logits_QR2: Tensor) -> Tensor:
+    """The ranking score of each row, [Q, R]: the log-odds of the positive class."""
+    return logits_QR2[..., 1] - logits_QR2[..., 0]
 
 
 def gather(deltas: Deltas, rows: Tensor) -> Deltas:
-    """The deltas of the users at `rows` (int64 [G]): name -> [G, ...]."""
+    """The deltas of the users at `rows` (int64 [Q]): name -> [Q, ...]."""
     return {name: value.index_select(0, rows) for name, value in deltas.items()}
 
 

@@ -49,24 +49,24 @@ _ABSENT = -1e9
 """The score of a row that does not exist: finite, so that a query without rows gives no NaN."""
 
 
-def loss_sum(logits_GR2: Tensor, label_GR: Tensor, mask_GR: Tensor, loss: Loss = "bce") -> Tensor:
+def loss_sum(logits_QR2: Tensor, label_QR: Tensor, mask_QR: Tensor, loss: Loss = "bce") -> Tensor:
     """The loss of G queries with up to R rows each, summed; divide by the labelled rows to compare losses.
 
     logits: as `Head` gives them. label: float in {0, 1}. mask: float, 1 where the row has a label.
     """
-    return query_losses(scores(logits_GR2), label_GR, mask_GR, loss).sum()
+    return query_losses(scores(logits_QR2), label_QR, mask_QR, loss).sum()
 
 
-def query_losses(s_GR: Tensor, label_GR: Tensor, mask_GR: Tensor, loss: Loss) -> Tensor:
+def query_losses(s_QR: Tensor, label_QR: Tensor, mask_QR: Tensor, loss: Loss) -> Tensor:
     """Each query's loss, [...], from its rows' scores, labels and mask, [..., R]."""
-    return _loss(loss).of_queries(s_GR, label_GR, mask_GR)
+    return _loss(loss).of_queries(s_QR, label_QR, mask_QR)
 
 
-def counts(label_GR: Tensor, mask_GR: Tensor, loss: Loss) -> Tensor:
+def counts(label_QR: Tensor, mask_QR: Tensor, loss: Loss) -> Tensor:
     """Which queries the loss can learn from, bool [...]: for ranking losses only those with unequal labels."""
     if _loss(loss).ranks:
-        return _unequal(label_GR, mask_GR)
-    return mask_GR.sum(-1) > 0
+        return _unequal(label_QR, mask_QR)
+    return mask_QR.sum(-1) > 0
 
 
 def _loss(name: Loss) -> LossFunction:
@@ -74,36 +74,36 @@ def _loss(name: Loss) -> LossFunction:
     return found
 
 
-def _unequal(label_GR: Tensor, mask_GR: Tensor) -> Tensor:
-    absent = mask_GR == 0
-    highest = label_GR.masked_fill(absent, -math.inf).amax(-1)
-    return highest > label_GR.masked_fill(absent, math.inf).amin(-1)
+def _unequal(label_QR: Tensor, mask_QR: Tensor) -> Tensor:
+    absent = mask_QR == 0
+    highest = label_QR.masked_fill(absent, -math.inf).amax(-1)
+    return highest > label_QR.masked_fill(absent, math.inf).amin(-1)
 
 
-def _two_class(s_GR: Tensor, label_GR: Tensor, mask_GR: Tensor) -> Tensor:
-    return ((torch.nn.functional.softplus(s_GR) - label_GR * s_GR) * mask_GR).sum(-1)
+def _two_class(s_QR: Tensor, label_QR: Tensor, mask_QR: Tensor) -> Tensor:
+    return ((torch.nn.functional.softplus(s_QR) - label_QR * s_QR) * mask_QR).sum(-1)
 
 
-def _listwise(s_GR: Tensor, label_GR: Tensor, mask_GR: Tensor) -> Tensor:
+def _listwise(s_QR: Tensor, label_QR: Tensor, mask_QR: Tensor) -> Tensor:
     """A query of n rows weighs n log 2 / log n: a uniform guess, log n, then costs log 2 a row."""
-    log_share_GR = torch.log_softmax(s_GR.masked_fill(mask_GR == 0, _ABSENT), -1)
-    wanted_GR = label_GR * mask_GR
-    wanted_GR = wanted_GR / wanted_GR.sum(-1, keepdim=True).clamp(min=torch.finfo(s_GR.dtype).tiny)
-    rows_G = mask_GR.sum(-1)
-    weight_G = _unequal(label_GR, mask_GR) * rows_G * math.log(2) / rows_G.clamp(min=2).log()
-    return -(wanted_GR * log_share_GR).sum(-1) * weight_G
+    log_share_QR = torch.log_softmax(s_QR.masked_fill(mask_QR == 0, _ABSENT), -1)
+    wanted_QR = label_QR * mask_QR
+    wanted_QR = wanted_QR / wanted_QR.sum(-1, keepdim=True).clamp(min=torch.finfo(s_QR.dtype).tiny)
+    rows_Q = mask_QR.sum(-1)
+    weight_Q = _unequal(label_QR, mask_QR) * rows_Q * math.log(2) / rows_Q.clamp(min=2).log()
+    return -(wanted_QR * log_share_QR).sum(-1) * weight_Q
 
 
-def _pairwise(s_GR: Tensor, label_GR: Tensor, mask_GR: Tensor) -> Tensor:
+def _pairwise(s_QR: Tensor, label_QR: Tensor, mask_QR: Tensor) -> Tensor:
     """The mean over a query's pairs, times its rows. Pairs [..., R, R]: first the better row, then the worse."""
-    better_GRR = (label_GR.unsqueeze(-1) > label_GR.unsqueeze(-2)) * mask_GR.unsqueeze(-1) * mask_GR.unsqueeze(-2)
-    loss_GRR = torch.nn.functional.softplus(s_GR.unsqueeze(-2) - s_GR.unsqueeze(-1))
-    pairs_G = better_GRR.sum((-2, -1))
-    return (loss_GRR * better_GRR).sum((-2, -1)) / pairs_G.clamp(min=1) * mask_GR.sum(-1)
+    better_QRR = (label_QR.unsqueeze(-1) > label_QR.unsqueeze(-2)) * mask_QR.unsqueeze(-1) * mask_QR.unsqueeze(-2)
+    loss_QRR = torch.nn.functional.softplus(s_QR.unsqueeze(-2) - s_QR.unsqueeze(-1))
+    pairs_Q = better_QRR.sum((-2, -1))
+    return (loss_QRR * better_QRR).sum((-2, -1)) / pairs_Q.clamp(min=1) * mask_QR.sum(-1)
 
 
-def _two_class_and_listwise(s_GR: Tensor, label_GR: Tensor, mask_GR: Tensor) -> Tensor:
-    return (_two_class(s_GR, label_GR, mask_GR) + _listwise(s_GR, label_GR, mask_GR)) / 2
+def _two_class_and_listwise(s_QR: Tensor, label_QR: Tensor, mask_QR: Tensor) -> Tensor:
+    return (_two_class(s_QR, label_QR, mask_QR) + _listwise(s_QR, label_QR, mask_QR)) / 2
 
 
 LOSSES.register("bce")(LossFunction(_two_class))

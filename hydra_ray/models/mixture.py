@@ -45,20 +45,20 @@ class MixtureHead(nn.Module):
         """See `Head.learned`: nothing is any user's own."""
         return {}
 
-    def of_users(self, z_GRZ: Tensor, deltas: Deltas, user_G: Tensor) -> Tensor:
-        """Logits [G, R, 2]; see `Head.of_users`."""
-        logits_GR2: Tensor = self(z_GRZ, {name: value[user_G] for name, value in deltas.items()})
-        return logits_GR2
+    def of_users(self, z_QRZ: Tensor, deltas: Deltas, user_Q: Tensor) -> Tensor:
+        """Logits [Q, R, 2]; see `Head.of_users`."""
+        logits_QR2: Tensor = self(z_QRZ, {name: value[user_Q] for name, value in deltas.items()})
+        return logits_QR2
 
-    def forward(self, z_GRZ: Tensor, deltas: Deltas) -> Tensor:
-        """Logits [G, R, 2]; deltas: one mixture per query (empty: the shared head's)."""
-        x_GRZ = self.dropout(z_GRZ)
-        h_GRFZ = torch.tanh(torch.einsum("grz,fzy->grfy", x_GRZ, self.dense) + self.bias)
-        logits_GRF2 = torch.einsum("grfz,fzk->grfk", self.dropout(h_GRFZ), self.out) + self.out_bias
+    def forward(self, z_QRZ: Tensor, deltas: Deltas) -> Tensor:
+        """Logits [Q, R, 2]; deltas: one mixture per query (empty: the shared head's)."""
+        x_QRZ = self.dropout(z_QRZ)
+        h_QRFZ = torch.tanh(torch.einsum("qrz,fzy->qrfy", x_QRZ, self.dense) + self.bias)
+        logits_QRF2 = torch.einsum("qrfz,fzk->qrfk", self.dropout(h_QRFZ), self.out) + self.out_bias
         if not deltas:
-            return logits_GRF2.mean(2)
-        logits_GR2: Tensor = torch.einsum("grfk,gf->grk", logits_GRF2, 1 / self.facets + deltas[MIXTURE])
-        return logits_GR2
+            return logits_QRF2.mean(2)
+        logits_QR2: Tensor = torch.einsum("qrfk,qf->qrk", logits_QRF2, 1 / self.facets + deltas[MIXTURE])
+        return logits_QR2
 
 
 def make_mixture(width: int, config: ModelConfig) -> MixtureHead:
@@ -91,10 +91,10 @@ def mixtures(weights_UF: Tensor) -> Deltas:
     return {MIXTURE: weights_UF - 1 / weights_UF.shape[-1]}
 
 
-def balance_loss(probability_GF: Tensor, routed_F: Tensor, rows_G: Tensor) -> Tensor:
+def balance_loss(probability_QF: Tensor, routed_F: Tensor, rows_Q: Tensor) -> Tensor:
     """F times the sum over facets of its share of the rows times its mean probability, summed over rows.
 
     The load-balancing loss of Switch Transformers (Fedus et al. 2022, eq. 4). routed: each facet's share of the rows of
     the step before, of all workers, so that the loss is a sum over rows of all workers.
     """
-    return len(routed_F) * ((probability_GF * routed_F).sum(-1) * rows_G).sum()
+    return len(routed_F) * ((probability_QF * routed_F).sum(-1) * rows_Q).sum()

@@ -58,13 +58,13 @@ class ConceptEncoder(nn.Module):
         return 1 - (1 - belongs).prod(1)
 
     def forward(self, query: Tensor, candidates: Tensor) -> Tensor:
-        """query [G, S, D], candidates [G, R, S, D] -> [G, R, Z]."""
-        groups, rows = candidates.shape[:2]
+        """query [Q, S, D], candidates [Q, R, S, D] -> [Q, R, Z]."""
+        queries, rows = candidates.shape[:2]
         flat = candidates.flatten(0, 1)
         other = (
             self.code(flat) if self.candidate is None else self.candidate(nn.functional.normalize(flat.sum(1), dim=-1))
         )
-        pair: Tensor = 4 * self.code(query).unsqueeze(1) * other.reshape(groups, rows, -1)
+        pair: Tensor = 4 * self.code(query).unsqueeze(1) * other.reshape(queries, rows, -1)
         return pair
 
 

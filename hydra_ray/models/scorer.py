@@ -19,9 +19,9 @@ from hydra_ray.utils.cpu import Precision
 class PairBatch:
     """G queries with up to R rows each, as indices into a table of T texts.
 
-    query: int64 [G], the query's text. candidates: int64 [G, R], the rows' texts. label: float [G, R] in {0, 1}.
-    mask: float [G, R], 1 where the row exists and has a label. user: int64 [G], the row of the query's user in the
-    deltas that go with the batch. features: float [G, R, E], further numbers for each row, E may be 0.
+    query: int64 [Q], the query's text. candidates: int64 [Q, R], the rows' texts. label: float [Q, R] in {0, 1}.
+    mask: float [Q, R], 1 where the row exists and has a label. user: int64 [Q], the row of the query's user in the
+    deltas that go with the batch. features: float [Q, R, E], further numbers for each row, E may be 0.
     """
 
     query: Tensor
@@ -78,55 +78,55 @@ class PairScorer(nn.Module):
             encoder.requires_grad_(False)
 
     def encode_pairs(self, texts: Sequence[str] | Tensor, batch: PairBatch) -> Tensor:
-        """Pair embeddings with the features appended, [G, R, Z + E]; `texts` is the table of texts, or of the
+        """Pair embeddings with the features appended, [Q, R, Z + E]; `texts` is the table of texts, or of the
         embeddings of a frozen encoder: [T, D] (`bi_encoder`) or [T, S, D], one per sentence (`concepts`)."""
         if self.precision == "bf16":
             with torch.autocast(batch.label.device.type, torch.bfloat16):
-                pairs_GRZ = self._pairs(texts, batch)
-            pairs_GRZ = self._like_head(pairs_GRZ)
+                pairs_QRZ = self._pairs(texts, batch)
+            pairs_QRZ = self._like_head(pairs_QRZ)
         else:
-            pairs_GRZ = self._pairs(texts, batch)
+            pairs_QRZ = self._pairs(texts, batch)
         if not self.feature_width:
-            return pairs_GRZ
-        return torch.cat([pairs_GRZ, FEATURE_SCALE * batch.features.to(pairs_GRZ.dtype)], dim=-1)
+            return pairs_QRZ
+        return torch.cat([pairs_QRZ, FEATURE_SCALE * batch.features.to(pairs_QRZ.dtype)], dim=-1)
 
     def _pairs(self, texts: Sequence[str] | Tensor, batch: PairBatch) -> Tensor:
         if self.pair.reads == "nothing":
             return batch.features.new_zeros(*batch.candidates.shape, 0, dtype=next(self.head.parameters()).dtype)
         if self.interaction is None:
             return self._cross(texts, batch)
-        groups, rows = batch.candidates.shape
-        query_G, candidates_GR = batch.query, batch.candidates
+        queries, rows = batch.candidates.shape
+        query_Q, candidates_QR = batch.query, batch.candidates
         if self.pair.reads == "sentences":
             assert isinstance(texts, Tensor)
-            agreements_GRZ: Tensor = self.interaction(texts[query_G], texts[candidates_GR])
-            return agreements_GRZ
+            agreements_QRZ: Tensor = self.interaction(texts[query_Q], texts[candidates_QR])
+            return agreements_QRZ
         if isinstance(texts, Tensor):
             embeddings_TD = texts
         else:
             assert self.encoder is not None
-            used = torch.unique(torch.cat([query_G, candidates_GR.reshape(-1)]))
+            used = torch.unique(torch.cat([query_Q, candidates_QR.reshape(-1)]))
             embeddings_TD = self._like_head(self.encoder(self.encoder.tokens([texts[i] for i in used.tolist()])))
-            query_G, candidates_GR = torch.searchsorted(used, query_G), torch.searchsorted(used, candidates_GR)
-        query_GRD = embeddings_TD[query_G].unsqueeze(1).expand(groups, rows, -1)
-        pairs_GRZ: Tensor = self.interaction(query_GRD, embeddings_TD[candidates_GR])
-        return pairs_GRZ
+            query_Q, candidates_QR = torch.searchsorted(used, query_Q), torch.searchsorted(used, candidates_QR)
+        query_QRD = embeddings_TD[query_Q].unsqueeze(1).expand(queries, rows, -1)
+        pairs_QRZ: Tensor = self.interaction(query_QRD, embeddings_TD[candidates_QR])
+        return pairs_QRZ
 
     def _cross(self, texts: Sequence[str] | Tensor, batch: PairBatch) -> Tensor:
         assert self.encoder is not None
         assert not isinstance(texts, Tensor)
-        groups, rows = batch.candidates.shape
+        queries, rows = batch.candidates.shape
         query = [texts[i] for i in batch.query.tolist() for _ in range(rows)]
         candidates = [texts[i] for i in batch.candidates.reshape(-1).tolist()]
         encoded = self._like_head(self.encoder(self.encoder.tokens(query, candidates)))
-        return encoded.reshape(groups, rows, -1)
+        return encoded.reshape(queries, rows, -1)
 
     def _like_head(self, encoded: Tensor) -> Tensor:
         """In the head's precision: the encoder answers in float32, DeepSpeed may hold all weights in bf16."""
         return encoded.to(next(self.head.parameters()).dtype)
 
     def forward(self, texts: Sequence[str] | Tensor, batch: PairBatch, deltas: Deltas) -> Tensor:
-        """Logits [G, R, 2]. `deltas`: name -> [U, ...], rows as `batch.user` counts them; or, for `mixture`, profiles.
+        """Logits [Q, R, 2]. `deltas`: name -> [U, ...], rows as `batch.user` counts them; or, for `mixture`, profiles.
 
         What the router made of profiles, weights and probabilities [U, F], is left in `routed`.
         """
@@ -134,6 +134,6 @@ class PairScorer(nn.Module):
             dtype = self.router.out.weight.dtype
             self.routed = self.router(deltas[PROFILE].to(dtype), deltas[PRESENT].to(dtype))
             deltas = mixtures(self.routed[0])
-        z_GRZ = self.encode_pairs(texts, batch)
-        same_type = {name: value.to(z_GRZ.dtype) for name, value in deltas.items()}
-        return self.head.of_users(z_GRZ, same_type, batch.user)
+        z_QRZ = self.encode_pairs(texts, batch)
+        same_type = {name: value.to(z_QRZ.dtype) for name, value in deltas.items()}
+        return self.head.of_users(z_QRZ, same_type, batch.user)

@@ -21,8 +21,8 @@ from hydra_ray.core.tasks import load_task
 from hydra_ray.methods.method import Adapter
 from hydra_ray.pipeline.answered import Adapters
 from hydra_ray.pipeline.evaluation import answer_table, joined
-from hydra_ray.pipeline.examples import chunks
 from hydra_ray.pipeline.llm_rows import buckets_of
+from hydra_ray.pipeline.ranking_examples import chunks
 from hydra_ray.pipeline.run_context import RunContext
 from hydra_ray.report import AnswerRow
 from hydra_ray.training.artifacts.trained_scorer import TrainedScorer

@@ -13,8 +13,8 @@ from hydra_ray.core.types import Split, User
 from hydra_ray.data.reader import read_users
 from hydra_ray.inference.types import Component
 from hydra_ray.models.sentence_embeddings import encoded_pieces
-from hydra_ray.pipeline.examples import read_groups
 from hydra_ray.pipeline.llm_rows import buckets_of
+from hydra_ray.pipeline.ranking_examples import read_ranking_examples
 from hydra_ray.training.user_fit.profiles import profile_of
 
 
@@ -62,8 +62,8 @@ class ExampleTexts:
     def texts(self, buckets: Sequence[int]) -> Iterator[str]:
         """See TextSource."""
         model = self.model
-        for groups in read_groups(self.config, self.component, self.answered, buckets):
-            found = (text for group in groups for text in (group.query, *group.candidates))
+        for examples in read_ranking_examples(self.config, self.component, self.answered, buckets):
+            found = (text for example in examples for text in (example.query, *example.candidates))
             yield from encoded_pieces(found, model.pair, model.sentences)
         if head_kind(model.head).routed:
             for user in users_of(self.users, self.chosen, buckets, self.config.data.buckets):

@@ -20,7 +20,7 @@ from hydra_ray.config import ModelConfig
 from hydra_ray.config.resources import EncodeResources, ray_options, worker_range
 from hydra_ray.models.encoder_source import spec_of
 from hydra_ray.pipeline.encode_sources import TextSource
-from hydra_ray.pipeline.examples import chunks
+from hydra_ray.pipeline.ranking_examples import chunks
 from hydra_ray.store.embeddings.embedding_store import EmbeddingStore
 from hydra_ray.store.embeddings.keys import KEY_BYTES, SHARDS, as_keys, shards_of, text_keys
 from hydra_ray.utils.cpu import one_thread

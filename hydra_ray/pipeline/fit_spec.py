@@ -14,8 +14,8 @@ from hydra_ray.core.types import Split, User
 from hydra_ray.data.reader import read_users
 from hydra_ray.inference.types import Component
 from hydra_ray.models.heads import Head
-from hydra_ray.pipeline.examples import read_groups
 from hydra_ray.pipeline.llm_rows import buckets_of
+from hydra_ray.pipeline.ranking_examples import read_ranking_examples
 from hydra_ray.store.heads.spec import HeadSpec
 from hydra_ray.training.artifacts.trained_scorer import TrainedScorer, fingerprint, load_scorer
 from hydra_ray.training.joint.ranking_examples import RankingExample
@@ -76,8 +76,8 @@ class FitSpec:
 
         known: user -> fingerprint of rows that need no encoding; users with those come without rows.
         """
-        users = {groups[0].user_id: groups for groups in self.groups(bucket, self.splits)}
-        marks = {user: fingerprint_of(groups) for user, groups in users.items()}
+        users = {examples[0].user_id: examples for examples in self.examples(bucket, self.splits)}
+        marks = {user: fingerprint_of(examples) for user, examples in users.items()}
         changed = [user for user, mark in marks.items() if not known or known.get(user) != mark]
         found = {user.user_id: user for user in encode(scorer, [users[user] for user in changed])}
         width = scorer.scorer.head.width
@@ -86,17 +86,21 @@ class FitSpec:
             for user, mark in marks.items()
         ]
 
-    def tuning_groups(self) -> list[list[RankingExample]]:
-        """The groups of up to TUNING_USERS training users who have two queries or more."""
+    def tuning_examples(self) -> list[list[RankingExample]]:
+        """The ranking examples of up to TUNING_USERS training users who have two queries or more."""
         # Bucket by bucket, so that no more is read than is used.
-        found = (groups for bucket in buckets_of(self.answered) for groups in self.groups(bucket, ("train",)))
-        return list(islice((groups for groups in found if len(groups) > 1), TUNING_USERS))
+        found = (examples for bucket in buckets_of(self.answered) for examples in self.examples(bucket, ("train",)))
+        return list(islice((examples for examples in found if len(examples) > 1), TUNING_USERS))
 
-    def groups(self, bucket: int, splits: Sequence[Split]) -> Iterator[list[RankingExample]]:
-        """The groups of each user of a bucket."""
+    def examples(self, bucket: int, splits: Sequence[Split]) -> Iterator[list[RankingExample]]:
+        """The ranking examples of each user of a bucket."""
         for split in splits:
             users = None if self.roles is None else self.roles.read_as(split)
-            yield from (g for g in read_groups(self.config, self.component, self.answered, [bucket], split, users) if g)
+            yield from (
+                example
+                for example in read_ranking_examples(self.config, self.component, self.answered, [bucket], split, users)
+                if example
+            )
 
     def histories(self, users: Collection[str]) -> Iterator[User]:
         """The ingested histories of these users."""
@@ -112,12 +116,14 @@ class FitSpec:
 
 
 def encode(scorer: TrainedScorer, users: Sequence[list[RankingExample]]) -> list[UserFeatures]:
-    """Features of users from their groups; the kept embeddings of many users' texts are read in one scan."""
+    """Features of users from their ranking examples; the kept embeddings of many users' texts are read in one scan."""
     found: list[UserFeatures] = []
     for part in parts_of_users(users):
-        groups = [group for of_user in part for group in of_user]
-        scorer.prefetch((text for group in groups for text in (group.query, *group.candidates)), encode_missing=True)
-        pair_embeddings = iter(scorer.pair_embeddings(groups))
+        examples = [example for of_user in part for example in of_user]
+        scorer.prefetch(
+            (text for example in examples for text in (example.query, *example.candidates)), encode_missing=True
+        )
+        pair_embeddings = iter(scorer.pair_embeddings(examples))
         found += [features_of(of_user, list(islice(pair_embeddings, len(of_user)))) for of_user in part]
     return found
 
@@ -125,12 +131,12 @@ def encode(scorer: TrainedScorer, users: Sequence[list[RankingExample]]) -> list
 def parts_of_users(
     users: Sequence[list[RankingExample]], rows: int = ROWS_AT_ONCE
 ) -> Iterator[list[list[RankingExample]]]:
-    """Users' groups in parts of about as many rows; a user is never cut."""
+    """Users' ranking examples in parts of about as many rows; a user is never cut."""
     part: list[list[RankingExample]] = []
     count = 0
-    for groups in users:
-        part.append(groups)
-        count += sum(1 + len(group.candidates) for group in groups)
+    for examples in users:
+        part.append(examples)
+        count += sum(1 + len(example.candidates) for example in examples)
         if count >= rows:
             yield part
             part, count = [], 0

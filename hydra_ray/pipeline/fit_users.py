@@ -13,10 +13,10 @@ from typing import Any
 from hydra_ray.config.head_kinds import head_kind
 from hydra_ray.config.resources import ray_options
 from hydra_ray.errors import UserError
-from hydra_ray.pipeline.examples import chunks
 from hydra_ray.pipeline.fit_buckets import FitBuckets, MixBuckets
 from hydra_ray.pipeline.fit_records import Previous, count_fitted, record_file
 from hydra_ray.pipeline.fit_spec import FitSpec
+from hydra_ray.pipeline.ranking_examples import chunks
 from hydra_ray.pipeline.run_context import RunContext
 from hydra_ray.training.artifacts.user_heads import new_store
 from hydra_ray.training.user_fit.solver import Tuned

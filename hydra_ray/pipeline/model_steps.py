@@ -12,8 +12,8 @@ from hydra_ray.core.types import Split
 from hydra_ray.errors import UserError
 from hydra_ray.inference.types import Component
 from hydra_ray.pipeline.encode_steps import EncodeSteps
-from hydra_ray.pipeline.examples import feature_width, write_groups
 from hydra_ray.pipeline.previous_run import PreviousRun
+from hydra_ray.pipeline.ranking_examples import feature_width, write_ranking_examples
 from hydra_ray.pipeline.step import STEP_VERSIONS, StepResult, step_key
 from hydra_ray.pipeline.step_settings import (
     SHARED,
@@ -61,18 +61,22 @@ class ModelSteps(EncodeSteps):
         label = f"{name}-paper" if variant == "paper" else name
 
         def work(folder: Path) -> dict[str, Any]:
-            groups = folder / "groups"
+            examples = folder / "ranking_examples"
             profiles = folder / "profiles" if any(head_kind(kind).routed for kind in kinds) else None
             chosen, users_dir = self.chosen(trial), self.ingest().path
-            counts = write_groups(self.run, config, component, answered.path, groups, chosen, users_dir, profiles)
+            counts = write_ranking_examples(
+                self.run, config, component, answered.path, examples, chosen, users_dir, profiles
+            )
             if not counts["rows"]:
                 raise UserError(f"{name}: no labelled rows to learn from; are there answers and histories at all?")
-            self.run.log(f"{name}: {counts['groups']} queries, {counts['rows']} rows, {counts['positive']} positive")
+            self.run.log(
+                f"{name}: {counts['ranking_examples']} queries, {counts['rows']} rows, {counts['positive']} positive"
+            )
             job = TrainJob(
                 read_by(config, component).model,
                 config.train,
                 kinds,
-                groups.resolve(),
+                examples.resolve(),
                 f"{label} {trial}",
                 trial.seed,
                 symmetric=component == "reranker",

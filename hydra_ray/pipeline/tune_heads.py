@@ -96,11 +96,11 @@ def tuned_on(fit: FitSpec, bases: Mapping[Start, Path], num_gpus: float) -> dict
 
     num_gpus: what this worker was promised; raises UserError if that is a GPU and there is none.
     """
-    device, groups, found = worker_device(num_gpus), fit.tuning_groups(), dict[Start, Tuning]()
+    device, examples, found = worker_device(num_gpus), fit.tuning_examples(), dict[Start, Tuning]()
     for start, base in bases.items():
         scorer = replace(fit, base=base).scorer(device)
         with one_thread():
-            rows = rows_of(encode(scorer, groups)).to(device)
+            rows = rows_of(encode(scorer, examples)).to(device)
             tuned, losses_U = solver.fit_prior(fit.head(scorer), rows, fit.config.fit, fit.config.train.loss)
         found[start] = Tuning(tuned, losses_U.cpu())
     return found

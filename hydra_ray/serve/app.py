@@ -12,10 +12,10 @@ from ray.serve.config import RequestRouterConfig
 from hydra_ray.config.resources import ray_options
 from hydra_ray.serve.bundle import find_run, load_run_artifacts
 from hydra_ray.serve.config import Scaling, ServeConfig
-from hydra_ray.serve.deploy.applications import ALONE, FITTER, GATEWAY, RETRIEVER, SCORER
+from hydra_ray.serve.deploy.applications import ALONE, FITTER, GATEWAY, HISTORY_SERVER, SCORER
 from hydra_ray.serve.deployments.fitter import Fitter
 from hydra_ray.serve.deployments.gateway import Gateway
-from hydra_ray.serve.deployments.retriever import Retriever
+from hydra_ray.serve.deployments.history_server import HistoryServer
 from hydra_ray.serve.deployments.scorer import Scorer
 from hydra_ray.serve.http.key_file import load_keys
 from hydra_ray.serve.http.route_context import GRACE_S
@@ -43,8 +43,8 @@ def build_app(args: ServeConfig) -> Any:
         llm_url = f"http://{bundle.config.llm.serve.host}:{bundle.config.llm.serve.port}/v1"
     feature_widths = {component: base_feature_width(base) for component, base in bundle.base.items()}
     keys = load_keys(args.keys, args.tenant if args.allow_anonymous else None)
-    retriever = _deployment(Retriever, RETRIEVER, args.retriever, affine=True, drain_s=DRAIN_S).bind(
-        bundle, state, args.retriever.cache_mib
+    history_server = _deployment(HistoryServer, HISTORY_SERVER, args.history_server, affine=True, drain_s=DRAIN_S).bind(
+        bundle, state, args.history_server.cache_mib
     )
     scorer = _deployment(Scorer, SCORER, args.scorer, affine=True, drain_s=DRAIN_S).bind(bundle, state, args.scorer)
     fitter = _deployment(Fitter, FITTER, args.fitter, affine=False, drain_s=DRAIN_S).bind(
@@ -53,7 +53,9 @@ def build_app(args: ServeConfig) -> Any:
     drain_s = args.gateway.deadline_s + GRACE_S + 1
     front = _deployment(serve.ingress()(Gateway), GATEWAY, args.gateway, affine=False, drain_s=drain_s)
     key_file = str(Path(args.keys).expanduser().absolute()) if args.keys else None
-    return front.bind(bundle, feature_widths, args.gateway, llm_url, keys, key_file, state, retriever, scorer, fitter)
+    return front.bind(
+        bundle, feature_widths, args.gateway, llm_url, keys, key_file, state, history_server, scorer, fitter
+    )
 
 
 def _quiet(line: str) -> None:

@@ -90,8 +90,8 @@ class GatewayConfig(CPUScaling):
     )
 
 
-class RetrieverConfig(CPUScaling):
-    """Histories and their indexes."""
+class HistoryServerConfig(CPUScaling):
+    """Histories, and retrieval from them."""
 
     cache_mib: int = Field(
         default=256,
@@ -180,6 +180,8 @@ class ServeConfig(Section):
         description="Without keys: every caller that reaches the port acts as `tenant`. Refused together with keys.",
     )
     gateway: GatewayConfig = Field(default=GatewayConfig(), description="The HTTP front.")
-    retriever: RetrieverConfig = Field(default=RetrieverConfig(), description="Histories and their indexes.")
+    history_server: HistoryServerConfig = Field(
+        default=HistoryServerConfig(), description="Histories, and retrieval from them."
+    )
     scorer: ScorerConfig = Field(default=ScorerConfig(), description="Encoder, reranker, adapter and heads.")
     fitter: FitterConfig = Field(default=FitterConfig(), description="Heads of single users, in the background.")

@@ -27,7 +27,7 @@ class RemoteService:
         self,
         bundle: RunArtifacts,
         inference: InferencePipeline,
-        retriever: RemoteDeployment,
+        history_server: RemoteDeployment,
         scorer: RemoteDeployment,
         fitter: RemoteDeployment,
         llm: LLMReadiness,
@@ -36,7 +36,7 @@ class RemoteService:
     ) -> None:
         self._bundle = bundle
         self._inference, self._forwards = inference, forwards
-        self._retriever, self._scorer, self._fitter = retriever, scorer, fitter
+        self._history_server, self._scorer, self._fitter = history_server, scorer, fitter
         self._llm, self._meters = llm, meters
         self._answers = NewAnswers(bundle.task)
         self._dates = NewDates(bundle.config.data)
@@ -90,7 +90,7 @@ class RemoteService:
 
     async def _append(self, user: UserKey, rows: Sequence[HistoryItem]) -> UserState:
         # Appending twice is the same as once: a fitter that dies in between is called again.
-        state: UserState = await self._retriever.insist("append", user, rows, affine=user.stored)
+        state: UserState = await self._history_server.insist("append", user, rows, affine=user.stored)
         return state
 
     async def import_rows(self, tenant: str, rows: Mapping[str, Sequence[tuple[int, NewItem]]]) -> Imported:
@@ -108,7 +108,7 @@ class RemoteService:
         return Imported(users=len(rows), items=sum(map(len, rows.values())))
 
     async def history(self, user: UserKey, offset: int, limit: int) -> HistoryPage | None:
-        found = await self._retriever.insist("page", user, offset, limit, affine=user.stored)
+        found = await self._history_server.insist("page", user, offset, limit, affine=user.stored)
         if found is None:
             return None
         state, items = found
@@ -121,23 +121,23 @@ class RemoteService:
         )
 
     async def remove_item(self, user: UserKey, item_id: str) -> bool | None:
-        before = await self._retriever.insist("page", user, 0, 0, affine=user.stored)
+        before = await self._history_server.insist("page", user, 0, 0, affine=user.stored)
         if before is None:
             return None
-        state, found = await self._retriever.insist("remove_item", user, item_id, affine=user.stored)
-        # A retriever that dies after it has removed the item is asked again, and then finds none.
+        state, found = await self._history_server.insist("remove_item", user, item_id, affine=user.stored)
+        # A history server that dies after it has removed the item is asked again, and then finds none.
         return bool(found or state.items < before[0].items)
 
     async def user(self, user: UserKey) -> UserInfo | None:
-        state: UserState | None = await self._retriever.insist("state", user, affine=user.stored)
+        state: UserState | None = await self._history_server.insist("state", user, affine=user.stored)
         return info(user, state) if state else None
 
     async def users(self, tenant: str, prefix: str, limit: int) -> list[UserInfo]:
-        found = await self._retriever.insist("users", tenant, prefix, limit)
+        found = await self._history_server.insist("users", tenant, prefix, limit)
         return [info(user, state) for user, state in found]
 
     async def fit(self, user: UserKey) -> UserInfo | None:
-        state: UserState | None = await self._retriever.insist("queue_fit", user, affine=user.stored)
+        state: UserState | None = await self._history_server.insist("queue_fit", user, affine=user.stored)
         if state is None:
             return None
         # The fitter looks for queued users by itself, too: a notification that is lost costs time, no fit.
@@ -153,15 +153,15 @@ class RemoteService:
             return
 
     async def delete(self, user: UserKey) -> bool:
-        before = await self._retriever.insist("state", user, affine=user.stored)
+        before = await self._history_server.insist("state", user, affine=user.stored)
         # A fitter that dies after it has deleted is called again, and then finds no such user.
         found: bool = await self._fitter.insist("delete_user", user)
-        if await self._retriever.insist("state", user, affine=user.stored) is not None:
+        if await self._history_server.insist("state", user, affine=user.stored) is not None:
             raise StageDownError("the user is still there after the deletion; delete once more")
         return found or before is not None
 
     async def export(self, user: UserKey) -> Export | None:
-        found = await self._retriever.insist("whole", user, affine=user.stored)
+        found = await self._history_server.insist("whole", user, affine=user.stored)
         if found is None:
             return None
         state, items = found
@@ -173,7 +173,7 @@ class RemoteService:
         )
 
     async def ready(self) -> dict[str, str]:
-        parts = {"retriever": self._retriever, "scorer": self._scorer, "fitter": self._fitter}
+        parts = {"history_server": self._history_server, "scorer": self._scorer, "fitter": self._fitter}
         states = await asyncio.gather(*(_probe(part) for part in parts.values()), self._llm.state())
         return dict(zip((*parts, "llm"), states, strict=True))
 

@@ -1,6 +1,7 @@
 """What this machine's processor can do, and how many of its threads PyTorch takes."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -20,6 +21,11 @@ def fastest_precision(cpuinfo: Path = Path("/proc/cpuinfo")) -> Precision:
         return "fp32"
     flags = next((line.split(":")[1].split() for line in lines if line.startswith("flags")), [])
     return "bf16" if {"avx512_bf16", "amx_bf16"} & set(flags) else "fp32"
+
+
+def usable_cores() -> int:
+    """How many cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextlib.contextmanager

@@ -47,6 +47,17 @@ def worker_device(num_gpus: float) -> torch.device:
     return torch.device(found.type, torch.accelerator.current_device_index())
 
 
+def seed_draws(seed: int, device: torch.device = CPU) -> None:
+    """What PyTorch draws from here on, on the CPU and on `device`, follows from the seed alone.
+
+    As `torch.manual_seed`, which for every kind of device that has not been used yet queues the seed with the stack it
+    was called from: a millisecond and some memory a call, in a worker that seeds every step.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device != CPU:
+        torch.get_device_module(device).manual_seed(seed)
+
+
 def memory_share(free: int, total: int, used: int, num_gpus: float) -> int:
     """Bytes that a worker may still fill on a device that it shares with others. Pure.
 

@@ -20,9 +20,9 @@ from hydra_ray.data.users_writer import BucketWriter
 from hydra_ray.methods.method import Adapter, Reranker
 from hydra_ray.pipeline.eval_prompts import EvalPrompts
 from hydra_ray.pipeline.evaluation import answer_table, with_oracles
-from hydra_ray.pipeline.examples import feature_width
 from hydra_ray.pipeline.job import always_shown
 from hydra_ray.pipeline.previous_run import write_steps
+from hydra_ray.pipeline.ranking_examples import feature_width
 from hydra_ray.pipeline.stage_rows import EvalRow, rows_to_table
 from hydra_ray.pipeline.step import MANIFEST
 from hydra_ray.report import build_report, write_report

@@ -32,8 +32,8 @@ def test_a_taste_can_be_learned() -> None:
 
 
 def test_users_with_texts_have_the_same_shape() -> None:
-    (groups,) = texts(1)
-    assert sum(group.labelled for group in groups) == ROWS
+    (examples,) = texts(1)
+    assert sum(example.labelled for example in examples) == ROWS
     assert encoding(1)["s_per_1000"] > 0
 
 

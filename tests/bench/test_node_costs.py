@@ -41,22 +41,22 @@ def test_a_table_and_its_step_take_what_is_planned_for(kind: str, place: Place) 
     head, table, sizes = make_table(kind, place)
     held = [value for part in table._table.parts() for value in part.values()]
     assert sum(value.nbytes for value in held) == sizes.table_bytes
-    z_GRZ, label_GR = torch.randn(BATCH, 1, WIDTH), torch.ones(BATCH, 1)
+    z_QRZ, label_QR = torch.randn(BATCH, 1, WIDTH), torch.ones(BATCH, 1)
     rows = torch.arange(BATCH)
 
     def step(now: int) -> None:
         taken = table.take(rows + now * BATCH)
         table.prefetch(rows + (now + 1) * BATCH)
-        logits = head.of_users(z_GRZ, taken, torch.arange(BATCH))  # type: ignore[operator]
-        loss_sum(logits, label_GR, torch.ones_like(label_GR)).backward()
+        logits = head.of_users(z_QRZ, taken, torch.arange(BATCH))  # type: ignore[operator]
+        loss_sum(logits, label_QR, torch.ones_like(label_QR)).backward()
         table.update(rows + now * BATCH, taken, 0.05)
 
     step(0)
     parameters = list(head.parameters())
     shared = [*parameters, *(value.grad for value in parameters if value.grad is not None)]
-    with LiveBytes([*held, *shared, z_GRZ]) as live:
+    with LiveBytes([*held, *shared, z_QRZ]) as live:
         step(1)
-    activations = 20 * z_GRZ.nbytes
+    activations = 20 * z_QRZ.nbytes
     planned = sizes.step_bytes if place == "device" else sizes.ahead_bytes
     assert 0.75 * planned < live.peak <= planned + activations
 

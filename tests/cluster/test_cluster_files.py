@@ -144,7 +144,7 @@ def test_the_pods_of_the_service_fit_what_it_serves() -> None:
     cores = int(groups["cpu"]["template"]["spec"]["containers"][0]["resources"]["limits"]["cpu"])
     args = ServeConfig.model_validate(hydra)
     for bound, pods in enumerate(("minReplicas", "maxReplicas")):
-        parts = (args.gateway, args.retriever, args.scorer, args.fitter)
+        parts = (args.gateway, args.history_server, args.scorer, args.fitter)
         assert sum(part.replicas[bound] * part.num_cpus for part in parts) <= groups["cpu"][pods] * cores
     for pod in _pods(cluster):
         container = pod["containers"][0]

@@ -151,17 +151,17 @@ def test_a_method_that_trains_is_not_shown_unasked() -> None:
 def test_the_head_is_the_shared_one_until_a_user_has_learned() -> None:
     torch.manual_seed(0)
     head = new_head(6, ModelConfig(head="gain", dropout=0.0))
-    z_GRZ, deltas = torch.randn(2, 4, 6), head.zeros(2)
+    z_QRZ, deltas = torch.randn(2, 4, 6), head.zeros(2)
     shared = make_head("shared", 6, 1, 0.0)
     shared.load_state_dict(head.state_dict())
     assert head.kind == "gain"
-    assert torch.equal(head(z_GRZ, deltas), shared(z_GRZ, {}))
+    assert torch.equal(head(z_QRZ, deltas), shared(z_QRZ, {}))
     louder = {"gain": torch.ones(2, 6)}
-    assert torch.allclose(head(z_GRZ, louder) - head.out.bias, 2 * (shared(z_GRZ, {}) - head.out.bias), atol=1e-6)
+    assert torch.allclose(head(z_QRZ, louder) - head.out.bias, 2 * (shared(z_QRZ, {}) - head.out.bias), atol=1e-6)
     # As joint training calls it: rows of the second user, then of the first.
     own = {"gain": torch.randn(2, 6)}
     swapped = {"gain": own["gain"].flip(0)}
-    assert torch.allclose(head.of_users(z_GRZ, own, torch.tensor([1, 0])), head(z_GRZ, swapped), atol=1e-6)
+    assert torch.allclose(head.of_users(z_QRZ, own, torch.tensor([1, 0])), head(z_QRZ, swapped), atol=1e-6)
 
 
 def test_new_users_heads_are_fitted_and_stored(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import torch
 
 from hydra_ray.config import ModelConfig, TrainConfig
 from hydra_ray.config.resources import Placement, TrainResources, ray_options
-from tests.training.tiny import make_encoder, make_groups, make_job
+from tests.training.tiny import make_encoder, make_job, make_ranking_examples
 
 pytestmark = [pytest.mark.gpu, pytest.mark.cluster]
 ray = pytest.importorskip("ray")
@@ -46,7 +46,7 @@ def test_a_training_on_the_device_ends_where_one_on_the_cpu_does(
 
     model = ModelConfig(encoder=str(make_encoder(tmp_path / "encoder")), pair="bi_encoder", pair_dim=16, max_tokens=32,
                         dropout=0.0)  # fmt: skip
-    make_groups(tmp_path / "groups")
+    make_ranking_examples(tmp_path / "ranking_examples")
     losses = []
     for name, num_gpus, number in (("cpu", 0, "fp32"), ("gpu", 1, precision)):
         job = make_job(

@@ -63,10 +63,10 @@ def learned(
         rows = torch.from_numpy(batches[step])
         taken = table.take(rows)
         table.prefetch(torch.from_numpy(batches[step + 1]))
-        z_GRZ = torch.tensor(numbers[step], dtype=torch.float32, device=device)
-        logits_GR2 = head.of_users(z_GRZ, taken, torch.arange(3, device=device))
-        label_GR = (z_GRZ[..., 0] > 0).float()
-        loss_sum(logits_GR2, label_GR, torch.ones_like(label_GR)).backward()
+        z_QRZ = torch.tensor(numbers[step], dtype=torch.float32, device=device)
+        logits_QR2 = head.of_users(z_QRZ, taken, torch.arange(3, device=device))
+        label_QR = (z_QRZ[..., 0] > 0).float()
+        loss_sum(logits_QR2, label_QR, torch.ones_like(label_QR)).backward()
         table.update(rows, taken, 0.05)
     return table
 
@@ -126,12 +126,12 @@ def test_pairs_are_scored_alike(device: torch.device, pair: str, tmp_path: Path)
     shapes = scorer.head.delta_shapes()
     rng = np.random.default_rng(0)
     own = {"a": {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}}
-    groups = [
+    examples = [
         RankingExample(user, 0, str(i), f"{word} text", ("red thing", "sad thing"), (0.0, 0.0), ((0.1,), (0.2,)))
         for i, (user, word) in enumerate(zip("ab" * 40, WORDS * 10, strict=True))
     ]
-    here = TrainedScorer(scorer, UnpublishedHeads(own, shapes)).score(groups)
-    there = TrainedScorer(scorer, UnpublishedHeads(own, shapes), device=device, budget=1 << 20).score(groups)
+    here = TrainedScorer(scorer, UnpublishedHeads(own, shapes)).score(examples)
+    there = TrainedScorer(scorer, UnpublishedHeads(own, shapes), device=device, budget=1 << 20).score(examples)
     for one, other in zip(here, there, strict=True):
         assert np.allclose(one, other, atol=ATOL)
 

@@ -42,6 +42,28 @@ def test_cpu_settings_reach_the_server(tmp_path):
     assert variables["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0"
 
 
+@pytest.mark.parametrize(
+    ("serve", "wanted", "count"),
+    [
+        ({}, {}, 1),
+        ({"source": "bundled:tagging"}, {"num_cpus": 4}, 1),
+        ({"source": "org/model"}, {}, None),
+        ({"source": "org/model"}, {"num_cpus": 4}, 4),
+        ({"source": "org/model", "threads": 3}, {"num_cpus": 4}, 3),
+        ({"threads": 2}, {}, 2),
+    ],
+)
+def test_threads_of_a_replica_on_cpu(serve, wanted, count):
+    cfg, resources = LLMConfig(serve=ServeLLMConfig(**serve)), LLMResources(**wanted)
+    assert vllm_app.threads(cfg, resources) == count
+
+
+def test_threads_reach_the_engine_on_cpu_alone(tmp_path):
+    cfg = LLMConfig(serve=ServeLLMConfig(source=_weights(tmp_path), threads=2))
+    assert vllm_app.engine_variables(cfg, LLMResources())["OMP_NUM_THREADS"] == "2"
+    assert "OMP_NUM_THREADS" not in vllm_app.engine_variables(cfg, LLMResources(num_gpus=1))
+
+
 def test_several_replicas_on_cpu_are_ray_serve_llms(tmp_path):
     cfg = LLMConfig(serve=ServeLLMConfig(source=_weights(tmp_path), max_model_len=512))
     spec = vllm_app.engine_spec(cfg, LLMResources(num_workers=(1, 2)), (1, 2))

@@ -75,10 +75,11 @@ def test_it_answers_until_it_is_stopped_with_all_its_processes(
     stands_for_vllm: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     port = free_port()
-    server = VllmProcess(address(port), f"http://127.0.0.1:{port}")
+    server = VllmProcess(address(port), f"http://127.0.0.1:{port}", 3)
     until_it_answers(server)
     family = [psutil.Process(server.pid), *psutil.Process(server.pid).children()]
     assert len(family) == 2
+    assert [process.environ()["OMP_NUM_THREADS"] for process in family] == ["3", "3"]
     server.check()
     server.stop()
     server.stop()
@@ -92,7 +93,7 @@ def test_it_answers_until_it_is_stopped_with_all_its_processes(
 
 def test_a_failure_is_named_by_its_cause(stands_for_vllm: Path) -> None:
     stands_for_vllm.write_text(FAILS)
-    server = VllmProcess([], "http://127.0.0.1:1")
+    server = VllmProcess([], "http://127.0.0.1:1", 1)
     server._process.wait(30)
     with pytest.raises(RuntimeError) as raised:
         server.check()
@@ -105,7 +106,7 @@ def test_it_ends_with_a_process_that_is_killed(stands_for_vllm: Path) -> None:
     port = free_port()
     code = (
         "import sys; from hydra_ray.llm.vllm_process import VllmProcess\n"
-        f"server = VllmProcess({address(port)!r}, 'http://127.0.0.1:{port}')\n"
+        f"server = VllmProcess({address(port)!r}, 'http://127.0.0.1:{port}', 1)\n"
         "while not server.answers(): server.check()\n"
         "print(server.pid, flush=True); sys.stdin.read()"
     )

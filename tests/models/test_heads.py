@@ -47,10 +47,10 @@ def test_a_base_trained_as_the_joint_kind_loads_with_heads_of_the_kind() -> None
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_groups_of_users_score_as_with_a_delta_gathered_for_each(kind: str) -> None:
+def test_queries_of_users_score_as_with_a_delta_gathered_for_each(kind: str) -> None:
     head = make_head(kind, 8, 2, 0.0)  # type: ignore[arg-type]
     deltas = {name: torch.randn_like(value).requires_grad_() for name, value in head.zeros(5).items()}
-    user = torch.tensor([3, 0, 3, 4, 0, 3])  # out of order, repeated, and two users without a group
+    user = torch.tensor([3, 0, 3, 4, 0, 3])  # out of order, repeated, and two users without a query
     z = torch.randn(6, 2, 8, requires_grad=True)
     inputs = [z, *deltas.values()]
     together, apart = head.of_users(z, deltas, user), head(z, gather(deltas, user))
@@ -77,7 +77,7 @@ def test_taken_deltas_are_leaves_and_use_the_memory_given() -> None:
 def test_gradients_are_those_of_finite_differences(kind: str) -> None:
     torch.manual_seed(0)
     head = make_head(kind, 4, 2, 0.0).double()  # type: ignore[arg-type]
-    z_GRZ = torch.randn(2, 3, 4, dtype=torch.float64, requires_grad=True)
+    z_QRZ = torch.randn(2, 3, 4, dtype=torch.float64, requires_grad=True)
     names = list(head.delta_shapes())
     deltas = [torch.randn(2, *shape, dtype=torch.float64).requires_grad_() for shape in head.delta_shapes().values()]
-    assert torch.autograd.gradcheck(lambda z, *values: head(z, dict(zip(names, values, strict=True))), (z_GRZ, *deltas))
+    assert torch.autograd.gradcheck(lambda z, *values: head(z, dict(zip(names, values, strict=True))), (z_QRZ, *deltas))

@@ -76,7 +76,7 @@ def lacking(changes: dict[str, tuple[str, ...]], **adapter: Any) -> set[str]:
     texts = WHOLE | changes
     scorer: Any = SimpleNamespace(
         scorer=SimpleNamespace(feature_width=0),
-        score=lambda groups: [np.arange(len(group.candidates), 0, -1, dtype=np.float32) for group in groups],
+        score=lambda examples: [np.arange(len(example.candidates), 0, -1, dtype=np.float32) for example in examples],
     )
     adapters: dict[Adapter, Any] = dict.fromkeys(("hydra", "shared", "paper", "unguarded"), scorer)
     config = AdapterConfig(num_samples=2, **adapter)

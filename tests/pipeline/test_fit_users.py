@@ -82,7 +82,7 @@ def test_since_encodes_only_users_whose_rows_have_changed(world: Path, monkeypat
     encoded: list[str] = []
 
     def counted(scorer: TrainedScorer, users: Sequence[list[RankingExample]]) -> list[UserFeatures]:
-        encoded.extend(groups[0].user_id for groups in users)
+        encoded.extend(examples[0].user_id for examples in users)
         return encode(scorer, users)
 
     monkeypatch.setattr("hydra_ray.pipeline.fit_spec.encode", counted)

@@ -10,9 +10,9 @@ import pytest
 from hydra_ray.config import Config
 from hydra_ray.core.sampling import UserSample, cross_fit
 from hydra_ray.core.types import HistoryItem, Question, Split, User, user_to_row
-from hydra_ray.pipeline.examples import read_groups
 from hydra_ray.pipeline.fit_spec import FitSpec
 from hydra_ray.pipeline.llm_rows import MakeBatch
+from hydra_ray.pipeline.ranking_examples import read_ranking_examples
 from hydra_ray.pipeline.stage_prompts import LabelPrompts
 from hydra_ray.pipeline.stage_rows import LabelRow, schema_of
 from hydra_ray.training.joint.ranking_examples import RankingExample
@@ -53,8 +53,8 @@ def labelled(folder: Path, chosen: UserSample) -> Path:
 
 
 def read(folder: Path, chosen: UserSample, role: Split) -> list[RankingExample]:
-    found = read_groups(CONFIG, "reranker", folder, range(4), role, chosen.read_as(role))
-    return [group for user in found for group in user]
+    found = read_ranking_examples(CONFIG, "reranker", folder, range(4), role, chosen.read_as(role))
+    return [example for user in found for example in user]
 
 
 @pytest.fixture(scope="module")
@@ -66,14 +66,18 @@ def answered(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_no_row_of_a_fold_trains_the_model_that_tests_it(answered: Path, fold: int) -> None:
     chosen = cross_fit(IDS, 0, 3, fold)
     training, tested = read(answered, chosen, "train"), read(answered, chosen, "test")
-    assert {group.user_id for group in training} == set(chosen.train)
-    assert {group.user_id for group in tested} == set(chosen.test)
+    assert {example.user_id for example in training} == set(chosen.train)
+    assert {example.user_id for example in tested} == set(chosen.test)
     # A training user's own question is learned from; a tested one's is what the test asks.
-    assert {g.user_id for g in training if g.query_id == "q:9"} == set(chosen.train)
+    assert {example.user_id for example in training if example.query_id == "q:9"} == set(chosen.train)
     assert len(tested) == 2 * len(chosen.test)
-    assert not [g for g in tested if g.query_id.startswith("q:") or g.query.startswith("asked of")]
+    assert not [
+        example for example in tested if example.query_id.startswith("q:") or example.query.startswith("asked of")
+    ]
     theirs = {user_id.replace("u", "text ") for user_id in chosen.test}
-    assert not [t for g in training for t in (g.query, *g.candidates) if t.rsplit(" ", 1)[0] in theirs]
+    assert not [
+        t for example in training for t in (example.query, *example.candidates) if t.rsplit(" ", 1)[0] in theirs
+    ]
 
 
 def test_a_fits_tuning_users_are_the_other_folds(answered: Path, tmp_path: Path) -> None:
@@ -81,8 +85,8 @@ def test_a_fits_tuning_users_are_the_other_folds(answered: Path, tmp_path: Path)
     fit = FitSpec(CONFIG, "reranker", "linear", ("test",), chosen.test, answered, tmp_path, tmp_path, None, tmp_path,
     None,
               chosen)  # fmt: skip
-    fitted = [groups[0].user_id for bucket in range(4) for groups in fit.groups(bucket, ("test",))]
-    tuning = [groups[0].user_id for bucket in range(4) for groups in fit.groups(bucket, ("train",))]
+    fitted = [examples[0].user_id for bucket in range(4) for examples in fit.examples(bucket, ("test",))]
+    tuning = [examples[0].user_id for bucket in range(4) for examples in fit.examples(bucket, ("train",))]
     assert (sorted(fitted), sorted(tuning)) == (sorted(chosen.test), sorted(chosen.train))
 
 

@@ -12,7 +12,7 @@ from hydra_ray.core.queries import Query, make_query
 from hydra_ray.core.types import HistoryItem, Question, User
 from hydra_ray.errors import UserError
 from hydra_ray.inference.reranking import rank
-from hydra_ray.pipeline.examples import adapter_groups
+from hydra_ray.pipeline.ranking_examples import adapter_examples
 from hydra_ray.pipeline.stage_prompts import CandidatePrompts, LabelPrompts, StagePrompts, SummaryPrompts
 from hydra_ray.pipeline.stage_rows import CandidateRow, Cuts
 from hydra_ray.synth.world import make_user
@@ -145,7 +145,7 @@ def test_stand_in_rows_train_the_adapter_as_free_text() -> None:
         Row("u", "q:b", "which?", "[2]", (), answers=(("[1]", "[2]"),)),
         Row("u", "p:a", "A title", "the right abstract", (), answers=(("the right abstract", "none of it"),)),
     ]
-    stand_in, real = adapter_groups(changed, 0, [CandidateRow(query, {}, {}, ()) for query in queries])
+    stand_in, real = adapter_examples(changed, 0, [CandidateRow(query, {}, {}, ()) for query in queries])
     assert (stand_in.candidates, stand_in.label) == (("the right abstract", "none of it"), (1.0, 0.0))
     assert {number for numbers in stand_in.features for number in numbers} == {0.0}
     assert (real.candidates, real.label) == (("[1]", "[2]"), (0.0, 1.0))

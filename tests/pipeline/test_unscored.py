@@ -41,9 +41,9 @@ def test_from_questions_to_predictions(tmp_path: Path) -> None:
     prefetched: list[list[str]] = []
     read: set[str] = set()
 
-    def score(groups: list[RankingExample]) -> list[Any]:
-        read.update(text for group in groups for text in (group.query, *group.candidates))
-        return [zeros(len(group.candidates)) for group in groups]
+    def score(examples: list[RankingExample]) -> list[Any]:
+        read.update(text for example in examples for text in (example.query, *example.candidates))
+        return [zeros(len(example.candidates)) for example in examples]
 
     adapter: Any = SimpleNamespace(scorer=SimpleNamespace(feature_width=0), score=score, prefetch=prefetched.append)
     task = load_task("lamp_3")

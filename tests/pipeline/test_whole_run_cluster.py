@@ -147,8 +147,10 @@ def test_folds_share_one_labelling_and_train_on_no_row_of_their_own_users(cluste
     steps = json.loads((whole.root / "runs" / "folds" / "steps.json").read_text())
     shared, trained = ["encode-reranker seed 0", "ingest", "label seed 0"], "train-reranker seed 0 fold"
     assert sorted(steps) == [*shared, f"{trained} 0", f"{trained} 1"]
-    groups = [whole.root / "runs" / "steps" / steps[f"train-reranker seed 0 fold {n}"] / "groups" for n in range(2)]
-    one, other = (set(pq.read_table(folder, columns=["user_id"])["user_id"].to_pylist()) for folder in groups)
+    examples = [
+        whole.root / "runs" / "steps" / steps[f"train-reranker seed 0 fold {n}"] / "ranking_examples" for n in range(2)
+    ]
+    one, other = (set(pq.read_table(folder, columns=["user_id"])["user_id"].to_pylist()) for folder in examples)
     assert one
     assert other
     assert not one & other

@@ -18,10 +18,10 @@ from hydra_ray.data.users_writer import BucketWriter
 from hydra_ray.inference.types import Component, LLMDownError, LLMProtocol, LLMResponse
 from hydra_ray.llm.request_columns import requests_from_structs
 from hydra_ray.llm.types import Request
-from hydra_ray.pipeline.examples import feature_width
 from hydra_ray.pipeline.fit_buckets import FitBuckets, MixBuckets
 from hydra_ray.pipeline.fit_records import record_file
 from hydra_ray.pipeline.fit_spec import FitSpec
+from hydra_ray.pipeline.ranking_examples import feature_width
 from hydra_ray.pipeline.stage_prompts import GeneratePrompts, LabelPrompts
 from hydra_ray.pipeline.stage_rows import rows_to_table
 from hydra_ray.serve.bundle import COMPONENTS, RunArtifacts

@@ -17,8 +17,8 @@ from hydra_ray.config.head_kinds import joint_kind
 from hydra_ray.core.hashing import bucket_of
 from hydra_ray.core.types import HistoryItem, User
 from hydra_ray.data.users_writer import BucketWriter
-from hydra_ray.pipeline.examples import feature_width
 from hydra_ray.pipeline.previous_run import write_steps
+from hydra_ray.pipeline.ranking_examples import feature_width
 from hydra_ray.pipeline.step import MANIFEST
 from hydra_ray.serve.bundle import COMPONENTS, REPORT
 from hydra_ray.store.heads.spec import HeadSpec

@@ -122,10 +122,10 @@ def test_the_scorer_dies(service: Running, killed: Killed) -> None:
     assert len(waited) <= 4 * CLIENTS
 
 
-def test_the_retriever_dies(service: Running, killed: Killed) -> None:
-    killed.run(*replaced(service, "Retriever"))
+def test_the_history_server_dies(service: Running, killed: Killed) -> None:
+    killed.run(*replaced(service, "HistoryServer"))
     lacks = killed.check_answers({"history_unreadable"})
-    report("retriever", killed, lacks)
+    report("history server", killed, lacks)
     assert killed.load.failed == []
     killed.check_histories()
 

@@ -16,7 +16,7 @@ from hydra_ray.serve.types import InvalidError, InvalidRowsError
 from tests.inference.stages import ANN
 
 
-class Retriever:
+class HistoryServer:
     """Notes what is appended."""
 
     def __init__(self) -> None:
@@ -28,14 +28,14 @@ class Retriever:
         return UserState(len(self.rows), 1)
 
 
-def append(task: str, *answers: str, retriever: Retriever | None = None) -> list[HistoryItem]:
-    """The records that reach the retriever."""
+def append(task: str, *answers: str, server: HistoryServer | None = None) -> list[HistoryItem]:
+    """The records that reach the history server."""
     bundle = RunArtifacts("a-run", Config.model_validate({"data": {"task": task}}), 0, {}, {}, {}, Path("users"))
-    retriever = retriever or Retriever()
-    service = RemoteService(bundle, None, retriever, None, None, None, None, None)  # type: ignore[arg-type]
+    server = server or HistoryServer()
+    service = RemoteService(bundle, None, server, None, None, None, None, None)  # type: ignore[arg-type]
     items = [NewItem(item_id=f"i{i}", text="t", answer=answer) for i, answer in enumerate(answers)]
     asyncio.run(service.append(ANN, items))
-    return retriever.rows
+    return server.rows
 
 
 def test_answers_are_kept_in_the_tasks_spelling() -> None:
@@ -49,13 +49,13 @@ def test_answers_are_kept_in_the_tasks_spelling() -> None:
     [("synthetic_rating", "great", "1, 2, 3, 4, 5"), ("synthetic_rating", "4.5", "1, 2"), ("lamp_2m", "x", "sci-fi")],
 )
 def test_an_answer_that_is_no_label_is_named_and_nothing_is_appended(task: str, answer: str, allowed: str) -> None:
-    retriever, good = Retriever(), {"lamp_2m": "comedy"}.get(task, "3")
+    server, good = HistoryServer(), {"lamp_2m": "comedy"}.get(task, "3")
     with pytest.raises(InvalidError) as raised:
-        append(task, good, answer, retriever=retriever)
+        append(task, good, answer, server=server)
     assert raised.value.param == "items[1].answer"
     assert str(raised.value).startswith(f"items[1].answer: {answer!r} of item 'i1' is no answer of this task; ")
     assert allowed in str(raised.value)
-    assert retriever.rows == []
+    assert server.rows == []
 
 
 def test_a_long_answer_comes_back_short() -> None:
@@ -64,10 +64,10 @@ def test_a_long_answer_comes_back_short() -> None:
     assert len(str(raised.value)) < 500
 
 
-def service_of(retriever: Retriever, **data: Any) -> RemoteService:
+def service_of(server: HistoryServer, **data: Any) -> RemoteService:
     config = Config.model_validate({"data": {"task": "synthetic_rating", **data}})
     bundle = RunArtifacts("a-run", config, 0, {}, {}, {}, Path("users"))
-    return RemoteService(bundle, None, retriever, None, None, None, None, None)  # type: ignore[arg-type]
+    return RemoteService(bundle, None, server, None, None, None, None, None)  # type: ignore[arg-type]
 
 
 def dated(*dates: str) -> list[NewItem]:
@@ -75,38 +75,38 @@ def dated(*dates: str) -> list[NewItem]:
 
 
 def test_dates_are_kept_as_ingest_keeps_them() -> None:
-    retriever = Retriever()
+    server = HistoryServer()
     dates = ("2024-01-13", "2024-01-13T10:11:12+01:00", "Sat, 13 Jan 2024 10:11:12 +0000 (UTC)", "1705140672", "", " ")
-    asyncio.run(service_of(retriever).append(ANN, dated(*dates)))
-    assert [row.date for row in retriever.rows] == [
+    asyncio.run(service_of(server).append(ANN, dated(*dates)))
+    assert [row.date for row in server.rows] == [
         "2024-01-13", "2024-01-13T09:11:12", "2024-01-13T10:11:12", "2024-01-13T10:11:12", "", "",
     ]  # fmt: skip
 
 
 def test_a_declared_form_is_read_where_no_other_is() -> None:
-    retriever = Retriever()
+    server = HistoryServer()
     own = {"source": "tabular", "root": "rows", "tabular": {"date_format": "%d/%m/%Y"}}
-    asyncio.run(service_of(retriever, **own).append(ANN, dated("13/01/2024", "2024-02-01")))
-    assert [row.date for row in retriever.rows] == ["2024-01-13", "2024-02-01"]
+    asyncio.run(service_of(server, **own).append(ANN, dated("13/01/2024", "2024-02-01")))
+    assert [row.date for row in server.rows] == ["2024-01-13", "2024-02-01"]
 
 
 @pytest.mark.parametrize("date", ["13/01/2024", "yesterday", "2024-13-01", "12"])
 def test_a_date_that_is_none_is_named_with_the_forms_and_nothing_is_appended(date: str) -> None:
-    retriever = Retriever()
+    server = HistoryServer()
     with pytest.raises(InvalidError) as raised:
-        asyncio.run(service_of(retriever).append(ANN, dated("2024", date)))
+        asyncio.run(service_of(server).append(ANN, dated("2024", date)))
     assert raised.value.param == "items[1].date"
     assert str(raised.value).startswith(f"items[1].date: {date!r} of item 'i1' is no date that is read; give none, ")
     assert "ISO 8601" in str(raised.value)
     rows = {"ann": list(enumerate(dated("2024", date), 1))}
     with pytest.raises(InvalidRowsError) as all_raised:
-        asyncio.run(service_of(retriever).import_rows("default", rows))
+        asyncio.run(service_of(server).import_rows("default", rows))
     assert [(row, field) for row, field, _ in all_raised.value.problems] == [(2, "date")]
-    assert retriever.rows == []
+    assert server.rows == []
 
 
 class Users:
-    """Retriever and fitter of one user. The fitter deletes; if it dies after that, it is asked again."""
+    """History server and fitter of one user. The fitter deletes; if it dies after that, it is asked again."""
 
     def __init__(self, there: bool, dies: bool) -> None:
         self.there, self.dies = there, dies
@@ -134,8 +134,8 @@ def test_an_import_names_every_answer_that_is_none_and_appends_nothing() -> None
     bundle = RunArtifacts(
         "a-run", Config.model_validate({"data": {"task": "synthetic_rating"}}), 0, {}, {}, {}, Path("u")
     )
-    retriever = Retriever()
-    service = RemoteService(bundle, None, retriever, *[None] * (RemoteService.__init__.__code__.co_argcount - 4))  # type: ignore[arg-type]
+    server = HistoryServer()
+    service = RemoteService(bundle, None, server, *[None] * (RemoteService.__init__.__code__.co_argcount - 4))  # type: ignore[arg-type]
     rows = {
         user: [(number, NewItem(item_id=f"i{number}", text="t", answer=answer)) for number, answer in answers]
         for user, answers in {"ann": [(1, "3"), (4, "x")], "bob": [(2, "y"), (3, "")]}.items()
@@ -143,7 +143,7 @@ def test_an_import_names_every_answer_that_is_none_and_appends_nothing() -> None
     with pytest.raises(InvalidRowsError) as raised:
         asyncio.run(service.import_rows("default", rows))
     assert [(row, field) for row, field, _ in raised.value.problems] == [(2, "answer"), (4, "answer")]
-    assert retriever.rows == []
+    assert server.rows == []
     del rows["ann"][1], rows["bob"][0]
     assert asyncio.run(service.import_rows("default", rows)) == Imported(users=2, items=2)
-    assert [row.answer for row in retriever.rows] == ["3", ""]
+    assert [row.answer for row in server.rows] == ["3", ""]

@@ -12,8 +12,8 @@ import pytest
 from hydra_ray.serve.clients.llm import LLMCounts
 from hydra_ray.serve.config import FitterConfig, GatewayConfig
 from hydra_ray.serve.deployments import fitter, gateway
-from hydra_ray.serve.deployments import retriever as retriever_module
-from hydra_ray.serve.deployments.retriever import Retriever
+from hydra_ray.serve.deployments import history_server as history_server_module
+from hydra_ray.serve.deployments.history_server import HistoryServer
 from hydra_ray.serve.http.keys import Keys
 from hydra_ray.serve.observability.metrics import Calls, Meters
 from hydra_ray.serve.state.folders import USERS, Deletions
@@ -23,39 +23,39 @@ from tests.serve.world import BUCKETS, make_bundle, make_stores
 
 IMPORTED = """
 import sys
-import hydra_ray.serve.deployments.gateway, hydra_ray.serve.deployments.retriever
+import hydra_ray.serve.deployments.gateway, hydra_ray.serve.deployments.history_server
 print(*{"torch", "transformers", "lance"} & set(sys.modules))
 """
 URL = "http://127.0.0.1:9/v1"
 
 
-def test_gateway_and_retriever_import_no_models_and_no_head_store() -> None:
+def test_gateway_and_history_server_import_no_models_and_no_head_store() -> None:
     done = subprocess.run([sys.executable, "-c", IMPORTED], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
 
 
 @pytest.mark.parametrize("method", ["bm25", "dense"])
-def test_a_retriever_forgets_whom_another_process_has_deleted(
+def test_a_history_server_forgets_whom_another_process_has_deleted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: Literal["bm25", "dense"]
 ) -> None:
-    monkeypatch.setattr(retriever_module, "FORGET_WITHIN_S", 0.01)
+    monkeypatch.setattr(history_server_module, "FORGET_WITHIN_S", 0.01)
     bundle, users = make_bundle(tmp_path), UserStore.create(tmp_path / USERS, BUCKETS)
     retrieval = bundle.config.retrieval.model_copy(update={"method": method})
     bundle = replace(bundle, config=bundle.config.model_copy(update={"retrieval": retrieval}))
     users.append(ANNA, [item(0)])
 
     async def course() -> None:
-        retriever = Retriever(bundle, tmp_path, cache_mib=1)
-        found = await asyncio.gather(*(retriever.retrieve(ANNA, f"text {i}", 1) for i in range(8)))
+        server = HistoryServer(bundle, tmp_path, cache_mib=1)
+        found = await asyncio.gather(*(server.retrieve(ANNA, f"text {i}", 1) for i in range(8)))
         assert {one.items for one in found} == {(item(0),)}
-        caches = [retriever.histories, *([retriever.embeddings] if retriever.embeddings else [])]
+        caches = [server.histories, *([server.embeddings] if server.embeddings else [])]
         assert len(caches) == (2 if method == "dense" else 1)
         assert all(cache.bytes for cache in caches)
         users.delete(ANNA)
         Deletions(tmp_path).announce()
         while any(cache.bytes for cache in caches):
             await asyncio.sleep(0.01)
-        await retriever.check_health()
+        await server.check_health()
 
     asyncio.run(asyncio.wait_for(course(), 30))
 
@@ -63,20 +63,20 @@ def test_a_retriever_forgets_whom_another_process_has_deleted(
 def test_a_removed_record_is_found_no_more_and_kept_in_no_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retriever_module, "FORGET_WITHIN_S", 0.01)
+    monkeypatch.setattr(history_server_module, "FORGET_WITHIN_S", 0.01)
     bundle, users = make_bundle(tmp_path), UserStore.create(tmp_path / USERS, BUCKETS)
     users.append(ANNA, [item(0), item(1)])
 
     async def course() -> None:
-        retriever = Retriever(bundle, tmp_path, cache_mib=1)
-        assert len((await retriever.retrieve(ANNA, "text 1", 5)).items) == 2
-        removed = await retriever.remove_item(ANNA, item(1).item_id)
+        server = HistoryServer(bundle, tmp_path, cache_mib=1)
+        assert len((await server.retrieve(ANNA, "text 1", 5)).items) == 2
+        removed = await server.remove_item(ANNA, item(1).item_id)
         assert removed is not None
         assert removed[1]
-        while retriever.histories.bytes:
+        while server.histories.bytes:
             await asyncio.sleep(0.01)
-        assert (await retriever.retrieve(ANNA, "text 1", 5)).items == (item(0),)
-        page = await retriever.page(ANNA, 0, 5)
+        assert (await server.retrieve(ANNA, "text 1", 5)).items == (item(0),)
+        page = await server.page(ANNA, 0, 5)
         assert page is not None
         assert page[1] == [item(0)]
 

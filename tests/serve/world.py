@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from hydra_ray.config import ItemFeatures
 from hydra_ray.inference.types import Component
-from hydra_ray.pipeline.examples import feature_width
+from hydra_ray.pipeline.ranking_examples import feature_width
 from hydra_ray.serve.bundle import COMPONENTS, RunArtifacts
 from hydra_ray.serve.state.folders import heads_folder
 from hydra_ray.store.heads.head_store import HeadStore

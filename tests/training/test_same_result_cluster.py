@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from hydra_ray.config import ModelConfig, TrainConfig
 from hydra_ray.training.joint.trainer import trained_heads
-from tests.training.tiny import USERS, Part, make_encoder, make_groups, make_job, make_profiles
+from tests.training.tiny import USERS, Part, make_encoder, make_job, make_profiles, make_ranking_examples
 
 BI: Any = "bi_encoder"
 CROSS: Any = "cross_encoder"
@@ -99,7 +99,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """CASE/1, /2 and /3: trained by so many workers. CASE/whole, and CASE/on-WORLD-STEP: cut and continued there."""
     folder = tmp_path_factory.mktemp("same")
     make_encoder(folder / "encoder")
-    make_groups(folder / "groups")
+    make_ranking_examples(folder / "ranking_examples")
     make_profiles(folder / "profiles")
     # Two first: the others go on from its checkpoints.
     plans = {world: [part(folder, case, folder / name_of(case) / str(world)) for case in CASES] for world in (2, 1, 3)}

@@ -1,4 +1,4 @@
-"""Small groups and a small encoder for training tests, and training without Ray in plain processes."""
+"""Small ranking examples and a small encoder for training tests, and training without Ray in plain processes."""
 
 import random
 from collections.abc import Sequence
@@ -44,20 +44,20 @@ def make_encoder(folder: Path, more: Sequence[str] = (), spread: float = 0.02) -
     return folder
 
 
-def make_groups(folder: Path) -> list[RankingExample]:
+def make_ranking_examples(folder: Path) -> list[RankingExample]:
     """Seven users with four queries each, as Parquet."""
     rng = random.Random(0)
-    groups = []
+    examples = []
     for user in USERS:
         for q in range(4):
             word = rng.choice(WORDS)
             right = tuple(f"{rng.choice(WORDS)} thing" for _ in range(6))
             label = tuple(float(r.split()[0] == word) for r in right)
             features = tuple((rng.random(),) for _ in right)
-            groups.append(RankingExample(user, bucket_of(user, 16), f"q{q}", f"{word} text", right, label, features))
+            examples.append(RankingExample(user, bucket_of(user, 16), f"q{q}", f"{word} text", right, label, features))
     folder.mkdir()
-    pq.write_table(examples_to_table(groups), folder / "part-0.parquet")
-    return groups
+    pq.write_table(examples_to_table(examples), folder / "part-0.parquet")
+    return examples
 
 
 def make_profiles(folder: Path) -> None:
@@ -91,12 +91,12 @@ class Part:
 
 
 def make_job(folder: Path, model: ModelConfig, train: TrainConfig, kind: str, out: Path) -> TrainJob:
-    """A job for `train_kinds`; `folder` holds `groups`."""
+    """A job for `train_kinds`; `folder` holds `ranking_examples`."""
     return TrainJob(
         model,
         train,
         (kind,),
-        folder / "groups",
+        folder / "ranking_examples",
         "t",
         0,
         symmetric=True,

@@ -10,7 +10,15 @@ import torch
 import hydra_ray
 from hydra_ray.errors import UserError
 from hydra_ray.utils import device as devices
-from hydra_ray.utils.device import CPU, free_memory, halved_once, is_out_of_memory, memory_share, worker_device
+from hydra_ray.utils.device import (
+    CPU,
+    free_memory,
+    halved_once,
+    is_out_of_memory,
+    memory_share,
+    seed_draws,
+    worker_device,
+)
 
 PACKAGE = Path(hydra_ray.__file__).parent
 DECIDES = re.compile(r"(cuda|xpu|mps|accelerator)\.(is_available|current_device|device_count|current_accelerator)")
@@ -96,3 +104,12 @@ def test_other_errors_pass() -> None:
 
     with pytest.raises(RuntimeError, match="shapes"):
         halved_once(fail, [1], CPU, "give more")
+
+
+def test_draws_follow_from_the_seed_as_pytorchs_own_do_and_keep_nothing() -> None:
+    torch.manual_seed(-7)
+    expected = torch.rand(3)
+    queued = len(torch.cuda._queued_calls)
+    seed_draws(-7)
+    assert torch.equal(torch.rand(3), expected)
+    assert len(torch.cuda._queued_calls) == queued

@@ -149,7 +149,7 @@ def _first_line(cause: BaseException) -> str:
 
 
 class RemoteRetriever:
-    """The retriever. See `RetrieverProtocol`."""
+    """Retrieval by the history server. See `RetrieverProtocol`."""
 
     def __init__(self, part: RemoteDeployment) -> None:
         self._part = part

@@ -9,10 +9,10 @@ from hydra_ray.llm.vllm_app import deployment_names, is_direct
 from hydra_ray.serve.config import ServeConfig
 
 GATEWAY = "Gateway"
-RETRIEVER = "Retriever"
+HISTORY_SERVER = "HistoryServer"
 SCORER = "Scorer"
 FITTER = "Fitter"
-DEPLOYMENTS = (GATEWAY, RETRIEVER, SCORER, FITTER)
+DEPLOYMENTS = (GATEWAY, HISTORY_SERVER, SCORER, FITTER)
 """Of the personalised service, as `hydra_ray.serve.app:build_app` names them."""
 ALONE = (FITTER,)
 """Of these there is one replica, whatever the load, and never a second one at the same time."""

@@ -37,7 +37,7 @@ class Gateway:
         keys: Keys,
         key_file: str | None,
         state: Path,
-        retriever: Any,
+        history_server: Any,
         scorer: Any,
         fitter: Any,
     ) -> None:
@@ -53,7 +53,9 @@ class Gateway:
         stay_on_node()
         self._key_file, self._state = key_file, state
         buckets = bundle.config.data.buckets
-        self._retriever = RemoteDeployment(_direct(retriever), "retriever", buckets, STAGE_S, config.deadline_s)
+        self._history_server = RemoteDeployment(
+            _direct(history_server), "history server", buckets, STAGE_S, config.deadline_s
+        )
         self._scorer = RemoteDeployment(_direct(scorer), "scorer", buckets, STAGE_S, config.deadline_s)
         self._fitter = RemoteDeployment(fitter, "fitter", buckets, STAGE_S, config.deadline_s)
 
@@ -64,7 +66,7 @@ class Gateway:
         meters.watch_llm(samples.counts)
         inference = InferencePipeline(
             PromptBuilder(self._bundle.config, self._bundle.seed),
-            RemoteRetriever(self._retriever),
+            RemoteRetriever(self._history_server),
             RemoteScorer(self._scorer),
             samples,
             self._feature_widths,
@@ -73,7 +75,7 @@ class Gateway:
         service = RemoteService(
             self._bundle,
             inference,
-            self._retriever,
+            self._history_server,
             self._scorer,
             self._fitter,
             LLMReadiness(samples),
@@ -98,6 +100,6 @@ class Gateway:
 
 def _direct(handle: Any) -> Any:
     """The handle with its calls sent straight to the replicas' own gRPC servers instead of as tasks of Ray's actors: a
-    fifth less processor time in gateway and retriever. (Serve names it after what it cannot do: pass references.)
+    fifth less processor time in gateway and history server. (Serve names it after what it cannot do: pass references.)
     """
     return handle.options(_by_reference=False)

@@ -12,10 +12,10 @@ from hydra_ray.inference.types import Component
 from hydra_ray.models.encoder import TextEncoder, frozen_encoder
 from hydra_ray.models.heads import Head
 from hydra_ray.models.text_embeddings import RememberedEmbeddings
-from hydra_ray.pipeline.examples import adapter_groups, reranker_groups
 from hydra_ray.pipeline.fit_buckets import mixed_users, solved_users
 from hydra_ray.pipeline.fit_records import UserFit
 from hydra_ray.pipeline.fit_spec import encode
+from hydra_ray.pipeline.ranking_examples import adapter_examples, reranker_examples
 from hydra_ray.pipeline.stage_prompts import CandidatePrompts, LabelPrompts
 from hydra_ray.pipeline.stage_rows import CandidateRow, LabelRow, PromptedRow
 from hydra_ray.serve.bundle import COMPONENTS, RunArtifacts
@@ -95,16 +95,16 @@ class UserTrainingData:
 
     def learn_reranker(self, rows: Sequence[LabelRow]) -> UserFit:
         """The user's head of the reranker on answered rows: see FitBuckets."""
-        return self._learn("reranker", reranker_groups(self._config, 0, rows))
+        return self._learn("reranker", reranker_examples(self._config, 0, rows))
 
     def learn_adapter(self, rows: Sequence[CandidateRow]) -> UserFit:
         """The user's head of the adapter on answered rows: see FitBuckets."""
-        return self._learn("adapter", adapter_groups(self._config, 0, rows))
+        return self._learn("adapter", adapter_examples(self._config, 0, rows))
 
-    def _learn(self, component: Component, groups: list[RankingExample]) -> UserFit:
+    def _learn(self, component: Component, examples: list[RankingExample]) -> UserFit:
         scorer, head = self._scorer(component), self._bases.scorers[component].head
         assert isinstance(head, Head)
-        features = encode(scorer, [groups])[0] if groups else empty_features(self._user.user_id, head.width)
+        features = encode(scorer, [examples])[0] if examples else empty_features(self._user.user_id, head.width)
         tuned = self._bases.bundle.tuned[component]
         device = self._bases.device
         return solved_users(head, self._config, tuned, [rounded(features)], component=component, device=device)[0]

@@ -20,7 +20,7 @@ from hydra_ray.data.reader import read_users
 from hydra_ray.errors import UserError
 from hydra_ray.inference.types import Component, UserKey
 from hydra_ray.llm.token_budget import prompt_budget
-from hydra_ray.pipeline.examples import feature_width
+from hydra_ray.pipeline.ranking_examples import feature_width
 from hydra_ray.serve.bundle import COMPONENTS, RunArtifacts
 from hydra_ray.serve.state.folders import PREPARED, PREPARING, USERS, heads_folder
 from hydra_ray.serve.state.private_files import make_private, private_files

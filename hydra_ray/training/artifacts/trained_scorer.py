@@ -38,7 +38,7 @@ from hydra_ray.training.user_fit.profiles import Profile, Profiles
 from hydra_ray.utils.device import CPU, halved_once
 
 MODEL, BASE = "model.json", "base.safetensors"
-GROUPS = 64
+MIN_QUERIES = 64
 """Queries scored together on a CPU; on another device at least."""
 DEFAULT_WIDTH = 1024
 """Numbers of a text's embedding, where another process has made it: as many as base-size encoders have, and more."""
@@ -163,7 +163,7 @@ class HeadProvider(Protocol):
 
 
 class TrainedScorer:
-    """A trained reranker or adapter that scores groups; a user without a head gets the shared head."""
+    """A trained reranker or adapter that scores ranking examples; a user without a head gets the shared head."""
 
     def __init__(
         self,
@@ -182,7 +182,7 @@ class TrainedScorer:
             embedding_store: Where a frozen encoder's embeddings are kept.
             encode: The frozen encoder. None: one whose embeddings are kept in `embedding_store`, or in memory.
             device: Where pairs are scored, and texts encoded that are not kept.
-            budget: Bytes that a batch may take there; None: batches of GROUPS queries.
+            budget: Bytes that a batch may take there; None: batches of MIN_QUERIES queries.
         """
         self.scorer = scorer.to(device)
         self.device, self._budget = device, budget
@@ -220,13 +220,19 @@ class TrainedScorer:
             texts if self._encode is None else sentence_embeddings(self._encode, texts, config.pair, config.sentences)
         )
 
-    def pair_embeddings(self, groups: Sequence[RankingExample]) -> list[NDArray[np.float32]]:
-        """The base's pair embeddings per group, float32 [rows of the group, Z]."""
-        return [z[: len(g.candidates)] for z, g in zip(self._run(groups, pair_embeddings=True), groups, strict=True)]
+    def pair_embeddings(self, examples: Sequence[RankingExample]) -> list[NDArray[np.float32]]:
+        """The base's pair embeddings per example, float32 [candidates of the example, Z]."""
+        return [
+            z[: len(example.candidates)]
+            for z, example in zip(self._run(examples, pair_embeddings=True), examples, strict=True)
+        ]
 
-    def score(self, groups: Sequence[RankingExample]) -> list[NDArray[np.float32]]:
-        """The log-odds of every row of every group, float32 [rows of the group]."""
-        return [s[: len(g.candidates)] for s, g in zip(self._run(groups, pair_embeddings=False), groups, strict=True)]
+    def score(self, examples: Sequence[RankingExample]) -> list[NDArray[np.float32]]:
+        """The log-odds of every candidate of every example, float32 [candidates of the example]."""
+        return [
+            s[: len(example.candidates)]
+            for s, example in zip(self._run(examples, pair_embeddings=False), examples, strict=True)
+        ]
 
     @torch.inference_mode()
     def mix(self, profiles: Sequence[Profile]) -> NDArray[np.float32]:
@@ -245,42 +251,46 @@ class TrainedScorer:
         return found
 
     @torch.inference_mode()
-    def _run(self, groups: Sequence[RankingExample], pair_embeddings: bool) -> list[NDArray[np.float32]]:
+    def _run(self, examples: Sequence[RankingExample], pair_embeddings: bool) -> list[NDArray[np.float32]]:
         out: list[NDArray[np.float32]] = []
-        size = self._at_once(max((len(g.candidates) for g in groups), default=0))
-        for start in range(0, len(groups), size):
+        size = self._at_once(max((len(example.candidates) for example in examples), default=0))
+        for start in range(0, len(examples), size):
             out += halved_once(
-                partial(self._scored, pair_embeddings), groups[start : start + size], self.device, SMALLER
+                partial(self._scored, pair_embeddings), examples[start : start + size], self.device, SMALLER
             )
         return out
 
     def _at_once(self, rows: int) -> int:
         """How many queries are scored together. rows: of the query with most."""
         if self._budget is None:
-            return GROUPS
-        return groups_per_batch(self._budget, self.scorer, max(1, rows))
+            return MIN_QUERIES
+        return queries_per_batch(self._budget, self.scorer, max(1, rows))
 
-    def _scored(self, pair_embeddings: bool, groups: Sequence[RankingExample]) -> list[NDArray[np.float32]]:
-        if not any(g.candidates for g in groups):
-            return [np.zeros((0,), np.float32) for _ in groups]
+    def _scored(self, pair_embeddings: bool, examples: Sequence[RankingExample]) -> list[NDArray[np.float32]]:
+        if not any(example.candidates for example in examples):
+            return [np.zeros((0,), np.float32) for _ in examples]
         blank = ((0.0,) * self.scorer.feature_width,) if self.scorer.feature_width else ()
         padded = [
-            g if g.candidates else RankingExample(g.user_id, g.bucket, g.query_id, g.query, (g.query,), (0.0,), blank)
-            for g in groups
+            example
+            if example.candidates
+            else RankingExample(
+                example.user_id, example.bucket, example.query_id, example.query, (example.query,), (0.0,), blank
+            )
+            for example in examples
         ]
         index = TextIndex(padded)
         batch = index.batch(padded, range(len(padded))).to(self.device)
         table = self.table(index.texts)
-        z_GRZ = self.scorer.encode_pairs(table.to(self.device) if isinstance(table, Tensor) else table, batch)
+        z_QRZ = self.scorer.encode_pairs(table.to(self.device) if isinstance(table, Tensor) else table, batch)
         if pair_embeddings:
-            return list(z_GRZ.cpu().numpy())
-        found = self.heads.of([g.user_id for g in padded]) if self.heads else {}
+            return list(z_QRZ.cpu().numpy())
+        found = self.heads.of([example.user_id for example in padded]) if self.heads else {}
         deltas = {name: value.to(self.device) for name, value in found.items()}
-        return list(scores(self.scorer.head(z_GRZ, deltas)).cpu().numpy())
+        return list(scores(self.scorer.head(z_QRZ, deltas)).cpu().numpy())
 
 
-def groups_per_batch(budget: int, scorer: PairScorer, rows: int) -> int:
-    """How many queries with so many rows each fit into `budget` bytes with their users' heads, GROUPS at least.
+def queries_per_batch(budget: int, scorer: PairScorer, rows: int) -> int:
+    """How many queries with so many rows each fit into `budget` bytes with their users' heads, MIN_QUERIES at least.
 
     Counted per query: head and copy of it, eight arrays as large as its pair embeddings, its texts' embeddings or,
     where the encoder reads pairs, a layer's activations, of which feed-forward layers hold some twelve per token.
@@ -290,4 +300,4 @@ def groups_per_batch(budget: int, scorer: PairScorer, rows: int) -> int:
     width = scorer.encoder.width if scorer.encoder is not None else DEFAULT_WIDTH
     per_text = 12 * config.max_tokens * width if scorer.encoder is not None else config.sentences * width
     floats = 2 * own + 8 * rows * scorer.head.width + 2 * (rows + 1) * per_text
-    return max(GROUPS, budget // (4 * floats))
+    return max(MIN_QUERIES, budget // (4 * floats))

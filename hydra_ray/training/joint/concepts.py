@@ -17,9 +17,9 @@ SAMPLE = 4000
 """Sentences that k-means sees at most."""
 
 
-def write_centres(config: ModelConfig, groups: Path, embedding_store: Path | None, seed: int, out: Path) -> None:
-    """Writes `centres` (float32 [width, D], unit length) as safetensors, from the query texts in `groups` (Parquet)."""
-    query = pads.dataset(groups, format="parquet").to_table(columns=["query"])["query"].to_pylist()
+def write_centres(config: ModelConfig, examples: Path, embedding_store: Path | None, seed: int, out: Path) -> None:
+    """Writes `centres` (float32 [width, D], unit length) as safetensors, from the queries in `examples` (Parquet)."""
+    query = pads.dataset(examples, format="parquet").to_table(columns=["query"])["query"].to_pylist()
     sentences = _sample(sorted({s for text in set(query) for s in sentences_of(text, config.sentences)}), seed)
     points = text_embeddings(config, embedding_store)(sentences)
     points = points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)

@@ -45,7 +45,7 @@ def train_kinds(job: TrainJob, rank: int, world: int, start: Path | None, report
     start: a checkpoint of this job, of any number of workers. Raises UserError where trying again is useless, perhaps
     on one rank alone.
     """
-    share = WorkerShard(job.groups, rank, world)
+    share = WorkerShard(job.ranking_examples, rank, world)
     for kind in job.kinds:
         finished = (job.result(kind) / DONE).exists()
         barrier(world)

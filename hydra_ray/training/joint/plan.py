@@ -9,16 +9,16 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One optimiser step: the groups (global indices) of every worker, and the labelled rows of all of them."""
+    """One optimiser step: the examples (global indices) of every worker, and the labelled rows of all of them."""
 
-    groups: tuple[tuple[int, ...], ...]
+    examples: tuple[tuple[int, ...], ...]
     rows: int
 
 
 def assign_buckets(buckets: Sequence[int], rows: Sequence[int], workers: int) -> dict[int, int]:
     """bucket -> the worker that owns its users: their heads, optimiser state and rows.
 
-    buckets[i], rows[i]: bucket and labelled rows of group i. The bucket with the most rows first, each to the worker
+    buckets[i], rows[i]: bucket and labelled rows of example i. The bucket with the most rows first, each to the worker
     with the fewest so far (Graham 1969, longest processing time first: at worst 4/3 of the best there is); ties go to
     the lower number.
     """
@@ -50,11 +50,11 @@ def plan_epoch(
     seed: int,
     epoch: int,
 ) -> list[Step]:
-    """The steps of one epoch over all groups.
+    """The steps of one epoch over all ranking examples.
 
-    buckets[i], rows[i]: bucket and labelled rows of group i. The groups are shuffled by (seed, epoch), packed in that
-    order into global batches of at least `batch_rows` rows, and each batch is cut by ownership. Every group with a
-    labelled row comes exactly once, and every worker takes part in every step, if with an empty share: nothing is
+    buckets[i], rows[i]: bucket and labelled rows of example i. The examples are shuffled by (seed, epoch), packed in
+    that order into global batches of at least `batch_rows` rows, and each batch is cut by ownership. Every example with
+    a labelled row comes exactly once, and every worker takes part in every step, if with an empty share: nothing is
     dropped or repeated to make workers equal.
     """
     order = np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(len(buckets))

@@ -9,7 +9,7 @@ import torch
 
 from hydra_ray.models.scorer import PairBatch
 
-GROUP_SCHEMA = pa.schema(
+RANKING_EXAMPLE_SCHEMA = pa.schema(
     [
         ("user_id", pa.string()),
         ("bucket", pa.int32()),
@@ -20,8 +20,8 @@ GROUP_SCHEMA = pa.schema(
         ("features", pa.list_(pa.list_(pa.float32()))),
     ]
 )
-"""Parquet schema of groups: `candidates[i]` has `label[i]` in {0, 1}, or null where there is none (a missing answer),
-and `features[i]`, further numbers about it (none: an empty list)."""
+"""Parquet schema of ranking examples: `candidates[i]` has `label[i]` in {0, 1}, or null where there is none (a missing
+answer), and `features[i]`, further numbers about it (none: an empty list)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +47,21 @@ class RankingExample:
         return sum(not np.isnan(x) for x in self.label)
 
 
-def examples_to_table(groups: Sequence[RankingExample]) -> pa.Table:
-    """Arrow table in GROUP_SCHEMA."""
+def examples_to_table(examples: Sequence[RankingExample]) -> pa.Table:
+    """Arrow table in RANKING_EXAMPLE_SCHEMA."""
     rows = [
         {
-            "user_id": g.user_id,
-            "bucket": g.bucket,
-            "query_id": g.query_id,
-            "query": g.query,
-            "candidates": list(g.candidates),
-            "label": [None if np.isnan(x) else float(x) for x in g.label],
-            "features": [list(numbers) for numbers in g.features],
+            "user_id": example.user_id,
+            "bucket": example.bucket,
+            "query_id": example.query_id,
+            "query": example.query,
+            "candidates": list(example.candidates),
+            "label": [None if np.isnan(x) else float(x) for x in example.label],
+            "features": [list(numbers) for numbers in example.features],
         }
-        for g in groups
+        for example in examples
     ]
-    return pa.Table.from_pylist(rows, schema=GROUP_SCHEMA)
+    return pa.Table.from_pylist(rows, schema=RANKING_EXAMPLE_SCHEMA)
 
 
 def examples_from_table(table: pa.Table) -> list[RankingExample]:
@@ -81,31 +81,31 @@ def examples_from_table(table: pa.Table) -> list[RankingExample]:
 
 
 class TextIndex:
-    """Every distinct text of some groups, numbered, so that each is encoded once."""
+    """Every distinct text of some ranking examples, numbered, so that each is encoded once."""
 
-    def __init__(self, groups: Sequence[RankingExample]) -> None:
+    def __init__(self, examples: Sequence[RankingExample]) -> None:
         self.index: dict[str, int] = {}
-        for group in groups:
-            for text in (group.query, *group.candidates):
+        for example in examples:
+            for text in (example.query, *example.candidates):
                 self.index.setdefault(text, len(self.index))
         self.texts = list(self.index)
 
-    def batch(self, groups: Sequence[RankingExample], user_rows: Sequence[int]) -> PairBatch:
-        """The padded batch of `groups`; `user_rows[i]` is the delta row of group i's user."""
-        width = max((len(g.candidates) for g in groups), default=1)
-        candidates = np.zeros((len(groups), max(1, width)), dtype=np.int64)
+    def batch(self, examples: Sequence[RankingExample], user_rows: Sequence[int]) -> PairBatch:
+        """The padded batch of `examples`; `user_rows[i]` is the delta row of example i's user."""
+        width = max((len(example.candidates) for example in examples), default=1)
+        candidates = np.zeros((len(examples), max(1, width)), dtype=np.int64)
         label = np.zeros(candidates.shape, dtype=np.float32)
         mask = np.zeros(candidates.shape, dtype=np.float32)
-        numbers = next((len(g.features[0]) for g in groups if g.features), 0)
+        numbers = next((len(example.features[0]) for example in examples if example.features), 0)
         features = np.zeros((*candidates.shape, numbers), dtype=np.float32)
-        for i, group in enumerate(groups):
-            if group.features:
-                features[i, : len(group.features)] = group.features
-            for j, (text, y) in enumerate(zip(group.candidates, group.label, strict=True)):
+        for i, example in enumerate(examples):
+            if example.features:
+                features[i, : len(example.features)] = example.features
+            for j, (text, y) in enumerate(zip(example.candidates, example.label, strict=True)):
                 candidates[i, j] = self.index[text]
                 if not np.isnan(y):
                     label[i, j], mask[i, j] = y, 1.0
-        query = np.asarray([self.index[g.query] for g in groups], dtype=np.int64)
+        query = np.asarray([self.index[example.query] for example in examples], dtype=np.int64)
         return PairBatch(
             torch.from_numpy(query),
             torch.from_numpy(candidates),

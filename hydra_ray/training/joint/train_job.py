@@ -15,10 +15,10 @@ class TrainJob:
     Attributes:
         model: What is trained; each of `kinds` takes the place of its `head`.
         train: How.
-        kinds: Head kinds, trained one after the other on the same groups.
-        groups: Folder of the training groups (Parquet).
+        kinds: Head kinds, trained one after the other on the same ranking examples.
+        ranking_examples: Folder of the training users' ranking examples (Parquet).
         name: In progress lines and metrics.
-        seed: Of initial weights, dropout and the order of the groups.
+        seed: Of initial weights, dropout and the order of the examples.
         symmetric: Whether both texts of a pair are of one kind (reranker).
         feature_width: Numbers per row besides its text (see `RankingExample`).
         scratch: Takes whatever the workers write. A training that was cut short and is found there goes on.
@@ -31,7 +31,7 @@ class TrainJob:
     model: ModelConfig
     train: TrainConfig
     kinds: tuple[str, ...]
-    groups: Path
+    ranking_examples: Path
     name: str
     seed: int
     symmetric: bool

@@ -18,7 +18,7 @@ from hydra_ray.training.ray_workers import run_workers
 
 
 def train(job: TrainJob, buckets: int, out: Path, log: Callable[[str], None] = print) -> dict[str, float]:
-    """Trains base and heads of every kind on the job's groups; writes artifacts to out/KIND.
+    """Trains base and heads of every kind on the job's ranking examples; writes artifacts to out/KIND.
 
     buckets: of the head stores. log: gets the workers' progress lines. Ray Train's storage is `job.scratch`; a training
     that was cut short and is found there goes on with its next step.
@@ -26,7 +26,7 @@ def train(job: TrainJob, buckets: int, out: Path, log: Callable[[str], None] = p
     """
     check_trackers(job.train.trackers)
     if pair_kind(job.model.pair).centres and not job.centres.exists():
-        write_centres(job.model, job.groups, job.embedding_store, job.seed, job.centres)
+        write_centres(job.model, job.ranking_examples, job.embedding_store, job.seed, job.centres)
     run_workers(train_worker, job, job.train, job.resources, job.name, job.scratch, log)
     losses = {}
     for kind in job.kinds:

@@ -1,4 +1,4 @@
-"""One rank of joint training: its users' groups and heads, its DeepSpeed engine, and a step of them."""
+"""One rank of joint training: its users' examples and heads, its DeepSpeed engine, and a step of them."""
 
 import math
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ from hydra_ray.training.joint.train_job import TrainJob
 from hydra_ray.training.joint.user_head_table import UserHeadTable
 from hydra_ray.training.joint.worker_shard import WorkerShard
 from hydra_ray.training.user_fit.profiles import Profiles, read_profiles
-from hydra_ray.utils.device import CPU, free_memory, is_out_of_memory, worker_device
+from hydra_ray.utils.device import CPU, free_memory, is_out_of_memory, seed_draws, worker_device
 
 
 class Worker:
@@ -140,27 +140,27 @@ class Worker:
                 raise
         raise UserError(
             f"{self.name}: out of memory on {self.device} in epoch {epoch + 1} step {number}, a batch of {step.rows} "
-            f"rows of which worker {self.rank} has {len(step.groups[self.rank])} queries: lower train.batch_size (now "
-            f"{self.train.batch_size}) or raise train.gradient_accumulation_steps (now "
+            f"rows of which worker {self.rank} has {len(step.examples[self.rank])} queries: lower train.batch_size "
+            f"(now {self.train.batch_size}) or raise train.gradient_accumulation_steps (now "
             f"{self.train.gradient_accumulation_steps})"
         )
 
     def _users(self, step: Step) -> tuple[list[RankingExample], list[str], Tensor]:
         """A step's queries of this worker, their users, and the rows of those in the table."""
-        groups = [self.share.groups[i] for i in step.groups[self.rank]]
-        users = sorted({g.user_id for g in groups})
-        return groups, users, torch.as_tensor([self.heads.row_of[user] for user in users], dtype=torch.int64)
+        examples = [self.share.examples[i] for i in step.examples[self.rank]]
+        users = sorted({example.user_id for example in examples})
+        return examples, users, torch.as_tensor([self.heads.row_of[user] for user in users], dtype=torch.int64)
 
     def _step(self, step: Step, epoch: int, number: int) -> float:
         # Of a step's own, so that a run that was cut short draws the same dropout as one that was not.
-        torch.manual_seed(hash((self.seed, epoch, number, self.rank)))
-        groups, users, rows = self._users(step)
+        seed_draws(hash((self.seed, epoch, number, self.rank)), self.device)
+        examples, users, rows = self._users(step)
         local = {user: i for i, user in enumerate(users)}
         taken = self.heads.take(rows)
         if self.following is not None:
             self.heads.prefetch(self._users(self.following)[2])
         total, routed_F = 0.0, torch.zeros(self.model.num_experts, device=self.device)
-        for part in parts_of(groups, self.train.gradient_accumulation_steps):
+        for part in parts_of(examples, self.train.gradient_accumulation_steps):
             # Where nothing of this batch is ours, DeepSpeed's collectives still need every rank and every parameter:
             # a row of weight zero with a delta of zero.
             if not part:
@@ -168,9 +168,9 @@ class Worker:
             elif self.profiles:
                 # Each query on its own, for its profile leaves out the item that it asks.
                 batch = self.share.texts.batch(part, range(len(part)))
-                deltas = self.profiles.of_groups(part, self.device)
+                deltas = self.profiles.of_examples(part, self.device)
             else:
-                batch, deltas = self.share.texts.batch(part, [local[g.user_id] for g in part]), taken
+                batch, deltas = self.share.texts.batch(part, [local[example.user_id] for example in part]), taken
             batch = batch.to(self.device)
             loss, prior = self._loss(batch, deltas)
             if not math.isfinite(value := float(loss.detach())):
@@ -182,7 +182,7 @@ class Worker:
             total += value
             if self.profiles:
                 routed_F += self._routed(batch)
-        if groups:
+        if examples:
             self.heads.update(rows, taken, self.train.user_lr, scale=1.0 / self.world)
         if self.profiles:
             self.at = replace(self.at, routed=(self.sum(routed_F) / step.rows).tolist())
@@ -195,16 +195,16 @@ class Worker:
         loss = loss_sum(logits.float(), batch.label, batch.mask, self.train.loss)
         if not self.profiles:
             return loss, delta_prior(deltas, batch) * self.train.user_l2
-        _, probability_GF = self.engine.module.routed
+        _, probability_QF = self.engine.module.routed
         routed_F = torch.tensor(self.at.routed or [0.0] * self.model.num_experts, device=self.device)
-        return loss, balance_loss(probability_GF.float(), routed_F, batch.mask.sum(1)) * self.train.router_balance
+        return loss, balance_loss(probability_QF.float(), routed_F, batch.mask.sum(1)) * self.train.router_balance
 
     def _routed(self, batch: PairBatch) -> Tensor:
         """The rows that each facet has taken part in, shared among those mixed, [F]."""
-        weights_GF, _ = self.engine.module.routed
-        chosen_GF = (weights_GF.detach() > 0).float()
-        rows_GF: Tensor = chosen_GF / chosen_GF.sum(1, keepdim=True) * batch.mask.sum(1, keepdim=True)
-        return rows_GF.sum(0)
+        weights_QF, _ = self.engine.module.routed
+        chosen_QF = (weights_QF.detach() > 0).float()
+        rows_QF: Tensor = chosen_QF / chosen_QF.sum(1, keepdim=True) * batch.mask.sum(1, keepdim=True)
+        return rows_QF.sum(0)
 
     def _blank(self) -> Deltas:
         """Deltas, or profiles, of no user."""
@@ -239,7 +239,7 @@ class Worker:
         if isinstance(self.inputs, Tensor) and not torch.isfinite(self.inputs).all():
             bad = next(i for i, embedding in enumerate(self.inputs) if not torch.isfinite(embedding).all())
             return f"{where}: the embedding of {self.share.texts.texts[bad][:60]!r} is not finite; check model.encoder"
-        users = ", ".join(sorted({g.user_id for g in part})[:3])
+        users = ", ".join(sorted({example.user_id for example in part})[:3])
         return f"{where} (users {users}, ...); {self._advice()}"
 
     def _advice(self) -> str:
@@ -253,9 +253,9 @@ class Worker:
             append_line(self.lines, f"{self.name}: {line}")
 
 
-def parts_of(groups: Sequence[RankingExample], count: int) -> list[list[RankingExample]]:
-    """The groups in `count` nearly equal parts, some of them empty."""
-    return [list(groups[i::count]) for i in range(count)]
+def parts_of(examples: Sequence[RankingExample], count: int) -> list[list[RankingExample]]:
+    """The examples in `count` nearly equal parts, some of them empty."""
+    return [list(examples[i::count]) for i in range(count)]
 
 
 def delta_prior(taken: Deltas, batch: PairBatch) -> Tensor:

@@ -1,4 +1,4 @@
-"""What one training worker reads: its own users' groups and their texts, and how large those of all workers are."""
+"""What one training worker reads: its own users' examples and their texts, and how large all workers' are."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +21,7 @@ from hydra_ray.training.joint.ranking_examples import RankingExample, TextIndex,
 
 
 def labelled_rows(label: Any) -> NDArray[np.int64]:
-    """How many of each group's labels are not null; label: Arrow list array of floats."""
+    """How many of each example's labels are not null; label: Arrow list array of floats."""
     before = np.concatenate([[0], np.cumsum(label.values.is_valid().to_numpy(zero_copy_only=False))])
     offsets = label.offsets.to_numpy()
     rows: NDArray[np.int64] = before[offsets[1:]] - before[offsets[:-1]]
@@ -29,16 +29,16 @@ def labelled_rows(label: Any) -> NDArray[np.int64]:
 
 
 class WorkerShard:
-    """The groups of the buckets that `rank` of `world` workers owns.
+    """The ranking examples of the buckets that `rank` of `world` workers owns.
 
-    The plan needs every group's bucket and size; texts are read for this worker's own users alone. Groups are counted
-    user by user, so that the plan does not depend on how many actors wrote which of them into which file.
+    The plan needs every example's bucket and size; texts are read for this worker's own users alone. Examples are
+    counted user by user, so that the plan does not depend on how many actors wrote which of them into which file.
     """
 
-    def __init__(self, groups: Path, rank: int, world: int) -> None:
-        """groups: folder with Parquet files of GROUP_SCHEMA."""
+    def __init__(self, examples: Path, rank: int, world: int) -> None:
+        """examples: folder with Parquet files of RANKING_EXAMPLE_SCHEMA."""
         self.world = world
-        source = pads.dataset(groups, format="parquet")
+        source = pads.dataset(examples, format="parquet")
         index = source.to_table(columns=["user_id", "bucket", "label"])
         places = pc.sort_indices(index, sort_keys=[("user_id", "ascending")])
         index = index.take(places)
@@ -47,12 +47,12 @@ class WorkerShard:
         self.owner = assign_buckets(self.buckets, self.rows, world)
         mine = [i for i, bucket in enumerate(self.buckets) if self.owner[bucket] == rank]
         read = examples_from_table(source.take(places.take(pa.array(mine, pa.int64()))))
-        self.groups: dict[int, RankingExample] = dict(zip(mine, read, strict=True))
-        self.texts = TextIndex(list(self.groups.values()))
+        self.examples: dict[int, RankingExample] = dict(zip(mine, read, strict=True))
+        self.texts = TextIndex(list(self.examples.values()))
 
     def users(self) -> dict[str, int]:
         """This worker's users and their buckets."""
-        return {group.user_id: group.bucket for group in self.groups.values()}
+        return {example.user_id: example.bucket for example in self.examples.values()}
 
     def imbalance(self) -> float:
         """See `plan.imbalance`."""

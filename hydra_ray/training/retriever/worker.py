@@ -29,7 +29,7 @@ from hydra_ray.training.joint.engine import check_fits, make_engine, scaled_lr, 
 from hydra_ray.training.joint.file_tail import PROGRESS, append_line
 from hydra_ray.training.retriever.lists import read_lists
 from hydra_ray.training.retriever.retriever_job import RetrieverJob
-from hydra_ray.utils.device import free_memory, worker_device
+from hydra_ray.utils.device import free_memory, seed_draws, worker_device
 from hydra_ray.utils.plugins import load_modules
 
 WARM_UP = 0.05
@@ -162,7 +162,7 @@ class RetrieverWorker:
         warm = max(1, round(WARM_UP * len(batches) * self.job.ropg.epochs))
         total = 0.0
         for number, batch in enumerate(batches):
-            torch.manual_seed(hash((self.job.seed, trial, epoch, number, self.rank)))
+            seed_draws(hash((self.job.seed, trial, epoch, number, self.rank)), self.device)
             mine = [self.lists.training[i] for i in batch[self.rank :: self.world]]
             rate = min(1.0, (epoch * len(batches) + number + 1) / warm)
             loss = self._step(engine, mine, trial, spread, self.world / len(batch), rate, epoch + 1)

@@ -33,28 +33,31 @@ class UserFeatures:
     fingerprint: str
 
 
-def fingerprint_of(groups: Sequence[RankingExample]) -> str:
+def fingerprint_of(examples: Sequence[RankingExample]) -> str:
     """Says whether a user's rows are the same as they were: texts, labels and features."""
     digest = hashlib.blake2b(digest_size=8)
-    for group in groups:
-        digest.update(repr((group.query_id, group.query, group.candidates, group.label, group.features)).encode())
+    for example in examples:
+        digest.update(
+            repr((example.query_id, example.query, example.candidates, example.label, example.features)).encode()
+        )
     return digest.hexdigest()
 
 
-def features_of(groups: Sequence[RankingExample], pair_embeddings: Sequence[NDArray[np.float32]]) -> UserFeatures:
-    """One user's groups and their pair embeddings [rows of the group, Z]; rows without a label are left out.
+def features_of(examples: Sequence[RankingExample], pair_embeddings: Sequence[NDArray[np.float32]]) -> UserFeatures:
+    """One user's ranking examples and their pair embeddings [candidates of the example, Z]; those without a
+    label are left out.
 
     Raises UserError if a pair embedding is not finite.
     """
     z = np.concatenate(pair_embeddings)
-    label = np.asarray([y for group in groups for y in group.label], dtype=np.float32)
-    query = np.repeat(np.arange(len(groups)), [len(group.candidates) for group in groups])
+    label = np.asarray([y for example in examples for y in example.label], dtype=np.float32)
+    query = np.repeat(np.arange(len(examples)), [len(example.candidates) for example in examples])
     known = ~np.isnan(label)
     if not np.isfinite(z[known]).all():
         raise UserError(
-            f"user {groups[0].user_id!r}: a pair embedding is not finite; check model.encoder and the user's texts"
+            f"user {examples[0].user_id!r}: a pair embedding is not finite; check model.encoder and the user's texts"
         )
-    return UserFeatures(groups[0].user_id, z[known], label[known], query[known], fingerprint_of(groups))
+    return UserFeatures(examples[0].user_id, z[known], label[known], query[known], fingerprint_of(examples))
 
 
 def empty_features(user_id: str, width: int) -> UserFeatures:

@@ -74,23 +74,25 @@ class Profiles:
         self._embeddings = torch.from_numpy(encode(texts or [""]))
         self.width = self._embeddings.shape[-1]
 
-    def of_groups(self, groups: Sequence[RankingExample], device: torch.device | None = None) -> Deltas:
-        """One profile per query, [G, H, D], and which of its items exist, [G, H]: the item asked is left out."""
-        found = [self._of.get(group.user_id, Profile(group.user_id, group.bucket, (), ())) for group in groups]
+    def of_examples(self, examples: Sequence[RankingExample], device: torch.device | None = None) -> Deltas:
+        """One profile per query, [Q, H, D], and which of its items exist, [Q, H]: the item asked is left out."""
+        found = [
+            self._of.get(example.user_id, Profile(example.user_id, example.bucket, (), ())) for example in examples
+        ]
         longest = max((len(profile.texts) for profile in found), default=0) or 1
-        profile_GHD = torch.zeros(len(groups), longest, self.width)
-        present_GH = torch.zeros(len(groups), longest)
-        for g, (group, profile) in enumerate(zip(groups, found, strict=True)):
+        profile_QHD = torch.zeros(len(examples), longest, self.width)
+        present_QH = torch.zeros(len(examples), longest)
+        for q, (example, profile) in enumerate(zip(examples, found, strict=True)):
             count = len(profile.texts)
-            profile_GHD[g, :count] = self._embeddings[[self._row[text] for text in profile.texts]]
+            profile_QHD[q, :count] = self._embeddings[[self._row[text] for text in profile.texts]]
             # The id of a query that asks an item ends in the item's; a real question (q:) asks none.
-            kind, _, queried_item = group.query_id.partition(":")
-            present_GH[g, :count] = torch.tensor([float(kind == "q" or item != queried_item) for item in profile.items])
-        return {PROFILE: profile_GHD.to(device), PRESENT: present_GH.to(device)}
+            kind, _, queried_item = example.query_id.partition(":")
+            present_QH[q, :count] = torch.tensor([float(kind == "q" or item != queried_item) for item in profile.items])
+        return {PROFILE: profile_QHD.to(device), PRESENT: present_QH.to(device)}
 
     def of_users(self, device: torch.device | None = None) -> Deltas:
         """All users' profiles, [U, H, D] and [U, H], in the order given."""
-        return self.of_groups([RankingExample(user, 0, "", "", (), ()) for user in self._of], device)
+        return self.of_examples([RankingExample(user, 0, "", "", (), ()) for user in self._of], device)
 
     def blank(self, device: torch.device | None = None) -> Deltas:
         """Of no user."""

@@ -178,4 +178,4 @@ def test_the_gateway_names_every_part() -> None:
     bundle: Any = RunArtifacts("a-run", Config(), 0, {}, {}, {}, None)  # type: ignore[arg-type]
     part: Any = Part()
     service = RemoteService(bundle, None, part, part, part, Down(), None, None)  # type: ignore[arg-type]
-    assert asyncio.run(service.ready()) == {"retriever": "ok", "scorer": "ok", "fitter": "ok", "llm": REFUSES}
+    assert asyncio.run(service.ready()) == {"history_server": "ok", "scorer": "ok", "fitter": "ok", "llm": REFUSES}

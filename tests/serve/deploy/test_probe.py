@@ -81,7 +81,7 @@ def test_what_is_asked() -> None:
 class Said(BaseHTTPRequestHandler):
     answers: ClassVar[dict[str, tuple[int, bytes]]] = {
         "/ok": (200, b"{}"),
-        "/readyz": (503, b'{"ready": false, "parts": {"retriever": "ok", "llm": "HTTP 500", "scorer": "no"}}'),
+        "/readyz": (503, b'{"ready": false, "parts": {"history_server": "ok", "llm": "HTTP 500", "scorer": "no"}}'),
         "/gone": (404, b"Not Found"),
         "/llm": (403, b'{"error": {"code": "local_route"}}'),
     }

@@ -29,7 +29,7 @@ class FakeService:
         self.gate: threading.Event | None = None
         self.running = 0
         self.cancelled = 0
-        self.parts = {"retriever": "ok", "scorer": "ok"}
+        self.parts = {"history_server": "ok", "scorer": "ok"}
 
     async def _pass(self) -> None:
         if self.error is not None:

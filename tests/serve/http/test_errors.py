@@ -137,12 +137,12 @@ def test_the_services_errors_on_every_route(live, http, error, status, code):
 
 
 def test_readiness(live, http):
-    assert http.get("/readyz").json() == {"ready": True, "parts": {"retriever": "ok", "scorer": "ok"}}
-    live.service.parts = {"retriever": "ok", "scorer": "starting"}
+    assert http.get("/readyz").json() == {"ready": True, "parts": {"history_server": "ok", "scorer": "ok"}}
+    live.service.parts = {"history_server": "ok", "scorer": "starting"}
     answer = http.get("/readyz")
     assert (answer.status_code, answer.json()["parts"]["scorer"]) == (503, "starting")
     assert http.get("/healthz").json() == {"status": "ok"}
-    live.service.parts = {"retriever": "ok"}
+    live.service.parts = {"history_server": "ok"}
 
 
 def test_the_document_names_every_error(http):

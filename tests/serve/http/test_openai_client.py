@@ -291,7 +291,7 @@ def test_messages_without_a_question(client, messages, param):
     [
         (OverloadedError(2.5), openai.RateLimitError, 429, "3"),
         (LLMDownError("no connection"), openai.InternalServerError, 503, "5"),
-        (StageDownError("retriever"), openai.InternalServerError, 503, "1"),
+        (StageDownError("history server"), openai.InternalServerError, 503, "1"),
         (DeadlineError(), openai.InternalServerError, 504, None),
         (RefusedError("too long"), openai.BadRequestError, 400, None),
     ],

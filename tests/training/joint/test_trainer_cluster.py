@@ -21,7 +21,7 @@ from hydra_ray.training.artifacts.trained_scorer import TrainedScorer, fingerpri
 from hydra_ray.training.artifacts.user_heads import UserHeads
 from hydra_ray.training.joint.trainer import train
 from tests.training.test_same_result_cluster import ATOL, result, train_in_ranks
-from tests.training.tiny import USERS, Part, make_encoder, make_groups, make_job
+from tests.training.tiny import USERS, Part, make_encoder, make_job, make_ranking_examples
 
 KIND = "linear"
 FAST_NEWS = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_failure_threshold": 3}
@@ -64,7 +64,7 @@ def config(encoder: Path, **more: Any) -> Config:
 def test_a_dead_node_costs_the_steps_since_the_last_checkpoint(nodes: tuple[Any, Any], tmp_path: Path) -> None:
     cluster, second = nodes
     wanted = config(make_encoder(tmp_path / "encoder"))
-    groups = make_groups(tmp_path / "groups")
+    examples = make_ranking_examples(tmp_path / "ranking_examples")
     scratch, out = tmp_path / "scratch", tmp_path / "out"
     lines: list[str] = []
 
@@ -100,13 +100,13 @@ def test_a_dead_node_costs_the_steps_since_the_last_checkpoint(nodes: tuple[Any,
         assert torch.allclose(value, learned[name], atol=ATOL), name
     assert (out / "metrics" / "metrics-t-linear.jsonl").exists()
     scorer = TrainedScorer.load(out / KIND, out / KIND)
-    assert [len(s) for s in scorer.score(groups[:3])] == [6, 6, 6]
+    assert [len(s) for s in scorer.score(examples[:3])] == [6, 6, 6]
 
 
 @pytest.mark.cluster
 def test_a_loss_that_is_no_number_ends_training_with_one_line(nodes: tuple[Any, Any], tmp_path: Path) -> None:
     wanted = config(make_encoder(tmp_path / "encoder"), base_lr=1e30, max_failures=8)
-    make_groups(tmp_path / "groups")
+    make_ranking_examples(tmp_path / "ranking_examples")
     job, lines = make_job(tmp_path, wanted.model, wanted.train, KIND, tmp_path / "scratch"), list[str]()
     job = replace(job, resources=TrainResources(num_workers=1))
     with pytest.raises(UserError, match=r"t \(linear\): the loss is (nan|inf) in epoch 1 step \d .*; lower train\."):

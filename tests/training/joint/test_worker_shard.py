@@ -7,7 +7,7 @@ from hydra_ray.training.joint.ranking_examples import RankingExample, examples_t
 from hydra_ray.training.joint.worker_shard import WorkerShard
 
 
-def group(user: int, query: int) -> RankingExample:
+def example(user: int, query: int) -> RankingExample:
     """A query of a user whose bucket is not in the order of its name."""
     name = f"u{user}"
     return RankingExample(
@@ -16,21 +16,23 @@ def group(user: int, query: int) -> RankingExample:
 
 
 def write(folder: Path, files: int) -> Path:
-    """Five users' groups, bucket by bucket, cut into as many files as there were actors."""
+    """Five users' ranking examples, bucket by bucket, cut into as many files as there were actors."""
     folder.mkdir()
-    users = sorted(range(5), key=lambda user: group(user, 0).bucket)
+    users = sorted(range(5), key=lambda user: example(user, 0).bucket)
     for number in range(files):
         mine = sorted(users[number * 5 // files : (number + 1) * 5 // files])
-        table = examples_to_table([group(user, query) for user in mine for query in range(3)])
+        table = examples_to_table([example(user, query) for user in mine for query in range(3)])
         pq.write_table(table, folder / f"part-{number}.parquet")
     return folder
 
 
 @pytest.mark.parametrize("files", [2, 5])
-def test_the_plan_does_not_depend_on_how_groups_were_cut_into_files(tmp_path: Path, files: int) -> None:
+def test_the_plan_does_not_depend_on_how_examples_were_cut_into_files(tmp_path: Path, files: int) -> None:
     one, other = (WorkerShard(write(tmp_path / str(count), count), 0, 2) for count in (1, files))
-    assert one.groups == other.groups
-    assert list(one.groups) == list(other.groups)
+    assert one.examples == other.examples
+    assert list(one.examples) == list(other.examples)
     assert one.plan(4, 0, 1) == other.plan(4, 0, 1)
-    assert len(one.groups) < len(one.buckets)
-    assert [g.query_id for g in one.groups.values()] == sorted(g.query_id for g in one.groups.values())
+    assert len(one.examples) < len(one.buckets)
+    assert [example.query_id for example in one.examples.values()] == sorted(
+        example.query_id for example in one.examples.values()
+    )

@@ -10,7 +10,7 @@ from hydra_ray.training.user_fit.features import features_of, fingerprint_of, lo
 NAN = float("nan")
 
 
-def groups(user: str) -> list[RankingExample]:
+def examples(user: str) -> list[RankingExample]:
     return [
         RankingExample(user, 3, "p:1", "a", ("x", "y"), (1.0, NAN)),
         RankingExample(user, 3, "p:2", "b", ("x", "y", "z"), (0.0, 1.0, 0.0)),
@@ -23,7 +23,7 @@ def pair_embeddings(seed: int) -> list[np.ndarray]:
 
 
 def test_what_is_kept_comes_back_in_half_precision(tmp_path: Path) -> None:
-    users = [features_of(groups(user), pair_embeddings(i)) for i, user in enumerate(("ann", "böb\n'\""))]
+    users = [features_of(examples(user), pair_embeddings(i)) for i, user in enumerate(("ann", "böb\n'\""))]
     assert users[0].query.tolist() == [0, 1, 1, 1]
     assert users[0].label.tolist() == [1, 0, 1, 0]
     save_features(users, 4, tmp_path / "f" / "bucket-000003.arrow")
@@ -48,19 +48,19 @@ def test_an_encoding_that_is_not_finite_names_the_user() -> None:
     bad = pair_embeddings(0)
     bad[1][0, 0] = np.inf
     with pytest.raises(UserError, match="user 'ann': a pair embedding is not finite"):
-        features_of(groups("ann"), bad)
+        features_of(examples("ann"), bad)
 
 
 def test_a_broken_file_says_what_to_do(tmp_path: Path) -> None:
     file = tmp_path / "bucket-000001.arrow"
-    save_features([features_of(groups("ann"), pair_embeddings(0))], 4, file)
+    save_features([features_of(examples("ann"), pair_embeddings(0))], 4, file)
     file.write_bytes(file.read_bytes()[:-20])
     with pytest.raises(UserError, match="remove it, and it is made again"):
         load_features(file)
 
 
 def test_the_fingerprint_follows_the_rows() -> None:
-    same, other = fingerprint_of(groups("a")), groups("a")
-    assert same == fingerprint_of(groups("a"))
+    same, other = fingerprint_of(examples("a")), examples("a")
+    assert same == fingerprint_of(examples("a"))
     assert same != fingerprint_of(other[:1])
     assert same != fingerprint_of([other[0], RankingExample("a", 3, "p:2", "b", ("x", "y", "z"), (0.0, 1.0, 1.0))])

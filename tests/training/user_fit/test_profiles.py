@@ -29,8 +29,8 @@ def test_a_profile_is_the_newest_records_that_every_question_may_see() -> None:
 def test_the_record_that_a_query_asks_is_left_out(tmp_path) -> None:  # type: ignore[no-untyped-def]
     pq.write_table(profiles_to_table([profile_of(user(4), 7)]), tmp_path / "part.parquet")
     profiles = Profiles(read_profiles(tmp_path, [7]), encode)
-    groups = [RankingExample("u", 7, query, "?", ("x",), (1.0,)) for query in ("p:i1", "h:i0", "q:i2", "p:other")]
-    batch = profiles.of_groups([*groups, RankingExample("stranger", 7, "p:i1", "?", ("x",), (1.0,))])
+    examples = [RankingExample("u", 7, query, "?", ("x",), (1.0,)) for query in ("p:i1", "h:i0", "q:i2", "p:other")]
+    batch = profiles.of_examples([*examples, RankingExample("stranger", 7, "p:i1", "?", ("x",), (1.0,))])
     assert batch[PRESENT].tolist() == [[1, 0, 1], [0, 1, 1], [1, 1, 1], [1, 1, 1], [0, 0, 0]]
     assert torch.equal(batch[PROFILE][0], batch[PROFILE][3])
     assert read_profiles(tmp_path, [6]) == []

@@ -1,4 +1,4 @@
-"""The retriever: users' histories and indexes. Without an encoder it imports no PyTorch."""
+"""The history server: users' histories, and what is retrieved from them. Without an encoder it imports no PyTorch."""
 
 import asyncio
 from collections.abc import Sequence
@@ -16,8 +16,11 @@ from hydra_ray.serve.state.user_store import UserStore
 from hydra_ray.utils.network import stay_on_node
 
 
-class Retriever:
-    """Histories and indexes. Any replica serves any user; calls of one bucket go to one replica for its cache."""
+class HistoryServer:
+    """Keeps histories and retrieves from them.
+
+    Any replica serves any user; calls of one bucket go to one replica for its cache.
+    """
 
     def __init__(self, bundle: RunArtifacts, state: Path, cache_mib: int) -> None:
         stay_on_node()
@@ -39,7 +42,7 @@ class Retriever:
             adapter.history_similarity,
             topics,
         )
-        self._meters = Meters("Retriever")
+        self._meters = Meters("HistoryServer")
         self._meters.watch_cache("history", self.histories)
         self._deletions = Deletions(state)
         self._forgetting = asyncio.get_event_loop().create_task(self._forget())

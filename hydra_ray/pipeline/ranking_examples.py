@@ -1,4 +1,4 @@
-"""From answered rows to what is learned from: groups of scored rows, user by user; the training users' as Parquet."""
+"""From answered rows to ranking examples, user by user; the training users' as Parquet."""
 
 import shutil
 from collections.abc import Collection, Iterator, Sequence
@@ -34,31 +34,31 @@ def feature_width(config: Config, component: Component) -> int:
     return WIDTH if config.adapter.features else 0
 
 
-def reranker_groups(config: Config, bucket: int, rows: Sequence[LabelRow]) -> list[RankingExample]:
+def reranker_examples(config: Config, bucket: int, rows: Sequence[LabelRow]) -> list[RankingExample]:
     """What the reranker learns of one user, by query id; rows without anything to score are left out.
 
     The order counts: it says which queries a fit holds out (`PaddedUsers.held_out`).
     """
     rows, width = sorted(rows, key=_query_id), feature_width(config, "reranker")
     labels = reranker_labels_of_user(load_task(config.data.task), [row.query for row in rows], config.reranker.label)
-    groups = []
+    examples = []
     for row, label in zip(rows, labels, strict=True):
         query = row.query
         if query.candidates:
             numbers = (row.normalized_scores, row.recencies)[:width]
             features = tuple(zip(*numbers, strict=True))
-            groups.append(
+            examples.append(
                 RankingExample(
                     query.user_id, bucket, query.query_id, query.text, query.candidates, tuple(label), features
                 )
             )
-    return groups
+    return examples
 
 
-def adapter_groups(config: Config, bucket: int, rows: Sequence[CandidateRow]) -> list[RankingExample]:
-    """What the adapter learns of one user, ordered as by `reranker_groups`."""
+def adapter_examples(config: Config, bucket: int, rows: Sequence[CandidateRow]) -> list[RankingExample]:
+    """What the adapter learns of one user, ordered as by `reranker_examples`."""
     task = load_task(config.data.task)
-    groups = []
+    examples = []
     for row in sorted(rows, key=_query_id):
         if row.query.known and not config.adapter.num_history_queries:
             continue
@@ -83,8 +83,8 @@ def adapter_groups(config: Config, bucket: int, rows: Sequence[CandidateRow]) ->
             )
         if candidates:
             found = (tuple(candidates), tuple(label), tuple(features))
-            groups.append(RankingExample(query.user_id, bucket, query.query_id, query.text, *found))
-    return groups
+            examples.append(RankingExample(query.user_id, bucket, query.query_id, query.text, *found))
+    return examples
 
 
 def _query_id(row: StageRow) -> str:
@@ -99,7 +99,7 @@ def with_plain(task: Task, row: Row, wanted: bool) -> tuple[Row, str]:
     return replace(row, answers=((*samples, *plain),)), next(iter(parsed_texts(task, plain)), "")
 
 
-def read_groups(
+def read_ranking_examples(
     config: Config,
     component: Component,
     folder: Path,
@@ -107,14 +107,14 @@ def read_groups(
     split: Split | None = None,
     users: Collection[str] | None = None,
 ) -> Iterator[list[RankingExample]]:
-    """The groups of each user of the given buckets and split (None: of both); of `users` alone, as `read_rows` takes
-    them."""
+    """The ranking examples of each user of the given buckets and split (None: of both); of `users` alone, as
+    `read_rows` takes them."""
     if component == "reranker":
         for labelled in read_rows(LabelRow, folder, buckets, split, users):
-            yield reranker_groups(config, labelled.bucket, labelled.rows)
+            yield reranker_examples(config, labelled.bucket, labelled.rows)
     else:
         for sampled in read_rows(CandidateRow, folder, buckets, split, users):
-            yield adapter_groups(config, sampled.bucket, sampled.rows)
+            yield adapter_examples(config, sampled.bucket, sampled.rows)
 
 
 def chunks(buckets: Sequence[int], count: int) -> list[list[int]]:
@@ -122,7 +122,7 @@ def chunks(buckets: Sequence[int], count: int) -> list[list[int]]:
     return [part.tolist() for part in np.array_split(np.asarray(buckets, dtype=np.int64), max(1, count)) if len(part)]
 
 
-def write_groups(
+def write_ranking_examples(
     run: RunContext,
     config: Config,
     component: Component,
@@ -132,7 +132,7 @@ def write_groups(
     users_dir: Path | None = None,
     profiles: Path | None = None,
 ) -> dict[str, int]:
-    """The training users' groups as Parquet, one file per run of buckets, made by Ray Data. Returns counts.
+    """The training users' ranking examples as Parquet, one file per run of buckets, made by Ray Data. Returns counts.
 
     config: how answers become rows. profiles: takes the same users' profiles as well, made of the ingested histories in
     `users_dir`.
@@ -144,20 +144,20 @@ def write_groups(
 
     def write(batch: dict[str, Any]) -> dict[str, Any]:
         parsed = Config.model_validate(dumped)
-        counts: dict[str, list[int]] = {"groups": [], "rows": [], "positive": []}
+        counts: dict[str, list[int]] = {"ranking_examples": [], "rows": [], "positive": []}
         for number, buckets in zip(batch["number"], batch["buckets"], strict=True):
-            of_users = read_groups(parsed, component, answered, list(buckets), "train", training)
-            groups = [g for user in of_users for g in user]
+            of_users = read_ranking_examples(parsed, component, answered, list(buckets), "train", training)
+            examples = [example for user in of_users for example in user]
             file = f"part-{int(number):05d}.parquet"
-            pq.write_table(examples_to_table(groups), out / file, compression="zstd")
+            pq.write_table(examples_to_table(examples), out / file, compression="zstd")
             if profiles and users_dir:
-                bucket_of = {g.user_id: g.bucket for g in groups}
+                bucket_of = {example.user_id: example.bucket for example in examples}
                 users = (u for split, ids in chosen.by_source(bucket_of) for u in read_users(users_dir, split, ids))
                 found = (profile_of(user, bucket_of[user.user_id]) for user in users)
                 pq.write_table(profiles_to_table(found), profiles / file, compression="zstd")
-            counts["groups"].append(len(groups))
-            counts["rows"].append(sum(g.labelled for g in groups))
-            counts["positive"].append(int(sum(np.nansum(g.label) for g in groups)))
+            counts["ranking_examples"].append(len(examples))
+            counts["rows"].append(sum(example.labelled for example in examples))
+            counts["positive"].append(int(sum(np.nansum(example.label) for example in examples)))
         return {name: np.asarray(values) for name, values in counts.items()}
 
     # An attempt with other actors cut the buckets otherwise: none of its files may stay.
@@ -169,4 +169,4 @@ def write_groups(
     items = [{"number": i, "buckets": part} for i, part in enumerate(parts)]
     with unwrap_user_errors():
         rows = ray.data.from_items(items).map_batches(write, batch_size=1).take_all()
-    return {name: int(sum(row[name] for row in rows)) for name in ("groups", "rows", "positive")}
+    return {name: int(sum(row[name] for row in rows)) for name in ("ranking_examples", "rows", "positive")}
