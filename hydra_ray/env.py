@@ -35,7 +35,7 @@ RAY_AUTH_MODE = Variable(
     None,
     "Read by Ray: `token` or `disabled`. Left as the user set it; unset, Ray 2.60 writes a token of its own for a local"
     " cluster and later demands it from every `ray` command of the machine. `submit` and `deploy` set `token` where it"
-    " is unset and there is a token (see `hydra_ray.ray_start`). Tests set `disabled`.",
+    " is unset and there is a token (see `hydra_ray.utils.ray_token`). Tests set `disabled`.",
 )
 
 RAY_AUTH_TOKEN = Variable("RAY_AUTH_TOKEN", None, "Read by Ray: the token itself; never shown.")

@@ -8,7 +8,7 @@ from hydra_ray.registries import HEADS
 
 
 class GainHead(Head):
-    """Shapes: G queries, R rows of a query, Z numbers of a row. Zeros leave the shared head as it is."""
+    """Shapes: Q queries, R rows of a query, Z numbers of a row. Zeros leave the shared head as it is."""
 
     def delta_shapes(self) -> dict[str, tuple[int, ...]]:
         """What is one user's own: name -> shape."""

@@ -26,7 +26,7 @@ from hydra_ray.store.heads.staged_fragments import StagedFragments
 from hydra_ray.training.user_fit import solver
 from hydra_ray.training.user_fit.padded_users import PaddedUsers, pad_users
 
-RANK, FACETS, TOP, ENCODER_WIDTH, RECORDS = 8, 7, 3, 384, 128
+RANK, EXPERTS, TOP, ENCODER_WIDTH, RECORDS = 8, 7, 3, 384, 128
 SOLVED: dict[int, dict[str, int]] = {
     68: {"bayesian_linear": 128, "linear": 128, "low_rank": 128, "dense": 128},
     768: {"bayesian_linear": 64, "linear": 64, "low_rank": 32, "dense": 4},
@@ -72,7 +72,7 @@ def solve_cpu_ms(kind: str, width: int, users: int) -> float:
 @torch.no_grad()
 def router_cpu_ms() -> float:
     """Processor milliseconds a user of the router alone, on RECORDS pair embeddings."""
-    router = Router(ENCODER_WIDTH, 64, FACETS, TOP)
+    router = Router(ENCODER_WIDTH, 64, EXPERTS, TOP)
     records, present = torch.randn(64, RECORDS, ENCODER_WIDTH), torch.ones(64, RECORDS)
     router(records, present)
     return _cpu_ms(lambda: router(records, present), len(records))

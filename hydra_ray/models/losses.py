@@ -50,7 +50,7 @@ _ABSENT = -1e9
 
 
 def loss_sum(logits_QR2: Tensor, label_QR: Tensor, mask_QR: Tensor, loss: Loss = "bce") -> Tensor:
-    """The loss of G queries with up to R rows each, summed; divide by the labelled rows to compare losses.
+    """The loss of Q queries with up to R rows each, summed; divide by the labelled rows to compare losses.
 
     logits: as `Head` gives them. label: float in {0, 1}. mask: float, 1 where the row has a label.
     """

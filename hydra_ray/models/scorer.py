@@ -17,7 +17,7 @@ from hydra_ray.utils.cpu import Precision
 
 @dataclass(frozen=True, slots=True)
 class PairBatch:
-    """G queries with up to R rows each, as indices into a table of T texts.
+    """Q queries with up to R rows each, as indices into a table of T texts.
 
     query: int64 [Q], the query's text. candidates: int64 [Q, R], the rows' texts. label: float [Q, R] in {0, 1}.
     mask: float [Q, R], 1 where the row exists and has a label. user: int64 [Q], the row of the query's user in the

@@ -1,8 +1,7 @@
 """The gateway's part of the service: `Service` over the other deployments."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from hydra_ray.core.types import HistoryItem
 from hydra_ray.inference.pipeline import InferencePipeline
@@ -14,7 +13,7 @@ from hydra_ray.serve.clients.llm_readiness import LLMReadiness
 from hydra_ray.serve.observability.metrics import Meters
 from hydra_ray.serve.schemas import Export, HistoryPage, Imported, NewItem, UserInfo
 from hydra_ray.serve.state.new_items import NewAnswers, NewDates
-from hydra_ray.serve.types import Forwards, InvalidError, InvalidRowsError, RowMistake
+from hydra_ray.serve.types import InvalidError, InvalidRowsError, PlainLLM, RowMistake
 
 PROBE_S = 2.0
 """How long a part may take to say that it is there."""
@@ -32,10 +31,11 @@ class RemoteService:
         fitter: RemoteDeployment,
         llm: LLMReadiness,
         meters: Meters,
-        forwards: Forwards,
+        plain_llm: PlainLLM,
     ) -> None:
         self._bundle = bundle
-        self._inference, self._forwards = inference, forwards
+        self._inference = inference
+        self.plain_llm = plain_llm
         self._history_server, self._scorer, self._fitter = history_server, scorer, fitter
         self._llm, self._meters = llm, meters
         self._answers = NewAnswers(bundle.task)
@@ -57,20 +57,6 @@ class RemoteService:
     @property
     def created(self) -> int:
         return self._bundle.created
-
-    async def forward(
-        self, messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any], deadline: float
-    ) -> tuple[dict[str, Any], int]:
-        return await self._forwards.forward(messages, parameters, deadline)
-
-    async def forward_stream(
-        self,
-        messages: Sequence[Mapping[str, Any]],
-        parameters: Mapping[str, Any],
-        deadline: float,
-        take: Callable[[dict[str, Any]], None],
-    ) -> int:
-        return await self._forwards.forward_stream(messages, parameters, deadline, take)
 
     async def personalize(self, user: UserKey | None, ask: PersonalizeRequest, request_id: str) -> PersonalizedAnswer:
         made = await self._inference.personalize(user, ask, request_id)

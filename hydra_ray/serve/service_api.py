@@ -6,11 +6,11 @@ from typing import Protocol
 from hydra_ray.inference.trace import PersonalizedAnswer
 from hydra_ray.inference.types import PersonalizeRequest, UserKey
 from hydra_ray.serve.schemas import Export, HistoryPage, Imported, NewItem, UserInfo
-from hydra_ray.serve.types import Forwards
+from hydra_ray.serve.types import PlainLLM
 
 
-class Service(Forwards, Protocol):
-    """All methods may raise OverloadedError, StageDownError and DeadlineError (see `hydra_ray.serve.types`)."""
+class Service(Protocol):
+    """All methods may raise OverloadedError, StageDownError and DeadlineError (see `hydra_ray.inference.types`)."""
 
     @property
     def run(self) -> str:
@@ -30,6 +30,11 @@ class Service(Forwards, Protocol):
     @property
     def created(self) -> int:
         """When the run was trained, in seconds since 1970."""
+        ...
+
+    @property
+    def plain_llm(self) -> PlainLLM:
+        """What answers requests that are not personalised."""
         ...
 
     async def personalize(self, user: UserKey | None, ask: PersonalizeRequest, request_id: str) -> PersonalizedAnswer:

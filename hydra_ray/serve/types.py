@@ -36,8 +36,8 @@ class InvalidRowsError(Exception):
         return f"nothing was imported: row {row}: {field}: {why}{more}"
 
 
-class Forwards(Protocol):
-    """The LLM as it is. Raises as `hydra_ray.inference.types.LLMProtocol`."""
+class PlainLLM(Protocol):
+    """The LLM as it is, which answers as the plain model. Raises as `hydra_ray.inference.types.LLMProtocol`."""
 
     async def forward(
         self, messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any], deadline: float

@@ -4,7 +4,7 @@ import torch
 from hydra_ray.models.mixture import MIXTURE, MixtureHead, Router, balance_loss, mixtures
 
 
-def test_a_mixture_weighs_the_facets_logits() -> None:
+def test_a_mixture_weighs_the_experts_logits() -> None:
     torch.manual_seed(0)
     head = MixtureHead(5, 3, 0.0).eval()
     z = torch.randn(2, 4, 5)
@@ -37,7 +37,7 @@ def test_the_router_mixes_the_best_few_and_reads_only_records_that_exist() -> No
     assert torch.isfinite(router(profile, torch.zeros(3, 4))[0]).all()
 
 
-def test_balance_is_least_where_facets_are_used_alike_and_a_sum_over_rows() -> None:
+def test_balance_is_least_where_experts_are_used_alike_and_a_sum_over_rows() -> None:
     even, rows = torch.full((4, 2), 0.5), torch.tensor([1.0, 2.0, 0.0, 3.0])
     skewed = torch.tensor([[0.9, 0.1]] * 4)
     used = torch.tensor([0.9, 0.1])

@@ -46,7 +46,7 @@ def _found_as(form: str, is_plain: bool) -> str:
 
 
 def as_label(labels: tuple[str, ...], text: str, names: tuple[str, ...]) -> str:
-    """The label that the text comes to, "" if it comes to none (see `hydra_ray.core.answers.resolve_value`).
+    """The label that the text comes to, "" if it comes to none (see `hydra_ray.core.answers.verdict.resolve_value`).
 
     Labels are found as whole words, ignoring case, Unicode form, punctuation, hyphens, underscores and "&" against
     "and"; the longest first ("dark comedy" is not also "comedy").

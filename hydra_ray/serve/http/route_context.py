@@ -103,7 +103,7 @@ class RouteContext:
         """The LLM's own answer to a chat request. Raises as `answer` does."""
         allowed = self.settings.deadline_s
         with self.slots.one():
-            work = self.service.forward(messages, parameters, time.time() + allowed)
+            work = self.service.plain_llm.forward(messages, parameters, time.time() + allowed)
             tree, tokens = await run_until_disconnect(request.receive, work, allowed + GRACE_S)
         request.state.tokens += tokens
         return tree
@@ -128,7 +128,7 @@ class RouteContext:
             take(chunk)
 
         with self.slots.one():
-            work = self.service.forward_stream(messages, parameters, time.time() + allowed, taken)
+            work = self.service.plain_llm.forward_stream(messages, parameters, time.time() + allowed, taken)
             try:
                 request.state.tokens += await run_until_disconnect(request.receive, work, allowed + GRACE_S)
             except BaseException:

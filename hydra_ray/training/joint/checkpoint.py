@@ -1,8 +1,8 @@
 """A checkpoint that any number of workers can continue from.
 
 progress.json             where training was, and of which model
-base.safetensors          trainable weights of the base, whole
-optimizer.safetensors     their AdamW state, whole
+weights.safetensors       of the base, and
+optimizer.safetensors     their AdamW state, both as `engine_state` writes them
 heads-BUCKET.safetensors  one bucket's heads with their optimiser state; the users in the file's metadata
 
 Rank 0 writes the first three, the owner of a bucket its heads.
@@ -21,14 +21,14 @@ from torch import Tensor
 from hydra_ray.errors import UserError
 from hydra_ray.training.joint.user_head_table import UserHeadTable
 
-PROGRESS, BASE, OPTIMIZER = "progress.json", "base.safetensors", "optimizer.safetensors"
+PROGRESS = "progress.json"
 
 
 @dataclass(frozen=True, slots=True)
 class TrainState:
     """Where training is: `step` steps of `epoch` (from 0) are done, `total` optimiser steps in all.
 
-    loss: sum over the epoch's rows so far. routed: each facet's share of the last step's rows, for `mixture`. model:
+    loss: sum over the epoch's rows so far. routed: each expert's share of the last step's rows, for `mixture`. model:
     the model's config, its head kind included.
     """
 
@@ -60,12 +60,8 @@ def read_bucket(file: Path) -> tuple[list[str], dict[str, Tensor]]:
         raise UserError(f"{file}: the heads cannot be read ({error}); remove {file.parent} to start over") from None
 
 
-def save_base(
-    folder: Path, progress: TrainState, weights: Mapping[str, Tensor], optimizer: Mapping[str, Tensor]
-) -> None:
-    """Rank 0's part."""
-    save_file(dict(weights), folder / BASE)
-    save_file(dict(optimizer), folder / OPTIMIZER)
+def save_progress(folder: Path, progress: TrainState) -> None:
+    """Writes where training is; rank 0 alone."""
     (folder / PROGRESS).write_text(json.dumps(asdict(progress)))
 
 
@@ -93,14 +89,6 @@ def load_progress(folder: Path, model: Mapping[str, Any], kinds: Sequence[str]) 
             "the config that made it"
         )
     return progress if kind == model["head"] else None
-
-
-def load_base(folder: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Weights and optimiser state. Raises UserError if a file is missing or broken."""
-    try:
-        return load_file(folder / BASE), load_file(folder / OPTIMIZER)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{folder}: the base cannot be read ({error}); remove it to start over") from None
 
 
 def load_heads(folder: Path, table: UserHeadTable) -> None:

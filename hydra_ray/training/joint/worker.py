@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -19,9 +20,10 @@ from hydra_ray.models.mixture import balance_loss
 from hydra_ray.models.scorer import PairBatch, PairScorer
 from hydra_ray.models.text_embeddings import text_embeddings
 from hydra_ray.training.artifacts.trained_scorer import needs_encoder_in_module, save_base
-from hydra_ray.training.joint import checkpoint, zero_state
+from hydra_ray.training.joint import checkpoint
 from hydra_ray.training.joint.checkpoint import TrainState
-from hydra_ray.training.joint.engine import check_fits, make_engine, scaled_lr, sum_over_workers
+from hydra_ray.training.joint.engine import check_fits, sum_over_workers
+from hydra_ray.training.joint.engine_state import EngineState, start_engine
 from hydra_ray.training.joint.file_tail import append_line
 from hydra_ray.training.joint.head_plan import HeadSizes, Place, plan_heads
 from hydra_ray.training.joint.plan import Step
@@ -59,13 +61,9 @@ class Worker:
             assert job.profiles is not None
             mine = read_profiles(job.profiles, self.heads.buckets)
             self.profiles = Profiles(mine, text_embeddings(self.model, job.embedding_store, self.device))
+        learned = EngineState.load(start) if start and found else None
+        self.engine = start_engine(scorer, self.train, self.device, learned, self._empty_loss)
         if start and found:
-            masters, moments = checkpoint.load_base(start)
-            scorer.load_state_dict(masters, strict=False)
-        self.engine = make_engine(scorer, self.train, self.device)
-        if start and found:
-            self._first_step()
-            zero_state.load_optimizer_state(self.engine, masters, moments)
             checkpoint.load_heads(start, self.heads)
             self.at = found
             self._saved, self._stepped = found.total, (found.epoch, found.step)
@@ -101,30 +99,29 @@ class Worker:
 
     def save(self, folder: Path) -> None:
         """This rank's part of a checkpoint. Every rank must call it, and raises UserError where any may not save."""
-        weights, moments = self._learned()
+        learned = self._learned()
         if self.rank == 0:
-            checkpoint.save_base(folder, self.at, weights, moments)
+            learned.save(folder)
+            checkpoint.save_progress(folder, self.at)
         self._save_heads(folder)
         self._saved = self.at.total
 
     def save_result(self, out: Path) -> None:
         """This rank's part of what was learned. As `save`."""
-        weights, _ = self._learned()
+        learned = self._learned()
         out.mkdir(parents=True, exist_ok=True)
         if self.rank == 0:
-            save_base(weights, self.model, self.encoder_width, self.feature_width, out, self.symmetric)
+            save_base(learned.weights, self.model, self.encoder_width, self.feature_width, out, self.symmetric)
         self._save_heads(out)
 
-    def _learned(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """The base's weights and optimiser state, whole (ZeRO gathers). Raises UserError, on every rank, if they or any
-        rank's heads are not finite."""
-        weights, moments = zero_state.weights(self.engine), zero_state.optimizer_state(self.engine)
-        finite = self.heads.finite() and all(bool(v.isfinite().all()) for v in (*weights.values(), *moments.values()))
-        if self.sum(torch.tensor(float(not finite))):
+    def _learned(self) -> EngineState:
+        """What the base has learned. Raises UserError, on every rank, if it or any rank's heads are not finite."""
+        learned = EngineState.of(self.engine)
+        if self.sum(torch.tensor(float(not (self.heads.finite() and learned.finite())))):
             epoch, number = self._stepped
             where = f"{self.name}: weights or heads are not finite after epoch {epoch + 1} step {number}"
             raise UserError(f"{where}; {self._advice()}")
-        return weights, moments
+        return learned
 
     def _save_heads(self, folder: Path) -> None:
         for bucket in self.heads.buckets:
@@ -190,7 +187,7 @@ class Worker:
         return total
 
     def _loss(self, batch: PairBatch, deltas: Deltas) -> tuple[Tensor, Tensor]:
-        """The loss, and the deltas' prior or the facets' balance; both summed over rows."""
+        """The loss, and the deltas' prior or the experts' balance; both summed over rows."""
         logits = self.engine(self.inputs, batch, deltas)
         loss = loss_sum(logits.float(), batch.label, batch.mask, self.train.loss)
         if not self.profiles:
@@ -200,7 +197,7 @@ class Worker:
         return loss, balance_loss(probability_QF.float(), routed_F, batch.mask.sum(1)) * self.train.router_balance
 
     def _routed(self, batch: PairBatch) -> Tensor:
-        """The rows that each facet has taken part in, shared among those mixed, [F]."""
+        """The rows that each expert has taken part in, shared among those mixed, [F]."""
         weights_QF, _ = self.engine.module.routed
         chosen_QF = (weights_QF.detach() > 0).float()
         rows_QF: Tensor = chosen_QF / chosen_QF.sum(1, keepdim=True) * batch.mask.sum(1, keepdim=True)
@@ -210,13 +207,10 @@ class Worker:
         """Deltas, or profiles, of no user."""
         return self.profiles.blank(self.device) if self.profiles else self.heads.blank()
 
-    def _first_step(self) -> None:
-        """A step that changes nothing: the optimiser's state exists only after one."""
-        with scaled_lr(self.engine, 0.0):
-            for _ in range(self.train.gradient_accumulation_steps):
-                loss, _ = self._loss(self._empty_batch().to(self.device), self._blank())
-                self.engine.backward(loss)
-                self.engine.step()
+    def _empty_loss(self, engine: Any) -> Tensor:
+        """Of no labelled row: 0, and so are its gradients."""
+        batch = self._empty_batch().to(self.device)
+        return loss_sum(engine(self.inputs, batch, self._blank()).float(), batch.label, batch.mask, self.train.loss)
 
     def agree(self, due: bool) -> bool:
         """Rank 0's view, on every rank."""
@@ -260,8 +254,8 @@ def parts_of(examples: Sequence[RankingExample], count: int) -> list[list[Rankin
 
 def delta_prior(taken: Deltas, batch: PairBatch) -> Tensor:
     """Squared norms of the users' deltas, each as often as the user has labelled rows in the batch."""
-    rows_g = batch.mask.sum(1)
-    total = rows_g.new_zeros(())
+    rows_Q = batch.mask.sum(1)
+    total = rows_Q.new_zeros(())
     for value in taken.values():
-        total = total + (value.flatten(1).square().sum(1)[batch.user] * rows_g).sum()
+        total = total + (value.flatten(1).square().sum(1)[batch.user] * rows_Q).sum()
     return total

@@ -44,7 +44,8 @@ def keep_result(job: RetrieverJob, queries: int, equal: int, out: Path) -> dict[
     """Makes what the workers left the artifact in `out`; what it says of the training."""
     from safetensors.torch import load_file
 
-    from hydra_ray.training.retriever.worker import SUMMARY, WEIGHTS
+    from hydra_ray.training.joint.engine_state import WEIGHTS
+    from hydra_ray.training.retriever.worker import SUMMARY
 
     learned = json.loads((job.result / SUMMARY).read_text())
     chosen = learned["best_trial"]

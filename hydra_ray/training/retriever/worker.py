@@ -24,8 +24,8 @@ from hydra_ray.models.dual_encoder import DualEncoder, Inputs
 from hydra_ray.models.encoder import TextEncoder
 from hydra_ray.models.retriever_losses import retriever_loss
 from hydra_ray.models.text_embeddings import text_embeddings
-from hydra_ray.training.joint import zero_state
-from hydra_ray.training.joint.engine import check_fits, make_engine, scaled_lr, sum_over_workers
+from hydra_ray.training.joint.engine import check_fits, scaled_lr, sum_over_workers
+from hydra_ray.training.joint.engine_state import WEIGHTS, EngineState, start_engine
 from hydra_ray.training.joint.file_tail import PROGRESS, append_line
 from hydra_ray.training.retriever.lists import read_lists
 from hydra_ray.training.retriever.retriever_job import RetrieverJob
@@ -34,7 +34,7 @@ from hydra_ray.utils.plugins import load_modules
 
 WARM_UP = 0.05
 """Share of the steps in which the learning rate rises."""
-AT, WEIGHTS, OPTIMIZER, BEST = "at.json", "weights.safetensors", "optimizer.safetensors", "best.safetensors"
+AT, BEST = "at.json", "best.safetensors"
 SUMMARY = "summary.json"
 
 Report = Callable[[dict[str, float], Path], None]
@@ -125,11 +125,11 @@ class RetrieverWorker:
                 loss = self._epoch(engine, trial, epoch, spread)
                 reached = self._held_out(engine.module)
                 at.epochs.append({"trial": trial, "epoch": epoch + 1, "loss": loss, "ndcg": reached})
-                weights = zero_state.weights(engine)
+                learned = EngineState.of(engine)
                 if reached > at.best:
-                    at.best, at.best_trial, at.best_epoch, best = reached, trial, epoch + 1, weights
+                    at.best, at.best_trial, at.best_epoch, best = reached, trial, epoch + 1, dict(learned.weights)
                 at.trial, at.epoch = trial, epoch + 1
-                self._checkpoint(at, weights, zero_state.optimizer_state(engine), best, report)
+                self._checkpoint(at, learned, best, report)
             self._log(f"teacher's temperature {self.job.temperatures[trial]:g}: held-out NDCG "
                       f"{at.epochs[-1]['ndcg']:.4f} after {at.epoch} epochs, best so far {at.best:.4f}")  # fmt: skip
         if self.rank == 0:
@@ -144,14 +144,8 @@ class RetrieverWorker:
         train = self.job.train.model_copy(update=rates)
         free = free_memory(self.device, self.job.resources.num_gpus, int(env.read(env.LOCAL_WORLD_SIZE) or 1))
         check_fits(model, train, self.device, free, self.job.model.encoder)
-        masters = load_file(start / WEIGHTS) if start else {}
-        model.load_state_dict(masters, strict=False)
-        engine = make_engine(model, train, self.device)
-        if start:
-            # A step that changes nothing: the optimiser's state exists only after one.
-            self._step(engine, [], 0, 1.0, 1.0, 0.0, 1)
-            zero_state.load_optimizer_state(engine, masters, load_file(start / OPTIMIZER))
-        return engine
+        learned = EngineState.load(start) if start else None
+        return start_engine(model, train, self.device, learned, lambda engine: self._loss(engine, [], 0, 1.0))
 
     def _epoch(self, engine: Any, trial: int, epoch: int, spread: float) -> float:
         """One pass over the training lists; the mean loss of a list."""
@@ -180,14 +174,7 @@ class RetrieverWorker:
         epoch: int,
     ) -> float:
         """One optimiser step; the loss summed over the lists. rate: share of the learning rate."""
-        ropg, temperature = self.job.ropg, self.job.temperatures[trial]
-        # Where no list is ours, DeepSpeed's collectives still need every rank: a list whose item has no reward.
-        scores, rewards = self._scores(
-            engine, lists or [RewardedList("", self.texts[0], (self.texts[0],), (math.nan,))]
-        )
-        loss = retriever_loss(
-            scores, rewards, self.job.goal, ropg.objective, temperature, ropg.student_temperature or spread
-        )
+        loss = self._loss(engine, lists, trial, spread)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise UserError(f"{self.job.name}: the loss is {value} in epoch {epoch}: lower ropg.lr or ropg.encoder_lr")
@@ -196,6 +183,15 @@ class RetrieverWorker:
             engine.backward(loss * scale)
             engine.step()
         return value
+
+    def _loss(self, engine: Any, lists: Sequence[RewardedList], trial: int, spread: float) -> Tensor:
+        """Summed over the lists; of none, 0."""
+        ropg, temperature = self.job.ropg, self.job.temperatures[trial]
+        # Where no list is ours, DeepSpeed's collectives still need every rank: a list whose item has no reward.
+        some = lists or [RewardedList("", self.texts[0], (self.texts[0],), (math.nan,))]
+        scores, rewards = self._scores(engine, some)
+        width = ropg.student_temperature or spread
+        return retriever_loss(scores, rewards, self.job.goal, ropg.objective, temperature, width)
 
     def _scores(self, model: Any, lists: Sequence[RewardedList]) -> tuple[Tensor, Tensor]:
         """Scores and rewards, float32 [L, C] each; the rewards are NaN where a list has no such candidate."""
@@ -242,8 +238,7 @@ class RetrieverWorker:
     def _checkpoint(
         self,
         at: Progress,
-        weights: dict[str, Tensor],
-        moments: dict[str, Tensor],
+        learned: EngineState,
         best: dict[str, Tensor],
         report: Report,
     ) -> None:
@@ -251,8 +246,7 @@ class RetrieverWorker:
             folder = Path(name)
             if self.rank == 0:
                 (folder / AT).write_text(json.dumps(asdict(at)))
-                save_file(weights, folder / WEIGHTS)
-                save_file(moments, folder / OPTIMIZER)
+                learned.save(folder)
                 if best:
                     save_file(best, folder / BEST)
             report({"ndcg": at.epochs[-1]["ndcg"], "loss": at.epochs[-1]["loss"]}, folder)

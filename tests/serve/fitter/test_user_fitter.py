@@ -67,7 +67,7 @@ def test_the_heads_are_those_of_the_main_job_missing_answers_and_all(tmp_path: P
     assert some_missing
 
 
-def test_facets_are_mixed_as_in_the_main_job_and_ask_nothing(tmp_path: Path) -> None:
+def test_experts_are_mixed_as_in_the_main_job_and_ask_nothing(tmp_path: Path) -> None:
     world, box = World.make(tmp_path, "mixture", users=1), BlackBox()
     fitted = fit(world, box)
     assert (box.requests, fitted.calls, fitted.queries) == ([], 0, 0)

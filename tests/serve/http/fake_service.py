@@ -72,6 +72,11 @@ class FakeService:
             trace=trace,
         )
 
+    @property
+    def plain_llm(self) -> "FakeService":
+        """Itself."""
+        return self
+
     async def forward(
         self, messages: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any], deadline: float
     ) -> tuple[dict[str, Any], int]:

@@ -2,9 +2,8 @@
 
 import json
 import math
-import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,10 +21,11 @@ from hydra_ray.core.types import HistoryItem
 from hydra_ray.errors import UserError
 from hydra_ray.models.text_embeddings import text_embeddings
 from hydra_ray.training.artifacts.trained_retriever import ENCODER, TrainedRetriever
+from hydra_ray.training.joint.engine_state import WEIGHTS
 from hydra_ray.training.retriever.lists import split_lists, write_lists
 from hydra_ray.training.retriever.retriever_job import RetrieverJob
 from hydra_ray.training.retriever.trainer import keep_result
-from hydra_ray.training.retriever.worker import WEIGHTS, RetrieverWorker
+from hydra_ray.training.retriever.worker import RetrieverWorker
 from tests.training.tiny import WORDS, make_encoder
 
 WANTED = dict(zip(WORDS, [*WORDS[1:], WORDS[0]], strict=True))
@@ -39,22 +39,6 @@ def lists() -> list[RewardedList]:
                      tuple(float(w == WANTED[word]) for w in WORDS))
         for i in range(4) for word in WORDS
     ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A process group of this process."""
-    before = {name: os.environ.get(name) for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "DS_ACCELERATOR")}
-    os.environ |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "DS_ACCELERATOR": "cpu"}
-    store = tmp_path_factory.mktemp("group") / "store"
-    torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=0, world_size=1)
-    yield
-    torch.distributed.destroy_process_group()
-    for name, value in before.items():
-        if value is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = value
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,13 @@
-"""Keys that change while the service runs: put in, taken out, broken, gone."""
+"""Key files: who may read them, and keys that change while the service runs: put in, taken out, broken, gone."""
 
 import logging
+import os
+import stat
 from pathlib import Path
 
 import pytest
 
-from hydra_ray.serve.http.key_file import REMIND_S, REREAD_S, KeyRing, load_keys
+from hydra_ray.serve.http.key_file import REMIND_S, REREAD_S, KeyRing, _shared, load_keys
 
 KEY, OTHER = "0123456789abcdef", "fedcba9876543210"
 
@@ -76,3 +78,22 @@ def test_keys_of_the_variable_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     ring = KeyRing(load_keys(None, None))
     monkeypatch.delenv("HYDRA_RAY_SERVE_KEYS")
     assert ring.now.find(f"Bearer {KEY}") is not None
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "me", "shared"),
+    [
+        (0o600, 1000, 1000, False),
+        (0o640, 1000, 1000, True),
+        (0o604, 1000, 1000, True),
+        (0o440, 0, 1000, False),
+        (0o460, 0, 1000, True),
+        (0o444, 0, 1000, True),
+        (0o440, 0, 0, True),
+        (0o440, 7, 1000, True),
+    ],
+)
+def test_who_may_read_it(mode: int, owner: int, me: int, shared: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: me)
+    about = os.stat_result((stat.S_IFREG | mode, 0, 0, 1, owner, 0, 0, 0, 0, 0))
+    assert _shared(about) == shared

@@ -1,0 +1,66 @@
+"""What an engine has learned: it is taken up as if training had never stopped."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from hydra_ray.config import TrainConfig
+from hydra_ray.errors import UserError
+from hydra_ray.training.joint.engine_state import OPTIMIZER, WEIGHTS, EngineState, start_engine
+
+TRAIN = TrainConfig(base_lr=0.1, gradient_accumulation_steps=2)
+
+
+def engine(start: EngineState | None) -> Any:
+    torch.manual_seed(0)
+    return start_engine(nn.Linear(2, 1), TRAIN, torch.device("cpu"), start, lambda made: 0 * loss_of(made, 0.0))
+
+
+def loss_of(made: Any, x: float) -> Tensor:
+    loss: Tensor = (made(torch.tensor([[x, 1.0]])) - 3).square().sum()
+    return loss
+
+
+def step(made: Any, x: float) -> None:
+    for _ in range(TRAIN.gradient_accumulation_steps):
+        made.backward(loss_of(made, x))
+        made.step()
+
+
+def test_training_goes_on_as_if_it_had_never_stopped(alone: None, tmp_path: Path) -> None:
+    whole = engine(None)
+    step(whole, 1.0)
+    step(whole, -2.0)
+    EngineState.of(whole).save(tmp_path)
+    resumed = engine(EngineState.load(tmp_path))
+    for made in (whole, resumed):
+        step(made, 0.5)
+    left, right = EngineState.of(whole), EngineState.of(resumed)
+    assert left.optimizer["step"] == right.optimizer["step"] == 3
+    assert sorted(left.weights) == ["bias", "weight"]
+    for one, other in ((left.weights, right.weights), (left.optimizer, right.optimizer)):
+        assert one.keys() == other.keys()
+        assert all(torch.equal(value, other[name]) for name, value in one.items())
+    assert not torch.equal(left.weights["weight"], EngineState.load(tmp_path).weights["weight"])
+
+
+@pytest.mark.parametrize("file", [WEIGHTS, OPTIMIZER])
+def test_a_broken_or_missing_file_is_one_line(tmp_path: Path, file: str) -> None:
+    EngineState({"w": torch.ones(2)}, {"step": torch.tensor(9.0)}).save(tmp_path)
+    (tmp_path / file).write_bytes(b"{")
+    with pytest.raises(UserError, match=r"the checkpoint cannot be read \(.*\); remove it to start over") as error:
+        EngineState.load(tmp_path)
+    assert str(error.value).startswith(f"{tmp_path}: ")
+    (tmp_path / file).unlink()
+    with pytest.raises(UserError, match="cannot be read"):
+        EngineState.load(tmp_path)
+
+
+def test_one_number_that_is_not_finite_counts() -> None:
+    good, bad = torch.ones(2), torch.tensor([1.0, float("nan")])
+    assert EngineState({"w": good}, {"step": good}).finite()
+    assert not EngineState({"w": bad}, {"step": good}).finite()
+    assert not EngineState({"w": good}, {"step": bad}).finite()
