@@ -11,7 +11,7 @@ from pathlib import Path
 from hydra_ray import lamp_commands
 from hydra_ray.errors import UserError
 from hydra_ray.jobs import commands as job_commands
-from hydra_ray.utils.terminal import is_output_closed, on_hangup, use_plain_characters
+from hydra_ray.utils.terminal import is_output_closed, on_hangup, on_terminate, use_plain_characters
 from hydra_ray.version import __version__
 
 STAGES: dict[str, str] = {
@@ -32,9 +32,12 @@ STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit code: 0 done, 2 a mistake in the input (one line on stderr), 130 interrupted, 141 output has no reader."""
+    """Exit code: 0 done, 2 a mistake in the input (one line on stderr), 130 interrupted, 141 output has no reader, 143
+    ended by SIGTERM."""
     use_plain_characters()
-    on_hangup(_Interrupt())
+    interrupt = _Interrupt()
+    on_hangup(interrupt)
+    on_terminate(interrupt.terminate)
     try:
         return _dispatch(_parse(argv))
     except UserError as error:
@@ -51,14 +54,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         print("hydra-ray: interrupted; the same command continues where it stopped", file=sys.stderr)
-        return 130
+        return 143 if interrupt.terminated else 130
 
 
 class _Interrupt:
     """Interrupts once: a second signal must not cut the shutdown short."""
 
     def __init__(self) -> None:
-        self._done = False
+        self._done = self.terminated = False
+
+    def terminate(self) -> None:
+        """By SIGTERM."""
+        self.terminated = self.terminated or not self._done
+        self()
 
     def __call__(self) -> None:
         if not self._done:

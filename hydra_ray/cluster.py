@@ -9,6 +9,7 @@ from typing import Any
 from hydra_ray.env import RAY_ADDRESS, RAY_TMPDIR, RAY_USE_TLS, TMPDIR, read, set_local_ray
 from hydra_ray.errors import UserError
 from hydra_ray.utils import ray_token
+from hydra_ray.utils.terminal import sigterm_kept
 
 LOCAL, AUTO = "local", "auto"
 ANSWER_S = 5.0
@@ -113,7 +114,8 @@ def init_ray(address: str, setting: str = "ray.address=", **options: Any) -> Non
     from ray.exceptions import AuthenticationError
 
     try:
-        ray.init(address=address, **options)
+        with sigterm_kept():
+            ray.init(address=address, **options)
     except AuthenticationError as error:
         first = (str(error).strip().splitlines() or ["no token"])[0].rstrip(".")
         raise UserError(f"{setting}{address}: Ray refuses: {first}; {ray_token.ADVICE}") from None

@@ -50,7 +50,12 @@ class LLMConfig(Section):
         default="HYDRA_RAY_LLM_API_KEY", description="Environment variable that holds the API key."
     )
     concurrency: int = Field(default=64, ge=1, description="Requests in flight, all workers of the run together.")
-    timeout_s: float = Field(default=120.0, gt=0, description="Seconds that one request may take.")
+    timeout_s: float = Field(
+        default=120.0,
+        gt=0,
+        description="Seconds that one request may take. After a timeout the next attempt has twice as long, up to four "
+        "times.",
+    )
     retries: int = Field(
         default=5,
         ge=0,

@@ -12,7 +12,14 @@ from hydra_ray.llm.rate_headers import Rates
 from hydra_ray.llm.rate_limits import MOST_REFUSALS
 from hydra_ray.llm.response_cache import CallOutcome
 from hydra_ray.llm.response_parsing import Usage, empty_record
-from hydra_ray.llm.retry import EmptyAnswerError, RejectedError, TooLongError, TransientError, pause_before
+from hydra_ray.llm.retry import (
+    MOST_PATIENCE,
+    EmptyAnswerError,
+    RejectedError,
+    TooLongError,
+    TransientError,
+    pause_before,
+)
 from hydra_ray.llm.types import CachedResponse, call_key
 
 MOST_WAITS = 30
@@ -35,11 +42,12 @@ class Caller:
     async def record(self, call: LLMCall, stop: asyncio.Event) -> CachedResponse:
         """What the call returns, noted in the ledger. No attempt begins after `stop` is set.
 
-        A failure that may pass is tried again `llm.retries` times; waiting for a rate limit is no attempt. A prompt
-        that is too long is asked in the next of its shorter versions; the answer is kept under the request itself.
+        A failure that may pass is tried again `llm.retries` times, after a timeout with more time; waiting for a rate
+        limit is no attempt. A prompt that is too long is asked in the next of its shorter versions; the answer is kept
+        under the request itself.
         Raises TransientError, RejectedError, UserError, BudgetReachedError, StoppedError.
         """
-        job, attempts, failures, refusals = call.job, 0, 0, 0
+        job, attempts, failures, refusals, patience = call.job, 0, 0, 0, 1
         while True:
             level = job.level
             request = job.shown(level)
@@ -49,7 +57,9 @@ class Caller:
             reservation = await self._reserve(most, size, stop)
             last = CallOutcome(reservation, calls=1, cost=most)
             try:
-                reply = await self._endpoint.chat(request, call.start, call.count)
+                reply = await self._endpoint.chat(
+                    request, call.start, call.count, None if patience == 1 else patience * self._cfg.timeout_s
+                )
                 last = self._kept(call, reservation, reply.record, level, attempts, reply.rates)
                 return reply.record
             except TooLongError as error:
@@ -61,6 +71,8 @@ class Caller:
             except TransientError as error:
                 failures, refusals = failures + (not error.limited), refusals + error.limited
                 over = failures > self._cfg.retries or refusals > MOST_WAITS
+                if error.timed_out:
+                    patience = min(2 * patience, MOST_PATIENCE)
                 if over and isinstance(error, EmptyAnswerError):
                     record = empty_record(call.count, usage)
                     last = self._kept(call, reservation, record, level, attempts, None)

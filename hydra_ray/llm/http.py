@@ -351,6 +351,7 @@ class ChatHttpClient:
                 if unreachable
                 else f"no answer from {self.where} within "
                 + (f"llm.timeout_s={limit_s:g}" if timeout_s is None else f"{limit_s:.3g} s"),
+                timed_out=not unreachable,
                 maybe_billed=not unreachable,
                 unreachable=unreachable,
             ) from None

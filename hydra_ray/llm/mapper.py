@@ -235,6 +235,8 @@ def lost_error(label: str, lost: Mapping[str, int], requests: int) -> Unfinished
     reasons = Counter(lost).most_common(LOST_REASONS)
     shown = "; ".join(f"{count} x {reason[:LOST_SHOWN]}" for reason, count in reasons)
     more = "; and others" if len(lost) > len(reasons) else ""
+    slow = "; the server is too slow for llm.concurrency requests at once: lower it, or raise llm.timeout_s"
+    more += slow if any("no answer from" in reason for reason in lost) else ""
     return UnfinishedError(
         f"{label}: {sum(lost.values())} of {requests} answers are missing after all retries ({shown}{more}): run the "
         "same command again, it asks only for these; everything that was answered is kept"

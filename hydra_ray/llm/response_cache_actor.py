@@ -13,6 +13,7 @@ from hydra_ray.config import Config
 from hydra_ray.errors import UserError
 from hydra_ray.llm.rate_limits import Wait
 from hydra_ray.llm.response_cache import FILE, LOST_AFTER_S, CallOutcome, Counts, ResponseCache
+from hydra_ray.llm.retry import MOST_PATIENCE
 from hydra_ray.llm.types import CachedResponse
 
 NAMESPACE = "hydra_ray"
@@ -138,7 +139,7 @@ def run_response_cache(cfg: Config) -> Any:
         cfg.name,
         max_calls=cfg.llm.max_calls,
         max_cost=cfg.llm.max_cost,
-        lost_after_s=2 * cfg.llm.timeout_s + 60,
+        lost_after_s=(MOST_PATIENCE + 1) * cfg.llm.timeout_s + 60,
         requests_per_minute=cfg.llm.requests_per_minute,
         tokens_per_minute=cfg.llm.tokens_per_minute,
     )

@@ -14,13 +14,18 @@ LONGEST_WAIT_S = 60.0
 RETRIED_STATUS = frozenset({408, 409, 425, 429})
 LIMITED_STATUS = frozenset({429, 529})
 
+MOST_PATIENCE = 4
+"""Times `llm.timeout_s` that an attempt may take whose predecessors took too long: each waits twice as long as the one
+before. A slow server with a long queue would otherwise begin every answer anew and finish none."""
+
 
 class TransientError(Exception):
     """A failure that may pass.
 
     message: one line, without secrets. status: the HTTP status, None if there was none. retry_after_s: what the server
     asked for. maybe_billed: the server may have done the work (a timeout, a broken connection, an unreadable answer).
-    unreachable: no connection could be made at all. rates: the response's headers about rate limits.
+    timed_out: no answer came in the time allowed. unreachable: no connection could be made at all. rates: the
+    response's headers about rate limits.
     """
 
     def __init__(
@@ -30,6 +35,7 @@ class TransientError(Exception):
         status: int | None = None,
         retry_after_s: float | None = None,
         maybe_billed: bool = False,
+        timed_out: bool = False,
         unreachable: bool = False,
         rates: Rates | None = None,
     ) -> None:
@@ -37,6 +43,7 @@ class TransientError(Exception):
         self.status = status
         self.retry_after_s = retry_after_s
         self.maybe_billed = maybe_billed
+        self.timed_out = timed_out
         self.unreachable = unreachable
         self.rates = rates
 

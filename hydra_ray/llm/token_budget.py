@@ -1,5 +1,6 @@
 """The prompt budget of the black box: how many tokens its prompts may have, and what counts them."""
 
+import hashlib
 from functools import lru_cache
 from pathlib import Path
 
@@ -56,12 +57,25 @@ def tokenizer_of(cfg: LLMConfig) -> str | None:
     return weights_source(cfg.serve.source) if cfg.base_url is None else None
 
 
+def tokenizer_identity(cfg: LLMConfig) -> str:
+    """What counts, wherever its folder lies: a hub id as it stands, a folder by a digest of its tokenizer.json."""
+    source = tokenizer_of(cfg)
+    if source is None:
+        return "estimate"
+    file = _file(source)
+    return hashlib.blake2b(file.read_bytes(), digest_size=8).hexdigest() if file.exists() else source
+
+
+def _file(source: str) -> Path:
+    return Path(source).expanduser() / "tokenizer.json"
+
+
 @lru_cache(maxsize=4)
 def _counter(source: str) -> TokenCounter:
     """Counts by a tokenizer.json, which the small `tokenizers` library reads without torch."""
     from tokenizers import Tokenizer
 
-    file = Path(source).expanduser() / "tokenizer.json"
+    file = _file(source)
     try:
         if file.exists():
             tokenizer = Tokenizer.from_file(str(file))

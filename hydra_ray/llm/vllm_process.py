@@ -13,7 +13,7 @@ import sys
 import threading
 import urllib.error
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 SERVER = "vllm.entrypoints.openai.api_server"
@@ -122,23 +122,27 @@ def failure(lines: Sequence[str]) -> str:
     return root_cause_line("\n".join(line for line in messages if _CONSEQUENCE not in line))
 
 
-def end_with_parent(end: Callable[[], None], pipe: int = 0) -> None:
-    """Calls `end` when the other end of `pipe`, by default standard input, is closed: by a process that
-    stops, or by the system when that has been killed."""
+def end_group_with_parent(pipe: int = 0) -> None:
+    """Leaves a process of this one's group behind that ends the whole group when the other end of `pipe`, by default
+    standard input, is closed: by a process that stops, or by the system when that has been killed.
 
-    def wait() -> None:
-        while os.read(pipe, 1):
-            pass
-        end()
-
-    threading.Thread(target=wait, name="parent-watch", daemon=True).start()
-
-
-def _kill_group() -> None:
-    os.killpg(os.getpid(), signal.SIGKILL)
+    It is a process of its own, not a child of this one: a node that stops may kill this one first, and the engine
+    would go on.
+    """
+    first = os.fork()
+    if first:
+        os.waitpid(first, 0)
+        return
+    if os.fork():
+        os._exit(0)
+    for output in (1, 2):
+        os.close(output)
+    while os.read(pipe, 1):
+        pass
+    os.killpg(0, signal.SIGKILL)
 
 
 if __name__ == "__main__":
-    end_with_parent(_kill_group)
+    end_group_with_parent()
     sys.argv[0] = SERVER
     runpy.run_module(SERVER, run_name="__main__", alter_sys=True)

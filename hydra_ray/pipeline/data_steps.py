@@ -10,7 +10,7 @@ from hydra_ray.core.types import Split
 from hydra_ray.data.rankings import ranking_hash
 from hydra_ray.data.reader import list_users
 from hydra_ray.errors import UserError
-from hydra_ray.llm.token_budget import prompt_budget, tokenizer_of
+from hydra_ray.llm.token_budget import prompt_budget, tokenizer_identity
 from hydra_ray.llm.usability import Wanted
 from hydra_ray.pipeline.llm_rows import Asking, ask_black_box
 from hydra_ray.pipeline.run_context import RunContext
@@ -19,7 +19,7 @@ from hydra_ray.pipeline.stage_prompts import (
     SummaryPrompts,
 )
 from hydra_ray.pipeline.step import STEP_VERSIONS, StepResult, fingerprint
-from hydra_ray.pipeline.step_settings import hash_of, topics_encoder
+from hydra_ray.pipeline.step_settings import encoder_settings, hash_of, topics_encoder
 from hydra_ray.registries import RETRIEVERS, TASK_KINDS
 
 
@@ -65,7 +65,7 @@ class DataSteps:
             "prompt": llm.prompt,
             "prompt_tokens": budget.prompt_tokens,
             "item_tokens": budget.item_tokens,
-            "tokenizer": tokenizer_of(llm) or "estimate",
+            "tokenizer": tokenizer_identity(llm),
         }
 
     def synth(self) -> StepResult:
@@ -168,7 +168,7 @@ class DataSteps:
         if (version := RETRIEVERS.version(methods[0])) > 1:
             read["retriever_version"] = version
         if section.encodes:
-            read["encoder"] = self.config.model.model_dump(include={"encoder", "pooling", "max_tokens", "precision"})
+            read["encoder"] = encoder_settings(self.config.model)
         further = {name: RETRIEVERS.version(name) for name in (*methods[1:], *section.fuse)}
         if changed := {name: version for name, version in further.items() if version > 1}:
             read["retriever_versions"] = changed

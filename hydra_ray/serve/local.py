@@ -196,10 +196,7 @@ def _start_ray(
         _log(f"starting Ray: on this machine alone, {'with' if ray_token.required() else 'without'} its token")
     # Interrupted while it starts, too, all that runs already must go.
     stack.callback(ray.shutdown)
-    before = signal.getsignal(signal.SIGTERM)
     init_ray(address or LOCAL, "--address ", **options)
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, before)  # Ray's own ends the process at once and leaves its others behind
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     if address and not serve.status().proxies:
         stack.callback(serve.shutdown)  # ours; one that was there before goes on, and a Ray of our own takes it along

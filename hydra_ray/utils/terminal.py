@@ -1,13 +1,14 @@
 """Standard output and error on terminals of any encoding: what one lacks is replaced, never an error."""
 
 import codecs
+import contextlib
 import io
 import os
 import select
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 _PLAIN = {
@@ -53,6 +54,25 @@ def on_hangup(then: Callable[[], None]) -> None:
         then()
 
     signal.signal(signal.SIGHUP, hung_up)
+
+
+def on_terminate(then: Callable[[], None]) -> None:
+    """Calls `then`, in the main thread, when the process gets SIGTERM, as from `kill`, `timeout` or a scheduler. Its
+    default ends the process at once and leaves its children behind. Not where the signal is ignored."""
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) != signal.SIG_IGN:
+        signal.signal(signal.SIGTERM, lambda number, frame: then())
+
+
+@contextlib.contextmanager
+def sigterm_kept() -> Iterator[None]:
+    """What SIGTERM does is the same afterwards: Ray's own handler ends the process with a dump of its stack and leaves
+    its other processes behind."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def is_output_closed() -> bool:

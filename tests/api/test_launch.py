@@ -35,10 +35,10 @@ def test_a_service_is_built_from_settings(monkeypatch: pytest.MonkeyPatch) -> No
 
     seen: list[ServeConfig] = []
     monkeypatch.setattr(app, "build_app", seen.append)
-    settings: dict[str, Any] = {"run": "quickstart", "scorer": {"threads": 2}, "retriever.cache_mib": 5}
+    settings: dict[str, Any] = {"run": "quickstart", "scorer": {"threads": 2}, "history_server.cache_mib": 5}
     hydra_ray.build_app(settings)
     (config,) = seen
-    assert (config.run, config.scorer.threads, config.retriever.cache_mib) == ("quickstart", 2, 5)
+    assert (config.run, config.scorer.threads, config.history_server.cache_mib) == ("quickstart", 2, 5)
 
 
 def test_a_mistake_in_the_services_settings() -> None:

@@ -221,6 +221,13 @@ def test_broken_answers_are_retried_and_may_have_been_billed(tmp_path, failure):
     assert ledger.counts().retries == 1
 
 
+def test_a_server_slower_than_the_timeout_is_given_more_time(tmp_path):
+    fake = FakeServer(delay_s=0.5)
+    answers, ledger = go(tmp_path, fake, [ask("a")], timeout_s=0.2)  # 0.2, 0.4, 0.8 seconds
+    assert answers[0].texts == ("a/0",)
+    assert (len(fake.bodies), ledger.counts().retries) == (3, 2)
+
+
 def test_no_server_there(tmp_path):
     ledger = ResponseCache(tmp_path / "l", "r")
     cfg = LLMConfig(base_url="http://127.0.0.1:9/v1", retries=1, retry_backoff_s=0.01)

@@ -57,9 +57,11 @@ def test_lost_answers_are_counted_by_reason_in_one_line():
     lost = {"HTTP 503: busy": 20, "no answer from http://host/v1 within llm.timeout_s=120": 2}
     assert str(lost_error("label seed 0", lost, 960)) == (
         "label seed 0: 22 of 960 answers are missing after all retries (20 x HTTP 503: busy; 2 x no answer from "
-        "http://host/v1 within llm.timeout_s=120): run the same command again, it asks only for these; everything that "
-        "was answered is kept"
+        "http://host/v1 within llm.timeout_s=120; the server is too slow for llm.concurrency requests at once: lower "
+        "it, or raise llm.timeout_s): run the same command again, it asks only for these; everything that was answered "
+        "is kept"
     )
+    assert "too slow" not in str(lost_error("label seed 0", {"HTTP 503: busy": 20}, 960))
 
 
 def test_progress_lines(capsys):

@@ -8,7 +8,7 @@ from hydra_ray.config import LLMConfig
 from hydra_ray.core.tasks import load_task
 from hydra_ray.core.token_estimate import estimate_tokens
 from hydra_ray.errors import UserError
-from hydra_ray.llm.token_budget import prompt_budget, tokenizer_of
+from hydra_ray.llm.token_budget import prompt_budget, tokenizer_identity, tokenizer_of
 
 TASK = load_task("lamp_2m")
 
@@ -27,6 +27,18 @@ def test_an_external_server_is_estimated_unless_a_tokenizer_is_named() -> None:
     folder = tokenizer_of(LLMConfig())
     named = prompt_budget(LLMConfig(base_url=url, tokenizer=folder, max_prompt_tokens=500, max_item_tokens=20), TASK)
     assert (named.exact, named.prompt_tokens, named.item_tokens) == (True, 500, 20)
+
+
+def test_a_tokenizer_is_what_it_holds_wherever_it_lies(tmp_path: Path) -> None:
+    folder = Path(tokenizer_of(LLMConfig()) or "")
+    (tmp_path / "tokenizer.json").write_bytes((folder / "tokenizer.json").read_bytes())
+    url = "http://127.0.0.1:9/v1"
+    moved = tokenizer_identity(LLMConfig(base_url=url, tokenizer=str(tmp_path)))
+    assert moved == tokenizer_identity(LLMConfig())
+    (tmp_path / "tokenizer.json").write_text("{}")
+    assert tokenizer_identity(LLMConfig(base_url=url, tokenizer=str(tmp_path))) != moved
+    assert tokenizer_identity(LLMConfig(base_url=url, tokenizer="org/model")) == "org/model"
+    assert tokenizer_identity(LLMConfig(base_url=url)) == "estimate"
 
 
 def test_what_cannot_fit_is_refused_in_one_line(tmp_path: Path) -> None:

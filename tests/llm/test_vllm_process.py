@@ -4,7 +4,6 @@ import asyncio
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import psutil
@@ -12,7 +11,7 @@ import pytest
 
 from hydra_ray.errors import UserError
 from hydra_ray.llm import vllm_replica
-from hydra_ray.llm.vllm_process import VllmProcess, end_with_parent, failure, flags
+from hydra_ray.llm.vllm_process import VllmProcess, failure, flags
 from hydra_ray.llm.vllm_replica import VllmReplica
 from hydra_ray.utils.network import free_port
 
@@ -102,7 +101,8 @@ def test_a_failure_is_named_by_its_cause(stands_for_vllm: Path) -> None:
     assert failure(["(APIServer pid=7) OSError: [Errno 98] Address in use"]) == "OSError: [Errno 98] Address in use"
 
 
-def test_it_ends_with_a_process_that_is_killed(stands_for_vllm: Path) -> None:
+@pytest.mark.parametrize("server_first", [False, True])
+def test_it_ends_with_a_process_that_is_killed(stands_for_vllm: Path, server_first: bool) -> None:
     port = free_port()
     code = (
         "import sys; from hydra_ray.llm.vllm_process import VllmProcess\n"
@@ -114,21 +114,12 @@ def test_it_ends_with_a_process_that_is_killed(stands_for_vllm: Path) -> None:
         assert parent.stdout is not None
         child = psutil.Process(int(parent.stdout.readline()))
         family = [child, *child.children()]
+        if server_first:  # as by a node that stops
+            child.kill()
         parent.kill()
     _, alive = psutil.wait_procs(family, 30)
     assert len(family) == 2
     assert not alive
-
-
-def test_the_end_of_the_pipe_is_the_end() -> None:
-    reading, writing = os.pipe()
-    ended = threading.Event()
-    end_with_parent(ended.set, reading)
-    os.write(writing, b"x")
-    assert not ended.is_set()
-    os.close(writing)
-    assert ended.wait(30)
-    os.close(reading)
 
 
 def test_the_replica_is_ready_once_it_answers_and_says_when_it_has_ended(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hydra_ray import cli
-from hydra_ray.utils.terminal import on_hangup, use_plain_characters
+from hydra_ray.utils.terminal import on_hangup, on_terminate, sigterm_kept, use_plain_characters
 
 
 @pytest.mark.parametrize(
@@ -38,31 +38,43 @@ def test_a_reader_that_has_gone_is_no_traceback() -> None:
 
 @pytest.fixture
 def hangup() -> Iterator[None]:
-    """Puts back what the signal did."""
-    before = signal.getsignal(signal.SIGHUP)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    """Puts back what the signals did."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, signal.SIG_DFL)
     yield
-    signal.signal(signal.SIGHUP, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
-def test_a_hangup_ends_a_command_once_and_as_an_interrupt_does(
-    hangup: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGHUP, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_command_once_and_as_an_interrupt_does(
+    hangup: None, number: int, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ends: list[str] = []
 
     def command(args: object) -> int:
         try:
-            os.kill(os.getpid(), signal.SIGHUP)
+            os.kill(os.getpid(), number)
             ends.append("not reached")
         finally:
-            os.kill(os.getpid(), signal.SIGHUP)  # the shell's own, while everything is taken down
+            os.kill(os.getpid(), number)  # the shell's own, while everything is taken down
             ends.append("taken down")
         return 0
 
     monkeypatch.setattr(cli, "_dispatch", command)
-    assert cli.main(["new-key", "acme"]) == 130
+    assert cli.main(["new-key", "acme"]) == code
     assert ends == ["taken down"]
     assert "interrupted" in capsys.readouterr().err
+
+
+def test_what_sigterm_does_is_kept(hangup: None) -> None:
+    ends: list[str] = []
+    on_terminate(lambda: ends.append("ended"))
+    with sigterm_kept():
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert ends == ["ended"]
 
 
 def test_nohup_goes_on(hangup: None) -> None:

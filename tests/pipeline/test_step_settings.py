@@ -1,0 +1,21 @@
+"""Steps' settings do not depend on where a folder lies."""
+
+from pathlib import Path
+
+from hydra_ray.config import Config
+from hydra_ray.pipeline.step_settings import joint_model, topics_encoder
+
+
+def _with_encoder(folder: str) -> Config:
+    return Config.model_validate({"model": {"encoder": folder}})
+
+
+def test_an_encoder_is_what_it_holds_wherever_it_lies(tmp_path: Path) -> None:
+    for name, text in (("a", "same"), ("b", "same"), ("c", "other")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(text)
+    a, b, c = (_with_encoder(str(tmp_path / name)) for name in "abc")
+    assert joint_model(a, "reranker") == joint_model(b, "reranker") != joint_model(c, "reranker")
+    assert topics_encoder(a) == topics_encoder(b) != topics_encoder(c)
+    assert joint_model(_with_encoder("org/model"), "reranker")["encoder"] == "org/model"
+    assert joint_model(Config(), "reranker")["encoder"] == "minilm"
