@@ -1,8 +1,9 @@
 """The model that chooses a retriever per question (RSPG, arXiv 2404.05970): one score for each retriever's text.
 
 Before the LLM is asked (RSPG-Pre) a retriever's text is the prompt with its items, afterwards (RSPG-Post) the prompt
-and the answer. Scores are learned from the answers' rewards by `retriever_loss`: KL(softmax(m / t) || softmax(c / u));
-questions whose rewards are all equal are left out.
+and the answer. To the text's score is added a number of each retriever, which RSPG's model lacks: with it the model
+starts as the choice of the retriever that serves most training questions. Scores are learned from the answers' rewards
+by `retriever_loss`: KL(softmax(m / t) || softmax(c / u)); questions whose rewards are all equal are left out.
 
 Q questions, R retrievers of the pool, N = Q * R texts, D numbers of an embedding.
 """
@@ -14,12 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from hydra_ray.models.dual_encoder import Inputs
-from hydra_ray.models.encoder import TextEncoder
+from hydra_ray.models.encoder import TextEncoder, encode_table, readable
 from hydra_ray.models.token_table import TokenTable
 
 
 class RetrieverSelector(nn.Module):
-    """An encoder and a linear layer. Untrained, every retriever has the score 0.
+    """An encoder, a linear layer and a number of each retriever. Untrained, every retriever has the score 0.
 
     Attributes:
         pool: The retrievers by name. The scores are in this order, which is stored with the weights.
@@ -35,6 +36,22 @@ class RetrieverSelector(nn.Module):
         self.output = nn.Linear(width, 1)
         nn.init.zeros_(self.output.weight)
         nn.init.zeros_(self.output.bias)
+        self.prior_R = nn.Parameter(torch.zeros(len(pool)))
+
+    @torch.no_grad()
+    def start_from(self, rewards_QR: Tensor, teacher: float, student: float) -> None:
+        """Sets the number of each retriever to what serves questions best that are not read.
+
+        That is the mean of the teacher's shares, softmax(m / t), as a score.
+
+        Args:
+            rewards_QR: float32; NaN where the LLM gave no answer. Of one question at least all are known.
+            teacher: Temperature of the rewards.
+            student: Temperature of the scores.
+        """
+        whole_QR = rewards_QR[~rewards_QR.isnan().any(-1)]
+        share_R = torch.softmax(whole_QR / teacher, -1).mean(0)
+        self.prior_R.copy_(student * (share_R.log() - share_R.log().mean()))
 
     def forward(self, texts: Inputs) -> Tensor:
         """Scores, float32 [Q, R]. texts: of all retrievers for the first question, then for the second, and so on."""
@@ -43,7 +60,8 @@ class RetrieverSelector(nn.Module):
         else:
             assert self.encoder is not None
             embedded_ND = self.encoder(texts)
-        return self.output(embedded_ND).view(-1, len(self.pool))  # type: ignore[no-any-return]  # torch's call is Any
+        scores: Tensor = self.output(embedded_ND).view(-1, len(self.pool)) + self.prior_R
+        return scores
 
     def get_extra_state(self) -> dict[str, list[str]]:
         """The pool, so that weights are not read in another order."""
@@ -75,10 +93,11 @@ def selector_tokens(
     try:
         for i, prompt in enumerate(prompts):
             tokenizer.truncation_side = "left"
-            given: list[str | None] = [prompt, None]
+            given: list[str | None] = [readable(prompt), None]
             if answers is not None:
-                long = len(tokenizer(answers[i], add_special_tokens=False)["input_ids"]) >= room
-                given = ["" if long else prompt, answers[i]]
+                answer = readable(answers[i])
+                long = len(tokenizer(answer, add_special_tokens=False)["input_ids"]) >= room
+                given = ["" if long else given[0], answer]
                 if long:
                     tokenizer.truncation_side = "right"
             cut = "only_second" if given[0] == "" and given[1] else "only_first"
@@ -86,6 +105,25 @@ def selector_tokens(
     finally:
         tokenizer.truncation_side = side
     return TokenTable.from_lists({name: [row[name] for row in rows] for name in rows[0]})
+
+
+def relative_embeddings(
+    encoder: TextEncoder, retrievers: int, prompts: Sequence[str], answers: Sequence[str] | None = None
+) -> Tensor:
+    """What a frozen encoder makes of the texts, less the mean over a question's retrievers, float32 [Q, R, D].
+
+    A choice depends on the differences alone, and they are small: all texts of a question hold it, and often the same
+    items.
+
+    Args:
+        encoder: The encoder.
+        retrievers: R.
+        prompts: Q * R, of all retrievers for the first question, then for the second, and so on.
+        answers: The same for RSPG-Post.
+    """
+    table = selector_tokens(encoder.tokenizer, encoder.max_tokens, prompts, answers)
+    embedded_QRD = torch.from_numpy(encode_table(encoder, table)).view(-1, retrievers, encoder.width)
+    return embedded_QRD - embedded_QRD.mean(1, keepdim=True)
 
 
 @torch.no_grad()

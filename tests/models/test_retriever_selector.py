@@ -54,3 +54,17 @@ def test_weights_keep_the_order_of_their_pool() -> None:
         RetrieverSelector(("bm25", "none", "dense"), 2).load_state_dict(weights)
     with pytest.raises(ValueError, match="two retrievers or more, each once: bm25, bm25"):
         RetrieverSelector(("bm25", "bm25"), 2)
+
+
+def test_it_starts_as_the_choice_of_the_retriever_that_serves_most_questions() -> None:
+    model = RetrieverSelector(POOL, 2)
+    nan = float("nan")
+    model.start_from(torch.tensor([[0, 1.0, 0], [0, 1, 0], [1, 0, 0], [1, 0, nan], [1, 0, nan]]), 0.1, 0.5)
+    found = model(torch.zeros(3, 2))[0]
+    # Of the whole lists two thirds go to bm25 and one third to none; shares of the teacher are next to 0 and 1.
+    assert torch.softmax(found / 0.5, -1).tolist() == pytest.approx([1 / 3, 2 / 3, 0], abs=1e-3)
+    assert chosen(found[None]).tolist() == [1]
+
+
+def test_half_a_character_is_read_as_a_question_mark() -> None:
+    assert read("one \ud83d", "\ud83d") == "[CLS] one? [SEP]? [SEP]"
