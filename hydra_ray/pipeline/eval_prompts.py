@@ -109,6 +109,16 @@ class MethodPrompts(StagePrompts):
     trained: Path | None = None
     others: Mapping[str, Path] = MappingProxyType({})
 
+    def retrievers(self) -> Iterable[str]:
+        """Those that the methods use besides the run's own, where they read more than the history's texts."""
+        return ()
+
+    @property
+    def searches_embeddings(self) -> bool:
+        """See StagePrompts."""
+        retrieval = self.config.retrieval
+        return super().searches_embeddings or any(map(retrieval.encodes_for, self.retrievers()))
+
     def stands_for(self, method: str | RetrieverKind) -> str | RetrieverKind:
         """The retriever that is used for the one that a method asks for: itself."""
         return method
@@ -149,6 +159,11 @@ class EvalPrompts(MethodPrompts):
         self._rerankers: Mapping[Reranker, Rerank] = dict(self._trained)
         self._summaries = summaries
         self.trained, self.others = trained, dict(others)
+
+    def retrievers(self) -> Iterable[str]:
+        """See MethodPrompts."""
+        for method in self.methods:
+            yield from method.retrievers if method.asks is None else method.asks.retrievers(self.config)
 
     def prefetch(self, users: Sequence[User]) -> None:
         """See StagePrompts."""
@@ -207,6 +222,10 @@ class TrainingPrompts(MethodPrompts):
         asks = method_named(method).asks
         assert asks is not None, f"{method} asks nothing"
         self._asks, self.others = asks, dict(others)
+
+    def retrievers(self) -> Iterable[str]:
+        """See MethodPrompts."""
+        return self._asks.retrievers(self.config)
 
     def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, PromptedRow[StageRow]]]:
         for user in users:

@@ -169,3 +169,33 @@ def test_what_the_pool_reads_of_retrieval_is_in_the_address(tmp_path: Path) -> N
     assert asked_with("none", "dense")["encoder"]["encoder"] == "minilm"
     assert "encoder" not in asked_with("none", "bm25")
     assert rspg.retrievers(Config.model_validate({"rspg": {"pool": ["none", "ropg_kd", "dense"]}})) == ("dense",)
+
+
+def test_histories_are_encoded_together_where_the_pool_searches_embeddings() -> None:
+    class Batch:
+        """An encoder that keeps what it is told to make ready."""
+
+        def __init__(self) -> None:
+            self.ready: list[str] = []
+
+        def __call__(self, texts: Sequence[str]) -> Any:
+            return encode(texts)
+
+        def prefetch(self, texts: Sequence[str], encode_missing: bool = False) -> None:
+            assert encode_missing
+            self.ready += texts
+
+    def made_ready(prompts: Any) -> list[str]:
+        prompts._encode = batch = Batch()
+        prompts.prefetch([USER])
+        return batch.ready
+
+    corpus = [item.corpus for item in USER.items]
+    asked_for = [question.text for question in USER.questions]
+    plain = config().model_dump(mode="json")
+    assert made_ready(TrainingPrompts(plain, 0, None, "rspg_pre")) == [*corpus, *asked_for]
+    assert made_ready(EvalPrompts(plain, 0, None, ("rspg_post",), {}, {}, None)) == [*corpus, *asked_for]
+    assert made_ready(EvalPrompts(plain, 0, None, ("dense_k4",), {}, {}, None)) == [*corpus, *asked_for]
+    words = Config.model_validate({"rspg": {"pool": ["none", "bm25"]}}).model_dump(mode="json")
+    assert made_ready(TrainingPrompts(words, 0, None, "rspg_pre")) == []
+    assert made_ready(EvalPrompts(plain, 0, None, ("bm25_k4",), {}, {}, None)) == []
