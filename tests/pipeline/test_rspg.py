@@ -1,9 +1,13 @@
 """RSPG's rows in a run: calls that other rows have paid for, the choice before and after. No Ray, no training."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from hydra_ray.config import AdapterConfig, Config
@@ -11,14 +15,19 @@ from hydra_ray.core.labeling import Row
 from hydra_ray.core.queries import PSEUDO, REAL_ROW
 from hydra_ray.core.sampling import Trial, UserSample
 from hydra_ray.core.tasks import Task, load_task
-from hydra_ray.llm.types import call_key
+from hydra_ray.core.types import user_to_row
+from hydra_ray.llm.mapper import append_answers
+from hydra_ray.llm.types import Completion, call_key
 from hydra_ray.methods import rspg
 from hydra_ray.methods.method import method_named
 from hydra_ray.pipeline.answered import EvaluatedQuestion
 from hydra_ray.pipeline.cost_bounds import _Evaluate, _Training
 from hydra_ray.pipeline.eval_prompts import EvalPrompts, TrainingPrompts
 from hydra_ray.pipeline.evaluation import answer_of
+from hydra_ray.pipeline.llm_rows import MakeBatch
+from hydra_ray.pipeline.method_training import TrainingRun
 from hydra_ray.pipeline.stage_rows import EvalRow
+from hydra_ray.pipeline.step import StepResult
 from hydra_ray.training.artifacts import trained_selector
 from tests.pipeline.test_job import make_job
 from tests.pipeline.test_retrieval_methods import USER, asked, config, encode
@@ -199,3 +208,34 @@ def test_histories_are_encoded_together_where_the_pool_searches_embeddings() -> 
     words = Config.model_validate({"rspg": {"pool": ["none", "bm25"]}}).model_dump(mode="json")
     assert made_ready(TrainingPrompts(words, 0, None, "rspg_pre")) == []
     assert made_ready(EvalPrompts(plain, 0, None, ("bm25_k4",), {}, {}, None)) == []
+
+
+def test_training_reads_what_the_step_has_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job, _ = make_job(tmp_path, rspg={"pool": ["none", "bm25"]}, protocol={"pseudo_queries": 1})
+    me = USER.user_id
+    sample = job._chosen[Trial(0)] = UserSample((me,), ("t",), {me: "train", "t": "test"})
+    batches: list[MakeBatch] = []
+
+    def ask(name: str, config: Any, inputs: Any, trial: Trial, make: type, args: Any, users: Any, *rest: Any) -> Any:
+        batches.append(MakeBatch(make, args(), users))
+        return StepResult(tmp_path / "asked", {}, False)
+
+    monkeypatch.setattr(job, "_ask", ask)
+    (step,) = job.asked_training(Trial(0), "rspg_post")
+    (make,) = batches
+    queries = make(pa.Table.from_pylist([user_to_row(replace(USER, split="train"), 3)]))
+    refused = Completion((), error="HTTP 400", permanent=True)
+    answers = append_answers(
+        queries.select(["row_id", "user_id", "bucket"]), [[Completion(("5",)), refused]] * queries.num_rows
+    )
+    for name, table in (("queries", queries), ("answers", answers)):
+        (step.path / name).mkdir(parents=True)
+        pq.write_table(table, step.path / name / "0.parquet")
+    run: Any = SimpleNamespace(task=job.run.task, config=job.config, embedding_store=tmp_path, log=print, ray=lambda: 0)
+    rows = list(TrainingRun(run, Trial(0), tmp_path, tmp_path, sample, None, [step.path]).answered())
+    assert sorted(row.query_id[:2] for row in rows) == ["p:"] + [REAL_ROW] * len(USER.questions)
+    for row in rows:
+        alone, with_items = row.candidates
+        assert len(alone) < len(with_items)
+        assert row.text in alone
+        assert row.answers == (("5",), ())
