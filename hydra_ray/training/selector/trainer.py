@@ -67,13 +67,13 @@ def train_selector(
     if not learned_QR.isnan().any(-1).all():
         selector.start_from(learned_QR, teacher, student)
     found = fit_selector(selector, inputs_QRX, rewards_QR, held_out_Q, settings, seed)
-    shares = _held_out_rewards(selector, inputs_QRX, rewards_QR, held_out_Q)
-    about = {"scale": scale, "agreement": alike_QR is not None, "seed": seed, **asdict(found), **shares}
+    chosen_reward, alone = _held_out_rewards(selector, inputs_QRX, rewards_QR, held_out_Q)
+    about = {"scale": scale, "agreement": alike_QR is not None, "seed": seed, **asdict(found)}
+    about |= {"selector": chosen_reward, "alone": alone}
     save_selector(folder, model, selector, about)
-    best = max(shares["alone"].values())
     log(f"{name}: {found.questions[0]} queries learned from, {found.equal} with equal rewards left out, epoch "
-        f"{found.epoch} of {config.epochs} kept; mean reward of held-out users {shares['selector']:.3f}, of the best "
-        f"retriever alone {best:.3f}")  # fmt: skip
+        f"{found.epoch} of {config.epochs} kept; mean reward of held-out users {chosen_reward:.3f}, of the best "
+        f"retriever alone {max(alone.values()):.3f}")  # fmt: skip
 
 
 def _embedded(examples: Sequence[PoolExample], model: ModelConfig, post: bool) -> Tensor:
@@ -86,10 +86,10 @@ def _embedded(examples: Sequence[PoolExample], model: ModelConfig, post: bool) -
 @torch.no_grad()
 def _held_out_rewards(
     selector: RetrieverSelector, inputs_QRX: Tensor, rewards_QR: Tensor, held_out_Q: Tensor
-) -> dict[str, dict[str, float] | float]:
+) -> tuple[float, dict[str, float]]:
     """Mean reward of the held-out users' queries by the selector's choice, and after each retriever alone."""
     known_Q = held_out_Q & ~rewards_QR.isnan().any(-1)
     rewards_HR, scores_HR = rewards_QR[known_Q], selector(inputs_QRX[known_Q].flatten(0, 1))
     picked_H = rewards_HR.gather(1, chosen(scores_HR).unsqueeze(1))
     alone = dict(zip(selector.pool, rewards_HR.mean(0).tolist(), strict=True))
-    return {"selector": float(picked_H.mean()), "alone": alone}
+    return float(picked_H.mean()), alone
