@@ -52,14 +52,14 @@ def run(args: Namespace) -> dict[str, Any]:
     """Measures and returns the figures; calls/s are medians of REPEATS interleaved runs.
 
     args: `requests` (concurrent calls per run, default 640), `sequential` (calls one at a time per run, default 60),
-    `tasks` (default tagging and headline), `source` (weights, default `bundled`), `port` (default 8199).
+    `tasks` (default tagging and headline), `source` (weights, default `bundled`), `port` (default: a free one).
     Raises UserError as `served_llm` does.
     """
     calls, alone = int(getattr(args, "requests", 640)), int(getattr(args, "sequential", 60))
     tasks: Sequence[str] = getattr(args, "tasks", None) or ("tagging", "headline")
     base = LLMConfig(concurrency=CONCURRENCY)
     serve = base.serve.model_copy(
-        update={"source": getattr(args, "source", "bundled"), "port": int(getattr(args, "port", 8199))}
+        update={"source": getattr(args, "source", "bundled"), "port": getattr(args, "port", None)}
     )
     cfg = base.model_copy(update={"serve": serve})
     env.set_defaults()

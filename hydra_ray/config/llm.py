@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from hydra_ray.config.resources import LLMResources
 from hydra_ray.config.section import HEADER_NAME, Section, is_secret
@@ -31,7 +31,12 @@ class ServeLLMConfig(Section):
         "reserves), but one for the bundled model, which is too small for more.",
     )
     host: str = Field(default="127.0.0.1", description="Interface that a replica on CPU listens on.")
-    port: int = Field(default=8199, ge=1, le=65535, description="Port that a replica on CPU listens on.")
+    port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65535,
+        description="Port that a replica on CPU listens on. `null`: a free one; a file for `deploy` needs a number.",
+    )
     start_timeout_s: float = Field(
         default=300.0, gt=0, description="Seconds until the model must have answered; large weights need more."
     )
@@ -181,3 +186,9 @@ class LLMApplicationConfig(LLMConfig):
     """`args` of an application that serves a model in a Serve file: the section `llm` of a run, and `resources`."""
 
     resources: LLMResources = Field(default=LLMResources(), description="The replicas, as `resources.llm` of a run.")
+
+    @model_validator(mode="after")
+    def _can_be_called(self) -> "LLMApplicationConfig":
+        if self.resources.is_direct and self.base_url is None and self.serve.port is None:
+            raise ValueError("serve.port: not set: others must know where to call this model; set it, to 8199 say")
+        return self

@@ -132,6 +132,11 @@ class LLMResources(WorkerResources):
         "spread over (tensor parallelism).",
     )
 
+    @property
+    def is_direct(self) -> bool:
+        """Whether the one replica answers on a port of its own instead of through Ray Serve's HTTP proxy."""
+        return not self.num_gpus and self.bounds == (1, 1)
+
 
 class ResourcesConfig(Section):
     """How many workers of each kind, and what each reserves: the one place that says where the work runs.

@@ -8,9 +8,8 @@ from urllib.parse import urlsplit
 from hydra_ray.config import LLMConfig, is_secret
 from hydra_ray.errors import UserError
 from hydra_ray.llm.address import CHAT
+from hydra_ray.utils.model_digest import model_digest
 
-HASHED_WHOLE = 256 * 2**20
-EDGE = 2**20
 VERSION_NAMES = frozenset({"api-version", "api_version", "version", "v"})
 """Query items that say how to speak with a server, not what answers."""
 
@@ -57,7 +56,7 @@ def server_identity(cfg: LLMConfig) -> str:
         return f"{cfg.model}@{host}{port}{path.removesuffix('/v1')}"
     source = weights_source(cfg.serve.source)
     folder = Path(source)
-    return f"{cfg.model}#{weights_fingerprint(folder) if folder.is_dir() else source}"
+    return f"{cfg.model}#{model_digest(folder) if folder.is_dir() else source}"
 
 
 def weights_source(source: str) -> str:
@@ -92,23 +91,3 @@ def _bundled(task: str) -> Path:
     if task and not (folder / task / "config.json").exists():
         raise UserError(f"llm.serve.source: bundled:{task}: no such packaged weights; `bundled` serves every task")
     return folder / task if task else folder
-
-
-def weights_fingerprint(folder: Path) -> str:
-    """blake2b over the names and contents of a model folder's files, 16 hex digits.
-
-    Files over 256 MiB count with their size and their first and last MiB only: a retrained model differs there too.
-    """
-    digest = hashlib.blake2b(digest_size=8)
-    for file in sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")):
-        size = file.stat().st_size
-        digest.update(f"{file.name}\0{size}\0".encode())
-        with file.open("rb") as handle:
-            if size <= HASHED_WHOLE:
-                while block := handle.read(EDGE):
-                    digest.update(block)
-            else:
-                digest.update(handle.read(EDGE))
-                handle.seek(-EDGE, 2)
-                digest.update(handle.read(EDGE))
-    return digest.hexdigest()

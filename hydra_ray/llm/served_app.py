@@ -18,7 +18,7 @@ from hydra_ray.config import LLMConfig
 from hydra_ray.config.resources import LLMResources
 from hydra_ray.errors import UserError
 from hydra_ray.llm.model_id import server_identity
-from hydra_ray.utils.network import DIRECT, check_free
+from hydra_ray.utils.network import DIRECT, check_free, free_port
 from hydra_ray.utils.ray_errors import root_cause_line
 
 LOG_EVERY_S = 5.0
@@ -46,8 +46,9 @@ class ServedApp:
         self._deployed = False
         self._started_serve = False
 
-    def start(self, build: Callable[[bool], Any]) -> str:
-        """Deploys what `build(cluster)` returns unless it runs already; returns the base URL. See `served_llm`."""
+    def start(self, build: Callable[[bool, int], Any]) -> str:
+        """Deploys what `build(cluster, port)` returns unless it runs already; returns the base URL. See
+        `served_llm`."""
         if not ray.is_initialized():
             raise RuntimeError("served_llm needs a running Ray: call ray.init first")
         # Importing Serve sets its logger to INFO; what matters of its steps is in the lines below.
@@ -59,12 +60,14 @@ class ServedApp:
         else:
             self._check_resources()
             cluster = self._joined or sum(node["Alive"] for node in ray.nodes()) > 1
+            # Chosen here, not by the replica: one that is started again must be found where the first one was.
+            port = self._cfg.serve.port or free_port()
             if not cluster and not (running and not self._direct):
-                check_free(self._cfg.serve.host, self._cfg.serve.port, "llm.serve.port")
+                check_free(self._cfg.serve.host, port, "llm.serve.port")
             self._log("starting vLLM", always=True)
             if not running:
-                self._start_serve()
-            application = build(cluster)
+                self._start_serve(port)
+            application = build(cluster, port)
             prefix = None if self._direct else f"/{self._name}"
             serve.run_many(
                 [serve.RunTarget(application, name=self._name, route_prefix=prefix)],
@@ -89,8 +92,8 @@ class ServedApp:
                 with _raylet_unheard():
                     serve.shutdown()
 
-    def _start_serve(self) -> None:
-        options = {"host": self._cfg.serve.host, "port": self._cfg.serve.port}
+    def _start_serve(self, port: int) -> None:
+        options = {"host": self._cfg.serve.host, "port": port}
         quiet = {"enable_access_log": False}
         if self._direct:
             serve.start(proxy_location="Disabled", logging_config=quiet)

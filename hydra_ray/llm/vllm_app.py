@@ -52,7 +52,7 @@ def engine_arguments(cfg: LLMConfig, wanted: LLMResources) -> dict[str, Any]:
 def engine_variables(cfg: LLMConfig, wanted: LLMResources) -> dict[str, str]:
     """The environment of the replica and its engine. Raises UserError if the weights cannot be found."""
     weights = weights_source(cfg.serve.source)
-    alone = is_direct(wanted)
+    alone = wanted.is_direct
     variables = env.engine_variables(
         cpu=not wanted.num_gpus, alone=alone, kv_cache_gib=cfg.serve.kv_cache_gib, weights=weights
     )
@@ -112,14 +112,9 @@ def bundles_per_gpu(wanted: LLMResources) -> list[dict[str, float]]:
     return [{name: amount / count for name, amount in whole.items() if amount}] * count
 
 
-def is_direct(wanted: LLMResources) -> bool:
-    """Whether a model is served the direct way (see the module's docstring)."""
-    return not wanted.num_gpus and wanted.bounds == (1, 1)
-
-
 def deployment_names(args: LLMApplicationConfig) -> tuple[str, ...]:
     """Names of the deployments that `build_application` makes; those behind an ingress are Ray Serve LLM's."""
-    if is_direct(args.resources):
+    if args.resources.is_direct:
         return (DEPLOYMENT,)
     return (f"LLMServer:{args.model.replace('/', '--').replace('.', '_')}", "OpenAiIngress")
 
@@ -130,13 +125,13 @@ def require_vllm() -> None:
         raise UserError("vLLM is not installed: pip install 'hydra-ray[cpu]' or 'hydra-ray[gpu]', or set llm.base_url")
 
 
-def build_application(cfg: LLMConfig, wanted: LLMResources, *, cluster: bool) -> Any:
-    """The Serve application for `llm.serve`. cluster: clients are on other machines too.
+def build_application(cfg: LLMConfig, wanted: LLMResources, *, cluster: bool, port: int | None) -> Any:
+    """The Serve application for `llm.serve`. cluster: clients are on other machines too. port: of a direct replica.
 
     Raises UserError if vLLM or the weights are missing.
     """
     require_vllm()
-    if not is_direct(wanted):
+    if not wanted.is_direct:
         from ray.serve.llm import LLMConfig as EngineConfig
         from ray.serve.llm import build_openai_app
 
@@ -155,7 +150,7 @@ def build_application(cfg: LLMConfig, wanted: LLMResources, *, cluster: bool) ->
         health_check_timeout_s=60,
         graceful_shutdown_timeout_s=5,
     )
-    return deployment.bind(server_arguments(cfg, wanted), cfg.serve.host, cfg.serve.port, cluster, threads(cfg, wanted))
+    return deployment.bind(server_arguments(cfg, wanted), cfg.serve.host, port, cluster, threads(cfg, wanted))
 
 
 def build_llm(args: LLMApplicationConfig) -> Any:
@@ -167,7 +162,7 @@ def build_llm(args: LLMApplicationConfig) -> Any:
     """
     if args.base_url is not None:
         raise UserError(f"llm.base_url={args.base_url}: this application serves `llm.serve`; leave base_url out")
-    return build_application(args, args.resources, cluster=False)
+    return build_application(args, args.resources, cluster=False, port=args.serve.port)
 
 
 @contextlib.contextmanager
@@ -188,8 +183,8 @@ def served_llm(cfg: LLMConfig, wanted: LLMResources | None = None, *, joined: bo
 
     require_vllm()
     wanted = wanted or LLMResources()
-    app = ServedApp(cfg, wanted, direct=is_direct(wanted), joined=joined)
+    app = ServedApp(cfg, wanted, direct=wanted.is_direct, joined=joined)
     try:
-        yield app.start(lambda cluster: build_application(cfg, wanted, cluster=cluster))
+        yield app.start(lambda cluster, port: build_application(cfg, wanted, cluster=cluster, port=port))
     finally:
         app.stop()

@@ -19,6 +19,7 @@ from hydra_ray.errors import UserError
 from hydra_ray.llm.model_id import model_identity
 from hydra_ray.llm.response_cache import FILE as RESPONSES
 from hydra_ray.pipeline.resources import EVERY_S, Waiting, needs_of
+from hydra_ray.pipeline.room import RoomWatch
 from hydra_ray.pipeline.step import StepResult, run_step
 from hydra_ray.utils.periodic import PeriodicTask
 from hydra_ray.utils.ray_data import alive_nodes
@@ -166,11 +167,19 @@ class RunContext(contextlib.AbstractContextManager["RunContext"]):
                             "cluster that adds such a node")  # fmt: skip
         if self.config.ray.address == LOCAL:
             self._refuse(self._needs.lacking(ray.cluster_resources()))
-        elif self._needs.lacking(ray.cluster_resources()):
+            return
+        if self._needs.lacking(ray.cluster_resources()):
             waiting = Waiting(self._needs, ray.cluster_resources, self.log)
             waiting()
             self._stack.enter_context(PeriodicTask(waiting, EVERY_S))
             self._stack.callback(waiting.stop)
+        from hydra_ray.pipeline.cluster_room import cluster_room
+
+        context = ray.get_runtime_context()
+        address, own = context.gcs_address, context.get_job_id()
+        watch = RoomWatch(lambda: cluster_room(address, own), self.log)
+        self._stack.enter_context(PeriodicTask(watch, EVERY_S))
+        self._stack.callback(watch.stop)
 
     def _refuse(self, lacking: str) -> None:
         if lacking:

@@ -9,7 +9,9 @@ from typing import Any
 from ray import serve
 from ray.serve.config import RequestRouterConfig
 
+from hydra_ray.config import LLMConfig
 from hydra_ray.config.resources import ray_options
+from hydra_ray.errors import UserError
 from hydra_ray.serve.bundle import find_run, load_run_artifacts
 from hydra_ray.serve.config import Scaling, ServeConfig
 from hydra_ray.serve.deploy.applications import ALONE, FITTER, GATEWAY, HISTORY_SERVER, SCORER
@@ -36,11 +38,9 @@ SURGE_PERCENT = 25
 def build_app(args: ServeConfig) -> Any:
     """The application. Raises UserError for whatever cannot be served."""
     bundle = load_run_artifacts(find_run(Path(args.root), args.run), args.seed)
+    llm_url = args.llm_url or _own_llm_url(bundle.config.llm)
     state = state_folder(args)
     init_state(bundle, state, args.tenant, _quiet)
-    llm_url = args.llm_url or bundle.config.llm.base_url
-    if llm_url is None:
-        llm_url = f"http://{bundle.config.llm.serve.host}:{bundle.config.llm.serve.port}/v1"
     feature_widths = {component: base_feature_width(base) for component, base in bundle.base.items()}
     keys = load_keys(args.keys, args.tenant if args.allow_anonymous else None)
     history_server = _deployment(HistoryServer, HISTORY_SERVER, args.history_server, affine=True, drain_s=DRAIN_S).bind(
@@ -95,3 +95,13 @@ def _deployment(kind: Any, name: str, scaling: Scaling, *, affine: bool, drain_s
         max_surge_percent=0 if name in ALONE else SURGE_PERCENT,
         **size,
     )
+
+
+def _own_llm_url(cfg: LLMConfig) -> str:
+    """Where the LLM of the run's config answers."""
+    if cfg.base_url is not None:
+        return cfg.base_url
+    if cfg.serve.port is None:
+        raise UserError("llm_url: not set, and the run's config names neither llm.base_url nor llm.serve.port: "
+                        "set it to the LLM's address, such as http://127.0.0.1:8199/v1")  # fmt: skip
+    return f"http://{cfg.serve.host}:{cfg.serve.port}/v1"

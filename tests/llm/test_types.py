@@ -5,8 +5,9 @@ import pytest
 
 from hydra_ray.config import LLMConfig, ServeLLMConfig
 from hydra_ray.errors import UserError
-from hydra_ray.llm.model_id import model_identity, server_identity, weights_fingerprint
+from hydra_ray.llm.model_id import model_identity, server_identity
 from hydra_ray.llm.types import Request, call_key, canonical_json, finishes
+from hydra_ray.utils.model_digest import model_digest
 
 ASK = Request(({"role": "user", "content": 'né\u2028 "x"'},), temperature=1, n=8, max_tokens=4, seed=3)
 
@@ -64,7 +65,7 @@ def test_retrained_weights_are_another_model(tmp_path: Path):
     (tmp_path / "model.safetensors").write_bytes(b"one")
     cfg = LLMConfig(serve=ServeLLMConfig(source=str(tmp_path)))
     before = model_identity(cfg)
-    assert before == f"hydra-tiny#{weights_fingerprint(tmp_path)}"
+    assert before == f"hydra-tiny#{model_digest(tmp_path)}"
     (tmp_path / "model.safetensors").write_bytes(b"two")
     assert model_identity(cfg) != before
 

@@ -86,7 +86,7 @@ def test_gpu_settings_reach_the_engine():
 
 def test_only_one_cpu_replica_is_served_directly():
     def direct(**wanted) -> bool:
-        return vllm_app.is_direct(LLMResources(**wanted))
+        return LLMResources(**wanted).is_direct
 
     assert direct()
     assert not direct(num_workers=(1, 2))

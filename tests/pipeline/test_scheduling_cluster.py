@@ -1,5 +1,6 @@
 """Workers are scheduled on declared resources: shares of GPUs, custom ones, pools that grow. No GPU is needed."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,9 @@ import pytest
 from hydra_ray.config import Config
 from hydra_ray.config.resources import ResourcesConfig, WorkerResources, ray_options, worker_range
 from hydra_ray.errors import UserError
+from hydra_ray.pipeline.cluster_room import cluster_room
 from hydra_ray.pipeline.resources import needs_of
+from hydra_ray.pipeline.room import no_room_line
 from hydra_ray.pipeline.tune_heads import tune_heads
 from hydra_ray.utils.device import worker_device
 from hydra_ray.utils.ray_data import actor_pool, alive_nodes
@@ -115,3 +118,22 @@ def test_heads_are_tuned_where_fits_run(tmp_path: Path) -> None:
     run: Any = SimpleNamespace(ray=lambda: None, log=lambda _: None)
     with pytest.raises(UserError, match="a worker was promised a GPU"):
         tune_heads(run, fit, {"joint": tmp_path / "base"}, tmp_path / "tuned")
+
+
+def test_what_has_no_room_is_seen_and_who_is_in_the_way_where_that_is_known() -> None:
+    import ray
+
+    context = ray.get_runtime_context()
+    four = ray.remote(Assigned).options(num_cpus=4)
+    holder = four.remote()
+    assert ray.get(holder.resources.remote()) == {"CPU": 4.0}
+    more = four.remote()
+    wanted = (("CPU", 4.0),)
+    deadline = time.monotonic() + 30
+    while wanted not in (room := cluster_room(context.gcs_address, context.get_job_id())).unplaced():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert room.holders is None  # this cluster has no dashboard
+    assert no_room_line(room, room.unplaced()) == "ray: waiting for 1 x (4 CPU); free: 2 of 6 CPU"
+    ray.kill(holder)
+    ray.kill(more)

@@ -1,6 +1,10 @@
 """How replicas are replaced: new ones first, old ones finish, and of the fitter there are never two."""
 
-from hydra_ray.serve.app import DRAIN_S, SURGE_PERCENT, _deployment
+import pytest
+
+from hydra_ray.config import LLMConfig
+from hydra_ray.errors import UserError
+from hydra_ray.serve.app import DRAIN_S, SURGE_PERCENT, _deployment, _own_llm_url
 from hydra_ray.serve.config import FitterConfig, HistoryServerConfig
 from hydra_ray.serve.deploy.applications import FITTER, HISTORY_SERVER
 from hydra_ray.serve.deployments.fitter import Fitter
@@ -19,3 +23,10 @@ def test_a_redeploy_loses_nothing() -> None:
 def test_there_are_never_two_fitters() -> None:
     made = _deployment(Fitter, FITTER, FitterConfig(), affine=False, drain_s=7.0)
     assert made._deployment_config.max_surge_percent == 0
+
+
+def test_where_the_runs_own_llm_answers() -> None:
+    assert _own_llm_url(LLMConfig(base_url="http://llm/v1")) == "http://llm/v1"
+    assert _own_llm_url(LLMConfig(serve={"port": 8321})) == "http://127.0.0.1:8321/v1"
+    with pytest.raises(UserError, match="llm_url: not set, and the run's config names neither"):
+        _own_llm_url(LLMConfig())

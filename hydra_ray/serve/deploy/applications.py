@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hydra_ray.config import LLMApplicationConfig, Section
-from hydra_ray.llm.vllm_app import deployment_names, is_direct
+from hydra_ray.llm.vllm_app import deployment_names
 from hydra_ray.serve.config import ServeConfig
 
 GATEWAY = "Gateway"
@@ -57,7 +57,7 @@ APPLICATIONS = {
     "hydra_ray.llm.vllm_app:build_llm": Application(
         LLMApplicationConfig,
         deployment_names,
-        lambda args: not is_direct(args.resources),
+        lambda args: not args.resources.is_direct,
         (("serve", "source"),),
         lambda args: f"model {args.model}, weights {args.serve.source}",
         "/v1/models",

@@ -8,13 +8,13 @@ import math
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from hydra_ray import env
@@ -28,40 +28,17 @@ from hydra_ray.training.joint.engine import check_fits, scaled_lr, sum_over_work
 from hydra_ray.training.joint.engine_state import WEIGHTS, EngineState, start_engine
 from hydra_ray.training.joint.file_tail import PROGRESS, append_line
 from hydra_ray.training.retriever.lists import read_lists
+from hydra_ray.training.retriever.progress import Progress, load_progress, save_progress
 from hydra_ray.training.retriever.retriever_job import RetrieverJob
 from hydra_ray.utils.device import free_memory, seed_draws, worker_device
 from hydra_ray.utils.plugins import load_modules
 
 WARM_UP = 0.05
 """Share of the steps in which the learning rate rises."""
-AT, BEST = "at.json", "best.safetensors"
 SUMMARY = "summary.json"
 
 Report = Callable[[dict[str, float], Path], None]
 """Takes metrics and the folder of a checkpoint, which rank 0 has filled; a barrier."""
-
-
-@dataclass
-class Progress:
-    """How far a training is.
-
-    Attributes:
-        trial: Place of the teacher's temperature that is being tried.
-        epoch: Its epochs that are done.
-        start: Held-out NDCG of the untrained retriever.
-        best: The best held-out NDCG so far, the untrained retriever's included.
-        best_trial: Whose it is; None: nothing is better than the untrained retriever.
-        best_epoch: After how many epochs.
-        epochs: Held-out NDCG and training loss of every epoch, by trial.
-    """
-
-    trial: int
-    epoch: int
-    start: float
-    best: float
-    best_trial: int | None
-    best_epoch: int
-    epochs: list[dict[str, float]]
 
 
 def train_worker(config: dict[str, RetrieverJob]) -> None:
@@ -111,10 +88,9 @@ class RetrieverWorker:
         first = self.untrained()
         spread = self._spread(first)
         ndcg_before = self._held_out(first)
-        at, best = Progress(0, 0, ndcg_before, ndcg_before, None, 0, []), dict[str, Tensor]()
+        at, best = Progress.begin(ndcg_before), dict[str, Tensor]()
         if start is not None:
-            at = Progress(**json.loads((start / AT).read_text()))
-            best = load_file(start / BEST) if (start / BEST).exists() else {}
+            at, best = load_progress(start)
             self._log(f"continuing with trial {at.trial + 1} after epoch {at.epoch}")
         else:
             self._log(f"{len(self.lists.training)} queries, workers {self.world}; NDCG of the untrained retriever on "
@@ -245,10 +221,8 @@ class RetrieverWorker:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             if self.rank == 0:
-                (folder / AT).write_text(json.dumps(asdict(at)))
+                save_progress(folder, at, best)
                 learned.save(folder)
-                if best:
-                    save_file(best, folder / BEST)
             report({"ndcg": at.epochs[-1]["ndcg"], "loss": at.epochs[-1]["loss"]}, folder)
 
     def _log(self, line: str) -> None:

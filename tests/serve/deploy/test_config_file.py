@@ -165,6 +165,7 @@ MISTAKES = {
         "/llm",
         "applications[1].route_prefix: this application answers",
     ),
+    "no port": ("applications.1.args", {"serve": {}}, "applications[1].args: serve.port: not set: others must know"),
     "import": (
         "applications.0.import_path",
         "hydra_ray.serve.deployment:build",
@@ -211,10 +212,11 @@ def test_a_mistake_is_one_line_that_says_where_and_what(case: str) -> None:
 def test_the_names_of_both_kinds_of_application() -> None:
     llm = APPLICATIONS[LLM]
     assert APPLICATIONS[HYDRA].deployments(None) == DEPLOYMENTS
-    assert llm.deployments(LLMApplicationConfig()) == (DEPLOYMENT,)
+    cpu = LLMApplicationConfig(serve={"port": 8199})
+    assert llm.deployments(cpu) == (DEPLOYMENT,)
     gpu = LLMApplicationConfig.model_validate({"model": "org/a.b", "resources": {"num_gpus": 1}})
     assert llm.deployments(gpu) == ("LLMServer:org--a_b", "OpenAiIngress")
-    assert (llm.through_proxy(LLMApplicationConfig()), llm.through_proxy(gpu)) == (False, True)
+    assert (llm.through_proxy(cpu), llm.through_proxy(gpu)) == (False, True)
 
 
 @pytest.mark.parametrize(

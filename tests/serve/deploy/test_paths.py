@@ -12,7 +12,11 @@ HERE, HEAD = "http://127.0.0.1:8265", "http://head.example:8265"
 
 
 def _config(args: dict[str, Any], source: str = "bundled") -> dict[str, Any]:
-    llm = {"name": "llm", "import_path": "hydra_ray.llm.vllm_app:build_llm", "args": {"serve": {"source": source}}}
+    llm = {
+        "name": "llm",
+        "import_path": "hydra_ray.llm.vllm_app:build_llm",
+        "args": {"serve": {"source": source, "port": 8199}},
+    }
     hydra = {"import_path": "hydra_ray.serve.app:build_app", "args": {"run": "quickstart", **args}}
     return {"applications": [llm, hydra]}
 
