@@ -53,8 +53,11 @@ def train_selector(
                         "retriever of rspg.pool than after another, so there is nothing to learn from: raise "
                         "protocol.train_users or protocol.pseudo_queries, and see that users have "
                         "histories")  # fmt: skip
-    useful_users = {one.user_id for one, useful in zip(examples, useful_Q.tolist(), strict=True) if useful}
-    held_out = held_out_users(useful_users, config.holdout, seed)
+    # Nothing is learned from the others, so that their texts are not encoded.
+    equal = int((~useful_Q).sum())
+    examples = [one for one, useful in zip(examples, useful_Q.tolist(), strict=True) if useful]
+    rewards_QR = rewards_QR[useful_Q]
+    held_out = held_out_users({one.user_id for one in examples}, config.holdout, seed)
     held_out_Q = torch.tensor([one.user_id in held_out for one in examples])
     embedded_QRD = _embedded(examples, model, post)
     scale = float(embedded_QRD[~held_out_Q].square().mean().sqrt().clamp(min=1e-6))
@@ -63,15 +66,15 @@ def train_selector(
     selector = RetrieverSelector(config.pool, inputs_QRX.shape[-1])
     teacher, student = config.teacher_temperature, config.student_temperature
     settings = SelectorSettings(teacher, student, config.lr, config.epochs, config.batch_queries)
-    learned_QR = rewards_QR[useful_Q & ~held_out_Q]
+    learned_QR = rewards_QR[~held_out_Q]
     if not learned_QR.isnan().any(-1).all():
         selector.start_from(learned_QR, teacher, student)
     found = fit_selector(selector, inputs_QRX, rewards_QR, held_out_Q, settings, seed)
     chosen_reward, alone = _held_out_rewards(selector, inputs_QRX, rewards_QR, held_out_Q)
-    about = {"scale": scale, "agreement": alike_QR is not None, "seed": seed, **asdict(found)}
+    about = {"scale": scale, "agreement": alike_QR is not None, "seed": seed, **asdict(found), "equal": equal}
     about |= {"selector": chosen_reward, "alone": alone}
     save_selector(folder, model, selector, about)
-    log(f"{name}: {found.questions[0]} queries learned from, {found.equal} with equal rewards left out, epoch "
+    log(f"{name}: {found.questions[0]} queries learned from, {equal} with equal rewards left out, epoch "
         f"{found.epoch} of {config.epochs} kept; mean reward of held-out users {chosen_reward:.3f}, of the best "
         f"retriever alone {max(alone.values()):.3f}")  # fmt: skip
 
@@ -87,7 +90,7 @@ def _embedded(examples: Sequence[PoolExample], model: ModelConfig, post: bool) -
 def _held_out_rewards(
     selector: RetrieverSelector, inputs_QRX: Tensor, rewards_QR: Tensor, held_out_Q: Tensor
 ) -> tuple[float, dict[str, float]]:
-    """Mean reward of the held-out users' queries by the selector's choice, and after each retriever alone."""
+    """Mean reward of the held-out queries, by the selector's choice and after each retriever alone."""
     known_Q = held_out_Q & ~rewards_QR.isnan().any(-1)
     rewards_HR, scores_HR = rewards_QR[known_Q], selector(inputs_QRX[known_Q].flatten(0, 1))
     picked_H = rewards_HR.gather(1, chosen(scores_HR).unsqueeze(1))

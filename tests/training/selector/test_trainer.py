@@ -1,7 +1,9 @@
 """From a pool's answers to a selector as a folder, with a small encoder."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +12,7 @@ from hydra_ray.core.retriever_pool import PoolExample, agreement
 from hydra_ray.core.tasks import load_task
 from hydra_ray.errors import UserError
 from hydra_ray.training.artifacts.trained_selector import TrainedSelector
+from hydra_ray.training.selector import trainer
 from hydra_ray.training.selector.trainer import train_selector
 from tests.training.tiny import make_encoder
 
@@ -39,14 +42,25 @@ def trained(
     return TrainedSelector.load(folder), lines
 
 
-def test_before_the_answers_it_learns_from_the_prompts(tmp_path: Path) -> None:
-    found, lines = trained(tmp_path, [example(i, i % 3) for i in range(30)])
+def test_before_the_answers_it_learns_from_the_prompts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    equal = replace(example(30, 0), rewards=(1.0, 1.0, float("nan")))
+    encoded: list[int] = []
+    encode = trainer.relative_embeddings
+
+    def counted(encoder: Any, retrievers: int, prompts: Any, answers: Any = None) -> Any:
+        encoded.append(len(prompts))
+        return encode(encoder, retrievers, prompts, answers)
+
+    monkeypatch.setattr(trainer, "relative_embeddings", counted)
+    found, lines = trained(tmp_path, [equal, *(example(i, i % 3) for i in range(30)), equal])
+    # Nothing is learned from queries with equal rewards, and their texts are not encoded.
+    assert encoded == [90]
     assert [found.place(TASK, example(0, right).prompts) for right in range(3)] == [0, 1, 2]
     about = json.loads((tmp_path / "selector" / "selector.json").read_text())
     assert about["selector"] == 1.0 > max(about["alone"].values())
     assert about["questions"] == [24, 6]
     assert lines == [
-        f"rspg_pre: 24 queries learned from, 0 with equal rewards left out, epoch {about['epoch']} of 30 kept; mean "
+        f"rspg_pre: 24 queries learned from, 2 with equal rewards left out, epoch {about['epoch']} of 30 kept; mean "
         f"reward of held-out users 1.000, of the best retriever alone {max(about['alone'].values()):.3f}"
     ]
 
