@@ -37,7 +37,9 @@ def selector_inputs(embedded_QRD: Tensor, scale: float, agreement_QR: Tensor | N
     scaled_QRD = embedded_QRD / scale
     if agreement_QR is None:
         return scaled_QRD
-    return torch.cat([scaled_QRD, agreement_QR.unsqueeze(-1)], -1)
+    # As long as an embedding, whose numbers are about 1: Adam moves every weight by as much.
+    length = scaled_QRD.shape[-1] ** 0.5
+    return torch.cat([scaled_QRD, length * agreement_QR.unsqueeze(-1)], -1)
 
 
 def save_selector(folder: Path, model: ModelConfig, selector: RetrieverSelector, about: Mapping[str, Any]) -> None:
