@@ -26,7 +26,10 @@ STAGES: dict[str, str] = {
     "evaluate": "every method's answers to the test users' questions",
     "report": "report.json, report.md, report.html and predictions",
 }
-BENCHES = ("label", "ingest", "heads", "encode", "fit", "fit-scale", "train-scale", "scaling", "store", "serve", "cuda")
+BENCHES = (
+    "label", "ingest", "heads", "encode", "fit", "fit-scale", "train-scale", "scaling", "store", "serve", "cuda",
+    "quickstart",
+)  # fmt: skip
 
 STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 """What a disk or a folder refuses: the user's to mend, like a mistake in the input."""
@@ -94,7 +97,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="hydra-ray", description="Personalise a black-box LLM for very many users.")
+    parser = argparse.ArgumentParser(prog="hydra-ray", description="Personalise an LLM that is reached only as an API.")
     parser.add_argument("--version", action="version", version=f"hydra-ray {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, about in STAGES.items():
@@ -108,10 +111,10 @@ def _parser() -> argparse.ArgumentParser:
             about_base = "keep that run's bases, fit only users with new history"
             stage.add_argument("--base-run", metavar="RUN", help=about_base)
     synth = commands.add_parser("synth", help="write a synthetic world in LaMP's layout")
-    synth.add_argument("--users", type=int, default=150)
-    synth.add_argument("--task", choices=("tagging", "rating", "headline"), default="tagging")
-    synth.add_argument("--seed", type=int, default=0)
-    synth.add_argument("--out", type=Path, required=True)
+    synth.add_argument("--users", type=int, default=150, help="how many, training and test users together (150)")
+    synth.add_argument("--task", choices=("tagging", "rating", "headline"), default="tagging", help="(tagging)")
+    synth.add_argument("--seed", type=int, default=0, help="another one makes other users (0)")
+    synth.add_argument("--out", type=Path, required=True, help="folder for the files")
     init = commands.add_parser("init-task", help="look at a file of rows, write a task and a config to start from")
     init.add_argument("file", metavar="FILE", help="rows in CSV, JSON, JSON Lines or Parquet; a file, folder or URL")
     init.add_argument("--out", type=Path, default=Path(), help="folder for NAME_task.yaml and NAME.yaml (this one)")
@@ -122,22 +125,24 @@ def _parser() -> argparse.ArgumentParser:
         init.add_argument(f"--{option}", metavar="COLUMN", help=f"the column {about} (default: guessed)")
     init.add_argument("--text", metavar="COLUMN", action="append", default=[],
                       help="a column of the text; may be repeated (default: guessed)")  # fmt: skip
-    tiny = commands.add_parser("tiny-llm", help="train a small black box for machines without a model hub")
+    tiny = commands.add_parser("tiny-llm", help="train a small LLM for machines without a model hub")
     tiny.add_argument("action", choices=("train",))
     tiny.add_argument("--config", type=Path, help="YAML with the training's settings")
     tiny.add_argument("--out", type=Path, help="folder for weights, tokenizer and manifest")
     _print_config_argument(tiny)
-    tiny.add_argument("overrides", nargs="*", metavar="a.b=c")
+    tiny.add_argument("overrides", nargs="*", metavar="a.b=c", help="override a setting, e.g. steps=1000")
     submit = job_commands.add_parsers(commands)
-    submit.add_argument("--stage", choices=tuple(STAGES), default="run")
+    submit.add_argument("--stage", choices=tuple(STAGES), default="run", help="what the job does (run)")
     _config_arguments(submit)
-    serving = commands.add_parser("serve", help="host a finished run behind an OpenAI-compatible endpoint, here")
+    serving = commands.add_parser("serve", help="serve a finished run on this machine, with an OpenAI-compatible API")
     serving.add_argument("--run", help="the run's folder, or its name under `root`")
     serving.add_argument(
-        "--llm-url", help="the black box, e.g. http://host/v1 (default: the run's, started if need be)"
+        "--llm-url", help="address of the LLM, e.g. http://host/v1 (default: the run's, started if need be)"
     )
-    serving.add_argument("--host", default="127.0.0.1")
-    serving.add_argument("--port", type=int, default=8000)
+    serving.add_argument(
+        "--host", default="127.0.0.1", help="interface to listen on; others than this machine need keys"
+    )
+    serving.add_argument("--port", type=int, default=8000, help="of the service (8000)")
     serving.add_argument("--metrics-port", type=int, help="for Prometheus, on this machine alone (default: a free one)")
     serving.add_argument("--keys", metavar="FILE", help="API keys, one tenant:key a line (see new-key)")
     serving.add_argument("--address", help="of a running Ray cluster to join (default: one of its own)")
@@ -145,11 +150,11 @@ def _parser() -> argparse.ArgumentParser:
     _print_config_argument(serving)
     serving.add_argument("overrides", nargs="*", metavar="a.b=c", help="override a key, e.g. scorer.threads=2")
     key = commands.add_parser("new-key", help="make an API key; prints its line for the service's file of keys")
-    key.add_argument("tenant", metavar="TENANT")
+    key.add_argument("tenant", metavar="TENANT", help="whom the key belongs to; a tenant sees only its own users")
     key.add_argument("--name", help="for people: in the service's usage counters")
     key.add_argument("--expires", metavar="WHEN", help="last day (2027-06-30), moment (2027-06-30T12:00Z), or as 90d")
     key.add_argument("--requests", type=int, metavar="N", help="requests a minute at most")
-    key.add_argument("--tokens", type=int, metavar="N", help="tokens of the language model a minute at most")
+    key.add_argument("--tokens", type=int, metavar="N", help="tokens of the LLM a minute at most")
     deploy = commands.add_parser("deploy", help="check a Serve config file and deploy it to a cluster")
     deploy.add_argument("file", type=Path, metavar="FILE", help="Serve config file, as in configs/serve/")
     deploy.add_argument("--address", help="the cluster's dashboard, e.g. http://127.0.0.1:8265")
@@ -166,7 +171,7 @@ def _parser() -> argparse.ArgumentParser:
     actions.add_parser("keys", help="every key with its default")
     # What is not given is left out: every bench has its own default for it.
     bench = commands.add_parser("bench", help="measure; one JSON object on stdout", argument_default=argparse.SUPPRESS)
-    bench.add_argument("name", choices=BENCHES)
+    bench.add_argument("name", choices=BENCHES, help="what is measured (docs/benchmarks.md)")
     bench.add_argument("--json", action="store_true", help="the default; kept for scripts")
     bench.add_argument("--max-users", type=int, help="ingest, heads, fit-scale: the most users (100,000)")
     bench.add_argument(
@@ -183,6 +188,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--parts", help="serve: some of latency,plain,users,zipf,overload (all)")
     bench.add_argument("--seconds", type=float, help="serve: of the overload (60); others take a sixth each")
     bench.add_argument("--set", action="append", metavar="a.b=c", help="serve: override a key of the service's config")
+    bench.add_argument("--config", type=Path, help="quickstart: YAML file of the run (configs/quickstart.yaml)")
     return parser
 
 

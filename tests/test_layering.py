@@ -1,10 +1,17 @@
 """Imports point one way: no circle between files, and no folder imports from one above it."""
 
 import ast
+import subprocess
+import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+import pytest
+
 import hydra_ray
+
+FOLDER = Path(hydra_ray.__file__).parent / "inference"
+ABOVE = ("hydra_ray.pipeline", "hydra_ray.serve", "hydra_ray.api", "hydra_ray.cli", "hydra_ray.bench")
 
 ROOT = Path(hydra_ray.__file__).parent
 LAYERS = (
@@ -68,3 +75,27 @@ def test_nothing_below_the_api_imports_the_packages_face() -> None:
 
 def test_no_file_is_long() -> None:
     assert not [name for name, file in MODULES.items() if len(file.read_text().splitlines()) > MOST_LINES]
+
+
+def imported(file: Path) -> set[str]:
+    """The modules that a file imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("file", sorted(FOLDER.glob("*.py")), ids=lambda file: file.name)
+def test_nothing_above_and_no_ray_is_imported(file: Path) -> None:
+    names = imported(file)
+    assert not [name for name in names if name.startswith(ABOVE)]
+    assert not [name for name in names if name.split(".")[0] == "ray"]
+
+
+def test_a_gateway_needs_no_pytorch() -> None:
+    program = "import sys\nimport hydra_ray.inference.pipeline, hydra_ray.inference.history_index\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert not {name.split(".")[0] for name in done.stdout.split()} & {"torch", "transformers", "lance", "ray"}

@@ -1,4 +1,4 @@
-"""The sections `llm` and `llm.serve`: the black box and how it is reached."""
+"""The sections `llm` and `llm.serve`: the LLM and how it is reached."""
 
 from datetime import date
 from typing import Annotated, Any, Literal
@@ -43,7 +43,7 @@ class ServeLLMConfig(Section):
 
 
 class LLMConfig(Section):
-    """The black box: an OpenAI-compatible chat endpoint."""
+    """The LLM: an OpenAI-compatible chat endpoint."""
 
     base_url: str | None = Field(
         default=None,

@@ -82,7 +82,7 @@ class Config(Section):
     protocol: ProtocolConfig = Field(
         default=ProtocolConfig(), description="Which users are trained on and which are evaluated."
     )
-    llm: LLMConfig = Field(default=LLMConfig(), description="The black box.")
+    llm: LLMConfig = Field(default=LLMConfig(), description="The LLM to be personalised, and how it is reached.")
     retrieval: RetrievalConfig = Field(default=RetrievalConfig(), description="How history items are found.")
     reranker: RerankerConfig = Field(default=RerankerConfig(), description="Picks a prompt's examples.")
     adapter: AdapterConfig = Field(default=AdapterConfig(), description="Picks the answer among candidates.")

@@ -95,7 +95,7 @@ def _asking(config: Config, run: RunContext, job: Pipeline, scratch: Path, offli
         ("prompts", f"at most {budget.prompt_tokens:,} tokens, as counted by {counted}"),
     ]
     answer_lines, one_by_one = _endpoint(config, run, job, scratch, offline)
-    lines += [("black box", line) for line in answer_lines]
+    lines += [("LLM", line) for line in answer_lines]
     found, whole = bounds(job, budget, one_by_one)
     lines += [("LLM calls", line) for line in bound_table(config, found, whole)]
     lines += [("budget", line) for line in budget_lines(config, sum(found.values(), CostBound()), _used(run))]

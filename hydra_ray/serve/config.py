@@ -168,7 +168,7 @@ class ServeConfig(Section):
     )
     tenant: str = Field(default="default", description="Tenant that the run's own users belong to.")
     llm_url: str | None = Field(
-        default=None, description="The black box, such as `http://host/v1`. `null`: what the run's config says."
+        default=None, description="The LLM, such as `http://host/v1`. `null`: what the run's config says."
     )
     keys: str | None = Field(
         default=None,

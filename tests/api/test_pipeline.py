@@ -1,6 +1,5 @@
 """Personal answers in this process: of a run's users, of a given history, with a fitted head, from a saved folder."""
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,25 +7,14 @@ from typing import Any
 import pytest
 
 import hydra_ray
-from hydra_ray.core.hashing import stable_seed
-from hydra_ray.inference.trace import Trace
-from tests.api.finished_run import TASK, made_users, samples_of_evaluation, write_finished
+from tests.api.answering import llm
+from tests.api.finished_run import TASK, made_users, samples_of_evaluation
 
 USER = made_users()[1]
 QUERY = USER.questions[0].text
+
 HISTORY = [{"text": item.text, "answer": item.answer, "date": item.date, "item_id": item.item_id}
            for item in USER.items]  # fmt: skip
-
-
-def llm(messages: list[dict[str, str]], n: int, temperature: float, max_tokens: int) -> list[str]:
-    """Answers by a hash of the prompt."""
-    prompt = messages[-1]["content"]
-    return [TASK.labels[stable_seed(prompt, i if temperature else 0) % 6] for i in range(n)]
-
-
-@pytest.fixture(scope="module")
-def pipe(run_folder: Path) -> hydra_ray.HydraPipeline:
-    return hydra_ray.HydraPipeline.from_run(run_folder, llm=llm)
 
 
 def test_the_same_samples_give_the_evaluations_answers(run_folder: Path) -> None:
@@ -40,28 +28,6 @@ def test_the_same_samples_give_the_evaluations_answers(run_folder: Path) -> None
         own = ["reranker"] if row.user == "u00000001" else ["reranker", "adapter"]
         assert made.trace.versions.own_heads == own
         assert made.trace.degraded == []
-
-
-def test_a_given_history_is_answered_with_the_shared_heads(pipe: hydra_ray.HydraPipeline) -> None:
-    known, given = pipe.personalize(QUERY, user_id=USER.user_id), pipe.personalize(QUERY, history=HISTORY)
-    assert given.trace.versions.own_heads == []
-    assert given.trace.user_id is None
-    assert {item.item_id for item in given.trace.retrieved} == {item.item_id for item in known.trace.retrieved}
-    scores = [[item.reranker for item in made.trace.retrieved] for made in (known, given)]
-    assert scores[0] != scores[1]
-    assert given.trace.items == len(HISTORY)
-
-
-def test_the_order_of_a_history_is_that_of_its_dates(pipe: hydra_ray.HydraPipeline) -> None:
-    one, other = (pipe.personalize(QUERY, history=items) for items in (HISTORY, HISTORY[::-1]))
-    assert one.trace.candidates == other.trace.candidates
-    assert one.trace.retrieved == other.trace.retrieved
-
-
-def test_an_empty_history_is_answered_too(pipe: hydra_ray.HydraPipeline) -> None:
-    made = pipe.personalize(QUERY, history=[])
-    assert made.trace.prompt.examples == 0
-    assert made.answer in TASK.labels
 
 
 def test_a_fitted_head_is_used(pipe: hydra_ray.HydraPipeline) -> None:
@@ -88,41 +54,6 @@ def test_settings_reach_the_llm(run_folder: Path) -> None:
     assert sorted(seen) == [(1, 0.0, 7), (5, 0.5, 7)]
     assert made.plain in TASK.labels
     assert 1 <= len(made.answers) <= 5
-
-
-def test_a_saved_pipeline_answers_the_same_and_holds_no_user(tmp_path: Path) -> None:
-    run = write_finished(tmp_path / "here")
-    pipe = hydra_ray.HydraPipeline.from_run(run, llm=llm)
-    saved = pipe.save(tmp_path / "saved")
-    (tmp_path / "here").rename(tmp_path / "gone")
-    moved = saved.rename(tmp_path / "moved")
-    loaded = hydra_ray.HydraPipeline.load(moved, llm=llm)
-    head = loaded.fit(history=HISTORY)
-    assert loaded.personalize(QUERY, history=HISTORY, head=head).answer in TASK.labels
-    texts = "".join(file.read_text(errors="replace") for file in moved.rglob("*") if file.is_file())
-    assert not any(item.text in texts for item in USER.items)
-    assert "u0000000" not in texts
-    assert "# quickstart: personal answers for the task synthetic_tagging" in (moved / "README.md").read_text()
-    with pytest.raises(hydra_ray.UserError, match="quickstart has no user 'u00000002'"):
-        loaded.personalize(QUERY, user_id="u00000002")
-    with pytest.raises(hydra_ray.UserError, match="there is something in it already"):
-        loaded.save(moved)
-
-
-def figures(trace: Trace) -> list[float | None]:
-    """What the reranker and the adapter made of everything, in order."""
-    return [item.reranker for item in trace.retrieved] + [made.adapter for made in trace.candidates]
-
-
-def test_a_saved_pipeline_scores_as_the_run_does(pipe: hydra_ray.HydraPipeline, tmp_path: Path) -> None:
-    loaded = hydra_ray.HydraPipeline.load(pipe.save(tmp_path / "saved"), llm=llm)
-    one, other = (made.personalize(QUERY, history=HISTORY).trace for made in (pipe, loaded))
-    assert [made.text for made in one.candidates] == [made.text for made in other.candidates]
-    assert [item.item_id for item in one.retrieved] == [item.item_id for item in other.retrieved]
-    # Texts that are encoded in batches of another size differ in the last bits.
-    assert figures(one) == pytest.approx(figures(other), abs=1e-5)
-    assert one.prompt == other.prompt
-    assert all(candidate.adapter is not None and math.isfinite(candidate.adapter) for candidate in one.candidates)
 
 
 def bad_head(pipe: hydra_ray.HydraPipeline) -> Any:
@@ -153,11 +84,3 @@ def test_a_callers_mistake_is_one_clear_error(
 ) -> None:
     with pytest.raises(hydra_ray.UserError, match=message):
         call(pipe)
-
-
-@pytest.mark.parametrize("content", [None, "{", '{"format": 9}', '{"format": 1, "config": {"no": 1}}'])
-def test_no_saved_pipeline(tmp_path: Path, content: str | None) -> None:
-    if content:
-        (tmp_path / "pipeline.json").write_text(content)
-    with pytest.raises(hydra_ray.UserError, match=r"no saved pipeline|broken|format 9|another hydra_ray"):
-        hydra_ray.HydraPipeline.load(tmp_path)

@@ -3,14 +3,11 @@
 import json
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
 import torch
 
-from hydra_ray.bench import cuda, cuda_encode, cuda_steps
-from hydra_ray.config import ModelConfig
-from hydra_ray.models.encoder import TextEncoder
+from hydra_ray.bench import cuda
 
 WITHOUT_RAY = """
 import sys
@@ -43,24 +40,6 @@ def test_it_runs_without_ray_and_prints_one_object() -> None:
         assert rates["texts_per_s"] > 0
         assert rates["tokenised_per_s"] > 0
         assert rates["loop_share"] > 0
-
-
-def test_a_loops_batch_has_no_padding_and_texts_are_the_same_every_time() -> None:
-    encoder = TextEncoder(ModelConfig(max_tokens=16))
-    batch = cuda_encode.full_batch(encoder, cuda_encode.SMALL, torch.device("cpu"))
-    assert batch["input_ids"].shape == (256 // 16, 16)
-    assert bool(batch["attention_mask"].all())
-    assert cuda_encode.make_texts(3) == cuda_encode.make_texts(4)[:3]
-
-
-@pytest.mark.parametrize(("free", "sizes"), [(10**12, [10, 40]), (20_000, [10]), (0, [])])
-def test_only_tables_that_fit_are_measured(free: int, sizes: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cuda_steps, "free_memory", lambda *_: free)
-    device = torch.device("meta")
-    assert cuda_steps.table_sizes("linear", "device", cuda_steps.SMALL, device) == sizes
-    most = cuda_steps.table_sizes("linear", "device", replace(cuda_steps.SMALL, most=True), device)
-    assert most[: len(sizes)] == sizes
-    assert len(most) == len(sizes) + (free > 0)
 
 
 def test_bytes_are_counted_from_shapes() -> None:

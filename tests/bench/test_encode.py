@@ -1,12 +1,11 @@
 """The encoder bench, on rows that are too few to say anything about time."""
 
 from argparse import Namespace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from hydra_ray.bench import embedding_reads, encode
+from hydra_ray.bench import encode
 
 
 def test_figures() -> None:
@@ -23,15 +22,6 @@ def test_figures() -> None:
     assert reads["ratio"] > 1
     assert [run["rows"] for run in reads["join"]["runs"]] == [300, 3000]
     assert all(run["peak_mib"] > 0 for run in reads["join"]["runs"])
-
-
-def test_a_lookup_of_another_text_is_noticed(tmp_path: Path) -> None:
-    store = embedding_reads.write_store(tmp_path, 10)
-    numbers = np.array([7, 3])
-    found = store.lookup([embedding_reads.text(i) for i in numbers.tolist()])
-    embedding_reads.check(found, numbers)
-    with pytest.raises(RuntimeError, match="another text's embedding"):
-        embedding_reads.check(found, numbers[::-1])
 
 
 def test_other_vectors_are_noticed() -> None:

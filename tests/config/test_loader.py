@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from hydra_ray.cli import main
-from hydra_ray.config import Config, dump_config, load_config
+from hydra_ray.config import dump_config, load_config
 from hydra_ray.core.lamp_prompts import lamp_head
 from hydra_ray.core.tasks import builtin_tasks, load_task
 from hydra_ray.errors import UserError
@@ -57,39 +57,6 @@ def test_missing_and_broken_files_are_one_line(tmp_path: Path) -> None:
         load_config(tmp_path / "bad.yaml")
 
 
-@pytest.mark.parametrize(
-    ("text", "lines"),
-    [
-        ("llm: {model: a}\ndata: {}\nllm: {model: b}\n", "key 'llm' stands twice (lines 1 and 3)"),
-        ("llm:\n  model: a\n  model: b\n", "key 'model' stands twice (lines 2 and 3)"),
-        ("llm: {model: a, model: b}\n", "key 'model' stands twice (lines 1 and 1)"),
-    ],
-)
-def test_a_key_that_stands_twice_is_refused_with_both_lines(tmp_path: Path, text: str, lines: str) -> None:
-    file = tmp_path / "twice.yaml"
-    file.write_text(text)
-    with pytest.raises(UserError) as error:
-        load_config(file)
-    assert str(error.value).startswith(f"{file}: {lines}")
-    with pytest.raises(UserError) as error:
-        load_task(str(file))
-    assert str(error.value).startswith(f"{file}: {lines}")
-
-
-def test_merged_keys_may_be_overridden_and_values_that_are_no_dates_are_one_line(tmp_path: Path) -> None:
-    file = tmp_path / "merged.yaml"
-    file.write_text("llm: &llm {model: a}\n")
-    assert load_config(file, ["llm={<<: {model: a}, model: b}"]).llm.model == "b"
-    with pytest.raises(UserError, match=r"override 'llm=\{model: a, model: b\}': key 'model' stands twice"):
-        load_config(None, ["llm={model: a, model: b}"])
-    file.write_text("name: 2024-99-99\n")
-    with pytest.raises(UserError, match=r"merged\.yaml: cannot be read as YAML: month must be in 1\.\.12"):
-        load_config(file)
-    file.write_bytes("name: \xe9\n".encode("latin-1"))
-    with pytest.raises(UserError, match="not UTF-8 text"):
-        load_config(file)
-
-
 def test_relative_paths_count_from_where_the_command_is_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for folder in ("enc/small", "minilm", "org"):
@@ -136,27 +103,6 @@ def test_lamps_configs_are_for_all_of_its_tasks(file: str, task: str) -> None:
     assert (config.data.source, config.model.encoder) == ("lamp", "allenai/longformer-base-4096")
 
 
-def test_config_is_frozen() -> None:
-    with pytest.raises(Exception, match="frozen"):
-        Config().name = "y"  # type: ignore[misc]
-
-
-def test_builtin_tasks_cover_lamp_and_the_synthetic_world() -> None:
-    assert {"lamp_1", "lamp_2m", "lamp_2n", "lamp_3", "lamp_4", "lamp_5", "lamp_6", "lamp_7"} <= set(builtin_tasks())
-    assert len(load_task("lamp_2m").labels) == len(load_task("lamp_2n").labels) == 15
-
-
-def test_an_own_task_file_with_a_mistake_is_one_line(tmp_path: Path) -> None:
-    file = tmp_path / "own.yaml"
-    file.write_text(
-        "kind: classification\ntext_fields: [text]\nanswer_field: tag\ninstruction: x\nprimary_metric: accuracy\n"
-    )
-    with pytest.raises(UserError, match="a classification task needs `labels`"):
-        load_task(str(file))
-    with pytest.raises(UserError, match="unknown task 'nonsense'"):
-        load_task("nonsense")
-
-
 def test_the_command_line_exits_with_2_and_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "--config", "none.yaml"]) == 2
     assert main(["run", "trian.epochs=3"]) == 2
@@ -182,13 +128,6 @@ def test_overrides_may_stand_on_both_sides_of_options(capsys: pytest.CaptureFixt
         main(["run", "--no-such-option"])
 
 
-def test_topics_are_read_where_there_are_labels() -> None:
-    on = Config.model_validate({"adapter": {"topic_classifier": True}}).adapter
-    tasks = [load_task(name) for name in ("lamp_2n", "lamp_3", "lamp_4")]
-    assert [on.reads_topics(task) for task in tasks] == [True, True, False]
-    assert not Config().adapter.reads_topics(tasks[1])
-
-
 def test_print_config_and_dry_run_do_no_work(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["run", "--print-config", "name=p"]) == 0
     assert "name: p" in capsys.readouterr().out
@@ -207,8 +146,3 @@ def test_a_secret_that_does_not_belong_in_a_config_is_not_repeated(override: str
     with pytest.raises(UserError, match=r"environment variable.*\$VARIABLE") as caught:
         load_config(None, [override])
     assert "sk-1234" not in str(caught.value)
-
-
-def test_versions_that_yaml_reads_as_dates_and_numbers_are_texts() -> None:
-    query = load_config(None, ["llm.query.api-version=2024-10-21", "llm.query.v=1"]).llm.query
-    assert query == {"api-version": "2024-10-21", "v": "1"}

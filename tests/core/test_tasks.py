@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hydra_ray.core.tasks import load_task
+from hydra_ray.core.tasks import Task, builtin_tasks, load_task
 from hydra_ray.errors import UserError
 
 HEAD = "text_fields: [text]\nanswer_field: a\ninstruction: I\n"
@@ -33,3 +33,29 @@ def test_truth_values_are_no_labels(tmp_path: Path) -> None:
     assert "YAML reads yes, no, true, false, on and off as a truth value; put such labels in quotes" in str(
         caught.value
     )
+
+
+def _task(**given: object) -> Task:
+    common = {"name": "own", "text_fields": ["text"], "answer_field": "a", "instruction": "Do.", "text_label": "Mail"}
+    return Task.model_validate(common | given)
+
+
+def test_a_label_listed_twice_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match="listed twice"):
+        _task(kind="classification", primary_metric="accuracy", labels=["caf\u00e9", "cafe\u0301"])
+
+
+def test_builtin_tasks_cover_lamp_and_the_synthetic_world() -> None:
+    assert {"lamp_1", "lamp_2m", "lamp_2n", "lamp_3", "lamp_4", "lamp_5", "lamp_6", "lamp_7"} <= set(builtin_tasks())
+    assert len(load_task("lamp_2m").labels) == len(load_task("lamp_2n").labels) == 15
+
+
+def test_an_own_task_file_with_a_mistake_is_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text(
+        "kind: classification\ntext_fields: [text]\nanswer_field: tag\ninstruction: x\nprimary_metric: accuracy\n"
+    )
+    with pytest.raises(UserError, match="a classification task needs `labels`"):
+        load_task(str(file))
+    with pytest.raises(UserError, match="unknown task 'nonsense'"):
+        load_task("nonsense")

@@ -14,7 +14,7 @@ from hydra_ray.data.checks import summary
 from hydra_ray.data.ingest import ingest_in_process
 from hydra_ray.errors import UserError
 from tests.data.files import NOTES, RATING, golds, item, lamp_root, question, write
-from tests.data.sources.test_tabular import lines, row
+from tests.data.own_rows import lines, row
 
 
 def ingest(root: Path, task: Task = NOTES, own: dict[str, Any] | None = None, **data: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from hydra_ray.data.reader import list_users, read_counts, read_users, users_dat
 from hydra_ray.data.rejects import read_rejects
 from hydra_ray.errors import UserError
 from tests.data.files import NOTES, RATING, golds, ingest_pure, item, lamp_root, question, write
-from tests.data.sources.test_tabular import lines, row
+from tests.data.own_rows import lines, row
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("local_ray")]
 

@@ -9,7 +9,7 @@ import pytest
 import hydra_ray
 from tests.docs.pages import ROOT
 from tests.llm.fake_server import FakeServer, in_thread
-from tests.pipeline.test_whole_run_cluster import NAME, command, hostile_data, odd_answers, without_key
+from tests.pipeline.test_job_cluster import NAME, command, hostile_data, odd_answers, without_key
 
 FILES = ",".join(str(file) for file in sorted((ROOT / "examples" / "extending").glob("*.py")))
 

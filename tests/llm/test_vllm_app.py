@@ -11,7 +11,7 @@ from transformers import LlamaForCausalLM
 from hydra_ray.config import Config, LLMConfig, LLMResources, ServeLLMConfig
 from hydra_ray.core.tasks import load_task
 from hydra_ray.errors import UserError
-from hydra_ray.llm import served_app, vllm_app
+from hydra_ray.llm import vllm_app
 from hydra_ray.llm.request_columns import requests_to_structs
 from hydra_ray.llm.types import Request
 from hydra_ray.tiny_llm.export import embedded_path
@@ -112,20 +112,6 @@ def test_without_vllm_the_error_names_what_to_install(monkeypatch):
     monkeypatch.setattr(vllm_app.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"hydra-ray\[cpu\]"):
         vllm_app.require_vllm()
-
-
-def test_other_weights_or_settings_are_another_application(tmp_path):
-    source = _weights(tmp_path)
-
-    def name(wanted=LLMResources(), **serve) -> str:  # noqa: B008
-        return served_app.application_name(LLMConfig(serve=ServeLLMConfig(source=source, **serve)), wanted)
-
-    first = name()
-    assert name() == first
-    assert name(max_model_len=512) != first
-    assert name(LLMResources(num_gpus=1)) != first
-    (tmp_path / "model.safetensors").write_bytes(b"x")
-    assert name() != first
 
 
 @pytest.mark.cluster

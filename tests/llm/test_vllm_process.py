@@ -1,7 +1,5 @@
 """The child process that vLLM's server runs in, with a small server in vLLM's place."""
 
-import asyncio
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,29 +7,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hydra_ray.errors import UserError
-from hydra_ray.llm import vllm_replica
 from hydra_ray.llm.vllm_process import VllmProcess, failure, flags
-from hydra_ray.llm.vllm_replica import VllmReplica
 from hydra_ray.utils.network import free_port
 
-SERVER = """
-import http.server, os, signal, subprocess, sys
-
-class Health(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200 if self.path == "/health" else 404)
-        self.end_headers()
-    def log_message(self, *_):
-        pass
-
-if __name__ == "__main__":
-    host, port = (sys.argv[sys.argv.index(flag) + 1] for flag in ("--host", "--port"))
-    signal.signal(signal.SIGTERM, lambda *_: (print("leaving", flush=True), os._exit(4)))
-    engine = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    print("engine", engine.pid, flush=True)
-    http.server.HTTPServer((host, int(port)), Health).serve_forever()
-"""
 FAILS = r"""
 import sys
 print("(APIServer pid=7) INFO 11-28 12:00:00 [launcher.py:40] starting")
@@ -42,18 +20,6 @@ print("(APIServer pid=7) Traceback (most recent call last):")
 print("(APIServer pid=7) RuntimeError: Engine core initialization failed. See root cause above.")
 sys.exit(3)
 """
-
-
-@pytest.fixture
-def stands_for_vllm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the module lies that the child runs as vLLM's server."""
-    folder = tmp_path / "vllm" / "entrypoints" / "openai"
-    folder.mkdir(parents=True)
-    for package in (folder, folder.parent, folder.parents[1]):
-        (package / "__init__.py").touch()
-    (folder / "api_server.py").write_text(SERVER)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
-    return folder / "api_server.py"
 
 
 def until_it_answers(server: VllmProcess) -> None:
@@ -120,28 +86,3 @@ def test_it_ends_with_a_process_that_is_killed(stands_for_vllm: Path, server_fir
     _, alive = psutil.wait_procs(family, 30)
     assert len(family) == 2
     assert not alive
-
-
-def test_the_replica_is_ready_once_it_answers_and_says_when_it_has_ended(
-    stands_for_vllm: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("hydra_ray.utils.network.stay_on_node", lambda: None)
-    monkeypatch.setattr(vllm_replica, "POLL_S", 0.01)
-    port = free_port()
-
-    async def course() -> None:
-        replica = VllmReplica.__new__(VllmReplica)
-        await replica.__init__([], "127.0.0.1", port, False)  # type: ignore[misc]
-        assert replica.address() == ("127.0.0.1", port)
-        await replica.check_health()
-        with pytest.raises(UserError, match=r"llm\.serve\.port: 127.0.0.1:\d+: Address already in use"):
-            await VllmReplica.__new__(VllmReplica).__init__([], "127.0.0.1", port, False)  # type: ignore[misc]
-        server = psutil.Process(replica._vllm.pid)
-        family = [server, *server.children()]
-        server.kill()
-        server.wait(30)
-        with pytest.raises(RuntimeError, match="vLLM has ended"):
-            await replica.check_health()
-        assert not psutil.wait_procs(family, 30)[1]
-
-    asyncio.run(course())

@@ -21,7 +21,6 @@ from hydra_ray.models.encoder import (
     frozen_encoder,
 )
 from hydra_ray.models.token_table import TokenTable
-from hydra_ray.utils.cpu import fastest_precision
 
 TEXTS = [
     "a dog",
@@ -208,15 +207,3 @@ def test_only_a_devices_encoder_is_compiled(wanted: bool, monkeypatch: pytest.Mo
     frozen_encoder(ModelConfig(), compiled=wanted)
     frozen_encoder(ModelConfig(), torch.device("meta"), compiled=wanted)
     assert compiled == ["meta"] * wanted
-
-
-def test_bf16_only_where_the_processor_has_it(tmp_path: Path) -> None:
-    cpuinfo = tmp_path / "cpuinfo"
-    for flags, expected in (
-        ("fpu avx2", "fp32"),
-        ("fpu avx512f avx512_bf16", "bf16"),
-        ("amx_tile amx_bf16", "bf16"),
-    ):
-        cpuinfo.write_text(f"processor\t: 0\nflags\t\t: {flags}\n")
-        assert fastest_precision(cpuinfo) == expected
-    assert fastest_precision(tmp_path / "none") == "fp32"

@@ -8,7 +8,6 @@ import pytest
 from hydra_ray.config import ModelConfig
 from hydra_ray.errors import UserError
 from hydra_ray.models import text_embeddings as subject
-from hydra_ray.models.encoder_source import encoder_identity, spec_of
 from hydra_ray.models.text_embeddings import (
     BatchEncode,
     RememberedEmbeddings,
@@ -143,14 +142,3 @@ def test_readers_of_one_store_share_what_they_read(tmp_path: Path) -> None:
     assert one is text_embeddings(ModelConfig(head="dense", pair="bi_encoder"), tmp_path)
     assert one is not text_embeddings(ModelConfig(precision="bf16"), tmp_path)
     assert isinstance(text_embeddings(ModelConfig(), None), RememberedEmbeddings)
-
-
-def test_a_folder_is_known_by_what_is_in_it(tmp_path: Path) -> None:
-    found = []
-    for name, weights in (("a", b"1" * 9), ("b", b"1" * 9), ("c", b"2" * 9)):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "model.safetensors").write_bytes(weights)
-        found.append(encoder_identity(str(tmp_path / name)))
-    assert found[0] == found[1] != found[2]
-    assert encoder_identity("some/hub-id") == "some/hub-id"
-    assert spec_of(ModelConfig()).encoder == encoder_identity("minilm")

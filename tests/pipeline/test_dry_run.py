@@ -56,7 +56,7 @@ def test_everything_is_opened_and_the_endpoint_asked_once(
     assert "40 items" in out
     assert "not used: 1 x missing_answer" in out
     assert "encoder minilm (bert) reads 512 tokens" in out
-    assert 'black box answered: "Tag: red.", read as "red"; 7 tokens in, 4 out' in out
+    assert 'LLM answered: "Tag: red.", read as "red"; 7 tokens in, 4 out' in out
     assert len(threaded_server.bodies) == 1
     # 5 training users with a question and 2 pseudo-queries each, 3 test users with 2: 21 queries, of 2 records each.
     assert "label 42" in out

@@ -1,23 +1,32 @@
 """Which answers are compared with what: oracles, the published adapter, methods that lack answers."""
 
-from collections.abc import Mapping
+import json
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from hydra_ray.config import AdapterConfig, Config
-from hydra_ray.core.labeling import Row
 from hydra_ray.core.sampling import Trial
 from hydra_ray.core.tasks import load_task
-from hydra_ray.errors import UserError
+from hydra_ray.core.types import HistoryItem, Question, User
+from hydra_ray.inference.reranking import rank
 from hydra_ray.methods.method import Adapter, method_named
-from hydra_ray.pipeline.answered import EvaluatedQuestion, EvaluatedUser
-from hydra_ray.pipeline.evaluation import answer_of, best_text, joined
-from hydra_ray.pipeline.report_step import train_users
-from hydra_ray.pipeline.stage_rows import EvalRow
-from hydra_ray.report import AnswerRow
+from hydra_ray.pipeline.answered import EvaluatedUser
+from hydra_ray.pipeline.eval_prompts import EvalPrompts
+from hydra_ray.pipeline.evaluation import answer_of, answer_table, best_text, joined
+from hydra_ray.pipeline.job import always_shown
+from hydra_ray.pipeline.stage_rows import EvalRow, rows_to_table
+from hydra_ray.report import AnswerRow, write_predictions
+from hydra_ray.training.joint.ranking_examples import RankingExample
+from tests.pipeline.answered_questions import answered_row
+
+ITEMS = tuple(HistoryItem(str(i), f"text {i}", f"text {i}", "5", f"2020-01-0{i}") for i in range(1, 4))
+USER = User("u", "test", ITEMS, (Question("a", "known", "4", (0, 1, 2)), Question("b", "unknown", None, (0, 1, 2))))
 
 
 @pytest.mark.parametrize(
@@ -54,21 +63,10 @@ def test_folds_are_within_each_seed() -> None:
         assert protocol.model_copy(update={"folds": folds}).trials == (Trial(3), Trial(4))
 
 
-def test_training_users_are_all_seeds_or_a_folds_mean() -> None:
-    assert train_users([("a", "b"), ("b", "c")], False) == 3
-    assert train_users([("a", "b", "c"), ("c", "d"), ("a", "d")], True) == 2
-
-
 WHOLE = {
     "greedy:zero_shot": ("amber",), "greedy:pag_k0": ("amber",), "samples:bm25": ("amber", "birch"),
     "samples:hydra": ("amber", "birch"), "samples:shared": ("amber", "birch"),
 }  # fmt: skip
-
-
-def answered_row(texts: Mapping[str, tuple[str, ...]]) -> EvalRow:
-    """A question with the texts of its calls."""
-    query = Row("u", "q", "what?", "amber", (), answers=tuple(texts.values()))
-    return EvalRow(query, tuple(texts), True, ("birch",), {}, {}, ())
 
 
 def lacking(changes: dict[str, tuple[str, ...]], **adapter: Any) -> set[str]:
@@ -98,14 +96,6 @@ def test_a_method_lacks_what_it_was_to_choose_from() -> None:
     }  # fmt: skip
 
 
-def test_a_method_that_reads_a_call_it_does_not_make_gets_the_list_of_those_there_are() -> None:
-    row = answered_row({"greedy:mine": ("amber",)})
-    question = EvaluatedQuestion(load_task("synthetic_tagging"), AdapterConfig(), row, None)
-    assert question.texts("greedy:mine") == ("amber",)
-    with pytest.raises(UserError, match=r"reads the call 'greedy:yours'.*greedy:mine"):
-        question.texts("greedy:yours")
-
-
 def test_further_methods_join_the_rows_of_their_questions() -> None:
     rows = [AnswerRow(0, "u", "b", "amber", 1, {"zero_shot": "birch"}, missing=frozenset({"zero_shot"}))]
     others = [AnswerRow(0, "u", "a", "amber", 1, {"mine": "x"}),
@@ -113,3 +103,46 @@ def test_further_methods_join_the_rows_of_their_questions() -> None:
     (row,) = joined(rows, others)
     assert row.answers == {"zero_shot": "birch", "mine": None}
     assert row.missing == {"zero_shot", "mine"}
+
+
+def test_from_questions_to_predictions(tmp_path: Path) -> None:
+    config = Config.model_validate({"data": {"task": "lamp_3", "source": "lamp", "root": "."}})
+    maker = EvalPrompts(config.model_dump(mode="json"), 0, None, always_shown(), {}, {}, None)
+    maker._rerankers = {"hydra": plain, "shared": plain}
+    table = rows_to_table(EvalRow, maker([USER]), {USER.user_id: 0})
+    rows = table.to_pylist()
+    assert [(row["query_id"], row["gold"]) for row in rows] == [("a", "4"), ("b", "")]
+    for folder in ("queries", "answers"):
+        (tmp_path / folder).mkdir()
+    pq.write_table(table, tmp_path / "queries" / "0.parquet")
+    answers = [
+        {"row_id": row["row_id"], "bucket": 0, "texts": [["3"]] * row["n_requests"], "errors": [None], "finish": None}
+        for row in rows
+    ]
+    pq.write_table(pa.Table.from_pylist(answers), tmp_path / "answers" / "0.parquet")
+    prefetched: list[list[str]] = []
+    read: set[str] = set()
+
+    def score(examples: list[RankingExample]) -> list[Any]:
+        read.update(text for example in examples for text in (example.query, *example.candidates))
+        return [zeros(len(example.candidates)) for example in examples]
+
+    adapter: Any = SimpleNamespace(scorer=SimpleNamespace(feature_width=0), score=score, prefetch=prefetched.append)
+    task = load_task("lamp_3")
+    answered = answer_table(task, 0, tmp_path, always_shown(), {"hydra": adapter, "shared": adapter}, AdapterConfig())
+    assert [(row.question_id, row.gold, row.scored) for row in answered] == [("a", "4", True), ("b", "", False)]
+    assert len(prefetched) == 2  # once an adapter for all users
+    assert read <= set(prefetched[0])
+    paths = write_predictions(tmp_path / "predictions", task, answered, "LaMP_3 of the files")
+    content = json.loads(next(path for path in paths if path.name == "zero_shot_seed0.json").read_text())
+    assert content == {"task": "LaMP_3 of the files", "golds": [{"id": "a", "output": "3"}, {"id": "b", "output": "3"}]}
+
+
+def plain(user: User, queries: Any, found: Any) -> Any:
+    return [rank(one.items, [0.0] * len(one.items)) for one in found]
+
+
+def zeros(count: int) -> Any:
+    import numpy as np
+
+    return np.zeros(count, np.float32)

@@ -10,16 +10,16 @@ from rank_bm25 import BM25Okapi
 
 from hydra_ray.cli import main
 from hydra_ray.core.types import HistoryItem, Question, User, user_to_row
-from hydra_ray.data.rankings import load_ranking, parse_ranking
 from hydra_ray.data.users_writer import SCHEMA, bucket_path
-from hydra_ray.errors import UserError
 
 REAL = Path(__file__).parents[3] / "shared" / "data"
+
 PROFILE = [
     {"id": "a", "text": "a red fox", "score": "5", "date": "2020-01-03"},
     {"id": "b", "text": "the blue whale", "score": "not read here", "date": "2020-01-01"},
     {"id": 7, "text": "", "score": "1", "date": "2020-01-02"},
 ]
+
 QUESTIONS = [
     {"id": "1", "user_id": "u", "input": "... review: blue whale", "profile": PROFILE},
     {"id": 2, "input": "... review: fox", "profile": PROFILE[:2] + PROFILE[:1]},
@@ -155,20 +155,6 @@ def test_what_does_not_go_together_is_one_line(
     assert "ranking: needed for method=ranking" in refused(capsys, *words)
     assert "No such file" in refused(capsys, *words, f"retrieval.ranking={tmp_path}/absent.json")
     assert "No such file" in refused(capsys, "--questions", tmp_path / "absent.json", "--out", tmp_path / "m.json")
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [("{", "is not JSON"), ("[]", "is no ranking"), ('{"1": "a"}', "question 1"), ('{"1": [null]}', "question 1")],
-)
-def test_broken_rankings_are_one_line(tmp_path: Path, text: str, expected: str) -> None:
-    (tmp_path / "r.json").write_text(text)
-    with pytest.raises(UserError, match=expected):
-        load_ranking(str(tmp_path / "r.json"))
-
-
-def test_ids_are_read_as_text() -> None:
-    assert parse_ranking(b'{"1": [3, "b"]}', "f") == {"1": ("3", "b")}
 
 
 def test_real_rankings_are_rank_bm25s(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,14 +7,13 @@ from typing import Any
 import pytest
 
 from hydra_ray.config import Config
-from hydra_ray.core.labeling import OWN_ROW, Row
+from hydra_ray.core.labeling import OWN_ROW
 from hydra_ray.core.queries import Query, make_query
 from hydra_ray.core.types import HistoryItem, Question, User
 from hydra_ray.errors import UserError
 from hydra_ray.inference.reranking import rank
-from hydra_ray.pipeline.ranking_examples import adapter_examples
 from hydra_ray.pipeline.stage_prompts import CandidatePrompts, LabelPrompts, StagePrompts, SummaryPrompts
-from hydra_ray.pipeline.stage_rows import CandidateRow, Cuts
+from hydra_ray.pipeline.stage_rows import Cuts
 from hydra_ray.synth.world import make_user
 
 
@@ -137,19 +136,6 @@ def test_items_without_answers_are_asked_by_their_stand_in() -> None:
             f"Title: Title {other}\nAbstract: Abstract {other}.\n\nTitle: Title {number}\nAbstract:"
         )
     assert len(made) == 2
-
-
-def test_stand_in_rows_train_the_adapter_as_free_text() -> None:
-    changed = Config.model_validate(config(data={"task": "lamp_1", "source": "lamp", "root": "."}))
-    queries = [
-        Row("u", "q:b", "which?", "[2]", (), answers=(("[1]", "[2]"),)),
-        Row("u", "p:a", "A title", "the right abstract", (), answers=(("the right abstract", "none of it"),)),
-    ]
-    stand_in, real = adapter_examples(changed, 0, [CandidateRow(query, {}, {}, ()) for query in queries])
-    assert (stand_in.candidates, stand_in.label) == (("the right abstract", "none of it"), (1.0, 0.0))
-    assert {number for numbers in stand_in.features for number in numbers} == {0.0}
-    assert (real.candidates, real.label) == (("[1]", "[2]"), (0.0, 1.0))
-    assert {number for numbers in real.features for number in numbers} != {0.0}
 
 
 def test_the_adapters_rows_of_a_user_count_the_same_items_whatever_their_answers_are() -> None:

@@ -3,8 +3,8 @@
 import random
 from typing import Any
 
-from hydra_ray.core.tasks import Task
-from hydra_ray.report import AnswerRow, Costs
+from hydra_ray.core.tasks import Task, load_task
+from hydra_ray.report import AnswerRow, Costs, build_report
 
 QUALITY = {
     "user_majority": 0.30,
@@ -83,3 +83,19 @@ def made_up_rows(task: Task, users: int = 50, each: int = 3, seeds: int = 3, see
                 oracles = dict.fromkeys(("oracle_example", "oracle_samples"), gold if luck < 0.9 else answers["hydra"])
                 rows.append(AnswerRow(sampling, user_id, f"{user_id}/{question}", gold, length, answers, oracles))
     return rows
+
+
+TAGGING = load_task("synthetic_tagging")
+
+
+HOSTILE = "<script>alert('x')</script>&\"|`"
+
+
+def report_of(rows: list[AnswerRow] | None = None, **options: Any) -> dict[str, Any]:
+    options = {"train_users": 100, "config": CONFIG, "costs": COSTS, "resamples": 300, **options}
+    return build_report(TAGGING, rows if rows is not None else made_up_rows(TAGGING, users=12), **options)
+
+
+def report_on(task: Task = TAGGING, rows: list[AnswerRow] | None = None, **options: Any) -> dict[str, Any]:
+    options = {"train_users": 100, "config": CONFIG, "costs": COSTS, "resamples": 500, **options}
+    return build_report(task, rows if rows is not None else made_up_rows(task), **options)

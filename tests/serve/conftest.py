@@ -1,13 +1,19 @@
 import io
 import json
 import logging
+import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 
+from hydra_ray.cli import main
 from hydra_ray.serve.observability import logs
-from tests.serve.running import Running, running
+from tests.serve.refusals import Refused
+from tests.serve.run_folder import write_run
+from tests.serve.running import Running, free_port, running
 
 Lines = Callable[[], list[dict[str, Any]]]
 
@@ -36,3 +42,34 @@ def lines() -> Iterator[Lines]:
         logger.handlers.clear()
         logger.propagate = True
         logger.setLevel(logging.NOTSET)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run's folder, left as it is."""
+    return write_run(tmp_path_factory.mktemp("whole"))
+
+
+@pytest.fixture
+def run(whole: Path, tmp_path: Path) -> Path:
+    """The same, to be spoilt."""
+    shutil.copytree(whole.parent, tmp_path / "runs")
+    return tmp_path / "runs" / whole.name
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Refused:
+    """Calls the command, which must end with one line; returns it."""
+    monkeypatch.delenv("HYDRA_RAY_SERVE_KEYS", raising=False)
+
+    def call(run: Path | str, *arguments: str) -> str:
+        state = f"state={tmp_path / 'state'}"
+        assert main(["serve", "--run", str(run), "--port", str(free_port()), state, *arguments]) == 2
+        lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("[serve]")]
+        assert len(lines) == 1, lines
+        assert lines[0].startswith("hydra-ray: error: ")
+        assert not ray.is_initialized()
+        assert not (tmp_path / "state").exists()
+        return lines[0].removeprefix("hydra-ray: error: ")
+
+    return call

@@ -1,9 +1,7 @@
 """What `hydra-ray serve` refuses: one line, exit code 2, before anything is started."""
 
-import json
-import shutil
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,43 +9,9 @@ import ray
 
 from hydra_ray.cli import main
 from hydra_ray.cluster import metrics_addresses
-from hydra_ray.serve.bundle import REPORT
 from hydra_ray.serve.local import metrics_line
-from tests.serve.run_folder import write_run
+from tests.serve.refusals import Refused
 from tests.serve.running import free_port
-
-Refused = Callable[..., str]
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run's folder, left as it is."""
-    return write_run(tmp_path_factory.mktemp("whole"))
-
-
-@pytest.fixture
-def run(whole: Path, tmp_path: Path) -> Path:
-    """The same, to be spoilt."""
-    shutil.copytree(whole.parent, tmp_path / "runs")
-    return tmp_path / "runs" / whole.name
-
-
-@pytest.fixture
-def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Refused:
-    """Calls the command, which must end with one line; returns it."""
-    monkeypatch.delenv("HYDRA_RAY_SERVE_KEYS", raising=False)
-
-    def call(run: Path | str, *arguments: str) -> str:
-        state = f"state={tmp_path / 'state'}"
-        assert main(["serve", "--run", str(run), "--port", str(free_port()), state, *arguments]) == 2
-        lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("[serve]")]
-        assert len(lines) == 1, lines
-        assert lines[0].startswith("hydra-ray: error: ")
-        assert not ray.is_initialized()
-        assert not (tmp_path / "state").exists()
-        return lines[0].removeprefix("hydra-ray: error: ")
-
-    return call
 
 
 @pytest.fixture
@@ -64,38 +28,6 @@ def test_no_run(refused: Refused, capsys: pytest.CaptureFixture[str], tmp_path: 
     assert main(["serve"]) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert "run: Field required" in line
-
-
-@pytest.mark.parametrize("missing", [REPORT, "steps.json", "train-adapter-0/manifest.json", "fit-reranker-0"])
-def test_an_incomplete_run(refused: Refused, run: Path, missing: str) -> None:
-    path = run / missing if "-0" not in missing else run.parent / "steps" / missing
-    shutil.rmtree(path) if path.is_dir() else path.unlink()
-    line = refused(run, "--llm-url", "http://127.0.0.1:9/v1")
-    assert str(run) in line
-    assert "finish" in line
-
-
-def test_a_run_of_another_version(refused: Refused, run: Path) -> None:
-    report = json.loads((run / REPORT).read_text())
-    report["config"]["adapter"]["chooses"] = "well"
-    (run / REPORT).write_text(json.dumps(report))
-    line = refused(run)
-    assert line.startswith(f"{run / REPORT}: was made by another hydra_ray (adapter.chooses: ")
-    (run / REPORT).write_text("{")
-    assert refused(run).startswith(f"{run / REPORT}: broken")
-
-
-def test_a_seed_that_was_not_trained(refused: Refused, whole: Path) -> None:
-    assert refused(whole, "seed=3").startswith("seed 3: the run in")
-
-
-def test_a_run_with_folds_has_no_model_of_all_users(refused: Refused, run: Path) -> None:
-    report = json.loads((run / REPORT).read_text())
-    report["config"]["protocol"]["folds"] = 5
-    (run / REPORT).write_text(json.dumps(report))
-    line = refused(run)
-    assert line.startswith(f"{run}: this run tested its users fold by fold (protocol.folds=5)")
-    assert "make a run to serve with protocol.folds=null" in line
 
 
 def test_a_port_in_use(refused: Refused, whole: Path, taken: int) -> None:

@@ -6,21 +6,9 @@ from hydra_ray.core.prompts import answer_prompt, summary_prompt
 from hydra_ray.core.tasks import load_task
 from hydra_ray.core.types import HistoryItem
 from hydra_ray.synth.world import make_user
-from hydra_ray.tiny_llm.config import StageConfig, TinyLLMConfig
 from hydra_ray.tiny_llm.corpus import NAMESPACE, documents, record
-from hydra_ray.tiny_llm.probe import CONDITIONS, probes
 from hydra_ray.tiny_llm.sequence import BUDGET, IGNORE, answer_document, favourites, summary_document, tokenise
-from hydra_ray.tiny_llm.source import SyntheticSource
-from hydra_ray.tiny_llm.tokenizer import train_tokenizer
-
-CONFIG = TinyLLMConfig()
-STAGE = StageConfig(share=1, examples=(3, 3))
-
-
-@pytest.fixture(scope="module")
-def tokenizer() -> object:
-    texts = (d.prompt + d.answer for step in range(60) for d in documents(CONFIG, STAGE, step, 4096))
-    return train_tokenizer(texts, 4096, 2048, whole_words=True)
+from tests.tiny_llm.documents import CONFIG, STAGE
 
 
 def test_prompts_are_those_of_the_pipeline() -> None:
@@ -78,24 +66,3 @@ def test_chat_template_is_the_message_alone(tokenizer: object) -> None:
     shown = tokenizer.apply_chat_template(chat, add_generation_prompt=True)["input_ids"]  # type: ignore[attr-defined]
     trained = tokenise([document], tokenizer, 2048)[0].ids
     assert trained[: len(shown)] == shown
-
-
-def test_any_text_survives_the_tokenizer(tokenizer: object) -> None:
-    for text in ("Zürich 東京 \U0001f600\n\ttabs  and   spaces", "\nTag: heron", "unheardof words-with: 12,345.6 %"):
-        ids = tokenizer(text, add_special_tokens=False)["input_ids"]  # type: ignore[operator]
-        assert tokenizer.decode(ids) == text  # type: ignore[attr-defined]
-
-
-def test_synthetic_words_are_single_tokens() -> None:
-    source = SyntheticSource(CONFIG)
-    words = train_tokenizer(source.texts(), 4096, 2048, whole_words=True)
-    assert len(words) < 1500
-    for task in CONFIG.tasks:
-        for probe in probes(task, CONDITIONS[-1], 10):
-            text = f"{probe.prompt} {probe.clean}"
-            assert len(words(text)["input_ids"]) < 1.35 * len(text.split())
-
-
-def test_documents_are_a_function_of_the_step() -> None:
-    assert documents(CONFIG, STAGE, 5, 2000) == documents(CONFIG, STAGE, 5, 2000)
-    assert documents(CONFIG, STAGE, 5, 2000) != documents(CONFIG, STAGE, 6, 2000)

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from ray.exceptions import ActorDiedError, RayTaskError
 
 from hydra_ray.errors import BudgetReachedError, UserError
 from hydra_ray.llm.retry import RejectedError, SuspectError
 from hydra_ray.training.user_fit.padded_users import NonFiniteError
-from hydra_ray.utils.ray_errors import find_user_error, root_cause_line, unwrap_user_errors
+from hydra_ray.utils.ray_errors import find_user_error, lost_worker, root_cause_line, unwrap_user_errors
 
 MISTAKE = BudgetReachedError("llm.max_calls=3 is reached")
 
@@ -139,3 +140,19 @@ def test_the_telling_line_of_a_traceback():
     assert root_cause_line("RuntimeError: 1 error\n  too long\nmore") == "RuntimeError: 1 error too long"
     assert root_cause_line("just this") == "just this"
     assert root_cause_line("") == ""
+
+
+def test_a_loss_is_found_where_a_task_passes_on_its_text_alone() -> None:
+    text = "ray::ListFiles() (pid=7)\nray.exceptions.ActorDiedError: The actor died unexpectedly before finishing.\n"
+    error = RayTaskError("ListFiles", text, ValueError("unrelated"))
+    assert lost_worker(error) == "ActorDiedError: The actor died unexpectedly before finishing."
+    assert lost_worker(RayTaskError("ListFiles", "Traceback\nValueError: a bug", ValueError("a bug"))) is None
+
+
+def test_a_loss_is_found_inside_other_exceptions() -> None:
+    outer = RuntimeError("a pipeline failed")
+    outer.__cause__ = RayTaskError("read", "traceback", ActorDiedError())
+    assert str(lost_worker(outer)).startswith("ActorDiedError: ")
+    assert lost_worker(ValueError("x")) is None
+    raised = RayTaskError("__init__", "Traceback\nNameError: x", NameError("x"))
+    assert lost_worker(ActorDiedError(raised)) is None

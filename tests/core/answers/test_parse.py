@@ -1,11 +1,29 @@
 """Normalisation: raw answers of an LLM to scored ones."""
 
+import unicodedata
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hydra_ray.core.answers.parse import is_label, matches_gold, parse_answer, parse_gold
-from hydra_ray.core.tasks import builtin_tasks, load_task
+from hydra_ray.core.tasks import Task, builtin_tasks, load_task
+
+
+def _task(**given: object) -> Task:
+    common = {"name": "own", "text_fields": ["text"], "answer_field": "a", "instruction": "Do.", "text_label": "Mail"}
+    return Task.model_validate(common | given)
+
+
+TAGS = _task(
+    kind="classification", answer_label="Tag", primary_metric="accuracy", labels=["billing", "refund", "credit_card"]
+)
+REPLY = _task(kind="generation", answer_label="Reply", primary_metric="rouge1")
+_PIECES = st.sampled_from(
+    ["billing", "refund", "not ", "Tag: ", "Reply: ", "\n", '"', "**", "```", "<think>", "</think>", "{", "}", "Mail: ",
+     '{"tag": "', '"}', "<answer>", "</answer>", "Sure! Here is the reply:\n", "4", "/5", "four", "★", ". ",
+     "é", "e\u0301"]
+)  # fmt: skip
 
 MOVIE, RATING, HEADLINE, CITATION = (load_task(name) for name in ("lamp_2m", "lamp_3", "lamp_4", "lamp_1"))
 
@@ -122,3 +140,25 @@ def test_every_label_is_itself(name: str) -> None:
         assert [parse_answer(task, form) for form in (label, label.upper(), f"{task.answer_label}: {label}.")] == [
             label
         ] * 3
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("labels_form", ["NFC", "NFD"])
+def test_unicode_forms_are_one(form: str, labels_form: str) -> None:
+    labels = [unicodedata.normalize(labels_form, label) for label in ("café", "thé")]
+    task = _task(kind="classification", primary_metric="accuracy", labels=labels)
+    written = unicodedata.normalize(form, "CAFÉ")
+    assert parse_answer(task, written) == parse_gold(task, written) == "café" == task.labels[0]
+    assert matches_gold(task, unicodedata.normalize(labels_form, "thé"), unicodedata.normalize(form, "It is thé."))
+    free = unicodedata.normalize(form, "Un café,\ns'il vous plaît")
+    assert parse_answer(REPLY, free) == parse_gold(REPLY, free) == "Un café,\ns'il vous plaît"
+
+
+@settings(max_examples=300)
+@given(pieces=st.lists(_PIECES | st.text(max_size=5), max_size=12))
+@pytest.mark.parametrize("task", [TAGS, RATING, HEADLINE, REPLY], ids=lambda task: f"{task.kind}-{task.single_line}")
+def test_reading_an_answer_or_a_gold_twice_is_once(task: Task, pieces: list[str]) -> None:
+    once = parse_answer(task, "".join(pieces))
+    assert parse_answer(task, once) == once
+    gold = parse_gold(task, "".join(pieces))
+    assert parse_gold(task, gold) == gold

@@ -1,16 +1,14 @@
 """LaMP's files as they should be: both layouts of ids, the question's text, dates, what each question may see."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from hydra_ray.config import DataConfig
-from hydra_ray.core.tasks import load_task
-from hydra_ray.data.sources.find import Source, find_sources
-from hydra_ray.data.sources.golds import lamp_id_of
-from hydra_ray.data.sources.questions import question_text
 from hydra_ray.errors import UserError
-from tests.data.files import HEADLINE, NEWS, RATING, golds, ingest_pure, item, lamp_root, question, write
+from tests.data.files import HEADLINE, RATING, golds, ingest_pure, item, lamp_root, question, write
+
+Q = "train_questions.json"
 
 
 def test_older_layout_makes_every_question_its_own_user(tmp_path: Path) -> None:
@@ -96,50 +94,108 @@ def test_a_user_of_both_splits_goes_wholly_to_one(tmp_path: Path) -> None:
     assert done.counts["rejects"] == {"question_of_other_split": 40}
 
 
+def message(tmp_path: Path, **files: Any) -> str:
+    root = lamp_root(tmp_path, **files)
+    with pytest.raises(UserError) as caught:
+        ingest_pure(root, RATING, tmp_path / "out")
+    text = str(caught.value)
+    assert "\n" not in text
+    return text.replace(f"{root}/", "")
+
+
+def test_missing_files(tmp_path: Path) -> None:
+    wanted = "data.root must hold train_questions.json, train_outputs.json and dev_questions.json"
+    for name in ("dev_questions.json", "train_outputs.json", "train_questions.json"):
+        root = lamp_root(tmp_path / name)
+        (root / name).unlink()
+        with pytest.raises(UserError) as caught:
+            ingest_pure(root, RATING, tmp_path / "out")
+        assert str(caught.value) == f"{root}/{name}: no such file: {wanted}"
+
+
+def test_missing_folder_and_equal_splits(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        ingest_pure(tmp_path / "no", RATING, tmp_path / "out")
+    assert str(caught.value) == (
+        f"{tmp_path}/no: no such folder: data.root must be the folder that holds "
+        "train_questions.json, train_outputs.json and dev_questions.json"
+    )
+    with pytest.raises(UserError, match=r"^data.test_split: 'train' is data.train_split as well: give another prefix$"):
+        ingest_pure(lamp_root(tmp_path), RATING, tmp_path / "out", test_split="train")
+
+
 @pytest.mark.parametrize(
-    ("marked", "marker", "text"),
+    ("files", "expected"),
     [
-        ("Which category ... [women, religion] article: The  text", "article:", "The  text"),
-        ("Which tag ... tags: [a, b] description:  two blanks", "description:", " two blanks"),
-        ("Give the subject: Re: hello", ":", "Re: hello"),
-        ("whole", None, "whole"),
+        ({"train": '[{"id": "1", "input": "a", "profile": []}, {"id": "2", "inp'}, f"{Q}: is cut off at record 1 "),
+        ({"train": '[{"id": "1", "input": "a", "profile": []}'}, f"{Q}: is cut off at record 1 "),
+        ({"train": ""}, f"{Q}: is cut off at record 0 "),
+        ({"train": "[nonsense]"}, f"{Q}: is not JSON at record 0 "),
+        ({"train": '[{"id": "1", "input": "a", "profile": []}] extra'}, f"{Q}: is not JSON at record 1 "),
+        (
+            {"train_golds": '{"golds": [{"id": "1", "output": "5"}, {"id"'},
+            "train_outputs.json: is cut off at record 0 ",
+        ),
+        (
+            {"train_golds": '{"task": "LaMP_3", "golds": [{"id": "1", "output": "5"}, {"id"'},
+            "train_outputs.json: is cut off at record 1 ",
+        ),
     ],
 )
-def test_question_text_starts_after_the_first_marker(marked: str, marker: str | None, text: str) -> None:
-    assert question_text(marked, marker) == (text, True)
+def test_broken_json(tmp_path: Path, files: dict[str, Any], expected: str) -> None:
+    assert message(tmp_path, **files) == expected + "(counted from 0): write or download the file again"
 
 
-def test_lamp_1_keeps_the_whole_input_and_items_without_answer(tmp_path: Path) -> None:
-    train = [{"id": "1", "input": 'which? [1]: "a" [2]: "b"', "profile": [{"id": "p", "title": "T", "abstract": "A"}]}]
-    root = lamp_root(tmp_path, train, golds({"1": "[2]"}, "LaMP_1"), [{**train[0], "id": "2"}], False)
-    user = ingest_pure(root, load_task("lamp_1"), tmp_path / "out").users["q:train:1"]
-    assert (user.items[0].text, user.items[0].corpus, user.items[0].answer) == ("T", "T A", "")
-    assert (user.questions[0].text, user.questions[0].gold) == ('which? [1]: "a" [2]: "b"', "[2]")
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"train": {"a": 1}}, f"{Q}: not a LaMP questions file: the file must be a JSON list of records"),
+        ({"train": [1]}, f"{Q}: not a LaMP questions file: its first record has no id, input and profile"),
+        (
+            {"train": [{"id": "1", "input": "a"}]},
+            f"{Q}: not a LaMP questions file: its first record has no profile list",
+        ),
+        (
+            {"train": [{"id": "1", "profile": []}]},
+            f"{Q}: not a LaMP questions file: its first record has no input text",
+        ),
+        ({"train": [{"input": "a", "profile": []}]}, f"{Q}: not a LaMP questions file: its first record has no id"),
+        ({"train": []}, f"{Q}: holds no questions: write or download the file again"),
+        (
+            {"train_golds": []},
+            'train_outputs.json: not a LaMP outputs file ({"task", "golds": [...]}): the file must be a JSON object',
+        ),
+        (
+            {"train_golds": golds({"7": "5", "8": "5"})},
+            f"train_outputs.json: has a gold answer for 0 of the 1 questions of {Q}: "
+            "give the outputs file of the same split",
+        ),
+        (
+            {"dev": [question(i) for i in "2345"], "dev_golds": golds({"2": "5"})},
+            "dev_outputs.json: has a gold answer for 1 of the 4 questions of dev_questions.json: "
+            "give the outputs file of the same split",
+        ),
+        (
+            {"train_golds": golds({"1": "5"}, "LaMP_4")},
+            "train_outputs.json: holds gold answers of LaMP_4, but data.task is lamp_3: set data.task: lamp_4",
+        ),
+        (
+            {"train_golds": golds({"1": "5"}, "Other")},
+            "train_outputs.json: holds gold answers of Other, but data.task is lamp_3: give the files of that task",
+        ),
+        (
+            {"train": [question("1", [{"id": "1", "abstract": "a"}])]},
+            f"{Q}: its items have abstract, id, but data.task=lamp_3 asks about text",
+        ),
+    ],
+)
+def test_not_the_layout(tmp_path: Path, files: dict[str, Any], expected: str) -> None:
+    assert message(tmp_path, **files) == expected
 
 
-def test_the_task_id_is_that_of_the_files(tmp_path: Path) -> None:
-    root = lamp_root(tmp_path, train_golds=golds({"1": "5"}, "LaMP_3"), dev_golds=golds({"2": "4"}, "LaMP_3x"))
-    sources = find_sources(DataConfig(source="lamp", root=str(root)), root)
-    assert lamp_id_of(sources) == "LaMP_3x"
-    (root / "dev_outputs.json").unlink()
-    assert lamp_id_of(find_sources(DataConfig(source="lamp", root=str(root)), root)) == "LaMP_3"
-    assert lamp_id_of([Source("tabular", 0, root / "train_questions.json")]) is None
-
-
-def test_the_two_meanings_of_lamp_2_are_told_apart_by_the_fields(tmp_path: Path) -> None:
-    news = [
-        {"id": "1", "input": "article: x", "profile": [{"id": "p", "title": "T", "text": "A", "category": "women"}]}
-    ]
-    root = lamp_root(tmp_path, news, golds({"1": "crime"}, "LaMP_2"), [{**news[0], "id": "2"}], False)
-    assert ingest_pure(root, NEWS, tmp_path / "out").users["q:train:1"].questions[0].gold == "crime"
-    with pytest.raises(UserError) as caught:
-        ingest_pure(root, load_task("lamp_2m"), tmp_path / "out2")
-    assert str(caught.value) == (
-        f"{root}/train_outputs.json: holds gold answers of LaMP_2 with items of category, id, text, title, "
-        "but data.task is lamp_2m: set data.task: lamp_2n"
-    )
-    movies = [{"id": "1", "input": "description: x", "profile": [{"id": "p", "description": "A", "tag": "comedy"}]}]
-    write(root / "train_questions.json", movies)
-    write(root / "train_outputs.json", golds({"1": "action"}, "LaMP_2"))
-    write(root / "dev_questions.json", [{**movies[0], "id": "2"}])
-    assert ingest_pure(root, load_task("lamp_2m"), tmp_path / "out3").users["q:train:1"].items[0].answer == "comedy"
+def test_surrogate_halves_do_not_stop_the_ingest(tmp_path: Path) -> None:
+    root = lamp_root(tmp_path, train_golds=golds({"1": "x"}, "LaMP_4"), dev_golds=False)
+    profile = [{"id": "a", "text": "half \ud83d", "title": "t"}]
+    write(root / Q, [{"id": "1", "input": "article: \ud83d b", "profile": profile}])
+    write(root / "dev_questions.json", [{"id": "2", "input": "article: b", "profile": profile}])
+    assert ingest_pure(root, HEADLINE, tmp_path / "out").users["q:train:1"].questions[0].text == "? b"

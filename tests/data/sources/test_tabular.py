@@ -1,59 +1,17 @@
 """A user's own rows, in JSON Lines and Parquet, and the questions made of them."""
 
 import datetime
-import json
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hydra_ray.config import TabularConfig
-from hydra_ray.core.hashing import split_of
 from hydra_ray.core.tasks import load_task
 from hydra_ray.data.formats.fields import made_id
-from hydra_ray.data.holdout import HeldOut, with_questions
 from hydra_ray.errors import UserError
-from tests.data.files import NOTES, Ingested, ingest_pure, write
-
-
-def row(user_id: Any, day: int, **more: Any) -> dict[str, Any]:
-    return {
-        "user_id": user_id,
-        "item_id": f"{user_id}-{day}",
-        "title": "T",
-        "text": f"text {day}",
-        "tag": "Red",
-        "date": f"2020-01-{day:02d}",
-        **more,
-    }
-
-
-def lines(rows: list[Any]) -> str:
-    return "".join(json.dumps(r) + "\n" for r in rows)
-
-
-def ingest(root: Path, own: dict[str, Any] | None = None, task: Any = NOTES) -> Ingested:
-    return ingest_pure(
-        root, task, root / "out", source="tabular", tabular={"questions": 2, "min_items": 3, **(own or {})}
-    )
-
-
-def check(done: Ingested) -> None:
-    user = done.users["u"]
-    assert [i.item_id for i in user.items] == ["u-1", "u-2", "u-3", "u-4"]
-    assert (user.items[0].corpus, user.items[0].answer) == ("T text 1", "red")
-    assert [(q.question_id, q.text, q.gold, q.history, q.date) for q in user.questions] == [
-        ("u-4", "text 4", "red", (0, 1, 2), "2020-01-04"),
-        ("u-5", "text 5", "red", (0, 1, 2, 3), "2020-01-05"),
-    ]
-    short = done.users["short"]
-    assert ([i.item_id for i in short.items], short.questions) == (["short-1", "short-2"], ())
-    assert done.rejects == []
-
-
-ROWS = [row("u", day) for day in (3, 1, 5, 2, 4)] + [row("short", day) for day in (1, 2)]
+from tests.data.files import write
+from tests.data.own_rows import ROWS, check, ingest, lines, row
 
 
 def test_jsonl(tmp_path: Path) -> None:
@@ -115,67 +73,6 @@ def test_what_is_set_aside(tmp_path: Path) -> None:
     assert next((i.item_id, i.date) for i in user.items) == ("u-9", "")
     assert made_id("text 1", "T text 1", "red", "2020-01-01") in [i.item_id for i in user.items]
     assert all("u-9" not in [i.item_id for i in user.history_of(q)] for q in user.questions)
-
-
-def test_items_of_the_questions_day_are_in_no_history(tmp_path: Path) -> None:
-    days = [1, 2, 3, 4, 4, 4]
-    rows = [row("u", day, item_id=f"i{n}") for n, day in enumerate(days)]
-    write(tmp_path / "a.jsonl", lines(rows))
-    done = ingest(tmp_path)
-    assert [i.item_id for i in done.users["u"].items] == ["i0", "i1", "i2"]
-    assert [(q.question_id, q.history) for q in done.users["u"].questions] == [("i4", (0, 1, 2)), ("i5", (0, 1, 2))]
-    assert [(r.record, r.reason) for r in done.rejects] == [("u/i3", "not_older")]
-
-
-def test_moments_with_offsets_are_compared_in_utc(tmp_path: Path) -> None:
-    dates = {
-        "first": "2021-03-08T10:00:00+02:00",
-        "second": "2021-03-08T09:30:00Z",
-        "asked": "2021-03-10T01:00:00+09:00",  # 2021-03-09 16:00 UTC
-        "late": "2021-03-09T23:30:00-08:00",  # 2021-03-10 07:30 UTC
-    }
-    write(tmp_path / "a.jsonl", lines([row("u", 1, item_id=key, date=date) for key, date in dates.items()]))
-    user = ingest(tmp_path, {"min_items": 2}).users["u"]
-    assert [(q.question_id, q.date, [i.item_id for i in user.history_of(q)]) for q in user.questions] == [
-        ("asked", "2021-03-09T16:00:00", ["first", "second"]),
-        ("late", "2021-03-10T07:30:00", ["first", "second", "asked"]),
-    ]
-
-
-def test_an_item_of_the_day_does_not_serve_a_question_of_a_moment(tmp_path: Path) -> None:
-    dates = ["2021-03-07", "2021-03-08", "2021-03", "2021-03-09", "2021-03-09T16:00"]
-    write(tmp_path / "a.jsonl", lines([row("u", 1, item_id=f"i{n}", date=d) for n, d in enumerate(dates)]))
-    done = ingest(tmp_path, {"questions": 1, "min_items": 2})
-    user = done.users["u"]
-    assert [(q.question_id, [i.item_id for i in user.history_of(q)]) for q in user.questions] == [("i4", ["i0", "i1"])]
-    assert {(r.record, r.reason) for r in done.rejects} == {("u/i2", "not_older"), ("u/i3", "not_older")}
-
-
-def test_too_many_items_of_one_day_make_no_question(tmp_path: Path) -> None:
-    write(tmp_path / "a.jsonl", lines([row("u", 1, item_id=f"i{n}") for n in range(9)]))
-    user = ingest(tmp_path).users["u"]
-    assert (len(user.items), user.questions) == (9, ())
-
-
-def test_no_question_sees_itself_or_anything_newer(tmp_path: Path) -> None:
-    rows = [row("u", 1 + (n * 7) % 5, item_id=f"i{n}") for n in range(30)]
-    write(tmp_path / "a.jsonl", lines(rows))
-    user = ingest(tmp_path, {"questions": 6}).users["u"]
-    assert len(user.questions) == 6
-    for question in user.questions:
-        history = user.history_of(question)
-        assert all(i.date < question.date and i.item_id != question.question_id for i in history)
-
-
-def test_with_questions_leaves_an_empty_user_alone() -> None:
-    from hydra_ray.core.types import User
-
-    assert with_questions(User("u", "train"), TabularConfig()) == HeldOut(User("u", "train"), "too_few_items")
-
-
-def test_split_share() -> None:
-    share = sum(split_of(f"u{i}", 0.3) == "test" for i in range(5000)) / 5000
-    assert 0.27 < share < 0.33
 
 
 @pytest.mark.parametrize(

@@ -1,104 +1,22 @@
 """What `hydra-ray deploy` reads out of a cluster's answers, and its own mistakes; the whole is in the cluster test."""
 
+import io
 import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from hydra_ray.cli import main
-from hydra_ray.serve.deploy.details import (
-    clashing,
-    files_before,
-    leaving,
-    running_now,
-    served_at,
-    states,
-    touched,
-    unlike,
-)
+from hydra_ray.errors import UserError
+from hydra_ray.serve.deploy import command as deploying
+from hydra_ray.serve.deploy.probe import Probe, UnreachedError
+
+HYDRA = {"name": "hydra", "route_prefix": "/", "import_path": "hydra_ray.serve.app:build_app"}
+ADDRESS = "http://127.0.0.1:8265"
 
 FILE = str(Path(__file__).parents[3] / "configs" / "serve" / "quickstart.yaml")
-
-
-def _details() -> dict[str, Any]:
-    replicas = [{"state": "RUNNING"}, {"state": "STARTING"}]
-    part = {"status": "UPDATING", "message": "waiting for CPU", "target_num_replicas": 2, "replicas": replicas}
-    hydra = {"status": "DEPLOYING", "message": "", "source": "declarative", "route_prefix": "/"}
-    llm = {"status": "RUNNING", "message": "", "source": "declarative", "route_prefix": None, "deployments": {}}
-    return {
-        "proxy_location": "HeadOnly",
-        "http_options": {"host": "127.0.0.1", "port": 8000, "ssl_keyfile_password": "hunter2"},
-        "proxies": {"n1": {"node_ip": "10.0.0.2"}, "n2": {"node_ip": "10.0.0.1"}},
-        "applications": {"hydra": {**hydra, "deployments": {"Scorer": part}}, "llm": llm},
-    }
-
-
-def test_states_hold_replicas_and_every_message() -> None:
-    hydra, llm, missing = states(["hydra", "llm", "new"], _details())
-    assert (hydra.status, hydra.parts, hydra.message) == ("DEPLOYING", {"Scorer": (1, 2)}, "waiting for CPU")
-    assert (llm.status, llm.parts) == ("RUNNING", {})
-    assert (missing.status, missing.parts) == ("NOT_STARTED", {})
-
-
-def test_options_that_a_running_serve_would_ignore_are_named() -> None:
-    same = {"proxy_location": "HeadOnly", "http_options": {"host": "127.0.0.1", "port": 8000}}
-    assert not list(unlike(same, _details()))
-    other = {"proxy_location": "EveryNode", "http_options": {"port": 9000, "ssl_keyfile_password": "hunter3"}}
-    differences = "; ".join(unlike(other, _details()))
-    assert "http_options.port 8000 (the file: 9000)" in differences
-    assert "proxy_location HeadOnly (the file: EveryNode)" in differences
-    assert "ssl_keyfile_password" in differences
-    assert "hunter" not in differences
-    assert not list(unlike(other, {"applications": {}, "proxies": {}}))  # Serve does not run yet
-
-
-def test_only_what_a_file_deployed_is_removed_by_another() -> None:
-    details = _details()
-    details["applications"]["by-hand"] = {"source": "imperative"}
-    assert leaving(["hydra"], details) == ["llm"]
-
-
-def test_what_others_may_miss_is_named() -> None:
-    details = _details()
-    details["applications"]["by-hand"] = {"source": "imperative", "status": "RUNNING"}
-    assert touched(["hydra"], details) == ["llm is not in the file and is removed"]
-    assert touched(["hydra", "llm"], details) == []
-    assert touched(["hydra", "llm", "by-hand"], details) == ["by-hand was started by another program and is replaced"]
-    assert running_now(["hydra"], details) == [
-        "runs there now: by-hand RUNNING, left as it is",
-        "runs there now: hydra DEPLOYING, updated",
-        "runs there now: llm RUNNING, removed",
-    ]
-
-
-def test_two_applications_at_one_path() -> None:
-    details = _details()
-    details["applications"]["by-hand"] = {"source": "imperative", "route_prefix": "/mine"}
-    ours = [{"name": "new", "route_prefix": "/mine"}, {"name": "llm", "route_prefix": None}]
-    assert clashing({"applications": ours}, details) == ["by-hand answers at /mine already, where new is to be"]
-    details["applications"]["by-hand"]["source"] = "declarative"  # goes anyway
-    assert clashing({"applications": ours}, details) == []
-
-
-def test_the_file_that_undoes_a_deployment() -> None:
-    details = _details()
-    details["applications"]["by-hand"] = {"source": "imperative", "deployed_app_config": {"name": "by-hand"}}
-    details["applications"]["hydra"]["deployed_app_config"] = {"name": "hydra", "import_path": "a:b"}
-    options = {"http_options": {"port": 1}}
-    before = files_before({**options, "applications": [{"name": "new"}]}, details)
-    assert before == {**options, "applications": [{"name": "hydra", "import_path": "a:b"}]}
-    assert files_before({"applications": [{"name": "new"}]}, {}) == {"applications": []}
-
-
-def test_where_it_is_served() -> None:
-    details = _details()
-    assert list(served_at(["hydra", "llm"], details)) == [
-        "hydra: running at http://127.0.0.1:8000/",
-        "llm: running, on a port of its own",
-    ]
-    details["http_options"] |= {"host": "0.0.0.0", "ssl_certfile": "/a"}
-    assert next(served_at(["hydra"], details)) == "hydra: running at https://10.0.0.1:8000/, https://10.0.0.2:8000/"
 
 
 def test_check_only_needs_no_cluster(capsys: pytest.CaptureFixture[str]) -> None:
@@ -122,3 +40,161 @@ def test_no_cluster_is_one_line_and_exit_2(capsys: pytest.CaptureFixture[str]) -
         assert main(["deploy", FILE, "--address", address]) == 2
         (line,) = capsys.readouterr().err.strip().splitlines()
         assert f"--address {address}: {reason}" in line
+
+
+class Cluster:
+    """Serves what it is given, at once. failing: runs that do not start. submitted: the files, oldest first."""
+
+    def __init__(self) -> None:
+        self.applications: dict[str, dict[str, Any]] = {}
+        self.failing: set[str] = set()
+        self.submitted: list[dict[str, Any]] = []
+        self.address = ADDRESS
+
+    def __call__(self, address: str) -> "Cluster":
+        assert address == ADDRESS
+        return self
+
+    def details(self) -> dict[str, Any]:
+        return {"http_options": {"host": "127.0.0.1", "port": 8000}, "applications": dict(self.applications)}
+
+    def submit(self, config: dict[str, Any]) -> None:
+        self.submitted.append(config)
+        stays = {name: about for name, about in self.applications.items() if about["source"] == "imperative"}
+        self.applications = {**stays, **{app["name"]: self._about(app) for app in config["applications"]}}
+
+    def _about(self, app: dict[str, Any]) -> dict[str, Any]:
+        failed = app.get("args", {}).get("run") in self.failing
+        return {
+            "status": "DEPLOY_FAILED" if failed else "RUNNING",
+            "message": "UserError: no such run" if failed else "",
+            "source": "declarative",
+            "route_prefix": app.get("route_prefix", "/"),
+            "deployed_app_config": app,
+        }
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    made = Cluster()
+    monkeypatch.setattr(deploying, "Cluster", made)
+    monkeypatch.setattr(deploying, "check", lambda probe: None)
+    monkeypatch.delenv("RAY_DASHBOARD_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    return made
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Any:
+    def write(run: str, *more: dict[str, Any], name: str = "hydra") -> str:
+        app = {**HYDRA, "name": name, "args": {"run": run, "root": str(tmp_path), "allow_anonymous": True}}
+        path = tmp_path / f"{run}.yaml"
+        path.write_text(yaml.safe_dump({"http_options": {"host": "127.0.0.1"}, "applications": [app, *more]}))
+        return str(path)
+
+    return write
+
+
+def runs(cluster: Cluster) -> list[str]:
+    """Which runs are served now."""
+    return [about["deployed_app_config"]["args"]["run"] for about in cluster.applications.values()]
+
+
+def no_answers(probe: Probe) -> None:
+    raise UserError(f"application {probe.application} gives no answers: llm: it cannot be reached ({probe.url})")
+
+
+def test_it_says_where_it_goes_and_what_it_serves(
+    cluster: Cluster, file: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["deploy", file("one")]) == 0
+    output = capsys.readouterr()
+    lines = [line.split("s  ", 1)[1] for line in output.err.splitlines()]
+    assert lines == [
+        f"cluster: {ADDRESS} (the default; --address names another), without a token (RAY_AUTH_MODE=disabled)",
+        f"hydra: run one, root {tmp_path}",
+        "hydra RUNNING",
+        "hydra: ready (http://127.0.0.1:8000/readyz)",
+    ]
+    assert output.out == "hydra: running at http://127.0.0.1:8000/\n"
+    assert main(["deploy", file("two"), "--address", ADDRESS]) == 0
+    output = capsys.readouterr()
+    assert f"cluster: {ADDRESS} (--address)" in output.err
+    assert "runs there now: hydra RUNNING, updated" in output.err
+    assert runs(cluster) == ["two"]
+
+
+def test_no_answers_bring_back_what_ran(
+    cluster: Cluster, file: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["deploy", file("one")]) == 0
+    monkeypatch.setattr(deploying, "check", no_answers)
+    assert main(["deploy", file("two")]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line == (
+        "hydra-ray: error: application hydra gives no answers: llm: it cannot be reached "
+        "(http://127.0.0.1:8000/readyz); rolled back to what ran before: hydra"
+    )
+    assert runs(cluster) == ["one"]
+    assert main(["deploy", file("two"), "--keep-failed"]) == 2
+    assert "it is left as it is (--keep-failed)" in capsys.readouterr().err.splitlines()[-1]
+    assert runs(cluster) == ["two"]
+
+
+def test_what_does_not_start_is_undone_and_where_nothing_ran_removed(
+    cluster: Cluster, file: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster.failing = {"bad"}
+    assert main(["deploy", file("bad")]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "application hydra does not start: UserError: no such run" in line
+    assert line.endswith("; removed, as nothing ran before")
+    assert cluster.applications == {}
+    assert main(["deploy", file("good")]) == 0
+    assert main(["deploy", file("bad")]) == 2
+    assert runs(cluster) == ["good"]
+
+
+def test_what_ran_before_may_fail_to_come_back(
+    cluster: Cluster, file: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["deploy", file("one")]) == 0
+    cluster.failing = {"one", "two"}
+    assert main(["deploy", file("two")]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "; and what ran before does not come back: application hydra does not start" in line
+
+
+def test_others_applications_need_a_yes(
+    cluster: Cluster, file: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["deploy", file("theirs", name="theirs")]) == 0
+    capsys.readouterr()
+    assert main(["deploy", file("mine")]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert f"at {ADDRESS}, theirs is not in the file and is removed: if that is meant, give --yes" in line
+    assert runs(cluster) == ["theirs"]
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    for typed, code, served in (("\n", 2, "theirs"), ("no\n", 2, "theirs"), ("y\n", 0, "mine")):
+        monkeypatch.setattr("sys.stdin", Terminal(typed))
+        assert main(["deploy", file("mine")]) == code
+        assert runs(cluster) == [served]
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    assert main(["deploy", file("theirs", name="theirs"), "--yes"]) == 0
+    assert runs(cluster) == ["theirs"]
+
+
+def test_an_address_out_of_reach_is_reported_and_no_failure(
+    cluster: Cluster, file: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def unreached(probe: Probe) -> None:
+        raise UnreachedError("No route to host")
+
+    monkeypatch.setattr(deploying, "check", unreached)
+    assert main(["deploy", file("one")]) == 0
+    assert "cannot be reached from this machine (No route to host)" in capsys.readouterr().err

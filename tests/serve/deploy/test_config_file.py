@@ -2,8 +2,7 @@
 
 import copy
 import importlib
-import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,57 +11,17 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hydra_ray.config import LLMApplicationConfig
 from hydra_ray.errors import UserError
-from hydra_ray.llm.vllm_app import DEPLOYMENT
-from hydra_ray.serve.deploy.applications import APPLICATIONS, DEPLOYMENTS
 from hydra_ray.serve.deploy.config_file import check_file, check_text
+from tests.serve.deploy.config_text import HYDRA, LLM, _config, _message
 
 FILES = Path(__file__).parents[3] / "configs" / "serve"
-HYDRA, PUBLIC, LLM = "hydra_ray.serve.app:build_app", "hydra_ray:build_app", "hydra_ray.llm.vllm_app:build_llm"
 
 
 @pytest.mark.parametrize("file", sorted(FILES.glob("*.yaml")), ids=lambda file: file.stem)
 def test_shipped_files_pass(file: Path) -> None:
     config = check_file(file)
     assert {application["import_path"] for application in config["applications"]} == {HYDRA, LLM}
-
-
-@pytest.mark.parametrize("path", APPLICATIONS)
-def test_what_is_documented_of_an_application_is_so(path: str) -> None:
-    """Serve calls the builder with the arguments that its one parameter is annotated with."""
-    module, _, name = path.partition(":")
-    imported = importlib.import_module(module)
-    (parameter,) = inspect.signature(getattr(imported, name)).parameters.values()
-    assert parameter.annotation == (Mapping[str, Any] if path == PUBLIC else APPLICATIONS[path].arguments)
-    if path == HYDRA:  # a deployment has its class's name
-        assert all(inspect.isclass(getattr(imported, part)) for part in DEPLOYMENTS)
-
-
-def test_the_public_name_is_the_same_application() -> None:
-    config = _config()
-    config["applications"][0]["import_path"] = PUBLIC
-    assert check_text(yaml.safe_dump(config), "a.yaml") == config
-    config["applications"][0]["args"]["gatway"] = {}
-    assert _message(config) == "applications[0].args.gatway: unknown key; did you mean 'gateway'?"
-    assert APPLICATIONS[PUBLIC] is APPLICATIONS[HYDRA]
-
-
-def _config() -> dict[str, Any]:
-    deployments = [{"name": "Gateway", "max_queued_requests": 9}, {"name": "Scorer", "num_replicas": 2}]
-    hydra = {"name": "hydra", "import_path": HYDRA, "args": {"run": "x", "gateway": {}}, "deployments": deployments}
-    llm = {"name": "llm", "route_prefix": None, "import_path": LLM, "args": {"serve": {"port": 8199}}}
-    return {"http_options": {"host": "127.0.0.1"}, "applications": [hydra, llm]}
-
-
-def _message(config: Any) -> str:
-    text = config if isinstance(config, str) else yaml.safe_dump(config)
-    with pytest.raises(UserError) as caught:
-        check_text(text, "a.yaml")
-    message = str(caught.value)
-    assert message.startswith("a.yaml: ")
-    assert "\n" not in message
-    return message.removeprefix("a.yaml: ")
 
 
 def test_the_config_that_the_mistakes_are_put_into_passes() -> None:
@@ -207,16 +166,6 @@ def test_a_mistake_is_one_line_that_says_where_and_what(case: str) -> None:
         target = target[part]
     target[last] = value
     assert _message(config).startswith(begins)
-
-
-def test_the_names_of_both_kinds_of_application() -> None:
-    llm = APPLICATIONS[LLM]
-    assert APPLICATIONS[HYDRA].deployments(None) == DEPLOYMENTS
-    cpu = LLMApplicationConfig(serve={"port": 8199})
-    assert llm.deployments(cpu) == (DEPLOYMENT,)
-    gpu = LLMApplicationConfig.model_validate({"model": "org/a.b", "resources": {"num_gpus": 1}})
-    assert llm.deployments(gpu) == ("LLMServer:org--a_b", "OpenAiIngress")
-    assert (llm.through_proxy(cpu), llm.through_proxy(gpu)) == (False, True)
 
 
 @pytest.mark.parametrize(

@@ -2,40 +2,19 @@
 
 import asyncio
 import threading
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
-from hydra_ray.errors import UserError
-from hydra_ray.inference.types import Component, LLMDownError, UserKey
-from hydra_ray.models.onednn import OneDNNLinear
+from hydra_ray.inference.types import LLMDownError
 from hydra_ray.serve.bundle import COMPONENTS
 from hydra_ray.serve.fitter.publish import head_of
-from hydra_ray.serve.fitter.training_data import Bases, UserTrainingData
-from hydra_ray.serve.fitter.user_fitter import FitOutcome, UserFitter
-from hydra_ray.store.heads.head_store import HeadStore
+from hydra_ray.serve.fitter.training_data import UserTrainingData
+from hydra_ray.serve.fitter.user_fitter import FitOutcome
 from tests.serve.fit_world import BlackBox, World, answer_of
-from tests.serve.world import make_bundle
-
-
-def key(world: World, i: int = 0) -> UserKey:
-    return UserKey("tenant", world.users[i].user_id)
-
-
-def fit(world: World, box: BlackBox | None = None, i: int = 0, items: int | None = None) -> FitOutcome:
-    fitter = world.fitter(box or BlackBox())
-    try:
-        return asyncio.run(fitter.fit(key(world, i), world.users[i].items[:items]))
-    finally:
-        fitter.close()
-
-
-def heads(world: World, i: int = 0) -> Mapping[Component, Mapping[str, np.ndarray[Any, Any]] | None]:
-    return {component: head_of(store, key(world, i).stored) for component, store in world.stores.items() if store}
+from tests.serve.fitter.fitting import cancelled_at, fit, heads, key
 
 
 @pytest.mark.parametrize("kind", ["linear", "bayesian_linear", "low_rank"])
@@ -115,18 +94,6 @@ def test_an_llm_that_is_down_is_reported_and_the_old_heads_stay(tmp_path: Path) 
         assert all(np.array_equal(found[name], old[name]) for name in found)
 
 
-def test_requests_go_out_together_but_no_more_than_allowed(tmp_path: Path) -> None:
-    world, box = World.make(tmp_path, users=3), BlackBox()
-
-    async def all_at_once() -> None:
-        fitter = world.fitter(box, in_flight=5)
-        await asyncio.gather(*(fitter.fit(key(world, i), user.items) for i, user in enumerate(world.users)))
-        fitter.close()
-
-    asyncio.run(all_at_once())
-    assert box.most_in_flight == 5
-
-
 def test_the_event_loop_goes_on_while_a_head_is_solved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world, learn, went_on = World.make(tmp_path, users=1), UserTrainingData.learn_reranker, threading.Event()
 
@@ -146,52 +113,6 @@ def test_the_event_loop_goes_on_while_a_head_is_solved(tmp_path: Path, monkeypat
     assert asyncio.run(both()).queries == 4
 
 
-class SlowStore:
-    """A head store whose `put` says that it has begun, and ends when it may."""
-
-    def __init__(self, store: HeadStore) -> None:
-        self.store, self.began, self.may_end = store, threading.Event(), threading.Event()
-
-    def put(self, *args: Any) -> int:
-        self.began.set()
-        assert self.may_end.wait(10)
-        return self.store.put(*args)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.store, name)
-
-
-def cancelled_at(world: World, fitter: UserFitter, moment: threading.Event, then: threading.Event) -> None:
-    """Runs a fit, cancels it twice at `moment`, lets the work go on by `then`, and waits for the end of both."""
-
-    async def go() -> None:
-        fitting = asyncio.ensure_future(fitter.fit(key(world), world.users[0].items))
-        await asyncio.to_thread(moment.wait, 10)
-        fitting.cancel()
-        await asyncio.sleep(0.02)
-        fitting.cancel()
-        await asyncio.sleep(0.02)
-        then.set()
-        with pytest.raises(asyncio.CancelledError):
-            await fitting
-        # Once the cancelled fit has ended, nothing of it is written any more.
-        settled = {component: store.refresh() for component, store in world.stores.items() if store}
-        await asyncio.to_thread(fitter.close)
-        assert settled == {component: store.refresh() for component, store in world.stores.items() if store}
-
-    asyncio.run(go())
-
-
-def test_cancelled_while_publishing_both_heads_are_there_when_it_ends(tmp_path: Path) -> None:
-    world = World.make(tmp_path, "bayesian_linear", users=1)
-    reranker = world.stores["reranker"]
-    assert reranker is not None
-    slow = SlowStore(reranker)
-    fitter = UserFitter(world.bundle, BlackBox(), {**world.stores, "reranker": slow})  # type: ignore[dict-item]
-    cancelled_at(world, fitter, slow.began, slow.may_end)
-    assert all(heads(world).values())
-
-
 def test_cancelled_while_learning_nothing_is_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world, learn = World.make(tmp_path, users=1), UserTrainingData.learn_adapter
     began, may_end = threading.Event(), threading.Event()
@@ -206,32 +127,6 @@ def test_cancelled_while_learning_nothing_is_published(tmp_path: Path, monkeypat
     assert not any(heads(world).values())
 
 
-class FullStore(SlowStore):
-    """A head store whose disk is full."""
-
-    def put(self, *args: Any) -> int:
-        raise UserError("no space left")
-
-
-@pytest.mark.parametrize("fitted_before", [True, False])
-def test_a_store_that_cannot_be_written_takes_the_other_components_head_back(
-    tmp_path: Path, fitted_before: bool
-) -> None:
-    world = World.make(tmp_path, "bayesian_linear", users=1)
-    if fitted_before:
-        fit(world, items=6)
-    before = heads(world)
-    adapter = world.stores["adapter"]
-    assert adapter is not None
-    fitter = UserFitter(world.bundle, BlackBox(), {**world.stores, "adapter": FullStore(adapter)})  # type: ignore[dict-item]
-    with pytest.raises(UserError, match="no space left"):
-        asyncio.run(fitter.fit(key(world), world.users[0].items))
-    now, old = heads(world)["reranker"], before["reranker"]
-    assert (now is None) == (old is None) == (not fitted_before)
-    if now is not None and old is not None:
-        assert all(np.array_equal(now[name], old[name]) for name in now)
-
-
 def test_users_of_two_tenants_are_two_users(tmp_path: Path) -> None:
     world = World.make(tmp_path, "bayesian_linear", users=1)
     fit(world)
@@ -240,11 +135,3 @@ def test_users_of_two_tenants_are_two_users(tmp_path: Path) -> None:
     assert store.users() == [f"tenant\x1f{world.users[0].user_id}"]
     assert head_of(store, f"other\x1f{world.users[0].user_id}") is None
     assert list(COMPONENTS) == ["reranker", "adapter"]
-
-
-def test_the_encoder_is_made_for_the_fitters_device(tmp_path: Path) -> None:
-    """`meta` stands for the device. The layers that a frozen encoder has on a CPU stay there."""
-    embeddings = Bases(make_bundle(tmp_path), torch.device("meta")).embeddings()
-    assert embeddings is not None
-    assert {parameter.device.type for parameter in embeddings.encoder.parameters()} == {"meta"}
-    assert not any(isinstance(module, OneDNNLinear) for module in embeddings.encoder.modules())

@@ -1,15 +1,17 @@
+import threading
 from collections.abc import Iterator
 
 import httpx
 import openai
 import pytest
 
-from tests.serve.http.live import KEYS, TWO_TENANTS, Live, serve, settings
+from hydra_ray.serve.http.key_file import load_keys
+from tests.serve.http.live import KEYS, OPTIONS, SECRETS, TWO_TENANTS, Live, serve, settings
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def live() -> Iterator[Live]:
-    """Without keys: every caller is `acme`."""
+    """Without keys: every caller is `acme`. One for all files: `as_new` undoes what a test changes."""
     with serve(settings()) as running:
         yield running
 
@@ -45,3 +47,22 @@ def tenants() -> Iterator[dict[str, httpx.Client]]:
             tenant: httpx.Client(base_url=running.url, headers={"Authorization": f"Bearer {key}"} if key else {})
             for tenant, key in keys.items()
         }
+
+
+@pytest.fixture
+def narrow() -> Iterator[Live]:
+    """Room for two answers and bodies of 2000 bytes."""
+    with serve(settings(in_flight=2, body_bytes=2000)) as running:
+        running.service.gate = threading.Event()
+        yield running
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """A service whose keys stand in a file, and the file."""
+    folder = tmp_path_factory.mktemp("keys")
+    file = folder / "keys"
+    file.write_text("".join(f"acme:{key} {OPTIONS.get(name, '')}\n" for name, key in SECRETS.items()))
+    file.chmod(0o600)
+    with serve(settings(load_keys(file, None), key_file=str(file), usage=folder)) as live:
+        yield live, file

@@ -1,5 +1,6 @@
 """An application behind a real uvicorn on loopback, in a thread of this process."""
 
+import json
 import socket
 import threading
 import time
@@ -8,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
 import uvicorn
 
 from hydra_ray.serve.http.app import make_app
@@ -24,6 +26,14 @@ TWO_TENANTS = parse_keys([f"{tenant}:{key}" for tenant, key in KEYS.items()], "t
 def settings(keys: Keys | None = None, **more: Any) -> HttpSettings:
     limits: dict[str, Any] = {"body_bytes": 1 << 16, "in_flight": 4, "retry_after_s": 2.0, "deadline_s": 20.0, **more}
     return HttpSettings(keys=keys or Keys.open("acme"), **limits)
+
+
+SECRETS = {name: f"{name}-key-0123456789" for name in ("plain", "old", "few", "streams")}
+OPTIONS = {
+    "old": "expires=2001-01-01",
+    "few": "requests=2 tokens=40 name=few",
+    "streams": "name=streams",
+}
 
 
 @dataclass
@@ -64,3 +74,24 @@ def until(true, seconds: float = 10.0) -> None:
     while not true():
         assert time.monotonic() < end, "did not come true in time"
         time.sleep(0.005)
+
+
+ASK = {"query": "q", "user_id": "ann"}
+
+
+JSON = {"Content-Type": "application/json"}
+
+
+def hang_up(live: Live, path: str = "/v1/personalize", body: dict[str, object] | None = None) -> socket.socket:
+    """An open connection with a request in flight."""
+    connection = socket.create_connection(live.address)
+    content = json.dumps(body or ASK)
+    connection.sendall(
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(content)}\r\n\r\n{content}".encode()
+    )
+    return connection
+
+
+def get(live, path, name):
+    return httpx.get(f"{live.url}{path}", headers={"Authorization": f"Bearer {SECRETS[name]}"})

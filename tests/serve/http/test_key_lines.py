@@ -1,5 +1,6 @@
 """Names, ends and limits of keys, as a file holds them and as `new-key` writes them."""
 
+import pickle
 from datetime import UTC, datetime
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from hydra_ray.cli import main
 from hydra_ray.errors import UserError
 from hydra_ray.serve.http.key_lines import new_key, parse_keys
-from hydra_ray.serve.http.keys import Key, expiring
+from hydra_ray.serve.http.keys import Key, Keys, expiring
 
 KEY = "0123456789abcdef"
 NOON = datetime(2027, 6, 30, 12, tzinfo=UTC)
@@ -96,3 +97,28 @@ def test_keys_that_end_soon_are_named() -> None:
         "key old of acme: expired 2027-06-30 00:00 UTC",
         "key soon of acme: expires 2027-07-02 00:00 UTC",
     ]
+
+
+def tenant(keys: Keys, authorization: str | None) -> str | None:
+    """Whose key stands in the header."""
+    found = keys.find(authorization)
+    return found.tenant if found else None
+
+
+@pytest.fixture(autouse=True)
+def no_variable(monkeypatch):
+    monkeypatch.delenv("HYDRA_RAY_SERVE_KEYS", raising=False)
+
+
+@pytest.mark.parametrize(
+    "header", [None, "", "Bearer", "Bearer ", f"Basic {KEY}", KEY, f"Bearer {KEY[:-1]}", "Bearer é"]
+)
+def test_an_unknown_key(header):
+    assert tenant(parse_keys([f"acme:{KEY}"], "test"), header) is None
+
+
+def test_the_keys_themselves_are_not_kept():
+    keys = parse_keys([f"acme:{KEY}"], "test")
+    assert KEY not in repr(keys)
+    assert KEY.encode() not in pickle.dumps(keys)
+    assert tenant(pickle.loads(pickle.dumps(keys)), f"Bearer {KEY}") == "acme"

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Iterator
 
-import httpx
 import pytest
 
 from hydra_ray.serve.http import wire
@@ -29,16 +28,6 @@ def read_all(connection: socket.socket) -> bytes:
 def connection(live: Live) -> Iterator[socket.socket]:
     with socket.create_connection(live.address, timeout=20) as opened:
         yield opened
-
-
-@pytest.mark.parametrize(("size", "status"), [(HEADER_BYTES // 2, 200), (HEADER_BYTES, 431)])
-def test_large_headers(http: httpx.Client, size: int, status: int) -> None:
-    for headers in ({"x-large": "x" * size}, {f"x-{i}": "x" * (size // 16) for i in range(16)}):
-        answer = http.get("/v1/models", headers=headers)
-        assert answer.status_code == status
-    assert http.get(f"/v1/models?{'x' * size}").status_code == status
-    if status == 431:
-        assert "headers are over the limit of 32768 bytes" in answer.json()["error"]["message"]
 
 
 def test_headers_without_end_are_cut_off(connection: socket.socket) -> None:

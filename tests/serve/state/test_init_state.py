@@ -1,20 +1,13 @@
 """A state folder from a run: here the folders of one, made by the code that a run's steps call."""
 
 import json
-import os
 import shutil
-import stat
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
-from hydra_ray.config import AdapterConfig, RerankerConfig
-from hydra_ray.core.hashing import bucket_of
-from hydra_ray.core.types import HistoryItem, User
-from hydra_ray.data.users_writer import BucketWriter
+from hydra_ray.config import RerankerConfig
 from hydra_ray.errors import UserError
 from hydra_ray.inference.types import UserKey, UserState
 from hydra_ray.serve.bundle import RunArtifacts
@@ -23,53 +16,8 @@ from hydra_ray.serve.state.folders import USERS, heads_folder
 from hydra_ray.serve.state.init_state import init_state
 from hydra_ray.serve.state.user_store import UserStore
 from hydra_ray.store.heads.head_store import HeadStore
-from hydra_ray.store.heads.spec import HeadSpec
-from hydra_ray.training.artifacts.trained_scorer import fingerprint
-from hydra_ray.training.artifacts.user_heads import HeadsOfBucket, write_heads
-from tests.pipeline.fitted_world import make_config, users, write_base
-
-USER_IDS = [user.user_id for user, _ in users()]
-SHAPES = {"out_weight": (8, 2), "out_bias": (2,)}
-
-
-def write_ingested(folder: Path) -> None:
-    by_bucket: dict[int, list[User]] = {}
-    for user, bucket in users():
-        by_bucket.setdefault(bucket, []).append(user)
-    for bucket, some in by_bucket.items():
-        with BucketWriter(folder, bucket) as writer:
-            for user in some:
-                writer.add(user)
-    (folder / "counts.json").write_text(json.dumps({"buckets": 8}))
-
-
-def write_some_heads(folder: Path, kind: str, base: str, user_ids: Sequence[str], value: float) -> Path:
-    spec = HeadSpec(kind, 8, 8, SHAPES, base, 8)
-    by_bucket: dict[int, list[str]] = {}
-    for user in user_ids:
-        by_bucket.setdefault(bucket_of(user, 8), []).append(user)
-    rows = [
-        HeadsOfBucket(b, ids, {name: torch.full((len(ids), *shape), value) for name, shape in SHAPES.items()})
-        for b, ids in by_bucket.items()
-    ]
-    folder.mkdir()
-    write_heads(folder, spec, rows)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> RunArtifacts:
-    """A bundle of kind `bayesian_linear`: heads of 5 users from the training, of 5 from the fit, one in both."""
-    folder = tmp_path_factory.mktemp("run")
-    config = make_config(folder, "bayesian_linear").model_copy(update={"adapter": AdapterConfig(features=False)})
-    base = write_base(folder, config)
-    write_ingested(folder / "ingest")
-    found = fingerprint(base)
-    trained = write_some_heads(folder / "trained", "linear", found, USER_IDS[:5], 1.0)
-    fitted = write_some_heads(folder / "fitted", "bayesian_linear", found, USER_IDS[4:9], 2.0)
-    return RunArtifacts("a-run", config, 0, {"reranker": base, "adapter": base},
-                  {"reranker": (trained, fitted), "adapter": (fitted,)}, {}, folder / "ingest")  # fmt: skip
-
+from tests.pipeline.fitted_world import users, write_base
+from tests.serve.state.made_run import USER_IDS, write_some_heads
 
 Contents = tuple[dict[str, object], dict[str, dict[str, float]]]
 
@@ -110,25 +58,6 @@ def test_everybody_and_every_head_under_their_new_ids(made: RunArtifacts, tmp_pa
         assert known[user.user_id] == (state, list(user.items))
     assert len(lines) == 1
     assert lines[0].startswith("prepare: 12 users, 9 reranker heads, 5 adapter heads in ")
-
-
-def test_only_its_owner_reads_the_state(made: RunArtifacts, tmp_path: Path) -> None:
-    before = os.umask(0o000)
-    try:
-        init_state(made, tmp_path / "state", "me", log=print)
-        assert os.umask(0o000) == 0o000
-        store = UserStore.open(tmp_path / "state" / USERS)
-        store.append(UserKey("me", USER_IDS[0]), [HistoryItem("new", "t", "t", "a")])
-    finally:
-        os.umask(before)
-    kept = [tmp_path / "state", *(tmp_path / "state").rglob("*")]
-    assert {stat.S_IMODE(path.stat().st_mode) for path in kept if path.is_dir()} == {0o700}
-    assert {stat.S_IMODE(path.stat().st_mode) for path in kept if path.is_file()} == {0o600}
-
-    for folder in ("users", "reranker.heads"):  # as a copy may leave them
-        (tmp_path / "state" / folder).chmod(0o755)
-    init_state(made, tmp_path / "state", "me", log=print)
-    assert {stat.S_IMODE((tmp_path / "state" / name).stat().st_mode) for name in ("users", "reranker.heads")} == {0o700}
 
 
 def test_a_finished_state_is_left_as_its_users_changed_it(made: RunArtifacts, tmp_path: Path) -> None:

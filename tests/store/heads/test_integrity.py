@@ -9,26 +9,10 @@ import pytest
 
 from hydra_ray.errors import UserError
 from hydra_ray.store.heads.head_store import HeadStore
+from tests.store.heads.whole_store import current
 from tests.store.made_up import SPEC, USERS, heads
 
 FLIPS = 12
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with two data files, a deletion file and an up-to-date index; USERS[3] is deleted."""
-    folder = tmp_path_factory.mktemp("whole") / "heads"
-    store = HeadStore.create(str(folder), SPEC)
-    store.put(USERS[:30], heads(30))
-    store.put(USERS[30:], heads(10, seed=1))
-    store.delete(USERS[3:4])
-    return folder
-
-
-@pytest.fixture
-def folder(whole: Path, tmp_path: Path) -> Path:
-    shutil.copytree(whole, tmp_path / "heads")
-    return tmp_path / "heads"
 
 
 def read(folder: Path) -> None:
@@ -40,13 +24,6 @@ def read(folder: Path) -> None:
     assert found_N.tolist() == [i != 3 for i in range(40)]
     assert np.array_equal(arrays["out_weight"], want)
     assert sum(len(store.bucket(bucket)[0]) for bucket in range(4)) == 39
-
-
-def current(folder: Path, kind: str) -> list[Path]:
-    """The files of the last version, of a kind."""
-    store = HeadStore.open(str(folder))
-    tracked = store._table.dataset.tracked_files(min_version=store.version).read_all().to_pylist()
-    return [folder / row["path"] for row in tracked if row["type"] == kind]
 
 
 KINDS = ("manifest", "data file", "deletion file", "index file")
@@ -80,24 +57,6 @@ def test_truncated_or_missing(folder: Path, kind: str, spoil: Callable[[bytes], 
             read(folder)
         file.write_bytes(raw)
     read(folder)
-
-
-def test_verify_names_every_bad_shard_and_a_new_fit_heals(folder: Path) -> None:
-    gone, flipped = current(folder, "data file")
-    gone.unlink()
-    raw = flipped.read_bytes()
-    at = raw.index(heads(10, seed=1)["out_weight"][4].tobytes()[:16]) if len(raw) < 3000 else 200
-    flipped.write_bytes(raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :])
-    store = HeadStore.open(str(folder))
-    faults = {fault.file: fault for fault in store.verify()}
-    assert set(faults) == {f"data/{gone.name}", f"data/{flipped.name}"}
-    assert faults[f"data/{gone.name}"].buckets == (0, 1, 2, 3)
-    assert len(faults[f"data/{flipped.name}"].buckets) == 1
-    with pytest.raises(UserError, match=r"bucket.* 0.*put the file back, or fit the users of the bucket again"):
-        store.bucket(0)
-    store.put(USERS, heads(40, seed=5))
-    assert store.verify() == []
-    assert np.array_equal(store.get(USERS)[1]["out_bias"], heads(40, seed=5)["out_bias"])
 
 
 def test_an_untouched_bucket_is_still_read(tmp_path: Path) -> None:

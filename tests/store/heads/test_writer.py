@@ -14,18 +14,9 @@ from hydra_ray.store.heads import writer
 from hydra_ray.store.heads.head_store import HeadStore
 from hydra_ray.store.heads.lance_io import ConflictError
 from hydra_ray.store.heads.rows import to_table
-from hydra_ray.store.heads.table import Table
 from tests.store.children import GHOSTS, compete, read_for_ever, start, starve, write_for_ever
+from tests.store.heads.generations import generation
 from tests.store.made_up import SPEC, USERS, constant, heads, numbers
-
-
-def generation(store: HeadStore) -> float:
-    """The one number that all heads of all users are."""
-    found_N, arrays = store.get(USERS)
-    assert found_N.all()
-    values = set(numbers(arrays).tolist())
-    assert len(values) == 1, f"a mixture of versions: {values}"
-    return float(values.pop())
 
 
 class Reading:
@@ -53,28 +44,6 @@ class Reading:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
-
-
-def test_a_reader_moves_on_where_a_vacuum_takes_away_what_it_is_opening(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    uri = str(tmp_path / "heads")
-    other = HeadStore.create(uri, SPEC)
-    other.put(USERS, constant(40, 1.0))
-    reader, at, later = HeadStore.open(uri), Table.at, [2.0, 3.0]
-
-    def at_late(table: Table, version: int) -> Table:
-        if table is reader._table and later:
-            # What was found to be the latest is gone before it is opened.
-            other.put(USERS, constant(40, later.pop(0)))
-            other.vacuum()
-        return at(table, version)
-
-    monkeypatch.setattr(Table, "at", at_late)
-    other.put(USERS, constant(40, 1.5))
-    reader.refresh()
-    assert later == []
-    assert generation(reader) == 3.0
 
 
 ROUNDS = 3

@@ -20,7 +20,7 @@ from hydra_ray.errors import UserError
 from hydra_ray.training.artifacts.trained_scorer import TrainedScorer, fingerprint
 from hydra_ray.training.artifacts.user_heads import UserHeads
 from hydra_ray.training.joint.trainer import train
-from tests.training.test_same_result_cluster import ATOL, result, train_in_ranks
+from tests.training.joint.test_loop_cluster import ATOL, result, train_in_ranks
 from tests.training.tiny import USERS, Part, make_encoder, make_job, make_ranking_examples
 
 KIND = "linear"

@@ -6,23 +6,19 @@ from typing import Any
 import pytest
 import torch
 
-from hydra_ray.config import ModelConfig, TrainConfig
+from hydra_ray.config import TrainConfig
 from hydra_ray.config.resources import TrainResources
 from hydra_ray.errors import UserError
-from hydra_ray.models.scorer import PairScorer
 from hydra_ray.training.joint import worker as subject
-from hydra_ray.training.joint.engine import base_bytes, check_fits
+from hydra_ray.training.joint.engine import base_bytes
 from hydra_ray.training.joint.plan import Step
 from hydra_ray.training.joint.ranking_examples import RankingExample
 from hydra_ray.training.joint.worker import Worker
 from hydra_ray.utils.device import CPU
+from tests.training.joint.small_scorer import make_scorer
 
 META = torch.device("meta")
 STEP = Step(((4, 7), (9,)), 24)
-
-
-def make_scorer(kind: str = "linear") -> PairScorer:
-    return PairScorer(ModelConfig(pair="bi_encoder", pair_dim=8, head=kind), None, 16, True, 1)
 
 
 def bare_worker(device: torch.device = CPU, **train: Any) -> Worker:
@@ -81,38 +77,6 @@ def test_an_embedding_that_is_no_number_is_named() -> None:
     assert worker._diverged([], 0, 1, float("nan")).endswith(
         "the embedding of 'broken' is not finite; check model.encoder"
     )
-
-
-def test_what_the_base_takes() -> None:
-    scorer = make_scorer()
-    count = sum(parameter.numel() for parameter in scorer.parameters())
-    assert scorer.interaction is not None
-    frozen = sum(parameter.numel() for parameter in scorer.interaction.parameters())
-    assert [base_bytes(scorer, TrainConfig(offload=o), META) for o in ("none", "optimizer", "parameters")] == [
-        16 * count, 8 * count, 0,
-    ]  # fmt: skip
-    assert base_bytes(scorer, TrainConfig(), CPU) == 12 * count
-    scorer.interaction.requires_grad_(False)
-    assert base_bytes(scorer, TrainConfig(), META) == 16 * (count - frozen) + 4 * frozen
-
-
-@pytest.mark.parametrize(
-    ("device", "place", "advice"),
-    [
-        (META, "of a device with", "train.offload=optimizer"),
-        (CPU, "of a training worker's part of its node's memory with", "fewer resources.train workers on a node"),
-    ],
-)
-def test_a_base_without_room_is_one_line(device: torch.device, place: str, advice: str) -> None:
-    scorer = make_scorer()
-    needed = base_bytes(scorer, TrainConfig(), device)
-    assert check_fits(scorer, TrainConfig(), device, needed, scorer.config.encoder) == needed
-    with pytest.raises(UserError) as error:
-        check_fits(scorer, TrainConfig(), device, needed - 1, scorer.config.encoder)
-    assert str(error.value).startswith("model.encoder=minilm: ")
-    assert place in str(error.value)
-    assert advice in str(error.value)
-    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(

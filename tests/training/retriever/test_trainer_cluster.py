@@ -8,7 +8,7 @@ import pytest
 from hydra_ray.config.resources import TrainResources
 from hydra_ray.training.artifacts.trained_retriever import TrainedRetriever
 from hydra_ray.training.retriever.trainer import train_retriever
-from tests.training.retriever.test_worker import lists, make_job
+from tests.training.retriever.trained import lists, make_job
 from tests.training.tiny import make_encoder
 
 

@@ -4,30 +4,15 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from hydra_ray.config import FitConfig
 from hydra_ray.errors import UserError
-from hydra_ray.models.heads import Head, make_head, scores
+from hydra_ray.models.heads import make_head, scores
 from hydra_ray.training.user_fit.bayesian_linear import (
     bayesian_linear_deltas,
     fit_bayesian_linear,
     shared_head_features,
 )
-from hydra_ray.training.user_fit.padded_users import PaddedUsers
-from hydra_ray.training.user_fit.prior import SMALLEST, estimate_prior, fit_heads_under_prior
-from hydra_ray.training.user_fit.solver import solve_heads
-
-Draw = tuple[Tensor, Tensor, Tensor, Tensor]
-
-
-def draw(users: int, rows: int, width: int, spread: Tensor, seed: int = 0) -> Draw:
-    """h, offset, label, mask of users whose residual is drawn with `spread` [width + 1]; float64."""
-    g = torch.Generator().manual_seed(seed)
-    h = torch.tanh(torch.randn(users, rows, width, generator=g, dtype=torch.float64))
-    offset = torch.randn(users, rows, generator=g, dtype=torch.float64)
-    w = torch.randn(users, width + 1, generator=g, dtype=torch.float64) * spread
-    s = offset + (h @ w[:, :-1].unsqueeze(-1)).squeeze(-1) + w[:, -1:]
-    label = (torch.rand(users, rows, generator=g, dtype=torch.float64) < torch.sigmoid(s)).double()
-    return h, offset, label, torch.ones_like(label)
+from hydra_ray.training.user_fit.prior import fit_heads_under_prior
+from tests.training.user_fit.drawn_users import Draw, draw, rows_of
 
 
 def gradient(problem: Draw, w: Tensor, precision: Tensor) -> Tensor:
@@ -99,13 +84,6 @@ def test_nan_is_refused_by_name(part: int, name: str) -> None:
         fit_bayesian_linear(*draw(3, 5, 4, torch.ones(5)), torch.tensor([1.0, 1, 0, 1, 1]))
 
 
-def rows_of(problem: Draw, head: Head, per_query: int = 5) -> PaddedUsers:
-    """The problem as rows whose hidden states under `head` (dense layer: identity) are its h."""
-    h, _, label, mask = (x.float() for x in problem)
-    query = (torch.arange(h.shape[1]) // per_query).expand(len(h), -1)
-    return PaddedUsers(torch.atanh(h.clamp(-0.999999, 0.999999)), label, mask, query)
-
-
 def test_the_deltas_add_the_residual_to_the_shared_heads_log_odds() -> None:
     head = make_head("bayesian_linear", 6, 2, 0.1)
     rows = rows_of(draw(3, 10, 6, torch.ones(7)), head)
@@ -120,70 +98,3 @@ def test_the_deltas_add_the_residual_to_the_shared_heads_log_odds() -> None:
     assert torch.allclose(scores(head(rows.z, deltas)), expected, atol=1e-5)
     empty = fit_heads_under_prior(head, rows.users(torch.zeros(0, dtype=torch.int64)), torch.ones(7))
     assert empty["out_weight"].shape == (0, 6, 2)
-
-
-def silent(width: int) -> Head:
-    """A shared head that says 0 for every row."""
-    head = make_head("bayesian_linear", width, 2, 0.0)
-    torch.nn.init.zeros_(head.out.weight)
-    torch.nn.init.zeros_(head.out.bias)
-    return head
-
-
-def test_the_prior_is_recovered_from_simulated_users() -> None:
-    spread = torch.tensor([1.0, 1.0, 1.0, 0.1, 0.1, 0.1, 0.1, 0.1, 0.5], dtype=torch.float64)
-    h, offset, _, mask = draw(300, 60, 8, spread)
-    w = torch.randn(300, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(3)) * spread
-    s = (h @ w[:, :-1].unsqueeze(-1)).squeeze(-1) + w[:, -1:]
-    label = (
-        torch.rand(s.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(4)) < s.sigmoid()
-    ).double()
-    head = silent(8)
-    prior = estimate_prior(head, rows_of((h, offset, label, mask), head))
-    found = prior.variance.sqrt()
-    assert torch.allclose(found[[0, 1, 2]], spread[:3], rtol=0.2)
-    assert float(found[3:8].max()) < 0.35
-    assert float(found[8]) == pytest.approx(0.5, rel=0.25)
-    assert prior.scale == 1.0
-    assert prior.rounds < 100
-
-
-def test_where_users_do_not_differ_the_prior_is_narrow_and_heads_stay_at_the_shared_head() -> None:
-    head = silent(8)
-    h, offset, _, mask = draw(100, 40, 8, torch.zeros(9))
-    label = (torch.rand(offset.shape, generator=torch.Generator().manual_seed(1)) < 0.5).double()
-    rows = rows_of((h, offset, label, mask), head)
-    prior = estimate_prior(head, rows)
-    assert float(prior.variance.sqrt().max()) < 0.2
-    with torch.no_grad():
-        s = scores(head(rows.z, fit_heads_under_prior(head, rows, prior.precision)))
-    assert float(s.abs().mean()) < 0.05
-
-
-def test_no_rows_at_all_leave_everybody_at_the_shared_head() -> None:
-    head = silent(4)
-    rows = rows_of(draw(2, 5, 4, torch.ones(5)), head).only(torch.zeros(2, 5))
-    prior = estimate_prior(head, rows)
-    assert prior.variance.tolist() == [SMALLEST] * 5
-    assert all(bool((value == 0).all()) for value in fit_heads_under_prior(head, rows, prior.precision).values())
-
-
-def test_whom_a_head_of_their_own_serves_worse_keeps_the_shared_head() -> None:
-    """Half of the users answer their held-out queries the other way round: what they learn elsewhere misleads."""
-    head = silent(6)
-    users, queries, each = 40, 12, 4
-    g = torch.Generator().manual_seed(0)
-    h = torch.randn(users, queries * each, 6, generator=g, dtype=torch.float64)
-    taste = 2 * torch.randn(users, 6, 1, generator=g, dtype=torch.float64)
-    query = torch.arange(queries).repeat_interleave(each).expand(users, -1)
-    label = ((h @ taste).squeeze(-1) > 0).double()
-    rows = PaddedUsers(h.float(), label.float(), torch.ones(users, queries * each), query)
-    contrary = torch.arange(users).unsqueeze(1) % 2 == 0
-    label = torch.where(rows.held_out() & contrary, 1 - rows.label, rows.label)
-    rows = PaddedUsers(rows.z, label, rows.mask, query)
-    tuned = {"precision": [1.0] * 7}
-    fitted = solve_heads(head, rows, tuned, FitConfig(), "bce")
-    assert fitted.kept_shared_head[::2].float().mean() > 0.8
-    assert not fitted.kept_shared_head[1::2].any()
-    assert bool((fitted.deltas["out_weight"][fitted.kept_shared_head] == 0).all())
-    assert bool((fitted.after > fitted.before)[fitted.kept_shared_head].all())

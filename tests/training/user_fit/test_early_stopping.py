@@ -1,6 +1,3 @@
-from dataclasses import replace
-
-import numpy as np
 import pytest
 import torch
 
@@ -8,27 +5,12 @@ from hydra_ray.config import FitConfig
 from hydra_ray.errors import UserError
 from hydra_ray.models.heads import make_head
 from hydra_ray.models.losses import Loss
-from hydra_ray.training.user_fit.analytic_scores import AnalyticScores
-from hydra_ray.training.user_fit.batched_adam import Losses, minimize
 from hydra_ray.training.user_fit.early_stopping import fit_heads_stopped
 from hydra_ray.training.user_fit.fit import fit_heads
-from hydra_ray.training.user_fit.padded_users import PaddedUsers, pad_users
+from tests.training.user_fit.some_users import draw
 
 KINDS: list[str] = ["linear", "low_rank", "dense"]
 BEST = FitConfig(epochs=30, early_stop_margin_se=0)
-
-
-def draw(count: int, queries: int = 12, noise: bool = False) -> PaddedUsers:
-    """Users with opposite tastes, or (noise) with labels that nothing predicts; numbers of rows differ."""
-    rng = np.random.default_rng(5)
-    z, y, q = [], [], []
-    for u in range(count):
-        query = np.repeat(np.arange(queries), 4 + u % 2)
-        z.append(rng.normal(size=(len(query), 6)).astype(np.float32))
-        taste = z[-1][:, 0] * (1 if u % 2 else -1) > 0
-        y.append((rng.random(len(query)) < 0.5 if noise else taste).astype(np.float32))
-        q.append(query)
-    return pad_users(z, y, q)
 
 
 @pytest.fixture(autouse=True)
@@ -64,33 +46,6 @@ def test_a_user_alone_gets_what_the_same_user_gets_in_a_batch(kind: str) -> None
         alone = fit_heads_stopped(head, one, one.held_out(), BEST, 0.01)
         assert int(alone.epoch) == int(together.epoch[u])
         assert all(torch.allclose(alone.deltas[n][0], together.deltas[n][u], atol=1e-3) for n in alone.deltas)
-
-
-def test_every_user_learns_its_own_number_of_epochs_on_all_its_rows() -> None:
-    head, rows = make_head("linear", 6, 2, 0.0), draw(4)
-    epochs = torch.tensor([7, 0, 30, 2])
-    deltas = minimize(head, rows, epochs, BEST, 0.01, "bce")
-    for u, count in enumerate(epochs.tolist()):
-        if not count:
-            assert all(bool((value[u] == 0).all()) for value in deltas.values())
-            continue
-        alone = fit_heads(head, rows.users(torch.tensor([u])), FitConfig(epochs=count), 0.01)
-        assert all(torch.allclose(alone[n][0], deltas[n][u], atol=1e-4) for n in alone)
-    result = fit_heads_stopped(head, rows, rows.held_out(), BEST, 0.01)
-    again = minimize(head, rows, result.epoch, BEST, 0.01, "bce")
-    assert all(torch.equal(again[n], result.deltas[n]) for n in again)
-
-
-def test_the_held_out_rows_are_not_learned_from_before_they_have_tested_the_fit() -> None:
-    head, rows = make_head("linear", 6, 2, 0.0), draw(4)
-    held_out = rows.held_out()
-    # A margin that nothing exceeds: all learn all epochs, and are tested after them.
-    config = FitConfig(epochs=30, early_stop_margin_se=1e9)
-    result = fit_heads_stopped(head, rows, held_out, config, 0.01)
-    flipped = replace(rows, label=torch.where(held_out, 1 - rows.label, rows.label))
-    alone = minimize(head, flipped.only(~held_out), result.epoch, config, 0.01, "bce")
-    losses = Losses(rows.only(held_out), "bce")
-    assert torch.allclose(losses(AnalyticScores(head, rows.z).of(alone)), result.after, atol=1e-6)
 
 
 def test_an_earlier_head_has_no_say_in_how_long_it_is_learned() -> None:

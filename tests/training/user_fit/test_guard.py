@@ -1,35 +1,12 @@
 """Whose own queries speak against their heads."""
 
-import numpy as np
 import pytest
 import torch
 
-from hydra_ray.config import FitConfig
-from hydra_ray.models.heads import Deltas, Head, make_head
+from hydra_ray.models.heads import Deltas
 from hydra_ray.training.user_fit.guard import first_labels, worse_than_shared_head
-from hydra_ray.training.user_fit.padded_users import PaddedUsers, pad_users
-from hydra_ray.training.user_fit.solver import solve_heads
-
-Queries = list[list[tuple[list[float], float]]]
-
-
-def favouring(width: int = 3) -> Head:
-    """A shared head that likes the first number."""
-    head = make_head("linear", width, 8, 0.0)
-    with torch.no_grad():
-        head.out.weight.zero_()
-        head.out.bias.zero_()
-        head.out.weight[1, 0] = 4.0
-    return head
-
-
-def rows_of(queries: Queries, users: int = 1) -> PaddedUsers:
-    """Queries of (encoding, label) rows, the same for every user."""
-    z = np.array([x for query in queries for x, _ in query], np.float32)
-    label = np.array([y for query in queries for _, y in query], np.float32)
-    number = np.repeat(np.arange(len(queries)), [len(query) for query in queries])
-    return pad_users([z] * users, [label] * users, [number] * users)
-
+from hydra_ray.training.user_fit.padded_users import PaddedUsers
+from tests.training.user_fit.taste import favouring, rows_of
 
 FIRST, SECOND = [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]
 HABIT = [[(FIRST, 1.0), (SECOND, 0.0)]] * 4
@@ -74,23 +51,3 @@ def test_a_head_that_changes_nothing_is_enough_only_where_no_gain_is_needed(need
     assert found.tolist() == [needs_gain]
     found = worse_than_shared_head(head, rows_of(TASTE), 4, lambda _: towards(9.0), needs_gain=needs_gain)
     assert found.tolist() == [False]
-
-
-def test_the_guard_leaves_real_taste_and_takes_back_what_noise_has_taught() -> None:
-    """Users whose labels follow the second number, and users whose labels are those of the shared head but for one
-    query of many rows, which the others contradict."""
-    head = favouring()
-    taste = rows_of(TASTE * 2)
-    # Early stopping holds out the third query alone here, and one query is never enough for it.
-    odd = [HABIT[0], [(FIRST, 0.0), (SECOND, 1.0)] * 20, *HABIT]
-    config = FitConfig(l2=1e-4, epochs=60, lr=0.3, early_stop_margin_se=100.0)
-    free = config.model_copy(update={"guard": 0})
-    kept = solve_heads(head, taste, {"l2": 1e-4}, config, "bce")
-    assert not kept.guarded.any()
-    assert torch.equal(
-        kept.deltas["out_weight"], solve_heads(head, taste, {"l2": 1e-4}, free, "bce").deltas["out_weight"]
-    )
-    taken = solve_heads(head, rows_of(odd), {"l2": 1e-4}, config, "bce")
-    assert (taken.guarded.tolist(), taken.kept_shared_head.tolist()) == ([True], [True])
-    assert not any(value.any() for value in taken.deltas.values())
-    assert solve_heads(head, rows_of(odd), {"l2": 1e-4}, free, "bce").deltas["out_weight"].any()

@@ -8,13 +8,13 @@ from fastapi.routing import APIRoute
 
 from hydra_ray.core.token_estimate import estimate_tokens
 from hydra_ray.inference.types import LLMDownError
-from hydra_ray.serve.http import key_file, key_limits
+from hydra_ray.serve.http import key_file
 from hydra_ray.serve.http.app import make_app
-from hydra_ray.serve.http.key_file import load_keys
 from tests.serve.http.fake_service import FakeService
-from tests.serve.http.live import TWO_TENANTS, serve, settings, until
+from tests.serve.http.live import SECRETS, TWO_TENANTS, get, settings, until
 
 ITEMS = {"items": [{"item_id": "secret", "text": "t"}]}
+
 ROUTES = [
     (method, route.path)
     for route in make_app(FakeService, settings(TWO_TENANTS)).routes
@@ -58,61 +58,12 @@ def test_another_tenants_name_in_an_id_is_no_way_in(tenants):
     assert tenants["bolt"].get("/v1/users/..%2Facme%2Feve").status_code == 404
 
 
-SECRETS = {name: f"{name}-key-0123456789" for name in ("plain", "old", "few", "streams")}
-OPTIONS = {
-    "old": "expires=2001-01-01",
-    "few": "requests=2 tokens=40 name=few",
-    "streams": "name=streams",
-}
-
-
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory):
-    """A service whose keys stand in a file, and the file."""
-    folder = tmp_path_factory.mktemp("keys")
-    file = folder / "keys"
-    file.write_text("".join(f"acme:{key} {OPTIONS.get(name, '')}\n" for name, key in SECRETS.items()))
-    file.chmod(0o600)
-    with serve(settings(load_keys(file, None), key_file=str(file), usage=folder)) as live:
-        yield live, file
-
-
-def get(live, path, name):
-    return httpx.get(f"{live.url}{path}", headers={"Authorization": f"Bearer {SECRETS[name]}"})
-
-
 def test_an_expired_key(kept):
     answer = get(kept[0], "/v1/users", "old")
     assert (answer.status_code, answer.json()["error"]["message"]) == (
         401,
         "this API key has expired: ask for a new one",
     )
-
-
-def test_limits_of_a_key_and_what_it_was_used_for(kept, monkeypatch):
-    live, _ = kept
-    monkeypatch.setattr(key_limits, "MINUTE_S", 10**10)  # it does not end meanwhile
-    for left in ("1", "0"):
-        answer = get(live, "/v1/users", "few")
-        assert answer.headers["x-ratelimit-remaining-requests"] == left
-    refused = get(live, "/v1/users", "few")
-    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "rate_limit_exceeded")
-    assert int(refused.headers["retry-after"]) >= 1
-    asked = httpx.post(
-        f"{live.url}/v1/personalize", json={"query": "q"}, headers={"Authorization": f"Bearer {SECRETS['plain']}"}
-    )
-    assert asked.status_code == 200
-    assert "x-ratelimit-limit-requests" not in asked.headers
-
-    def used():
-        days = get(live, "/v1/usage", "plain").json()["data"]
-        return {day["key"]: day for day in days}
-
-    until(lambda: {"few"} < set(used()) and max(day["tokens"] for day in used().values()) > 0)
-    found = used()
-    assert (found["few"]["requests"], found["few"]["refused"], found["few"]["tokens"]) == (2, 1, 0)
-    (other,) = [day for name, day in found.items() if name != "few" and day["tokens"]]
-    assert other["tokens"] == 7 + 2  # the prompt's and the answer's
 
 
 def test_a_stream_that_breaks_off_is_counted_too(kept):

@@ -5,9 +5,7 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from hydra_ray import env
 from hydra_ray.serve.http.middleware.local_routes import LOCAL_ROUTE, LocalRoutesMiddleware
-from hydra_ray.serve.proxy import layers
 
 NODE, OTHER = "10.0.0.7", "10.0.0.8"
 
@@ -53,9 +51,3 @@ def test_a_reverse_proxy_on_the_node_speaks_for_strangers(header: str) -> None:
 @pytest.mark.parametrize("path", ["/", "/v1/chat/completions", "/llms/v1/models", "/v1/llm"])
 def test_all_other_routes_are_open(path: str) -> None:
     assert status(path, OTHER)[0] == 200
-
-
-def test_serves_proxies_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [layer.kwargs.get("prefixes") for layer in layers()] == [None, ["/llm"]]
-    monkeypatch.setenv(env.LOCAL_ROUTES.name, "/llm, /models")
-    assert layers()[-1].kwargs["prefixes"] == ["/llm", "/models"]

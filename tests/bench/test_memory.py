@@ -1,0 +1,19 @@
+"""The most memory of a process and its descendants."""
+
+import subprocess
+import sys
+
+from hydra_ray.bench.memory import PeakMemory
+
+
+def test_peak_counts_descendants() -> None:
+    grow = "import sys; held = bytearray(b'x') * (64 << 20); print(flush=True); sys.stdin.read()"
+    shell = [sys.executable, "-c", f"import subprocess, sys; subprocess.run([sys.executable, '-c', {grow!r}])"]
+    with subprocess.Popen(shell, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        with PeakMemory(child.pid) as memory:
+            child.stdout.readline()
+            assert memory.sample() > 64 << 20
+        child.stdin.close()
+    assert memory.peak_with_files >= memory.peak > 64 << 20

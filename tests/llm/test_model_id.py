@@ -1,0 +1,58 @@
+"""What makes answers those of another model."""
+
+from pathlib import Path
+
+import pytest
+
+from hydra_ray.config import LLMConfig, ServeLLMConfig
+from hydra_ray.errors import UserError
+from hydra_ray.llm.model_id import model_identity, server_identity
+from hydra_ray.utils.model_digest import model_digest
+
+
+def test_retrained_weights_are_another_model(tmp_path: Path):
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(b"one")
+    cfg = LLMConfig(serve=ServeLLMConfig(source=str(tmp_path)))
+    before = model_identity(cfg)
+    assert before == f"hydra-tiny#{model_digest(tmp_path)}"
+    (tmp_path / "model.safetensors").write_bytes(b"two")
+    assert model_identity(cfg) != before
+
+
+def test_external_identity_is_name_and_host():
+    assert model_identity(LLMConfig(base_url="https://a.example/v1", model="x")) == "x@a.example"
+    assert model_identity(LLMConfig(base_url="http://a.example:81/one/v1/", model="x")) == "x@a.example:81/one"
+    assert model_identity(LLMConfig(base_url="http://a.example:81/v1", model="x")) == "x@a.example:81"
+
+
+def test_what_changes_the_answers_is_another_model(tmp_path: Path):
+    plain = LLMConfig(base_url="https://a.example/v1", model="x")
+    changes = [
+        {"system_prompt": "Be brief."}, {"system_prompt": "Be kind."}, {"top_p": 0.9}, {"extra_body": {"think": False}},
+        {"parameters": {"temperature": None}}, {"query": {"deployment": "d"}},
+    ]  # fmt: skip
+    identities = [model_identity(plain.model_copy(update=change)) for change in changes]
+    assert all(identity.startswith("x@a.example+") for identity in identities)
+    assert len({*identities, model_identity(plain)}) == len(changes) + 1
+    same = [
+        {"query": {"api-version": "1", "code": "$KEY"}}, {"parameters": {"max_tokens": "max_completion_tokens"}},
+        {"parameters": {"seed": None}}, {"headers": {"X-Team": "a"}}, {"system_prompt": ""}, {"supports_n": False},
+        {"base_url": " https://a.example/v1/?api-version=1 "}, {"base_url": "https://a.example/v1/chat/completions"},
+    ]  # fmt: skip
+    assert {model_identity(plain.model_copy(update=change)) for change in same} == {"x@a.example"}
+
+
+def test_a_served_model_is_the_same_application_whatever_is_sent_with_requests(tmp_path: Path):
+    (tmp_path / "config.json").write_text("{}")
+    cfg = LLMConfig(serve=ServeLLMConfig(source=str(tmp_path)))
+    asked = cfg.model_copy(update={"system_prompt": "Be brief."})
+    assert model_identity(asked) != model_identity(cfg)
+    assert server_identity(asked) == server_identity(cfg)
+
+
+def test_missing_or_empty_weight_folders_are_named(tmp_path: Path):
+    with pytest.raises(UserError, match="no such folder"):
+        model_identity(LLMConfig(serve=ServeLLMConfig(source=str(tmp_path / "nothing"))))
+    with pytest.raises(UserError, match=r"config\.json"):
+        model_identity(LLMConfig(serve=ServeLLMConfig(source=str(tmp_path))))
