@@ -14,6 +14,7 @@ _BASELINES = (
     "ranking_k4", "pag_k0", "pag_k1", "self_consistency",
 )  # fmt: skip
 _ROPG = ("ropg_kd_k1", "ropg_kd_k4", "ropg_rl_k1", "ropg_rl_k4")
+_RSPG = ("rspg_pre", "rspg_post")
 _HYDRA = ("hydra_reranker", "hydra_adapter", "hydra_shared", "hydra_paper", "hydra_unguarded", "hydra")
 
 TASK_KINDS: Registry[Any] = Registry(
@@ -55,6 +56,7 @@ METHODS: Registry[Any] = Registry(
     {
         **dict.fromkeys(_BASELINES, "hydra_ray.methods.baselines"),
         **dict.fromkeys(_ROPG, "hydra_ray.methods.ropg"),
+        **dict.fromkeys(_RSPG, "hydra_ray.methods.rspg"),
         **dict.fromkeys(_HYDRA, "hydra_ray.methods.hydra"),
     },
 )

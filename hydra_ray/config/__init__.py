@@ -5,6 +5,7 @@ from hydra_ray.config.llm import LLMApplicationConfig, LLMConfig, ServeLLMConfig
 from hydra_ray.config.loader import dump_config, load_config, load_settings
 from hydra_ray.config.resources import LLMResources, ResourcesConfig, WorkerResources
 from hydra_ray.config.retrieval import AdapterConfig, ItemFeatures, RerankerConfig, RetrievalConfig
+from hydra_ray.config.retriever_selection import RspgConfig
 from hydra_ray.config.retriever_training import RopgConfig
 from hydra_ray.config.run import Config, EvaluateConfig, RayConfig
 from hydra_ray.config.section import Section, is_secret
@@ -27,6 +28,7 @@ __all__ = [
     "ResourcesConfig",
     "RetrievalConfig",
     "RopgConfig",
+    "RspgConfig",
     "Section",
     "ServeLLMConfig",
     "SynthConfig",

@@ -10,6 +10,7 @@ from hydra_ray.config.llm import LLMConfig
 from hydra_ray.config.pair_kinds import pair_kind
 from hydra_ray.config.resources import ResourcesConfig
 from hydra_ray.config.retrieval import AdapterConfig, RerankerConfig, RetrievalConfig
+from hydra_ray.config.retriever_selection import LEARNED, RspgConfig
 from hydra_ray.config.retriever_training import RopgConfig
 from hydra_ray.config.section import NameOf, Section
 from hydra_ray.config.training import FitConfig, ModelConfig, TrainConfig
@@ -89,6 +90,7 @@ class Config(Section):
     train: TrainConfig = Field(default=TrainConfig(), description="Joint training of base and heads.")
     fit: FitConfig = Field(default=FitConfig(), description="Heads of new users.")
     ropg: RopgConfig = Field(default=RopgConfig(), description="The retriever that learns from the LLM's answers.")
+    rspg: RspgConfig = Field(default=RspgConfig(), description="The choice of a retriever per question.")
     evaluate: EvaluateConfig = Field(default=EvaluateConfig(), description="What is evaluated.")
     resources: ResourcesConfig = Field(
         default=ResourcesConfig(), description="How many workers of each kind, and what each reserves."
@@ -145,6 +147,11 @@ class Config(Section):
         if kind.own_prior and self.fit.l2 is not None:
             raise ValueError(f"fit.l2: {self.model.head} heads have a prior of their own in its place; leave it out")
         train = self.train
+        shown = self.evaluate.methods
+        untrained = [name for name in LEARNED if name in self.rspg.pool and not {f"{name}_k1", f"{name}_k4"} & {*shown}]
+        if untrained and {"rspg_pre", "rspg_post"} & {*shown}:
+            raise ValueError(f"rspg.pool: this run does not train {untrained[0]}; add {untrained[0]}_k4 to "
+                             "evaluate.methods, or leave it out of the pool")  # fmt: skip
         needed = {"none": 0, "optimizer": 1, "parameters": 3}[train.offload]
         if train.zero_stage < needed:
             raise ValueError(f"train.offload: {train.offload} needs train.zero_stage={needed} or more")

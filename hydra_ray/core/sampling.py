@@ -45,6 +45,40 @@ class UserSample:
         return [(split, {user_id for user_id in users if self.source[user_id] == split}) for split in splits]
 
 
+def held_out_users(users: Collection[str], share: float, seed: int) -> set[str]:
+    """A share of the training users that choose among trainings: one at least, but never all; drawn by seed and id."""
+    drawn = sorted(users, key=lambda user_id: (stable_hash(seed, "held out", user_id), user_id))
+    return set(drawn[: max(0, min(len(drawn) - 1, max(1, round(share * len(drawn)))))])
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of a trial's training users, and all its others.
+
+    Attributes:
+        number: From 1.
+        users: Of the part.
+        others: The sample of the training users outside it, which tests nobody.
+    """
+
+    number: int
+    users: tuple[str, ...]
+    others: UserSample
+
+
+def parts_of(sample: UserSample, count: int = 2) -> tuple[Part, ...]:
+    """The training users cut into `count` parts, in the order in which they were drawn; a part may be empty.
+
+    What is learned from a part's others knows nothing of the part.
+    """
+    found = []
+    for number in range(count):
+        others = tuple(user for i, user in enumerate(sample.train) if i % count != number)
+        rest = UserSample(others, (), {user: sample.source[user] for user in others}, True)
+        found.append(Part(number + 1, sample.train[number::count], rest))
+    return tuple(found)
+
+
 def _draw(ids: Iterable[str], seed: int, split: str, count: int | None) -> list[str]:
     return sorted(set(ids), key=lambda user_id: (stable_hash(seed, split, user_id), user_id))[:count]
 

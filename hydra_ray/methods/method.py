@@ -43,15 +43,25 @@ class QuestionContext(Protocol):
         task: What is asked.
         query: The question, with the history that existed when it was asked, oldest first.
         summary: Of the history, by the LLM; "" for methods that do not read it.
+        config: Of the run.
     """
 
     task: Task
     query: Query
     summary: str
+    config: Config
 
     @property
     def trained(self) -> Path:
         """The folder that the method's `train` wrote."""
+        ...
+
+    def trained_by(self, method: str) -> Path:
+        """The folder that the `train` of another method wrote, one of `Method.builds_on`."""
+        ...
+
+    def pick(self, calls: Sequence[Call], place: Callable[[Sequence[Call]], int]) -> Call:
+        """The call at the place that a trained model gives; a dry run, which has none, takes the longest."""
         ...
 
     def retrieve(self, method: str | RetrieverKind, n: int) -> Sequence[HistoryItem]:
@@ -101,6 +111,10 @@ class AnsweredQuestion(Protocol):
         """
         ...
 
+    def prompt(self, call: str) -> str:
+        """What a call has asked; for methods with `reads_prompts`."""
+        ...
+
     def candidates(self, samples: str, adapter: Adapter) -> Sequence[str]:
         """The distinct texts that an adapter chooses among, after a call for samples."""
         ...
@@ -108,6 +122,23 @@ class AnsweredQuestion(Protocol):
     def choose(self, samples: str, adapter: Adapter) -> str | None:
         """The text among `candidates` that an adapter chooses; None without any."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingCalls:
+    """What the LLM is asked about the training users' queries for a method that learns from the answers.
+
+    Attributes:
+        name: Methods whose calls have the same name share one step. It is what the step is called in the report.
+        calls: Name -> call of each query, for one text each, always in the same order.
+        retrievers: Those that the calls name in `QuestionContext.retrieve`, as `Method.retrievers`.
+        reads: What else of the configuration decides which calls are made, as plain values.
+    """
+
+    name: str
+    calls: Callable[[QuestionContext], Mapping[str, Call]]
+    retrievers: Callable[[Config], tuple[str, ...]] = lambda config: ()
+    reads: Callable[[Config], Mapping[str, Any]] = lambda config: {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +162,10 @@ class Method:
         train: Learns from the training users, in the run's own process, in a step of its own before `calls` and
             `answer` run on the cluster's workers; None: there is nothing to learn. Not with `always`.
         reads_feedback: Whether `train` reads `MethodTraining.feedback`.
+        asks: What the LLM is asked about the training users' queries, for `MethodTraining.answered`; None: nothing.
+        builds_on: Other methods whose `train` this one uses (`QuestionContext.trained_by`). Its `asks` are then about
+            training users whom those have not learned from.
+        reads_prompts: Whether `answer` reads `AnsweredQuestion.prompt`.
         trained_as: Methods of the same name here share what one `train` learns; "": it is the method's own.
         train_reads: What `train` reads of the configuration, as plain values: where it changes, the training is done
             anew. None: nothing but the task.
@@ -149,12 +184,17 @@ class Method:
     always: bool = False
     train: Callable[[MethodTraining], None] | None = None
     reads_feedback: bool = False
+    asks: TrainingCalls | None = None
+    builds_on: Callable[[Config], tuple[str, ...]] = lambda config: ()
+    reads_prompts: bool = False
     trained_as: str = ""
     train_reads: Callable[[Config], Mapping[str, Any]] | None = None
 
     def __post_init__(self) -> None:
         if self.train and self.always:
             raise ValueError(f"{self.title}: a method that trains cannot be one that every run shows")
+        if self.asks and not self.train:
+            raise ValueError(f"{self.title}: a method that asks about training users needs a `train` to learn from it")
 
 
 def one_answer(

@@ -7,6 +7,7 @@ costs no further call. Its rows for k items share one training.
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from hydra_ray.config import Config, TrainConfig
@@ -66,17 +67,22 @@ def train_reads(config: Config) -> dict[str, Any]:
     }
 
 
-def learned(goal: Goal, question: QuestionContext) -> RetrieverKind:
-    """The retriever that the method has learned; it is read when a history is searched."""
+def learned(name: str, folder: Callable[[], Path]) -> RetrieverKind:
+    """The retriever that a training has learned; it is read when a history is searched.
+
+    Args:
+        name: Of the training.
+        folder: Where it lies.
+    """
 
     def make(items: Sequence[HistoryItem], settings: RetrieverSettings) -> Retriever:
-        return trained_retriever(name_of(goal), question.trained).over(items, settings)
+        return trained_retriever(name, folder()).over(items, settings)
 
     return RetrieverKind(make, encodes=True)
 
 
 def _ask(goal: Goal, k: int) -> Callable[[QuestionContext], Call]:
-    return lambda question: question.greedy(question.retrieve(learned(goal, question), k))
+    return lambda question: question.greedy(question.retrieve(learned(name_of(goal), lambda: question.trained), k))
 
 
 for goal, title in TITLES.items():

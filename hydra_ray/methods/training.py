@@ -41,6 +41,14 @@ class MethodTraining(Protocol):
         """
         ...
 
+    def answered(self) -> Iterator[Row]:
+        """The training users' queries with the calls of `Method.asks`: their prompts (`candidates`) and what the LLM
+        answered to each (`answers`, one text or none).
+
+        Only for methods with `asks`.
+        """
+        ...
+
     def log(self, line: str) -> None:
         """Shows one line of progress."""
         ...

@@ -107,15 +107,15 @@ def tokenize(tokenizer: Any, max_tokens: int, texts: Sequence[str], pairs: Seque
     A tokenizer that adds nothing of its own leaves an empty text without any token: it becomes one padding token, which
     the mean leaves out.
     """
-    right = None if pairs is None else [_readable(text) for text in pairs]
-    encoded = tokenizer([_readable(text) for text in texts], right, truncation=True, max_length=max_tokens)
+    right = None if pairs is None else [readable(text) for text in pairs]
+    encoded = tokenizer([readable(text) for text in texts], right, truncation=True, max_length=max_tokens)
     nothing = {"input_ids": tokenizer.pad_token_id}
     return TokenTable.from_lists(
         {name: [one or [nothing.get(name, 0)] for one in lists] for name, lists in encoded.items()}
     )
 
 
-def _readable(text: str) -> str:
+def readable(text: str) -> str:
     """The text as tokenizers take it: a surrogate without its other half becomes "?"."""
     try:
         text.encode()

@@ -56,6 +56,12 @@ class EvaluatedQuestion:
         self.short |= len(texts) < (self.adapter.num_samples if call.startswith(SAMPLES) else 1)
         return texts
 
+    def prompt(self, call: str) -> str:
+        """See `AnsweredQuestion`."""
+        if not self.row.query.candidates:
+            raise UserError(f"a method reads the prompt of the call {call!r}, but not `reads_prompts`")
+        return dict(zip(self.row.methods, self.row.query.candidates, strict=True))[call]
+
     def candidates(self, samples: str, adapter: Adapter) -> Sequence[str]:
         """See `AnsweredQuestion`."""
         return self.candidate_set(samples, adapter).texts

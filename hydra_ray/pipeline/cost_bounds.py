@@ -10,14 +10,15 @@ from hydra_ray.core.hashing import stable_hash
 from hydra_ray.core.prompts import PromptBudget
 from hydra_ray.core.queries import Query
 from hydra_ray.core.retrieval import RetrieverKind
+from hydra_ray.core.sampling import UserSample
 from hydra_ray.core.types import User
 from hydra_ray.data.reader import read_users
 from hydra_ray.inference.reranking import RankedItem, rank
 from hydra_ray.inference.types import RetrievalResult
 from hydra_ray.llm.token_budget import CHAT_FORMAT_TOKENS
 from hydra_ray.llm.types import Request, call_key
-from hydra_ray.methods.method import method_named
-from hydra_ray.pipeline.eval_prompts import EvalPrompts
+from hydra_ray.methods.method import Call, method_named
+from hydra_ray.pipeline.eval_prompts import EvalPrompts, MethodPrompts, TrainingPrompts
 from hydra_ray.pipeline.job import Pipeline, always_shown
 from hydra_ray.pipeline.llm_rows import Asking
 from hydra_ray.pipeline.stage_prompts import (
@@ -29,7 +30,7 @@ from hydra_ray.pipeline.stage_prompts import (
     SummaryPrompts,
 )
 from hydra_ray.pipeline.stage_rows import CandidateRow, PromptedRow
-from hydra_ray.pipeline.step_settings import asking, method_stage
+from hydra_ray.pipeline.step_settings import asking, method_stage, training_stage
 
 MOST_USERS = 500
 """Users of a stage whose prompts are made; the others are taken to be like them."""
@@ -63,7 +64,23 @@ def bound_of(request: Request, budget: PromptBudget, system_tokens: int, one_by_
     return CostBound(calls, calls * prompt, request.n * request.max_tokens)
 
 
-class _Evaluate(EvalPrompts):
+class _Untrained(MethodPrompts):
+    """Prompts without what methods have learned, none shorter than with it."""
+
+    def stands_for(self, method: str | RetrieverKind) -> str | RetrieverKind:
+        """Recency in place of what would load and run the encoder."""
+        return "recency" if isinstance(method, RetrieverKind) or self.config.retrieval.encodes_for(method) else method
+
+    def pick(self, calls: Sequence[Call], place: Callable[[Sequence[Call]], int]) -> Call:
+        """See `QuestionContext`."""
+        return max(calls, key=lambda call: len(call.prompt.messages[-1]["content"]))
+
+
+class _Training(_Untrained, TrainingPrompts):
+    """TrainingPrompts without what other methods have learned."""
+
+
+class _Evaluate(_Untrained, EvalPrompts):
     """EvalPrompts without trained rerankers and summaries."""
 
     def __init__(self, config: dict[str, Any], seed: int, methods: Sequence[str]) -> None:
@@ -72,11 +89,6 @@ class _Evaluate(EvalPrompts):
         self._rerankers = {"hydra": longest_first, "shared": longest_first}
         self._summaries = _Summaries()
         self.topics = None
-        self.trained = None
-
-    def stands_for(self, method: str | RetrieverKind) -> str | RetrieverKind:
-        """Recency in place of what would load and run the encoder."""
-        return "recency" if isinstance(method, RetrieverKind) or self.config.retrieval.encodes_for(method) else method
 
 
 class _Generate(CandidatePrompts):
@@ -127,7 +139,9 @@ def bounds(job: Pipeline, budget: PromptBudget, one_by_one: bool) -> tuple[dict[
     config = _light(job.config)
     plain = config.model_dump(mode="json")
     system = budget.count(config.llm.system_prompt or "")
-    stages = (*STAGES, *map(method_stage, job.further_methods), *(("oracles",) if config.evaluate.oracles else ()))
+    asks = {training_stage(calls.name): name for name in job.further_methods if (calls := method_named(name).asks)}
+    further = (*asks, *map(method_stage, job.further_methods))
+    stages = (*STAGES, *further, *(("oracles",) if config.evaluate.oracles else ()))
     found = {stage: CostBound() for stage in stages}
     seen: set[str] = set()
     whole = True
@@ -143,9 +157,10 @@ def bounds(job: Pipeline, budget: PromptBudget, one_by_one: bool) -> tuple[dict[
             _StagePlan("summarise", SummaryPrompts(plain, trial.seed, None), tested),
             _StagePlan("evaluate", _Evaluate(plain, trial.seed, always_shown()), tested, str(trial), by_place=True),
             *(
-                _StagePlan(method_stage(name), _Evaluate(plain, trial.seed, (name,)), tested)
-                for name in job.further_methods
+                _StagePlan(stage, _Training(plain, trial.seed, None, name), trained_on(chosen), stage, by_place=True)
+                for stage, name in asks.items()
             ),
+            *(_further(name, _Evaluate(plain, trial.seed, (name,)), tested) for name in job.further_methods),
         ]
         if config.evaluate.oracles:
             work.append(_StagePlan("oracles", OraclePrompts(plain, trial.seed, None), tested))
@@ -162,6 +177,20 @@ def bounds(job: Pipeline, budget: PromptBudget, one_by_one: bool) -> tuple[dict[
                         total += bound_of(request, budget, system, one_by_one)
             found[plan.stage] += total.times(len(plan.users) / max(1, len(looked_at)))
     return found, whole
+
+
+def _further(name: str, make: _Evaluate, tested: Asking) -> _StagePlan:
+    """The plan of one of `evaluate.methods`. What retrieves by embeddings or by what it has learned asks other prompts
+    than those that stand for them here."""
+    method, stage = method_named(name), method_stage(name)
+    others = method.train is not None or any(map(make.config.retrieval.encodes_for, method.retrievers))
+    return _StagePlan(stage, make, tested, stage if others else "", by_place=others)
+
+
+def trained_on(chosen: UserSample) -> Asking:
+    """The training users; with folds all users, each of whom some fold trains on."""
+    users = chosen.source if chosen.crossed else chosen.train
+    return {user_id: (chosen.source[user_id], "train") for user_id in users}
 
 
 def first_request(job: Pipeline) -> Request | None:

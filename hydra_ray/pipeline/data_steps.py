@@ -189,10 +189,12 @@ class DataSteps:
         users: Asking,
         stage: str = "",
         retrievers: Sequence[str] = (),
+        part: str = "",
     ) -> StepResult:
         """A step that asks the black box. `args` is called when the step really runs. stage: what it is called in
-        messages and in the report, if not by its name. retrievers: those that it uses besides the run's own."""
-        users_dir, label = self.ingest().path, f"{stage or name} {trial}"
+        messages and in the report, if not by its name. retrievers: those that it uses besides the run's own. part: of
+        the trial's users, " part 1"."""
+        users_dir, label = self.ingest().path, f"{stage or name} {trial}{part}"
 
         def work(folder: Path) -> dict[str, Any]:
             task = self.run.task

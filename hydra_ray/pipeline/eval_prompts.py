@@ -1,8 +1,9 @@
-"""What the methods ask the black box for each evaluated question."""
+"""What the methods ask the black box, for each evaluated question, and to learn for each training query."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from hydra_ray.core.labeling import Row
@@ -16,7 +17,7 @@ from hydra_ray.inference.history_index import HistoryIndex, retriever_settings
 from hydra_ray.inference.reranking import RankedItem
 from hydra_ray.methods.method import Call, Reranker, method_named
 from hydra_ray.pipeline.stage_prompts import StagePrompts, evaluated, texts_of
-from hydra_ray.pipeline.stage_rows import Cuts, EvalRow, PromptedRow
+from hydra_ray.pipeline.stage_rows import Cuts, EvalRow, PromptedRow, StageRow
 
 if TYPE_CHECKING:
     from hydra_ray.inference.scoring import Rerank
@@ -34,7 +35,7 @@ class EvalQuestion:
 
     def __init__(
         self,
-        prompts: "EvalPrompts",
+        prompts: "MethodPrompts",
         user: User,
         query: Query,
         summary: str,
@@ -44,7 +45,7 @@ class EvalQuestion:
         """index: of the query's history, by `retrieval.method`. ranked: what it finds, by each of the rerankers that
         there are."""
         self._prompts, self._user, self._index, self._ranked = prompts, user, index, ranked
-        self.task, self.query, self.summary = prompts.task, query, summary
+        self.task, self.query, self.summary, self.config = prompts.task, query, summary, prompts.config
         self._retriever = cache(self._make_retriever)
         self._prompt = cache(self._make_prompt)
 
@@ -52,6 +53,16 @@ class EvalQuestion:
     def trained(self) -> Path:
         """See `QuestionContext`."""
         return folder_of(self._prompts.trained)
+
+    def trained_by(self, method: str) -> Path:
+        """See `QuestionContext`."""
+        if method not in self._prompts.others:
+            raise UserError(f"a method reads what {method} has learned, which is none of its `builds_on`")
+        return self._prompts.others[method]
+
+    def pick(self, calls: Sequence[Call], place: Callable[[Sequence[Call]], int]) -> Call:
+        """See `QuestionContext`."""
+        return self._prompts.pick(calls, place)
 
     def _make_retriever(self, method: str | RetrieverKind) -> Any:
         prompts, config = self._prompts, self._prompts.config.retrieval
@@ -63,10 +74,11 @@ class EvalQuestion:
 
     def retrieve(self, method: str | RetrieverKind, n: int) -> list[HistoryItem]:
         """See `QuestionContext`."""
+        query = self.query
         if method == self._prompts.config.retrieval.method:
-            return list(self._index.search(self.query.text, n, question_id=self.query.question_id).items)
-        retriever, wanted = self._retriever(self._prompts.stands_for(method)), self.task.search_text(self.query.text)
-        return [item for item, _ in retriever.top(wanted, n, question_id=self.query.question_id)]
+            return list(self._index.search(query.text, n, query.exclude, query.question_id).items)
+        retriever, wanted = self._retriever(self._prompts.stands_for(method)), self.task.search_text(query.text)
+        return [item for item, _ in retriever.top(wanted, n, query.exclude, query.question_id)]
 
     def rerank(self, reranker: Reranker) -> list[HistoryItem]:
         """See `QuestionContext`."""
@@ -86,7 +98,37 @@ class EvalQuestion:
         return Call(prompt, self._prompts.samples(prompt, self._user, self.query))
 
 
-class EvalPrompts(StagePrompts):
+class MethodPrompts(StagePrompts):
+    """What methods' questions share.
+
+    Attributes:
+        trained: What the only method has learned; None: nothing.
+        others: What other methods, on which it builds, have learned.
+    """
+
+    trained: Path | None = None
+    others: Mapping[str, Path] = MappingProxyType({})
+
+    def retrievers(self) -> Iterable[str]:
+        """Those that the methods use besides the run's own, where they read more than the history's texts."""
+        return ()
+
+    @property
+    def searches_embeddings(self) -> bool:
+        """See StagePrompts."""
+        retrieval = self.config.retrieval
+        return super().searches_embeddings or any(map(retrieval.encodes_for, self.retrievers()))
+
+    def stands_for(self, method: str | RetrieverKind) -> str | RetrieverKind:
+        """The retriever that is used for the one that a method asks for: itself."""
+        return method
+
+    def pick(self, calls: Sequence[Call], place: Callable[[Sequence[Call]], int]) -> Call:
+        """See `QuestionContext`."""
+        return calls[place(calls)]
+
+
+class EvalPrompts(MethodPrompts):
     """The methods' calls for every evaluated question. `EvalRow.methods` names them."""
 
     KIND = EvalRow
@@ -101,9 +143,10 @@ class EvalPrompts(StagePrompts):
         summaries: Mapping[tuple[str, str], str],
         topics: Path | None,
         trained: Path | None = None,
+        others: Mapping[str, Path] = MappingProxyType({}),
     ) -> None:
         """rerankers: (base, heads) of those that the methods read. summaries: (user, question) -> profile summary.
-        topics: folder of the topic models, if they are read. trained: what the only method has learned."""
+        topics: folder of the topic models, if they are read. trained, others: see `MethodPrompts`."""
         from hydra_ray.inference.scoring import BatchReranker
 
         super().__init__(config, seed, embedding_store)
@@ -115,17 +158,18 @@ class EvalPrompts(StagePrompts):
         }
         self._rerankers: Mapping[Reranker, Rerank] = dict(self._trained)
         self._summaries = summaries
-        self.trained = trained
+        self.trained, self.others = trained, dict(others)
+
+    def retrievers(self) -> Iterable[str]:
+        """See MethodPrompts."""
+        for method in self.methods:
+            yield from method.retrievers if method.asks is None else method.asks.retrievers(self.config)
 
     def prefetch(self, users: Sequence[User]) -> None:
         """See StagePrompts."""
         super().prefetch(users)
         for reranker in self._trained.values():
             reranker.prefetch(texts_of(users))
-
-    def stands_for(self, method: str | RetrieverKind) -> str | RetrieverKind:
-        """The retriever that is used for the one that a method asks for: itself."""
-        return method
 
     def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, PromptedRow[EvalRow]]]:
         for user in users:
@@ -137,7 +181,9 @@ class EvalPrompts(StagePrompts):
                 ranked = {n: rerank(user.user_id, [query], [found])[0] for n, rerank in self._rerankers.items()}
                 summary = self._summaries.get((user.user_id, question.question_id), "")
                 calls = self._calls(EvalQuestion(self, user, query, summary, index, ranked))
-                row = Row(user.user_id, query.query_id, query.text, query.gold, ())
+                reads_prompts = any(method.reads_prompts for method in self.methods)
+                shown = prompt_texts(calls.values()) if reads_prompts else ()
+                row = Row(user.user_id, query.query_id, query.text, query.gold, shown)
                 made = EvalRow(
                     row,
                     tuple(calls),
@@ -156,3 +202,41 @@ class EvalPrompts(StagePrompts):
         for method in self.methods:
             calls |= {name: call for name, call in method.calls(question).items() if name not in calls}
         return calls
+
+
+class TrainingPrompts(MethodPrompts):
+    """What a method asks about training users' queries (`Method.asks`); each row keeps its prompts as candidates."""
+
+    KIND = StageRow
+
+    def __init__(
+        self,
+        config: dict[str, Any],
+        seed: int,
+        embedding_store: Path | None,
+        method: str,
+        others: Mapping[str, Path] = MappingProxyType({}),
+    ) -> None:
+        """method: whose calls. others: see `MethodPrompts`."""
+        super().__init__(config, seed, embedding_store)
+        asks = method_named(method).asks
+        assert asks is not None, f"{method} asks nothing"
+        self._asks, self.others = asks, dict(others)
+
+    def retrievers(self) -> Iterable[str]:
+        """See MethodPrompts."""
+        return self._asks.retrievers(self.config)
+
+    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, PromptedRow[StageRow]]]:
+        for user in users:
+            queries = self.queries(user)
+            for query, index in zip(queries, self.indexes(queries), strict=True):
+                calls = self._asks.calls(EvalQuestion(self, user, query, "", index, {})).values()
+                row = Row(user.user_id, query.query_id, query.text, query.gold, prompt_texts(calls))
+                requests = tuple(call.request for call in calls)
+                yield user, PromptedRow(StageRow(row), requests, Cuts.of([call.prompt for call in calls]))
+
+
+def prompt_texts(calls: Iterable[Call]) -> tuple[str, ...]:
+    """What each call asks, in words."""
+    return tuple(call.prompt.messages[-1]["content"] for call in calls)

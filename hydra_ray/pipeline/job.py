@@ -1,14 +1,17 @@
 """The main job as a graph of steps. Every stage asks for what it reads, so any of them can be run on its own."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from hydra_ray.core.sampling import Trial
+from hydra_ray.core.sampling import Part, Trial, parts_of
+from hydra_ray.core.types import Split
 from hydra_ray.data.reader import read_users
 from hydra_ray.errors import UserError
 from hydra_ray.inference.types import Component
 from hydra_ray.methods.method import Reranker, method_named
-from hydra_ray.pipeline.eval_prompts import EvalPrompts
+from hydra_ray.pipeline.eval_prompts import EvalPrompts, TrainingPrompts
 from hydra_ray.pipeline.gold_check import wordless_golds
 from hydra_ray.pipeline.llm_rows import Asking
 from hydra_ray.pipeline.method_training import TrainingRun
@@ -27,6 +30,7 @@ from hydra_ray.pipeline.step_settings import (
     method_stage,
     summary_texts,
     topics_encoder,
+    training_stage,
 )
 from hydra_ray.registries import METHODS
 
@@ -143,30 +147,81 @@ class Pipeline(ModelSteps):
         """The answers of one of `further_methods`: a step of its own, so that no other is repeated for it."""
         return self._answer(trial, (name,), alone=True)
 
-    def trained_method(self, trial: Trial, name: str) -> StepResult | None:
-        """What one of `further_methods` learns from the training users; None: it learns nothing."""
-        method, users = method_named(name), self.chosen(trial)
+    def trained_method(self, trial: Trial, name: str, part: Part | None = None) -> StepResult | None:
+        """What one of `further_methods` learns from the training users; None: it learns nothing.
+
+        part: learns from the training users outside it."""
+        method, users = method_named(name), self.chosen(trial) if part is None else part.others
         if method.train is None:
             return None
         train, feedback = method.train, self.label(trial) if method.reads_feedback else None
+        asked = self.asked_training(trial, name) if method.asks else ()
         learned = method.trained_as or name
         config = {"method": learned, "version": METHODS.version(name), "task": self._task, "seed": trial.seed}
         config |= method.train_reads(self.config) if method.train_reads else {}
         inputs = {"ingest": self.ingest().key, "users": hash_of(asking(users))}
         inputs |= {"feedback": feedback.key} if feedback else {}
+        inputs |= {f"asked-{i}": step.key for i, step in enumerate(asked)}
 
         def work(folder: Path) -> dict[str, Any]:
-            train(TrainingRun(self.run, trial, folder, self.ingest().path, users, feedback.path if feedback else None))
+            labelled, answers = feedback.path if feedback else None, [step.path for step in asked]
+            train(TrainingRun(self.run, trial, folder, self.ingest().path, users, labelled, answers))
             return {}
 
-        return self._step("train-method", config, inputs, work, f"train-{method_stage(learned)} {trial}")
+        label = f"train-{method_stage(learned)} {trial}" + (f" part {part.number}" if part else "")
+        return self._step("train-method", config, inputs, work, label)
+
+    def asked_training(self, trial: Trial, name: str) -> tuple[StepResult, ...]:
+        """What the LLM answers to the training users' queries for a method (`Method.asks`).
+
+        All folds of a seed share it, unless the calls read what other methods have learned: then it is asked part by
+        part of the training users, with what those methods learn from the others.
+        """
+        method, chosen = method_named(name), self.chosen(trial)
+        builds_on = method.builds_on(self.config)
+        if not builds_on:
+            users = chosen.source if chosen.crossed else chosen.train
+            return (self._ask_training(Trial(trial.seed), name, {user: chosen.source[user] for user in users}),)
+        found = []
+        for part in parts_of(chosen):
+            others = {other: step for other in builds_on if (step := self.trained_method(trial, other, part))}
+            users_of_part = {user: chosen.source[user] for user in part.users}
+            found.append(self._ask_training(trial, name, users_of_part, others, f" part {part.number}"))
+        return tuple(found)
+
+    def _ask_training(
+        self,
+        trial: Trial,
+        name: str,
+        sources: Mapping[str, Split],
+        others: Mapping[str, StepResult] = MappingProxyType({}),
+        part: str = "",
+    ) -> StepResult:
+        """sources: training users, with the split of the data that each comes from. others: what was learned without
+        them."""
+        asks, protocol = method_named(name).asks, self.config.protocol
+        assert asks is not None
+        config = {"calls": asks.name, "pseudo_queries": protocol.pseudo_queries, **asks.reads(self.config)}
+        config["train_questions"] = protocol.train_questions
+        inputs = {f"trained-{other}": step.key for other, step in others.items()}
+        users: Asking = {user: (source, "train") for user, source in sources.items()}
+
+        def args() -> tuple[Any, ...]:
+            folders = {other: step.path for other, step in others.items()}
+            return self._plain, trial.seed, self.run.embedding_store, name, folders
+
+        stage, retrievers = training_stage(asks.name), asks.retrievers(self.config)
+        return self._ask("ask-training", config, inputs, trial, TrainingPrompts, args, users, stage, retrievers, part)
 
     def _answer(self, trial: Trial, names: tuple[str, ...], *, alone: bool = False) -> StepResult:
         """The answers of some methods. alone: it is one that a run does not show unasked."""
         methods = [method_named(name) for name in names]
         own = self.trained_method(trial, names[0]) if alone else None
+        builds_on = methods[0].builds_on(self.config) if alone else ()
+        others = {other: step for other in builds_on if (step := self.trained_method(trial, other))}
         learned = any(method.rerankers or method.adapter for method in methods)
         inputs: dict[str, str] = {"trained": own.key} if own else {}
+        inputs |= {f"trained-{other}": step.key for other, step in others.items()}
         if learned:
             trained, fitted, topics = self.train("reranker", trial), self.fit("reranker", trial), self.topics(trial)
             inputs |= {"base": trained.key, "heads": fitted.key, **({"topics": topics.key} if topics else {})}
@@ -182,8 +237,8 @@ class Pipeline(ModelSteps):
                 rerankers["shared"] = trained.path / SHARED, None
             texts = summary_texts(self.summarise(trial).path) if "summaries" in inputs else {}
             read = topics.path if learned and topics else None
-            trained_here = own.path if own else None
-            return self._plain, trial.seed, self.run.embedding_store, names, rerankers, texts, read, trained_here
+            here, there = own.path if own else None, {other: step.path for other, step in others.items()}
+            return self._plain, trial.seed, self.run.embedding_store, names, rerankers, texts, read, here, there
 
         fields = {"num_samples", "temperature", "history_similarity"}
         sampling = self.config.adapter.model_dump(mode="json", include=fields)

@@ -1,6 +1,6 @@
 """What a method's training reads and writes in a run (`hydra_ray.methods.training.MethodTraining`)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from hydra_ray.core.labeling import Row
@@ -9,7 +9,7 @@ from hydra_ray.core.types import User
 from hydra_ray.data.reader import read_users
 from hydra_ray.pipeline.llm_rows import buckets_of, read_rows
 from hydra_ray.pipeline.run_context import RunContext
-from hydra_ray.pipeline.stage_rows import LabelRow
+from hydra_ray.pipeline.stage_rows import LabelRow, R, StageRow
 
 
 class TrainingRun:
@@ -23,13 +23,15 @@ class TrainingRun:
         users_dir: Path,
         sample: UserSample,
         labelled: Path | None,
+        asked: Sequence[Path] = (),
     ) -> None:
-        """users_dir: the ingested data set. labelled: the label step's folder, where the method reads feedback."""
+        """users_dir: the ingested data set. labelled: the label step's folder, where the method reads feedback. asked:
+        the folders with the answers to `Method.asks`."""
         self.task, self.seed, self.folder = run.task, trial.seed, folder
         self.config = run.config.model_dump(mode="json")
         self.embedding_store, self.log = run.embedding_store, run.log
         self.start_ray: Callable[[], object] = run.ray
-        self._users_dir, self._sample, self._labelled = users_dir, sample, labelled
+        self._users_dir, self._sample, self._labelled, self._asked = users_dir, sample, labelled, asked
 
     def users(self) -> Iterator[User]:
         """See MethodTraining."""
@@ -39,7 +41,16 @@ class TrainingRun:
     def feedback(self) -> Iterator[Row]:
         """See MethodTraining."""
         assert self._labelled is not None, "Method.reads_feedback is not set"
+        yield from self._rows(LabelRow, self._labelled)
+
+    def answered(self) -> Iterator[Row]:
+        """See MethodTraining."""
+        assert self._asked, "Method.asks is not set"
+        for folder in self._asked:
+            yield from self._rows(StageRow, folder)
+
+    def _rows(self, kind: type[R], folder: Path) -> Iterator[Row]:
         users = self._sample.read_as("train")
-        for bucket in buckets_of(self._labelled):
-            for of_user in read_rows(LabelRow, self._labelled, [bucket], "train", users):
+        for bucket in buckets_of(folder):
+            for of_user in read_rows(kind, folder, [bucket], "train", users):
                 yield from (row.query for row in of_user.rows)

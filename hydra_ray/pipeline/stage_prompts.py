@@ -14,7 +14,7 @@ from hydra_ray.core.hashing import stable_seed
 from hydra_ray.core.labeling import OWN_ROW, Row, agreement_rows, own_answer_rows
 from hydra_ray.core.prompts import Prompt, summary_prompt
 from hydra_ray.core.queries import Query, training_queries, unseen_items
-from hydra_ray.core.retrieval import TextEncode
+from hydra_ray.core.retrieval import TextEncode, searched_text
 from hydra_ray.core.topic_classifier import TopicModels
 from hydra_ray.core.types import HistoryItem, User
 from hydra_ray.inference.history_index import HistoryIndex
@@ -55,19 +55,27 @@ class StagePrompts:
             self._encode = text_embeddings(self.config.text_encoder, self._embedding_store, device)
         return self._encode
 
+    @property
+    def searches_embeddings(self) -> bool:
+        """Whether a retriever that is used here compares embeddings."""
+        return self.config.retrieval.encodes
+
     def prefetch(self, users: Sequence[User]) -> None:
-        """Reads what is kept of a batch of users' texts in one scan, for the rows that are made of them."""
-        retrieval, adapter = self.config.retrieval, self.config.adapter
-        if not (retrieval.encodes or adapter.history_similarity or self.topics):
+        """Reads what is kept of a batch of users' texts in one scan, for the rows that are made of them; all of them
+        that will be read are encoded together."""
+        searches, alike = self.searches_embeddings, self.config.adapter.history_similarity
+        every = self.config.retrieval.encodes or alike or bool(self.topics)
+        if not (searches or every):
             return
         from hydra_ray.models.text_embeddings import BatchEncode
 
-        texts = texts_of(users)
-        if retrieval.encodes:
-            corpus = [item.corpus for user in users for item in user.items]
-            texts = [*texts, *corpus, *map(self.task.search_text, texts)]
+        texts = texts_of(users) if every else []
+        if searches:
+            corpus = [searched_text(item, self.config.retrieval.use_date) for user in users for item in user.items]
+            asked = texts or [question.text for user in users for question in user.questions]
+            texts = [*texts, *corpus, *map(self.task.search_text, asked)]
         if isinstance(self.encode, BatchEncode):
-            self.encode.prefetch(texts, encode_missing=retrieval.encodes or adapter.history_similarity)
+            self.encode.prefetch(texts, encode_missing=searches or alike)
 
     def index(self, history: Sequence[HistoryItem]) -> HistoryIndex:
         """A history made searchable."""

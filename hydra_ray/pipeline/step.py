@@ -40,6 +40,7 @@ STEP_VERSIONS = {
     "summarise": 4,
     "evaluate": 6,
     "method": 3,
+    "ask-training": 1,
     "train-method": 1,
     "oracles": 3,
     "features": 2,

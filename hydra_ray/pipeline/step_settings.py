@@ -35,6 +35,11 @@ def method_stage(name: str) -> str:
     return f"method-{name}"
 
 
+def training_stage(calls: str) -> str:
+    """What the step of a method's calls about training users is called. calls: `TrainingCalls.name`."""
+    return f"ask-{calls}"
+
+
 def label_settings(config: Config, component: Component) -> dict[str, Any]:
     """How answers become labelled rows."""
     section = config.reranker if component == "reranker" else config.adapter

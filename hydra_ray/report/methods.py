@@ -21,6 +21,8 @@ ORACLES: dict[str, tuple[str, str]] = {
 
 RETRIEVER_POOL = ("zero_shot", "bm25_k4", "recency_k4", "dense_k4", "ropg_kd_k4", "ropg_rl_k4")
 """The rows that differ in the retriever alone: no examples, or the 4 best of one retriever."""
+RETRIEVER_CHOICES = ("rspg_pre", "rspg_post")
+"""The rows that choose among retrievers per question."""
 SMALLEST_POOL = 3
 """Rows of the pool that a run must show before the report says what a choice among them could gain: every run shows the
 first two."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from hydra_ray.core.retriever_pool import best_and_worst, pool_scores, share_over_users, successes
 from hydra_ray.core.tasks import Task
-from hydra_ray.report.methods import RETRIEVER_POOL, SMALLEST_POOL
+from hydra_ray.report.methods import RETRIEVER_CHOICES, RETRIEVER_POOL, SMALLEST_POOL
 from hydra_ray.report.rows import AnswerRow
 
 
@@ -29,12 +29,16 @@ def with_retriever_oracles(task: Task, rows: Sequence[AnswerRow]) -> list[Answer
 
 
 def retriever_choice(task: Task, rows: Sequence[AnswerRow], resamples: int) -> dict[str, dict[str, Any]]:
-    """Method of the pool -> the share of questions for which no other is better, with its interval over users."""
+    """Method of the pool, or that chooses among retrievers -> the share of questions for which no method of the pool is
+    better, with its interval over users."""
     pool, users = pool_of(rows), [row.user_id for row in rows]
     if not pool:
         return {}
-    scores, found = pool_scores(task, [row.gold for row in rows], pool), {}
-    for name, chosen in zip(pool, scores, strict=True):
+    golds, found = [row.gold for row in rows], {}
+    scores = pool_scores(task, golds, pool)
+    choices = {name: [row.answers[name] for row in rows] for name in RETRIEVER_CHOICES if name in rows[0].answers}
+    chosen_scores = [*scores, *(pool_scores(task, golds, choices) if choices else ())]
+    for name, chosen in zip((*pool, *choices), chosen_scores, strict=True):
         share, ci95 = share_over_users(users, successes(scores, chosen), resamples)
         found[name] = {"share": share, "ci95": list(ci95)}
     return found

@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from hydra_ray.core.retriever_pool import best_and_worst, pool_scores, share_over_users, successes
+from hydra_ray.core.labeling import Row
+from hydra_ray.core.retriever_pool import (
+    agreement,
+    best_and_worst,
+    pool_examples,
+    pool_scores,
+    share_over_users,
+    successes,
+)
 from hydra_ray.core.tasks import load_task
 
 Pool = dict[str, list[str | None]]
@@ -36,3 +44,18 @@ def test_the_interval_of_a_share_is_over_users() -> None:
     assert low == pytest.approx(0.0)
     assert high == 1.0
     assert share_over_users(["a", "b"], np.array([True, True])) == (1.0, (1.0, 1.0))
+
+
+def test_agreement_is_the_share_of_the_other_answers_that_are_the_same() -> None:
+    assert agreement(RATING, ["5", "Score: 5.0", "4", None, "I cannot say"]) == [0.5, 0.5, 0.0, 0.0, 0.0]
+    assert agreement(RATING, ["5", None]) == [0.0, 0.0]
+    assert agreement(HEADLINE, ["old mill burns", "old mill burns", "rain"]) == [0.5, 0.5, 0.0]
+
+
+def test_a_training_query_has_the_reward_of_each_retrievers_answer() -> None:
+    row = Row("u", "q:1", "text", "5", ("alone", "with items", "with others"), (), (("4",), (), ("5",)))
+    (found,) = pool_examples(RATING, [row])
+    assert (found.user_id, found.prompts, found.answers) == ("u", row.candidates, ("4", None, "5"))
+    assert found.rewards[::2] == (0.75, 1.0)
+    assert np.isnan(found.rewards[1])
+    assert found.agreement == (0.0, 0.0, 0.0)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hydra_ray.core.hashing import stable_hash
 from hydra_ray.core.rewards import RewardedList
+from hydra_ray.core.sampling import held_out_users
 from hydra_ray.errors import UserError
 
 SCHEMA = pa.schema(
@@ -53,8 +53,7 @@ def split_lists(name: str, lists: Sequence[RewardedList], share: float, seed: in
         raise UserError(f"{name}: {len(useful)} of {len({one.user_id for one in lists})} training users have a query "
                         "that the LLM answers better after one history item than after another; two are needed: raise "
                         "protocol.train_users, protocol.pseudo_queries or retrieval.top_n")  # fmt: skip
-    drawn = sorted(useful, key=lambda user_id: (stable_hash(seed, "held out", user_id), user_id))
-    held_out = set(drawn[: min(len(drawn) - 1, max(1, round(share * len(drawn))))])
+    held_out = held_out_users(useful, share, seed)
     return ListSplit(
         tuple(one for one in lists if one.user_id not in held_out and (one.teaches or equal_ones)),
         tuple(one for one in lists if one.user_id in held_out and one.teaches),

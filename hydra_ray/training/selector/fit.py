@@ -1,0 +1,113 @@
+"""The training loop of a selector over frozen embeddings, in one process. Knows neither Ray nor files.
+
+Q questions, R retrievers of the pool, D numbers of an embedding.
+"""
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hydra_ray.errors import UserError
+from hydra_ray.models.retriever_losses import retriever_loss, teaches
+from hydra_ray.models.retriever_selector import RetrieverSelector
+
+WARM_UP = 0.05
+"""Share of the steps in which the learning rate rises."""
+CLIP = 1.0
+"""Greatest norm of a step's gradient."""
+
+
+@dataclass(frozen=True, slots=True)
+class SelectorSettings:
+    """How a selector is trained.
+
+    Attributes:
+        teacher: Temperature of the rewards.
+        student: Temperature of the scores.
+        lr: Adam's learning rate.
+        epochs: Passes over the training questions at most.
+        batch: Questions per step.
+    """
+
+    teacher: float = 0.1
+    student: float = 1.0
+    lr: float = 1e-3
+    epochs: int = 20
+    batch: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class SelectorFit:
+    """What a training has come to.
+
+    Attributes:
+        questions: Those that teach: what was learned from, and held out.
+        equal: Questions that were left out: all answers that came back are worth the same, or none did.
+        losses: Mean held-out loss, untrained first, then after every epoch.
+        epoch: After which the weights are kept; 0: the untrained ones.
+    """
+
+    questions: tuple[int, int]
+    equal: int
+    losses: tuple[float, ...]
+    epoch: int
+
+
+def fit_selector(
+    model: RetrieverSelector,
+    embedded_QRD: Tensor,
+    rewards_QR: Tensor,
+    held_out_Q: Tensor,
+    settings: SelectorSettings,
+    seed: int,
+) -> SelectorFit:
+    """Trains a selector and leaves it with the weights of the epoch that serves the held-out questions best.
+
+    Args:
+        model: Without an encoder of its own.
+        embedded_QRD: float32, of every retriever's text.
+        rewards_QR: float32, in [0, 1]; NaN where the LLM gave no answer.
+        held_out_Q: bool, the questions that choose the epoch; their users must have no others.
+        settings: How.
+        seed: Of the order of the questions.
+
+    Raises:
+        UserError: No question teaches anything on one of the two sides.
+    """
+    useful_Q = teaches(rewards_QR)
+    learned, held_out = (torch.nonzero(useful_Q & side).flatten() for side in (~held_out_Q, held_out_Q))
+    if not len(learned) or not len(held_out):
+        raise UserError(f"RSPG: {len(learned)} training questions and {len(held_out)} held-out ones have answers that "
+                        "are better after one retriever than after another; one of each is needed: raise "
+                        "protocol.train_users")  # fmt: skip
+
+    def loss_of(places: Tensor) -> Tensor:
+        scores = model(embedded_QRD[places].flatten(0, 1))
+        return retriever_loss(
+            scores, rewards_QR[places], "kd", teacher=settings.teacher, student=settings.student
+        ) / len(places)
+
+    @torch.no_grad()
+    def held_out_loss() -> float:
+        return float(loss_of(held_out))
+
+    optimizer = torch.optim.Adam(model.parameters(), settings.lr)
+    steps = settings.epochs * -(-len(learned) // settings.batch)
+    warm = max(1, round(WARM_UP * steps))
+    rising = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / warm))
+    generator = torch.Generator().manual_seed(seed)
+    losses, best, epoch_of_best = [held_out_loss()], copy.deepcopy(model.state_dict()), 0
+    for epoch in range(1, settings.epochs + 1):
+        for places in torch.split(learned[torch.randperm(len(learned), generator=generator)], settings.batch):
+            optimizer.zero_grad()
+            loss_of(places).backward()  # type: ignore[no-untyped-call]  # torch has no type here
+            torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+            optimizer.step()
+            rising.step()
+        losses.append(held_out_loss())
+        if losses[-1] < min(losses[:-1]):
+            best, epoch_of_best = copy.deepcopy(model.state_dict()), epoch
+    model.load_state_dict(best)
+    return SelectorFit((len(learned), len(held_out)), int((~useful_Q).sum()), tuple(losses), epoch_of_best)
