@@ -34,6 +34,7 @@ from hydra_ray.llm.types import Request
 from hydra_ray.serve.batch_scorer import BatchScorer
 from hydra_ray.serve.bundle import RunArtifacts, load_run_artifacts
 from hydra_ray.serve.config import ScorerConfig
+from hydra_ray.serve.state.service_state import ServiceState
 from tests.serve.run_folder import USERS, WITH_HEADS, WORDS, answers_of, history_of, item_of
 from tests.serve.scripted_llm import samples_of
 
@@ -168,7 +169,7 @@ class Alone:
 
     def __init__(self, run: Path, state: Path) -> None:
         self.bundle: RunArtifacts = load_run_artifacts(run)
-        self._scorer = BatchScorer(self.bundle, state, ScorerConfig())
+        self._scorer = BatchScorer(self.bundle, ServiceState(state), ScorerConfig())
         self._known: dict[tuple[Any, ...], PersonalizedAnswer] = {}
         self.compared: Counter[bool] = Counter()
 
