@@ -1,6 +1,6 @@
 """The sections `model`, `train` and `fit`: what is learned, jointly and for each new user."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -52,6 +52,11 @@ class ModelConfig(Section):
         description="Number format of a frozen encoder (`bi_encoder`, `concepts`). `bf16` is three times as fast where "
         "the processor multiplies in it (AVX512-BF16, AMX, GPUs), slower elsewhere; embeddings agree to three digits.",
     )
+
+    @property
+    def text_embedding(self) -> dict[str, Any]:
+        """The settings that turn a text into its embedding, as JSON has them."""
+        return self.model_dump(mode="json", include={"encoder", "pooling", "max_tokens", "precision"})
 
 
 class TrainConfig(Section):

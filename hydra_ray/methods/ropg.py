@@ -18,6 +18,7 @@ from hydra_ray.core.rewards import rewarded_lists
 from hydra_ray.core.types import HistoryItem
 from hydra_ray.methods.method import Call, QuestionContext, one_answer
 from hydra_ray.methods.training import MethodTraining
+from hydra_ray.models.encoder_source import encoder_settings
 from hydra_ray.registries import METHODS
 from hydra_ray.training.artifacts.trained_retriever import trained_retriever
 
@@ -60,7 +61,7 @@ def train_reads(config: Config) -> dict[str, Any]:
     training = config.train.model_dump(mode="json", exclude=execution_only(TrainConfig))
     return {
         "ropg": config.ropg.model_dump(mode="json"),
-        "encoder": config.text_encoder.model_dump(include={"encoder", "pooling", "max_tokens", "precision"}),
+        "encoder": encoder_settings(config.text_encoder),
         "use_date": config.retrieval.use_date,
         "weight_decay": training["weight_decay"],
         "zero_stage": training["zero_stage"],

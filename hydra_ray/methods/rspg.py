@@ -15,6 +15,7 @@ from hydra_ray.methods.baselines import SHOWN
 from hydra_ray.methods.method import AnsweredQuestion, Call, Method, QuestionContext, TrainingCalls
 from hydra_ray.methods.ropg import learned
 from hydra_ray.methods.training import MethodTraining
+from hydra_ray.models.encoder_source import encoder_settings
 from hydra_ray.registries import METHODS
 
 CHOSEN = "greedy:rspg_pre"
@@ -70,8 +71,7 @@ def train(post: bool, training: MethodTraining) -> None:
 
 def train_reads(post: bool, config: Config) -> dict[str, Any]:
     """What a training depends on besides the task and the answers."""
-    encoder = config.text_encoder.model_dump(mode="json", include={"encoder", "pooling", "max_tokens", "precision"})
-    return {"rspg": config.rspg.reads(post), "encoder": encoder}
+    return {"rspg": config.rspg.reads(post), "encoder": encoder_settings(config.text_encoder)}
 
 
 def pre_calls(question: QuestionContext) -> dict[str, Call]:

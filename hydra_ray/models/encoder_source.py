@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from hydra_ray.config import ModelConfig
 from hydra_ray.store.embeddings.spec import EmbeddingSpec
@@ -29,3 +30,13 @@ def encoder_identity(name: str) -> str:
 def spec_of(config: ModelConfig) -> EmbeddingSpec:
     """What the embeddings of a model's frozen encoder are."""
     return EmbeddingSpec(encoder_identity(config.encoder), config.pooling, config.max_tokens, config.precision)
+
+
+def encoder_settings(model: ModelConfig) -> dict[str, Any]:
+    """What turns a text into its embedding, as a step that depends on it names it."""
+    return {**model.text_embedding, "encoder": wherever_it_lies(model.encoder)}
+
+
+def wherever_it_lies(encoder: str) -> str:
+    """An encoder's name; of a folder a digest, so that a step does not depend on the place."""
+    return encoder_identity(encoder) if Path(encoder).is_dir() else encoder

@@ -12,6 +12,7 @@ from hydra_ray.data.reader import list_users
 from hydra_ray.errors import UserError
 from hydra_ray.llm.token_budget import prompt_budget, tokenizer_identity
 from hydra_ray.llm.usability import Wanted
+from hydra_ray.models.encoder_source import encoder_settings
 from hydra_ray.pipeline.llm_rows import Asking, ask_black_box
 from hydra_ray.pipeline.run_context import RunContext
 from hydra_ray.pipeline.stage_prompts import (
@@ -19,7 +20,7 @@ from hydra_ray.pipeline.stage_prompts import (
     SummaryPrompts,
 )
 from hydra_ray.pipeline.step import STEP_VERSIONS, StepResult, fingerprint
-from hydra_ray.pipeline.step_settings import encoder_settings, hash_of, topics_encoder
+from hydra_ray.pipeline.step_settings import hash_of, topics_encoder
 from hydra_ray.registries import RETRIEVERS, TASK_KINDS
 
 

@@ -6,12 +6,12 @@ from typing import Any, Literal
 
 import pyarrow.parquet as pq
 
-from hydra_ray.config import Config, ModelConfig
+from hydra_ray.config import Config
 from hydra_ray.config.head_kinds import joint_kind
 from hydra_ray.core.sampling import UserSample
 from hydra_ray.core.types import Split
 from hydra_ray.inference.types import Component
-from hydra_ray.models.encoder_source import encoder_identity
+from hydra_ray.models.encoder_source import encoder_settings, wherever_it_lies
 from hydra_ray.pipeline.llm_rows import Asking
 from hydra_ray.registries import HEADS, LOSSES, PAIR_ENCODERS
 
@@ -51,17 +51,6 @@ def label_settings(config: Config, component: Component) -> dict[str, Any]:
 def topics_encoder(config: Config) -> dict[str, Any]:
     """What turns a text into the embedding that topics are read from."""
     return encoder_settings(config.text_encoder)
-
-
-def encoder_settings(model: ModelConfig) -> dict[str, Any]:
-    """What turns a text into its embedding."""
-    read = model.model_dump(mode="json", include={"encoder", "pooling", "max_tokens", "precision"})
-    return {**read, "encoder": wherever_it_lies(model.encoder)}
-
-
-def wherever_it_lies(encoder: str) -> str:
-    """An encoder's name; of a folder a digest, so that a step does not depend on the place."""
-    return encoder_identity(encoder) if Path(encoder).is_dir() else encoder
 
 
 def read_by(config: Config, component: Component) -> Config:

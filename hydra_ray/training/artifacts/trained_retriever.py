@@ -48,8 +48,9 @@ def save_retriever(folder: Path, model: ModelConfig, weights: Mapping[str, Any],
         encoder.model.save_pretrained(folder / ENCODER)
         encoder.tokenizer.save_pretrained(folder / ENCODER)
         width = encoder.width
-    reads = model.model_dump(mode="json", include={"encoder", "pooling", "max_tokens", "precision"})
-    (folder / DESCRIPTION).write_text(json.dumps({"width": width, "frozen": frozen, "model": reads, **about}, indent=2))
+    (folder / DESCRIPTION).write_text(
+        json.dumps({"width": width, "frozen": frozen, "model": model.text_embedding, **about}, indent=2)
+    )
 
 
 @dataclass(frozen=True)

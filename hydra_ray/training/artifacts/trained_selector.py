@@ -53,8 +53,7 @@ def save_selector(folder: Path, model: ModelConfig, selector: RetrieverSelector,
     """
     weights = {name: value for name, value in selector.state_dict().items() if isinstance(value, Tensor)}
     save_file(weights, folder / WEIGHTS)
-    reads = model.model_dump(mode="json", include={"encoder", "pooling", "max_tokens", "precision"})
-    described = {"pool": selector.pool, "width": selector.output.in_features, "model": reads, **about}
+    described = {"pool": selector.pool, "width": selector.output.in_features, "model": model.text_embedding, **about}
     (folder / DESCRIPTION).write_text(json.dumps(described, indent=2))
 
 
