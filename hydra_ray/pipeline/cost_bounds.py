@@ -10,7 +10,6 @@ from hydra_ray.core.hashing import stable_hash
 from hydra_ray.core.prompts import PromptBudget
 from hydra_ray.core.queries import Query
 from hydra_ray.core.retrieval import RetrieverKind
-from hydra_ray.core.sampling import UserSample
 from hydra_ray.core.types import User
 from hydra_ray.data.reader import read_users
 from hydra_ray.inference.reranking import RankedItem, rank
@@ -30,7 +29,7 @@ from hydra_ray.pipeline.stage_prompts import (
     SummaryPrompts,
 )
 from hydra_ray.pipeline.stage_rows import CandidateRow, PromptedRow
-from hydra_ray.pipeline.step_settings import asking, method_stage, training_stage
+from hydra_ray.pipeline.step_settings import asking, method_stage, trained_on, training_stage
 
 MOST_USERS = 500
 """Users of a stage whose prompts are made; the others are taken to be like them."""
@@ -185,12 +184,6 @@ def _further(name: str, make: _Evaluate, tested: Asking) -> _StagePlan:
     method, stage = method_named(name), method_stage(name)
     others = method.train is not None or any(map(make.config.retrieval.encodes_for, method.retrievers))
     return _StagePlan(stage, make, tested, stage if others else "", by_place=others)
-
-
-def trained_on(chosen: UserSample) -> Asking:
-    """The training users; with folds all users, each of whom some fold trains on."""
-    users = chosen.source if chosen.crossed else chosen.train
-    return {user_id: (chosen.source[user_id], "train") for user_id in users}
 
 
 def first_request(job: Pipeline) -> Request | None:

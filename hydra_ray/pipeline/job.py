@@ -6,7 +6,6 @@ from types import MappingProxyType
 from typing import Any
 
 from hydra_ray.core.sampling import Part, Trial, parts_of
-from hydra_ray.core.types import Split
 from hydra_ray.data.reader import read_users
 from hydra_ray.errors import UserError
 from hydra_ray.inference.types import Component
@@ -30,6 +29,7 @@ from hydra_ray.pipeline.step_settings import (
     method_stage,
     summary_texts,
     topics_encoder,
+    trained_on,
     training_stage,
 )
 from hydra_ray.registries import METHODS
@@ -180,12 +180,11 @@ class Pipeline(ModelSteps):
         method, chosen = method_named(name), self.chosen(trial)
         builds_on = method.builds_on(self.config)
         if not builds_on:
-            users = chosen.source if chosen.crossed else chosen.train
-            return (self._ask_training(Trial(trial.seed), name, {user: chosen.source[user] for user in users}),)
+            return (self._ask_training(Trial(trial.seed), name, trained_on(chosen)),)
         found = []
         for part in parts_of(chosen):
             others = {other: step for other in builds_on if (step := self.trained_method(trial, other, part))}
-            users_of_part = {user: chosen.source[user] for user in part.users}
+            users_of_part: Asking = {user: (chosen.source[user], "train") for user in part.users}
             found.append(self._ask_training(trial, name, users_of_part, others, f" part {part.number}"))
         return tuple(found)
 
@@ -193,18 +192,16 @@ class Pipeline(ModelSteps):
         self,
         trial: Trial,
         name: str,
-        sources: Mapping[str, Split],
+        users: Asking,
         others: Mapping[str, StepResult] = MappingProxyType({}),
         part: str = "",
     ) -> StepResult:
-        """sources: training users, with the split of the data that each comes from. others: what was learned without
-        them."""
+        """users: training users. others: what was learned without them."""
         asks, protocol = method_named(name).asks, self.config.protocol
         assert asks is not None
         config = {"calls": asks.name, "pseudo_queries": protocol.pseudo_queries, **asks.reads(self.config)}
         config["train_questions"] = protocol.train_questions
         inputs = {f"trained-{other}": step.key for other, step in others.items()}
-        users: Asking = {user: (source, "train") for user, source in sources.items()}
 
         def args() -> tuple[Any, ...]:
             folders = {other: step.path for other, step in others.items()}

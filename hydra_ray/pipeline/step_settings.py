@@ -82,6 +82,12 @@ def asking(chosen: UserSample) -> Asking:
     return {user_id: (chosen.source[user_id], role) for role in roles for user_id in chosen.of(role)}
 
 
+def trained_on(chosen: UserSample) -> Asking:
+    """The training users; with folds all users, each of whom some fold trains on."""
+    users = chosen.source if chosen.crossed else chosen.train
+    return {user_id: (chosen.source[user_id], "train") for user_id in users}
+
+
 def hash_of(users: Asking) -> str:
     """A short hash of users, where their records come from, and their roles."""
     text = "\0".join(f"{user_id}\1{source}\1{role}" for user_id, (source, role) in sorted(users.items()))
