@@ -57,8 +57,7 @@ def build_app(args: ServeConfig) -> Any:
 
 
 def _fitter(args: ServeConfig) -> Any:
-    """Without a database there is one replica, whatever the load, and never a second one at the same time."""
-    return _deployment(Fitter, FITTER, args.fitter, affine=False, drain_s=DRAIN_S, alone=args.database is None)
+    return _deployment(Fitter, FITTER, args.fitter, affine=False, drain_s=DRAIN_S, alone=args.one_fitter)
 
 
 def _quiet(line: str) -> None:

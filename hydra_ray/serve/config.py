@@ -194,9 +194,14 @@ class ServeConfig(Section):
             raise ValueError(mistake)
         return value
 
+    @property
+    def one_fitter(self) -> bool:
+        """Whether there is one fitter, whatever the load, and never a second one at the same time."""
+        return self.database is None
+
     @model_validator(mode="after")
     def _fitter_alone(self) -> "ServeConfig":
-        if self.database is None and self.fitter.replicas != (1, 1):
+        if self.one_fitter and self.fitter.replicas != (1, 1):
             raise ValueError(
                 f"fitter.replicas {self.fitter.replicas}: without a `database` the fitter must be one alone, [1, 1]"
             )

@@ -49,7 +49,7 @@ _SERVICE = Application(
     (("root",), ("run",), ("state",), ("keys",)),
     _about_service,
     "/readyz",
-    lambda args: () if args.database else (FITTER,),
+    lambda args: (FITTER,) if args.one_fitter else (),
 )
 APPLICATIONS = {
     "hydra_ray:build_app": _SERVICE,
