@@ -1,6 +1,7 @@
 """What a Ray cluster has no room for now, as Ray says."""
 
 from collections import Counter, defaultdict
+from dataclasses import replace
 from typing import Any
 
 from hydra_ray.pipeline.room import Holder, Room
@@ -15,8 +16,8 @@ def cluster_room(address: str, job: str) -> Room:
         address: Of its GCS, `host:port`.
         job: Ray's id of this run's job, in hexadecimal.
 
-    The holders are unknown where the cluster has no dashboard, which alone lists actors. Raises what Ray raises where
-    the cluster cannot be reached.
+    The holders are looked up only where something has no room, and unknown where the cluster has no dashboard, which
+    alone lists actors. Raises what Ray raises where the cluster cannot be reached.
     """
     from ray.autoscaler.v2.sdk import get_cluster_status
 
@@ -27,12 +28,13 @@ def cluster_room(address: str, job: str) -> Room:
         for request in demand.bundles_by_count:
             wanted[tuple(sorted((name, float(amount)) for name, amount in request.bundle.items()))] += request.count
     nodes = [node.resource_usage.usage for node in (*status.active_nodes, *status.idle_nodes) if node.resource_usage]
-    return Room(
+    room = Room(
         wanted,
         [{usage.resource_name: usage.total - usage.used for usage in node} for node in nodes],
         {usage.resource_name: usage.total for usage in status.cluster_resource_usage},
-        _holders(address, job),
+        None,
     )
+    return replace(room, holders=_holders(address, job)) if room.unplaced() else room
 
 
 def _holders(address: str, job: str) -> list[Holder] | None:

@@ -171,15 +171,17 @@ class RunContext(contextlib.AbstractContextManager["RunContext"]):
         if self._needs.lacking(ray.cluster_resources()):
             waiting = Waiting(self._needs, ray.cluster_resources, self.log)
             waiting()
-            self._stack.enter_context(PeriodicTask(waiting, EVERY_S))
-            self._stack.callback(waiting.stop)
+            self._watch(waiting)
         from hydra_ray.pipeline.cluster_room import cluster_room
 
         context = ray.get_runtime_context()
         address, own = context.gcs_address, context.get_job_id()
-        watch = RoomWatch(lambda: cluster_room(address, own), self.log)
-        self._stack.enter_context(PeriodicTask(watch, EVERY_S))
-        self._stack.callback(watch.stop)
+        self._watch(RoomWatch(lambda: cluster_room(address, own), self.log))
+
+    def _watch(self, lines: Waiting | RoomWatch) -> None:
+        """Looks every EVERY_S seconds until this invocation ends."""
+        self._stack.enter_context(PeriodicTask(lines, EVERY_S))
+        self._stack.callback(lines.stop)
 
     def _refuse(self, lacking: str) -> None:
         if lacking:
