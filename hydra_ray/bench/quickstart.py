@@ -53,11 +53,11 @@ def measure(command: Sequence[str]) -> dict[str, Any]:
             code = child.wait()
         seconds = time.monotonic() - began
         log.seek(0)
-        said = log.read().strip()
+        output = log.read().strip()
     if code == 2:
-        raise UserError(said.splitlines()[-1].removeprefix("hydra-ray: ") if said else f"{command}: exit code 2")
+        raise UserError(output.splitlines()[-1].removeprefix("hydra-ray: ") if output else f"{command}: exit code 2")
     if code != 0:
-        raise RuntimeError(f"the run failed with exit code {code}: {said[-2000:]}")
+        raise RuntimeError(f"the run failed with exit code {code}: {output[-2000:]}")
     return {
         "seconds": round(seconds, 1),
         "peak_mib": round(memory.peak / MIB),

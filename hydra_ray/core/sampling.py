@@ -58,7 +58,7 @@ class Part:
     Attributes:
         number: From 1.
         users: Of the part.
-        others: The sample of the training users outside it, which tests nobody.
+        others: The sample of the training users outside it, in which no user is tested.
     """
 
     number: int

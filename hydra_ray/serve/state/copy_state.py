@@ -47,9 +47,11 @@ def copy_state(source: str, target: str, log: Callable[[str], None]) -> int:
         copy = tables.create_users(origin.buckets, service)
     else:
         service = service_in_database(folder, database) or ""
-        confirm_service(Database(database), service)
+        connections = Database(database)
+        confirm_service(connections, service)
         write_text(folder / SERVICE, service)  # for the way back
-        migrate(Database(database))
+        migrate(connections)
+        connections.close()
         origin = tables.open_users()
         with private_files():
             copy = files.create_users(origin.buckets, service)

@@ -125,7 +125,7 @@ class UserStore(Protocol):
 
     def claim_fits(self, worker: str, limit: int, lease_s: float, user: UserKey | None = None) -> list[UserKey]:
         """Users whose fit is queued, or running under a lease that is over, `limit` at most: `worker` has them for
-        `lease_s` from now, and their fits are `running`. Nobody else gets them meanwhile. user: this one alone.
+        `lease_s` from now, and their fits are `running`. No other worker gets them meanwhile. user: this one alone.
         """
         ...
 
@@ -134,7 +134,7 @@ class UserStore(Protocol):
         ...
 
     def release_fit(self, worker: str, user: UserKey, wait_s: float = 0.0) -> None:
-        """Gives up the worker's lease of a user. wait_s: how long nobody is to have the user, queued or not."""
+        """Gives up the worker's lease of a user. wait_s: how long no worker may take the user, queued or not."""
         ...
 
     # import, before any user is served

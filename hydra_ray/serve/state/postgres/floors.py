@@ -7,7 +7,7 @@ from hydra_ray.serve.state.users import Floors
 
 
 def read_floors(cursor: Cursor, bucket: int) -> Floors:
-    """None were ever written: nobody was deleted."""
+    """None were ever written: no user was deleted."""
     row = cursor.execute("SELECT revision, heads FROM floors WHERE bucket = %s", (bucket,)).fetchone()
     return Floors(*row) if row else Floors()
 

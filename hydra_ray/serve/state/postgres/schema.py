@@ -87,7 +87,7 @@ def confirm_service(database: Database, service: str) -> None:
 
 
 def service_of(database: Database) -> str | None:
-    """Whose tables these are; None: nobody's yet."""
+    """Whose tables these are; None: no service's yet."""
 
     def work(cursor: Cursor) -> str | None:
         if cursor.execute("SELECT to_regclass('service')").fetchone()[0] is None:
