@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.data.files import RATING, ingest_pure
+from tests.data.sixty_users import make_root
+
 REPO = Path(__file__).parents[2]
 
 
@@ -29,3 +32,10 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}")
     return folder
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """The 60 users, ingested into four buckets."""
+    ingest_pure(make_root(tmp_path), RATING, tmp_path / "out", buckets=4)
+    return tmp_path / "out"

@@ -6,21 +6,8 @@ import pytest
 
 from hydra_ray.data.reader import list_users, read_counts, read_users
 from hydra_ray.errors import UserError
-from tests.data.files import RATING, golds, ingest_pure, item, lamp_root, question
-
-IDS = [f"u{i}" for i in range(60)]
-
-
-def make_root(root: Path) -> Path:
-    train = [question(u, [item(f"{u}-{n}", f"text {n}") for n in range(3)], user_id=u) for u in IDS[:40]]
-    dev = [question(u, [item(f"{u}-0")], user_id=u) for u in IDS[40:]]
-    return lamp_root(root, train, golds(dict.fromkeys(IDS[:40], "5")), dev, golds(dict.fromkeys(IDS[40:], "4")))
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    ingest_pure(make_root(tmp_path), RATING, tmp_path / "out", buckets=4)
-    return tmp_path / "out"
+from tests.data.files import RATING, ingest_pure, lamp_root
+from tests.data.sixty_users import IDS
 
 
 def test_users_by_split_and_by_id(out: Path) -> None:

@@ -27,6 +27,12 @@ def as_new(request: pytest.FixtureRequest) -> Iterator[None]:
         service.late_error, service.forwarded = None, []
 
 
+@pytest.fixture(autouse=True)
+def no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No key comes from where the tests run."""
+    monkeypatch.delenv("HYDRA_RAY_SERVE_KEYS", raising=False)
+
+
 @pytest.fixture
 def http(live: Live) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=live.url, timeout=10) as client:

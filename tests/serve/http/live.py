@@ -95,3 +95,13 @@ def hang_up(live: Live, path: str = "/v1/personalize", body: dict[str, object] |
 
 def get(live, path, name):
     return httpx.get(f"{live.url}{path}", headers={"Authorization": f"Bearer {SECRETS[name]}"})
+
+
+def error_of(answer: httpx.Response) -> dict[str, Any]:
+    """The error of an answer, which must have OpenAI's shape."""
+    assert answer.headers["content-type"] == "application/json"
+    error: dict[str, Any] = answer.json()["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert error["message"]
+    assert "\n" not in error["message"]
+    return error

@@ -2,17 +2,9 @@
 
 import pytest
 
-JSON = {"Content-Type": "application/json"}
+from tests.serve.http.live import JSON, error_of
+
 DEEP = b"[" * 20_000 + b"]" * 20_000
-
-
-def error_of(answer) -> dict:
-    assert answer.headers["content-type"] == "application/json"
-    error = answer.json()["error"]
-    assert set(error) == {"message", "type", "param", "code"}
-    assert error["message"]
-    assert "\n" not in error["message"]
-    return error
 
 
 @pytest.mark.parametrize(

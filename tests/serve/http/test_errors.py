@@ -4,17 +4,7 @@ import pytest
 
 from hydra_ray.inference.types import DeadlineError, LLMDownError, OverloadedError, RefusedError, StageDownError
 from hydra_ray.serve.types import InvalidError
-
-JSON = {"Content-Type": "application/json"}
-
-
-def error_of(answer) -> dict:
-    assert answer.headers["content-type"] == "application/json"
-    error = answer.json()["error"]
-    assert set(error) == {"message", "type", "param", "code"}
-    assert error["message"]
-    assert "\n" not in error["message"]
-    return error
+from tests.serve.http.live import JSON, error_of
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,7 @@ import pytest
 from hydra_ray.cli import main
 from hydra_ray.errors import UserError
 from hydra_ray.serve.http.key_file import REMIND_S, REREAD_S, KeyRing, _shared, load_keys
-from hydra_ray.serve.http.keys import Keys
-
-KEY, OTHER = "0123456789abcdef", "fedcba9876543210"
+from tests.serve.http.key_of import KEY, OTHER, tenant
 
 
 class World:
@@ -100,17 +98,6 @@ def test_who_may_read_it(mode: int, owner: int, me: int, shared: bool, monkeypat
     monkeypatch.setattr(os, "geteuid", lambda: me)
     about = os.stat_result((stat.S_IFREG | mode, 0, 0, 1, owner, 0, 0, 0, 0, 0))
     assert _shared(about) == shared
-
-
-def tenant(keys: Keys, authorization: str | None) -> str | None:
-    """Whose key stands in the header."""
-    found = keys.find(authorization)
-    return found.tenant if found else None
-
-
-@pytest.fixture(autouse=True)
-def no_variable(monkeypatch):
-    monkeypatch.delenv("HYDRA_RAY_SERVE_KEYS", raising=False)
 
 
 @pytest.fixture

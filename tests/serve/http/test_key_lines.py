@@ -8,9 +8,9 @@ import pytest
 from hydra_ray.cli import main
 from hydra_ray.errors import UserError
 from hydra_ray.serve.http.key_lines import new_key, parse_keys
-from hydra_ray.serve.http.keys import Key, Keys, expiring
+from hydra_ray.serve.http.keys import Key, expiring
+from tests.serve.http.key_of import KEY, tenant
 
-KEY = "0123456789abcdef"
 NOON = datetime(2027, 6, 30, 12, tzinfo=UTC)
 
 
@@ -97,17 +97,6 @@ def test_keys_that_end_soon_are_named() -> None:
         "key old of acme: expired 2027-06-30 00:00 UTC",
         "key soon of acme: expires 2027-07-02 00:00 UTC",
     ]
-
-
-def tenant(keys: Keys, authorization: str | None) -> str | None:
-    """Whose key stands in the header."""
-    found = keys.find(authorization)
-    return found.tenant if found else None
-
-
-@pytest.fixture(autouse=True)
-def no_variable(monkeypatch):
-    monkeypatch.delenv("HYDRA_RAY_SERVE_KEYS", raising=False)
 
 
 @pytest.mark.parametrize(

@@ -1,21 +1,7 @@
-import pytest
-
 from hydra_ray.serve.http.key_file import load_keys
 from hydra_ray.serve.http.key_lines import parse_keys
 from hydra_ray.serve.http.keys import Keys
-
-KEY, OTHER = "0123456789abcdef", "fedcba9876543210"
-
-
-def tenant(keys: Keys, authorization: str | None) -> str | None:
-    """Whose key stands in the header."""
-    found = keys.find(authorization)
-    return found.tenant if found else None
-
-
-@pytest.fixture(autouse=True)
-def no_variable(monkeypatch):
-    monkeypatch.delenv("HYDRA_RAY_SERVE_KEYS", raising=False)
+from tests.serve.http.key_of import KEY, OTHER, tenant
 
 
 def test_every_key_is_compared(monkeypatch):

@@ -6,6 +6,7 @@ import pytest
 from hydra_ray.config import AdapterConfig
 from hydra_ray.serve.bundle import RunArtifacts
 from hydra_ray.serve.state.service_state import ServiceState
+from hydra_ray.serve.state.users import UserStore
 from hydra_ray.training.artifacts.trained_scorer import fingerprint
 from tests.pipeline.fitted_world import make_config, write_base
 from tests.serve.state.made_run import USER_IDS, write_ingested, write_some_heads
@@ -55,3 +56,11 @@ def new_state(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 @pytest.fixture
 def state(new_state: Callable[[], ServiceState]) -> ServiceState:
     return new_state()
+
+
+@pytest.fixture
+def store(state: ServiceState) -> Iterator[UserStore]:
+    """A store without users, of each back end."""
+    made = state.create_users(4, "service")
+    yield made
+    made.close()

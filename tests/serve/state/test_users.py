@@ -5,8 +5,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -17,7 +16,6 @@ from hydra_ray.core.types import HistoryItem
 from hydra_ray.errors import UserError
 from hydra_ray.inference.types import FitState, UserKey, UserState
 from hydra_ray.serve.state.service_state import ServiceState
-from hydra_ray.serve.state.usage import Slot, Used
 from hydra_ray.serve.state.users import Floors, UserRecord, UserStore, highest
 from tests.serve.made_up import (
     ANNA,
@@ -29,13 +27,6 @@ from tests.serve.made_up import (
     write_for_ever,
 )
 from tests.store.children import start
-
-
-@pytest.fixture
-def store(state: ServiceState) -> Iterator[UserStore]:
-    made = state.create_users(4, "service")
-    yield made
-    made.close()
 
 
 def test_append_is_seen_by_every_other_store(store: UserStore, state: ServiceState) -> None:
@@ -347,33 +338,6 @@ def test_a_tenant_never_sees_anothers_user_of_the_same_id(store: UserStore) -> N
     store.set_fit(mine, "failed", message="mine")
     store.delete(mine)
     assert store.history(theirs) == kept
-
-
-def test_deletions_are_news_once(store: UserStore, state: ServiceState) -> None:
-    deletions, other = state.deletions(), state.open_users()
-    store.append(ANNA, [item(0), item(1)])
-    assert not deletions.new()
-    for delete in (lambda: other.remove_item(ANNA, item(0).item_id), lambda: other.delete(ANNA)):
-        delete()
-        state.deletions().announce()
-        assert [deletions.new(), deletions.new()] == [True, False]
-
-
-def test_usage_is_added_up(state: ServiceState) -> None:
-    state.create_users(4, "service")
-    one, two, today = state.open_usage(), state.open_usage(), f"{datetime.now(UTC):%Y-%m-%d}"
-    slot, other = Slot("acme", "k", "ci", today, 100), Slot("other", "l", "", today, 100)
-    assert one.add({slot: Used(2, 1, 10)}, 100) == {"k": Used(2, 0, 10)}
-    assert two.add({slot: Used(1, 0, 5), other: Used(7)}, 100) == {"k": Used(3, 0, 15), "l": Used(7)}
-    assert one.add({Slot("acme", "k", "new name", today, 106): Used(1)}, 106) == {"k": Used(1)}
-    assert one.add({}, 100) == {}  # that minute is long over
-    kept = Slot("acme", "k", "new name", today, 0)
-    assert two.days("acme", today) == [(kept, Used(4, 1, 15))]
-    assert two.days("acme", "2999-01-01") == two.days("nobody", today) == []
-    everything = [(kept, Used(4, 1, 15)), (Slot("other", "l", "", today, 0), Used(7))]
-    assert one.all_days() == everything
-    one.put_days([(kept, Used(9, 9, 9))])
-    assert one.all_days() == [(kept, Used(9, 9, 9)), everything[1]]
 
 
 def test_records_go_out_and_in_as_they_are(store: UserStore, new_state: Callable[[], ServiceState]) -> None:

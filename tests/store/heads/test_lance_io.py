@@ -8,7 +8,9 @@ from hydra_ray.store.heads.lance_io import ConflictError, LanceError, lance_erro
 
 
 def test_a_message_is_one_line_without_places_in_rust() -> None:
-    raised = ValueError("LanceError(IO): Generic local error: no such\n  file, /root/.cargo/lance-1/src/io.rs:12:34")
+    raised = ValueError(
+        "LanceError(IO): Generic local error: no such\n  file, /home/builder/.cargo/lance-1/src/io.rs:12:34"
+    )
     with pytest.raises(LanceError) as caught, lance_errors("heads"):
         raise raised
     assert str(caught.value) == "no such file"
