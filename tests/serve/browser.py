@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webdriver import WebDriver
@@ -148,5 +149,9 @@ def numbers(driver: WebDriver, selector: str) -> list[float]:
 
 
 def until(driver: WebDriver, wait_s: float, condition: Callable[[], bool]) -> None:
-    """Waits until the condition, a function without arguments, holds. Raises TimeoutException."""
-    WebDriverWait(driver, wait_s, poll_frequency=0.03).until(lambda _: condition())
+    """Waits until the condition, a function without arguments, holds. Raises TimeoutException.
+
+    What it has found may be drawn anew before it is read: then it looks again.
+    """
+    redrawn = [StaleElementReferenceException]
+    WebDriverWait(driver, wait_s, poll_frequency=0.03, ignored_exceptions=redrawn).until(lambda _: condition())

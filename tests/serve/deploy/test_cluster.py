@@ -178,10 +178,12 @@ class Asking:
 
 def _replica_pid(application: str, deployment: str) -> int:
     """The process of a deployment's only replica in this cluster, which others on this machine do not share."""
+    import ray
     from ray.util.state import list_actors
 
-    name = f"ServeReplica:{application}:{deployment}"
-    (replica,) = [each for each in list_actors(filters=[("state", "=", "ALIVE")]) if each.class_name.startswith(name)]
+    name, cluster = f"ServeReplica:{application}:{deployment}", ray.get_runtime_context().gcs_address
+    alive = list_actors(address=cluster, filters=[("state", "=", "ALIVE")])
+    (replica,) = [each for each in alive if each.class_name.startswith(name)]
     return int(replica.pid)
 
 
