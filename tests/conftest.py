@@ -20,6 +20,13 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def children_have_one_thread(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same for the processes that a unit test starts; on a cluster, Ray and vLLM decide."""
+    if request.node.get_closest_marker("cluster") is None:
+        monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
     """One Ray for all commands of a module: its address."""

@@ -9,7 +9,7 @@ from hydra_ray.bench import encode
 
 
 def test_figures() -> None:
-    result = encode.run(Namespace(rows=24, repeats=1, mixes=("synthetic", "news"), texts=300))
+    result = encode.run(Namespace(rows=8, repeats=1, mixes=("synthetic", "news"), texts=100))
     assert set(result["mixes"]) == {"synthetic", "news"}
     assert result["ratio"] == min(mix["ratio"] for mix in result["mixes"].values())
     for mix in result["mixes"].values():
@@ -18,9 +18,9 @@ def test_figures() -> None:
         assert set(mix["rows_per_s"]) == {"padded_fp32", "sorted_fp32", "ours"}
 
     reads = result["reads"]
-    assert reads["scanned"] == 300
+    assert reads["scanned"] == 100
     assert reads["ratio"] > 1
-    assert [run["rows"] for run in reads["join"]["runs"]] == [300, 3000]
+    assert [run["rows"] for run in reads["join"]["runs"]] == [100, 1000]
     assert all(run["peak_mib"] > 0 for run in reads["join"]["runs"])
 
 
