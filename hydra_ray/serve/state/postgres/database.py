@@ -24,6 +24,8 @@ MOST_CONNECTIONS = 8
 """Of one process; its other threads wait for one of them."""
 READ_S, WRITE_S = 2.0, 8.0
 """How long a server that is away is waited for. The gateway gives a call five seconds, and insists on changes."""
+AWAY_S = 5.0
+"""How long after that a read does not wait again: every question would be held up."""
 _PAUSES_S = (0.0, 0.1, 0.2, 0.5)
 """Before further attempts, the last one again and again. The first is always made: a kept connection may be stale."""
 
@@ -56,6 +58,7 @@ class Database:
         self.name = shown(url)
         self._parameters = {**_DEFAULTS, **conninfo(url)}
         self._read_s, self._write_s = read_s, write_s
+        self._away_until = 0.0
         self._idle: list[Any] = []
         self._lock = threading.Lock()
         self._most, self._slots = most, threading.BoundedSemaphore(most)
@@ -63,10 +66,13 @@ class Database:
     def read(self, tenant: str, work: Callable[[Cursor], T], *, wait_s: float | None = None) -> T:
         """What `work` returns, done in one transaction that sees the tenant's rows alone, or ALL_TENANTS'.
 
-        Tried again as long as the server is away, `wait_s` (`read_s`) at most. Raises HistoryUnreadableError, one line
-        with the database, for whatever goes wrong.
+        Tried again as long as the server is away, `wait_s` (`read_s`) at most; not waited for where the last one waited
+        in vain, AWAY_S ago at most. Raises HistoryUnreadableError, one line with the database, for whatever goes wrong.
         """
-        return self._tried(tenant, work, self._read_s if wait_s is None else wait_s, HistoryUnreadableError)
+        wait_s = self._read_s if wait_s is None else wait_s
+        if time.monotonic() < self._away_until:
+            wait_s = 0.0
+        return self._tried(tenant, work, wait_s, HistoryUnreadableError)
 
     def write(self, tenant: str, work: Callable[[Cursor], T], *, wait_s: float | None = None) -> T:
         """Likewise for a change, durable on return. It may be done twice, where the connection is lost in the commit:
@@ -89,11 +95,14 @@ class Database:
                     connection.execute(_begin(tenant))
                     found = work(connection.cursor())
                     connection.execute("COMMIT")
-                    return found
+                self._away_until = 0.0
+                return found
             except library.Error as error:
                 pause_s = _PAUSES_S[min(attempt, len(_PAUSES_S) - 1)]
                 late = attempt > 0 and time.monotonic() + pause_s > deadline
                 if late or not _may_pass(error):
+                    if late and _is_away(error):
+                        self._away_until = time.monotonic() + AWAY_S
                     raise self._worded(error, refused) from None
             self.close()
             time.sleep(pause_s)
@@ -142,9 +151,13 @@ def _literal(text: str) -> str:
 
 
 def _may_pass(error: Exception) -> bool:
-    """Whether the same may succeed soon: a lost or refused connection, a conflict with another transaction, a server
-    that is starting, stopping or has become a standby."""
+    """Whether the same may succeed soon: the server may be back, or the other transaction over."""
+    return _is_away(error) or str(getattr(error, "sqlstate", None)).startswith("40")
+
+
+def _is_away(error: Exception) -> bool:
+    """Whether the server cannot be reached: a lost or refused connection, or it starts, stops or is now a standby."""
     library, state = psycopg(), getattr(error, "sqlstate", None)
     if state is None:
         return isinstance(error, (library.OperationalError, library.InterfaceError))
-    return str(state).startswith(("08", "40", "57P", "53300", "25006"))
+    return str(state).startswith(("08", "57P", "53300", "25006"))

@@ -87,6 +87,41 @@ def test_a_server_that_is_away_is_one_line_and_comes_back(
     assert deletions.new()
 
 
+def test_once_a_server_was_waited_for_in_vain_reads_do_not_wait(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import psycopg
+
+    connect, attempts = psycopg.connect, []
+
+    def counted(**parameters: object) -> object:
+        attempts.append(parameters)
+        return connect(**parameters)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(psycopg, "connect", counted)
+    database = Database(postgres.url(ROLE), read_s=0.5)
+
+    def attempts_of_a_read() -> int:
+        attempts.clear()
+        with pytest.raises(HistoryUnreadableError):
+            database.read(ALL_TENANTS, lambda cursor: cursor.execute("SELECT 1"))
+        return len(attempts)
+
+    postgres.stop("immediate")
+    try:
+        assert attempts_of_a_read() > 2
+        assert attempts_of_a_read() == attempts_of_a_read() == 2
+    finally:
+        postgres.start()
+    database.read(ALL_TENANTS, lambda cursor: cursor.execute("SELECT 1"))
+    database.close()
+    postgres.stop("immediate")
+    try:
+        assert attempts_of_a_read() > 2  # it had come back
+    finally:
+        postgres.start()
+
+
 @pytest.mark.cluster
 def test_a_writer_killed_in_mid_transaction_leaves_nothing_and_no_lock(store: UserStore, state: ServiceState) -> None:
     store.append(ANNA, [item(0)])
