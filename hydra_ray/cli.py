@@ -12,6 +12,7 @@ from pathlib import Path
 from hydra_ray import lamp_commands
 from hydra_ray.errors import UserError
 from hydra_ray.jobs import commands as job_commands
+from hydra_ray.pipeline import fetch_command
 from hydra_ray.serve.state import commands as state_commands
 from hydra_ray.utils.terminal import is_output_closed, on_hangup, on_terminate, use_plain_characters
 from hydra_ray.version import __version__
@@ -111,6 +112,7 @@ def _parser() -> argparse.ArgumentParser:
         if name == "fit-users":
             about_base = "keep that run's bases, fit only users with new history"
             stage.add_argument("--base-run", metavar="RUN", help=about_base)
+    fetch_command.add_parser(commands)
     synth = commands.add_parser("synth", help="write a synthetic world in LaMP's layout")
     synth.add_argument("--users", type=int, default=150, help="how many, training and test users together (150)")
     synth.add_argument("--task", choices=("tagging", "rating", "headline"), default="tagging", help="(tagging)")
@@ -210,6 +212,7 @@ def _dispatch(args: argparse.Namespace) -> int:
     if args.command in STAGES:
         return _stage(args)
     commands: dict[str, Callable[[argparse.Namespace], int]] = {
+        "fetch": fetch_command.fetch,
         "synth": _synth,
         "init-task": _init_task,
         "tiny-llm": _tiny_llm,

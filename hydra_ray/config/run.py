@@ -15,6 +15,7 @@ from hydra_ray.config.retriever_training import RopgConfig
 from hydra_ray.config.section import NameOf, Section
 from hydra_ray.config.training import FitConfig, ModelConfig, TrainConfig
 from hydra_ray.registries import METHODS
+from hydra_ray.utils.object_url import mistake_in
 from hydra_ray.utils.plugins import load_modules
 
 
@@ -73,6 +74,13 @@ class Config(Section):
     root: str = Field(
         default="runs", description="Folder of all runs; finished steps and the LLM's answers are shared in it."
     )
+    archive: str | None = Field(
+        default=None,
+        description="A place in an object store (`s3://bucket/path`, `gs://`, `abfs://`, or `file:///path`) that also "
+        "gets every finished step, the run's results, and the LLM's answers within seconds; what is there is neither "
+        "computed nor paid for again, under whatever `root`, on whatever cluster. Credentials come from the "
+        "environment.",
+    )
     plugins: tuple[str, ...] = Field(
         default=(),
         description="Python modules that add methods, retrievers or heads (docs/extending.md): names of installed "
@@ -96,6 +104,13 @@ class Config(Section):
         default=ResourcesConfig(), description="How many workers of each kind, and what each reserves."
     )
     ray: RayConfig = Field(default=RayConfig(), description="The Ray cluster.")
+
+    @field_validator("archive")
+    @classmethod
+    def _is_a_url(cls, url: str | None) -> str | None:
+        if url is not None and (wrong := mistake_in(url)):
+            raise ValueError(f"archive: {wrong}")
+        return url
 
     @field_validator("plugins")
     @classmethod

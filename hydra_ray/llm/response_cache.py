@@ -12,7 +12,7 @@ import time
 import uuid
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,6 +38,9 @@ CREATE TABLE IF NOT EXISTS runs (
   cost REAL NOT NULL DEFAULT 0, retries INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS in_flight (
   id INTEGER PRIMARY KEY AUTOINCREMENT, run TEXT NOT NULL, owner TEXT NOT NULL, cost REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS unsaved (archive TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (archive, key)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS answer_files (archive TEXT NOT NULL, name TEXT NOT NULL, PRIMARY KEY (archive, name))
+  WITHOUT ROWID;
 """
 
 
@@ -83,6 +86,7 @@ class ResponseCache:
     file: created with its folder. run: whose counts and budget these are; the responses are shared by all runs.
     max_calls, max_cost: the budget of `run` over all its processes; None is unlimited. lost_after_s: a reservation that
     is not settled by then belongs to a worker that is gone; its call counts as made. More than a call can take.
+    archive: URL of the archive that is to have every record, see `hydra_ray.llm.archived_answers`.
     Raises UserError if the file is not a ledger or cannot be written.
     """
 
@@ -94,7 +98,9 @@ class ResponseCache:
         max_calls: int | None = None,
         max_cost: float | None = None,
         lost_after_s: float = LOST_AFTER_S,
+        archive: str | None = None,
     ) -> None:
+        self.archive = archive
         self.file = file
         self.run = run
         self.max_calls = max_calls
@@ -113,6 +119,8 @@ class ResponseCache:
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.executescript(_SCHEMA)
             self._db.execute("INSERT OR IGNORE INTO runs (run) VALUES (?)", (run,))
+            if archive and not self.answer_files():  # an archive that is new to this file lacks all of it
+                self._db.execute("INSERT OR IGNORE INTO unsaved SELECT ?, key FROM responses", (archive,))
         except (sqlite3.Error, OSError) as error:
             raise UserError(f"{file}: cannot be used as response cache ({error}): move it away or set `root`") from None
 
@@ -158,6 +166,9 @@ class ResponseCache:
     def _note(self, settled: Sequence[CallOutcome]) -> None:
         kept = [(s.key, zlib.compress(json.dumps(s.record).encode(), 1)) for s in settled if s.record is not None]
         self._db.executemany("INSERT OR REPLACE INTO responses (key, record) VALUES (?, ?)", kept)
+        if self.archive:
+            unsaved = [(self.archive, key) for key, _ in kept]
+            self._db.executemany("INSERT OR IGNORE INTO unsaved VALUES (?, ?)", unsaved)
         self._db.executemany("DELETE FROM in_flight WHERE id = ?", [(s.reservation,) for s in settled])
         for ended in settled:
             self._learn(ended)
@@ -253,6 +264,59 @@ class ResponseCache:
                 "SELECT count(*) FROM in_flight WHERE run = ? AND owner != ?", (self.run, self._owner)
             ).fetchone()
         return Counts(*row, *lost)
+
+    def answer_files(self) -> set[str]:
+        """Names of the archive's files whose records are all here."""
+        with self._lock:
+            rows = self._db.execute("SELECT name FROM answer_files WHERE archive = ?", (self.archive,)).fetchall()
+        return {name for (name,) in rows}
+
+    def unsaved(self, most: int) -> list[tuple[str, bytes]]:
+        """Keys and records, as they are kept, that the archive does not have yet."""
+        with self._lock:
+            rows = self._db.execute(
+                "SELECT key, record FROM unsaved JOIN responses USING (key) WHERE archive = ? LIMIT ?",
+                (self.archive, most),
+            )
+            return rows.fetchall()
+
+    def saved(self, keys: Sequence[str], name: str) -> None:
+        """Notes that a file of the archive has the records of these keys, and none that is not here."""
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute("INSERT OR IGNORE INTO answer_files VALUES (?, ?)", (self.archive, name))
+            mine = [(self.archive, key) for key in keys]
+            self._db.executemany("DELETE FROM unsaved WHERE archive = ? AND key = ?", mine)
+            self._db.execute("COMMIT")
+
+    def merge(self, rows: Sequence[tuple[str, bytes]], name: str) -> int:
+        """Adds the records of a file of the archive that are not here. Returns how many there were."""
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            before = self._db.total_changes
+            self._db.executemany("INSERT OR IGNORE INTO responses (key, record) VALUES (?, ?)", rows)
+            came = self._db.total_changes - before
+            self._db.execute("INSERT OR IGNORE INTO answer_files VALUES (?, ?)", (self.archive, name))
+            self._db.execute("COMMIT")
+        return came
+
+    def used(self) -> Counts:
+        """As `counts`, and calls that are in flight now count as made: they may be billed."""
+        with self._lock:
+            flying, cost = self._db.execute(
+                "SELECT count(*), coalesce(sum(cost), 0) FROM in_flight WHERE run = ?", (self.run,)
+            ).fetchone()
+        now = self.counts()
+        return replace(now, calls=now.calls + flying, cost=now.cost + cost, lost=0)
+
+    def count_at_least(self, used: Counts) -> None:
+        """Raises the run's counts to what it is known to have used, here or elsewhere."""
+        names = ("calls", "cached", "prompt_tokens", "completion_tokens", "cost", "retries", "failed")
+        columns = ", ".join(f"{name} = max({name}, ?)" for name in names)
+        with self._lock:
+            self._db.execute(
+                f"UPDATE runs SET {columns} WHERE run = ?", (*(getattr(used, name) for name in names), self.run)
+            )
 
     def done(self) -> int:
         """Requests that were finished through this ledger since it was opened, cached and failed ones included."""

@@ -1,5 +1,6 @@
 """The ledger shared over a cluster: a thin Ray actor, one per run, on the driver's node."""
 
+import contextlib
 from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property, partial
@@ -11,10 +12,13 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from hydra_ray.config import Config
 from hydra_ray.errors import UserError
+from hydra_ray.llm.archived_answers import SAVE_EVERY_S, ArchivedAnswers
 from hydra_ray.llm.rate_limits import Wait
 from hydra_ray.llm.response_cache import FILE, LOST_AFTER_S, CallOutcome, Counts, ResponseCache
 from hydra_ray.llm.retry import MOST_PATIENCE
 from hydra_ray.llm.types import CachedResponse
+from hydra_ray.store.archive.object_store import ObjectStore
+from hydra_ray.utils.periodic import PeriodicTask
 
 NAMESPACE = "hydra_ray"
 
@@ -35,10 +39,18 @@ class _LedgerActor:
         lost_after_s: float,
         requests_per_minute: float | None,
         tokens_per_minute: float | None,
+        archive: str | None,
     ) -> None:
         self._open = partial(
-            ResponseCache, Path(file), run, max_calls=max_calls, max_cost=max_cost, lost_after_s=lost_after_s
+            ResponseCache,
+            Path(file),
+            run,
+            max_calls=max_calls,
+            max_cost=max_cost,
+            lost_after_s=lost_after_s,
+            archive=archive,
         )
+        self._archived: ArchivedAnswers | None = None
         self._rates = requests_per_minute, tokens_per_minute
         self._failure: UserError | None = None
         self._lost: Counter[str] = Counter()
@@ -48,7 +60,22 @@ class _LedgerActor:
         """Opened at the first call: a UserError of a constructor would not reach the driver."""
         ledger = self._open()
         ledger.limits.configure(*self._rates)
+        if ledger.archive:
+            archived = ArchivedAnswers(ledger, ObjectStore(ledger.archive))
+            archived.restore()
+            self._archived = archived
+            # It is saved once more by `save`; what fails meanwhile is tried again.
+            PeriodicTask(self._save_later, SAVE_EVERY_S).start()
         return ledger
+
+    def _save_later(self) -> None:
+        with contextlib.suppress(UserError):
+            self.save()
+
+    def save(self) -> None:
+        """Puts into the archive what it does not have yet. Raises UserError for what the store refuses."""
+        if self._archived:
+            self._archived.save()
 
     def begin(self) -> None:
         """A stage begins: forgets why the last one was stopped, and what it lost."""
@@ -102,6 +129,7 @@ def response_cache_actor(
     lost_after_s: float = LOST_AFTER_S,
     requests_per_minute: float | None = None,
     tokens_per_minute: float | None = None,
+    archive: str | None = None,
 ) -> Any:
     """The ledger actor of `run`, started on the driver's node unless it is there already.
 
@@ -112,10 +140,10 @@ def response_cache_actor(
     context = ray.get_runtime_context()
     # Of this job alone: another's would end with it. The file serves several.
     rates = (requests_per_minute, tokens_per_minute)
-    name = f"ledger:{context.get_job_id()}:{file.resolve()}:{run}:{max_calls}:{max_cost}:{rates}"
+    name = f"ledger:{context.get_job_id()}:{file.resolve()}:{run}:{max_calls}:{max_cost}:{rates}:{archive}"
     key = (context.gcs_address, name)
     if key not in _held:
-        _held[key] = _start(name, (str(file.resolve()), run, max_calls, max_cost, lost_after_s, *rates))
+        _held[key] = _start(name, (str(file.resolve()), run, max_calls, max_cost, lost_after_s, *rates, archive))
     return _held[key]
 
 
@@ -142,4 +170,5 @@ def run_response_cache(cfg: Config) -> Any:
         lost_after_s=(MOST_PATIENCE + 1) * cfg.llm.timeout_s + 60,
         requests_per_minute=cfg.llm.requests_per_minute,
         tokens_per_minute=cfg.llm.tokens_per_minute,
+        archive=cfg.archive,
     )

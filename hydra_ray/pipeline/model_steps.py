@@ -125,7 +125,12 @@ class ModelSteps(EncodeSteps):
     @cached_property
     def since(self) -> PreviousRun | None:
         """The earlier run whose bases are kept."""
-        return PreviousRun(self.run.root, self.config.fit.base_run) if self.config.fit.base_run else None
+        base_run = self.config.fit.base_run
+        if base_run is None:
+            return None
+        if self.run.archive and not (self.run.root / base_run).exists() and not Path(base_run).is_dir():
+            self.run.archive.fetch_run(base_run)
+        return PreviousRun(self.run.root, base_run)
 
     def _trained_before(self, component: Component, trial: Trial) -> StepResult:
         """The training of the earlier run. Raises UserError if it was of another model."""

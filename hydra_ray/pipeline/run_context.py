@@ -20,6 +20,7 @@ from hydra_ray.llm.model_id import model_identity
 from hydra_ray.llm.response_cache import FILE as RESPONSES
 from hydra_ray.pipeline.resources import EVERY_S, Waiting, needs_of
 from hydra_ray.pipeline.room import RoomWatch
+from hydra_ray.pipeline.run_archive import RunArchive
 from hydra_ray.pipeline.step import StepResult, run_step
 from hydra_ray.utils.periodic import PeriodicTask
 from hydra_ray.utils.ray_data import alive_nodes
@@ -73,7 +74,16 @@ class RunContext(contextlib.AbstractContextManager["RunContext"]):
         def survive(folder: Path) -> Mapping[str, Any] | None:
             return self.again_when_lost(name, lambda: work(folder))
 
-        return run_step(self.root, name, code, config, inputs, survive, self.log)
+        return run_step(self.root, name, code, config, inputs, survive, self.log, self.archive)
+
+    @cached_property
+    def archive(self) -> RunArchive | None:
+        """The archive, which can be written. Raises UserError if it cannot."""
+        if self.config.archive is None:
+            return None
+        found = RunArchive(self.config.archive, self.root, self.log)
+        found.check()
+        return found
 
     def again_when_lost(self, name: str, work: Callable[[], Result]) -> Result:
         """Does the work, up to LOSSES times more if workers are lost. Raises UserError after that."""
@@ -209,10 +219,24 @@ class RunContext(contextlib.AbstractContextManager["RunContext"]):
 
             self.ray()
             self._ledger = run_response_cache(self.config)
+            if self.archive and self.calls_before is None:
+                self._stack.callback(self._save_answers)
             if self.calls_before is None:
                 with unwrap_user_errors():
                     self.calls_before = ray.get(self._ledger.counts.remote()).calls
         return self._ledger
+
+    def _save_answers(self) -> None:
+        """Puts the last answers into the archive. What it refuses is said; the root has them."""
+        import ray
+
+        from hydra_ray.utils.ray_errors import unwrap_user_errors
+
+        try:
+            with unwrap_user_errors():
+                ray.get(self._ledger.save.remote())
+        except UserError as error:
+            self.log(f"{error}; the last answers are in {self.root} alone, and the same command saves them")
 
     def check_before_paying(self) -> None:
         """Raises UserError for what would be found out late, or only after the LLM was paid: a cluster that does not

@@ -43,6 +43,8 @@ def run_stage(stage: str, config: Config) -> int:
             for trial in config.protocol.trials:
                 PER_TRIAL[stage](job, trial)
         write_steps(run.folder, {label: result.key for label, result in job.results.items()})
+        if run.archive:
+            run.archive.publish_run(config.name)
         if report is not None:
             _show(job, report)
         for name, result in job.results.items():

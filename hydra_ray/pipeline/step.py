@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from hydra_ray.utils.file_lock import exclusive_lock
 from hydra_ray.version import __version__
@@ -48,6 +48,21 @@ STEP_VERSIONS = {
 """What a step's output means: raise a number when the same config and inputs give another output. `features` are the
 fits' kept features, which are a step of no run."""
 
+ELSEWHERE = ("encode-histories", "encode-reranker", "encode-adapter")
+"""Steps whose output is not in their folder: embeddings, which `cache/embeddings` keeps for all runs of a root."""
+
+
+class StepArchive(Protocol):
+    """Where finished steps are kept besides their root. Both methods raise UserError."""
+
+    def fetch_step(self, key: str) -> bool:
+        """Brings a finished step into the root. Returns whether there is one."""
+        ...
+
+    def publish_step(self, key: str) -> None:
+        """Keeps a finished step of the root."""
+        ...
+
 
 @dataclass(frozen=True)
 class StepResult:
@@ -69,6 +84,11 @@ def step_key(name: str, code: int, config: Mapping[str, Any], inputs: Mapping[st
     return f"{name}-{hashlib.blake2b(text.encode(), digest_size=6).hexdigest()}"
 
 
+def step_name(key: str) -> str:
+    """NAME of NAME-HASH."""
+    return key.rpartition("-")[0]
+
+
 def run_step(
     root: Path,
     name: str,
@@ -77,22 +97,30 @@ def run_step(
     inputs: Mapping[str, str],
     work: Callable[[Path], Mapping[str, Any] | None],
     log: Callable[[str], None],
+    archive: StepArchive | None = None,
 ) -> StepResult:
     """Does a step unless it is done. `work(folder)` writes the output into `folder` and returns counts.
 
     The folder appears under its final name only when everything in it is there, manifest included. Where another run
-    under the same root is at the same step, this one waits for it.
+    under the same root is at the same step, this one waits for it. archive: has the step, too, when this returns.
     """
     make_root(root)
     key = step_key(name, code, config, inputs)
     final = root / "steps" / key
     with exclusive_lock(root / "steps" / ".locks" / key, lambda line: log(f"{name}: {line} ({key})")):
+        kept = None if name in ELSEWHERE else archive
+        if not (final / MANIFEST).exists() and kept:
+            kept.fetch_step(key)
         if (final / MANIFEST).exists():
             manifest = json.loads((final / MANIFEST).read_text())
             log(f"{name}: done before ({key})")
-            return StepResult(final, manifest, True)
-        about = {"step": name, "key": key, "code": code, "config": dict(config), "inputs": dict(inputs)}
-        return _do(final, about, work, log)
+            result = StepResult(final, manifest, True)
+        else:
+            about = {"step": name, "key": key, "code": code, "config": dict(config), "inputs": dict(inputs)}
+            result = _do(final, about, work, log)
+        if kept:
+            kept.publish_step(key)
+        return result
 
 
 def make_root(root: Path) -> None:

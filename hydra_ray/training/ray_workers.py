@@ -12,7 +12,7 @@ from hydra_ray.env import train_variables
 from hydra_ray.errors import UserError
 from hydra_ray.training.joint.file_tail import PROGRESS, FileTail
 from hydra_ray.utils.ray_data import alive_nodes
-from hydra_ray.utils.ray_errors import find_user_error, unwrap_user_errors
+from hydra_ray.utils.ray_errors import find_user_error, out_of_memory, unwrap_user_errors
 
 
 class StopOnUserError(UserCallback):  # type: ignore[misc]  # Ray Train has no types
@@ -75,5 +75,5 @@ def run_workers(
         with FileTail(scratch / PROGRESS, log), unwrap_user_errors():
             trainer.fit()
     except TrainingFailedError as error:
-        reason = str(error).strip().splitlines()[-1]
+        reason = out_of_memory(str(error)) or str(error).strip().splitlines()[-1]
         raise UserError(f"{name}: training failed {train.max_failures + 1} times, last: {reason}") from error

@@ -22,8 +22,12 @@ class PeriodicTask:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> Self:
+    def start(self) -> None:
+        """Begins, without an end: the thread ends with the process."""
         self._thread.start()
+
+    def __enter__(self) -> Self:
+        self.start()
         return self
 
     def __exit__(

@@ -25,11 +25,17 @@ _IN_TEXT = re.compile(r"^hydra_ray\.errors\.\w+: (.+)$", re.MULTILINE)
 
 
 _LOST_IN_TEXT = re.compile(
-    r"^ray\.exceptions\.(\w*(?:Actor|Node|Raylet)DiedError|ActorUnavailableError|WorkerCrashedError|\w*Object\w*LostError)"
-    r": (.+)$",
+    r"^ray\.exceptions\.(\w*(?:Actor|Node|Raylet)DiedError|ActorUnavailableError|WorkerCrashedError|OutOfMemoryError"
+    r"|\w*Object\w*LostError): (.+)$",
     re.MULTILINE,
 )
 """The same of exceptions that are about a worker, a node or an object that has gone."""
+
+
+_OUT_OF_MEMORY = re.compile(
+    r"killed due to the node running low on memory.*?\(IP: ([^,]+),.*?was ([\d.]+)GB used / ([\d.]+)GB", re.DOTALL
+)
+"""What Ray says of the workers that it has killed before the machine would run out of memory."""
 
 
 _BY_ITSELF = "error raised in its creation task"
@@ -56,6 +62,8 @@ def lost_worker(error: BaseException) -> str | None:
     from ray.exceptions import NodeDiedError, ObjectLostError, RayActorError, RayError, WorkerCrashedError
 
     for one in _chain(error):
+        if isinstance(one, RayError) and (killed := out_of_memory(str(one))):
+            return killed
         if isinstance(one, RayActorError) and _BY_ITSELF in str(one):
             return None
         if isinstance(one, (RayActorError, WorkerCrashedError, NodeDiedError, ObjectLostError)):
@@ -66,6 +74,15 @@ def lost_worker(error: BaseException) -> str | None:
             name, reason = found[-1]
             return f"{name}: {reason.strip()}"
     return None
+
+
+def out_of_memory(text: str) -> str | None:
+    """The line for workers that were killed for want of memory, if Ray's text is about that."""
+    found = _OUT_OF_MEMORY.search(text)
+    if found is None:
+        return None
+    node, used, limit = found.groups()
+    return f"Ray killed workers on node {node}, whose memory was used up ({used} of {limit} GB)"
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -9,7 +9,7 @@ from hydra_ray.llm.response_cache_actor import _LedgerActor
 
 
 def actor(file: Path) -> _LedgerActor:
-    return _LedgerActor(str(file), "run", None, None, 60.0, None, None)
+    return _LedgerActor(str(file), "run", None, None, 60.0, None, None, None)
 
 
 def test_why_a_worker_stopped_is_raised_until_the_next_stage_begins(tmp_path: Path) -> None:

@@ -7,12 +7,18 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from ray.exceptions import ActorDiedError, RayTaskError
+from ray.exceptions import ActorDiedError, OutOfMemoryError, RayTaskError
 
 from hydra_ray.errors import BudgetReachedError, UserError
 from hydra_ray.llm.retry import RejectedError, SuspectError
 from hydra_ray.training.user_fit.padded_users import NonFiniteError
-from hydra_ray.utils.ray_errors import find_user_error, lost_worker, root_cause_line, unwrap_user_errors
+from hydra_ray.utils.ray_errors import (
+    find_user_error,
+    lost_worker,
+    out_of_memory,
+    root_cause_line,
+    unwrap_user_errors,
+)
 
 MISTAKE = BudgetReachedError("llm.max_calls=3 is reached")
 
@@ -156,3 +162,14 @@ def test_a_loss_is_found_inside_other_exceptions() -> None:
     assert lost_worker(ValueError("x")) is None
     raised = RayTaskError("__init__", "Traceback\nNameError: x", NameError("x"))
     assert lost_worker(ActorDiedError(raised)) is None
+
+
+def test_workers_killed_for_want_of_memory_are_a_loss_and_are_told_in_one_line() -> None:
+    text = (
+        "6 worker(s) were killed due to the node running low on memory. Memory on the node (IP: 10.0.0.7, ID: a8be) "
+        "was 22.14GB used / 23.54GB limit (0.940523)\n Object store usage: []\nRefer to the documentation"
+    )
+    line = "Ray killed workers on node 10.0.0.7, whose memory was used up (22.14 of 23.54 GB)"
+    assert lost_worker(OutOfMemoryError(text)) == line
+    assert out_of_memory(f"Training failed due to worker errors:\n{text}") == line
+    assert out_of_memory("CUDA out of memory") is None
