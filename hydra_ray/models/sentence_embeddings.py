@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from hydra_ray.config import ModelConfig
 from hydra_ray.config.pair_kinds import pair_kind
 from hydra_ray.core.retrieval import TextEncode
 
@@ -45,3 +47,29 @@ def sentence_embeddings(encode: TextEncode, texts: Sequence[str], pair: str, sen
         out[i, : len(parts)] = flat[start : start + len(parts)]
         start += len(parts)
     return torch.from_numpy(out)
+
+
+class Encode(TextEncode, Protocol):
+    """`TextEncode` that knows how wide its embeddings are."""
+
+    @property
+    def width(self) -> int:
+        """D."""
+        ...
+
+
+def embeddings_shape(texts: int, encode: Encode, model: ModelConfig) -> tuple[int, ...]:
+    """Of what a model's pair encoder reads of so many texts, each with as many sentences as there may be."""
+    reads = pair_kind(model.pair).reads
+    if reads == "nothing":
+        return texts, 1
+    return (texts, model.sentences, encode.width) if reads == "sentences" else (texts, encode.width)
+
+
+def padded_embeddings(encode: Encode, texts: Sequence[str], model: ModelConfig) -> Tensor:
+    """As `sentence_embeddings`, with zero rows up to `model.sentences`, so that all texts' have one shape."""
+    found = sentence_embeddings(encode, texts, model.pair, model.sentences)
+    lacking = embeddings_shape(len(texts), encode, model)[1:-1]
+    if lacking and lacking[0] > found.shape[1]:
+        found = torch.nn.functional.pad(found, (0, 0, 0, lacking[0] - found.shape[1]))
+    return found

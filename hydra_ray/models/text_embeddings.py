@@ -153,6 +153,11 @@ class RememberedEmbeddings:
             self._encoder = frozen_encoder(self._config, self._device)
         return self._encoder
 
+    @property
+    def width(self) -> int:
+        """D."""
+        return self.encoder.width
+
     def prefetch(self, texts: Sequence[str], encode_missing: bool = False) -> None:
         """See BatchEncode; there is nothing to read."""
         if encode_missing:

@@ -23,6 +23,9 @@ RANKING_EXAMPLE_SCHEMA = pa.schema(
 """Parquet schema of ranking examples: `candidates[i]` has `label[i]` in {0, 1}, or null where there is none (a missing
 answer), and `features[i]`, further numbers about it (none: an empty list)."""
 
+_CHUNK = 4096
+"""Rows that are taken out of Arrow at a time: as Python objects they need several times the room."""
+
 
 @dataclass(frozen=True, slots=True)
 class RankingExample:
@@ -65,18 +68,21 @@ def examples_to_table(examples: Sequence[RankingExample]) -> pa.Table:
 
 
 def examples_from_table(table: pa.Table) -> list[RankingExample]:
-    """The inverse of `examples_to_table`."""
+    """The inverse of `examples_to_table`. A text, an id or a label that stands in many rows is one object in memory."""
+    known: dict[str, str] = {}
+    labels: dict[float | None, float] = {None: float("nan"), 0.0: 0.0, 1.0: 1.0}
     return [
         RankingExample(
-            row["user_id"],
+            known.setdefault(row["user_id"], row["user_id"]),
             row["bucket"],
             row["query_id"],
-            row["query"],
-            tuple(row["candidates"]),
-            tuple(float("nan") if x is None else x for x in row["label"]),
+            known.setdefault(row["query"], row["query"]),
+            tuple([known.setdefault(text, text) for text in row["candidates"]]),
+            tuple([labels.get(x, x) for x in row["label"]]),
             tuple(map(tuple, row["features"])),
         )
-        for row in table.to_pylist()
+        for batch in table.to_batches(max_chunksize=_CHUNK)
+        for row in batch.to_pylist()
     ]
 
 

@@ -22,6 +22,7 @@ from hydra_ray.models.text_embeddings import text_embeddings
 from hydra_ray.training.artifacts.trained_scorer import needs_encoder_in_module, save_base
 from hydra_ray.training.joint import checkpoint
 from hydra_ray.training.joint.checkpoint import TrainState
+from hydra_ray.training.joint.embedding_file import EmbeddingFile, read_batch
 from hydra_ray.training.joint.engine import check_fits, sum_over_workers
 from hydra_ray.training.joint.engine_state import EngineState, start_engine
 from hydra_ray.training.joint.file_tail import append_line
@@ -48,7 +49,8 @@ class Worker:
         # Optimiser steps in the last checkpoint; epoch and number of the last step.
         self._saved, self._stepped = 0, (0, 0)
         found = checkpoint.load_progress(start, self.at.model, job.kinds) if start else None
-        self.inputs = share.inputs(self.model, job.embedding_store, self.device, self.log)
+        free = free_memory(self.device, job.resources.num_gpus, workers_of_node())
+        self.inputs = share.inputs(self.model, job.embedding_store, self.device, free, self.log)
         if isinstance(self.inputs, Tensor) and self.train.precision == "bf16":
             self.inputs = self.inputs.bfloat16()
         torch.manual_seed(self.seed)
@@ -74,7 +76,7 @@ class Worker:
         base, have no room."""
         numbers = sum(math.prod(value.shape) for value in scorer.head.learned(1).values())
         sizes = HeadSizes(len(self.share.users()), numbers, self.train.batch_size)
-        host = free_memory(CPU, 0, int(env.read(env.LOCAL_WORLD_SIZE) or 1))
+        host = free_memory(CPU, 0, workers_of_node())
         if self.device == CPU:
             plan_heads(sizes, None, host - check_fits(scorer, self.train, CPU, host, scorer.config.encoder))
             return None
@@ -168,8 +170,8 @@ class Worker:
                 deltas = self.profiles.of_examples(part, self.device)
             else:
                 batch, deltas = self.share.texts.batch(part, [local[example.user_id] for example in part]), taken
-            batch = batch.to(self.device)
-            loss, prior = self._loss(batch, deltas)
+            inputs, batch = self._read(batch)
+            loss, prior = self._loss(inputs, batch, deltas)
             if not math.isfinite(value := float(loss.detach())):
                 raise UserError(self._diverged(part, epoch, number, value))
             # DeepSpeed averages over workers and micro-batches: times their number over all rows makes it the mean over
@@ -186,9 +188,18 @@ class Worker:
         self._stepped = epoch, number
         return total
 
-    def _loss(self, batch: PairBatch, deltas: Deltas) -> tuple[Tensor, Tensor]:
+    def _read(self, batch: PairBatch) -> tuple[list[str] | Tensor, PairBatch]:
+        """What the scorer reads for a batch, and the batch, on the device."""
+        if not isinstance(self.inputs, EmbeddingFile):
+            return self.inputs, batch.to(self.device)
+        embeddings, batch = read_batch(self.inputs, batch)
+        if self.train.precision == "bf16":
+            embeddings = embeddings.bfloat16()
+        return embeddings.to(self.device), batch.to(self.device)
+
+    def _loss(self, inputs: list[str] | Tensor, batch: PairBatch, deltas: Deltas) -> tuple[Tensor, Tensor]:
         """The loss, and the deltas' prior or the experts' balance; both summed over rows."""
-        logits = self.engine(self.inputs, batch, deltas)
+        logits = self.engine(inputs, batch, deltas)
         loss = loss_sum(logits.float(), batch.label, batch.mask, self.train.loss)
         if not self.profiles:
             return loss, delta_prior(deltas, batch) * self.train.user_l2
@@ -209,8 +220,8 @@ class Worker:
 
     def _empty_loss(self, engine: Any) -> Tensor:
         """Of no labelled row: 0, and so are its gradients."""
-        batch = self._empty_batch().to(self.device)
-        return loss_sum(engine(self.inputs, batch, self._blank()).float(), batch.label, batch.mask, self.train.loss)
+        inputs, batch = self._read(self._empty_batch())
+        return loss_sum(engine(inputs, batch, self._blank()).float(), batch.label, batch.mask, self.train.loss)
 
     def agree(self, due: bool) -> bool:
         """Rank 0's view, on every rank."""
@@ -230,11 +241,18 @@ class Worker:
 
     def _diverged(self, part: Sequence[RankingExample], epoch: int, number: int, loss: float) -> str:
         where = f"{self.name}: the loss is {loss} in epoch {epoch + 1} step {number}"
-        if isinstance(self.inputs, Tensor) and not torch.isfinite(self.inputs).all():
-            bad = next(i for i, embedding in enumerate(self.inputs) if not torch.isfinite(embedding).all())
-            return f"{where}: the embedding of {self.share.texts.texts[bad][:60]!r} is not finite; check model.encoder"
+        if (bad := self._not_finite()) is not None:
+            return f"{where}: the embedding of {bad[:60]!r} is not finite; check model.encoder"
         users = ", ".join(sorted({example.user_id for example in part})[:3])
         return f"{where} (users {users}, ...); {self._advice()}"
+
+    def _not_finite(self) -> str | None:
+        """The first text whose embedding is not finite."""
+        if isinstance(self.inputs, list):
+            return None
+        tables = self.inputs.chunks() if isinstance(self.inputs, EmbeddingFile) else [self.inputs]
+        finite = torch.cat([torch.isfinite(table).flatten(1).all(1).cpu() for table in tables])
+        return None if finite.all() else self.share.texts.texts[int((~finite).nonzero()[0])]
 
     def _advice(self) -> str:
         kept = f"The checkpoint after {self._saved} steps is kept" if self._saved else "It has no checkpoint yet"
@@ -245,6 +263,11 @@ class Worker:
     def log(self, line: str) -> None:
         if self.rank == 0:
             append_line(self.lines, f"{self.name}: {line}")
+
+
+def workers_of_node() -> int:
+    """How many workers share this one's node."""
+    return int(env.read(env.LOCAL_WORLD_SIZE) or 1)
 
 
 def parts_of(examples: Sequence[RankingExample], count: int) -> list[list[RankingExample]]:

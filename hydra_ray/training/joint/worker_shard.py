@@ -1,5 +1,6 @@
 """What one training worker reads: its own users' examples and their texts, and how large all workers' are."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hydra_ray.config import ModelConfig
-from hydra_ray.models.sentence_embeddings import sentence_embeddings
+from hydra_ray.models.sentence_embeddings import embeddings_shape, padded_embeddings, sentence_embeddings
 from hydra_ray.models.text_embeddings import text_embeddings
 from hydra_ray.training.artifacts.trained_scorer import needs_encoder_in_module
+from hydra_ray.training.joint.embedding_file import MEMORY_SHARE, EmbeddingFile, fill
 from hydra_ray.training.joint.plan import Step, assign_buckets, imbalance, plan_epoch
 from hydra_ray.training.joint.ranking_examples import RankingExample, TextIndex, examples_from_table
+
+FLOAT32 = 4
+"""Bytes."""
 
 
 def labelled_rows(label: Any) -> NDArray[np.int64]:
@@ -63,11 +68,26 @@ class WorkerShard:
         return plan_epoch(self.buckets, self.rows, self.owner, self.world, batch_rows, seed, epoch)
 
     def inputs(
-        self, model: ModelConfig, embedding_store: Path | None, device: torch.device, log: Callable[[str], Any]
-    ) -> list[str] | Tensor:
-        """What the scorer reads: the texts, or their embeddings [T, ...] where the encoder is frozen."""
+        self,
+        model: ModelConfig,
+        embedding_store: Path | None,
+        device: torch.device,
+        free: int,
+        log: Callable[[str], Any],
+    ) -> list[str] | Tensor | EmbeddingFile:
+        """What the scorer reads: the texts, or their embeddings [T, ...] where the encoder is frozen.
+
+        free: bytes that this worker may still fill on its device; embeddings that would take too large a share of them
+        come in a file.
+        """
+        texts = self.texts.texts or [""]
         if needs_encoder_in_module(model):
-            return self.texts.texts or [""]
-        log(f"reading the embeddings of {len(self.texts.texts)} texts")
+            return texts
+        log(f"reading the embeddings of {len(texts)} texts")
         encode = text_embeddings(model, embedding_store, device)
-        return sentence_embeddings(encode, self.texts.texts or [""], model.pair, model.sentences).to(device)
+        shape = embeddings_shape(len(texts), encode, model)
+        if math.prod(shape) * FLOAT32 <= MEMORY_SHARE * free:
+            return sentence_embeddings(encode, texts, model.pair, model.sentences).to(device)
+        file = EmbeddingFile(shape, np.float16 if embedding_store else np.float32)
+        fill(texts, lambda some: padded_embeddings(encode, some, model), file)
+        return file

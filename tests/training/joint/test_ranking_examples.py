@@ -25,3 +25,10 @@ def test_examples_come_back_from_arrow_and_a_missing_label_is_null() -> None:
     assert math.isnan(first.label[1])
     assert replace(first, label=()) == replace(EXAMPLE, label=())
     assert (first.label[0], first.label[2]) == (1.0, 0.0)
+
+
+def test_what_stands_in_many_rows_is_in_memory_once() -> None:
+    first, second = examples_from_table(examples_to_table([EXAMPLE, replace(EXAMPLE, query_id="p:2", query="a")]))
+    assert first.user_id is second.user_id
+    assert first.candidates[0] is second.candidates[0] is second.query
+    assert first.label[0] is second.label[0]

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,6 +11,7 @@ from hydra_ray.config import TrainConfig
 from hydra_ray.config.resources import TrainResources
 from hydra_ray.errors import UserError
 from hydra_ray.training.joint import worker as subject
+from hydra_ray.training.joint.embedding_file import EmbeddingFile
 from hydra_ray.training.joint.engine import base_bytes
 from hydra_ray.training.joint.plan import Step
 from hydra_ray.training.joint.ranking_examples import RankingExample
@@ -70,9 +72,15 @@ def test_a_loss_that_is_no_number_says_where_and_what_to_change(precision: str, 
     assert line == f"{where}; {advice}. It has no checkpoint yet"
 
 
-def test_an_embedding_that_is_no_number_is_named() -> None:
+@pytest.mark.parametrize("in_file", [False, True])
+def test_an_embedding_that_is_no_number_is_named(in_file: bool) -> None:
     worker = bare_worker()
-    worker.inputs = torch.tensor([[0.0], [torch.nan]])
+    embeddings = torch.tensor([[0.0], [torch.nan]])
+    if in_file:
+        worker.inputs = EmbeddingFile((2, 1), np.float16)
+        worker.inputs.write(0, embeddings.numpy())
+    else:
+        worker.inputs = embeddings
     worker.share = SimpleNamespace(texts=SimpleNamespace(texts=["fine", "broken"]))  # type: ignore[assignment]
     assert worker._diverged([], 0, 1, float("nan")).endswith(
         "the embedding of 'broken' is not finite; check model.encoder"

@@ -1,10 +1,17 @@
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import torch
+from torch import Tensor
 
+from hydra_ray.config import ModelConfig
+from hydra_ray.training.joint.embedding_file import EmbeddingFile
 from hydra_ray.training.joint.ranking_examples import RankingExample, examples_to_table
 from hydra_ray.training.joint.worker_shard import WorkerShard
+from hydra_ray.utils.device import CPU
+from tests.training.tiny import make_encoder
 
 
 def example(user: int, query: int) -> RankingExample:
@@ -36,3 +43,21 @@ def test_the_plan_does_not_depend_on_how_examples_were_cut_into_files(tmp_path: 
     assert [example.query_id for example in one.examples.values()] == sorted(
         example.query_id for example in one.examples.values()
     )
+
+
+@pytest.mark.parametrize("pair", ["bi_encoder", "concepts", "none"])
+@pytest.mark.parametrize("kept", [True, False])
+def test_embeddings_that_would_fill_memory_come_in_a_file(tmp_path: Path, pair: Any, kept: bool) -> None:
+    model = ModelConfig(encoder=str(make_encoder(tmp_path / "encoder")), pair=pair, max_tokens=16, sentences=3)
+    shard, store = WorkerShard(write(tmp_path / "examples", 2), 0, 1), tmp_path / "store" if kept else None
+    in_memory = shard.inputs(model, store, CPU, 1 << 30, lambda line: None)
+    assert isinstance(in_memory, Tensor)
+    in_file = shard.inputs(model, store, CPU, 1, lambda line: None)
+    assert isinstance(in_file, EmbeddingFile)
+    (rows,) = in_file.chunks()
+    assert in_file.shape[-1] == in_memory.shape[-1]
+    if pair == "concepts":
+        assert in_file.shape[1] == 3
+        assert not rows[:, in_memory.shape[1] :].any()
+        rows = rows[:, : in_memory.shape[1]]
+    assert torch.equal(rows, in_memory)
