@@ -29,7 +29,10 @@ def add_parsers(commands: Any) -> argparse.ArgumentParser:
         _address(parser)
     examined = commands.add_parser("doctor", help="look at every node of a cluster for what a run would stumble over")
     examined.add_argument("--address", default="auto", help="host:port of the cluster's head (default: this machine's)")
-    examined.add_argument("--config", type=Path, help="YAML file of a run: its root and llm.base_url are looked at")
+    examined.add_argument(
+        "--config", type=Path, help="YAML file of a run: its root, llm.base_url and archive are tried"
+    )
+    examined.add_argument("--database", metavar="URL", help="PostgreSQL of a service, tried from every node, too")
     examined.add_argument("overrides", nargs="*", metavar="a.b=c", help="override a key of the config")
     return submitting
 
@@ -59,10 +62,14 @@ def jobs(args: argparse.Namespace) -> int:
 def doctor(args: argparse.Namespace) -> int:
     """Looks at a cluster's nodes. Raises UserError for a bad config, and where no cluster answers."""
     from hydra_ray.config import load_config
+    from hydra_ray.jobs.doctor import Services
     from hydra_ray.jobs.doctor import doctor as examine
 
     config = load_config(args.config, args.overrides) if args.config or args.overrides else None
-    return examine(args.address, Path(config.root) if config else None, config.llm.base_url if config else None)
+    services = Services(
+        config.llm.base_url if config else None, config.archive if config else None, args.database or None
+    )
+    return examine(args.address, Path(config.root) if config else None, services)
 
 
 def line(job: Job) -> str:

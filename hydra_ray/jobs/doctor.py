@@ -8,13 +8,17 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+from hydra_ray.errors import UserError
+from hydra_ray.serve.state.postgres.database import ALL_TENANTS, Database
+from hydra_ray.store.archive.object_store import ObjectStore
 
 PACKAGES = ("hydra_ray", "ray", "torch", "transformers", "deepspeed", "pyarrow", "pylance")
 CLOCK_S = 1.0
@@ -41,7 +45,7 @@ class NodeReport:
         clock: Seconds that its clock is ahead of the driver's, at least; negative: behind.
         root: What is wrong with `root` there; "" if nothing.
         free: Bytes free under `root`; None where it was not looked at.
-        llm: What is wrong with the endpoint from there; "" if nothing, or if it was not asked.
+        services: What is wrong with the endpoint, the archive and the database from there, a line each.
     """
 
     address: str
@@ -54,7 +58,7 @@ class NodeReport:
     clock: float = 0.0
     root: str = ""
     free: int | None = None
-    llm: str = ""
+    services: tuple[str, ...] = ()
 
     def line(self) -> str:
         """The node in a line."""
@@ -90,18 +94,32 @@ def problems(nodes: Sequence[NodeReport], silent: Sequence[str] = ()) -> list[st
             found.append(f"{node.address}: {node.root}")
         if node.free is not None and node.free < LEAST_FREE:
             found.append(f"{node.address}: {node.free / GIB:.1f} GiB are free under root: free some")
-        if node.llm:
-            found.append(f"{node.address}: {node.llm}")
+        found += [f"{node.address}: {wrong}" for wrong in node.services]
     return found
 
 
-def doctor(address: str, root: Path | None, llm_url: str | None) -> int:
+@dataclass(frozen=True)
+class Services:
+    """What all nodes must reach; None: it is not asked.
+
+    Attributes:
+        llm: Address of the endpoint.
+        archive: URL of the runs' archive.
+        database: URL of the service's database.
+    """
+
+    llm: str | None = None
+    archive: str | None = None
+    database: str | None = None
+
+
+def doctor(address: str, root: Path | None, services: Services) -> int:
     """Prints a line a node and a line a problem.
 
     Args:
         address: Of the cluster, as `ray.address`; `auto`: this machine's.
         root: A run's folder, to be the same on all nodes; None: not looked at.
-        llm_url: The endpoint that all nodes must reach; None: not asked.
+        services: What all nodes must reach.
 
     Returns:
         0 where nothing is wrong, else 2.
@@ -118,7 +136,7 @@ def doctor(address: str, root: Path | None, llm_url: str | None) -> int:
 
     mark = _mark(root) if root else None
     try:
-        nodes, silent = _examined(str(mark) if mark else None, llm_url)
+        nodes, silent = _examined(str(mark) if mark else None, services)
     finally:
         if mark:
             with suppress(OSError):
@@ -137,8 +155,6 @@ def doctor(address: str, root: Path | None, llm_url: str | None) -> int:
 
 def _mark(root: Path) -> Path:
     """A file under `root` that the nodes look for."""
-    from hydra_ray.errors import UserError
-
     mark = root.expanduser().resolve() / f".doctor-{uuid.uuid4().hex}"
     try:
         mark.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -148,7 +164,7 @@ def _mark(root: Path) -> Path:
     return mark
 
 
-def _examined(mark: str | None, llm_url: str | None) -> tuple[list[NodeReport], list[str]]:
+def _examined(mark: str | None, services: Services) -> tuple[list[NodeReport], list[str]]:
     """All nodes that answer, and the addresses of those that do not."""
     import ray
     from ray.exceptions import GetTimeoutError, RayError
@@ -158,7 +174,7 @@ def _examined(mark: str | None, llm_url: str | None) -> tuple[list[NodeReport], 
     alive = [node for node in ray.nodes() if node["Alive"]]
     on = {node["NodeID"]: NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in alive}
     started = {
-        node["NodeID"]: look.options(scheduling_strategy=on[node["NodeID"]]).remote(mark, llm_url) for node in alive
+        node["NodeID"]: look.options(scheduling_strategy=on[node["NodeID"]]).remote(mark, services) for node in alive
     }
     nodes, silent = [], []
     until = time.monotonic() + EVERYWHERE_S
@@ -188,7 +204,7 @@ def clock_difference(asked: float, theirs: float, answered: float) -> float:
     return min(0.0, theirs - asked)
 
 
-def examine(mark: str | None, llm_url: str | None) -> dict[str, Any]:
+def examine(mark: str | None, services: Services) -> dict[str, Any]:
     """What can be seen on the node that this runs on: fields of `NodeReport`."""
     versions = {"python": platform.python_version()}
     for name in PACKAGES:
@@ -204,7 +220,7 @@ def examine(mark: str | None, llm_url: str | None) -> dict[str, Any]:
         "gpus_seen": _gpus_seen(),
         "root": root,
         "free": free,
-        "llm": _ask(llm_url) if llm_url else "",
+        "services": tuple(_unreachable(services)),
     }
 
 
@@ -232,6 +248,24 @@ def _gpus_seen() -> int:
         return 0
     finally:
         os.environ.update(hidden)
+
+
+def _unreachable(services: Services) -> Iterator[str]:
+    """What is wrong with each service from here."""
+    if services.llm and (wrong := _ask(services.llm)):
+        yield wrong
+    try:
+        if services.archive:
+            ObjectStore(services.archive).read("check")
+    except UserError as error:
+        yield str(error)
+    try:
+        if services.database:
+            database = Database(services.database)
+            database.read(ALL_TENANTS, lambda cursor: cursor.execute("SELECT 1"))
+            database.close()
+    except UserError as error:
+        yield str(error)
 
 
 def _ask(url: str) -> str:

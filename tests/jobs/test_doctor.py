@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hydra_ray.jobs import doctor
-from hydra_ray.jobs.doctor import GIB, NodeReport, clock_difference, examine, problems
+from hydra_ray.jobs.doctor import GIB, NodeReport, Services, clock_difference, examine, problems
 from hydra_ray.version import __version__
 from tests.llm.fake_server import FakeServer, completion, in_thread
 
@@ -33,7 +33,7 @@ def test_a_healthy_cluster() -> None:
         ({"gpus_seen": 0}, "10.0.0.2: Ray counts 2 GPUs, PyTorch sees 0"),
         ({"root": "root=/shared: no such folder there"}, "10.0.0.2: root=/shared: no such folder there"),
         ({"free": GIB}, "10.0.0.2: 1.0 GiB are free under root"),
-        ({"llm": "llm.base_url=http://x: does not answer"}, "10.0.0.2: llm.base_url=http://x: does not answer"),
+        ({"services": ("llm.base_url=http://x: does not answer",)}, "10.0.0.2: llm.base_url=http://x: does not answer"),
     ],
 )
 def test_each_problem_is_one_line(wrong: dict[str, object], line: str) -> None:
@@ -54,8 +54,8 @@ def test_a_clock_is_only_known_to_within_the_answers_way(theirs: float, ahead: f
 def test_what_a_node_sees(tmp_path: Path) -> None:
     mark = doctor._mark(tmp_path / "runs")
     with in_thread(FakeServer(lambda *_: completion(["x"]))) as server:
-        seen = examine(str(mark), server.url)
-    assert (seen["root"], seen["llm"]) == ("", "")
+        seen = examine(str(mark), Services(server.url, f"file://{tmp_path}/archive"))
+    assert (seen["root"], seen["services"]) == ("", ())
     assert seen["versions"]["hydra_ray"] == __version__
     assert seen["free"] > 0
     node = NodeReport("127.0.0.1", **seen)
@@ -63,15 +63,21 @@ def test_what_a_node_sees(tmp_path: Path) -> None:
 
 
 def test_another_folder_and_no_endpoint(tmp_path: Path) -> None:
-    seen = examine(str(tmp_path / "not-written"), "http://127.0.0.1:9/v1")
+    seen = examine(
+        str(tmp_path / "not-written"),
+        Services("http://127.0.0.1:9/v1", "s3://b/x?no=1", "postgresql://hydra@/users?host=/nowhere"),
+    )
     assert seen["root"].startswith(f"root={tmp_path}: another folder than this machine's")
-    assert seen["llm"].startswith("llm.base_url=http://127.0.0.1:9/v1: does not answer (Connection refused)")
-    gone = examine(str(tmp_path / "gone" / "mark"), None)
+    endpoint, archive, database = seen["services"]
+    assert endpoint.startswith("llm.base_url=http://127.0.0.1:9/v1: does not answer (Connection refused)")
+    assert archive.startswith("archive s3://b/x?no=1: cannot be used: ")
+    assert database.startswith("database 'users' at /nowhere: cannot be used: ")
+    gone = examine(str(tmp_path / "gone" / "mark"), Services())
     assert gone["root"].startswith(f"root={tmp_path / 'gone'}: no such folder there")
     assert gone["free"] is None
 
 
 def test_hidden_gpus_are_hidden_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert examine(None, None)["gpus_seen"] >= 0
+    assert examine(None, Services())["gpus_seen"] >= 0
     assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
