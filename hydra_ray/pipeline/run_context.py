@@ -39,6 +39,8 @@ class RunContext(contextlib.AbstractContextManager["RunContext"]):
     """One invocation. A context manager: leaving it stops what this invocation started."""
 
     def __init__(self, config: Config, stage: str = "run") -> None:
+        set_defaults()
+        set_local_ray(config.ray.address == LOCAL)  # before anything imports Ray
         self.config = config
         self._needs = needs_of(stage, config)
         self.task: Task = load_task(config.data.task)
@@ -118,8 +120,6 @@ class RunContext(contextlib.AbstractContextManager["RunContext"]):
         """Joins `ray.address`, or starts a local cluster that ends with this invocation."""
         if self._ray:
             return
-        set_defaults()
-        set_local_ray(self.config.ray.address == LOCAL)  # before Ray is imported
         import ray
 
         self._ray = True
