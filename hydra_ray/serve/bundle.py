@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,15 @@ def load_run_artifacts(folder: Path, seed: int | None = None) -> RunArtifacts:
     topics = found.step(f"topics seed {chosen}") if read else None
     created = int((folder / REPORT).stat().st_mtime)
     return RunArtifacts(folder.name, config, chosen, base, heads, tuned, found.step("ingest"), topics, created)
+
+
+def refitted(bundle: RunArtifacts, folder: Path) -> RunArtifacts:
+    """The bases of a run with users and heads of a later one, of `fit-users --base-run`. Raises UserError if that run
+    is unfinished."""
+    found = _Steps(folder, _json(folder / STEPS, "finish it with `hydra-ray fit-users` first"))
+    fitted = {component: found.step(f"fit-{component} seed {bundle.seed}") for component in COMPONENTS}
+    heads = {component: (step,) if (step / "heads").exists() else () for component, step in fitted.items()}
+    return replace(bundle, name=folder.name, heads=heads, users=found.step("ingest"))
 
 
 def read_config(folder: Path) -> tuple[dict[str, Any], Config]:

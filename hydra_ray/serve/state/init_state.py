@@ -129,19 +129,19 @@ def _check(file: Path, identity: Mapping[str, Any]) -> None:
 def _import_users(bundle: RunArtifacts, tenant: str, store: UserStore) -> int:
     """Adds the run's users with all items that any of their questions could see; returns how many there are."""
     users = 0
-    for batch in _batches(bundle, tenant, store.buckets):
+    for batch in batches(bundle, tenant, store.buckets):
         for bucket, some in sorted(batch.items()):
             store.import_users(bucket, some)
             users += len(some)
     return users
 
 
-_Batch = dict[int, list[tuple[UserKey, Sequence[HistoryItem]]]]
+Batch = dict[int, list[tuple[UserKey, Sequence[HistoryItem]]]]
 
 
-def _batches(bundle: RunArtifacts, tenant: str, buckets: int) -> Iterator[_Batch]:
+def batches(bundle: RunArtifacts, tenant: str, buckets: int) -> Iterator[Batch]:
     """The users by the buckets of their stored ids, which are not those of the run; AT_ONCE bytes of text a batch."""
-    batch: _Batch = {}
+    batch: Batch = {}
     size = 0
     for user in read_users(bundle.users):
         key = UserKey(tenant, user.user_id)

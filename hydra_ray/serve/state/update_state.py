@@ -1,0 +1,160 @@
+"""Bringing a service's users up to a later run's, while it serves: new items, and the heads that were fitted in bulk.
+
+For the history that grows elsewhere: `hydra-ray fit-users --base-run RUN` fits the users whose history has changed, and
+`hydra-ray state update` gives their items and heads to the service of RUN. What the service's users have changed
+themselves stays: an item or a user that was deleted there does not come back, and who has other items by now than the
+later run is fitted by the service.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hydra_ray.core.types import HistoryItem
+from hydra_ray.data.reader import read_users
+from hydra_ray.errors import UserError
+from hydra_ray.inference.types import Component, UserKey, UserState
+from hydra_ray.serve.bundle import COMPONENTS, RunArtifacts, load_run_artifacts, refitted
+from hydra_ray.serve.state.binding import read_about, service_in_database
+from hydra_ray.serve.state.folders import PREPARED, heads_folder
+from hydra_ray.serve.state.init_state import batches
+from hydra_ray.serve.state.service_state import ServiceState
+from hydra_ray.serve.state.users import UserStore
+from hydra_ray.store.heads.head_store import HeadStore
+from hydra_ray.training.artifacts.user_heads import FOLDER
+from hydra_ray.utils.atomic_io import write_text
+
+UPDATED = "updated.json"
+"""File of a state folder: the run that it was last brought up to."""
+
+Log = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class StateUpdate:
+    """One component's heads and all users of a later run, on their way into a state.
+
+    Attributes:
+        store: The service's users.
+        heads: The service's head stores.
+        sources: The later run's.
+        add_users: Whether users that the service does not know are added.
+    """
+
+    store: UserStore
+    heads: Mapping[Component, HeadStore]
+    sources: Mapping[Component, HeadStore]
+    add_users: bool
+
+    def bring(
+        self,
+        known: Mapping[str, Set[str]],
+        users: Mapping[UserKey, Sequence[HistoryItem]],
+        states: Mapping[UserKey, UserState],
+    ) -> Counter[str]:
+        """Updates some users of one bucket; returns what became of them.
+
+        known: by user id, the ids of the items of the run that the state was brought up to before. users: of the later
+        run. states: of the bucket's users.
+        """
+        counts: Counter[str] = Counter()
+        same: dict[UserKey, int] = {}
+        for user, items in users.items():
+            before = states.get(user)
+            if before is None and not self.add_users:
+                counts["unknown"] += 1
+                continue
+            had = known.get(user.user_id, frozenset()) if before else frozenset()
+            new = [item for item in items if item.item_id not in had]
+            if new or before is None:
+                self.store.append(user, new)
+            found = self.store.history(user)
+            if found is None:  # deleted in this moment
+                continue
+            state, current = found
+            counts["items"] += state.items - (before.items if before else 0)
+            if {item.item_id for item in current} == {item.item_id for item in items}:
+                same[user] = state.revision
+            elif before is None or state.revision != before.revision:
+                self.store.set_fit(user, "queued")
+                counts["queued"] += 1
+        self._give_heads(same)
+        counts["heads"] += len(same)
+        return counts
+
+    def _give_heads(self, users: Mapping[UserKey, int]) -> None:
+        """The later run's heads to users whose history is that run's. users: with the revision of that history."""
+        if not users:
+            return
+        versions: dict[Component, int] = {}
+        for component, heads in self.heads.items():
+            found, arrays = self.sources[component].get([user.user_id for user in users])
+            own = [user.stored for user, has in zip(users, found, strict=True) if has]
+            rest = [user.stored for user, has in zip(users, found, strict=True) if not has]
+            heads.refresh()
+            if own:
+                versions[component] = heads.put(own, {name: array[found] for name, array in arrays.items()})
+            if rest and heads.get(rest)[0].any():  # the shared head is theirs now
+                versions[component] = heads.delete(rest)
+        for user, revision in users.items():
+            if self.store.set_fit(user, "done", fitted_revision=revision, heads=versions) is None:
+                for heads in self.heads.values():  # deleted meanwhile
+                    heads.refresh()
+                    heads.delete([user.stored])
+
+
+def update_state(served: Path, later: Path, state: Path, database: str | None, add_users: bool, log: Log) -> None:
+    """Brings a service's state up to a later run. Killed and called again it goes on; the service may run.
+
+    served: folder of the run that the state was made of. later: folder of the later run. add_users: see `StateUpdate`;
+    users deleted from the service whom the later run still has come back then.
+
+    Raises UserError: there is no such state or run, the later run's heads are of other bases, the state cannot be
+    reached or written.
+    """
+    about = read_about(state / PREPARED)
+    service_in_database(state, database)
+    bundle = load_run_artifacts(served, about.get("seed"))
+    if about.get("run") != bundle.name:
+        raise UserError(f"{state} is of run {about.get('run')!r}, not of {bundle.name!r}; name the run that it is of")
+    before, after = _last(bundle, state), refitted(bundle, later)
+    where = ServiceState(state, database)
+    store = where.open_users(bundle.config.data.buckets)
+    update = StateUpdate(store, *_head_stores(after, state), add_users)
+    counts: Counter[str] = Counter()
+    for batch in batches(after, str(about.get("tenant")), store.buckets):
+        ids = [user.user_id for some in batch.values() for user, _ in some]
+        known: dict[str, set[str]] = {}
+        for user in read_users(before.users, user_ids=ids):
+            known.setdefault(user.user_id, set()).update(item.item_id for item in user.items)
+        for bucket, some in sorted(batch.items()):
+            # Who is in both splits comes twice, once with more items.
+            longest = dict(sorted(some, key=lambda pair: len(pair[1])))
+            counts += update.bring(known, longest, store.states(bucket))
+    store.close()
+    write_text(state / UPDATED, json.dumps({"run": str(later)}))
+    skipped = f", {counts['unknown']} users left out whom the service does not know" if counts["unknown"] else ""
+    log(f"{counts['items']} items added, heads of {counts['heads']} users are those of {later.name}, "
+        f"{counts['queued']} users with changes of their own queued for a fit{skipped}")  # fmt: skip
+
+
+def _last(bundle: RunArtifacts, state: Path) -> RunArtifacts:
+    """What the state was brought up to before."""
+    file = state / UPDATED
+    return refitted(bundle, Path(read_about(file)["run"])) if file.exists() else bundle
+
+
+def _head_stores(after: RunArtifacts, state: Path) -> tuple[dict[Component, HeadStore], dict[Component, HeadStore]]:
+    """The service's and the later run's. Raises UserError where they are of different bases or shapes."""
+    heads: dict[Component, HeadStore] = {}
+    sources: dict[Component, HeadStore] = {}
+    for component in COMPONENTS:
+        folder = heads_folder(state, component)
+        if folder.exists() and after.heads[component]:
+            (fitted,) = after.heads[component]
+            heads[component], sources[component] = HeadStore.open(str(folder)), HeadStore.open(str(fitted / FOLDER))
+            spec = sources[component].spec
+            spec.check(replace(spec, base=heads[component].spec.base, shapes=heads[component].spec.shapes), str(fitted))
+    return heads, sources
