@@ -115,7 +115,7 @@ def test_batches_are_bounded(
     made: RunArtifacts, whole: Contents, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(preparing, "AT_ONCE", 100)
-    assert all(sum(map(len, batch.values())) == 1 for batch in preparing._batches(made, "me", 8))
+    assert all(sum(map(len, batch.values())) == 1 for batch in preparing.batches(made, "me", 8))
     init_state(made, ServiceState(tmp_path / "state"), "me", lambda line: None)
     assert contents(tmp_path / "state") == whole
 
