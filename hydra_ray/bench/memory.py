@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 
 from hydra_ray.utils.periodic import PeriodicTask
+from hydra_ray.utils.ray_errors import user_error_in
 
 SAMPLE_S, SLOWING, LONGEST_S = 0.25, 1 / 200, 2.0
 """Seconds between samples: the least, the share of what has passed, and the most. A sample of a small Ray costs 50 ms
@@ -23,7 +24,9 @@ MIB = 1 << 20
 def run_measured(command: Sequence[str], what: str) -> tuple[str, "PeakMemory", int]:
     """The last line that the child answers, its memory, and what it had in bytes when it was ready.
 
-    what: of the error, a RuntimeError with the end of the child's log, if the child fails.
+    Raises:
+        UserError: The child has ended with one.
+        RuntimeError: It has failed otherwise: `what`, and the end of its log.
     """
     with (
         tempfile.TemporaryFile("w+") as log,
@@ -37,7 +40,8 @@ def run_measured(command: Sequence[str], what: str) -> tuple[str, "PeakMemory", 
             reply = child.communicate("go\n")[0] if ready else ""
         if child.wait() != 0 or not reply:
             log.seek(0)
-            raise RuntimeError(f"{what} failed: {log.read()[-2000:]}")
+            text = log.read()
+            raise user_error_in(text) or RuntimeError(f"{what} failed: {text[-2000:]}")
     return reply.splitlines()[-1], memory, idle
 
 

@@ -56,6 +56,13 @@ def find_user_error(error: BaseException) -> UserError | None:
     return None
 
 
+def user_error_in(text: str) -> UserError | None:
+    """The UserError that the traceback of another process ends with; None: it ends with another."""
+    last = next((line for line in reversed(text.splitlines()) if line.strip()), "")
+    found = _IN_TEXT.fullmatch(last)
+    return UserError(found[1]) if found else None
+
+
 def lost_worker(error: BaseException) -> str | None:
     """What was lost, in a line, if an exception of Ray's is about a worker, a node or an object that has gone; else
     None. Work that is continued where it ended is worth another attempt then."""

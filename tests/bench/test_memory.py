@@ -3,7 +3,10 @@
 import subprocess
 import sys
 
-from hydra_ray.bench.memory import PeakMemory
+import pytest
+
+from hydra_ray.bench.memory import PeakMemory, run_measured
+from hydra_ray.errors import UserError
 
 
 def test_peak_counts_descendants() -> None:
@@ -17,3 +20,16 @@ def test_peak_counts_descendants() -> None:
             assert memory.sample() > 64 << 20
         child.stdin.close()
     assert memory.peak_with_files >= memory.peak > 64 << 20
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind", "words"),
+    [
+        ("UserError('the disk is full')", UserError, "^the disk is full$"),
+        ("KeyError('x')", RuntimeError, "^y failed: "),
+    ],
+)
+def test_a_child_that_fails_says_why(raised: str, kind: type[Exception], words: str) -> None:
+    program = f"from hydra_ray.errors import UserError; print('ready', flush=True); input(); raise {raised}"
+    with pytest.raises(kind, match=words):
+        run_measured([sys.executable, "-c", program], "y")
