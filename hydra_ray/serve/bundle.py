@@ -89,7 +89,9 @@ def refitted(bundle: RunArtifacts, folder: Path) -> RunArtifacts:
     is unfinished."""
     found = _Steps(folder, _json(folder / STEPS, "finish it with `hydra-ray fit-users` first"))
     fitted = {component: found.step(f"fit-{component} seed {bundle.seed}") for component in COMPONENTS}
-    heads = {component: (step,) if (step / "heads").exists() else () for component, step in fitted.items()}
+    # The last of a run's own is its fit's; training users keep what they were trained.
+    heads = {component: (*bundle.heads[component][:-1], *([step] if (step / "heads").exists() else []))
+             for component, step in fitted.items()}  # fmt: skip
     return replace(bundle, name=folder.name, heads=heads, users=found.step("ingest"))
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hydra_ray.core.hashing import bucket_of
 from hydra_ray.core.types import HistoryItem
@@ -175,20 +176,28 @@ def _copy_heads(bundle: RunArtifacts, component: Component, state: Path, store: 
 def _parts(
     sources: Sequence[HeadStore], heads: HeadStore, bucket: int, users: Sequence[UserKey]
 ) -> Iterator[StagedFragments]:
-    """Copies the heads of a bucket's users; who has several gets the last source's."""
+    """Copies the heads of a bucket's users."""
     most = max(1, AT_ONCE // heads.spec.row_bytes)
     for start in range(0, len(users), most):
         some = users[start : start + most]
-        found = np.zeros(len(some), bool)
-        arrays = {name: np.zeros((len(some), *shape), np.float32) for name, shape in heads.spec.shapes.items()}
-        for source in sources:
-            have, values = source.get([user.user_id for user in some])
-            found |= have
-            for name, array in arrays.items():
-                array[have] = values[name][have]
+        found, arrays = newest_heads(sources, [user.user_id for user in some], heads.spec.shapes)
         if found.any():
             own = [user.stored for user, has in zip(some, found, strict=True) if has]
             yield heads.stage_heads(bucket, own, {name: array[found] for name, array in arrays.items()})
+
+
+def newest_heads(
+    sources: Sequence[HeadStore], users: Sequence[str], shapes: Mapping[str, tuple[int, ...]]
+) -> tuple[NDArray[np.bool_], dict[str, NDArray[np.float32]]]:
+    """Who has a head, and the heads; who has several gets the last source's."""
+    found = np.zeros(len(users), bool)
+    arrays = {name: np.zeros((len(users), *shape), np.float32) for name, shape in shapes.items()}
+    for source in sources:
+        have, values = source.get(users)
+        found |= have
+        for name, array in arrays.items():
+            array[have] = values[name][have]
+    return found, arrays
 
 
 def _name_heads(heads: Mapping[Component, HeadStore], store: UserStore) -> None:

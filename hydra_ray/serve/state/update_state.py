@@ -19,7 +19,7 @@ from hydra_ray.inference.types import Component, UserKey, UserState
 from hydra_ray.serve.bundle import COMPONENTS, RunArtifacts, load_run_artifacts, refitted
 from hydra_ray.serve.state.binding import read_about, service_in_database
 from hydra_ray.serve.state.folders import PREPARED, heads_folder
-from hydra_ray.serve.state.init_state import batches
+from hydra_ray.serve.state.init_state import batches, newest_heads
 from hydra_ray.serve.state.service_state import ServiceState
 from hydra_ray.serve.state.users import UserStore
 from hydra_ray.store.heads.head_store import HeadStore
@@ -39,13 +39,13 @@ class StateUpdate:
     Attributes:
         store: The service's users.
         heads: The service's head stores.
-        sources: The later run's.
+        sources: The later run's, its fit's last.
         add_users: Whether users that the service does not know are added.
     """
 
     store: UserStore
     heads: Mapping[Component, HeadStore]
-    sources: Mapping[Component, HeadStore]
+    sources: Mapping[Component, Sequence[HeadStore]]
     add_users: bool
 
     def bring(
@@ -90,7 +90,8 @@ class StateUpdate:
             return
         versions: dict[Component, int] = {}
         for component, heads in self.heads.items():
-            found, arrays = self.sources[component].get([user.user_id for user in users])
+            ids = [user.user_id for user in users]
+            found, arrays = newest_heads(self.sources[component], ids, heads.spec.shapes)
             own = [user.stored for user, has in zip(users, found, strict=True) if has]
             rest = [user.stored for user, has in zip(users, found, strict=True) if not has]
             heads.refresh()
@@ -146,15 +147,19 @@ def _last(bundle: RunArtifacts, state: Path) -> RunArtifacts:
     return refitted(bundle, Path(read_about(file)["run"])) if file.exists() else bundle
 
 
-def _head_stores(after: RunArtifacts, state: Path) -> tuple[dict[Component, HeadStore], dict[Component, HeadStore]]:
+def _head_stores(
+    after: RunArtifacts, state: Path
+) -> tuple[dict[Component, HeadStore], dict[Component, list[HeadStore]]]:
     """The service's and the later run's. Raises UserError where they are of different bases or shapes."""
     heads: dict[Component, HeadStore] = {}
-    sources: dict[Component, HeadStore] = {}
+    sources: dict[Component, list[HeadStore]] = {}
     for component in COMPONENTS:
         folder = heads_folder(state, component)
         if folder.exists() and after.heads[component]:
-            (fitted,) = after.heads[component]
-            heads[component], sources[component] = HeadStore.open(str(folder)), HeadStore.open(str(fitted / FOLDER))
-            spec = sources[component].spec
-            spec.check(replace(spec, base=heads[component].spec.base, shapes=heads[component].spec.shapes), str(fitted))
+            heads[component], sources[component] = HeadStore.open(str(folder)), []
+            own = heads[component].spec
+            for fitted in after.heads[component]:
+                source = HeadStore.open(str(fitted / FOLDER))
+                source.spec.check(replace(source.spec, base=own.base, shapes=own.shapes), str(fitted))
+                sources[component].append(source)
     return heads, sources

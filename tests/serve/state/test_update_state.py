@@ -9,7 +9,7 @@ import pytest
 from hydra_ray.core.types import HistoryItem, User
 from hydra_ray.data.users_writer import BucketWriter
 from hydra_ray.errors import UserError
-from hydra_ray.inference.types import UserKey
+from hydra_ray.inference.types import Component, UserKey
 from hydra_ray.pipeline.previous_run import write_steps
 from hydra_ray.pipeline.step import MANIFEST
 from hydra_ray.serve.bundle import COMPONENTS, RunArtifacts
@@ -62,8 +62,8 @@ class Service:
         update_state(Path("served"), later, self.state.folder, self.state.database, add_users, self.lines.append)
         return self.lines[-1]
 
-    def head(self, user: str) -> float | None:
-        store = HeadStore.open(str(heads_folder(self.state.folder, "adapter")))
+    def head(self, user: str, component: Component = "adapter") -> float | None:
+        store = HeadStore.open(str(heads_folder(self.state.folder, component)))
         found, arrays = store.get([key(user).stored])
         return float(arrays["out_bias"][0, 0]) if found[0] else None
 
@@ -136,6 +136,7 @@ def test_a_user_who_is_to_keep_the_shared_head_loses_the_own_one(service: Servic
     assert service.head(fitted) == 2.0
     service.update(service.later_run("tonight", {}, {GROWN: 5.0}))
     assert service.head(fitted) is None
+    assert service.head(USER_IDS[1], "reranker") == 1.0  # trained with the base
     found = service.store.state(key(fitted))
     assert found is not None
     assert found.heads["adapter"] == HeadStore.open(str(heads_folder(service.state.folder, "adapter"))).version
