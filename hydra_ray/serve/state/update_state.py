@@ -53,11 +53,14 @@ class StateUpdate:
         known: Mapping[str, Set[str]],
         users: Mapping[UserKey, Sequence[HistoryItem]],
         states: Mapping[UserKey, UserState],
-    ) -> Counter[str]:
-        """Updates some users of one bucket; returns what became of them.
+    ) -> tuple[Counter[str], dict[UserKey, int]]:
+        """Gives some users of one bucket their new items.
 
         known: by user id, the ids of the items of the run that the state was brought up to before. users: of the later
         run. states: of the bucket's users.
+
+        Returns:
+            What became of them; and those whose history is that of the later run now, with its revision.
         """
         counts: Counter[str] = Counter()
         same: dict[UserKey, int] = {}
@@ -80,11 +83,10 @@ class StateUpdate:
             elif before is None or state.revision != before.revision:
                 self.store.set_fit(user, "queued")
                 counts["queued"] += 1
-        self._give_heads(same)
         counts["heads"] += len(same)
-        return counts
+        return counts, same
 
-    def _give_heads(self, users: Mapping[UserKey, int]) -> None:
+    def give_heads(self, users: Mapping[UserKey, int]) -> None:
         """The later run's heads to users whose history is that run's. users: with the revision of that history."""
         if not users:
             return
@@ -128,12 +130,16 @@ def update_state(served: Path, later: Path, state: Path, database: str | None, a
     for batch in batches(after, str(about.get("tenant")), store.buckets):
         ids = [user.user_id for some in batch.values() for user, _ in some]
         known: dict[str, set[str]] = {}
+        fitted: dict[UserKey, int] = {}
         for user in read_users(before.users, user_ids=ids):
             known.setdefault(user.user_id, set()).update(item.item_id for item in user.items)
         for bucket, some in sorted(batch.items()):
             # Who is in both splits comes twice, once with more items.
             longest = dict(sorted(some, key=lambda pair: len(pair[1])))
-            counts += update.bring(known, longest, store.states(bucket))
+            became, same = update.bring(known, longest, store.states(bucket))
+            counts += became
+            fitted |= same
+        update.give_heads(fitted)
     store.close()
     write_text(state / UPDATED, json.dumps({"run": str(later)}))
     skipped = f", {counts['unknown']} users left out whom the service does not know" if counts["unknown"] else ""
