@@ -152,7 +152,7 @@ def test_the_snippets_of_the_readme_parse_and_name_what_exists() -> None:
     assert all((MONITORING / name).exists() for name in rules["rule_files"])
     assert grafana["providers"][0]["type"] == "file"
     (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
-    service = (MONITORING.parent / "rayservice.yaml").read_text()
+    service = (MONITORING.parent / "kubernetes" / "base" / "rayservice.yaml").read_text()
     assert f"name: {endpoint['port']}}}" in service
     titles = {panel["title"] for panel in PANELS}
     for title in re.findall(r"\*([A-Z][\w ]+)\*[^*]", text):
