@@ -37,6 +37,7 @@ case "$ip" in 127.*) ip=$(hostname -I | cut -d " " -f 1) ;; esac
 export HEAD_ADDRESS="$ip:$port"
 
 # Ray takes GPUs from CUDA_VISIBLE_DEVICES, which SLURM sets. Task 0 is on the first machine, like this script.
+# shellcheck disable=SC2016  # expanded on each machine
 srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 --kill-on-bad-exit=1 bash -c '
     mkdir -p "$RAY_TMPDIR"
     cpus=(${SLURM_CPUS_PER_TASK:+--num-cpus="$SLURM_CPUS_PER_TASK"})

@@ -1,4 +1,4 @@
-"""The Kubernetes objects as they are applied (`kubectl kustomize`), the schemas they must keep, and ways to their pods."""
+"""The Kubernetes objects as they are applied (`kubectl kustomize`), the schemas they must keep, and their pods."""
 
 import json
 import shutil
@@ -21,7 +21,9 @@ SPEC = {"RayCluster": "clusterSpec", "RayJob": "jobSpec", "RayService": "service
 
 Object = dict[str, Any]
 
-needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is missing: it renders the overlays")
+needs_kubectl = pytest.mark.skipif(
+    shutil.which("kubectl") is None, reason="kubectl, which renders the overlays, is missing"
+)
 
 
 class Pod(NamedTuple):

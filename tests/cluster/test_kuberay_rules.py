@@ -123,7 +123,7 @@ def test_a_jobs_entrypoint_and_its_config(folder: str, kind: str, tmp_path: Path
     assert str(config.data.root).startswith("/shared/")
     assert config.ray.address == "auto"
     # As many GPU pods as the run's workers ask for.
-    gpus = max((group["maxReplicas"] for group in cluster["workerGroupSpecs"] if group["groupName"] == "gpu"), default=0)
+    gpus = sum(group["maxReplicas"] for group in cluster["workerGroupSpecs"] if group["groupName"] == "gpu")
     wanted = config.resources.train.fewest * config.resources.train.num_gpus if stage == "run" else 0
     if config.llm.serve.source:
         wanted = max(wanted, config.resources.llm.fewest * config.resources.llm.num_gpus)

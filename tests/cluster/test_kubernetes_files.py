@@ -1,4 +1,4 @@
-"""The Kubernetes objects as rendered: they keep the schemas, their pods are confined, and what one names the other has."""
+"""The Kubernetes objects as rendered: they keep the schemas, their pods are confined, what one names another has."""
 
 import re
 from pathlib import Path
@@ -55,7 +55,7 @@ def test_every_container_is_confined() -> None:
             }, where
             assert {"cpu", "memory"} <= set(container["resources"]["requests"]), where
             assert "memory" in container["resources"]["limits"], where
-        for volume in pod["volumes"] if "volumes" in pod else []:
+        for volume in pod.get("volumes", []):
             assert set(volume) - {"name"} <= {"persistentVolumeClaim", "emptyDir", "configMap", "secret"}, where
 
 
@@ -122,11 +122,11 @@ def test_images_are_set_in_one_place() -> None:
 
 
 def _selected(selector: Object, labels: Object) -> bool:
-    for one in selector.get("matchExpressions", []):
-        here = labels.get(one["key"])
-        if one["operator"] == "In" and here not in one["values"]:
+    for wanted in selector.get("matchExpressions", []):
+        here = labels.get(wanted["key"])
+        if wanted["operator"] == "In" and here not in wanted["values"]:
             return False
-        if one["operator"] == "Exists" and here is None:
+        if wanted["operator"] == "Exists" and here is None:
             return False
     return all(labels.get(key) == value for key, value in selector.get("matchLabels", {}).items())
 
