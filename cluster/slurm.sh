@@ -1,14 +1,14 @@
 #!/bin/bash
-# A command of hydra-ray (`run`, `fit-users`, ...) on a SLURM allocation: srun starts one Ray node per machine, the command
-# runs on the first of them.
+# A command of hydra-ray (`run`, `fit-users`, ...) on a SLURM allocation: srun starts one Ray node per machine, the
+# command runs on the first of them.
 #
 #   sbatch cluster/slurm.sh run --config configs/quickstart.yaml root=/shared/runs
 #   sbatch --nodes=4 --gpus-per-node=1 --time=48:00:00 cluster/slurm.sh run --config FILE root=/shared/runs
 #   tail -f hydra-ray-JOB.out
 #
-# `root` must be a folder that all machines see. A job that ends early (time limit, lost machine) is submitted again with the
-# same command and continues where it stopped. VENV names the environment with hydra-ray, if it is not active: VENV=/shared/venv
-# sbatch ...; keys of the LLM travel in the environment (HYDRA_RAY_LLM_API_KEY).
+# `root` must be a folder that all machines see. A job that ends early (time limit, lost machine) is submitted again
+# with the same command and continues where it stopped. VENV names the environment with hydra-ray, where it is not
+# active: `VENV=/shared/venv sbatch ...`. The LLM's key travels in the environment (HYDRA_RAY_LLM_API_KEY).
 #SBATCH --job-name=hydra-ray
 #SBATCH --output=hydra-ray-%j.out
 #SBATCH --nodes=2
@@ -19,12 +19,18 @@
 #SBATCH --signal=B:TERM@120
 set -euo pipefail
 
-[ $# -gt 0 ] || { echo "slurm.sh: give a command of hydra-ray and its arguments, such as run --config FILE" >&2; exit 2; }
+[ $# -gt 0 ] || {
+    echo "slurm.sh: give a command of hydra-ray and its arguments, such as run --config FILE" >&2
+    exit 2
+}
 if [ -n "${VENV:-}" ]; then PATH="$VENV/bin:$PATH"; fi
-command -v hydra-ray > /dev/null || { echo "slurm.sh: hydra-ray is not found: activate its environment, or set VENV" >&2; exit 2; }
+command -v hydra-ray > /dev/null || {
+    echo "slurm.sh: hydra-ray is not found: activate its environment, or set VENV" >&2
+    exit 2
+}
 
-# Several jobs may share a machine: ports, folder and token are this job's own. Ray keeps sockets in the folder, whose name
-# must be short, on a disk of the machine's own.
+# Several jobs may share a machine: ports, folder and token are this job's own. Ray keeps sockets in the folder, whose
+# name must be short, on a disk of the machine's own.
 export RAY_TMPDIR="${RAY_TMPDIR:-/tmp}/ray-$SLURM_JOB_ID"
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN
 RAY_AUTH_TOKEN=$(python -c 'import secrets; print(secrets.token_hex(32))')
