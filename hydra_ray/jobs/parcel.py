@@ -80,7 +80,7 @@ def notes(config: Config) -> Iterator[str]:
     if config.llm.base_url is not None:
         yield (
             f"the LLM's key does not travel, as Ray shows a job's environment: {config.llm.api_key_env} must stand in "
-            "the environment of every node's Ray (on Kubernetes from a Secret, see cluster/raycluster.yaml)"
+            "the environment of every node's Ray (on Kubernetes from a Secret, see cluster/README.md)"
         )
 
 

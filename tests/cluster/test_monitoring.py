@@ -138,7 +138,7 @@ def test_metrics_of_ray_serve_exist_in_the_pinned_ray(metric: Metric) -> None:
 
 def test_the_snippets_of_the_readme_parse_and_name_what_exists() -> None:
     text = (MONITORING / "README.md").read_text()
-    prometheus, elsewhere, local, monitor, grafana = (
+    prometheus, elsewhere, local, monitor, rules, grafana = (
         yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     )
     (job,) = prometheus["scrape_configs"]
@@ -149,9 +149,10 @@ def test_the_snippets_of_the_readme_parse_and_name_what_exists() -> None:
     assert urlsplit(elsewhere["http_sd_configs"][0]["url"]).path in inspect.getsource(reporter_head)
     (target,) = local["scrape_configs"][0]["static_configs"][0]["targets"]
     assert f"--metrics-port {target.rpartition(':')[2]}" in text
+    assert all((MONITORING / name).exists() for name in rules["rule_files"])
     assert grafana["providers"][0]["type"] == "file"
     (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
-    service = (MONITORING.parent / "rayservice.yaml").read_text()
+    service = (MONITORING.parent / "kubernetes" / "base" / "rayservice.yaml").read_text()
     assert f"name: {endpoint['port']}}}" in service
     titles = {panel["title"] for panel in PANELS}
     for title in re.findall(r"\*([A-Z][\w ]+)\*[^*]", text):

@@ -95,11 +95,10 @@ def test_a_printed_config_says_what_each_key_means() -> None:
     assert max(map(len, (line for line in lines if line.lstrip().startswith("#")))) <= 100
 
 
-def test_the_config_within_the_kubernetes_job_prints_too(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    config_map = next(iter(yaml.safe_load_all((ROOT / "cluster" / "rayjob.yaml").read_text())))
-    (tmp_path / "run.yaml").write_text(config_map["data"]["run.yaml"])
-    assert main(["run", "--config", str(tmp_path / "run.yaml"), "--print-config"]) == 0
-    assert Config.model_validate(yaml.safe_load(capsys.readouterr().out)) == load_config(tmp_path / "run.yaml")
+def test_the_config_of_the_kubernetes_job_prints_too(capsys: pytest.CaptureFixture[str]) -> None:
+    file = ROOT / "cluster" / "kubernetes" / "runs" / "job" / "run.yaml"
+    assert main(["run", "--config", str(file), "--print-config"]) == 0
+    assert Config.model_validate(yaml.safe_load(capsys.readouterr().out)) == load_config(file)
 
 
 @pytest.mark.parametrize("file", RUNS, ids=lambda f: f"{f.parent.name}-{f.stem}")
@@ -128,10 +127,12 @@ def test_printed_files_of_a_service_and_a_small_llm_are_the_same_config(
 
 
 def serve_files(folder: Path) -> list[Path]:
-    """The Serve files in the repository; that of Kubernetes stands within another."""
-    within = yaml.safe_load((ROOT / "cluster" / "rayservice.yaml").read_text())["spec"]["serveConfigV2"]
-    (folder / "rayservice.yaml").write_text(within)
-    return [*(ROOT / "configs" / "serve").glob("*.yaml"), folder / "rayservice.yaml"]
+    """The Serve files in the repository; those for Kubernetes stand within others."""
+    files = [*(ROOT / "configs" / "serve").glob("*.yaml")]
+    for overlay in (ROOT / "cluster" / "kubernetes" / "overlays").glob("*/serve-config.yaml"):
+        files.append(folder / f"{overlay.parent.name}.yaml")
+        files[-1].write_text(yaml.safe_load(overlay.read_text())["spec"]["serveConfigV2"])
+    return files
 
 
 def test_printed_serve_files_can_be_deployed_in_their_place(tmp_path: Path) -> None:

@@ -38,10 +38,11 @@ class Fitter:
         }
         samples = LLMClientAdapter(of_fitter(bundle.config.llm), llm_url, config.max_ongoing_requests * 8)
         self._meters = Meters("Fitter")
-        self._meters.watch_llm(samples.counts)
+        self._meters.watch_llm(samples.counts, lambda: samples.up)
         bases = Bases(bundle, worker_device(config.num_gpus))
         fitter = UserFitter(bundle, samples, stores, bases=bases)
         self._fits = FitQueue(users, fitter, stores, config.max_ongoing_requests, config.vacuum_s, state, self._ended)
+        self._meters.watch_gauge(metric_names.FITS_UNFINISHED, lambda: self._fits.unfinished)
         self._running = asyncio.get_event_loop().create_task(self._fits.run())
 
     def _ended(self, outcome: str) -> None:

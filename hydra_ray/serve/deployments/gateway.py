@@ -63,7 +63,7 @@ class Gateway:
         meters = Meters("Gateway")
         llm = of_gateway(self._bundle.config.llm, self._config.replicas[1])
         samples = LLMClientAdapter(llm, self._llm_url, self._config.llm_connections)
-        meters.watch_llm(samples.counts)
+        meters.watch_llm(samples.counts, lambda: samples.up)
         inference = InferencePipeline(
             PromptBuilder(self._bundle.config, self._bundle.seed),
             RemoteRetriever(self._history_server),

@@ -27,12 +27,18 @@ VACUUM_AFTER = 256
 LEASE_S, RENEW_EVERY_S = 15.0, 5.0
 """How long a fitter has a user before others may take the fit up; it renews as long as it lives."""
 
+COUNT_EVERY_S = 10.0
+"""How often unfinished fits are counted."""
+
 AGAIN_AFTER_S = 10.0
 """How long a fit waits that the LLM did not answer, or whose user cannot be read; and a vacuum that failed."""
 
 
 class FitQueue:
-    """Runs fits in the background. Several processes may work on one state: a user's fit is one worker's at a time."""
+    """Runs fits in the background. Several processes may work on one state: a user's fit is one worker's at a time.
+
+    unfinished: users whose fit was queued or running when they were last counted, in the whole state; None: never yet.
+    """
 
     def __init__(
         self,
@@ -54,6 +60,8 @@ class FitQueue:
         self._tasks: dict[UserKey, asyncio.Task[None]] = {}
         self._claimed: set[UserKey] = set()
         self._renewed_at = time.monotonic()
+        self.unfinished: int | None = None
+        self._counted_at = float("-inf")
         self._reachable = True  # the store, when last looked at
         self._vacuum_at = time.monotonic() + vacuum_s if self._due.exists() else None
         self._published = 0  # since old versions were last removed
@@ -85,6 +93,9 @@ class FitQueue:
                 for user in await asyncio.to_thread(self._users.claim_fits, self._worker, room, LEASE_S):
                     self._claimed.add(user)
                     self.notify(user)
+            if time.monotonic() - self._counted_at >= COUNT_EVERY_S:
+                self._counted_at = time.monotonic()
+                self.unfinished = await asyncio.to_thread(self._users.unfinished_fits)
             self._reachable = True
         except UserError as error:
             if self._reachable:

@@ -79,6 +79,14 @@ LLM_RETRIES = Metric(
     "hydra_llm_retries_total", "counter", (), (),
     "Calls to the LLM beyond the first of a request, for answers and fits.",
 )  # fmt: skip
+LLM_CALLS = Metric(
+    "hydra_llm_calls_total", "counter", (), (),
+    "Calls that the LLM answered, for answers, plain answers and fits: what its provider counts.",
+)  # fmt: skip
+LLM_UP = Metric(
+    "hydra_llm_up", "gauge", ("deployment",), (),
+    "1 while a replica asks the LLM, 0 from five failed calls in a row until one is answered again.",
+)  # fmt: skip
 OVERLOADED = Metric(
     "hydra_overloaded_total", "counter", (), (),
     "Requests refused at once because there was no room (429).",
@@ -88,9 +96,14 @@ FITS = Metric(
     "Fits of single users' heads; outcome: done, failed, or llm_down (the fit waits and is tried again).",
 )  # fmt: skip
 
+FITS_UNFINISHED = Metric(
+    "hydra_fits_unfinished", "gauge", (), (),
+    "Users whose fit is queued or running, in the whole service; each fitter reports the same.",
+)  # fmt: skip
+
 METRICS = (
     STAGE_MS, REQUESTS, DEGRADED, BATCH_SIZE, QUEUE_LENGTH, CACHE_HITS, CACHE_MISSES, CACHE_BYTES, LLM_TOKENS,
-    LLM_RETRIES, OVERLOADED, FITS,
+    LLM_RETRIES, LLM_CALLS, LLM_UP, OVERLOADED, FITS, FITS_UNFINISHED,
 )  # fmt: skip
 
 DEPLOYED = ("deployment", "application")

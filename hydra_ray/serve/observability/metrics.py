@@ -28,6 +28,7 @@ class Cache(Protocol):
 class Calls(Protocol):
     """What counts its calls to the LLM; see `hydra_ray.serve.clients.llm.LLMCounts`."""
 
+    calls: int
     retries: int
     prompt_tokens: int
     completion_tokens: int
@@ -82,13 +83,25 @@ class Meters:
 
     def watch_queue(self, length: Callable[[], int]) -> None:
         """Reports the number of requests in work or waiting in this replica."""
-        self._watch(lambda: self.set(names.QUEUE_LENGTH, length(), deployment=self._deployment))
+        self.watch_gauge(names.QUEUE_LENGTH, length, deployment=self._deployment)
 
-    def watch_llm(self, calls: Calls) -> None:
-        """Reports the calls to the LLM, whatever they were made for."""
+    def watch_llm(self, calls: Calls, up: Callable[[], bool]) -> None:
+        """Reports the calls to the LLM, whatever they were made for, and whether it answers."""
+        self.watch_gauge(names.LLM_UP, up, deployment=self._deployment)
+        self.watch_counter(names.LLM_CALLS, lambda: calls.calls)
         self.watch_counter(names.LLM_RETRIES, lambda: calls.retries)
         self.watch_counter(names.LLM_TOKENS, lambda: calls.prompt_tokens, kind="prompt")
         self.watch_counter(names.LLM_TOKENS, lambda: calls.completion_tokens, kind="completion")
+
+    def watch_gauge(self, metric: names.Metric, value: Callable[[], float | None], **tags: str) -> None:
+        """Reports a number as it is; None: not known, the last one stays."""
+
+        def report() -> None:
+            now = value()
+            if now is not None:
+                self.set(metric, float(now), **tags)
+
+        self._watch(report)
 
     def watch_counter(self, metric: names.Metric, value: Callable[[], int], **tags: str) -> None:
         """Reports what a plain number has grown by."""

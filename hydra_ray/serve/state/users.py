@@ -137,6 +137,10 @@ class UserStore(Protocol):
         """Gives up the worker's lease of a user. wait_s: how long no worker may take the user, queued or not."""
         ...
 
+    def unfinished_fits(self) -> int:
+        """How many users' fits are queued or running, of all tenants."""
+        ...
+
     # import, before any user is served
 
     def import_users(self, bucket: int, users: Iterable[tuple[UserKey, Sequence[HistoryItem]]]) -> int:

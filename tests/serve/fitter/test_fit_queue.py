@@ -140,6 +140,25 @@ def test_a_fit_waits_for_a_black_box_that_is_down(world: World, monkeypatch: pyt
     world.run(lambda: world.fit_of(USERS[0]) == "done")
 
 
+def test_fits_that_wait_are_counted(world: World) -> None:
+    world.fitter.error = LLMDownError("gone")
+    for user in USERS:
+        world.users.set_fit(user, "queued")
+
+    async def course() -> int | None:
+        queue = world.fits()
+        assert queue.unfinished is None
+        running = asyncio.ensure_future(queue.run())
+        while queue.unfinished is None:
+            assert not running.done(), running
+            await asyncio.sleep(0.01)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        return queue.unfinished
+
+    assert asyncio.run(course()) == len(USERS)
+
+
 def test_who_asks_again_while_a_fit_runs_gets_another(world: World) -> None:
     def again(user: UserKey) -> None:
         if not world.fitter.fitted:

@@ -264,9 +264,11 @@ def test_a_users_fit_is_one_workers_at_a_time(waiting: UserStore, state: Service
     assert other.claim_fits("second", 4, 60.0) == []
     assert other.claim_fits("second", 1, 60.0, first[0]) == []
     assert other.claim_fits("second", 1, 60.0, BERT) == []
+    assert waiting.unfinished_fits() == other.unfinished_fits() == len(KEYS)  # queued or running
     waiting.set_fit(first[0], "done")
     waiting.release_fit("first", first[0])
     assert other.claim_fits("second", 4, 60.0) == []
+    assert waiting.unfinished_fits() == other.unfinished_fits() == len(KEYS) - 1
 
 
 def test_who_is_queued_again_waits_for_the_workers_release(waiting: UserStore) -> None:

@@ -37,6 +37,15 @@ class FitClaims:
     def release(self, worker: str, user: UserKey, wait_s: float = 0.0) -> None:
         self._end(worker, [user], wait_s, None)
 
+    def unfinished(self) -> int:
+        """See `UserStore.unfinished_fits`."""
+
+        def work(cursor: Cursor) -> int:
+            cursor.execute("SELECT count(*) FROM users WHERE fit IN ('queued', 'running')")
+            return int(cursor.fetchall()[0][0])
+
+        return self._database.read(ALL_TENANTS, work)
+
     def _end(self, worker: str, users: Sequence[UserKey], in_s: float, then: str | None) -> None:
         values = (
             then,

@@ -55,6 +55,7 @@ class PostgresUserStore:
         self._database = database
         claims = FitClaims(database)
         self.claim_fits, self.renew_fits, self.release_fit = claims.claim, claims.renew, claims.release
+        self.unfinished_fits = claims.unfinished
 
     @classmethod
     def open(cls, database: Database, buckets: int | None = None) -> "PostgresUserStore":

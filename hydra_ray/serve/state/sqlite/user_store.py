@@ -205,6 +205,10 @@ class SQLiteUserStore:
     def release_fit(self, worker: str, user: UserKey, wait_s: float = 0.0) -> None:
         self._leases.release(worker, user.stored, wait_s)
 
+    def unfinished_fits(self) -> int:
+        """Without those of a bucket that cannot be read."""
+        return sum(1 for _ in self._unfinished())
+
     def _unfinished(self) -> Iterator[UserKey]:
         for bucket in range(self.buckets):
             with contextlib.suppress(HistoryUnreadableError):

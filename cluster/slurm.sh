@@ -1,0 +1,91 @@
+#!/bin/bash
+# A command of hydra-ray (`run`, `fit-users`, ...) on a SLURM allocation: srun starts one Ray node per machine, the
+# command runs on the first of them.
+#
+#   sbatch cluster/slurm.sh run --config configs/quickstart.yaml root=/shared/runs
+#   sbatch --nodes=4 --gpus-per-node=1 --time=48:00:00 cluster/slurm.sh run --config FILE root=/shared/runs
+#   tail -f hydra-ray-JOB.out
+#
+# `root` must be a folder that all machines see. A job that ends early (time limit, lost machine) is submitted again
+# with the same command and continues where it stopped. VENV names the environment with hydra-ray, where it is not
+# active: `VENV=/shared/venv sbatch ...`. The LLM's key travels in the environment (HYDRA_RAY_LLM_API_KEY).
+#SBATCH --job-name=hydra-ray
+#SBATCH --output=hydra-ray-%j.out
+#SBATCH --nodes=2
+#SBATCH --ntasks-per-node=1
+#SBATCH --cpus-per-task=16
+#SBATCH --time=24:00:00
+# Two minutes before the time limit the run is told to stop.
+#SBATCH --signal=B:TERM@120
+set -euo pipefail
+
+[ $# -gt 0 ] || {
+    echo "slurm.sh: give a command of hydra-ray and its arguments, such as run --config FILE" >&2
+    exit 2
+}
+if [ -n "${VENV:-}" ]; then PATH="$VENV/bin:$PATH"; fi
+command -v hydra-ray > /dev/null || {
+    echo "slurm.sh: hydra-ray is not found: activate its environment, or set VENV" >&2
+    exit 2
+}
+
+# Several jobs may share a machine: ports, folder and token are this job's own. Ray keeps sockets in the folder, whose
+# name must be short, on a disk of the machine's own.
+export RAY_TMPDIR="${RAY_TMPDIR:-/tmp}/ray-$SLURM_JOB_ID"
+export RAY_AUTH_MODE=token RAY_AUTH_TOKEN
+RAY_AUTH_TOKEN=$(python -c 'import secrets; print(secrets.token_hex(32))')
+export RAY_USAGE_STATS_ENABLED=0 RAY_TRAIN_V2_ENABLED=1
+port=$((20000 + SLURM_JOB_ID % 10000))
+head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+# The address at which the others reach the first machine, and not one that only it knows.
+ip=$(python -c 'import socket, sys; print(socket.gethostbyname(sys.argv[1]))' "$head")
+case "$ip" in 127.*) ip=$(hostname -I | cut -d " " -f 1) ;; esac
+export HEAD_ADDRESS="$ip:$port"
+
+# Ray takes GPUs from CUDA_VISIBLE_DEVICES, which SLURM sets. Task 0 is on the first machine, like this script.
+# shellcheck disable=SC2016  # expanded on each machine
+srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 --kill-on-bad-exit=1 bash -c '
+    mkdir -p "$RAY_TMPDIR"
+    cpus=(${SLURM_CPUS_PER_TASK:+--num-cpus="$SLURM_CPUS_PER_TASK"})
+    if [ "$SLURM_PROCID" = 0 ]; then
+        exec ray start --head --node-ip-address="${HEAD_ADDRESS%:*}" --port="${HEAD_ADDRESS##*:}" \
+            --include-dashboard=false --disable-usage-stats --block "${cpus[@]}"
+    fi
+    # The head may take its time.
+    for _ in $(seq 60); do
+        ray health-check --address "$HEAD_ADDRESS" > /dev/null 2>&1 && break
+        sleep 2
+    done
+    exec ray start --address="$HEAD_ADDRESS" --disable-usage-stats --block "${cpus[@]}"
+' > "hydra-ray-$SLURM_JOB_ID.ray.out" 2>&1 &
+nodes=$!
+trap 'kill "$nodes" 2> /dev/null; wait "$nodes" 2> /dev/null || true; rm -rf "$RAY_TMPDIR"' EXIT
+
+echo "waiting for $SLURM_JOB_NUM_NODES Ray nodes at $HEAD_ADDRESS"
+python - <<'END'
+import os, sys, time
+import ray
+
+address, wanted = os.environ["HEAD_ADDRESS"], int(os.environ["SLURM_JOB_NUM_NODES"])
+deadline, here = time.monotonic() + 300, 0
+while here < wanted:
+    if time.monotonic() > deadline:
+        log = f"hydra-ray-{os.environ['SLURM_JOB_ID']}.ray.out"
+        sys.exit(f"slurm.sh: {here} of {wanted} Ray nodes are there after five minutes; {log} says why")
+    try:
+        ray.init(address, log_to_driver=False, logging_level="error")
+        while here < wanted and time.monotonic() < deadline:
+            here = sum(node["Alive"] for node in ray.nodes())
+            time.sleep(1)
+    except ConnectionError:
+        time.sleep(2)
+END
+
+hydra-ray "$@" ray.address="$HEAD_ADDRESS" &
+run=$!
+trap 'kill -TERM "$run" 2> /dev/null' TERM
+code=0
+wait "$run" || code=$?
+# A signal ends the first wait; the run then takes its leave.
+while kill -0 "$run" 2> /dev/null; do code=0; wait "$run" || code=$?; done
+exit "$code"

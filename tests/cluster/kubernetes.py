@@ -1,0 +1,133 @@
+"""The Kubernetes objects as they are applied (`kubectl kustomize`), the schemas they must keep, and their pods."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jsonschema
+import pytest
+import yaml
+from referencing import Registry, Resource
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = ("platform", "overlays/cpu", "overlays/gpu", "overlays/multi-tenant", "runs/cluster", "runs/job")
+KUBERNETES = "1.33.0"
+"""Whose schemas the objects must keep; an older one than the newest, so that nothing rests on the newest."""
+SPEC = {"RayCluster": "clusterSpec", "RayJob": "jobSpec", "RayService": "serviceSpec", "RayCronJob": "cronJobSpec"}
+
+Object = dict[str, Any]
+
+needs_kubectl = pytest.mark.skipif(
+    shutil.which("kubectl") is None, reason="kubectl, which renders the overlays, is missing"
+)
+
+
+class Pod(NamedTuple):
+    """A pod template. where: for messages. cluster: of the Ray cluster that it belongs to; None: of none."""
+
+    where: str
+    template: Object
+    cluster: Object | None
+
+
+@cache
+def render(folder: str) -> list[Object]:
+    """What `kubectl apply -k` would send."""
+    path = ROOT / "cluster" / "kubernetes" / folder
+    done = subprocess.run(["kubectl", "kustomize", str(path)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return [document for document in yaml.load_all(done.stdout, yaml.CSafeLoader) if document]
+
+
+def everything() -> Iterator[tuple[str, Object]]:
+    """All objects, with their folder."""
+    for folder in FOLDERS:
+        for document in render(folder):
+            yield folder, document
+
+
+def one(folder: str, kind: str, name: str | None = None) -> Object:
+    """The only object of this kind (and name)."""
+    (found,) = [o for o in render(folder) if o["kind"] == kind and name in (None, o["metadata"]["name"])]
+    return found
+
+
+def ray_cluster(document: Object) -> Object:
+    """The spec of the Ray cluster in one of KubeRay's objects."""
+    spec = document["spec"]
+    return {
+        "RayCluster": lambda: spec,
+        "RayJob": lambda: spec["rayClusterSpec"],
+        "RayCronJob": lambda: spec["jobTemplate"]["rayClusterSpec"],
+        "RayService": lambda: spec["rayClusterConfig"],
+    }[document["kind"]]()
+
+
+def job(document: Object) -> Object:
+    """The job of a RayJob or RayCronJob."""
+    return document["spec"]["jobTemplate"] if document["kind"] == "RayCronJob" else document["spec"]
+
+
+def clusters() -> Iterator[tuple[str, Object]]:
+    """Every Ray cluster, under folder and kind."""
+    for folder, document in everything():
+        if document["kind"] in SPEC:
+            yield f"{folder} {document['kind']}", ray_cluster(document)
+
+
+def pods() -> Iterator[Pod]:
+    """Every pod template."""
+    for folder, document in everything():
+        where = f"{folder} {document['kind']}"
+        if document["kind"] in SPEC:
+            cluster = ray_cluster(document)
+            for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+                yield Pod(f"{where} {group.get('groupName', 'head')}", group["template"], cluster)
+            submitter = job(document).get("submitterPodTemplate") if "Job" in document["kind"] else None
+            if submitter:
+                yield Pod(f"{where} submitter", submitter, None)
+        elif document["kind"] == "StatefulSet":
+            yield Pod(where, document["spec"]["template"], None)
+
+
+@cache
+def _registry() -> Registry[Any]:
+    from kubernetes_validate.utils import schema_contents
+
+    definitions = schema_contents(f"kubernetes-json-schema/v{KUBERNETES}-local-strict/_definitions.json", KUBERNETES)
+    text = json.dumps(yaml.safe_load((Path(__file__).parent / "kuberay-1.7.yaml").read_text()))
+    kuberay = json.loads(text.replace('"k8s:', '"/api/_definitions.json#/$defs/'))
+    return Registry().with_resources([
+        (definitions["$id"], Resource.from_contents(definitions)),
+        (kuberay["$id"], Resource.from_contents(kuberay)),
+    ])  # fmt: skip
+
+
+def mistakes(document: Object) -> list[str]:
+    """What the schemas find: Kubernetes' own, and KubeRay's for its kinds. Unknown fields are mistakes."""
+    from kubernetes_validate.utils import schema_contents
+
+    if document["kind"] in SPEC:
+        metadata = {"$ref": "/api/_definitions.json#/$defs/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}
+        schema: Object = {
+            "$id": "https://kubernetes.io/object.json",
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["metadata", "spec"],
+            "properties": {
+                "apiVersion": {"const": "ray.io/v1"},
+                "kind": {},
+                "metadata": metadata,
+                "spec": {"$ref": f"/kuberay.json#/$defs/{SPEC[document['kind']]}"},
+            },
+        }
+    else:
+        group, _, version = document["apiVersion"].rpartition("/")
+        name = "-".join(part for part in (document["kind"].lower(), group.split(".")[0], version) if part)
+        schema = schema_contents(f"kubernetes-json-schema/v{KUBERNETES}-local-strict/{name}.json", KUBERNETES)
+    validator = jsonschema.Draft202012Validator(schema, registry=_registry())
+    return [f"{error.json_path}: {error.message[:300]}" for error in validator.iter_errors(document)]
