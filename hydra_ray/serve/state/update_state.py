@@ -27,7 +27,7 @@ from hydra_ray.training.artifacts.user_heads import FOLDER
 from hydra_ray.utils.atomic_io import write_text
 
 UPDATED = "updated.json"
-"""File of a state folder: the run that it was last brought up to."""
+"""File of a state folder: the users of the run that it was last brought up to, as a folder of ingested histories."""
 
 Log = Callable[[str], None]
 
@@ -122,7 +122,9 @@ def update_state(served: Path, later: Path, state: Path, database: str | None, a
     bundle = load_run_artifacts(served, about.get("seed"))
     if about.get("run") != bundle.name:
         raise UserError(f"{state} is of run {about.get('run')!r}, not of {bundle.name!r}; name the run that it is of")
-    before, after = _last(bundle, state), refitted(bundle, later)
+    after = refitted(bundle, later)
+    last = state / UPDATED
+    before = Path(read_about(last)["users"]) if last.exists() else bundle.users
     where = ServiceState(state, database)
     store = where.open_users(bundle.config.data.buckets)
     update = StateUpdate(store, *_head_stores(after, state), add_users)
@@ -131,7 +133,7 @@ def update_state(served: Path, later: Path, state: Path, database: str | None, a
         ids = [user.user_id for some in batch.values() for user, _ in some]
         known: dict[str, set[str]] = {}
         fitted: dict[UserKey, int] = {}
-        for user in read_users(before.users, user_ids=ids):
+        for user in read_users(before, user_ids=ids):
             known.setdefault(user.user_id, set()).update(item.item_id for item in user.items)
         for bucket, some in sorted(batch.items()):
             # Who is in both splits comes twice, once with more items.
@@ -141,16 +143,10 @@ def update_state(served: Path, later: Path, state: Path, database: str | None, a
             fitted |= same
         update.give_heads(fitted)
     store.close()
-    write_text(state / UPDATED, json.dumps({"run": str(later)}))
+    write_text(last, json.dumps({"users": str(after.users)}))
     skipped = f", {counts['unknown']} users left out whom the service does not know" if counts["unknown"] else ""
     log(f"{counts['items']} items added, heads of {counts['heads']} users are those of {later.name}, "
         f"{counts['queued']} users with changes of their own queued for a fit{skipped}")  # fmt: skip
-
-
-def _last(bundle: RunArtifacts, state: Path) -> RunArtifacts:
-    """What the state was brought up to before."""
-    file = state / UPDATED
-    return refitted(bundle, Path(read_about(file)["run"])) if file.exists() else bundle
 
 
 def _head_stores(
