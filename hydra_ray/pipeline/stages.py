@@ -8,7 +8,7 @@ from hydra_ray.config import Config
 from hydra_ray.core.sampling import Trial
 from hydra_ray.pipeline.job import Pipeline
 from hydra_ray.pipeline.previous_run import write_steps
-from hydra_ray.pipeline.report_step import write_report_step
+from hydra_ray.pipeline.report_step import answered_rows, write_report_step
 from hydra_ray.pipeline.run_context import RunContext
 
 Stage = Callable[[Pipeline, Trial], object]
@@ -36,7 +36,7 @@ def run_stage(stage: str, config: Config) -> int:
         job = Pipeline(run)
         report = None
         if stage in ("run", "report"):
-            report = write_report_step(job)
+            report = write_report_step(job, answered_rows(job))
         elif stage == "ingest":
             job.ingest()
         else:
