@@ -106,7 +106,8 @@ class DataConfig(Section):
     questions_after: str | None = Field(
         default=None,
         description="Date from which on questions are asked, while histories end before it: how well the past "
-        "foretells changed behaviour. Earlier questions, and whatever has no date, are left out. `null`: questions of any date.",
+        "foretells changed behaviour. Earlier questions, and whatever has no date, are left out. `null`: questions of "
+        "any date.",
     )
     synth: SynthConfig = Field(default=SynthConfig(), description="The generated world.")
     tabular: TabularConfig = Field(default=TabularConfig(), description="Your own rows.")

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 from hydra_ray.report.charts import WIDTH, marker
@@ -15,7 +16,7 @@ LEFT, RIGHT, FREE = 52.0, WIDTH - 8.0, 64.0
 """FREE: the width of the place of methods that ask nothing, left of a logarithmic axis that has no zero."""
 _LETTER, _LINE = 5.7, 12.0  # of a label, in the drawing's units
 _ROLES = {"trains nothing": "plain", "others that train": "best", "ours": "ours"}
-_KEY = {"plain": "needs nothing", "best": "needs training", "ours": "HYDRA's parts", "full": "HYDRA"}
+_KEY = {"plain": "needs nothing", "best": "others that train", "ours": "HYDRA's parts", "full": "HYDRA"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def cost_chart(comparison: Mapping[str, Any]) -> str:
     parts.append(element("polyline", points=path, cls="frontier"))
     for point in points:
         about = f"{point.name}: {score(metric, values[point.name])}, {count(tokens[point.name])} tokens an answer"
-        parts.append(element("g", element("title", about), marker(point.role, point.x, point.y)))
+        parts.append(element("g", element("title", escape(about)), marker(point.role, point.x, point.y)))
     parts += _labels(points, comparison["frontier"])
     parts += _key({point.role for point in points})
     direction = "higher" if comparison["higher_is_better"] else "lower"
@@ -81,22 +82,26 @@ class _Tokens:
 def _token_axis(positive: Sequence[float], zero: bool) -> tuple[_Tokens, list[str]]:
     """The scale, and its drawing. positive: tokens above zero. zero: whether a method asks nothing."""
     base, start = HEIGHT - BOTTOM, LEFT + (FREE if zero else 24)
-    low, high = (min(positive), max(positive)) if positive else (1.0, 10.0)
-    scale = Scale(math.log10(low) - 0.04, math.log10(high) + 0.04, start + 16, RIGHT - 24)
+    marks = log_ticks(min(positive, default=10.0), max(positive, default=10.0))
+    scale = Scale(math.log10(marks[0]), math.log10(marks[-1]), start + 16, RIGHT - 24)
     parts = [text((LEFT + RIGHT) / 2, HEIGHT - 8, "tokens of prompt and answer, per answer", "tick", "middle")]
-    for mark in _log_ticks(low, high):
+    for mark in marks:
         parts.append(line(scale(math.log10(mark)), TOP, scale(math.log10(mark)), base, "grid"))
-        parts.append(text(scale(math.log10(mark)), base + 18, count(mark), "tick", "middle"))
+        parts.append(text(scale(math.log10(mark)), base + 18, f"{mark:,g}", "tick", "middle"))
     middle = LEFT + FREE / 2
     if zero:
         parts += [text(middle, base + 18, "none", "tick", "middle"), line(start, TOP, start, base, "axis cut")]
     return _Tokens(scale, middle), parts
 
 
-def _log_ticks(low: float, high: float) -> list[float]:
-    """1, 2 and 5 times powers of ten within the range."""
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    return [value for power in powers for factor in (1, 2, 5) if low <= (value := factor * 10.0**power) <= high]
+def log_ticks(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times powers of ten: from the last that is not above `low` to the first that is not below `high`, two
+    at least. Both are above zero."""
+    powers = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 2)
+    values = [factor * 10.0**power for power in powers for factor in (1, 2, 5)]
+    first = max(i for i, value in enumerate(values) if value <= low)
+    last = min(i for i, value in enumerate(values) if value >= high)
+    return values[first : max(last, first + 1) + 1]
 
 
 def _role(name: str) -> str:
