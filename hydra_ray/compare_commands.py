@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from hydra_ray.errors import UserError
+
 
 def add_parsers(commands: Any) -> None:
     """Adds the commands to the command line's subparsers."""
@@ -36,6 +38,7 @@ def compare(args: argparse.Namespace) -> int:
     from hydra_ray.config import load_config
     from hydra_ray.methods.chosen import choose_methods
 
+    _check_offline(args)
     config = load_config(args.config, args.overrides)
     chosen = choose_methods(config, args.methods)
     methods = list(dict.fromkeys([*config.evaluate.methods, *chosen.further]))
@@ -55,6 +58,7 @@ def sweep(args: argparse.Namespace) -> int:
     from hydra_ray.core.grid import parse_grid
     from hydra_ray.pipeline.sweep import Sweep
 
+    _check_offline(args)
     runs = Sweep(args.file, parse_grid(args.overrides), args.methods)
     if not args.dry_run:
         return runs.run()
@@ -63,6 +67,11 @@ def sweep(args: argparse.Namespace) -> int:
     for point, config in runs.runs:
         print(f"{point}\n{dry_run(config, offline=args.offline)}\n")
     return 0
+
+
+def _check_offline(args: argparse.Namespace) -> None:
+    if args.offline and not args.dry_run:
+        raise UserError("--offline: goes with --dry-run")
 
 
 COMMANDS = {"compare": compare, "sweep": sweep}

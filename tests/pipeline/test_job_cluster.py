@@ -113,7 +113,8 @@ def whole(cluster: str, tmp_path_factory: pytest.TempPathFactory) -> Whole:
         done = hydra_ray(cluster, "run", root, server.url)
         assert done.returncode == 0, done.stderr
         calls = len(server.bodies)
-        again = hydra_ray(cluster, "run", root, server.url)
+        again = hydra_ray(cluster, "compare", root, server.url, "--methods", "bm25_k4,pag_k0,hydra_shared,hydra")
+        assert again.returncode == 0, again.stderr
         assert "this run: 0 LLM calls" in again.stdout
         assert len(server.bodies) == calls
     return Whole(root, calls)
@@ -134,6 +135,49 @@ def test_a_whole_run_over_odd_records_and_odd_answers(whole: Whole) -> None:
     assert sum(used["calls"] for used in report["llm_by_stage"].values()) == report["llm"]["calls"] == whole.calls
     predicted = json.loads(next((whole.run / "predictions").glob("hydra*.json")).read_text())
     assert {gold["id"] for gold in predicted["golds"]} == {"200", "201", "202", "203", "210", "211", "212"}
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(600)
+def test_a_comparison_charges_each_method_for_what_it_reads(whole: Whole) -> None:
+    comparison = json.loads((whole.run / "compare" / "compare.json").read_text())
+    costs = {name: method["costs"] for name, method in comparison["methods"].items()}
+    assert list(costs) == ["bm25_k4", "pag_k0", "hydra_shared", "hydra"]
+    assert [costs[name]["answer"]["calls"] for name in costs] == [1, 2, 1, 1]
+    by_stage = json.loads((whole.run / "report.json").read_text())["llm_by_stage"]
+    asked = {stage: used["calls"] + used["cached"] for stage, used in by_stage.items()}
+    prepared = costs["hydra"]["training"]["calls"] + 7 * costs["hydra"]["new_user"]["calls"]
+    assert 0 < prepared <= asked["label"] + asked["generate"]
+    assert costs["hydra_shared"]["training"] == costs["hydra"]["training"]
+    assert costs["hydra_shared"]["new_user"]["calls"] == costs["hydra_shared"]["parameters"] == 0
+    assert costs["hydra"]["parameters"] > 0
+    assert costs["bm25_k4"]["training"]["calls"] == costs["bm25_k4"]["seconds"] == 0
+    assert costs["bm25_k4"]["answer"]["unknown"] == 0 < costs["bm25_k4"]["answer"]["prompt_tokens"]
+    assert {file.name for file in (whole.run / "compare").iterdir()} >= {"compare.md", "compare.html", "compare.svg"}
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(600)
+def test_a_sweep_takes_finished_steps_and_goes_on_after_a_value_that_fails(cluster: str, whole: Whole) -> None:
+    """Over the data of the whole run, and a folder that is not there."""
+    (whole.root / "none.yaml").write_text("")
+    with in_thread(FakeServer(odd_answers)) as server:
+        values = f"data.root={whole.root / 'gone'},{whole.root / 'data'}"
+        words = [
+            word for word in command(cluster, "sweep", whole.root, server.url) if not word.startswith("data.root=")
+        ]
+        done = subprocess.run(
+            [*words, values, str(whole.root / "none.yaml")],
+            env=without_key(), capture_output=True, text=True, timeout=400, check=False,
+        )  # fmt: skip
+        assert not server.bodies
+    assert done.returncode == 2, done.stderr
+    assert f"sweep: data.root={whole.root / 'gone'} failed: " in done.stderr
+    assert "Traceback" not in done.stderr
+    made = json.loads((whole.root / "runs" / "sweeps" / f"{NAME}-data.root" / "sweep.json").read_text())
+    assert [bool(point["failed"]) for point in made["points"]] == [True, False]
+    report = json.loads((whole.run / "report.json").read_text())
+    assert made["points"][1]["methods"]["hydra"]["value"] == report["methods"]["hydra"]["mae"]
 
 
 @pytest.mark.cluster
