@@ -5,6 +5,7 @@ from itertools import groupby
 from textwrap import wrap
 from typing import Any
 
+from hydra_ray.report.methods import FULL
 from hydra_ray.report.needs import NEEDS
 from hydra_ray.report.plain_text import aligned
 from hydra_ray.report.tables import markdown_table
@@ -151,7 +152,7 @@ def comparison_markdown(comparison: Mapping[str, Any]) -> str:
         rows.append([f"**{need}**", *[""] * (len(header) - 1)])
         rows += body[at : at + len(names)]
         at += len(names)
-    best = comparison["best"]
+    subject = FULL if FULL in comparison["methods"] else comparison["best"]
     parts = [
         f"# {comparison['task']}: methods compared",
         protocol(comparison) + ".",
@@ -164,9 +165,9 @@ def comparison_markdown(comparison: Mapping[str, Any]) -> str:
     ]
     if better := better_lines(comparison):
         parts.append("\n".join(f"- {line}" for line in better))
-    header, body = pair_rows(comparison, best)
+    header, body = pair_rows(comparison, subject)
     if body:
-        parts += [f"## {best} against the others", markdown_table(header, body)]
+        parts += [f"## {subject} against the others", markdown_table(header, body)]
     if lines := left_out_lines(comparison):
         parts.append("\n".join(f"- {line}" for line in lines))
     return "\n\n".join(parts) + "\n"

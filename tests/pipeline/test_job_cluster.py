@@ -163,11 +163,11 @@ def test_a_sweep_takes_finished_steps_and_goes_on_after_a_value_that_fails(clust
     (whole.root / "none.yaml").write_text("")
     with in_thread(FakeServer(odd_answers)) as server:
         values = f"data.root={whole.root / 'gone'},{whole.root / 'data'}"
-        words = [
-            word for word in command(cluster, "sweep", whole.root, server.url) if not word.startswith("data.root=")
-        ]
+        words = command(cluster, "sweep", whole.root, server.url)
+        words = [word for word in words if not word.startswith("data.root=")]
+        place = words.index("sweep") + 1
         done = subprocess.run(
-            [*words, values, str(whole.root / "none.yaml")],
+            [*words[:place], str(whole.root / "none.yaml"), *words[place:], values],
             env=without_key(), capture_output=True, text=True, timeout=400, check=False,
         )  # fmt: skip
         assert not server.bodies
