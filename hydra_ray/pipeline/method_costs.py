@@ -135,15 +135,11 @@ class _Costs:
         job = self._job
         step = job.method(trial, name) if name in job.further_methods else job.evaluate(trial)
         calls = self._calls_of(step.path)
-        summaries = {(row.user_id, row.query_id): row.used for row in self._rows_of(job.summarise(trial).path)}
-        total = Usage()
-        for row in rows:
-            for call in row.calls[name]:
-                total += calls[row.user_id, row.question_id, call]
-            if method.summary:
-                for used in summaries.get((row.user_id, row.question_id), ()):
-                    total += used
-        return total
+        asked = [calls[row.user_id, row.question_id, call] for row in rows for call in row.calls[name]]
+        if method.summary:
+            summaries = {(row.user_id, row.query_id): row.used for row in self._rows_of(job.summarise(trial).path)}
+            asked += [used for row in rows for used in summaries.get((row.user_id, row.question_id), ())]
+        return sum(asked, Usage())
 
     def _roots(self, name: str, method: Method, trial: Trial) -> list[str]:
         """The keys of the steps that a method's answers read of what was learned."""
