@@ -21,7 +21,7 @@ def sweep_cells(sweep: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Header and one row a finished run: its values, its users and calls, and each method with its interval; `!` where
     answers of the LLM are missing."""
     metric = sweep["primary_metric"]
-    header = [*sweep["axes"], "training users", "test users", "calls", *sweep["methods"]]
+    header = [*sweep["axes"], "training users", "test users", "paid calls", *sweep["methods"]]
     body = []
     for point in sweep["points"]:
         if "methods" not in point:
