@@ -12,7 +12,7 @@ from hydra_ray.report.wording import metric_title, score
 PANEL, TOP = 290.0, 34.0
 LEFT, RIGHT = 52.0, WIDTH - 4.0
 ROLES = ("full", "best", "ours", "plain")
-"""What lines and markers look like: HYDRA's, then the others' in turn."""
+"""What lines and markers look like."""
 
 
 def sweep_chart(sweep: Mapping[str, Any]) -> str:
@@ -70,9 +70,13 @@ def _panel(
 
 
 def roles_of(names: Sequence[str]) -> dict[str, str]:
-    """What each method looks like; of more than four some look alike."""
-    others = [name for name in names if name != FULL]
-    return {FULL: ROLES[0]} | {name: ROLES[1:][::-1][i % 3] for i, name in enumerate(others)}
+    """What each method looks like: HYDRA's parts and what trains nothing differ; of many some look alike."""
+    found: dict[str, str] = {}
+    for name in sorted(names, key=lambda name: method_of(name).group != "ours"):
+        wished = "full" if name == FULL else "ours" if method_of(name).group == "ours" else "plain"
+        free = [role for role in (wished, *ROLES[1:]) if role not in found.values()]
+        found[name] = free[0] if free else wished
+    return found
 
 
 def _key(names: Sequence[str]) -> list[str]:

@@ -41,4 +41,7 @@ def test_a_run_that_failed_leaves_a_gap() -> None:
 def test_methods_look_different() -> None:
     roles = roles_of(["zero_shot", "bm25_k4", "hydra_shared", "hydra"])
     assert len(set(roles.values())) == 4
-    assert roles["hydra"] == "full"
+    assert (roles["zero_shot"], roles["hydra_shared"], roles["hydra"]) == ("plain", "ours", "full")
+    many = roles_of(["user_majority", "zero_shot", "bm25_k4", "hydra_shared", "hydra"])
+    assert many["hydra"] == "full"
+    assert many["hydra_shared"] != many["bm25_k4"]
