@@ -29,7 +29,8 @@ class Sweep:
         Raises:
             UserError: For a mistake in a configuration.
         """
-        base = load_config(file, grid.fixed)
+        first, *_ = grid.points
+        base = load_config(file, [*grid.fixed, *first.overrides])
         chosen = choose_methods(base, methods) if methods else None
         self._grid, self.methods = grid, chosen.shown if chosen else ()
         shown = list(dict.fromkeys([*base.evaluate.methods, *(chosen.further if chosen else ())]))

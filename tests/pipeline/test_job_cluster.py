@@ -82,10 +82,12 @@ def odd_answers(_: int, body: dict[str, Any]) -> Any:
 
 @dataclass
 class Whole:
-    """A whole run over odd records and odd answers. root: of its folders; calls: made for it."""
+    """A whole run over odd records and odd answers. root: of its folders; calls: made for it; swept: a sweep over its
+    data and over a folder that is not there."""
 
     root: Path
     calls: int
+    swept: "subprocess.CompletedProcess[str] | None" = None
 
     @property
     def run(self) -> Path:
@@ -116,8 +118,20 @@ def whole(cluster: str, tmp_path_factory: pytest.TempPathFactory) -> Whole:
         again = hydra_ray(cluster, "compare", root, server.url, "--methods", "bm25_k4,pag_k0,hydra_shared,hydra")
         assert again.returncode == 0, again.stderr
         assert "this run: 0 LLM calls" in again.stdout
+        swept = sweep(cluster, root, server.url)
         assert len(server.bodies) == calls
-    return Whole(root, calls)
+    return Whole(root, calls, swept)
+
+
+def sweep(cluster: str, root: Path, url: str) -> "subprocess.CompletedProcess[str]":
+    """Sweeps over a folder that is not there and the run's data."""
+    (root / "none.yaml").write_text("")
+    words = [word for word in command(cluster, "sweep", root, url) if not word.startswith("data.root=")]
+    place = words.index("sweep") + 1
+    return subprocess.run(
+        [*words[:place], str(root / "none.yaml"), *words[place:], f"data.root={root / 'gone'},{root / 'data'}"],
+        env=without_key(), capture_output=True, text=True, timeout=400, check=False,
+    )  # fmt: skip
 
 
 @pytest.mark.cluster
@@ -158,22 +172,11 @@ def test_a_comparison_charges_each_method_for_what_it_reads(whole: Whole) -> Non
 
 @pytest.mark.cluster
 @pytest.mark.timeout(600)
-def test_a_sweep_takes_finished_steps_and_goes_on_after_a_value_that_fails(cluster: str, whole: Whole) -> None:
-    """Over the data of the whole run, and a folder that is not there."""
-    (whole.root / "none.yaml").write_text("")
-    with in_thread(FakeServer(odd_answers)) as server:
-        values = f"data.root={whole.root / 'gone'},{whole.root / 'data'}"
-        words = command(cluster, "sweep", whole.root, server.url)
-        words = [word for word in words if not word.startswith("data.root=")]
-        place = words.index("sweep") + 1
-        done = subprocess.run(
-            [*words[:place], str(whole.root / "none.yaml"), *words[place:], values],
-            env=without_key(), capture_output=True, text=True, timeout=400, check=False,
-        )  # fmt: skip
-        assert not server.bodies
-    assert done.returncode == 2, done.stderr
-    assert f"sweep: data.root={whole.root / 'gone'} failed: " in done.stderr
-    assert "Traceback" not in done.stderr
+def test_a_sweep_takes_finished_steps_and_goes_on_after_a_value_that_fails(whole: Whole) -> None:
+    assert whole.swept is not None
+    assert whole.swept.returncode == 2, whole.swept.stderr
+    assert f"sweep: data.root={whole.root / 'gone'} failed: " in whole.swept.stderr
+    assert "Traceback" not in whole.swept.stderr
     made = json.loads((whole.root / "runs" / "sweeps" / f"{NAME}-data.root" / "sweep.json").read_text())
     assert [bool(point["failed"]) for point in made["points"]] == [True, False]
     report = json.loads((whole.run / "report.json").read_text())

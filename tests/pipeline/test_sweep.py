@@ -35,6 +35,13 @@ def test_a_mistake_in_one_value_is_found_before_any_run_begins(tmp_path: Path) -
         Sweep(tmp_path / "gone.yaml", parse_grid(["a.b=1,2"]))
 
 
+def test_a_key_that_must_be_given_may_be_swept(tmp_path: Path) -> None:
+    runs = sweep_of(
+        tmp_path, f"data.root={tmp_path},{tmp_path / 'b'}", content="data: {source: lamp, task: lamp_3}"
+    ).runs
+    assert [config.data.root for _, config in runs] == [str(tmp_path), str(tmp_path / "b")]
+
+
 def test_methods_that_are_named_are_run(tmp_path: Path) -> None:
     made = sweep_of(
         tmp_path, "reranker.top_k=1,2", methods="hydra,dense_k4", content="evaluate: {methods: [recency_k1]}"
