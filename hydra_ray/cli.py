@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from hydra_ray import lamp_commands
+from hydra_ray import compare_commands, lamp_commands
 from hydra_ray.errors import UserError
 from hydra_ray.jobs import commands as job_commands
 from hydra_ray.pipeline import fetch_command
@@ -166,6 +166,7 @@ def _parser() -> argparse.ArgumentParser:
     deploy.add_argument("--yes", action="store_true", help="remove or replace others' applications without asking")
     deploy.add_argument("--keep-failed", action="store_true", help="leave what fails as it is; do not roll back")
     deploy.add_argument("--timeout", type=float, default=1800.0, metavar="S", help="seconds until all must be running")
+    compare_commands.add_parsers(commands)
     lamp_commands.add_parsers(commands)
     state_commands.add_parsers(commands)
     config = commands.add_parser("config", help="what a key of a configuration means; which keys there are")
@@ -225,6 +226,7 @@ def _dispatch(args: argparse.Namespace) -> int:
         "config": _config,
         "bench": _bench,
         "state": state_commands.state,
+        **compare_commands.COMMANDS,
         **lamp_commands.COMMANDS,
     }
     return commands[args.command](args)

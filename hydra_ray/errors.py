@@ -17,5 +17,9 @@ class UnfinishedError(UserError):
     """Some answers are missing for reasons that may pass: the same command again asks only for these."""
 
 
+class NothingToLearnError(UserError):
+    """The training users' data and the LLM's answers teach a method nothing; everything else may go on without it."""
+
+
 class UselessAnswersError(UserError):
     """More of the black box's answers are of no use than a stage goes on with (`llm.accept_useless`)."""

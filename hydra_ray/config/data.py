@@ -1,12 +1,13 @@
 """Sections that say where user histories come from, and which users are trained on and evaluated."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
 from hydra_ray.config.section import Section
 from hydra_ray.core.date_format import check_format
+from hydra_ray.core.dates import normalise_date
 from hydra_ray.core.sampling import Trial
 
 
@@ -96,8 +97,39 @@ class DataConfig(Section):
         description="Share of the items, and of the questions, that may be unusable before the run stops. 1 also "
         "accepts a data set without questions.",
     )
+    max_history: int | None = Field(
+        default=None,
+        ge=1,
+        description="Newest history items that are kept of a user, of those that all of the user's questions see; a "
+        "later question sees what came in between as well. `null`: all.",
+    )
+    questions_after: str | None = Field(
+        default=None,
+        description="Date from which on questions are asked, while histories end before it: how well the past "
+        "foretells changed behaviour. Earlier questions, and whatever has no date, are left out. `null`: questions of "
+        "any date.",
+    )
     synth: SynthConfig = Field(default=SynthConfig(), description="The generated world.")
     tabular: TabularConfig = Field(default=TabularConfig(), description="Your own rows.")
+
+    @field_validator("questions_after", mode="before")
+    @classmethod
+    def _date(cls, given: Any) -> str | None:
+        """In the canonical form; YAML reads a bare date as one, and a bare year as a number."""
+        if given is None:
+            return None
+        found = normalise_date(str(given))
+        if not found:
+            raise ValueError("is no date; write it as 2024-06-30")
+        return found
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the outcome of the ingest besides the files, for its address."""
+        dumped = self.model_dump(mode="json", exclude={"root", "synth", "max_rejects"})
+        for name in ("max_history", "questions_after"):
+            if dumped[name] is None:
+                del dumped[name]
+        return dumped
 
 
 class ProtocolConfig(Section):

@@ -24,6 +24,7 @@ NO_QUESTIONS = {
     "too_few_items": "with too few items",
     "undated": "without a single date (data.tabular.date_field=null: the order of the rows is that of time)",
     "too_few_older": "with too few items that are older than their newest (others share its date, or have none)",
+    "before_date": "without a question from after data.questions_after",
 }
 _EXAMPLES = 3
 
@@ -107,7 +108,7 @@ def examples(out: Path, reasons: Collection[str], count: int = _EXAMPLES) -> dic
 def _why(counts: Mapping[str, Any], data: DataConfig, out: Path) -> str:
     users = sum(counts["users"].values())
     if data.source != "tabular":
-        shown = listed(counts["rejects"], QUESTION_REASONS, out)
+        shown = listed(counts["rejects"], (*QUESTION_REASONS, "early_question"), out)
         about = f" ({shown})" if shown else ""
         return f"the files hold items of {users:,} users and no usable question{about}: give files with questions"
     own = data.tabular

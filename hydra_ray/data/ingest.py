@@ -77,7 +77,16 @@ def make_plan(config: Config, task: Task, source_dir: Path | str, out: Path) -> 
     sources = find_sources(config.data, root, Path(config.root).expanduser())
     size = sum(source.bytes for source in sources)
     partitions = max(1, min(config.data.buckets, MAX_PARTITIONS, -(-size // PARTITION_BYTES)))
-    plan = Plan(SourceReader(task, config.data.tabular), tuple(sources), out.resolve(), config.data.buckets, partitions)
+    data = config.data
+    plan = Plan(
+        SourceReader(task, data.tabular),
+        tuple(sources),
+        out.resolve(),
+        data.buckets,
+        partitions,
+        data.max_history,
+        data.questions_after,
+    )
     for folder in (plan.spill, plan.out / "users", plan.out / "rejects"):
         shutil.rmtree(folder, ignore_errors=True)
     (plan.out / "counts.json").unlink(missing_ok=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hydra_ray.core.hashing import bucket_of
+from hydra_ray.data.cut import cut_user
 from hydra_ray.data.formats.columns import Columns
 from hydra_ray.data.holdout import with_questions
 from hydra_ray.data.ingest_counts import IngestCounts
@@ -23,13 +24,18 @@ GROUP_BYTES = 16 << 20
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What both passes share. Small: it travels to every worker. A bucket is in partition `bucket % partitions`."""
+    """What both passes share. Small: it travels to every worker. A bucket is in partition `bucket % partitions`.
+
+    max_history, questions_after: see `data.cut.cut_user`.
+    """
 
     reader: SourceReader
     sources: tuple[Source, ...]
     out: Path
     buckets: int
     partitions: int
+    max_history: int | None = None
+    questions_after: str | None = None
 
     @property
     def size(self) -> int:
@@ -112,6 +118,10 @@ def build_user(plan: Plan, packed: Sequence[SpilledRow]) -> Merged:
         held_out = with_questions(merged.user, plan.reader.tabular)
         merged.user, merged.why_no_questions = held_out.user, held_out.why_none
         merged.rejects += held_out.rejects
+    least = plan.reader.tabular.min_items if plan.sources[0].kind == "tabular" else 0
+    cut = cut_user(merged.user, plan.max_history, plan.questions_after, least)
+    merged.user, merged.why_no_questions = cut.user, merged.why_no_questions or cut.no_questions
+    merged.rejects += cut.rejects
     return merged
 
 

@@ -126,18 +126,27 @@ class ResponseCache:
 
     def get_many(self, keys: Sequence[str]) -> list[CachedResponse | None]:
         """The records kept under `keys`, None where there is none; each one found counts as a cached call."""
-        found: dict[str, CachedResponse] = {}
         with self._lock:
-            for start in range(0, len(keys), 500):
-                part = keys[start : start + 500]
-                marks = ",".join("?" * len(part))
-                rows = self._db.execute(f"SELECT key, record FROM responses WHERE key IN ({marks})", part)
-                found |= {key: _record(blob) for key, blob in rows}
+            found = self._find(keys)
             records = [found.get(key) for key in keys]
             hits = sum(record is not None for record in records)
             if hits:
                 self._db.execute("UPDATE runs SET cached = cached + ? WHERE run = ?", (hits, self.run))
         return records
+
+    def look_up(self, keys: Sequence[str]) -> dict[str, CachedResponse]:
+        """The records that are kept, by key, for someone who only looks: they do not count as cached calls."""
+        with self._lock:
+            return self._find(keys)
+
+    def _find(self, keys: Sequence[str]) -> dict[str, CachedResponse]:
+        found: dict[str, CachedResponse] = {}
+        for start in range(0, len(keys), 500):
+            part = keys[start : start + 500]
+            marks = ",".join("?" * len(part))
+            rows = self._db.execute(f"SELECT key, record FROM responses WHERE key IN ({marks})", part)
+            found |= {key: _record(blob) for key, blob in rows}
+        return found
 
     def exchange(
         self, settled: Sequence[CallOutcome], wanted: Sequence[float] = (), done: int = 0, tokens: Sequence[float] = ()

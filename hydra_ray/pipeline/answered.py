@@ -25,6 +25,7 @@ class EvaluatedQuestion:
     Attributes:
         row: The question, with the texts that came back, and what the step kept of it.
         short: Whether a call that was read came back with fewer texts than were asked for.
+        read: Names of the calls that were read, in order.
     """
 
     def __init__(
@@ -41,7 +42,12 @@ class EvaluatedQuestion:
         self.text, self.answer_counts = row.query.text, row.answer_counts
         self.history: Sequence[str] = row.history
         self._texts: dict[str, tuple[str, ...]] = row.by_method
+        self.start()
+
+    def start(self) -> None:
+        """A method begins to answer: nothing is read yet."""
         self.short = False
+        self.read: dict[str, None] = {}
 
     @property
     def trained(self) -> Path:
@@ -53,6 +59,7 @@ class EvaluatedQuestion:
         if call not in self._texts:
             raise UserError(f"a method reads the call {call!r}, which is none of its step's: {', '.join(self._texts)}")
         texts = self._texts[call]
+        self.read[call] = None
         self.short |= len(texts) < (self.adapter.num_samples if call.startswith(SAMPLES) else 1)
         return texts
 

@@ -107,10 +107,9 @@ class DataSteps:
             for line in summary(counts, folder):
                 self.run.log(f"ingest: {line}")
 
-        dumped = data.model_dump(mode="json", exclude={"root", "synth", "max_rejects"})
         inputs = {**fingerprint(local, base), **remote_checksums(sources)}
         known = "ingest" in self.results
-        step = self._step("ingest", {**dumped, "task": self._task}, inputs, work)
+        step = self._step("ingest", {**data.identity(), "task": self._task}, inputs, work)
         if not known:
             log_counts(step.manifest["counts"], step.path)
             check_counts(step.manifest["counts"], data, source, step.path)

@@ -51,16 +51,26 @@ def answer_table(
         for question in (question for user in users for question in user.questions):
             answers: dict[str, str | None] = {}
             missing: set[str] = set()
+            calls: dict[str, tuple[str, ...]] = {}
             row, query = question.row, question.row.query
             user_id = query.user_id
             for name, method in shown.items():
                 answers[name], lacking = answer_of(question, method)
+                calls[name] = tuple(question.read)
                 if lacking or (method.summary and (user_id, query.query_id) in no_summary):
                     missing.add(name)
             length = len(row.history)
             table.append(
                 AnswerRow(
-                    seed, user_id, query.query_id, query.gold, length, answers, {}, frozenset(missing), row.scored
+                    seed,
+                    user_id,
+                    query.query_id,
+                    query.gold,
+                    length,
+                    answers,
+                    missing=frozenset(missing),
+                    scored=row.scored,
+                    calls=calls,
                 )
             )
     return table
@@ -71,14 +81,19 @@ def joined(rows: Sequence[AnswerRow], others: Sequence[AnswerRow]) -> list[Answe
     found = {(row.user_id, row.question_id): row for row in others}
     pairs = ((row, found[row.user_id, row.question_id]) for row in rows)
     return [
-        replace(row, answers={**row.answers, **other.answers}, missing=row.missing | other.missing)
+        replace(
+            row,
+            answers={**row.answers, **other.answers},
+            missing=row.missing | other.missing,
+            calls={**row.calls, **other.calls},
+        )
         for row, other in pairs
     ]
 
 
 def answer_of(question: EvaluatedQuestion, method: Method) -> tuple[str | None, bool]:
     """A method's answer, and whether it lacks one of its calls' texts, whatever it answers without."""
-    question.short = False
+    question.start()
     return method.answer(question), question.short
 
 

@@ -15,6 +15,7 @@ from hydra_ray.pipeline.gold_check import wordless_golds
 from hydra_ray.pipeline.llm_rows import Asking
 from hydra_ray.pipeline.method_training import TrainingRun
 from hydra_ray.pipeline.model_steps import ModelSteps
+from hydra_ray.pipeline.run_context import RunContext
 from hydra_ray.pipeline.stage_prompts import (
     GeneratePrompts,
     LabelPrompts,
@@ -39,7 +40,15 @@ NOT_ASKED = {"label", "select", "features", "history_candidates", "text_features
 
 
 class Pipeline(ModelSteps):
-    """The steps of one run. Each method returns the finished step, doing first what it needs."""
+    """The steps of one run. Each method returns the finished step, doing first what it needs.
+
+    Attributes:
+        left_out: Of `evaluate.methods`, those that are not shown after all.
+    """
+
+    def __init__(self, run: RunContext) -> None:
+        super().__init__(run)
+        self.left_out: set[str] = set()
 
     def label(self, trial: Trial) -> StepResult:
         """Reranker feedback of training and test users' own records (never of an evaluated question).
@@ -140,8 +149,9 @@ class Pipeline(ModelSteps):
 
     @property
     def further_methods(self) -> tuple[str, ...]:
-        """The methods that are shown because `evaluate.methods` names them."""
-        return tuple(name for name in dict.fromkeys(self.config.evaluate.methods) if name not in always_shown())
+        """The methods that are shown because `evaluate.methods` names them, less those that are left out."""
+        skipped = (*always_shown(), *self.left_out)
+        return tuple(name for name in dict.fromkeys(self.config.evaluate.methods) if name not in skipped)
 
     def method(self, trial: Trial, name: str) -> StepResult:
         """The answers of one of `further_methods`: a step of its own, so that no other is repeated for it."""

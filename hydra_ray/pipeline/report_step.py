@@ -21,15 +21,10 @@ from hydra_ray.report import AnswerRow, Costs, build_report, write_predictions, 
 ANSWER_COUNTS = ("answers", "missing_answers", "hit_max_tokens", "degraded", *FAULTS)
 
 
-def write_report_step(job: Pipeline) -> dict[str, Any]:
-    """Runs whatever is not done yet for every seed, then writes report, predictions and manifest to runs/NAME.
-
-    Where no question has a gold answer (LaMP's test split) there is nothing to report: the predictions alone are
-    written, and the result holds just `unscored`, how many questions were answered.
-    """
+def answered_rows(job: Pipeline) -> list[AnswerRow]:
+    """Runs whatever is not done yet for every seed and fold: one row per question, with what every method answered."""
     run, config = job.run, job.config
     rows: list[AnswerRow] = []
-    training: list[tuple[str, ...]] = []
     for trial in config.protocol.trials:
         evaluated = job.evaluate(trial)
         shared = job.train("adapter", trial).path / SHARED
@@ -46,7 +41,17 @@ def write_report_step(job: Pipeline) -> dict[str, Any]:
         answering = Answering(config, trial.seed, tuple(steps), adapters, run.embedding_store, refused)
         found = answer_rows(run, answering)
         rows += with_oracles(run.task, found, evaluated.path, config.adapter, one_shot)
-        training.append(job.chosen(trial).train)
+    return rows
+
+
+def write_report_step(job: Pipeline, rows: Sequence[AnswerRow]) -> dict[str, Any]:
+    """Writes report, predictions and manifest to runs/NAME. rows: of `answered_rows`.
+
+    Where no question has a gold answer (LaMP's test split) there is nothing to report: the predictions alone are
+    written, and the result holds just `unscored`, how many questions were answered.
+    """
+    run, config = job.run, job.config
+    training = [job.chosen(trial).train for trial in config.protocol.trials]
     began = time.monotonic()
     counts = read_counts(job.ingest().path)
     lamp_id = counts.get("lamp_id")

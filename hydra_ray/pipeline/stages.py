@@ -2,14 +2,16 @@
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from hydra_ray.config import Config
 from hydra_ray.core.sampling import Trial
 from hydra_ray.pipeline.job import Pipeline
 from hydra_ray.pipeline.previous_run import write_steps
-from hydra_ray.pipeline.report_step import write_report_step
+from hydra_ray.pipeline.report_step import answered_rows, write_report_step
 from hydra_ray.pipeline.run_context import RunContext
+from hydra_ray.report import AnswerRow
 
 Stage = Callable[[Pipeline, Trial], object]
 
@@ -36,7 +38,7 @@ def run_stage(stage: str, config: Config) -> int:
         job = Pipeline(run)
         report = None
         if stage in ("run", "report"):
-            report = write_report_step(job)
+            _, report = whole_run(job)
         elif stage == "ingest":
             job.ingest()
         else:
@@ -52,17 +54,36 @@ def run_stage(stage: str, config: Config) -> int:
     return 0
 
 
+def whole_run(job: Pipeline) -> tuple[list[AnswerRow], dict[str, Any]]:
+    """Does all that is not done, and writes the run's report: what every method answered, and the report's content
+    (`write_report_step`)."""
+    rows = answered_rows(job)
+    report = write_report_step(job, rows)
+    write_steps(job.run.folder, {label: result.key for label, result in job.results.items()})
+    return rows, report
+
+
 def _show(job: Pipeline, report: dict[str, Any]) -> None:
     from hydra_ray.report import result_table
 
-    predictions = job.run.folder / "predictions"
     if "this_invocation" not in report:
-        print(f"no question has a gold answer, so nothing is scored; {report['unscored']} answers by every method: "
-              f"{predictions}", flush=True)  # fmt: skip
+        show_unscored(job, report["unscored"])
         return
     now = report["this_invocation"]
     print(result_table(report))
     print(f"\nthis run: {now['llm_calls']} LLM calls, {now['seconds']:.0f} s")
     print(f"report: {job.run.folder / 'report.html'} (and report.md, report.json, predictions/)", flush=True)
     if report["unscored"]:
-        print(f"{report['unscored']} questions have no gold answer: they stand in {predictions} alone", flush=True)
+        print(
+            f"{report['unscored']} questions have no gold answer: they stand in {_predictions(job)} alone", flush=True
+        )
+
+
+def show_unscored(job: Pipeline, questions: int) -> None:
+    """Says that there is nothing to score, and where the answers are. questions: that were answered."""
+    print(f"no question has a gold answer, so nothing is scored; {questions} answers by every method: "
+          f"{_predictions(job)}", flush=True)  # fmt: skip
+
+
+def _predictions(job: Pipeline) -> Path:
+    return job.run.folder / "predictions"

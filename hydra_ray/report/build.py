@@ -125,8 +125,8 @@ def build_report(
         "notes": [*_words_note(task), *notes],
         "config": dict(config),
     }
-    finite: dict[str, Any] = _finite(report)
-    return finite
+    whole: dict[str, Any] = finite(report)
+    return whole
 
 
 def _words_note(task: Task) -> list[str]:
@@ -198,12 +198,12 @@ def _per_user(users: Sequence[str], scores: Mapping[str, Floats], best: str | No
     return sorted(table, key=lambda entry: (entry["difference"], entry["user_id"]))
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """Plain JSON values, None for numbers that are not finite."""
     if isinstance(value, Mapping):
-        return {str(key): _finite(inner) for key, inner in value.items()}
+        return {str(key): finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
+        return [finite(inner) for inner in value]
     if isinstance(value, np.generic):
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value

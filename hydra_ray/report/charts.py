@@ -136,10 +136,10 @@ def history_chart(report: Mapping[str, Any]) -> str:
         role = "full" if name == FULL else "best" if name == report["best_prompt_method"] else "plain"
         dodge = (j - (len(names) - 1) / 2) * min(16.0, slot / 8)
         centres = [left + (i + 0.5) * slot + dodge for i in range(len(bins))]
-        parts += _series(role, centres, [entry["methods"][name] for entry in bins], y)
+        parts += series(role, centres, [entry["methods"][name] for entry in bins], y)
         key = left + j * (right - left) / 3
         parts += [
-            _marker(role, key + 8, 14),
+            marker(role, key + 8, 14),
             text(key + 22, 18, method_of(name).title + ("\u2020" if incomplete(report, name) else ""), "label"),
         ]
     parts.append(text((left + right) / 2, height - 4, "history items at the time of the question", "tick", "middle"))
@@ -151,21 +151,32 @@ def history_chart(report: Mapping[str, Any]) -> str:
     return figure("history", title, "; ".join(shown), WIDTH, height, *parts)
 
 
-def _series(role: str, centres: Sequence[float], points: Sequence[Mapping[str, Any]], y: Scale) -> list[str]:
+def series(
+    role: str, centres: Sequence[float], points: Sequence[Mapping[str, Any]], y: Scale, joined: bool = True
+) -> list[str]:
+    """Markers with intervals, joined by a line.
+
+    Args:
+        role: What they look like.
+        centres: x of each point.
+        points: `value` and `ci95` of each.
+        y: The vertical scale.
+        joined: Whether there is a line.
+    """
     places = [(x, y(point["value"])) for x, point in zip(centres, points, strict=True)]
     path = " ".join(f"{number(px)},{number(py)}" for px, py in places)
-    parts = [element("polyline", points=path, cls=f"series {role}")] if len(places) > 1 else []
+    parts = [element("polyline", points=path, cls=f"series {role}")] if joined and len(places) > 1 else []
     for x, point in zip(centres, points, strict=True):
         low, high = point["ci95"]
         if low is not None and high is not None:
             parts.append(line(x, y(low), x, y(high), f"span {role}"))
-    return parts + [_marker(role, px, py) for px, py in places]
+    return parts + [marker(role, px, py) for px, py in places]
 
 
-def _marker(role: str, x: float, y: float) -> str:
-    """A circle, a square or a diamond: distinct without colour."""
-    if role == "full":
-        return element("circle", cx=float(x), cy=float(y), r=5.0, cls=f"marker {role}")
+def marker(role: str, x: float, y: float) -> str:
+    """A circle, a ring, a square or a diamond: distinct without colour."""
+    if role in ("full", "ours"):
+        return element("circle", cx=float(x), cy=float(y), r=5.0 if role == "full" else 4.0, cls=f"marker {role}")
     if role == "best":
         return rect(x - 4.5, y - 4.5, 9, 9, f"marker {role}")
     return element("path", d=f"M{number(x)} {number(y - 6)}l6 6l-6 6l-6 -6z", cls=f"marker {role}")

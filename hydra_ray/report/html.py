@@ -15,7 +15,8 @@ _SHOWN_USERS = 5
 
 
 @lru_cache
-def _template() -> Template:
+def template(name: str) -> Template:
+    """A page's template; text in it is escaped."""
     environment = Environment(
         loader=PackageLoader("hydra_ray.report", "."),
         autoescape=True,
@@ -23,13 +24,13 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)
 
 
 def html_report(report: Mapping[str, Any]) -> str:
     """The page. All text of users, tasks and configs is escaped; there is no script and no outside address to load."""
     changed = [entry for entry in report["per_user"] if entry["difference"]]
-    return _template().render(
+    return template("report.html.j2").render(
         report=report,
         words=wording,
         first_of_ours=next((name for name in report["methods"] if method_of(name).group == "ours"), None),

@@ -16,6 +16,7 @@ class AnswerRow:
     known from the gold one, among those that a part of HYDRA chooses from; None if there was nothing to choose from.
     missing: methods that lack an answer of the LLM for this question, wholly or in part, whatever they answered without
     it. scored: whether there is a gold answer; rows without one stand in the predictions alone, their `gold` is "".
+    calls: method -> names of the calls whose answers it read.
     """
 
     seed: int
@@ -27,6 +28,7 @@ class AnswerRow:
     oracles: Mapping[str, str | None] = field(default_factory=dict)
     missing: frozenset[str] = frozenset()
     scored: bool = True
+    calls: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def check_rows(rows: Sequence[AnswerRow]) -> None:

@@ -5,6 +5,7 @@ from textwrap import wrap
 from typing import Any
 
 from hydra_ray.report.methods import GROUPS, ORACLES, method_of
+from hydra_ray.report.plain_text import aligned_line
 from hydra_ray.report.wording import (
     cost,
     count,
@@ -30,15 +31,15 @@ def result_table(report: Mapping[str, Any]) -> str:
     oracles = oracle_cells(report)[1]
     widths = [max(len(row[i]) for row in [header, *body, *oracles] if i < len(row)) for i in range(len(header))]
     rule = "  ".join("-" * width for width in widths)
-    lines = [_line(header, widths), rule]
+    lines = [aligned_line(header, widths), rule]
     names = list(report["methods"])
     for i, (name, cells) in enumerate(zip(names, body, strict=True)):
         if i and method_of(name).group != method_of(names[i - 1]).group:
             lines.append(rule)
-        lines.append(_line(cells, widths))
+        lines.append(aligned_line(cells, widths))
     if report["oracles"]:
         lines += [rule, "what a perfect part would reach (these know the gold answers)"]
-        lines += [_line(row, widths[: len(row)]) for row in oracles]
+        lines += [aligned_line(row, widths[: len(row)]) for row in oracles]
     metric = metric_title(report["primary_metric"])
     habit = [HABIT_LEGEND.format(metric=metric)] if report["majority"] else []
     where = f"{report['task']}: {protocol(report)}"
@@ -51,13 +52,6 @@ def missing_line(report: Mapping[str, Any]) -> str:
     """What `!` means: the methods that lack answers, and how many; "" if none do."""
     shown = ", ".join(f"{name} {text.removesuffix(' answers missing')}" for name, text in report["incomplete"].items())
     return f"! answers missing: {shown}" if shown else ""
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    first, *rest = [
-        cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(cells, widths, strict=True))
-    ]
-    return "  ".join([first, *rest]).rstrip()
 
 
 def method_cells(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:

@@ -189,3 +189,19 @@ def test_no_later_item_ever_serves_an_earlier_question(rows: list[tuple[int, int
         assert query.date
         for seen in user.history_of(query):
             assert true[seen.item_id] < true[query.question_id]
+
+
+def test_a_shorter_history_and_a_date_of_questions_leave_out_the_rest_with_its_reason(tmp_path: Path) -> None:
+    """Nine days, of which the last two are asked."""
+    root = own_root(tmp_path, GOOD)
+    counts = ingest(root, max_history=4)
+    assert (sum(counts["items"].values()), counts["rejects"]) == (5, {"old_item": 3})
+    counts = ingest(root, questions_after="2020-01-09")
+    assert sum(counts["questions"].values()) == 1
+    assert counts["rejects"] == {"early_question": 1}
+    counts = ingest(root, questions_after="2020-01-05", max_history=3)
+    assert (sum(counts["items"].values()), sum(counts["questions"].values())) == (3, 2)
+    assert counts["rejects"] == {"late_item": 4, "old_item": 1}
+    message = refused(root, questions_after="2021-01-01")
+    assert "1 without a question from after data.questions_after" in message
+    assert "with too few items that are older" in refused(root, questions_after="2020-01-03")

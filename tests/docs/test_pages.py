@@ -9,8 +9,6 @@ import pytest
 import yaml
 
 import hydra_ray
-from docs.images.chart import standalone
-from hydra_ray.report.svg import figure, text
 from tests.docs.pages import PAGES, README, ROOT, anchors, blocks, links, name_of, prose
 
 LONGEST_README = 200
@@ -73,16 +71,3 @@ def test_the_citation_names_this_version_and_the_paper() -> None:
     assert citation["version"] == hydra_ray.__version__
     (paper,) = citation["references"]
     assert paper["doi"] == "10.48550/arXiv.2406.02888"
-
-
-def test_a_chart_of_a_report_stands_alone() -> None:
-    drawn = ElementTree.fromstring(
-        standalone(figure("methods", "accuracy", "a 0.5", 100, 50.0, text(0, 10, "a & b", "label")))
-    )
-    space = "{http://www.w3.org/2000/svg}"
-    assert drawn.attrib["viewBox"] == "-16 -16 132 82"
-    paper = drawn.find(f"{space}rect")
-    assert paper is not None
-    assert (paper.attrib["width"], paper.attrib["height"]) == ("132", "82")
-    assert [found.text for found in drawn.iter(f"{space}text")] == ["a & b"]
-    assert drawn.find(f"{space}style") is not None

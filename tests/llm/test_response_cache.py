@@ -10,6 +10,7 @@ import pytest
 
 from hydra_ray.errors import UserError
 from hydra_ray.llm.response_cache import REFUSED, WAIT, CallOutcome, ResponseCache
+from hydra_ray.llm.types import CachedResponse
 
 RECORD = {"texts": ["a"], "prompt_tokens": 5, "completion_tokens": 2}
 
@@ -140,3 +141,14 @@ def test_a_reservation_of_a_worker_that_is_gone_does_not_wait_for_ever(tmp_path:
     # It was only slow: its answer still counts once.
     ledger.exchange([CallOutcome(one, calls=1)])
     assert ledger.counts().calls == 1
+
+
+def test_looking_up_counts_as_no_use(tmp_path: Path):
+    ledger = ResponseCache(tmp_path / "llm.sqlite", "a")
+    (reservation,) = ledger.exchange([], [0.0])
+    record = CachedResponse(texts=["x"], prompt_tokens=3, completion_tokens=1)
+    ledger.exchange([CallOutcome(reservation, "k", record, calls=1)])
+    assert ledger.look_up(["k", "other"]) == {"k": record}
+    assert ledger.counts().cached == 0
+    assert ledger.get_many(["k", "other"]) == [record, None]
+    assert ledger.counts().cached == 1

@@ -99,10 +99,12 @@ def test_a_method_lacks_what_it_was_to_choose_from() -> None:
 def test_further_methods_join_the_rows_of_their_questions() -> None:
     rows = [AnswerRow(0, "u", "b", "amber", 1, {"zero_shot": "birch"}, missing=frozenset({"zero_shot"}))]
     others = [AnswerRow(0, "u", "a", "amber", 1, {"mine": "x"}),
-              AnswerRow(0, "u", "b", "amber", 1, {"mine": None}, missing=frozenset({"mine"}))]  # fmt: skip
+              AnswerRow(0, "u", "b", "amber", 1, {"mine": None}, missing=frozenset({"mine"}),
+                        calls={"mine": ("greedy:mine",)})]  # fmt: skip
     (row,) = joined(rows, others)
     assert row.answers == {"zero_shot": "birch", "mine": None}
     assert row.missing == {"zero_shot", "mine"}
+    assert row.calls == {"mine": ("greedy:mine",)}
 
 
 def test_from_questions_to_predictions(tmp_path: Path) -> None:
@@ -131,6 +133,11 @@ def test_from_questions_to_predictions(tmp_path: Path) -> None:
     task = load_task("lamp_3")
     answered = answer_table(task, 0, tmp_path, always_shown(), {"hydra": adapter, "shared": adapter}, AdapterConfig())
     assert [(row.question_id, row.gold, row.scored) for row in answered] == [("a", "4", True), ("b", "", False)]
+    for row in answered:
+        assert row.calls["user_majority"] == ()
+        assert row.calls["pag_k1"] == ("greedy:pag_k1",)
+        assert row.calls["self_consistency"] == row.calls["hydra_adapter"] == ("samples:bm25",)
+        assert row.calls["hydra"] == ("samples:hydra",)
     assert len(prefetched) == 2  # once an adapter for all users
     assert read <= set(prefetched[0])
     paths = write_predictions(tmp_path / "predictions", task, answered, "LaMP_3 of the files")

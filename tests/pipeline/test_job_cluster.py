@@ -82,10 +82,12 @@ def odd_answers(_: int, body: dict[str, Any]) -> Any:
 
 @dataclass
 class Whole:
-    """A whole run over odd records and odd answers. root: of its folders; calls: made for it."""
+    """A whole run over odd records and odd answers. root: of its folders; calls: made for it; swept: a sweep over its
+    data and over a folder that is not there."""
 
     root: Path
     calls: int
+    swept: "subprocess.CompletedProcess[str] | None" = None
 
     @property
     def run(self) -> Path:
@@ -113,10 +115,23 @@ def whole(cluster: str, tmp_path_factory: pytest.TempPathFactory) -> Whole:
         done = hydra_ray(cluster, "run", root, server.url)
         assert done.returncode == 0, done.stderr
         calls = len(server.bodies)
-        again = hydra_ray(cluster, "run", root, server.url)
+        again = hydra_ray(cluster, "compare", root, server.url, "--methods", "bm25_k4,pag_k0,hydra_shared,hydra")
+        assert again.returncode == 0, again.stderr
         assert "this run: 0 LLM calls" in again.stdout
+        swept = sweep(cluster, root, server.url)
         assert len(server.bodies) == calls
-    return Whole(root, calls)
+    return Whole(root, calls, swept)
+
+
+def sweep(cluster: str, root: Path, url: str) -> "subprocess.CompletedProcess[str]":
+    """Sweeps over a folder that is not there and the run's data."""
+    (root / "none.yaml").write_text("")
+    words = [word for word in command(cluster, "sweep", root, url) if not word.startswith("data.root=")]
+    place = words.index("sweep") + 1
+    return subprocess.run(
+        [*words[:place], str(root / "none.yaml"), *words[place:], f"data.root={root / 'gone'},{root / 'data'}"],
+        env=without_key(), capture_output=True, text=True, timeout=400, check=False,
+    )  # fmt: skip
 
 
 @pytest.mark.cluster
@@ -134,6 +149,38 @@ def test_a_whole_run_over_odd_records_and_odd_answers(whole: Whole) -> None:
     assert sum(used["calls"] for used in report["llm_by_stage"].values()) == report["llm"]["calls"] == whole.calls
     predicted = json.loads(next((whole.run / "predictions").glob("hydra*.json")).read_text())
     assert {gold["id"] for gold in predicted["golds"]} == {"200", "201", "202", "203", "210", "211", "212"}
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(600)
+def test_a_comparison_charges_each_method_for_what_it_reads(whole: Whole) -> None:
+    comparison = json.loads((whole.run / "compare" / "compare.json").read_text())
+    costs = {name: method["costs"] for name, method in comparison["methods"].items()}
+    assert list(costs) == ["bm25_k4", "pag_k0", "hydra_shared", "hydra"]
+    # One of the seven users has no history to summarise.
+    assert [7 * costs[name]["answer"]["calls"] for name in costs] == pytest.approx([7, 13, 7, 7])
+    paid = json.loads((whole.run / "report.json").read_text())["llm_by_stage"]
+    prepared = costs["hydra"]["training"]["calls"] + 7 * costs["hydra"]["new_user"]["calls"]
+    assert prepared == pytest.approx(paid["label"]["calls"] + paid["generate"]["calls"])
+    assert costs["hydra_shared"]["training"] == costs["hydra"]["training"]
+    assert costs["hydra_shared"]["new_user"]["calls"] == costs["hydra_shared"]["parameters"] == 0
+    assert costs["hydra"]["parameters"] > 0
+    assert costs["bm25_k4"]["training"]["calls"] == costs["bm25_k4"]["seconds"] == 0
+    assert costs["bm25_k4"]["answer"]["unknown"] == 0 < costs["bm25_k4"]["answer"]["prompt_tokens"]
+    assert {file.name for file in (whole.run / "compare").iterdir()} >= {"compare.md", "compare.html", "compare.svg"}
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(600)
+def test_a_sweep_takes_finished_steps_and_goes_on_after_a_value_that_fails(whole: Whole) -> None:
+    assert whole.swept is not None
+    assert whole.swept.returncode == 2, whole.swept.stderr
+    assert f"sweep: data.root={whole.root / 'gone'} failed: " in whole.swept.stderr
+    assert "Traceback" not in whole.swept.stderr
+    made = json.loads((whole.root / "runs" / "sweeps" / f"{NAME}-data.root" / "sweep.json").read_text())
+    assert [bool(point["failed"]) for point in made["points"]] == [True, False]
+    report = json.loads((whole.run / "report.json").read_text())
+    assert made["points"][1]["methods"]["hydra"]["value"] == report["methods"]["hydra"]["mae"]
 
 
 @pytest.mark.cluster

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from hydra_ray.core.rewards import RewardedList
 from hydra_ray.core.sampling import held_out_users
-from hydra_ray.errors import UserError
+from hydra_ray.errors import NothingToLearnError
 
 SCHEMA = pa.schema(
     [
@@ -42,17 +42,21 @@ def split_lists(name: str, lists: Sequence[RewardedList], share: float, seed: in
             order of such a list is as good.
 
     Raises:
-        UserError: There are no answers to learn from, or none of use from two users.
+        NothingToLearnError: There are no answers to learn from, or none of use from two users.
     """
     if not lists:
-        raise UserError(f"{name}: the LLM has answered no training query after single history items, so there is "
-                        "nothing to learn from: raise protocol.train_users or protocol.pseudo_queries, and see that "
-                        "users have histories")  # fmt: skip
+        raise NothingToLearnError(
+            f"{name}: the LLM has answered no training query after single history items, so there is "
+            "nothing to learn from: raise protocol.train_users or protocol.pseudo_queries, and see that "
+            "users have histories"
+        )
     useful = {one.user_id for one in lists if one.teaches}
     if len(useful) < 2:
-        raise UserError(f"{name}: {len(useful)} of {len({one.user_id for one in lists})} training users have a query "
-                        "that the LLM answers better after one history item than after another; two are needed: raise "
-                        "protocol.train_users, protocol.pseudo_queries or retrieval.top_n")  # fmt: skip
+        raise NothingToLearnError(
+            f"{name}: {len(useful)} of {len({one.user_id for one in lists})} training users have a query "
+            "that the LLM answers better after one history item than after another; two are needed: raise "
+            "protocol.train_users, protocol.pseudo_queries or retrieval.top_n"
+        )
     held_out = held_out_users(useful, share, seed)
     return ListSplit(
         tuple(one for one in lists if one.user_id not in held_out and (one.teaches or equal_ones)),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hydra_ray.errors import UserError
+from hydra_ray.errors import NothingToLearnError
 from hydra_ray.models.retriever_losses import retriever_loss, teaches
 from hydra_ray.models.retriever_selector import RetrieverSelector
 
@@ -74,14 +74,16 @@ def fit_selector(
         seed: Of the order of the questions.
 
     Raises:
-        UserError: No question teaches anything on one of the two sides.
+        NothingToLearnError: No question teaches anything on one of the two sides.
     """
     useful_Q = teaches(rewards_QR)
     learned, held_out = (torch.nonzero(useful_Q & side).flatten() for side in (~held_out_Q, held_out_Q))
     if not len(learned) or not len(held_out):
-        raise UserError(f"RSPG: {len(learned)} training questions and {len(held_out)} held-out ones have answers that "
-                        "are better after one retriever than after another; one of each is needed: raise "
-                        "protocol.train_users")  # fmt: skip
+        raise NothingToLearnError(
+            f"RSPG: {len(learned)} training questions and {len(held_out)} held-out ones have answers that "
+            "are better after one retriever than after another; one of each is needed: raise "
+            "protocol.train_users"
+        )
 
     def loss_of(places: Tensor) -> Tensor:
         scores = model(embedded_QRD[places].flatten(0, 1))

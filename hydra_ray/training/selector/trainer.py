@@ -13,7 +13,7 @@ from torch import Tensor
 from hydra_ray.config import ModelConfig, RspgConfig
 from hydra_ray.core.retriever_pool import PoolExample
 from hydra_ray.core.sampling import held_out_users
-from hydra_ray.errors import UserError
+from hydra_ray.errors import NothingToLearnError
 from hydra_ray.models.encoder import frozen_encoder
 from hydra_ray.models.retriever_losses import teaches
 from hydra_ray.models.retriever_selector import RetrieverSelector, chosen, relative_embeddings
@@ -44,15 +44,17 @@ def train_selector(
         log: Shows a line.
 
     Raises:
-        UserError: The answers teach nothing.
+        NothingToLearnError: The answers teach nothing.
     """
     rewards_QR = torch.tensor([one.rewards for one in examples], dtype=torch.float32).view(-1, len(config.pool))
     useful_Q = teaches(rewards_QR) if examples else torch.zeros(0, dtype=torch.bool)
     if not useful_Q.any():
-        raise UserError(f"{name}: the LLM answers none of the {len(examples)} training queries better after one "
-                        "retriever of rspg.pool than after another, so there is nothing to learn from: raise "
-                        "protocol.train_users or protocol.pseudo_queries, and see that users have "
-                        "histories")  # fmt: skip
+        raise NothingToLearnError(
+            f"{name}: the LLM answers none of the {len(examples)} training queries better after one "
+            "retriever of rspg.pool than after another, so there is nothing to learn from: raise "
+            "protocol.train_users or protocol.pseudo_queries, and see that users have "
+            "histories"
+        )
     # Nothing is learned from the others, so that their texts are not encoded.
     equal = int((~useful_Q).sum())
     examples = [one for one, useful in zip(examples, useful_Q.tolist(), strict=True) if useful]

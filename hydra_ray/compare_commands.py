@@ -1,0 +1,77 @@
+"""The commands that put runs and methods beside each other: `compare` and `sweep`. Their arguments."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from hydra_ray.errors import UserError
+
+
+def add_parsers(commands: Any) -> None:
+    """Adds the commands to the command line's subparsers."""
+    comparing = commands.add_parser("compare", help="run many methods on one data set; one table with quality and cost")
+    comparing.add_argument("--config", type=Path, help="YAML file; says only what differs from the defaults")
+    comparing.add_argument(
+        "--methods", default="all", metavar="a,b,c", help="which, by name (all: every one that data and config permit)"
+    )
+    _dry_run_arguments(comparing)
+    comparing.add_argument("overrides", nargs="*", metavar="a.b=c", help="override a key of the config")
+
+    sweeping = commands.add_parser("sweep", help="one run for each value of a key; one table and one chart of all")
+    sweeping.add_argument("file", type=Path, metavar="FILE", help="YAML file of the runs")
+    sweeping.add_argument(
+        "overrides", nargs="*", metavar="a.b=x,y,z",
+        help="a key with its values (of several such keys, every combination), or a.b=c for all runs",
+    )  # fmt: skip
+    sweeping.add_argument("--methods", metavar="a,b,c", help="which the table shows (HYDRA and the main baselines)")
+    _dry_run_arguments(sweeping)
+
+
+def _dry_run_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dry-run", action="store_true", help="say what it would cost at most, and stop")
+    parser.add_argument("--offline", action="store_true", help="with --dry-run: do not call the endpoint")
+
+
+def compare(args: argparse.Namespace) -> int:
+    """Chooses the methods, then runs and compares them."""
+    from hydra_ray.config import load_config
+    from hydra_ray.methods.chosen import choose_methods
+
+    _check_offline(args)
+    config = load_config(args.config, args.overrides)
+    chosen = choose_methods(config, args.methods)
+    methods = list(dict.fromkeys([*config.evaluate.methods, *chosen.further]))
+    config = load_config(args.config, [*args.overrides, f"evaluate.methods={json.dumps(methods)}"])
+    if args.dry_run:
+        from hydra_ray.pipeline.dry_run import dry_run
+
+        print(dry_run(config, offline=args.offline))
+        return 0
+    from hydra_ray.pipeline.compare import compare as run_and_compare
+
+    return run_and_compare(config, chosen)
+
+
+def sweep(args: argparse.Namespace) -> int:
+    """Carries out one run for each combination of values."""
+    from hydra_ray.core.grid import parse_grid
+    from hydra_ray.pipeline.sweep import Sweep
+
+    _check_offline(args)
+    runs = Sweep(args.file, parse_grid(args.overrides), args.methods)
+    if not args.dry_run:
+        return runs.run()
+    from hydra_ray.pipeline.dry_run import dry_run
+
+    for point, config in runs.runs:
+        print(f"{point}\n{dry_run(config, offline=args.offline)}\n")
+    return 0
+
+
+def _check_offline(args: argparse.Namespace) -> None:
+    if args.offline and not args.dry_run:
+        raise UserError("--offline: goes with --dry-run")
+
+
+COMMANDS = {"compare": compare, "sweep": sweep}
