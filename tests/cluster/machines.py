@@ -112,9 +112,14 @@ class Machine:
             raise raised[0]
         return outcome[0]
 
+    @property
+    def alive(self) -> bool:
+        """Whether it was not killed."""
+        return self._holder.returncode is None
+
     def kill(self) -> None:
         """Ends everything that runs here at once; waits until it has."""
-        if self._holder.returncode is None:
+        if self.alive:
             os.kill(self.init, signal.SIGKILL)
             self._holder.wait()
             self._holder.stdout.close()  # type: ignore[union-attr]
@@ -164,7 +169,8 @@ class Network(contextlib.AbstractContextManager["Network"]):
         address = f"{NETWORK}.{list(ports).index(name) + 2}"
         with self._or_none():
             if name in self.machines:
-                self._ip(self._bridge, f"link delete {port}")  # a socket that is still held keeps the old one
+                with contextlib.suppress(RuntimeError):  # it has gone with the network, unless a socket holds that
+                    self._ip(self._bridge, f"link delete {port}")
             machine = self.machines[name] = Machine(name, address, self._folder / name, self.own)
             self._ip(machine, f"link add name eth0 type veth peer name {port} netns {self._bridge.init}")
             self._ip(machine, f"address add {address}/24 dev eth0")

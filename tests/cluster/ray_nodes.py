@@ -64,6 +64,11 @@ class RayNodes(contextlib.AbstractContextManager["RayNodes"]):
         self.network.add(name)
         return self._start(name, f"--address={self.head.address}:{PORT}", f"--num-cpus={cpus}")
 
+    def workers(self, names: Sequence[str]) -> list[Machine]:
+        """The nodes of these names; those that were killed are started again."""
+        machines = self.network.machines
+        return [machines[name] if machines[name].alive else self.start_worker(name) for name in names]
+
     def _start(self, name: str, *arguments: str, **more: str) -> Machine:
         machine = self.network.machines[name]
         command = [str(BIN / "ray"), "start", "--disable-usage-stats", f"--object-store-memory={STORE_BYTES}"]

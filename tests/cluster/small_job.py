@@ -20,6 +20,8 @@ from tests.cluster.ray_nodes import RayNodes
 from tests.llm.fake_server import FakeServer, completion, in_thread
 
 CONCURRENCY = 8
+LLM_PORT = 8100
+"""The address of the LLM is part of what steps are known by."""
 SETTINGS = [
     "name=small", "protocol.train_users=6", "protocol.test_users=6", "protocol.pseudo_queries=2",
     "data.synth.users=24", "data.synth.items=[5,7]", "retrieval.top_n=4", "reranker.num_history_queries=2",
@@ -94,6 +96,11 @@ class SmallJob:
         found: Machine = self.until(look, f"process {title}", seconds)
         return found
 
+    def asking(self, machines: list[Machine]) -> Machine:
+        """One of the machines that ask the LLM, once all answers are held back that can be."""
+        self.until(lambda: self.server.in_flight >= CONCURRENCY, "calls in flight")
+        return self.where_runs(r"ray::MapWorker\(MapBatches\(LLMMapper", machines)
+
     def ended(self, seconds: float = END_S) -> None:
         """Waits for the end, which must be a good one."""
         try:
@@ -110,10 +117,11 @@ class SmallJob:
         assert found
         return found
 
-    def copy_until(self, step: str, root: Path) -> Path:
-        """A root in which everything is done up to the first step of that name; returns it."""
-        shutil.copytree(self.root, root, ignore=lambda *_: ["small"])
-        names = list(json.loads((self.root / "small" / "steps.json").read_text()).items())
+    def copy_without(self, root: Path, *steps: str, answers: bool) -> Path:
+        """A root in which all but the steps of these labels is done; returns it. answers: whether the LLM's are kept."""
+        keys = json.loads((self.root / "small" / "steps.json").read_text())
+        left_out = ["small", *(keys[step] for step in steps), *(() if answers else ["cache"])]
+        shutil.copytree(self.root, root, ignore=shutil.ignore_patterns(*left_out))
         return root
 
     def calls(self) -> "collections.Counter[str]":
@@ -129,7 +137,7 @@ def submitted(nodes: RayNodes, root: Path, *more: str, from_call: int | None = N
     """The job, just submitted. from_call: the LLM holds back its answers from there on until the gate is opened."""
     gate = Gate()
     gate.from_call = from_call
-    listening = nodes.desk.inside(lambda: socket.create_server((nodes.desk.address, 0)))
+    listening = nodes.desk.inside(lambda: socket.create_server((nodes.desk.address, LLM_PORT)))
     with in_thread(FakeServer(gate), listening) as server:
         job = SmallJob(nodes, server, gate, root, *more)
         try:

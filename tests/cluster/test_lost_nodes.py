@@ -1,0 +1,95 @@
+"""Jobs on nodes with addresses of their own, of which one is lost while they work: they end as if nothing had been."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.machines import Machine, reason_to_skip
+from tests.cluster.ray_nodes import RayNodes, started
+from tests.cluster.small_job import CONCURRENCY, SmallJob, submitted
+
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.nodes,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(bool(reason_to_skip()), reason=reason_to_skip()),
+]
+
+WORKERS = ("one", "two")
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[RayNodes]:
+    with started(WORKERS) as made:
+        yield made
+
+
+@pytest.fixture
+def workers(nodes: RayNodes) -> list[Machine]:
+    """Both workers; one that an earlier test has killed is new."""
+    return nodes.workers(WORKERS)
+
+
+@pytest.fixture(scope="module")
+def whole(nodes: RayNodes, tmp_path_factory: pytest.TempPathFactory) -> SmallJob:
+    """The job when nothing happens."""
+    with submitted(nodes, tmp_path_factory.mktemp("whole") / "runs") as job:
+        job.ended()
+    assert job.paid_twice() == 0
+    return job
+
+
+def same_as(whole: SmallJob, job: SmallJob) -> None:
+    """The job has ended with what the other one predicts."""
+    job.ended()
+    assert job.predictions() == whole.predictions()
+    assert set(job.calls()) <= set(whole.calls())
+
+
+def test_a_node_dies_in_labelling(whole: SmallJob, nodes: RayNodes, workers: list[Machine], tmp_path: Path) -> None:
+    with submitted(nodes, tmp_path / "runs", from_call=30) as job:
+        victim = job.asking(workers)
+        victim.kill()
+        job.gate.open()
+        same_as(whole, job)
+    assert job.paid_twice() <= CONCURRENCY
+
+
+@pytest.mark.parametrize(
+    ("step", "title"),
+    [
+        ("label seed 0", r"ray::(ListFiles|FooterReader)"),
+        ("train-reranker seed 0", r"ray::RayTrainWorker\.run_train_fn"),
+        ("fit-reranker seed 0", r"ray::MapWorker\(MapBatches\(FitBuckets"),
+    ],
+    ids=["as a pipeline starts", "in training", "in fitting"],
+)
+def test_a_node_dies(
+    whole: SmallJob, nodes: RayNodes, workers: list[Machine], tmp_path: Path, step: str, title: str
+) -> None:
+    root = whole.copy_without(tmp_path / "runs", step, "evaluate seed 0", answers=True)
+    with submitted(nodes, root) as job:
+        job.where_runs(title, workers).kill()
+        same_as(whole, job)
+    assert not job.calls()
+
+
+@pytest.mark.parametrize("silent", ["cut for 30 s", "switched off"])
+def test_a_node_falls_silent_in_labelling(
+    whole: SmallJob, nodes: RayNodes, workers: list[Machine], tmp_path: Path, silent: str
+) -> None:
+    """Nobody is told: no connection is closed."""
+    root = whole.copy_without(tmp_path / "runs", "label seed 0", "evaluate seed 0", answers=False)
+    with submitted(nodes, root, from_call=30) as job:
+        victim = job.asking(workers)
+        nodes.network.cut(victim.name)
+        job.gate.open()
+        if silent == "switched off":
+            victim.kill()
+        else:
+            time.sleep(30)  # the event itself
+            nodes.network.mend(victim.name)
+        same_as(whole, job)
+    assert job.paid_twice() <= CONCURRENCY
