@@ -42,8 +42,14 @@ class RayNodes(contextlib.AbstractContextManager["RayNodes"]):
         """As in an activated environment: a job's `python` is the one that the node's PATH finds."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "HYDRA_RAY_"))}
         path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
-        token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self._token}
-        return {**kept, **token, "PATH": path, "RAY_TMPDIR": str(self.network.own), **self._more, **more}
+        set_here = {
+            "PATH": path,
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": self._token,
+            "RAY_TMPDIR": str(self.network.own),
+            "RAY_worker_niceness": "0",  # by default workers come last on a machine that does other things, too
+        }
+        return {**kept, **set_here, **self._more, **more}
 
     @property
     def head(self) -> Machine:

@@ -28,8 +28,8 @@ SETTINGS = [
     "adapter.num_history_queries=2", "train.epochs=1", "evaluate.bootstrap=200", "evaluate.paper=false",
     "llm.model=m", f"llm.concurrency={CONCURRENCY}", "llm.accept_useless=true", "resources.ask.num_workers=2",
 ]  # fmt: skip
-WAIT_S = 240
-END_S = 400
+WAIT_S = 300
+END_S = 600
 
 
 _TAGS = re.compile(r"^Tag: (\w+)$", re.MULTILINE)
