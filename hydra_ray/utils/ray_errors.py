@@ -32,6 +32,10 @@ _LOST_IN_TEXT = re.compile(
 """The same of exceptions that are about a worker, a node or an object that has gone."""
 
 
+_DIED_BECAUSE = re.compile(r"^\s*The actor died because (.+?)(?:\. |\.?$)", re.MULTILINE)
+"""In the text of an ActorDiedError: why, in a line that may go on with a node's id."""
+
+
 _BY_ITSELF = "error raised in its creation task"
 """In the text of an ActorDiedError: the actor was not lost, its constructor has raised."""
 
@@ -59,13 +63,18 @@ def lost_worker(error: BaseException) -> str | None:
         if isinstance(one, RayActorError) and _BY_ITSELF in str(one):
             return None
         if isinstance(one, (RayActorError, WorkerCrashedError, NodeDiedError, ObjectLostError)):
-            lines = [line.strip() for line in str(one).splitlines() if line.strip()]
-            return f"{type(one).__name__}: {lines[0] if lines else 'no reason given'}"
+            return _loss(type(one).__name__, str(one))
         # A task that waited for another's result passes on the text alone, as Ray Data's readers do.
-        if isinstance(one, RayError) and (found := _LOST_IN_TEXT.findall(str(one))):
-            name, reason = found[-1]
-            return f"{name}: {reason.strip()}"
+        if isinstance(one, RayError) and (found := list(_LOST_IN_TEXT.finditer(str(one)))):
+            return _loss(found[-1][1], str(one)[found[-1].start(2) :])
     return None
+
+
+def _loss(name: str, text: str) -> str:
+    """An exception's name, the first line of its text, and why the actor died where a later line knows."""
+    first = next((line.strip() for line in text.splitlines() if line.strip()), "no reason given")
+    why = _DIED_BECAUSE.search(text)
+    return f"{name}: {first.rstrip('.')} ({why[1].strip()})" if why else f"{name}: {first}"
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -94,7 +103,7 @@ def _own_words(error: UserError) -> UserError:
 def unwrap_user_errors() -> Iterator[None]:
     """Whatever ends in here because of a UserError on a worker raises that UserError, and Ray Data does not print it.
 
-    Everything else is raised, and printed, as it came. Datasets must be made in here.
+    Everything else is raised as it came, and printed unless it is about a lost worker. Datasets must be made in here.
     """
     with _original_exceptions(), _held_back() as held:
         try:
@@ -102,6 +111,8 @@ def unwrap_user_errors() -> Iterator[None]:
         except Exception as error:
             found = find_user_error(error)
             if found is None:
+                if lost_worker(error) is not None:
+                    held.clear()  # nobody's mistake, and often made good
                 raise
             held.clear()
             if found is error:

@@ -47,6 +47,7 @@ class RayNodes(contextlib.AbstractContextManager["RayNodes"]):
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": self._token,
             "RAY_TMPDIR": str(self.network.own),
+            "RAY_memory_monitor_refresh_ms": "0",  # every node would see the memory of the one machine that there is
             "RAY_worker_niceness": "0",  # by default workers come last on a machine that does other things, too
         }
         return {**kept, **set_here, **self._more, **more}
@@ -70,10 +71,14 @@ class RayNodes(contextlib.AbstractContextManager["RayNodes"]):
         self.network.add(name)
         return self._start(name, f"--address={self.head.address}:{PORT}", f"--num-cpus={cpus}")
 
-    def workers(self, names: Sequence[str]) -> list[Machine]:
-        """The nodes of these names; those that were killed are started again."""
-        machines = self.network.machines
-        return [machines[name] if machines[name].alive else self.start_worker(name) for name in names]
+    def start_workers(self, names: Sequence[str]) -> None:
+        """Nodes of these names, unless they are there and were not killed."""
+        for name in names:
+            if name not in self.network.machines or not self.network.machines[name].alive:
+                self.start_worker(name)
+
+    def machines(self, names: Sequence[str]) -> list[Machine]:
+        return [self.network.machines[name] for name in names]
 
     def _start(self, name: str, *arguments: str, **more: str) -> Machine:
         machine = self.network.machines[name]
@@ -98,6 +103,5 @@ def started(workers: Sequence[str], **more: str) -> Iterator[RayNodes]:
     """A head and some workers."""
     with RayNodes(**more) as nodes:
         nodes.start_head()
-        for name in workers:
-            nodes.start_worker(name)
+        nodes.start_workers(workers)
         yield nodes

@@ -6,22 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.machines import Machine, reason_to_skip
+from tests.cluster.machines import Machine
 from tests.cluster.ray_nodes import RayNodes, started
 from tests.cluster.small_job import CONCURRENCY, SmallJob, submitted
 
 pytestmark = [
-    pytest.mark.cluster,
     pytest.mark.nodes,
-    pytest.mark.timeout(600),
-    pytest.mark.skipif(bool(reason_to_skip()), reason=reason_to_skip()),
+    pytest.mark.usefixtures("namespaces"),
+    pytest.mark.timeout(1200),
 ]
 
 WORKERS = ("one", "two")
 
 
 @pytest.fixture(scope="module")
-def nodes() -> Iterator[RayNodes]:
+def nodes(namespaces: None) -> Iterator[RayNodes]:
     with started(WORKERS) as made:
         yield made
 
@@ -29,7 +28,8 @@ def nodes() -> Iterator[RayNodes]:
 @pytest.fixture
 def workers(nodes: RayNodes) -> list[Machine]:
     """Both workers; one that an earlier test has killed is new."""
-    return nodes.workers(WORKERS)
+    nodes.start_workers(WORKERS)
+    return nodes.machines(WORKERS)
 
 
 @pytest.fixture(scope="module")
