@@ -23,7 +23,11 @@ GATEWAY = f"{NETWORK}.1"
 _NAMESPACES = ["--net", "--mount", "--uts", "--pid"]
 _UNSHARE = ["setpriv", "--pdeathsig", "KILL", "unshare", *_NAMESPACES, "--fork", "--kill-child", "--mount-proc"]
 # The first process of a machine reaps what its daemons leave behind, as an init does.
-_INIT = 'mount -t tmpfs shm /dev/shm && hostname "$1" && mount --bind "$2/hosts" /etc/hosts && mount --bind "$2" "$3" && ip link set lo up && echo up && while :; do sleep 1000 & wait $!; done'
+_INIT = """
+mount -t tmpfs shm /dev/shm &&
+hostname "$1" && mount --bind "$2/hosts" /etc/hosts && mount --bind "$2" "$3" &&
+ip link set lo up && echo up && while :; do sleep 1000 & wait $!; done
+"""
 _CLONE_NEWNET = 0x40000000
 
 Result = TypeVar("Result")
@@ -128,7 +132,8 @@ class Machine:
 class Network(contextlib.AbstractContextManager["Network"]):
     """The bridge, and the machines on it by name. A context manager: leaving it kills all of them.
 
-    folder: theirs, each in a sub-folder of its own; short, as sockets lie there. own: where every machine finds its own.
+    folder: theirs, each in a sub-folder of its own; short, as sockets lie there.
+    own: where every machine finds its own.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -27,6 +27,7 @@ SETTINGS = [
     "data.synth.users=24", "data.synth.items=[5,7]", "retrieval.top_n=4", "reranker.num_history_queries=2",
     "adapter.num_history_queries=2", "train.epochs=1", "evaluate.bootstrap=200", "evaluate.paper=false",
     "llm.model=m", f"llm.concurrency={CONCURRENCY}", "llm.accept_useless=true", "resources.ask.num_workers=2",
+    "resources.ask.num_cpus=1",  # on no head, which has no CPUs
 ]  # fmt: skip
 WAIT_S = 300
 END_S = 600
@@ -97,9 +98,9 @@ class SmallJob:
         return found
 
     def asking(self, machines: list[Machine]) -> Machine:
-        """One of the machines that ask the LLM, once all answers are held back that can be."""
-        self.until(lambda: self.server.in_flight >= CONCURRENCY, "calls in flight")
-        return self.where_runs(r"ray::MapWorker\(MapBatches\(LLMMapper", machines)
+        """One of the machines that ask the LLM, once its share of the answers is held back."""
+        self.until(lambda: self.server.in_flight >= CONCURRENCY // 2, "calls in flight")
+        return self.where_runs(r"ray::MapWorker\(MapBatches\(LLMMapper\)\)\.submit", machines)
 
     def ended(self, seconds: float = END_S) -> None:
         """Waits for the end, which must be a good one."""
@@ -118,7 +119,7 @@ class SmallJob:
         return found
 
     def copy_without(self, root: Path, *steps: str, answers: bool) -> Path:
-        """A root in which all but the steps of these labels is done; returns it. answers: whether the LLM's are kept."""
+        """A root in which all but the steps of these labels is done; returns it. answers: keep the LLM's."""
         keys = json.loads((self.root / "small" / "steps.json").read_text())
         left_out = ["small", *(keys[step] for step in steps), *(() if answers else ["cache"])]
         shutil.copytree(self.root, root, ignore=shutil.ignore_patterns(*left_out))

@@ -143,10 +143,15 @@ def test_the_telling_line_of_a_traceback():
 
 
 def test_ray_data_prints_no_traceback_of_a_loss() -> None:
-    with terminal() as printed, pytest.raises(ActorDiedError), unwrap_user_errors():
-        logging.getLogger("ray.data").error("a worker's traceback")
-        raise ActorDiedError()
-    assert not printed
+    def work() -> None:
+        with unwrap_user_errors():
+            logging.getLogger("ray.data").error("a worker's traceback")
+            raise ActorDiedError()
+
+    with terminal() as printed:
+        with pytest.raises(ActorDiedError):
+            work()
+        assert not printed
 
 
 def test_a_loss_says_why_where_ray_knows() -> None:
