@@ -48,15 +48,6 @@ def same_as(whole: SmallJob, job: SmallJob) -> None:
     assert set(job.calls()) <= set(whole.calls())
 
 
-def test_a_node_dies_in_labelling(whole: SmallJob, nodes: RayNodes, workers: list[Machine], tmp_path: Path) -> None:
-    with submitted(nodes, tmp_path / "runs", from_call=30) as job:
-        victim = job.asking(workers)
-        victim.kill()
-        job.gate.open()
-        same_as(whole, job)
-    assert job.paid_twice() <= CONCURRENCY
-
-
 @pytest.mark.parametrize(
     ("step", "title"),
     [
@@ -76,19 +67,20 @@ def test_a_node_dies(
     assert not job.calls()
 
 
-@pytest.mark.parametrize("silent", ["cut for 30 s", "switched off"])
-def test_a_node_falls_silent_in_labelling(
-    whole: SmallJob, nodes: RayNodes, workers: list[Machine], tmp_path: Path, silent: str
+@pytest.mark.parametrize("how", ["it dies", "it is switched off", "its network is cut for 30 s"])
+def test_a_node_is_lost_in_labelling(
+    whole: SmallJob, nodes: RayNodes, workers: list[Machine], tmp_path: Path, how: str
 ) -> None:
-    """Nobody is told: no connection is closed."""
+    """When it dies, its connections are closed; otherwise nobody is told."""
     root = whole.copy_without(tmp_path / "runs", "label seed 0", "evaluate seed 0", answers=False)
     with submitted(nodes, root, from_call=30) as job:
         victim = job.asking(workers)
-        nodes.network.cut(victim.name)
-        job.gate.open()
-        if silent == "switched off":
+        if how != "it dies":
+            nodes.network.cut(victim.name)
+        if how != "its network is cut for 30 s":
             victim.kill()
-        else:
+        job.gate.open()
+        if victim.alive:
             time.sleep(30)  # the event itself
             nodes.network.mend(victim.name)
         same_as(whole, job)
