@@ -64,6 +64,7 @@ class SmallJob:
 
     def __init__(self, nodes: RayNodes, server: FakeServer, gate: Gate, root: Path, *more: str) -> None:
         self.server, self.gate, self.root = server, gate, root
+        self._nodes = nodes
         command = ["submit", "--address", nodes.dashboard, f"root={root}", f"llm.base_url={server.url}", *SETTINGS]
         pipe = subprocess.PIPE
         self._submit = nodes.hydra_ray(*command, *more, stdout=pipe, stderr=subprocess.STDOUT)
@@ -92,7 +93,7 @@ class SmallJob:
         """The first of the machines that runs a process with such a title, once one does."""
 
         def look() -> Machine | None:
-            return next((m for m in machines if any(re.search(title, t) for t in m.processes().values())), None)
+            return next((m for m in machines if any(re.search(title, t) for t in m.titles())), None)
 
         found: Machine = self.until(look, f"process {title}", seconds)
         return found
@@ -111,6 +112,13 @@ class SmallJob:
         self._reader.join(10)
         assert code == 0, self.output
         assert "Traceback" not in self.output, self.output
+
+    def stop(self) -> None:
+        """Ends it, unless it has ended, so that nothing of it runs besides the next one."""
+        found = re.search(r"^submitted (\S+) to", self.output, re.MULTILINE)
+        if self._submit.poll() is None and found:
+            self._nodes.hydra_ray("jobs", "stop", found[1], "--address", self._nodes.dashboard).wait(60)
+            self._submit.wait(60)
 
     def predictions(self) -> dict[str, str]:
         """File name -> text."""
@@ -145,3 +153,4 @@ def submitted(nodes: RayNodes, root: Path, *more: str, from_call: int | None = N
             yield job
         finally:
             gate.open()
+            job.stop()
