@@ -12,7 +12,7 @@ from hydra_ray.env import train_variables
 from hydra_ray.errors import UserError
 from hydra_ray.training.joint.file_tail import PROGRESS, FileTail
 from hydra_ray.utils.ray_data import alive_nodes
-from hydra_ray.utils.ray_errors import find_user_error, unwrap_user_errors
+from hydra_ray.utils.ray_errors import find_user_error, lost_worker, unwrap_user_errors
 
 
 class StopOnUserError(UserCallback):  # type: ignore[misc]  # Ray Train has no types
@@ -48,6 +48,7 @@ def run_workers(
 
     Raises:
         UserError: A worker fails for good.
+        TrainingFailedError: The last failure was that a worker was lost (see `lost_worker`).
     """
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
@@ -75,5 +76,7 @@ def run_workers(
         with FileTail(scratch / PROGRESS, log), unwrap_user_errors():
             trainer.fit()
     except TrainingFailedError as error:
+        if lost_worker(error) is not None:
+            raise  # until Ray has noticed that a node has gone, all attempts may have been made there
         reason = str(error).strip().splitlines()[-1]
         raise UserError(f"{name}: training failed {train.max_failures + 1} times, last: {reason}") from error

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from hydra_ray.errors import UserError
 
-WRAPPED = ("cause", "_base_exc", "controller_failure", "__cause__", "__context__")
+WRAPPED = ("cause", "_base_exc", "controller_failure", "health_check_failure", "__cause__", "__context__")
 """Where Ray's exceptions, and Python's own, keep the exception that they are about."""
 
 ADDED = "\nFailed to "

@@ -154,6 +154,18 @@ def test_ray_data_prints_no_traceback_of_a_loss() -> None:
         assert not printed
 
 
+def test_a_loss_that_ray_train_gave_up_at() -> None:
+    from ray.exceptions import ActorUnavailableError
+    from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
+    from ray.train.v2.api.exceptions import WorkerGroupError
+
+    away = WorkerHealthCheckFailedError("rank 0 is not healthy", ActorUnavailableError("connection reset", b"a" * 16))
+    found = lost_worker(pickle.loads(pickle.dumps(WorkerGroupError("rank 0", {0: away}))))
+    assert found is not None
+    assert found.startswith("ActorUnavailableError: ")
+    assert lost_worker(WorkerGroupError("rank 0", {0: ValueError("a bug")})) is None
+
+
 def test_a_loss_says_why_where_ray_knows() -> None:
     """As Ray 2.60 words it when a node dies while Ray Data reads footers."""
     text = (
