@@ -11,6 +11,7 @@ from hydra_ray.config.resources import TrainResources, train_scaling, worker_ran
 from hydra_ray.env import train_variables
 from hydra_ray.errors import UserError
 from hydra_ray.training.joint.file_tail import PROGRESS, FileTail
+from hydra_ray.training.placement_groups import placement_groups, remove_placement_groups
 from hydra_ray.utils.ray_data import alive_nodes
 from hydra_ray.utils.ray_errors import find_user_error, lost_worker, unwrap_user_errors
 
@@ -72,11 +73,15 @@ def run_workers(
             callbacks=[StopOnUserError()],
         ),
     )
+    before = placement_groups()
     try:
         with FileTail(scratch / PROGRESS, log), unwrap_user_errors():
             trainer.fit()
     except TrainingFailedError as error:
         if lost_worker(error) is not None:
-            raise  # until Ray has noticed that a node has gone, all attempts may have been made there
+            # Ray Train's controller may have been on the node that has gone, or have made all its attempts there before
+            # Ray noticed. What it had reserved would be missing.
+            remove_placement_groups(placement_groups() - before)
+            raise
         reason = str(error).strip().splitlines()[-1]
         raise UserError(f"{name}: training failed {train.max_failures + 1} times, last: {reason}") from error
