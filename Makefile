@@ -12,7 +12,7 @@ ifeq ($(EXTRA),cpu)
 TORCH := $(if $(WHEELS),--find-links $(dir $(WHEELS)),--torch-backend cpu)
 endif
 
-.PHONY: help quickstart test unit lint types check docs notebook clean
+.PHONY: help quickstart test unit nodes lint types check docs notebook clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -34,6 +34,9 @@ test: $(VENV)/.ready ## all tests
 
 unit: $(VENV)/.ready ## the tests that start no Ray, vLLM or browser
 	$(BIN)/python -m pytest -m "not cluster" -n 2 --dist loadfile
+
+nodes: $(VENV)/.ready ## as root: clusters of machines in Linux namespaces that lose a node, the network or the head
+	$(BIN)/python -m pytest -m nodes
 
 lint: $(VENV)/.ready ## ruff: rules and format
 	$(BIN)/ruff check .

@@ -9,6 +9,15 @@ from hypothesis import settings
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Runs what is marked `nodes` only where it is asked for: it takes as long as all the rest."""
+    if "nodes" not in config.option.markexpr:
+        left_out = [item for item in items if item.get_closest_marker("nodes")]
+        items[:] = [item for item in items if not item.get_closest_marker("nodes")]
+        config.hook.pytest_deselected(items=left_out)
+
+
 # The same examples every time: what fails here, fails everywhere. No deadline: tests share the cores with others.
 settings.register_profile("suite", deadline=None, derandomize=True, database=None)
 settings.load_profile("suite")

@@ -111,7 +111,8 @@ class TrainConfig(Section):
     max_failures: int = Field(
         default=2,
         ge=0,
-        description="Deaths of workers after which training goes on from its last checkpoint.",
+        description="Failures of workers after which training goes on from its last checkpoint. If the last of more "
+        "was a lost worker or node, the step waits until Ray knows which nodes are left, and goes on as well.",
         json_schema_extra=EXECUTION_ONLY,
     )
     checkpoint_interval_s: float = Field(

@@ -13,7 +13,11 @@ WAITS_EVERY_S = 30.0
 
 
 def line(label: str, done: int, total: int, seconds: float) -> str:
-    """`[label] done/total  calls/s  ETA`. seconds: since the first."""
+    """`[label] done/total  calls/s  ETA`. seconds: since the first.
+
+    done: may be above the total, where a worker was lost and another has asked for the same again.
+    """
+    done = min(done, total)
     speed = done / seconds if seconds > 0 else 0.0
     left = f"{(total - done) / speed:.0f} s" if speed > 0 else "?"
     return f"[{label}] {done}/{total}  {speed:.1f}/s  ETA {left}"

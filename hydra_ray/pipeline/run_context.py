@@ -30,8 +30,6 @@ LOGICAL_CPUS_PER_CORE = 4
 
 LOSSES = 3
 """How often one step may lose a worker or a node and go on."""
-LOSS_PAUSE_S = 2.0
-"""Seconds in which Ray finds out what else went with a node."""
 Result = TypeVar("Result")
 
 
@@ -89,6 +87,8 @@ class RunContext(contextlib.AbstractContextManager["RunContext"]):
 
     def again_when_lost(self, name: str, work: Callable[[], Result]) -> Result:
         """Does the work, up to LOSSES times more if workers are lost. Raises UserError after that."""
+        from hydra_ray.utils.settled_nodes import wait_until_settled
+
         for left in range(LOSSES, -1, -1):
             try:
                 return work()
@@ -105,7 +105,7 @@ class RunContext(contextlib.AbstractContextManager["RunContext"]):
                     ) from error
                 self.log(f"{name}: {lost}; going on with what is left")
                 self._ledger = None  # its node may be the one that went; it has a name to be found by
-                time.sleep(LOSS_PAUSE_S)
+                wait_until_settled()
         raise AssertionError
 
     def _lost(self, error: Exception) -> str | None:

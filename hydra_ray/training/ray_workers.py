@@ -11,8 +11,9 @@ from hydra_ray.config.resources import TrainResources, train_scaling, worker_ran
 from hydra_ray.env import train_variables
 from hydra_ray.errors import UserError
 from hydra_ray.training.joint.file_tail import PROGRESS, FileTail
+from hydra_ray.training.placement_groups import placement_groups, remove_placement_groups
 from hydra_ray.utils.ray_data import alive_nodes
-from hydra_ray.utils.ray_errors import find_user_error, out_of_memory, unwrap_user_errors
+from hydra_ray.utils.ray_errors import find_user_error, lost_worker, out_of_memory, unwrap_user_errors
 
 
 class StopOnUserError(UserCallback):  # type: ignore[misc]  # Ray Train has no types
@@ -48,6 +49,7 @@ def run_workers(
 
     Raises:
         UserError: A worker fails for good.
+        TrainingFailedError: The last failure was that a worker was lost (see `lost_worker`).
     """
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
@@ -71,9 +73,16 @@ def run_workers(
             callbacks=[StopOnUserError()],
         ),
     )
+    before = placement_groups()
     try:
         with FileTail(scratch / PROGRESS, log), unwrap_user_errors():
             trainer.fit()
     except TrainingFailedError as error:
-        reason = out_of_memory(str(error)) or str(error).strip().splitlines()[-1]
+        reason = out_of_memory(str(error))
+        if reason is None and lost_worker(error) is not None:
+            # Ray Train's controller may have been on the node that has gone, or have made all its attempts there before
+            # Ray noticed. What it had reserved would be missing.
+            remove_placement_groups(placement_groups() - before)
+            raise
+        reason = reason or str(error).strip().splitlines()[-1]
         raise UserError(f"{name}: training failed {train.max_failures + 1} times, last: {reason}") from error

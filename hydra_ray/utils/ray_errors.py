@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from hydra_ray.errors import UserError
 
-WRAPPED = ("cause", "_base_exc", "controller_failure", "__cause__", "__context__")
+WRAPPED = ("cause", "_base_exc", "controller_failure", "health_check_failure", "__cause__", "__context__")
 """Where Ray's exceptions, and Python's own, keep the exception that they are about."""
 
 ADDED = "\nFailed to "
@@ -36,6 +36,10 @@ _OUT_OF_MEMORY = re.compile(
     r"killed due to the node running low on memory.*?\(IP: ([^,]+),.*?was ([\d.]+)GB used / ([\d.]+)GB", re.DOTALL
 )
 """What Ray says of the workers that it has killed before the machine would run out of memory."""
+
+
+_DIED_BECAUSE = re.compile(r"^\s*The actor died because (.+?)(?:\. |\.?$)", re.MULTILINE)
+"""In the text of an ActorDiedError: why, in a line that may go on with a node's id."""
 
 
 _BY_ITSELF = "error raised in its creation task"
@@ -74,12 +78,10 @@ def lost_worker(error: BaseException) -> str | None:
         if isinstance(one, RayActorError) and _BY_ITSELF in str(one):
             return None
         if isinstance(one, (RayActorError, WorkerCrashedError, NodeDiedError, ObjectLostError)):
-            lines = [line.strip() for line in str(one).splitlines() if line.strip()]
-            return f"{type(one).__name__}: {lines[0] if lines else 'no reason given'}"
+            return _loss(type(one).__name__, str(one))
         # A task that waited for another's result passes on the text alone, as Ray Data's readers do.
-        if isinstance(one, RayError) and (found := _LOST_IN_TEXT.findall(str(one))):
-            name, reason = found[-1]
-            return f"{name}: {reason.strip()}"
+        if isinstance(one, RayError) and (found := list(_LOST_IN_TEXT.finditer(str(one)))):
+            return _loss(found[-1][1], str(one)[found[-1].start(2) :])
     return None
 
 
@@ -90,6 +92,13 @@ def out_of_memory(text: str) -> str | None:
         return None
     node, used, limit = found.groups()
     return f"Ray killed workers on node {node}, whose memory was used up ({used} of {limit} GB)"
+
+
+def _loss(name: str, text: str) -> str:
+    """An exception's name, the first line of its text, and why the actor died where a later line knows."""
+    first = next((line.strip() for line in text.splitlines() if line.strip()), "no reason given")
+    why = _DIED_BECAUSE.search(text)
+    return f"{name}: {first.rstrip('.')} ({why[1].strip()})" if why else f"{name}: {first}"
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -118,7 +127,7 @@ def _own_words(error: UserError) -> UserError:
 def unwrap_user_errors() -> Iterator[None]:
     """Whatever ends in here because of a UserError on a worker raises that UserError, and Ray Data does not print it.
 
-    Everything else is raised, and printed, as it came. Datasets must be made in here.
+    Everything else is raised as it came, and printed unless it is about a lost worker. Datasets must be made in here.
     """
     with _original_exceptions(), _held_back() as held:
         try:
@@ -126,6 +135,8 @@ def unwrap_user_errors() -> Iterator[None]:
         except Exception as error:
             found = find_user_error(error)
             if found is None:
+                if lost_worker(error) is not None:
+                    held.clear()  # nobody's mistake, and often made good
                 raise
             held.clear()
             if found is error:

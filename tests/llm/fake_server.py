@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import threading
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -78,16 +79,17 @@ class FakeServer:
 
 
 @asynccontextmanager
-async def serve(fake: FakeServer):
+async def serve(fake: FakeServer, listening: socket.socket | None = None):
+    """listening: a socket that listens already, in place of one on a free port of loopback."""
     app = web.Application()
     app.router.add_post("/v1/chat/completions", fake.chat)
     app.router.add_get("/v1/models", fake.list_models)
     runner = web.AppRunner(app)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.SockSite(runner, listening) if listening else web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    port = runner.addresses[0][1]
-    fake.url = f"http://127.0.0.1:{port}/v1"
+    host, port = runner.addresses[0]
+    fake.url = f"http://{host}:{port}/v1"
     try:
         yield fake
     finally:
@@ -95,13 +97,13 @@ async def serve(fake: FakeServer):
 
 
 @contextmanager
-def in_thread(fake: FakeServer) -> Iterator[FakeServer]:
-    """The server on a loop of its own, until the context ends."""
+def in_thread(fake: FakeServer, listening: socket.socket | None = None) -> Iterator[FakeServer]:
+    """The server on a loop of its own, until the context ends. listening: as in `serve`."""
     ready, stop = threading.Event(), asyncio.Event()
     loop = asyncio.new_event_loop()
 
     async def live() -> None:
-        async with serve(fake):
+        async with serve(fake, listening):
             ready.set()
             await stop.wait()
 

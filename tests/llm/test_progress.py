@@ -2,8 +2,13 @@
 
 import pytest
 
-from hydra_ray.llm.progress import WAITS_EVERY_S, WaitLines
+from hydra_ray.llm.progress import WAITS_EVERY_S, WaitLines, line
 from hydra_ray.llm.rate_limits import Wait
+
+
+def test_what_was_asked_for_again_is_not_counted_above_the_total() -> None:
+    assert line("label seed 0", 60, 120, 30.0) == "[label seed 0] 60/120  2.0/s  ETA 30 s"
+    assert line("label seed 0", 131, 120, 40.0) == "[label seed 0] 120/120  3.0/s  ETA 0 s"
 
 
 def test_a_wait_for_a_rate_limit_is_a_line_at_most_every_so_often(capsys: pytest.CaptureFixture[str]) -> None:

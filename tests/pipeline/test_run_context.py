@@ -9,13 +9,12 @@ from ray.exceptions import NodeDiedError
 
 from hydra_ray.config import Config
 from hydra_ray.errors import UserError
-from hydra_ray.pipeline import run_context
 from hydra_ray.pipeline.run_context import LOSSES, RunContext
 
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunContext:
-    monkeypatch.setattr(run_context, "LOSS_PAUSE_S", 0)
+    monkeypatch.setattr("hydra_ray.utils.settled_nodes.wait_until_settled", lambda: None)
     found = RunContext(Config.model_validate({"root": str(tmp_path / "runs")}))
     found._ray = True
     return found

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from ray.exceptions import ActorDiedError, OutOfMemoryError, RayTaskError
+from ray.exceptions import ActorDiedError, OutOfMemoryError, RayTaskError, UnserializableException
 
 from hydra_ray.errors import BudgetReachedError, UserError
 from hydra_ray.llm.retry import RejectedError, SuspectError
@@ -146,6 +146,42 @@ def test_the_telling_line_of_a_traceback():
     assert root_cause_line("RuntimeError: 1 error\n  too long\nmore") == "RuntimeError: 1 error too long"
     assert root_cause_line("just this") == "just this"
     assert root_cause_line("") == ""
+
+
+def test_ray_data_prints_no_traceback_of_a_loss() -> None:
+    def work() -> None:
+        with unwrap_user_errors():
+            logging.getLogger("ray.data").error("a worker's traceback")
+            raise ActorDiedError()
+
+    with terminal() as printed:
+        with pytest.raises(ActorDiedError):
+            work()
+        assert not printed
+
+
+def test_a_loss_that_ray_train_gave_up_at() -> None:
+    from ray.exceptions import ActorUnavailableError
+    from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
+    from ray.train.v2.api.exceptions import WorkerGroupError
+
+    away = WorkerHealthCheckFailedError("rank 0 is not healthy", ActorUnavailableError("connection reset", b"a" * 16))
+    found = lost_worker(pickle.loads(pickle.dumps(WorkerGroupError("rank 0", {0: away}))))
+    assert found is not None
+    assert found.startswith("ActorUnavailableError: ")
+    assert lost_worker(WorkerGroupError("rank 0", {0: ValueError("a bug")})) is None
+
+
+def test_a_loss_says_why_where_ray_knows() -> None:
+    """As Ray 2.60 words it when a node dies while Ray Data reads footers."""
+    text = (
+        "Failed to deserialize exception.\nOriginal exception:\nray.exceptions.RayTaskError: ray::ListFiles()\n"
+        "ray.exceptions.ActorDiedError: The actor died unexpectedly before finishing this task.\n"
+        "\tclass_name: FooterReader\n"
+        "The actor died because its node has died. Node Id: dbb63ddb\n\tthe actor's node was terminated unexpectedly\n"
+    )
+    lost = "ActorDiedError: The actor died unexpectedly before finishing this task (its node has died)"
+    assert lost_worker(UnserializableException(text)) == lost
 
 
 def test_a_loss_is_found_where_a_task_passes_on_its_text_alone() -> None:

@@ -24,7 +24,7 @@ def resolved(config: Mapping[str, Any], address: str, here: Path) -> dict[str, A
     for i, application in enumerate(made["applications"]):
         known = APPLICATIONS[application["import_path"]]
         args = application.setdefault("args", {})
-        if ("root",) in known.paths:
+        if ("root",) in known.paths and not Path(args.get("run", "")).expanduser().is_absolute():
             args.setdefault("root", known.arguments.model_fields["root"].default)
         for keys in known.paths:
             place = args

@@ -57,6 +57,11 @@ def test_another_machine_knows_no_relative_path(args: dict[str, Any], named: str
     assert resolved(whole, HEAD, tmp_path) == whole
 
 
+def test_an_absolute_folder_of_a_run_needs_no_root(tmp_path: Path) -> None:
+    whole = _config({"run": "/shared/runs/quickstart"})
+    assert resolved(whole, HEAD, tmp_path) == whole
+
+
 def test_what_is_served_from_where_in_words(tmp_path: Path) -> None:
     assert list(places(resolved(_config({"state": "/s"}), HERE, tmp_path))) == [
         "llm: model hydra-tiny, weights bundled",

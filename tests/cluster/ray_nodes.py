@@ -1,0 +1,107 @@
+"""Ray nodes, each on a machine of its own, with Ray's token; commands and an LLM on a machine that is no node."""
+
+import contextlib
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.cluster.machines import Machine, Network
+
+BIN = Path(sys.executable).parent
+PORT, DASHBOARD = 6379, 8265
+HEAD, DESK = "head", "desk"
+"""DESK: where the user sits."""
+STORE_BYTES = 100 * 2**20
+
+
+class RayNodes(contextlib.AbstractContextManager["RayNodes"]):
+    """A cluster without nodes yet, and its network. A context manager: leaving it kills whatever runs on the machines.
+
+    more: further environment variables of all nodes.
+    """
+
+    def __init__(self, **more: str) -> None:
+        # Short: Ray's sockets lie below, and a path of a socket has at most 107 bytes.
+        self.folder = Path(tempfile.mkdtemp(prefix="hr"))
+        self.network = Network(self.folder)
+        self.desk = self.network.add(DESK)
+        self._token = secrets.token_hex(16)
+        self._more = more
+
+    def __exit__(self, *error: object) -> None:
+        self.network.__exit__(*error)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """As in an activated environment: a job's `python` is the one that the node's PATH finds."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "HYDRA_RAY_"))}
+        path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+        set_here = {
+            "PATH": path,
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": self._token,
+            "RAY_TMPDIR": str(self.network.own),
+            "RAY_memory_monitor_refresh_ms": "0",  # every node would see the memory of the one machine that there is
+            "RAY_worker_niceness": "0",  # by default workers come last on a machine that does other things, too
+        }
+        return {**kept, **set_here, **self._more, **more}
+
+    @property
+    def head(self) -> Machine:
+        return self.network.machines[HEAD]
+
+    @property
+    def dashboard(self) -> str:
+        """The address for `--address`."""
+        return f"http://{self.head.address}:{DASHBOARD}"
+
+    def start_head(self, **more: str) -> Machine:
+        """The head, which runs no workers; again after it was killed. more: of its environment."""
+        self.network.add(HEAD)
+        return self._start(HEAD, "--head", f"--port={PORT}", "--dashboard-host=0.0.0.0", "--num-cpus=0", **more)
+
+    def start_worker(self, name: str, cpus: int = 3) -> Machine:
+        """One more node."""
+        self.network.add(name)
+        return self._start(name, f"--address={self.head.address}:{PORT}", f"--num-cpus={cpus}")
+
+    def start_workers(self, names: Sequence[str]) -> None:
+        """Nodes of these names, unless they are there and were not killed."""
+        for name in names:
+            if name not in self.network.machines or not self.network.machines[name].alive:
+                self.start_worker(name)
+
+    def machines(self, names: Sequence[str]) -> list[Machine]:
+        return [self.network.machines[name] for name in names]
+
+    def _start(self, name: str, *arguments: str, **more: str) -> Machine:
+        machine = self.network.machines[name]
+        command = [str(BIN / "ray"), "start", "--disable-usage-stats", f"--object-store-memory={STORE_BYTES}"]
+        machine.run([*command, *arguments], self.environment(**more), timeout_s=120)
+        return machine
+
+    def hydra_ray(self, *arguments: str, **more: Any) -> subprocess.Popen[str]:
+        """Starts a command at the desk."""
+        command = [str(BIN / "hydra-ray"), *arguments]
+        return self.desk.popen(command, self.environment(), **more)
+
+    def alive(self) -> int:
+        """How many nodes the head takes to be alive."""
+        listed = self.head.run([str(BIN / "ray"), "list", "nodes", "--filter", "state=ALIVE", "--format", "json"],
+                               self.environment())  # fmt: skip
+        return listed.count('"node_id"')
+
+
+@contextlib.contextmanager
+def started(workers: Sequence[str], **more: str) -> Iterator[RayNodes]:
+    """A head and some workers."""
+    with RayNodes(**more) as nodes:
+        nodes.start_head()
+        nodes.start_workers(workers)
+        yield nodes
