@@ -22,7 +22,13 @@ def make_job(folder: Path, **changes: Any) -> tuple[Pipeline, dict[str, Any]]:
 
     config = Config.model_validate(changes)
     run = SimpleNamespace(
-        config=config, identity="m", task=load_task(config.data.task), root=folder, embedding_store=None, step=step
+        archive=None,
+        config=config,
+        identity="m",
+        task=load_task(config.data.task),
+        root=folder,
+        embedding_store=None,
+        step=step,
     )
     job = Pipeline(run)  # type: ignore[arg-type]
     job._chosen[Trial(0)] = UserSample(("a",), ("b",), {"a": "train", "b": "test"})

@@ -28,7 +28,7 @@ class Handle:
 def test_gateway_and_fitter_report_their_calls_and_log_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reported: list[Calls] = []
     logging: list[object] = []
-    monkeypatch.setattr(Meters, "watch_llm", lambda self, calls: reported.append(calls))
+    monkeypatch.setattr(Meters, "watch_llm", lambda self, calls, up: reported.append(calls))
     monkeypatch.setattr(Meters, "_watch", lambda self, report: None)
     for module in (gateway, fitter):
         monkeypatch.setattr(module, "to_stream", lambda module=module: logging.append(module))
