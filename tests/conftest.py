@@ -30,6 +30,12 @@ def one_thread() -> None:
 
 
 @pytest.fixture(autouse=True)
+def seeded() -> None:
+    """The same numbers every time, whatever ran before."""
+    torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
 def children_have_one_thread(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same for the processes that a unit test starts; on a cluster, Ray and vLLM decide."""
     if request.node.get_closest_marker("cluster") is None:

@@ -58,18 +58,19 @@ class Encode(TextEncode, Protocol):
         ...
 
 
-def embeddings_shape(texts: int, encode: Encode, model: ModelConfig) -> tuple[int, ...]:
-    """Of what a model's pair encoder reads of so many texts, each with as many sentences as there may be."""
+def embeddings_shape(texts: Sequence[str], encode: Encode, model: ModelConfig) -> tuple[int, ...]:
+    """Of what a model's pair encoder reads of texts: as `sentence_embeddings` gives it for all of them."""
     reads = pair_kind(model.pair).reads
     if reads == "nothing":
-        return texts, 1
-    return (texts, model.sentences, encode.width) if reads == "sentences" else (texts, encode.width)
+        return len(texts), 1
+    if reads == "texts":
+        return len(texts), encode.width
+    return len(texts), max((len(sentences_of(text, model.sentences)) for text in texts), default=1), encode.width
 
 
-def padded_embeddings(encode: Encode, texts: Sequence[str], model: ModelConfig) -> Tensor:
-    """As `sentence_embeddings`, with zero rows up to `model.sentences`, so that all texts' have one shape."""
+def padded_embeddings(encode: Encode, texts: Sequence[str], model: ModelConfig, shape: tuple[int, ...]) -> Tensor:
+    """`sentence_embeddings` of some texts, with zero rows as `shape`, that of more texts, has them."""
     found = sentence_embeddings(encode, texts, model.pair, model.sentences)
-    lacking = embeddings_shape(len(texts), encode, model)[1:-1]
-    if lacking and lacking[0] > found.shape[1]:
-        found = torch.nn.functional.pad(found, (0, 0, 0, lacking[0] - found.shape[1]))
+    if len(shape) == 3:
+        found = torch.nn.functional.pad(found, (0, 0, 0, shape[1] - found.shape[1]))
     return found

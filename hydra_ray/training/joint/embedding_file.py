@@ -63,10 +63,10 @@ class EmbeddingFile:
             yield self.rows(np.arange(start, min(start + CHUNK, self.shape[0])))
 
 
-def fill(texts: Sequence[str], encode: Callable[[Sequence[str]], Tensor], file: EmbeddingFile) -> None:
-    """Writes the embeddings of all texts. encode: some texts -> [n, ...] of the file's shape."""
+def read_all(texts: Sequence[str], encode: Callable[[Sequence[str]], Tensor]) -> Iterator[tuple[int, Tensor]]:
+    """The embeddings of all texts, some at a time: the place of the first, and [n, ...]. encode: of some texts."""
     for start in range(0, len(texts), CHUNK):
-        file.write(start, encode(texts[start : start + CHUNK]).numpy())
+        yield start, encode(texts[start : start + CHUNK])
 
 
 def read_batch(file: EmbeddingFile, batch: PairBatch) -> tuple[Tensor, PairBatch]:

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hydra_ray.config import ModelConfig
-from hydra_ray.models.sentence_embeddings import embeddings_shape, padded_embeddings, sentence_embeddings
+from hydra_ray.models.sentence_embeddings import embeddings_shape, padded_embeddings
 from hydra_ray.models.text_embeddings import text_embeddings
 from hydra_ray.training.artifacts.trained_scorer import needs_encoder_in_module
-from hydra_ray.training.joint.embedding_file import MEMORY_SHARE, EmbeddingFile, fill
+from hydra_ray.training.joint.embedding_file import MEMORY_SHARE, EmbeddingFile, read_all
 from hydra_ray.training.joint.plan import Step, assign_buckets, imbalance, plan_epoch
 from hydra_ray.training.joint.ranking_examples import RankingExample, TextIndex, examples_from_table
 
@@ -85,9 +85,14 @@ class WorkerShard:
             return texts
         log(f"reading the embeddings of {len(texts)} texts")
         encode = text_embeddings(model, embedding_store, device)
-        shape = embeddings_shape(len(texts), encode, model)
-        if math.prod(shape) * FLOAT32 <= MEMORY_SHARE * free:
-            return sentence_embeddings(encode, texts, model.pair, model.sentences).to(device)
-        file = EmbeddingFile(shape, np.float16 if embedding_store else np.float32)
-        fill(texts, lambda some: padded_embeddings(encode, some, model), file)
-        return file
+        shape = embeddings_shape(texts, encode, model)
+        parts = read_all(texts, lambda some: padded_embeddings(encode, some, model, shape))
+        if math.prod(shape) * FLOAT32 > MEMORY_SHARE * free:
+            file = EmbeddingFile(shape, np.float16 if embedding_store else np.float32)
+            for start, part in parts:
+                file.write(start, part.numpy())
+            return file
+        table = torch.zeros(shape, device=device)
+        for start, part in parts:
+            table[start : start + len(part)] = part.to(device)
+        return table

@@ -13,7 +13,7 @@ from hydra_ray.config import ModelConfig
 from hydra_ray.errors import UserError
 from hydra_ray.models.scorer import PairBatch, PairScorer
 from hydra_ray.training.joint import embedding_file
-from hydra_ray.training.joint.embedding_file import EmbeddingFile, fill, read_batch
+from hydra_ray.training.joint.embedding_file import EmbeddingFile, read_all, read_batch
 
 TEXTS, WIDTH = 50, 16
 
@@ -25,7 +25,8 @@ def table(*shape: int) -> Tensor:
 
 def filed(values: Tensor, dtype: Any = np.float16) -> EmbeddingFile:
     file = EmbeddingFile(tuple(values.shape), dtype)
-    fill([str(i) for i in range(TEXTS)], lambda some: values[[int(text) for text in some]], file)
+    for start, part in read_all([str(i) for i in range(TEXTS)], lambda some: values[[int(text) for text in some]]):
+        file.write(start, part.numpy())
     return file
 
 

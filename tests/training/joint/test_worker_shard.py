@@ -7,6 +7,9 @@ import torch
 from torch import Tensor
 
 from hydra_ray.config import ModelConfig
+from hydra_ray.models.sentence_embeddings import sentence_embeddings
+from hydra_ray.models.text_embeddings import text_embeddings
+from hydra_ray.training.joint import embedding_file
 from hydra_ray.training.joint.embedding_file import EmbeddingFile
 from hydra_ray.training.joint.ranking_examples import RankingExample, examples_to_table
 from hydra_ray.training.joint.worker_shard import WorkerShard
@@ -47,17 +50,17 @@ def test_the_plan_does_not_depend_on_how_examples_were_cut_into_files(tmp_path: 
 
 @pytest.mark.parametrize("pair", ["bi_encoder", "concepts", "none"])
 @pytest.mark.parametrize("kept", [True, False])
-def test_embeddings_that_would_fill_memory_come_in_a_file(tmp_path: Path, pair: Any, kept: bool) -> None:
+def test_embeddings_that_would_fill_memory_come_in_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pair: Any, kept: bool
+) -> None:
     model = ModelConfig(encoder=str(make_encoder(tmp_path / "encoder")), pair=pair, max_tokens=16, sentences=3)
+    monkeypatch.setattr(embedding_file, "CHUNK", 4)
     shard, store = WorkerShard(write(tmp_path / "examples", 2), 0, 1), tmp_path / "store" if kept else None
     in_memory = shard.inputs(model, store, CPU, 1 << 30, lambda line: None)
     assert isinstance(in_memory, Tensor)
     in_file = shard.inputs(model, store, CPU, 1, lambda line: None)
     assert isinstance(in_file, EmbeddingFile)
-    (rows,) = in_file.chunks()
-    assert in_file.shape[-1] == in_memory.shape[-1]
-    if pair == "concepts":
-        assert in_file.shape[1] == 3
-        assert not rows[:, in_memory.shape[1] :].any()
-        rows = rows[:, : in_memory.shape[1]]
-    assert torch.equal(rows, in_memory)
+    assert torch.equal(torch.cat(list(in_file.chunks())), in_memory)
+    texts = shard.texts.texts
+    whole = sentence_embeddings(text_embeddings(model, store), texts, pair, model.sentences)
+    torch.testing.assert_close(in_memory, whole, atol=1e-3 if kept else 1e-5, rtol=0)
