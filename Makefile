@@ -30,7 +30,7 @@ quickstart: $(VENV)/.ready ## run the whole pipeline offline on a synthetic worl
 
 test: $(VENV)/.ready ## all tests
 	$(BIN)/python -m pytest -m "not cluster" -n 2 --dist loadfile
-	$(BIN)/python -m pytest -m cluster
+	$(BIN)/python -m pytest -m cluster -n 2 --dist loadfile
 
 unit: $(VENV)/.ready ## the tests that start no Ray, vLLM or browser
 	$(BIN)/python -m pytest -m "not cluster" -n 2 --dist loadfile
