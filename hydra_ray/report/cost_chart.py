@@ -115,7 +115,7 @@ def _key(roles: set[str]) -> list[str]:
         if role in roles:
             parts += [marker(role, x + 8, 14), text(x + 20, 18, words, "label")]
             x += 150
-    return [*parts, text(LEFT, 38, "the line joins those than which none is both as cheap and as good", "tick")]
+    return [*parts, text(LEFT, 38, "the line joins the methods that no other beats in both cost and quality", "tick")]
 
 
 def _labels(points: Sequence[Point], first: Sequence[str]) -> list[str]:
