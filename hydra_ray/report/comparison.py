@@ -83,7 +83,7 @@ def loser_to(name: str, one: str, other: str, difference: float) -> str:
 
 
 def frontier(values: Mapping[str, float], tokens: Mapping[str, float]) -> list[str]:
-    """The methods than which none is both as cheap and as good, cheapest first; of equals the first by name counts.
+    """The methods that no other beats in both cost and quality, cheapest first; of equals the first by name counts.
 
     Args:
         values: How good each is, higher is better.

@@ -30,7 +30,7 @@ class Point:
 
 
 def cost_chart(comparison: Mapping[str, Any]) -> str:
-    """A point a method with its interval, and a line through those than which none is both as cheap and as good.
+    """A point a method with its interval, and a line through the methods that no other beats in both cost and quality.
 
     Methods of which some calls' tokens are not known are left out. "" if none is left.
     """
