@@ -37,12 +37,14 @@ def compare(config: Config, chosen: ChosenMethods) -> int:
         left_out = {**chosen.left_out, **leave_out(job, chosen)}
         rows, report = whole_run(job)
         if "this_invocation" not in report:
+            run.publish()
             show_unscored(job, report["unscored"])
             return 0
         names = [name for name in chosen.shown if name not in left_out]
         scored = [row for row in rows if row.scored]
         comparison = build_comparison(run.task, scored, report, method_costs(job, scored, names), left_out)
         write_comparison(run.folder / FOLDER, comparison)
+        run.publish()
         now = report["this_invocation"]
         print(comparison_table(comparison))
         print(f"\nthis run: {now['llm_calls']} LLM calls, {now['seconds']:.0f} s")

@@ -85,6 +85,11 @@ class RunContext(contextlib.AbstractContextManager["RunContext"]):
         found.check()
         return found
 
+    def publish(self) -> None:
+        """Puts what this invocation has written into the run's own folder into the archive, where there is one."""
+        if self.archive:
+            self.archive.publish_run(self.config.name)
+
     def again_when_lost(self, name: str, work: Callable[[], Result]) -> Result:
         """Does the work, up to LOSSES times more if workers are lost. Raises UserError after that."""
         from hydra_ray.utils.settled_nodes import wait_until_settled
@@ -219,15 +224,15 @@ class RunContext(contextlib.AbstractContextManager["RunContext"]):
 
             self.ray()
             self._ledger = run_response_cache(self.config)
-            if self.archive and self.calls_before is None:
-                self._stack.callback(self._save_answers)
             if self.calls_before is None:
+                if self.archive:
+                    self._stack.callback(self._save_answers)
                 with unwrap_user_errors():
                     self.calls_before = ray.get(self._ledger.counts.remote()).calls
         return self._ledger
 
     def _save_answers(self) -> None:
-        """Puts the last answers into the archive. What it refuses is said; the root has them."""
+        """Puts the last answers into the archive. A refusal is a line of the log; the root has them."""
         import ray
 
         from hydra_ray.utils.ray_errors import unwrap_user_errors

@@ -39,14 +39,14 @@ def run_stage(stage: str, config: Config) -> int:
         report = None
         if stage in ("run", "report"):
             _, report = whole_run(job)
-        elif stage == "ingest":
-            job.ingest()
         else:
-            for trial in config.protocol.trials:
-                PER_TRIAL[stage](job, trial)
-        write_steps(run.folder, {label: result.key for label, result in job.results.items()})
-        if run.archive:
-            run.archive.publish_run(config.name)
+            if stage == "ingest":
+                job.ingest()
+            else:
+                for trial in config.protocol.trials:
+                    PER_TRIAL[stage](job, trial)
+            _note_steps(job)
+        run.publish()
         if report is not None:
             _show(job, report)
         for name, result in job.results.items():
@@ -59,8 +59,13 @@ def whole_run(job: Pipeline) -> tuple[list[AnswerRow], dict[str, Any]]:
     (`write_report_step`)."""
     rows = answered_rows(job)
     report = write_report_step(job, rows)
-    write_steps(job.run.folder, {label: result.key for label, result in job.results.items()})
+    _note_steps(job)
     return rows, report
+
+
+def _note_steps(job: Pipeline) -> None:
+    """Keeps in the run's folder which steps are its own."""
+    write_steps(job.run.folder, {label: result.key for label, result in job.results.items()})
 
 
 def _show(job: Pipeline, report: dict[str, Any]) -> None:

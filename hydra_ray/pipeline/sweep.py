@@ -75,6 +75,7 @@ def run_one(config: Config) -> dict[str, Any]:
     with RunContext(config) as run:
         run.check_local()
         _, report = whole_run(Pipeline(run))
+        run.publish()
     if "methods" not in report:
         raise UserError("no question has a gold answer, so that nothing is scored")
     return report

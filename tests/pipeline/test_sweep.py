@@ -9,6 +9,8 @@ from hydra_ray.config import Config
 from hydra_ray.core.grid import parse_grid
 from hydra_ray.errors import UserError
 from hydra_ray.pipeline import sweep
+from hydra_ray.pipeline.previous_run import STEPS, write_steps
+from hydra_ray.pipeline.run_archive import RunArchive
 from hydra_ray.pipeline.sweep import Sweep, budget_lines
 from tests.report.made_up import TAGGING, made_up_rows, report_of
 
@@ -96,3 +98,16 @@ def test_a_budget_holds_for_each_run() -> None:
     assert budget_lines([config] * 3) == ["llm.max_calls holds for each run; for all 3 together it is 300"]
     assert budget_lines([config, Config()]) == ["llm.max_calls is not set for every run"]
     assert budget_lines([Config()] * 2) == []
+
+
+def test_each_run_of_a_sweep_gets_into_its_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def made(job: Any) -> tuple[list[Any], dict[str, Any]]:
+        write_steps(job.run.folder, {})
+        return [], {"methods": {}}
+
+    monkeypatch.setattr(sweep, "whole_run", made)
+    url = f"file://{tmp_path}/archive"
+    (_, config), *_ = sweep_of(tmp_path, "protocol.train_users=25,50", f"archive={url}").runs
+    sweep.run_one(config)
+    RunArchive(url, tmp_path / "other", print).fetch_run(config.name)
+    assert (tmp_path / "other" / config.name / STEPS).exists()
