@@ -8,18 +8,19 @@ later run is fitted by the service.
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from hydra_ray.core.types import HistoryItem
 from hydra_ray.data.reader import read_users
 from hydra_ray.errors import UserError
-from hydra_ray.inference.types import Component, UserKey, UserState
+from hydra_ray.inference.types import Component, UserKey
 from hydra_ray.serve.bundle import COMPONENTS, RunArtifacts, load_run_artifacts, refitted
 from hydra_ray.serve.state.binding import read_about, service_in_database
 from hydra_ray.serve.state.folders import PREPARED, heads_folder
-from hydra_ray.serve.state.init_state import batches, newest_heads
+from hydra_ray.serve.state.init_state import Log, batches, newest_heads
 from hydra_ray.serve.state.service_state import ServiceState
 from hydra_ray.serve.state.users import UserStore
 from hydra_ray.store.heads.head_store import HeadStore
@@ -29,12 +30,10 @@ from hydra_ray.utils.atomic_io import write_text
 UPDATED = "updated.json"
 """File of a state folder: the users of the run that it was last brought up to, as a folder of ingested histories."""
 
-Log = Callable[[str], None]
-
 
 @dataclass(frozen=True)
 class StateUpdate:
-    """One component's heads and all users of a later run, on their way into a state.
+    """Users and heads of a later run, on their way into a state.
 
     Attributes:
         store: The service's users.
@@ -52,12 +51,11 @@ class StateUpdate:
         self,
         known: Mapping[str, Set[str]],
         users: Mapping[UserKey, Sequence[HistoryItem]],
-        states: Mapping[UserKey, UserState],
     ) -> tuple[Counter[str], dict[UserKey, int]]:
-        """Gives some users of one bucket their new items.
+        """Gives some users their new items.
 
         known: by user id, the ids of the items of the run that the state was brought up to before. users: of the later
-        run. states: of the bucket's users.
+        run.
 
         Returns:
             What became of them; and those whose history is that of the later run now, with its revision.
@@ -65,7 +63,7 @@ class StateUpdate:
         counts: Counter[str] = Counter()
         same: dict[UserKey, int] = {}
         for user, items in users.items():
-            before = states.get(user)
+            before = self.store.state(user)
             if before is None and not self.add_users:
                 counts["unknown"] += 1
                 continue
@@ -132,16 +130,13 @@ def update_state(served: Path, later: Path, state: Path, database: str | None, a
     for batch in batches(after, str(about.get("tenant")), store.buckets):
         ids = [user.user_id for some in batch.values() for user, _ in some]
         known: dict[str, set[str]] = {}
-        fitted: dict[UserKey, int] = {}
         for user in read_users(before, user_ids=ids):
             known.setdefault(user.user_id, set()).update(item.item_id for item in user.items)
-        for bucket, some in sorted(batch.items()):
-            # Who is in both splits comes twice, once with more items.
-            longest = dict(sorted(some, key=lambda pair: len(pair[1])))
-            became, same = update.bring(known, longest, store.states(bucket))
-            counts += became
-            fitted |= same
-        update.give_heads(fitted)
+        # Who is in both splits comes twice, once with more items.
+        longest = dict(sorted(chain(*batch.values()), key=lambda pair: len(pair[1])))
+        became, same = update.bring(known, longest)
+        counts += became
+        update.give_heads(same)
     store.close()
     write_text(last, json.dumps({"users": str(after.users)}))
     skipped = f", {counts['unknown']} users left out whom the service does not know" if counts["unknown"] else ""
