@@ -5,7 +5,6 @@ home folder). None may stand in the URL, which is printed and part of configurat
 """
 
 import contextlib
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from hydra_ray.errors import UserError
+from hydra_ray.utils.atomic_io import write_atomically
 from hydra_ray.utils.object_url import mistake_in
 
 _CHUNK = 8 << 20
@@ -48,14 +48,13 @@ class ObjectStore:
     def write(self, name: str, content: bytes) -> None:
         """Writes an object, whole or not at all."""
         with self._worded(f"cannot write {name}"):
-            self._make_folder(name.rpartition("/")[0])
-            # A folder has no such promise: there, another name becomes this one.
-            local = isinstance(self._fs, fs.LocalFileSystem)
-            part = self._path(name) + (f".{os.getpid()}.tmp" if local else "")
-            with self._fs.open_output_stream(part) as stream:
+            if isinstance(self._fs, fs.LocalFileSystem):
+                self._make_folder(name.rpartition("/")[0])
+                with write_atomically(Path(self._path(name))) as part:
+                    part.write_bytes(content)
+                return
+            with self._fs.open_output_stream(self._path(name)) as stream:
                 stream.write(content)
-            if local:
-                self._fs.move(part, self._path(name))
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Name -> bytes of all objects under a folder."""
