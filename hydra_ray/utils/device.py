@@ -11,6 +11,7 @@ from typing import TypeVar
 import psutil
 import torch
 
+from hydra_ray import env
 from hydra_ray.errors import UserError
 
 Item = TypeVar("Item")
@@ -69,6 +70,11 @@ def memory_share(free: int, total: int, used: int, num_gpus: float) -> int:
     """
     own = int(total * min(1.0, num_gpus)) - used
     return max(0, int(min(free, own) * HEADROOM))
+
+
+def workers_of_node() -> int:
+    """How many training workers share this one's node."""
+    return int(env.read(env.LOCAL_WORLD_SIZE) or 1)
 
 
 def free_memory(device: torch.device, num_gpus: float, workers: int = 1) -> int:

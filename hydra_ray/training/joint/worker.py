@@ -10,7 +10,6 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from hydra_ray import env
 from hydra_ray.config.head_kinds import head_kind
 from hydra_ray.errors import UserError
 from hydra_ray.models.encoder import TextEncoder
@@ -33,7 +32,7 @@ from hydra_ray.training.joint.train_job import TrainJob
 from hydra_ray.training.joint.user_head_table import UserHeadTable
 from hydra_ray.training.joint.worker_shard import WorkerShard
 from hydra_ray.training.user_fit.profiles import Profiles, read_profiles
-from hydra_ray.utils.device import CPU, free_memory, is_out_of_memory, seed_draws, worker_device
+from hydra_ray.utils.device import CPU, free_memory, is_out_of_memory, seed_draws, worker_device, workers_of_node
 
 
 class Worker:
@@ -263,11 +262,6 @@ class Worker:
     def log(self, line: str) -> None:
         if self.rank == 0:
             append_line(self.lines, f"{self.name}: {line}")
-
-
-def workers_of_node() -> int:
-    """How many workers share this one's node."""
-    return int(env.read(env.LOCAL_WORLD_SIZE) or 1)
 
 
 def parts_of(examples: Sequence[RankingExample], count: int) -> list[list[RankingExample]]:

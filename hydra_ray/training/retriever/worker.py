@@ -17,7 +17,6 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from hydra_ray import env
 from hydra_ray.core.rewards import RewardedList, ndcg
 from hydra_ray.errors import UserError
 from hydra_ray.models.dual_encoder import DualEncoder, Inputs
@@ -30,7 +29,7 @@ from hydra_ray.training.joint.file_tail import PROGRESS, append_line
 from hydra_ray.training.retriever.lists import read_lists
 from hydra_ray.training.retriever.progress import Progress, load_progress, save_progress
 from hydra_ray.training.retriever.retriever_job import RetrieverJob
-from hydra_ray.utils.device import free_memory, seed_draws, worker_device
+from hydra_ray.utils.device import free_memory, seed_draws, worker_device, workers_of_node
 from hydra_ray.utils.plugins import load_modules
 
 WARM_UP = 0.05
@@ -118,7 +117,7 @@ class RetrieverWorker:
         model, ropg = self.untrained(), self.job.ropg
         rates = {"base_lr": ropg.lr, "encoder_lr": ropg.encoder_lr, "gradient_accumulation_steps": 1}
         train = self.job.train.model_copy(update=rates)
-        free = free_memory(self.device, self.job.resources.num_gpus, int(env.read(env.LOCAL_WORLD_SIZE) or 1))
+        free = free_memory(self.device, self.job.resources.num_gpus, workers_of_node())
         check_fits(model, train, self.device, free, self.job.model.encoder)
         learned = EngineState.load(start) if start else None
         return start_engine(model, train, self.device, learned, lambda engine: self._loss(engine, [], 0, 1.0))
