@@ -66,10 +66,9 @@ def doctor(args: argparse.Namespace) -> int:
     from hydra_ray.jobs.doctor import doctor as examine
 
     config = load_config(args.config, args.overrides) if args.config or args.overrides else None
-    services = Services(
-        config.llm.base_url if config else None, config.archive if config else None, args.database or None
-    )
-    return examine(args.address, Path(config.root) if config else None, services)
+    if config is None:
+        return examine(args.address, None, Services(database=args.database))
+    return examine(args.address, Path(config.root), Services(config.llm.base_url, config.archive, args.database))
 
 
 def line(job: Job) -> str:
