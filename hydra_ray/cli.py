@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hydra_ray import compare_commands, lamp_commands
+from hydra_ray.dry_run_arguments import add_dry_run, check_dry_run
 from hydra_ray.errors import UserError
 from hydra_ray.jobs import commands as job_commands
 from hydra_ray.pipeline import fetch_command
@@ -105,10 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, about in STAGES.items():
         stage = commands.add_parser(name, help=about, description=about)
         _config_arguments(stage)
-        stage.add_argument(
-            "--dry-run", action="store_true", help="open all that is read, say what it would cost at most, and stop"
-        )
-        stage.add_argument("--offline", action="store_true", help="with --dry-run: do not call the endpoint")
+        add_dry_run(stage)
         if name == "fit-users":
             about_base = "keep that run's bases, fit only users with new history"
             stage.add_argument("--base-run", metavar="RUN", help=about_base)
@@ -246,8 +244,7 @@ def _stage(args: argparse.Namespace) -> int:
 
         print(dry_run(config, args.command, offline=args.offline))
         return 0
-    if args.offline:
-        raise UserError("--offline: goes with --dry-run")
+    check_dry_run(args)
     from hydra_ray.pipeline.stages import run_stage
 
     return run_stage(args.command, config)

@@ -1,11 +1,11 @@
-"""The commands that put runs and methods beside each other: `compare` and `sweep`. Their arguments."""
+"""The commands that compare methods and runs: `compare` and `sweep`. Their arguments."""
 
 import argparse
 import json
 from pathlib import Path
 from typing import Any
 
-from hydra_ray.errors import UserError
+from hydra_ray.dry_run_arguments import add_dry_run, check_dry_run
 
 
 def add_parsers(commands: Any) -> None:
@@ -15,7 +15,7 @@ def add_parsers(commands: Any) -> None:
     comparing.add_argument(
         "--methods", default="all", metavar="a,b,c", help="which, by name (all: every one that data and config permit)"
     )
-    _dry_run_arguments(comparing)
+    add_dry_run(comparing)
     comparing.add_argument("overrides", nargs="*", metavar="a.b=c", help="override a key of the config")
 
     sweeping = commands.add_parser("sweep", help="one run for each value of a key; one table and one chart of all")
@@ -25,12 +25,7 @@ def add_parsers(commands: Any) -> None:
         help="a key with its values (of several such keys, every combination), or a.b=c for all runs",
     )  # fmt: skip
     sweeping.add_argument("--methods", metavar="a,b,c", help="which the table shows (HYDRA and the main baselines)")
-    _dry_run_arguments(sweeping)
-
-
-def _dry_run_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--dry-run", action="store_true", help="say what it would cost at most, and stop")
-    parser.add_argument("--offline", action="store_true", help="with --dry-run: do not call the endpoint")
+    add_dry_run(sweeping)
 
 
 def compare(args: argparse.Namespace) -> int:
@@ -38,7 +33,7 @@ def compare(args: argparse.Namespace) -> int:
     from hydra_ray.config import load_config
     from hydra_ray.methods.chosen import choose_methods
 
-    _check_offline(args)
+    check_dry_run(args)
     config = load_config(args.config, args.overrides)
     chosen = choose_methods(config, args.methods)
     methods = list(dict.fromkeys([*config.evaluate.methods, *chosen.further]))
@@ -58,7 +53,7 @@ def sweep(args: argparse.Namespace) -> int:
     from hydra_ray.core.grid import parse_grid
     from hydra_ray.pipeline.sweep import Sweep
 
-    _check_offline(args)
+    check_dry_run(args)
     runs = Sweep(args.file, parse_grid(args.overrides), args.methods)
     if not args.dry_run:
         return runs.run()
@@ -67,11 +62,6 @@ def sweep(args: argparse.Namespace) -> int:
     for point, config in runs.runs:
         print(f"{point}\n{dry_run(config, offline=args.offline)}\n")
     return 0
-
-
-def _check_offline(args: argparse.Namespace) -> None:
-    if args.offline and not args.dry_run:
-        raise UserError("--offline: goes with --dry-run")
 
 
 COMMANDS = {"compare": compare, "sweep": sweep}

@@ -31,8 +31,8 @@ def build_comparison(
 
     Returns:
         `methods` by need and in the registry's order, each with its metrics, costs and the names of those that it is
-        shown to be better than; `pairs`; `best`, the best by the primary metric; `frontier`, the methods than which
-        none is both as cheap per answer and as good; `resamples`, of the tests.
+        shown to be better than; `pairs`; `best`, the best by the primary metric; `frontier`, the methods that
+        no other beats in both cost per answer and quality; `resamples`, of the tests.
     """
     rows = sorted_rows(rows)
     names = [name for name in in_order(costs) if name in report["methods"]]

@@ -1,6 +1,5 @@
 """The files of a comparison: compare.json, compare.md, compare.html and compare.svg."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,19 +11,19 @@ from hydra_ray.report.cost_chart import cost_chart
 from hydra_ray.report.html import template
 from hydra_ray.report.standalone import standalone
 from hydra_ray.report.wording import protocol
+from hydra_ray.report.write import write_json
 
 
 def comparison_html(comparison: Mapping[str, Any]) -> str:
     """The page. All text is escaped; there is no script and no outside address to load."""
-    header, body = tables.method_rows(comparison)
-    rows = iter(body)
+    header, groups = tables.grouped_rows(comparison)
     return template("compare.html.j2").render(
         comparison=comparison,
         protocol=protocol(comparison),
         # The drawing escapes its own text.
         chart=Markup(cost_chart(comparison)),
         header=header,
-        groups=[(need, [next(rows) for _ in names]) for need, names in tables.by_need(comparison)],
+        groups=groups,
         names=list(comparison["methods"]),
         signs=signs(comparison),
         pairs=tables.pair_rows(comparison),
@@ -52,8 +51,7 @@ def signs(comparison: Mapping[str, Any]) -> dict[str, dict[str, str]]:
 def write_comparison(folder: Path, comparison: Mapping[str, Any]) -> None:
     """Writes the files into `folder`, which is made if it is missing."""
     folder.mkdir(parents=True, exist_ok=True)
-    whole = json.dumps(comparison, indent=1, ensure_ascii=False, allow_nan=False)
-    (folder / "compare.json").write_text(whole + "\n", encoding="utf-8")
+    write_json(folder / "compare.json", comparison)
     (folder / "compare.md").write_text(tables.comparison_markdown(comparison), encoding="utf-8")
     (folder / "compare.html").write_text(comparison_html(comparison), encoding="utf-8")
     (folder / "compare.svg").unlink(missing_ok=True)

@@ -77,6 +77,13 @@ def method_rows(comparison: Mapping[str, Any]) -> Cells:
     return header, body
 
 
+def grouped_rows(comparison: Mapping[str, Any]) -> tuple[list[str], list[tuple[str, list[list[str]]]]]:
+    """Header, and the rows of `method_rows` by what the methods need."""
+    header, body = method_rows(comparison)
+    rows = iter(body)
+    return header, [(need, [next(rows) for _ in names]) for need, names in by_need(comparison)]
+
+
 def pair_rows(comparison: Mapping[str, Any], name: str | None = None) -> Cells:
     """Header and one row a pair: difference, interval, p and corrected p. name: only pairs with this method, as the
     first of each; None: all, the better method first."""
@@ -128,12 +135,7 @@ def missing_lines(comparison: Mapping[str, Any]) -> list[str]:
 
 def comparison_table(comparison: Mapping[str, Any]) -> str:
     """The methods as plain text, in groups, and what was tested below them; printed at the end of a comparison."""
-    header, body = method_rows(comparison)
-    groups, at = [], 0
-    for need, names in by_need(comparison):
-        groups.append((need, body[at : at + len(names)]))
-        at += len(names)
-    lines = aligned(header, groups)
+    lines = aligned(*grouped_rows(comparison))
     width = max(map(len, lines))
     notes = [
         "* the best here",
@@ -145,13 +147,10 @@ def comparison_table(comparison: Mapping[str, Any]) -> str:
 
 def comparison_markdown(comparison: Mapping[str, Any]) -> str:
     """compare.md."""
-    header, body = method_rows(comparison)
+    header, groups = grouped_rows(comparison)
     rows: list[Sequence[str]] = []
-    at = 0
-    for need, names in by_need(comparison):
-        rows.append([f"**{need}**", *[""] * (len(header) - 1)])
-        rows += body[at : at + len(names)]
-        at += len(names)
+    for need, body in groups:
+        rows += [[f"**{need}**", *[""] * (len(header) - 1)], *body]
     subject = FULL if FULL in comparison["methods"] else comparison["best"]
     parts = [
         f"# {comparison['task']}: methods compared",
@@ -165,9 +164,9 @@ def comparison_markdown(comparison: Mapping[str, Any]) -> str:
     ]
     if better := better_lines(comparison):
         parts.append("\n".join(f"- {line}" for line in better))
-    header, body = pair_rows(comparison, subject)
-    if body:
-        parts += [f"## {subject} against the others", markdown_table(header, body)]
+    pair_header, pairs = pair_rows(comparison, subject)
+    if pairs:
+        parts += [f"## {subject} against the others", markdown_table(pair_header, pairs)]
     if lines := left_out_lines(comparison):
         parts.append("\n".join(f"- {line}" for line in lines))
     return "\n\n".join(parts) + "\n"

@@ -1,6 +1,5 @@
 """The files of a sweep: sweep.json, sweep.md, sweep.html and sweep.svg; and its table for the terminal."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from hydra_ray.report.standalone import standalone
 from hydra_ray.report.sweep_chart import sweep_chart
 from hydra_ray.report.tables import markdown_table
 from hydra_ray.report.wording import count, metric_title, score, score_range
+from hydra_ray.report.write import write_json
 
 NOTE = "In brackets: 95 % intervals over the test users of each run."
 
@@ -90,8 +90,7 @@ def sweep_html(sweep: Mapping[str, Any]) -> str:
 def write_sweep(folder: Path, sweep: Mapping[str, Any]) -> None:
     """Writes the files into `folder`, which is made if it is missing. At least one run must be finished."""
     folder.mkdir(parents=True, exist_ok=True)
-    whole = json.dumps(sweep, indent=1, ensure_ascii=False, allow_nan=False)
-    (folder / "sweep.json").write_text(whole + "\n", encoding="utf-8")
+    write_json(folder / "sweep.json", sweep)
     (folder / "sweep.md").write_text(sweep_markdown(sweep), encoding="utf-8")
     (folder / "sweep.html").write_text(sweep_html(sweep), encoding="utf-8")
     (folder / "sweep.svg").write_text(standalone(sweep_chart(sweep)), encoding="utf-8")

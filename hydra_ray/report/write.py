@@ -18,11 +18,15 @@ def write_report(
 ) -> None:
     """Writes report.json, report.md, report.html and predictions/ into `folder`, which is made if it is missing."""
     folder.mkdir(parents=True, exist_ok=True)
-    whole = json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False)
-    (folder / "report.json").write_text(whole + "\n", encoding="utf-8")
+    write_json(folder / "report.json", report)
     (folder / "report.md").write_text(markdown_report(report), encoding="utf-8")
     (folder / "report.html").write_text(html_report(report), encoding="utf-8")
     write_predictions(folder / "predictions", task, rows, lamp_id)
+
+
+def write_json(file: Path, content: Mapping[str, Any]) -> None:
+    """Writes finite JSON, readable by people."""
+    file.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def write_predictions(folder: Path, task: Task, rows: Sequence[AnswerRow], lamp_id: str | None = None) -> list[Path]:
