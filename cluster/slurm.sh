@@ -15,7 +15,7 @@
 #SBATCH --ntasks-per-node=1
 #SBATCH --cpus-per-task=16
 #SBATCH --time=24:00:00
-# Two minutes before the time limit the run is told to stop.
+# Two minutes before the time limit the run is asked to stop.
 #SBATCH --signal=B:TERM@120
 set -euo pipefail
 

@@ -119,7 +119,7 @@ def _key(roles: set[str]) -> list[str]:
 
 
 def _labels(points: Sequence[Point], first: Sequence[str]) -> list[str]:
-    """The names beside the points, as far as there is room without covering a point or another name.
+    """The names next to the points, as far as there is room without covering a point or another name.
 
     first: those that are placed before all others. Every point says its name where a pointer rests on it.
     """

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What calls of the LLM took, whoever paid for them.
+    """What calls of the LLM took, no matter which method paid for them.
 
     Attributes:
         calls: How many. A call that gives several samples is one.
@@ -48,8 +48,8 @@ class MethodCosts:
     Attributes:
         answer: Of one answer, in the mean over the questions.
         training: Calls about the training users, of one training (of a seed and a fold), in the mean over all.
-        new_user: Calls to prepare one test user, in the mean; None where they cannot be told from the training users',
-            as with cross-fitting.
+        new_user: Calls to prepare one test user, in the mean; None where they cannot be separated from the training
+            users', as with cross-fitting.
         seconds: Of the steps that prepare it, for the training and the test users, in the mean over trainings, as
             measured when they ran: an answer that came from the cache took no time.
         parameters: Numbers that are one user's own.

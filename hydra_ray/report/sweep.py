@@ -1,4 +1,4 @@
-"""sweep.json: the runs of a sweep beside each other. Pure."""
+"""sweep.json: the runs of a sweep, compared. Pure."""
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean

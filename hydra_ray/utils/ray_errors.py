@@ -136,7 +136,7 @@ def unwrap_user_errors() -> Iterator[None]:
             found = find_user_error(error)
             if found is None:
                 if lost_worker(error) is not None:
-                    held.clear()  # nobody's mistake, and often made good
+                    held.clear()  # not the user's mistake, and often recovered from
                 raise
             held.clear()
             if found is error:

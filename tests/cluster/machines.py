@@ -88,7 +88,7 @@ class Machine:
     def titles(self) -> list[str]:
         """The command lines of what runs here."""
         found = []
-        for file in Path(f"/proc/{self.init}/root/proc").glob("[0-9]*/cmdline"):
+        for file in Path("/proc", str(self.init), "root", "proc").glob("[0-9]*/cmdline"):
             with contextlib.suppress(OSError):  # it has just ended
                 found.append(file.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
         return found
@@ -183,7 +183,7 @@ class Network(contextlib.AbstractContextManager["Network"]):
         return machine
 
     def cut(self, name: str) -> None:
-        """Nothing reaches the machine any more, and it reaches nothing; nobody is told."""
+        """Nothing reaches the machine any more, and it reaches nothing; no connection is closed."""
         self._ip(self._bridge, f"link set {self._ports[name]} down")
 
     def mend(self, name: str) -> None:

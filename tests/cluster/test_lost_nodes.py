@@ -71,7 +71,7 @@ def test_a_node_dies(
 def test_a_node_is_lost_in_labelling(
     whole: SmallJob, nodes: RayNodes, workers: list[Machine], tmp_path: Path, how: str
 ) -> None:
-    """When it dies, its connections are closed; otherwise nobody is told."""
+    """When it dies, its connections are closed; otherwise they stay open and silent."""
     root = whole.copy_without(tmp_path / "runs", "label seed 0", "evaluate seed 0", answers=False)
     with submitted(nodes, root, from_call=30) as job:
         victim = job.asking(workers)

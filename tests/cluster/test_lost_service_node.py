@@ -3,9 +3,9 @@
 import dataclasses
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from tests.cluster.machines import Machine
 from tests.cluster.ray_nodes import RayNodes, started
 from tests.cluster.small_job import LLM_PORT
 from tests.llm.fake_server import FakeServer, completion, in_thread
+from tests.serve.asking import AskingThreads
 from tests.serve.run_folder import USERS, write_run
 from tests.serve.scripted_llm import samples_of
 
@@ -74,25 +75,14 @@ class Answer:
     text: str
 
 
-class Asking:
+class Asking(AskingThreads):
     """Clients at the desk, each of one proxy, until the context ends. seen: the answers. gone: proxies not asked."""
 
     def __init__(self, nodes: RayNodes, machines: list[Machine]) -> None:
         self.seen: list[Answer] = []
         self.gone: set[str] = set()
-        self._ending = threading.Event()
         each = [(machine, USERS[i]) for i, machine in enumerate(machines * CLIENTS)]
-        self._threads = [threading.Thread(target=nodes.desk.inside, args=[self._client(*one)]) for one in each]
-
-    def __enter__(self) -> "Asking":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ending.set()
-        for thread in self._threads:
-            thread.join()
+        super().__init__([partial(nodes.desk.inside, self._client(*one)) for one in each])
 
     def _client(self, machine: Machine, user: str) -> Any:
         def ask() -> None:
@@ -102,7 +92,7 @@ class Asking:
                 timeout=60, trust_env=False,
             )  # fmt: skip
             number = 0
-            while not self._ending.is_set() and machine.name not in self.gone:
+            while not self.ending.is_set() and machine.name not in self.gone:
                 number += 1
                 began = time.monotonic()
                 try:

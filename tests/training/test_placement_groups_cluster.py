@@ -1,4 +1,4 @@
-"""Placement groups of a real Ray that nobody gave back."""
+"""Placement groups of a real Ray that were not given back."""
 
 import pytest
 import ray

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from hydra_ray.cli import main
 from hydra_ray.config import LLMApplicationConfig
 from hydra_ray.llm.vllm_app import build_llm, deployment_names
 from hydra_ray.utils.network import free_port
+from tests.serve.asking import AskingThreads
 from tests.serve.run_folder import USERS, write_run
 from tests.serve.running import until
 
@@ -139,7 +141,7 @@ def ask(http: httpx.Client, user: str, query: str) -> httpx.Response:
     return http.post("/v1/personalize", json={"user_id": user, "query": query})
 
 
-class Asking:
+class Asking(AskingThreads):
     """Questions of eight users at a time, until the context ends. seen: the answers; foreign: another user's; alone:
     while it is set, only the first asks."""
 
@@ -147,24 +149,17 @@ class Asking:
         self.seen: list[httpx.Response] = []
         self.foreign: list[str] = []
         self.alone = threading.Event()
-        self._http, self._ending = deployed.client(), threading.Event()
-        self._threads = [threading.Thread(target=self._ask, args=[user]) for user in USERS[:8]]
+        self._http = deployed.client()
+        super().__init__([partial(self._ask, user) for user in USERS[:8]])
 
-    def __enter__(self) -> "Asking":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ending.set()
-        for thread in self._threads:
-            thread.join()
+    def __exit__(self, *raised: object) -> None:
+        super().__exit__(*raised)
         self._http.close()
         assert not self.foreign
 
     def _ask(self, user: str) -> None:
         number = 0
-        while not self._ending.is_set():
+        while not self.ending.is_set():
             if self.alone.is_set() and user != USERS[0]:
                 time.sleep(0.1)
                 continue

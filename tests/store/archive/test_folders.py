@@ -1,4 +1,4 @@
-"""Archived folders: whole or not at all, whoever writes at the same time."""
+"""Archived folders: whole or not at all, also with two writers at the same time."""
 
 from pathlib import Path
 
