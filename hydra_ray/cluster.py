@@ -1,5 +1,6 @@
 """Starting a local Ray, or joining the cluster that a config names: what would hang or fail is found out before."""
 
+import logging
 import os
 import socket
 from contextlib import suppress
@@ -134,6 +135,17 @@ def init_ray(address: str, setting: str = "ray.address=", **options: Any) -> Non
         raise UserError(f"Ray does not start on this machine: {reason} Try again when it is less busy; Ray's logs lie "
                         "in its temporary folder") from None  # fmt: skip
     ray_token.close()
+
+
+def shutdown_ray() -> None:
+    """`ray.shutdown`, and an end to Ray Data's log: its file would stay open in the folder of the session that ended,
+    and a later session of this process, whose first line finds that folder gone, would fail.
+    """
+    import ray
+
+    ray.shutdown()
+    for handler in logging.getLogger("ray.data").handlers:
+        handler.close()
 
 
 def metrics_addresses() -> list[str]:

@@ -1,5 +1,7 @@
 """Which cluster a run joins, and what is wrong with an address or a temporary folder, before Ray is asked."""
 
+import logging
+import shutil
 import socket
 import threading
 from collections.abc import Iterator
@@ -8,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hydra_ray.cli import main
-from hydra_ray.cluster import check_socket_paths, find_cluster, other_cluster
+from hydra_ray.cluster import check_socket_paths, find_cluster, other_cluster, shutdown_ray
 from hydra_ray.errors import UserError
 from hydra_ray.utils.network import free_port
 
@@ -82,3 +84,21 @@ def test_a_temporary_folder_that_is_too_long_for_sockets(
     assert capsys.readouterr().err.count("\n") == 1
     monkeypatch.setenv("RAY_TMPDIR", "/tmp")
     check_socket_paths()
+
+
+def test_a_later_session_of_the_same_process_has_a_log_of_ray_data_of_its_own(tmp_path):
+    from ray.data._internal.logging import SessionFileHandler
+
+    sessions = [tmp_path / "first", tmp_path / "second"]
+    handler = SessionFileHandler("ray-data.log", get_log_directory=lambda: str(sessions[0]))
+    log = logging.getLogger("ray.data")
+    log.addHandler(handler)
+    try:
+        log.error("of the first session")
+        shutdown_ray()
+        shutil.rmtree(sessions.pop(0))
+        log.error("of the second session")
+        assert (sessions[0] / "ray-data.log").read_text() == "of the second session\n"
+    finally:
+        log.removeHandler(handler)
+        handler.close()

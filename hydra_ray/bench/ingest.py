@@ -73,9 +73,7 @@ def main(argv: Sequence[str]) -> None:
     from hydra_ray import env
 
     env.set_defaults()
-    import ray
-
-    from hydra_ray.cluster import LOCAL, init_ray
+    from hydra_ray.cluster import LOCAL, init_ray, shutdown_ray
     from hydra_ray.data.ingest import ingest
 
     folder, task = Path(argv[0]), load_task(f"synthetic_{argv[1]}")
@@ -86,7 +84,7 @@ def main(argv: Sequence[str]) -> None:
     began = time.perf_counter()
     counts = ingest(config, task, folder / "world", folder / "out")
     seconds = time.perf_counter() - began
-    ray.shutdown()
+    shutdown_ray()
     print(json.dumps({"seconds": seconds, "users": sum(counts["users"].values())}), flush=True)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import ray
 
 from hydra_ray import env
-from hydra_ray.cluster import LOCAL, init_ray
+from hydra_ray.cluster import LOCAL, init_ray, shutdown_ray
 from hydra_ray.config import LLMConfig
 from hydra_ray.core.prompts import PromptBudget, answer_prompt
 from hydra_ray.core.tasks import load_task
@@ -73,7 +73,7 @@ def run(args: Namespace) -> dict[str, Any]:
             figures = {task: _measure(cfg, url, Path(folder), task, calls, alone) for task in tasks}
     finally:
         if started_ray:
-            ray.shutdown()
+            shutdown_ray()
     whole = _combine(list(figures.values()))
     return {**whole, "tasks": figures, "startup_s": round(startup_s, 1), "cpus": os.cpu_count()}
 

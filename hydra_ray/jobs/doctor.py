@@ -127,12 +127,11 @@ def doctor(address: str, root: Path | None, services: Services) -> int:
     Raises:
         UserError: No cluster is at the address, or `root` cannot be written from here.
     """
-    from hydra_ray.cluster import find_cluster, init_ray
+    from hydra_ray.cluster import find_cluster, init_ray, shutdown_ray
     from hydra_ray.env import set_defaults
 
     set_defaults()
     init_ray(find_cluster(address), log_to_driver=False, logging_level="ERROR")
-    import ray
 
     mark = _mark(root) if root else None
     try:
@@ -141,7 +140,7 @@ def doctor(address: str, root: Path | None, services: Services) -> int:
         if mark:
             with suppress(OSError):
                 mark.unlink()
-        ray.shutdown()
+        shutdown_ray()
     for node in nodes:
         print(node.line(), flush=True)
     found = problems(nodes, silent)

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hydra_ray.cluster import LOCAL, check_socket_paths, find_cluster, init_ray, other_cluster
+from hydra_ray.cluster import LOCAL, check_socket_paths, find_cluster, init_ray, other_cluster, shutdown_ray
 from hydra_ray.config import Config
 from hydra_ray.config.resources import WorkerResources, worker_range
 from hydra_ray.core.tasks import Task, load_task
@@ -141,7 +141,7 @@ class RunContext(contextlib.AbstractContextManager["RunContext"]):
             address = self.cluster
             self.log(f"ray: joining the cluster at {address}")
         init_ray(address, **options)
-        self._stack.callback(ray.shutdown)
+        self._stack.callback(shutdown_ray)
         self._check_resources()
         import ray.data
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from hydra_ray.cluster import LOCAL, init_ray, metrics_addresses
+from hydra_ray.cluster import LOCAL, init_ray, metrics_addresses, shutdown_ray
 from hydra_ray.config import Config
 from hydra_ray.env import serve_keys, set_local_ray, set_service_defaults
 from hydra_ray.errors import UserError
@@ -181,7 +181,6 @@ def metrics_line(urls: Sequence[str], *, joined: bool) -> str:
 def _start_ray(
     stack: contextlib.ExitStack, host: str, port: int, address: str | None, metrics_port: int | None
 ) -> None:
-    import ray
     from ray import serve
 
     from hydra_ray.serve.app import LOGGING
@@ -195,7 +194,7 @@ def _start_ray(
     else:
         _log(f"starting Ray: on this machine alone, {'with' if ray_token.required() else 'without'} its token")
     # Interrupted while it starts, too, all that runs already must go.
-    stack.callback(ray.shutdown)
+    stack.callback(shutdown_ray)
     init_ray(address or LOCAL, "--address ", **options)
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     if address and not serve.status().proxies:

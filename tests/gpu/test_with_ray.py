@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from hydra_ray.cluster import shutdown_ray
 from hydra_ray.config import ModelConfig, TrainConfig
 from hydra_ray.config.resources import Placement, TrainResources, ray_options
 from tests.training.tiny import make_encoder, make_job, make_ranking_examples
@@ -18,7 +19,7 @@ ray = pytest.importorskip("ray")
 def local_ray(device: torch.device):
     ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="warning")
     yield
-    ray.shutdown()
+    shutdown_ray()
 
 
 def where(num_gpus: float) -> tuple[str, int]:

@@ -33,8 +33,10 @@ def local_ray() -> Iterator[None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray
 
+    from hydra_ray.cluster import shutdown_ray
+
     if ray.is_initialized():
-        ray.shutdown()
+        shutdown_ray()
     with tempfile.TemporaryDirectory(prefix="hr", ignore_cleanup_errors=True) as folder:
         ray.init(
             num_cpus=2,
@@ -46,7 +48,7 @@ def local_ray() -> Iterator[None]:
         try:
             yield
         finally:
-            ray.shutdown()
+            shutdown_ray()
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ import yaml
 
 from hydra_ray import env
 from hydra_ray.cli import main
+from hydra_ray.cluster import shutdown_ray
 from hydra_ray.config import LLMApplicationConfig
 from hydra_ray.llm.vllm_app import build_llm, deployment_names
 from hydra_ray.utils.network import free_port
@@ -54,7 +55,7 @@ def dashboard() -> Iterator[str]:
             yield f"http://{context.dashboard_url}"
             serve.shutdown()
         finally:
-            ray.shutdown()
+            shutdown_ray()
 
 
 @dataclass(frozen=True)

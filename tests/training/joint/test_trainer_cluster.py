@@ -14,6 +14,7 @@ import torch
 from ray._private.ray_constants import PROCESS_TYPE_RAYLET
 
 from hydra_ray import env
+from hydra_ray.cluster import shutdown_ray
 from hydra_ray.config import Config, DataConfig, ModelConfig, TrainConfig
 from hydra_ray.config.resources import TrainResources
 from hydra_ray.errors import UserError
@@ -42,7 +43,7 @@ def nodes() -> Iterator[tuple[Any, Any]]:
     second = cluster.add_node(num_cpus=1)
     ray.init(address=cluster.address, logging_level="warning", log_to_driver=False)
     yield cluster, second
-    ray.shutdown()
+    shutdown_ray()
     cluster.shutdown()
 
 
