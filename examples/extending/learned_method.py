@@ -4,7 +4,8 @@ import json
 from collections import Counter
 
 from hydra_ray.core.answers.parse import parse_gold
-from hydra_ray.methods.method import AnsweredQuestion, Method
+from hydra_ray.methods.method import Method
+from hydra_ray.methods.question import AnsweredQuestion
 from hydra_ray.methods.training import MethodTraining
 from hydra_ray.registries import METHODS
 

@@ -1,7 +1,7 @@
 """The configuration: a typed, frozen schema by section. A file says only what differs from the defaults."""
 
 from hydra_ray.config.data import DataConfig, ProtocolConfig, SynthConfig, TabularConfig
-from hydra_ray.config.llm import LLMApplicationConfig, LLMConfig, ServeLLMConfig
+from hydra_ray.config.llm import LLMApplicationConfig, LLMConfig, ServeLLMConfig, ServeLoraConfig
 from hydra_ray.config.loader import dump_config, load_config, load_settings
 from hydra_ray.config.resources import LLMResources, ResourcesConfig, WorkerResources
 from hydra_ray.config.retrieval import AdapterConfig, ItemFeatures, RerankerConfig, RetrievalConfig
@@ -31,6 +31,7 @@ __all__ = [
     "RspgConfig",
     "Section",
     "ServeLLMConfig",
+    "ServeLoraConfig",
     "SynthConfig",
     "TabularConfig",
     "TrainConfig",

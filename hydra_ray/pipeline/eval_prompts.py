@@ -1,6 +1,7 @@
 """What the methods ask the black box, for each evaluated question, and to learn for each training query."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -15,7 +16,9 @@ from hydra_ray.core.types import HistoryItem, User
 from hydra_ray.errors import UserError
 from hydra_ray.inference.history_index import HistoryIndex, retriever_settings
 from hydra_ray.inference.reranking import RankedItem
-from hydra_ray.methods.method import Call, Reranker, method_named
+from hydra_ray.llm.lora import lora_name
+from hydra_ray.methods.method import method_named
+from hydra_ray.methods.question import Call, Reranker
 from hydra_ray.pipeline.stage_prompts import StagePrompts, evaluated, texts_of
 from hydra_ray.pipeline.stage_rows import Cuts, EvalRow, PromptedRow, StageRow
 
@@ -46,6 +49,7 @@ class EvalQuestion:
         there are."""
         self._prompts, self._user, self._index, self._ranked = prompts, user, index, ranked
         self.task, self.query, self.summary, self.config = prompts.task, query, summary, prompts.config
+        self.user_id = user.user_id
         self._retriever = cache(self._make_retriever)
         self._prompt = cache(self._make_prompt)
 
@@ -87,10 +91,11 @@ class EvalQuestion:
     def _make_prompt(self, examples: tuple[HistoryItem, ...], summary: str) -> Prompt:
         return self._prompts.builder.prompt(self.query, examples, summary)
 
-    def greedy(self, examples: Sequence[HistoryItem] = (), summary: str = "") -> Call:
+    def greedy(self, examples: Sequence[HistoryItem] = (), summary: str = "", lora: Path | None = None) -> Call:
         """See `QuestionContext`."""
         prompt = self._prompt(tuple(examples), summary)
-        return Call(prompt, self._prompts.greedy(prompt, self.query))
+        request = self._prompts.greedy(prompt, self.query)
+        return Call(prompt, replace(request, lora=lora_name(self.config.llm, lora)) if lora else request)
 
     def samples(self, examples: Sequence[HistoryItem] = ()) -> Call:
         """See `QuestionContext`."""

@@ -9,7 +9,8 @@ from hydra_ray.core.sampling import Part, Trial, parts_of
 from hydra_ray.data.reader import read_users
 from hydra_ray.errors import UserError
 from hydra_ray.inference.types import Component
-from hydra_ray.methods.method import Reranker, method_named
+from hydra_ray.methods.method import method_named
+from hydra_ray.methods.question import Reranker
 from hydra_ray.pipeline.eval_prompts import EvalPrompts, TrainingPrompts
 from hydra_ray.pipeline.gold_check import wordless_golds
 from hydra_ray.pipeline.llm_rows import Asking
