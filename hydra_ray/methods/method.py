@@ -52,7 +52,7 @@ class Method:
             `answer` run on the cluster's workers; None: there is nothing to learn. Not with `always`.
         reads_feedback: Whether `train` reads `MethodTraining.feedback`.
         asks: What the LLM is asked about the training users' queries, for `MethodTraining.answered`; None: nothing.
-        builds_on: Other methods whose `train` this one uses (`QuestionContext.trained_by`). Its `asks` are then about
+        builds_on: Other methods whose `train` this one uses (`trained_by`). Its `asks`, if it has any, are then about
             training users whom those have not learned from.
         serves_lora: Whether its calls name LoRA adapters: the run then serves the LLM with adapters.
         reads_prompts: Whether `answer` reads `AnsweredQuestion.prompt`.

@@ -75,6 +75,10 @@ class MethodTraining(Protocol):
         are the items before it. Only items that every evaluated question of the user sees, oldest first."""
         ...
 
+    def trained_by(self, method: str) -> Path:
+        """The folder that the `train` of another method wrote, one of `Method.builds_on`; not with `asks`."""
+        ...
+
     def log(self, line: str) -> None:
         """Shows one line of progress."""
         ...

@@ -33,6 +33,13 @@ def folder_of(trained: Path | None) -> Path:
     return trained
 
 
+def folder_of_other(others: Mapping[str, Path], method: str) -> Path:
+    """What another method has learned. Raises UserError if it is not among those that the method builds on."""
+    if method not in others:
+        raise UserError(f"a method reads what {method} has learned, which is none of its `builds_on`")
+    return others[method]
+
+
 class EvalQuestion:
     """One user's question as methods see it (`hydra_ray.methods.method.QuestionContext`)."""
 
@@ -60,9 +67,7 @@ class EvalQuestion:
 
     def trained_by(self, method: str) -> Path:
         """See `QuestionContext`."""
-        if method not in self._prompts.others:
-            raise UserError(f"a method reads what {method} has learned, which is none of its `builds_on`")
-        return self._prompts.others[method]
+        return folder_of_other(self._prompts.others, method)
 
     def pick(self, calls: Sequence[Call], place: Callable[[Sequence[Call]], int]) -> Call:
         """See `QuestionContext`."""

@@ -44,7 +44,7 @@ def write_adapter(folder: Path, seed: int, base: Path, rank: int = RANK) -> dict
         range(config["num_hidden_layers"]), (("q_proj", heads * head), ("v_proj", kv_heads * head))
     ):
         a = torch.randn(rank, width, generator=draws) / width**0.5
-        b = torch.randn(out, rank, generator=draws) / 4
+        b = torch.randn(out, rank, generator=draws)
         module = f"model.layers.{layer}.self_attn.{name}"
         tensors |= {f"base_model.model.{module}.lora_A.weight": a, f"base_model.model.{module}.lora_B.weight": b}
         added[f"{module}.weight"] = ALPHA / rank * (b @ a)
