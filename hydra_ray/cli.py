@@ -31,7 +31,7 @@ STAGES: dict[str, str] = {
 }
 BENCHES = (
     "label", "ingest", "heads", "encode", "fit", "fit-scale", "train-scale", "scaling", "store", "state", "serve",
-    "cuda", "quickstart",
+    "cuda", "quickstart", "lora",
 )  # fmt: skip
 
 STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
@@ -177,14 +177,14 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("name", choices=BENCHES, help="what is measured (docs/benchmarks.md)")
     bench.add_argument("--json", action="store_true", help="the default; kept for scripts")
     bench.add_argument("--max-users", type=int, help="ingest, heads, fit-scale: the most users (100,000)")
-    about_users = "store, serve: users in the store (100,000); fit (4), state (2,000), train-scale (10,000)"
+    about_users = "store, serve: users in the store (100,000); fit (4), state (2,000), train-scale (10,000), lora (64)"
     bench.add_argument("--users", type=int, help=about_users)
     bench.add_argument("--database", help="state: PostgreSQL URL; a schema is made there and dropped again")
     bench.add_argument("--workers", type=int, help="train-scale: training workers (1)")
     bench.add_argument("--folder", help="train-scale: keeps what it makes; the same command goes on after a kill")
     bench.add_argument("--million", action="store_true", help="store, fit-scale: 1,000,000 users as well")
     bench.add_argument("--kinds", nargs="+", choices=("linear", "low_rank"), help="fit-scale: head kinds (both)")
-    bench.add_argument("--threads", type=int, help="heads, encode: of both sides (heads 1, encode PyTorch's)")
+    bench.add_argument("--threads", type=int, help="heads (1), encode, lora (PyTorch's): of both sides")
     bench.add_argument("--texts", type=int, help="encode: kept texts, joined to ten times as many rows (100,000)")
     bench.add_argument("--device", help="cuda: what runs it (cuda; cpu: the same code, small)")
     bench.add_argument("--requests", type=int, help="label: concurrent calls per task and repeat (640)")

@@ -7,9 +7,9 @@ from hydra_ray.utils.cpu import Precision
 
 
 class LoraConfig(Section):
-    """LoRA on a decoder LM whose weights are at hand (docs/neighbours.md): for each user, and one for the task.
+    """LoRA on a decoder LM whose weights are at hand (docs/neighbours.md): one for each user, and one for the task.
 
-    The defaults are those of OPPU, with which everything that is not said twice holds for both.
+    The defaults are OPPU's. What has no key of its own for the task holds for both.
     """
 
     rank: int = Field(default=8, ge=1, description="Rank r of the two matrices. vLLM serves 1, 8, 16, 32, 64 and more.")

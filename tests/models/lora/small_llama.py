@@ -17,6 +17,7 @@ def write_llama(folder: Path, *, width: int = 32, layers: int = 2, seed: int = 0
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(WEIGHTS / name, folder / name)
+    settings: dict[str, Any] = {"tie_word_embeddings": True, **changes}
     config = LlamaConfig(
         vocab_size=json.loads((WEIGHTS / "config.json").read_text())["vocab_size"],
         hidden_size=width,
@@ -26,11 +27,10 @@ def write_llama(folder: Path, *, width: int = 32, layers: int = 2, seed: int = 0
         num_key_value_heads=2,
         max_position_embeddings=256,
         initializer_range=0.2,
-        tie_word_embeddings=True,
         bos_token_id=0,
         eos_token_id=1,
         pad_token_id=2,
-        **changes,
+        **settings,
     )
     torch.manual_seed(seed)
     LlamaForCausalLM(config).save_pretrained(str(folder))
