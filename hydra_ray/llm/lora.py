@@ -5,17 +5,16 @@ finds it by its path in there at its first request, and forgets the one that was
 needs another name: vLLM keeps the prefixes of prompts by name.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 from hydra_ray.config import LLMConfig
 from hydra_ray.errors import UserError
 from hydra_ray.llm.model_id import weights_source
+from hydra_ray.models.lora.peft_config import read_config
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """What vLLM 0.29 takes for `max_lora_rank`."""
-SETTINGS = "adapter_config.json"
 
 
 def lora_name(cfg: LLMConfig, adapter: Path) -> str:
@@ -34,11 +33,11 @@ def lora_name(cfg: LLMConfig, adapter: Path) -> str:
         raise UserError(f"llm.base_url={cfg.base_url}: adapters need a model that the run serves: leave it out")
     if lora.folder is None:
         raise UserError("llm.serve.lora.folder is not set: the model is served without adapters")
-    settings, weights = read_settings(adapter), weights_source(cfg.serve.source)
-    base, rank = settings.get("base_model_name_or_path"), settings.get("r")
+    found, weights = read_config(adapter), weights_source(cfg.serve.source)
+    base, rank = found.get("base_model_name_or_path"), found["r"]
     if base != weights:
         raise UserError(f"{adapter}: an adapter for {base}, but llm.serve.source is {weights}: train it for that")
-    if not isinstance(rank, int) or rank > lora.max_rank:
+    if rank > lora.max_rank:
         raise UserError(f"{adapter}: rank {rank}, but llm.serve.lora.max_rank is {lora.max_rank}")
     try:
         return adapter.resolve().relative_to(Path(lora.folder).resolve()).as_posix()
@@ -57,17 +56,3 @@ def engine_arguments(cfg: LLMConfig) -> dict[str, Any]:
         "max_loras": lora.max_adapters,
         "max_cpu_loras": max(lora.max_adapters, lora.cached_adapters),
     }
-
-
-def read_settings(adapter: Path) -> dict[str, Any]:
-    """PEFT's settings of an adapter. Raises UserError if the folder holds none that can be read."""
-    file = adapter / SETTINGS
-    try:
-        settings = json.loads(file.read_text())
-    except FileNotFoundError:
-        raise UserError(f"{adapter}: no adapter: {SETTINGS} is missing") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file}: cannot be read: {' '.join(str(error).split())}") from None
-    if not isinstance(settings, dict) or settings.get("peft_type") != "LORA":
-        raise UserError(f"{file}: no LoRA adapter: peft_type is not LORA")
-    return settings

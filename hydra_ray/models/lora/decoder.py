@@ -1,5 +1,7 @@
 """The base that LoRA is trained on: a frozen decoder LM with its tokenizer, from a Hugging Face folder."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,7 +69,8 @@ def load_decoder(folder: Path, precision: Precision = "fp32", device: torch.devi
     check_decoder(folder)
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-        model = AutoModelForCausalLM.from_pretrained(str(folder), local_files_only=True, dtype=DTYPES[precision])
+        with no_progress_bars():
+            model = AutoModelForCausalLM.from_pretrained(str(folder), local_files_only=True, dtype=DTYPES[precision])
         digest = model_digest(folder)
     except Exception as error:  # safetensors, tokenizers and transformers raise what they like for broken files
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
@@ -76,6 +79,20 @@ def load_decoder(folder: Path, precision: Precision = "fp32", device: torch.devi
         raise UserError(f"{folder}: its tokenizer has no end token; name one as eos_token in tokenizer_config.json")
     model.requires_grad_(False)
     return Decoder(folder, digest, model.to(device).eval(), tokenizer)
+
+
+@contextmanager
+def no_progress_bars() -> Iterator[None]:
+    """Loads weights without the bar that transformers draws."""
+    from transformers.utils import logging
+
+    drawn = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if drawn:
+            logging.enable_progress_bar()
 
 
 def check_decoder(folder: Path) -> None:

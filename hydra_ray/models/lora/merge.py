@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hydra_ray.errors import UserError
-from hydra_ray.models.lora.decoder import Decoder
+from hydra_ray.models.lora.decoder import Decoder, no_progress_bars
 from hydra_ray.models.lora.shape import A, B, LoraShape
 
 NOT_COPIED = (".safetensors", ".bin", ".index.json", ".pt", ".gguf")
@@ -43,7 +43,8 @@ def merge_lora(base: Decoder, shape: LoraShape, weights: Mapping[str, Tensor], o
         for file in base.folder.iterdir():
             if file.is_file() and not file.name.startswith(".") and not file.name.endswith(NOT_COPIED):
                 shutil.copyfile(file, part / file.name)
-        model = AutoModelForCausalLM.from_pretrained(str(base.folder), local_files_only=True, dtype="auto")
+        with no_progress_bars():
+            model = AutoModelForCausalLM.from_pretrained(str(base.folder), local_files_only=True, dtype="auto")
         add_lora(model, shape, weights)
         model.save_pretrained(str(part))
         part.rename(out)

@@ -1,12 +1,9 @@
 """LoRA as PEFT's folder, which peft and vLLM load: `adapter_config.json` and `adapter_model.safetensors`.
 
-A tensor is named `base_model.model.LAYER.lora_A.weight`, as peft 0.21 writes and vLLM 0.29 reads it. What these files
-can say beyond plain LoRA on linear layers (biases, DoRA, rank-stabilised scaling, ranks of single layers, further
-modules) is refused on reading.
+A tensor is named `base_model.model.LAYER.lora_A.weight`, as peft 0.21 writes and vLLM 0.29 reads it.
 """
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +12,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from hydra_ray.errors import UserError
+from hydra_ray.models.lora.peft_config import CONFIG, PLAIN, read_config
 from hydra_ray.models.lora.shape import LoraShape, LoraWeights, linear_layers, shape_of
 from hydra_ray.utils.atomic_io import write_atomically, write_text
 
-CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
+TENSORS = "adapter_model.safetensors"
 PREFIX, SUFFIX = "base_model.model.", ".weight"
-
-PLAIN: dict[str, tuple[Any, ...]] = {
-    "bias": ("none", None),
-    "use_dora": (False, None),
-    "use_rslora": (False, None),
-    "fan_in_fan_out": (False, None),
-    "modules_to_save": (None, []),
-    "rank_pattern": ({}, None),
-    "alpha_pattern": ({}, None),
-    "layers_to_transform": (None, []),
-    "target_parameters": (None, []),
-    "exclude_modules": (None, []),
-    "trainable_token_indices": (None, []),
-}
-"""Key of the configuration -> values that leave it plain LoRA."""
 
 
 def write_lora(folder: Path, shape: LoraShape, weights: LoraWeights, base_name: str) -> Path:
@@ -79,7 +62,7 @@ def read_lora(folder: Path, model: Any) -> tuple[LoraShape, LoraWeights]:
     Raises:
         UserError: A file is missing or damaged, it is no plain LoRA, or it is of another base: layers or widths differ.
     """
-    config = _config(folder)
+    config = read_config(folder)
     targets, rank, alpha = config["target_modules"], config["r"], config["lora_alpha"]
     have = {name.rpartition(".")[2] for name in linear_layers(model)}
     foreign = [target for target in targets if target not in have]
@@ -105,29 +88,6 @@ def read_lora(folder: Path, model: Any) -> tuple[LoraShape, LoraWeights]:
     if broken:
         raise UserError(f"{folder / TENSORS}: {broken[0]} holds NaN or infinity; train it anew")
     return shape, weights
-
-
-def _config(folder: Path) -> Mapping[str, Any]:
-    """The configuration, once it is known to be plain LoRA."""
-    file = folder / CONFIG
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{folder}: no LoRA there ({CONFIG} is missing); correct the path") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file} cannot be read ({error}); write the LoRA again") from None
-    if not isinstance(config, dict) or config.get("peft_type") != "LORA":
-        raise UserError(f"{file}: peft_type is not LORA; only LoRA is read here")
-    for name, plain in PLAIN.items():
-        if config.get(name, plain[0]) not in plain:
-            raise UserError(f"{file}: {name}={config[name]!r} is more than plain LoRA, which alone is read here; train "
-                            "without it")  # fmt: skip
-    kinds = {"r": int, "lora_alpha": (int, float), "target_modules": list}
-    for name, kind in kinds.items():
-        if not isinstance(config.get(name), kind) or not config[name]:  # type: ignore[arg-type]
-            raise UserError(f"{file}: {name} is {config.get(name)!r}; give r and lora_alpha above zero, and "
-                            "target_modules as a list of layers' names")  # fmt: skip
-    return config
 
 
 def _tensors(folder: Path) -> dict[str, torch.Tensor]:
