@@ -14,6 +14,9 @@ from torch.nn import functional as F
 
 from hydra_ray.training.user_lora.rows import TokenRow
 
+PAD = 0
+"""What stands behind a row; any token will do."""
+
 
 @dataclass(frozen=True, slots=True)
 class RowBatch:
@@ -33,20 +36,23 @@ class RowBatch:
     target: Tensor
 
     @classmethod
-    def of(cls, rows: Sequence[TokenRow], pad: int, device: torch.device) -> "RowBatch":
-        """At least one row."""
-        ids = torch.full((len(rows), max(len(row.ids) for row in rows)), pad)
+    def of(cls, rows: Sequence[TokenRow], device: torch.device, skipped: int = 0) -> "RowBatch":
+        """At least one row. skipped: tokens that each leaves out at its front, fewer than any prompt has."""
+        ids = torch.full((len(rows), max(len(row.ids) for row in rows) - skipped), PAD)
         for b, row in enumerate(rows):
-            ids[b, : len(row.ids)] = torch.tensor(row.ids)
+            ids[b, : len(row.ids) - skipped] = torch.tensor(row.ids[skipped:])
         number = torch.cat([torch.full((row.learned,), b) for b, row in enumerate(rows)])
-        position = torch.cat([torch.arange(row.prompt - 1, len(row.ids) - 1) for row in rows])
+        position = torch.cat([torch.arange(row.prompt - 1, len(row.ids) - 1) for row in rows]) - skipped
         target = torch.cat([torch.tensor(row.ids[row.prompt :]) for row in rows])
         kept, place = torch.unique(position, return_inverse=True)
         return cls(*(tensor.to(device, non_blocking=True) for tensor in (ids, kept, number, place, target)))
 
 
-def row_losses(model: Any, batch: RowBatch) -> Tensor:
-    """The sum over each row's learned tokens of their cross-entropy, nats, float32 [B]."""
-    logits_BKV = model(input_ids=batch.ids, use_cache=False, logits_to_keep=batch.kept).logits
-    loss_N = F.cross_entropy(logits_BKV[batch.row, batch.place].float(), batch.target, reduction="none")
+def row_losses(model: Any, batch: RowBatch, past: Any = None) -> Tensor:
+    """The sum over each row's learned tokens of their cross-entropy, nats, float32 [B].
+
+    past: keys and values of the tokens that the batch has skipped, as the model takes them.
+    """
+    out = model(input_ids=batch.ids, past_key_values=past, use_cache=past is not None, logits_to_keep=batch.kept)
+    loss_N = F.cross_entropy(out.logits[batch.row, batch.place].float(), batch.target, reduction="none")
     return torch.zeros(len(batch.ids), device=loss_N.device).index_add(0, batch.row, loss_N)

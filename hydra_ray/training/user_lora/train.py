@@ -9,6 +9,7 @@ Shapes: U users of a group, n of them learning, B rows of a forward.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +22,7 @@ from hydra_ray.models.encoder import batches_by_length
 from hydra_ray.models.lora.decoder import Decoder
 from hydra_ray.models.lora.shape import LoraShape, LoraWeights, shape_of, stack, unstack
 from hydra_ray.models.lora.stacked import StackedLora, on_device
+from hydra_ray.training.user_lora.gradients import StepGradients, StepRow
 from hydra_ray.training.user_lora.losses import RowBatch, row_losses
 from hydra_ray.training.user_lora.plan import UserPlan, plan_users
 from hydra_ray.training.user_lora.rows import TokenRow, UserRows
@@ -108,6 +110,7 @@ class _Group:
         initial = stack([shape.initial(seed, plan.user_id) for plan in plans])
         self._lora = StackedLora(base.model, shape, on_device(initial, base.device), config.dropout)
         self._adamw = StackedAdamW(self._lora.weights, config.lr, config.weight_decay, config.clip)
+        self._gradients = StepGradients(base, self._lora, config.forward_tokens)
         self._before: list[float | None] = [None] * len(plans)
         self._best: list[tuple[int, float | None, LoraWeights | None]] = [(0, None, None)] * len(plans)
         self._epoch_loss = [0.0] * len(plans)
@@ -129,43 +132,21 @@ class _Group:
 
     def _step(self, step: int, learning: int) -> Tensor:
         """One step of the first users; returns each one's loss, nats a learned token, on the CPU [n]."""
-        rows: list[tuple[int, TokenRow, int]] = []
+        rows: list[StepRow] = []
         for user, plan in enumerate(self._plans[:learning]):
-            rows += [(user, plan.learned[place], place) for place in plan.batch(step)]
-        tokens_n = torch.zeros(learning)
-        tokens_n.index_add_(0, torch.tensor([user for user, _, _ in rows]),
-                            torch.tensor([float(row.learned) for _, row, _ in rows]))  # fmt: skip
+            rows += [StepRow(user, plan.learned[place], self._key(plan, step, place)) for place in plan.batch(step)]
         self._adamw.zero_grad()
-        loss_n = torch.zeros(learning, device=self._base.device)
-        share_n = (1 / tokens_n).to(self._base.device)
-        for part in batches_by_length([len(row.ids) for _, row, _ in rows], self._config.forward_tokens):
-            user_B = torch.tensor([rows[i][0] for i in part], device=self._base.device)
-            loss_B = self._losses([rows[i][1] for i in part], user_B, self._keys([rows[i] for i in part], step))
-            loss_B = loss_B * share_n[user_B]
-            torch.autograd.backward(loss_B.sum())
-            loss_n.index_add_(0, user_B, loss_B.detach())
-        loss_n = loss_n.to(CPU)
+        loss_n = self._gradients.add(rows, learning).to(CPU)
         self._refuse_nonfinite(torch.isfinite(loss_n), f"the loss in step {step}")
         rate_n = torch.tensor([plan.rate(step) for plan in self._plans[:learning]], device=self._base.device)
         self._adamw.step(rate_n)
         return loss_n
 
-    def _keys(self, rows: Sequence[tuple[int, TokenRow, int]], step: int) -> Tensor | None:
-        """Rows' numbers for dropout: of user, step and the row's place among the user's."""
+    def _key(self, plan: UserPlan, step: int, place: int) -> int | None:
+        """A row's number for dropout."""
         if not self._config.dropout:
             return None
-        keys = [stable_seed("lora dropout", self._seed, self._plans[user].user_id, step, place)
-                for user, _, place in rows]  # fmt: skip
-        return torch.tensor(keys, dtype=torch.int32, device=self._base.device)
-
-    def _losses(self, rows: Sequence[TokenRow], user_B: Tensor | None, key_B: Tensor | None = None) -> Tensor:
-        """Rows' losses, [B]. user_B: places in the group; None: the base's."""
-        pad = self._base.tokenizer.pad_token_id
-        batch = RowBatch.of(rows, self._base.tokenizer.eos_token_id if pad is None else pad, self._base.device)
-        if user_B is None:
-            return row_losses(self._base.model, batch)
-        with self._lora.of_users(user_B, key_B):
-            return row_losses(self._base.model, batch)
+        return stable_seed("lora dropout", self._seed, plan.user_id, step, place)
 
     def _after_step(self, user: int, step: int, loss: float) -> None:
         plan = self._plans[user]
@@ -198,7 +179,9 @@ class _Group:
         sums = dict.fromkeys(users, 0.0)
         for part in batches_by_length([len(row.ids) for _, row in rows], self._config.forward_tokens):
             user_B = torch.tensor([rows[i][0] for i in part], device=self._base.device)
-            loss_B = self._losses([rows[i][1] for i in part], None if of_base else user_B).to(CPU)
+            batch = RowBatch.of([rows[i][1] for i in part], self._base.device)
+            with nullcontext() if of_base else self._lora.of_users(user_B):
+                loss_B = row_losses(self._base.model, batch)
             for i, loss in zip(part, loss_B.tolist(), strict=True):
                 sums[rows[i][0]] += loss
         return {user: total / sum(row.learned for row in self._plans[user].held_out) for user, total in sums.items()}
