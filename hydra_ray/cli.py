@@ -223,9 +223,9 @@ def _dispatch(args: argparse.Namespace) -> int:
         "deploy": _deploy,
         "config": _config,
         "bench": _bench,
-        "state": state_commands.state,
         **compare_commands.COMMANDS,
         **lamp_commands.COMMANDS,
+        **state_commands.COMMANDS,
     }
     return commands[args.command](args)
 
