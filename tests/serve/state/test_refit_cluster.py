@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from hydra_ray.config import load_config
 from hydra_ray.core.hashing import stable_seed
 from hydra_ray.inference.types import UserKey
-from hydra_ray.serve.bundle import load_run_artifacts
+from hydra_ray.serve.bundle import REPORT, load_run_artifacts
 from hydra_ray.serve.state.folders import heads_folder
 from hydra_ray.serve.state.init_state import init_state
 from hydra_ray.serve.state.service_state import ServiceState
@@ -36,7 +37,7 @@ sys.exit(main(sys.argv[2:]))
 IN_THE_FIT = "hydra_ray.store.heads.head_store.HeadStore.publish"
 IN_THE_UPDATE = "hydra_ray.serve.state.update_state.StateUpdate.give_heads"
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
 
 
 def write_data(folder: Path, more: str = "") -> Path:
@@ -72,7 +73,8 @@ class Nights:
         return [
             f"root={self.root / 'runs'}", f"name={name}", "data.source=lamp", "data.task=lamp_3", f"data.root={data}",
             "protocol.pseudo_queries=2", f"llm.base_url={self.server.url}", "llm.model=m", "llm.accept_useless=true",
-            "train.epochs=1", "resources.train.num_workers=1", "evaluate.bootstrap=100", "evaluate.paper=false",
+            "train.epochs=1", "resources.train.num_workers=1", "evaluate.paper=false", "fit.guard=0", "data.buckets=4",
+            "retrieval.top_n=4", "reranker.num_history_queries=2", "adapter.num_history_queries=2",
             f"ray.address={self.cluster}",
         ]  # fmt: skip
 
@@ -87,7 +89,7 @@ class Nights:
 
 def run(words: list[str]) -> "subprocess.CompletedProcess[str]":
     done = subprocess.run([sys.executable, *words], env={**os.environ, "PYTHONPATH": os.getcwd()}, capture_output=True,
-                          text=True, timeout=400, check=False)  # fmt: skip
+                          text=True, timeout=900, check=False)  # fmt: skip
     assert "Traceback" not in done.stdout + done.stderr, done.stderr
     return done
 
@@ -97,8 +99,12 @@ def nights(cluster: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
     root = tmp_path_factory.mktemp("nights")
     with in_thread(FakeServer(stars)) as server:
         made = Nights(root, cluster, server)
-        done = run(["-m", "hydra_ray.cli", "run", *made.settings(BASE, write_data(root / "data"))])
+        settings = made.settings(BASE, write_data(root / "data"))
+        done = run(["-m", "hydra_ray.cli", "fit-users", *settings])
         assert done.returncode == 0, done.stderr
+        # What a whole run has besides; no question is asked for it.
+        report = json.dumps({"config": load_config(None, settings).model_dump(mode="json")})
+        (root / "runs" / BASE / REPORT).write_text(report)
         yield made
 
 
