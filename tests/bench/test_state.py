@@ -4,7 +4,7 @@ import pytest
 
 from hydra_ray.bench import state as bench
 from hydra_ray.errors import UserError
-from tests.serve.state.conftest import postgres  # noqa: F401
+from tests.serve.conftest import postgres  # noqa: F401
 from tests.serve.state.postgres_server import ROLE, PostgresServer
 
 
