@@ -28,6 +28,5 @@ def answer(question: AnsweredQuestion) -> str | None:
 
 
 METHODS.register("smoothed_habit")(
-    Method("smoothed habit", "the user's answers and the training users'", lambda _: {}, answer, train=train,
-           group="others that train")
-)  # fmt: skip
+    Method("smoothed habit", "habits of one and of all", lambda _: {}, answer, train=train, group="others that train")
+)
