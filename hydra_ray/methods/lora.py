@@ -50,7 +50,7 @@ class LoraRows:
     def answer(self, question: QuestionContext) -> Call:
         """The call with the user's adapter, or the task's, or none."""
         examples = question.retrieve("bm25", self.k) if self.k else ()
-        return question.greedy(examples, lora=self._adapter(question))
+        return question.greedy(examples, lora=partial(self._adapter, question))
 
     def _adapter(self, question: QuestionContext) -> Path | None:
         """The folder of the adapter that answers for a user; None: the LLM alone."""
@@ -202,7 +202,7 @@ def _register(name: str, title: str, about: str, rows: LoraRows) -> None:
     )
 
 
-for k in (0, 1, 4):
+for k in (0, 4):
     _register("task_lora", "task LoRA", "the LLM with one LoRA, trained on the training users' queries",
               LoraRows(k, task=True, users=False))  # fmt: skip
     _register("peft", "LoRA per user", "the LLM with the user's own LoRA, trained on the user's history",

@@ -71,9 +71,11 @@ class QuestionContext(Protocol):
         """The examples that a reranker picks among what `retrieval.method` finds, best first."""
         ...
 
-    def greedy(self, examples: Sequence[HistoryItem] = (), summary: str = "", lora: Path | None = None) -> Call:
-        """One answer at temperature 0. examples: best first. lora: folder of the LoRA adapter that answers; None: the
-        LLM alone."""
+    def greedy(
+        self, examples: Sequence[HistoryItem] = (), summary: str = "", lora: Callable[[], Path | None] | None = None
+    ) -> Call:
+        """One answer at temperature 0. examples: best first. lora: gives the folder of the LoRA that answers, or
+        None for the LLM alone; a dry run does not ask for it."""
         ...
 
     def samples(self, examples: Sequence[HistoryItem] = ()) -> Call:

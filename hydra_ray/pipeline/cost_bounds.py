@@ -75,6 +75,10 @@ class _Untrained(MethodPrompts):
         """See `QuestionContext`."""
         return max(calls, key=lambda call: len(call.prompt.messages[-1]["content"]))
 
+    def adapter(self, lora: Callable[[], Path | None]) -> Path | None:
+        """None: there are no adapters yet."""
+        return None
+
 
 class _Training(_Untrained, TrainingPrompts):
     """TrainingPrompts without what other methods have learned."""

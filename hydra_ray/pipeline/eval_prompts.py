@@ -96,11 +96,14 @@ class EvalQuestion:
     def _make_prompt(self, examples: tuple[HistoryItem, ...], summary: str) -> Prompt:
         return self._prompts.builder.prompt(self.query, examples, summary)
 
-    def greedy(self, examples: Sequence[HistoryItem] = (), summary: str = "", lora: Path | None = None) -> Call:
+    def greedy(
+        self, examples: Sequence[HistoryItem] = (), summary: str = "", lora: Callable[[], Path | None] | None = None
+    ) -> Call:
         """See `QuestionContext`."""
         prompt = self._prompt(tuple(examples), summary)
         request = self._prompts.greedy(prompt, self.query)
-        return Call(prompt, replace(request, lora=lora_name(self.config.llm, lora)) if lora else request)
+        adapter = self._prompts.adapter(lora) if lora else None
+        return Call(prompt, replace(request, lora=lora_name(self.config.llm, adapter)) if adapter else request)
 
     def samples(self, examples: Sequence[HistoryItem] = ()) -> Call:
         """See `QuestionContext`."""
@@ -136,6 +139,10 @@ class MethodPrompts(StagePrompts):
     def pick(self, calls: Sequence[Call], place: Callable[[Sequence[Call]], int]) -> Call:
         """See `QuestionContext`."""
         return calls[place(calls)]
+
+    def adapter(self, lora: Callable[[], Path | None]) -> Path | None:
+        """The folder of the adapter that a method asks for."""
+        return lora()
 
 
 class EvalPrompts(MethodPrompts):

@@ -15,7 +15,7 @@ from hydra_ray.report.needs import need_of
 from tests.methods.questions import Asked
 from tests.pipeline.step_keys import make_job
 
-ROWS = [f"{name}_k{k}" for name in ("task_lora", "peft", "oppu") for k in (0, 1, 4)]
+ROWS = [f"{name}_k{k}" for name in ("task_lora", "peft", "oppu") for k in (0, 4)]
 
 
 @dataclass
@@ -32,8 +32,8 @@ class Question(Asked):
     def trained_by(self, method: str) -> Path:
         return self.folder / method
 
-    def greedy(self, examples: Any = (), summary: str = "", lora: Path | None = None) -> Any:
-        return (*examples, lora)
+    def greedy(self, examples: Any = (), summary: str = "", lora: Any = None) -> Any:
+        return (*examples, lora())
 
 
 @pytest.mark.parametrize(
@@ -71,18 +71,18 @@ def test_an_adapter_is_trained_anew_where_its_training_reads_something_else(tmp_
 
     assert len({keys(row) for row in ROWS}) == len(ROWS)
     for changes in ({"lora": {"rank": 4}}, {"llm": {"prompt": "lamp"}}, {"protocol": {"pseudo_queries": 3}}):
-        assert keys("oppu_k1", **changes) != keys("oppu_k1")
-    assert keys("oppu_k1", lora={"batch_users": 2}, train={"epochs": 3}) == keys("oppu_k1")
+        assert keys("oppu_k4", **changes) != keys("oppu_k4")
+    assert keys("oppu_k4", lora={"batch_users": 2}, train={"epochs": 3}) == keys("oppu_k4")
 
 
 def test_a_users_lora_on_the_tasks_is_trained_after_it(tmp_path: Path) -> None:
-    job, asked = make_job(tmp_path, evaluate={"methods": ["oppu_k1"]})
-    task, own = job.trained_method(Trial(0), "task_lora_k1"), job.trained_method(Trial(0), "oppu_k1")
+    job, asked = make_job(tmp_path, evaluate={"methods": ["oppu_k4"]})
+    task, own = job.trained_method(Trial(0), "task_lora_k4"), job.trained_method(Trial(0), "oppu_k4")
     assert task is not None
     assert own is not None
     inputs = [found for name, found in asked["inputs"] if name == "train-method"]
-    assert inputs[-1]["trained-task_lora_k1"] == task.key
-    assert "trained-oppu_k1" not in inputs[-1]
+    assert inputs[-1]["trained-task_lora_k4"] == task.key
+    assert "trained-oppu_k4" not in inputs[-1]
 
 
 def test_weights_that_lie_on_a_hub_alone_cannot_be_trained() -> None:

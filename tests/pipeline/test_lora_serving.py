@@ -23,6 +23,6 @@ def test_only_a_run_with_a_method_that_asks_for_adapters_serves_some(tmp_path: P
 
 
 def test_an_llm_that_is_served_elsewhere_cannot_be_given_adapters(tmp_path: Path) -> None:
-    elsewhere = config(evaluate={"methods": ["peft_k1"]}, llm={"base_url": "http://127.0.0.1:9/v1"})
-    with pytest.raises(UserError, match=r"peft_k1 trains weights.*leave out llm\.base_url=http://127"):
+    elsewhere = config(evaluate={"methods": ["peft_k4"]}, llm={"base_url": "http://127.0.0.1:9/v1"})
+    with pytest.raises(UserError, match=r"peft_k4 trains weights.*leave out llm\.base_url=http://127"):
         serve_adapters(elsewhere, tmp_path)
