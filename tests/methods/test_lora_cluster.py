@@ -14,13 +14,14 @@ COMMON = ("protocol.train_users=4", "protocol.test_users=6", "data.synth.users=2
           "resources.fit.num_workers=1", "lora.epochs=4")  # fmt: skip
 SCRIPT = """
 import json, sys
+from pathlib import Path
 from hydra_ray.config import load_config
 from hydra_ray.core.sampling import Trial
 from hydra_ray.pipeline.job import Pipeline
 from hydra_ray.pipeline.run_context import RunContext
 
 if __name__ == "__main__":
-    with RunContext(load_config(sys.argv[1], sys.argv[2:])) as run:
+    with RunContext(load_config(Path(sys.argv[1]), sys.argv[2:])) as run:
         job = Pipeline(run)
         rows = ("task_lora_k0", "peft_k0", "oppu_k0")
         print(json.dumps({row: str(job.method(Trial(0), row).path) for row in rows}), flush=True)
