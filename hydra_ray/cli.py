@@ -14,6 +14,7 @@ from hydra_ray.dry_run_arguments import add_dry_run, check_dry_run
 from hydra_ray.errors import UserError
 from hydra_ray.jobs import commands as job_commands
 from hydra_ray.pipeline import fetch_command
+from hydra_ray.serve import key_commands
 from hydra_ray.serve.state import commands as state_commands
 from hydra_ray.utils.terminal import is_output_closed, on_hangup, on_terminate, use_plain_characters
 from hydra_ray.version import __version__
@@ -31,7 +32,7 @@ STAGES: dict[str, str] = {
 }
 BENCHES = (
     "label", "ingest", "heads", "encode", "fit", "fit-scale", "train-scale", "scaling", "store", "state", "serve",
-    "cuda", "quickstart",
+    "cuda", "quickstart", "lora",
 )  # fmt: skip
 
 STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
@@ -150,12 +151,7 @@ def _parser() -> argparse.ArgumentParser:
     serving.add_argument("--config", type=Path, help="YAML file with the service's settings (docs/configuration.md)")
     _print_config_argument(serving)
     serving.add_argument("overrides", nargs="*", metavar="a.b=c", help="override a key, e.g. scorer.threads=2")
-    key = commands.add_parser("new-key", help="make an API key; prints its line for the service's file of keys")
-    key.add_argument("tenant", metavar="TENANT", help="whom the key belongs to; a tenant sees only its own users")
-    key.add_argument("--name", help="for people: in the service's usage counters")
-    key.add_argument("--expires", metavar="WHEN", help="last day (2027-06-30), moment (2027-06-30T12:00Z), or as 90d")
-    key.add_argument("--requests", type=int, metavar="N", help="requests a minute at most")
-    key.add_argument("--tokens", type=int, metavar="N", help="tokens of the LLM a minute at most")
+    key_commands.add_parsers(commands)
     deploy = commands.add_parser("deploy", help="check a Serve config file and deploy it to a cluster")
     deploy.add_argument("file", type=Path, metavar="FILE", help="Serve config file, as in configs/serve/")
     deploy.add_argument("--address", help="the cluster's dashboard, e.g. http://127.0.0.1:8265")
@@ -177,14 +173,14 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("name", choices=BENCHES, help="what is measured (docs/benchmarks.md)")
     bench.add_argument("--json", action="store_true", help="the default; kept for scripts")
     bench.add_argument("--max-users", type=int, help="ingest, heads, fit-scale: the most users (100,000)")
-    about_users = "store, serve: users in the store (100,000); fit (4), state (2,000), train-scale (10,000)"
+    about_users = "store, serve: users in the store (100,000); fit (4), state (2,000), train-scale (10,000), lora (64)"
     bench.add_argument("--users", type=int, help=about_users)
     bench.add_argument("--database", help="state: PostgreSQL URL; a schema is made there and dropped again")
     bench.add_argument("--workers", type=int, help="train-scale: training workers (1)")
     bench.add_argument("--folder", help="train-scale: keeps what it makes; the same command goes on after a kill")
     bench.add_argument("--million", action="store_true", help="store, fit-scale: 1,000,000 users as well")
     bench.add_argument("--kinds", nargs="+", choices=("linear", "low_rank"), help="fit-scale: head kinds (both)")
-    bench.add_argument("--threads", type=int, help="heads, encode: of both sides (heads 1, encode PyTorch's)")
+    bench.add_argument("--threads", type=int, help="heads (1), encode, lora (PyTorch's): of both sides")
     bench.add_argument("--texts", type=int, help="encode: kept texts, joined to ten times as many rows (100,000)")
     bench.add_argument("--device", help="cuda: what runs it (cuda; cpu: the same code, small)")
     bench.add_argument("--requests", type=int, help="label: concurrent calls per task and repeat (640)")
@@ -219,13 +215,13 @@ def _dispatch(args: argparse.Namespace) -> int:
         "jobs": job_commands.jobs,
         "doctor": job_commands.doctor,
         "serve": _serve,
-        "new-key": _new_key,
         "deploy": _deploy,
         "config": _config,
         "bench": _bench,
-        "state": state_commands.state,
         **compare_commands.COMMANDS,
+        **key_commands.COMMANDS,
         **lamp_commands.COMMANDS,
+        **state_commands.COMMANDS,
     }
     return commands[args.command](args)
 
@@ -319,21 +315,6 @@ def _serve(args: argparse.Namespace) -> int:
     from hydra_ray.serve.local import serve_run
 
     return serve_run(config, args.host, args.port, address=args.address, metrics_port=args.metrics_port)
-
-
-def _new_key(args: argparse.Namespace) -> int:
-    from hydra_ray.serve.http.key_lines import new_key
-
-    key, line = new_key(
-        args.tenant,
-        name=args.name,
-        expires=args.expires,
-        requests=args.requests,
-        tokens=args.tokens,
-    )
-    print(line)
-    print(f"hydra-ray: the key, shown this once: {key}", file=sys.stderr, flush=True)
-    return 0
 
 
 def _config(args: argparse.Namespace) -> int:

@@ -146,6 +146,15 @@ ENGINE_ALONE = (
     Variable("VLLM_ENABLE_V1_MULTIPROCESSING", "0", "Without it vLLM puts a worker's process behind a CPU engine's."),
 )
 
+ENGINE_LORA = (
+    Variable("VLLM_ALLOW_RUNTIME_LORA_UPDATING", "1", "Adapters are loaded when a request names them."),
+    Variable("VLLM_PLUGINS", "lora_filesystem_resolver", "Finds an adapter by its path; no other plug-in is wanted."),
+)
+
+ENGINE_LORA_FOLDER = Variable(
+    "VLLM_LORA_RESOLVER_CACHE_DIR", None, "Where the served model looks for adapters (`llm.serve.lora.folder`)."
+)
+
 CPU_KV_CACHE = Variable(
     "VLLM_CPU_KVCACHE_SPACE", None, "GiB for the key-value cache (`llm.serve.kv_cache_gib`); unset, vLLM takes half."
 )
@@ -251,6 +260,11 @@ def engine_variables(*, cpu: bool, alone: bool, kv_cache_gib: int, weights: str)
     if Path(weights).is_dir():
         variables[HF_HUB_OFFLINE.name] = HF_HUB_OFFLINE.value or ""
     return {name: os.environ.get(name, value) for name, value in variables.items()}
+
+
+def engine_lora(folder: str) -> dict[str, str]:
+    """What makes an engine load LoRA adapters from a folder by their path in there."""
+    return {v.name: v.value or "" for v in ENGINE_LORA} | {ENGINE_LORA_FOLDER.name: folder}
 
 
 def engine_threads(count: int) -> dict[str, str]:

@@ -4,7 +4,8 @@ import json
 from collections import Counter
 
 from hydra_ray.core.answers.parse import parse_gold
-from hydra_ray.methods.method import AnsweredQuestion, Method
+from hydra_ray.methods.method import Method
+from hydra_ray.methods.question import AnsweredQuestion
 from hydra_ray.methods.training import MethodTraining
 from hydra_ray.registries import METHODS
 
@@ -27,6 +28,5 @@ def answer(question: AnsweredQuestion) -> str | None:
 
 
 METHODS.register("smoothed_habit")(
-    Method("smoothed habit", "the user's answers and the training users'", lambda _: {}, answer, train=train,
-           group="others that train")
-)  # fmt: skip
+    Method("smoothed habit", "habits of one and of all", lambda _: {}, answer, train=train, group="others that train")
+)

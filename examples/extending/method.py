@@ -3,7 +3,8 @@
 from collections import Counter
 
 from hydra_ray.core.answers.parse import parse_answer
-from hydra_ray.methods.method import AnsweredQuestion, Call, Method, QuestionContext
+from hydra_ray.methods.method import Method
+from hydra_ray.methods.question import AnsweredQuestion, Call, QuestionContext
 from hydra_ray.registries import METHODS
 
 SAMPLES = "samples:newest"

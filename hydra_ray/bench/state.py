@@ -1,7 +1,8 @@
 """`hydra-ray bench state --database URL`: histories in PostgreSQL against histories in SQLite files.
 
 The same made-up users in both. Several threads append single items to random users, read whole histories (what the
-first question of a user costs) and states (what each further one costs). The two take turns.
+first question of a user costs) and states (what each further one costs). The two take turns. Then: what notifications
+would do in place of reading states (`hydra_ray.bench.state_notify`).
 """
 
 import random
@@ -17,11 +18,13 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
+from hydra_ray.bench.state_notify import measure, random_append
 from hydra_ray.core.hashing import bucket_of
 from hydra_ray.core.types import HistoryItem
 from hydra_ray.errors import UserError
 from hydra_ray.inference.types import UserKey
 from hydra_ray.serve.state.postgres.database import ALL_TENANTS, Database
+from hydra_ray.serve.state.postgres.user_store import PostgresUserStore
 from hydra_ray.serve.state.service_state import ServiceState
 from hydra_ray.serve.state.users import UserStore
 
@@ -40,29 +43,36 @@ def run(args: Namespace) -> dict[str, Any]:
     """Measures and returns the figures.
 
     args: `database` (a URL), `users` (default 2,000). ratio: appends a second in PostgreSQL over those in SQLite
-    files, medians of TURNS turns; so are the other ratios, of reads. *_ms: milliseconds of one call.
+    files, medians of TURNS turns; so are the other ratios, of reads. *_ms: milliseconds of one call. notify: see
+    `state_notify.measure`.
     """
     users, url = int(getattr(args, "users", 2000)), getattr(args, "database", None)
     if not url:
         raise UserError("bench state: name a PostgreSQL database with --database postgresql://USER@HOST/NAME")
-    with _states(url) as states:
+    with _states(url) as (states, own_url):
         loaded = {name: _load(store, users) for name, store in states.items()}
         turns: dict[str, list[Figures]] = {name: [] for name in states}
         for turn in range(TURNS):
             for name, store in states.items():
                 turns[name].append(_turn(store, users, turn))
                 print(f"bench state: {name}: {turns[name][-1]}", file=sys.stderr, flush=True)
+        tables = states["postgres"]
+        assert isinstance(tables, PostgresUserStore)
+        notify = measure(own_url, tables, random_append(users, _user, _item), CALLS, THREADS, TURNS)
     found = {name: {"load_s": loaded[name], **_medians(some)} for name, some in turns.items()}
     ratios = {
         kind: round(found["postgres"][f"{kind}_per_s"] / found["sqlite"][f"{kind}_per_s"], 2)
         for kind in ("append", "history", "state")
     }
-    return {"ratio": ratios["append"], "ratios": ratios, "users": users, "items": ITEMS, "threads": THREADS, **found}
+    return {
+        "ratio": ratios["append"], "ratios": ratios, "users": users, "items": ITEMS, "threads": THREADS, **found,
+        "notify": notify,
+    }  # fmt: skip
 
 
 @contextmanager
-def _states(url: str) -> Iterator[dict[str, UserStore]]:
-    """A new store of each back end, removed at the end."""
+def _states(url: str) -> Iterator[tuple[dict[str, UserStore], str]]:
+    """A new store of each back end, removed at the end; and the URL of the one in the database."""
     schema = f"hydra_ray_bench_{uuid.uuid4().hex[:8]}"
     whole = Database(url)
     whole.write(ALL_TENANTS, lambda cursor: cursor.execute(f"CREATE SCHEMA {schema}"), wait_s=0.0)
@@ -70,7 +80,7 @@ def _states(url: str) -> Iterator[dict[str, UserStore]]:
         with tempfile.TemporaryDirectory(prefix="hydra_ray_bench_") as folder:
             option = f"{'&' if '?' in url else '?'}options=-csearch_path%3D{schema}"
             states = {"sqlite": ServiceState(Path(folder)), "postgres": ServiceState(Path(folder), url + option)}
-            yield {name: state.create_users(BUCKETS, "bench") for name, state in states.items()}
+            yield {name: state.create_users(BUCKETS, "bench") for name, state in states.items()}, url + option
     finally:
         whole.write(ALL_TENANTS, lambda cursor: cursor.execute(f"DROP SCHEMA {schema} CASCADE"))
         whole.close()

@@ -1,8 +1,9 @@
 """The configuration: a typed, frozen schema by section. A file says only what differs from the defaults."""
 
 from hydra_ray.config.data import DataConfig, ProtocolConfig, SynthConfig, TabularConfig
-from hydra_ray.config.llm import LLMApplicationConfig, LLMConfig, ServeLLMConfig
+from hydra_ray.config.llm import LLMApplicationConfig, LLMConfig, ServeLLMConfig, ServeLoraConfig
 from hydra_ray.config.loader import dump_config, load_config, load_settings
+from hydra_ray.config.lora import LoraConfig
 from hydra_ray.config.resources import LLMResources, ResourcesConfig, WorkerResources
 from hydra_ray.config.retrieval import AdapterConfig, ItemFeatures, RerankerConfig, RetrievalConfig
 from hydra_ray.config.retriever_selection import RspgConfig
@@ -21,6 +22,7 @@ __all__ = [
     "LLMApplicationConfig",
     "LLMConfig",
     "LLMResources",
+    "LoraConfig",
     "ModelConfig",
     "ProtocolConfig",
     "RayConfig",
@@ -31,6 +33,7 @@ __all__ = [
     "RspgConfig",
     "Section",
     "ServeLLMConfig",
+    "ServeLoraConfig",
     "SynthConfig",
     "TabularConfig",
     "TrainConfig",

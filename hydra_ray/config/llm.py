@@ -9,6 +9,21 @@ from hydra_ray.config.resources import LLMResources
 from hydra_ray.config.section import HEADER_NAME, Section, is_secret
 
 
+class ServeLoraConfig(Section):
+    """LoRA adapters that a request may name."""
+
+    folder: str | None = Field(
+        default=None,
+        description="Folder that every node sees; an adapter in PEFT's format somewhere in it is asked for by its path "
+        "in there. `null`: the model is served without adapters, unless a method of the run trains some.",
+    )
+    max_rank: int = Field(default=16, ge=1, le=512, description="Highest rank of an adapter.")
+    max_adapters: int = Field(
+        default=8, ge=1, description="Different adapters in one batch; requests for others wait for a later one."
+    )
+    cached_adapters: int = Field(default=64, ge=1, description="Adapters that stay in memory.")
+
+
 class ServeLLMConfig(Section):
     """vLLM on Ray Serve, started by the run where `llm.base_url` is unset. `resources.llm` says how many replicas, and
     whether they run on GPUs."""
@@ -40,6 +55,7 @@ class ServeLLMConfig(Section):
     start_timeout_s: float = Field(
         default=300.0, gt=0, description="Seconds until the model must have answered; large weights need more."
     )
+    lora: ServeLoraConfig = Field(default=ServeLoraConfig(), description="LoRA adapters that are served with it.")
 
 
 class LLMConfig(Section):

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from hydra_ray.config.data import DataConfig, ProtocolConfig
 from hydra_ray.config.head_kinds import head_kind
 from hydra_ray.config.llm import LLMConfig
+from hydra_ray.config.lora import LoraConfig
 from hydra_ray.config.pair_kinds import pair_kind
 from hydra_ray.config.resources import ResourcesConfig
 from hydra_ray.config.retrieval import AdapterConfig, RerankerConfig, RetrievalConfig
@@ -99,6 +100,7 @@ class Config(Section):
     fit: FitConfig = Field(default=FitConfig(), description="Heads of new users.")
     ropg: RopgConfig = Field(default=RopgConfig(), description="The retriever that learns from the LLM's answers.")
     rspg: RspgConfig = Field(default=RspgConfig(), description="The choice of a retriever per question.")
+    lora: LoraConfig = Field(default=LoraConfig(), description="LoRA of users and of the task.")
     evaluate: EvaluateConfig = Field(default=EvaluateConfig(), description="What is evaluated.")
     resources: ResourcesConfig = Field(
         default=ResourcesConfig(), description="How many workers of each kind, and what each reserves."

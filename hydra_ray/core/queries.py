@@ -61,6 +61,24 @@ def pseudo_queries(user: User, count: int, seed: int = 0, task: Task | None = No
     ]
 
 
+def history_queries(user: User, task: Task) -> list[Query]:
+    """The user's safe history items, oldest first, as questions that were asked when each was new: a query's history
+    are the safe items before it.
+
+    Items without text or answer are left out; where the task has a stand-in for them, that is asked.
+    """
+    safe, asked = user.safe_history(), {question.text for question in user.questions}
+    found = []
+    for place, item in enumerate(safe):
+        made: HistoryItem | None = item
+        if task.stand_in is not None:
+            made = stand_in_of(task, item)
+        if made is not None and made.answer and made.text and item.text not in asked:
+            query_id = f"{PSEUDO}{item.item_id}"
+            found.append(Query(query_id, made.text, made.answer, tuple(safe[:place]), None, True))
+    return found
+
+
 def unseen_items(queries: Sequence[Query]) -> dict[str, frozenset[str]]:
     """What each of a user's queries may not see where answers are counted: query id -> ids of history items.
 

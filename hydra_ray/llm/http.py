@@ -118,7 +118,8 @@ class ChatHttpClient:
             return self.dialect.parameters(self._cfg, request, start, count)
 
         most = self.most(request, count)
-        record, headers, _ = await self._ask(parameters, self.messages(request), more or {}, count, most, timeout_s)
+        more = {**({"model": request.lora} if request.lora else {}), **(more or {})}
+        record, headers, _ = await self._ask(parameters, self.messages(request), more, count, most, timeout_s)
         return Reply(record, read_rates(headers, time.time()))
 
     async def forward(

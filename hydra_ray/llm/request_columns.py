@@ -18,10 +18,11 @@ REQUESTS_TYPE = pa.list_(
             ("max_tokens", pa.int32()),
             ("seed", pa.int64()),
             ("fallbacks", pa.list_(MESSAGES_TYPE)),
+            ("lora", pa.string()),
         ]
     )
 )
-"""The requests of one row. `seed` is null where the server draws."""
+"""The requests of one row. `seed` is null where the server draws, `lora` where the model answers alone."""
 
 
 def requests_to_structs(requests: Sequence[Request]) -> list[dict[str, Any]]:
@@ -35,6 +36,7 @@ def requests_to_structs(requests: Sequence[Request]) -> list[dict[str, Any]]:
             "max_tokens": request.max_tokens,
             "seed": request.seed,
             "fallbacks": [_clean(shorter) for shorter in request.fallbacks],
+            "lora": request.lora,
         }
         for request in requests
     ]
@@ -50,6 +52,7 @@ def requests_from_structs(structs: Sequence[Mapping[str, Any]]) -> list[Request]
             max_tokens=struct["max_tokens"],
             seed=struct["seed"],
             fallbacks=tuple(map(_messages, struct["fallbacks"])),
+            lora=struct["lora"],
         )
         for struct in structs
     ]

@@ -42,6 +42,7 @@ class Request:
     """A chat prompt and how to sample from it.
 
     n: answers wanted. max_tokens: longest answer, in tokens. seed: None leaves the draw to the server.
+    lora: name of the LoRA adapter to answer with (see `hydra_ray.llm.lora`); None: the model alone.
     fallbacks: shorter versions of the prompt, tried in turn where the server answers that it is too long; they may be
     made only when they are read. They are no part of the cache key: the answer is kept under the prompt that was asked
     first.
@@ -53,6 +54,7 @@ class Request:
     max_tokens: int = 16
     seed: int | None = None
     fallbacks: Sequence[tuple[Message, ...]] = ()
+    lora: str | None = None
 
     def __post_init__(self) -> None:
         if self.n < 1 or self.max_tokens < 1 or not self.messages:
@@ -91,6 +93,7 @@ def canonical_json(request: Request) -> str:
         "n": 1,
         "max_tokens": request.max_tokens,
         "seed": request.seed,
+        **({"lora": request.lora} if request.lora else {}),
     }
     return without_surrogates(json.dumps(tree, sort_keys=True, separators=(",", ":"), ensure_ascii=False))
 

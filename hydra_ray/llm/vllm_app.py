@@ -18,6 +18,7 @@ from hydra_ray import env
 from hydra_ray.config import LLMApplicationConfig, LLMConfig
 from hydra_ray.config.resources import LLMResources, ray_options, worker_range
 from hydra_ray.errors import UserError
+from hydra_ray.llm import lora
 from hydra_ray.llm.model_id import is_bundled, weights_source
 from hydra_ray.llm.vllm_process import flags
 from hydra_ray.utils.ray_data import alive_nodes
@@ -44,6 +45,7 @@ def engine_arguments(cfg: LLMConfig, wanted: LLMResources) -> dict[str, Any]:
         engine["enforce_eager"] = True  # compiling takes longer than the small models that run here
         # A seeded request whose prompt is read in parts ends vLLM 0.29's engine: CPU generators cannot be set back.
         engine["enable_chunked_prefill"] = False
+    engine |= lora.engine_arguments(cfg)
     if wanted.num_gpus > 1:
         engine["tensor_parallel_size"] = int(wanted.num_gpus)
     return engine
@@ -56,6 +58,8 @@ def engine_variables(cfg: LLMConfig, wanted: LLMResources) -> dict[str, str]:
     variables = env.engine_variables(
         cpu=not wanted.num_gpus, alone=alone, kv_cache_gib=cfg.serve.kv_cache_gib, weights=weights
     )
+    if cfg.serve.lora.folder is not None:
+        variables |= env.engine_lora(cfg.serve.lora.folder)
     count = threads(cfg, wanted)
     return variables if wanted.num_gpus or count is None else variables | env.engine_threads(count)
 

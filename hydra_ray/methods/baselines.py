@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from hydra_ray.core.selection import candidates_of, self_consistency, user_majority
-from hydra_ray.methods.method import SAMPLES, AnsweredQuestion, Call, Method, QuestionContext, one_answer
+from hydra_ray.methods.method import Method, one_answer
+from hydra_ray.methods.question import SAMPLES, AnsweredQuestion, Call, QuestionContext
 from hydra_ray.registries import METHODS
 
 SHOWN = 4

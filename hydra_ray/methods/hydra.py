@@ -1,7 +1,8 @@
 """HYDRA and its parts: examples by the reranker, the answer by the adapter, with one head or every user's own."""
 
 from hydra_ray.methods.baselines import BM25_SAMPLES, ask_samples
-from hydra_ray.methods.method import SAMPLES, Adapter, Call, Method, QuestionContext, Reranker, one_answer
+from hydra_ray.methods.method import Method, one_answer
+from hydra_ray.methods.question import SAMPLES, Adapter, Call, QuestionContext, Reranker
 from hydra_ray.registries import METHODS
 
 PLAIN = "greedy:zero_shot"

@@ -16,7 +16,8 @@ from hydra_ray.config.section import execution_only
 from hydra_ray.core.retrieval import Retriever, RetrieverKind, RetrieverSettings
 from hydra_ray.core.rewards import rewarded_lists
 from hydra_ray.core.types import HistoryItem
-from hydra_ray.methods.method import Call, QuestionContext, one_answer
+from hydra_ray.methods.method import one_answer
+from hydra_ray.methods.question import Call, QuestionContext
 from hydra_ray.methods.training import MethodTraining
 from hydra_ray.models.encoder_source import encoder_settings
 from hydra_ray.registries import METHODS

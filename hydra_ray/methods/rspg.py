@@ -12,7 +12,8 @@ from hydra_ray.config import Config
 from hydra_ray.config.retriever_selection import LEARNED, NONE
 from hydra_ray.core.retriever_pool import pool_examples
 from hydra_ray.methods.baselines import SHOWN
-from hydra_ray.methods.method import AnsweredQuestion, Call, Method, QuestionContext, TrainingCalls
+from hydra_ray.methods.method import Method, TrainingCalls
+from hydra_ray.methods.question import AnsweredQuestion, Call, QuestionContext
 from hydra_ray.methods.ropg import learned
 from hydra_ray.methods.training import MethodTraining
 from hydra_ray.models.encoder_source import encoder_settings

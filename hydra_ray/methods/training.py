@@ -1,12 +1,29 @@
 """What a method that trains is given: the training users, the LLM's feedback about them, and a folder of its own."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from hydra_ray.core.labeling import Row
 from hydra_ray.core.tasks import Task
 from hydra_ray.core.types import User
+from hydra_ray.methods.question import Call, QuestionContext
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedPrompt:
+    """A prompt as the LLM would be asked, and the answer that the user gave.
+
+    Attributes:
+        user_id: Whose.
+        prompt: The messages' text.
+        answer: As the data has it.
+    """
+
+    user_id: str
+    prompt: str
+    answer: str
 
 
 class MethodTraining(Protocol):
@@ -47,6 +64,19 @@ class MethodTraining(Protocol):
 
         Only for methods with `asks`.
         """
+        ...
+
+    def prompts(self, ask: Callable[[QuestionContext], Call]) -> Iterator[LearnedPrompt]:
+        """The training users' queries as `ask` words them, with the right answers; no LLM is called."""
+        ...
+
+    def history_prompts(self, ask: Callable[[QuestionContext], Call]) -> Iterator[LearnedPrompt]:
+        """The evaluated users' history items as if each were asked when it was new, as `ask` words them: its history
+        are the items before it. Only items that every evaluated question of the user sees, oldest first."""
+        ...
+
+    def trained_by(self, method: str) -> Path:
+        """The folder that the `train` of another method wrote, one of `Method.builds_on`; not with `asks`."""
         ...
 
     def log(self, line: str) -> None:

@@ -18,7 +18,7 @@ import pyarrow.dataset as pads
 from hydra_ray.config import Config
 from hydra_ray.config.resources import ray_options
 from hydra_ray.core.tasks import load_task
-from hydra_ray.methods.method import Adapter
+from hydra_ray.methods.question import Adapter
 from hydra_ray.pipeline.answered import Adapters
 from hydra_ray.pipeline.evaluation import answer_table, joined
 from hydra_ray.pipeline.llm_rows import buckets_of

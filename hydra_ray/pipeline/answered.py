@@ -11,7 +11,7 @@ from hydra_ray.inference.scoring import score_requests
 from hydra_ray.inference.selection import CandidateSet, adapter_features, make_candidates, select
 from hydra_ray.inference.types import ScoreRequest
 from hydra_ray.methods.hydra import PLAIN
-from hydra_ray.methods.method import SAMPLES, Adapter
+from hydra_ray.methods.question import SAMPLES, Adapter
 from hydra_ray.pipeline.eval_prompts import folder_of
 from hydra_ray.pipeline.stage_rows import EvalRow
 from hydra_ray.training.artifacts.trained_scorer import TrainedScorer

@@ -16,7 +16,8 @@ from hydra_ray.inference.reranking import RankedItem, rank
 from hydra_ray.inference.types import RetrievalResult
 from hydra_ray.llm.token_budget import CHAT_FORMAT_TOKENS
 from hydra_ray.llm.types import Request, call_key
-from hydra_ray.methods.method import Call, method_named
+from hydra_ray.methods.method import method_named
+from hydra_ray.methods.question import Call
 from hydra_ray.pipeline.eval_prompts import EvalPrompts, MethodPrompts, TrainingPrompts
 from hydra_ray.pipeline.job import Pipeline, always_shown
 from hydra_ray.pipeline.llm_rows import Asking
@@ -73,6 +74,10 @@ class _Untrained(MethodPrompts):
     def pick(self, calls: Sequence[Call], place: Callable[[Sequence[Call]], int]) -> Call:
         """See `QuestionContext`."""
         return max(calls, key=lambda call: len(call.prompt.messages[-1]["content"]))
+
+    def adapter(self, lora: Callable[[], Path | None]) -> Path | None:
+        """None: there are no adapters yet."""
+        return None
 
 
 class _Training(_Untrained, TrainingPrompts):

@@ -1,6 +1,7 @@
 """What the methods ask the black box, for each evaluated question, and to learn for each training query."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -15,7 +16,9 @@ from hydra_ray.core.types import HistoryItem, User
 from hydra_ray.errors import UserError
 from hydra_ray.inference.history_index import HistoryIndex, retriever_settings
 from hydra_ray.inference.reranking import RankedItem
-from hydra_ray.methods.method import Call, Reranker, method_named
+from hydra_ray.llm.lora import lora_name
+from hydra_ray.methods.method import method_named
+from hydra_ray.methods.question import Call, Reranker
 from hydra_ray.pipeline.stage_prompts import StagePrompts, evaluated, texts_of
 from hydra_ray.pipeline.stage_rows import Cuts, EvalRow, PromptedRow, StageRow
 
@@ -28,6 +31,13 @@ def folder_of(trained: Path | None) -> Path:
     if trained is None:
         raise UserError("a method reads `trained`, but has no `train`")
     return trained
+
+
+def folder_of_other(others: Mapping[str, Path], method: str) -> Path:
+    """What another method has learned. Raises UserError if it is not among those that the method builds on."""
+    if method not in others:
+        raise UserError(f"a method reads what {method} has learned, which is none of its `builds_on`")
+    return others[method]
 
 
 class EvalQuestion:
@@ -46,6 +56,7 @@ class EvalQuestion:
         there are."""
         self._prompts, self._user, self._index, self._ranked = prompts, user, index, ranked
         self.task, self.query, self.summary, self.config = prompts.task, query, summary, prompts.config
+        self.user_id = user.user_id
         self._retriever = cache(self._make_retriever)
         self._prompt = cache(self._make_prompt)
 
@@ -56,9 +67,7 @@ class EvalQuestion:
 
     def trained_by(self, method: str) -> Path:
         """See `QuestionContext`."""
-        if method not in self._prompts.others:
-            raise UserError(f"a method reads what {method} has learned, which is none of its `builds_on`")
-        return self._prompts.others[method]
+        return folder_of_other(self._prompts.others, method)
 
     def pick(self, calls: Sequence[Call], place: Callable[[Sequence[Call]], int]) -> Call:
         """See `QuestionContext`."""
@@ -87,10 +96,14 @@ class EvalQuestion:
     def _make_prompt(self, examples: tuple[HistoryItem, ...], summary: str) -> Prompt:
         return self._prompts.builder.prompt(self.query, examples, summary)
 
-    def greedy(self, examples: Sequence[HistoryItem] = (), summary: str = "") -> Call:
+    def greedy(
+        self, examples: Sequence[HistoryItem] = (), summary: str = "", lora: Callable[[], Path | None] | None = None
+    ) -> Call:
         """See `QuestionContext`."""
         prompt = self._prompt(tuple(examples), summary)
-        return Call(prompt, self._prompts.greedy(prompt, self.query))
+        request = self._prompts.greedy(prompt, self.query)
+        adapter = self._prompts.adapter(lora) if lora else None
+        return Call(prompt, replace(request, lora=lora_name(self.config.llm, adapter)) if adapter else request)
 
     def samples(self, examples: Sequence[HistoryItem] = ()) -> Call:
         """See `QuestionContext`."""
@@ -126,6 +139,10 @@ class MethodPrompts(StagePrompts):
     def pick(self, calls: Sequence[Call], place: Callable[[Sequence[Call]], int]) -> Call:
         """See `QuestionContext`."""
         return calls[place(calls)]
+
+    def adapter(self, lora: Callable[[], Path | None]) -> Path | None:
+        """The folder of the adapter that a method asks for."""
+        return lora()
 
 
 class EvalPrompts(MethodPrompts):

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 from hydra_ray.config import AdapterConfig
 from hydra_ray.core.metrics import row_scores
 from hydra_ray.core.tasks import Task
-from hydra_ray.methods.method import SAMPLES, Method, method_named
+from hydra_ray.methods.method import Method, method_named
+from hydra_ray.methods.question import SAMPLES
 from hydra_ray.pipeline.answered import Adapters, EvaluatedQuestion, EvaluatedUser
 from hydra_ray.pipeline.llm_rows import all_rows
 from hydra_ray.pipeline.stage_rows import EvalRow

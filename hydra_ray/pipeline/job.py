@@ -9,7 +9,8 @@ from hydra_ray.core.sampling import Part, Trial, parts_of
 from hydra_ray.data.reader import read_users
 from hydra_ray.errors import UserError
 from hydra_ray.inference.types import Component
-from hydra_ray.methods.method import Reranker, method_named
+from hydra_ray.methods.method import method_named
+from hydra_ray.methods.question import Reranker
 from hydra_ray.pipeline.eval_prompts import EvalPrompts, TrainingPrompts
 from hydra_ray.pipeline.gold_check import wordless_golds
 from hydra_ray.pipeline.llm_rows import Asking
@@ -172,10 +173,14 @@ class Pipeline(ModelSteps):
         inputs = {"ingest": self.ingest().key, "users": hash_of(asking(users))}
         inputs |= {"feedback": feedback.key} if feedback else {}
         inputs |= {f"asked-{i}": step.key for i, step in enumerate(asked)}
+        builds_on = () if method.asks else method.builds_on(self.config)
+        others = {other: step for other in builds_on if (step := self.trained_method(trial, other, part))}
+        inputs |= {f"trained-{other}": step.key for other, step in others.items()}
 
         def work(folder: Path) -> dict[str, Any]:
             labelled, answers = feedback.path if feedback else None, [step.path for step in asked]
-            train(TrainingRun(self.run, trial, folder, self.ingest().path, users, labelled, answers))
+            learned_by = {other: step.path for other, step in others.items()}
+            train(TrainingRun(self.run, trial, folder, self.ingest().path, users, labelled, answers, learned_by))
             return {}
 
         label = f"train-{method_stage(learned)} {trial}" + (f" part {part.number}" if part else "")

@@ -19,13 +19,13 @@ def write_steps(folder: Path, steps: dict[str, str]) -> None:
 
 
 class PreviousRun:
-    """The steps of an earlier run, whose root must be this one's."""
+    """The steps of an earlier run, whose root must be this one's. folder: the run's."""
 
     def __init__(self, root: Path, run: str) -> None:
         """run: its name or folder. Raises UserError if there is no such run."""
         self._root, self.name = root, run
-        folder = Path(run).expanduser()
-        file = (root / run if (root / run).is_dir() else folder) / STEPS
+        self.folder = (root / run if (root / run).is_dir() else Path(run).expanduser()).resolve()
+        file = self.folder / STEPS
         if not file.exists():
             raise UserError(f"fit.base_run: {file} is missing; give the name or folder of a run that fitted users")
         self._steps: dict[str, str] = json.loads(file.read_text())

@@ -10,7 +10,7 @@ from typing import Any
 from hydra_ray.data.reader import read_counts
 from hydra_ray.llm.response_cache import Counts, ResponseCache
 from hydra_ray.llm.usability import FAULTS
-from hydra_ray.methods.method import Adapter
+from hydra_ray.methods.question import Adapter
 from hydra_ray.pipeline.answer_workers import AnsweredStep, Answering, answer_rows
 from hydra_ray.pipeline.evaluation import refused_summaries, with_oracles
 from hydra_ray.pipeline.job import Pipeline, always_shown

@@ -18,6 +18,7 @@ from hydra_ray.env import set_defaults, set_local_ray
 from hydra_ray.errors import UserError
 from hydra_ray.llm.model_id import model_identity
 from hydra_ray.llm.response_cache import FILE as RESPONSES
+from hydra_ray.pipeline.lora_serving import serve_adapters
 from hydra_ray.pipeline.resources import EVERY_S, Waiting, needs_of
 from hydra_ray.pipeline.room import RoomWatch
 from hydra_ray.pipeline.run_archive import RunArchive
@@ -39,10 +40,10 @@ class RunContext(contextlib.AbstractContextManager["RunContext"]):
     def __init__(self, config: Config, stage: str = "run") -> None:
         set_defaults()
         set_local_ray(config.ray.address == LOCAL)  # before anything imports Ray
-        self.config = config
+        self.root = Path(config.root).expanduser().resolve()
+        self.config = config = serve_adapters(config, self.root)
         self._needs = needs_of(stage, config)
         self.task: Task = load_task(config.data.task)
-        self.root = Path(config.root).expanduser().resolve()
         self.folder = self.root / config.name
         self.began = time.monotonic()
         self.calls_before: int | None = None

@@ -15,7 +15,7 @@ HEIGHT, TOP, BOTTOM = 460.0, 58.0, 52.0
 LEFT, RIGHT, FREE = 52.0, WIDTH - 8.0, 64.0
 """FREE: the width of the place of methods that ask nothing, left of a logarithmic axis that has no zero."""
 _LETTER, _LINE = 5.7, 12.0  # of a label, in the drawing's units
-_ROLES = {"trains nothing": "plain", "others that train": "best", "ours": "ours"}
+_ROLES = {"trains nothing": "plain", "others that train": "best", "trains the LLM": "best", "ours": "ours"}
 _KEY = {"plain": "needs nothing", "best": "others that train", "ours": "HYDRA's parts", "full": "HYDRA"}
 
 

@@ -6,7 +6,12 @@ from hydra_ray.methods.method import Group
 
 Need = Literal["nothing", "training", "weights of the LLM"]
 NEEDS: tuple[Need, ...] = get_args(Need)
-_OF_GROUP: dict[Group, Need] = {"trains nothing": "nothing", "others that train": "training", "ours": "training"}
+_OF_GROUP: dict[Group, Need] = {
+    "trains nothing": "nothing",
+    "others that train": "training",
+    "trains the LLM": "weights of the LLM",
+    "ours": "training",
+}
 
 
 def need_of(group: Group) -> Need:

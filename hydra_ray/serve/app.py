@@ -42,7 +42,7 @@ def build_app(args: ServeConfig) -> Any:
     state = state_of(args)
     init_state(bundle, state, args.tenant, _quiet)
     feature_widths = {component: base_feature_width(base) for component, base in bundle.base.items()}
-    keys = load_keys(args.keys, args.tenant if args.allow_anonymous else None)
+    keys = load_keys(args.keys, args.tenant if args.allow_anonymous else None, stored=args.keys_in_database)
     history_server = _deployment(HistoryServer, HISTORY_SERVER, args.history_server, affine=True, drain_s=DRAIN_S).bind(
         bundle, state, args.history_server.cache_mib
     )
@@ -51,9 +51,8 @@ def build_app(args: ServeConfig) -> Any:
     drain_s = args.gateway.deadline_s + GRACE_S + 1
     front = _deployment(serve.ingress()(Gateway), GATEWAY, args.gateway, affine=False, drain_s=drain_s)
     key_file = str(Path(args.keys).expanduser().absolute()) if args.keys else None
-    return front.bind(
-        bundle, feature_widths, args.gateway, llm_url, keys, key_file, state, history_server, scorer, fitter
-    )
+    where = (keys, key_file, args.keys_in_database)
+    return front.bind(bundle, feature_widths, args.gateway, llm_url, *where, state, history_server, scorer, fitter)
 
 
 def _fitter(args: ServeConfig) -> Any:

@@ -163,9 +163,9 @@ class ServeConfig(Section):
     )
     database: str | None = Field(
         default=None,
-        description="PostgreSQL database that holds users, usage and the queue of fits, `postgresql://USER@HOST/NAME`; "
-        "its password comes from PGPASSWORD or PGPASSFILE on every node. `null`: SQLite files in the state folder do, "
-        "which suits one machine.",
+        description="PostgreSQL database that holds users, usage, the queue of fits and, with `keys_in_database`, API "
+        "keys: `postgresql://USER@HOST/NAME`. Its password comes from PGPASSWORD or PGPASSFILE on every node. `null`: "
+        "SQLite files in the state folder do, which suits one machine.",
     )
     tenant: str = Field(default="default", description="Tenant that the run's own users belong to.")
     llm_url: str | None = Field(
@@ -175,6 +175,11 @@ class ServeConfig(Section):
         default=None,
         description="File with API keys, one `tenant:key` or one line of `hydra-ray new-key` a line. `null`: the "
         "environment variable HYDRA_RAY_SERVE_KEYS, in the same form, comma-separated.",
+    )
+    keys_in_database: bool = Field(
+        default=False,
+        description="API keys are in the `database`, where `hydra-ray keys` adds and revokes them. Refused together "
+        "with `keys`, HYDRA_RAY_SERVE_KEYS or `allow_anonymous`.",
     )
     allow_anonymous: bool = Field(
         default=False,
@@ -193,6 +198,15 @@ class ServeConfig(Section):
         if value is not None and (mistake := mistake_in(value)):
             raise ValueError(mistake)
         return value
+
+    @model_validator(mode="after")
+    def _one_source_of_keys(self) -> "ServeConfig":
+        if self.keys_in_database and self.database is None:
+            raise ValueError("keys_in_database: there is no `database`; name one, or a file of keys with `keys`")
+        if self.keys_in_database and (self.keys or self.allow_anonymous):
+            other = "keys" if self.keys else "allow_anonymous"
+            raise ValueError(f"keys_in_database: `{other}` is set, too; take out the one or the other")
+        return self
 
     @property
     def one_fitter(self) -> bool:

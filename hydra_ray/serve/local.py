@@ -90,9 +90,7 @@ def hosted(
     """The service, as long as the context lasts; yields its base URL. See `serve_run`."""
     bundle = load_run_artifacts(find_run(Path(config.root), config.run), config.seed)
     config = _with_keys(config, host)
-    keys = load_keys(config.keys, config.tenant if config.allow_anonymous else None)
-    for line in expiring(keys.keys, EXPIRING_S):
-        _log(line)
+    keys = load_keys(config.keys, config.tenant if config.allow_anonymous else None, stored=config.keys_in_database)
     check_free(host, port, "--port")
     _check_metrics_port(metrics_port, port, address)
     url = config.llm_url or bundle.config.llm.base_url
@@ -106,7 +104,14 @@ def hosted(
     from hydra_ray.serve.app import build_app
     from hydra_ray.serve.state.init_state import init_state
 
-    init_state(bundle, state_of(config), config.tenant, _log)
+    state = state_of(config)
+    init_state(bundle, state, config.tenant, _log)
+    if config.keys_in_database:
+        keys = state.open_keys().read()
+        if not keys.keys:
+            _log("no API keys in the database: all requests are refused until `hydra-ray keys add` has made one")
+    for line in expiring(keys.keys, EXPIRING_S):
+        _log(line)
     with contextlib.ExitStack() as stack:
         _start_ray(stack, host, port, address, metrics_port)
         if url is None:
@@ -129,11 +134,12 @@ def hosted(
 
 def _with_keys(config: ServeConfig, host: str) -> ServeConfig:
     """Without any keys, a service that only this machine reaches is open. Raises UserError for another one."""
-    if not config.allow_anonymous and (config.keys or serve_keys().value):
+    if config.keys_in_database or (not config.allow_anonymous and (config.keys or serve_keys().value)):
         return config
     if not is_loopback(host):
         raise UserError(
-            f"--host {host}: others reach it, but there are no API keys: give --keys FILE, one tenant:key a line"
+            f"--host {host}: others reach it, but there are no API keys: give --keys FILE, one tenant:key a line, or "
+            "keep them in the database (keys_in_database=true)"
         )
     if config.allow_anonymous:
         return config

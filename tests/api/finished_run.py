@@ -17,7 +17,7 @@ from hydra_ray.core.hashing import bucket_of
 from hydra_ray.core.tasks import load_task
 from hydra_ray.core.types import User
 from hydra_ray.data.users_writer import BucketWriter
-from hydra_ray.methods.method import Adapter, Reranker
+from hydra_ray.methods.question import Adapter, Reranker
 from hydra_ray.pipeline.eval_prompts import EvalPrompts
 from hydra_ray.pipeline.evaluation import answer_table, with_oracles
 from hydra_ray.pipeline.job import always_shown

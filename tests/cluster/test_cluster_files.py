@@ -20,7 +20,7 @@ CLUSTER = ROOT / "cluster"
 PYPROJECT = (ROOT / "pyproject.toml").read_text()
 RAY = re.search(r'"ray\[[^\]]*\]==([0-9.]+)"', PYPROJECT).group(1)  # type: ignore[union-attr]
 FILES = sorted(str(path.relative_to(CLUSTER)) for path in CLUSTER.rglob("*") if path.is_file() and path.name != ".env")
-COMMANDS = {*STAGES, "submit", "deploy", "serve", "doctor", "new-key", "init-task", "jobs", "state", "bench"}
+COMMANDS = {*STAGES, "submit", "deploy", "serve", "doctor", "new-key", "init-task", "jobs", "state", "refit", "bench"}
 
 
 def test_the_image_sets_what_every_process_needs() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hydra_ray.cli import STAGES
+from hydra_ray.cli import STAGES, _parse
 from hydra_ray.config import load_config
 from hydra_ray.serve.config import ServeConfig
 from hydra_ray.serve.deploy.config_file import check_file, check_text
@@ -112,7 +112,8 @@ def test_a_jobs_entrypoint_and_its_config(folder: str, kind: str, tmp_path: Path
     assert submitter["image"] == _container(cluster["headGroupSpec"])["image"]
     program, stage, flag, path, *rest = shlex.split(spec["entrypoint"])
     assert (program, flag) == ("hydra-ray", "--config")
-    assert stage in STAGES
+    assert stage in ("refit", *STAGES)
+    assert not set(spec["entrypoint"]) & set("&|;<>()$`\\\"'*?[]#~!"), "it goes through a shell"
     mounts = {mount["mountPath"]: mount["name"] for mount in _container(cluster["headGroupSpec"])["volumeMounts"]}
     volumes = cluster["headGroupSpec"]["template"]["spec"]["volumes"]
     volume = next(v for v in volumes if v["name"] == mounts[str(Path(path).parent)])
@@ -137,8 +138,11 @@ def test_the_nightly_fit_takes_up_the_run_that_the_job_makes(folder: str, tmp_pa
     spec = job(one(folder, "RayCronJob"))
     run = yaml.safe_load(one("runs/job", "ConfigMap")["data"]["run.yaml"])
     nightly = yaml.safe_load(one(folder, "ConfigMap")["data"]["nightly.yaml"])
-    assert shlex.split(spec["entrypoint"])[1] == "fit-users"
-    assert shlex.split(spec["entrypoint"])[-2:] == ["--base-run", run["name"]]
+    asked = _parse(shlex.split(spec["entrypoint"])[1:])
+    served = _serve_config(folder)["applications"][-1]["args"]
+    assert (asked.command, asked.base_run, served["run"]) == ("refit", run["name"], run["name"])
+    assert str(asked.state) == served["state"]
+    assert not asked.add_users
     assert nightly["name"] != run["name"]
     assert (nightly["root"], nightly["data"], nightly["protocol"]) == (run["root"], run["data"], run["protocol"])
     assert len(one(folder, "RayCronJob")["spec"]["schedule"].split()) == 5
@@ -174,6 +178,27 @@ def test_several_tenants_are_served_the_same_from_a_database() -> None:
         mounts = {mount["mountPath"]: mount["name"] for mount in _container(group)["volumeMounts"]}
         (volume,) = [v for v in group["template"]["spec"]["volumes"] if v["name"] == mounts[str(certificate.parent)]]
         assert volume["secret"]["items"] == [{"key": certificate.name, "path": certificate.name}]
+
+
+def test_the_nightly_fit_of_several_tenants_reaches_the_services_database() -> None:
+    cron = one("overlays/multi-tenant", "RayCronJob")
+    asked = _parse(shlex.split(job(cron)["entrypoint"])[1:])
+    (served, _, options) = _serve_config("overlays/multi-tenant")["applications"][-1]["args"]["database"].partition("?")
+    assert asked.database == served
+    head, *workers = _groups(ray_cluster(cron))
+    variables = {variable["name"]: variable for variable in _container(head)["env"]}
+    assert variables["PGPASSWORD"]["valueFrom"]["secretKeyRef"] == {"name": "hydra-ray-database", "key": "password"}
+    said = dict(option.split("=") for option in options.split("&"))
+    assert said == {name[2:].lower(): v["value"] for name, v in variables.items() if name.startswith("PGSSL")}
+    mounts = {mount["mountPath"]: mount["name"] for mount in _container(head)["volumeMounts"]}
+    volumes = {volume["name"]: volume for volume in head["template"]["spec"]["volumes"]}
+    certificate = volumes[mounts[str(Path(said["sslrootcert"]).parent)]]["secret"]
+    assert certificate == {"secretName": "hydra-ray-database", "items": [{"key": "ca.crt", "path": "ca.crt"}]}
+    for group in workers:  # the driver alone needs it
+        assert not {v["name"] for v in _container(group)["env"] if v["name"].startswith("PG")}
+        assert "database" not in {volume["name"] for volume in group["template"]["spec"]["volumes"]}
+    for folder in ("overlays/cpu", "overlays/gpu"):
+        assert _parse(shlex.split(job(one(folder, "RayCronJob"))["entrypoint"])[1:]).database is None
 
 
 @every_service

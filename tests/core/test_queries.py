@@ -1,5 +1,5 @@
 from hydra_ray.core.labeling import agreement_rows, own_answer_rows
-from hydra_ray.core.queries import pseudo_queries, training_queries, unseen_items
+from hydra_ray.core.queries import history_queries, pseudo_queries, training_queries, unseen_items
 from hydra_ray.core.tasks import load_task
 from hydra_ray.core.types import HistoryItem, Question, User
 
@@ -58,3 +58,19 @@ def test_real_questions_see_everything() -> None:
     unseen = unseen_items(queries)
     assert {name: len(ids) for name, ids in unseen.items() if name.startswith("q:")} == {"q:q1": 0, "q:q2": 0}
     assert unseen_items([]) == {}
+
+
+def test_each_history_item_is_asked_with_the_items_before_it() -> None:
+    found = history_queries(user(), load_task("lamp_3"))
+    assert [(q.query_id, q.gold, [i.item_id for i in q.history]) for q in found] == [
+        ("p:0", "0", []), ("p:1", "1", ["0"]), ("p:2", "2", ["0", "1"])
+    ]  # fmt: skip
+    twin = User("u", "test", ITEMS, (Question("q", "text 0", "1", (0, 1, 2)),))
+    assert [q.query_id for q in history_queries(twin, load_task("lamp_3"))] == ["p:1", "p:2"]
+
+
+def test_items_without_answers_are_asked_by_their_stand_ins() -> None:
+    tweets = tuple(HistoryItem(str(i), f"one two three four five {i}", "", "", f"2020-01-0{i}") for i in (1, 2))
+    found = history_queries(User("u", "test", tweets), load_task("lamp_7"))
+    assert [f"{q.text} {q.gold}" for q in found] == [item.text for item in tweets]
+    assert history_queries(User("u", "test", tweets), load_task("lamp_3")) == []

@@ -10,7 +10,7 @@ from hydra_ray.llm.types import Request, call_key
 
 SHORTER = (({"role": "user", "content": "n"},), ({"role": "user", "content": ""},))
 FULL = Request(({"role": "system", "content": "s"}, {"role": "user", "content": 'né\u2028 "x"'}), 0.7, 8, 4, 2**31 - 1,
-               SHORTER)  # fmt: skip
+               SHORTER, "train-oppu-0a1b/u1@3")  # fmt: skip
 PLAIN = Request(({"role": "user", "content": "a"},))
 
 

@@ -15,7 +15,8 @@ from hydra_ray.core.sampling import Trial
 from hydra_ray.core.tasks import load_task
 from hydra_ray.core.types import HistoryItem, Question, User
 from hydra_ray.inference.reranking import rank
-from hydra_ray.methods.method import Adapter, method_named
+from hydra_ray.methods.method import method_named
+from hydra_ray.methods.question import Adapter
 from hydra_ray.pipeline.answered import EvaluatedUser
 from hydra_ray.pipeline.eval_prompts import EvalPrompts
 from hydra_ray.pipeline.evaluation import answer_of, answer_table, best_text, joined

@@ -14,6 +14,7 @@ from hydra_ray.serve.observability import logs
 from tests.serve.refusals import Refused
 from tests.serve.run_folder import write_run
 from tests.serve.running import Running, free_port, running
+from tests.serve.state.postgres_server import PostgresServer, missing
 
 Lines = Callable[[], list[dict[str, Any]]]
 
@@ -30,6 +31,16 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     with running(tmp_path_factory.mktemp("served"), *small) as made:
         yield made
         assert made.stop() == [], "processes that the service left behind"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A server, skipped where none can run."""
+    if why := missing():
+        pytest.skip(why)
+    server = PostgresServer()
+    yield server
+    server.remove()
 
 
 @pytest.fixture

@@ -24,6 +24,18 @@ def test_without_a_database_there_is_one_fitter() -> None:
     assert ServeConfig(run="r", fitter=several, database="postgresql://db/users").fitter.replicas == (1, 2)
 
 
+def test_keys_come_from_one_place() -> None:
+    with pytest.raises(ValidationError, match="keys_in_database: there is no `database`"):
+        ServeConfig(run="r", keys_in_database=True)
+    url = "postgresql://db/users"
+    with pytest.raises(ValidationError, match="keys_in_database: `keys` is set, too"):
+        ServeConfig(run="r", keys_in_database=True, database=url, keys="keys")
+    with pytest.raises(ValidationError, match="keys_in_database: `allow_anonymous` is set, too"):
+        ServeConfig(run="r", keys_in_database=True, database=url, allow_anonymous=True)
+    assert ServeConfig(run="r", keys_in_database=True, database=url).keys is None
+    assert ServeConfig(run="r", keys="keys", database=url).keys == "keys"
+
+
 def test_a_database_is_named_without_its_password() -> None:
     with pytest.raises(ValidationError, match="PGPASSWORD") as raised:
         ServeConfig(run="r", database="postgresql://anna:very-secret@db/users")

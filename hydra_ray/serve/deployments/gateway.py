@@ -36,12 +36,14 @@ class Gateway:
         llm_url: str,
         keys: Keys,
         key_file: str | None,
+        keys_in_database: bool,
         state: ServiceState,
         history_server: Any,
         scorer: Any,
         fitter: Any,
     ) -> None:
-        """key_file: of `keys`, seen by this node, too. state: the service's. feature_widths: how many features per
+        """key_file: of `keys`, seen by this node, too. keys_in_database: they are there, and `keys` are none. state:
+        the service's. feature_widths: how many features per
         text each component reads."""
         self._bundle, self._feature_widths, self._config, self._llm_url, self._keys = (
             bundle,
@@ -51,7 +53,7 @@ class Gateway:
             keys,
         )
         stay_on_node()
-        self._key_file, self._state = key_file, state
+        self._key_file, self._keys_in_database, self._state = key_file, keys_in_database, state
         buckets = bundle.config.data.buckets
         self._history_server = RemoteDeployment(
             _direct(history_server), "history server", buckets, STAGE_S, config.deadline_s
@@ -90,6 +92,7 @@ class Gateway:
             keys=self._keys,
             echo_id=False,
             key_file=self._key_file,
+            read_keys=self._state.open_keys().read if self._keys_in_database else None,
             usage=self._state.open_usage(),
             allowed_hosts=self._config.allowed_hosts,
             user_header=self._config.user_header,

@@ -10,6 +10,7 @@ from hydra_ray.serve.http import errors
 from hydra_ray.serve.http.errors import CHAT_PATH
 from hydra_ray.serve.http.key_file import KeyRing
 from hydra_ray.serve.http.key_limits import KeyLimits
+from hydra_ray.serve.http.keys import KeySource
 from hydra_ray.serve.http.middleware.admission import AdmissionMiddleware
 from hydra_ray.serve.http.middleware.api_key import ApiKeyMiddleware
 from hydra_ray.serve.http.middleware.foreign_pages import ForeignPageMiddleware
@@ -19,6 +20,7 @@ from hydra_ray.serve.http.middleware.request_size import BodySizeMiddleware, Hea
 from hydra_ray.serve.http.route_context import HttpSettings, RouteContext
 from hydra_ray.serve.http.routes import chat, health, histories, personalize, unsupported, usage, users
 from hydra_ray.serve.http.routes.personalize import PERSONALIZE_PATH
+from hydra_ray.serve.http.stored_keys import StoredKeyRing
 from hydra_ray.serve.service_api import Service
 from hydra_ray.version import __version__
 
@@ -58,10 +60,18 @@ def make_app(
     errors.install(app)
     app.add_middleware(BodySizeMiddleware, limit=settings.body_bytes)
     app.add_middleware(AdmissionMiddleware, slots=front.slots, paths=(CHAT_PATH, PERSONALIZE_PATH))
-    app.add_middleware(ApiKeyMiddleware, ring=KeyRing(settings.keys, settings.key_file), limits=limits)
+    app.add_middleware(ApiKeyMiddleware, ring=_ring(settings), limits=limits)
     if settings.keys.open_tenant:
         app.add_middleware(ForeignPageMiddleware, hosts=settings.allowed_hosts)
     app.add_middleware(RawPathMiddleware)
     app.add_middleware(HeaderSizeMiddleware)
     app.add_middleware(RequestLogMiddleware, echo_id=settings.echo_id, meters=meters)  # added last: outermost
     return app
+
+
+def _ring(settings: HttpSettings) -> KeySource:
+    if settings.read_keys is None:
+        return KeyRing(settings.keys, settings.key_file)
+    ring = StoredKeyRing(settings.read_keys)
+    ring.start()
+    return ring

@@ -10,7 +10,7 @@ from pathlib import Path
 from hydra_ray import env
 from hydra_ray.errors import UserError
 from hydra_ray.serve.http.key_lines import checked_tenant, parse_keys
-from hydra_ray.serve.http.keys import Keys
+from hydra_ray.serve.http.keys import Key, Keys
 
 logger = logging.getLogger(__name__)
 
@@ -20,15 +20,20 @@ REREAD_S = 2.0
 REMIND_S = 60.0
 
 
-def load_keys(file: str | Path | None, open_tenant: str | None) -> Keys:
-    """The keys of `file`, or of HYDRA_RAY_SERVE_KEYS if it is None; `open_tenant`: all callers' tenant, without keys.
+def load_keys(file: str | Path | None, open_tenant: str | None, *, stored: bool = False) -> Keys:
+    """The keys of `file`, or of HYDRA_RAY_SERVE_KEYS if it is None; `open_tenant`: all callers' tenant, without keys;
+    stored: none, because the service's database holds them.
 
     Raises UserError, never with a key in it, if the file is readable by others than its owner, if a line is wrong, or
-    if there are no keys and no `open_tenant`, or both.
+    if there are no keys and no `open_tenant`, or more than one of these.
     """
     variable = env.SERVE_KEYS.name
     value = env.serve_keys().value
     where = str(file) if file is not None else f"environment variable {variable}"
+    if stored:
+        if file is not None or value:
+            raise UserError(f"keys_in_database: there are keys elsewhere, too ({where}): take out the one or the other")
+        return Keys()
     if open_tenant is not None:
         if file is not None or value:
             raise UserError(f"allow_anonymous: there are keys ({where}): take out the one or the other")
@@ -56,6 +61,10 @@ class KeyRing:
         self._keys, self._file, self._clock = keys, file, clock
         self._read_at = float("-inf")
         self._warned_at = float("-inf")
+
+    def find(self, authorization: str | None) -> Key | None:
+        """See `hydra_ray.serve.http.keys.KeySource`; what was read is always there."""
+        return self.now.find(authorization)
 
     @property
     def now(self) -> Keys:

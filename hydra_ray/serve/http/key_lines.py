@@ -52,6 +52,7 @@ def new_key(
     requests: int | None = None,
     tokens: int | None = None,
     now: datetime | None = None,
+    here: str = "new-key",
 ) -> tuple[str, str]:
     """A new key, and the line that a file of keys holds in its place.
 
@@ -62,6 +63,7 @@ def new_key(
         requests: at most so many a minute.
         tokens: of the LLM, at most so many a minute.
         now: when days are counted from.
+        here: where a mistake is, for its message.
 
     Raises:
         UserError: for what is no tenant, name, moment or number.
@@ -69,12 +71,12 @@ def new_key(
     key = new_secret()
     given: dict[str, Any] = {
         "name": name,
-        "expires": expires and _absolute(expires, now or datetime.now(UTC)),
+        "expires": expires and _absolute(expires, now or datetime.now(UTC), here),
         "requests": requests,
         "tokens": tokens,
     }
     options = [f"{option}={value}" for option, value in given.items() if value is not None]
-    _options(options, "new-key")
+    _options(options, here)
     return key, " ".join([f"{checked_tenant(tenant, 'TENANT')}:{HASHED}{digest_of(key).hex()}", *options])
 
 
@@ -106,14 +108,14 @@ def _options(words: Iterable[str], here: str) -> dict[str, Any]:
     return found
 
 
-def _absolute(expires: str, now: datetime) -> str:
+def _absolute(expires: str, now: datetime, here: str) -> str:
     days = _DAYS.fullmatch(expires)
     if days is None:
         return expires
     try:
         return (now + timedelta(days=int(days[1]))).astimezone(UTC).strftime("%Y-%m-%dT%H:%MZ")
     except OverflowError:
-        raise UserError(f"new-key: expires={expires}: is too far away") from None
+        raise UserError(f"{here}: expires={expires}: is too far away") from None
 
 
 def _moment(text: str, here: str) -> float:

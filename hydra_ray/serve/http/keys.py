@@ -7,6 +7,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Protocol
+
+from hydra_ray.errors import UserError
 
 HASH_BYTES = 32
 _ID_DIGITS = 12
@@ -63,6 +66,18 @@ class Keys:
             if hmac.compare_digest(given, known.digest):
                 found = known
         return found if scheme.lower() == "bearer" else None
+
+
+class KeysUnavailableError(UserError):
+    """Whether a key is one of ours cannot be told now."""
+
+
+class KeySource(Protocol):
+    """The keys that count now."""
+
+    def find(self, authorization: str | None) -> Key | None:
+        """As `Keys.find`. Raises KeysUnavailableError where the key may be one that could not be read."""
+        ...
 
 
 def new_secret() -> str:

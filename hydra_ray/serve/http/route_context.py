@@ -26,7 +26,8 @@ class HttpSettings:
     """The front's limits (see `hydra_ray.serve.config.GatewayConfig`) and who may come in.
 
     echo_id: whether answers carry `x-request-id`; False behind a proxy that adds it itself, as Ray Serve's does.
-    key_file: of `keys`, read again while the service runs (None: they stay). usage: keeps what keys have been used
+    key_file: of `keys`, read again while the service runs (None: they stay). read_keys: reads the keys of a store, of
+    which there are no others then (None: `keys` count). usage: keeps what keys have been used
     for (None: it is forgotten). allowed_hosts: names that a service without keys may be called by besides
     those of loopback. user_header: a header that names the user, set by an application that is trusted (None: none is).
     """
@@ -38,6 +39,7 @@ class HttpSettings:
     keys: Keys
     echo_id: bool = True
     key_file: str | None = None
+    read_keys: Callable[[], Keys] | None = None
     usage: UsageStore | None = None
     allowed_hosts: tuple[str, ...] = ()
     user_header: str | None = None

@@ -1,13 +1,15 @@
-"""Where a service keeps what changes, and the way in: users, usage and deletions."""
+"""Where a service keeps what changes, and the way in: users, usage, keys and deletions."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from hydra_ray.errors import UserError
 from hydra_ray.serve.state.deletions import Deletions
 from hydra_ray.serve.state.folders import USERS
 from hydra_ray.serve.state.postgres.database import Database
 from hydra_ray.serve.state.postgres.deletion_counter import DeletionCounter
+from hydra_ray.serve.state.postgres.key_table import KeyTable
 from hydra_ray.serve.state.postgres.schema import bypasses_row_security, claim_service, confirm_service, migrate
 from hydra_ray.serve.state.postgres.usage_table import UsageTable
 from hydra_ray.serve.state.postgres.user_store import PostgresUserStore
@@ -63,6 +65,12 @@ class ServiceState:
         if self.database:
             return UsageTable(Database(self.database, most=1))
         return UsageFile(self.folder)
+
+    def open_keys(self) -> KeyTable:
+        """API keys in the database. Raises UserError where there is none."""
+        if not self.database:
+            raise UserError("keys_in_database: there is no `database`; name one, or a file of keys with `keys`")
+        return KeyTable(Database(self.database, most=1))
 
     def deletions(self) -> Deletions:
         """Whether anything was deleted."""

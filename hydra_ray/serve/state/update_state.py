@@ -20,7 +20,7 @@ from hydra_ray.inference.types import Component, UserKey
 from hydra_ray.serve.bundle import COMPONENTS, RunArtifacts, load_run_artifacts, refitted
 from hydra_ray.serve.state.binding import read_about, service_in_database
 from hydra_ray.serve.state.folders import PREPARED, heads_folder
-from hydra_ray.serve.state.init_state import Log, batches, newest_heads
+from hydra_ray.serve.state.init_state import batches, newest_heads
 from hydra_ray.serve.state.service_state import ServiceState
 from hydra_ray.serve.state.users import UserStore
 from hydra_ray.store.heads.head_store import HeadStore
@@ -78,7 +78,9 @@ class StateUpdate:
             counts["items"] += state.items - (before.items if before else 0)
             if {item.item_id for item in current} == {item.item_id for item in items}:
                 same[user] = state.revision
-            elif before is None or state.revision != before.revision:
+            elif before is None or (
+                new and state.fitted_revision != state.revision
+            ):  # or a killed update had not come to it
                 self.store.set_fit(user, "queued")
                 counts["queued"] += 1
         counts["heads"] += len(same)
@@ -106,31 +108,63 @@ class StateUpdate:
                     heads.delete([user.stored])
 
 
-def update_state(served: Path, later: Path, state: Path, database: str | None, add_users: bool, log: Log) -> None:
-    """Brings a service's state up to a later run. Killed and called again it goes on; the service may run.
+@dataclass(frozen=True)
+class Served:
+    """A service's state, and the run that it was made of.
 
-    served: folder of the run that the state was made of. later: folder of the later run. add_users: see `StateUpdate`;
-    users deleted from the service whom the later run still has come back then.
-
-    Raises UserError: there is no such state or run, the later run's heads are of other bases, the state cannot be
-    reached or written.
+    Attributes:
+        where: The state.
+        bundle: The run.
+        tenant: Whose users the run's are.
+        users: The ingested histories that the state was last brought up to; at first the run's.
     """
+
+    where: ServiceState
+    bundle: RunArtifacts
+    tenant: str
+    users: Path
+
+
+def served_from(run: Path, state: Path, database: str | None) -> Served:
+    """The state of a run's service.
+
+    Raises UserError: there is no such run or state, the state is of another run, or its users are not where `database`
+    says.
+    """
+    if not (state / PREPARED).exists():
+        raise UserError(
+            f"{state}: holds no service's state ({PREPARED} is missing); serve the run first, or give --state"
+        )
     about = read_about(state / PREPARED)
     service_in_database(state, database)
-    bundle = load_run_artifacts(served, about.get("seed"))
+    bundle = load_run_artifacts(run, about.get("seed"))
     if about.get("run") != bundle.name:
         raise UserError(f"{state} is of run {about.get('run')!r}, not of {bundle.name!r}; name the run that it is of")
-    after = refitted(bundle, later)
     last = state / UPDATED
-    before = Path(read_about(last)["users"]) if last.exists() else bundle.users
-    where = ServiceState(state, database)
-    store = where.open_users(bundle.config.data.buckets)
+    users = Path(read_about(last)["users"]) if last.exists() else bundle.users
+    return Served(ServiceState(state, database), bundle, str(about.get("tenant")), users)
+
+
+def update_state(served: Served, later: Path, add_users: bool) -> str:
+    """Brings a service's state up to a later run. Killed and called again it goes on; the service may run.
+
+    later: folder of the later run. add_users: see `StateUpdate`; users deleted from the service whom the later run
+    still has come back then.
+
+    Returns:
+        What was done, in words.
+
+    Raises:
+        UserError: there is no such run, its heads are of other bases, the state cannot be reached or written.
+    """
+    after, state = refitted(served.bundle, later), served.where.folder
+    store = served.where.open_users(served.bundle.config.data.buckets)
     update = StateUpdate(store, *_head_stores(after, state), add_users)
     counts: Counter[str] = Counter()
-    for batch in batches(after, str(about.get("tenant")), store.buckets):
+    for batch in batches(after, served.tenant, store.buckets):
         ids = [user.user_id for some in batch.values() for user, _ in some]
         known: dict[str, set[str]] = {}
-        for user in read_users(before, user_ids=ids):
+        for user in read_users(served.users, user_ids=ids):
             known.setdefault(user.user_id, set()).update(item.item_id for item in user.items)
         # Who is in both splits comes twice, once with more items.
         longest = dict(sorted(chain(*batch.values()), key=lambda pair: len(pair[1])))
@@ -138,10 +172,12 @@ def update_state(served: Path, later: Path, state: Path, database: str | None, a
         counts += became
         update.give_heads(same)
     store.close()
-    write_text(last, json.dumps({"users": str(after.users)}))
+    write_text(state / UPDATED, json.dumps({"users": str(after.users)}))
     skipped = f", {counts['unknown']} users left out whom the service does not know" if counts["unknown"] else ""
-    log(f"{counts['items']} items added, heads of {counts['heads']} users are those of {later.name}, "
-        f"{counts['queued']} users with changes of their own queued for a fit{skipped}")  # fmt: skip
+    return (
+        f"{counts['items']} items added, heads of {counts['heads']} users are those of {later.name}, "
+        f"{counts['queued']} users with changes of their own queued for a fit{skipped}"
+    )
 
 
 def _head_stores(

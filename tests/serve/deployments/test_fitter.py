@@ -42,7 +42,7 @@ def test_gateway_and_fitter_report_their_calls_and_log_json(tmp_path: Path, monk
         feature_widths, unused = dict.fromkeys(bundle.base, 0), Handle()
         keys = Keys.open("acme")
         front = gateway.Gateway(
-            bundle, feature_widths, GatewayConfig(), URL, keys, None, ServiceState(state), unused, unused, unused
+            bundle, feature_widths, GatewayConfig(), URL, keys, None, False, ServiceState(state), unused, unused, unused
         )
         await front.__serve_build_asgi_app__()
         fitter.Fitter(bundle, ServiceState(state), URL, FitterConfig())._running.cancel()

@@ -10,7 +10,7 @@ from hydra_ray.serve.state.users import UserStore
 from hydra_ray.training.artifacts.trained_scorer import fingerprint
 from tests.pipeline.fitted_world import make_config, write_base
 from tests.serve.state.made_run import USER_IDS, write_ingested, write_some_heads
-from tests.serve.state.postgres_server import PostgresServer, missing
+from tests.serve.state.postgres_server import PostgresServer
 
 BACK_ENDS = ("sqlite", "postgres")
 
@@ -27,16 +27,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> RunArtifacts:
     fitted = write_some_heads(folder / "fitted", "bayesian_linear", found, USER_IDS[4:9], 2.0)
     return RunArtifacts("a-run", config, 0, {"reranker": base, "adapter": base},
                   {"reranker": (trained, fitted), "adapter": (fitted,)}, {}, folder / "ingest")  # fmt: skip
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    """A server, skipped where none can run."""
-    if why := missing():
-        pytest.skip(why)
-    server = PostgresServer()
-    yield server
-    server.remove()
 
 
 @pytest.fixture(scope="session", params=BACK_ENDS)

@@ -17,7 +17,7 @@ from hydra_ray.serve.state import update_state as subject
 from hydra_ray.serve.state.folders import heads_folder
 from hydra_ray.serve.state.init_state import init_state
 from hydra_ray.serve.state.service_state import ServiceState
-from hydra_ray.serve.state.update_state import update_state
+from hydra_ray.serve.state.update_state import StateUpdate, served_from, update_state
 from hydra_ray.store.heads.head_store import HeadStore
 from hydra_ray.training.artifacts.trained_scorer import fingerprint
 from tests.pipeline.fitted_world import users
@@ -32,9 +32,9 @@ class Service:
     """A state that was made of a run, and later runs of it."""
 
     def __init__(self, made: RunArtifacts, state: ServiceState, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.made, self.state, self.root, self.lines = made, state, root, list[str]()
+        self.made, self.state, self.root = made, state, root
         monkeypatch.setattr(subject, "load_run_artifacts", lambda folder, seed: made)
-        init_state(made, state, "me", self.lines.append)
+        init_state(made, state, "me", lambda line: None)
         self.store = state.open_users()
 
     def later_run(self, name: str, grown: dict[str, list[HistoryItem]], heads: dict[str, float]) -> Path:
@@ -59,8 +59,8 @@ class Service:
         return self.root / name
 
     def update(self, later: Path, add_users: bool = False) -> str:
-        update_state(Path("served"), later, self.state.folder, self.state.database, add_users, self.lines.append)
-        return self.lines[-1]
+        served = served_from(Path("served"), self.state.folder, self.state.database)
+        return update_state(served, later, add_users)
 
     def head(self, user: str, component: Component = "adapter") -> float | None:
         store = HeadStore.open(str(heads_folder(self.state.folder, component)))
@@ -132,6 +132,32 @@ def test_a_second_update_counts_from_the_first_and_the_same_twice_changes_nothin
     assert item(100).item_id not in ids  # it was deleted here
 
 
+class KilledError(BaseException):
+    """Where the process ends."""
+
+
+@pytest.mark.parametrize("before", ["set_fit", "give_heads"])
+def test_an_update_that_was_killed_goes_on(service: Service, before: str) -> None:
+    later = service.later_run("tonight", {user: [item(100)] for user in (GROWN, OWN)}, dict.fromkeys(USER_IDS, 5.0))
+    service.store.append(key(OWN), [item(7)])
+    with pytest.MonkeyPatch.context() as patch:
+        kind = StateUpdate if before == "give_heads" else type(service.store)
+
+        def killed(*_: object, **__: object) -> None:
+            raise KilledError
+
+        patch.setattr(kind, before, killed)
+        with pytest.raises(KilledError):
+            service.update(later)
+    assert not (service.state.folder / subject.UPDATED).exists()
+    line = service.update(later)
+    assert f"heads of {len(USER_IDS) - 1} users are those of tonight, 1 users with changes of their own queued" in line
+    states = {user: service.store.state(key(user)) for user in USER_IDS}
+    assert {user for user, state in states.items() if state and state.fit == "queued"} == {OWN}
+    assert {service.head(user) for user in USER_IDS if user != OWN} == {5.0}
+    assert all(item(100) in service.store.items(key(user)) for user in (GROWN, OWN))
+
+
 def test_a_user_who_is_to_keep_the_shared_head_loses_the_own_one(service: Service) -> None:
     fitted = USER_IDS[5]
     assert service.head(fitted) == 2.0
@@ -160,6 +186,11 @@ def test_heads_of_another_base_are_refused_and_nothing_changes(
     with pytest.raises(UserError, match="base"):
         service.update(later)
     assert service.store.history(key(GROWN)) == before
+
+
+def test_a_folder_without_a_state_is_one_line(service: Service, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"holds no service's state .*--state"):
+        served_from(Path("served"), tmp_path / "none", None)
 
 
 def test_a_state_of_another_run_and_an_unfinished_run_are_one_line(service: Service, tmp_path: Path) -> None:

@@ -7,17 +7,19 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hydra_ray.serve.http.errors import ApiError
-from hydra_ray.serve.http.key_file import KeyRing
 from hydra_ray.serve.http.key_limits import KeyLimits
-from hydra_ray.serve.http.keys import Key
+from hydra_ray.serve.http.keys import Key, KeySource, KeysUnavailableError
 from hydra_ray.serve.http.middleware.raw_path import is_api
+
+RETRY_AFTER = "2"
+"""Seconds, of a 503."""
 
 
 class ApiKeyMiddleware:
-    """ASGI middleware: puts the key and its tenant into `request.state`, or answers 401 or 429. What the route
-    leaves in `request.state.tokens` is counted against the key's limit."""
+    """ASGI middleware: puts the key and its tenant into `request.state`, or answers 401, 429, or 503 where keys
+    cannot be read. What the route leaves in `request.state.tokens` is counted against the key's limit."""
 
-    def __init__(self, app: ASGIApp, ring: KeyRing, limits: KeyLimits) -> None:
+    def __init__(self, app: ASGIApp, ring: KeySource, limits: KeyLimits) -> None:
         self._app, self._ring, self._limits = app, ring, limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -45,7 +47,10 @@ class ApiKeyMiddleware:
 
     def _key(self, scope: Scope) -> Key:
         """The request's key. Raises ApiError."""
-        key = self._ring.now.find(Headers(scope=scope).get("authorization"))
+        try:
+            key = self._ring.find(Headers(scope=scope).get("authorization"))
+        except KeysUnavailableError as error:
+            raise ApiError(503, str(error), code="keys_unavailable", headers={"Retry-After": RETRY_AFTER}) from None
         if key is None:
             raise _refusal("no valid API key: send one as `Authorization: Bearer KEY`")
         if key.expired(time.time()):

@@ -166,19 +166,31 @@ def test_migrations_run_once_and_a_newer_schema_is_refused(postgres: PostgresSer
     database = Database(state.database or "")
     with pytest.raises(UserError, match="holds no service's users; start the service once"):
         state.open_users()
-    assert [migrate(database), migrate(database)] == [[1], []]
-    more = {**scripts(), 2: "ALTER TABLE service ADD COLUMN more text"}
-    assert migrate(database, more) == [2]
+    assert [migrate(database), migrate(database)] == [list(scripts()), []]
+    newest = max(scripts())
+    more = {**scripts(), newest + 1: "ALTER TABLE service ADD COLUMN more text"}
+    assert migrate(database, more) == [newest + 1]
+    words = rf"written by a newer version of hydra_ray \(schema {newest + 1}, this one knows {newest}\)"
     for opened in (lambda: migrate(database), lambda: state.open_users(), lambda: state.create_users(4, "service")):
-        with pytest.raises(UserError, match=r"written by a newer version of hydra_ray \(schema 2, this one knows 1\)"):
+        with pytest.raises(UserError, match=words):
             opened()
 
 
 def test_a_broken_migration_changes_nothing(state: ServiceState) -> None:
     database = Database(state.database or "")
     with pytest.raises(UserError, match="cannot be used"):
-        migrate(database, {**scripts(), 2: "CREATE TABLE fine (); SELECT nonsense"})
-    assert migrate(database) == [1]
+        migrate(database, {**scripts(), max(scripts()) + 1: "CREATE TABLE fine (); SELECT nonsense"})
+    assert migrate(database) == list(scripts())
+
+
+def test_an_older_schema_is_refused_until_it_is_brought_up_to_date(state: ServiceState) -> None:
+    first, *later = scripts()
+    assert migrate(Database(state.database or ""), {first: scripts()[first]}) == [first]
+    with pytest.raises(UserError, match="written by an older version of hydra_ray; start `hydra-ray serve`"):
+        state.open_users()
+    state.create_users(4, "service").close()
+    assert state.open_users().buckets == 4
+    assert later
 
 
 def test_a_database_of_another_service_or_number_of_buckets(store: UserStore, state: ServiceState) -> None:

@@ -1,0 +1,211 @@
+"""LoRA on the LLM itself: for the task, for each user, or for each user on top of the task's.
+
+    task_lora   one LoRA, from the training users' queries: what users' own LoRA has to beat
+    peft        one LoRA a user, from the user's history alone (Salemi and Zamani, arXiv 2409.09510)
+    oppu        one LoRA a user on top of the task's (Tan et al., arXiv 2402.04401)
+
+Each with no examples in its prompts, and with the best history items by BM25. They need the LLM's weights, which the
+run must serve itself: lines to compare with, not personalisation of a black box.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hydra_ray.config import Config, LoraConfig
+from hydra_ray.config.section import execution_only
+from hydra_ray.core.hashing import stable_hash
+from hydra_ray.errors import UserError
+from hydra_ray.llm.model_id import server_identity, weights_source
+from hydra_ray.methods.method import one_answer
+from hydra_ray.methods.question import Call, QuestionContext
+from hydra_ray.methods.training import LearnedPrompt, MethodTraining
+from hydra_ray.registries import METHODS
+
+TASK, USERS, SERVED, BASE = "task", "users", "served", "base"
+"""In a training's folder: the task's LoRA (PEFT's format), the users' (`training.user_lora.artifact`), what vLLM loads
+for each user, and the base with the task's LoRA in its weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoraRows:
+    """What a row of the table trains.
+
+    Attributes:
+        k: History items by BM25 in its prompts.
+        task: Whether the task's LoRA is trained.
+        users: Whether users' own are.
+    """
+
+    k: int
+    task: bool
+    users: bool
+
+    def ask(self, question: QuestionContext) -> Call:
+        """The prompt that is trained and asked, without an adapter."""
+        return question.greedy(question.retrieve("bm25", self.k) if self.k else ())
+
+    def answer(self, question: QuestionContext) -> Call:
+        """The call with the user's adapter, or the task's, or none."""
+        examples = question.retrieve("bm25", self.k) if self.k else ()
+        return question.greedy(examples, lora=partial(self._adapter, question))
+
+    def _adapter(self, question: QuestionContext) -> Path | None:
+        """The folder of the adapter that answers for a user; None: the LLM alone."""
+        own = question.trained / SERVED / folder_of(question.user_id)
+        if self.users and own.is_dir():
+            return own
+        if not self.task:
+            return None
+        return (question.trained_by(task_row(self.k)) if self.users else question.trained) / TASK
+
+
+def task_row(k: int) -> str:
+    """The row with the task's LoRA for prompts with k items."""
+    return f"task_lora_k{k}"
+
+
+def folder_of(user_id: str) -> str:
+    """A folder's name for a user, whatever the id holds."""
+    return stable_hash("adapter", user_id).hex()
+
+
+def train(rows: LoraRows, training: MethodTraining) -> None:
+    """Trains what `rows` says and writes it as vLLM loads it.
+
+    Raises UserError if the weights are no decoder LM in a folder, or as the training does.
+    """
+    from hydra_ray.models.lora.decoder import load_decoder
+    from hydra_ray.training.user_lora.rows import RowTokenizer
+
+    config = Config.model_validate(training.config)
+    folder = base_folder(config)
+    base = load_decoder(folder, config.lora.precision)
+    fits = _Fitting(RowTokenizer(base.tokenizer, config.lora.max_tokens), training.log)
+    if rows.users:
+        _train_users(base, rows, training, config, fits)
+    else:
+        _train_task(base, rows, training, config, fits)
+
+
+def base_folder(config: Config) -> Path:
+    """The folder of the served LLM's weights. Raises UserError if they are not in a folder."""
+    source = weights_source(config.llm.serve.source)
+    if not Path(source).is_dir():
+        raise UserError(f"llm.serve.source={source}: LoRA is trained on weights in a folder: download them and give it")
+    return Path(source)
+
+
+class _Fitting:
+    """Rows that can be trained; the others are left out and counted."""
+
+    def __init__(self, tokenize: Callable[[Any], Any], log: Callable[[str], None]) -> None:
+        self._tokenize, self._log = tokenize, log
+
+    def __call__(self, prompts: Iterable[LearnedPrompt]) -> Iterator[Any]:
+        from hydra_ray.training.user_lora.rows import LoraRow
+
+        lost, first, kept = 0, "", 0
+        for prompt in prompts:
+            row = LoraRow(prompt.user_id, prompt.prompt, prompt.answer)
+            try:
+                self._tokenize(row)
+            except UserError as error:
+                lost, first = lost + 1, first or str(error)
+                continue
+            kept += 1
+            yield row
+        if lost:
+            self._log(f"{lost:,} of {lost + kept:,} rows are left out, the first as {first}")
+
+
+def _train_task(base: Any, rows: LoraRows, training: MethodTraining, config: Config, fits: _Fitting) -> None:
+    from hydra_ray.models.lora.peft_folder import write_lora
+    from hydra_ray.models.lora.shape import shape_of
+    from hydra_ray.training.user_lora.rows import RowTokenizer
+    from hydra_ray.training.user_lora.train import train_task
+
+    tokenize, settings = RowTokenizer(base.tokenizer, config.lora.max_tokens), config.lora.for_task()
+    found = [tokenize(row) for row in fits(training.prompts(rows.ask))]
+    training.log(f"LoRA of the task: {len(found):,} rows, {settings.epochs} epochs")
+    trained = train_task(base, found, config.lora, training.seed)
+    if trained.weights is None:
+        raise UserError("lora: no rows of training users to train the task's LoRA on; raise protocol.pseudo_queries")
+    shape = shape_of(base.model, settings.rank, settings.alpha, settings.targets)
+    write_lora(training.folder / TASK, shape, trained.weights, str(base.folder))
+
+
+def _train_users(base: Any, rows: LoraRows, training: MethodTraining, config: Config, fits: _Fitting) -> None:
+    from hydra_ray.models.lora.combined import combined
+    from hydra_ray.models.lora.decoder import load_decoder
+    from hydra_ray.models.lora.merge import merge_lora
+    from hydra_ray.models.lora.peft_folder import read_lora, write_lora
+    from hydra_ray.training.user_lora.artifact import UserLoras
+    from hydra_ray.training.user_lora.row_files import write_rows
+    from hydra_ray.training.user_lora.workers import UserLoraJob, train_on_workers
+
+    scratch = training.folder / "scratch"
+    task = read_lora(training.trained_by(task_row(rows.k)) / TASK, base.model) if rows.task else None
+    folder, digest = base.folder, base.digest
+    if task is not None:
+        if not (scratch / BASE).is_dir():
+            merge_lora(base, *task, scratch / BASE)
+        folder = scratch / BASE
+        digest = load_decoder(folder, config.lora.precision).digest
+    users = write_rows(scratch / "rows", fits(training.history_prompts(rows.ask)), config.data.buckets)
+    wanted = config.resources.fit
+    job = UserLoraJob(folder.resolve(), (scratch / "rows").resolve(), (training.folder / USERS).resolve(), config.lora,
+                      training.seed, config.data.buckets, users, wanted.num_gpus)  # fmt: skip
+    training.start_ray()
+    train_on_workers(job, wanted, training.log)
+    found = UserLoras.open(training.folder / USERS, digest)
+    for ids in users.values():
+        for user, weights in zip(ids, found.of(ids), strict=True):
+            if weights is not None:
+                shape, own = combined(task, (found.shape, weights)) if task else (found.shape, weights)
+                write_lora(training.folder / SERVED / folder_of(user), shape, own, str(base.folder))
+
+
+def train_reads(config: Config) -> dict[str, Any]:
+    """What a training depends on besides the task and the users."""
+    llm = config.llm
+    return {
+        "lora": config.lora.model_dump(mode="json", exclude=execution_only(LoraConfig)),
+        "weights": server_identity(llm),
+        "prompt": llm.prompt,
+        "tokens": [llm.max_prompt_tokens, llm.max_item_tokens],
+        "retrieval": [config.retrieval.bm25, config.retrieval.tokens],
+        "pseudo_queries": config.protocol.pseudo_queries,
+        "train_questions": config.protocol.train_questions,
+    }
+
+
+def builds_on(rows: LoraRows, config: Config) -> tuple[str, ...]:
+    """The row whose task LoRA users' own LoRA is trained on."""
+    return (task_row(rows.k),) if rows.task and rows.users else ()
+
+
+def _register(name: str, title: str, about: str, rows: LoraRows) -> None:
+    shown = f", after the {rows.k} best history items by BM25" if rows.k > 1 else ""
+    shown = ", after the best history item by BM25" if rows.k == 1 else shown
+    method = one_answer(f"{name}_k{rows.k}", f"{title}, k={rows.k}", about + shown, rows.answer, group="trains the LLM")
+    METHODS.register(f"{name}_k{rows.k}")(
+        replace(
+            method,
+            train=partial(train, rows),
+            train_reads=train_reads,
+            builds_on=partial(builds_on, rows),
+            serves_lora=True,
+        )
+    )
+
+
+for k in (0, 4):
+    _register("task_lora", "task LoRA", "the LLM with one LoRA, trained on the training users' queries",
+              LoraRows(k, task=True, users=False))  # fmt: skip
+    _register("peft", "LoRA per user", "the LLM with the user's own LoRA, trained on the user's history",
+              LoraRows(k, task=False, users=True))  # fmt: skip
+    _register("oppu", "OPPU", "the LLM with the task's LoRA and the user's own on top of it",
+              LoraRows(k, task=True, users=True))  # fmt: skip

@@ -1,0 +1,30 @@
+"""The served LLM of a run whose methods train LoRA adapters."""
+
+from pathlib import Path
+
+from hydra_ray.config import Config
+from hydra_ray.errors import UserError
+from hydra_ray.methods.method import method_named
+
+
+def serve_adapters(config: Config, root: Path) -> Config:
+    """The configuration, with the LLM served so that requests may name adapters anywhere under the root, if a method
+    of the run asks for some.
+
+    Args:
+        config: Of the run.
+        root: Of the run, absolute; steps write adapters there.
+
+    Raises:
+        UserError: The LLM is not served by the run, so that nothing can be put beside its weights.
+    """
+    trains = [name for name in config.evaluate.methods if method_named(name).serves_lora]
+    if not trains:
+        return config
+    if config.llm.base_url is not None:
+        raise UserError(f"evaluate.methods: {trains[0]} trains weights of the LLM, which the run itself must serve: "
+                        f"leave out llm.base_url={config.llm.base_url}, or the method")  # fmt: skip
+    lora = config.llm.serve.lora
+    lora = lora.model_copy(update={"folder": str(root), "max_rank": max(lora.max_rank, 2 * config.lora.rank)})
+    serve = config.llm.serve.model_copy(update={"lora": lora})
+    return config.model_copy(update={"llm": config.llm.model_copy(update={"serve": serve})})

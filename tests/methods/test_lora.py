@@ -1,0 +1,90 @@
+"""Which adapter answers for whom, and what a training depends on."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hydra_ray.config import Config
+from hydra_ray.core.sampling import Trial
+from hydra_ray.errors import UserError
+from hydra_ray.methods.lora import SERVED, TASK, base_folder, folder_of
+from hydra_ray.methods.method import method_named
+from hydra_ray.report.needs import need_of
+from tests.methods.questions import Asked
+from tests.pipeline.step_keys import make_job
+
+ROWS = [f"{name}_k{k}" for name in ("task_lora", "peft", "oppu") for k in (0, 4)]
+
+
+@dataclass
+class Question(Asked):
+    """A user's question; a call is its examples and its adapter."""
+
+    user_id: str = "with"
+    folder: Path = Path()
+
+    @property
+    def trained(self) -> Path:
+        return self.folder / "own"
+
+    def trained_by(self, method: str) -> Path:
+        return self.folder / method
+
+    def greedy(self, examples: Any = (), summary: str = "", lora: Any = None) -> Any:
+        return (*examples, lora())
+
+
+@pytest.mark.parametrize(
+    ("row", "user", "adapter"),
+    [
+        ("task_lora_k0", "with", f"own/{TASK}"),
+        ("peft_k0", "with", f"own/{SERVED}/{folder_of('with')}"),
+        ("peft_k0", "without", None),
+        ("oppu_k0", "with", f"own/{SERVED}/{folder_of('with')}"),
+        ("oppu_k0", "without", f"task_lora_k0/{TASK}"),
+        ("oppu_k4", "without", f"task_lora_k4/{TASK}"),
+    ],
+)
+def test_a_user_without_an_adapter_gets_the_tasks_or_the_llm_alone(
+    tmp_path: Path, row: str, user: str, adapter: str | None
+) -> None:
+    (tmp_path / "own" / SERVED / folder_of("with")).mkdir(parents=True)
+    (call,) = method_named(row).calls(Question(user_id=user, folder=tmp_path)).values()
+    assert call[-1] == (None if adapter is None else tmp_path / adapter)
+    k = int(row[-1])
+    assert call[:-1] == ((f"{k} by bm25",) if k else ())
+
+
+def test_the_rows_stand_among_those_that_need_the_llms_weights() -> None:
+    assert {need_of(method_named(name).group) for name in ROWS} == {"weights of the LLM"}
+    assert all(method_named(name).serves_lora and not method_named(name).always for name in ROWS)
+
+
+def test_an_adapter_is_trained_anew_where_its_training_reads_something_else(tmp_path: Path) -> None:
+    def keys(row: str, **changes: Any) -> str:
+        job, _ = make_job(tmp_path, evaluate={"methods": [row]}, **changes)
+        found = job.trained_method(Trial(0), row)
+        assert found is not None
+        return found.key
+
+    assert len({keys(row) for row in ROWS}) == len(ROWS)
+    for changes in ({"lora": {"rank": 4}}, {"llm": {"prompt": "lamp"}}, {"protocol": {"pseudo_queries": 3}}):
+        assert keys("oppu_k4", **changes) != keys("oppu_k4")
+    assert keys("oppu_k4", lora={"batch_users": 2}, train={"epochs": 3}) == keys("oppu_k4")
+
+
+def test_a_users_lora_on_the_tasks_is_trained_after_it(tmp_path: Path) -> None:
+    job, asked = make_job(tmp_path, evaluate={"methods": ["oppu_k4"]})
+    task, own = job.trained_method(Trial(0), "task_lora_k4"), job.trained_method(Trial(0), "oppu_k4")
+    assert task is not None
+    assert own is not None
+    inputs = [found for name, found in asked["inputs"] if name == "train-method"]
+    assert inputs[-1]["trained-task_lora_k4"] == task.key
+    assert "trained-oppu_k4" not in inputs[-1]
+
+
+def test_weights_that_lie_on_a_hub_alone_cannot_be_trained() -> None:
+    with pytest.raises(UserError, match=r"llm\.serve\.source=org/model: LoRA is trained on weights in a folder"):
+        base_folder(Config.model_validate({"llm": {"serve": {"source": "org/model"}}}))

@@ -1,0 +1,28 @@
+"""Which runs serve the LLM with adapters."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hydra_ray.config import Config
+from hydra_ray.errors import UserError
+from hydra_ray.pipeline.lora_serving import serve_adapters
+
+
+def config(**more: Any) -> Config:
+    return Config.model_validate(more)
+
+
+def test_only_a_run_with_a_method_that_asks_for_adapters_serves_some(tmp_path: Path) -> None:
+    plain = config(evaluate={"methods": ["recency_k1"]})
+    assert serve_adapters(plain, tmp_path) is plain
+    served = serve_adapters(config(evaluate={"methods": ["recency_k1", "oppu_k0"]}, lora={"rank": 16}), tmp_path)
+    assert served.llm.serve.lora.folder == str(tmp_path)
+    assert served.llm.serve.lora.max_rank == 32  # the task's and the user's in one
+
+
+def test_an_llm_that_is_served_elsewhere_cannot_be_given_adapters(tmp_path: Path) -> None:
+    elsewhere = config(evaluate={"methods": ["peft_k4"]}, llm={"base_url": "http://127.0.0.1:9/v1"})
+    with pytest.raises(UserError, match=r"peft_k4 trains weights.*leave out llm\.base_url=http://127"):
+        serve_adapters(elsewhere, tmp_path)
