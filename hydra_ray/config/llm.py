@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from hydra_ray.config.resources import LLMResources
 from hydra_ray.config.section import HEADER_NAME, Section, is_secret
+from hydra_ray.errors import UserError
 
 
 class ServeLoraConfig(Section):
@@ -197,6 +198,16 @@ class LLMConfig(Section):
                 raise ValueError(f"{name}: cannot be set here")
         return value
 
+    def is_direct(self, wanted: LLMResources) -> bool:
+        """Whether the model that is served is vLLM's own server on a port of its own, in one replica, instead of Ray
+        Serve LLM behind its HTTP proxy: on a CPU, or with LoRA adapters.
+
+        wanted: the replicas. Raises UserError if there are adapters and several replicas.
+        """
+        if self.serve.lora.folder is not None and wanted.bounds != (1, 1):
+            raise UserError("resources.llm.num_workers: LoRA adapters are served by one replica: give 1")
+        return wanted.is_direct or self.serve.lora.folder is not None
+
 
 class LLMApplicationConfig(LLMConfig):
     """`args` of an application that serves a model in a Serve file: the section `llm` of a run, and `resources`."""
@@ -205,6 +216,6 @@ class LLMApplicationConfig(LLMConfig):
 
     @model_validator(mode="after")
     def _can_be_called(self) -> "LLMApplicationConfig":
-        if self.resources.is_direct and self.base_url is None and self.serve.port is None:
+        if self.is_direct(self.resources) and self.base_url is None and self.serve.port is None:
             raise ValueError("serve.port: not set: others must know where to call this model; set it, to 8199 say")
         return self

@@ -3,9 +3,9 @@
 
 Two ways to serve one model, both as an application of its own, called over HTTP like any other black box:
 
-    direct      one replica on CPU: vLLM's own server, as a child process of the replica, on a port of its own. Ray
-                Serve starts, watches and restarts the replica (`hydra_ray.llm.vllm_replica`; why:
-                docs/design/served-llm.md).
+    direct      one replica on CPU, or with LoRA adapters, which Ray Serve LLM looks for in object stores alone: vLLM's
+                own server, as a child process of the replica, on a port of its own. Ray Serve starts, watches and
+                restarts the replica (`hydra_ray.llm.vllm_replica`; why: docs/design/served-llm.md).
     ingress     everything else (GPU, several replicas): `build_openai_app` as it comes, behind Serve's HTTP proxy.
 """
 
@@ -54,7 +54,7 @@ def engine_arguments(cfg: LLMConfig, wanted: LLMResources) -> dict[str, Any]:
 def engine_variables(cfg: LLMConfig, wanted: LLMResources) -> dict[str, str]:
     """The environment of the replica and its engine. Raises UserError if the weights cannot be found."""
     weights = weights_source(cfg.serve.source)
-    alone = wanted.is_direct
+    alone = _alone(cfg, wanted)
     variables = env.engine_variables(
         cpu=not wanted.num_gpus, alone=alone, kv_cache_gib=cfg.serve.kv_cache_gib, weights=weights
     )
@@ -62,6 +62,11 @@ def engine_variables(cfg: LLMConfig, wanted: LLMResources) -> dict[str, str]:
         variables |= env.engine_lora(cfg.serve.lora.folder)
     count = threads(cfg, wanted)
     return variables if wanted.num_gpus or count is None else variables | env.engine_threads(count)
+
+
+def _alone(cfg: LLMConfig, wanted: LLMResources) -> bool:
+    """Whether the model is in the process of a direct replica's engine: not where several GPUs share it."""
+    return cfg.is_direct(wanted) and wanted.num_gpus <= 1
 
 
 def threads(cfg: LLMConfig, wanted: LLMResources) -> int | None:
@@ -75,7 +80,7 @@ def server_arguments(cfg: LLMConfig, wanted: LLMResources) -> list[str]:
     quiet = {"disable_uvicorn_access_log": True, "uvicorn_log_level": "error"}
     # With ENGINE_ALONE of `hydra_ray.env`: the model in the engine's process instead of a worker's behind it, which is
     # one process less that imports vLLM, and no hand-over per step.
-    alone = {"distributed_executor_backend": "uni"}
+    alone = {"distributed_executor_backend": "uni"} if _alone(cfg, wanted) else {}
     model = {"model": weights_source(cfg.serve.source), "served_model_name": cfg.model}
     return flags({**model, **engine_arguments(cfg, wanted), **alone, **quiet})
 
@@ -118,7 +123,7 @@ def bundles_per_gpu(wanted: LLMResources) -> list[dict[str, float]]:
 
 def deployment_names(args: LLMApplicationConfig) -> tuple[str, ...]:
     """Names of the deployments that `build_application` makes; those behind an ingress are Ray Serve LLM's."""
-    if args.resources.is_direct:
+    if args.is_direct(args.resources):
         return (DEPLOYMENT,)
     return (f"LLMServer:{args.model.replace('/', '--').replace('.', '_')}", "OpenAiIngress")
 
@@ -135,7 +140,7 @@ def build_application(cfg: LLMConfig, wanted: LLMResources, *, cluster: bool, po
     Raises UserError if vLLM or the weights are missing.
     """
     require_vllm()
-    if not wanted.is_direct:
+    if not cfg.is_direct(wanted):
         from ray.serve.llm import LLMConfig as EngineConfig
         from ray.serve.llm import build_openai_app
 
@@ -187,7 +192,7 @@ def served_llm(cfg: LLMConfig, wanted: LLMResources | None = None, *, joined: bo
 
     require_vllm()
     wanted = wanted or LLMResources()
-    app = ServedApp(cfg, wanted, direct=wanted.is_direct, joined=joined)
+    app = ServedApp(cfg, wanted, direct=cfg.is_direct(wanted), joined=joined)
     try:
         yield app.start(lambda cluster, port: build_application(cfg, wanted, cluster=cluster, port=port))
     finally:

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import LlamaForCausalLM
 
-from hydra_ray.config import LLMConfig, LLMResources, ServeLLMConfig, ServeLoraConfig
+from hydra_ray.config import LLMApplicationConfig, LLMConfig, LLMResources, ServeLLMConfig, ServeLoraConfig
 from hydra_ray.core.tasks import load_task
 from hydra_ray.errors import UserError
 from hydra_ray.llm import vllm_app
@@ -125,6 +125,26 @@ def test_vllm_is_started_with_adapters_where_they_have_a_folder(tmp_path):
     assert (values["--max-lora-rank"], values["--max-loras"], values["--max-cpu-loras"]) == ("16", "4", "4")
     variables = vllm_app.engine_variables(cfg, LLMResources())
     assert variables["VLLM_LORA_RESOLVER_CACHE_DIR"] == str(tmp_path)
+
+
+def test_a_gpu_serves_adapters_by_vllms_own_server_in_one_replica(tmp_path):
+    gpu = LLMResources(num_gpus=1)
+    assert not served(None).is_direct(gpu)
+    assert served(tmp_path).is_direct(gpu)
+    assert vllm_app.deployment_names(LLMApplicationConfig(serve=served(tmp_path, port=8199).serve, resources=gpu)) == (
+        vllm_app.DEPLOYMENT,
+    )
+    words = vllm_app.server_arguments(served(tmp_path), gpu)
+    assert "--enable-lora" in words
+    assert "--distributed-executor-backend" in words
+    assert "--enforce-eager" not in words
+    two = vllm_app.server_arguments(served(tmp_path), LLMResources(num_gpus=2))
+    assert "--distributed-executor-backend" not in two
+    assert dict(itertools.pairwise(two))["--tensor-parallel-size"] == "2"
+    with pytest.raises(UserError, match=r"resources\.llm\.num_workers: LoRA adapters are served by one replica"):
+        served(tmp_path).is_direct(LLMResources(num_workers=(1, 2)))
+    with pytest.raises(ValueError, match=r"serve\.port: not set"):
+        LLMApplicationConfig(serve=served(tmp_path).serve, resources=gpu)
 
 
 @pytest.mark.cluster

@@ -57,7 +57,7 @@ APPLICATIONS = {
     "hydra_ray.llm.vllm_app:build_llm": Application(
         LLMApplicationConfig,
         deployment_names,
-        lambda args: not args.resources.is_direct,
+        lambda args: not args.is_direct(args.resources),
         (("serve", "source"),),
         lambda args: f"model {args.model}, weights {args.serve.source}",
         "/v1/models",
