@@ -41,6 +41,7 @@ def test_each_row_is_answered_by_its_own_adapters(tmp_path: Path) -> None:
         done = subprocess.run(words, capture_output=True, text=True, timeout=800, check=False, cwd=ROOT)
         assert done.returncode == 0, done.stderr
         assert "Loading weights" not in done.stderr
+        assert "Writing model shards" not in done.stderr
         steps: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
         return steps
 

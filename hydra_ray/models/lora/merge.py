@@ -46,7 +46,8 @@ def merge_lora(base: Decoder, shape: LoraShape, weights: Mapping[str, Tensor], o
         with no_progress_bars():
             model = AutoModelForCausalLM.from_pretrained(str(base.folder), local_files_only=True, dtype="auto")
         add_lora(model, shape, weights)
-        model.save_pretrained(str(part))
+        with no_progress_bars():
+            model.save_pretrained(str(part))
         part.rename(out)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
