@@ -8,6 +8,7 @@ Each with no examples in its prompts, and with the best history items by BM25. T
 run must serve itself: lines to compare with, not personalisation of a black box.
 """
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -182,6 +183,12 @@ def train_reads(config: Config) -> dict[str, Any]:
     }
 
 
+def user_parameters(trained: Path) -> int:
+    """The numbers of one user's LoRA: r (d_in + d_out) for each layer."""
+    about = json.loads((trained / USERS / "lora.json").read_text())
+    return sum(int(about["rank"]) * sum(map(int, sizes)) for sizes in about["layers"].values())
+
+
 def builds_on(rows: LoraRows, config: Config) -> tuple[str, ...]:
     """The row whose task LoRA users' own LoRA is trained on."""
     return (task_row(rows.k),) if rows.task and rows.users else ()
@@ -198,6 +205,7 @@ def _register(name: str, title: str, about: str, rows: LoraRows) -> None:
             train_reads=train_reads,
             builds_on=partial(builds_on, rows),
             serves_lora=True,
+            user_parameters=user_parameters if rows.users else None,
         )
     )
 

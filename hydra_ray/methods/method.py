@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from hydra_ray.config import Config
@@ -55,6 +56,7 @@ class Method:
         builds_on: Other methods whose `train` this one uses (`trained_by`). Its `asks`, if it has any, are then about
             training users whom those have not learned from.
         serves_lora: Whether its calls name LoRA adapters: the run then serves the LLM with adapters.
+        user_parameters: How many numbers of one user's own there are in the folder that `train` wrote; None: none.
         reads_prompts: Whether `answer` reads `AnsweredQuestion.prompt`.
         trained_as: Methods of the same name here share what one `train` learns; "": it is the method's own.
         train_reads: What `train` reads of the configuration, as plain values: where it changes, the training is done
@@ -77,6 +79,7 @@ class Method:
     asks: TrainingCalls | None = None
     builds_on: Callable[[Config], tuple[str, ...]] = lambda config: ()
     serves_lora: bool = False
+    user_parameters: Callable[[Path], int] | None = None
     reads_prompts: bool = False
     trained_as: str = ""
     train_reads: Callable[[Config], Mapping[str, Any]] | None = None

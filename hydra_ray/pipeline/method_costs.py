@@ -128,7 +128,7 @@ class _Costs:
             training.over(len(trials)),
             None if crossed and fits_users(method) else new_user.over(len(trials)),
             seconds / len(trials),
-            self._parameters(method, trials[0]),
+            self._parameters(name, method, trials[0]),
         )
 
     def _answers(self, name: str, method: Method, trial: Trial, rows: Sequence[AnswerRow]) -> Usage:
@@ -185,13 +185,16 @@ class _Costs:
             }
         return self._calls[folder]
 
-    def _parameters(self, method: Method, trial: Trial) -> int:
+    def _parameters(self, name: str, method: Method, trial: Trial) -> int:
         job, folders = self._job, []
         if "hydra" in method.rerankers:
             folders.append(job.fit("reranker", trial).path)
         if method.adapter not in (None, "shared"):
             folders.append(job.fit("adapter", trial, variant_of(method)).path)
-        return sum(map(numbers_per_user, folders))
+        own = 0
+        if method.user_parameters and (trained := job.trained_method(trial, name)):
+            own = method.user_parameters(trained.path)
+        return own + sum(map(numbers_per_user, folders))
 
 
 def fits_users(method: Method) -> bool:

@@ -88,3 +88,14 @@ def test_a_users_lora_on_the_tasks_is_trained_after_it(tmp_path: Path) -> None:
 def test_weights_that_lie_on_a_hub_alone_cannot_be_trained() -> None:
     with pytest.raises(UserError, match=r"llm\.serve\.source=org/model: LoRA is trained on weights in a folder"):
         base_folder(Config.model_validate({"llm": {"serve": {"source": "org/model"}}}))
+
+
+def test_the_numbers_of_a_users_own_are_counted_where_users_have_some(tmp_path: Path) -> None:
+    (tmp_path / "users").mkdir()
+    (tmp_path / "users" / "lora.json").write_text(
+        '{"rank": 8, "layers": {"a.q_proj": [128, 128], "a.v_proj": [64, 128]}}'
+    )
+    counted = {row: method_named(row).user_parameters for row in ROWS}
+    assert counted["task_lora_k0"] is None
+    assert counted["peft_k0"] is not None
+    assert counted["peft_k0"](tmp_path) == counted["oppu_k4"](tmp_path) == 8 * (256 + 192)  # type: ignore[misc]
