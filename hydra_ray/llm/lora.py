@@ -1,4 +1,4 @@
-"""LoRA adapters that the served model loads by name: one a user, say, beside the weights that all share.
+"""LoRA adapters that the served model loads by name, such as one for each user, on top of the weights that all share.
 
 An adapter is a folder in PEFT's format, somewhere under the one folder that `llm.serve.lora` names. vLLM's own resolver
 finds it by its path in there at its first request, and forgets the one that was used least recently. A changed adapter

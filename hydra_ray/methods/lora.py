@@ -9,21 +9,26 @@ run must serve itself: lines to compare with, not personalisation of a black box
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra_ray.config import Config, LoraConfig
 from hydra_ray.config.section import execution_only
 from hydra_ray.core.hashing import stable_hash
+from hydra_ray.core.types import HistoryItem
 from hydra_ray.errors import UserError
 from hydra_ray.llm.model_id import server_identity, weights_source
 from hydra_ray.methods.method import one_answer
 from hydra_ray.methods.question import Call, QuestionContext
 from hydra_ray.methods.training import LearnedPrompt, MethodTraining
 from hydra_ray.registries import METHODS
+from hydra_ray.utils.model_digest import model_digest
+
+if TYPE_CHECKING:
+    from hydra_ray.training.user_lora.rows import LoraRow, TokenRow
 
 TASK, USERS, SERVED, BASE = "task", "users", "served", "base"
 """In a training's folder: the task's LoRA (PEFT's format), the users' (`training.user_lora.artifact`), what vLLM loads
@@ -46,12 +51,14 @@ class LoraRows:
 
     def ask(self, question: QuestionContext) -> Call:
         """The prompt that is trained and asked, without an adapter."""
-        return question.greedy(question.retrieve("bm25", self.k) if self.k else ())
+        return question.greedy(self._examples(question))
 
     def answer(self, question: QuestionContext) -> Call:
         """The call with the user's adapter, or the task's, or none."""
-        examples = question.retrieve("bm25", self.k) if self.k else ()
-        return question.greedy(examples, lora=partial(self._adapter, question))
+        return question.greedy(self._examples(question), lora=partial(self._adapter, question))
+
+    def _examples(self, question: QuestionContext) -> Sequence[HistoryItem]:
+        return question.retrieve("bm25", self.k) if self.k else ()
 
     def _adapter(self, question: QuestionContext) -> Path | None:
         """The folder of the adapter that answers for a user; None: the LLM alone."""
@@ -100,24 +107,24 @@ def base_folder(config: Config) -> Path:
 
 
 class _Fitting:
-    """Rows that can be trained; the others are left out and counted."""
+    """Prompts as rows that can be trained, each with its tokens; the others are left out and counted."""
 
-    def __init__(self, tokenize: Callable[[Any], Any], log: Callable[[str], None]) -> None:
+    def __init__(self, tokenize: Callable[["LoraRow"], "TokenRow"], log: Callable[[str], None]) -> None:
         self._tokenize, self._log = tokenize, log
 
-    def __call__(self, prompts: Iterable[LearnedPrompt]) -> Iterator[Any]:
+    def __call__(self, prompts: Iterable[LearnedPrompt]) -> Iterator[tuple["LoraRow", "TokenRow"]]:
         from hydra_ray.training.user_lora.rows import LoraRow
 
         lost, first, kept = 0, "", 0
         for prompt in prompts:
             row = LoraRow(prompt.user_id, prompt.prompt, prompt.answer)
             try:
-                self._tokenize(row)
+                tokens = self._tokenize(row)
             except UserError as error:
                 lost, first = lost + 1, first or str(error)
                 continue
             kept += 1
-            yield row
+            yield row, tokens
         if lost:
             self._log(f"{lost:,} of {lost + kept:,} rows are left out, the first as {first}")
 
@@ -125,11 +132,10 @@ class _Fitting:
 def _train_task(base: Any, rows: LoraRows, training: MethodTraining, config: Config, fits: _Fitting) -> None:
     from hydra_ray.models.lora.peft_folder import write_lora
     from hydra_ray.models.lora.shape import shape_of
-    from hydra_ray.training.user_lora.rows import RowTokenizer
     from hydra_ray.training.user_lora.train import train_task
 
-    tokenize, settings = RowTokenizer(base.tokenizer, config.lora.max_tokens), config.lora.for_task()
-    found = [tokenize(row) for row in fits(training.prompts(rows.ask))]
+    settings = config.lora.for_task()
+    found = [tokens for _, tokens in fits(training.prompts(rows.ask))]
     training.log(f"LoRA of the task: {len(found):,} rows, {settings.epochs} epochs")
     trained = train_task(base, found, config.lora, training.seed)
     if trained.weights is None:
@@ -140,7 +146,6 @@ def _train_task(base: Any, rows: LoraRows, training: MethodTraining, config: Con
 
 def _train_users(base: Any, rows: LoraRows, training: MethodTraining, config: Config, fits: _Fitting) -> None:
     from hydra_ray.models.lora.combined import combined
-    from hydra_ray.models.lora.decoder import load_decoder
     from hydra_ray.models.lora.merge import merge_lora
     from hydra_ray.models.lora.peft_folder import read_lora, write_lora
     from hydra_ray.training.user_lora.artifact import UserLoras
@@ -154,8 +159,9 @@ def _train_users(base: Any, rows: LoraRows, training: MethodTraining, config: Co
         if not (scratch / BASE).is_dir():
             merge_lora(base, *task, scratch / BASE)
         folder = scratch / BASE
-        digest = load_decoder(folder, config.lora.precision).digest
-    users = write_rows(scratch / "rows", fits(training.history_prompts(rows.ask)), config.data.buckets)
+        digest = model_digest(folder)
+    found_rows = (row for row, _ in fits(training.history_prompts(rows.ask)))
+    users = write_rows(scratch / "rows", found_rows, config.data.buckets)
     wanted = config.resources.fit
     job = UserLoraJob(folder.resolve(), (scratch / "rows").resolve(), (training.folder / USERS).resolve(), config.lora,
                       training.seed, config.data.buckets, users, wanted.num_gpus)  # fmt: skip
@@ -195,8 +201,7 @@ def builds_on(rows: LoraRows, config: Config) -> tuple[str, ...]:
 
 
 def _register(name: str, title: str, about: str, rows: LoraRows) -> None:
-    shown = f", after the {rows.k} best history items by BM25" if rows.k > 1 else ""
-    shown = ", after the best history item by BM25" if rows.k == 1 else shown
+    shown = f", after the {rows.k} best history items by BM25" if rows.k else ""
     method = one_answer(f"{name}_k{rows.k}", f"{title}, k={rows.k}", about + shown, rows.answer, group="trains the LLM")
     METHODS.register(f"{name}_k{rows.k}")(
         replace(

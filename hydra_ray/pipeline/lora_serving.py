@@ -16,7 +16,7 @@ def serve_adapters(config: Config, root: Path) -> Config:
         root: Of the run, absolute; steps write adapters there.
 
     Raises:
-        UserError: The LLM is not served by the run, so that nothing can be put beside its weights.
+        UserError: The LLM is not served by the run, so that its weights cannot be added to.
     """
     trains = [name for name in config.evaluate.methods if method_named(name).serves_lora]
     if not trains:

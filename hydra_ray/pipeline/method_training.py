@@ -84,8 +84,10 @@ class TrainingRun:
         ask: Callable[[QuestionContext], Call],
     ) -> Iterator[LearnedPrompt]:
         for user in users:
-            queries = queries_of(user)
-            for query, index in zip(queries, maker.indexes(queries), strict=True):
+            index = None
+            for query in queries_of(user):
+                if index is None or index.items != query.history:
+                    index = maker.index(query.history)  # one at a time: a long history has as many as it has items
                 call = ask(EvalQuestion(maker, user, query, "", index, {}))
                 text = "\n\n".join(message["content"] for message in call.prompt.messages)
                 yield LearnedPrompt(user.user_id, text, query.gold)

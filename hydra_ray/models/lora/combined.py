@@ -22,10 +22,10 @@ def combined(first: Lora, second: Lora) -> Lora:
     layers = {name: sizes for shape, _ in parts for name, sizes in shape.layers.items()}
     weights: LoraWeights = {}
     for name, (d_out, d_in) in layers.items():
-        above, beside = [], []
+        first_maps, second_maps = [], []
         for shape, own in parts:
             there = name in shape.layers
-            above.append(own[f"{name}.{A}"] if there else torch.zeros(shape.rank, d_in))
-            beside.append(own[f"{name}.{B}"] * shape.scaling if there else torch.zeros(d_out, shape.rank))
-        weights[f"{name}.{A}"], weights[f"{name}.{B}"] = torch.cat(above, 0), torch.cat(beside, 1)
+            first_maps.append(own[f"{name}.{A}"] if there else torch.zeros(shape.rank, d_in))
+            second_maps.append(own[f"{name}.{B}"] * shape.scaling if there else torch.zeros(d_out, shape.rank))
+        weights[f"{name}.{A}"], weights[f"{name}.{B}"] = torch.cat(first_maps, 0), torch.cat(second_maps, 1)
     return LoraShape(rank, float(rank), layers), weights

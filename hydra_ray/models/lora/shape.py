@@ -60,7 +60,7 @@ class LoraShape:
     def initial(self, seed: int, user_id: str) -> LoraWeights:
         """A user's weights before training, as PEFT makes them: A Kaiming-uniform with a = sqrt(5), B zero.
 
-        Drawn from a generator of the user's own: the same whoever else is trained.
+        Drawn from a generator of the user's own: the same, whichever other users are trained.
         """
         generator = torch.Generator().manual_seed(stable_seed("lora", seed, user_id))
         weights: LoraWeights = {}

@@ -69,7 +69,7 @@ class Keys:
 
 
 class KeysUnavailableError(UserError):
-    """Whether a key is one of ours cannot be told now."""
+    """It cannot be checked now whether a key is valid."""
 
 
 class KeySource(Protocol):

@@ -54,7 +54,7 @@ class BucketTrainer:
         Args:
             users: Bucket -> ids of its users; those without rows are counted, too.
             rows_of: Read one bucket at a time.
-            progress: Is told of all the users' progress after every step.
+            progress: Called with all the users' progress after every step.
 
         Raises:
             UserError: As `tokenise_rows` and `train_users`; finished buckets stay.

@@ -101,7 +101,7 @@ def train_task(
 
 
 class _Group:
-    """Users trained together, those with most steps first, so that whoever learns is always among the first."""
+    """Users trained together, those with most steps first, so that the users who still learn are always the first."""
 
     def __init__(
         self, base: Decoder, shape: LoraShape, plans: Sequence[UserPlan], config: LoraConfig, seed: int
