@@ -8,7 +8,6 @@ Each with no examples in its prompts, and with the best history items by BM25. T
 run must serve itself: lines to compare with, not personalisation of a black box.
 """
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,7 +24,6 @@ from hydra_ray.methods.method import one_answer
 from hydra_ray.methods.question import Call, QuestionContext
 from hydra_ray.methods.training import LearnedPrompt, MethodTraining
 from hydra_ray.registries import METHODS
-from hydra_ray.utils.model_digest import model_digest
 
 if TYPE_CHECKING:
     from hydra_ray.training.user_lora.rows import LoraRow, TokenRow
@@ -146,6 +144,7 @@ def _train_task(base: Any, rows: LoraRows, training: MethodTraining, config: Con
 
 def _train_users(base: Any, rows: LoraRows, training: MethodTraining, config: Config, fits: _Fitting) -> None:
     from hydra_ray.models.lora.combined import combined
+    from hydra_ray.models.lora.decoder import load_decoder
     from hydra_ray.models.lora.merge import merge_lora
     from hydra_ray.models.lora.peft_folder import read_lora, write_lora
     from hydra_ray.training.user_lora.artifact import UserLoras
@@ -154,20 +153,27 @@ def _train_users(base: Any, rows: LoraRows, training: MethodTraining, config: Co
 
     scratch = training.folder / "scratch"
     task = read_lora(training.trained_by(task_row(rows.k)) / TASK, base.model) if rows.task else None
-    folder, digest = base.folder, base.digest
+    below = base
     if task is not None:
         if not (scratch / BASE).is_dir():
             merge_lora(base, *task, scratch / BASE)
-        folder = scratch / BASE
-        digest = model_digest(folder)
+        below = load_decoder(scratch / BASE, config.lora.precision)
     found_rows = (row for row, _ in fits(training.history_prompts(rows.ask)))
     users = write_rows(scratch / "rows", found_rows, config.data.buckets)
     wanted = config.resources.fit
-    job = UserLoraJob(folder.resolve(), (scratch / "rows").resolve(), (training.folder / USERS).resolve(), config.lora,
-                      training.seed, config.data.buckets, users, wanted.num_gpus)  # fmt: skip
+    job = UserLoraJob(
+        below.folder.resolve(),
+        (scratch / "rows").resolve(),
+        (training.folder / USERS).resolve(),
+        config.lora,
+        training.seed,
+        config.data.buckets,
+        users,
+        wanted.num_gpus,
+    )
     training.start_ray()
-    train_on_workers(job, wanted, training.log)
-    found = UserLoras.open(training.folder / USERS, digest)
+    train_on_workers(job, below, wanted, training.log)
+    found = UserLoras.open(training.folder / USERS, below.digest)
     for ids in users.values():
         for user, weights in zip(ids, found.of(ids), strict=True):
             if weights is not None:
@@ -190,9 +196,10 @@ def train_reads(config: Config) -> dict[str, Any]:
 
 
 def user_parameters(trained: Path) -> int:
-    """The numbers of one user's LoRA: r (d_in + d_out) for each layer."""
-    about = json.loads((trained / USERS / "lora.json").read_text())
-    return sum(int(about["rank"]) * sum(map(int, sizes)) for sizes in about["layers"].values())
+    """The numbers of one user's LoRA. Raises UserError if they cannot be read."""
+    from hydra_ray.training.user_lora.artifact import read_shape
+
+    return read_shape(trained / USERS).numbers
 
 
 def builds_on(rows: LoraRows, config: Config) -> tuple[str, ...]:

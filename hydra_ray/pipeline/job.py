@@ -9,7 +9,7 @@ from hydra_ray.core.sampling import Part, Trial, parts_of
 from hydra_ray.data.reader import read_users
 from hydra_ray.errors import UserError
 from hydra_ray.inference.types import Component
-from hydra_ray.methods.method import method_named
+from hydra_ray.methods.method import Method, method_named
 from hydra_ray.methods.question import Reranker
 from hydra_ray.pipeline.eval_prompts import EvalPrompts, TrainingPrompts
 from hydra_ray.pipeline.gold_check import wordless_golds
@@ -38,6 +38,11 @@ from hydra_ray.registries import METHODS
 
 NOT_ASKED = {"label", "select", "features", "history_candidates", "text_features"}
 """Keys of `adapter` that change no prompt."""
+
+
+def trained_keys(trained: Mapping[str, StepResult]) -> dict[str, str]:
+    """What methods have learned, by their names, as inputs of a step."""
+    return {f"trained-{name}": step.key for name, step in trained.items()}
 
 
 class Pipeline(ModelSteps):
@@ -173,9 +178,8 @@ class Pipeline(ModelSteps):
         inputs = {"ingest": self.ingest().key, "users": hash_of(asking(users))}
         inputs |= {"feedback": feedback.key} if feedback else {}
         inputs |= {f"asked-{i}": step.key for i, step in enumerate(asked)}
-        builds_on = () if method.asks else method.builds_on(self.config)
-        others = {other: step for other in builds_on if (step := self.trained_method(trial, other, part))}
-        inputs |= {f"trained-{other}": step.key for other, step in others.items()}
+        others = {} if method.asks else self._built_on(trial, method, part)
+        inputs |= trained_keys(others)
 
         def work(folder: Path) -> dict[str, Any]:
             labelled, answers = feedback.path if feedback else None, [step.path for step in asked]
@@ -186,6 +190,11 @@ class Pipeline(ModelSteps):
         label = f"train-{method_stage(learned)} {trial}" + (f" part {part.number}" if part else "")
         return self._step("train-method", config, inputs, work, label)
 
+    def _built_on(self, trial: Trial, method: Method, part: Part | None = None) -> dict[str, StepResult]:
+        """What the methods have learned that a method builds on. part: see `trained_method`."""
+        names = method.builds_on(self.config)
+        return {name: step for name in names if (step := self.trained_method(trial, name, part))}
+
     def asked_training(self, trial: Trial, name: str) -> tuple[StepResult, ...]:
         """What the LLM answers to the training users' queries for a method (`Method.asks`).
 
@@ -193,12 +202,11 @@ class Pipeline(ModelSteps):
         part of the training users, with what those methods learn from the others.
         """
         method, chosen = method_named(name), self.chosen(trial)
-        builds_on = method.builds_on(self.config)
-        if not builds_on:
+        if not method.builds_on(self.config):
             return (self._ask_training(Trial(trial.seed), name, trained_on(chosen)),)
         found = []
         for part in parts_of(chosen):
-            others = {other: step for other in builds_on if (step := self.trained_method(trial, other, part))}
+            others = self._built_on(trial, method, part)
             users_of_part: Asking = {user: (chosen.source[user], "train") for user in part.users}
             found.append(self._ask_training(trial, name, users_of_part, others, f" part {part.number}"))
         return tuple(found)
@@ -216,7 +224,7 @@ class Pipeline(ModelSteps):
         assert asks is not None
         config = {"calls": asks.name, "pseudo_queries": protocol.pseudo_queries, **asks.reads(self.config)}
         config["train_questions"] = protocol.train_questions
-        inputs = {f"trained-{other}": step.key for other, step in others.items()}
+        inputs = trained_keys(others)
 
         def args() -> tuple[Any, ...]:
             folders = {other: step.path for other, step in others.items()}
@@ -229,11 +237,10 @@ class Pipeline(ModelSteps):
         """The answers of some methods. alone: it is one that a run does not show unasked."""
         methods = [method_named(name) for name in names]
         own = self.trained_method(trial, names[0]) if alone else None
-        builds_on = methods[0].builds_on(self.config) if alone else ()
-        others = {other: step for other in builds_on if (step := self.trained_method(trial, other))}
+        others = self._built_on(trial, methods[0]) if alone else {}
         learned = any(method.rerankers or method.adapter for method in methods)
         inputs: dict[str, str] = {"trained": own.key} if own else {}
-        inputs |= {f"trained-{other}": step.key for other, step in others.items()}
+        inputs |= trained_keys(others)
         if learned:
             trained, fitted, topics = self.train("reranker", trial), self.fit("reranker", trial), self.topics(trial)
             inputs |= {"base": trained.key, "heads": fitted.key, **({"topics": topics.key} if topics else {})}

@@ -1,4 +1,4 @@
-"""LoRA adapters beside the served model: which names requests send, what vLLM is started with, what it answers."""
+"""LoRA adapters of the served model: which names requests send, what vLLM is started with, what it answers."""
 
 import itertools
 import json
@@ -168,7 +168,7 @@ def test_vllm_answers_with_each_requests_adapter_as_transformers_does(tmp_path, 
         asks = [
             Request(({"role": "user", "content": prompt},), 0.0, 1, 16, lora=lora)
             for prompt in prompts
-            for lora in (*added, "nobody")
+            for lora in (*added, "unknown")
         ]
         ledger = ResponseCache(tmp_path / "ledger.sqlite", "run")
         client = LLMClient(LLMConfig(base_url=url), ledger, identity="m", use_cache=True)
@@ -176,8 +176,8 @@ def test_vllm_answers_with_each_requests_adapter_as_transformers_does(tmp_path, 
             found = client.complete_sync(asks)
         finally:
             client.close_sync()
-    by_lora = {lora: found[i :: len(added) + 1] for i, lora in enumerate((*added, "nobody"))}
-    assert all("HTTP 404" in (answer.error or "") for answer in by_lora.pop("nobody"))
+    by_lora = {lora: found[i :: len(added) + 1] for i, lora in enumerate((*added, "unknown"))}
+    assert all("HTTP 404" in (answer.error or "") for answer in by_lora.pop("unknown"))
     texts = {lora: [answer.texts[0].strip() for answer in answers] for lora, answers in by_lora.items()}
     for lora, of_lora in texts.items():
         assert sum(a == e for a, e in zip(of_lora, expected(lora), strict=True)) >= 7

@@ -1,5 +1,6 @@
 """Which adapter answers for whom, and what a training depends on."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,9 +93,8 @@ def test_weights_that_lie_on_a_hub_alone_cannot_be_trained() -> None:
 
 def test_the_numbers_of_a_users_own_are_counted_where_users_have_some(tmp_path: Path) -> None:
     (tmp_path / "users").mkdir()
-    (tmp_path / "users" / "lora.json").write_text(
-        '{"rank": 8, "layers": {"a.q_proj": [128, 128], "a.v_proj": [64, 128]}}'
-    )
+    about = {"base": "b", "rank": 8, "alpha": 8, "layers": {"a.q_proj": [128, 128], "a.v_proj": [64, 128]}}
+    (tmp_path / "users" / "lora.json").write_text(json.dumps(about))
     counted = {row: method_named(row).user_parameters for row in ROWS}
     assert counted["task_lora_k0"] is None
     assert counted["peft_k0"] is not None

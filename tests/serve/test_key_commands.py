@@ -38,16 +38,16 @@ def keys(state: ServiceState, capsys: pytest.CaptureFixture[str]) -> Commands:
 
 
 def test_a_key_is_shown_once_listed_without_its_secret_and_revoked(keys: Commands, state: ServiceState) -> None:
-    code, secret, said = keys("add", "acme", "ci", "--expires", "2127-06-30", "--requests", "60", "--tokens", "9000")
-    assert (code, said) == (0, "hydra-ray: the key ci of acme, shown this once\n")
+    code, secret, printed = keys("add", "acme", "ci", "--expires", "2127-06-30", "--requests", "60", "--tokens", "9000")
+    assert (code, printed) == (0, "hydra-ray: the key ci of acme, shown this once\n")
     assert re.fullmatch(r"hr-[\w-]{43}\n", secret)
     assert keys("add", "bolt", "app")[0] == 0
     found = state.open_keys().read().find(f"Bearer {secret.strip()}")
     assert found
     assert (found.tenant, found.name, found.requests, found.tokens) == ("acme", "ci", 60, 9000)
 
-    code, table, said = keys("list")
-    assert (code, said) == (0, "")
+    code, table, printed = keys("list")
+    assert (code, printed) == (0, "")
     head, first, second = table.splitlines()
     assert head.split() == ["TENANT", "NAME", "ID", "ADDED", "EXPIRES", "REQUESTS", "TOKENS"]
     assert re.fullmatch(rf"acme +ci +{found.id} +\S+ \S+ +2127-07-01 00:00 +60 +9000", first)
@@ -75,10 +75,10 @@ def test_a_key_is_shown_once_listed_without_its_secret_and_revoked(keys: Command
 def test_what_cannot_be_is_one_line(keys: Commands, state: ServiceState, words: list[str], expected: str) -> None:
     assert keys("add", "acme", "ci")[0] == 0
     before = state.open_keys().read()
-    code, out, said = keys(*words)
+    code, out, printed = keys(*words)
     assert (code, out) == (2, "")
-    assert said.count("\n") == 1
-    assert expected in said
+    assert printed.count("\n") == 1
+    assert expected in printed
     assert state.open_keys().read() == before
 
 
@@ -90,7 +90,7 @@ def test_databases_of_no_service_and_of_a_newer_one(
     assert "holds no service's users; start the service once" in keys("add", "acme", "ci")[2]
     migrate(Database(state.database or ""), {**scripts(), max(scripts()) + 1: "SELECT 1"})
     for words in (("add", "acme", "ci"), ("list",), ("revoke", "acme", "ci")):
-        code, out, said = keys(*words)
+        code, out, printed = keys(*words)
         assert (code, out) == (2, "")
-        assert "was written by a newer version of hydra_ray" in said
+        assert "was written by a newer version of hydra_ray" in printed
     assert Keys() == state.open_keys().read()

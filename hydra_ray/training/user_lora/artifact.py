@@ -93,8 +93,7 @@ class UserLoras:
         if about.get("base") != base_digest:
             raise UserError(f"{folder}: this LoRA was trained on another base ({about.get('base')}, in use is "
                             f"{base_digest}); take that base, or train the users anew")  # fmt: skip
-        layers = {name: (int(d_out), int(d_in)) for name, (d_out, d_in) in about["layers"].items()}
-        shape = LoraShape(int(about["rank"]), float(about["alpha"]), layers)
+        shape = _shape(about)
         store = HeadStore.open(str(folder / FOLDER))
         if store.spec.shapes != shape.arrays:
             raise UserError(f"{folder}: {ABOUT} and {FOLDER} do not belong together; train the users anew")
@@ -126,6 +125,16 @@ class UserLoras:
         """
         (weights,) = self.of([user_id])
         return None if weights is None else write_lora(out / self.name_of(user_id), self.shape, weights, base_name)
+
+
+def read_shape(folder: Path) -> LoraShape:
+    """The shape of the users' weights in an artifact's folder. Raises UserError for a folder that is no artifact."""
+    return _shape(_about(folder))
+
+
+def _shape(about: Mapping[str, Any]) -> LoraShape:
+    layers = {name: (int(d_out), int(d_in)) for name, (d_out, d_in) in about["layers"].items()}
+    return LoraShape(int(about["rank"]), float(about["alpha"]), layers)
 
 
 def _about(folder: Path) -> Mapping[str, Any]:

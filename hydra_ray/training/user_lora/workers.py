@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from hydra_ray.config.lora import LoraConfig
 from hydra_ray.config.resources import WorkerResources, ray_options, worker_range
-from hydra_ray.models.lora.decoder import load_decoder
+from hydra_ray.models.lora.decoder import Decoder, load_decoder
 from hydra_ray.store.heads.head_store import HeadStore
 from hydra_ray.training.user_lora.artifact import FOLDER, begin
 from hydra_ray.training.user_lora.buckets import BucketTrainer, publish
@@ -76,12 +76,13 @@ class TrainBuckets:
         return pa.table({"users": np.asarray(trained)})
 
 
-def train_on_workers(job: UserLoraJob, wanted: WorkerResources, log: Callable[[str], None]) -> int:
+def train_on_workers(job: UserLoraJob, base: Decoder, wanted: WorkerResources, log: Callable[[str], None]) -> int:
     """Trains all users of a job and publishes their LoRA; what an earlier attempt has finished stays. Needs a running
     Ray.
 
     Args:
         job: What is trained.
+        base: Of the job, loaded.
         wanted: How many workers, and what each reserves.
         log: Gets a line after each of the workers' calls.
 
@@ -94,9 +95,7 @@ def train_on_workers(job: UserLoraJob, wanted: WorkerResources, log: Callable[[s
     import ray
 
     workers = worker_range(wanted, alive_nodes)
-    base = load_decoder(job.base, job.config.precision)
     store = begin(job.out, base, job.config, job.seed, job.buckets)
-    del base
     every, done = sorted(job.users), 0
     size = max(1, min(BUCKETS_AT_ONCE, -(-len(every) // workers[1])))
     parts = [every[start : start + size] for start in range(0, len(every), size)]

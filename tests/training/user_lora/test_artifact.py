@@ -30,8 +30,8 @@ def stored(base: Decoder, out: Path, users: tuple[str, ...] = ("ann", "a/b@c")) 
 def test_read_back_by_user(base: Decoder, tmp_path: Path) -> None:
     weights = stored(base, tmp_path)
     loras = UserLoras.open(tmp_path, base.digest)
-    nobody, ann = loras.of(["nobody", "ann"])
-    assert nobody is None
+    without, ann = loras.of(["without", "ann"])
+    assert without is None
     assert ann is not None
     assert ann.keys() == weights["ann"].keys()
     assert all(torch.equal(ann[name], weights["ann"][name]) for name in ann)
@@ -51,7 +51,7 @@ def test_an_export_is_named_by_user_and_version(base: Decoder, tmp_path: Path) -
     shape, found = read_lora(folder, base.model)
     assert (shape.rank, shape.alpha) == (4, 6)
     assert all(torch.equal(found[name], weights["a/b@c"][name]) for name in found)
-    assert loras.export("nobody", tmp_path / "out", "base") is None
+    assert loras.export("without", tmp_path / "out", "base") is None
     before = loras.name_of("ann")
     stored(base, tmp_path / "a", ("ann",))
     assert loras.name_of("ann") == before

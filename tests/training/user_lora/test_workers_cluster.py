@@ -31,7 +31,7 @@ def test_two_workers_train_what_one_process_does_and_nothing_twice(
     job = UserLoraJob(base.folder, tmp_path / "rows", tmp_path / "out", CONFIG, 0, BUCKETS, users)
     lines: list[str] = []
     wanted = WorkerResources(num_workers=2)
-    train_on_workers(job, wanted, lines.append)
+    train_on_workers(job, base, wanted, lines.append)
     ids = list(dict.fromkeys(row.user_id for row in rows))
     found = UserLoras.open(tmp_path / "out", base.digest).of(ids)
     alone = train_users(base, tokenise_rows(rows, ids, RowTokenizer(base.tokenizer, CONFIG.max_tokens)), CONFIG, 0)
@@ -42,5 +42,5 @@ def test_two_workers_train_what_one_process_does_and_nothing_twice(
             torch.testing.assert_close(weights[name], value, atol=1e-5, rtol=1e-4)
     assert lines[-1] == "LoRA of 6 of 6 users trained"
     lines.clear()
-    train_on_workers(job, wanted, lines.append)
+    train_on_workers(job, base, wanted, lines.append)
     assert lines[-1] == "LoRA of 0 of 6 users trained"
