@@ -8,7 +8,6 @@ lower bounds. `--device cpu` runs the same code on small shapes: its figures say
 """
 
 import argparse
-import gc
 import json
 import math
 from collections.abc import Sequence
@@ -30,7 +29,7 @@ from hydra_ray.errors import UserError
 from hydra_ray.models.heads import Deltas, make_head, parameters_per_user
 from hydra_ray.training.user_fit.fit import fit_heads
 from hydra_ray.training.user_fit.padded_users import PaddedUsers
-from hydra_ray.utils.device import has_accelerator
+from hydra_ray.utils.device import has_accelerator, release_memory
 
 REPEATS = 5
 FLOAT = 4
@@ -78,9 +77,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     heads = _heads(sizes, device, bandwidth)
     resident, resident_ms = _resident(sizes, device)
     large = device.type == "cuda"
-    _free(device)
+    release_memory(device)
     steps = step_times(cuda_steps.LARGE if large else cuda_steps.SMALL, device)
-    _free(device)
+    release_memory(device)
     score_sizes = cuda_scores.LARGE if large else cuda_scores.SMALL
     return {
         "ratio": heads["ratio"],
@@ -142,7 +141,7 @@ def _device(name: str) -> torch.device:
 
 
 def _fit(kind: str, users: int, sizes: Sizes, device: torch.device, bandwidth: float) -> dict[str, float]:
-    _free(device)
+    release_memory(device)
     head = make_head(kind, sizes.width, RANK, 0.0).to(device)
     config = FitConfig(epochs=sizes.epochs)
     work = partial(fit_heads, head, _rows(users, sizes, device), config, 0.01)
@@ -166,7 +165,7 @@ def _rows(users: int, sizes: Sizes, device: torch.device) -> PaddedUsers:
 
 
 def _heads(sizes: Sizes, device: torch.device, bandwidth: float) -> dict[str, float]:
-    _free(device)
+    release_memory(device)
     head = make_head("dense", sizes.width, RANK, 0.0).to(device)
     table = {name: value.to(device) for name, value in make_table(head, sizes.compared).items()}
     batch = make_batch(sizes.compared, sizes.width, device)
@@ -186,7 +185,7 @@ def _heads(sizes: Sizes, device: torch.device, bandwidth: float) -> dict[str, fl
 
 def _resident(sizes: Sizes, device: torch.device) -> tuple[int, float]:
     """The dense heads that fit, held at once and written throughout, and the milliseconds of a step on them."""
-    _free(device)
+    release_memory(device)
     memory = sizes.memory if sizes.memory is not None else torch.cuda.mem_get_info(device)[0] - KEPT_FREE
     users = memory // (FLOAT * parameters_per_user("dense", sizes.width, RANK))
     head = make_head("dense", sizes.width, RANK, 0.0).to(device)
@@ -204,13 +203,6 @@ def _resident(sizes: Sizes, device: torch.device) -> tuple[int, float]:
 def _digits(value: float) -> float:
     """Three of them."""
     return float(f"{value:.3g}")
-
-
-def _free(device: torch.device) -> None:
-    """Gives what the last measurement used back to the device."""
-    gc.collect()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

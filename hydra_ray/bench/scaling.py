@@ -1,9 +1,10 @@
 """`hydra-ray bench scaling`: the same training by one worker and by two, a core each, and what the two exchange.
 
 The product's own loop, in plain processes over gloo instead of Ray Train's workers, which differ only in how they are
-started: pairs of the synthetic world, ZeRO 1, one thread a worker. `trained`: MiniLM reads each pair and is trained
-(`model.pair: cross_encoder`); `frozen`: the same, encoder frozen; `concepts`: the default model, whose embeddings are
-encoded before. A step takes as long as its busiest worker: `balance` is what the cut by ownership leaves of perfect.
+started: pairs of the synthetic world, one thread a worker. `trained`: MiniLM reads each pair and is trained
+(`model.pair: cross_encoder`) with DeepSpeed, ZeRO 1; `frozen`: the same, encoder frozen; `concepts`: the default model,
+whose embeddings are encoded before; `concepts_deepspeed`: that with DeepSpeed, ZeRO 1. A step takes as long as its
+busiest worker: `balance` is what the cut by ownership leaves of perfect.
 
 `wire` shows what does not cross a wire: users' heads, their gradients and optimiser state. Bytes per step are the same
 for every number of users and every head kind, but for the shared head's own parameters (`low_rank` has some more).
@@ -43,7 +44,10 @@ MODELS: dict[str, dict[str, Any]] = {
     "trained": {"pair": "cross_encoder", "freeze_encoder": False},
     "frozen": {"pair": "cross_encoder", "freeze_encoder": True},
     "concepts": {"pair": "concepts", "freeze_encoder": True},
+    "concepts_deepspeed": {"pair": "concepts", "freeze_encoder": True},
 }
+STAGES = {"concepts_deepspeed": 1}
+"""ZeRO stages of cases; the others leave `train.zero_stage` out."""
 WIRE_KINDS = ("shared", "linear", "dense", "low_rank")
 WIRE_USERS = (16, 64)
 
@@ -53,11 +57,12 @@ def run(args: Namespace) -> dict[str, Any]:
 
     args: `repeats` of one and two workers in turns (default 2), `encoder` (default minilm) and its `max_tokens`
     (default 128), `steps` (timed, default STEPS), `cases` (default MODELS).
-    ratio: steps per second of two workers over one's where the encoder is trained. cases: per case and number of
-    workers `steps_per_s`, `rows_per_s`, `cpu_s_per_row` (all workers together), `payload_mib` per step by collective,
-    `sent_mib` per step (by all workers); and `ratio`, `balance`, and `cpu_ratio`: what two cores would reach that never
-    wait, twice one worker's processor time per row over both workers'. wire: bytes sent per step by head kind and
-    number of users. Raises RuntimeError if a worker fails.
+    ratio: steps per second of two workers over one's where the encoder is trained. without_deepspeed: steps per second
+    of `concepts` over those of `concepts_deepspeed`, by number of workers, where both are cases. cases: per case and
+    number of workers `steps_per_s`, `rows_per_s`, `cpu_s_per_row` (all workers together), `payload_mib` per step by
+    collective, `sent_mib` per step (by all workers); and `ratio`, `balance`, and `cpu_ratio`: what two cores would
+    reach that never wait, twice one worker's processor time per row over both workers'. wire: bytes sent per step by
+    head kind and number of users. Raises RuntimeError if a worker fails.
     """
     encoder, steps = str(getattr(args, "encoder", "minilm")), int(getattr(args, "steps", STEPS))
     chosen = {name: MODELS[name] for name in getattr(args, "cases", MODELS)}
@@ -67,7 +72,7 @@ def run(args: Namespace) -> dict[str, Any]:
         make = Jobs(folder, encoder, int(getattr(args, "max_tokens", 128)))
         # As many users as make the steps; the default model's centres and embeddings are made before the clock runs.
         timed = write_pairs(-(-(WARM + steps) * BATCH // (QUERIES * SHOWN)), folder / "ranking-examples")
-        jobs = {name: make.job(timed, model, "linear") for name, model in chosen.items()}
+        jobs = {name: make.job(timed, model, "linear", STAGES.get(name)) for name, model in chosen.items()}
         taken: dict[str, dict[int, list[list[dict[str, Any]]]]] = {case: {1: [], 2: []} for case in jobs}
         for world in (1, 2) * int(getattr(args, "repeats", 2)):
             print(f"bench scaling: {', '.join(jobs)}: workers: {world}", file=sys.stderr, flush=True)
@@ -81,8 +86,13 @@ def run(args: Namespace) -> dict[str, Any]:
         }
         sent = in_ranks(list(wires.values()), 2, folder)[0]
     cases = {case: _figures(worlds) for case, worlds in taken.items()}
+    gain = {}
+    if {"concepts", "concepts_deepspeed"} <= cases.keys():
+        plain, deepspeed = cases["concepts"], cases["concepts_deepspeed"]
+        gain = {n: round(plain[n]["steps_per_s"] / deepspeed[n]["steps_per_s"], 3) for n in ("1", "2")}
     return {
         "ratio": next(iter(cases.values()))["ratio"],
+        "without_deepspeed": gain,
         "cases": cases,
         "wire": {
             name: mean(wire_bytes(s["payload"], 2) for s in steps) for name, steps in zip(wires, sent, strict=True)
@@ -140,7 +150,7 @@ class Jobs:
     def __init__(self, folder: Path, encoder: str, max_tokens: int) -> None:
         self._folder, self._encoder, self._max_tokens, self._made = folder, encoder, max_tokens, 0
 
-    def job(self, examples: Path, model: Mapping[str, Any], kind: str) -> TrainJob:
+    def job(self, examples: Path, model: Mapping[str, Any], kind: str, zero_stage: int | None = None) -> TrainJob:
         """One epoch over `examples`."""
         self._made += 1
         out, embedding_store = self._folder / f"job-{self._made}", self._folder / "embeddings"
@@ -149,7 +159,7 @@ class Jobs:
         if config.pair == "concepts" and not centres.exists():
             write_centres(config, examples, embedding_store, 0, centres)
         out.mkdir()
-        train = TrainConfig(epochs=1, batch_size=BATCH, checkpoint_interval_s=1e9)
+        train = TrainConfig(epochs=1, batch_size=BATCH, checkpoint_interval_s=1e9, zero_stage=zero_stage)
         job = TrainJob(
             config,
             train,

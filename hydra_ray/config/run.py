@@ -170,6 +170,6 @@ class Config(Section):
             raise ValueError(f"rspg.pool: this run does not train {untrained[0]}; add {untrained[0]}_k4 to "
                              "evaluate.methods, or leave it out of the pool")  # fmt: skip
         needed = {"none": 0, "optimizer": 1, "parameters": 3}[train.offload]
-        if train.zero_stage < needed:
+        if (train.stage(encoder_trained=not self.model.freeze_encoder) or 0) < needed:
             raise ValueError(f"train.offload: {train.offload} needs train.zero_stage={needed} or more")
         return self

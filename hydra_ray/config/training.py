@@ -86,8 +86,10 @@ class TrainConfig(Section):
     router_balance: float = Field(
         default=0.01, ge=0, description="Weight of the loss that keeps the experts of `mixture` equally used."
     )
-    zero_stage: Literal[0, 1, 2, 3] = Field(
-        default=1, description="DeepSpeed's ZeRO stage: higher ones spread more of the base over the workers."
+    zero_stage: Literal[0, 1, 2, 3] | None = Field(
+        default=None,
+        description="DeepSpeed's ZeRO stage: higher ones spread more of the base over the workers. Left out: 1 where "
+        "the encoder is trained, and no DeepSpeed where it is frozen, for there is little to spread then.",
     )
     precision: Precision = Field(
         default="fp32",
@@ -133,6 +135,10 @@ class TrainConfig(Section):
         "environment variables.",
         json_schema_extra=EXECUTION_ONLY,
     )
+
+    def stage(self, encoder_trained: bool) -> int | None:
+        """The ZeRO stage of a training whose encoder is trained or frozen; None: without DeepSpeed."""
+        return 1 if self.zero_stage is None and encoder_trained else self.zero_stage
 
 
 class FitConfig(Section):

@@ -1,6 +1,7 @@
 """Ray nodes, each on a machine of its own, with Ray's token; commands and an LLM on a machine that is no node."""
 
 import contextlib
+import json
 import os
 import secrets
 import shutil
@@ -18,6 +19,30 @@ PORT, DASHBOARD = 6379, 8265
 HEAD, DESK = "head", "desk"
 """DESK: where the user sits."""
 STORE_BYTES = 100 * 2**20
+_AUTOSCALER: dict[str, Any] = {
+    "cluster_name": "fake",
+    "idle_timeout_minutes": 0.5,
+    "upscaling_speed": 1.0,
+    "provider": {
+        "type": "fake_multinode",
+        "disable_node_updaters": True,
+        "disable_launch_config_check": True,
+        "use_node_id_as_ip": True,
+    },
+    "head_node_type": "ray.head.default",
+    "auth": {},
+    "docker": {},
+    "file_mounts": {},
+    "file_mounts_sync_continuously": False,
+    "cluster_synced_files": [],
+    **{f"rsync_{what}": [] for what in ("exclude", "filter")},
+    **{
+        f"{what}_commands": []
+        for what in ("initialization", "setup", "head_setup", "worker_setup", "head_start_ray", "worker_start_ray")
+    },
+}
+"""Of Ray's fake provider, whose nodes are further raylets on the head's machine. Ray's wheel lacks the example that its
+own AutoscalingCluster starts from, which would also stop every Ray of this computer."""
 
 
 class RayNodes(contextlib.AbstractContextManager["RayNodes"]):
@@ -61,10 +86,23 @@ class RayNodes(contextlib.AbstractContextManager["RayNodes"]):
         """The address for `--address`."""
         return f"http://{self.head.address}:{DASHBOARD}"
 
-    def start_head(self, **more: str) -> Machine:
-        """The head, which runs no workers; again after it was killed. more: of its environment."""
+    def start_head(self, *arguments: str, **more: str) -> Machine:
+        """The head, which runs no workers; again after it was killed. arguments: further ones; more: of its
+        environment."""
         self.network.add(HEAD)
-        return self._start(HEAD, "--head", f"--port={PORT}", "--dashboard-host=0.0.0.0", "--num-cpus=0", **more)
+        common = ["--head", f"--port={PORT}", "--dashboard-host=0.0.0.0", "--num-cpus=0"]
+        return self._start(HEAD, *common, *arguments, **more)
+
+    def start_autoscaling_head(self, most: int, cpus: int = 3) -> Machine:
+        """A head that runs no workers and adds nodes of so many CPUs when they are wanted, `most` at once."""
+        resources = {"CPU": cpus, "object_store_memory": STORE_BYTES}
+        types = {
+            "ray.head.default": {"resources": {}, "node_config": {}, "max_workers": 0},
+            "worker": {"resources": resources, "node_config": {}, "min_workers": 0, "max_workers": most},
+        }
+        file = self.folder / "autoscaler.json"
+        file.write_text(json.dumps({**_AUTOSCALER, "max_workers": most, "available_node_types": types}))
+        return self.start_head(f"--autoscaling-config={file}", RAY_FAKE_CLUSTER="1", AUTOSCALER_UPDATE_INTERVAL_S="1")
 
     def start_worker(self, name: str, cpus: int = 3) -> Machine:
         """One more node."""

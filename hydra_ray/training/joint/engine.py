@@ -1,4 +1,4 @@
-"""The DeepSpeed engine around the base: ZeRO stage, precision and the optimiser's parameter groups. One place."""
+"""The engine around the base, DeepSpeed's or a plain one: ZeRO stage and the optimiser's parameter groups."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,13 +9,14 @@ from torch import Tensor, nn
 
 from hydra_ray.config import TrainConfig
 from hydra_ray.errors import UserError
+from hydra_ray.training.joint.replicated_engine import MAX_NORM, ReplicatedEngine
 
 
-def deepspeed_config(config: TrainConfig, device: torch.device) -> dict[str, Any]:
+def deepspeed_config(config: TrainConfig, device: torch.device, stage: int) -> dict[str, Any]:
     """DeepSpeed's JSON for `train`: ZeRO stage, offload, accumulation. All weights are fp32 (see
     `PairScorer.precision`)."""
     pinned = device.type != "cpu"
-    zero: dict[str, Any] = {"stage": config.zero_stage}
+    zero: dict[str, Any] = {"stage": stage}
     if config.offload != "none":
         zero["offload_optimizer"] = {"device": "cpu", "pin_memory": pinned}
     if config.offload == "parameters":
@@ -27,7 +28,7 @@ def deepspeed_config(config: TrainConfig, device: torch.device) -> dict[str, Any
         "zero_allow_untested_optimizer": True,
         # Torch's AdamW also where the state lies on the CPU: DeepSpeed's own would be compiled first.
         "zero_force_ds_cpu_optimizer": False,
-        "gradient_clipping": 1.0,
+        "gradient_clipping": MAX_NORM,
         "steps_per_print": 10**9,
         "wall_clock_breakdown": False,
     }
@@ -85,24 +86,30 @@ def sum_over_workers(values: Tensor, device: torch.device, world: int) -> Tensor
 
 
 def make_engine(base: nn.Module, config: TrainConfig, device: torch.device) -> Any:
-    """A DeepSpeedEngine over the base's trainable parameters, those of its `encoder` at a rate of their own; call in a
-    worker whose process group is up."""
+    """A DeepSpeedEngine over the base's trainable parameters, those of its `encoder` at a rate of their own; or, where
+    no encoder is trained and `train.zero_stage` is not set, a `ReplicatedEngine`. Call in a worker whose process group
+    is up."""
+    encoder = [p for name, p in base.named_parameters() if p.requires_grad and name.startswith("encoder.")]
+    rest = [p for name, p in base.named_parameters() if p.requires_grad and not name.startswith("encoder.")]
+    rates = ((rest, config.base_lr), (encoder, config.encoder_lr))
+    groups = [{"params": parameters, "lr": rate} for parameters, rate in rates if parameters]
+    stage = config.stage(encoder_trained=bool(encoder))
+    if stage is None:
+        base.to(device)
+        fused = torch.optim.AdamW(groups, weight_decay=config.weight_decay, fused=True)
+        return ReplicatedEngine(base, fused, config.gradient_accumulation_steps)
     import deepspeed
     from deepspeed import ops
 
     if device.type == "cpu":
         # The shared-memory collective compiles for half a minute and gloo does the job.
         ops.__compatible_ops__["deepspeed_shm_comm"] = False
-    encoder = [p for name, p in base.named_parameters() if p.requires_grad and name.startswith("encoder.")]
-    rest = [p for name, p in base.named_parameters() if p.requires_grad and not name.startswith("encoder.")]
-    rates = ((rest, config.base_lr), (encoder, config.encoder_lr))
-    groups = [{"params": parameters, "lr": rate} for parameters, rate in rates if parameters]
     # The client's own optimiser: DeepSpeed's "AdamW" would compile FusedAdam first.
     optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
     engine, _, _, _ = deepspeed.initialize(
         model=base,
         optimizer=optimizer,
-        config=deepspeed_config(config, device),
+        config=deepspeed_config(config, device, stage),
         dist_init_required=False,
     )
     return engine

@@ -1,4 +1,4 @@
-"""One rank of joint training: its users' examples and heads, its DeepSpeed engine, and a step of them."""
+"""One rank of joint training: its users' examples and heads, its engine, and a step of them."""
 
 import math
 from collections.abc import Sequence
@@ -158,8 +158,9 @@ class Worker:
         if self.following is not None:
             self.heads.prefetch(self._users(self.following)[2])
         total, routed_F = 0.0, torch.zeros(self.model.num_experts, device=self.device)
-        for part in parts_of(examples, self.train.gradient_accumulation_steps):
-            # Where nothing of this batch is ours, DeepSpeed's collectives still need every rank and every parameter:
+        parts = parts_of(examples, self.train.gradient_accumulation_steps)
+        for position, part in enumerate(parts, 1):
+            # Where nothing of this batch is ours, the engine's collectives still need every rank and every parameter:
             # a row of weight zero with a delta of zero.
             if not part:
                 batch, deltas = self._empty_batch(), self._blank()
@@ -173,15 +174,15 @@ class Worker:
             loss, prior = self._loss(inputs, batch, deltas)
             if not math.isfinite(value := float(loss.detach())):
                 raise UserError(self._diverged(part, epoch, number, value))
-            # DeepSpeed averages over workers and micro-batches: times their number over all rows makes it the mean over
-            # the global batch.
-            self.engine.backward((loss + prior) * (self.world * self.train.gradient_accumulation_steps / step.rows))
+            # The engine averages over workers and micro-batches: times their number over all rows makes it the mean
+            # over the global batch.
+            self.engine.backward((loss + prior) * (self.world * len(parts) / step.rows))
+            if position == len(parts) and examples:  # while the base's gradients are on the wire
+                self.heads.update(rows, taken, self.train.user_lr, scale=1.0 / self.world)
             self.engine.step()
             total += value
             if self.profiles:
                 routed_F += self._routed(batch)
-        if examples:
-            self.heads.update(rows, taken, self.train.user_lr, scale=1.0 / self.world)
         if self.profiles:
             self.at = replace(self.at, routed=(self.sum(routed_F) / step.rows).tolist())
         self._stepped = epoch, number

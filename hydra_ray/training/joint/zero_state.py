@@ -17,12 +17,14 @@ def trainable(engine: Any) -> Iterator[tuple[str, nn.Parameter]]:
 
 def weights(engine: Any) -> dict[str, Tensor]:
     """Trainable parameters as float32 on the CPU, whole; every rank must call it (ZeRO gathers)."""
-    from deepspeed.utils import safe_get_full_fp32_param
-
     found = {}
     for name, parameter in trainable(engine):
-        whole = safe_get_full_fp32_param(parameter)
-        found[name] = (parameter if whole is None else whole).detach().to("cpu", torch.float32).clone()
+        whole = parameter
+        if _is_partitioned(parameter):
+            from deepspeed.utils import safe_get_full_fp32_param
+
+            whole = safe_get_full_fp32_param(parameter)
+        found[name] = whole.detach().to("cpu", torch.float32).clone()
     return found
 
 
@@ -31,14 +33,16 @@ def optimizer_state(engine: Any) -> dict[str, Tensor]:
 
     Names: `exp_avg.PARAMETER`, `exp_avg_sq.PARAMETER`, `step`. Only after the first step.
     """
-    from deepspeed.utils import safe_get_full_optimizer_state
-
     inner = _linked(engine)
     found = {}
     for name, parameter in trainable(engine):
         for key in MOMENTS:
-            whole = safe_get_full_optimizer_state(parameter, key)
-            value = inner.state[parameter][key] if whole is None else whole
+            if _is_partitioned(parameter):
+                from deepspeed.utils import safe_get_full_optimizer_state
+
+                value = safe_get_full_optimizer_state(parameter, key)
+            else:
+                value = inner.state[parameter][key]
             found[f"{key}.{name}"] = value.detach().to("cpu", torch.float32).clone()
     found["step"] = _steps(inner).clone()
     return found
@@ -63,6 +67,11 @@ def load_optimizer_state(engine: Any, masters: Mapping[str, Tensor], state: Mapp
                 _put(parameter, value, key)
     for values in inner.state.values():
         values["step"].copy_(state["step"])
+
+
+def _is_partitioned(parameter: Any) -> bool:
+    """Whether ZeRO holds the parameter (stage 3) or its float32 master (1, 2) in parts."""
+    return hasattr(parameter, "ds_id") or hasattr(parameter, "_hp_mapping")
 
 
 def _put(parameter: Any, value: Tensor, key: str | None) -> None:

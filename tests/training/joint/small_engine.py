@@ -1,4 +1,4 @@
-"""A DeepSpeed engine of three numbers, in this process."""
+"""An engine around three numbers, in this process: DeepSpeed's or the plain one."""
 
 from typing import Any
 
@@ -11,9 +11,11 @@ from hydra_ray.training.joint.engine_state import EngineState, start_engine
 TRAIN = TrainConfig(base_lr=0.1, gradient_accumulation_steps=2)
 
 
-def engine(start: EngineState | None) -> Any:
+def engine(start: EngineState | None, stage: int | None = 1) -> Any:
+    """stage: DeepSpeed's; None: without it."""
     torch.manual_seed(0)
-    return start_engine(nn.Linear(2, 1), TRAIN, torch.device("cpu"), start, lambda made: 0 * loss_of(made, 0.0))
+    train = TRAIN.model_copy(update={"zero_stage": stage})
+    return start_engine(nn.Linear(2, 1), train, torch.device("cpu"), start, lambda made: 0 * loss_of(made, 0.0))
 
 
 def loss_of(made: Any, x: float) -> Tensor:

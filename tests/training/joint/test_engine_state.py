@@ -10,12 +10,13 @@ from hydra_ray.training.joint.engine_state import OPTIMIZER, WEIGHTS, EngineStat
 from tests.training.joint.small_engine import engine, step
 
 
-def test_training_goes_on_as_if_it_had_never_stopped(alone: None, tmp_path: Path) -> None:
-    whole = engine(None)
+@pytest.mark.parametrize("stage", [1, None])
+def test_training_goes_on_as_if_it_had_never_stopped(alone: None, tmp_path: Path, stage: int | None) -> None:
+    whole = engine(None, stage)
     step(whole, 1.0)
     step(whole, -2.0)
     EngineState.of(whole).save(tmp_path)
-    resumed = engine(EngineState.load(tmp_path))
+    resumed = engine(EngineState.load(tmp_path), stage)
     for made in (whole, resumed):
         step(made, 0.5)
     left, right = EngineState.of(whole), EngineState.of(resumed)

@@ -1,4 +1,4 @@
-"""The result must not depend on the number of workers, nor on where a run was cut: DeepSpeed over gloo, no Ray."""
+"""The result must not depend on the number of workers, nor on where a run was cut: every engine over gloo, no Ray."""
 
 import json
 import os
@@ -18,18 +18,20 @@ from tests.training.tiny import USERS, Part, make_encoder, make_job, make_profil
 
 BI: Any = "bi_encoder"
 CROSS: Any = "cross_encoder"
-CASES = [
+Case = tuple[int | None, str, str]
+CASES: list[Case] = [
     (0, BI, "linear"), (1, BI, "linear"), (2, BI, "linear"), (3, BI, "linear"),
     (0, BI, "dense"), (1, CROSS, "dense"), (2, BI, "dense"), (3, BI, "dense"),
     (0, BI, "low_rank"), (1, BI, "low_rank"), (2, CROSS, "low_rank"), (3, CROSS, "low_rank"),
     (0, BI, "shared"), (1, CROSS, "shared"), (2, BI, "shared"), (3, BI, "shared"),
     (0, BI, "mixture"), (1, BI, "mixture"), (2, BI, "mixture"), (3, BI, "mixture"),
+    (None, BI, "linear"), (None, BI, "dense"), (None, BI, "mixture"),
 ]  # fmt: skip
-"""ZeRO stage, pair (`cross_encoder` trains the encoder), head kind."""
-CUT = [(0, BI, "linear"), (1, CROSS, "low_rank"), (2, BI, "dense"), (3, CROSS, "linear"),
-       (1, BI, "mixture")]  # fmt: skip
+"""ZeRO stage (None: without DeepSpeed), pair (`cross_encoder` trains the encoder), head kind."""
+CUT: list[Case] = [(0, BI, "linear"), (1, CROSS, "low_rank"), (2, BI, "dense"), (3, CROSS, "linear"),
+       (1, BI, "mixture"), (None, BI, "dense")]  # fmt: skip
 """Those whose run is cut."""
-FRUGAL = {
+FRUGAL: dict[Case, dict[str, Any]] = {
     (2, CROSS, "low_rank"): {"offload": "optimizer", "activation_checkpointing": True},
     (3, CROSS, "low_rank"): {"offload": "parameters"},
 }
@@ -53,7 +55,7 @@ def train_in_ranks(plans: dict[int, list[Part]], folder: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-def part(folder: Path, case: tuple[int, str, str], out: Path, start: Path | None = None, **more: Any) -> Part:
+def part(folder: Path, case: Case, out: Path, start: Path | None = None, **more: Any) -> Part:
     """One entry of a plan; `train` in `more` are its settings."""
     stage, pair, kind = case
     model = ModelConfig(
@@ -90,7 +92,7 @@ def assert_same(one: Path, two: Path, kind: str) -> None:
         assert torch.allclose(value, also[name], atol=ATOL), (two, name, (value - also[name]).abs().max())
 
 
-def name_of(case: tuple[int, str, str]) -> str:
+def name_of(case: Case) -> str:
     return "-".join(map(str, case))
 
 
@@ -138,23 +140,27 @@ def huge_parts(folder: Path) -> list[Part]:
 
 @pytest.mark.cluster
 @pytest.mark.parametrize("case", CASES, ids=name_of)
-def test_one_two_and_three_workers_learn_the_same(trained: Path, case: tuple[int, str, str]) -> None:
+def test_one_two_and_three_workers_learn_the_same(trained: Path, case: Case) -> None:
     folder = trained / name_of(case)
     for world in (2, 3):
         assert_same(folder / "1", folder / str(world), case[-1])
 
 
 @pytest.mark.cluster
+@pytest.mark.parametrize("case", [case for case in CASES if case[0] is None], ids=name_of)
+def test_without_deepspeed_the_same_is_learned(trained: Path, case: Case) -> None:
+    assert_same(trained / name_of(case) / "2", trained / name_of((0, *case[1:])) / "2", case[-1])
+
+
+@pytest.mark.cluster
 @pytest.mark.parametrize("case", FRUGAL, ids=name_of)
-def test_what_saves_memory_changes_nothing(trained: Path, case: tuple[int, str, str]) -> None:
+def test_what_saves_memory_changes_nothing(trained: Path, case: Case) -> None:
     assert_same(trained / name_of(case) / "2", trained / name_of(case) / "frugal", case[-1])
 
 
 @pytest.mark.cluster
 @pytest.mark.parametrize("case", CUT, ids=name_of)
-def test_a_cut_run_goes_on_to_the_same_result_on_any_number_of_workers(
-    trained: Path, case: tuple[int, str, str]
-) -> None:
+def test_a_cut_run_goes_on_to_the_same_result_on_any_number_of_workers(trained: Path, case: Case) -> None:
     folder = trained / name_of(case)
     for name in (*[f"on-2-{at}" for at in AT], "on-1-10", "on-3-10"):
         assert_same(folder / "whole", folder / name, case[-1])

@@ -7,8 +7,9 @@ from hydra_ray.training.joint.zero_state import load_optimizer_state, optimizer_
 from tests.training.joint.small_engine import engine, step
 
 
-def test_the_state_of_one_engine_is_put_into_another(alone: None) -> None:
-    first, second = engine(None), engine(None)
+@pytest.mark.parametrize(("one", "other"), [(1, 1), (0, 0), (None, None), (1, None), (None, 0)])
+def test_the_state_of_one_engine_is_put_into_another(alone: None, one: int | None, other: int | None) -> None:
+    first, second = engine(None, one), engine(None, other)
     step(first, 1.0)
     step(first, -2.0)
     step(second, 5.0)

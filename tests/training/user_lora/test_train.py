@@ -43,8 +43,7 @@ def test_one_user_is_trained_as_by_peft(base: Decoder) -> None:
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
-@pytest.mark.parametrize("dropout", [0.0, 0.3])
-@pytest.mark.parametrize("batch_users", [64, 2])
+@pytest.mark.parametrize(("dropout", "batch_users"), [(0.0, 64), (0.3, 2)])
 def test_a_user_among_many_is_the_user_alone(base: Decoder, dropout: float, batch_users: int) -> None:
     config = CONFIG.model_copy(update={"dropout": dropout, "batch_users": batch_users})
     users = some_users(base, COUNTS)
