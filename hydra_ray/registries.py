@@ -13,7 +13,9 @@ _BASELINES = (
     "recency_k1", "recency_k2", "recency_k4", "dense_k1", "dense_k2", "dense_k4", "rrf_k4", "ranking_k1", "ranking_k2",
     "ranking_k4", "pag_k0", "pag_k1", "self_consistency",
 )  # fmt: skip
-_LORA = tuple(f"{name}_k{k}" for name in ("task_lora", "peft", "oppu") for k in (0, 4))
+_LORA = (
+    *(f"{name}_k{k}" for name in ("task_lora", "peft", "oppu") for k in (0, 4)), "task_lora_pag_k1", "oppu_pag_k1",
+)  # fmt: skip
 _ROPG = ("ropg_kd_k1", "ropg_kd_k4", "ropg_rl_k1", "ropg_rl_k4")
 _RSPG = ("rspg_pre", "rspg_post")
 _HYDRA = ("hydra_reranker", "hydra_adapter", "hydra_shared", "hydra_paper", "hydra_unguarded", "hydra")
