@@ -1,4 +1,4 @@
-"""The commands around LaMP's files: `score`, `leaderboard`, `rank`. Their arguments, and what they print."""
+"""The commands around LaMP's files: `score`, `leaderboard`, `rank`, `avocado`. Their arguments, and what they print."""
 
 import argparse
 import json
@@ -42,6 +42,12 @@ def add_parsers(commands: Any) -> None:
     ranking.add_argument("--golds", type=Path, metavar="FILE", help="outputs file whose answers --merged carries")
     ranking.add_argument("--config", type=Path, help="YAML file of a run: its data.task, retrieval and model are read")
     ranking.add_argument("overrides", nargs="*", metavar="a.b=c", help="override a key, e.g. retrieval.method=dense")
+    mails = commands.add_parser("avocado", help="make LaMP 6's questions of the Avocado collection of mails")
+    mails.add_argument("--zips", type=Path, metavar="DIR", required=True, help="Avocado's data/text, a zip a custodian")
+    mails.add_argument("--ids", type=Path, metavar="DIR", help="LaMP 6's ids: train_, dev_ and test_questions.json")
+    for split in ("train", "dev", "test"):
+        mails.add_argument(f"--{split}", type=Path, metavar="FILE", help=f"the ids of {split} (those in --ids)")
+    mails.add_argument("--out", type=Path, metavar="DIR", required=True, help="the folder to write LaMP's files to")
 
 
 def score(args: argparse.Namespace) -> int:
@@ -88,4 +94,19 @@ def rank(args: argparse.Namespace) -> int:
     return 0
 
 
-COMMANDS = {"score": score, "leaderboard": leaderboard, "rank": rank}
+def avocado(args: argparse.Namespace) -> int:
+    """Writes the files; prints how many questions each split has on stdout, and which mails are missing on stderr."""
+    from hydra_ray.core.lamp_score import some
+    from hydra_ray.data.avocado import MISSING_FILE, build_avocado, id_files
+
+    files = id_files(args.ids, {"train": args.train, "dev": args.dev, "test": args.test})
+    made = build_avocado(args.zips, files, args.out)
+    if made.missing:
+        lost = some("mails that no zip holds", made.missing)
+        where = args.out / MISSING_FILE
+        print(f"hydra-ray: {lost}; questions with one are left out; all: {where}", file=sys.stderr, flush=True)
+    print(json.dumps({split: built._asdict() for split, built in made.splits.items()}))
+    return 0
+
+
+COMMANDS = {"score": score, "leaderboard": leaderboard, "rank": rank, "avocado": avocado}

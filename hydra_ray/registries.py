@@ -13,8 +13,11 @@ _BASELINES = (
     "recency_k1", "recency_k2", "recency_k4", "dense_k1", "dense_k2", "dense_k4", "rrf_k4", "ranking_k1", "ranking_k2",
     "ranking_k4", "pag_k0", "pag_k1", "self_consistency",
 )  # fmt: skip
-_LORA = tuple(f"{name}_k{k}" for name in ("task_lora", "peft", "oppu") for k in (0, 4))
+_LORA = (
+    *(f"{name}_k{k}" for name in ("task_lora", "peft", "oppu") for k in (0, 4)), "task_lora_pag_k1", "oppu_pag_k1",
+)  # fmt: skip
 _ROPG = ("ropg_kd_k1", "ropg_kd_k4", "ropg_rl_k1", "ropg_rl_k4")
+_FACETS = ("mof_k1", "mof_k4")
 _RSPG = ("rspg_pre", "rspg_post")
 _HYDRA = ("hydra_reranker", "hydra_adapter", "hydra_shared", "hydra_paper", "hydra_unguarded", "hydra")
 
@@ -57,6 +60,7 @@ METHODS: Registry[Any] = Registry(
     {
         **dict.fromkeys(_BASELINES, "hydra_ray.methods.baselines"),
         **dict.fromkeys(_ROPG, "hydra_ray.methods.ropg"),
+        **dict.fromkeys(_FACETS, "hydra_ray.methods.facets"),
         **dict.fromkeys(_LORA, "hydra_ray.methods.lora"),
         **dict.fromkeys(_RSPG, "hydra_ray.methods.rspg"),
         **dict.fromkeys(_HYDRA, "hydra_ray.methods.hydra"),

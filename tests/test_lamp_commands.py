@@ -1,4 +1,4 @@
-"""Arguments of `score`, `leaderboard` and `rank`."""
+"""Arguments of `score`, `leaderboard`, `rank` and `avocado`."""
 
 import argparse
 from pathlib import Path
@@ -19,6 +19,7 @@ def test_every_command_has_its_arguments() -> None:
         "score": ("--golds", "g.json", "--preds", "p.json"),
         "leaderboard": ("one", "two", "--out", "up.zip"),
         "rank": ("--questions", "q.json"),
+        "avocado": ("--zips", "DIR", "--ids", "DIR", "--out", "DIR"),
     }.items():
         assert parse(command, *words).command in lamp_commands.COMMANDS
 
@@ -29,6 +30,8 @@ def test_defaults() -> None:
     packed = parse("leaderboard", "one", "--out", "up.zip")
     assert (packed.runs, packed.method, packed.seed) == (["one"], "hydra", None)
     ranked = parse("rank", "--ingested", "DIR", "retrieval.method=dense")
+    made = parse("avocado", "--zips", "a", "--dev", "f", "--out", "b")
+    assert (made.zips, made.ids, made.train, made.dev, made.out) == (Path("a"), None, None, Path("f"), Path("b"))
     assert (ranked.ingested, ranked.split, ranked.overrides) == (Path("DIR"), None, ["retrieval.method=dense"])
 
 
@@ -40,6 +43,8 @@ def test_defaults() -> None:
         ("score", "--golds", "g.json"),
         ("score", "--golds", "g", "--preds", "p", "--mode", "strict"),
         ("leaderboard", "--out", "up.zip"),
+        ("avocado", "--ids", "DIR", "--out", "DIR"),
+        ("avocado", "--zips", "DIR", "--ids", "DIR", "--out", "DIR", "--extract", "DIR"),
     ],
 )
 def test_what_does_not_go_together(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:

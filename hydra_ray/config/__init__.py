@@ -1,6 +1,7 @@
 """The configuration: a typed, frozen schema by section. A file says only what differs from the defaults."""
 
 from hydra_ray.config.data import DataConfig, ProtocolConfig, SynthConfig, TabularConfig
+from hydra_ray.config.facets import FacetsConfig
 from hydra_ray.config.llm import LLMApplicationConfig, LLMConfig, ServeLLMConfig, ServeLoraConfig
 from hydra_ray.config.loader import dump_config, load_config, load_settings
 from hydra_ray.config.lora import LoraConfig
@@ -17,6 +18,7 @@ __all__ = [
     "Config",
     "DataConfig",
     "EvaluateConfig",
+    "FacetsConfig",
     "FitConfig",
     "ItemFeatures",
     "LLMApplicationConfig",

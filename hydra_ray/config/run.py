@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator, model_validator
 
 from hydra_ray.config.data import DataConfig, ProtocolConfig
+from hydra_ray.config.facets import FacetsConfig
 from hydra_ray.config.head_kinds import head_kind
 from hydra_ray.config.llm import LLMConfig
 from hydra_ray.config.lora import LoraConfig
@@ -100,6 +101,7 @@ class Config(Section):
     fit: FitConfig = Field(default=FitConfig(), description="Heads of new users.")
     ropg: RopgConfig = Field(default=RopgConfig(), description="The retriever that learns from the LLM's answers.")
     rspg: RspgConfig = Field(default=RspgConfig(), description="The choice of a retriever per question.")
+    facets: FacetsConfig = Field(default=FacetsConfig(), description="The reranker that is a mixture of facets.")
     lora: LoraConfig = Field(default=LoraConfig(), description="LoRA of users and of the task.")
     evaluate: EvaluateConfig = Field(default=EvaluateConfig(), description="What is evaluated.")
     resources: ResourcesConfig = Field(

@@ -5,14 +5,13 @@ depth is one task's file. Nothing is ever extracted.
 """
 
 import json
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from hydra_ray.core.lamp_score import TaskOutputs
 from hydra_ray.data.formats.fields import id_of
+from hydra_ray.data.zips import reading
 from hydra_ray.errors import UserError
 
 MOST_BYTES = 2 << 30
@@ -42,28 +41,13 @@ def read_outputs(path: Path) -> list[TaskOutputs]:
 
 
 def _of_zip(path: Path) -> list[TaskOutputs]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = [member for member in archive.infolist() if not member.is_dir()]
-            for member in members:
-                _check_path(path, member.filename)
-            wanted = [member for member in members if _is_task_file(member.filename)]
-            if not wanted:
-                raise UserError(f"{path}: holds no .json file; give a zip with one file of outputs for each task")
-            if sum(member.file_size for member in wanted) > MOST_BYTES:
-                raise UserError(f"{path}: unpacks to more than {MOST_BYTES >> 30} GiB; leave output files alone in it")
-            return [parse_outputs(archive.read(member), f"{path}: {member.filename}") for member in wanted]
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        raise UserError(f"{path}: a broken zip ({error}); make or download it again") from None
-    except RuntimeError as error:  # zipfile's word for a password
-        raise UserError(f"{path}: {error}; give a zip without a password") from None
-
-
-def _check_path(path: Path, name: str) -> None:
-    """Raises UserError for a member that would not lie below the folder that the zip is unpacked in."""
-    parts = PurePosixPath(name.replace("\\", "/"))
-    if parts.is_absolute() or ".." in parts.parts or ":" in parts.parts[0]:
-        raise UserError(f"{path}: {name!r} climbs out of the zip; make the zip again from a folder of output files")
+    with reading(path, "output files") as (archive, members):
+        wanted = [member for member in members if _is_task_file(member.filename)]
+        if not wanted:
+            raise UserError(f"{path}: holds no .json file; give a zip with one file of outputs for each task")
+        if sum(member.file_size for member in wanted) > MOST_BYTES:
+            raise UserError(f"{path}: unpacks to more than {MOST_BYTES >> 30} GiB; leave output files alone in it")
+        return [parse_outputs(archive.read(member), f"{path}: {member.filename}") for member in wanted]
 
 
 def _is_task_file(name: str) -> bool:

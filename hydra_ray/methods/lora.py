@@ -4,8 +4,9 @@
     peft        one LoRA a user, from the user's history alone (Salemi and Zamani, arXiv 2409.09510)
     oppu        one LoRA a user on top of the task's (Tan et al., arXiv 2402.04401)
 
-Each with no examples in its prompts, and with the best history items by BM25. They need the LLM's weights, which the
-run must serve itself: lines to compare with, not personalisation of a black box.
+Each with no examples in its prompts, and with the best history items by BM25; `task_lora` and `oppu` also with a
+summary of the user's history, as the LLM without LoRA wrote it (OPPU's PAG). They need the LLM's weights, which the run
+must serve itself: lines to compare with, not personalisation of a black box.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -41,22 +42,36 @@ class LoraRows:
         k: History items by BM25 in its prompts.
         task: Whether the task's LoRA is trained.
         users: Whether users' own are.
+        profile: Whether its prompts show the summary of the user's history.
     """
 
     k: int
     task: bool
     users: bool
+    profile: bool = False
+
+    @property
+    def prompts(self) -> str:
+        """What its prompts show, as its name ends."""
+        return f"pag_k{self.k}" if self.profile else f"k{self.k}"
+
+    @property
+    def task_row(self) -> str:
+        """The row with the task's LoRA for the same prompts."""
+        return f"task_lora_{self.prompts}"
 
     def ask(self, question: QuestionContext) -> Call:
         """The prompt that is trained and asked, without an adapter."""
-        return question.greedy(self._examples(question))
+        return question.greedy(*self._shown(question))
 
     def answer(self, question: QuestionContext) -> Call:
         """The call with the user's adapter, or the task's, or none."""
-        return question.greedy(self._examples(question), lora=partial(self._adapter, question))
+        return question.greedy(*self._shown(question), lora=partial(self._adapter, question))
 
-    def _examples(self, question: QuestionContext) -> Sequence[HistoryItem]:
-        return question.retrieve("bm25", self.k) if self.k else ()
+    def _shown(self, question: QuestionContext) -> tuple[Sequence[HistoryItem], str]:
+        """The examples, best first, and the summary."""
+        examples = question.retrieve("bm25", self.k) if self.k else ()
+        return examples, question.summary if self.profile else ""
 
     def _adapter(self, question: QuestionContext) -> Path | None:
         """The folder of the adapter that answers for a user; None: the LLM alone."""
@@ -65,12 +80,7 @@ class LoraRows:
             return own
         if not self.task:
             return None
-        return (question.trained_by(task_row(self.k)) if self.users else question.trained) / TASK
-
-
-def task_row(k: int) -> str:
-    """The row with the task's LoRA for prompts with k items."""
-    return f"task_lora_k{k}"
+        return (question.trained_by(self.task_row) if self.users else question.trained) / TASK
 
 
 def folder_of(user_id: str) -> str:
@@ -152,7 +162,7 @@ def _train_users(base: Any, rows: LoraRows, training: MethodTraining, config: Co
     from hydra_ray.training.user_lora.workers import UserLoraJob, train_on_workers
 
     scratch = training.folder / "scratch"
-    task = read_lora(training.trained_by(task_row(rows.k)) / TASK, base.model) if rows.task else None
+    task = read_lora(training.trained_by(rows.task_row) / TASK, base.model) if rows.task else None
     below = base
     if task is not None:
         if not (scratch / BASE).is_dir():
@@ -204,13 +214,17 @@ def user_parameters(trained: Path) -> int:
 
 def builds_on(rows: LoraRows, config: Config) -> tuple[str, ...]:
     """The row whose task LoRA users' own LoRA is trained on."""
-    return (task_row(rows.k),) if rows.task and rows.users else ()
+    return (rows.task_row,) if rows.task and rows.users else ()
 
 
 def _register(name: str, title: str, about: str, rows: LoraRows) -> None:
-    shown = f", after the {rows.k} best history items by BM25" if rows.k else ""
-    method = one_answer(f"{name}_k{rows.k}", f"{title}, k={rows.k}", about + shown, rows.answer, group="trains the LLM")
-    METHODS.register(f"{name}_k{rows.k}")(
+    name = f"{name}_{rows.prompts}"
+    shown = f"the {rows.k} best history items by BM25" if rows.k > 1 else "the best history item by BM25"
+    parts = [*(["a summary of the history"] if rows.profile else []), *([shown] if rows.k else [])]
+    about += f", after {' and '.join(parts)}" if parts else ""
+    title += f"{' + profile' if rows.profile else ''}, k={rows.k}"
+    method = one_answer(name, title, about, rows.answer, group="trains the LLM", summary=rows.profile)
+    METHODS.register(name)(
         replace(
             method,
             train=partial(train, rows),
@@ -222,10 +236,13 @@ def _register(name: str, title: str, about: str, rows: LoraRows) -> None:
     )
 
 
-for k in (0, 4):
+PROMPTS = ((0, False), (4, False), (1, True))
+"""History items, and whether the summary is shown."""
+for k, profile in PROMPTS:
     _register("task_lora", "task LoRA", "the LLM with one LoRA, trained on the training users' queries",
-              LoraRows(k, task=True, users=False))  # fmt: skip
-    _register("peft", "LoRA per user", "the LLM with the user's own LoRA, trained on the user's history",
-              LoraRows(k, task=False, users=True))  # fmt: skip
+              LoraRows(k, task=True, users=False, profile=profile))  # fmt: skip
+    if not profile:
+        _register("peft", "LoRA per user", "the LLM with the user's own LoRA, trained on the user's history",
+                  LoraRows(k, task=False, users=True))  # fmt: skip
     _register("oppu", "OPPU", "the LLM with the task's LoRA and the user's own on top of it",
-              LoraRows(k, task=True, users=True))  # fmt: skip
+              LoraRows(k, task=True, users=True, profile=profile))  # fmt: skip

@@ -43,7 +43,7 @@ class Method:
         answer: The answer of a question, as the LLM wrote it; None if there is none.
         candidates: The distinct texts that `answer` chooses among; None: it does not choose.
         group: What its training costs.
-        summary: Whether its prompts show the summary of the history.
+        summary: Whether its prompts show the summary of the history: the question's, or in training the user's.
         retrievers: Those that it names in `QuestionContext.retrieve`, where they read more than the history's texts: an
             encoder or a ranking, which are part of the address of its step.
         rerankers: Those that pick its examples.

@@ -39,7 +39,8 @@ class QuestionContext(Protocol):
         task: What is asked.
         user_id: Who asks.
         query: The question, with the history that existed when it was asked, oldest first.
-        summary: Of the history, by the LLM; "" for methods that do not read it.
+        summary: Of the history, by the LLM; in training, of what all questions of the user see. "" for methods that do
+            not read it.
         config: Of the run.
     """
 

@@ -21,16 +21,10 @@ from hydra_ray.methods.question import Call
 from hydra_ray.pipeline.eval_prompts import EvalPrompts, MethodPrompts, TrainingPrompts
 from hydra_ray.pipeline.job import Pipeline, always_shown
 from hydra_ray.pipeline.llm_rows import Asking
-from hydra_ray.pipeline.stage_prompts import (
-    SUMMARY_TOKENS,
-    CandidatePrompts,
-    LabelPrompts,
-    OraclePrompts,
-    StagePrompts,
-    SummaryPrompts,
-)
+from hydra_ray.pipeline.stage_prompts import CandidatePrompts, LabelPrompts, OraclePrompts, StagePrompts
 from hydra_ray.pipeline.stage_rows import CandidateRow, PromptedRow
-from hydra_ray.pipeline.step_settings import asking, method_stage, trained_on, training_stage
+from hydra_ray.pipeline.step_settings import asking, everyone, method_stage, trained_on, training_stage
+from hydra_ray.pipeline.summary_prompts import SUMMARY_TOKENS, SummaryPrompts, UserSummaryPrompts
 
 MOST_USERS = 500
 """Users of a stage whose prompts are made; the others are taken to be like them."""
@@ -144,7 +138,8 @@ def bounds(job: Pipeline, budget: PromptBudget, one_by_one: bool) -> tuple[dict[
     plain = config.model_dump(mode="json")
     system = budget.count(config.llm.system_prompt or "")
     asks = {training_stage(calls.name): name for name in job.further_methods if (calls := method_named(name).asks)}
-    further = (*asks, *map(method_stage, job.further_methods))
+    summarised = any(method.summary and method.train for method in map(method_named, job.further_methods))
+    further = (*(("summarise-users",) if summarised else ()), *asks, *map(method_stage, job.further_methods))
     stages = (*STAGES, *further, *(("oracles",) if config.evaluate.oracles else ()))
     found = {stage: CostBound() for stage in stages}
     seen: set[str] = set()
@@ -153,10 +148,9 @@ def bounds(job: Pipeline, budget: PromptBudget, one_by_one: bool) -> tuple[dict[
         chosen = job.chosen(trial)
         roles = asking(chosen)
         tested = {user_id: pair for user_id, pair in roles.items() if pair[1] == "test"}
-        labelled: Asking = {u: (s, "train") for u, (s, _) in roles.items()} if chosen.crossed else roles
         own = str(trial) if config.adapter.examples == "reranker" else ""
         work = [
-            _StagePlan("label", LabelPrompts(plain, trial.seed, None), labelled),
+            _StagePlan("label", LabelPrompts(plain, trial.seed, None), everyone(chosen)),
             _StagePlan("generate", _Generate(plain, trial.seed, None), roles, own),
             _StagePlan("summarise", SummaryPrompts(plain, trial.seed, None), tested),
             _StagePlan("evaluate", _Evaluate(plain, trial.seed, always_shown()), tested, str(trial), by_place=True),
@@ -166,6 +160,9 @@ def bounds(job: Pipeline, budget: PromptBudget, one_by_one: bool) -> tuple[dict[
             ),
             *(_further(name, _Evaluate(plain, trial.seed, (name,)), tested) for name in job.further_methods),
         ]
+        if summarised:
+            every = UserSummaryPrompts(plain, trial.seed, None)
+            work.append(_StagePlan("summarise-users", every, everyone(chosen)))
         if config.evaluate.oracles:
             work.append(_StagePlan("oracles", OraclePrompts(plain, trial.seed, None), tested))
         for plan in work:

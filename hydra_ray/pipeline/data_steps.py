@@ -15,12 +15,9 @@ from hydra_ray.llm.usability import Wanted
 from hydra_ray.models.encoder_source import encoder_settings
 from hydra_ray.pipeline.llm_rows import Asking, ask_black_box
 from hydra_ray.pipeline.run_context import RunContext
-from hydra_ray.pipeline.stage_prompts import (
-    SUMMARY_TOKENS,
-    SummaryPrompts,
-)
 from hydra_ray.pipeline.step import STEP_VERSIONS, StepResult, fingerprint
 from hydra_ray.pipeline.step_settings import hash_of, topics_encoder
+from hydra_ray.pipeline.summary_prompts import SUMMARY_TOKENS, SummaryPrompts
 from hydra_ray.registries import RETRIEVERS, TASK_KINDS
 
 
@@ -199,7 +196,7 @@ class DataSteps:
         def work(folder: Path) -> dict[str, Any]:
             task = self.run.task
             self.run.check_before_paying()
-            free = make is SummaryPrompts
+            free = issubclass(make, SummaryPrompts)
             wanted = Wanted(label, None, SUMMARY_TOKENS) if free else Wanted(label, task, task.max_answer_tokens)
             return ask_black_box(self.run, users_dir, users, make, args(), folder, wanted)
 

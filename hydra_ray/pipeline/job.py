@@ -17,16 +17,12 @@ from hydra_ray.pipeline.llm_rows import Asking
 from hydra_ray.pipeline.method_training import TrainingRun
 from hydra_ray.pipeline.model_steps import ModelSteps
 from hydra_ray.pipeline.run_context import RunContext
-from hydra_ray.pipeline.stage_prompts import (
-    GeneratePrompts,
-    LabelPrompts,
-    OraclePrompts,
-    SummaryPrompts,
-)
+from hydra_ray.pipeline.stage_prompts import GeneratePrompts, LabelPrompts, OraclePrompts
 from hydra_ray.pipeline.step import StepResult
 from hydra_ray.pipeline.step_settings import (
     SHARED,
     asking,
+    everyone,
     hash_of,
     method_stage,
     summary_texts,
@@ -34,6 +30,7 @@ from hydra_ray.pipeline.step_settings import (
     trained_on,
     training_stage,
 )
+from hydra_ray.pipeline.summary_prompts import SummaryPrompts, UserSummaryPrompts
 from hydra_ray.registries import METHODS
 
 NOT_ASKED = {"label", "select", "features", "history_candidates", "text_features"}
@@ -62,9 +59,6 @@ class Pipeline(ModelSteps):
         All folds of a seed share it: a user's real questions are asked as well, and only training reads those.
         """
         chosen, trial = self.chosen(trial), Trial(trial.seed)
-        roles = asking(chosen)
-        if chosen.crossed:
-            roles = {user_id: (source, "train") for user_id, (source, _) in roles.items()}
         protocol = self.config.protocol
         config = {
             "pseudo_queries": protocol.pseudo_queries,
@@ -79,7 +73,7 @@ class Pipeline(ModelSteps):
             self.encode_histories(trial)
             return self._plain, trial.seed, self.run.embedding_store
 
-        return self._ask("label", config, {}, trial, LabelPrompts, args, roles)
+        return self._ask("label", config, {}, trial, LabelPrompts, args, everyone(chosen))
 
     def answered(self, component: Component, trial: Trial) -> StepResult:
         """See `ModelSteps`."""
@@ -149,6 +143,12 @@ class Pipeline(ModelSteps):
         """The profile summaries of the users' questions; all folds of a seed share them."""
         return self._ask_questions("summarise", trial, SummaryPrompts)
 
+    def summarise_users(self, trial: Trial) -> StepResult:
+        """One profile summary for each user to train on and to test; all folds of a seed share them."""
+        users, seed = everyone(self.chosen(trial)), trial.seed
+        return self._ask("summarise-users", {}, {}, Trial(seed), UserSummaryPrompts,
+                         lambda: (self._plain, seed, self.run.embedding_store), users)  # fmt: skip
+
     def evaluate(self, trial: Trial) -> StepResult:
         """The answers of the methods that a run always shows to the test users' questions."""
         return self._answer(trial, always_shown())
@@ -172,11 +172,13 @@ class Pipeline(ModelSteps):
             return None
         train, feedback = method.train, self.label(trial) if method.reads_feedback else None
         asked = self.asked_training(trial, name) if method.asks else ()
+        summarised = self.summarise_users(trial) if method.summary else None
         learned = method.trained_as or name
         config = {"method": learned, "version": METHODS.version(name), "task": self._task, "seed": trial.seed}
         config |= method.train_reads(self.config) if method.train_reads else {}
         inputs = {"ingest": self.ingest().key, "users": hash_of(asking(users))}
         inputs |= {"feedback": feedback.key} if feedback else {}
+        inputs |= {"summaries": summarised.key} if summarised else {}
         inputs |= {f"asked-{i}": step.key for i, step in enumerate(asked)}
         others = {} if method.asks else self._built_on(trial, method, part)
         inputs |= trained_keys(others)
@@ -184,7 +186,9 @@ class Pipeline(ModelSteps):
         def work(folder: Path) -> dict[str, Any]:
             labelled, answers = feedback.path if feedback else None, [step.path for step in asked]
             learned_by = {other: step.path for other, step in others.items()}
-            train(TrainingRun(self.run, trial, folder, self.ingest().path, users, labelled, answers, learned_by))
+            summaries = summary_texts(summarised.path) if summarised else {}
+            train(TrainingRun(self.run, trial, folder, self.ingest().path, users, labelled, answers, learned_by,
+                              summaries))  # fmt: skip
             return {}
 
         label = f"train-{method_stage(learned)} {trial}" + (f" part {part.number}" if part else "")

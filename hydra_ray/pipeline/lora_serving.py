@@ -4,6 +4,7 @@ from pathlib import Path
 
 from hydra_ray.config import Config
 from hydra_ray.errors import UserError
+from hydra_ray.llm.model_id import weights_source
 from hydra_ray.methods.method import method_named
 
 
@@ -16,7 +17,8 @@ def serve_adapters(config: Config, root: Path) -> Config:
         root: Of the run, absolute; steps write adapters there.
 
     Raises:
-        UserError: The LLM is not served by the run, so that its weights cannot be added to.
+        UserError: The LLM is not served by the run, so that its weights cannot be added to, or its folder holds no
+            decoder LM: said before anything is paid for.
     """
     trains = [name for name in config.evaluate.methods if method_named(name).serves_lora]
     if not trains:
@@ -24,6 +26,11 @@ def serve_adapters(config: Config, root: Path) -> Config:
     if config.llm.base_url is not None:
         raise UserError(f"evaluate.methods: {trains[0]} trains weights of the LLM, which the run itself must serve: "
                         f"leave out llm.base_url={config.llm.base_url}, or the method")  # fmt: skip
+    from hydra_ray.models.lora.decoder import check_decoder
+
+    base = Path(weights_source(config.llm.serve.source))
+    if base.is_dir():  # a model on a hub is looked at when it is downloaded
+        check_decoder(base)
     lora = config.llm.serve.lora
     lora = lora.model_copy(update={"folder": str(root), "max_rank": max(lora.max_rank, 2 * config.lora.rank)})
     serve = config.llm.serve.model_copy(update={"lora": lora})

@@ -16,6 +16,7 @@ from hydra_ray.pipeline.eval_prompts import EvalQuestion, MethodPrompts, folder_
 from hydra_ray.pipeline.llm_rows import buckets_of, read_rows
 from hydra_ray.pipeline.run_context import RunContext
 from hydra_ray.pipeline.stage_rows import LabelRow, R, StageRow
+from hydra_ray.pipeline.summary_prompts import OF_USER
 
 
 class TrainingRun:
@@ -31,15 +32,17 @@ class TrainingRun:
         labelled: Path | None,
         asked: Sequence[Path] = (),
         others: Mapping[str, Path] = MappingProxyType({}),
+        summaries: Mapping[tuple[str, str], str] = MappingProxyType({}),
     ) -> None:
         """users_dir: the ingested data set. labelled: the label step's folder, where the method reads feedback. asked:
-        the folders with the answers to `Method.asks`. others: what other methods, on which it builds, have learned."""
+        the folders with the answers to `Method.asks`. others: what other methods, on which it builds, have learned.
+        summaries: (user, `OF_USER`) -> the user's profile summary, where the method's prompts show it."""
         self.task, self.seed, self.folder = run.task, trial.seed, folder
         self.config = run.config.model_dump(mode="json")
         self.embedding_store, self.log = run.embedding_store, run.log
         self.start_ray: Callable[[], object] = run.ray
         self._users_dir, self._sample, self._labelled, self._asked = users_dir, sample, labelled, asked
-        self._others = others
+        self._others, self._summaries = others, summaries
 
     def users(self) -> Iterator[User]:
         """See MethodTraining."""
@@ -76,19 +79,19 @@ class TrainingRun:
     def _maker(self) -> MethodPrompts:
         return MethodPrompts(self.config, self.seed, self.embedding_store)
 
-    @staticmethod
     def _learned(
+        self,
         maker: MethodPrompts,
         users: Iterable[User],
         queries_of: Callable[[User], Sequence[Query]],
         ask: Callable[[QuestionContext], Call],
     ) -> Iterator[LearnedPrompt]:
         for user in users:
-            index = None
+            index, summary = None, self._summaries.get((user.user_id, OF_USER), "")
             for query in queries_of(user):
                 if index is None or index.items != query.history:
                     index = maker.index(query.history)  # one at a time: a long history has as many as it has items
-                call = ask(EvalQuestion(maker, user, query, "", index, {}))
+                call = ask(EvalQuestion(maker, user, query, summary, index, {}))
                 text = "\n\n".join(message["content"] for message in call.prompt.messages)
                 yield LearnedPrompt(user.user_id, text, query.gold)
 

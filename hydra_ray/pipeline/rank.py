@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple
 
 from hydra_ray.config import Config
 from hydra_ray.core.dates import normalise_date
@@ -24,7 +24,7 @@ from hydra_ray.data.sources.questions import question_text
 from hydra_ray.errors import UserError
 from hydra_ray.inference.history_index import HistoryIndex
 from hydra_ray.pipeline.step import make_root
-from hydra_ray.utils.atomic_io import write_atomically
+from hydra_ray.utils.json_file import JsonFile, json_file
 
 LAYOUT = "a LaMP questions file"
 
@@ -84,8 +84,8 @@ def write_rankings(
     found = _of_file(config, questions) if questions else _of_data_set(config, ingested or Path(), split)
     try:
         with ExitStack() as files:
-            ranking = _json_file(files, out, "{}") if out else None
-            records = _json_file(files, merged, "[]") if merged else None
+            ranking = json_file(files, out, "{}") if out else None
+            records = json_file(files, merged, "[]") if merged else None
             return _write(found, ranking, records, outputs, golds)
     except OSError as error:
         raise UserError(f"{error.filename or out or merged}: {error.strerror}; give files that can be read and "
@@ -94,8 +94,8 @@ def write_rankings(
 
 def _write(
     found: Iterator[RankedQuestion],
-    ranking: "_JsonFile | None",
-    records: "_JsonFile | None",
+    ranking: JsonFile | None,
+    records: JsonFile | None,
     outputs: Mapping[str, str] | None,
     golds: Path | None,
 ) -> Written:
@@ -221,33 +221,3 @@ def history_of(profile: Sequence[Any], task: Task, where: str) -> list[HistoryIt
             raise UserError(f"{where}: item {item_id}: {error}") from None
         items.setdefault(item_id, HistoryItem(item_id, text, corpus, "", normalise_date(raw.get("date")) or ""))
     return sorted(items.values(), key=lambda item: item.date)
-
-
-class _JsonFile:
-    """A JSON object or list that is written one entry at a time."""
-
-    def __init__(self, stream: TextIO, brackets: str) -> None:
-        self._stream, self._brackets, self._begun = stream, brackets, False
-
-    def add(self, entry: str) -> None:
-        """One more entry, as JSON."""
-        self._stream.write(f",\n{entry}" if self._begun else f"{self._brackets[0]}\n{entry}")
-        self._begun = True
-
-    def end(self) -> None:
-        """The closing bracket."""
-        self._stream.write(f"\n{self._brackets[1]}\n" if self._begun else f"{self._brackets}\n")
-
-
-def _json_file(files: ExitStack, path: Path, brackets: str) -> _JsonFile:
-    """A file that is there whole or, if anything fails, not at all."""
-    part = files.enter_context(write_atomically(path))
-    stream = files.enter_context(part.open("w", encoding="utf-8"))
-    file = _JsonFile(stream, brackets)
-
-    def finish(kind: object, error: object, trace: object) -> None:
-        if kind is None:
-            file.end()
-
-    files.push(finish)
-    return file

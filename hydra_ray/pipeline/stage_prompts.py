@@ -12,7 +12,7 @@ from hydra_ray.config import Config
 from hydra_ray.core.features import AnswerCounts
 from hydra_ray.core.hashing import stable_seed
 from hydra_ray.core.labeling import OWN_ROW, Row, agreement_rows, own_answer_rows
-from hydra_ray.core.prompts import Prompt, summary_prompt
+from hydra_ray.core.prompts import Prompt
 from hydra_ray.core.queries import Query, training_queries, unseen_items
 from hydra_ray.core.retrieval import TextEncode, searched_text
 from hydra_ray.core.topic_classifier import TopicModels
@@ -26,9 +26,6 @@ from hydra_ray.pipeline.stage_rows import CandidateRow, Cuts, LabelRow, Prompted
 
 if TYPE_CHECKING:
     from hydra_ray.inference.scoring import Rerank
-
-SUMMARY_ITEMS = 10
-SUMMARY_TOKENS = 32
 
 
 class StagePrompts:
@@ -240,21 +237,6 @@ class GeneratePrompts(CandidatePrompts):
         for user in users:
             for prompted in self.of_user(user, self._rerank[user.split]):
                 yield user, prompted
-
-
-class SummaryPrompts(StagePrompts):
-    """The profile summaries (PAG) of the evaluated questions: one call per question's history."""
-
-    KIND = StageRow
-
-    def __call__(self, users: Sequence[User]) -> Iterator[tuple[User, PromptedRow[StageRow]]]:
-        for user in users:
-            for question in evaluated(user, self.config.protocol.questions):
-                newest = user.history_of(question)[-SUMMARY_ITEMS:]
-                prompt = summary_prompt(self.task, newest, self.builder.budget)
-                request = Request(prompt.messages, 0.0, 1, SUMMARY_TOKENS, fallbacks=prompt.fallbacks)
-                row = Row(user.user_id, question.question_id, question.text, question.gold or "", ())
-                yield user, PromptedRow(StageRow(row), (request,) if newest else (), Cuts.of([prompt]))
 
 
 class OraclePrompts(StagePrompts):

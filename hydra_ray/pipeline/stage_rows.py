@@ -50,7 +50,7 @@ CUTS = tuple(field.name for field in fields(Cuts))
 
 @dataclass(frozen=True, slots=True)
 class StageRow:
-    """A row that keeps nothing but its query: of `summarise` and `oracles`."""
+    """A row that keeps nothing but its query: of `summarise`, `summarise-users` and `oracles`."""
 
     COLUMNS: ClassVar[Columns] = ()
     query: Row

@@ -38,6 +38,7 @@ STEP_VERSIONS = {
     "tune-adapter": 2,
     "fit-adapter": 9,
     "summarise": 4,
+    "summarise-users": 1,
     "evaluate": 6,
     "method": 3,
     "ask-training": 1,

@@ -88,6 +88,12 @@ def trained_on(chosen: UserSample) -> Asking:
     return {user_id: (chosen.source[user_id], "train") for user_id in users}
 
 
+def everyone(chosen: UserSample) -> Asking:
+    """All users of a trial; with folds, as all of a seed's share it, in one role."""
+    roles = asking(chosen)
+    return {user_id: (source, "train" if chosen.crossed else role) for user_id, (source, role) in roles.items()}
+
+
 def hash_of(users: Asking) -> str:
     """A short hash of users, where their records come from, and their roles."""
     text = "\0".join(f"{user_id}\1{source}\1{role}" for user_id, (source, role) in sorted(users.items()))

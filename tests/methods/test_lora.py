@@ -16,12 +16,15 @@ from hydra_ray.report.needs import need_of
 from tests.methods.questions import Asked
 from tests.pipeline.step_keys import make_job
 
-ROWS = [f"{name}_k{k}" for name in ("task_lora", "peft", "oppu") for k in (0, 4)]
+ROWS = [
+    *(f"{name}_k{k}" for name in ("task_lora", "peft", "oppu") for k in (0, 4)),
+    *("task_lora_pag_k1", "oppu_pag_k1"),
+]
 
 
 @dataclass
 class Question(Asked):
-    """A user's question; a call is its examples and its adapter."""
+    """A user's question; a call is its examples, its summary and its adapter."""
 
     user_id: str = "with"
     folder: Path = Path()
@@ -34,7 +37,7 @@ class Question(Asked):
         return self.folder / method
 
     def greedy(self, examples: Any = (), summary: str = "", lora: Any = None) -> Any:
-        return (*examples, lora())
+        return (*examples, *([summary] if summary else []), lora())
 
 
 @pytest.mark.parametrize(
@@ -46,6 +49,8 @@ class Question(Asked):
         ("oppu_k0", "with", f"own/{SERVED}/{folder_of('with')}"),
         ("oppu_k0", "without", f"task_lora_k0/{TASK}"),
         ("oppu_k4", "without", f"task_lora_k4/{TASK}"),
+        ("oppu_pag_k1", "with", f"own/{SERVED}/{folder_of('with')}"),
+        ("oppu_pag_k1", "without", f"task_lora_pag_k1/{TASK}"),
     ],
 )
 def test_a_user_without_an_adapter_gets_the_tasks_or_the_llm_alone(
@@ -55,7 +60,7 @@ def test_a_user_without_an_adapter_gets_the_tasks_or_the_llm_alone(
     (call,) = method_named(row).calls(Question(user_id=user, folder=tmp_path)).values()
     assert call[-1] == (None if adapter is None else tmp_path / adapter)
     k = int(row[-1])
-    assert call[:-1] == ((f"{k} by bm25",) if k else ())
+    assert call[:-1] == (*((f"{k} by bm25",) if k else ()), *(("a summary",) if "pag" in row else ()))
 
 
 def test_the_rows_stand_among_those_that_need_the_llms_weights() -> None:
@@ -74,6 +79,14 @@ def test_an_adapter_is_trained_anew_where_its_training_reads_something_else(tmp_
     for changes in ({"lora": {"rank": 4}}, {"llm": {"prompt": "lamp"}}, {"protocol": {"pseudo_queries": 3}}):
         assert keys("oppu_k4", **changes) != keys("oppu_k4")
     assert keys("oppu_k4", lora={"batch_users": 2}, train={"epochs": 3}) == keys("oppu_k4")
+
+
+def test_the_rows_say_what_their_prompts_show() -> None:
+    abouts = {row: method_named(row).about.partition(", after ")[2] for row in ROWS}
+    assert abouts["oppu_k0"] == ""
+    assert abouts["oppu_k4"] == "the 4 best history items by BM25"
+    assert abouts["oppu_pag_k1"] == "a summary of the history and the best history item by BM25"
+    assert [row for row in ROWS if method_named(row).summary] == ["task_lora_pag_k1", "oppu_pag_k1"]
 
 
 def test_a_users_lora_on_the_tasks_is_trained_after_it(tmp_path: Path) -> None:

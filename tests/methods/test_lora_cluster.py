@@ -10,7 +10,7 @@ import pytest
 from tests.docs.pages import ROOT
 
 COMMON = ("protocol.train_users=4", "protocol.test_users=6", "data.synth.users=24", "llm.max_calls=200",
-          "evaluate.methods=[task_lora_k0,peft_k0,oppu_k0]", "lora.lr=0.03", "lora.task_lr=0.03",
+          "evaluate.methods=[task_lora_k0,peft_k0,oppu_k0,oppu_pag_k1]", "lora.lr=0.03", "lora.task_lr=0.03",
           "resources.fit.num_workers=1", "lora.epochs=4")  # fmt: skip
 SCRIPT = """
 import json, sys
@@ -23,7 +23,7 @@ from hydra_ray.pipeline.run_context import RunContext
 if __name__ == "__main__":
     with RunContext(load_config(Path(sys.argv[1]), sys.argv[2:])) as run:
         job = Pipeline(run)
-        rows = ("task_lora_k0", "peft_k0", "oppu_k0")
+        rows = ("task_lora_k0", "peft_k0", "oppu_k0", "oppu_pag_k1")
         print(json.dumps({row: str(job.method(Trial(0), row).path) for row in rows}), flush=True)
 """
 
@@ -51,10 +51,15 @@ def test_each_row_is_answered_by_its_own_adapters(tmp_path: Path) -> None:
         table = pads.dataset(Path(folder) / "answers", format="parquet").to_table()
         assert table["errors"].to_pylist() == [[None]] * 6
         texts[row] = sorted(str(answers) for answers in table["texts"].to_pylist())
-    assert len({tuple(found) for found in texts.values()}) == 3  # other adapters, other answers
+    assert len({tuple(found) for found in texts.values()}) == 4  # other adapters, other answers
     adapters = sorted((tmp_path / "runs" / "steps").glob("train-method-*/served/*/adapter_config.json"))
-    assert len(adapters) == 12
+    assert len(adapters) == 18
     assert {json.loads(file.read_text())["r"] for file in adapters} == {8, 16}  # alone, and with the task's
+    asked = {}
+    for file in (tmp_path / "runs" / "steps").glob("summarise-*/manifest.json"):
+        manifest = json.loads(file.read_text())
+        asked[manifest["step"]] = manifest["counts"]["requests"], manifest["counts"]["cached"]
+    assert asked == {"summarise-users": (10, 0), "summarise": (6, 6)}  # the evaluated users' serve both
     before = {file: file.stat().st_mtime_ns for file in adapters}
     assert run() == steps  # a second run trains and asks nothing
     assert {file: file.stat().st_mtime_ns for file in adapters} == before

@@ -1,6 +1,7 @@
 """The rows that retrieve in other ways: what they ask, and what their steps' addresses say. No Ray, no model."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from hydra_ray.config import Config
 from hydra_ray.core.types import User
 from hydra_ray.errors import UserError
 from hydra_ray.llm.types import call_key
+from hydra_ray.methods.method import method_named
 from hydra_ray.pipeline.eval_prompts import EvalPrompts
+from hydra_ray.registries import METHODS
 from hydra_ray.synth.world import make_user
 
 USER = make_user("tagging", 0, 3, (14, 14), 1).to_user()
@@ -69,3 +72,22 @@ def test_a_ranking_from_a_file_chooses_the_examples(tmp_path: Path) -> None:
     assert ranked(tmp_path, {question.question_id: newest_first}) == asked(("recency_k4",))["greedy:recency_k4"]
     with pytest.raises(UserError, match=r"^retrieval\.ranking: ranks nothing for question"):
         ranked(tmp_path, {"another": newest_first})
+
+
+RETRIEVING = [
+    name for name in METHODS.builtin
+    if not (method_named(name).train or method_named(name).rerankers or method_named(name).adapter)
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RETRIEVING)
+def test_a_user_without_history_is_asked_the_question_alone(name: str, tmp_path: Path) -> None:
+    question = replace(USER.questions[0], history=())
+    user = replace(USER, items=(), questions=(question,))
+    (tmp_path / "ranking.json").write_text(json.dumps({question.question_id: []}))
+    ranking = str(tmp_path / "ranking.json")
+    plain = config(ranking=ranking).model_dump(mode="json")
+    prompts = EvalPrompts(plain, 0, None, (name, "zero_shot"), {}, {}, None)
+    prompts._encode = encode
+    ((_, made),) = prompts([user])
+    assert all(request.messages == made.requests[-1].messages for request in made.requests)

@@ -1,5 +1,6 @@
 """Which runs serve the LLM with adapters."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -26,3 +27,15 @@ def test_an_llm_that_is_served_elsewhere_cannot_be_given_adapters(tmp_path: Path
     elsewhere = config(evaluate={"methods": ["peft_k4"]}, llm={"base_url": "http://127.0.0.1:9/v1"})
     with pytest.raises(UserError, match=r"peft_k4 trains weights.*leave out llm\.base_url=http://127"):
         serve_adapters(elsewhere, tmp_path)
+
+
+def test_a_base_that_vllm_cannot_serve_is_one_line_before_anything_is_asked(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(
+        json.dumps({"model_type": "t5", "architectures": ["T5ForConditionalGeneration"]})
+    )
+    llm = {"serve": {"source": str(tmp_path)}}
+    with pytest.raises(UserError, match="T5ForConditionalGeneration is no decoder LM") as error:
+        serve_adapters(config(evaluate={"methods": ["oppu_k0"]}, llm=llm), tmp_path)
+    assert "\n" not in str(error.value)
+    plain = config(evaluate={"methods": ["recency_k1"]}, llm=llm)
+    assert serve_adapters(plain, tmp_path) is plain

@@ -1,9 +1,12 @@
-"""Methods that train something share what they can."""
+"""Methods that train something share what they can; what a training is given of the users."""
 
 from pathlib import Path
 from typing import Any
 
-from hydra_ray.core.sampling import Trial
+from hydra_ray.core.sampling import Trial, UserSample
+from hydra_ray.pipeline.method_training import TrainingRun
+from hydra_ray.pipeline.summary_prompts import OF_USER
+from tests.pipeline.fitted_world import users, write_users
 from tests.pipeline.step_keys import make_job
 
 ROWS = ("ropg_kd_k1", "ropg_kd_k4", "ropg_rl_k1", "ropg_rl_k4")
@@ -24,3 +27,33 @@ def test_rows_of_one_goal_share_a_training(tmp_path: Path) -> None:
     ):
         assert not {kd, rl} & set(keys(**changes))
     assert keys(fit={"epochs": 3}, train={"epochs": 3, "max_failures": 0}) == [kd, kd_too, rl, rl_too]
+
+
+def test_prompts_show_the_summary_of_the_user_whose_item_is_asked(tmp_path: Path) -> None:
+    write_users(tmp_path)
+    job, _ = make_job(tmp_path, data={"task": "synthetic_tagging"})
+    job.run.log = print  # type: ignore[method-assign]
+    job.run.ray = print  # type: ignore[method-assign, assignment]
+    everybody = {user.user_id: user.split for user, _ in users()}
+    first, second, *_ = (name for name, split in everybody.items() if split == "train")
+    tested = next(name for name, split in everybody.items() if split == "test")
+    sample = UserSample((first, second), (tested,), {name: everybody[name] for name in (first, second, tested)})
+    summaries = {(name, OF_USER): f"likes {name}." for name in (first, tested)}
+    training = TrainingRun(job.run, Trial(0), tmp_path, tmp_path, sample, None, summaries=summaries)
+    for found, names in (
+        (list(training.prompts(lambda question: question.greedy((), question.summary))), {first, second}),
+        (list(training.history_prompts(lambda question: question.greedy((), question.summary))), {tested}),
+    ):
+        assert {prompt.user_id for prompt in found} == names
+        for prompt in found:
+            likes = [name for name in everybody if f"About this person: likes {name}." in prompt.prompt]
+            assert likes == ([] if prompt.user_id == second else [prompt.user_id])
+
+
+def test_what_shows_summaries_in_training_reads_them_and_nothing_else_does(tmp_path: Path) -> None:
+    job, asked = make_job(tmp_path, evaluate={"methods": ["oppu_pag_k1", "oppu_k0"]})
+    for row in ("oppu_pag_k1", "oppu_k0"):
+        job.trained_method(Trial(0), row)
+    inputs = [found for name, found in asked["inputs"] if name == "train-method"]
+    assert ["summaries" in found for found in inputs] == [True, True, False, False]
+    assert [name for name, _ in asked["inputs"]].count("summarise-users") == 1

@@ -1,7 +1,6 @@
 """What the makers ask and keep, without Ray and without a model."""
 
 from collections import Counter
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from hydra_ray.core.queries import Query, make_query
 from hydra_ray.core.types import HistoryItem, Question, User
 from hydra_ray.errors import UserError
 from hydra_ray.inference.reranking import rank
-from hydra_ray.pipeline.stage_prompts import CandidatePrompts, LabelPrompts, StagePrompts, SummaryPrompts
+from hydra_ray.pipeline.stage_prompts import CandidatePrompts, LabelPrompts, StagePrompts
 from hydra_ray.pipeline.stage_rows import Cuts
 from hydra_ray.synth.world import make_user
 
@@ -72,14 +71,6 @@ def recency(text: str, exclude: str | None) -> float:
     """Of the one record with this text, among those that a query about `exclude` may retrieve."""
     texts = [item.text for item in HISTORY if item.item_id != exclude]
     return (texts.index(text) + 1) / len(texts)
-
-
-def test_a_user_without_history_gets_no_profile_summary() -> None:
-    no_items = replace(USER, items=(), questions=tuple(replace(q, history=()) for q in USER.questions))
-    ((_, prompted),) = SummaryPrompts(config(), 0, None)([no_items])
-    assert prompted.requests == ()
-    ((_, prompted),) = SummaryPrompts(config(), 0, None)([USER])
-    assert len(prompted.requests) == 1
 
 
 def lamp_user(items: list[HistoryItem], question: Question) -> User:

@@ -3,7 +3,6 @@
 Q questions, R retrievers of the pool, D numbers of an embedding.
 """
 
-import copy
 from dataclasses import dataclass
 
 import torch
@@ -12,11 +11,7 @@ from torch import Tensor
 from hydra_ray.errors import NothingToLearnError
 from hydra_ray.models.retriever_losses import retriever_loss, teaches
 from hydra_ray.models.retriever_selector import RetrieverSelector
-
-WARM_UP = 0.05
-"""Share of the steps in which the learning rate rises."""
-CLIP = 1.0
-"""Greatest norm of a step's gradient."""
+from hydra_ray.training.best_epoch import fit_best_epoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,21 +90,7 @@ def fit_selector(
     def held_out_loss() -> float:
         return float(loss_of(held_out))
 
-    optimizer = torch.optim.Adam(model.parameters(), settings.lr)
-    steps = settings.epochs * -(-len(learned) // settings.batch)
-    warm = max(1, round(WARM_UP * steps))
-    rising = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / warm))
-    generator = torch.Generator().manual_seed(seed)
-    losses, best, epoch_of_best = [held_out_loss()], copy.deepcopy(model.state_dict()), 0
-    for epoch in range(1, settings.epochs + 1):
-        for places in torch.split(learned[torch.randperm(len(learned), generator=generator)], settings.batch):
-            optimizer.zero_grad()
-            loss_of(places).backward()  # type: ignore[no-untyped-call]  # torch has no type here
-            torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
-            optimizer.step()
-            rising.step()
-        losses.append(held_out_loss())
-        if losses[-1] < min(losses[:-1]):
-            best, epoch_of_best = copy.deepcopy(model.state_dict()), epoch
-    model.load_state_dict(best)
-    return SelectorFit((len(learned), len(held_out)), int((~useful_Q).sum()), tuple(losses), epoch_of_best)
+    losses, epoch = fit_best_epoch(
+        model, learned, loss_of, held_out_loss, settings.lr, settings.epochs, settings.batch, seed
+    )
+    return SelectorFit((len(learned), len(held_out)), int((~useful_Q).sum()), losses, epoch)

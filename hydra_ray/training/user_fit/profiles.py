@@ -11,7 +11,7 @@ import pyarrow.dataset as pads
 import torch
 from numpy.typing import NDArray
 
-from hydra_ray.core.types import User
+from hydra_ray.core.types import HistoryItem, User
 from hydra_ray.models.heads import Deltas
 from hydra_ray.models.mixture import PRESENT, PROFILE
 from hydra_ray.training.joint.ranking_examples import RankingExample
@@ -47,8 +47,13 @@ class Profile:
 def profile_of(user: User, bucket: int) -> Profile:
     """The items that every question of the user may see; never what is, or is newer than, an evaluated question."""
     items = user.safe_history()[-PROFILE_ITEMS:]
-    texts = tuple(f"{item.text}\n{item.answer}" if item.answer else item.text for item in items)
+    texts = tuple(map(item_text, items))
     return Profile(user.user_id, bucket, tuple(item.item_id for item in items), texts)
+
+
+def item_text(item: HistoryItem) -> str:
+    """What a router reads of an item: text and answer."""
+    return f"{item.text}\n{item.answer}" if item.answer else item.text
 
 
 def profiles_to_table(profiles: Iterable[Profile]) -> pa.Table:
