@@ -22,6 +22,7 @@ from hydra_ray.inference.types import (
 )
 from hydra_ray.serve.clients.circuit_breaker import CircuitBreaker, CircuitOpenError
 from hydra_ray.utils.ray_errors import find_user_error
+from hydra_ray.utils.tracing import traceparent
 
 T = TypeVar("T")
 
@@ -156,7 +157,7 @@ class RemoteRetriever:
 
     async def retrieve(self, user: UserKey, query: str, n: int, deadline: float) -> RetrievalResult:
         found: RetrievalResult = await self._part.call(
-            "retrieve", user, query, n, affine=user.stored, deadline=deadline, tries=2
+            "retrieve", user, query, n, traceparent(), affine=user.stored, deadline=deadline, tries=2
         )
         return found
 
@@ -169,7 +170,7 @@ class RemoteScorer:
 
     async def score(self, scoring: ScoreRequest, deadline: float) -> ScoreResult:
         scored: ScoreResult | None = await self._part.call(
-            "score", scoring, deadline, affine=scoring.user or "", deadline=deadline, tries=2
+            "score", scoring, deadline, traceparent(), affine=scoring.user or "", deadline=deadline, tries=2
         )
         if scored is None:
             raise DeadlineError("the deadline passed before the scorer came to it")
