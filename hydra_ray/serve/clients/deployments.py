@@ -21,6 +21,7 @@ from hydra_ray.inference.types import (
     UserKey,
 )
 from hydra_ray.serve.clients.circuit_breaker import CircuitBreaker, CircuitOpenError
+from hydra_ray.serve.state.users import NotStoredError
 from hydra_ray.utils.ray_errors import find_user_error
 from hydra_ray.utils.tracing import traceparent
 
@@ -118,6 +119,8 @@ class RemoteDeployment:
         """What clients may read of an error; files and machines that it names are for the log alone."""
         cause = find_user_error(error) or getattr(error, "cause", None) or error
         logger.warning("%s: %s", self._name, _first_line(cause))
+        if isinstance(cause, NotStoredError):
+            return _FailedError(f"{self._name}: it cannot store anything now; the service's log says why", alive)
         return _FailedError(f"{self._name}: it failed ({type(cause).__name__}); the service's log says why", alive)
 
 
