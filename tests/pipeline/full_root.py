@@ -18,6 +18,8 @@ def main(folder: Path) -> dict[str, Any]:
     settings = [f"root={folder}/runs", "data.synth.users=400"]
     command = [sys.executable, "-m", "hydra_ray.cli", "ingest", *settings]
     failed = [subprocess.run(command, capture_output=True, text=True, check=False) for _ in range(2)]
+    (partial,) = (folder / "runs" / "steps").glob("*.partial")
+    (partial / "dev_questions.json.1.tmp").touch()  # as a killed attempt leaves it
     resize(folder, 16384)
     with RunContext(load_config(None, settings), "ingest") as run:
         done = DataSteps(run).synth()
