@@ -31,6 +31,16 @@ DATABASE_PASSWORD = (
     Variable("PGPASSFILE", None, "Read by PostgreSQL's library: a file of passwords, where PGPASSWORD is unset."),
 )
 
+OTEL_ENDPOINTS = (
+    Variable("OTEL_EXPORTER_OTLP_ENDPOINT", None, "Read by OpenTelemetry: the collector, with the service's `traces`."),
+    Variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", None, "Likewise, for traces alone and with their path."),
+)
+
+OTEL_PROTOCOLS = (
+    Variable("OTEL_EXPORTER_OTLP_PROTOCOL", None, "Read by OpenTelemetry, and by us: spans go over HTTP alone."),
+    Variable("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", None, "Likewise."),
+)
+
 JOB_CONFIG = Variable("HYDRA_RAY_CONFIG", None, "Set by `hydra-ray submit` for its job: the resolved config as JSON.")
 
 JOB_TASK = Variable("HYDRA_RAY_TASK", None, "Set by `hydra-ray submit` for its job: the text of the task's own file.")

@@ -40,6 +40,7 @@ from hydra_ray.inference.types import (
     UserKey,
 )
 from hydra_ray.llm.types import Request
+from hydra_ray.utils.tracing import span
 
 
 class InferencePipeline:
@@ -166,7 +167,8 @@ class InferencePipeline:
         """The LLM's own answer: no examples, temperature 0."""
         versions = self._versions(ask, [])
         request = self._builder.greedy(versions[0].prompt, self._task, ask.max_tokens)
-        sampled = await self._ask_llm(ask, versions, request)
+        with span("plain"):
+            sampled = await self._ask_llm(ask, versions, request)
         raw = sampled.texts[0] if sampled.texts else ""
         return next(iter(parsed_texts(self._task, sampled.texts)), without_thoughts(raw).strip())
 

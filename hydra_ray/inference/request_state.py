@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from hydra_ray.inference.trace import Degraded, Reason, Stage
 from hydra_ray.inference.types import Component, DeadlineError, PersonalizeRequest, ScoreResult, UserKey
+from hydra_ray.utils.tracing import span
 
 logger = logging.getLogger(__name__)
 
@@ -40,10 +41,11 @@ class RequestState:
 
     @contextlib.contextmanager
     def timed(self, stage: Stage) -> Iterator[None]:
-        """Measures a stage, failed or not."""
+        """Measures a stage, failed or not, and makes a span of it."""
         began = time.perf_counter()
         try:
-            yield
+            with span(stage):
+                yield
         finally:
             self.ms[stage] = round(1000 * (time.perf_counter() - began), 3)
 

@@ -30,6 +30,7 @@ from hydra_ray.llm.retry import (
 )
 from hydra_ray.llm.streaming import Take, read_stream
 from hydra_ray.llm.types import CachedResponse, Request
+from hydra_ray.utils.tracing import span, trace_headers
 
 # Below the five seconds after which uvicorn closes an idle connection: a pooled one is never closed under our hands.
 KEEPALIVE_S = 4.0
@@ -324,11 +325,15 @@ class ChatHttpClient:
         proxy = self._proxy.url if self._proxy else None
         via = f" through the proxy in environment variable {self._proxy.variable}" if self._proxy else ""
         try:
-            session = self._open()
-            async with session.request(
-                method, self._address.url(path), data=body, timeout=limit, allow_redirects=False, proxy=proxy
-            ) as response:
-                yield response
+            session, url = self._open(), self._address.url(path)
+            with span(f"LLM {method}", "client") as call:
+                async with session.request(
+                    method, url, data=body, timeout=limit, allow_redirects=False, proxy=proxy, headers=trace_headers()
+                ) as response:
+                    call.set(http__response__status_code=response.status)
+                    if response.status >= 400:
+                        call.fail(f"HTTP {response.status}")
+                    yield response
         except aiohttp.ClientConnectorCertificateError as error:
             cause = error.certificate_error
             reason = getattr(cause, "verify_message", None) or type(cause).__name__

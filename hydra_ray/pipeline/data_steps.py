@@ -73,6 +73,8 @@ class DataSteps:
         config = self.config.data.synth
 
         def work(folder: Path) -> dict[str, Any]:
+            for left in folder.glob("*.tmp"):  # by an attempt that was killed
+                left.unlink()
             summary = write_world(config, folder)
             return {"summary": str(summary)}
 

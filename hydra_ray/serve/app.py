@@ -24,6 +24,7 @@ from hydra_ray.serve.http.route_context import GRACE_S
 from hydra_ray.serve.state.init_state import init_state
 from hydra_ray.serve.state.location import state_of
 from hydra_ray.training.artifacts.trained_scorer import base_feature_width
+from hydra_ray.utils.tracing import check_tracing
 
 LOGGING = {"encoding": "JSON", "enable_access_log": False}
 """Of Serve's own processes: the paths of its access log hold user ids."""
@@ -37,6 +38,8 @@ SURGE_PERCENT = 25
 
 def build_app(args: ServeConfig) -> Any:
     """The application. Raises UserError for whatever cannot be served."""
+    if args.traces:
+        check_tracing()
     bundle = load_run_artifacts(find_run(Path(args.root), args.run), args.seed)
     llm_url = args.llm_url or _own_llm_url(bundle.config.llm)
     state = state_of(args)
@@ -44,15 +47,18 @@ def build_app(args: ServeConfig) -> Any:
     feature_widths = {component: base_feature_width(base) for component, base in bundle.base.items()}
     keys = load_keys(args.keys, args.tenant if args.allow_anonymous else None, stored=args.keys_in_database)
     history_server = _deployment(HistoryServer, HISTORY_SERVER, args.history_server, affine=True, drain_s=DRAIN_S).bind(
-        bundle, state, args.history_server.cache_mib
+        bundle, state, args.history_server.cache_mib, args.traces
     )
-    scorer = _deployment(Scorer, SCORER, args.scorer, affine=True, drain_s=DRAIN_S).bind(bundle, state, args.scorer)
+    scorer = _deployment(Scorer, SCORER, args.scorer, affine=True, drain_s=DRAIN_S).bind(
+        bundle, state, args.scorer, args.traces
+    )
     fitter = _fitter(args).bind(bundle, state, llm_url, args.fitter)
     drain_s = args.gateway.deadline_s + GRACE_S + 1
     front = _deployment(serve.ingress()(Gateway), GATEWAY, args.gateway, affine=False, drain_s=drain_s)
     key_file = str(Path(args.keys).expanduser().absolute()) if args.keys else None
     where = (keys, key_file, args.keys_in_database)
-    return front.bind(bundle, feature_widths, args.gateway, llm_url, *where, state, history_server, scorer, fitter)
+    parts = (history_server, scorer, fitter)
+    return front.bind(bundle, feature_widths, args.gateway, llm_url, *where, state, *parts, args.traces)
 
 
 def _fitter(args: ServeConfig) -> Any:

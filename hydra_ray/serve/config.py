@@ -185,6 +185,11 @@ class ServeConfig(Section):
         default=False,
         description="Without keys: every caller that reaches the port acts as `tenant`. Refused together with keys.",
     )
+    traces: bool = Field(
+        default=False,
+        description="Sends OpenTelemetry spans of every request to the collector that OTEL_EXPORTER_OTLP_ENDPOINT "
+        "names on every node; they hold no texts and no ids of users.",
+    )
     gateway: GatewayConfig = Field(default=GatewayConfig(), description="The HTTP front.")
     history_server: HistoryServerConfig = Field(
         default=HistoryServerConfig(), description="Histories, and retrieval from them."

@@ -27,6 +27,7 @@ from hydra_ray.utils import ray_token
 from hydra_ray.utils.network import check_free, is_loopback
 from hydra_ray.utils.ray_errors import root_cause_line
 from hydra_ray.utils.terminal import on_hangup
+from hydra_ray.utils.tracing import check_tracing
 
 APPLICATION = "hydra"
 LLM_CHECK_S = 10.0
@@ -92,6 +93,8 @@ def hosted(
     config = _with_keys(config, host)
     keys = load_keys(config.keys, config.tenant if config.allow_anonymous else None, stored=config.keys_in_database)
     check_free(host, port, "--port")
+    if config.traces:
+        check_tracing()
     _check_metrics_port(metrics_port, port, address)
     url = config.llm_url or bundle.config.llm.base_url
     if url is not None:

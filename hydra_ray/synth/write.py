@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -154,7 +154,11 @@ def write_world(config: SynthConfig, out: Path, progress: Callable[[int, int], N
             os.replace(out / f"{name}.{os.getpid()}.tmp", out / name)
         write_text(out / "world.json", json.dumps(asdict(summary), indent=2) + "\n")
     except OSError as error:
-        raise UserError(f"{out}: cannot write the synthetic world there: {error.strerror}") from None
+        with suppress(OSError):  # the next attempt has another process id
+            for name in names:
+                (out / f"{name}.{os.getpid()}.tmp").unlink(missing_ok=True)
+        raise UserError(f"{out}: cannot write the synthetic world there: {error.strerror}; mend that and run the same "
+                        "command again") from None  # fmt: skip
     if progress is not None:
         progress(config.users, config.users)
     return summary

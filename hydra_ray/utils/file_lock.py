@@ -2,6 +2,9 @@
 
 import contextlib
 import errno
+import os
+import socket
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,7 +22,8 @@ def exclusive_lock(file: Path, log: Callable[[str], None]) -> Iterator[None]:
 
     Args:
         file: made where it is missing, with its folder; it stays when the lock ends.
-        log: gets a line where another process has the lock, which is then waited for, and where there are no locks.
+        log: gets a line where another process has the lock, which is then waited for: on which host it is, its id, and
+            since when it has the lock. Likewise where there are no locks.
 
     Raises:
         OSError: the file cannot be made or opened.
@@ -27,7 +31,9 @@ def exclusive_lock(file: Path, log: Callable[[str], None]) -> Iterator[None]:
     file.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(file, fallback_to_soft=False)  # a soft lock would outlive a killed process
     try:
-        _acquire(lock, log)
+        _acquire(lock, file, log)
+        with contextlib.suppress(OSError):  # on a full disk, a holder without a name
+            file.write_text(_myself())
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
@@ -38,9 +44,24 @@ def exclusive_lock(file: Path, log: Callable[[str], None]) -> Iterator[None]:
         lock.release()
 
 
-def _acquire(lock: FileLock, log: Callable[[str], None]) -> None:
+def _acquire(lock: FileLock, file: Path, log: Callable[[str], None]) -> None:
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        log("another run is at it, waiting")
+        log(f"another run is at it{_holder(file)}, waiting")
         lock.acquire(poll_interval=POLL_S)
+
+
+def _myself() -> str:
+    """What the lock's file says of this process. A killed one leaves it behind; only who waits for a lock reads it."""
+    now = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+    return f"host {socket.gethostname()}, process {os.getpid()}, since {now}"
+
+
+def _holder(file: Path) -> str:
+    """Who has the lock, in parentheses; empty where its file does not say."""
+    try:
+        said = " ".join(file.read_text(errors="replace").split())
+    except OSError:
+        return ""
+    return f" ({said[:200]})" if said else ""

@@ -27,6 +27,7 @@ from hydra_ray.inference.types import (
 )
 from hydra_ray.llm.types import Request
 from tests.inference.stages import ANN, ITEMS, LLM, Retriever, Scorer, known
+from tests.utils.spans import recorded
 
 DOWN = StageDownError("gone")
 
@@ -297,3 +298,11 @@ def test_an_answer_of_several_lines_is_served_whole(tmp_path: Path) -> None:
     config = Config.model_validate({"data": {"task": str(tmp_path / "mails.yaml")}, "adapter": {"num_samples": 3}})
     made = ask(Retriever(known(())), llm=LLM((mail,)), made=config)
     assert made.answer == mail
+
+
+def test_a_span_a_stage_and_no_text() -> None:
+    with recorded() as exporter:
+        ask(asked=PersonalizeRequest("what now", plain=True))
+        assert {span.name for span in exporter.get_finished_spans()} == {"retrieve", "rerank", "llm", "select", "plain"}
+        whole = " ".join(span.to_json() for span in exporter.get_finished_spans())
+    assert not [text for text in ("what now", "ann", "default", "maple", "text number") if f'"{text}' in whole]

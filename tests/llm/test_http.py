@@ -17,6 +17,7 @@ from hydra_ray.llm.response_cache import CallOutcome, ResponseCache
 from hydra_ray.llm.types import Request
 from tests.llm.asking import KEY, VARIABLE, ask, go
 from tests.llm.fake_server import FakeServer, completion, error
+from tests.utils.spans import recorded
 
 
 @pytest.fixture
@@ -243,3 +244,19 @@ def test_urls_that_are_none(tmp_path, url):
     with pytest.raises(UserError, match=r"llm\.base_url") as caught:
         LLMClient(LLMConfig(base_url=url), ResponseCache(tmp_path / "l", "r"), identity="m")
     assert "secret" not in str(caught.value)
+
+
+def test_each_request_has_a_span_that_the_server_can_continue(tmp_path):
+    fake = FakeServer(lambda number, body: error(503, "the-words") if number == 0 else None)
+    go(tmp_path, fake, [ask("a")])
+    assert "traceparent" not in fake.headers[0]
+    with recorded() as exporter:
+        go(tmp_path, again := FakeServer(fake.script), [ask("the-query")], retry_backoff_s=0.01)
+    spans = [span for span in exporter.get_finished_spans() if span.name == "LLM POST"]
+    assert [span.attributes["http.response.status_code"] for span in spans] == [503, 200]
+    assert [span.status.description for span in spans] == ["HTTP 503", None]
+    made = [
+        f"00-{span.context.trace_id:032x}-{span.context.span_id:016x}-{span.context.trace_flags:02x}" for span in spans
+    ]
+    assert [headers["traceparent"] for headers in again.headers] == made
+    assert not [word for word in ("the-query", "the-words") if word in " ".join(span.to_json() for span in spans)]

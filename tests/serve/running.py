@@ -152,7 +152,7 @@ def running(folder: Path, *overrides: str) -> Iterator[Running]:
     try:
         llm.start()
         service = start(folder, run, llm, f"keys={keys}", *overrides)
-        until(lambda: service is not None and (service.ready() or service.process.poll() is not None), 120)
+        until(lambda: service is not None and (service.ready() or service.process.poll() is not None), 300)
         assert service.process.poll() is None, service.log.read_text()
         yield service
     finally:

@@ -2,7 +2,7 @@
 
 Each sample is the answer of one of the prompt's examples, drawn by a hash of prompt and sample; without examples,
 `nobody`. `POST /pace {"seconds": s}` sets how long an answer takes; `GET /counts` tells what was asked and what the
-clients left before the answer.
+clients left before the answer, `GET /traceparents` which traces the requests belong to.
 """
 
 import asyncio
@@ -32,9 +32,11 @@ class Script:
     def __init__(self) -> None:
         self.seconds = 0.0
         self.requests = self.left = 0
+        self.traceparents: list[str | None] = []
 
     async def chat(self, request: web.Request) -> web.Response:
         self.requests += 1
+        self.traceparents.append(request.headers.get("traceparent"))
         body = json.loads(await request.read())
         prompt = body["messages"][-1]["content"]
         try:
@@ -57,6 +59,9 @@ class Script:
     async def counts(self, request: web.Request) -> web.Response:
         return web.json_response({"requests": self.requests, "left": self.left})
 
+    async def traces(self, request: web.Request) -> web.Response:
+        return web.json_response(self.traceparents)
+
 
 if __name__ == "__main__":
     script = Script()
@@ -65,5 +70,6 @@ if __name__ == "__main__":
     app.router.add_get("/v1/models", script.models)
     app.router.add_post("/pace", script.pace)
     app.router.add_get("/counts", script.counts)
+    app.router.add_get("/traceparents", script.traces)
     # Without it, aiohttp goes on with a request whose client has left.
     web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), print=None, handler_cancellation=True)

@@ -46,6 +46,13 @@ def test_a_port_for_metrics_that_cannot_be_had(refused: Refused, whole: Path, ta
     assert line == "--metrics-port: the nodes of the cluster at 10.0.0.7:6379 have ports of their own; leave it out"
 
 
+def test_traces_that_could_go_nowhere(refused: Refused, whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317")
+    assert refused(whole, "--port", str(free_port()), "traces=true") == (
+        "traces: environment variable OTEL_EXPORTER_OTLP_ENDPOINT is no URL: give http://HOST:4318, say"
+    )
+
+
 def test_the_addresses_of_metrics_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     nodes = [
         {"Alive": False, "NodeManagerAddress": "10.0.0.1", "MetricsExportPort": 1},

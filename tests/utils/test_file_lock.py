@@ -1,6 +1,8 @@
 import errno
 import fcntl
 import os
+import re
+import socket
 import subprocess
 import sys
 import threading
@@ -62,6 +64,24 @@ def test_a_killed_process_leaves_the_lock_to_the_one_that_waits(
         process.kill()
         process.wait(30)
         assert taken.result(30)
+    since = r"since 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC"
+    held = rf"another run is at it \(host {re.escape(socket.gethostname())}, process {process.pid}, {since}\), waiting"
+    (line,) = lines
+    assert re.fullmatch(held, line)
+
+
+def test_who_holds_it_is_not_said_where_its_file_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_lock, "POLL_S", 0.01)
+    lines: list[str] = []
+    held = os.open(tmp_path / "lock", os.O_CREAT | os.O_RDWR)
+    fcntl.flock(held, fcntl.LOCK_EX)
+
+    def log(line: str) -> None:
+        lines.append(line)
+        os.close(held)
+
+    with exclusive_lock(tmp_path / "lock", log):
+        assert str(os.getpid()) in (tmp_path / "lock").read_text()
     assert lines == ["another run is at it, waiting"]
 
 

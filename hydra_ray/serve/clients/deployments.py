@@ -21,7 +21,9 @@ from hydra_ray.inference.types import (
     UserKey,
 )
 from hydra_ray.serve.clients.circuit_breaker import CircuitBreaker, CircuitOpenError
+from hydra_ray.serve.state.users import NotStoredError
 from hydra_ray.utils.ray_errors import find_user_error
+from hydra_ray.utils.tracing import traceparent
 
 T = TypeVar("T")
 
@@ -117,6 +119,8 @@ class RemoteDeployment:
         """What clients may read of an error; files and machines that it names are for the log alone."""
         cause = find_user_error(error) or getattr(error, "cause", None) or error
         logger.warning("%s: %s", self._name, _first_line(cause))
+        if isinstance(cause, NotStoredError):
+            return _FailedError(f"{self._name}: it cannot store anything now; the service's log says why", alive)
         return _FailedError(f"{self._name}: it failed ({type(cause).__name__}); the service's log says why", alive)
 
 
@@ -156,7 +160,7 @@ class RemoteRetriever:
 
     async def retrieve(self, user: UserKey, query: str, n: int, deadline: float) -> RetrievalResult:
         found: RetrievalResult = await self._part.call(
-            "retrieve", user, query, n, affine=user.stored, deadline=deadline, tries=2
+            "retrieve", user, query, n, traceparent(), affine=user.stored, deadline=deadline, tries=2
         )
         return found
 
@@ -169,7 +173,7 @@ class RemoteScorer:
 
     async def score(self, scoring: ScoreRequest, deadline: float) -> ScoreResult:
         scored: ScoreResult | None = await self._part.call(
-            "score", scoring, deadline, affine=scoring.user or "", deadline=deadline, tries=2
+            "score", scoring, deadline, traceparent(), affine=scoring.user or "", deadline=deadline, tries=2
         )
         if scored is None:
             raise DeadlineError("the deadline passed before the scorer came to it")

@@ -20,6 +20,7 @@ from hydra_ray.serve.remote_service import RemoteService
 from hydra_ray.serve.state.service_state import ServiceState
 from hydra_ray.serve.ui.router import page_router
 from hydra_ray.utils.network import stay_on_node
+from hydra_ray.utils.tracing import start_tracing
 
 STAGE_S = 5.0
 """A part that takes longer to answer counts as down."""
@@ -41,10 +42,14 @@ class Gateway:
         history_server: Any,
         scorer: Any,
         fitter: Any,
+        traces: bool = False,
     ) -> None:
         """key_file: of `keys`, seen by this node, too. keys_in_database: they are there, and `keys` are none. state:
         the service's. feature_widths: how many features per
-        text each component reads."""
+        text each component reads. traces: whether requests have spans."""
+        if traces:
+            start_tracing()
+        self._traces = traces
         self._bundle, self._feature_widths, self._config, self._llm_url, self._keys = (
             bundle,
             feature_widths,
@@ -96,6 +101,7 @@ class Gateway:
             usage=self._state.open_usage(),
             allowed_hosts=self._config.allowed_hosts,
             user_header=self._config.user_header,
+            traces=self._traces,
         )
         to_stream()
         return make_app(lambda: service, settings, page_router(), meters)

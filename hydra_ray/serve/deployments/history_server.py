@@ -13,6 +13,7 @@ from hydra_ray.serve.observability.metrics import Meters
 from hydra_ray.serve.state.folders import FORGET_WITHIN_S
 from hydra_ray.serve.state.service_state import ServiceState
 from hydra_ray.utils.network import stay_on_node
+from hydra_ray.utils.tracing import span, start_tracing
 
 
 class HistoryServer:
@@ -21,7 +22,9 @@ class HistoryServer:
     Any replica serves any user; calls of one bucket go to one replica for its cache.
     """
 
-    def __init__(self, bundle: RunArtifacts, state: ServiceState, cache_mib: int) -> None:
+    def __init__(self, bundle: RunArtifacts, state: ServiceState, cache_mib: int, traces: bool = False) -> None:
+        if traces:
+            start_tracing()
         stay_on_node()
         self._users = state.open_users(bundle.config.data.buckets)
         self.embeddings = None
@@ -62,8 +65,10 @@ class HistoryServer:
                 if self.embeddings:
                     self.embeddings.clear()
 
-    async def retrieve(self, user: UserKey, query: str, n: int) -> RetrievalResult:
-        return await asyncio.to_thread(self.histories.found, user, query, n)
+    async def retrieve(self, user: UserKey, query: str, n: int, trace: str | None = None) -> RetrievalResult:
+        """trace: the caller's span."""
+        with span("HistoryServer", "server", trace):
+            return await asyncio.to_thread(self.histories.found, user, query, n)
 
     async def append(self, user: UserKey, items: Sequence[HistoryItem]) -> UserState:
         return await asyncio.to_thread(self._users.append, user, items)

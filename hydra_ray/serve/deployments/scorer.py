@@ -13,12 +13,15 @@ from hydra_ray.serve.observability.metrics import Meters
 from hydra_ray.serve.query_batcher import QueryBatcher
 from hydra_ray.serve.state.service_state import ServiceState
 from hydra_ray.utils.network import stay_on_node
+from hydra_ray.utils.tracing import span, start_tracing
 
 
 class Scorer:
     """Scores batches."""
 
-    def __init__(self, bundle: RunArtifacts, state: ServiceState, config: ScorerConfig) -> None:
+    def __init__(self, bundle: RunArtifacts, state: ServiceState, config: ScorerConfig, traces: bool = False) -> None:
+        if traces:
+            start_tracing()
         stay_on_node()
         set_threads(config.threads)
         self._scorer = BatchScorer(bundle, state, config)
@@ -43,9 +46,12 @@ class Scorer:
     async def ping(self) -> None:
         """Answers."""
 
-    async def score(self, scoring: ScoreRequest, deadline: float) -> ScoreResult | None:
-        """None if the deadline (seconds since 1970) passes before the query's batch begins."""
-        return await self._batcher.submit(scoring, deadline)
+    async def score(self, scoring: ScoreRequest, deadline: float, trace: str | None = None) -> ScoreResult | None:
+        """None if the deadline (seconds since 1970) passes before the query's batch begins. trace: the
+        caller's span."""
+        with span("Scorer", "server", trace) as work:
+            work.set(hydra__component=scoring.component, hydra__texts=len(scoring.texts))
+            return await self._batcher.submit(scoring, deadline)
 
     async def _batch(self, scorings: Sequence[ScoreRequest]) -> list[ScoreResult]:
         for component in COMPONENTS:

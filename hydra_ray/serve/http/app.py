@@ -17,6 +17,7 @@ from hydra_ray.serve.http.middleware.foreign_pages import ForeignPageMiddleware
 from hydra_ray.serve.http.middleware.raw_path import RawPathMiddleware
 from hydra_ray.serve.http.middleware.request_log import HttpMeters, RequestLogMiddleware
 from hydra_ray.serve.http.middleware.request_size import BodySizeMiddleware, HeaderSizeMiddleware
+from hydra_ray.serve.http.middleware.trace import TraceMiddleware
 from hydra_ray.serve.http.route_context import HttpSettings, RouteContext
 from hydra_ray.serve.http.routes import chat, health, histories, personalize, unsupported, usage, users
 from hydra_ray.serve.http.routes.personalize import PERSONALIZE_PATH
@@ -65,7 +66,9 @@ def make_app(
         app.add_middleware(ForeignPageMiddleware, hosts=settings.allowed_hosts)
     app.add_middleware(RawPathMiddleware)
     app.add_middleware(HeaderSizeMiddleware)
-    app.add_middleware(RequestLogMiddleware, echo_id=settings.echo_id, meters=meters)  # added last: outermost
+    app.add_middleware(RequestLogMiddleware, echo_id=settings.echo_id, meters=meters)
+    if settings.traces:
+        app.add_middleware(TraceMiddleware)  # added last: outermost
     return app
 
 

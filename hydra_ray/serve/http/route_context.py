@@ -30,6 +30,7 @@ class HttpSettings:
     which there are no others then (None: `keys` count). usage: keeps what keys have been used
     for (None: it is forgotten). allowed_hosts: names that a service without keys may be called by besides
     those of loopback. user_header: a header that names the user, set by an application that is trusted (None: none is).
+    traces: whether requests have spans (see `hydra_ray.utils.tracing`).
     """
 
     body_bytes: int
@@ -43,6 +44,7 @@ class HttpSettings:
     usage: UsageStore | None = None
     allowed_hosts: tuple[str, ...] = ()
     user_header: str | None = None
+    traces: bool = False
 
 
 class ConcurrencyLimiter:

@@ -9,6 +9,8 @@ from typing import Any, TextIO
 
 from pythonjsonlogger.json import JsonFormatter
 
+from hydra_ray.utils.tracing import trace_id
+
 LOGGER = logging.getLogger("hydra_ray.serve")
 LOGGERS = (LOGGER, logging.getLogger("hydra_ray.inference"))
 """Whose lines are the service's log."""
@@ -21,8 +23,8 @@ FRAMES = 4
 
 
 class ServiceFormatter(JsonFormatter):
-    """time, level, message; request_id, where there is a request; what the line's `extra` holds. Of an error its type
-    and place, as its message may quote the request; the traceback at DEBUG."""
+    """time, level, message; request_id and trace_id, where there is a request or a trace; what the line's `extra`
+    holds. Of an error its type and place, as its message may quote the request; the traceback at DEBUG."""
 
     converter = staticmethod(time.gmtime)
 
@@ -38,6 +40,9 @@ class ServiceFormatter(JsonFormatter):
         request_id = REQUEST.get()
         if request_id is not None:
             log_data.setdefault("request_id", request_id)
+        trace = trace_id()
+        if trace is not None:
+            log_data.setdefault("trace_id", trace)
         error = record.exc_info[1] if record.exc_info else None
         if error is not None:
             log_data |= {"error": type(error).__name__, "at": place(error)}

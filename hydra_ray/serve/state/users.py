@@ -13,6 +13,10 @@ class HistoryUnreadableError(UserError):
     """The store cannot be read, so its users' histories are unknown: a broken file, a database that is away."""
 
 
+class NotStoredError(UserError):
+    """The store can be read but not written, so the change is not made: a full disk, no right to write."""
+
+
 @dataclass(frozen=True, slots=True)
 class Floors:
     """The highest revision and head versions of users deleted from a bucket.

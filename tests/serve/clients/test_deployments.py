@@ -13,6 +13,7 @@ from hydra_ray.errors import UserError
 from hydra_ray.inference.types import DeadlineError, OverloadedError, StageDownError
 from hydra_ray.serve.clients import deployments
 from hydra_ray.serve.clients.deployments import RemoteDeployment
+from hydra_ray.serve.state.users import NotStoredError
 from tests.serve.conftest import Lines
 
 BROKEN = RayTaskError("retrieve", "Traceback\nUserError: ...", UserError("/state/bucket is broken"))
@@ -103,6 +104,16 @@ def test_an_answer_that_is_an_error_is_not_asked_for_again_and_breaks_nothing() 
         assert isinstance(error, StageDownError)
         assert str(error) == "scorer: it failed (UserError); the service's log says why"
         assert handle.requests == i + 1
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_a_part_that_has_no_room_says_so_without_the_path(wrapped: bool, lines: Lines) -> None:
+    full = NotStoredError("/state/bucket: cannot write: database or disk is full; nothing was written")
+    error = RayTaskError("append", "Traceback\n...", full) if wrapped else full
+    made = outcome(part(Handle(error)).insist("append"))
+    assert isinstance(made, StageDownError)
+    assert str(made) == "scorer: it cannot store anything now; the service's log says why"
+    assert [line["message"] for line in lines()] == [f"scorer: NotStoredError: {full}"]
 
 
 @pytest.mark.parametrize(

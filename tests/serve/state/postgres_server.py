@@ -10,6 +10,8 @@ from pathlib import Path
 PROGRAMS = ("initdb", "pg_ctl", "postgres")
 NOBODY = 65534
 OWNER, ROLE = "postgres", "hydra"
+GUARDED, PASSWORD = "guarded", "right-Pa55word"
+"""A role that the server asks for its password."""
 
 
 def missing() -> str:
@@ -41,7 +43,10 @@ class PostgresServer:
         }  # fmt: skip
         with (self.folder / "data" / "postgresql.conf").open("a") as file:
             file.writelines(f"{name} = {value}\n" for name, value in settings.items())
+        access = self.folder / "data" / "pg_hba.conf"
+        access.write_text(f"local all {GUARDED} scram-sha-256\n{access.read_text()}")
         self.start()
+        self.execute(f"CREATE ROLE {GUARDED} LOGIN PASSWORD '{PASSWORD}'")
         self.execute(f"CREATE ROLE {ROLE} LOGIN; CREATE DATABASE users OWNER {ROLE}")
 
     def start(self) -> None:

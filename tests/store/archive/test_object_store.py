@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import moto.settings
 import pytest
 
 from hydra_ray.errors import UserError
@@ -40,6 +41,22 @@ def test_a_bucket_that_is_not_there_is_one_line(s3_address: str) -> None:
         UserError, match=r"^archive s3://nowhere/runs.*: cannot write a: .*NO_SUCH_BUCKET.*check the URL"
     ):
         store.write("a", b"x")
+
+
+@pytest.mark.parametrize("url", ["s3"], indirect=True)
+def test_wrong_credentials_are_one_line_without_them(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ObjectStore(url).write("a", b"x")
+    monkeypatch.setattr(moto.settings, "INITIAL_NO_AUTH_ACTION_COUNT", 0.0)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "wrong-id")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-secret")
+    store = ObjectStore(url)
+    for what in (lambda: store.write("a", b"y"), lambda: store.read("a")):
+        with pytest.raises(UserError, match=r"^archive s3://.*: cannot (write|read) a: .*credentials") as caught:
+            what()
+        assert "\n" not in str(caught.value)
+        assert "wrong" not in str(caught.value)
+    monkeypatch.undo()
+    assert ObjectStore(url).read("a") == b"x"
 
 
 @pytest.mark.cluster  # the SDK tries again for six seconds

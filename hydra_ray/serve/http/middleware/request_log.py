@@ -62,7 +62,7 @@ class RequestLogMiddleware:
             if not status:
                 await problem.response()(scope, receive, noted)
         finally:
-            route, status = _route(scope), status or CLIENT_GONE
+            route, status = route_of(scope), status or CLIENT_GONE
             if self._meters is not None:
                 self._meters.request(route, status)
             log_request(
@@ -117,7 +117,8 @@ def request_id(scope: Scope) -> str:
     return given if given and _WELL_FORMED.fullmatch(given) else uuid.uuid4().hex
 
 
-def _route(scope: Scope) -> str:
+def route_of(scope: Scope) -> str:
+    """Method and template of an answered request (`GET /v1/users/{user_id}`)."""
     template = getattr(scope.get("route"), "path", None)
     method = scope["method"] if scope["method"] in _METHODS else "OTHER"  # some servers let any word through
     return f"{method} {template}" if template else "no route"

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from hydra_ray.errors import UserError
 from hydra_ray.serve.state.postgres.driver import conninfo, psycopg, shown
-from hydra_ray.serve.state.users import HistoryUnreadableError
+from hydra_ray.serve.state.users import HistoryUnreadableError, NotStoredError
 
 T = TypeVar("T")
 Cursor = Any
@@ -76,7 +76,7 @@ class Database:
 
     def write(self, tenant: str, work: Callable[[Cursor], T], *, wait_s: float | None = None) -> T:
         """Likewise for a change, durable on return. It may be done twice, where the connection is lost in the commit:
-        the second time must change nothing. Raises UserError too, where the database can be read but not written.
+        the second time must change nothing. Raises NotStoredError too, where the database can be read but not written.
         """
         return self._tried(tenant, work, self._write_s if wait_s is None else wait_s, UserError)
 
@@ -134,7 +134,7 @@ class Database:
         state = getattr(error, "sqlstate", None) or ""
         words = " ".join(str(error).split()) or type(error).__name__
         if state.startswith(_CANNOT_WRITE) and refused is UserError:
-            return UserError(f"{self.name}: cannot write: {words}; nothing was written")
+            return NotStoredError(f"{self.name}: cannot write: {words}; nothing was written")
         return HistoryUnreadableError(f"{self.name}: cannot be used: {words}")
 
 

@@ -15,7 +15,7 @@ from cachetools import LRUCache
 from hydra_ray.errors import UserError
 from hydra_ray.serve.state.sqlite.bucket_file import BucketFile, inode
 from hydra_ray.serve.state.sqlite.user_rows import BrokenRowError
-from hydra_ray.serve.state.users import HistoryUnreadableError
+from hydra_ray.serve.state.users import HistoryUnreadableError, NotStoredError
 from hydra_ray.utils.atomic_io import write_atomically
 
 # UnicodeDecodeError: sqlite3's own message quotes the damaged bytes of a table's definition.
@@ -77,7 +77,7 @@ class BucketFiles:
     def writing(self, bucket: int) -> Iterator[BucketFile]:
         """Likewise for a change: all of it is on the disk when the block has ended, or nothing.
 
-        Raises UserError too, where the file can be read but not written.
+        Raises NotStoredError where the file can be read but not written, UserError where another process holds it.
         """
         try:
             with self._used(bucket) as file, file.transaction(writing=True):
@@ -150,8 +150,8 @@ class BucketFiles:
         if name.startswith("SQLITE_BUSY"):
             return UserError(f"{path}: another process has held it for {self._busy_s:g} s; {what}: try again")
         if name.startswith(_CANNOT_WRITE) and name not in _CANNOT_READ and path.exists():
-            return UserError(f"{path}: cannot write: {error}; {what}: make room, or make the folder writable, and try "
-                             "again")  # fmt: skip
+            return NotStoredError(f"{path}: cannot write: {error}; {what}: make room, or make the folder writable, and "
+                                  "try again")  # fmt: skip
         return self._unreadable(bucket, error)
 
     def _unreadable(self, bucket: int, error: Exception) -> HistoryUnreadableError:

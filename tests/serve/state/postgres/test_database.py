@@ -17,7 +17,7 @@ from hydra_ray.serve.state.postgres.schema import bypasses_row_security, migrate
 from hydra_ray.serve.state.service_state import ServiceState
 from hydra_ray.serve.state.users import HistoryUnreadableError, UserStore
 from tests.serve.made_up import ANNA, BERT, hold_a_transaction, item
-from tests.serve.state.postgres_server import ROLE, PostgresServer
+from tests.serve.state.postgres_server import GUARDED, PASSWORD, ROLE, PostgresServer
 from tests.store.children import start
 
 
@@ -211,6 +211,25 @@ def test_a_wrong_role_or_database_is_one_line(postgres: PostgresServer, role: st
     with pytest.raises(UserError, match=words) as caught:
         migrate(Database(postgres.url(role, database)))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [("wr0ng-Pa55word", f'password authentication failed for user "{GUARDED}"'), (None, "no password supplied")],
+)
+def test_a_wrong_password_is_one_line_without_it(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch, given: str | None, words: str
+) -> None:
+    monkeypatch.delenv("PGPASSFILE", raising=False)
+    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    database = Database(postgres.url(GUARDED))
+    assert database.read(ALL_TENANTS, lambda cursor: cursor.execute(b"SELECT 1").fetchone())
+    database.close()
+    monkeypatch.setenv("PGPASSWORD", given) if given else monkeypatch.delenv("PGPASSWORD")
+    with pytest.raises(UserError, match=words) as caught:
+        migrate(Database(postgres.url(GUARDED)))
+    assert "\n" not in str(caught.value)
+    assert "Pa55word" not in str(caught.value)
 
 
 def test_a_password_in_the_url_is_refused_and_not_repeated() -> None:
