@@ -131,7 +131,7 @@ def deployment_names(args: LLMApplicationConfig) -> tuple[str, ...]:
 def require_vllm() -> None:
     """Raises UserError if vLLM is not installed."""
     if importlib.util.find_spec("vllm") is None:
-        raise UserError("vLLM is not installed: pip install 'hydra-ray[cpu]' or 'hydra-ray[gpu]', or set llm.base_url")
+        raise UserError("vLLM is not installed: in the clone, pip install -e '.[cpu]' or '.[gpu]', or set llm.base_url")
 
 
 def build_application(cfg: LLMConfig, wanted: LLMResources, *, cluster: bool, port: int | None) -> Any:

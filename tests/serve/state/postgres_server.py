@@ -19,7 +19,7 @@ def missing() -> str:
     try:
         import psycopg  # noqa: F401
     except ImportError:
-        return "psycopg is not installed (pip install 'hydra-ray[postgres]')"
+        return "psycopg is not installed (pip install -e '.[postgres]')"
     lacks = [name for name in PROGRAMS if not shutil.which(name)]
     if lacks:
         return f"PostgreSQL's {', '.join(lacks)} not on PATH"

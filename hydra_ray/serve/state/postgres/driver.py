@@ -13,7 +13,7 @@ def psycopg() -> ModuleType:
         import psycopg as library
     except ImportError:
         raise UserError(
-            "`database`: the client library is not installed; run: pip install 'hydra-ray[postgres]'"
+            "`database`: the client library is not installed; in the clone, run: pip install -e '.[postgres]'"
         ) from None
     return library
 
