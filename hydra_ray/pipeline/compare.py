@@ -30,7 +30,7 @@ def compare(config: Config, chosen: ChosenMethods) -> int:
         UserError: As a run does; and where a method that is named learns nothing.
     """
     with RunContext(config) as run:
-        run.check_local()
+        run.begin()
         for name, why in chosen.left_out.items():
             run.log(f"compare: {name} is left out: {why}")
         job = Pipeline(run)

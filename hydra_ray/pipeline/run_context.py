@@ -19,6 +19,7 @@ from hydra_ray.errors import UserError
 from hydra_ray.llm.model_id import model_identity
 from hydra_ray.llm.response_cache import FILE as RESPONSES
 from hydra_ray.pipeline.lora_serving import serve_adapters
+from hydra_ray.pipeline.name_claim import claim_name
 from hydra_ray.pipeline.resources import EVERY_S, Waiting, needs_of
 from hydra_ray.pipeline.room import RoomWatch
 from hydra_ray.pipeline.run_archive import RunArchive
@@ -160,6 +161,12 @@ class RunContext(contextlib.AbstractContextManager["RunContext"]):
     def local_cpus(self) -> int:
         """The CPUs that a local cluster of this run's own counts."""
         return self.config.ray.num_cpus or LOGICAL_CPUS_PER_CORE * (os.cpu_count() or 1)
+
+    def begin(self) -> None:
+        """Takes the run's name until this invocation ends. Raises UserError, before anything is started, where another
+        run with other settings has it, and as `check_local` does."""
+        self.check_local()
+        self._stack.enter_context(claim_name(self.root, self.config))
 
     def check_local(self) -> None:
         """Raises UserError, before anything is started, for what a local cluster of this run's own would lack."""

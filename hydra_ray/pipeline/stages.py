@@ -34,7 +34,7 @@ PER_TRIAL: dict[str, Stage] = {
 def run_stage(stage: str, config: Config) -> int:
     """Does a stage and whatever it needs that is not done yet. Returns the exit code."""
     with RunContext(config, stage) as run:
-        run.check_local()
+        run.begin()
         job = Pipeline(run)
         report = None
         if stage in ("run", "report"):

@@ -73,7 +73,7 @@ class Sweep:
 def run_one(config: Config) -> dict[str, Any]:
     """A whole run; its report. Raises UserError as a run does, and where nothing can be scored."""
     with RunContext(config) as run:
-        run.check_local()
+        run.begin()
         _, report = whole_run(Pipeline(run))
         run.publish()
     if "methods" not in report:

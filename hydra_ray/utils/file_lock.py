@@ -44,6 +44,29 @@ def exclusive_lock(file: Path, log: Callable[[str], None]) -> Iterator[None]:
         lock.release()
 
 
+@contextlib.contextmanager
+def lock_or_holder(file: Path, note: str) -> Iterator[str | None]:
+    """Holds the lock `file` until the block ends, or yields who has it: two lines, of which the second is its note.
+
+    None where this process has it, and on storage without locks. Never waits. Raises OSError if the file cannot be
+    made or written.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lock, taken_by = FileLock(file, fallback_to_soft=False), None
+    try:
+        lock.acquire(blocking=False)
+        file.write_text(f"{_myself()}\n{note}\n")
+    except Timeout:
+        taken_by = file.read_text(errors="replace")
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+    try:
+        yield taken_by
+    finally:
+        lock.release()
+
+
 def _acquire(lock: FileLock, file: Path, log: Callable[[str], None]) -> None:
     try:
         lock.acquire(blocking=False)

@@ -52,7 +52,7 @@ def refit(asked: Refit) -> str:
             `fit-users --base-run` refuses.
     """
     with RunContext(asked.config, "fit-users") as run:
-        run.check_local()
+        run.begin()
         job = Pipeline(run)
         if job.since is None:
             raise UserError("refit: whose service is it? name the run that is served with --base-run (or fit.base_run)")
