@@ -105,6 +105,13 @@ PROXY_HEALTH = Variable(
     "Read by Serve's controller: a proxy that died is replaced after three looks, 30 s by default.",
 )
 
+PROXY_READY = Variable(
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S",
+    "60",
+    "Read by Serve's controller: a proxy that takes longer to start is given up, after 5 s by default, which a busy"
+    " machine does not keep.",
+)
+
 # What a process needs before it starts a local Ray (set only where the user has not).
 DRIVER = (
     Variable("RAY_USAGE_STATS_ENABLED", "0", "No run reports its use to anyone unasked."),
@@ -191,7 +198,7 @@ def set_defaults() -> None:
 
 def set_service_defaults() -> None:
     """Sets what a process needs before it starts a local Ray that serves, unless the user has."""
-    _set((*DRIVER, PROXY_LAYERS, PROXY_HEALTH))
+    _set((*DRIVER, PROXY_LAYERS, PROXY_HEALTH, PROXY_READY))
 
 
 def local_routes() -> list[str]:

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -25,7 +25,7 @@ from hydra_ray.serve.http.keys import expiring
 from hydra_ray.serve.state.location import state_of
 from hydra_ray.utils import ray_token
 from hydra_ray.utils.network import check_free, is_loopback
-from hydra_ray.utils.ray_errors import root_cause_line
+from hydra_ray.utils.ray_errors import lost_worker, root_cause_line
 from hydra_ray.utils.terminal import on_hangup
 from hydra_ray.utils.tracing import check_tracing
 
@@ -123,12 +123,8 @@ def hosted(
         _log(f"starting the service of run {bundle.name}")
         application = build_app(config.model_copy(update={"llm_url": url}))
         stack.callback(serve.delete, APPLICATION)
-        try:
+        with starting("the service"):
             serve.run(application, name=APPLICATION, route_prefix="/")
-        except RuntimeError as error:  # Serve's, with the traceback of the part that failed
-            raise UserError(
-                f"the service does not start: {root_cause_line(str(error))} (Ray's logs say more)"
-            ) from None
         shown = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
         _log(metrics_line(metrics_addresses(), joined=bool(address)))
         _log(f"ready at {shown} (page), {shown}/v1 (OpenAI), {shown}/docs")
@@ -208,7 +204,24 @@ def _start_ray(
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     if address and not serve.status().proxies:
         stack.callback(serve.shutdown)  # ours; one that was there before goes on, and a Ray of our own takes it along
-    serve.start(http_options={"host": host, "port": port}, logging_config=LOGGING)
+    with starting("Ray Serve"):
+        serve.start(http_options={"host": host, "port": port}, logging_config=LOGGING)
+
+
+@contextlib.contextmanager
+def starting(what: str) -> Iterator[None]:
+    """What Serve raises comes out as one UserError."""
+    from ray.exceptions import RayActorError
+
+    try:
+        yield
+    except RayActorError as error:  # of Serve's own: its proxy, for one, has not started in time
+        raise UserError(
+            f"{what} does not start: {lost_worker(error)} (Ray's logs say more); on a machine that is busy, start it "
+            "again when there is less to do"
+        ) from None
+    except RuntimeError as error:  # with the traceback of the part that failed
+        raise UserError(f"{what} does not start: {root_cause_line(str(error))} (Ray's logs say more)") from None
 
 
 _BEGAN = time.monotonic()

@@ -9,7 +9,8 @@ import ray
 
 from hydra_ray.cli import main
 from hydra_ray.cluster import metrics_addresses
-from hydra_ray.serve.local import metrics_line
+from hydra_ray.errors import UserError
+from hydra_ray.serve.local import metrics_line, starting
 from tests.serve.refusals import Refused
 from tests.serve.running import free_port
 
@@ -99,3 +100,18 @@ def test_settings_that_there_are_not(refused: Refused, whole: Path) -> None:
     assert "scorer.thread: unknown key; did you mean 'threads'?" in refused(whole, "scorer.thread=2")
     assert "gateway.max_concurrent_requests" in refused(whole, "gateway.max_concurrent_requests=0")
     assert "replicas" in refused(whole, "scorer.replicas=[3,1]")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ray.exceptions.ActorDiedError(), "Ray Serve does not start: ActorDiedError: The actor died unexpectedly"),
+        (RuntimeError("Traceback\nValueError: no such thing\n"), "Ray Serve does not start: ValueError: no such thing"),
+    ],
+)
+def test_what_serve_raises_is_one_line(error: Exception, said: str) -> None:
+    with pytest.raises(UserError) as caught, starting("Ray Serve"):
+        raise error
+    assert str(caught.value).startswith(said)
+    assert "(Ray's logs say more)" in str(caught.value)
+    assert "\n" not in str(caught.value)
