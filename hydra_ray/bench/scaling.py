@@ -117,7 +117,7 @@ def _figures(worlds: dict[int, list[list[dict[str, Any]]]]) -> dict[str, Any]:
         figures[str(world)] = {
             "steps_per_s": round(1 / seconds, 4),
             "rows_per_s": round(rows / len(steps) * world / seconds, 2),
-            "cpu_s_per_row": round(cpu_s / rows, 5),
+            "cpu_s_per_row": round(cpu_s / rows, 8),
             "payload_mib": {name: round(size / 2**20, 4) for name, size in payload.items() if size},
             "sent_mib": round(wire_bytes(payload, world) / 2**20, 4),
         }
