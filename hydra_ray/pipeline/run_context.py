@@ -163,9 +163,12 @@ class RunContext(contextlib.AbstractContextManager["RunContext"]):
         return self.config.ray.num_cpus or LOGICAL_CPUS_PER_CORE * (os.cpu_count() or 1)
 
     def begin(self) -> None:
-        """Takes the run's name until this invocation ends. Raises UserError, before anything is started, where another
-        run with other settings has it, and as `check_local` does."""
+        """`check_local` and `claim_name`."""
         self.check_local()
+        self.claim_name()
+
+    def claim_name(self) -> None:
+        """Takes the run's name until this invocation ends. Raises UserError where a run with other settings has it."""
         self._stack.enter_context(claim_name(self.root, self.config))
 
     def check_local(self) -> None:

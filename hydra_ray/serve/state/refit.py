@@ -52,7 +52,7 @@ def refit(asked: Refit) -> str:
             `fit-users --base-run` refuses.
     """
     with RunContext(asked.config, "fit-users") as run:
-        run.begin()
+        run.check_local()
         job = Pipeline(run)
         if job.since is None:
             raise UserError("refit: whose service is it? name the run that is served with --base-run (or fit.base_run)")
@@ -66,6 +66,7 @@ def refit(asked: Refit) -> str:
         if asked.config.protocol.cross_fitted:
             raise UserError("protocol.folds: the served run has none; take it out, as in that run's configuration")
         served.where.open_users(served.bundle.config.data.buckets).close()
+        run.claim_name()
         with exclusive_lock(folder / LOCK, lambda line: run.log(f"refit: {line} ({folder})")):
             served = served_from(base, folder, asked.database)  # another may have been at it
             if job.ingest().path.name == served.users.name:
