@@ -20,7 +20,9 @@ class FacetsConfig(Section):
         default=4, ge=2, description="The sparse code's numbers for each number that it encodes."
     )
     sparse_l1: float = Field(default=8.6e-4, ge=0, description="Weight of the sum of the sparse code.")
-    sparse_weight: float = Field(default=0.5, ge=0, description="Weight of the autoencoder's loss beside the main one.")
+    sparse_weight: float = Field(
+        default=0.5, ge=0, description="Weight of the autoencoder's loss, which is added to the main one."
+    )
     holdout: float = Field(
         default=0.2, gt=0, le=0.5, description="Share of the training users whose queries choose the epoch."
     )

@@ -1,12 +1,10 @@
 """Mails of an archive of zips, by the name of their file, kept on disk while they are looked up."""
 
-import sqlite3
-import tempfile
 from collections.abc import Set
 from pathlib import Path, PurePosixPath
-from types import TracebackType
 
 from hydra_ray.data.mails import Mail, parse_mail
+from hydra_ray.data.scratch_database import ScratchDatabase
 from hydra_ray.data.zips import reading
 from hydra_ray.errors import UserError
 
@@ -16,17 +14,12 @@ DEPTH = 2
 """Names in a mail's path within its zip: a folder and the file."""
 
 
-class MailArchive:
+class MailArchive(ScratchDatabase):
     """File name -> mail. A context manager: leaving it removes what it keeps."""
 
     def __init__(self, folder: Path) -> None:
         """folder: where it keeps the mails that are looked up. Raises OSError."""
-        self._folder = tempfile.TemporaryDirectory(prefix=".mails-", dir=folder)
-        self._db = sqlite3.connect(str(Path(self._folder.name) / "mails.sqlite"), isolation_level=None)
-        for pragma in ("journal_mode=OFF", "synchronous=OFF"):
-            self._db.execute(f"PRAGMA {pragma}").fetchall()
-        self._db.execute("CREATE TABLE mail (name TEXT PRIMARY KEY, subject TEXT, body TEXT) WITHOUT ROWID")
-        self._db.execute("BEGIN")
+        super().__init__("mail (name TEXT PRIMARY KEY, subject TEXT, body TEXT)", ".mails-", folder)
 
     def load(self, zips: Path, wanted: Set[str]) -> None:
         """Reads the wanted mails of a folder's zips, each once; of equal names that in the first zip by name counts.
@@ -64,12 +57,3 @@ class MailArchive:
         """The mail in the file of a name, None where no zip holds it."""
         row = self._db.execute("SELECT subject, body FROM mail WHERE name = ?", (name,)).fetchone()
         return Mail(*row) if row else None
-
-    def __enter__(self) -> "MailArchive":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._db.close()
-        self._folder.cleanup()

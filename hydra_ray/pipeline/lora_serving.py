@@ -18,7 +18,7 @@ def serve_adapters(config: Config, root: Path) -> Config:
 
     Raises:
         UserError: The LLM is not served by the run, so that its weights cannot be added to, or its folder holds no
-            decoder LM: said before anything is paid for.
+            decoder LM, which is checked before anything is paid for.
     """
     trains = [name for name in config.evaluate.methods if method_named(name).serves_lora]
     if not trains:

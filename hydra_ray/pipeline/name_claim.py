@@ -12,7 +12,7 @@ from hydra_ray.utils.file_lock import lock_or_holder
 
 @contextlib.contextmanager
 def claim_name(root: Path, config: Config) -> Iterator[None]:
-    """Lets nobody else work under the run's name with other settings until the block ends.
+    """Keeps runs with other settings from working under this run's name until the block ends.
 
     The same settings may be at work several times: steps that are at one time in two runs wait for each other.
 

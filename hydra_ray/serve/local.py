@@ -217,8 +217,8 @@ def starting(what: str) -> Iterator[None]:
         yield
     except RayActorError as error:  # of Serve's own: its proxy, for one, has not started in time
         raise UserError(
-            f"{what} does not start: {lost_worker(error)} (Ray's logs say more); on a machine that is busy, start it "
-            "again when there is less to do"
+            f"{what} does not start: {lost_worker(error) or root_cause_line(str(error))} (Ray's logs say more); on a "
+            "machine that is busy, start it again when there is less to do"
         ) from None
     except RuntimeError as error:  # with the traceback of the part that failed
         raise UserError(f"{what} does not start: {root_cause_line(str(error))} (Ray's logs say more)") from None

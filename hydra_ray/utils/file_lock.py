@@ -28,20 +28,13 @@ def exclusive_lock(file: Path, log: Callable[[str], None]) -> Iterator[None]:
     Raises:
         OSError: the file cannot be made or opened.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(file, fallback_to_soft=False)  # a soft lock would outlive a killed process
-    try:
-        _acquire(lock, file, log)
+    with _tried(file, log) as (lock, holder):
+        if holder is not None:
+            log(f"another run is at it{_named(holder)}, waiting")
+            lock.acquire(poll_interval=POLL_S)
         with contextlib.suppress(OSError):  # on a full disk, a holder without a name
             file.write_text(_myself())
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise
-        log(f"{file.parent} has no locks ({error.strerror}): let nothing else work there at the same time")
-    try:
         yield
-    finally:
-        lock.release()
 
 
 @contextlib.contextmanager
@@ -51,28 +44,32 @@ def lock_or_holder(file: Path, note: str) -> Iterator[str | None]:
     None where this process has it, and on storage without locks. Never waits. Raises OSError if the file cannot be
     made or written.
     """
+    with _tried(file) as (_, holder):
+        if holder is None:
+            file.write_text(f"{_myself()}\n{note}\n")
+        yield holder
+
+
+@contextlib.contextmanager
+def _tried(file: Path, log: Callable[[str], None] = lambda line: None) -> Iterator[tuple[FileLock, str | None]]:
+    """The lock `file`, free again when the block ends, and what is written in it where another process has it now.
+
+    log: gets a line where there are no locks; it counts as held then.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
-    lock, taken_by = FileLock(file, fallback_to_soft=False), None
+    lock, holder = FileLock(file, fallback_to_soft=False), None  # a soft lock would outlive a killed process
     try:
         lock.acquire(blocking=False)
-        file.write_text(f"{_myself()}\n{note}\n")
     except Timeout:
-        taken_by = file.read_text(errors="replace")
+        holder = _written(file)
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
+        log(f"{file.parent} has no locks ({error.strerror}): let nothing else work there at the same time")
     try:
-        yield taken_by
+        yield lock, holder
     finally:
         lock.release()
-
-
-def _acquire(lock: FileLock, file: Path, log: Callable[[str], None]) -> None:
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        log(f"another run is at it{_holder(file)}, waiting")
-        lock.acquire(poll_interval=POLL_S)
 
 
 def _myself() -> str:
@@ -81,10 +78,15 @@ def _myself() -> str:
     return f"host {socket.gethostname()}, process {os.getpid()}, since {now}"
 
 
-def _holder(file: Path) -> str:
-    """Who has the lock, in parentheses; empty where its file does not say."""
+def _written(file: Path) -> str:
+    """What is in the lock's file; empty where it cannot be read."""
     try:
-        said = " ".join(file.read_text(errors="replace").split())
+        return file.read_text(errors="replace")
     except OSError:
         return ""
-    return f" ({said[:200]})" if said else ""
+
+
+def _named(holder: str) -> str:
+    """Who has the lock, in parentheses; empty where its file does not say."""
+    words = " ".join(holder.split())
+    return f" ({words[:200]})" if words else ""

@@ -103,15 +103,19 @@ def test_settings_that_there_are_not(refused: Refused, whole: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "line"),
     [
         (ray.exceptions.ActorDiedError(), "Ray Serve does not start: ActorDiedError: The actor died unexpectedly"),
+        (
+            ray.exceptions.RayActorError(error_msg="The actor died: error raised in its creation task.\nKeyError: 'k'"),
+            "Ray Serve does not start: KeyError: 'k'",
+        ),
         (RuntimeError("Traceback\nValueError: no such thing\n"), "Ray Serve does not start: ValueError: no such thing"),
     ],
 )
-def test_what_serve_raises_is_one_line(error: Exception, said: str) -> None:
+def test_what_serve_raises_is_one_line(error: Exception, line: str) -> None:
     with pytest.raises(UserError) as caught, starting("Ray Serve"):
         raise error
-    assert str(caught.value).startswith(said)
+    assert str(caught.value).startswith(line)
     assert "(Ray's logs say more)" in str(caught.value)
     assert "\n" not in str(caught.value)

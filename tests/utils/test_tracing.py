@@ -1,4 +1,4 @@
-"""Spans: nested, continued, without what exceptions say; and what spans cannot be sent with is told in one line."""
+"""Spans: nested, continued, without what exceptions say; and one line names what keeps spans from being sent."""
 
 import asyncio
 import importlib

@@ -1,32 +1,24 @@
 """Gold answers and question ids of one split, on disk: joins the two files in constant memory, whatever their order."""
 
 import json
-import sqlite3
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal
 
 from hydra_ray.data.formats.fields import id_of
 from hydra_ray.data.formats.json_stream import stream_under, value_under
 from hydra_ray.data.rejects import Reject, excerpt
+from hydra_ray.data.scratch_database import ScratchDatabase
 from hydra_ray.data.sources.find import Source
 
 LAYOUT = 'a LaMP outputs file ({"task", "golds": [...]})'
-_CACHE_KIB = 8 * 1024
 
 
-class GoldIndex:
+class GoldIndex(ScratchDatabase):
     """question id -> gold answer, and which ids have been asked. A context manager: leaving it removes its file."""
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="hydra_ray_golds_")
-        self._db = sqlite3.connect(str(Path(self._folder.name) / "golds.sqlite"), isolation_level=None)
-        for pragma in ("journal_mode=OFF", "synchronous=OFF", f"cache_size=-{_CACHE_KIB}", "locking_mode=EXCLUSIVE"):
-            self._db.execute(f"PRAGMA {pragma}").fetchall()
-        self._db.execute("CREATE TABLE gold (id TEXT PRIMARY KEY, answer TEXT, asked INTEGER) WITHOUT ROWID")
-        self._db.execute("BEGIN")
+        super().__init__("gold (id TEXT PRIMARY KEY, answer TEXT, asked INTEGER)", "hydra_ray_golds_")
         self.loaded = 0
         self.matched = 0
 
@@ -59,15 +51,6 @@ class GoldIndex:
         """The ids with a gold answer that no question had."""
         for (key,) in self._db.execute("SELECT id FROM gold WHERE asked = 0 ORDER BY id"):
             yield key
-
-    def __enter__(self) -> "GoldIndex":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._db.close()
-        self._folder.cleanup()
 
 
 def lamp_id_of(sources: Sequence[Source]) -> str | None:

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from hydra_ray.config import ModelConfig
@@ -21,6 +20,7 @@ from hydra_ray.core.retrieval import TextEncode, searched_text
 from hydra_ray.core.types import HistoryItem
 from hydra_ray.errors import UserError
 from hydra_ray.models.facets import FacetModel, FacetShape
+from hydra_ray.training.artifacts.unreadable import reading_trained
 from hydra_ray.training.user_fit.profiles import PROFILE_ITEMS, item_text
 
 DESCRIPTION, WEIGHTS = "facets.json", "facets.safetensors"
@@ -48,15 +48,11 @@ class TrainedFacets:
     @classmethod
     def load(cls, folder: Path) -> "TrainedFacets":
         """Reads `save_facets`' folder. Raises UserError if it cannot be read."""
-        try:
+        with reading_trained("mof", "facets", folder):
             about = json.loads((folder / DESCRIPTION).read_text())
             model = FacetModel(FacetShape(**about["shape"])).eval()
             model.load_state_dict(load_file(folder / WEIGHTS))
             return cls(model, ModelConfig.model_validate(about["model"]).encoder)
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(f"mof: no trained facets in {folder} ({reason}); remove the folder and run again to train "
-                            "them anew") from None  # fmt: skip
 
     @torch.no_grad()
     def scores(

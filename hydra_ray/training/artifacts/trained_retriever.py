@@ -19,6 +19,7 @@ from hydra_ray.config import ModelConfig
 from hydra_ray.core.retrieval import DenseRetriever, Retriever, RetrieverSettings, TextEncode
 from hydra_ray.core.types import HistoryItem
 from hydra_ray.errors import UserError
+from hydra_ray.training.artifacts.unreadable import reading_trained
 
 DESCRIPTION, PROJECTION, ENCODER = "retriever.json", "projection.safetensors", "encoder"
 _WEIGHT = "projection.weight"
@@ -74,16 +75,12 @@ class TrainedRetriever:
     @classmethod
     def load(cls, name: str, folder: Path) -> "TrainedRetriever":
         """Reads `save_retriever`'s folder. Raises UserError if it cannot be read."""
-        from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
-        try:
+        with reading_trained(name, "retriever", folder):
             about = json.loads((folder / DESCRIPTION).read_text())
             weight = load_file(folder / PROJECTION)[_WEIGHT] if about["frozen"] else None
             return cls(name, folder, int(about["width"]), ModelConfig.model_validate(about["model"]), weight)
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
-            raise UserError(f"{name}: no trained retriever in {folder} ({error}); remove the folder and run again to "
-                            "train it anew") from None  # fmt: skip
 
     def over(self, items: Sequence[HistoryItem], settings: RetrieverSettings) -> Retriever:
         """The index of one user's items. Searching raises UserError where the encoder gives another width."""

@@ -12,16 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from hydra_ray.config import ModelConfig
 from hydra_ray.core.retriever_pool import agreement
 from hydra_ray.core.tasks import Task
-from hydra_ray.errors import UserError
 from hydra_ray.models.encoder import TextEncoder, frozen_encoder
 from hydra_ray.models.retriever_selector import RetrieverSelector, chosen, relative_embeddings
+from hydra_ray.training.artifacts.unreadable import reading_trained
 
 DESCRIPTION, WEIGHTS = "selector.json", "selector.safetensors"
 
@@ -76,15 +75,11 @@ class TrainedSelector:
     @classmethod
     def load(cls, folder: Path) -> "TrainedSelector":
         """Reads `save_selector`'s folder. Raises UserError if it cannot be read."""
-        try:
+        with reading_trained("RSPG", "selector", folder):
             about = json.loads((folder / DESCRIPTION).read_text())
             selector = RetrieverSelector(about["pool"], about["width"])
             selector.load_state_dict({**load_file(folder / WEIGHTS), "_extra_state": {"pool": about["pool"]}})
             return cls(selector, ModelConfig.model_validate(about["model"]), about["scale"], about["agreement"])
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(f"RSPG: no trained selector in {folder} ({reason}); remove the folder and run again to "
-                            "train it anew") from None  # fmt: skip
 
     @torch.no_grad()
     def place(self, task: Task, prompts: Sequence[str], answers: Sequence[str | None] | None = None) -> int | None:

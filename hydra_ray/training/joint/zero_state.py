@@ -19,12 +19,8 @@ def weights(engine: Any) -> dict[str, Tensor]:
     """Trainable parameters as float32 on the CPU, whole; every rank must call it (ZeRO gathers)."""
     found = {}
     for name, parameter in trainable(engine):
-        whole = parameter
-        if _is_partitioned(parameter):
-            from deepspeed.utils import safe_get_full_fp32_param
-
-            whole = safe_get_full_fp32_param(parameter)
-        found[name] = whole.detach().to("cpu", torch.float32).clone()
+        whole = _gathered(parameter)
+        found[name] = (parameter if whole is None else whole).detach().to("cpu", torch.float32).clone()
     return found
 
 
@@ -37,12 +33,8 @@ def optimizer_state(engine: Any) -> dict[str, Tensor]:
     found = {}
     for name, parameter in trainable(engine):
         for key in MOMENTS:
-            if _is_partitioned(parameter):
-                from deepspeed.utils import safe_get_full_optimizer_state
-
-                value = safe_get_full_optimizer_state(parameter, key)
-            else:
-                value = inner.state[parameter][key]
+            whole = _gathered(parameter, key)
+            value = inner.state[parameter][key] if whole is None else whole
             found[f"{key}.{name}"] = value.detach().to("cpu", torch.float32).clone()
     found["step"] = _steps(inner).clone()
     return found
@@ -69,9 +61,17 @@ def load_optimizer_state(engine: Any, masters: Mapping[str, Tensor], state: Mapp
         values["step"].copy_(state["step"])
 
 
-def _is_partitioned(parameter: Any) -> bool:
-    """Whether ZeRO holds the parameter (stage 3) or its float32 master (1, 2) in parts."""
-    return hasattr(parameter, "ds_id") or hasattr(parameter, "_hp_mapping")
+def _gathered(parameter: Any, key: str | None = None) -> Tensor | None:
+    """A parameter's float32 master weight, or the state `key` of it, whole; None where ZeRO holds neither the parameter
+    (stage 3) nor its master (1, 2) in parts."""
+    if not (hasattr(parameter, "ds_id") or hasattr(parameter, "_hp_mapping")):
+        return None
+    from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_state
+
+    whole: Tensor | None = (
+        safe_get_full_fp32_param(parameter) if key is None else safe_get_full_optimizer_state(parameter, key)
+    )
+    return whole
 
 
 def _put(parameter: Any, value: Tensor, key: str | None) -> None:
