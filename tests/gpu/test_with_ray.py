@@ -17,7 +17,7 @@ ray = pytest.importorskip("ray")
 
 @pytest.fixture
 def local_ray(device: torch.device):
-    ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="warning")
+    ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="warning")
     yield
     shutdown_ray()
 

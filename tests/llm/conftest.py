@@ -39,6 +39,7 @@ def local_ray() -> Iterator[None]:
         shutdown_ray()
     with tempfile.TemporaryDirectory(prefix="hr", ignore_cleanup_errors=True) as folder:
         ray.init(
+            address="local",
             num_cpus=2,
             include_dashboard=False,
             logging_level="warning",

@@ -209,7 +209,8 @@ import ray
 from hydra_ray.config import Config, LLMConfig, ResourcesConfig
 from hydra_ray.llm.mapper import run_llm_stage
 url, folder = sys.argv[1:3]
-ray.init(num_cpus=2, include_dashboard=False, object_store_memory=200 * 2**20, _temp_dir=tempfile.mkdtemp(prefix="hr"))
+ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=200 * 2**20,
+         _temp_dir=tempfile.mkdtemp(prefix="hr"))
 cfg = Config(root=folder, llm=LLMConfig(base_url=url, model="m", concurrency=4), resources=ResourcesConfig())
 result = pq.read_table(run_llm_stage(folder + "/source", cfg, folder + "/stage", keep=("extra",))).to_pylist()
 assert sorted(r["extra"] for r in result) == list(range(400)), len(result)

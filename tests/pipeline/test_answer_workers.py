@@ -95,7 +95,9 @@ def test_many_questions_go_to_the_workers(
     import ray
 
     monkeypatch.setattr(answer_workers, "FEW", 0)
-    ray.init(num_cpus=4, num_gpus=1, include_dashboard=False, log_to_driver=False, logging_level="warning")
+    ray.init(
+        address="local", num_cpus=4, num_gpus=1, include_dashboard=False, log_to_driver=False, logging_level="warning"
+    )
     ray.data.DataContext.get_current().enable_progress_bars = False
     try:
         run = run_with(answering.config, WorkerResources(num_workers=2))

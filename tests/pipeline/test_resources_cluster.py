@@ -29,7 +29,7 @@ def declared() -> Iterator[None]:
     import ray
 
     ray.init(
-        num_cpus=6, num_gpus=2, resources={"fast": 1}, include_dashboard=False, log_to_driver=False,
+        address="local", num_cpus=6, num_gpus=2, resources={"fast": 1}, include_dashboard=False, log_to_driver=False,
         logging_level="warning",
     )  # fmt: skip
     ray.data.DataContext.get_current().enable_progress_bars = False
