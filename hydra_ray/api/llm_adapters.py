@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from hydra_ray.config import LLMConfig
+from hydra_ray.core.prompts import with_system_prompt
 from hydra_ray.errors import UserError
 from hydra_ray.inference.types import LLMProtocol, LLMResponse
-from hydra_ray.llm.http import with_system_prompt
 from hydra_ray.llm.model_id import weights_source
 from hydra_ray.llm.types import Request
 

@@ -11,9 +11,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from hydra_ray.config import LLMConfig
-from hydra_ray.core.prompts import Message
+from hydra_ray.core.prompts import Message, with_system_prompt
 from hydra_ray.inference.types import LLMResponse, PromptTooLongError
-from hydra_ray.llm.http import with_system_prompt
 from hydra_ray.llm.types import Request
 from hydra_ray.utils.device import seed_draws
 

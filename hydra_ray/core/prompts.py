@@ -26,6 +26,16 @@ class Message(TypedDict):
     content: str
 
 
+def with_system_prompt(messages: Sequence[Message], system: str | None) -> list[Message]:
+    """Messages after a system prompt, if there is one; two system messages become one, which all servers take."""
+    rest = list(messages)
+    if not system:
+        return rest
+    if rest[0]["role"] == "system":
+        system, rest = f"{system}\n\n{rest[0]['content']}", rest[1:]
+    return [{"role": "system", "content": system}, *rest]
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """A chat prompt and what was cut to make it fit: examples dropped, and whether the question was cut.

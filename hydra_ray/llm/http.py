@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import aiohttp
 
 from hydra_ray.config import LLMConfig
-from hydra_ray.core.prompts import Message
+from hydra_ray.core.prompts import Message, with_system_prompt
 from hydra_ray.env import Secret
 from hydra_ray.errors import UserError
 from hydra_ray.llm.access import credentials
@@ -53,16 +53,6 @@ class Reply(NamedTuple):
 
     record: CachedResponse
     rates: Rates | None = None
-
-
-def with_system_prompt(messages: Sequence[Message], system: str | None) -> list[Message]:
-    """Messages after a system prompt, if there is one; two system messages become one, which all servers take."""
-    rest = list(messages)
-    if not system:
-        return rest
-    if rest[0]["role"] == "system":
-        system, rest = f"{system}\n\n{rest[0]['content']}", rest[1:]
-    return [{"role": "system", "content": system}, *rest]
 
 
 class ChatHttpClient:

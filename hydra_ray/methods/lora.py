@@ -99,7 +99,7 @@ def train(rows: LoraRows, training: MethodTraining) -> None:
     config = Config.model_validate(training.config)
     folder = base_folder(config)
     base = load_decoder(folder, config.lora.precision)
-    fits = _Fitting(RowTokenizer(base.tokenizer, config.lora.max_tokens), training.log)
+    fits = _Fitting(RowTokenizer(base.tokenizer, config.lora.max_tokens, config.llm.system_prompt), training.log)
     if rows.users:
         _train_users(base, rows, training, config, fits)
     else:
@@ -179,6 +179,7 @@ def _train_users(base: Any, rows: LoraRows, training: MethodTraining, config: Co
         training.seed,
         config.data.buckets,
         users,
+        config.llm.system_prompt,
         wanted.num_gpus,
     )
     training.start_ray()
@@ -198,6 +199,7 @@ def train_reads(config: Config) -> dict[str, Any]:
         "lora": config.lora.model_dump(mode="json", exclude=execution_only(LoraConfig)),
         "weights": server_identity(llm),
         "prompt": llm.prompt,
+        **({"system_prompt": llm.system_prompt} if llm.system_prompt else {}),
         "tokens": [llm.max_prompt_tokens, llm.max_item_tokens],
         "retrieval": [config.retrieval.bm25, config.retrieval.tokens],
         "pseudo_queries": config.protocol.pseudo_queries,

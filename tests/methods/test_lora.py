@@ -76,7 +76,8 @@ def test_an_adapter_is_trained_anew_where_its_training_reads_something_else(tmp_
         return found.key
 
     assert len({keys(row) for row in ROWS}) == len(ROWS)
-    for changes in ({"lora": {"rank": 4}}, {"llm": {"prompt": "lamp"}}, {"protocol": {"pseudo_queries": 3}}):
+    other_prompts = {"llm": {"prompt": "lamp"}}, {"llm": {"system_prompt": "Tag."}}, {"protocol": {"pseudo_queries": 3}}
+    for changes in ({"lora": {"rank": 4}}, *other_prompts):
         assert keys("oppu_k4", **changes) != keys("oppu_k4")
     assert keys("oppu_k4", lora={"batch_users": 2}, train={"epochs": 3}) == keys("oppu_k4")
 

@@ -43,10 +43,12 @@ RowsOf = Callable[[int], Sequence[LoraRow]]
 class BucketTrainer:
     """Trains whole buckets, small ones together up to `config.batch_users`, and leaves them as parts of the store."""
 
-    def __init__(self, base: Decoder, store: HeadStore, out: Path, config: LoraConfig, seed: int) -> None:
-        """store, out: see `hydra_ray.training.user_lora.artifact.begin`."""
+    def __init__(
+        self, base: Decoder, store: HeadStore, out: Path, config: LoraConfig, seed: int, system: str | None = None
+    ) -> None:
+        """store, out: see `hydra_ray.training.user_lora.artifact.begin`. system: stands before every prompt."""
         self._base, self._store, self._out, self._config, self._seed = base, store, out, config, seed
-        self._tokenize = RowTokenizer(base.tokenizer, config.max_tokens)
+        self._tokenize = RowTokenizer(base.tokenizer, config.max_tokens, system)
 
     def work(self, users: Mapping[int, Sequence[str]], rows_of: RowsOf, progress: Progress | None = None) -> int:
         """Finishes buckets, those excepted that are finished already with the same rows; returns the users trained.

@@ -4,6 +4,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jinja2 import TemplateError
+
+from hydra_ray.core.prompts import with_system_prompt
 from hydra_ray.errors import UserError
 from hydra_ray.models.encoder import readable
 
@@ -54,10 +57,11 @@ class RowTokenizer:
     A template that ends in white space is followed by the answer at once, any other by a blank and the answer.
     """
 
-    def __init__(self, tokenizer: Any, max_tokens: int) -> None:
-        """max_tokens: of prompt and answer together. Raises UserError for a template without the message's text."""
-        self._tokenizer, self._max_tokens = tokenizer, max_tokens
-        before, found, after = self._render(_MARK).partition(_MARK)
+    def __init__(self, tokenizer: Any, max_tokens: int, system: str | None = None) -> None:
+        """max_tokens: of prompt and answer together. system: stands before every prompt, and is never cut. Raises
+        UserError for a template without the message's text, or that takes no system prompt."""
+        self._tokenizer, self._max_tokens, self._system = tokenizer, max_tokens, system
+        before, found, after = self._render(_MARK).rpartition(_MARK)
         if not found:
             raise UserError("lora: the chat template of the base's tokenizer leaves the message out; mend "
                             "chat_template in tokenizer_config.json")  # fmt: skip
@@ -95,9 +99,16 @@ class RowTokenizer:
     def _render(self, prompt: str) -> str:
         """The text before the answer."""
         if not getattr(self._tokenizer, "chat_template", None):
-            return f"{self._tokenizer.bos_token or ''}{prompt}"
-        messages = [{"role": "user", "content": prompt}]
-        return str(self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+            system = f"{self._system}\n\n" if self._system else ""
+            return f"{self._tokenizer.bos_token or ''}{system}{prompt}"
+        messages = with_system_prompt([{"role": "user", "content": prompt}], self._system)
+        try:
+            return str(self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+        except TemplateError as error:
+            raise UserError(
+                f"lora: the chat template of the base's tokenizer takes no such messages ({error}); "
+                "mend chat_template in tokenizer_config.json, or set llm.system_prompt=null"
+            ) from None
 
 
 def tokenise_rows(rows: Iterable[LoraRow], users: Sequence[str], tokenize: Callable[..., TokenRow]) -> list[UserRows]:

@@ -36,6 +36,7 @@ class UserLoraJob:
         seed: Of its draws.
         buckets: The fixed count behind user -> bucket.
         users: Bucket -> ids of the users that have rows.
+        system: Stands before every prompt; None: nothing does.
         num_gpus: What each worker was promised.
     """
 
@@ -46,6 +47,7 @@ class UserLoraJob:
     seed: int
     buckets: int
     users: Mapping[int, Sequence[str]]
+    system: str | None = None
     num_gpus: float = 0.0
 
 
@@ -61,7 +63,7 @@ class TrainBuckets:
         job = self._job
         base = load_decoder(job.base, job.config.precision, worker_device(job.num_gpus))
         store = HeadStore.open(str(job.out / FOLDER))
-        return BucketTrainer(base, store, job.out, job.config, job.seed)
+        return BucketTrainer(base, store, job.out, job.config, job.seed, job.system)
 
     def __call__(self, batch: dict[str, Any]) -> pa.Table:
         """batch: `buckets`, lists of numbers. Returns `users`, how many were trained. Raises UserError as

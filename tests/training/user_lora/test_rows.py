@@ -77,6 +77,24 @@ def test_other_templates(base: Decoder) -> None:
     assert plain.ids == RowTokenizer(base.tokenizer, 200)(ROW).ids
 
 
+def test_a_system_prompt_stands_before_the_prompt_and_is_never_cut(base: Decoder) -> None:
+    chat = _Templated(base, CHATML).tokenizer
+    whole = RowTokenizer(chat, 200, "Tag as PROMPT says.")(ROW)
+    shown = f"<|system|>\nTag as PROMPT says.\n<|user|>\n{ROW.prompt}\n<|assistant|>\n"
+    assert base.tokenizer.decode(whole.ids[: whole.prompt]) == shown
+    short = RowTokenizer(chat, len(whole.ids) - 3, "Tag as PROMPT says.")(ROW)
+    assert base.tokenizer.decode(short.ids[: short.prompt]).startswith("<|system|>\nTag as PROMPT says.\n<|user|>\n")
+    assert short.cut == 3
+    plain = RowTokenizer(_Templated(base, None).tokenizer, 200, "Tag.")(ROW)
+    assert base.tokenizer.decode(plain.ids[: plain.prompt]).startswith(f"<s>Tag.\n\n{ROW.prompt}")
+
+
+def test_a_template_that_takes_no_system_prompt(base: Decoder) -> None:
+    refuses = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('No system role') }}{% endif %}" + CHATML
+    with pytest.raises(UserError, match=r"takes no such messages \(No system role\).*llm.system_prompt=null"):
+        RowTokenizer(_Templated(base, refuses).tokenizer, 200, "Tag.")
+
+
 def test_a_template_without_the_message(base: Decoder) -> None:
     with pytest.raises(UserError, match="leaves the message out"):
         RowTokenizer(_Templated(base, "{{ bos_token }}").tokenizer, 200)
