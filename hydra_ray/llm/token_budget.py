@@ -86,7 +86,7 @@ def _counter(source: str) -> TokenCounter:
     except UserError:
         raise
     except Exception as error:
-        line = " ".join(str(error).split())
+        line = " ".join(str(error).split()).rstrip(".")
         raise UserError(
             f"llm.tokenizer: {source} cannot be read: {line}: give a folder with a tokenizer.json"
         ) from None
