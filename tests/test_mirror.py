@@ -8,8 +8,8 @@ TESTS = Path(__file__).parent
 PACKAGE = Path(hydra_ray.__file__).parent
 OTHER_FOLDERS = {"cluster", "docs", "gpu"}
 """Of the repository, and of tests that need a device."""
-WHOLE = {"test_imports.py", "test_layering.py", "test_mirror.py", "test_package_data.py"}
-"""What holds for the package as a whole."""
+WHOLE = {"test_imports.py", "test_layering.py", "test_mirror.py", "test_own_ray.py", "test_package_data.py"}
+"""What holds for the package, or the tests, as a whole."""
 
 
 def mirrored(test: Path) -> bool:

@@ -1,4 +1,4 @@
-"""The main job as a graph of steps. Every stage asks for what it reads, so any of them can be run on its own."""
+"""The main job as a graph of steps, ending in the answers of all methods. Any of them can be run on its own."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,18 +6,14 @@ from types import MappingProxyType
 from typing import Any
 
 from hydra_ray.core.sampling import Part, Trial, parts_of
-from hydra_ray.data.reader import read_users
-from hydra_ray.errors import UserError
-from hydra_ray.inference.types import Component
 from hydra_ray.methods.method import Method, method_named
 from hydra_ray.methods.question import Reranker
 from hydra_ray.pipeline.eval_prompts import EvalPrompts, TrainingPrompts
-from hydra_ray.pipeline.gold_check import wordless_golds
+from hydra_ray.pipeline.hydra_steps import HydraSteps
 from hydra_ray.pipeline.llm_rows import Asking
 from hydra_ray.pipeline.method_training import TrainingRun
-from hydra_ray.pipeline.model_steps import ModelSteps
 from hydra_ray.pipeline.run_context import RunContext
-from hydra_ray.pipeline.stage_prompts import GeneratePrompts, LabelPrompts, OraclePrompts
+from hydra_ray.pipeline.stage_prompts import OraclePrompts
 from hydra_ray.pipeline.step import StepResult
 from hydra_ray.pipeline.step_settings import (
     SHARED,
@@ -26,15 +22,11 @@ from hydra_ray.pipeline.step_settings import (
     hash_of,
     method_stage,
     summary_texts,
-    topics_encoder,
     trained_on,
     training_stage,
 )
 from hydra_ray.pipeline.summary_prompts import SummaryPrompts, UserSummaryPrompts
 from hydra_ray.registries import METHODS
-
-NOT_ASKED = {"label", "select", "features", "history_candidates", "text_features"}
-"""Keys of `adapter` that change no prompt."""
 
 
 def trained_keys(trained: Mapping[str, StepResult]) -> dict[str, str]:
@@ -42,7 +34,7 @@ def trained_keys(trained: Mapping[str, StepResult]) -> dict[str, str]:
     return {f"trained-{name}": step.key for name, step in trained.items()}
 
 
-class Pipeline(ModelSteps):
+class Pipeline(HydraSteps):
     """The steps of one run. Each method returns the finished step, doing first what it needs.
 
     Attributes:
@@ -52,92 +44,6 @@ class Pipeline(ModelSteps):
     def __init__(self, run: RunContext) -> None:
         super().__init__(run)
         self.left_out: set[str] = set()
-
-    def label(self, trial: Trial) -> StepResult:
-        """Reranker feedback of training and test users' own records (never of an evaluated question).
-
-        All folds of a seed share it: a user's real questions are asked as well, and only training reads those.
-        """
-        chosen, trial = self.chosen(trial), Trial(trial.seed)
-        protocol = self.config.protocol
-        config = {
-            "pseudo_queries": protocol.pseudo_queries,
-            "train_questions": protocol.train_questions,
-            "num_history_queries": self.config.reranker.num_history_queries,
-        }
-
-        def args() -> tuple[Any, ...]:
-            warning = wordless_golds(self.run.task, read_users(self.ingest().path, user_ids=chosen.test))
-            if warning:
-                self.run.log(warning)
-            self.encode_histories(trial)
-            return self._plain, trial.seed, self.run.embedding_store
-
-        return self._ask("label", config, {}, trial, LabelPrompts, args, everyone(chosen))
-
-    def answered(self, component: Component, trial: Trial) -> StepResult:
-        """See `ModelSteps`."""
-        return self.label(trial) if component == "reranker" else self.generate(trial)
-
-    def generate(self, trial: Trial) -> StepResult:
-        """Adapter candidates: samples after the reranker's examples."""
-        trained, fitted = self.train("reranker", trial), self.fit("reranker", trial)
-        chosen = self.chosen(trial)
-        protocol, adapter = self.config.protocol, self.config.adapter
-        config = {
-            "pseudo_queries": protocol.pseudo_queries,
-            "train_questions": protocol.train_questions,
-            "top_k": self.config.reranker.top_k,
-            **adapter.model_dump(mode="json", exclude=NOT_ASKED),
-            "feature_items": adapter.items_retrieved(self.config.retrieval.top_n),
-        }
-        topics = self.topics(trial)
-        inputs = {"base": trained.key, "heads": fitted.key, **({"topics": topics.key} if topics else {})}
-
-        def args() -> tuple[Any, ...]:
-            base = self.base("reranker", trial)
-            heads = {"train": fitted.path if self.fits_training_users("reranker", trial) else base, "test": fitted.path}
-            return self._plain, trial.seed, self.run.embedding_store, base, heads, topics.path if topics else None
-
-        return self._ask("generate", config, inputs, trial, GeneratePrompts, args, asking(chosen))
-
-    def topics(self, trial: Trial) -> StepResult | None:
-        """What texts alone say of their answers, learned from the training users' histories; None if it is not read.
-
-        Of an earlier run, whose bases learned to read them, they are that run's."""
-        from hydra_ray.pipeline.topics import train_topics
-
-        if not self.config.adapter.reads_topics(self.run.task):
-            return None
-        if self.since:
-            return self._topics_before(trial)
-        chosen, encoder = self.chosen(trial), self.config.text_encoder
-
-        def work(folder: Path) -> dict[str, Any]:
-            from hydra_ray.models.text_embeddings import text_embeddings
-
-            encode = text_embeddings(encoder, self.run.embedding_store)
-            return train_topics(self.run.task, self.ingest().path, chosen.train, encode, folder, trial.seed)
-
-        inputs = {"ingest": self.ingest().key, "users": hash_of(asking(chosen))}
-        config = {"encoder": topics_encoder(self.config), "task": self._task, "seed": trial.seed}
-        return self._step("topics", config, inputs, work, f"topics {trial}")
-
-    def _topics_before(self, trial: Trial) -> StepResult:
-        """The topics of the earlier run. Raises UserError if it has none, or another encoder's."""
-        assert self.since is not None
-        label = f"topics {trial}"
-        if label not in self.since:
-            raise UserError(f"fit.base_run: {self.since.name} was trained with adapter.topic_classifier=false: "
-                            "set it to false, or leave fit.base_run out to train anew")  # fmt: skip
-        found = self.since.step(label)
-        then, now = found.manifest["config"]["encoder"], topics_encoder(self.config)
-        wrong = [name for name, value in now.items() if then.get(name) != value]
-        if wrong:
-            raise UserError(f"fit.base_run: {found.key} was made with {wrong[0]}={then.get(wrong[0])}, this config "
-                            f"says {now[wrong[0]]}; leave fit.base_run out to train anew")  # fmt: skip
-        self.results[label] = found
-        return found
 
     def summarise(self, trial: Trial) -> StepResult:
         """The profile summaries of the users' questions; all folds of a seed share them."""
