@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from hydra_ray import compare_commands, lamp_commands
+from hydra_ray import bench_commands, compare_commands, lamp_commands
 from hydra_ray.dry_run_arguments import add_dry_run, check_dry_run
 from hydra_ray.errors import UserError
 from hydra_ray.jobs import commands as job_commands
@@ -30,11 +30,6 @@ STAGES: dict[str, str] = {
     "evaluate": "every method's answers to the test users' questions",
     "report": "report.json, report.md, report.html and predictions",
 }
-BENCHES = (
-    "label", "ingest", "heads", "encode", "fit", "fit-scale", "train-scale", "scaling", "store", "state", "serve",
-    "cuda", "quickstart", "lora",
-)  # fmt: skip
-
 STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 """What a disk or a folder refuses: the user's to mend, like a mistake in the input."""
 INTERRUPTED = "hydra-ray: interrupted; the same command continues where it stopped"
@@ -168,26 +163,7 @@ def _parser() -> argparse.ArgumentParser:
     explained = actions.add_parser("explain", help="description, type and default of a key, or what a section holds")
     explained.add_argument("key", metavar="KEY", help="such as train.batch_size, or train")
     actions.add_parser("keys", help="every key with its default")
-    # What is not given is left out: every bench has its own default for it.
-    bench = commands.add_parser("bench", help="measure; one JSON object on stdout", argument_default=argparse.SUPPRESS)
-    bench.add_argument("name", choices=BENCHES, help="what is measured (docs/benchmarks.md)")
-    bench.add_argument("--json", action="store_true", help="the default; kept for scripts")
-    bench.add_argument("--max-users", type=int, help="ingest, heads, fit-scale: the most users (100,000)")
-    about_users = "store, serve: users in the store (100,000); fit (4), state (2,000), train-scale (10,000), lora (64)"
-    bench.add_argument("--users", type=int, help=about_users)
-    bench.add_argument("--database", help="state: PostgreSQL URL; a schema is made there and dropped again")
-    bench.add_argument("--workers", type=int, help="train-scale: training workers (1)")
-    bench.add_argument("--folder", help="train-scale: keeps what it makes; the same command goes on after a kill")
-    bench.add_argument("--million", action="store_true", help="store, fit-scale: 1,000,000 users as well")
-    bench.add_argument("--kinds", nargs="+", choices=("linear", "low_rank"), help="fit-scale: head kinds (both)")
-    bench.add_argument("--threads", type=int, help="heads (1), encode, lora (PyTorch's): of both sides")
-    bench.add_argument("--texts", type=int, help="encode: kept texts, joined to ten times as many rows (100,000)")
-    bench.add_argument("--device", help="cuda: what runs it (cuda; cpu: the same code, small)")
-    bench.add_argument("--requests", type=int, help="label: concurrent calls per task and repeat (640)")
-    bench.add_argument("--parts", help="serve: some of latency,plain,users,zipf,overload (all)")
-    bench.add_argument("--seconds", type=float, help="serve: of the overload (60); others take a sixth each")
-    bench.add_argument("--set", action="append", metavar="a.b=c", help="serve: override a key of the service's config")
-    bench.add_argument("--config", type=Path, help="quickstart: YAML file of the run (configs/quickstart.yaml)")
+    bench_commands.add_parsers(commands)
     return parser
 
 
@@ -217,7 +193,7 @@ def _dispatch(args: argparse.Namespace) -> int:
         "serve": _serve,
         "deploy": _deploy,
         "config": _config,
-        "bench": _bench,
+        **bench_commands.COMMANDS,
         **compare_commands.COMMANDS,
         **key_commands.COMMANDS,
         **lamp_commands.COMMANDS,
@@ -348,18 +324,6 @@ def _deploy(args: argparse.Namespace) -> int:
         keep_failed=args.keep_failed,
         timeout_s=args.timeout,
     )
-
-
-def _bench(args: argparse.Namespace) -> int:
-    from importlib import import_module
-
-    # Everything else that prints must not spoil the one JSON object on stdout.
-    stdout = os.dup(1)
-    os.dup2(2, 1)
-    result = import_module(f"hydra_ray.bench.{args.name.replace('-', '_')}").run(args)
-    with os.fdopen(stdout, "w") as stream:
-        stream.write(json.dumps(result) + "\n")
-    return 0
 
 
 def stage_main(stage: str) -> int:

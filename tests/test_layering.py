@@ -17,7 +17,8 @@ ROOT = Path(hydra_ray.__file__).parent
 LAYERS = (
     "errors", "version", "env", "utils", "registries", "core", "config", "store", "models", "synth", "data", "tiny_llm",
     "llm", "training", "inference", "methods", "report", "cluster", "pipeline", "serve", "config_schemas", "init_task",
-    "jobs", "api", "bench", "dry_run_arguments", "lamp_commands", "compare_commands", "cli", "job_entry",
+    "jobs", "api", "bench", "bench_commands", "dry_run_arguments", "lamp_commands", "compare_commands", "cli",
+    "job_entry",
 )  # fmt: skip
 """Folders and single files of the package, lowest first."""
 MOST_LINES = 400
