@@ -93,6 +93,11 @@ def _state(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--database", metavar="URL", help="PostgreSQL; a schema is made there and dropped again")
 
 
+def _state_growth(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--users", type=_count, help="of the larger store (100,000)")
+    parser.add_argument("--database", metavar="URL", help="PostgreSQL; two schemas are made there and dropped again")
+
+
 def _serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--parts", metavar="a,b", help="some of latency,plain,users,zipf,overload (all)")
     parser.add_argument("--users", type=_count, help="zipf: users in the stores (100,000)")
@@ -126,6 +131,7 @@ BENCHES: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "store": ("heads of 1,000 users out of many against reading whole shards", _store),
     "lora": ("users' LoRA trained: many at once against one after the other with peft", _lora),
     "state": ("histories of the service's users: appends and reads, in files and in PostgreSQL", _state),
+    "state-growth": ("the same in PostgreSQL: many users against few", _state_growth),
     "serve": ("the service under load", _serve),
     "cuda": ("every numeric stage on one device, without Ray", _cuda),
 }

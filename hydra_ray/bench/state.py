@@ -46,20 +46,18 @@ def run(args: Namespace) -> dict[str, Any]:
     files, medians of TURNS turns; so are the other ratios, of reads. *_ms: milliseconds of one call. notify: see
     `state_notify.measure`.
     """
-    users, url = int(getattr(args, "users", 2000)), getattr(args, "database", None)
-    if not url:
-        raise UserError("bench state: name a PostgreSQL database with --database postgresql://USER@HOST/NAME")
+    users, url = int(getattr(args, "users", 2000)), database_of(args)
     with _states(url) as (states, own_url):
-        loaded = {name: _load(store, users) for name, store in states.items()}
+        loaded = {name: load(store, users) for name, store in states.items()}
         turns: dict[str, list[Figures]] = {name: [] for name in states}
         for turn in range(TURNS):
             for name, store in states.items():
-                turns[name].append(_turn(store, users, turn))
+                turns[name].append(one_turn(store, users, turn))
                 print(f"bench state: {name}: {turns[name][-1]}", file=sys.stderr, flush=True)
         tables = states["postgres"]
         assert isinstance(tables, PostgresUserStore)
         notify = measure(own_url, tables, random_append(users, _user, _item), CALLS, THREADS, TURNS)
-    found = {name: {"load_s": loaded[name], **_medians(some)} for name, some in turns.items()}
+    found = {name: {"load_s": loaded[name], **medians(some)} for name, some in turns.items()}
     ratios = {
         kind: round(found["postgres"][f"{kind}_per_s"] / found["sqlite"][f"{kind}_per_s"], 2)
         for kind in ("append", "history", "state")
@@ -70,23 +68,35 @@ def run(args: Namespace) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def database_of(args: Namespace) -> str:
+    """The database's URL. Raises UserError without one."""
+    if not (url := getattr(args, "database", None)):
+        raise UserError(f"bench {args.name}: name a PostgreSQL database with --database postgresql://USER@HOST/NAME")
+    return str(url)
+
+
 @contextmanager
 def _states(url: str) -> Iterator[tuple[dict[str, UserStore], str]]:
     """A new store of each back end, removed at the end; and the URL of the one in the database."""
+    with own_schema(url) as own_url, tempfile.TemporaryDirectory(prefix="hydra_ray_bench_") as folder:
+        states = {"sqlite": ServiceState(Path(folder)), "postgres": ServiceState(Path(folder), own_url)}
+        yield {name: state.create_users(BUCKETS, "bench") for name, state in states.items()}, own_url
+
+
+@contextmanager
+def own_schema(url: str) -> Iterator[str]:
+    """The URL of a new schema of a database, which is removed at the end."""
     schema = f"hydra_ray_bench_{uuid.uuid4().hex[:8]}"
     whole = Database(url)
     whole.write(ALL_TENANTS, lambda cursor: cursor.execute(f"CREATE SCHEMA {schema}"), wait_s=0.0)
     try:
-        with tempfile.TemporaryDirectory(prefix="hydra_ray_bench_") as folder:
-            option = f"{'&' if '?' in url else '?'}options=-csearch_path%3D{schema}"
-            states = {"sqlite": ServiceState(Path(folder)), "postgres": ServiceState(Path(folder), url + option)}
-            yield {name: state.create_users(BUCKETS, "bench") for name, state in states.items()}, url + option
+        yield f"{url}{'&' if '?' in url else '?'}options=-csearch_path%3D{schema}"
     finally:
         whole.write(ALL_TENANTS, lambda cursor: cursor.execute(f"DROP SCHEMA {schema} CASCADE"))
         whole.close()
 
 
-def _load(store: UserStore, users: int) -> float:
+def load(store: UserStore, users: int) -> float:
     """Seconds to import them."""
     began = time.perf_counter()
     for first in range(0, users, LOADED_AT_ONCE):
@@ -100,7 +110,8 @@ def _load(store: UserStore, users: int) -> float:
     return round(time.perf_counter() - began, 2)
 
 
-def _turn(store: UserStore, users: int, turn: int) -> Figures:
+def one_turn(store: UserStore, users: int, turn: int) -> Figures:
+    """CALLS of each kind for random users, THREADS at a time: how many a second, and 95 % of them within how long."""
     figures: Figures = {}
     calls: dict[str, Callable[[int, int], object]] = {
         "append": lambda user, call: store.append(_user(user), [_item(user, ITEMS + turn * CALLS + call)]),
@@ -123,7 +134,8 @@ def _timed(work: Callable[[int, int], object], user: int, call: int) -> float:
     return time.perf_counter() - began
 
 
-def _medians(turns: list[Figures]) -> Figures:
+def medians(turns: list[Figures]) -> Figures:
+    """Of all turns, by figure."""
     return {name: median(turn[name] for turn in turns) for name in turns[0]}
 
 

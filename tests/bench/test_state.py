@@ -30,4 +30,4 @@ def test_both_back_ends_are_measured_and_nothing_is_left(
 
 def test_without_a_database() -> None:
     with pytest.raises(UserError, match="name a PostgreSQL database with --database"):
-        bench.run(Namespace())
+        bench.run(Namespace(name="state"))
