@@ -95,7 +95,7 @@ def pair_rows(comparison: Mapping[str, Any], name: str | None = None) -> Cells:
             continue
         if other == name or (name is None and gap < 0):
             one, other, gap, low, high = other, one, -gap, -high, -low
-        cells = [score(metric, gap).replace("-", "−"), score_range(metric, (low, high))]
+        cells = [score(metric, gap), score_range(metric, (low, high))]
         body.append([one, other, *cells, p_value(pair["p"]), p_value(pair["p_holm"])])
     return ["method", "against", "difference", "95 % interval", "p", "p, Holm"], body
 

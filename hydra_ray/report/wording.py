@@ -22,22 +22,22 @@ def metric_title(name: str) -> str:
 
 
 def score(metric: str, value: float | None) -> str:
-    """A metric's value as tables show it: BLEU of 100 with one digit, the others with three."""
+    """A metric's value as tables show it: BLEU of 100 with one digit, the others with three. Zero has no sign."""
     if value is None:
         return "-"
-    return f"{value:.1f}" if metric == "bleu" else f"{value:.3f}"
+    return (f"{value:z.1f}" if metric == "bleu" else f"{value:z.3f}").replace("-", MINUS)
 
 
 def score_range(metric: str, ends: Sequence[float | None]) -> str:
     """`0.012 to 0.090`."""
-    return f"{score(metric, ends[0])} to {score(metric, ends[1])}".replace("-0", MINUS + "0")
+    return f"{score(metric, ends[0])} to {score(metric, ends[1])}"
 
 
 def percent(share: float | None, signed: bool = False) -> str:
     """A share in per cent: `+9.0 %`."""
     if share is None:
         return "-"
-    text = f"{100 * share:+.1f} %" if signed else f"{100 * share:.0f} %"
+    text = f"{100 * share:+z.1f} %" if signed else f"{100 * share:z.0f} %"
     return text.replace("-", MINUS)
 
 

@@ -1,6 +1,6 @@
 """Findings and figures in words."""
 
-from hydra_ray.report.wording import duration, finding, percent, verdict
+from hydra_ray.report.wording import duration, finding, percent, score, score_range, verdict
 from tests.report.made_up import report_of
 
 
@@ -22,3 +22,11 @@ def test_words() -> None:
     ]
     assert percent(-0.0901, True) == "\u22129.0 %"
     assert percent(None) == "-"
+
+
+def test_minus_is_one_sign_and_zero_has_none() -> None:
+    assert [score("mae", value) for value in (-0.04, -0.0001, 0.3, None)] == ["−0.040", "0.000", "0.300", "-"]
+    assert score("bleu", -1.26) == "−1.3"
+    assert score_range("mae", (-0.105, -0.0)) == "−0.105 to 0.000"
+    assert [percent(value, True) for value in (-0.065, -0.0001, 0.01)] == ["−6.5 %", "+0.0 %", "+1.0 %"]
+    assert percent(-0.001) == "0 %"
