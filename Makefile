@@ -4,6 +4,8 @@ EXTRA ?= cpu
 VENV := .venv
 BIN := $(VENV)/bin
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+# Tests start hundreds of Python processes: what one has compiled, the others read, whatever the environment says.
+export PYTHONDONTWRITEBYTECODE :=
 
 # The CPU build of torch: from the folder of wheels that pip is configured with, where there is one that holds it, else
 # from PyTorch's own CPU index.
