@@ -14,6 +14,7 @@ from hydra_ray.llm.token_budget import prompt_budget, tokenizer_identity
 from hydra_ray.llm.usability import Wanted
 from hydra_ray.models.encoder_source import encoder_settings
 from hydra_ray.pipeline.llm_rows import Asking, ask_black_box
+from hydra_ray.pipeline.once import once
 from hydra_ray.pipeline.run_context import RunContext
 from hydra_ray.pipeline.step import STEP_VERSIONS, StepResult, fingerprint
 from hydra_ray.pipeline.step_settings import hash_of, topics_encoder
@@ -28,6 +29,7 @@ class DataSteps:
         self.run = run
         self.config = run.config
         self.results: dict[str, StepResult] = {}
+        self.kept: dict[object, object] = {}
         self._chosen: dict[Trial, UserSample] = {}
 
     def _step(
@@ -66,6 +68,7 @@ class DataSteps:
             "tokenizer": tokenizer_identity(llm),
         }
 
+    @once
     def synth(self) -> StepResult:
         """The synthetic world as LaMP files."""
         from hydra_ray.synth.write import write_world
@@ -80,6 +83,7 @@ class DataSteps:
 
         return self._step("synth", config.model_dump(mode="json"), {}, work)
 
+    @once
     def ingest(self) -> StepResult:
         """User histories as Parquet by bucket."""
         from hydra_ray.data.checks import check_counts, summary
@@ -107,11 +111,9 @@ class DataSteps:
                 self.run.log(f"ingest: {line}")
 
         inputs = {**fingerprint(local, base), **remote_checksums(sources)}
-        known = "ingest" in self.results
         step = self._step("ingest", {**data.identity(), "task": self._task}, inputs, work)
-        if not known:
-            log_counts(step.manifest["counts"], step.path)
-            check_counts(step.manifest["counts"], data, source, step.path)
+        log_counts(step.manifest["counts"], step.path)
+        check_counts(step.manifest["counts"], data, source, step.path)
         return step
 
     def _progress(self, name: str) -> Any:

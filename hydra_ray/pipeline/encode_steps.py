@@ -13,6 +13,7 @@ from hydra_ray.inference.types import Component
 from hydra_ray.models.encoder_source import spec_of
 from hydra_ray.pipeline.data_steps import DataSteps
 from hydra_ray.pipeline.llm_rows import Asking
+from hydra_ray.pipeline.once import once
 from hydra_ray.pipeline.step import StepResult
 from hydra_ray.pipeline.step_settings import asking, hash_of, label_settings, read_by
 
@@ -43,6 +44,7 @@ class EncodeSteps(DataSteps):
         source = ExampleTexts(config, component, answered.path.resolve(), self.ingest().path.resolve(), _splits(users))
         return self._encode(component, trial, about, inputs, source)
 
+    @once
     def encode_histories(self, trial: Trial) -> StepResult | None:
         """The texts of whole histories; None where nothing reads them."""
         from hydra_ray.pipeline.encode_sources import HistoryTexts

@@ -9,6 +9,7 @@ from hydra_ray.errors import UserError
 from hydra_ray.inference.types import Component
 from hydra_ray.pipeline.gold_check import wordless_golds
 from hydra_ray.pipeline.model_steps import ModelSteps
+from hydra_ray.pipeline.once import once
 from hydra_ray.pipeline.stage_prompts import GeneratePrompts, LabelPrompts
 from hydra_ray.pipeline.step import StepResult
 from hydra_ray.pipeline.step_settings import asking, everyone, hash_of, topics_encoder
@@ -20,6 +21,7 @@ NOT_ASKED = {"label", "select", "features", "history_candidates", "text_features
 class HydraSteps(ModelSteps):
     """`label`, `generate` and `topics`, which reranker and adapter are trained on."""
 
+    @once
     def label(self, trial: Trial) -> StepResult:
         """Reranker feedback of training and test users' own records (never of an evaluated question).
 
@@ -46,6 +48,7 @@ class HydraSteps(ModelSteps):
         """See `ModelSteps`."""
         return self.label(trial) if component == "reranker" else self.generate(trial)
 
+    @once
     def generate(self, trial: Trial) -> StepResult:
         """Adapter candidates: samples after the reranker's examples."""
         trained, fitted = self.train("reranker", trial), self.fit("reranker", trial)
@@ -68,6 +71,7 @@ class HydraSteps(ModelSteps):
 
         return self._ask("generate", config, inputs, trial, GeneratePrompts, args, asking(chosen))
 
+    @once
     def topics(self, trial: Trial) -> StepResult | None:
         """What texts alone say of their answers, learned from the training users' histories; None if it is not read.
 

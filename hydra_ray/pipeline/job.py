@@ -12,6 +12,7 @@ from hydra_ray.pipeline.eval_prompts import EvalPrompts, TrainingPrompts
 from hydra_ray.pipeline.hydra_steps import HydraSteps
 from hydra_ray.pipeline.llm_rows import Asking
 from hydra_ray.pipeline.method_training import TrainingRun
+from hydra_ray.pipeline.once import once
 from hydra_ray.pipeline.run_context import RunContext
 from hydra_ray.pipeline.stage_prompts import OraclePrompts
 from hydra_ray.pipeline.step import StepResult
@@ -45,16 +46,19 @@ class Pipeline(HydraSteps):
         super().__init__(run)
         self.left_out: set[str] = set()
 
+    @once
     def summarise(self, trial: Trial) -> StepResult:
         """The profile summaries of the users' questions; all folds of a seed share them."""
         return self._ask_questions("summarise", trial, SummaryPrompts)
 
+    @once
     def summarise_users(self, trial: Trial) -> StepResult:
         """One profile summary for each user to train on and to test; all folds of a seed share them."""
         users, seed = everyone(self.chosen(trial)), trial.seed
         return self._ask("summarise-users", {}, {}, Trial(seed), UserSummaryPrompts,
                          lambda: (self._plain, seed, self.run.embedding_store), users)  # fmt: skip
 
+    @once
     def evaluate(self, trial: Trial) -> StepResult:
         """The answers of the methods that a run always shows to the test users' questions."""
         return self._answer(trial, always_shown())
@@ -65,6 +69,7 @@ class Pipeline(HydraSteps):
         skipped = (*always_shown(), *self.left_out)
         return tuple(name for name in dict.fromkeys(self.config.evaluate.methods) if name not in skipped)
 
+    @once
     def method(self, trial: Trial, name: str) -> StepResult:
         """The answers of one of `further_methods`: a step of its own, so that no other is repeated for it."""
         return self._answer(trial, (name,), alone=True)
@@ -183,6 +188,7 @@ class Pipeline(HydraSteps):
         stage, retrievers = method_stage(name), methods[0].retrievers
         return self._ask("method", config, inputs, trial, EvalPrompts, args, users, stage, retrievers)
 
+    @once
     def oracles(self, trial: Trial) -> StepResult:
         """Answers to the evaluated questions after each retrieved record alone."""
         return self._ask_questions("oracles", trial, OraclePrompts)

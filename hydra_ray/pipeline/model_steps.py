@@ -12,6 +12,7 @@ from hydra_ray.core.types import Split
 from hydra_ray.errors import UserError
 from hydra_ray.inference.types import Component
 from hydra_ray.pipeline.encode_steps import EncodeSteps
+from hydra_ray.pipeline.once import once
 from hydra_ray.pipeline.previous_run import PreviousRun
 from hydra_ray.pipeline.ranking_examples import feature_width, write_ranking_examples
 from hydra_ray.pipeline.step import STEP_VERSIONS, StepResult, step_key
@@ -43,6 +44,7 @@ class ModelSteps(EncodeSteps):
         """The step whose answered rows a component learns from."""
         raise NotImplementedError
 
+    @once
     def train(self, component: Component, trial: Trial, variant: Variant = "") -> StepResult:
         """Base and heads of reranker or adapter on the training users, personal and shared.
 
@@ -154,6 +156,7 @@ class ModelSteps(EncodeSteps):
         self.results[label] = found
         return found
 
+    @once
     def tune(self, component: Component, trial: Trial, variant: Variant = "") -> StepResult | None:
         """How new users' heads are fitted, learned from the training users; None for kinds without a fit.
 
@@ -200,6 +203,7 @@ class ModelSteps(EncodeSteps):
         trained = self.train(component, trial, variant)
         return base_of(trained.path, tuned.path if tuned else None, self.config.model.head)
 
+    @once
     def fit(self, component: Component, trial: Trial, variant: Variant = "") -> StepResult:
         """Heads of the test users, on their own history, base frozen; and of the training users where joint training
         gave them none on this base. variant: see `Variant`."""

@@ -13,6 +13,7 @@ from hydra_ray.errors import UserError
 from hydra_ray.pipeline.data_steps import DataSteps
 from hydra_ray.pipeline.job import Pipeline
 from hydra_ray.pipeline.run_context import RunContext
+from hydra_ray.pipeline.step import fingerprint
 from tests.data.files import write
 from tests.data.own_rows import lines, row
 
@@ -90,6 +91,19 @@ def test_it_speaks_once_and_also_if_it_was_done_before(
     assert again.ingest().reused
     assert "ingest: 1 train and 0 test users (1 and 0 with questions), 9 items, 3 train and 0 test" in logged(capsys)
     assert len(done) == 1
+
+
+def test_the_data_are_hashed_once_a_run(tmp_path: Path, done: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[Path] = []
+
+    def count(files: Any, root: Path) -> dict[str, str]:
+        hashed.append(root)
+        return fingerprint(files, root)
+
+    monkeypatch.setattr("hydra_ray.pipeline.data_steps.fingerprint", count)
+    one = job(tmp_path, GOOD)
+    assert one.ingest() is one.ingest()
+    assert len(hashed) == len(done) == 1
 
 
 def test_too_many_rejects_leave_the_step_undone(

@@ -33,6 +33,7 @@ def test_on_the_shared_base_training_users_are_fitted_as_well(tmp_path: Path) ->
     assert not job.fits_training_users("reranker", Trial(0))
     start_from(job, "shared")
     job.results.clear()
+    job.kept.clear()
     base = job.base("reranker", Trial(0))
     assert base.name == TUNED_BASE
     assert base.parent.name.startswith("tune-reranker-")
