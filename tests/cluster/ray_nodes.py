@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from tests import certificates
 from tests.cluster.machines import Machine, Network
 
@@ -139,6 +141,13 @@ class RayNodes(contextlib.AbstractContextManager["RayNodes"]):
         """Starts a command at the desk."""
         command = [str(BIN / "hydra-ray"), *arguments]
         return self.desk.popen(command, self.environment(), **more)
+
+    def api(self, path: str) -> Any:
+        """What the dashboard answers the desk."""
+        headers = {"Authorization": f"Bearer {self._token}"}
+        url = f"{self.dashboard}{path}"
+        got = self.desk.inside(lambda: httpx.get(url, headers=headers, timeout=60, trust_env=False))
+        return got.raise_for_status().json()
 
     def alive(self) -> int:
         """How many nodes the head takes to be alive."""

@@ -1,4 +1,4 @@
-"""A whole job on nodes that speak TLS to each other, and what is said of a machine that cannot."""
+"""A job on nodes that speak TLS to each other, and what is said of a machine that cannot."""
 
 import subprocess
 from collections.abc import Iterator
@@ -33,9 +33,10 @@ def doctor(nodes: RayNodes, machine: Machine, **more: str) -> subprocess.Complet
 
 
 def test_a_job_and_what_the_doctor_says_of_its_nodes(nodes: RayNodes, tmp_path: Path) -> None:
-    with submitted(nodes, tmp_path / "runs") as job:
+    with submitted(nodes, tmp_path / "runs", "--stage", "train-reranker") as job:
         job.ended()
-    assert job.predictions()
+    assert "] train-reranker: done" in job.output
+    assert job.calls()
     assert job.paid_twice() == 0
     done = doctor(nodes, nodes.head)
     assert done.stdout.splitlines()[-1] == "nothing is wrong on 3 nodes", done.stdout + done.stderr
