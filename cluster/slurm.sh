@@ -8,7 +8,9 @@
 #
 # `root` must be a folder that all machines see. A job that ends early (time limit, lost machine) is submitted again
 # with the same command and continues where it stopped. VENV names the environment with hydra-ray, where it is not
-# active: `VENV=/shared/venv sbatch ...`. The LLM's key travels in the environment (HYDRA_RAY_LLM_API_KEY).
+# active: `VENV=/shared/venv sbatch ...`. The LLM's key travels in the environment (HYDRA_RAY_LLM_API_KEY). TLS=1
+# encrypts what Ray's nodes say to each other, with certificates of the job's own (openssl on every machine); then
+# submit the job where cluster/certificates.sh is, or name that file in CERTIFICATES.
 #SBATCH --job-name=hydra-ray
 #SBATCH --output=hydra-ray-%j.out
 #SBATCH --nodes=2
@@ -35,17 +37,38 @@ export RAY_TMPDIR="${RAY_TMPDIR:-/tmp}/ray-$SLURM_JOB_ID"
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN
 RAY_AUTH_TOKEN=$(python -c 'import secrets; print(secrets.token_hex(32))')
 export RAY_USAGE_STATS_ENABLED=0 RAY_TRAIN_V2_ENABLED=1
+export TLS="${TLS:-0}" CERTIFICATES="${CERTIFICATES:-$PWD/cluster/certificates.sh}"
+[ "$TLS" != 1 ] || [ -x "$CERTIFICATES" ] || {
+    echo "slurm.sh: $CERTIFICATES is not there: submit from the repository's root, or set CERTIFICATES" >&2
+    exit 2
+}
 port=$((20000 + SLURM_JOB_ID % 10000))
 head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 # The address at which the others reach the first machine, and not one that only it knows.
 ip=$(python -c 'import socket, sys; print(socket.gethostbyname(sys.argv[1]))' "$head")
 case "$ip" in 127.*) ip=$(hostname -I | cut -d " " -f 1) ;; esac
 export HEAD_ADDRESS="$ip:$port"
+if [ "$TLS" = 1 ]; then
+    # The authority travels to the machines as the token does; each issues its own certificate.
+    "$CERTIFICATES" authority "$RAY_TMPDIR/authority"
+    "$CERTIFICATES" node "$RAY_TMPDIR/authority" "$RAY_TMPDIR/tls" "$ip" "$head"
+    AUTHORITY_CRT=$(cat "$RAY_TMPDIR/authority/ca.crt") AUTHORITY_KEY=$(cat "$RAY_TMPDIR/authority/ca.key")
+    rm -r "$RAY_TMPDIR/authority"
+    export AUTHORITY_CRT AUTHORITY_KEY RAY_USE_TLS=1 RAY_TLS_SERVER_CERT="$RAY_TMPDIR/tls/node.crt"
+    export RAY_TLS_SERVER_KEY="$RAY_TMPDIR/tls/node.key" RAY_TLS_CA_CERT="$RAY_TMPDIR/tls/ca.crt"
+fi
 
 # Ray takes GPUs from CUDA_VISIBLE_DEVICES, which SLURM sets. Task 0 is on the first machine, like this script.
 # shellcheck disable=SC2016  # expanded on each machine
 srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 --kill-on-bad-exit=1 bash -c '
     mkdir -p "$RAY_TMPDIR"
+    if [ "$TLS" = 1 ] && [ "$SLURM_PROCID" != 0 ]; then
+        (umask 077; mkdir -p "$RAY_TMPDIR/authority"; cd "$RAY_TMPDIR/authority"
+         printf "%s\n" "$AUTHORITY_CRT" > ca.crt; printf "%s\n" "$AUTHORITY_KEY" > ca.key)
+        "$CERTIFICATES" node "$RAY_TMPDIR/authority" "$RAY_TMPDIR/tls"
+        rm -r "$RAY_TMPDIR/authority"
+    fi
+    unset AUTHORITY_CRT AUTHORITY_KEY
     cpus=(${SLURM_CPUS_PER_TASK:+--num-cpus="$SLURM_CPUS_PER_TASK"})
     if [ "$SLURM_PROCID" = 0 ]; then
         exec ray start --head --node-ip-address="${HEAD_ADDRESS%:*}" --port="${HEAD_ADDRESS##*:}" \
@@ -59,6 +82,7 @@ srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per
     exec ray start --address="$HEAD_ADDRESS" --disable-usage-stats --block "${cpus[@]}"
 ' > "hydra-ray-$SLURM_JOB_ID.ray.out" 2>&1 &
 nodes=$!
+unset AUTHORITY_CRT AUTHORITY_KEY
 trap 'kill "$nodes" 2> /dev/null; wait "$nodes" 2> /dev/null || true; rm -rf "$RAY_TMPDIR"' EXIT
 
 echo "waiting for $SLURM_JOB_NUM_NODES Ray nodes at $HEAD_ADDRESS"

@@ -9,7 +9,7 @@ from typing import Any
 
 from hydra_ray.env import RAY_ADDRESS, RAY_TMPDIR, RAY_USE_TLS, TMPDIR, read, set_local_ray
 from hydra_ray.errors import UserError
-from hydra_ray.utils import ray_token
+from hydra_ray.utils import ray_tls, ray_token
 from hydra_ray.utils.terminal import sigterm_kept
 
 LOCAL, AUTO = "local", "auto"
@@ -46,8 +46,9 @@ def other_cluster() -> str:
 def find_cluster(setting: str) -> str:
     """The address to join for `ray.address`: itself, or for `auto` the cluster that this machine belongs to.
 
-    Raises UserError if there is none, or nothing there answers as a Ray cluster does.
+    Raises UserError if there is none, nothing there answers as a Ray cluster does, or TLS keeps the two apart.
     """
+    ray_tls.check()
     address = setting
     if setting == AUTO:
         from ray._private.services import canonicalize_bootstrap_address
@@ -72,8 +73,27 @@ def _check_answers(address: str, named: str) -> None:
     except OSError as error:
         reason = error.strerror or str(error) or "no answer"
         raise UserError(f"{named}: nothing answers there ({reason}): {advice}") from None
-    if not address.startswith("ray://") and read(RAY_USE_TLS) != "1" and not _is_head(f"{_bracketed(host)}:{port}"):
+    if address.startswith("ray://"):
+        return
+    if wrong := _kept_apart(host, port):
+        raise UserError(f"{named}: {wrong}")
+    if not _is_head(host, port, encrypted=ray_tls.in_use()):
         raise UserError(f"{named}: what answers there is no Ray cluster; its port is 6379 unless it was set: {advice}")
+
+
+def _kept_apart(host: str, port: int) -> str:
+    """What about TLS keeps this process and a server apart, and what to do; "" where that is not it."""
+    there, ours = ray_tls.spoken_at(host, port), ray_tls.in_use()
+    if there and not ours:
+        files = "RAY_TLS_SERVER_CERT, RAY_TLS_SERVER_KEY and RAY_TLS_CA_CERT"
+        return f"speaks TLS: set {RAY_USE_TLS.name}=1, and {files} to this machine's files"
+    if ours and not there and _is_head(host, port, encrypted=False):
+        return f"speaks no TLS: unset {RAY_USE_TLS.name}, or start all nodes with it"
+    if ours and there and (why := ray_tls.refusal(host, port)):
+        return f"its certificate is not accepted: {why}: all nodes need one of one authority, for their address"
+    if ours and there and not _is_head(host, port, encrypted=True):
+        return "does not accept this machine's certificate, or is no Ray cluster: all nodes need one of one authority"
+    return ""
 
 
 def _host_and_port(address: str, named: str) -> tuple[str, int]:
@@ -88,11 +108,13 @@ def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _is_head(address: str) -> bool:
+def _is_head(host: str, port: int, *, encrypted: bool) -> bool:
     """Whether a Ray head answers; one that wants a token counts, too: `ray.init` says what is wrong with ours."""
     import grpc
 
-    with grpc.insecure_channel(address) as channel:
+    address = f"{_bracketed(host)}:{port}"
+    made = grpc.secure_channel(address, ray_tls.channel_credentials()) if encrypted else grpc.insecure_channel(address)
+    with made as channel:
         ask = channel.unary_unary("/ray.rpc.NodeInfoGcsService/GetClusterId")
         try:
             ask(b"", timeout=ANSWER_S)
@@ -105,11 +127,12 @@ def init_ray(address: str, setting: str = "ray.address=", **options: Any) -> Non
     """`ray.init` at an address that `find_cluster` gave, or `local`: then on loopback alone, and with a token unless
     RAY_AUTH_MODE says otherwise.
 
-    setting: what names the address, for messages. Raises UserError where a cluster refuses, or Ray's token cannot be
-    used or written.
+    setting: what names the address, for messages. Raises UserError where a cluster refuses, or Ray's token or this
+    machine's certificate cannot be used.
     """
     if address == LOCAL:
         check_socket_paths()
+    ray_tls.check("127.0.0.1" if address == LOCAL else "")
     set_local_ray(address == LOCAL)
     import ray
     from ray.exceptions import AuthenticationError

@@ -71,7 +71,15 @@ LOCAL_WORLD_SIZE = Variable(
     "LOCAL_WORLD_SIZE", None, "Set by Ray Train for its workers: how many of them share a node, and so its memory."
 )
 
-RAY_USE_TLS = Variable("RAY_USE_TLS", None, "Read by Ray: 1 if its clusters speak TLS.")
+RAY_USE_TLS = Variable(
+    "RAY_USE_TLS", None, "Read by Ray, and by us: 1 if its nodes speak TLS (see `hydra_ray.utils.ray_tls`)."
+)
+
+RAY_TLS_SERVER_CERT = Variable("RAY_TLS_SERVER_CERT", None, "Likewise: this machine's certificate, a PEM file.")
+
+RAY_TLS_SERVER_KEY = Variable("RAY_TLS_SERVER_KEY", None, "Likewise: the certificate's private key, a PEM file.")
+
+RAY_TLS_CA_CERT = Variable("RAY_TLS_CA_CERT", None, "Likewise: the authority's certificate, a PEM file.")
 
 RAY_DASHBOARD_ADDRESS = Variable(
     "RAY_DASHBOARD_ADDRESS", None, "Read by Ray's commands, and by `submit` and `deploy` where they get no --address."

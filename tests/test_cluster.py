@@ -1,18 +1,22 @@
 """Which cluster a run joins, and what is wrong with an address or a temporary folder, before Ray is asked."""
 
+import contextlib
 import logging
 import shutil
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import grpc
 import pytest
 
 from hydra_ray.cli import main
 from hydra_ray.cluster import check_socket_paths, find_cluster, other_cluster, shutdown_ray
 from hydra_ray.errors import UserError
 from hydra_ray.utils.network import free_port
+from tests import certificates
 
 
 @pytest.fixture(autouse=True)
@@ -102,3 +106,59 @@ def test_a_later_session_of_the_same_process_has_a_log_of_ray_data_of_its_own(tm
     finally:
         log.removeHandler(handler)
         handler.close()
+
+
+@contextlib.contextmanager
+def head(folder: Path | None) -> Iterator[str]:
+    """The address of a server that answers what a head is asked; with the certificate in a folder, or without TLS."""
+    answers = grpc.unary_unary_rpc_method_handler(lambda *_: b"")
+    server = grpc.server(ThreadPoolExecutor(2))
+    server.add_generic_rpc_handlers([
+        grpc.method_handlers_generic_handler("ray.rpc.NodeInfoGcsService", {"GetClusterId": answers})
+    ])  # fmt: skip
+    if folder is None:
+        port = server.add_insecure_port("127.0.0.1:0")
+    else:
+        pair = ((folder / "node.key").read_bytes(), (folder / "node.crt").read_bytes())
+        credentials = grpc.ssl_server_credentials([pair], (folder / "ca.crt").read_bytes(), require_client_auth=True)
+        port = server.add_secure_port("127.0.0.1:0", credentials)
+    server.start()
+    yield f"127.0.0.1:{port}"
+    server.stop(None)
+
+
+@certificates.needs_openssl
+def test_a_head_that_speaks_tls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, other_server: int) -> None:
+    authority = certificates.make_authority(tmp_path / "ours")
+    ours = certificates.issue(authority, tmp_path / "node", "127.0.0.1")
+    with head(tmp_path / "node") as address:
+        monkeypatch.delenv("RAY_USE_TLS", raising=False)
+        with pytest.raises(UserError, match=rf"^ray\.address={address}: speaks TLS: set RAY_USE_TLS=1, and RAY_TLS_S"):
+            find_cluster(address)
+        for name, value in ours.items():
+            monkeypatch.setenv(name, value)
+        assert find_cluster(address) == address
+        monkeypatch.setenv("RAY_TLS_SERVER_KEY", str(tmp_path / "gone"))
+        with pytest.raises(UserError, match=r"^RAY_TLS_SERVER_KEY=\S+/gone: No such file or directory: name"):
+            find_cluster(address)
+        theirs = certificates.make_authority(tmp_path / "theirs")
+        for name, value in certificates.issue(theirs, tmp_path / "stranger", "127.0.0.1").items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(UserError, match=r": its certificate is not accepted: .*: all nodes need one of one"):
+            find_cluster(address)
+        # We know their authority, they do not know ours.
+        both = (authority / "ca.crt").read_bytes() + (theirs / "ca.crt").read_bytes()
+        (tmp_path / "stranger" / "ca.crt").write_bytes(both)
+        with pytest.raises(UserError, match=r": does not accept this machine's certificate, or is no Ray cluster: "):
+            find_cluster(address)
+    with pytest.raises(UserError, match=r"what answers there is no Ray cluster; its port is 6379"):
+        find_cluster(f"127.0.0.1:{other_server}")
+
+
+@certificates.needs_openssl
+def test_a_head_without_tls_where_it_is_in_use(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    authority = certificates.make_authority(tmp_path / "ours")
+    for name, value in certificates.issue(authority, tmp_path / "node", "127.0.0.1").items():
+        monkeypatch.setenv(name, value)
+    with head(None) as address, pytest.raises(UserError, match=r": speaks no TLS: unset RAY_USE_TLS, or start all"):
+        find_cluster(address)

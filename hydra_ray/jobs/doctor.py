@@ -19,6 +19,7 @@ import psutil
 from hydra_ray.errors import UserError
 from hydra_ray.serve.state.postgres.database import ALL_TENANTS, Database
 from hydra_ray.store.archive.object_store import ObjectStore
+from hydra_ray.utils import ray_tls
 
 PACKAGES = ("hydra_ray", "ray", "torch", "transformers", "deepspeed", "pyarrow", "pylance")
 CLOCK_S = 1.0
@@ -45,6 +46,7 @@ class NodeReport:
         clock: Seconds that its clock is ahead of the driver's, at least; negative: behind.
         root: What is wrong with `root` there; "" if nothing.
         free: Bytes free under `root`; None where it was not looked at.
+        certificate: What is wrong with its certificate, where Ray's nodes speak TLS, a line each.
         services: What is wrong with the endpoint, the archive and the database from there, a line each.
     """
 
@@ -58,6 +60,7 @@ class NodeReport:
     clock: float = 0.0
     root: str = ""
     free: int | None = None
+    certificate: tuple[str, ...] = ()
     services: tuple[str, ...] = ()
 
     def line(self) -> str:
@@ -94,7 +97,7 @@ def problems(nodes: Sequence[NodeReport], silent: Sequence[str] = ()) -> list[st
             found.append(f"{node.address}: {node.root}")
         if node.free is not None and node.free < LEAST_FREE:
             found.append(f"{node.address}: {node.free / GIB:.1f} GiB are free under root: free some")
-        found += [f"{node.address}: {wrong}" for wrong in node.services]
+        found += [f"{node.address}: {wrong}" for wrong in (*node.certificate, *node.services)]
     return found
 
 
@@ -125,7 +128,8 @@ def doctor(address: str, root: Path | None, services: Services) -> int:
         0 where nothing is wrong, else 2.
 
     Raises:
-        UserError: No cluster is at the address, or `root` cannot be written from here.
+        UserError: No cluster is at the address, this machine's certificate is not accepted there, or `root` cannot be
+            written from here.
     """
     from hydra_ray.cluster import find_cluster, init_ray, shutdown_ray
     from hydra_ray.env import set_defaults
@@ -173,7 +177,10 @@ def _examined(mark: str | None, services: Services) -> tuple[list[NodeReport], l
     alive = [node for node in ray.nodes() if node["Alive"]]
     on = {node["NodeID"]: NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in alive}
     started = {
-        node["NodeID"]: look.options(scheduling_strategy=on[node["NodeID"]]).remote(mark, services) for node in alive
+        node["NodeID"]: look.options(scheduling_strategy=on[node["NodeID"]]).remote(
+            mark, services, node["NodeManagerAddress"]
+        )
+        for node in alive
     }
     nodes, silent = [], []
     until = time.monotonic() + EVERYWHERE_S
@@ -203,8 +210,8 @@ def clock_difference(asked: float, theirs: float, answered: float) -> float:
     return min(0.0, theirs - asked)
 
 
-def examine(mark: str | None, services: Services) -> dict[str, Any]:
-    """What can be seen on the node that this runs on: fields of `NodeReport`."""
+def examine(mark: str | None, services: Services, address: str = "") -> dict[str, Any]:
+    """What can be seen on the node that this runs on: fields of `NodeReport`. address: the node's, as Ray knows it."""
     versions = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -219,6 +226,7 @@ def examine(mark: str | None, services: Services) -> dict[str, Any]:
         "gpus_seen": _gpus_seen(),
         "root": root,
         "free": free,
+        "certificate": tuple(ray_tls.mistakes(address)),
         "services": tuple(_unreachable(services)),
     }
 

@@ -1,9 +1,10 @@
 """The Kubernetes objects as they are applied (`kubectl kustomize`), the schemas they must keep, and their pods."""
 
 import json
+import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,6 +42,15 @@ def render(folder: str) -> list[Object]:
     done = subprocess.run(["kubectl", "kustomize", str(path)], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return [document for document in yaml.load_all(done.stdout, yaml.CSafeLoader) if document]
+
+
+def with_components(folder: str, names: Sequence[str], scratch: Path) -> list[Object]:
+    """The same with further components, as its kustomization.yaml would name them. scratch: an empty folder."""
+    root = os.path.relpath(ROOT / "cluster" / "kubernetes", scratch.resolve())
+    own = {"resources": [f"{root}/{folder}"], "components": [f"{root}/components/{name}" for name in names]}
+    kind = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
+    (scratch / "kustomization.yaml").write_text(yaml.safe_dump({**kind, **own}))
+    return render(str(scratch.resolve()))
 
 
 def everything() -> Iterator[tuple[str, Object]]:

@@ -12,6 +12,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx
+
+from tests import certificates
 from tests.cluster.machines import Machine, Network
 
 BIN = Path(sys.executable).parent
@@ -48,16 +51,21 @@ own AutoscalingCluster starts from, which would also stop every Ray of this comp
 class RayNodes(contextlib.AbstractContextManager["RayNodes"]):
     """A cluster without nodes yet, and its network. A context manager: leaving it kills whatever runs on the machines.
 
-    more: further environment variables of all nodes.
+    encrypted: nodes speak TLS, each with a certificate of its own. more: further environment variables of all nodes.
     """
 
-    def __init__(self, **more: str) -> None:
+    def __init__(self, *, encrypted: bool = False, **more: str) -> None:
         # Short: Ray's sockets lie below, and a path of a socket has at most 107 bytes.
         self.folder = Path(tempfile.mkdtemp(prefix="hr"))
         self.network = Network(self.folder)
         self.desk = self.network.add(DESK)
         self._token = secrets.token_hex(16)
         self._more = more
+        self.authority: Path | None = None
+        if encrypted:
+            self.authority = certificates.make_authority(self.folder / "authority")
+            self._more |= certificates.variables(self.network.own)
+            self._certify(self.desk)
 
     def __exit__(self, *error: object) -> None:
         self.network.__exit__(*error)
@@ -89,7 +97,7 @@ class RayNodes(contextlib.AbstractContextManager["RayNodes"]):
     def start_head(self, *arguments: str, **more: str) -> Machine:
         """The head, which runs no workers; again after it was killed. arguments: further ones; more: of its
         environment."""
-        self.network.add(HEAD)
+        self._certify(self.network.add(HEAD))
         common = ["--head", f"--port={PORT}", "--dashboard-host=0.0.0.0", "--num-cpus=0"]
         return self._start(HEAD, *common, *arguments, **more)
 
@@ -106,7 +114,7 @@ class RayNodes(contextlib.AbstractContextManager["RayNodes"]):
 
     def start_worker(self, name: str, cpus: int = 3) -> Machine:
         """One more node."""
-        self.network.add(name)
+        self._certify(self.network.add(name))
         return self._start(name, f"--address={self.head.address}:{PORT}", f"--num-cpus={cpus}")
 
     def start_workers(self, names: Sequence[str]) -> None:
@@ -117,6 +125,11 @@ class RayNodes(contextlib.AbstractContextManager["RayNodes"]):
 
     def machines(self, names: Sequence[str]) -> list[Machine]:
         return [self.network.machines[name] for name in names]
+
+    def _certify(self, machine: Machine) -> None:
+        """Gives a machine its certificate, where nodes speak TLS."""
+        if self.authority:
+            certificates.issue(self.authority, machine.folder, machine.address)
 
     def _start(self, name: str, *arguments: str, **more: str) -> Machine:
         machine = self.network.machines[name]
@@ -129,6 +142,13 @@ class RayNodes(contextlib.AbstractContextManager["RayNodes"]):
         command = [str(BIN / "hydra-ray"), *arguments]
         return self.desk.popen(command, self.environment(), **more)
 
+    def api(self, path: str) -> Any:
+        """What the dashboard answers the desk."""
+        headers = {"Authorization": f"Bearer {self._token}"}
+        url = f"{self.dashboard}{path}"
+        got = self.desk.inside(lambda: httpx.get(url, headers=headers, timeout=60, trust_env=False))
+        return got.raise_for_status().json()
+
     def alive(self) -> int:
         """How many nodes the head takes to be alive."""
         listed = self.head.run([str(BIN / "ray"), "list", "nodes", "--filter", "state=ALIVE", "--format", "json"],
@@ -137,9 +157,9 @@ class RayNodes(contextlib.AbstractContextManager["RayNodes"]):
 
 
 @contextlib.contextmanager
-def started(workers: Sequence[str], **more: str) -> Iterator[RayNodes]:
-    """A head and some workers."""
-    with RayNodes(**more) as nodes:
+def started(workers: Sequence[str], *, encrypted: bool = False, **more: str) -> Iterator[RayNodes]:
+    """A head and some workers. See `RayNodes`."""
+    with RayNodes(encrypted=encrypted, **more) as nodes:
         nodes.start_head()
         nodes.start_workers(workers)
         yield nodes

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import yaml
 
 from hydra_ray import env
 from hydra_ray.cli import STAGES
+from tests import certificates
 
 ROOT = Path(__file__).parents[2]
 CLUSTER = ROOT / "cluster"
@@ -142,3 +144,40 @@ def test_nothing_secret_and_no_registry_host_in_the_files() -> None:
         assert not re.search(r"(?m)^\s*(stringData|password|token):\s*\S", text), path
         for image in re.findall(r"(?m)^\s*image:\s*(\S+)", text):
             assert not re.match(r"[\w-]+\.[\w.-]+/", image), image
+
+
+def _certificates(*arguments: str | Path, **variables: str) -> str:
+    """What the script says that it refuses."""
+    done = certificates.run(*arguments, **variables)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    return done.stderr
+
+
+@certificates.needs_openssl
+def test_the_script_for_certificates_refuses_what_cannot_work(tmp_path: Path) -> None:
+    assert "give authority or node" in _certificates()
+    assert "give the authority's folder" in _certificates("authority")
+    assert "give the authority's folder and the node's" in _certificates("node", tmp_path)
+    assert f"{tmp_path}/ca.key cannot be read: certificates.sh authority" in _certificates("node", tmp_path, tmp_path)
+    made = certificates.make_authority(tmp_path / "ours")
+    kept = (made / "ca.key").read_bytes()
+    assert "is there already: another would make all its certificates invalid" in _certificates("authority", made)
+    assert (made / "ca.key").read_bytes() == kept
+    assert "DAYS=x: give a number of days" in _certificates("node", made, tmp_path, DAYS="x")
+    assert "node.crt cannot be made with the names given: openssl: " in _certificates("node", made, tmp_path, "10.0.0")
+    assert not list(tmp_path.glob("node.*"))
+    if shutil.which("shellcheck"):
+        subprocess.run(["shellcheck", str(certificates.SCRIPT)], check=True, timeout=60)
+
+
+@certificates.needs_openssl
+def test_keys_are_their_owners_and_a_certificate_names_this_machine(tmp_path: Path) -> None:
+    authority = certificates.make_authority(tmp_path / "ours")
+    certificates.issue(authority, tmp_path / "node")
+    for key in (authority / "ca.key", tmp_path / "node" / "node.key"):
+        assert key.stat().st_mode & 0o077 == 0
+    command = ["openssl", "x509", "-noout", "-text", "-in", str(tmp_path / "node" / "node.crt")]
+    text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert "IP Address:127.0.0.1" in text
+    assert f"DNS:{socket.gethostname()}" in text
+    assert "CA:FALSE" in text

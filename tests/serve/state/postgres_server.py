@@ -29,18 +29,25 @@ def missing() -> str:
 
 
 class PostgresServer:
-    """Started by the constructor. Data is not synced to the disk: a test kills processes, not machines."""
+    """Started by the constructor. Data is not synced to the disk: a test kills processes, not machines.
 
-    def __init__(self) -> None:
+    log: where the write-ahead log lies, if not with the data; nothing of it is removed, as where a standby is away.
+    """
+
+    def __init__(self, log: Path | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="pg_"))  # short: a socket's path has 107 bytes at most
         if os.geteuid() == 0:
             os.chown(self.folder, NOBODY, NOBODY)
         self._numbers = count()
-        self._run("initdb", "-D", "data", "-U", OWNER, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        form = ("-U", OWNER, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        elsewhere = ("--waldir", str(log), "--wal-segsize=1") if log else ()
+        self._run("initdb", "-D", "data", *form, *elsewhere)
         settings = {
             "listen_addresses": "''", "unix_socket_directories": f"'{self.folder}'", "fsync": "off",
             "shared_buffers": "16MB", "max_connections": 60, "autovacuum": "off", "log_min_messages": "fatal",
         }  # fmt: skip
+        if log:
+            settings |= {"min_wal_size": "2MB"}
         with (self.folder / "data" / "postgresql.conf").open("a") as file:
             file.writelines(f"{name} = {value}\n" for name, value in settings.items())
         access = self.folder / "data" / "pg_hba.conf"
@@ -48,6 +55,8 @@ class PostgresServer:
         self.start()
         self.execute(f"CREATE ROLE {GUARDED} LOGIN PASSWORD '{PASSWORD}'")
         self.execute(f"CREATE ROLE {ROLE} LOGIN; CREATE DATABASE users OWNER {ROLE}")
+        if log:
+            self.execute("SELECT pg_create_physical_replication_slot('standby', true)")
 
     def start(self) -> None:
         self._run("pg_ctl", "-D", "data", "-w", "-s", "-l", "log", "start")
@@ -56,8 +65,13 @@ class PostgresServer:
         """mode: fast: connections are closed; immediate: as a crash."""
         self._run("pg_ctl", "-D", "data", "-w", "-s", "-m", mode, "stop")
 
+    def runs(self) -> bool:
+        """Whether it does; a full disk can end it."""
+        return (self.folder / "data" / "postmaster.pid").exists()
+
     def remove(self) -> None:
-        self.stop("immediate")
+        if self.runs():
+            self.stop("immediate")
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def new_url(self) -> str:
