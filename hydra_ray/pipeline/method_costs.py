@@ -198,8 +198,8 @@ class _Costs:
 
 
 def fits_users(method: Method) -> bool:
-    """Whether each user has parameters of their own."""
-    return "hydra" in method.rerankers or method.adapter not in (None, "shared")
+    """Whether something is asked to fit a user's own parameters."""
+    return method.reads_own_feedback or "hydra" in method.rerankers or method.adapter not in (None, "shared")
 
 
 def variant_of(method: Method) -> Variant:
