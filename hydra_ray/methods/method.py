@@ -58,6 +58,8 @@ class Method:
         builds_on: Other methods whose `train` this one uses (`trained_by`). Its `asks`, if it has any, are then about
             training users whom those have not learned from.
         serves_lora: Whether its calls name LoRA adapters: the run then serves the LLM with adapters.
+        serves_weights: Gives, of the folder that `train` wrote, that of a model that answers its calls in place of the
+            LLM; None of it: the LLM does. None: it always does.
         user_parameters: How many numbers of one user's own there are in the folder that `train` wrote; None: none.
         reads_prompts: Whether `answer` reads `AnsweredQuestion.prompt`.
         trained_as: Methods of the same name here share what one `train` learns; "": it is the method's own.
@@ -82,6 +84,7 @@ class Method:
     asks: TrainingCalls | None = None
     builds_on: Callable[[Config], tuple[str, ...]] = lambda config: ()
     serves_lora: bool = False
+    serves_weights: Callable[[Path], Path | None] | None = None
     user_parameters: Callable[[Path], int] | None = None
     reads_prompts: bool = False
     trained_as: str = ""
@@ -92,6 +95,8 @@ class Method:
             raise ValueError(f"{self.title}: a method that trains cannot be one that every run shows")
         if self.reads_own_feedback and not self.reads_feedback:
             raise ValueError(f"{self.title}: a method with `reads_own_feedback` needs `reads_feedback`")
+        if self.serves_weights and (self.always or not self.train):
+            raise ValueError(f"{self.title}: a method with `serves_weights` needs a `train` that makes them")
         if self.asks and not self.train:
             raise ValueError(f"{self.title}: a method that asks about training users needs a `train` to learn from it")
 

@@ -22,6 +22,11 @@ def test_users_feedback_comes_with_the_training_users() -> None:
         Method("Mine", "about", lambda q: {}, lambda a: None, train=lambda training: None, reads_own_feedback=True)
 
 
+def test_weights_that_are_served_are_trained() -> None:
+    with pytest.raises(ValueError, match="Mine: a method with `serves_weights` needs a `train` that makes them"):
+        Method("Mine", "about", lambda q: {}, lambda a: None, serves_weights=lambda trained: trained)
+
+
 def test_an_unknown_method_is_one_line_with_the_nearest() -> None:
     with pytest.raises(UserError, match="bm25_k4"):
         method_named("bm25_k5")
