@@ -16,7 +16,9 @@ _BASELINES = (
 _LORA = (
     *(f"{name}_k{k}" for name in ("task_lora", "peft", "oppu") for k in (0, 4)), "task_lora_pag_k1", "oppu_pag_k1",
 )  # fmt: skip
+_FINETUNED = ("finetuned_k0", "finetuned_k4")
 _ROPG = ("ropg_kd_k1", "ropg_kd_k4", "ropg_rl_k1", "ropg_rl_k4")
+_ROPG_USER = ("ropg_kd_user_k1", "ropg_kd_user_k4")
 _FACETS = ("mof_k1", "mof_k4")
 _RSPG = ("rspg_pre", "rspg_post")
 _HYDRA = ("hydra_reranker", "hydra_adapter", "hydra_shared", "hydra_paper", "hydra_unguarded", "hydra")
@@ -60,8 +62,10 @@ METHODS: Registry[Any] = Registry(
     {
         **dict.fromkeys(_BASELINES, "hydra_ray.methods.baselines"),
         **dict.fromkeys(_ROPG, "hydra_ray.methods.ropg"),
+        **dict.fromkeys(_ROPG_USER, "hydra_ray.methods.ropg_user"),
         **dict.fromkeys(_FACETS, "hydra_ray.methods.facets"),
         **dict.fromkeys(_LORA, "hydra_ray.methods.lora"),
+        **dict.fromkeys(_FINETUNED, "hydra_ray.methods.finetuned"),
         **dict.fromkeys(_RSPG, "hydra_ray.methods.rspg"),
         **dict.fromkeys(_HYDRA, "hydra_ray.methods.hydra"),
     },

@@ -2,6 +2,7 @@
 
 from hydra_ray.config.data import DataConfig, ProtocolConfig, SynthConfig, TabularConfig
 from hydra_ray.config.facets import FacetsConfig
+from hydra_ray.config.finetune import FinetuneConfig
 from hydra_ray.config.llm import LLMApplicationConfig, LLMConfig, ServeLLMConfig, ServeLoraConfig
 from hydra_ray.config.loader import dump_config, load_config, load_settings
 from hydra_ray.config.lora import LoraConfig
@@ -19,6 +20,7 @@ __all__ = [
     "DataConfig",
     "EvaluateConfig",
     "FacetsConfig",
+    "FinetuneConfig",
     "FitConfig",
     "ItemFeatures",
     "LLMApplicationConfig",

@@ -6,6 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from hydra_ray.config.data import DataConfig, ProtocolConfig
 from hydra_ray.config.facets import FacetsConfig
+from hydra_ray.config.finetune import FinetuneConfig
 from hydra_ray.config.head_kinds import head_kind
 from hydra_ray.config.llm import LLMConfig
 from hydra_ray.config.lora import LoraConfig
@@ -103,6 +104,7 @@ class Config(Section):
     rspg: RspgConfig = Field(default=RspgConfig(), description="The choice of a retriever per question.")
     facets: FacetsConfig = Field(default=FacetsConfig(), description="The reranker that is a mixture of facets.")
     lora: LoraConfig = Field(default=LoraConfig(), description="LoRA of users and of the task.")
+    finetune: FinetuneConfig = Field(default=FinetuneConfig(), description="All weights of the LLM.")
     evaluate: EvaluateConfig = Field(default=EvaluateConfig(), description="What is evaluated.")
     resources: ResourcesConfig = Field(
         default=ResourcesConfig(), description="How many workers of each kind, and what each reserves."

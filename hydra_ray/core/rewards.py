@@ -65,25 +65,26 @@ def _farthest(task: Task, gold: str) -> float:
 
 
 def rewarded_lists(
-    task: Task, users: Iterable[User], rows: Iterable[Row], use_date: bool = False
+    task: Task, users: Iterable[User], rows: Iterable[Row], use_date: bool = False, known: bool = False
 ) -> Iterator[RewardedList]:
     """The rows of the label step that the LLM was asked about, with their rewards.
 
-    Rows whose labels the history knows cost no call and have no answers: they are left out, as are items of a text that
-    the user's history does not have any more.
+    Items of a text that the user's history does not have any more are left out.
 
     Args:
         task: What the users answered.
         users: They, with their histories.
         rows: Their queries, each with the texts of the retrieved items and the answers after each of them.
         use_date: Whether an item's date is part of what is searched.
+        known: Whether rows whose labels the history knows, which cost no call and have no answers, are among them, with
+            their labels as rewards.
     """
     searched = {user.user_id: {item.text: searched_text(item, use_date) for item in user.items} for user in users}
     for row in rows:
-        if row.known or not row.candidates or row.user_id not in searched:
+        if (row.known and not known) or not row.candidates or row.user_id not in searched:
             continue
         answers = [answer[0] if answer else None for answer in row.answers]
-        worth = rewards(task_of(task, row.query_id), row.gold, answers)
+        worth = list(row.known) if row.known else rewards(task_of(task, row.query_id), row.gold, answers)
         corpus: Mapping[str, str] = searched[row.user_id]
         kept = [(corpus[text], reward) for text, reward in zip(row.candidates, worth, strict=True) if text in corpus]
         if kept:

@@ -67,7 +67,7 @@ def hindrance(config: Config, method: Method) -> str:
     names = method.retrievers if method.asks is None else method.asks.retrievers(config)
     if retrieval.ranking is None and any(map(retrieval.reads_ranking, names)):
         return "it retrieves by a ranking, and there is none: set retrieval.ranking to its file"
-    if method.serves_lora and config.llm.base_url is not None:
+    if (method.serves_lora or method.serves_weights) and config.llm.base_url is not None:
         return "it trains weights of the LLM, which the run itself must serve: leave out llm.base_url"
     if method.adapter == "paper" and not config.evaluate.paper:
         return "evaluate.paper is false"

@@ -99,7 +99,7 @@ def train(rows: LoraRows, training: MethodTraining) -> None:
     config = Config.model_validate(training.config)
     folder = base_folder(config)
     base = load_decoder(folder, config.lora.precision)
-    fits = _Fitting(RowTokenizer(base.tokenizer, config.lora.max_tokens, config.llm.system_prompt), training.log)
+    fits = Fitting(RowTokenizer(base.tokenizer, config.lora.max_tokens, config.llm.system_prompt), training.log)
     if rows.users:
         _train_users(base, rows, training, config, fits)
     else:
@@ -110,11 +110,11 @@ def base_folder(config: Config) -> Path:
     """The folder of the served LLM's weights. Raises UserError if they are not in a folder."""
     source = weights_source(config.llm.serve.source)
     if not Path(source).is_dir():
-        raise UserError(f"llm.serve.source={source}: LoRA is trained on weights in a folder: download them and give it")
+        raise UserError(f"llm.serve.source={source}: training needs weights in a folder: download them and give it")
     return Path(source)
 
 
-class _Fitting:
+class Fitting:
     """Prompts as rows that can be trained, each with its tokens; the others are left out and counted."""
 
     def __init__(self, tokenize: Callable[["LoraRow"], "TokenRow"], log: Callable[[str], None]) -> None:
@@ -137,7 +137,7 @@ class _Fitting:
             self._log(f"{lost:,} of {lost + kept:,} rows are left out, the first as {first}")
 
 
-def _train_task(base: Any, rows: LoraRows, training: MethodTraining, config: Config, fits: _Fitting) -> None:
+def _train_task(base: Any, rows: LoraRows, training: MethodTraining, config: Config, fits: Fitting) -> None:
     from hydra_ray.models.lora.peft_folder import write_lora
     from hydra_ray.models.lora.shape import shape_of
     from hydra_ray.training.user_lora.train import train_task
@@ -152,7 +152,7 @@ def _train_task(base: Any, rows: LoraRows, training: MethodTraining, config: Con
     write_lora(training.folder / TASK, shape, trained.weights, str(base.folder))
 
 
-def _train_users(base: Any, rows: LoraRows, training: MethodTraining, config: Config, fits: _Fitting) -> None:
+def _train_users(base: Any, rows: LoraRows, training: MethodTraining, config: Config, fits: Fitting) -> None:
     from hydra_ray.models.lora.combined import combined
     from hydra_ray.models.lora.decoder import load_decoder
     from hydra_ray.models.lora.merge import merge_lora

@@ -52,10 +52,14 @@ class Method:
         train: Learns from the training users, in the run's own process, in a step of its own before `calls` and
             `answer` run on the cluster's workers; None: there is nothing to learn. Not with `always`.
         reads_feedback: Whether `train` reads `MethodTraining.feedback`.
+        reads_own_feedback: Whether it also reads the evaluated users' (`MethodTraining.own_feedback`): what was asked
+            for that is charged for each new user. Only with `reads_feedback`.
         asks: What the LLM is asked about the training users' queries, for `MethodTraining.answered`; None: nothing.
         builds_on: Other methods whose `train` this one uses (`trained_by`). Its `asks`, if it has any, are then about
             training users whom those have not learned from.
         serves_lora: Whether its calls name LoRA adapters: the run then serves the LLM with adapters.
+        serves_weights: Gives, of the folder that `train` wrote, that of a model that answers its calls in place of the
+            LLM; None of it: the LLM does. None: it always does.
         user_parameters: How many numbers of one user's own there are in the folder that `train` wrote; None: none.
         reads_prompts: Whether `answer` reads `AnsweredQuestion.prompt`.
         trained_as: Methods of the same name here share what one `train` learns; "": it is the method's own.
@@ -76,9 +80,11 @@ class Method:
     always: bool = False
     train: Callable[[MethodTraining], None] | None = None
     reads_feedback: bool = False
+    reads_own_feedback: bool = False
     asks: TrainingCalls | None = None
     builds_on: Callable[[Config], tuple[str, ...]] = lambda config: ()
     serves_lora: bool = False
+    serves_weights: Callable[[Path], Path | None] | None = None
     user_parameters: Callable[[Path], int] | None = None
     reads_prompts: bool = False
     trained_as: str = ""
@@ -87,6 +93,10 @@ class Method:
     def __post_init__(self) -> None:
         if self.train and self.always:
             raise ValueError(f"{self.title}: a method that trains cannot be one that every run shows")
+        if self.reads_own_feedback and not self.reads_feedback:
+            raise ValueError(f"{self.title}: a method with `reads_own_feedback` needs `reads_feedback`")
+        if self.serves_weights and (self.always or not self.train):
+            raise ValueError(f"{self.title}: a method with `serves_weights` needs a `train` that makes them")
         if self.asks and not self.train:
             raise ValueError(f"{self.title}: a method that asks about training users needs a `train` to learn from it")
 

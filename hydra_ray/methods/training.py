@@ -1,6 +1,6 @@
 """What a method that trains is given: the training users, the LLM's feedback about them, and a folder of its own."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -55,6 +55,13 @@ class MethodTraining(Protocol):
         alone (`answers`): what the reranker learns from, already paid for.
 
         Only for methods with `reads_feedback`. Rows whose labels the history knows (`known`) are among them.
+        """
+        ...
+
+    def own_feedback(self) -> Iterator[tuple[User, Sequence[Row]]]:
+        """The evaluated users, each with the same about history items of the user's own, and never about a question.
+
+        Only for methods with `reads_own_feedback`.
         """
         ...
 

@@ -191,10 +191,11 @@ class DataSteps:
         stage: str = "",
         retrievers: Sequence[str] = (),
         part: str = "",
+        weights: Path | None = None,
     ) -> StepResult:
         """A step that asks the black box. `args` is called when the step really runs. stage: what it is called in
         messages and in the report, if not by its name. retrievers: those that it uses besides the run's own. part: of
-        the trial's users, " part 1"."""
+        the trial's users, " part 1". weights: of what answers in place of the black box."""
         users_dir, label = self.ingest().path, f"{stage or name} {trial}{part}"
 
         def work(folder: Path) -> dict[str, Any]:
@@ -202,7 +203,7 @@ class DataSteps:
             self.run.check_before_paying()
             free = issubclass(make, SummaryPrompts)
             wanted = Wanted(label, None, SUMMARY_TOKENS) if free else Wanted(label, task, task.max_answer_tokens)
-            return ask_black_box(self.run, users_dir, users, make, args(), folder, wanted)
+            return ask_black_box(self.run, users_dir, users, make, args(), folder, wanted, weights)
 
         whole = {**config, "task": self._task, "seed": trial.seed, "llm": self._asks()}
         whole |= self._retrieval((self.config.retrieval.method, *retrievers))

@@ -186,7 +186,8 @@ class Pipeline(HydraSteps):
         users = self._tested(trial) if of_fold else self._all_tested(trial)
         trial = trial if of_fold else Trial(trial.seed)
         stage, retrievers = method_stage(name), methods[0].retrievers
-        return self._ask("method", config, inputs, trial, EvalPrompts, args, users, stage, retrievers)
+        weights = methods[0].serves_weights(own.path) if methods[0].serves_weights and own else None
+        return self._ask("method", config, inputs, trial, EvalPrompts, args, users, stage, retrievers, weights=weights)
 
     @once
     def oracles(self, trial: Trial) -> StepResult:

@@ -56,11 +56,19 @@ class RowsOfUser(Generic[R]):
 
 
 def ask_black_box(
-    run: RunContext, users_dir: Path, chosen: Asking, make: type, args: tuple[Any, ...], folder: Path, wanted: Wanted
+    run: RunContext,
+    users_dir: Path,
+    chosen: Asking,
+    make: type,
+    args: tuple[Any, ...],
+    folder: Path,
+    wanted: Wanted,
+    weights: Path | None = None,
 ) -> dict[str, int]:
     """Makes the rows of the chosen users with `make(*args)` on Ray Data, has their requests answered, writes both.
 
-    `make` is a class whose instances are RowMakers; wanted: what the answers must be. Killed and called again, it
+    `make` is a class whose instances are RowMakers; wanted: what the answers must be. weights: of what answers in place
+    of the LLM (`RunContext.answering`). Killed and called again, it
     continues. Returns counts. Raises UserError as `run_llm_stage` does, and UselessAnswersError where too many of all
     answers are of no use; then the next attempt takes the answers from the response cache, or asks again where the
     model's identity has changed.
@@ -88,13 +96,13 @@ def ask_black_box(
         stage = folder / "scratch" / "llm"
         accepted = run.config.llm.accept_useless
         try:
-            with unwrap_user_errors():
+            with unwrap_user_errors(), run.answering(weights) as (config, url):
                 output = run_llm_stage(
                     queries,
-                    run.config,
+                    config,
                     stage,
                     keep=("user_id", "bucket", "query_id"),
-                    base_url=run.base_url(),
+                    base_url=url,
                     ledger=run.ledger(),
                     label=wanted.stage,
                     wanted=None if accepted else wanted,

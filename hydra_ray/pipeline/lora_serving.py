@@ -1,4 +1,4 @@
-"""The served LLM of a run whose methods train LoRA adapters."""
+"""The served LLM of a run whose methods train its weights: with adapters, or other weights for some answers."""
 
 from pathlib import Path
 
@@ -20,7 +20,8 @@ def serve_adapters(config: Config, root: Path) -> Config:
         UserError: The LLM is not served by the run, so that its weights cannot be added to, or its folder holds no
             decoder LM, which is checked before anything is paid for.
     """
-    trains = [name for name in config.evaluate.methods if method_named(name).serves_lora]
+    methods = {name: method_named(name) for name in config.evaluate.methods}
+    trains = [name for name, method in methods.items() if method.serves_lora or method.serves_weights]
     if not trains:
         return config
     if config.llm.base_url is not None:
@@ -31,7 +32,16 @@ def serve_adapters(config: Config, root: Path) -> Config:
     base = Path(weights_source(config.llm.serve.source))
     if base.is_dir():  # a model on a hub is looked at when it is downloaded
         check_decoder(base)
+    if not any(method.serves_lora for method in methods.values()):
+        return config
     lora = config.llm.serve.lora
     lora = lora.model_copy(update={"folder": str(root), "max_rank": max(lora.max_rank, 2 * config.lora.rank)})
     serve = config.llm.serve.model_copy(update={"lora": lora})
+    return config.model_copy(update={"llm": config.llm.model_copy(update={"serve": serve})})
+
+
+def with_weights(config: Config, weights: Path) -> Config:
+    """The configuration, with other weights of the same LLM served, without adapters. weights: their folder."""
+    lora = config.llm.serve.lora.model_copy(update={"folder": None})
+    serve = config.llm.serve.model_copy(update={"source": str(weights), "lora": lora})
     return config.model_copy(update={"llm": config.llm.model_copy(update={"serve": serve})})

@@ -14,11 +14,13 @@ import pyarrow.dataset as pads
 
 from hydra_ray.core.sampling import Trial
 from hydra_ray.llm.calls import samples
+from hydra_ray.llm.model_id import model_identity
 from hydra_ray.llm.request_columns import requests_from_structs
 from hydra_ray.llm.response_cache import ResponseCache
 from hydra_ray.llm.types import Request, call_key
 from hydra_ray.methods.method import Method, method_named
 from hydra_ray.pipeline.job import Pipeline
+from hydra_ray.pipeline.lora_serving import with_weights
 from hydra_ray.pipeline.model_steps import Variant
 from hydra_ray.pipeline.step import StepResult
 from hydra_ray.report import AnswerRow
@@ -134,7 +136,9 @@ class _Costs:
     def _answers(self, name: str, method: Method, trial: Trial, rows: Sequence[AnswerRow]) -> Usage:
         job = self._job
         step = job.method(trial, name) if name in job.further_methods else job.evaluate(trial)
-        calls = self._calls_of(step.path)
+        own = job.trained_method(trial, name) if method.serves_weights else None
+        weights = method.serves_weights(own.path) if method.serves_weights and own else None
+        calls = self._calls_of(step.path, weights)
         asked = [calls[row.user_id, row.question_id, call] for row in rows for call in row.calls[name]]
         if method.summary:
             summaries = {(row.user_id, row.query_id): row.used for row in self._rows_of(job.summarise(trial).path)}
@@ -168,19 +172,22 @@ class _Costs:
                         total[row.split] += used
         return total
 
-    def _rows_of(self, folder: Path) -> list[AskedRow]:
+    def _rows_of(self, folder: Path, weights: Path | None = None) -> list[AskedRow]:
+        """weights: of what answered in place of the LLM."""
         if folder not in self._read:
-            self._read[folder] = list(asked_rows(folder, self._ledger, self._job.run.identity))
+            run = self._job.run
+            identity = model_identity(with_weights(run.config, weights).llm) if weights else run.identity
+            self._read[folder] = list(asked_rows(folder, self._ledger, identity))
         return self._read[folder]
 
-    def _calls_of(self, folder: Path) -> dict[tuple[str, str, str], Usage]:
+    def _calls_of(self, folder: Path, weights: Path | None) -> dict[tuple[str, str, str], Usage]:
         """(user, question, call) -> what it took."""
         if folder not in self._calls:
             names = pads.dataset(folder / "queries", format="parquet").to_table(["user_id", "query_id", "methods"])
             by_question = {(row["user_id"], row["query_id"]): row["methods"] for row in names.to_pylist()}
             self._calls[folder] = {
                 (row.user_id, row.query_id, call): used
-                for row in self._rows_of(folder)
+                for row in self._rows_of(folder, weights)
                 for call, used in zip(by_question[row.user_id, row.query_id], row.used, strict=True)
             }
         return self._calls[folder]
@@ -198,8 +205,8 @@ class _Costs:
 
 
 def fits_users(method: Method) -> bool:
-    """Whether each user has parameters of their own."""
-    return "hydra" in method.rerankers or method.adapter not in (None, "shared")
+    """Whether something is asked to fit a user's own parameters."""
+    return method.reads_own_feedback or "hydra" in method.rerankers or method.adapter not in (None, "shared")
 
 
 def variant_of(method: Method) -> Variant:

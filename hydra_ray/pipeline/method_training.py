@@ -54,6 +54,16 @@ class TrainingRun:
         assert self._labelled is not None, "Method.reads_feedback is not set"
         yield from self._rows(LabelRow, self._labelled)
 
+    def own_feedback(self) -> Iterator[tuple[User, Sequence[Row]]]:
+        """See MethodTraining."""
+        assert self._labelled is not None, "Method.reads_feedback is not set"
+        tested = self._sample.read_as("test")
+        for bucket in buckets_of(self._labelled):
+            of_users = read_rows(LabelRow, self._labelled, [bucket], "test", tested)
+            rows = {of_user.user_id: [row.query for row in of_user.rows] for of_user in of_users}
+            for split, ids in self._sample.by_source(rows):
+                yield from ((user, rows[user.user_id]) for user in read_users(self._users_dir, split, ids))
+
     def answered(self) -> Iterator[Row]:
         """See MethodTraining."""
         assert self._asked, "Method.asks is not set"

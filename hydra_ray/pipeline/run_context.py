@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +18,7 @@ from hydra_ray.env import set_defaults, set_local_ray
 from hydra_ray.errors import UserError
 from hydra_ray.llm.model_id import model_identity
 from hydra_ray.llm.response_cache import FILE as RESPONSES
-from hydra_ray.pipeline.lora_serving import serve_adapters
+from hydra_ray.pipeline.lora_serving import serve_adapters, with_weights
 from hydra_ray.pipeline.name_claim import claim_name
 from hydra_ray.pipeline.resources import EVERY_S, Waiting, needs_of
 from hydra_ray.pipeline.room import RoomWatch
@@ -51,6 +51,7 @@ class RunContext(contextlib.AbstractContextManager["RunContext"]):
         self._stack = contextlib.ExitStack()
         self._ledger: Any = None
         self._base_url: str | None = config.llm.base_url
+        self._serving = self._stack.enter_context(contextlib.ExitStack())
         self._checked = False
         self._identity: str | None = None
         self._ray = False
@@ -274,7 +275,7 @@ class RunContext(contextlib.AbstractContextManager["RunContext"]):
             self.ray()
             joined = self.config.ray.address != LOCAL
             served = served_llm(self.config.llm, self.config.resources.llm, joined=joined)
-            self._base_url = self._stack.enter_context(served)
+            self._base_url = self._serving.enter_context(served)
         if not self._checked:
             from hydra_ray.llm.client import LLMClient
             from hydra_ray.llm.response_cache_ports import ActorPort
@@ -288,6 +289,25 @@ class RunContext(contextlib.AbstractContextManager["RunContext"]):
                 client.close_sync()
             self._checked = True
         return self._base_url
+
+    @contextlib.contextmanager
+    def answering(self, weights: Path | None = None) -> Iterator[tuple[Config, str]]:
+        """The configuration of what answers, and where it does.
+
+        weights: a folder with other weights of the LLM that the run serves. They take its place meanwhile, as there may
+        be room for one of them alone; None: it is the LLM.
+        """
+        if weights is None:
+            yield self.config, self.base_url()
+            return
+        from hydra_ray.llm.vllm_app import served_llm
+
+        self.ray()
+        self._serving.close()
+        self._base_url = None
+        other = with_weights(self.config, weights)
+        with served_llm(other.llm, other.resources.llm, joined=other.ray.address != LOCAL) as url:
+            yield other, url
 
     @property
     def embedding_store(self) -> Path:

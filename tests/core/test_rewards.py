@@ -59,6 +59,13 @@ def test_lists_hold_what_retrieval_searches() -> None:
     assert plain.items == ("title text 2", "title text 1")
 
 
+def test_what_the_history_knows_is_a_list_where_it_is_wanted() -> None:
+    known = Row("u", "h:1", "what", "x", ("text 2", "gone", "text 1"), (1.0, 0.0, 0.0))
+    assert list(rewarded_lists(TAGGING, [user()], [known])) == []
+    (found,) = rewarded_lists(TAGGING, [user()], [known], known=True)
+    assert found == RewardedList("u", "what", ("title text 2", "title text 1"), (1.0, 0.0))
+
+
 def test_ndcg_of_an_order() -> None:
     # Ideal order 1, 0.5, 0: 1 + 0.5 / log2(3). The scores put the best item last.
     ideal = 1 + 0.5 / math.log2(3)

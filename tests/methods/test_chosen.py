@@ -45,6 +45,7 @@ def test_what_fuses_or_chooses_a_ranking_lacks_it_too() -> None:
         ({"model": {"head": "shared"}}, "hydra_unguarded", "model.head=shared"),
         ({}, "ranking_k4", "retrieval.ranking"),
         ({"llm": {"base_url": "http://127.0.0.1:9/v1"}}, "oppu_k4", "leave out llm.base_url"),
+        ({"llm": {"base_url": "http://127.0.0.1:9/v1"}}, "finetuned_k0", "leave out llm.base_url"),
     ],
 )
 def test_a_method_that_is_named_must_run(changes: dict[str, Any], name: str, reason: str) -> None:

@@ -101,7 +101,7 @@ def test_a_users_lora_on_the_tasks_is_trained_after_it(tmp_path: Path) -> None:
 
 
 def test_weights_that_lie_on_a_hub_alone_cannot_be_trained() -> None:
-    with pytest.raises(UserError, match=r"llm\.serve\.source=org/model: LoRA is trained on weights in a folder"):
+    with pytest.raises(UserError, match=r"llm\.serve\.source=org/model: training needs weights in a folder"):
         base_folder(Config.model_validate({"llm": {"serve": {"source": "org/model"}}}))
 
 

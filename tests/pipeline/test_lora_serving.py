@@ -8,7 +8,7 @@ import pytest
 
 from hydra_ray.config import Config
 from hydra_ray.errors import UserError
-from hydra_ray.pipeline.lora_serving import serve_adapters
+from hydra_ray.pipeline.lora_serving import serve_adapters, with_weights
 
 
 def config(**more: Any) -> Config:
@@ -23,10 +23,23 @@ def test_only_a_run_with_a_method_that_asks_for_adapters_serves_some(tmp_path: P
     assert served.llm.serve.lora.max_rank == 32  # the task's and the user's in one
 
 
-def test_an_llm_that_is_served_elsewhere_cannot_be_given_adapters(tmp_path: Path) -> None:
-    elsewhere = config(evaluate={"methods": ["peft_k4"]}, llm={"base_url": "http://127.0.0.1:9/v1"})
-    with pytest.raises(UserError, match=r"peft_k4 trains weights.*leave out llm\.base_url=http://127"):
+@pytest.mark.parametrize("row", ["peft_k4", "finetuned_k4"])
+def test_an_llm_that_is_served_elsewhere_cannot_be_trained(tmp_path: Path, row: str) -> None:
+    elsewhere = config(evaluate={"methods": [row]}, llm={"base_url": "http://127.0.0.1:9/v1"})
+    with pytest.raises(UserError, match=rf"{row} trains weights.*leave out llm\.base_url=http://127"):
         serve_adapters(elsewhere, tmp_path)
+
+
+def test_other_weights_are_served_as_the_llm_is_but_without_adapters(tmp_path: Path) -> None:
+    plain = config(evaluate={"methods": ["finetuned_k0"]}, llm={"serve": {"max_num_seqs": 7}})
+    assert serve_adapters(plain, tmp_path) is plain
+    both = serve_adapters(config(evaluate={"methods": ["finetuned_k0", "oppu_k0"]}), tmp_path)
+    assert both.llm.serve.lora.folder == str(tmp_path)
+    for before in (plain, both):
+        served = with_weights(before, tmp_path / "model").llm
+        assert served.serve.source == str(tmp_path / "model")
+        assert served.serve.lora.folder is None
+        assert (served.model, served.serve.max_num_seqs) == (before.llm.model, before.llm.serve.max_num_seqs)
 
 
 def test_a_base_that_vllm_cannot_serve_is_one_line_before_anything_is_asked(tmp_path: Path) -> None:
@@ -34,8 +47,9 @@ def test_a_base_that_vllm_cannot_serve_is_one_line_before_anything_is_asked(tmp_
         json.dumps({"model_type": "t5", "architectures": ["T5ForConditionalGeneration"]})
     )
     llm = {"serve": {"source": str(tmp_path)}}
-    with pytest.raises(UserError, match="T5ForConditionalGeneration is no decoder LM") as error:
-        serve_adapters(config(evaluate={"methods": ["oppu_k0"]}, llm=llm), tmp_path)
-    assert "\n" not in str(error.value)
+    for row in ("oppu_k0", "finetuned_k0"):
+        with pytest.raises(UserError, match="T5ForConditionalGeneration is no decoder LM") as error:
+            serve_adapters(config(evaluate={"methods": [row]}, llm=llm), tmp_path)
+        assert "\n" not in str(error.value)
     plain = config(evaluate={"methods": ["recency_k1"]}, llm=llm)
     assert serve_adapters(plain, tmp_path) is plain

@@ -111,6 +111,7 @@ def test_what_prepares_a_method_is_followed_back_to_the_data() -> None:
     [
         ("zero_shot", False, ""),
         ("ropg_kd_k4", False, ""),
+        ("ropg_kd_user_k4", True, ""),
         ("hydra_shared", False, ""),
         ("hydra_reranker", True, ""),
         ("hydra_adapter", True, ""),

@@ -5,6 +5,7 @@ projection.safetensors   what the frozen encoder's embeddings of queries are mul
 encoder/                 the trained encoder as a Hugging Face folder, which `model.encoder` may name, too
 """
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from hydra_ray.core.retrieval import DenseRetriever, Retriever, RetrieverSetting
 from hydra_ray.core.types import HistoryItem
 from hydra_ray.errors import UserError
 from hydra_ray.training.artifacts.unreadable import reading_trained
+from hydra_ray.utils.model_digest import model_digest
 
 DESCRIPTION, PROJECTION, ENCODER = "retriever.json", "projection.safetensors", "encoder"
 _WEIGHT = "projection.weight"
@@ -82,13 +84,37 @@ class TrainedRetriever:
             weight = load_file(folder / PROJECTION)[_WEIGHT] if about["frozen"] else None
             return cls(name, folder, int(about["width"]), ModelConfig.model_validate(about["model"]), weight)
 
-    def over(self, items: Sequence[HistoryItem], settings: RetrieverSettings) -> Retriever:
-        """The index of one user's items. Searching raises UserError where the encoder gives another width."""
+    @cached_property
+    def digest(self) -> str:
+        """Of the weights, 16 hex digits: what users' heads on it belong to."""
         if self.projection is None:
-            return DenseRetriever(items, self._own_encoder, "dot", settings.use_date)
-        if settings.encode is None:
+            return model_digest(self.folder / ENCODER)
+        return hashlib.blake2b(self.projection.tobytes(), digest_size=8).hexdigest()
+
+    def over(
+        self, items: Sequence[HistoryItem], settings: RetrieverSettings, head: NDArray[np.float32] | None = None
+    ) -> Retriever:
+        """The index of one user's items. Searching raises UserError where the encoder gives another width.
+
+        head: the user's own (`hydra_ray.models.retriever_head`), float32 [width].
+        """
+        return _Learned(items, self.encoder(settings.encode), settings.use_date, self, head)
+
+    def encoder(self, encode: TextEncode | None) -> TextEncode:
+        """What embeds items, and queries before `queries`. encode: the encoder that it started from, where frozen."""
+        if self.projection is None:
+            return self._own_encoder
+        if encode is None:
             raise ValueError("the projection of a frozen encoder needs the encoder")
-        return _Projected(items, settings.encode, settings.use_date, self)
+        return encode
+
+    def queries(self, embedded_ND: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the embeddings of N queries become, float32 [N, width]. Raises UserError for those of another width."""
+        if embedded_ND.shape[1] != self.width:
+            raise UserError(f"{self.name}: trained on embeddings of {self.width} numbers, the encoder in use gives "
+                            f"{embedded_ND.shape[1]}: set model.encoder={self.model.encoder}, or train it "
+                            "anew")  # fmt: skip
+        return embedded_ND if self.projection is None else embedded_ND @ self.projection.T
 
     @cached_property
     def _own_encoder(self) -> TextEncode:
@@ -97,25 +123,23 @@ class TrainedRetriever:
         return text_embeddings(self.model.model_copy(update={"encoder": str(self.folder / ENCODER)}), None)
 
 
-class _Projected(DenseRetriever):
-    """Items by their plain embeddings, queries by projected ones."""
+class _Learned(DenseRetriever):
+    """Items by their plain embeddings, queries by learned ones, in which a user's own head says what counts more."""
 
     def __init__(
-        self, items: Sequence[HistoryItem], encode: TextEncode, use_date: bool, trained: TrainedRetriever
+        self,
+        items: Sequence[HistoryItem],
+        encode: TextEncode,
+        use_date: bool,
+        trained: TrainedRetriever,
+        head: NDArray[np.float32] | None,
     ) -> None:
         super().__init__(items, encode, "dot", use_date)
-        self._trained = trained
+        self._trained, self._head = trained, head
 
     def _embedded_query(self, query: str) -> NDArray[np.float32]:
-        assert self._trained.projection is not None
-        embedded = super()._embedded_query(query)
-        if len(embedded) != self._trained.width:
-            name, wanted = self._trained.name, self._trained.width
-            raise UserError(f"{name}: trained on embeddings of {wanted} numbers, the encoder in use gives "
-                            f"{len(embedded)}: set model.encoder={self._trained.model.encoder}, or train it "
-                            "anew")  # fmt: skip
-        projected: NDArray[np.float32] = self._trained.projection @ embedded
-        return projected
+        learned: NDArray[np.float32] = self._trained.queries(super()._embedded_query(query)[None])[0]
+        return learned if self._head is None else learned * (1 + self._head)
 
 
 @lru_cache(maxsize=8)

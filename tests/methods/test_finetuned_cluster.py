@@ -1,0 +1,81 @@
+"""The packaged LLM fine-tuned by two workers of Ray Train, and served by vLLM for its rows alone."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import ROOT
+
+COMMON = ("protocol.train_users=6", "protocol.test_users=6", "data.synth.users=24", "llm.max_calls=200",
+          "evaluate.methods=[finetuned_k0,recency_k1]", "finetune.lr=0.001", "finetune.epochs=2", "train.zero_stage=2",
+          "finetune.holdout=0", "resources.train.num_workers=2")  # fmt: skip
+SCRIPT = """
+import json, sys
+from pathlib import Path
+from hydra_ray.config import load_config
+from hydra_ray.core.sampling import Trial
+from hydra_ray.pipeline.job import Pipeline
+from hydra_ray.pipeline.run_context import RunContext
+
+if __name__ == "__main__":
+    with RunContext(load_config(Path(sys.argv[1]), sys.argv[2:])) as run:
+        job = Pipeline(run)
+        rows = ("finetuned_k0", "recency_k1")
+        print(json.dumps({row: str(job.method(Trial(0), row).path) for row in rows}), flush=True)
+"""
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(900)
+def test_its_own_weights_answer_for_its_rows_alone(tmp_path: Path) -> None:
+    import pyarrow.dataset as pads
+
+    from hydra_ray.config import load_config
+    from hydra_ray.llm.model_id import model_identity
+    from hydra_ray.llm.response_cache import ResponseCache
+    from hydra_ray.pipeline.lora_serving import with_weights
+    from hydra_ray.pipeline.method_costs import asked_rows
+
+    (tmp_path / "script.py").write_text(SCRIPT)
+    overrides = [f"root={tmp_path / 'runs'}", *COMMON]
+
+    def run() -> dict[str, str]:
+        words = [sys.executable, str(tmp_path / "script.py"), str(ROOT / "configs" / "quickstart.yaml"), *overrides]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=800, check=False, cwd=ROOT)
+        assert done.returncode == 0, done.stderr
+        assert "Loading weights" not in done.stderr
+        steps: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
+        return steps
+
+    steps = run()
+    for folder in steps.values():
+        table = pads.dataset(Path(folder) / "answers", format="parquet").to_table()
+        assert table["errors"].to_pylist() == [[None]] * 6
+    (about,) = (tmp_path / "runs" / "steps").glob("train-method-*/finetuned.json")
+    found = json.loads(about.read_text())
+    assert found["best_epoch"] == 2
+    assert found["epochs"][1]["loss"] < found["epochs"][0]["loss"]
+    # Which weights an answer is kept under: the LLM's for one row, its own for the other.
+    config = load_config(ROOT / "configs" / "quickstart.yaml", overrides)
+    plain, own = (model_identity(c.llm) for c in (config, with_weights(config, about.parent / "model")))
+    assert plain != own
+    (ledger_file,) = (tmp_path / "runs").glob("cache/llm.sqlite")
+    ledger = ResponseCache(ledger_file, "costs")
+    unknown = {
+        (row, identity == own): sum(used.unknown for asked in asked_rows(Path(folder), ledger, identity)
+                                    for used in asked.used)
+        for row, folder in steps.items() for identity in (plain, own)
+    }  # fmt: skip
+    ledger.close()
+    assert unknown == {
+        ("finetuned_k0", True): 0,
+        ("finetuned_k0", False): 6,
+        ("recency_k1", True): 6,
+        ("recency_k1", False): 0,
+    }
+    before = about.stat().st_mtime_ns
+    assert run() == steps  # a second run trains and asks nothing
+    assert about.stat().st_mtime_ns == before
