@@ -31,11 +31,11 @@ quickstart: $(VENV)/.ready ## run the whole pipeline offline on a synthetic worl
 	$(BIN)/hydra-ray run --config configs/quickstart.yaml
 
 test: $(VENV)/.ready ## all tests
-	$(BIN)/python -m pytest -m "not cluster" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not cluster" -n 2 --dist loadfile --no-loadscope-reorder
 	$(BIN)/python -m pytest -m cluster -n 2 --dist loadfile
 
 unit: $(VENV)/.ready ## the tests that start no Ray, vLLM or browser
-	$(BIN)/python -m pytest -m "not cluster" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not cluster" -n 2 --dist loadfile --no-loadscope-reorder
 
 nodes: $(VENV)/.ready ## as root: clusters of machines in Linux namespaces that lose a node, the network or the head
 	$(BIN)/python -m pytest -m nodes

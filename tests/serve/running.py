@@ -135,7 +135,9 @@ class Running:
     def logs(self) -> Iterator[tuple[Path, str]]:
         """Everything that Serve's processes wrote, by file, and what the command printed."""
         yield self.log, self.log.read_text(errors="replace")
-        for file in sorted((self.ray / "session_latest" / "logs").rglob("*")):
+        files = sorted((self.ray / "ray" / "session_latest" / "logs").rglob("*"))
+        assert files, f"Ray has written no logs below {self.ray}"
+        for file in files:
             if file.is_file():
                 yield file, file.read_text(errors="replace")
 

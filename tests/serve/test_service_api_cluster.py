@@ -244,6 +244,9 @@ def test_heads_published_from_outside_are_taken_over_under_load(service: Running
     assert {tuple(answer.made.trace.degraded) for answer in load.answers} == {()}
 
 
+MADE_UNREADABLE = "file is not a database"
+
+
 def test_an_unreadable_history_is_not_an_unknown_user(service: Running) -> None:
     with service.client() as http:
         body_of(http.get("/v1/users/u20"))
@@ -295,5 +298,7 @@ def test_nothing_failed_unseen(service: Running) -> None:
     for file, text in service.logs():
         # Ray's own agents write one where another process is slow to answer, and go on.
         ours = file == service.log or file.parent.name == "serve" or file.name.startswith("worker-")
-        assert not (ours and "Traceback" in text), f"{file}: {text[text.index('Traceback') - 500 :][:3000]}"
+        # Serve logs with a traceback what a replica raises, as it does for the history that was made unreadable.
+        unseen = [part for part in text.split("Traceback")[1:] if MADE_UNREADABLE not in part]
+        assert not (ours and unseen), f"{file}: {unseen[0][:4000]}"
         assert not [word for word in words if word in text], file
