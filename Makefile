@@ -30,8 +30,7 @@ $(VENV)/.ready: pyproject.toml requirements-$(EXTRA).txt overrides.txt
 quickstart: $(VENV)/.ready ## run the whole pipeline offline on a synthetic world, print the result table
 	$(BIN)/hydra-ray run --config configs/quickstart.yaml
 
-test: $(VENV)/.ready ## all tests
-	$(BIN)/python -m pytest -m "not cluster" -n 2 --dist loadfile --no-loadscope-reorder
+test: unit ## all tests
 	$(BIN)/python -m pytest -m cluster -n 2 --dist loadfile
 
 unit: $(VENV)/.ready ## the tests that start no Ray, vLLM or browser

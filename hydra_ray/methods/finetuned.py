@@ -26,14 +26,14 @@ def ask(k: int, question: QuestionContext) -> Call:
 
 def train(k: int, training: MethodTraining) -> None:
     """Trains all weights. Raises UserError if the LLM is no decoder LM in a folder, or as the training does."""
-    from hydra_ray.models.lora.decoder import load_decoder
+    from hydra_ray.models.lora.decoder import load_tokenizer
     from hydra_ray.training.finetune.finetune_job import FinetuneJob, FinetuneRows
     from hydra_ray.training.finetune.trainer import finetune
     from hydra_ray.training.user_lora.rows import RowTokenizer
 
     config = Config.model_validate(training.config)
     folder, scratch = lora.base_folder(config), (training.folder / "scratch").resolve()
-    tokenize = RowTokenizer(load_decoder(folder).tokenizer, config.finetune.max_tokens, config.llm.system_prompt)
+    tokenize = RowTokenizer(load_tokenizer(folder), config.finetune.max_tokens, config.llm.system_prompt)
     rows = list(lora.Fitting(tokenize, training.log)(training.prompts(partial(ask, k))))
     users = {row.user_id for row, _ in rows}
     held_out = held_out_users(users, config.finetune.holdout, training.seed) if config.finetune.holdout else set()

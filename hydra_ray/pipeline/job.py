@@ -105,6 +105,12 @@ class Pipeline(HydraSteps):
         label = f"train-{method_stage(learned)} {trial}" + (f" part {part.number}" if part else "")
         return self._step("train-method", config, inputs, work, label)
 
+    def served_weights(self, trial: Trial, name: str) -> Path | None:
+        """The folder of the weights that answer for a method; None: the LLM answers as it is."""
+        served = method_named(name).serves_weights
+        own = self.trained_method(trial, name) if served else None
+        return served(own.path) if served and own else None
+
     def _built_on(self, trial: Trial, method: Method, part: Part | None = None) -> dict[str, StepResult]:
         """What the methods have learned that a method builds on. part: see `trained_method`."""
         names = method.builds_on(self.config)
@@ -186,7 +192,7 @@ class Pipeline(HydraSteps):
         users = self._tested(trial) if of_fold else self._all_tested(trial)
         trial = trial if of_fold else Trial(trial.seed)
         stage, retrievers = method_stage(name), methods[0].retrievers
-        weights = methods[0].serves_weights(own.path) if methods[0].serves_weights and own else None
+        weights = self.served_weights(trial, name)
         return self._ask("method", config, inputs, trial, EvalPrompts, args, users, stage, retrievers, weights=weights)
 
     @once

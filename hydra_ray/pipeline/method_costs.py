@@ -136,9 +136,7 @@ class _Costs:
     def _answers(self, name: str, method: Method, trial: Trial, rows: Sequence[AnswerRow]) -> Usage:
         job = self._job
         step = job.method(trial, name) if name in job.further_methods else job.evaluate(trial)
-        own = job.trained_method(trial, name) if method.serves_weights else None
-        weights = method.serves_weights(own.path) if method.serves_weights and own else None
-        calls = self._calls_of(step.path, weights)
+        calls = self._calls_of(step.path, job.served_weights(trial, name))
         asked = [calls[row.user_id, row.question_id, call] for row in rows for call in row.calls[name]]
         if method.summary:
             summaries = {(row.user_id, row.query_id): row.used for row in self._rows_of(job.summarise(trial).path)}

@@ -64,21 +64,37 @@ def load_decoder(folder: Path, precision: Precision = "fp32", device: torch.devi
         UserError: There is no model, it is no decoder LM, its files cannot be read, or its tokenizer has no end token.
     """
     # Here: transformers takes 0.7 s to import.
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
-    check_decoder(folder)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+    tokenizer = load_tokenizer(folder)
+    with _readable(folder):
         with no_progress_bars():
             model = AutoModelForCausalLM.from_pretrained(str(folder), local_files_only=True, dtype=DTYPES[precision])
         digest = model_digest(folder)
+    model.requires_grad_(False)
+    return Decoder(folder, digest, model.to(device).eval(), tokenizer)
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """A decoder LM's tokenizer, without its weights. Raises UserError as `load_decoder` does."""
+    from transformers import AutoTokenizer
+
+    check_decoder(folder)
+    with _readable(folder):
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+    if tokenizer.eos_token_id is None:
+        raise UserError(f"{folder}: its tokenizer has no end token; name one as eos_token in tokenizer_config.json")
+    return tokenizer
+
+
+@contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    """Raises UserError for files that cannot be read."""
+    try:
+        yield
     except Exception as error:  # safetensors, tokenizers and transformers raise what they like for broken files
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise UserError(f"{folder}: the model cannot be loaded ({reason}); put its files there again") from None
-    if tokenizer.eos_token_id is None:
-        raise UserError(f"{folder}: its tokenizer has no end token; name one as eos_token in tokenizer_config.json")
-    model.requires_grad_(False)
-    return Decoder(folder, digest, model.to(device).eval(), tokenizer)
 
 
 @contextmanager

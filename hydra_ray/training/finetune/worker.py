@@ -9,7 +9,6 @@ import json
 import math
 import tempfile
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from hydra_ray.training.finetune.finetune_job import FinetuneJob, read_rows
 from hydra_ray.training.joint.engine import base_bytes, scaled_lr, sum_over_workers
 from hydra_ray.training.joint.engine_state import EngineState, start_engine
 from hydra_ray.training.joint.file_tail import PROGRESS, append_line
-from hydra_ray.training.retriever.worker import Report
+from hydra_ray.training.ray_loop import Report, ray_worker
 from hydra_ray.training.user_lora.losses import RowBatch, row_losses
 from hydra_ray.training.user_lora.plan import UserPlan
 from hydra_ray.training.user_lora.rows import TokenRow
@@ -57,18 +56,8 @@ class FinetuneProgress:
 
 def train_worker(config: dict[str, FinetuneJob]) -> None:
     """The `train_loop_per_worker` of Ray's TorchTrainer, whose config holds the `job`."""
-    import ray.train
-
-    context, latest = ray.train.get_context(), ray.train.get_checkpoint()
-    rank = context.get_world_rank()
-
-    def report(metrics: dict[str, float], folder: Path) -> None:
-        made = ray.train.Checkpoint.from_directory(folder) if rank == 0 else None
-        ray.train.report(metrics, checkpoint=made)
-
-    with ExitStack() as stack:
-        start = Path(stack.enter_context(latest.as_directory())) if latest else None
-        FinetuneWorker(config["job"], rank, context.get_world_size()).run(start, report)
+    with ray_worker(whole=True) as worker:
+        FinetuneWorker(config["job"], worker.rank, worker.world).run(worker.start, worker.report)
 
 
 class FinetuneWorker:
@@ -107,8 +96,8 @@ class FinetuneWorker:
             at.epoch = epoch + 1
             if reached is None or at.best is None or reached < at.best:
                 at.best, at.best_epoch, best = reached, at.epoch, dict(learned.weights)
-            told = "" if reached is None else f", held out {reached:.4f} (before training {at.before:.4f})"
-            self._log(f"epoch {at.epoch} of {self.plan.epochs}: {loss:.4f} nats a token{told}")
+            beyond = "" if reached is None else f", held out {reached:.4f} (before training {at.before:.4f})"
+            self._log(f"epoch {at.epoch} of {self.plan.epochs}: {loss:.4f} nats a token{beyond}")
             self._checkpoint(at, learned, best, report)
         if self.rank == 0:
             self.job.result.mkdir(parents=True, exist_ok=True)

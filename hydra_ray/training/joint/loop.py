@@ -2,8 +2,6 @@
 
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,30 +11,19 @@ from hydra_ray.training.joint.trackers import Tracker, make_tracker
 from hydra_ray.training.joint.train_job import TrainJob
 from hydra_ray.training.joint.worker import Worker
 from hydra_ray.training.joint.worker_shard import WorkerShard
+from hydra_ray.training.ray_loop import Report, ray_worker
 from hydra_ray.utils.plugins import load_modules
 
 PROGRESS_SECONDS = 5.0
 DONE = "done"
 """Written last into a kind's results."""
 
-Report = Callable[[dict[str, float], Path], None]
-"""Takes metrics and this rank's part of a checkpoint; a barrier."""
-
 
 def train_worker(config: dict[str, TrainJob]) -> None:
     """The `train_loop_per_worker` of Ray's TorchTrainer, whose config holds the `job`."""
-    import ray.train
-
     load_modules(config["job"].plugins)
-    context = ray.train.get_context()
-    latest = ray.train.get_checkpoint()
-
-    def report(metrics: dict[str, float], folder: Path) -> None:
-        ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))
-
-    with ExitStack() as stack:
-        start = Path(stack.enter_context(latest.as_directory())) if latest else None
-        train_kinds(config["job"], context.get_world_rank(), context.get_world_size(), start, report)
+    with ray_worker(whole=False) as worker:
+        train_kinds(config["job"], *worker)
 
 
 def train_kinds(job: TrainJob, rank: int, world: int, start: Path | None, report: Report) -> None:

@@ -6,8 +6,7 @@ N texts, D numbers of an embedding, L lists with up to C candidates each.
 import json
 import math
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from hydra_ray.models.text_embeddings import text_embeddings
 from hydra_ray.training.joint.engine import check_fits, scaled_lr, sum_over_workers
 from hydra_ray.training.joint.engine_state import WEIGHTS, EngineState, start_engine
 from hydra_ray.training.joint.file_tail import PROGRESS, append_line
+from hydra_ray.training.ray_loop import Report, ray_worker
 from hydra_ray.training.retriever.lists import read_lists
 from hydra_ray.training.retriever.progress import Progress, load_progress, save_progress
 from hydra_ray.training.retriever.retriever_job import RetrieverJob
@@ -36,25 +36,12 @@ WARM_UP = 0.05
 """Share of the steps in which the learning rate rises."""
 SUMMARY = "summary.json"
 
-Report = Callable[[dict[str, float], Path], None]
-"""Takes metrics and the folder of a checkpoint, which rank 0 has filled; a barrier."""
-
 
 def train_worker(config: dict[str, RetrieverJob]) -> None:
     """The `train_loop_per_worker` of Ray's TorchTrainer, whose config holds the `job`."""
-    import ray.train
-
     load_modules(config["job"].plugins)
-    context, latest = ray.train.get_context(), ray.train.get_checkpoint()
-    rank = context.get_world_rank()
-
-    def report(metrics: dict[str, float], folder: Path) -> None:
-        made = ray.train.Checkpoint.from_directory(folder) if rank == 0 else None
-        ray.train.report(metrics, checkpoint=made)
-
-    with ExitStack() as stack:
-        start = Path(stack.enter_context(latest.as_directory())) if latest else None
-        RetrieverWorker(config["job"], rank, context.get_world_size()).run(start, report)
+    with ray_worker(whole=True) as worker:
+        RetrieverWorker(config["job"], worker.rank, worker.world).run(worker.start, worker.report)
 
 
 class RetrieverWorker:

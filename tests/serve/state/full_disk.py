@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra_ray.core.types import HistoryItem
+from hydra_ray.errors import UserError
 from hydra_ray.serve.state.sqlite.user_store import SQLiteUserStore
 from hydra_ray.serve.state.users import NotStoredError, UserStore
 from tests.serve.made_up import ANNA, BERT
@@ -19,12 +20,12 @@ def record(i: int) -> HistoryItem:
     return HistoryItem(f"item{i}", text, text, "yes")
 
 
-def fill(store: UserStore) -> tuple[int, str]:
+def fill(store: UserStore, refusal: type[UserError] = NotStoredError) -> tuple[int, str]:
     """Appends one record after the other: how many were taken, and the words of the refusal."""
     for i in range(MOST):
         try:
             store.append(ANNA, [record(i)])
-        except NotStoredError as error:
+        except refusal as error:
             return i, str(error)
     raise AssertionError("the disk has room for everything")
 
@@ -49,10 +50,10 @@ def main(folder: Path) -> dict[str, Any]:
     return {"taken": taken, "words": words, "again": again, "found": found, "reopened": reopened, "after": kept(store)}
 
 
-def fill_none(store: UserStore, taken: int) -> str:
+def fill_none(store: UserStore, taken: int, refusal: type[UserError] = NotStoredError) -> str:
     """The words of a second refusal."""
     try:
         store.append(ANNA, [record(taken)])
-    except NotStoredError as error:
+    except refusal as error:
         return str(error)
     return "taken"

@@ -12,28 +12,9 @@ from hydra_ray.errors import UserError
 from hydra_ray.serve.state.service_state import ServiceState
 from hydra_ray.serve.state.users import UserStore
 from tests.serve.made_up import ANNA, BERT
-from tests.serve.state.full_disk import MOST, kept, record
+from tests.serve.state.full_disk import fill, fill_none, kept, record
 from tests.serve.state.postgres_server import PostgresServer
 from tests.small_disk import mount, resize
-
-
-def fill(store: UserStore) -> tuple[int, str]:
-    """Appends one record after the other: how many were taken, and the words of the first that was not."""
-    for i in range(MOST):
-        try:
-            store.append(ANNA, [record(i)])
-        except UserError as error:
-            return i, str(error)
-    raise AssertionError("the disk has room for everything")
-
-
-def refused(store: UserStore, taken: int) -> str:
-    """The words of a refused change."""
-    try:
-        store.append(ANNA, [record(taken)])
-    except UserError as error:
-        return str(error)
-    return "taken"
 
 
 def main(folder: Path) -> dict[str, Any]:
@@ -44,8 +25,8 @@ def main(folder: Path) -> dict[str, Any]:
     try:
         state = ServiceState(folder, server.new_url())
         store = state.create_users(4, "service")
-        taken, words = fill(store)
-        again = refused(store, taken)
+        taken, words = fill(store, UserError)
+        again = fill_none(store, taken, UserError)
         resize(disk, 32768)
         with contextlib.suppress(AssertionError):  # it is still there, or comes back by itself
             server.start()
