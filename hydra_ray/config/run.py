@@ -80,9 +80,9 @@ class Config(Section):
     archive: str | None = Field(
         default=None,
         description="A place in an object store (`s3://bucket/path`, `gs://`, `abfs://`, or `file:///path`) that also "
-        "gets every finished step, the run's results, and the LLM's answers within seconds; what is there is neither "
-        "computed nor paid for again, under whatever `root`, on whatever cluster. Credentials come from the "
-        "environment.",
+        "gets every finished step, the run's results, the LLM's answers within seconds, and every minute what an "
+        "unfinished training or fit has done; what is there is neither computed nor paid for again, under whatever "
+        "`root`, on whatever cluster. Credentials come from the environment.",
     )
     plugins: tuple[str, ...] = Field(
         default=(),

@@ -118,10 +118,6 @@ class Waiting:
         self._needs, self._there, self._log = needs, there, log
         self.over = False
 
-    def stop(self) -> None:
-        """Logs nothing more."""
-        self.over = True
-
     def __call__(self) -> None:
         """Says what is lacking, and once that nothing is any more."""
         if self.over:

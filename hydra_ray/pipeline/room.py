@@ -93,16 +93,9 @@ class RoomWatch:
     def __init__(self, look: Callable[[], Room], log: Callable[[str], None]) -> None:
         self._look, self._log = look, log
         self._since: Demands = {}
-        self._over = False
-
-    def stop(self) -> None:
-        """Logs nothing more."""
-        self._over = True
 
     def __call__(self) -> None:
         """Looks and says."""
-        if self._over:
-            return
         try:
             room = self._look()
         except Exception:  # a cluster that cannot be reached is the run's own to find out

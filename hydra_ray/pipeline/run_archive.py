@@ -1,18 +1,25 @@
-"""What of a run's root is also in its archive: finished steps and the runs' own folders, under the same names."""
+"""What of a run's root is also in its archive: steps and the runs' own folders, under the same names."""
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from hydra_ray.errors import UserError
 from hydra_ray.pipeline.previous_run import STEPS
-from hydra_ray.pipeline.step import ELSEWHERE, step_name
+from hydra_ray.pipeline.step import ELSEWHERE, SCRATCH, step_name
 from hydra_ray.store.archive.folders import ArchivedFolders
 from hydra_ray.store.archive.object_store import ObjectStore
+from hydra_ray.store.archive.snapshots import FolderSnapshots
+from hydra_ray.utils.periodic import PeriodicTask
 
 SERVING = "serving"
 """In a run's folder: what a service of it changes."""
+UNFINISHED = "unfinished"
+SAVE_EVERY_S = 60.0
+RESUMABLE = ("train", "parts", "metrics", "result", "centres.safetensors")
+"""In a step's scratch folder: what a training goes on from, Ray Train's storage first of all. The rest is made anew."""
 
 
 class RunArchive:
@@ -42,6 +49,41 @@ class RunArchive:
         """Puts a finished step of the root into the archive, unless it is there."""
         if not self._folders.holds(f"steps/{key}"):
             self._folders.publish(f"steps/{key}", self._root / "steps" / key)
+            self._snapshots(key, self._root / "steps" / key).remove()
+
+    def restore_unfinished(self, key: str, folder: Path) -> None:
+        """Brings what another root has done of a step. A line says where that cannot be read: the step begins anew."""
+        try:
+            if self._snapshots(key, folder).restore():
+                self._log(f"{step_name(key)}: going on from what the archive has of it ({key})")
+        except UserError as error:
+            self._log(f"{error}; {step_name(key)} begins anew")
+
+    @contextmanager
+    def saving_unfinished(self, key: str, folder: Path) -> Iterator[None]:
+        """Puts what a step has done into the archive, every SAVE_EVERY_S seconds in the block and when it fails.
+
+        What the store refuses is a line of the log, once: the root has it all.
+        """
+        snapshots, refused = self._snapshots(key, folder), set[str]()
+
+        def save() -> None:
+            try:
+                snapshots.save()
+            except (UserError, OSError) as error:
+                if not refused:
+                    self._log(f"{error}; what {step_name(key)} has done is in {self._root} alone")
+                refused.add(str(error))
+
+        try:
+            with PeriodicTask(save, SAVE_EVERY_S, at_end=False):
+                yield
+        except BaseException:
+            save()
+            raise
+
+    def _snapshots(self, key: str, folder: Path) -> FolderSnapshots:
+        return FolderSnapshots(self._folders.store, f"{UNFINISHED}/{key}", folder, is_resumable)
 
     def publish_run(self, name: str) -> None:
         """Puts a run's own folder into the archive, in place of what was there; a service's state stays here."""
@@ -63,3 +105,9 @@ class RunArchive:
                     f"archive {self._folders.store.url}: the step {key} of run {name!r} is not there; "
                     "run its configuration again"
                 )
+
+
+def is_resumable(file: str) -> bool:
+    """Whether a file of an unfinished step, named relative to its folder, is what the step can go on from."""
+    first, _, rest = file.partition("/")
+    return first != SCRATCH or rest.partition("/")[0] in RESUMABLE

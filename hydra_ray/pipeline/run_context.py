@@ -207,8 +207,7 @@ class RunContext(contextlib.AbstractContextManager["RunContext"]):
 
     def _watch(self, lines: Waiting | RoomWatch) -> None:
         """Looks every EVERY_S seconds until this invocation ends."""
-        self._stack.enter_context(PeriodicTask(lines, EVERY_S))
-        self._stack.callback(lines.stop)
+        self._stack.enter_context(PeriodicTask(lines, EVERY_S, at_end=False))
 
     def _refuse(self, lacking: str) -> None:
         if lacking:

@@ -10,6 +10,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -49,12 +50,16 @@ STEP_VERSIONS = {
 """What a step's output means: raise a number when the same config and inputs give another output. `features` are the
 fits' kept features, which are a step of no run."""
 
+LONG = ("train-reranker", "train-adapter", "fit-reranker", "fit-adapter", "train-method")
+"""Steps that may compute for hours: an archive has snapshots of what they have done so far. Of the others it has the
+LLM's answers, at least."""
+
 ELSEWHERE = ("encode-histories", "encode-reranker", "encode-adapter")
 """Steps whose output is not in their folder: embeddings, which `cache/embeddings` keeps for all runs of a root."""
 
 
 class StepArchive(Protocol):
-    """Where finished steps are kept besides their root. Both methods raise UserError."""
+    """Where steps are kept besides their root. Methods raise UserError."""
 
     def fetch_step(self, key: str) -> bool:
         """Brings a finished step into the root. Returns whether there is one."""
@@ -62,6 +67,14 @@ class StepArchive(Protocol):
 
     def publish_step(self, key: str) -> None:
         """Keeps a finished step of the root."""
+        ...
+
+    def restore_unfinished(self, key: str, folder: Path) -> None:
+        """Makes the folder of an unfinished step, which is not there, what is kept of it, if anything is."""
+        ...
+
+    def saving_unfinished(self, key: str, folder: Path) -> AbstractContextManager[object]:
+        """Keeps what is in the folder of an unfinished step, now and then while the block runs and when it fails."""
         ...
 
 
@@ -118,7 +131,7 @@ def run_step(
             result = StepResult(final, manifest, True)
         else:
             about = {"step": name, "key": key, "code": code, "config": dict(config), "inputs": dict(inputs)}
-            result = _do(final, about, work, log)
+            result = _do(final, about, work, log, kept if name in LONG else None)
         if kept:
             kept.publish_step(key)
         return result
@@ -137,17 +150,24 @@ def _do(
     about: Mapping[str, Any],
     work: Callable[[Path], Mapping[str, Any] | None],
     log: Callable[[str], None],
+    archive: StepArchive | None,
 ) -> StepResult:
-    """`work`, begun or continued; its folder gets `about` with counts, seconds and versions as manifest."""
+    """`work`, begun or continued; its folder gets `about` with counts, seconds and versions as manifest.
+
+    archive: has what is unfinished, too.
+    """
     name, key = about["step"], about["key"]
     partial = final.with_name(key + ".partial")
+    if archive and not partial.exists():
+        archive.restore_unfinished(key, partial)
     resumed = partial.exists()
     (partial / SCRATCH).mkdir(parents=True, exist_ok=True)
     log(f"{name}: {'continuing' if resumed else 'starting'} ({key})")
     spent_file = partial / SCRATCH / "seconds"
     began = time.monotonic()
     try:
-        counts = work(partial) or {}
+        with archive.saving_unfinished(key, partial) if archive else contextlib.nullcontext():
+            counts = work(partial) or {}
     finally:
         seconds = time.monotonic() - began + (float(spent_file.read_text()) if spent_file.exists() else 0.0)
         # On a full disk the seconds are lost, not the error that says so.

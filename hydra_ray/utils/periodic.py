@@ -9,16 +9,24 @@ from typing import Self
 
 
 class PeriodicTask:
-    """Calls `work` every `every_s` seconds from a thread while the block runs, and once more when it ends.
+    """Calls `work` every `every_s` seconds from a thread while the block runs.
 
+    at_end: and once more when it ends.
     slowing, longest_s: wait at least so many times the seconds since the beginning, up to `longest_s`, so that a long
     run costs little.
     """
 
     def __init__(
-        self, work: Callable[[], object], every_s: float, slowing: float = 0.0, longest_s: float = math.inf
+        self,
+        work: Callable[[], object],
+        every_s: float,
+        slowing: float = 0.0,
+        longest_s: float = math.inf,
+        *,
+        at_end: bool = True,
     ) -> None:
         self._work, self._every_s, self._slowing, self._longest_s = work, every_s, slowing, longest_s
+        self._at_end = at_end
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -35,7 +43,8 @@ class PeriodicTask:
     ) -> None:
         self._stop.set()
         self._thread.join(timeout=30)
-        self._work()
+        if self._at_end:
+            self._work()
 
     def _run(self) -> None:
         began = time.monotonic()

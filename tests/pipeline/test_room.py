@@ -45,9 +45,6 @@ def test_a_run_whose_workers_hold_something_gets_on(own: Holder, lines: int) -> 
     for _ in range(3):
         watch()
     assert len(logged) == lines
-    watch.stop()
-    watch()
-    assert len(logged) == lines
 
 
 def test_a_cluster_that_cannot_be_reached_is_no_news_here() -> None:

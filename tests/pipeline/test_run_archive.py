@@ -1,13 +1,16 @@
 """A root and its archive: what one root has finished, another has."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from hydra_ray.errors import UserError
+from hydra_ray.pipeline import run_archive
 from hydra_ray.pipeline.previous_run import write_steps
 from hydra_ray.pipeline.run_archive import RunArchive
-from hydra_ray.pipeline.step import StepResult, run_step
+from hydra_ray.pipeline.step import StepResult, run_step, step_key
 
 
 class Root:
@@ -84,3 +87,102 @@ def test_what_the_archive_does_not_hold_is_one_line(roots: tuple[Root, Root]) ->
     one.archive.publish_run("quick")
     with pytest.raises(UserError, match="the step label-0123456789ab of run 'quick' is not there"):
         other.archive.fetch_run("quick")
+
+
+FITS = step_key("fit-reranker", 1, {}, {})
+
+
+def fit(root: Root, work: Callable[[Path], None]) -> StepResult:
+    return run_step(root.root, "fit-reranker", 1, {}, {}, work, root.lines.append, root.archive)
+
+
+def half(folder: Path) -> None:
+    """Does half of a step's work and ends."""
+    (folder / "scratch" / "train").mkdir(exist_ok=True)
+    for name in ("bucket-0", "scratch/train/checkpoint", "scratch/rows"):
+        (folder / name).write_text("kept")
+    raise KeyboardInterrupt
+
+
+def test_a_step_that_one_root_has_begun_is_continued_by_another(roots: tuple[Root, Root]) -> None:
+    one, other = roots
+    with pytest.raises(KeyboardInterrupt):
+        fit(one, half)
+    found = []
+
+    def rest(folder: Path) -> None:
+        found.extend(sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()))
+
+    assert fit(other, rest).key == FITS
+    assert found == ["bucket-0", "scratch/train/checkpoint"]  # the rest is made anew
+    assert other.lines[0] == f"fit-reranker: going on from what the archive has of it ({FITS})"
+    assert other.lines[1].startswith("fit-reranker: continuing")
+    assert not other.archive._folders.store.sizes(f"unfinished/{FITS}")
+    assert not fit(one, half).manifest["counts"]  # the other's
+
+
+def test_what_a_root_has_of_a_step_itself_goes_first(roots: tuple[Root, Root]) -> None:
+    one, other = roots
+    for root in (one, other):
+        with pytest.raises(KeyboardInterrupt):
+            fit(root, half)
+    fit(one, lambda folder: (folder / "mine").write_text((folder / "scratch" / "rows").read_text()) and None)
+    assert one.lines[-2].startswith("fit-reranker: continuing")
+
+
+def test_a_step_is_saved_while_it_works(roots: tuple[Root, Root], monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = roots
+    monkeypatch.setattr(run_archive, "SAVE_EVERY_S", 0.02)
+
+    def work(folder: Path) -> None:
+        (folder / "bucket-0").write_text("kept")
+        while not one.archive._folders.store.sizes(f"unfinished/{FITS}"):
+            time.sleep(0.01)
+        # Its machine is gone: what it has at this moment is what another root finds.
+        copied = other.root / "steps" / "looked-at"
+        other.archive.restore_unfinished(FITS, copied)
+        assert (copied / "bucket-0").read_text() == "kept"
+
+    fit(one, work)
+
+
+def test_a_store_that_refuses_is_one_line_and_the_step_goes_on(
+    roots: tuple[Root, Root], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = roots
+    store = one.archive._folders.store
+
+    def refused(*arguments: object) -> None:
+        raise UserError("archive file://there: cannot write unfinished: no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "upload", refused)
+        patch.setattr(run_archive, "SAVE_EVERY_S", 0.01)
+
+        def work(folder: Path) -> None:
+            (folder / "bucket-0").write_text("kept")
+            time.sleep(0.2)
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            fit(one, work)
+    told = [line for line in one.lines if "no room" in line]
+    assert told == [
+        "archive file://there: cannot write unfinished: no room; "
+        f"what fit-reranker has done is in {one.root} alone"
+    ]  # fmt: skip
+    store.write(f"unfinished/{FITS}/current.json", b"{")
+    fit(other, lambda folder: None)
+    assert other.lines[0].endswith("current.json is broken; fit-reranker begins anew")
+
+
+def test_steps_that_are_done_soon_are_not_saved(roots: tuple[Root, Root]) -> None:
+    one, _ = roots
+
+    def work(folder: Path) -> None:
+        (folder / "rows").write_text("some")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_step(one.root, "label", 1, {}, {}, work, one.lines.append, one.archive)
+    assert not one.archive._folders.store.sizes("unfinished")

@@ -11,6 +11,13 @@ def test_it_works_now_and_then_and_once_at_the_end() -> None:
     assert len(times) >= 4
 
 
+def test_without_a_last_time_nothing_is_done_at_the_end() -> None:
+    times: list[float] = []
+    with PeriodicTask(lambda: times.append(time.monotonic()), 60, at_end=False):
+        pass
+    assert times == []
+
+
 def test_slowing_waits_longer_the_longer_it_lasts() -> None:
     times: list[float] = []
     began = time.monotonic()

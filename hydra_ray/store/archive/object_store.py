@@ -6,7 +6,7 @@ home folder). None may stand in the URL, which is printed and part of configurat
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -90,17 +90,23 @@ class ObjectStore:
 
     def download(self, folder: str, target: Path) -> None:
         """Copies all objects under a folder into a local one, which is made."""
+        self.fetch({name.removeprefix(f"{folder}/"): name for name in self.sizes(folder)}, target)
 
-        def copy(name: str) -> None:
-            file = target / name.removeprefix(f"{folder}/")
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with self._fs.open_input_stream(self._path(name)) as read, file.open("wb") as to:
+    def fetch(self, objects: Mapping[str, str], target: Path) -> None:
+        """Copies objects into a local folder, which is made.
+
+        objects: name relative to the local folder -> name of the object.
+        """
+
+        def copy(file: str) -> None:
+            path = target / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with self._fs.open_input_stream(self._path(objects[file])) as read, path.open("wb") as to:
                 shutil.copyfileobj(read, to, _CHUNK)
 
-        names = list(self.sizes(folder))
-        with self._worded(f"cannot read {folder}"):
+        with self._worded(f"cannot fetch {len(objects)} objects"):
             target.mkdir(parents=True)
-            _in_threads(copy, names)
+            _in_threads(copy, list(objects))
 
     def _path(self, name: str) -> str:
         return f"{self._base}/{name}"
