@@ -67,7 +67,7 @@ def load_decoder(folder: Path, precision: Precision = "fp32", device: torch.devi
     from transformers import AutoModelForCausalLM
 
     tokenizer = load_tokenizer(folder)
-    with _readable(folder):
+    with loading(folder):
         with no_progress_bars():
             model = AutoModelForCausalLM.from_pretrained(str(folder), local_files_only=True, dtype=DTYPES[precision])
         digest = model_digest(folder)
@@ -80,7 +80,7 @@ def load_tokenizer(folder: Path) -> Any:
     from transformers import AutoTokenizer
 
     check_decoder(folder)
-    with _readable(folder):
+    with loading(folder):
         tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
     if tokenizer.eos_token_id is None:
         raise UserError(f"{folder}: its tokenizer has no end token; name one as eos_token in tokenizer_config.json")
@@ -88,7 +88,7 @@ def load_tokenizer(folder: Path) -> Any:
 
 
 @contextmanager
-def _readable(folder: Path) -> Iterator[None]:
+def loading(folder: Path | str) -> Iterator[None]:
     """Raises UserError for files that cannot be read."""
     try:
         yield

@@ -20,7 +20,7 @@ class FinetuneJob:
     """One fine-tuning. Pickles; every path is absolute, on storage that all workers see.
 
     Attributes:
-        base: Folder of the decoder LM.
+        base: Folder of the LM.
         rows: File of the rows (`write_rows`).
         config: How it is trained.
         train: ZeRO stage, offload, micro-batches, recomputed activations, failures allowed.
