@@ -54,6 +54,8 @@ def draw(logits_SV: Tensor, uniform_S1: Tensor, top_p: float | None = None) -> T
         before_SV = p_SV.cumsum(1) - p_SV
         p_SV = p_SV.masked_fill(before_SV >= top_p, 0.0)
     sums_SV = p_SV.cumsum(1)
+    whole_S1 = sums_SV[:, -1:].contiguous()
+    at_S1 = torch.minimum(uniform_S1 * whole_S1, torch.nextafter(whole_S1, torch.zeros_like(whole_S1)))
     # The first place whose sum is above the number: never one of probability zero.
-    place_S1 = torch.searchsorted(sums_SV, uniform_S1 * sums_SV[:, -1:], right=True).clamp(max=p_SV.shape[1] - 1)
+    place_S1 = torch.searchsorted(sums_SV, at_S1, right=True)
     return place_S1 if order_SV is None else order_SV.gather(1, place_S1)
