@@ -1,4 +1,4 @@
-"""A random T5 of two layers with the packaged words as tokens, as a folder."""
+"""Random encoder-decoders with the packaged words as tokens, as folders: a T5 of two layers, a BART of one."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,13 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
-from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
+from transformers import (
+    BartConfig,
+    BartForConditionalGeneration,
+    PreTrainedTokenizerFast,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 
 from hydra_ray.tiny_llm.export import WEIGHTS
 
@@ -43,4 +49,15 @@ def write_t5(folder: Path, *, width: int = 32, layers: int = 2, seed: int = 0, *
     # As FlanT5's, which the configuration alone does not make: no embedding of a token is its own head.
     model.lm_head.weight = torch.nn.Parameter(torch.randn_like(model.shared.weight) * 0.5)
     model.save_pretrained(str(folder))
+    return folder
+
+
+def write_bart(folder: Path, longest: int) -> Path:
+    """Writes model and tokenizer; positions are absolute, so that no input may be longer than `longest` tokens."""
+    write_t5(folder)
+    sides = {f"{side}_{name}": size for side in ("encoder", "decoder")
+             for name, size in (("layers", 1), ("attention_heads", 2), ("ffn_dim", 16))}  # fmt: skip
+    words = json.loads((folder / "config.json").read_text())["vocab_size"]
+    config = BartConfig(vocab_size=words, d_model=16, max_position_embeddings=longest, **sides)
+    BartForConditionalGeneration(config).save_pretrained(str(folder))
     return folder

@@ -69,7 +69,7 @@ def test_a_changed_copy_is_another_model(t5: Path, tmp_path: Path) -> None:
 def test_what_is_no_encoder_decoder_is_one_line(t5: Path, tmp_path: Path) -> None:
     llama = write_llama(tmp_path / "llama")
     assert not is_seq2seq(llama)
-    with pytest.raises(UserError, match="LlamaForCausalLM is no encoder-decoder LM.*llm.serve.engine=vllm$"):
+    with pytest.raises(UserError, match=r"LlamaForCausalLM is no encoder-decoder LM.*llm\.serve\.engine=vllm$"):
         check_seq2seq(llama)
     with pytest.raises(UserError, match="no encoder-decoder LM"):
         load_seq2seq(str(llama))

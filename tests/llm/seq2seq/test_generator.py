@@ -12,7 +12,7 @@ from hydra_ray.errors import UserError
 from hydra_ray.llm.seq2seq.generator import Seq2SeqGenerator, dtype_named
 from hydra_ray.llm.seq2seq.rows import PromptRow
 from hydra_ray.models.seq2seq import load_seq2seq
-from tests.models.small_t5 import write_t5
+from tests.models.small_t5 import write_bart, write_t5
 
 Make = Callable[..., LLMConfig]
 TEXTS = [f"Note: {'the brown ' * i}heron {i} is here.\nTag:" for i in range(7)]
@@ -93,12 +93,7 @@ def test_number_formats(config: Make) -> None:
 
 
 def test_a_window_that_the_positions_do_not_reach_is_one_line(config: Make, tmp_path: Path) -> None:
-    from transformers import BartConfig, BartForConditionalGeneration
-
-    folder = write_t5(tmp_path / "bart")
-    small = BartConfig(vocab_size=1181, d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
-                       decoder_attention_heads=2, encoder_ffn_dim=16, decoder_ffn_dim=16, max_position_embeddings=128)  # fmt: skip
-    BartForConditionalGeneration(small).save_pretrained(str(folder))
+    folder = write_bart(tmp_path / "bart", 128)
     with pytest.raises(UserError, match=r"^llm\.serve\.max_model_len=1536: the LLM reads 128 tokens at most: set "):
         Seq2SeqGenerator(config({"source": str(folder)}), AskResources())
     generator = Seq2SeqGenerator(config({"source": str(folder), "max_model_len": 128}), AskResources())

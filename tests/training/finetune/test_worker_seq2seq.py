@@ -18,7 +18,7 @@ from hydra_ray.training.finetune.trainer import MODEL
 from hydra_ray.training.finetune.worker import BEST, FinetuneWorker
 from hydra_ray.training.joint.replicated_engine import MAX_NORM
 from hydra_ray.training.user_lora.rows import LoraRow, TokenRow
-from tests.models.small_t5 import write_t5
+from tests.models.small_t5 import write_bart, write_t5
 from tests.training.finetune.test_worker import SETTINGS, trained
 
 NOT_LEARNED = -100
@@ -102,12 +102,7 @@ def test_held_out_rows_choose_the_epoch_and_dropout_is_drawn_anew(alone: None, t
 
 
 def test_an_encoder_decoder_reads_prompt_and_answer_apart(tmp_path: Path) -> None:
-    from transformers import BartConfig, BartForConditionalGeneration
-
-    folder = write_t5(tmp_path / "bart")
-    small = BartConfig(vocab_size=1181, d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
-                       decoder_attention_heads=2, encoder_ffn_dim=16, decoder_ffn_dim=16, max_position_embeddings=32)  # fmt: skip
-    BartForConditionalGeneration(small).save_pretrained(str(folder))
+    folder = write_bart(tmp_path / "bart", 32)
     base = load_language_model(folder)
     assert not base.too_long(TokenRow(tuple(range(60)), 30))
     long = TokenRow(tuple(range(60)), 40)
