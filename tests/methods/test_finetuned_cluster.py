@@ -55,7 +55,7 @@ def test_its_own_weights_answer_for_its_rows_alone(tmp_path: Path, engine: str) 
         done = subprocess.run(words, capture_output=True, text=True, timeout=800, check=False, cwd=ROOT)
         assert done.returncode == 0, done.stderr
         assert "Loading weights" not in done.stderr
-        assert ("serving" in done.stderr) == (engine == "vllm"), done.stderr
+        assert ("starting vLLM" in done.stderr) == (engine == "vllm"), done.stderr
         steps: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
         return steps
 
