@@ -35,11 +35,16 @@ def prompt_budget(cfg: LLMConfig, task: Task) -> PromptBudget:
     count = _counter(source) if source else estimate_tokens
     tokens = cfg.max_prompt_tokens
     if cfg.base_url is None:
-        # An encoder reads the prompt alone, with its special tokens.
-        beside = SPECIAL_TOKENS if cfg.in_process else task.max_answer_tokens + CHAT_FORMAT_TOKENS
+        # An encoder reads the prompt alone, after the system prompt and with its special tokens.
+        own = SPECIAL_TOKENS + (count(cfg.system_prompt) if cfg.system_prompt else 0)
+        beside = own if cfg.in_process else task.max_answer_tokens + CHAT_FORMAT_TOKENS
         window = cfg.serve.max_model_len - beside
         if tokens is not None and tokens > window:
-            next_to = "special tokens" if cfg.in_process else f"answers of {task.max_answer_tokens} tokens"
+            next_to = (
+                "the system prompt and special tokens"
+                if cfg.in_process
+                else f"answers of {task.max_answer_tokens} tokens"
+            )
             raise UserError(
                 f"llm.max_prompt_tokens={tokens}: llm.serve.max_model_len={cfg.serve.max_model_len} leaves {window} "
                 f"next to {next_to}"

@@ -57,5 +57,10 @@ def test_an_encoder_reads_the_prompt_alone(tmp_path: Path) -> None:
     config = LLMConfig.model_validate({"serve": serve})
     budget = prompt_budget(config, TASK)
     assert (budget.exact, budget.prompt_tokens) == (True, 508)
-    with pytest.raises(UserError, match=r"llm.max_prompt_tokens=512: .*max_model_len=512 leaves 508 next to special"):
+    with pytest.raises(
+        UserError, match=r"llm.max_prompt_tokens=512: .*max_model_len=512 leaves 508 next to the system"
+    ):
         prompt_budget(config.model_copy(update={"max_prompt_tokens": 512}), TASK)
+    system = "Answer with one tag."
+    after = prompt_budget(config.model_copy(update={"system_prompt": system}), TASK)
+    assert after.prompt_tokens == 508 - budget.count(system) < 508
