@@ -61,7 +61,8 @@ def load_seq2seq(source: str, dtype: torch.dtype = torch.float32, device: torch.
         device: Where the model goes.
 
     Raises:
-        UserError: It is no encoder-decoder, its files cannot be read, or its tokenizer has no end token.
+        UserError: It is no encoder-decoder, its files cannot be read, or its end token or its decoder's start token is
+            missing.
     """
     # Here: transformers takes 0.7 s to import.
     from transformers import AutoModelForSeq2SeqLM
@@ -70,6 +71,9 @@ def load_seq2seq(source: str, dtype: torch.dtype = torch.float32, device: torch.
     with loading(source), no_progress_bars(), untied_heads():
         local = Path(source).is_dir()
         model = AutoModelForSeq2SeqLM.from_pretrained(source, local_files_only=local, dtype=dtype)
+    if getattr(model.config, "decoder_start_token_id", None) is None:
+        raise UserError(f"{source}: its config.json names no decoder_start_token_id, which every answer begins with; "
+                        "name one")  # fmt: skip
     return Seq2Seq(model.requires_grad_(False).to(device).eval(), tokenizer)
 
 

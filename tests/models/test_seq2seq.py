@@ -94,6 +94,15 @@ def test_a_tokenizer_without_an_end_is_one_line(t5: Path, tmp_path: Path) -> Non
         load_seq2seq(str(tmp_path / "endless"))
 
 
+def test_a_decoder_without_a_start_is_one_line(t5: Path, tmp_path: Path) -> None:
+    shutil.copytree(t5, tmp_path / "startless")
+    file = tmp_path / "startless" / "config.json"
+    settings = json.loads(file.read_text())
+    file.write_text(json.dumps({**settings, "decoder_start_token_id": None}))
+    with pytest.raises(UserError, match=r"config\.json names no decoder_start_token_id.*; name one$"):
+        load_seq2seq(str(tmp_path / "startless"))
+
+
 def test_a_chat_is_its_texts() -> None:
     assert encoder_text([{"role": "user", "content": "a"}]) == "a"
     assert encoder_text([{"role": "system", "content": "s"}, {"role": "user", "content": "a"}]) == "s\n\na"

@@ -43,7 +43,11 @@ class Seq2SeqGenerator:
         self._model, self._tokenizer, self._top_p = found.model, found.tokenizer, cfg.top_p
         own = self._model.generation_config
         kept = {name: getattr(own, name, None) for name in TOKENS_OF_THE_MODEL}
-        kept["eos_token_id"] = self._tokenizer.eos_token_id if kept["eos_token_id"] is None else kept["eos_token_id"]
+        for name, value in (
+            ("decoder_start_token_id", self._model.config.decoder_start_token_id),
+            ("eos_token_id", self._tokenizer.eos_token_id),
+        ):
+            kept[name] = value if kept[name] is None else kept[name]
         ends = kept["eos_token_id"]
         self._ends = frozenset(ends if isinstance(ends, list) else [ends])
         self._pad: int = min(self._ends) if own.pad_token_id is None else own.pad_token_id

@@ -82,6 +82,15 @@ def test_settings_of_the_weights_own_file_are_left(config: Make, tmp_path: Path)
     assert Seq2SeqGenerator(config({"source": str(folder)}), AskResources()).answers(rows) == expected
 
 
+def test_weights_without_generation_settings_answer_alike(config: Make, tmp_path: Path) -> None:
+    folder = write_t5(tmp_path / "model")
+    rows = [PromptRow(Seq2SeqGenerator(config({"source": str(folder)}), AskResources()).encode(text), 6)
+            for text in TEXTS]  # fmt: skip
+    expected = Seq2SeqGenerator(config({"source": str(folder)}), AskResources()).answers(rows)
+    (folder / "generation_config.json").unlink()
+    assert Seq2SeqGenerator(config({"source": str(folder)}), AskResources()).answers(rows) == expected
+
+
 def test_number_formats(config: Make) -> None:
     assert dtype_named("bfloat16") == torch.bfloat16
     generator = Seq2SeqGenerator(config({"dtype": "bfloat16"}), AskResources())
