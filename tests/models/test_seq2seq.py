@@ -103,6 +103,15 @@ def test_a_decoder_without_a_start_is_one_line(t5: Path, tmp_path: Path) -> None
         load_seq2seq(str(tmp_path / "startless"))
 
 
+def test_a_hub_that_cannot_be_reached_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(
+        UserError, match=r"^no/such-model: the model cannot be loaded \(.*[^.]\); check name and "
+    ) as error:
+        load_seq2seq("no/such-model")
+    assert "\n" not in str(error.value)
+
+
 def test_a_chat_is_its_texts() -> None:
     assert encoder_text([{"role": "user", "content": "a"}]) == "a"
     assert encoder_text([{"role": "system", "content": "s"}, {"role": "user", "content": "a"}]) == "s\n\na"

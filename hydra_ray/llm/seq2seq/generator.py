@@ -1,6 +1,6 @@
 """Rows in, answers out: one call of transformers' `generate` for a batch.
 
-Shapes: B rows, T tokens of the longest prompt.
+Shapes: B rows, P different prompts of theirs, T tokens of the longest, D numbers of a hidden state.
 """
 
 from collections.abc import Sequence
@@ -69,18 +69,23 @@ class Seq2SeqGenerator:
     @torch.inference_mode()
     def _answers(self, rows: Sequence[PromptRow]) -> list[RowAnswer]:
         from transformers import LogitsProcessorList
+        from transformers.modeling_outputs import BaseModelOutput
 
         from hydra_ray.llm.seq2seq.row_sampler import RowSampler
 
-        longest = max(len(row.ids) for row in rows)
-        ids_BT = torch.full((len(rows), longest), self._pad)
-        mask_BT = torch.zeros_like(ids_BT)
-        for b, row in enumerate(rows):
-            ids_BT[b, : len(row.ids)] = torch.tensor(row.ids)
-            mask_BT[b, : len(row.ids)] = 1
+        place = {ids: p for p, ids in enumerate(dict.fromkeys(row.ids for row in rows))}
+        ids_PT = torch.full((len(place), max(map(len, place))), self._pad)
+        mask_PT = torch.zeros_like(ids_PT)
+        for ids, p in place.items():
+            ids_PT[p, : len(ids)] = torch.tensor(ids)
+            mask_PT[p, : len(ids)] = 1
+        ids_PT, mask_PT = ids_PT.to(self._device), mask_PT.to(self._device)
+        # A prompt that several samples are drawn for is read once.
+        hidden_PTD = self._model.get_encoder()(input_ids=ids_PT, attention_mask=mask_PT).last_hidden_state
+        place_B = torch.tensor([place[row.ids] for row in rows], device=self._device)
         out = self._model.generate(
-            input_ids=ids_BT.to(self._device),
-            attention_mask=mask_BT.to(self._device),
+            encoder_outputs=BaseModelOutput(last_hidden_state=hidden_PTD[place_B]),
+            attention_mask=mask_PT[place_B],
             max_new_tokens=rows[0].max_tokens,
             num_beams=rows[0].beams,
             do_sample=False,

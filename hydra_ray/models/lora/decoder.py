@@ -88,13 +88,14 @@ def load_tokenizer(folder: Path) -> Any:
 
 
 @contextmanager
-def loading(folder: Path | str) -> Iterator[None]:
-    """Raises UserError for files that cannot be read."""
+def loading(source: Path | str) -> Iterator[None]:
+    """Raises UserError for files that cannot be read, or not be had. source: a folder, or a hub id."""
     try:
         yield
     except Exception as error:  # safetensors, tokenizers and transformers raise what they like for broken files
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise UserError(f"{folder}: the model cannot be loaded ({reason}); put its files there again") from None
+        advice = "put its files there again" if Path(source).is_dir() else "check name and network, or give a folder"
+        raise UserError(f"{source}: the model cannot be loaded ({reason.rstrip('.')}); {advice}") from None
 
 
 @contextmanager

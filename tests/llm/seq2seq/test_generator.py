@@ -42,6 +42,18 @@ def test_samples_do_not_depend_on_the_batch(config: Make) -> None:
     assert again[0].text != whole[1].text
 
 
+def test_a_prompt_is_read_once_for_all_its_samples(config: Make) -> None:
+    generator = Seq2SeqGenerator(config(), AskResources())
+    prompts = [generator.encode(text) for text in TEXTS[:2]]
+    rows = [PromptRow(ids, 6, 1, 1.0, seed) for ids in prompts for seed in range(4)]
+    read: list[int] = []
+    encoder = generator._model.get_encoder()
+    encoder.register_forward_pre_hook(lambda _, args, more: read.append(len(more["input_ids"])), with_kwargs=True)
+    answers = generator.answers(rows)
+    assert read == [2]
+    assert answers == [generator.answers([row])[0] for row in rows]
+
+
 def test_how_answers_end_and_what_they_cost(config: Make) -> None:
     generator = Seq2SeqGenerator(config(), AskResources())
     model = generator._model
@@ -51,18 +63,11 @@ def test_how_answers_end_and_what_they_cost(config: Make) -> None:
 
     def answer(token: int) -> tuple[str, int, str]:
         """What comes where one token is always the most likely one."""
-        real = model.forward
-
-        def forward(*args: object, **more: object) -> object:
-            out = real(*args, **more)
-            out.logits[..., token] += 100.0
-            return out
-
-        model.forward = forward
-        try:
-            found = generator.answers([PromptRow((300, 1), 5)])[0]
-        finally:
-            del model.forward
+        hook = model.lm_head.register_forward_hook(
+            lambda module, args, out: out + 100.0 * (torch.arange(1181) == token)
+        )
+        found = generator.answers([PromptRow((300, 1), 5)])[0]
+        hook.remove()
         return found.text, found.tokens, found.finish
 
     assert answer(1) == ("", 1, "empty")  # the end token at once
