@@ -53,7 +53,6 @@ class Seq2SeqGenerator:
         self._pad: int = min(self._ends) if own.pad_token_id is None else own.pad_token_id
         kept["pad_token_id"] = self._pad
         self._model.generation_config = GenerationConfig(**kept)
-        self._most = serve.max_num_seqs
 
     def encode(self, text: str) -> tuple[int, ...]:
         """The encoder's input of a prompt."""
