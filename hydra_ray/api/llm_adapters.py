@@ -52,6 +52,10 @@ def as_llm(llm: object, config: LLMConfig) -> LLMProtocol:
 def _own(config: LLMConfig) -> LLMProtocol:
     if config.base_url is not None:
         return _served(config.base_url, config)
+    if config.in_process:
+        from hydra_ray.api.local_seq2seq import LocalSeq2Seq
+
+        return LocalSeq2Seq(config)
     folder = Path(weights_source(config.serve.source))
     if not folder.is_dir():
         raise UserError(f"llm: the run's LLM is {config.serve.source}, which vLLM serves for a run; {WANTED}")

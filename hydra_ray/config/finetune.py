@@ -8,9 +8,9 @@ from hydra_ray.config.section import Section
 class FinetuneConfig(Section):
     """The fine-tuned LLM of the rows `finetuned_k…` (docs/neighbours.md).
 
-    The defaults are those of LaMP's fine-tuned baseline. Weights and moments are fp32; ZeRO stage (`null`: 1), offload,
-    micro-batches, recomputed activations and failures allowed are those of `train`, workers those of
-    `resources.train`.
+    The LLM may be a decoder or an encoder-decoder. The defaults are those of LaMP's fine-tuned baseline. Weights and
+    moments are fp32; ZeRO stage (`null`: 1), offload, micro-batches, recomputed activations and failures allowed are
+    those of `train`, workers those of `resources.train`.
     """
 
     lr: float = Field(default=5e-5, gt=0, description="Highest learning rate.")

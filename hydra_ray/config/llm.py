@@ -26,25 +26,43 @@ class ServeLoraConfig(Section):
 
 
 class ServeLLMConfig(Section):
-    """vLLM on Ray Serve, started by the run where `llm.base_url` is unset. `resources.llm` says how many replicas, and
-    whether they run on GPUs."""
+    """The model of a run whose `llm.base_url` is unset: vLLM on Ray Serve, started by the run (`resources.llm` says how
+    many replicas, and whether they run on GPUs), or an encoder-decoder in the workers of `resources.ask`."""
 
+    engine: Literal["vllm", "transformers"] = Field(
+        default="vllm",
+        description="`vllm`: vLLM on Ray Serve. `transformers`: for encoder-decoders such as FlanT5, which vLLM does "
+        "not serve; nothing is served, each worker of `resources.ask` holds the weights and answers.",
+    )
     source: str = Field(
         default="bundled",
         description="Folder or hub id with the model's weights. `bundled` is the small model that comes with this "
         "package, good for trying things out only.",
     )
     max_model_len: int = Field(
-        default=1536, ge=64, description="The model's context window in tokens; memory grows with it."
+        default=1536,
+        ge=64,
+        description="The model's context window in tokens; memory grows with it. Of an encoder-decoder: tokens of the "
+        "prompt alone.",
     )
-    max_num_seqs: int = Field(default=128, ge=1, description="Sequences that a replica works on at once.")
+    max_num_seqs: int = Field(
+        default=128,
+        ge=1,
+        description="Sequences that a replica works on at once. With `transformers`: of a batch, each beam being one.",
+    )
+    num_beams: int = Field(
+        default=1,
+        ge=1,
+        description="Beams of an answer at temperature 0, with `transformers`; samples are drawn without beams.",
+    )
     dtype: str = Field(default="float32", description="Number format of the weights, such as `bfloat16` on GPUs.")
     kv_cache_gib: int = Field(default=1, ge=1, description="Memory for the key-value cache on CPU, in GiB.")
     threads: int | None = Field(
         default=None,
         ge=1,
         description="Threads of a replica on CPU. `null`: all cores of its node (or what `resources.llm.num_cpus` "
-        "reserves), but one for the bundled model, which is too small for more.",
+        "reserves), but one for the bundled model, which is too small for more. With `transformers`: of a worker of "
+        "`resources.ask`, likewise.",
     )
     host: str = Field(default="127.0.0.1", description="Interface that a replica on CPU listens on.")
     port: int | None = Field(
@@ -57,6 +75,19 @@ class ServeLLMConfig(Section):
         default=300.0, gt=0, description="Seconds until the model must have answered; large weights need more."
     )
     lora: ServeLoraConfig = Field(default=ServeLoraConfig(), description="LoRA adapters that are served with it.")
+
+    @model_validator(mode="after")
+    def _of_its_engine(self) -> "ServeLLMConfig":
+        if self.engine == "vllm":
+            if self.num_beams > 1:
+                raise ValueError(f"num_beams: {self.num_beams} beams need engine: transformers; give 1")
+            return self
+        if self.source.partition(":")[0] == "bundled":
+            raise ValueError("source: the packaged LLM is a decoder, and engine: transformers answers with "
+                             "encoder-decoders; give one's folder or hub id, such as google/flan-t5-base")  # fmt: skip
+        if self.lora.folder is not None:
+            raise ValueError("lora.folder: adapters need engine: vllm; leave it out")
+        return self
 
 
 class LLMConfig(Section):
@@ -158,6 +189,11 @@ class LLMConfig(Section):
     serve: ServeLLMConfig = Field(default=ServeLLMConfig(), description="The model that the run starts itself.")
 
     @property
+    def in_process(self) -> bool:
+        """Whether the workers that ask hold the LLM themselves."""
+        return self.base_url is None and self.serve.engine == "transformers"
+
+    @property
     def priced(self) -> bool:
         """Whether prices are known; without them a cost is unknown, not zero."""
         return bool(self.price_prompt or self.price_completion)
@@ -198,6 +234,13 @@ class LLMConfig(Section):
                 raise ValueError(f"{name}: cannot be set here")
         return value
 
+    @model_validator(mode="after")
+    def _asked_over_http(self) -> "LLMConfig":
+        for name in ("extra_body", "parameters") if self.in_process else ():
+            if getattr(self, name):
+                raise ValueError(f"{name}: no server is asked with serve.engine: transformers; leave it out")
+        return self
+
     def is_direct(self, wanted: LLMResources) -> bool:
         """Whether the model that is served is vLLM's own server on a port of its own, in one replica, instead of Ray
         Serve LLM behind its HTTP proxy: on a CPU, or with LoRA adapters.
@@ -216,6 +259,8 @@ class LLMApplicationConfig(LLMConfig):
 
     @model_validator(mode="after")
     def _can_be_called(self) -> "LLMApplicationConfig":
+        if self.in_process:
+            raise ValueError("serve.engine: transformers answers in a run's own workers; an application serves vllm")
         if self.is_direct(self.resources) and self.base_url is None and self.serve.port is None:
             raise ValueError("serve.port: not set: others must know where to call this model; set it, to 8199 say")
         return self

@@ -116,7 +116,8 @@ class TrainResources(WorkerResources):
 
 
 class AskResources(WorkerResources):
-    """Ray Data's actors that send prompts to the LLM. They wait more than they compute."""
+    """Ray Data's actors that send prompts to the LLM. They wait more than they compute, unless they hold the LLM
+    themselves (`llm.serve.engine: transformers`)."""
 
     num_cpus: float = Field(default=0.0, ge=0, description="CPUs of each worker; 0 reserves none.")
 

@@ -11,7 +11,8 @@ Texts and token counts come out, nothing else: no logits, no weights. The pieces
     address, access   URL, proxy and certificates; key, headers and query
     dialect           which parameters the server takes, found out from what it refuses
     response_parsing  what servers say where they answer; http_errors: where they do not
-    http              one HTTP attempt; retry says when another one follows
+    endpoint          what the client asks: http, one HTTP attempt (retry says when another one follows), or seq2seq, an
+                      encoder-decoder in the process that asks
     caller            one call until it is answered or given up; calls: what is to be called
     client            requests in, completions out, in order
     vllm_app          vLLM on Ray Serve; vllm_replica, vllm_process: on CPU, as a child process of a replica

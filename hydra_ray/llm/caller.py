@@ -6,7 +6,7 @@ import random
 from hydra_ray.config import LLMConfig
 from hydra_ray.errors import UserError
 from hydra_ray.llm.calls import LLMCall
-from hydra_ray.llm.http import ChatHttpClient
+from hydra_ray.llm.endpoint import Endpoint
 from hydra_ray.llm.ledger_batcher import LedgerBatcher, RateLimitedError
 from hydra_ray.llm.rate_headers import Rates
 from hydra_ray.llm.rate_limits import MOST_REFUSALS
@@ -35,7 +35,7 @@ class StoppedError(Exception):
 class Caller:
     """Makes calls for one client. identity: of the model, for the cache's keys."""
 
-    def __init__(self, cfg: LLMConfig, endpoint: ChatHttpClient, books: LedgerBatcher, identity: str) -> None:
+    def __init__(self, cfg: LLMConfig, endpoint: Endpoint, books: LedgerBatcher, identity: str) -> None:
         self._cfg, self._endpoint, self._books, self._identity = cfg, endpoint, books, identity
         self._last_refusal = "HTTP 429"
 

@@ -11,6 +11,7 @@ from hydra_ray.env import Secret
 from hydra_ray.errors import BudgetReachedError, UserError
 from hydra_ray.llm.caller import Caller, StoppedError
 from hydra_ray.llm.calls import PROBE, CallGroup, LLMCall, samples
+from hydra_ray.llm.endpoint import Endpoint
 from hydra_ray.llm.event_loop import EventLoopThread
 from hydra_ray.llm.http import ChatHttpClient
 from hydra_ray.llm.ledger_batcher import LedgerBatcher
@@ -31,7 +32,7 @@ class LLMClient:
     `llm.base_url` (the address of the model that the run serves itself). identity: overrides the model's identity.
     concurrency: requests in flight, default `llm.concurrency`. use_cache: False asks again every time (benchmarks).
     key: default, what this process's environment holds (a worker on another node may hold none); see
-    `hydra_ray.llm.access`.
+    `hydra_ray.llm.access`. endpoint: what answers, instead of a server.
     Raises UserError if there is no address, or key or address cannot be used.
     """
 
@@ -45,9 +46,10 @@ class LLMClient:
         concurrency: int | None = None,
         use_cache: bool = True,
         key: Secret | None = None,
+        endpoint: Endpoint | None = None,
     ) -> None:
         url = base_url or cfg.base_url
-        if url is None:
+        if url is None and endpoint is None:
             raise UserError("llm.base_url: not set and no model is served: give the address of a chat server")
         self._cfg = cfg
         self._identity = identity if identity is not None else model_identity(cfg)
@@ -56,7 +58,7 @@ class LLMClient:
         if isinstance(ledger, ResponseCache):
             ledger.limits.configure(cfg.requests_per_minute, cfg.tokens_per_minute)
         self._port: ResponseCachePort = LocalPort(ledger) if isinstance(ledger, ResponseCache) else ledger
-        self._endpoint = ChatHttpClient(cfg, url, self._concurrency, key)
+        self._endpoint: Endpoint = endpoint or ChatHttpClient(cfg, url or "", self._concurrency, key)
         self._books = LedgerBatcher(self._port)
         self._caller = Caller(cfg, self._endpoint, self._books, self._identity)
         self._probing = asyncio.Lock()

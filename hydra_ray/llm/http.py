@@ -5,7 +5,7 @@ import json
 import math
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import aiohttp
 
@@ -17,8 +17,9 @@ from hydra_ray.llm.access import credentials
 from hydra_ray.llm.address import CHAT, Address, certificates, proxy_for
 from hydra_ray.llm.dialect import dialect_of
 from hydra_ray.llm.durations import seconds_until
+from hydra_ray.llm.endpoint import Reply
 from hydra_ray.llm.http_errors import Problem, is_out_of_credit, is_too_large, is_too_long, read_problem
-from hydra_ray.llm.rate_headers import Rates, read_rates
+from hydra_ray.llm.rate_headers import read_rates
 from hydra_ray.llm.response_parsing import ErrorInAnswerError, Usage, most_usage, read_answer, read_usage
 from hydra_ray.llm.retry import (
     RejectedError,
@@ -46,13 +47,6 @@ SUSPICIOUS = 8
 """Prompts refused in a row, each with a status that may mean all prompts, before the server is suspected again."""
 OF_ONE_OR_ALL = frozenset({403, 404, 451})
 """Statuses that servers give to one prompt (moderation) as well as to everything (key, address, model)."""
-
-
-class Reply(NamedTuple):
-    """An answered call. rates: its headers about rate limits."""
-
-    record: CachedResponse
-    rates: Rates | None = None
 
 
 class ChatHttpClient:

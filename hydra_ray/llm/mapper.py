@@ -11,7 +11,7 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from ray.data.expressions import col
 
 from hydra_ray import env
 from hydra_ray.config import Config, LLMConfig
-from hydra_ray.config.resources import ray_options, worker_range
+from hydra_ray.config.resources import Placement, ray_options, worker_range
 from hydra_ray.errors import UnfinishedError, UserError
 from hydra_ray.llm.access import credentials
 from hydra_ray.llm.batches import Batches
@@ -75,23 +75,30 @@ class LLMMapper:
         self,
         cfg: LLMConfig,
         ledger: Any,
-        base_url: str,
+        base_url: str | None,
         identity: str,
         concurrency: int,
         key: env.Secret,
         wanted: Wanted | None = None,
+        own: Placement | None = None,
     ) -> None:
-        """wanted: nothing more is asked once too many answers are not that; None: whatever comes is taken."""
-        self._ledger = ledger
-        self._client = partial(
-            LLMClient, cfg, ActorPort(ledger), base_url=base_url, identity=identity, concurrency=concurrency, key=key
-        )
-        self._wanted = wanted
+        """wanted: nothing more is asked once too many answers are not that; None: whatever comes is taken. own: what
+        this worker may use, if it holds the LLM itself."""
+        self._cfg, self._ledger, self._own, self._wanted = cfg, ledger, own, wanted
+        self._asking: dict[str, Any] = {
+            "base_url": base_url, "identity": identity, "concurrency": concurrency, "key": key
+        }  # fmt: skip
 
     @cached_property
     def _batches(self) -> Batches:
         """Made at the first call: a UserError of a constructor would not reach the driver."""
-        return Batches(self._client(), self._wanted)
+        endpoint = None
+        if self._own is not None:
+            from hydra_ray.llm.seq2seq.endpoint import Seq2SeqEndpoint
+
+            endpoint = Seq2SeqEndpoint(self._cfg, self._own)
+        client = LLMClient(self._cfg, ActorPort(self._ledger), endpoint=endpoint, **self._asking)
+        return Batches(client, self._wanted)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         requests = [requests_from_structs(structs) for structs in batch[REQUESTS_COLUMN].to_pylist()]
@@ -155,8 +162,8 @@ def run_llm_stage(
     source: rows with a unique `row_id`, `requests` (see LLMMapper) and their number `n_requests`; rows without requests
     are left out. keep: other columns that pass through. checkpoint_path: this stage's own folder, on storage that every
     node sees; a run that was killed is resumed by calling this again with the same rows. base_url: of the served model,
-    default `llm.base_url`. ledger: default, the run's own actor. label: in progress lines and errors. wanted: what the
-    answers must be (None: whatever comes is taken).
+    default `llm.base_url`; none where the workers hold the LLM themselves. ledger: default, the run's own actor. label:
+    in progress lines and errors. wanted: what the answers must be (None: whatever comes is taken).
 
     Raises BudgetReachedError when everything the budget allows is answered and written, UnfinishedError when answers
     were lost that may come next time, UselessAnswersError when too many of the first or of a batch are of no use,
@@ -165,7 +172,8 @@ def run_llm_stage(
     root = str(checkpoint_path)
     ledger = ledger if ledger is not None else run_response_cache(cfg)
     url = base_url or cfg.llm.base_url
-    if url is None:
+    own = cfg.resources.ask if cfg.llm.in_process and url is None else None
+    if url is None and own is None:
         raise UserError("llm.base_url: not set and no model is served: give the address of a chat server")
     asking_workers = cfg.resources.ask
     pool = worker_range(asking_workers, alive_nodes)
@@ -185,7 +193,7 @@ def run_llm_stage(
     key = credentials(cfg.llm)
     answered = asking.repartition(target_num_rows_per_block=batch).map_batches(
         LLMMapper,
-        fn_constructor_args=(cfg.llm, ledger, url, model_identity(cfg.llm), concurrency, key, wanted),
+        fn_constructor_args=(cfg.llm, ledger, url, model_identity(cfg.llm), concurrency, key, wanted, own),
         batch_size=batch,
         batch_format="pyarrow",
         zero_copy_batch=True,

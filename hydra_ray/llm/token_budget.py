@@ -14,6 +14,8 @@ from hydra_ray.llm.model_id import weights_source
 
 CHAT_FORMAT_TOKENS = 64
 """What a chat template puts around one user message, at most."""
+SPECIAL_TOKENS = 4
+"""What an encoder-decoder's tokenizer puts around a prompt, at most."""
 EXTERNAL_PROMPT_TOKENS = 3072
 """Longest prompt for a `base_url`, unless `llm.max_prompt_tokens` says otherwise: the smallest windows still in use
 have 4,096 tokens."""
@@ -33,11 +35,19 @@ def prompt_budget(cfg: LLMConfig, task: Task) -> PromptBudget:
     count = _counter(source) if source else estimate_tokens
     tokens = cfg.max_prompt_tokens
     if cfg.base_url is None:
-        window = cfg.serve.max_model_len - task.max_answer_tokens - CHAT_FORMAT_TOKENS
+        # An encoder reads the prompt alone, after the system prompt and with its special tokens.
+        own = SPECIAL_TOKENS + (count(cfg.system_prompt) if cfg.system_prompt else 0)
+        beside = own if cfg.in_process else task.max_answer_tokens + CHAT_FORMAT_TOKENS
+        window = cfg.serve.max_model_len - beside
         if tokens is not None and tokens > window:
+            next_to = (
+                "the system prompt and special tokens"
+                if cfg.in_process
+                else f"answers of {task.max_answer_tokens} tokens"
+            )
             raise UserError(
                 f"llm.max_prompt_tokens={tokens}: llm.serve.max_model_len={cfg.serve.max_model_len} leaves {window} "
-                f"next to answers of {task.max_answer_tokens} tokens"
+                f"next to {next_to}"
             )
         tokens = tokens or window
     tokens = tokens or EXTERNAL_PROMPT_TOKENS

@@ -69,6 +69,8 @@ def hindrance(config: Config, method: Method) -> str:
         return "it retrieves by a ranking, and there is none: set retrieval.ranking to its file"
     if (method.serves_lora or method.serves_weights) and config.llm.base_url is not None:
         return "it trains weights of the LLM, which the run itself must serve: leave out llm.base_url"
+    if method.serves_lora and config.llm.in_process:
+        return "it trains LoRA adapters of a decoder LM: set llm.serve.engine=vllm with such an LLM"
     if method.adapter == "paper" and not config.evaluate.paper:
         return "evaluate.paper is false"
     if method.adapter == "paper" and config.fit.base_run:

@@ -1,4 +1,4 @@
-"""The LLM with all its weights fine-tuned on the training users' queries: LaMP's fine-tuned baseline, for decoder LMs.
+"""The LLM with all its weights fine-tuned on the training users' queries: LaMP's fine-tuned baseline.
 
 The run trains and serves it in place of the LLM for these rows alone. It needs the LLM's weights: a line to compare
 with, not personalisation of a black box.
@@ -25,16 +25,14 @@ def ask(k: int, question: QuestionContext) -> Call:
 
 
 def train(k: int, training: MethodTraining) -> None:
-    """Trains all weights. Raises UserError if the LLM is no decoder LM in a folder, or as the training does."""
-    from hydra_ray.models.lora.decoder import load_tokenizer
+    """Trains all weights. Raises UserError if the LLM is no LM of its engine in a folder, or as the training does."""
     from hydra_ray.training.finetune.finetune_job import FinetuneJob, FinetuneRows
+    from hydra_ray.training.finetune.language_model import row_tokenizer
     from hydra_ray.training.finetune.trainer import finetune
-    from hydra_ray.training.user_lora.rows import RowTokenizer
 
     config = Config.model_validate(training.config)
     folder, scratch = lora.base_folder(config), (training.folder / "scratch").resolve()
-    tokenize = RowTokenizer(load_tokenizer(folder), config.finetune.max_tokens, config.llm.system_prompt)
-    rows = list(lora.Fitting(tokenize, training.log)(training.prompts(partial(ask, k))))
+    rows = list(lora.Fitting(row_tokenizer(folder, config), training.log)(training.prompts(partial(ask, k))))
     users = {row.user_id for row, _ in rows}
     held_out = held_out_users(users, config.finetune.holdout, training.seed) if config.finetune.holdout else set()
     learned, kept = (tuple(tokens for row, tokens in rows if (row.user_id in held_out) is out) for out in (False, True))

@@ -105,6 +105,8 @@ def _asking(config: Config, run: RunContext, job: Pipeline, scratch: Path, offli
 def _endpoint(config: Config, run: RunContext, job: Pipeline, scratch: Path, offline: bool) -> tuple[list[str], bool]:
     """What the black box is and answers, and whether it gives samples one by one, one call each."""
     llm = config.llm
+    if llm.in_process:
+        return [f"{run.identity}, which each worker of resources.ask loads (not loaded here)"], False
     if llm.base_url is None:
         from hydra_ray.llm.vllm_app import engine_variables, require_vllm
 

@@ -80,7 +80,7 @@ def needs_of(stage: str, config: Config) -> Needs:
         for name, amount in amounts.items():
             if amount > totals.get(name, (0.0, ""))[0]:
                 totals[name] = amount, why
-    if stage in ASKING and config.llm.base_url is None:
+    if stage in ASKING and config.llm.base_url is None and not config.llm.in_process:
         # The served model stays while everything else is done.
         workers["resources.llm"] = wanted.llm
         for name, amount in reserved(wanted.llm).items():

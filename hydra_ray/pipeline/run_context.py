@@ -266,8 +266,11 @@ class RunContext(contextlib.AbstractContextManager["RunContext"]):
             check_encoder(self.config.model)
             self._can_train = True
 
-    def base_url(self) -> str:
-        """Where the black box answers; starts vLLM on first use if `llm.base_url` is unset. Checked before use."""
+    def base_url(self) -> str | None:
+        """Where the black box answers; starts vLLM on first use if `llm.base_url` is unset. Checked before use. None:
+        the workers that ask hold it."""
+        if self.config.llm.in_process:
+            return None
         if self._base_url is None:
             from hydra_ray.llm.vllm_app import served_llm
 
@@ -290,8 +293,8 @@ class RunContext(contextlib.AbstractContextManager["RunContext"]):
         return self._base_url
 
     @contextlib.contextmanager
-    def answering(self, weights: Path | None = None) -> Iterator[tuple[Config, str]]:
-        """The configuration of what answers, and where it does.
+    def answering(self, weights: Path | None = None) -> Iterator[tuple[Config, str | None]]:
+        """The configuration of what answers, and where it does; None: in the workers that ask.
 
         weights: a folder with other weights of the LLM that the run serves. They take its place meanwhile, as there may
         be room for one of them alone; None: it is the LLM.
@@ -299,12 +302,15 @@ class RunContext(contextlib.AbstractContextManager["RunContext"]):
         if weights is None:
             yield self.config, self.base_url()
             return
+        other = with_weights(self.config, weights)
+        if other.llm.in_process:
+            yield other, None
+            return
         from hydra_ray.llm.vllm_app import served_llm
 
         self.ray()
         self._serving.close()
         self._base_url = None
-        other = with_weights(self.config, weights)
         with served_llm(other.llm, other.resources.llm, joined=other.ray.address != LOCAL) as url:
             yield other, url
 

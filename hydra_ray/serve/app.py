@@ -13,7 +13,7 @@ from hydra_ray.config import LLMConfig
 from hydra_ray.config.resources import ray_options
 from hydra_ray.errors import UserError
 from hydra_ray.serve.bundle import find_run, load_run_artifacts
-from hydra_ray.serve.config import Scaling, ServeConfig
+from hydra_ray.serve.config import Scaling, ServeConfig, check_served
 from hydra_ray.serve.deploy.applications import FITTER, GATEWAY, HISTORY_SERVER, SCORER
 from hydra_ray.serve.deployments.fitter import Fitter
 from hydra_ray.serve.deployments.gateway import Gateway
@@ -108,6 +108,7 @@ def _own_llm_url(cfg: LLMConfig) -> str:
     """Where the LLM of the run's config answers."""
     if cfg.base_url is not None:
         return cfg.base_url
+    check_served(cfg)
     if cfg.serve.port is None:
         raise UserError("llm_url: not set, and the run's config names neither llm.base_url nor llm.serve.port: "
                         "set it to the LLM's address, such as http://127.0.0.1:8199/v1")  # fmt: skip

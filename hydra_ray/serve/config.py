@@ -2,8 +2,10 @@
 
 from pydantic import Field, field_validator, model_validator
 
+from hydra_ray.config import LLMConfig
 from hydra_ray.config.resources import Placement
 from hydra_ray.config.section import Section
+from hydra_ray.errors import UserError
 from hydra_ray.serve.state.postgres.driver import mistake_in
 
 MIB = 1 << 20
@@ -225,3 +227,10 @@ class ServeConfig(Section):
                 f"fitter.replicas {self.fitter.replicas}: without a `database` the fitter must be one alone, [1, 1]"
             )
         return self
+
+
+def check_served(cfg: LLMConfig) -> None:
+    """Raises UserError for an LLM of a run that no server answers with, so that the service cannot ask it."""
+    if cfg.in_process:
+        raise UserError(f"llm_url: not set, and the run's LLM, {cfg.serve.source}, answered in the run's own workers "
+                        "(llm.serve.engine=transformers): set it to a server that answers with it")  # fmt: skip

@@ -19,7 +19,7 @@ from hydra_ray.env import serve_keys, set_local_ray, set_service_defaults
 from hydra_ray.errors import UserError
 from hydra_ray.pipeline.run_context import LOGICAL_CPUS_PER_CORE
 from hydra_ray.serve.bundle import find_run, load_run_artifacts
-from hydra_ray.serve.config import ServeConfig
+from hydra_ray.serve.config import ServeConfig, check_served
 from hydra_ray.serve.http.key_file import load_keys
 from hydra_ray.serve.http.keys import expiring
 from hydra_ray.serve.state.location import state_of
@@ -99,6 +99,8 @@ def hosted(
     url = config.llm_url or bundle.config.llm.base_url
     if url is not None:
         _check_llm(bundle.config, url)
+    else:
+        check_served(bundle.config.llm)
     set_service_defaults()
     set_local_ray(not address)  # before Ray is imported
     from ray import serve

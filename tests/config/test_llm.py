@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from hydra_ray.config import LLMConfig
+from hydra_ray.config import LLMApplicationConfig, LLMConfig
 
 
 def refused(**given: Any) -> str:
@@ -36,3 +36,31 @@ def test_further_fields_replace_none_that_a_run_sets(name: str, instead: str) ->
     message = refused(extra_body={name: 1})
     assert f"{name}: cannot be set here" in message
     assert instead in message
+
+
+def test_an_encoder_decoder_answers_in_the_run_and_not_over_http() -> None:
+    serve = {"engine": "transformers", "source": "google/flan-t5-base"}
+    config = LLMConfig.model_validate({"serve": {**serve, "num_beams": 4}})
+    assert config.in_process
+    assert not config.model_copy(update={"base_url": "http://127.0.0.1:9/v1"}).in_process
+    assert not LLMConfig().in_process
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({"serve": {"num_beams": 4}}, "num_beams: 4 beams need engine: transformers; give 1"),
+        ({"serve": {"engine": "transformers"}}, "source: the packaged LLM is a decoder"),
+        ({"serve": {"engine": "transformers", "source": "a/b", "lora": {"folder": "x"}}}, "lora.folder: adapters need"),
+        ({"serve": {"engine": "transformers", "source": "a/b"}, "extra_body": {"x": 1}}, "extra_body: no server is"),
+        ({"serve": {"engine": "transformers", "source": "a/b"}, "parameters": {"n": None}}, "parameters: no server is"),
+    ],
+)
+def test_what_does_not_go_with_an_engine_is_one_line(given: dict[str, Any], line: str) -> None:
+    assert line in refused(**given)
+
+
+def test_an_encoder_decoder_is_no_application() -> None:
+    given = {"serve": {"engine": "transformers", "source": "a/b", "port": 8199}}
+    with pytest.raises(ValidationError, match="an application serves vllm"):
+        LLMApplicationConfig.model_validate(given)

@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from hydra_ray.config import FitConfig, ModelConfig
+from hydra_ray.config import FitConfig, LLMConfig, ModelConfig
+from hydra_ray.config.resources import AskResources
+from hydra_ray.llm.seq2seq.generator import Seq2SeqGenerator
+from hydra_ray.llm.seq2seq.rows import PromptRow
 from hydra_ray.models.encoder import TextEncoder, encode_texts
 from hydra_ray.models.heads import Deltas, make_head
 from hydra_ray.models.losses import loss_sum
@@ -20,6 +23,7 @@ from hydra_ray.training.joint.user_head_table import UserHeadTable
 from hydra_ray.training.user_fit.padded_users import PaddedUsers, pad_users
 from hydra_ray.training.user_fit.solver import fit_prior, solve_heads
 from hydra_ray.utils.device import CPU, free_memory, halved_once
+from tests.models.small_t5 import write_t5
 from tests.training.tiny import WORDS, make_encoder
 
 pytestmark = pytest.mark.gpu
@@ -144,3 +148,14 @@ def test_a_batch_that_does_not_fit_is_halved(device: torch.device) -> None:
         return [len(held)] * len(items)
 
     assert halved_once(work, [1, 2], device, "") == [int(0.9 * free)] * 2
+
+
+def test_an_encoder_decoder_answers_alike(device: torch.device, tmp_path: Path) -> None:
+    serve = {"engine": "transformers", "source": str(write_t5(tmp_path / "t5"))}
+    config = LLMConfig.model_validate({"serve": serve})
+    here, there = (Seq2SeqGenerator(config, AskResources(num_gpus=gpus)) for gpus in (0, 1))
+    prompts = [here.encode(f"Note: {'the brown ' * i}heron {i} is here.\nTag:") for i in range(8)]
+    greedy = [PromptRow(ids, 6) for ids in prompts]
+    sampled = [PromptRow(ids, 6, 1, 1.0, seed) for seed, ids in enumerate(prompts)]
+    for rows in ([*greedy, *sampled], [PromptRow(ids, 6, 4) for ids in prompts]):
+        assert there.answers(rows) == here.answers(rows)

@@ -56,3 +56,13 @@ def test_missing_or_empty_weight_folders_are_named(tmp_path: Path):
         model_identity(LLMConfig(serve=ServeLLMConfig(source=str(tmp_path / "nothing"))))
     with pytest.raises(UserError, match=r"config\.json"):
         model_identity(LLMConfig(serve=ServeLLMConfig(source=str(tmp_path))))
+
+
+def test_beams_are_another_model_where_the_run_searches_them():
+    def identity(beams: int, **more: str) -> str:
+        serve = ServeLLMConfig(engine="transformers", source="a/b", num_beams=beams)
+        return model_identity(LLMConfig(serve=serve, model="x", **more))
+
+    assert identity(1) == "x#a/b"
+    assert len({identity(1), identity(2), identity(4)}) == 3
+    assert identity(4, base_url="https://a.example/v1") == "x@a.example"

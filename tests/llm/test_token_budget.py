@@ -9,6 +9,7 @@ from hydra_ray.core.tasks import load_task
 from hydra_ray.core.token_estimate import estimate_tokens
 from hydra_ray.errors import UserError
 from hydra_ray.llm.token_budget import prompt_budget, tokenizer_identity, tokenizer_of
+from tests.models.small_t5 import write_t5
 
 TASK = load_task("lamp_2m")
 
@@ -49,3 +50,17 @@ def test_what_cannot_fit_is_refused_in_one_line(tmp_path: Path) -> None:
         prompt_budget(LLMConfig(base_url="http://127.0.0.1:9/v1"), many)
     with pytest.raises(UserError, match=r"llm.tokenizer: .* holds no tokenizer.json"):
         prompt_budget(LLMConfig(base_url="http://127.0.0.1:9/v1", tokenizer=str(tmp_path)), TASK)
+
+
+def test_an_encoder_reads_the_prompt_alone(tmp_path: Path) -> None:
+    serve = {"engine": "transformers", "source": str(write_t5(tmp_path / "t5")), "max_model_len": 512}
+    config = LLMConfig.model_validate({"serve": serve})
+    budget = prompt_budget(config, TASK)
+    assert (budget.exact, budget.prompt_tokens) == (True, 508)
+    with pytest.raises(
+        UserError, match=r"llm.max_prompt_tokens=512: .*max_model_len=512 leaves 508 next to the system"
+    ):
+        prompt_budget(config.model_copy(update={"max_prompt_tokens": 512}), TASK)
+    system = "Answer with one tag."
+    after = prompt_budget(config.model_copy(update={"system_prompt": system}), TASK)
+    assert after.prompt_tokens == 508 - budget.count(system) < 508

@@ -46,6 +46,7 @@ def test_what_fuses_or_chooses_a_ranking_lacks_it_too() -> None:
         ({}, "ranking_k4", "retrieval.ranking"),
         ({"llm": {"base_url": "http://127.0.0.1:9/v1"}}, "oppu_k4", "leave out llm.base_url"),
         ({"llm": {"base_url": "http://127.0.0.1:9/v1"}}, "finetuned_k0", "leave out llm.base_url"),
+        ({"llm": {"serve": {"engine": "transformers", "source": "a/b"}}}, "oppu_k4", "set llm.serve.engine=vllm"),
     ],
 )
 def test_a_method_that_is_named_must_run(changes: dict[str, Any], name: str, reason: str) -> None:
@@ -71,3 +72,9 @@ def test_named_methods_alone_are_shown_in_the_order_of_the_table() -> None:
 def test_a_mistake_in_the_names(wanted: str, message: str) -> None:
     with pytest.raises(UserError, match=f"--methods: .*{message}"):
         choose_methods(config(), wanted)
+
+
+def test_an_encoder_decoder_may_be_fine_tuned() -> None:
+    chosen = choose_methods(config(llm={"serve": {"engine": "transformers", "source": "a/b"}}), "all")
+    assert {"finetuned_k0", "finetuned_k4"} <= set(chosen.shown)
+    assert {"task_lora_k0", "peft_k4", "oppu_k0"} <= set(chosen.left_out)

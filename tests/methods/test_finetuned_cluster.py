@@ -1,4 +1,5 @@
-"""The packaged LLM fine-tuned by two workers of Ray Train, and served by vLLM for its rows alone."""
+"""An LLM fine-tuned by two workers of Ray Train answers for its rows alone: the packaged one with vLLM, a T5 in the
+workers that ask."""
 
 import json
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.pages import ROOT
+from tests.models.small_t5 import write_t5
 
 COMMON = ("protocol.train_users=6", "protocol.test_users=6", "data.synth.users=24", "llm.max_calls=200",
           "evaluate.methods=[finetuned_k0,recency_k1]", "finetune.lr=0.001", "finetune.epochs=2", "train.zero_stage=2",
@@ -30,7 +32,8 @@ if __name__ == "__main__":
 
 @pytest.mark.cluster
 @pytest.mark.timeout(900)
-def test_its_own_weights_answer_for_its_rows_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ["vllm", "transformers"])
+def test_its_own_weights_answer_for_its_rows_alone(tmp_path: Path, engine: str) -> None:
     import pyarrow.dataset as pads
 
     from hydra_ray.config import load_config
@@ -41,12 +44,18 @@ def test_its_own_weights_answer_for_its_rows_alone(tmp_path: Path) -> None:
 
     (tmp_path / "script.py").write_text(SCRIPT)
     overrides = [f"root={tmp_path / 'runs'}", *COMMON]
+    if engine == "transformers":
+        source = write_t5(tmp_path / "t5", dropout_rate=0.1)
+        # A random one's answers are of no use.
+        overrides += ["llm.serve.engine=transformers", f"llm.serve.source={source}", "llm.serve.num_beams=2",
+                      "llm.serve.threads=1", "llm.accept_useless=true"]  # fmt: skip
 
     def run() -> dict[str, str]:
         words = [sys.executable, str(tmp_path / "script.py"), str(ROOT / "configs" / "quickstart.yaml"), *overrides]
         done = subprocess.run(words, capture_output=True, text=True, timeout=800, check=False, cwd=ROOT)
         assert done.returncode == 0, done.stderr
         assert "Loading weights" not in done.stderr
+        assert ("starting vLLM" in done.stderr) == (engine == "vllm"), done.stderr
         steps: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
         return steps
 

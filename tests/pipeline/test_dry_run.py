@@ -7,7 +7,9 @@ import pytest
 
 from hydra_ray.cli import main
 from hydra_ray.llm.response_cache import CallOutcome, ResponseCache
+from hydra_ray.utils.model_digest import model_digest
 from tests.llm.fake_server import FakeServer, completion, error
+from tests.models.small_t5 import write_t5
 
 TASK = """
 kind: classification
@@ -108,3 +110,18 @@ def test_what_would_stop_the_run_stops_the_dry_run_in_one_line(
 def test_offline_alone_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "--offline"]) == 2
     assert "--offline: goes with --dry-run" in capsys.readouterr().err
+
+
+def test_an_encoder_decoder_is_looked_at_and_not_loaded(
+    own: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    folder = write_t5(tmp_path / "t5")
+    serve = ["llm.serve.engine=transformers", f"llm.serve.source={folder}"]
+    assert main(["run", "--dry-run", *own, *serve]) == 0
+    out = shown(capsys)
+    assert f"LLM m#{model_digest(folder)}, which each worker of resources.ask loads (not loaded here)" in out
+    assert f"prompts at most 1,532 tokens, as counted by {folder}" in out
+    (folder / "model.safetensors").unlink()
+    assert main(["run", "--dry-run", *own, *serve]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert f"{folder}: holds no weights" in line

@@ -9,6 +9,8 @@ import pytest
 from hydra_ray.config import Config
 from hydra_ray.errors import UserError
 from hydra_ray.pipeline.lora_serving import serve_adapters, with_weights
+from tests.models.lora.small_llama import write_llama
+from tests.models.small_t5 import write_t5
 
 
 def config(**more: Any) -> Config:
@@ -53,3 +55,22 @@ def test_a_base_that_vllm_cannot_serve_is_one_line_before_anything_is_asked(tmp_
         assert "\n" not in str(error.value)
     plain = config(evaluate={"methods": ["recency_k1"]}, llm=llm)
     assert serve_adapters(plain, tmp_path) is plain
+
+
+def test_an_encoder_decoder_may_be_fine_tuned_but_has_no_adapters(tmp_path: Path) -> None:
+    llm = {"serve": {"engine": "transformers", "source": str(write_t5(tmp_path / "t5"))}}
+    trained = config(evaluate={"methods": ["finetuned_k0"]}, llm=llm)
+    assert serve_adapters(trained, tmp_path) is trained
+    assert with_weights(trained, tmp_path / "model").llm.in_process
+    with pytest.raises(UserError, match=r"^evaluate\.methods: oppu_k0 trains LoRA adapters of a decoder LM: set llm"):
+        serve_adapters(config(evaluate={"methods": ["finetuned_k0", "oppu_k0"]}, llm=llm), tmp_path)
+    with pytest.raises(UserError, match=r"^resources\.ask\.num_gpus=2: .* holds the LLM on one GPU: give 1"):
+        serve_adapters(config(llm=llm, resources={"ask": {"num_gpus": 2}}), tmp_path)
+
+
+def test_a_decoder_is_no_llm_of_transformers_engine(tmp_path: Path) -> None:
+    llm = {"serve": {"engine": "transformers", "source": str(write_llama(tmp_path / "llama"))}}
+    with pytest.raises(UserError, match=r"LlamaForCausalLM is no encoder-decoder LM.*llm\.serve\.engine=vllm$"):
+        serve_adapters(config(llm=llm), tmp_path)
+    hub = config(llm={"serve": {"engine": "transformers", "source": "google/flan-t5-base"}})
+    assert serve_adapters(hub, tmp_path) is hub

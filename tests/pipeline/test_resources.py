@@ -118,3 +118,12 @@ def test_a_cluster_that_may_grow_is_waited_for_aloud() -> None:
     waiting()
     waiting()
     assert lines[2:] == ["ray: the resources are there"]
+
+
+def test_nothing_is_reserved_for_an_llm_that_is_not_served() -> None:
+    gpus = {"ask": {"num_gpus": 0.5, "num_workers": 2}, "llm": {"num_gpus": 4}}
+    serve = {"engine": "transformers", "source": "google/flan-t5-base"}
+    found = needs_of("label", Config.model_validate({"llm": {"serve": serve}, "resources": gpus}))
+    assert found.required["GPU"] == 1
+    assert "resources.llm" not in found.workers
+    assert "resources.ask" in found.workers

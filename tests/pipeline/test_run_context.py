@@ -9,7 +9,9 @@ from ray.exceptions import NodeDiedError
 
 from hydra_ray.config import Config
 from hydra_ray.errors import UserError
+from hydra_ray.llm.model_id import model_identity
 from hydra_ray.pipeline.run_context import LOSSES, RunContext
+from tests.models.small_t5 import write_t5
 
 
 @pytest.fixture
@@ -62,3 +64,15 @@ def test_all_else_ends_the_step_at_once(run: RunContext, error: Callable[[], Exc
     with pytest.raises((ValueError, UserError)):
         run.step("label", 1, {}, {}, work)
     assert len(folders) == 1
+
+
+def test_an_encoder_decoder_is_not_served(tmp_path: Path) -> None:
+    serve = {"engine": "transformers", "source": str(write_t5(tmp_path / "t5"))}
+    config = Config.model_validate({"root": str(tmp_path / "runs"), "llm": {"serve": serve}})
+    with RunContext(config) as found:
+        with found.answering() as (asked, url):
+            assert (asked, url) == (config, None)
+        other = write_t5(tmp_path / "other", seed=1)
+        with found.answering(other) as (asked, url):
+            assert (asked.llm.serve.source, url) == (str(other), None)
+            assert model_identity(asked.llm) != found.identity

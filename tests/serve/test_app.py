@@ -30,3 +30,7 @@ def test_where_the_runs_own_llm_answers() -> None:
     assert _own_llm_url(LLMConfig(serve={"port": 8321})) == "http://127.0.0.1:8321/v1"
     with pytest.raises(UserError, match="llm_url: not set, and the run's config names neither"):
         _own_llm_url(LLMConfig())
+    workers = LLMConfig.model_validate({"serve": {"engine": "transformers", "source": "google/flan-t5-base"}})
+    with pytest.raises(UserError, match=r"llm_url: not set, and the run's LLM, google/flan-t5-base, answered in the "):
+        _own_llm_url(workers)
+    assert _own_llm_url(workers.model_copy(update={"base_url": "http://llm/v1"})) == "http://llm/v1"

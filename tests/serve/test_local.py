@@ -1,5 +1,6 @@
 """What `hydra-ray serve` refuses: one line, exit code 2, before anything is started."""
 
+import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import ray
 from hydra_ray.cli import main
 from hydra_ray.cluster import metrics_addresses
 from hydra_ray.errors import UserError
+from hydra_ray.serve.bundle import REPORT
 from hydra_ray.serve.local import metrics_line, starting
 from tests.serve.refusals import Refused
 from tests.serve.running import free_port
@@ -94,6 +96,18 @@ def test_a_black_box_that_does_not_answer(
         assert line.startswith(f"--llm-url http://127.0.0.1:{port}/v1: ")
         assert "start the language model first" in line
     assert "--llm-url nowhere" in refused(whole, "--llm-url", "nowhere")
+
+
+def test_a_run_whose_workers_held_the_llm_needs_a_server(refused: Refused, run: Path) -> None:
+    report = json.loads((run / REPORT).read_text())
+    report["config"]["llm"]["serve"] |= {"engine": "transformers", "source": "google/flan-t5-base"}
+    (run / REPORT).write_text(json.dumps(report))
+    line = refused(run)
+    assert line.startswith(
+        "llm_url: not set, and the run's LLM, google/flan-t5-base, answered in the run's own workers"
+    )
+    # With one it is that server which is looked for.
+    assert refused(run, "--llm-url", "nowhere").startswith("--llm-url nowhere")
 
 
 def test_settings_that_there_are_not(refused: Refused, whole: Path) -> None:

@@ -67,7 +67,7 @@ def load_decoder(folder: Path, precision: Precision = "fp32", device: torch.devi
     from transformers import AutoModelForCausalLM
 
     tokenizer = load_tokenizer(folder)
-    with _readable(folder):
+    with loading(folder):
         with no_progress_bars():
             model = AutoModelForCausalLM.from_pretrained(str(folder), local_files_only=True, dtype=DTYPES[precision])
         digest = model_digest(folder)
@@ -80,7 +80,7 @@ def load_tokenizer(folder: Path) -> Any:
     from transformers import AutoTokenizer
 
     check_decoder(folder)
-    with _readable(folder):
+    with loading(folder):
         tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
     if tokenizer.eos_token_id is None:
         raise UserError(f"{folder}: its tokenizer has no end token; name one as eos_token in tokenizer_config.json")
@@ -88,13 +88,14 @@ def load_tokenizer(folder: Path) -> Any:
 
 
 @contextmanager
-def _readable(folder: Path) -> Iterator[None]:
-    """Raises UserError for files that cannot be read."""
+def loading(source: Path | str) -> Iterator[None]:
+    """Raises UserError for files that cannot be read, or not be had. source: a folder, or a hub id."""
     try:
         yield
     except Exception as error:  # safetensors, tokenizers and transformers raise what they like for broken files
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise UserError(f"{folder}: the model cannot be loaded ({reason}); put its files there again") from None
+        advice = "put its files there again" if Path(source).is_dir() else "check name and network, or give a folder"
+        raise UserError(f"{source}: the model cannot be loaded ({reason.rstrip('.')}); {advice}") from None
 
 
 @contextmanager

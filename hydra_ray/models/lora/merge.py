@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hydra_ray.models.decoder_copy import copy_decoder
 from hydra_ray.models.lora.decoder import Decoder
 from hydra_ray.models.lora.shape import A, B, LoraShape
+from hydra_ray.models.model_copy import copy_model
 
 
 def merge_lora(base: Decoder, shape: LoraShape, weights: Mapping[str, Tensor], out: Path) -> Path:
@@ -26,7 +26,7 @@ def merge_lora(base: Decoder, shape: LoraShape, weights: Mapping[str, Tensor], o
     Raises:
         UserError: `out` is there already.
     """
-    return copy_decoder(base.folder, lambda model: add_lora(model, shape, weights), out)
+    return copy_model(base.folder, lambda model: add_lora(model, shape, weights), out)
 
 
 @torch.no_grad()

@@ -1,1 +1,1 @@
-"""All weights of a decoder LM on the training users' rows, by Ray Train and DeepSpeed."""
+"""All weights of an LM on the training users' rows, by Ray Train and DeepSpeed."""

@@ -20,7 +20,7 @@ class FinetuneJob:
     """One fine-tuning. Pickles; every path is absolute, on storage that all workers see.
 
     Attributes:
-        base: Folder of the decoder LM.
+        base: Folder of the LM.
         rows: File of the rows (`write_rows`).
         config: How it is trained.
         train: ZeRO stage, offload, micro-batches, recomputed activations, failures allowed.
@@ -46,9 +46,10 @@ class FinetuneJob:
 
     @property
     def engine(self) -> TrainConfig:
-        """`train` with this training's rates; always DeepSpeed's engine."""
+        """`train` with this training's rate, of an encoder too; always DeepSpeed's engine."""
         stage = 1 if self.train.zero_stage is None else self.train.zero_stage
-        rates = {"base_lr": self.config.lr, "weight_decay": self.config.weight_decay, "zero_stage": stage}
+        lr = self.config.lr
+        rates = {"base_lr": lr, "encoder_lr": lr, "weight_decay": self.config.weight_decay, "zero_stage": stage}
         return self.train.model_copy(update=rates)
 
 

@@ -1,4 +1,4 @@
-"""The driver's side of a fine-tuning: rows for the workers, and what they leave made a folder that vLLM serves."""
+"""The driver's side of a fine-tuning: rows for the workers, and what they leave made a folder that the engine loads."""
 
 import json
 import shutil
@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from hydra_ray.errors import NothingToLearnError
-from hydra_ray.models.decoder_copy import copy_decoder
+from hydra_ray.models.model_copy import copy_model
 from hydra_ray.training.finetune.finetune_job import FinetuneJob, FinetuneRows, write_rows
 from hydra_ray.training.finetune.worker import BEST, SUMMARY
 
@@ -49,7 +49,7 @@ def keep_result(job: FinetuneJob, out: Path) -> dict[str, Any]:
     shutil.rmtree(out / MODEL, ignore_errors=True)  # of an attempt that was cut short here
     if about["best_epoch"]:
         weights = load_file(job.result / BEST)
-        copy_decoder(job.base, lambda model: _put(model, weights), out / MODEL)
+        copy_model(job.base, lambda model: _put(model, weights), out / MODEL)
     (out / ABOUT).write_text(json.dumps(about, indent=2))
     return about
 

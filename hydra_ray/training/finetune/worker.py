@@ -18,17 +18,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from hydra_ray.core.hashing import stable_seed
 from hydra_ray.errors import UserError
-from hydra_ray.models.lora.decoder import load_decoder
 from hydra_ray.training.finetune.finetune_job import FinetuneJob, read_rows
+from hydra_ray.training.finetune.language_model import load_language_model
 from hydra_ray.training.joint.engine import base_bytes, scaled_lr, sum_over_workers
 from hydra_ray.training.joint.engine_state import EngineState, start_engine
 from hydra_ray.training.joint.file_tail import PROGRESS, append_line
 from hydra_ray.training.ray_loop import Report, ray_worker
-from hydra_ray.training.user_lora.losses import RowBatch, row_losses
 from hydra_ray.training.user_lora.plan import UserPlan
 from hydra_ray.training.user_lora.rows import TokenRow
-from hydra_ray.utils.device import free_memory, worker_device, workers_of_node
+from hydra_ray.utils.device import free_memory, seed_draws, worker_device, workers_of_node
 
 AT, BEST, SUMMARY = "at.json", "best.safetensors", "summary.json"
 HELD_OUT_ROWS = 8
@@ -67,6 +67,7 @@ class FinetuneWorker:
         self.job, self.rank, self.world = job, rank, world
         self.device = worker_device(job.resources.num_gpus)
         self.rows = read_rows(job.rows)
+        self.base = load_language_model(job.base)
         config = job.config
         self.plan = UserPlan(
             "all", self.rows.learned, self.rows.held_out, config.batch_rows, config.epochs, config.warmup, job.seed
@@ -107,8 +108,8 @@ class FinetuneWorker:
 
     def _engine(self, start: Path | None) -> Any:
         """A DeepSpeed engine around the LLM, or around what a checkpoint holds."""
-        job, base = self.job, load_decoder(self.job.base)
-        if base.longest is not None and any(len(row.ids) > base.longest for row in self.rows.learned):
+        job, base = self.job, self.base
+        if any(base.too_long(row) for row in (*self.rows.learned, *self.rows.held_out)):
             raise UserError(f"finetune.max_tokens={job.config.max_tokens}: the LLM reads {base.longest} tokens at "
                             f"most: set finetune.max_tokens={base.longest} or less")  # fmt: skip
         model = base.model.requires_grad_(True)
@@ -128,6 +129,7 @@ class FinetuneWorker:
         rows = [self.plan.learned[i] for i in self.plan.batch(step)]
         mine, parts = rows[self.rank :: self.world], self.job.train.gradient_accumulation_steps
         tokens, total = sum(row.learned for row in rows), 0.0
+        seed_draws(stable_seed("finetune dropout", self.job.seed, self.rank, step), self.device)
         with scaled_lr(engine, self.plan.rate(step)):
             for part in (mine[i::parts] for i in range(parts)):
                 loss = self._loss(engine, part)
@@ -143,8 +145,7 @@ class FinetuneWorker:
 
     def _loss(self, model: Any, rows: Sequence[TokenRow]) -> Tensor:
         """Summed over the rows' learned tokens, nats; of none 0, after a forward all the same: ZeRO 3 gathers in it."""
-        batch = RowBatch.of(rows or self.rows.learned[:1], self.device)
-        return row_losses(model, batch).sum() * bool(rows)
+        return self.base.losses(model, rows or self.rows.learned[:1], self.device).sum() * bool(rows)
 
     @torch.no_grad()
     def _held_out(self, engine: Any) -> float | None:

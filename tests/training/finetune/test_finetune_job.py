@@ -22,4 +22,5 @@ def test_it_is_always_deepspeeds_engine(tmp_path: Path, wanted: int | None, stag
     train = TrainConfig.model_validate({"zero_stage": wanted, "max_failures": 7})
     engine = FinetuneJob(tmp_path, tmp_path, config, train, "x", 0, tmp_path).engine
     assert engine.stage(encoder_trained=False) == stage
+    assert engine.encoder_lr == engine.base_lr
     assert (engine.base_lr, engine.weight_decay, engine.max_failures) == (0.5, 0.25, 7)

@@ -1,4 +1,4 @@
-"""A decoder LM with other weights, as a folder that transformers and vLLM load."""
+"""A language model with other weights, as a folder that transformers and vLLM load."""
 
 import os
 import shutil
@@ -10,14 +10,15 @@ import torch
 
 from hydra_ray.errors import UserError
 from hydra_ray.models.lora.decoder import no_progress_bars
+from hydra_ray.models.seq2seq import is_seq2seq, untied_heads
 
 NOT_COPIED = (".safetensors", ".bin", ".index.json", ".pt", ".gguf")
 """Endings of the folder's files with weights, which the changed ones replace."""
 
 
 @torch.no_grad()
-def copy_decoder(folder: Path, change: Callable[[Any], None], out: Path) -> Path:
-    """Writes a decoder LM after `change`; the folder itself stays as it is.
+def copy_model(folder: Path, change: Callable[[Any], None], out: Path) -> Path:
+    """Writes a decoder or encoder-decoder LM after `change`; the folder itself stays as it is.
 
     Weights keep the format that they have there. Whatever else lies in the folder, such as the tokenizer, is copied.
 
@@ -29,7 +30,7 @@ def copy_decoder(folder: Path, change: Callable[[Any], None], out: Path) -> Path
     Raises:
         UserError: `out` is there already.
     """
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
     if out.exists():
         raise UserError(f"{out} is there already; remove it, or give another folder for the changed model")
@@ -40,8 +41,9 @@ def copy_decoder(folder: Path, change: Callable[[Any], None], out: Path) -> Path
         for file in folder.iterdir():
             if file.is_file() and not file.name.startswith(".") and not file.name.endswith(NOT_COPIED):
                 shutil.copyfile(file, part / file.name)
-        with no_progress_bars():
-            model = AutoModelForCausalLM.from_pretrained(str(folder), local_files_only=True, dtype="auto")
+        kind = AutoModelForSeq2SeqLM if is_seq2seq(folder) else AutoModelForCausalLM
+        with no_progress_bars(), untied_heads():
+            model = kind.from_pretrained(str(folder), local_files_only=True, dtype="auto")
         change(model)
         with no_progress_bars():
             model.save_pretrained(str(part))

@@ -1,0 +1,1 @@
+"""An encoder-decoder LM that answers in the process that asks, by transformers' `generate`."""
