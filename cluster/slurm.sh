@@ -46,6 +46,14 @@ esac
 # Several jobs may share a machine: ports, folder and token are this job's own. Ray keeps sockets and logs in the folder,
 # whose name must be short, on a disk of the machine's own.
 export RAY_TMPDIR="${RAY_TMPDIR:-/tmp}/ray-$SLURM_JOB_ID"
+make_folder() {
+    if ! (umask 077; mkdir -p "$RAY_TMPDIR") || ! [ -O "$RAY_TMPDIR" ]; then
+        echo "slurm.sh: $(hostname): $RAY_TMPDIR cannot be used: set RAY_TMPDIR to a folder of your own" >&2
+        exit 2
+    fi
+}
+export -f make_folder
+make_folder
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN
 RAY_AUTH_TOKEN=$(python -c 'import secrets; print(secrets.token_hex(32))')
 export RAY_USAGE_STATS_ENABLED=0 RAY_TRAIN_V2_ENABLED=1
@@ -81,7 +89,7 @@ srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per
         echo "slurm.sh: $(hostname): ray is not found: hydra-ray must be in the same place on every machine" >&2
         exit 2
     }
-    (umask 077; mkdir -p "$RAY_TMPDIR")
+    make_folder
     trap "rm -rf \"\$RAY_TMPDIR\"" EXIT
     trap "exit 0" TERM
     if [ "$TLS" = 1 ] && [ "$SLURM_PROCID" != 0 ]; then
@@ -106,6 +114,7 @@ srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per
 ' >> "$log" 2>&1 &
 export NODES=$!
 unset AUTHORITY_CRT AUTHORITY_KEY
+# shellcheck disable=SC2317  # called by the trap
 finish() {
     kill "$NODES" 2> /dev/null || true
     wait "$NODES" 2> /dev/null || true

@@ -64,7 +64,7 @@ def _found(name: str) -> str | None:
 class SlurmNodes(contextlib.AbstractContextManager["SlurmNodes"]):
     """Desk and nodes, on which SLURM runs. A context manager: leaving it kills whatever runs on the machines.
 
-    names: of the nodes, in the order in which SLURM takes them.
+    names: of the nodes; SLURM takes them in alphabetical order.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
