@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow.parquet
 import pytest
 
 from hydra_ray.cli import INTERRUPTED
@@ -32,9 +33,9 @@ def nodes(namespaces: None) -> Iterator[SlurmNodes]:
         yield made
 
 
-def small(server: FakeServer, folder: Path) -> list[str]:
-    """The command of the small job, whose runs are in a folder."""
-    return ["run", f"root={folder}/runs", f"llm.base_url={server.url}", *SETTINGS]
+def small(stage: str, server: FakeServer, folder: Path) -> list[str]:
+    """A command of the small job, whose runs are in a folder. stage: how far it goes."""
+    return [stage, f"root={folder}/runs", f"llm.base_url={server.url}", *SETTINGS]
 
 
 def printed(folder: Path, job: str, ending: str = "out") -> str:
@@ -42,11 +43,19 @@ def printed(folder: Path, job: str, ending: str = "out") -> str:
     return file.read_text(errors="replace") if file.exists() else ""
 
 
+def labels(folder: Path) -> dict[str, list[list[str]]]:
+    """The job in a folder: question -> the LLM's answers with each item alone as the example."""
+    (step,) = (folder / "runs" / "steps").glob("label-*")
+    rows = pyarrow.parquet.read_table(step / "answers", columns=["row_id", "texts"]).to_pylist()
+    assert rows
+    return {row["row_id"]: row["texts"] for row in rows}
+
+
 @dataclass
 class Whole:
-    """A job to which nothing happened."""
+    """A job to which nothing happened. calls: what it asked the LLM."""
 
-    predictions: dict[str, str]
+    folder: Path
     calls: "Counter[str]"
 
 
@@ -56,10 +65,11 @@ def whole(nodes: SlurmNodes, tmp_path_factory: pytest.TempPathFactory) -> Whole:
     folder = tmp_path_factory.mktemp("whole")
     tls = "0" if certificates.needs_openssl.args[0] else "1"
     with llm(nodes.desk) as (server, _):
-        job = nodes.submit(folder, *small(server, folder), options=[ALL_CPUS], TLS=tls)
+        job = nodes.submit(folder, *small("run", server, folder), options=[ALL_CPUS], TLS=tls)
         assert nodes.ended(job, END_S) == ("COMPLETED", "0:0"), printed(folder, job)
         assert paid_twice(server) == 0
-        whole = Whole(predictions(folder / "runs"), calls(server))
+        whole = Whole(folder, calls(server))
+    assert predictions(folder / "runs")
     assert "waiting for 2 Ray nodes at " in printed(folder, job)
     assert "Traceback" not in printed(folder, job)
     assert nodes.left(job) == []
@@ -70,7 +80,7 @@ def test_the_time_limit_ends_a_job_and_the_same_command_continues(
     nodes: SlurmNodes, whole: Whole, tmp_path: Path
 ) -> None:
     with llm(nodes.desk, from_call=30) as (server, gate):
-        command = small(server, tmp_path)
+        command = small("label", server, tmp_path)
         job = nodes.submit(tmp_path, *command, options=[ALL_CPUS])
         nodes.until(lambda: server.in_flight >= CONCURRENCY // 2, "calls in flight", WAIT_S)
         minutes = int(nodes.shown(job)["RunTime"].split(":")[1])
@@ -82,7 +92,7 @@ def test_the_time_limit_ends_a_job_and_the_same_command_continues(
         job = nodes.submit(tmp_path, *command, options=[ALL_CPUS])
         assert nodes.ended(job, END_S) == ("COMPLETED", "0:0"), printed(tmp_path, job)
         assert "ingest: done before" in printed(tmp_path, job)
-        assert predictions(tmp_path / "runs") == whole.predictions
+        assert labels(tmp_path) == labels(whole.folder)
         assert set(calls(server)) <= set(whole.calls)
         assert paid_twice(server) <= CONCURRENCY
     assert nodes.left(job) == []
@@ -90,7 +100,7 @@ def test_the_time_limit_ends_a_job_and_the_same_command_continues(
 
 def test_scancel_ends_a_job_and_leaves_nothing(nodes: SlurmNodes, tmp_path: Path) -> None:
     with llm(nodes.desk, from_call=0) as (server, _):
-        job = nodes.submit(tmp_path, *small(server, tmp_path), options=[ALL_CPUS])
+        job = nodes.submit(tmp_path, *small("label", server, tmp_path), options=[ALL_CPUS])
         nodes.until(lambda: server.in_flight, "calls in flight", WAIT_S)
         nodes.command("scancel", job)
         assert nodes.ended(job, WAIT_S)[0] == "CANCELLED"
@@ -101,7 +111,7 @@ def test_scancel_ends_a_job_and_leaves_nothing(nodes: SlurmNodes, tmp_path: Path
 
 def test_two_jobs_share_their_machines(nodes: SlurmNodes, tmp_path: Path) -> None:
     with llm(nodes.desk) as (server, _):
-        command = [*small(server, tmp_path), "--dry-run"]
+        command = [*small("run", server, tmp_path), "--dry-run"]
         options = ["--cpus-per-task=1", "--nodelist=first,second"]
         jobs = [nodes.submit(tmp_path, *command, options=options) for _ in range(2)]
         for job in jobs:
@@ -130,7 +140,7 @@ def test_a_job_that_loses_a_machine_is_queued_again_and_continues(
     nodes: SlurmNodes, whole: Whole, tmp_path: Path
 ) -> None:
     with llm(nodes.desk, from_call=30) as (server, gate):
-        job = nodes.submit(tmp_path, *small(server, tmp_path), options=[ALL_CPUS])
+        job = nodes.submit(tmp_path, *small("label", server, tmp_path), options=[ALL_CPUS])
         nodes.until(lambda: server.in_flight >= CONCURRENCY // 2, "calls in flight", WAIT_S)
         nodes.network.machines["second"].kill()
         nodes.until(lambda: nodes.shown(job)["JobState"] == "PENDING", "job queued again", WAIT_S)
@@ -140,7 +150,7 @@ def test_a_job_that_loses_a_machine_is_queued_again_and_continues(
         assert nodes.ended(job, END_S) == ("COMPLETED", "0:0"), printed(tmp_path, job)
         assert nodes.shown(job)["Restarts"] == "1"
         assert nodes.shown(job)["NodeList"] == "first,third"
-        assert predictions(tmp_path / "runs") == whole.predictions
+        assert labels(tmp_path) == labels(whole.folder)
         assert set(calls(server)) <= set(whole.calls)
         assert paid_twice(server) <= CONCURRENCY
     assert printed(tmp_path, job).count("waiting for 2 Ray nodes at ") == 2
