@@ -121,10 +121,8 @@ class SmallJob:
             self._submit.wait(60)
 
     def predictions(self) -> dict[str, str]:
-        """File name -> text."""
-        found = {file.name: file.read_text() for file in (self.root / "small" / "predictions").glob("*.json")}
-        assert found
-        return found
+        """See `predictions`."""
+        return predictions(self.root)
 
     def copy_without(self, root: Path, *steps: str, answers: bool) -> Path:
         """A root in which all but the steps of these labels is done; returns it. answers: keep the LLM's."""
@@ -134,20 +132,46 @@ class SmallJob:
         return root
 
     def calls(self) -> "collections.Counter[str]":
-        """Each call that the LLM got -> how often."""
-        return collections.Counter(json.dumps(body, sort_keys=True) for body in self.server.bodies)
+        """See `calls`."""
+        return calls(self.server)
 
     def paid_twice(self) -> int:
-        return sum(self.calls().values()) - len(self.calls())
+        return paid_twice(self.server)
+
+
+def predictions(root: Path) -> dict[str, str]:
+    """Of the job whose runs are in a folder: file name -> text."""
+    found = {file.name: file.read_text() for file in (root / "small" / "predictions").glob("*.json")}
+    assert found
+    return found
+
+
+def calls(server: FakeServer) -> "collections.Counter[str]":
+    """Each call that the LLM got -> how often."""
+    return collections.Counter(json.dumps(body, sort_keys=True) for body in server.bodies)
+
+
+def paid_twice(server: FakeServer) -> int:
+    return sum(calls(server).values()) - len(calls(server))
+
+
+@contextlib.contextmanager
+def llm(desk: Machine, from_call: int | None = None) -> Iterator[tuple[FakeServer, Gate]]:
+    """An LLM at the desk. from_call: it holds back its answers from there on until the gate is opened."""
+    gate = Gate()
+    gate.from_call = from_call
+    listening = desk.inside(lambda: socket.create_server((desk.address, LLM_PORT)))
+    with in_thread(FakeServer(gate), listening) as server:
+        try:
+            yield server, gate
+        finally:
+            gate.open()
 
 
 @contextlib.contextmanager
 def submitted(nodes: RayNodes, root: Path, *more: str, from_call: int | None = None) -> Iterator[SmallJob]:
-    """The job, just submitted. from_call: the LLM holds back its answers from there on until the gate is opened."""
-    gate = Gate()
-    gate.from_call = from_call
-    listening = nodes.desk.inside(lambda: socket.create_server((nodes.desk.address, LLM_PORT)))
-    with in_thread(FakeServer(gate), listening) as server:
+    """The job, just submitted. from_call: see `llm`."""
+    with llm(nodes.desk, from_call) as (server, gate):
         job = SmallJob(nodes, server, gate, root, *more)
         try:
             yield job

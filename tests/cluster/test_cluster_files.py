@@ -6,6 +6,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,9 @@ def test_the_slurm_script_refuses_what_cannot_work() -> None:
     done = _slurm(["run"], PATH="/usr/bin:/bin")
     assert done.returncode == 2
     assert "hydra-ray is not found: activate its environment, or set VENV" in done.stderr
+    done = _slurm(["run"], VENV=str(Path(sys.executable).parents[1]), TLS="yes")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "TLS=yes: give 1 to encrypt what Ray's nodes say to each other, or 0" in done.stderr
 
 
 def test_the_slurm_script_asks_for_one_task_a_node() -> None:
