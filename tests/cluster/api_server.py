@@ -102,7 +102,7 @@ class ApiServer(contextlib.AbstractContextManager["ApiServer"]):
             f"--secure-port={port}", "--endpoint-reconciler-type=none", "--service-cluster-ip-range=10.96.0.0/16",
             f"--tls-cert-file={own / 'node.crt'}", f"--tls-private-key-file={own / 'node.key'}",
             f"--token-auth-file={self.folder / 'tokens'}", "--authorization-mode=RBAC",
-            f"--service-account-issuer=https://{_HOST}:{port}", f"--service-account-key-file={own / 'node.key'}",
+            f"--service-account-issuer=https://{_HOST}:{port}", f"--service-account-key-file={own / 'node.crt'}",
             f"--service-account-signing-key-file={own / 'node.key'}",
             # The accounts that it demands of pods are made by a controller, and none runs here.
             "--disable-admission-plugins=ServiceAccount",
@@ -113,8 +113,8 @@ class ApiServer(contextlib.AbstractContextManager["ApiServer"]):
             if ended or time.monotonic() > end:
                 raise RuntimeError(f"no API server after {_START_S} s or it has ended: {done.stderr}\n{self._logs()}")
             time.sleep(0.5)
-        version = json.loads(self.answer("get", "--raw", "/version"))
-        self.version = (int(version["major"]), int(version["minor"].rstrip("+")))
+        major, minor = json.loads(self.answer("get", "--raw", "/version"))["gitVersion"].lstrip("v").split(".")[:2]
+        self.version = (int(major), int(minor))
 
     def _run(self, program: str, *arguments: str) -> None:
         with (self.folder / f"{program}.log").open("wb") as log:

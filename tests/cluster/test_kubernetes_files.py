@@ -137,7 +137,6 @@ def test_every_pod_is_shut_and_opened_to_whom_it_needs() -> None:
     assert policies["hydra-ray"] == {
         "podSelector": {"matchLabels": {"app.kubernetes.io/part-of": "hydra-ray"}},
         "policyTypes": ["Ingress"],
-        "ingress": [],
     }
     for pod in pods():
         where, template, cluster = pod
