@@ -92,28 +92,52 @@ def clusters() -> Iterator[tuple[str, Object]]:
 def pods() -> Iterator[Pod]:
     """Every pod template."""
     for folder, document in everything():
-        where = f"{folder} {document['kind']}"
-        if document["kind"] in SPEC:
-            cluster = ray_cluster(document)
-            for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
-                yield Pod(f"{where} {group.get('groupName', 'head')}", group["template"], cluster)
-            submitter = job(document).get("submitterPodTemplate") if "Job" in document["kind"] else None
-            if submitter:
-                yield Pod(f"{where} submitter", submitter, None)
-        elif document["kind"] == "StatefulSet":
-            yield Pod(where, document["spec"]["template"], None)
+        yield from pods_of(folder, document)
+
+
+def pods_of(folder: str, document: Object) -> Iterator[Pod]:
+    """The pod templates of an object."""
+    where = f"{folder} {document['kind']}"
+    if document["kind"] in SPEC:
+        cluster = ray_cluster(document)
+        for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+            yield Pod(f"{where} {group.get('groupName', 'head')}", group["template"], cluster)
+        submitter = job(document).get("submitterPodTemplate") if "Job" in document["kind"] else None
+        if submitter:
+            yield Pod(f"{where} submitter", submitter, None)
+    elif document["kind"] == "StatefulSet":
+        yield Pod(where, document["spec"]["template"], None)
+
+
+def labels_of(pod: Pod) -> Object:
+    """A pod's labels, with those that KubeRay adds."""
+    own = dict(pod.template["metadata"]["labels"])
+    if pod.cluster is None:
+        return own
+    group = pod.where.split()[-1]
+    kind = "head" if group == "head" else "worker"
+    return {**own, "ray.io/cluster": "x", "ray.io/node-type": kind, "ray.io/group": group}
+
+
+@cache
+def _documents() -> tuple[Object, Object]:
+    """Kubernetes' own schemas and KubeRay's, whose references lead from the one document to the other."""
+    from kubernetes_validate.utils import schema_contents
+
+    kubernetes = schema_contents(f"kubernetes-json-schema/v{KUBERNETES}-local-strict/_definitions.json", KUBERNETES)
+    text = json.dumps(yaml.safe_load((Path(__file__).parent / "kuberay-1.7.yaml").read_text()))
+    return kubernetes, json.loads(text.replace('"k8s:', '"/api/_definitions.json#/$defs/'))
+
+
+def definitions() -> Object:
+    """The named schemas, Kubernetes' own and KubeRay's."""
+    return {name: schema for document in _documents() for name, schema in document["$defs"].items()}
 
 
 @cache
 def _registry() -> Registry[Any]:
-    from kubernetes_validate.utils import schema_contents
-
-    definitions = schema_contents(f"kubernetes-json-schema/v{KUBERNETES}-local-strict/_definitions.json", KUBERNETES)
-    text = json.dumps(yaml.safe_load((Path(__file__).parent / "kuberay-1.7.yaml").read_text()))
-    kuberay = json.loads(text.replace('"k8s:', '"/api/_definitions.json#/$defs/'))
     return Registry().with_resources([
-        (definitions["$id"], Resource.from_contents(definitions)),
-        (kuberay["$id"], Resource.from_contents(kuberay)),
+        (document["$id"], Resource.from_contents(document)) for document in _documents()
     ])  # fmt: skip
 
 

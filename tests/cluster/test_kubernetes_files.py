@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.kubernetes import FOLDERS, Object, everything, mistakes, needs_kubectl, one, pods, render
+from tests.cluster.kubernetes import FOLDERS, Object, everything, labels_of, mistakes, needs_kubectl, one, pods, render
 
 pytestmark = needs_kubectl
 
@@ -132,25 +132,15 @@ def _selected(selector: Object, labels: Object) -> bool:
     return all(labels.get(key) == value for key, value in selector.get("matchLabels", {}).items())
 
 
-def _labels(where: str, template: Object) -> Object:
-    """With those that KubeRay adds."""
-    labels = template["metadata"]["labels"]
-    if where.split()[1] not in {"RayService", "RayCluster", "RayJob", "RayCronJob"} or where.endswith("submitter"):
-        return dict(labels)
-    group = where.split()[-1]
-    kind = "head" if group == "head" else "worker"
-    return {**labels, "ray.io/cluster": "x", "ray.io/node-type": kind, "ray.io/group": group}
-
-
 def test_every_pod_is_shut_and_opened_to_whom_it_needs() -> None:
     policies = {o["metadata"]["name"]: o["spec"] for o in render("platform") if o["kind"] == "NetworkPolicy"}
     assert policies["hydra-ray"] == {
         "podSelector": {"matchLabels": {"app.kubernetes.io/part-of": "hydra-ray"}},
         "policyTypes": ["Ingress"],
-        "ingress": [],
     }
-    for where, template, cluster in pods():
-        labels = _labels(where, template)
+    for pod in pods():
+        where, template, cluster = pod
+        labels = labels_of(pod)
         assert _selected(policies["hydra-ray"]["podSelector"], labels), where
         assert _selected(policies["hydra-ray-nodes"]["podSelector"], labels) == (cluster is not None), where
         assert _selected(policies["hydra-ray-redis"]["podSelector"], labels) == ("StatefulSet" in where), where
@@ -173,9 +163,9 @@ def test_disruption_budgets_protect_the_pods_they_are_meant_for() -> None:
         assert "maxUnavailable" not in spec
         folder = name.split()[0]
         protected[name] = [
-            " ".join(where.split()[1:])
-            for where, template, _ in pods()
-            if where.split()[0] == folder and _selected(spec["selector"], _labels(where, template))
+            " ".join(pod.where.split()[1:])
+            for pod in pods()
+            if pod.where.split()[0] == folder and _selected(spec["selector"], labels_of(pod))
         ]
     service = {"hydra-ray-service-workers": ["RayService cpu"], "hydra-ray-nightly-driver": ["RayCronJob head"]}
     with_llm = {**service, "hydra-ray-service-llm": ["RayService gpu"]}
