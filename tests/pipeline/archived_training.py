@@ -17,7 +17,7 @@ from hydra_ray.pipeline.step import run_step
 from hydra_ray.training.joint.trainer import train
 from tests.training.tiny import make_job
 
-EPOCHS = 8
+EPOCHS = 4
 
 
 def settings(folder: Path) -> tuple[ModelConfig, TrainConfig]:
