@@ -35,19 +35,17 @@ def prompt_budget(cfg: LLMConfig, task: Task) -> PromptBudget:
     count = _counter(source) if source else estimate_tokens
     tokens = cfg.max_prompt_tokens
     if cfg.base_url is None:
-        # An encoder reads the prompt alone, after the system prompt and with its special tokens.
-        own = SPECIAL_TOKENS + (count(cfg.system_prompt) if cfg.system_prompt else 0)
-        beside = own if cfg.in_process else task.max_answer_tokens + CHAT_FORMAT_TOKENS
-        window = cfg.serve.max_model_len - beside
+        if cfg.in_process:  # the encoder reads the prompt alone
+            taken = SPECIAL_TOKENS + (count(cfg.system_prompt) if cfg.system_prompt else 0)
+            by = "the system prompt and special tokens"
+        else:
+            taken = CHAT_FORMAT_TOKENS + task.max_answer_tokens
+            by = f"answers of {task.max_answer_tokens} tokens"
+        window = cfg.serve.max_model_len - taken
         if tokens is not None and tokens > window:
-            next_to = (
-                "the system prompt and special tokens"
-                if cfg.in_process
-                else f"answers of {task.max_answer_tokens} tokens"
-            )
             raise UserError(
                 f"llm.max_prompt_tokens={tokens}: llm.serve.max_model_len={cfg.serve.max_model_len} leaves {window} "
-                f"next to {next_to}"
+                f"next to {by}"
             )
         tokens = tokens or window
     tokens = tokens or EXTERNAL_PROMPT_TOKENS

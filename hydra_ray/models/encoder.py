@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from hydra_ray.config import ModelConfig
 from hydra_ray.errors import UserError
 from hydra_ray.models.encoder_source import MINILM, encoder_path
+from hydra_ray.models.model_folder import reason_of
 from hydra_ray.models.onednn import use_onednn
 from hydra_ray.models.token_table import TokenTable
 from hydra_ray.utils.cpu import Precision
@@ -228,7 +229,7 @@ def compile_encoder(encoder: TextEncoder) -> None:
     except UserError:
         raise
     except Exception as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        reason = reason_of(error)
         raise UserError(
             f"resources.encode.compile: torch.compile cannot compile the encoder on {encoder.model.device} ({reason}): "
             "set it to false"

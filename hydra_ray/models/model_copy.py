@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from hydra_ray.errors import UserError
-from hydra_ray.models.lora.decoder import no_progress_bars
+from hydra_ray.models.model_folder import no_progress_bars
 from hydra_ray.models.seq2seq import is_seq2seq, untied_heads
 
 NOT_COPIED = (".safetensors", ".bin", ".index.json", ".pt", ".gguf")

@@ -11,8 +11,17 @@ import torch
 
 from hydra_ray.core.prompts import Message
 from hydra_ray.errors import UserError
-from hydra_ray.models.lora.decoder import WEIGHTS, loading, no_progress_bars
+from hydra_ray.models.model_folder import (
+    check_weights,
+    loading,
+    longest_input,
+    no_progress_bars,
+    read_config,
+    read_tokenizer,
+)
 from hydra_ray.utils.device import CPU
+
+KIND = "an encoder-decoder LM"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,26 +39,24 @@ class Seq2Seq:
     @property
     def longest(self) -> int | None:
         """Tokens of the longest input; None where positions are relative, as T5's, so that nothing bounds it."""
-        longest = getattr(self.model.config, "max_position_embeddings", None)
-        return int(longest) if longest else None
+        return longest_input(self.model)
 
 
 def is_seq2seq(folder: Path) -> bool:
     """Whether a folder's configuration is that of an encoder-decoder. Raises UserError if it cannot be read."""
-    return bool(getattr(_config(folder), "is_encoder_decoder", False))
+    return _encodes(read_config(folder, KIND))
 
 
 def check_seq2seq(folder: Path) -> None:
     """Raises UserError unless the folder holds configuration and weights of an encoder-decoder LM. Loads no weights."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES
 
-    config = _config(folder)
-    if not is_seq2seq(folder) or config.model_type not in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES:
+    config = read_config(folder, KIND)
+    if not _encodes(config) or config.model_type not in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES:
         what = ", ".join(getattr(config, "architectures", None) or [config.model_type])
         raise UserError(f"{folder}: {what} is no encoder-decoder LM, such as T5ForConditionalGeneration; a decoder LM "
                         "is served with llm.serve.engine=vllm")  # fmt: skip
-    if not any(True for pattern in WEIGHTS for _ in folder.glob(pattern)):
-        raise UserError(f"{folder}: holds no weights ({' or '.join(WEIGHTS)}); put them there")
+    check_weights(folder)
 
 
 def load_seq2seq(source: str, dtype: torch.dtype = torch.float32, device: torch.device = CPU) -> Seq2Seq:
@@ -94,16 +101,10 @@ def untied_heads() -> Iterator[None]:
 
 def load_seq2seq_tokenizer(source: str) -> Any:
     """The tokenizer, without the weights. Raises UserError as `load_seq2seq` does."""
-    from transformers import AutoTokenizer
-
     folder = Path(source)
     if folder.is_dir():
         check_seq2seq(folder)
-    with loading(source):
-        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=folder.is_dir())
-    if tokenizer.eos_token_id is None:
-        raise UserError(f"{source}: its tokenizer has no end token; name one as eos_token in tokenizer_config.json")
-    return tokenizer
+    return read_tokenizer(source)
 
 
 def encoder_text(messages: Sequence[Message]) -> str:
@@ -111,15 +112,5 @@ def encoder_text(messages: Sequence[Message]) -> str:
     return "\n\n".join(message["content"] for message in messages)
 
 
-def _config(folder: Path) -> Any:
-    from transformers import AutoConfig
-
-    if not (folder / "config.json").is_file():
-        raise UserError(f"{folder}: no model there (config.json is missing); give a folder of an encoder-decoder LM")
-    try:
-        return AutoConfig.from_pretrained(str(folder), local_files_only=True)
-    except Exception as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise UserError(
-            f"{folder}/config.json cannot be read ({reason}); give a folder of an encoder-decoder LM"
-        ) from None
+def _encodes(config: Any) -> bool:
+    return bool(getattr(config, "is_encoder_decoder", False))

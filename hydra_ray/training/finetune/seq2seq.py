@@ -12,7 +12,6 @@ from torch.nn import functional as F
 
 from hydra_ray.core.prompts import with_system_prompt
 from hydra_ray.errors import UserError
-from hydra_ray.models.encoder import readable
 from hydra_ray.models.seq2seq import encoder_text
 from hydra_ray.training.user_lora.rows import LoraRow, TokenRow
 
@@ -36,11 +35,7 @@ class Seq2SeqRowTokenizer:
         Raises UserError for an empty answer, an empty prompt and an answer that leaves no room for a prompt.
         """
         who = f"finetune: a row of user {row.user_id!r}"
-        answer, prompt = readable(row.answer).strip(), readable(row.prompt)
-        if not answer:
-            raise UserError(f"{who} has an empty answer; leave the row out")
-        if not prompt.strip():
-            raise UserError(f"{who} has an empty prompt; leave the row out")
+        prompt, answer = row.texts(who)
         end = self._tokenizer.eos_token_id
         learned = list(self._tokenizer(text_target=answer)["input_ids"])
         learned += [] if learned[-1:] == [end] else [end]

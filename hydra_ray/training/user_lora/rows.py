@@ -21,6 +21,15 @@ class LoraRow:
     prompt: str
     answer: str
 
+    def texts(self, who: str) -> tuple[str, str]:
+        """Prompt and answer as a tokenizer can read them. who: begins a message. Raises UserError if one is empty."""
+        answer, prompt = readable(self.answer).strip(), readable(self.prompt)
+        if not answer:
+            raise UserError(f"{who} has an empty answer; leave the row out")
+        if not prompt.strip():
+            raise UserError(f"{who} has an empty prompt; leave the row out")
+        return prompt, answer
+
 
 @dataclass(frozen=True, slots=True)
 class TokenRow:
@@ -76,11 +85,7 @@ class RowTokenizer:
         an answer that leaves no room for a prompt.
         """
         who = f"lora: row {number} of user {row.user_id!r}"
-        answer, prompt = readable(row.answer).strip(), readable(row.prompt)
-        if not answer:
-            raise UserError(f"{who} has an empty answer; leave the row out")
-        if not prompt.strip():
-            raise UserError(f"{who} has an empty prompt; leave the row out")
+        prompt, answer = row.texts(who)
         learned = [*self._tokens(self._blank + answer), self._tokenizer.eos_token_id]
         body = self._tokens(self._render(prompt))[len(self._head) :]
         room = self._max_tokens - len(self._head) - len(learned)
