@@ -65,15 +65,16 @@ class RunArchive:
 
         What the store refuses is a line of the log, once: the root has it all.
         """
-        snapshots, refused = self._snapshots(key, folder), set[str]()
+        snapshots, refused = self._snapshots(key, folder), False
 
         def save() -> None:
+            nonlocal refused
             try:
                 snapshots.save()
             except (UserError, OSError) as error:
                 if not refused:
                     self._log(f"{error}; what {step_name(key)} has done is in {self._root} alone")
-                refused.add(str(error))
+                refused = True
 
         try:
             with PeriodicTask(save, SAVE_EVERY_S, at_end=False):

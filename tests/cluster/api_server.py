@@ -39,9 +39,9 @@ def reason_to_skip() -> str:
 
 
 class ApiServer(contextlib.AbstractContextManager["ApiServer"]):
-    """It runs inside `with`. Whoever has its token may do everything.
+    """It runs inside `with`. Its token grants every right.
 
-    folder: for the state of etcd, logs, and certificates; gone with whoever made it.
+    folder: for the state of etcd, logs, and certificates; the caller removes it.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -75,7 +75,7 @@ def structural(schema: Object, named: Object) -> Object:
 
 
 def _with_keys(items: Object, schema: Object) -> Object:
-    """Items of a list that is told apart by keys: a key is required or has a default."""
+    """Items of a list that keys identify: a key is required or has a default."""
     for key in schema.get("x-kubernetes-list-map-keys", []):
         value: dict[str, Any] = items["properties"][key]
         if key not in items.get("required", []) and "default" not in value:

@@ -7,7 +7,7 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -169,10 +169,3 @@ class SlurmNodes(contextlib.AbstractContextManager["SlurmNodes"]):
         """Nodes that are not lost and still have the folder of a job's Ray."""
         machines = self.network.machines.values()
         return [each.name for each in machines if each.alive and (each.folder / f"ray-{job}").exists()]
-
-
-@contextlib.contextmanager
-def started(names: Sequence[str]) -> Iterator[SlurmNodes]:
-    """See `SlurmNodes`."""
-    with SlurmNodes(names) as nodes:
-        yield nodes

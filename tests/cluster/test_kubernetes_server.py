@@ -71,13 +71,13 @@ def _for(server: ApiServer, namespace: str, document: Object) -> Object:
 
 
 def _pod(namespace: str, number: int, pod: Pod) -> Object:
-    """As KubeRay or a StatefulSet makes it of a template; with the autoscaler beside a head."""
+    """As KubeRay or a StatefulSet makes it of a template; a head also gets the autoscaler."""
     spec = dict(pod.template["spec"])
     if pod.where.endswith(" head") and pod.cluster:
         options = pod.cluster["autoscalerOptions"]
         given = {key: options[key] for key in ("resources", "securityContext", "volumeMounts", "env") if key in options}
-        beside = {"name": "autoscaler", "image": spec["containers"][0]["image"], **given}
-        spec["containers"] = [*spec["containers"], beside]
+        autoscaler = {"name": "autoscaler", "image": spec["containers"][0]["image"], **given}
+        spec["containers"] = [*spec["containers"], autoscaler]
     if pod.where.endswith("StatefulSet"):
         claimed = {mount["name"] for mount in spec["containers"][0]["volumeMounts"]}
         claimed -= {volume["name"] for volume in spec.get("volumes", [])}
@@ -135,8 +135,8 @@ def test_objects_and_their_pods_are_taken_whole(
     rendered = with_components(folder, components, tmp_path) if components else render(folder)
     documents = [_for(server, namespace, document) for document in rendered]
     server.answer("apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-", objects=documents)
-    said = server.answer("apply", "--validate=strict", "-f", "-", objects=documents).splitlines()
-    assert [line.split()[-1] for line in said] == ["created"] * len(documents)
+    printed = server.answer("apply", "--validate=strict", "-f", "-", objects=documents).splitlines()
+    assert [line.split()[-1] for line in printed] == ["created"] * len(documents)
     kept = _kept(server, documents)
     assert _lost(documents, kept) == []
     server.answer("apply", "--validate=strict", "-f", "-", objects=documents)

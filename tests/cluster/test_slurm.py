@@ -11,7 +11,7 @@ import pytest
 from hydra_ray.cli import INTERRUPTED
 from tests import certificates
 from tests.cluster.ray_nodes import BIN
-from tests.cluster.slurm_nodes import CPUS, SlurmNodes, reason_to_skip, started
+from tests.cluster.slurm_nodes import CPUS, SlurmNodes, reason_to_skip
 from tests.cluster.small_job import CONCURRENCY, SETTINGS, WAIT_S, calls, llm, paid_twice, predictions
 from tests.llm.fake_server import FakeServer
 
@@ -29,7 +29,7 @@ END_S = 1500
 @pytest.fixture(scope="module")
 def nodes(namespaces: None) -> Iterator[SlurmNodes]:
     """Three machines, of which a job of two takes the first two."""
-    with started(["first", "second", "third"]) as made:
+    with SlurmNodes(["first", "second", "third"]) as made:
         yield made
 
 

@@ -2,32 +2,16 @@
 workers that ask."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import ROOT
+from tests.methods.answered_rows import CONFIG, answered_rows
 from tests.models.small_t5 import write_t5
 
 COMMON = ("protocol.train_users=6", "protocol.test_users=6", "data.synth.users=24", "llm.max_calls=200",
           "evaluate.methods=[finetuned_k0,recency_k1]", "finetune.lr=0.001", "finetune.epochs=2", "train.zero_stage=2",
           "finetune.holdout=0", "resources.train.num_workers=2")  # fmt: skip
-SCRIPT = """
-import json, sys
-from pathlib import Path
-from hydra_ray.config import load_config
-from hydra_ray.core.sampling import Trial
-from hydra_ray.pipeline.job import Pipeline
-from hydra_ray.pipeline.run_context import RunContext
-
-if __name__ == "__main__":
-    with RunContext(load_config(Path(sys.argv[1]), sys.argv[2:])) as run:
-        job = Pipeline(run)
-        rows = ("finetuned_k0", "recency_k1")
-        print(json.dumps({row: str(job.method(Trial(0), row).path) for row in rows}), flush=True)
-"""
 
 
 @pytest.mark.cluster
@@ -42,7 +26,6 @@ def test_its_own_weights_answer_for_its_rows_alone(tmp_path: Path, engine: str) 
     from hydra_ray.pipeline.lora_serving import with_weights
     from hydra_ray.pipeline.method_costs import asked_rows
 
-    (tmp_path / "script.py").write_text(SCRIPT)
     overrides = [f"root={tmp_path / 'runs'}", *COMMON]
     if engine == "transformers":
         source = write_t5(tmp_path / "t5", dropout_rate=0.1)
@@ -51,12 +34,9 @@ def test_its_own_weights_answer_for_its_rows_alone(tmp_path: Path, engine: str) 
                       "llm.serve.threads=1", "llm.accept_useless=true"]  # fmt: skip
 
     def run(*, asks: bool = True) -> dict[str, str]:
-        words = [sys.executable, str(tmp_path / "script.py"), str(ROOT / "configs" / "quickstart.yaml"), *overrides]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=800, check=False, cwd=ROOT)
-        assert done.returncode == 0, done.stderr
-        assert "Loading weights" not in done.stderr
-        assert ("starting vLLM" in done.stderr) == (asks and engine == "vllm"), done.stderr
-        steps: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
+        steps, printed = answered_rows(("finetuned_k0", "recency_k1"), overrides)
+        assert "Loading weights" not in printed
+        assert ("starting vLLM" in printed) == (asks and engine == "vllm"), printed
         return steps
 
     steps = run()
@@ -68,7 +48,7 @@ def test_its_own_weights_answer_for_its_rows_alone(tmp_path: Path, engine: str) 
     assert found["best_epoch"] == 2
     assert found["epochs"][1]["loss"] < found["epochs"][0]["loss"]
     # Which weights an answer is kept under: the LLM's for one row, its own for the other.
-    config = load_config(ROOT / "configs" / "quickstart.yaml", overrides)
+    config = load_config(CONFIG, overrides)
     plain, own = (model_identity(c.llm) for c in (config, with_weights(config, about.parent / "model")))
     assert plain != own
     (ledger_file,) = (tmp_path / "runs").glob("cache/llm.sqlite")

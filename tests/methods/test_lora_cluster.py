@@ -1,31 +1,16 @@
 """The rows with LoRA on the packaged LLM: trained on Ray, loaded by vLLM, asked by name."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import ROOT
+from tests.methods.answered_rows import answered_rows
 
+ROWS = ("task_lora_k0", "peft_k0", "oppu_k0", "oppu_pag_k1")
 COMMON = ("protocol.train_users=4", "protocol.test_users=6", "data.synth.users=24", "llm.max_calls=200",
-          "evaluate.methods=[task_lora_k0,peft_k0,oppu_k0,oppu_pag_k1]", "lora.lr=0.03", "lora.task_lr=0.03",
+          f"evaluate.methods=[{','.join(ROWS)}]", "lora.lr=0.03", "lora.task_lr=0.03",
           "resources.fit.num_workers=1", "lora.epochs=4")  # fmt: skip
-SCRIPT = """
-import json, sys
-from pathlib import Path
-from hydra_ray.config import load_config
-from hydra_ray.core.sampling import Trial
-from hydra_ray.pipeline.job import Pipeline
-from hydra_ray.pipeline.run_context import RunContext
-
-if __name__ == "__main__":
-    with RunContext(load_config(Path(sys.argv[1]), sys.argv[2:])) as run:
-        job = Pipeline(run)
-        rows = ("task_lora_k0", "peft_k0", "oppu_k0", "oppu_pag_k1")
-        print(json.dumps({row: str(job.method(Trial(0), row).path) for row in rows}), flush=True)
-"""
 
 
 @pytest.mark.cluster
@@ -33,16 +18,10 @@ if __name__ == "__main__":
 def test_each_row_is_answered_by_its_own_adapters(tmp_path: Path) -> None:
     import pyarrow.dataset as pads
 
-    (tmp_path / "script.py").write_text(SCRIPT)
-
     def run() -> dict[str, str]:
-        words = [sys.executable, str(tmp_path / "script.py"), str(ROOT / "configs" / "quickstart.yaml"),
-                 f"root={tmp_path / 'runs'}", *COMMON]  # fmt: skip
-        done = subprocess.run(words, capture_output=True, text=True, timeout=800, check=False, cwd=ROOT)
-        assert done.returncode == 0, done.stderr
-        assert "Loading weights" not in done.stderr
-        assert "Writing model shards" not in done.stderr
-        steps: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
+        steps, printed = answered_rows(ROWS, [f"root={tmp_path / 'runs'}", *COMMON])
+        assert "Loading weights" not in printed
+        assert "Writing model shards" not in printed
         return steps
 
     steps = run()

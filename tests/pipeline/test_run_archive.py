@@ -166,8 +166,8 @@ def test_a_store_that_refuses_is_one_line_and_the_step_goes_on(
 
         with pytest.raises(KeyboardInterrupt):
             fit(one, work)
-    told = [line for line in one.lines if "no room" in line]
-    assert told == [
+    refusals = [line for line in one.lines if "no room" in line]
+    assert refusals == [
         "archive file://there: cannot write unfinished: no room; "
         f"what fit-reranker has done is in {one.root} alone"
     ]  # fmt: skip
