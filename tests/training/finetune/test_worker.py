@@ -1,6 +1,7 @@
 """A fine-tuning in one process is a plain loop of PyTorch's, and goes on from its checkpoints."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,20 +9,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from hydra_ray.config import TrainConfig
-from hydra_ray.config.finetune import FinetuneConfig
 from hydra_ray.errors import UserError
 from hydra_ray.models.lora.decoder import Decoder, load_decoder
-from hydra_ray.training.finetune.finetune_job import FinetuneJob, FinetuneRows, write_rows
+from hydra_ray.training.finetune.finetune_job import FinetuneRows
 from hydra_ray.training.finetune.trainer import MODEL, finetune, keep_result
-from hydra_ray.training.finetune.worker import BEST, FinetuneWorker
-from hydra_ray.training.joint.replicated_engine import MAX_NORM
+from hydra_ray.training.finetune.worker import BEST
 from hydra_ray.training.user_lora.losses import RowBatch, row_losses
 from hydra_ray.training.user_lora.rows import TokenRow
 from hydra_ray.utils.device import CPU
+from tests.training.finetune.one_worker import make_job, plain, trained
 from tests.training.user_lora.some_rows import some_users
-
-SETTINGS = {"lr": 3e-3, "epochs": 3, "batch_rows": 4, "warmup": 0.2, "max_tokens": 200}
 
 
 def rows_of(base: Decoder, held_out: int = 0) -> FinetuneRows:
@@ -30,49 +27,16 @@ def rows_of(base: Decoder, held_out: int = 0) -> FinetuneRows:
     return FinetuneRows((*first.rows, *second.rows), third.rows[:held_out])
 
 
-def make_job(folder: Path, base: Decoder, rows: FinetuneRows, train: Any = None, **settings: Any) -> FinetuneJob:
-    folder.mkdir(parents=True)
-    job = FinetuneJob(
-        base.folder, folder / "rows.parquet", FinetuneConfig.model_validate({**SETTINGS, **settings}),
-        TrainConfig.model_validate(train or {}), "finetuned", 3, folder,
-    )  # fmt: skip
-    write_rows(rows, job.rows)
-    return job
-
-
-def trained(job: FinetuneJob, start: Path | None = None, keep: Path | None = None) -> dict[str, Any]:
-    """What is said of the training. keep: takes the first epoch's checkpoint."""
-
-    def report(metrics: dict[str, float], folder: Path) -> None:
-        assert metrics["loss"] > 0
-        if keep is not None and not keep.exists():
-            shutil.copytree(folder, keep)
-
-    FinetuneWorker(job, 0, 1).run(start, report)
-    return keep_result(job, job.scratch)
-
-
-def plain(job: FinetuneJob, rows: FinetuneRows) -> dict[str, torch.Tensor]:
-    """The same training, written out."""
-    model, plan = load_decoder(job.base).model.requires_grad_(True).train(), FinetuneWorker(job, 0, 1).plan
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, weight_decay=job.config.weight_decay)
-    for step in range(plan.steps):
-        some = [rows.learned[i] for i in plan.batch(step)]
-        optimizer.param_groups[0]["lr"] = job.config.lr * plan.rate(step)
-        loss = row_losses(model, RowBatch.of(some, CPU)).sum() / sum(row.learned for row in some)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_NORM)
-        optimizer.step()
-        optimizer.zero_grad()
-    return {name: value.detach() for name, value in model.named_parameters()}
+def loss_of(model: Any, rows: Sequence[TokenRow]) -> torch.Tensor:
+    return row_losses(model, RowBatch.of(rows, CPU)).sum() / sum(row.learned for row in rows)
 
 
 @pytest.mark.parametrize("train", [{}, {"zero_stage": 0}, {"zero_stage": 3, "gradient_accumulation_steps": 2}])
 def test_it_is_a_plain_loop_over_all_weights(alone: None, base: Decoder, tmp_path: Path, train: Any) -> None:
     rows = rows_of(base)
-    job = make_job(tmp_path / "job", base, rows, train)
+    job = make_job(tmp_path / "job", base.folder, rows, train)
     about = trained(job)
-    found, expected = load_file(job.result / BEST), plain(job, rows)
+    found, expected = load_file(job.result / BEST), plain(job, rows, load_decoder(job.base).model, loss_of)
     assert found.keys() == expected.keys()
     # AdamW divides by the gradient's size, so that rounding shows where a gradient is nearly zero.
     assert max(float((found[name] - expected[name]).abs().max()) for name in expected) < 1e-4
@@ -84,7 +48,7 @@ def test_it_is_a_plain_loop_over_all_weights(alone: None, base: Decoder, tmp_pat
 
 
 def test_the_folder_is_another_llm_with_the_same_tokenizer(alone: None, base: Decoder, tmp_path: Path) -> None:
-    job = make_job(tmp_path / "job", base, rows_of(base), epochs=1)
+    job = make_job(tmp_path / "job", base.folder, rows_of(base), epochs=1)
     trained(job)
     found, weights = load_decoder(job.scratch / MODEL), load_file(job.result / BEST)
     assert all(torch.equal(value, weights[name]) for name, value in found.model.named_parameters())
@@ -95,7 +59,7 @@ def test_the_folder_is_another_llm_with_the_same_tokenizer(alone: None, base: De
 
 def test_held_out_rows_choose_the_epoch(alone: None, base: Decoder, tmp_path: Path) -> None:
     rows = rows_of(base, held_out=3)
-    about = trained(make_job(tmp_path / "slow", base, rows))
+    about = trained(make_job(tmp_path / "slow", base.folder, rows))
     losses = [about["before"], *(epoch["held_out"] for epoch in about["epochs"])]
     assert about["best"] == min(losses) < about["before"]
     assert about["best_epoch"] == losses.index(min(losses))
@@ -103,27 +67,27 @@ def test_held_out_rows_choose_the_epoch(alone: None, base: Decoder, tmp_path: Pa
     with torch.no_grad():
         whole = row_losses(base.model, RowBatch.of(rows.held_out, CPU)).sum()
     assert about["before"] == pytest.approx(float(whole) / sum(row.learned for row in rows.held_out), abs=1e-5)
-    wild = make_job(tmp_path / "wild", base, rows, lr=10.0, epochs=1)
+    wild = make_job(tmp_path / "wild", base.folder, rows, lr=10.0, epochs=1)
     assert trained(wild)["best_epoch"] == 0
     assert not (wild.scratch / MODEL).exists()
 
 
 def test_it_goes_on_from_a_checkpoint(alone: None, base: Decoder, tmp_path: Path) -> None:
     rows = rows_of(base, held_out=2)
-    whole = trained(make_job(tmp_path / "whole", base, rows), keep=tmp_path / "checkpoint")
-    rest = make_job(tmp_path / "rest", base, rows)
+    whole = trained(make_job(tmp_path / "whole", base.folder, rows), keep=tmp_path / "checkpoint")
+    rest = make_job(tmp_path / "rest", base.folder, rows)
     assert trained(rest, tmp_path / "checkpoint")["epochs"] == [
         {name: pytest.approx(value, abs=1e-5) for name, value in epoch.items()} for epoch in whole["epochs"]
     ]
     (tmp_path / "checkpoint" / "at.json").write_text("{")
     with pytest.raises(UserError, match="the checkpoint cannot be read"):
-        trained(make_job(tmp_path / "broken", base, rows), tmp_path / "checkpoint")
+        trained(make_job(tmp_path / "broken", base.folder, rows), tmp_path / "checkpoint")
 
 
 def test_rows_that_the_llm_cannot_read_are_one_line(alone: None, base: Decoder, tmp_path: Path) -> None:
     long = FinetuneRows((TokenRow(tuple(range(300)), 290),))
     with pytest.raises(UserError, match=r"^finetune\.max_tokens=200: the LLM reads 256 tokens at most: set "):
-        trained(make_job(tmp_path / "job", base, long))
+        trained(make_job(tmp_path / "job", base.folder, long))
 
 
 def test_an_llm_that_does_not_fit_is_one_line(
@@ -131,7 +95,7 @@ def test_an_llm_that_does_not_fit_is_one_line(
 ) -> None:
     monkeypatch.setattr("hydra_ray.training.finetune.worker.free_memory", lambda *args: 1000)
     with pytest.raises(UserError, match=r"^finetuned: [\d,]+ weights with gradients and moments take .* GB are left"):
-        trained(make_job(tmp_path / "job", base, rows_of(base)))
+        trained(make_job(tmp_path / "job", base.folder, rows_of(base)))
 
 
 def test_a_loss_that_is_not_finite_is_one_line(alone: None, base: Decoder, tmp_path: Path) -> None:
@@ -140,12 +104,12 @@ def test_a_loss_that_is_not_finite_is_one_line(alone: None, base: Decoder, tmp_p
         broken.model.norm.weight.fill_(float("nan"))
     shutil.copytree(base.folder, tmp_path / "broken")
     broken.save_pretrained(tmp_path / "broken")
-    job = make_job(tmp_path / "job", load_decoder(tmp_path / "broken"), rows_of(base))
+    job = make_job(tmp_path / "job", load_decoder(tmp_path / "broken").folder, rows_of(base))
     with pytest.raises(UserError, match=r"^finetuned: the loss is nan in step 1: lower finetune\.lr"):
         trained(job)
 
 
 def test_no_rows_are_one_line(base: Decoder, tmp_path: Path) -> None:
-    job = make_job(tmp_path / "job", base, FinetuneRows(()))
+    job = make_job(tmp_path / "job", base.folder, FinetuneRows(()))
     with pytest.raises(UserError, match=r"^finetuned: no rows of training users to learn from"):
         finetune(job, FinetuneRows(()), tmp_path, print)

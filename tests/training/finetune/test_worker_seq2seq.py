@@ -1,5 +1,7 @@
 """A fine-tuning of an encoder-decoder in one process is a plain loop of PyTorch's, with the model's own loss."""
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -7,19 +9,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from hydra_ray.config import TrainConfig
-from hydra_ray.config.finetune import FinetuneConfig
 from hydra_ray.errors import UserError
 from hydra_ray.models.seq2seq import load_seq2seq
-from hydra_ray.training.finetune.finetune_job import FinetuneJob, FinetuneRows, write_rows
+from hydra_ray.training.finetune.finetune_job import FinetuneRows
 from hydra_ray.training.finetune.language_model import load_language_model
 from hydra_ray.training.finetune.seq2seq import Seq2SeqRowTokenizer
 from hydra_ray.training.finetune.trainer import MODEL
-from hydra_ray.training.finetune.worker import BEST, FinetuneWorker
-from hydra_ray.training.joint.replicated_engine import MAX_NORM
+from hydra_ray.training.finetune.worker import BEST
 from hydra_ray.training.user_lora.rows import LoraRow, TokenRow
 from tests.models.small_t5 import write_bart, write_t5
-from tests.training.finetune.test_worker import SETTINGS, trained
+from tests.training.finetune.one_worker import make_job, plain, trained
 
 NOT_LEARNED = -100
 """What transformers' losses leave out."""
@@ -38,33 +37,14 @@ def rows_of(folder: Path, count: int) -> tuple[TokenRow, ...]:
     )
 
 
-def make_job(folder: Path, base: Path, rows: FinetuneRows, train: Any = None, **settings: Any) -> FinetuneJob:
-    folder.mkdir(parents=True)
-    job = FinetuneJob(
-        base, folder / "rows.parquet", FinetuneConfig.model_validate({**SETTINGS, **settings}),
-        TrainConfig.model_validate(train or {}), "finetuned", 3, folder,
-    )  # fmt: skip
-    write_rows(rows, job.rows)
-    return job
-
-
-def plain(job: FinetuneJob, rows: FinetuneRows) -> dict[str, torch.Tensor]:
-    """The same training, written out; transformers shifts the labels and takes the mean over those that are learned."""
-    found = load_seq2seq(str(job.base))
-    model, plan = found.model.requires_grad_(True).train(), FinetuneWorker(job, 0, 1).plan
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, weight_decay=job.config.weight_decay)
-    for step in range(plan.steps):
-        some = [rows.learned[i] for i in plan.batch(step)]
-        optimizer.param_groups[0]["lr"] = job.config.lr * plan.rate(step)
-        prompts = found.tokenizer.pad({"input_ids": [list(row.ids[: row.prompt]) for row in some]}, return_tensors="pt")
-        labels = torch.full((len(some), max(row.learned for row in some)), NOT_LEARNED)
-        for b, row in enumerate(some):
-            labels[b, : row.learned] = torch.tensor(row.ids[row.prompt :])
-        model(**prompts, labels=labels).loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_NORM)
-        optimizer.step()
-        optimizer.zero_grad()
-    return {name: value.detach() for name, value in model.named_parameters()}
+def own_loss(tokenizer: Any, model: Any, rows: Sequence[TokenRow]) -> torch.Tensor:
+    """transformers shifts the labels and takes the mean over those that are learned."""
+    prompts = tokenizer.pad({"input_ids": [list(row.ids[: row.prompt]) for row in rows]}, return_tensors="pt")
+    labels = torch.full((len(rows), max(row.learned for row in rows)), NOT_LEARNED)
+    for b, row in enumerate(rows):
+        labels[b, : row.learned] = torch.tensor(row.ids[row.prompt :])
+    loss: torch.Tensor = model(**prompts, labels=labels).loss
+    return loss
 
 
 @pytest.mark.parametrize("train", [{}, {"zero_stage": 0}, {"zero_stage": 3, "gradient_accumulation_steps": 2}])
@@ -72,7 +52,8 @@ def test_it_is_a_plain_loop_over_all_weights(alone: None, t5: Path, tmp_path: Pa
     rows = FinetuneRows(rows_of(t5, 11))
     job = make_job(tmp_path / "job", t5, rows, train)
     about = trained(job)
-    found, expected = load_file(job.result / BEST), plain(job, rows)
+    base = load_seq2seq(str(job.base))
+    found, expected = load_file(job.result / BEST), plain(job, rows, base.model, partial(own_loss, base.tokenizer))
     assert found.keys() == expected.keys()
     assert {"shared.weight", "lm_head.weight"} <= found.keys()
     assert max(float((found[name] - expected[name]).abs().max()) for name in expected) < 1e-4
