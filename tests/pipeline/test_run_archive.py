@@ -136,7 +136,7 @@ def test_a_step_is_saved_while_it_works(roots: tuple[Root, Root], monkeypatch: p
 
     def work(folder: Path) -> None:
         (folder / "bucket-0").write_text("kept")
-        while not one.archive._folders.store.sizes(f"unfinished/{FITS}"):
+        while one.archive._folders.store.read(f"unfinished/{FITS}/current.json") is None:  # written last
             time.sleep(0.01)
         # Its machine is gone: what it has at this moment is what another root finds.
         copied = other.root / "steps" / "looked-at"
