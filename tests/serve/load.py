@@ -39,6 +39,8 @@ from tests.serve.run_folder import USERS, WITH_HEADS, WORDS, answers_of, history
 from tests.serve.scripted_llm import samples_of
 
 TENANT = "default"
+FIT_S = 300.0
+"""How long a fit may take among all the others, on a slow machine."""
 
 
 @dataclass
@@ -137,9 +139,11 @@ class Load:
     async def _fit(self, http: aiohttp.ClientSession, user: str, draw: random.Random) -> None:
         """Asks for a fit; a second request for the same user waits until it is done."""
         if self.fitted.get(user):
+            since = time.monotonic()
             while self.fitted[user] != "done" and not self.stopping:
                 _, text = await self._send(http, "GET", f"/v1/users/{user}", None)
                 assert json.loads(text)["fit"] != "failed", text
+                assert time.monotonic() - since < FIT_S, f"{user} has waited {FIT_S:g} s for a fit: {text}"
                 if json.loads(text)["fit"] == "done":
                     self.fitted[user] = "done"
                 await asyncio.sleep(0.2)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import logging
 import time
 import uuid
@@ -91,8 +92,7 @@ class FitQueue:
                 await asyncio.to_thread(self._users.renew_fits, self._worker, list(self._claimed), LEASE_S)
             if room > 0:
                 for user in await asyncio.to_thread(self._users.claim_fits, self._worker, room, LEASE_S):
-                    self._claimed.add(user)
-                    self.notify(user)
+                    self._begin(user, claimed=True)
             if time.monotonic() - self._counted_at >= COUNT_EVERY_S:
                 self._counted_at = time.monotonic()
                 self.unfinished = await asyncio.to_thread(self._users.unfinished_fits)
@@ -121,11 +121,20 @@ class FitQueue:
 
     def notify(self, user: UserKey) -> None:
         """Begins the fit of a queued user, unless it runs, here or elsewhere."""
-        if user in self._tasks:
-            return
-        task = asyncio.ensure_future(self._watched(user))
+        if user not in self._tasks:
+            self._begin(user, claimed=False)
+
+    def _begin(self, user: UserKey, claimed: bool) -> None:
+        """A user who is claimed already may still have a task, which does not know of it and is about to end."""
+        if claimed:
+            self._claimed.add(user)
+        task = asyncio.ensure_future(self._watched(user, claimed, self._tasks.get(user)))
         self._tasks[user] = task
-        task.add_done_callback(lambda _: self._tasks.pop(user, None))
+        task.add_done_callback(functools.partial(self._ended_task, user))
+
+    def _ended_task(self, user: UserKey, task: asyncio.Task[None]) -> None:
+        if self._tasks.get(user) is task:
+            del self._tasks[user]
 
     async def delete_user(self, user: UserKey) -> bool:
         """Removes heads and history, confirmed by a read; False: no such user."""
@@ -176,15 +185,19 @@ class FitQueue:
             found[component] = {name: value[0].ravel().tolist() for name, value in arrays.items()} if own[0] else None
         return found
 
-    async def _watched(self, user: UserKey) -> None:
-        """The fit, with whatever goes wrong around it: a user who cannot be read or written waits."""
+    async def _watched(self, user: UserKey, claimed: bool, before: asyncio.Task[None] | None) -> None:
+        """The fit, with whatever goes wrong around it: a user who cannot be read or written waits.
+
+        claimed: whether this worker has the user already. before: the user's task so far, which ends first.
+        """
         try:
+            if before:
+                with contextlib.suppress(Exception):
+                    await before
             async with self._slots:
-                if user not in self._claimed:
-                    found = await asyncio.to_thread(self._users.claim_fits, self._worker, 1, LEASE_S, user)
-                    self._claimed.update(found)
-                if user not in self._claimed:  # `_look` may have taken it meanwhile
+                if not claimed and not await asyncio.to_thread(self._users.claim_fits, self._worker, 1, LEASE_S, user):
                     return
+                self._claimed.add(user)
                 wait_s = AGAIN_AFTER_S
                 try:
                     wait_s = await self._fit(user)

@@ -1,6 +1,8 @@
 """Fits that were asked for, and users who are forgotten: with real stores, and a scripted fitter."""
 
 import asyncio
+import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -138,6 +140,46 @@ def test_a_fit_waits_for_a_black_box_that_is_down(world: World, monkeypatch: pyt
     assert world.fit_of(USERS[0]) == "queued"
     world.fitter.error = None
     world.run(lambda: world.fit_of(USERS[0]) == "done")
+
+
+def test_a_user_found_by_the_look_while_the_notified_task_ends_is_fitted(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The notified task finds the user taken and ends in the very turn of the event loop in which the look goes on."""
+    claim, user = world.users.claim_fits, USERS[0]
+    taken = threading.Event()
+    ended = {"notified": threading.Event(), "look": threading.Event()}
+
+    def both_before_either_ends(worker: str, limit: int, lease_s: float, who: UserKey | None = None) -> list[UserKey]:
+        if ended["look"].is_set():
+            return claim(worker, limit, lease_s, who)
+        if who:
+            assert taken.wait(10)
+        found = claim(worker, limit, lease_s, who)
+        assert found == ([] if who else [user])
+        taken.set()
+        assert ended["notified" if who else "look"].wait(10)
+        return found
+
+    monkeypatch.setattr(world.users, "claim_fits", both_before_either_ends)
+    world.users.set_fit(user, "queued")
+
+    async def course() -> None:
+        queue = world.fits()
+        queue.notify(user)
+        running = asyncio.ensure_future(queue.run())
+        while not taken.is_set():
+            await asyncio.sleep(0.01)
+        for event in ended.values():  # the loop stands still meanwhile: it hears of both ends at once, in this order
+            event.set()
+            time.sleep(0.1)
+        while world.fit_of(user) != "done":
+            await asyncio.sleep(0.01)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    asyncio.run(asyncio.wait_for(course(), 20))
+    assert world.fitter.fitted == [("u0", 1)]
 
 
 def test_fits_that_wait_are_counted(world: World) -> None:
