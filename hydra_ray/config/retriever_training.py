@@ -15,8 +15,8 @@ Temperature = Annotated[float, Field(gt=0)]
 class RopgConfig(Section):
     """The dense retriever of the rows `ropg_kd_k…` and `ropg_rl_k…` (docs/neighbours.md).
 
-    Its encoder is that of dense retrieval; ZeRO stage, offload, workers and weight decay are those of `train` and
-    `resources.train`.
+    Its encoder is that of dense retrieval; ZeRO stage, offload, workers, weight decay, micro-batches and recomputed
+    activations are those of `train` and `resources.train`.
     """
 
     objective: Objective = Field(
@@ -27,7 +27,9 @@ class RopgConfig(Section):
     freeze_encoder: bool = Field(
         default=True,
         description="Train a matrix that queries' embeddings are multiplied with, in a minute on two cores; histories' "
-        "embeddings stay. `false`: train the whole encoder, as ROPG does, which wants a GPU.",
+        "embeddings stay. `false`: train the whole encoder, as ROPG does, which wants a GPU; it keeps the activations "
+        "of `batch_queries` times (1 + `retrieval.top_n`) texts, over the workers, unless "
+        "`train.gradient_accumulation_steps` cuts them.",
     )
     teacher_temperatures: tuple[Temperature, ...] = Field(
         default=(0.1, 0.5),

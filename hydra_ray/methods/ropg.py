@@ -66,6 +66,7 @@ def train_reads(config: Config) -> dict[str, Any]:
         "use_date": config.retrieval.use_date,
         "weight_decay": training["weight_decay"],
         "zero_stage": training["zero_stage"],
+        "gradient_accumulation_steps": training["gradient_accumulation_steps"],
     }
 
 

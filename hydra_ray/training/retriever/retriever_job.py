@@ -15,7 +15,7 @@ class RetrieverJob:
     Attributes:
         model: The encoder that the retriever starts from.
         ropg: How it is trained.
-        train: ZeRO stage, offload, weight decay, checkpointing of activations, failures allowed.
+        train: ZeRO stage, offload, weight decay, micro-batches, checkpointing of activations, failures allowed.
         goal: Distillation or policy gradient.
         lists: File of the rewarded lists (`hydra_ray.training.retriever.lists`).
         name: In progress lines.

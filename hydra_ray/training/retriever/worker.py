@@ -29,7 +29,7 @@ from hydra_ray.training.ray_loop import Report, ray_worker
 from hydra_ray.training.retriever.lists import read_lists
 from hydra_ray.training.retriever.progress import Progress, load_progress, save_progress
 from hydra_ray.training.retriever.retriever_job import RetrieverJob
-from hydra_ray.utils.device import free_memory, seed_draws, worker_device, workers_of_node
+from hydra_ray.utils.device import free_memory, is_out_of_memory, seed_draws, worker_device, workers_of_node
 from hydra_ray.utils.plugins import load_modules
 
 WARM_UP = 0.05
@@ -102,8 +102,7 @@ class RetrieverWorker:
     def _engine(self, start: Path | None) -> Any:
         """A DeepSpeed engine around the untrained retriever, or around the one of a checkpoint."""
         model, ropg = self.untrained(), self.job.ropg
-        rates = {"base_lr": ropg.lr, "encoder_lr": ropg.encoder_lr, "gradient_accumulation_steps": 1}
-        train = self.job.train.model_copy(update=rates)
+        train = self.job.train.model_copy(update={"base_lr": ropg.lr, "encoder_lr": ropg.encoder_lr})
         free = free_memory(self.device, self.job.resources.num_gpus, workers_of_node())
         check_fits(model, train, self.device, free, self.job.model.encoder)
         learned = EngineState.load(start) if start else None
@@ -121,8 +120,12 @@ class RetrieverWorker:
             seed_draws(hash((self.job.seed, trial, epoch, number, self.rank)), self.device)
             mine = [self.lists.training[i] for i in batch[self.rank :: self.world]]
             rate = min(1.0, (epoch * len(batches) + number + 1) / warm)
-            loss = self._step(engine, mine, trial, spread, self.world / len(batch), rate, epoch + 1)
-            total += loss
+            try:
+                total += self._step(engine, mine, trial, spread, self.world / len(batch), rate, epoch + 1)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                raise UserError(self._no_memory(epoch + 1)) from None
         return float(sum_over_workers(torch.tensor(total, dtype=torch.float64), self.device, self.world)) / len(order)
 
     def _step(
@@ -135,16 +138,28 @@ class RetrieverWorker:
         rate: float,
         epoch: int,
     ) -> float:
-        """One optimiser step; the loss summed over the lists. rate: share of the learning rate."""
-        loss = self._loss(engine, lists, trial, spread)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise UserError(f"{self.job.name}: the loss is {value} in epoch {epoch}: lower ropg.lr or ropg.encoder_lr")
+        """One optimiser step, in micro-batches; the loss summed over the lists. rate: share of the learning rate."""
+        parts, total = self.job.train.gradient_accumulation_steps, 0.0
         with scaled_lr(engine, rate):
-            # DeepSpeed averages over workers.
-            engine.backward(loss * scale)
-            engine.step()
-        return value
+            for part in (lists[i::parts] for i in range(parts)):
+                loss = self._loss(engine, part, trial, spread)
+                total += float(loss.detach())
+                if not math.isfinite(total):
+                    raise UserError(
+                        f"{self.job.name}: the loss is {total} in epoch {epoch}: lower ropg.lr or ropg.encoder_lr"
+                    )
+                # DeepSpeed averages over workers and micro-batches.
+                engine.backward(loss * (scale * parts))
+                engine.step()
+        return total
+
+    def _no_memory(self, epoch: int) -> str:
+        ropg, train = self.job.ropg, self.job.train
+        return (
+            f"{self.job.name}: out of memory on {self.device} in epoch {epoch}: raise "
+            f"train.gradient_accumulation_steps (now {train.gradient_accumulation_steps}), lower ropg.batch_queries "
+            f"(now {ropg.batch_queries}) or set train.activation_checkpointing=true"
+        )
 
     def _loss(self, engine: Any, lists: Sequence[RewardedList], trial: int, spread: float) -> Tensor:
         """Summed over the lists; of none, 0."""
@@ -179,8 +194,9 @@ class RetrieverWorker:
         """The scores of each list's candidates."""
         model.eval()
         found: list[list[float]] = []
-        for start in range(0, len(lists), self.job.ropg.batch_queries):
-            some = lists[start : start + self.job.ropg.batch_queries]
+        at_once = math.ceil(self.job.ropg.batch_queries / self.job.train.gradient_accumulation_steps)
+        for start in range(0, len(lists), at_once):
+            some = lists[start : start + at_once]
             scores, _ = self._scores(model, some)
             found += [row[: len(one.items)] for row, one in zip(scores.tolist(), some, strict=True)]
         return found

@@ -54,3 +54,26 @@ def test_a_loss_that_is_no_number_is_one_line(alone: None, encoder: Path, tmp_pa
     job = make_job(tmp_path / "job", encoder, lr=1e30)
     with pytest.raises(UserError, match=r"^ropg: the loss is (nan|inf) in epoch \d+: lower ropg\.lr"):
         trained(job)
+
+
+@pytest.mark.parametrize("freeze", [True, False])
+def test_micro_batches_learn_the_same(alone: None, encoder: Path, tmp_path: Path, freeze: bool) -> None:
+    job = make_job(tmp_path / "whole", encoder, epochs=3, batch_queries=6, freeze_encoder=freeze)
+    cut = make_job(tmp_path / "cut", encoder, epochs=3, batch_queries=6, freeze_encoder=freeze)
+    cut = replace(cut, train=cut.train.model_copy(update={"gradient_accumulation_steps": 4}))
+    whole, parts = trained(job), trained(cut)
+    losses = [row["loss"] for row in whole["epochs"]]
+    assert losses[-1] < 0.9 * losses[0]
+    assert [row["loss"] for row in parts["epochs"]] == pytest.approx(losses, rel=1e-4)
+    assert parts["ndcg"] == pytest.approx(whole["ndcg"])
+
+
+def test_no_memory_for_the_activations_is_one_line(
+    alone: None, encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(self: RetrieverWorker, *args: object) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(RetrieverWorker, "_loss", none_left)
+    with pytest.raises(UserError, match=r"out of memory on cpu in epoch 1: raise train\.gradient_accumulation_steps"):
+        trained(make_job(tmp_path / "job", encoder))
