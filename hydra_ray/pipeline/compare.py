@@ -1,6 +1,5 @@
 """`hydra-ray compare`: a run with many methods, and an analysis of what they answered and cost."""
 
-import sys
 from collections.abc import Mapping
 
 from hydra_ray.config import Config
@@ -10,7 +9,7 @@ from hydra_ray.methods.method import method_named
 from hydra_ray.pipeline.job import Pipeline
 from hydra_ray.pipeline.method_costs import method_costs
 from hydra_ray.pipeline.run_context import RunContext
-from hydra_ray.pipeline.stages import show_unscored, whole_run
+from hydra_ray.pipeline.stages import show_steps, show_unscored, whole_run
 from hydra_ray.report.comparison import build_comparison
 from hydra_ray.report.comparison_page import write_comparison
 from hydra_ray.report.comparison_tables import comparison_table
@@ -50,8 +49,7 @@ def compare(config: Config, chosen: ChosenMethods) -> int:
         print(f"\nthis run: {now['llm_calls']} LLM calls, {now['seconds']:.0f} s")
         print(f"comparison: {run.folder / FOLDER / 'compare.html'} (and compare.md, compare.json, compare.svg)")
         print(f"report: {run.folder / 'report.html'}", flush=True)
-        for label, result in job.results.items():
-            print(f"{label}: {result.path}", file=sys.stderr)
+        show_steps(job)
     return 0
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from hydra_ray.config import Config
 from hydra_ray.core.sampling import Trial
 from hydra_ray.pipeline.job import Pipeline
-from hydra_ray.pipeline.previous_run import write_steps
+from hydra_ray.pipeline.previous_run import STEPS, write_steps
 from hydra_ray.pipeline.report_step import answered_rows, write_report_step
 from hydra_ray.pipeline.run_context import RunContext
 from hydra_ray.report import AnswerRow
@@ -49,8 +49,9 @@ def run_stage(stage: str, config: Config) -> int:
         run.publish()
         if report is not None:
             _show(job, report)
-        for name, result in job.results.items():
-            print(f"{name}: {result.path}", file=sys.stderr)
+        else:
+            for name, result in job.results.items():
+                print(f"{name}: {result.path}", file=sys.stderr)
     return 0
 
 
@@ -78,10 +79,16 @@ def _show(job: Pipeline, report: dict[str, Any]) -> None:
     print(result_table(report))
     print(f"\nthis run: {now['llm_calls']} LLM calls, {now['seconds']:.0f} s")
     print(f"report: {job.run.folder / 'report.html'} (and report.md, report.json, predictions/)", flush=True)
+    show_steps(job)
     if report["unscored"]:
         print(
             f"{report['unscored']} questions have no gold answer: they stand in {_predictions(job)} alone", flush=True
         )
+
+
+def show_steps(job: Pipeline) -> None:
+    """Says where the run's steps are named."""
+    print(f"steps: in {job.run.config.root}/steps, by the names in {job.run.folder / STEPS}", file=sys.stderr)
 
 
 def show_unscored(job: Pipeline, questions: int) -> None:
