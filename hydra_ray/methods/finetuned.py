@@ -52,6 +52,7 @@ def train_reads(config: Config) -> dict[str, Any]:
         **{name: value for name, value in lora.train_reads(config).items() if name != "lora"},
         "finetune": config.finetune.model_dump(mode="json"),
         "zero_stage": train["zero_stage"],
+        "gradient_accumulation_steps": train["gradient_accumulation_steps"],
     }
 
 

@@ -5,7 +5,8 @@ which devices there are.
 """
 
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 import psutil
@@ -99,6 +100,19 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or (
         isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
     )
+
+
+@contextmanager
+def explained_out_of_memory(explain: Callable[[], str]) -> Iterator[None]:
+    """Where memory runs out in the block: UserError in place of PyTorch's error. explain: says what to do."""
+    try:
+        yield
+        return
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        line = explain()
+    raise UserError(line)
 
 
 def release_memory(device: torch.device) -> None:

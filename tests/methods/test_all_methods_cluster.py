@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,8 +61,8 @@ def compare(root: Path) -> Compared:
 
 
 @pytest.fixture(scope="module")
-def compared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compared]:
-    yield compare(tmp_path_factory.mktemp("all") / "runs")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> Compared:
+    return compare(tmp_path_factory.mktemp("all") / "runs")
 
 
 def test_every_method_stands_in_the_table(compared: Compared) -> None:

@@ -58,4 +58,4 @@ def row_tokenizer(folder: Path, config: Config) -> Callable[[LoraRow], TokenRow]
     how = config.finetune.max_tokens, config.llm.system_prompt
     if config.llm.in_process:
         return Seq2SeqRowTokenizer(load_seq2seq_tokenizer(str(folder)), *how)
-    return RowTokenizer(load_tokenizer(folder), *how)
+    return RowTokenizer(load_tokenizer(folder), *how, section="finetune")

@@ -10,6 +10,7 @@ import math
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from hydra_ray.training.joint.file_tail import PROGRESS, append_line
 from hydra_ray.training.ray_loop import Report, ray_worker
 from hydra_ray.training.user_lora.plan import UserPlan
 from hydra_ray.training.user_lora.rows import TokenRow
-from hydra_ray.utils.device import free_memory, seed_draws, worker_device, workers_of_node
+from hydra_ray.utils.device import explained_out_of_memory, free_memory, seed_draws, worker_device, workers_of_node
 
 AT, BEST, SUMMARY = "at.json", "best.safetensors", "summary.json"
 HELD_OUT_ROWS = 8
@@ -130,7 +131,7 @@ class FinetuneWorker:
         mine, parts = rows[self.rank :: self.world], self.job.train.gradient_accumulation_steps
         tokens, total = sum(row.learned for row in rows), 0.0
         seed_draws(stable_seed("finetune dropout", self.job.seed, self.rank, step), self.device)
-        with scaled_lr(engine, self.plan.rate(step)):
+        with scaled_lr(engine, self.plan.rate(step)), explained_out_of_memory(partial(self._no_memory, step)):
             for part in (mine[i::parts] for i in range(parts)):
                 loss = self._loss(engine, part)
                 total += float(loss.detach())
@@ -142,6 +143,14 @@ class FinetuneWorker:
             raise UserError(f"{self.job.name}: the loss is {whole} in step {step + 1}: lower finetune.lr, or look at "
                             "the LLM's weights")  # fmt: skip
         return whole
+
+    def _no_memory(self, step: int) -> str:
+        job = self.job
+        return (
+            f"{job.name}: out of memory on {self.device} in step {step + 1}: raise train.gradient_accumulation_steps "
+            f"(now {job.train.gradient_accumulation_steps}), lower finetune.max_tokens (now {job.config.max_tokens}) "
+            "or set train.activation_checkpointing=true"
+        )
 
     def _loss(self, model: Any, rows: Sequence[TokenRow]) -> Tensor:
         """Summed over the rows' learned tokens, nats; of none 0, after a forward all the same: ZeRO 3 gathers in it."""

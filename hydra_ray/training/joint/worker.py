@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from hydra_ray.training.joint.train_job import TrainJob
 from hydra_ray.training.joint.user_head_table import UserHeadTable
 from hydra_ray.training.joint.worker_shard import WorkerShard
 from hydra_ray.training.user_fit.profiles import Profiles, read_profiles
-from hydra_ray.utils.device import CPU, free_memory, is_out_of_memory, seed_draws, worker_device, workers_of_node
+from hydra_ray.utils.device import CPU, explained_out_of_memory, free_memory, seed_draws, worker_device, workers_of_node
 
 
 class Worker:
@@ -131,12 +132,11 @@ class Worker:
     def step(self, step: Step, epoch: int, number: int) -> float:
         """One optimiser step; returns the loss summed over this worker's rows. The heads of `following`, the step after
         it, are fetched meanwhile."""
-        try:
+        with explained_out_of_memory(partial(self._no_memory, step, epoch, number)):
             return self._step(step, epoch, number)
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-        raise UserError(
+
+    def _no_memory(self, step: Step, epoch: int, number: int) -> str:
+        return (
             f"{self.name}: out of memory on {self.device} in epoch {epoch + 1} step {number}, a batch of {step.rows} "
             f"rows of which worker {self.rank} has {len(step.examples[self.rank])} queries: lower train.batch_size "
             f"(now {self.train.batch_size}) or raise train.gradient_accumulation_steps (now "

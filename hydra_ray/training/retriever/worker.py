@@ -8,6 +8,7 @@ import math
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from hydra_ray.training.ray_loop import Report, ray_worker
 from hydra_ray.training.retriever.lists import read_lists
 from hydra_ray.training.retriever.progress import Progress, load_progress, save_progress
 from hydra_ray.training.retriever.retriever_job import RetrieverJob
-from hydra_ray.utils.device import free_memory, is_out_of_memory, seed_draws, worker_device, workers_of_node
+from hydra_ray.utils.device import explained_out_of_memory, free_memory, seed_draws, worker_device, workers_of_node
 from hydra_ray.utils.plugins import load_modules
 
 WARM_UP = 0.05
@@ -120,12 +121,8 @@ class RetrieverWorker:
             seed_draws(hash((self.job.seed, trial, epoch, number, self.rank)), self.device)
             mine = [self.lists.training[i] for i in batch[self.rank :: self.world]]
             rate = min(1.0, (epoch * len(batches) + number + 1) / warm)
-            try:
+            with explained_out_of_memory(partial(self._no_memory, epoch + 1)):
                 total += self._step(engine, mine, trial, spread, self.world / len(batch), rate, epoch + 1)
-            except RuntimeError as error:
-                if not is_out_of_memory(error):
-                    raise
-                raise UserError(self._no_memory(epoch + 1)) from None
         return float(sum_over_workers(torch.tensor(total, dtype=torch.float64), self.device, self.world)) / len(order)
 
     def _step(

@@ -66,13 +66,14 @@ class RowTokenizer:
     A template that ends in white space is followed by the answer at once, any other by a blank and the answer.
     """
 
-    def __init__(self, tokenizer: Any, max_tokens: int, system: str | None = None) -> None:
-        """max_tokens: of prompt and answer together. system: stands before every prompt, and is never cut. Raises
-        UserError for a template without the message's text, or that takes no system prompt."""
-        self._tokenizer, self._max_tokens, self._system = tokenizer, max_tokens, system
+    def __init__(self, tokenizer: Any, max_tokens: int, system: str | None = None, section: str = "lora") -> None:
+        """max_tokens: of prompt and answer together. system: stands before every prompt, and is never cut. section: of
+        the configuration, which messages name. Raises UserError for a template without the message's text, or that
+        takes no system prompt."""
+        self._tokenizer, self._max_tokens, self._system, self._section = tokenizer, max_tokens, system, section
         before, found, after = self._render(_MARK).rpartition(_MARK)
         if not found:
-            raise UserError("lora: the chat template of the base's tokenizer leaves the message out; mend "
+            raise UserError(f"{section}: the chat template of the base's tokenizer leaves the message out; mend "
                             "chat_template in tokenizer_config.json")  # fmt: skip
         self._head, self._tail = self._tokens(before), self._tokens(after)
         ending = self._render(_MARK)[-1:]
@@ -84,7 +85,7 @@ class RowTokenizer:
         number: of the row among the user's, for messages. Raises UserError for an empty answer, an empty prompt and
         an answer that leaves no room for a prompt.
         """
-        who = f"lora: row {number} of user {row.user_id!r}"
+        who = f"{self._section}: row {number} of user {row.user_id!r}"
         prompt, answer = row.texts(who)
         learned = [*self._tokens(self._blank + answer), self._tokenizer.eos_token_id]
         body = self._tokens(self._render(prompt))[len(self._head) :]
@@ -92,7 +93,7 @@ class RowTokenizer:
         if room <= len(self._tail):
             raise UserError(
                 f"{who}: the answer takes {len(learned)} tokens with its end, which leaves no room for a prompt within "
-                f"lora.max_tokens={self._max_tokens}; raise it or leave the row out"
+                f"{self._section}.max_tokens={self._max_tokens}; raise it or leave the row out"
             )
         cut = max(0, len(body) - room)
         shown = [*self._head, *body[cut:]]
@@ -111,7 +112,7 @@ class RowTokenizer:
             return str(self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
         except TemplateError as error:
             raise UserError(
-                f"lora: the chat template of the base's tokenizer takes no such messages ({error}); "
+                f"{self._section}: the chat template of the base's tokenizer takes no such messages ({error}); "
                 "mend chat_template in tokenizer_config.json, or set llm.system_prompt=null"
             ) from None
 

@@ -11,6 +11,7 @@ Shapes: U users of a group, n of them learning, B rows of a forward.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -27,7 +28,7 @@ from hydra_ray.training.user_lora.losses import RowBatch, row_losses
 from hydra_ray.training.user_lora.plan import UserPlan, plan_users
 from hydra_ray.training.user_lora.rows import TokenRow, UserRows
 from hydra_ray.training.user_lora.stacked_adamw import StackedAdamW
-from hydra_ray.utils.device import CPU
+from hydra_ray.utils.device import CPU, explained_out_of_memory
 
 TASK = "task"
 """Whose LoRA it is that all training users' rows make."""
@@ -87,9 +88,10 @@ def train_users(
     learning = sorted((plan for plan in plans if plan.learned), key=lambda plan: -plan.steps)
     for start in range(0, len(learning), config.batch_users):
         group = learning[start : start + config.batch_users]
-        for step_loss in _Group(base, shape, group, config, seed).train(found):
-            if progress:
-                progress(LoraProgress(len(found), len(plans), step_loss))
+        with explained_out_of_memory(partial(_no_memory, base, group, config)):
+            for step_loss in _Group(base, shape, group, config, seed).train(found):
+                if progress:
+                    progress(LoraProgress(len(found), len(plans), step_loss))
     return [found[plan.user_id] for plan in plans]
 
 
@@ -98,6 +100,13 @@ def train_task(
 ) -> TrainedLora:
     """One LoRA from all training users' rows, in the users' order: the last users' rows are those held out."""
     return train_users(base, [UserRows(TASK, tuple(rows))], config.for_task(), seed, progress)[0]
+
+
+def _no_memory(base: Decoder, group: Sequence[UserPlan], config: LoraConfig) -> str:
+    return (
+        f"lora: out of memory on {base.device} with {len(group)} users at once: lower lora.forward_tokens (now "
+        f"{config.forward_tokens}) or lora.batch_users (now {config.batch_users})"
+    )
 
 
 class _Group:

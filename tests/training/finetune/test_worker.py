@@ -98,6 +98,17 @@ def test_an_llm_that_does_not_fit_is_one_line(
         trained(make_job(tmp_path / "job", base.folder, rows_of(base)))
 
 
+def test_no_memory_for_a_step_is_one_line(
+    alone: None, base: Decoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(*args: object) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("hydra_ray.training.finetune.language_model.row_losses", none_left)
+    with pytest.raises(UserError, match=r"^finetuned: out of memory on cpu in step 1: raise train\.gradient_accum"):
+        trained(make_job(tmp_path / "job", base.folder, rows_of(base)))
+
+
 def test_a_loss_that_is_not_finite_is_one_line(alone: None, base: Decoder, tmp_path: Path) -> None:
     broken = load_decoder(base.folder).model
     with torch.no_grad():

@@ -40,6 +40,8 @@ def test_a_long_prompt_loses_its_front(base: Decoder) -> None:
 def test_an_answer_that_is_too_long_alone(base: Decoder) -> None:
     with pytest.raises(UserError, match=r"leaves no room for a prompt within lora\.max_tokens=20"):
         RowTokenizer(base.tokenizer, 20)(LoraRow("ann", "Tag:", "drama " * 40))
+    with pytest.raises(UserError, match=r"^finetune: row 0 .* room for a prompt within finetune\.max_tokens=20"):
+        RowTokenizer(base.tokenizer, 20, section="finetune")(LoraRow("ann", "Tag:", "drama " * 40))
 
 
 @pytest.mark.parametrize(("prompt", "answer", "what"), [("Tag:", " \n", "answer"), ("  ", "drama", "prompt")])

@@ -121,6 +121,17 @@ def test_progress_ends_with_everybody(base: Decoder) -> None:
     assert {progress.users for progress in seen} == {3}
 
 
+def test_no_memory_for_a_step_is_one_line(base: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(*args: object) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("hydra_ray.training.user_lora.gradients.row_losses", none_left)
+    with pytest.raises(
+        UserError, match=r"^lora: out of memory on cpu with 5 users at once: lower lora\.forward_tokens"
+    ):
+        train_users(base, some_users(base, COUNTS), CONFIG, 0)
+
+
 def test_a_loss_that_is_not_finite_names_the_user(tmp_path: Path) -> None:
     """One token's embedding is broken: only users who have it cannot be trained."""
     broken = small_decoder(tmp_path, tie_word_embeddings=False)
