@@ -21,6 +21,10 @@ UNSHOWN = ("env_vars", "password", "key", "headers", "query", "database")
 """Values under keys that contain one of these are not repeated in messages."""
 
 
+LISTS = ("list_type", "tuple_type", "set_type", "frozen_set_type")
+"""Pydantic's errors for a value that is no list."""
+
+
 class MistakeError(Exception):
     """Something is wrong at `path`: the message says what, and what to do."""
 
@@ -125,6 +129,8 @@ def _validate(part: DescribedField) -> None:
         path, value = _place(part, first["loc"])
         shown = not any(word in str(name) for name in path for word in UNSHOWN) and isinstance(value, str | int | float)
         given = f" (got {value!r})" if shown else ""
+        if first["type"] in LISTS:
+            raise MistakeError(path, f"must be a list{f'; write [{value}]' if given else ''}") from None
         raise MistakeError(path, first["msg"].removeprefix("Value error, ").rstrip(".") + given) from None
     except Exception as error:  # Ray's own validators raise what they like: ImportError, AttributeError
         raise MistakeError(part.path, f"Ray refuses it: {type(error).__name__}: {error}") from None

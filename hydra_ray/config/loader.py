@@ -108,7 +108,8 @@ def _leaves(tree: Mapping[str, Any], prefix: str = "") -> list[str]:
 def _parse(override: str) -> tuple[str, Any]:
     path, sign, text = override.partition("=")
     if not sign or not path:
-        raise UserError(f"override {override!r}: write it as section.key=value")
+        file = f"; a configuration is given by --config {override}" if override.endswith((".yaml", ".yml")) else ""
+        raise UserError(f"override {override!r}: write it as section.key=value{file}")
     try:
         yaml.compose(text, yaml.SafeLoader)
     except yaml.YAMLError:

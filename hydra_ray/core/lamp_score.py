@@ -90,7 +90,7 @@ def resolve_task(golds: TaskOutputs, name: str | None = None) -> Task:
         raise UserError(f"{golds.where}: task {wanted!r} is none of LaMP's; name it with --task ID or --task FILE.yaml")
     if len(found) > 1:
         found = sorted(found, key=lambda task: -sum(text.strip() in task.labels for _, text in golds.outputs))
-    _check_task(golds, found[0])
+    check_task(golds, found[0])
     return found[0]
 
 
@@ -99,7 +99,8 @@ def lamp_ids(task: Task) -> tuple[str, ...]:
     return (*task.lamp_ids, OPPU_MOVIES) if "LaMP_2M" in task.lamp_ids else task.lamp_ids
 
 
-def _check_task(found: TaskOutputs, task: Task) -> None:
+def check_task(found: TaskOutputs, task: Task) -> None:
+    """Raises UserError where a file says that its outputs are another task's."""
     ids = (*lamp_ids(task), task.name)
     if found.task_id not in ids:
         raise UserError(f"{found.where}: holds outputs of {found.task_id}, not of {ids[0]}; give that task's file")
@@ -120,7 +121,7 @@ def score_task(golds: TaskOutputs, predictions: TaskOutputs, task: Task, mode: M
     Raises:
         UserError: Another task's outputs; ids that are missing, extra or repeated; golds that are no answers.
     """
-    _check_task(predictions, task)
+    check_task(predictions, task)
     _check_ids(golds, predictions)
     by_id = dict(predictions.outputs)
     ids = tuple(key for key, _ in golds.outputs)

@@ -45,6 +45,15 @@ class UserSample:
         return [(split, {user_id for user_id in users if self.source[user_id] == split}) for split in splits]
 
 
+def shortages(sample: UserSample, wanted: Mapping[Split, int | None]) -> list[str]:
+    """A line for each role in which there are fewer users than wanted. wanted: how many at most; None: all."""
+    return [
+        f"protocol.{role}_users={most}: the data has {len(sample.of(role))}; all of them are taken"
+        for role, most in wanted.items()
+        if most is not None and len(sample.of(role)) < most
+    ]
+
+
 def held_out_users(users: Collection[str], share: float, seed: int) -> set[str]:
     """A share of the training users that choose among trainings: one at least, but never all; drawn by seed and id."""
     drawn = sorted(users, key=lambda user_id: (stable_hash(seed, "held out", user_id), user_id))

@@ -73,7 +73,8 @@ def check_counts(counts: Mapping[str, Any], data: DataConfig, root: Path | str, 
                 f"{listed(rejects, reasons, out)}: {advice}"
             )
     if questions == 0 and data.max_rejects < 1:
-        raise UserError(f"{root}: no questions: {_why(counts, data, out)}, or set data.max_rejects=1 to go on")
+        early = "give an earlier data.questions_after, " if rejects.get("early_question") else ""
+        raise UserError(f"{root}: no questions: {_why(counts, data, out)}, {early}or set data.max_rejects=1 to go on")
 
 
 def listed(rejects: Mapping[str, int], reasons: tuple[str, ...], out: Path) -> str:

@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from hydra_ray.core.sampling import Trial, UserSample, cross_fit, sample_users
+from hydra_ray.core.sampling import Trial, UserSample, cross_fit, sample_users, shortages
 from hydra_ray.core.types import Split
 from hydra_ray.data.rankings import ranking_hash
 from hydra_ray.data.reader import list_users
@@ -133,6 +133,7 @@ class DataSteps:
             protocol, ids = self.config.protocol, self._users
             if trial.fold is None:
                 self._chosen[trial] = sample_users(ids, trial.seed, protocol.train_users, protocol.test_users)
+                self._log_shortages(trial)
             else:
                 most = (protocol.train_users, protocol.test_users)
                 limit = None if None in most else sum(number or 0 for number in most)
@@ -148,6 +149,15 @@ class DataSteps:
                     raise UserError(f"protocol.folds: {found} users with a question and its gold answer in {where} "
                                     f"cannot be cut into {protocol.folds} folds; give fewer")  # fmt: skip
         return self._chosen[trial]
+
+    def _log_shortages(self, trial: Trial) -> None:
+        """Says once that there are fewer users than the configuration asks for, the defaults aside."""
+        protocol = self.config.protocol
+        given: dict[Split, int | None] = {"train": protocol.train_users, "test": protocol.test_users}
+        wanted = {role: most for role, most in given.items() if f"{role}_users" in protocol.model_fields_set}
+        if trial.seed == protocol.seeds[0]:
+            for line in shortages(self._chosen[trial], wanted):
+                self.run.log(line)
 
     @cached_property
     def _users(self) -> dict[Split, list[str]]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from hydra_ray.config import Config
 from hydra_ray.core.dates import normalise_date
-from hydra_ray.core.lamp_score import some
+from hydra_ray.core.lamp_score import check_task, some
 from hydra_ray.core.retrieval import TextEncode
 from hydra_ray.core.tasks import Task, load_task
 from hydra_ray.core.types import HistoryItem, Split
@@ -25,6 +25,7 @@ from hydra_ray.errors import UserError
 from hydra_ray.inference.history_index import HistoryIndex
 from hydra_ray.pipeline.step import make_root
 from hydra_ray.utils.json_file import JsonFile, json_file
+from hydra_ray.utils.output_files import check_outputs
 
 LAYOUT = "a LaMP questions file"
 
@@ -80,7 +81,11 @@ def write_rankings(
         raise UserError("--golds: goes with --merged")
     if questions is None and merged is not None:
         raise UserError("--merged: holds the questions file's own records; give --questions FILE")
-    outputs = _outputs_of(golds)
+    if questions is not None and split is not None:
+        raise UserError("--split: goes with --ingested; a questions file holds one split")
+    ranking_file = Path(config.retrieval.ranking) if config.retrieval.ranking else None
+    check_outputs({"--out": out, "--merged": merged}, [questions, golds, ranking_file])
+    outputs = _outputs_of(golds, load_task(config.data.task))
     found = _of_file(config, questions) if questions else _of_data_set(config, ingested or Path(), split)
     try:
         with ExitStack() as files:
@@ -106,8 +111,8 @@ def _write(
         key = question.question_id
         asked[key] += 1
         if asked[key] > 1:
-            raise UserError(f"question {key} is there twice; a ranking has one line a question: give one split at a "
-                            "time (--split), or leave one of them out")  # fmt: skip
+            raise UserError(f"question {key} is there twice; a ranking has one line a question: leave one of them out, "
+                            "or rank one --split of an --ingested data set at a time")  # fmt: skip
         items += len(question.item_ids)
         if ranking:
             ranking.add(f"{json.dumps(key)}: {json.dumps(list(question.item_ids))}")
@@ -137,12 +142,13 @@ def merged_record(question: RankedQuestion, outputs: Mapping[str, str] | None) -
     return made
 
 
-def _outputs_of(golds: Path | None) -> dict[str, str] | None:
+def _outputs_of(golds: Path | None, task: Task) -> dict[str, str] | None:
     if golds is None:
         return None
     files = read_outputs(golds)
     if len(files) > 1:
         raise UserError(f"{golds}: holds outputs of {len(files)} tasks; give the file of one")
+    check_task(files[0], task)
     return dict(files[0].outputs)
 
 

@@ -11,6 +11,7 @@ from hydra_ray.core.lamp_score import TaskOutputs
 from hydra_ray.data.predictions import parse_outputs
 from hydra_ray.errors import UserError
 from hydra_ray.utils.atomic_io import write_atomically
+from hydra_ray.utils.output_files import check_outputs
 
 TASKS = tuple(f"LaMP_{number}" for number in range(1, 8))
 """LaMP's tasks; LaMP_2 is also called LaMP_2M (movies) or LaMP_2N (news)."""
@@ -50,22 +51,23 @@ def pack_leaderboard(
     found: dict[str, tuple[str, TaskOutputs, bytes]] = {}
     for run in runs:
         file = _predictions(run, root, method, seed)
+        check_outputs({"--out": out}, [file])
         content = file.read_bytes()
         outputs = parse_outputs(content, str(file))
-        if not _ID.fullmatch(outputs.task_id):
+        match = _ID.fullmatch(outputs.task_id)
+        if match is None:
             raise UserError(f"{run}: answers {outputs.task_id}, which is no task of LaMP's; leave this run out")
-        if outputs.task_id in found:
-            raise UserError(f"{found[outputs.task_id][0]} and {run}: two runs of {outputs.task_id}; give one of them")
-        found[outputs.task_id] = run, outputs, content
+        if match[1] in found:
+            raise UserError(f"{found[match[1]][0]} and {run}: two runs of {match[1]}; give one of them")
+        found[match[1]] = run, outputs, content
     try:
         with write_atomically(out) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
-            for task_id in sorted(found):
-                archive.writestr(zipfile.ZipInfo(f"{task_id}.json", _DAY), found[task_id][2], zipfile.ZIP_DEFLATED)
+            for _, (_, outputs, content) in sorted(found.items()):
+                archive.writestr(zipfile.ZipInfo(f"{outputs.task_id}.json", _DAY), content, zipfile.ZIP_DEFLATED)
     except OSError as error:
         raise UserError(f"{out}: {error.strerror}; give a file that can be written") from None
-    there = {match[1] for task_id in found if (match := _ID.fullmatch(task_id))}
-    questions = {task_id: len(outputs.outputs) for task_id, (_, outputs, _) in sorted(found.items())}
-    return Packed(questions, tuple(task for task in TASKS if task not in there))
+    questions = {outputs.task_id: len(outputs.outputs) for _, (_, outputs, _) in sorted(found.items())}
+    return Packed(questions, tuple(task for task in TASKS if task not in found))
 
 
 def _predictions(run: str, root: Path, method: str, seed: int | None) -> Path:

@@ -21,6 +21,7 @@ from hydra_ray.core.tasks import Task
 from hydra_ray.data.predictions import read_outputs
 from hydra_ray.errors import UserError
 from hydra_ray.utils.atomic_io import write_text
+from hydra_ray.utils.output_files import check_outputs
 
 
 class Scored(NamedTuple):
@@ -56,6 +57,7 @@ def score_files(
     Raises:
         UserError: For anything that is wrong with the files.
     """
+    check_outputs({"--per-question": per_question_file}, [golds, predictions, against])
     gold_files, given = read_outputs(golds), read_outputs(predictions)
     others = read_outputs(against) if against else []
     several = len(gold_files) > 1 and task_name is None

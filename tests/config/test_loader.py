@@ -32,6 +32,10 @@ def test_a_mistyped_key_is_one_line_with_the_closest_match(override: str, messag
 def test_values_are_checked_and_named() -> None:
     with pytest.raises(UserError, match=r"train\.epochs: .*valid integer.*'x'"):
         load_config(None, ["train.epochs=x"])
+    with pytest.raises(UserError, match=r"evaluate\.methods: must be a list; write \[hydra\]"):
+        load_config(None, ["evaluate.methods=hydra"])
+    with pytest.raises(UserError, match=r"section\.key=value; a configuration is given by --config my\.yaml"):
+        load_config(None, ["my.yaml"])
     with pytest.raises(UserError, match=r"reranker\.top_k: 20 examples cannot be kept of retrieval\.top_n=10"):
         load_config(None, ["reranker.top_k=20"])
     with pytest.raises(UserError, match=r"data\.root: needed for data\.source=lamp"):

@@ -1,6 +1,6 @@
 """Which users a run draws, folds of them, parts of the training users."""
 
-from hydra_ray.core.sampling import UserSample, cross_fit, held_out_users, parts_of, sample_users
+from hydra_ray.core.sampling import UserSample, cross_fit, held_out_users, parts_of, sample_users, shortages
 from hydra_ray.core.types import Split
 
 IDS = [f"u{i}" for i in range(60)]
@@ -21,6 +21,9 @@ def test_sampling_is_disjoint_and_gives_what_there_is() -> None:
     assert not set(drawn.train) & set(drawn.test)
     assert (len(drawn.train), len(drawn.test)) == (45, 15)
     assert sample_users({"train": []}, 0, 5, 5) == UserSample((), (), {})
+    (line,) = shortages(drawn, {"train": 45, "test": 100})
+    assert line == "protocol.test_users=100: the data has 15; all of them are taken"
+    assert shortages(drawn, {"train": None}) == []
 
 
 def test_folds_test_every_user_of_both_splits_once_and_train_on_all_the_others() -> None:

@@ -204,4 +204,5 @@ def test_a_shorter_history_and_a_date_of_questions_leave_out_the_rest_with_its_r
     assert counts["rejects"] == {"late_item": 4, "old_item": 1}
     message = refused(root, questions_after="2021-01-01")
     assert "1 without a question from after data.questions_after" in message
+    assert "give an earlier data.questions_after, or set data.max_rejects=1" in message
     assert "with too few items that are older" in refused(root, questions_after="2020-01-03")

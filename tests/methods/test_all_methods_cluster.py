@@ -25,7 +25,7 @@ USERS = 6
 SMALL = ("name=all", "protocol.train_users=10", f"protocol.test_users={USERS}", "data.synth.users=24",
          "llm.max_calls=4000", "retrieval.similarity=dot", "retrieval.top_n=6", "reranker.num_history_queries=2",
          "protocol.pseudo_queries=2", "resources.train.num_workers=1", "resources.fit.num_workers=1",
-         "lora.lr=0.03", "lora.task_lr=0.03", "lora.epochs=4", "finetune.lr=0.001", "finetune.epochs=2",
+         "lora.lr=0.03", "lora.task_lr=0.03", "lora.epochs=3", "finetune.lr=0.001", "finetune.epochs=2",
          "finetune.holdout=0", "evaluate.bootstrap=200")  # fmt: skip
 LORA = ("task_lora_k0", "peft_k0", "oppu_k0", "oppu_pag_k1")
 
@@ -97,8 +97,6 @@ def test_users_are_answered_by_their_own_lora(compared: Compared) -> None:
     assert len(set(texts.values())) == len(LORA)  # other adapters, other answers
     adapters = (compared.root / "steps").glob("train-method-*/served/*/adapter_config.json")
     assert {json.loads(file.read_text())["r"] for file in adapters} == {8, 16}  # alone, and with the task's
-    assert "Loading weights" not in compared.printed
-    assert "Writing model shards" not in compared.printed
 
 
 def test_a_fine_tuned_llm_answers_for_its_rows_alone(compared: Compared) -> None:

@@ -149,6 +149,14 @@ def test_what_does_not_go_together_is_one_line(
     merged = ("--questions", questions, "--golds", golds, "--merged", tmp_path / "m.json", "data.task=lamp_3")
     assert "2 questions without a gold output (2, 3)" in refused(capsys, *merged)
     assert not (tmp_path / "m.json").exists()
+    wrong = write(
+        tmp_path / "wrong.json", {"task": "LaMP_5", "golds": [{"id": str(i), "output": "5"} for i in (1, 2, 3)]}
+    )
+    assert "holds outputs of LaMP_5, not of LaMP_3" in refused(capsys, *merged[:3], wrong, *merged[4:])
+    assert "goes with --ingested" in refused(capsys, *merged, "--split", "test")
+    assert "is a file that is read" in refused(capsys, "--questions", questions, "--out", questions, "data.task=lamp_3")
+    same = ("--out", tmp_path / "m.json", "--merged", tmp_path / "m.json", "data.task=lamp_3")
+    assert "is the file of --out" in refused(capsys, "--questions", questions, *same)
     other = write(tmp_path / "other.json", {"9": ["a"]})
     words = ("--questions", questions, "--out", tmp_path / "m.json", "retrieval.method=ranking", "data.task=lamp_3")
     assert "ranks nothing for question 1" in refused(capsys, *words, f"retrieval.ranking={other}")

@@ -31,4 +31,8 @@ def test_runs_that_cannot_be_packed(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "my_task, which is no task of LaMP's" in refused(capsys, "leaderboard", other, *out)
     assert not (tmp_path / "up.zip").exists()
     whole = run_of(tmp_path / "whole", "LaMP_3", ["5"])
+    written = whole / "predictions" / "hydra_seed0.json"
+    assert "is a file that is read" in refused(capsys, "leaderboard", whole, "--out", written)
+    movies, news = (run_of(tmp_path / name, name, ["sports"]) for name in ("LaMP_2M", "LaMP_2N"))
+    assert "LaMP_2N: two runs of LaMP_2; give one" in refused(capsys, "leaderboard", movies, news, *out)
     assert "can be written" in refused(capsys, "leaderboard", whole, "--out", tmp_path / "no" / "up.zip")
