@@ -58,9 +58,12 @@ def sweep(args: argparse.Namespace) -> int:
     if not args.dry_run:
         return runs.run()
     from hydra_ray.pipeline.dry_run import dry_run
+    from hydra_ray.pipeline.sweep import budget_lines
 
     for point, config in runs.runs:
         print(f"{point}\n{dry_run(config, offline=args.offline)}\n")
+    for line in budget_lines([config for _, config in runs.runs]):
+        print(line)
     return 0
 
 

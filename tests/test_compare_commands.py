@@ -59,10 +59,10 @@ def test_all_methods_unless_some_are_named() -> None:
 
 
 def test_a_dry_run_of_a_sweep_says_what_each_run_costs(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert (
-        main(["sweep", str(file), "protocol.pseudo_queries=1,2", "data.synth.users=12", "--dry-run", "--offline"]) == 0
-    )
+    words = ["protocol.pseudo_queries=1,2", "data.synth.users=12", "llm.max_calls=500", "--dry-run", "--offline"]
+    assert main(["sweep", str(file), *words]) == 0
     out = capsys.readouterr().out
     assert out.count("LLM calls") >= 2
     assert "protocol.pseudo_queries=1\n" in out
     assert "mine-pseudo_queries-2" in out
+    assert "for all 2 together it is 1000" in out
