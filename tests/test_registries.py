@@ -67,7 +67,7 @@ def test_another_process_loads_them_from_what_it_is_handed(plugin: Path) -> None
             r"^override .*: evaluate\.methods\[0\]: no method 'bm25_k3'; did you mean",
         ),
         (["plugins=[other.py]"], r"plugins: 'other\.py' cannot be imported \(FileNotFoundError: no such file\)"),
-        (["plugins=other.py"], r"plugins: .*tuple"),
+        (["plugins=other.py"], r"plugins: must be a list; write \[other\.py\]"),
     ],
 )
 def test_a_name_that_is_nowhere_is_one_line(plugin: Path, overrides: list[str], message: str) -> None:

@@ -1,5 +1,5 @@
 """An encoder-decoder fine-tuned by two workers of Ray Train answers for its rows alone, in the workers that ask. (The
-packaged LLM, which vLLM serves: `test_all_methods_cluster.py`.)"""
+packaged LLM, which vLLM serves: `tests/pipeline/test_compare_cluster.py`.)"""
 
 import json
 from pathlib import Path
