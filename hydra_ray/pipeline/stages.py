@@ -88,7 +88,8 @@ def _show(job: Pipeline, report: dict[str, Any]) -> None:
 
 def show_steps(job: Pipeline) -> None:
     """Says where the run's steps are named."""
-    print(f"steps: in {job.run.config.root}/steps, by the names in {job.run.folder / STEPS}", file=sys.stderr)
+    folder = job.run.folder
+    print(f"steps: in {folder.parent / 'steps'}, by the names in {folder / STEPS}", file=sys.stderr)
 
 
 def show_unscored(job: Pipeline, questions: int) -> None:
