@@ -126,8 +126,6 @@ class FitQueue:
 
     def _begin(self, user: UserKey, claimed: bool) -> None:
         """A user who is claimed already may still have a task, which does not know of it and is about to end."""
-        if claimed:
-            self._claimed.add(user)
         task = asyncio.ensure_future(self._watched(user, claimed, self._tasks.get(user)))
         self._tasks[user] = task
         task.add_done_callback(functools.partial(self._ended_task, user))
@@ -194,6 +192,10 @@ class FitQueue:
             if before:
                 with contextlib.suppress(Exception):
                     await before
+            if (
+                claimed
+            ):  # said now: the end of the earlier task takes it back, and a wait for a slot may outlast a lease
+                self._claimed.add(user)
             async with self._slots:
                 if not claimed and not await asyncio.to_thread(self._users.claim_fits, self._worker, 1, LEASE_S, user):
                     return

@@ -182,6 +182,30 @@ def test_a_user_found_by_the_look_while_the_notified_task_ends_is_fitted(
     assert world.fitter.fitted == [("u0", 1)]
 
 
+def test_a_user_taken_over_from_a_task_that_ends_is_kept_while_there_is_no_slot(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fits_module, "RENEW_EVERY_S", 0.0)
+    renewed: list[list[UserKey]] = []
+    monkeypatch.setattr(world.users, "renew_fits", lambda worker, users, lease_s: renewed.append(users))
+    user = USERS[0]
+
+    async def course() -> None:
+        queue = world.fits()
+        for _ in range(2):
+            await queue._slots.acquire()
+        queue._tasks[user] = asyncio.ensure_future(asyncio.sleep(0))
+        queue._tasks[user].add_done_callback(lambda _: queue._claimed.discard(user))  # as a task does at its end
+        queue._begin(user, claimed=True)
+        await asyncio.sleep(0.05)
+        await queue._look()
+        queue._tasks[user].cancel()
+
+    world.users.set_fit(user, "queued")
+    asyncio.run(course())
+    assert renewed == [[user]]
+
+
 def test_fits_that_wait_are_counted(world: World) -> None:
     world.fitter.error = LLMDownError("gone")
     for user in USERS:
