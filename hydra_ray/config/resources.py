@@ -154,6 +154,17 @@ class ResourcesConfig(Section):
     )
     ask: AskResources = Field(default=AskResources(), description="Ray Data's actors that call the LLM.")
     llm: LLMResources = Field(default=LLMResources(), description="Replicas of a served LLM.")
+    few_in_driver: bool = Field(
+        default=True,
+        description="Whether the run's own process does what is less work than workers take to start: the prompts of "
+        "at most 200 users, at most 2,000 requests to an LLM server, the choice of the answers of at most 2,000 "
+        "questions and the embeddings of at most 10,000 texts. Workers that reserve a GPU or a further resource do all "
+        "of theirs. `false`: all of it is done on workers.",
+    )
+
+    def in_driver(self, wanted: Placement, amount: int, few: int) -> bool:
+        """Whether work for workers of a kind is done in the run's own process. few: the largest amount that is."""
+        return self.few_in_driver and amount <= few and not wanted.num_gpus and not wanted.resources
 
 
 def ray_options(wanted: Placement) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""The client inside a Ray Data pipeline: rows with requests in, the same rows with their answers out, resumable.
+"""The client inside a Ray Data pipeline: rows with requests in, the same rows with their answers out, resumable. Few
+requests are sent without one, by the process that calls.
 
 Layout of a stage's folder:
 
@@ -10,10 +11,11 @@ import contextlib
 import math
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -56,7 +58,11 @@ ANSWER_SCHEMA = pa.schema(
 )
 # Requests in a batch for each one in flight: the slots that run dry at a batch's end are then a few per cent of all.
 BATCH_DEPTH = 16
+PENDING = ".pending.parquet"
+"""How a file ends that is not whole yet."""
 CHECKPOINT_ACTOR_BYTES = 192 * 2**20
+FEW = 2_000
+"""Requests that the run's own process sends (`ResourcesConfig.few_in_driver`)."""
 LOST_REASONS = 3
 LOST_SHOWN = 120
 """Characters of a reason."""
@@ -99,6 +105,11 @@ class LLMMapper:
             endpoint = Seq2SeqEndpoint(self._cfg, self._own)
         client = LLMClient(self._cfg, ActorPort(self._ledger), endpoint=endpoint, **self._asking)
         return Batches(client, self._wanted)
+
+    def close(self) -> None:
+        """Closes its connections, if it has asked anything."""
+        if "_batches" in self.__dict__:
+            self._batches.close()
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         requests = [requests_from_structs(structs) for structs in batch[REQUESTS_COLUMN].to_pylist()]
@@ -177,39 +188,76 @@ def run_llm_stage(
         raise UserError("llm.base_url: not set and no model is served: give the address of a chat server")
     asking_workers = cfg.resources.ask
     pool = worker_range(asking_workers, alive_nodes)
-    actors = pool[1]
-    concurrency = math.ceil(cfg.llm.concurrency / actors)
     expected = _expected_calls(str(source))
-    done = set(_ids(f"{root}/done"))
+    alone = own is None and cfg.resources.in_driver(asking_workers, sum(expected.values()), FEW)
+    concurrency = math.ceil(cfg.llm.concurrency / (1 if alone else pool[1]))
+    done = set(_ids(f"{root}/output" if alone else f"{root}/done"))
     left = {row_id: count for row_id, count in expected.items() if row_id not in done}
     requests = sum(left.values())
-    # In rows: enough requests to keep every slot busy, but work for every actor.
-    full = math.ceil(BATCH_DEPTH * concurrency * len(left) / max(1, requests))
-    batch = max(1, min(full, math.ceil(len(left) / actors)))
     columns = [ID_COLUMN, *(name for name in keep if name != ID_COLUMN), REQUESTS_COLUMN]
-    pipeline = read_parquet(str(source))
-    _configure(pipeline.context, f"{root}/done")
-    asking = pipeline.filter(expr=col(COUNT_COLUMN) > 0).select_columns(columns)
-    key = credentials(cfg.llm)
-    answered = asking.repartition(target_num_rows_per_block=batch).map_batches(
-        LLMMapper,
-        fn_constructor_args=(cfg.llm, ledger, url, model_identity(cfg.llm), concurrency, key, wanted, own),
-        batch_size=batch,
-        batch_format="pyarrow",
-        zero_copy_batch=True,
-        compute=actor_pool(pool),
-        **ray_options(asking_workers),
-    )
+    mapper = (cfg.llm, ledger, url, model_identity(cfg.llm), concurrency, credentials(cfg.llm), wanted, own)
     ray.get(ledger.begin.remote())
     if left:
-        with _progress(label, requests, ledger), WaitLines(label, lambda: ray.get(ledger.waited.remote())):
-            answered.write_parquet(f"{root}/output")
+        with _progress(label, requests, ledger, alone), WaitLines(label, lambda: ray.get(ledger.waited.remote())):
+            if alone:
+                _ask_alone(LLMMapper(*mapper), str(source), columns, left, root)
+            else:
+                # In rows: enough requests to keep every slot busy, but work for every actor.
+                full = math.ceil(BATCH_DEPTH * concurrency * len(left) / requests)
+                batch = min(full, math.ceil(len(left) / pool[1]))
+                _ask_on_workers(mapper, str(source), columns, batch, pool, asking_workers, root)
     if missing_rows(expected, _ids(f"{root}/output"), root):
         with unwrap_user_errors():
             ray.get(ledger.check.remote())
         lost = lost_error(label, ray.get(ledger.lost.remote()), requests)
         raise lost or RuntimeError(f"{root}/output lacks some of {len(expected)} rows: run again")
     return f"{root}/output"
+
+
+def _ask_on_workers(
+    mapper: tuple[Any, ...],
+    source: str,
+    columns: list[str],
+    batch: int,
+    pool: tuple[int, int],
+    workers: Placement,
+    root: str,
+) -> None:
+    """Answers the rows that are left on Ray Data's actors. mapper: the arguments of LLMMapper. batch: in rows."""
+    pipeline = read_parquet(source)
+    _configure(pipeline.context, f"{root}/done")
+    asking = pipeline.filter(expr=col(COUNT_COLUMN) > 0).select_columns(columns)
+    asking.repartition(target_num_rows_per_block=batch).map_batches(
+        LLMMapper,
+        fn_constructor_args=mapper,
+        batch_size=batch,
+        batch_format="pyarrow",
+        zero_copy_batch=True,
+        compute=actor_pool(pool),
+        **ray_options(workers),
+    ).write_parquet(f"{root}/output")
+
+
+def _ask_alone(mapper: LLMMapper, source: str, columns: list[str], left: Collection[str], root: str) -> None:
+    """Answers the rows that are left in this process, and writes them as Ray Data would."""
+    ids = pa.array(left, pa.string())
+    rows = pa.concat_tables(table.filter(pc.is_in(table[ID_COLUMN], ids)) for table in _tables(source, columns))
+    try:
+        answered = mapper(rows)
+    finally:
+        mapper.close()
+    if answered.num_rows:
+        name = f"driver-{uuid4().hex}"
+        _write(answered, f"{root}/output", name)
+        _write(answered.select([ID_COLUMN]), f"{root}/done", name)
+
+
+def _write(table: pa.Table, folder: str, name: str) -> None:
+    """A file that is there whole or not at all."""
+    system, inner = fs.FileSystem.from_uri(_uri(folder))
+    system.create_dir(inner)
+    pq.write_table(table, f"{inner}/{name}{PENDING}", filesystem=system)
+    system.move(f"{inner}/{name}{PENDING}", f"{inner}/{name}.parquet")
 
 
 def _configure(context: Any, done: str) -> None:
@@ -220,9 +268,9 @@ def _configure(context: Any, done: str) -> None:
     context.enable_progress_bars = sys.stderr.isatty()
 
 
-def _progress(label: str, total: int, ledger: Any) -> contextlib.AbstractContextManager[Any]:
-    """Plain lines where Ray Data's own bars have no terminal."""
-    if sys.stderr.isatty():
+def _progress(label: str, total: int, ledger: Any, alone: bool) -> contextlib.AbstractContextManager[Any]:
+    """Plain lines where there are no bars: Ray Data's are, on a terminal."""
+    if sys.stderr.isatty() and not alone:
         return contextlib.nullcontext()
     before: int = ray.get(ledger.done.remote())
 
@@ -267,7 +315,7 @@ def _tables(path: str, columns: list[str]) -> Iterator[pa.Table]:
     system, inner = fs.FileSystem.from_uri(_uri(path))
     found = system.get_file_info(fs.FileSelector(inner, recursive=True, allow_not_found=True))
     for info in found:
-        if info.path.endswith(".parquet") and not info.path.endswith(".pending.parquet"):
+        if info.path.endswith(".parquet") and not info.path.endswith(PENDING):
             yield pq.read_table(info.path, columns=columns, filesystem=system)
 
 

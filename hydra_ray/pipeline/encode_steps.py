@@ -69,8 +69,8 @@ class EncodeSteps(DataSteps):
             def log(line: str) -> None:
                 self.run.log(f"{step}: {line}")
 
-            scratch, workers = (folder / "scratch").resolve(), self.config.resources.encode
-            return encode_source(source, self.run.embedding_store, scratch, workers, log, self.run.ray)
+            scratch, resources = (folder / "scratch").resolve(), self.config.resources
+            return encode_source(source, self.run.embedding_store, scratch, resources, log, self.run.ray)
 
         return self._step(step, {**asdict(spec_of(source.model)), **about}, inputs, work, f"{step} {trial}")
 

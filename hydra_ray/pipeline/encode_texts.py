@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hydra_ray.config import ModelConfig
+from hydra_ray.config import ModelConfig, ResourcesConfig
 from hydra_ray.config.resources import EncodeResources, ray_options, worker_range
 from hydra_ray.models.encoder_source import spec_of
 from hydra_ray.pipeline.encode_sources import TextSource
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from hydra_ray.models.token_table import TokenTable
 
 FEW = 10_000
-"""Distinct texts that are encoded without Ray: workers would take longer to start."""
+"""Distinct texts that are encoded in the run's own process (`ResourcesConfig.few_in_driver`)."""
 TEXTS_IN_MEMORY = 500_000
 """Distinct texts that a task holds before it writes them down."""
 FRAGMENT = 16_384
@@ -47,7 +47,7 @@ def encode_source(
     source: TextSource,
     root: Path,
     scratch: Path,
-    workers: EncodeResources,
+    resources: ResourcesConfig,
     log: Callable[[str], None],
     start_ray: Callable[[], None],
 ) -> dict[str, int]:
@@ -57,7 +57,7 @@ def encode_source(
         source: Which texts.
         root: Folder of all stores.
         scratch: Takes what an unfinished step needs; all workers see it.
-        workers: Where texts are encoded: many, or on a GPU, on the cluster's workers; few on a CPU in this process.
+        resources: `encode` says where texts are encoded: on the cluster's workers, or few on a CPU in this process.
         log: Takes lines of progress.
         start_ray: Makes sure that Ray runs; called only where there are many texts.
 
@@ -69,10 +69,11 @@ def encode_source(
     """
     store = EmbeddingStore(root, spec_of(source.model))
     store.sweep()
-    few = None if workers.num_gpus else distinct_texts(source.texts(source.buckets()), FEW)
+    alone = resources.in_driver(resources.encode, 0, FEW)
+    few = distinct_texts(source.texts(source.buckets()), FEW) if alone else None
     if few is None:
         start_ray()
-        return _encode_many(source, root, scratch, workers, log)
+        return _encode_many(source, root, scratch, resources.encode, log)
     missing = store.missing(few)
     if missing:
         log(f"{len(few)} texts, {len(missing)} to encode")

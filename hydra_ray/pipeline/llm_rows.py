@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol
 
@@ -21,14 +22,22 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
 from hydra_ray.config.resources import ray_options
+from hydra_ray.core.hashing import bucket_of
 from hydra_ray.core.queries import REAL_ROW
 from hydra_ray.core.types import Split, User, user_from_row
+from hydra_ray.data.reader import read_counts, read_users, users_dataset
 from hydra_ray.errors import UselessAnswersError, UserError
 from hydra_ray.llm.usability import AnswerTally, Wanted
 from hydra_ray.pipeline.run_context import RunContext
 from hydra_ray.pipeline.stage_rows import CUTS, QUERY_COLUMNS, PromptedRow, R, StageRow, row_from_dict, rows_to_table
+from hydra_ray.utils.cpu import one_thread
 from hydra_ray.utils.ray_data import actor_pool
 from hydra_ray.utils.ray_errors import unwrap_user_errors
+
+FEW = 200
+"""Users whose rows are made in the run's own process (`ResourcesConfig.few_in_driver`)."""
+BATCH_USERS = 64
+"""Users whose rows are made together."""
 
 Asking = Mapping[str, tuple[Split, Split]]
 """Whose rows are made: user -> (the split of the data whose items stand for the user, the role that is asked for).
@@ -65,31 +74,20 @@ def ask_black_box(
     wanted: Wanted,
     weights: Path | None = None,
 ) -> dict[str, int]:
-    """Makes the rows of the chosen users with `make(*args)` on Ray Data, has their requests answered, writes both.
+    """Makes the rows of the chosen users with `make(*args)`, has their requests answered, writes both.
 
     `make` is a class whose instances are RowMakers; wanted: what the answers must be. weights: of what answers in place
-    of the LLM (`RunContext.answering`). Killed and called again, it
-    continues. Returns counts. Raises UserError as `run_llm_stage` does, and UselessAnswersError where too many of all
-    answers are of no use; then the next attempt takes the answers from the response cache, or asks again where the
-    model's identity has changed.
+    of the LLM (`RunContext.answering`). Killed and called again, it continues. Returns counts. Raises UserError as
+    `run_llm_stage` does, and UselessAnswersError where too many of all answers are of no use; then the next attempt
+    takes the answers from the response cache, or asks again where the model's identity has changed.
     """
-    from hydra_ray.data.reader import users_dataset
     from hydra_ray.llm.mapper import run_llm_stage
 
     run.ray()
-    scoring = run.config.resources.score
     queries = folder / "queries"
     if not (folder / "scratch" / "queries").exists():
         shutil.rmtree(queries, ignore_errors=True)
-        with unwrap_user_errors():
-            users_dataset(users_dir).map_batches(
-                MakeBatch,
-                fn_constructor_args=(make, args, dict(sorted(chosen.items()))),
-                batch_format="pyarrow",
-                batch_size=64,
-                compute=actor_pool(run.workers(scoring)),
-                **ray_options(scoring),
-            ).write_parquet(str(queries))
+        _make_rows(run, users_dir, MakeBatch(make, args, dict(sorted(chosen.items()))), len(chosen), queries)
         (folder / "scratch" / "queries").touch()
     counts = _count(queries)
     if counts["requests"] and not (folder / "answers").exists():
@@ -120,6 +118,27 @@ def ask_black_box(
     return {**counts, **used, **tally_of(folder / "answers", wanted).counts()}
 
 
+def _make_rows(run: RunContext, users_dir: Path, make: "MakeBatch", users: int, folder: Path) -> None:
+    """Writes the rows of the chosen users: of few in this process, of many on Ray Data's workers."""
+    scoring = run.config.resources.score
+    if run.config.resources.in_driver(scoring, users, FEW):
+        with one_thread():  # as a worker
+            tables = [table for table in make.tables(users_dir) if table.num_rows]
+        if tables:
+            folder.mkdir(parents=True)
+            pq.write_table(pa.concat_tables(tables), folder / "0.parquet")
+        return
+    with unwrap_user_errors():
+        users_dataset(users_dir).map_batches(
+            MakeBatch,
+            fn_constructor_args=make.arguments,
+            batch_format="pyarrow",
+            batch_size=BATCH_USERS,
+            compute=actor_pool(run.workers(scoring)),
+            **ray_options(scoring),
+        ).write_parquet(str(folder))
+
+
 def tally_of(answers: Path, wanted: Wanted) -> AnswerTally:
     """What the written answers of a stage are worth."""
     tally = AnswerTally(wanted)
@@ -143,14 +162,14 @@ class MakeBatch:
     """Ray Data's callable around a RowMaker: user rows in, query rows out."""
 
     def __init__(self, make: type, args: tuple[Any, ...], chosen: Asking) -> None:
-        self._maker_of = make, args
+        self.arguments = make, args, chosen
         self._chosen = chosen
         self._ids = pa.array(chosen, pa.string())
 
     @cached_property
     def _make(self) -> RowMaker:
         """Made at the first batch: a UserError of a constructor would not reach the driver."""
-        make, args = self._maker_of
+        make, args, _ = self.arguments
         made: RowMaker = make(*args)
         return made
 
@@ -158,16 +177,21 @@ class MakeBatch:
         found = batch.filter(pc.is_in(batch["user_id"], self._ids)).to_pylist()
         # An id may be a user of both splits.
         picked = [row for row in found if row["split"] == self._chosen[row["user_id"]][0]]
-        buckets = {row["user_id"]: row["bucket"] for row in picked}
-        users = [
-            replace(
-                user_from_row({k: row[k] for k in ("user_id", "split", "items", "questions")}),
-                split=self._chosen[row["user_id"]][1],
-            )
-            for row in picked
-        ]
-        self._make.prefetch(users)
-        return rows_to_table(self._make.KIND, self._make(users), buckets)
+        users = [user_from_row({k: row[k] for k in ("user_id", "split", "items", "questions")}) for row in picked]
+        return self._rows(users, {row["user_id"]: row["bucket"] for row in picked})
+
+    def tables(self, users_dir: Path) -> Iterator[pa.Table]:
+        """The same of all chosen users, read in this process."""
+        buckets = int(read_counts(users_dir)["buckets"])
+        found = (user for user in read_users(users_dir, user_ids=self._chosen)
+                 if user.split == self._chosen[user.user_id][0])  # fmt: skip
+        while users := list(islice(found, BATCH_USERS)):
+            yield self._rows(users, {user.user_id: bucket_of(user.user_id, buckets) for user in users})
+
+    def _rows(self, users: Sequence[User], buckets: Mapping[str, int]) -> pa.Table:
+        asked = [replace(user, split=self._chosen[user.user_id][1]) for user in users]
+        self._make.prefetch(asked)
+        return rows_to_table(self._make.KIND, self._make(asked), buckets)
 
 
 def _count(queries: Path) -> dict[str, int]:

@@ -28,6 +28,7 @@ SETTINGS = [
     "adapter.num_history_queries=2", "train.epochs=1", "evaluate.bootstrap=200", "evaluate.paper=false",
     "llm.model=m", f"llm.concurrency={CONCURRENCY}", "llm.accept_useless=true", "resources.ask.num_workers=2",
     "resources.ask.num_cpus=1",  # on no head, which has no CPUs
+    "resources.few_in_driver=false",
 ]  # fmt: skip
 WAIT_S = 300
 END_S = 600

@@ -77,13 +77,13 @@ SCHEMA = pa.schema(
 )
 
 
-def _config(tmp_path: Path, fake: FakeServer, **llm) -> Config:
+def _config(tmp_path: Path, fake: FakeServer, few_in_driver: bool = False, **llm) -> Config:
     settings = {"base_url": fake.url, "model": "m", "concurrency": 8, "retry_backoff_s": 0.01, **llm}
     return Config(
         name="r",
         root=str(tmp_path / "runs"),
         llm=LLMConfig(**settings),
-        resources=ResourcesConfig(ask=AskResources(num_workers=2)),
+        resources=ResourcesConfig(ask=AskResources(num_workers=2), few_in_driver=few_in_driver),
     )
 
 
@@ -108,14 +108,19 @@ def _answered(*args, **kwargs) -> list[dict]:
     return pq.read_table(run_llm_stage(*args, keep=("extra",), **kwargs)).to_pylist()
 
 
+either = pytest.mark.parametrize("few_in_driver", [True, False], ids=["driver", "workers"])
+"""Few requests: the process sends them by itself, or may not."""
+
+
+@either
 @pytest.mark.cluster
-def test_every_row_once_with_its_own_answer(tmp_path, local_ray, threaded_server, capfd):
+def test_every_row_once_with_its_own_answer(tmp_path, local_ray, threaded_server, capfd, few_in_driver):
     from ray.data import DataContext
 
     threaded_server.script = lambda number, body: (
         error(400, "too long") if body["messages"][0]["content"] == "q7" else None
     )
-    cfg = _config(tmp_path, threaded_server)
+    cfg = _config(tmp_path, threaded_server, few_in_driver)
     silent = [{"row_id": "silent", "requests": [], "n_requests": 0, "extra": 60}]
     source = _source(tmp_path / "source", _rows(60) + silent)
     rows = _answered(source, cfg, tmp_path / "stage")
@@ -132,15 +137,16 @@ def test_every_row_once_with_its_own_answer(tmp_path, local_ray, threaded_server
     assert len(threaded_server.bodies) == 60
 
 
+@either
 @pytest.mark.cluster
-def test_a_reached_budget_keeps_and_resumes(tmp_path, local_ray, threaded_server):
+def test_a_reached_budget_keeps_and_resumes(tmp_path, local_ray, threaded_server, few_in_driver):
     import ray
 
     from hydra_ray.llm.response_cache_actor import response_cache_actor
 
     file = tmp_path / "runs" / "responses.sqlite"
     threaded_server.delay_s = 0.005
-    cfg = _config(tmp_path, threaded_server)
+    cfg = _config(tmp_path, threaded_server, few_in_driver)
     source = _source(tmp_path / "source", _rows(60))
     with pytest.raises(BudgetReachedError, match=r"llm\.max_calls=25"):
         _answered(source, cfg, tmp_path / "stage", ledger=response_cache_actor(file, "small", max_calls=25))
@@ -151,20 +157,26 @@ def test_a_reached_budget_keeps_and_resumes(tmp_path, local_ray, threaded_server
     assert len(threaded_server.bodies) == 60
 
 
+@either
 @pytest.mark.cluster
-def test_lost_answers_leave_the_stage_unfinished_and_only_they_are_asked_again(tmp_path, local_ray, threaded_server):
+def test_lost_answers_leave_the_stage_unfinished_and_only_they_are_asked_again(
+    tmp_path, local_ray, threaded_server, few_in_driver
+):
     def busy(number, body):
         asked = body["messages"][0]["content"]
         return error(503, "busy") if asked in ("q3", "q41") else error(400, "long") if asked == "q7" else None
 
     threaded_server.script = busy
-    cfg = _config(tmp_path, threaded_server, retries=1)
+    cfg = _config(tmp_path, threaded_server, few_in_driver, retries=1)
     source = _source(tmp_path / "source", _rows(60))
     with pytest.raises(UnfinishedError, match=r"mine: 2 of 60 answers are missing .*2 x HTTP 503: busy"):
         _answered(source, cfg, tmp_path / "stage", label="mine")
     before = len(threaded_server.bodies)
     threaded_server.script = None
-    rows = _answered(source, cfg, tmp_path / "stage")
+    assert len(pq.read_table(tmp_path / "stage" / "output")) == 58
+    # What is left may be asked for by the other of both.
+    other = _config(tmp_path, threaded_server, not few_in_driver, retries=1)
+    rows = _answered(source, other, tmp_path / "stage")
     assert sorted(body["messages"][0]["content"] for body in threaded_server.bodies[before:]) == ["q3", "q41"]
     assert {row["extra"]: row["errors"] for row in rows if row["errors"] != [None]} == {7: ["HTTP 400: long"]}
     assert sorted(row["extra"] for row in rows) == list(range(60))
@@ -189,11 +201,13 @@ def test_a_rate_limit_is_shared_by_all_actors_and_loses_no_row(tmp_path, local_r
     assert len(threaded_server.bodies) < 2 * 40
 
 
+@either
 @pytest.mark.cluster
-def test_a_refused_key_comes_out_as_one_line(tmp_path, local_ray, threaded_server):
+def test_a_refused_key_comes_out_as_one_line(tmp_path, local_ray, threaded_server, few_in_driver):
     threaded_server.script = lambda number, body: error(401)
+    cfg, source = _config(tmp_path, threaded_server, few_in_driver), _source(tmp_path / "source", _rows(20))
     with pytest.raises(UserError, match="HYDRA_RAY_LLM_API_KEY") as caught:
-        _answered(_source(tmp_path / "source", _rows(20)), _config(tmp_path, threaded_server), tmp_path / "stage")
+        _answered(source, cfg, tmp_path / "stage")
     assert "\n" not in str(caught.value)
     twice = _source(tmp_path / "twice", [{**row, "row_id": "same"} for row in _rows(3)])
     with pytest.raises(ValueError, match="unique"):
@@ -211,7 +225,8 @@ from hydra_ray.llm.mapper import run_llm_stage
 url, folder = sys.argv[1:3]
 ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=200 * 2**20,
          _temp_dir=tempfile.mkdtemp(prefix="hr"))
-cfg = Config(root=folder, llm=LLMConfig(base_url=url, model="m", concurrency=4), resources=ResourcesConfig())
+cfg = Config(root=folder, llm=LLMConfig(base_url=url, model="m", concurrency=4),
+             resources=ResourcesConfig(few_in_driver=False))
 result = pq.read_table(run_llm_stage(folder + "/source", cfg, folder + "/stage", keep=("extra",))).to_pylist()
 assert sorted(r["extra"] for r in result) == list(range(400)), len(result)
 for row in result:

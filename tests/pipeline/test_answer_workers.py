@@ -12,7 +12,6 @@ import torch
 from hydra_ray.config import Config
 from hydra_ray.config.resources import ResourcesConfig, WorkerResources
 from hydra_ray.errors import UserError
-from hydra_ray.pipeline import answer_workers
 from hydra_ray.pipeline.answer_workers import AnswerBuckets, AnsweredStep, Answering, answer_rows, questions_of
 from hydra_ray.pipeline.job import always_shown
 from hydra_ray.pipeline.llm_rows import buckets_of
@@ -32,9 +31,10 @@ def answering(tmp_path_factory: pytest.TempPathFactory) -> Answering:
     return Answering(config, 0, (step,), adapters, folder / "embeddings", frozenset())
 
 
-def run_with(config: Config, score: WorkerResources) -> Any:
+def run_with(config: Config, score: WorkerResources, few_in_driver: bool = True) -> Any:
     """What `answer_rows` reads of a run."""
-    changed = config.model_copy(update={"resources": ResourcesConfig(score=score)})
+    resources = ResourcesConfig(score=score, few_in_driver=few_in_driver)
+    changed = config.model_copy(update={"resources": resources})
     return SimpleNamespace(
         config=changed,
         ray=lambda: None,
@@ -89,18 +89,15 @@ def test_a_step_without_questions(answering: Answering, tmp_path: Path) -> None:
 
 
 @pytest.mark.cluster
-def test_many_questions_go_to_the_workers(
-    answering: Answering, expected: list[AnswerRow], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_workers_give_the_same_answers(answering: Answering, expected: list[AnswerRow]) -> None:
     import ray
 
-    monkeypatch.setattr(answer_workers, "FEW", 0)
     ray.init(
         address="local", num_cpus=4, num_gpus=1, include_dashboard=False, log_to_driver=False, logging_level="warning"
     )
     ray.data.DataContext.get_current().enable_progress_bars = False
     try:
-        run = run_with(answering.config, WorkerResources(num_workers=2))
+        run = run_with(answering.config, WorkerResources(num_workers=2), few_in_driver=False)
         assert answer_rows(run, answering) == expected
         with pytest.raises(UserError, match="a worker was promised a GPU"):
             answer_rows(run_with(answering.config, WorkerResources(num_gpus=1)), answering)

@@ -9,8 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from hydra_ray.config import ModelConfig
-from hydra_ray.config.resources import EncodeResources
+from hydra_ray.config import ModelConfig, ResourcesConfig
 from hydra_ray.models.encoder import encode_texts, frozen_encoder
 from hydra_ray.models.encoder_source import spec_of
 from hydra_ray.pipeline import encode_texts as subject
@@ -63,9 +62,12 @@ def no_ray() -> None:
     raise AssertionError("few texts need no Ray")
 
 
-def encode(source: Listed, folder: Path, start_ray: Any = no_ray) -> tuple[dict[str, int], list[str]]:
+def encode(
+    source: Listed, folder: Path, start_ray: Any = no_ray, few_in_driver: bool = True
+) -> tuple[dict[str, int], list[str]]:
     lines: list[str] = []
-    counts = encode_source(source, folder / "store", folder / "scratch", EncodeResources(), lines.append, start_ray)
+    resources = ResourcesConfig(few_in_driver=few_in_driver)
+    counts = encode_source(source, folder / "store", folder / "scratch", resources, lines.append, start_ray)
     return counts, lines
 
 
@@ -128,13 +130,10 @@ def test_a_slice_of_a_block_holds_its_own_tokens() -> None:
 
 
 @pytest.mark.cluster
-def test_many_texts_go_through_ray_data(
-    source: Listed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cluster: str
-) -> None:
+def test_other_texts_go_through_ray_data(source: Listed, tmp_path: Path, cluster: str) -> None:
     encode(Listed(source.encoder, 100), tmp_path)
-    monkeypatch.setattr(subject, "FEW", 10)
     started: list[int] = []
-    counts, lines = encode(source, tmp_path, lambda: started.append(1))
+    counts, lines = encode(source, tmp_path, lambda: started.append(1), few_in_driver=False)
     assert started == [1]
     assert counts == {"texts": len(TEXTS), "encoded": len(TEXTS) - 100}
     assert lines[-1] == (f"{len(TEXTS)} texts, {len(TEXTS) - 100} of them encoded")

@@ -209,7 +209,7 @@ def test_folds_share_one_labelling_and_train_on_no_row_of_their_own_users(cluste
 def test_a_killed_run_predicts_the_same_and_pays_no_more_than_what_was_in_flight_twice(
     cluster: str, whole: Whole, threaded_server: FakeServer, tmp_path: Path
 ) -> None:
-    """SIGKILL in mid labelling, and the same command again."""
+    """SIGKILL in mid labelling, and the same command again, both on workers: as without any."""
     hostile_data(tmp_path / "data")
     dead = threading.Event()
 
@@ -219,7 +219,8 @@ def test_a_killed_run_predicts_the_same_and_pays_no_more_than_what_was_in_flight
         return odd_answers(number, body)
 
     threaded_server.script = until_dead
-    cut = command(cluster, "run", tmp_path, threaded_server.url)
+    workers = "resources.few_in_driver=false"
+    cut = command(cluster, "run", tmp_path, threaded_server.url, workers)
     killed = subprocess.Popen(cut, env=without_key(), stderr=subprocess.DEVNULL)
     until = time.monotonic() + 240
     while len(threaded_server.bodies) <= 30:
@@ -231,7 +232,7 @@ def test_a_killed_run_predicts_the_same_and_pays_no_more_than_what_was_in_flight
     time.sleep(2)
     dead.set()
     assert not [f for f in (tmp_path / "runs" / "steps").glob("label-*") if not f.name.endswith(".partial")]
-    again = hydra_ray(cluster, "run", tmp_path, threaded_server.url)
+    again = hydra_ray(cluster, "run", tmp_path, threaded_server.url, workers)
     assert again.returncode == 0, again.stderr
     assert "label: continuing" in again.stdout + again.stderr
     paid = len(threaded_server.bodies)

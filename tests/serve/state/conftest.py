@@ -8,8 +8,8 @@ from hydra_ray.serve.bundle import RunArtifacts
 from hydra_ray.serve.state.service_state import ServiceState
 from hydra_ray.serve.state.users import UserStore
 from hydra_ray.training.artifacts.trained_scorer import fingerprint
-from tests.pipeline.fitted_world import make_config, write_base
-from tests.serve.state.made_run import USER_IDS, write_ingested, write_some_heads
+from tests.pipeline.fitted_world import make_config, write_base, write_users
+from tests.serve.state.made_run import USER_IDS, write_some_heads
 from tests.serve.state.postgres_server import PostgresServer
 
 BACK_ENDS = ("sqlite", "postgres")
@@ -21,7 +21,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> RunArtifacts:
     folder = tmp_path_factory.mktemp("run")
     config = make_config(folder, "bayesian_linear").model_copy(update={"adapter": AdapterConfig(features=False)})
     base = write_base(folder, config)
-    write_ingested(folder / "ingest")
+    write_users(folder / "ingest")
     found = fingerprint(base)
     trained = write_some_heads(folder / "trained", "linear", found, USER_IDS[:5], 1.0)
     fitted = write_some_heads(folder / "fitted", "bayesian_linear", found, USER_IDS[4:9], 2.0)

@@ -1,31 +1,17 @@
 """The folders of a run, for a state to be made of."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from hydra_ray.core.hashing import bucket_of
-from hydra_ray.core.types import User
-from hydra_ray.data.users_writer import BucketWriter
 from hydra_ray.store.heads.spec import HeadSpec
 from hydra_ray.training.artifacts.user_heads import HeadsOfBucket, write_heads
 from tests.pipeline.fitted_world import users
 
 USER_IDS = [user.user_id for user, _ in users()]
 SHAPES = {"out_weight": (8, 2), "out_bias": (2,)}
-
-
-def write_ingested(folder: Path) -> None:
-    by_bucket: dict[int, list[User]] = {}
-    for user, bucket in users():
-        by_bucket.setdefault(bucket, []).append(user)
-    for bucket, some in by_bucket.items():
-        with BucketWriter(folder, bucket) as writer:
-            for user in some:
-                writer.add(user)
-    (folder / "counts.json").write_text(json.dumps({"buckets": 8}))
 
 
 def write_some_heads(folder: Path, kind: str, base: str, user_ids: Sequence[str], value: float) -> Path:
