@@ -8,6 +8,7 @@ than what was there before.
 import json
 import math
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -23,7 +24,7 @@ from hydra_ray.core.hashing import stable_seed
 from hydra_ray.errors import UserError
 from hydra_ray.training.finetune.finetune_job import FinetuneJob, read_rows
 from hydra_ray.training.finetune.language_model import load_language_model
-from hydra_ray.training.joint.engine import base_bytes, scaled_lr, sum_over_workers
+from hydra_ray.training.joint.engine import agree, base_bytes, scaled_lr, sum_over_workers
 from hydra_ray.training.joint.engine_state import EngineState, start_engine
 from hydra_ray.training.joint.file_tail import PROGRESS, append_line
 from hydra_ray.training.ray_loop import Report, ray_worker
@@ -88,7 +89,7 @@ class FinetuneWorker:
             at.before = at.best = self._held_out(engine)
             self._log(f"{len(self.rows.learned):,} rows, {len(self.rows.held_out):,} held out, workers {self.world}, "
                       f"ZeRO stage {self.job.engine.zero_stage}")  # fmt: skip
-        steps = self.plan.steps_of_epoch
+        steps, saved = self.plan.steps_of_epoch, time.monotonic()
         for epoch in range(at.epoch, self.plan.epochs):
             engine.train()
             losses = [self._step(engine, step) for step in range(epoch * steps, (epoch + 1) * steps)]
@@ -100,7 +101,9 @@ class FinetuneWorker:
                 at.best, at.best_epoch, best = reached, at.epoch, dict(learned.weights)
             beyond = "" if reached is None else f", held out {reached:.4f} (before training {at.before:.4f})"
             self._log(f"epoch {at.epoch} of {self.plan.epochs}: {loss:.4f} nats a token{beyond}")
-            self._checkpoint(at, learned, best, report)
+            if agree(time.monotonic() - saved >= self.job.train.checkpoint_interval_s, self.device, self.world):
+                self._checkpoint(at, learned, best, report)
+                saved = time.monotonic()
         if self.rank == 0:
             self.job.result.mkdir(parents=True, exist_ok=True)
             if best:

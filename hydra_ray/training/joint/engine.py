@@ -85,6 +85,14 @@ def sum_over_workers(values: Tensor, device: torch.device, world: int) -> Tensor
     return summed
 
 
+def agree(due: bool, device: torch.device, world: int) -> bool:
+    """Rank 0's view, on every one of so many workers."""
+    flag = torch.tensor([float(due)], device=device)
+    if world > 1:
+        torch.distributed.broadcast(flag, src=0)
+    return bool(flag.item())
+
+
 def make_engine(base: nn.Module, config: TrainConfig, device: torch.device) -> Any:
     """A DeepSpeedEngine over the base's trainable parameters, those of its `encoder` at a rate of their own; or, where
     no encoder is trained and `train.zero_stage` is not set, a `ReplicatedEngine`. Call in a worker whose process group

@@ -23,7 +23,7 @@ from hydra_ray.training.artifacts.trained_scorer import needs_encoder_in_module,
 from hydra_ray.training.joint import checkpoint
 from hydra_ray.training.joint.checkpoint import TrainState
 from hydra_ray.training.joint.embedding_file import EmbeddingFile, read_batch
-from hydra_ray.training.joint.engine import check_fits, sum_over_workers
+from hydra_ray.training.joint.engine import agree, check_fits, sum_over_workers
 from hydra_ray.training.joint.engine_state import EngineState, start_engine
 from hydra_ray.training.joint.file_tail import append_line
 from hydra_ray.training.joint.head_plan import HeadSizes, Place, plan_heads
@@ -225,10 +225,7 @@ class Worker:
 
     def agree(self, due: bool) -> bool:
         """Rank 0's view, on every rank."""
-        flag = torch.tensor([float(due)], device=self.device)
-        if self.world > 1:
-            torch.distributed.broadcast(flag, src=0)
-        return bool(flag.item())
+        return agree(due, self.device, self.world)
 
     def sum(self, values: Tensor) -> Tensor:
         """The sum over workers."""

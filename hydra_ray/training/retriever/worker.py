@@ -6,6 +6,7 @@ N texts, D numbers of an embedding, L lists with up to C candidates each.
 import json
 import math
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
@@ -23,7 +24,7 @@ from hydra_ray.models.dual_encoder import DualEncoder, Inputs
 from hydra_ray.models.encoder import TextEncoder
 from hydra_ray.models.retriever_losses import retriever_loss
 from hydra_ray.models.text_embeddings import text_embeddings
-from hydra_ray.training.joint.engine import check_fits, scaled_lr, sum_over_workers
+from hydra_ray.training.joint.engine import agree, check_fits, scaled_lr, sum_over_workers
 from hydra_ray.training.joint.engine_state import WEIGHTS, EngineState, start_engine
 from hydra_ray.training.joint.file_tail import PROGRESS, append_line
 from hydra_ray.training.ray_loop import Report, ray_worker
@@ -72,7 +73,7 @@ class RetrieverWorker:
 
     def run(self, start: Path | None, report: Report) -> None:
         """Tries every temperature and leaves the best retriever in `job.result`. start: a checkpoint to go on from."""
-        first = self.untrained()
+        first, saved = self.untrained(), time.monotonic()
         spread = self._spread(first)
         ndcg_before = self._held_out(first)
         at, best = Progress.begin(ndcg_before), dict[str, Tensor]()
@@ -92,7 +93,9 @@ class RetrieverWorker:
                 if reached > at.best:
                     at.best, at.best_trial, at.best_epoch, best = reached, trial, epoch + 1, dict(learned.weights)
                 at.trial, at.epoch = trial, epoch + 1
-                self._checkpoint(at, learned, best, report)
+                if agree(time.monotonic() - saved >= self.job.train.checkpoint_interval_s, self.device, self.world):
+                    self._checkpoint(at, learned, best, report)
+                    saved = time.monotonic()
             self._log(f"teacher's temperature {self.job.temperatures[trial]:g}: held-out NDCG "
                       f"{at.epochs[-1]['ndcg']:.4f} after {at.epoch} epochs, best so far {at.best:.4f}")  # fmt: skip
         if self.rank == 0:

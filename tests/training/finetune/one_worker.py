@@ -23,7 +23,7 @@ def make_job(folder: Path, base: Path, rows: FinetuneRows, train: Any = None, **
     folder.mkdir(parents=True)
     job = FinetuneJob(
         base, folder / "rows.parquet", FinetuneConfig.model_validate({**SETTINGS, **settings}),
-        TrainConfig.model_validate(train or {}), "finetuned", 3, folder,
+        TrainConfig.model_validate({"checkpoint_interval_s": 0, **(train or {})}), "finetuned", 3, folder,
     )  # fmt: skip
     write_rows(rows, job.rows)
     return job

@@ -72,6 +72,12 @@ def test_held_out_rows_choose_the_epoch(alone: None, base: Decoder, tmp_path: Pa
     assert not (wild.scratch / MODEL).exists()
 
 
+def test_no_checkpoint_before_its_time(alone: None, base: Decoder, tmp_path: Path) -> None:
+    rows = rows_of(base, held_out=2)
+    trained(make_job(tmp_path / "job", base.folder, rows, {"checkpoint_interval_s": 60}), keep=tmp_path / "kept")
+    assert not (tmp_path / "kept").exists()
+
+
 def test_it_goes_on_from_a_checkpoint(alone: None, base: Decoder, tmp_path: Path) -> None:
     rows = rows_of(base, held_out=2)
     whole = trained(make_job(tmp_path / "whole", base.folder, rows), keep=tmp_path / "checkpoint")

@@ -32,6 +32,13 @@ def test_a_training_that_was_cut_short_ends_with_the_same_weights(alone: None, e
     assert "continuing with trial 1 after epoch 3" in (again.scratch / "progress").read_text()
 
 
+def test_no_checkpoint_before_its_time(alone: None, encoder: Path, tmp_path: Path) -> None:
+    job = make_job(tmp_path / "job", encoder, epochs=3)
+    seldom = replace(job, train=job.train.model_copy(update={"checkpoint_interval_s": 60}))
+    trained(seldom, keep=tmp_path / "kept")
+    assert not (tmp_path / "kept").exists()
+
+
 def test_a_retriever_that_gets_worse_stays_as_it_was(alone: None, encoder: Path, tmp_path: Path) -> None:
     job = make_job(tmp_path / "job", encoder, epochs=1, lr=1e-12)
     split = split_lists("ropg", lists(), 0.25, 0, equal_ones=False)

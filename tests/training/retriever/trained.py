@@ -29,8 +29,9 @@ def make_job(folder: Path, encoder: Path, goal: Any = "kd", **ropg: Any) -> Retr
     settings = {"epochs": 20, "batch_queries": 8, "lr": 0.02, "encoder_lr": 0.01, "teacher_temperatures": [0.2], **ropg}
     model = ModelConfig(encoder=str(encoder), max_tokens=32)
     job = RetrieverJob(
-        model, RopgConfig(**settings), TrainConfig(), goal, folder / "lists.parquet", "ropg", 0, folder, None
-    )
+        model, RopgConfig(**settings), TrainConfig(checkpoint_interval_s=0), goal, folder / "lists.parquet", "ropg", 0,
+        folder, None,
+    )  # fmt: skip
     folder.mkdir(exist_ok=True)
     write_lists(split_lists("ropg", lists(), 0.25, 0, equal_ones=False), job.lists)
     return job
