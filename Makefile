@@ -14,7 +14,7 @@ ifeq ($(EXTRA),cpu)
 TORCH := $(if $(WHEELS),--find-links $(dir $(WHEELS)),--torch-backend cpu)
 endif
 
-.PHONY: help quickstart test unit nodes comparison lint types check docs notebook clean
+.PHONY: help quickstart test unit nodes lint types check docs notebook clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -38,9 +38,6 @@ unit: $(VENV)/.ready ## the tests that start no Ray, vLLM or browser
 
 nodes: $(VENV)/.ready ## as root: clusters of machines in Linux namespaces that lose a node, the network or the head
 	$(BIN)/python -m pytest -m nodes
-
-comparison: $(VENV)/.ready ## every method there is, compared on a small synthetic world: eight minutes on two cores
-	$(BIN)/python -m pytest -m comparison
 
 lint: $(VENV)/.ready ## ruff: rules and format
 	$(BIN)/ruff check .

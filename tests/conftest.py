@@ -10,17 +10,12 @@ os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
-ONLY_BY_NAME = ("nodes", "comparison")
-"""Markers of what is too long to run with the rest."""
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Runs what is marked with one of ONLY_BY_NAME only where the marker is asked for."""
-    for marker in ONLY_BY_NAME:
-        if marker not in config.option.markexpr:
-            left_out = [item for item in items if item.get_closest_marker(marker)]
-            items[:] = [item for item in items if not item.get_closest_marker(marker)]
-            config.hook.pytest_deselected(items=left_out)
+    """Runs what is marked `nodes` only where it is asked for: it takes as long as all the rest."""
+    if "nodes" not in config.option.markexpr:
+        left_out = [item for item in items if item.get_closest_marker("nodes")]
+        items[:] = [item for item in items if not item.get_closest_marker("nodes")]
+        config.hook.pytest_deselected(items=left_out)
 
 
 # The same examples every time: what fails here, fails everywhere. No deadline: tests share the cores with others.

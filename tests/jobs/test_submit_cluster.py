@@ -28,7 +28,6 @@ SMALL = [
     "train.epochs=1",
     "evaluate.bootstrap=200",
     "evaluate.paper=false",
-    "resources.few_in_driver=false",
 ]
 
 

@@ -18,7 +18,7 @@ from hydra_ray.pipeline.method_costs import asked_rows
 from hydra_ray.registries import METHODS
 from tests.docs.pages import ROOT
 
-pytestmark = [pytest.mark.comparison, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
 
 CONFIG = ROOT / "configs" / "quickstart.yaml"
 USERS = 6
