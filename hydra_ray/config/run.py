@@ -11,7 +11,7 @@ from hydra_ray.config.head_kinds import head_kind
 from hydra_ray.config.llm import LLMConfig
 from hydra_ray.config.lora import LoraConfig
 from hydra_ray.config.pair_kinds import pair_kind
-from hydra_ray.config.resources import ResourcesConfig
+from hydra_ray.config.resources import Placement, ResourcesConfig
 from hydra_ray.config.retrieval import AdapterConfig, RerankerConfig, RetrievalConfig
 from hydra_ray.config.retriever_selection import LEARNED, RspgConfig
 from hydra_ray.config.retriever_training import RopgConfig
@@ -129,6 +129,10 @@ class Config(Section):
         """A process that is handed a configuration loads the plug-ins as one that reads it does."""
         super().__setstate__(state)
         load_modules(self.plugins)
+
+    def in_driver(self, wanted: Placement, amount: int, few: int) -> bool:
+        """`ResourcesConfig.in_driver`, of work that may score pairs: never where an encoder reads them."""
+        return not self.model.encoder_in_scorer and self.resources.in_driver(wanted, amount, few)
 
     @property
     def text_encoder(self) -> ModelConfig:

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from hydra_ray.config.pair_kinds import pair_kind
 from hydra_ray.config.section import EXECUTION_ONLY, NameOf, Section
 from hydra_ray.registries import HEADS, LOSSES, PAIR_ENCODERS
 from hydra_ray.utils.cpu import Precision
@@ -52,6 +53,12 @@ class ModelConfig(Section):
         description="Number format of a frozen encoder (`bi_encoder`, `concepts`). `bf16` is three times as fast where "
         "the processor multiplies in it (AVX512-BF16, AMX, GPUs), slower elsewhere; embeddings agree to three digits.",
     )
+
+    @property
+    def encoder_in_scorer(self) -> bool:
+        """Whether the encoder runs in the scorer, for every pair; otherwise it embeds each text once, before."""
+        reads = pair_kind(self.pair).reads
+        return reads == "pairs" or (reads != "nothing" and not self.freeze_encoder)
 
     @property
     def text_embedding(self) -> dict[str, Any]:

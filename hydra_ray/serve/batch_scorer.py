@@ -13,7 +13,7 @@ from hydra_ray.serve.caches.head_cache import HeadCache
 from hydra_ray.serve.config import MIB, ScorerConfig
 from hydra_ray.serve.state.folders import heads_folder
 from hydra_ray.serve.state.service_state import ServiceState
-from hydra_ray.training.artifacts.trained_scorer import TrainedScorer, fingerprint, load_scorer, needs_encoder_in_module
+from hydra_ray.training.artifacts.trained_scorer import TrainedScorer, fingerprint, load_scorer
 from hydra_ray.utils.device import CPU, free_memory, worker_device
 
 
@@ -29,7 +29,7 @@ class BatchScorer:
         self._scorers: dict[Component, TrainedScorer] = {}
         for component in COMPONENTS:
             scorer = load_scorer(bundle.base[component])
-            if self.embeddings is None and not needs_encoder_in_module(scorer.config):
+            if self.embeddings is None and not scorer.config.encoder_in_scorer:
                 self.embeddings = EmbeddingCache(scorer.config, config.embedding_cache_mib * MIB, device)
             uri = heads_folder(state.folder, component)
             if scorer.head.delta_shapes() and uri.exists():

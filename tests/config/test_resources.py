@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from hydra_ray.config import load_config
+from hydra_ray.config import Config, load_config
 from hydra_ray.config.resources import (
     Placement,
     TrainResources,
@@ -99,3 +99,22 @@ def test_what_ray_would_refuse_or_never_schedule_is_one_line(override: str, line
         load_config(None, [override])
     assert line in str(error.value)
     assert str(error.value).startswith(f"override {override!r}: resources.")
+
+
+@pytest.mark.parametrize(
+    ("changed", "amount", "here"),
+    [
+        ({}, 10, True),
+        ({}, 11, False),
+        ({"resources": {"score": {"num_gpus": 0.5}}}, 1, False),
+        ({"resources": {"score": {"resources": {"fast": 1}}}}, 1, False),
+        ({"resources": {"few_in_driver": False}}, 1, False),
+        ({"model": {"pair": "bi_encoder"}}, 10, True),
+        ({"model": {"pair": "bi_encoder", "freeze_encoder": False}}, 1, False),
+        ({"model": {"pair": "cross_encoder"}}, 1, False),
+        ({"model": {"pair": "none", "freeze_encoder": False}}, 10, True),
+    ],
+)
+def test_what_the_runs_own_process_does(changed: dict[str, Any], amount: int, here: bool) -> None:
+    config = Config.model_validate(changed)
+    assert config.in_driver(config.resources.score, amount, 10) is here

@@ -23,7 +23,6 @@ from hydra_ray.training.artifacts.trained_scorer import (
     HeadProvider,
     TrainedScorer,
     load_scorer,
-    needs_encoder_in_module,
 )
 from hydra_ray.training.artifacts.user_heads import UnpublishedHeads
 from hydra_ray.training.joint.ranking_examples import RankingExample
@@ -59,7 +58,7 @@ class Bases:
         """A new, empty memory of embeddings around the one encoder, which is loaded when first needed; None where
         embeddings are made inside the scorer."""
         model = self.bundle.config.model
-        if needs_encoder_in_module(model) and not self.bundle.config.retrieval.encodes:
+        if model.encoder_in_scorer and not self.bundle.config.retrieval.encodes:
             return None
         if self._encoder is None:
             self._encoder = frozen_encoder(model, self.device)

@@ -23,7 +23,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from hydra_ray.config import ModelConfig
-from hydra_ray.config.pair_kinds import pair_kind
 from hydra_ray.core.retrieval import TextEncode
 from hydra_ray.errors import UserError
 from hydra_ray.models.encoder import TextEncoder
@@ -55,12 +54,6 @@ class _Description(BaseModel):
     symmetric: bool
     feature_width: int
     fingerprint: str
-
-
-def needs_encoder_in_module(config: ModelConfig) -> bool:
-    """Whether the encoder runs inside the scorer; otherwise it runs once, ahead of it."""
-    reads = pair_kind(config.pair).reads
-    return reads == "pairs" or (reads != "nothing" and not config.freeze_encoder)
 
 
 def save_base(
@@ -113,7 +106,7 @@ def load_scorer(folder: Path, kind: str | None = None, encoder_source: str | Non
         found.model = found.model.model_copy(update={"encoder": encoder_source})
     if not (folder / BASE).exists():
         raise _missing(folder, BASE)
-    encoder = TextEncoder(found.model) if needs_encoder_in_module(found.model) else None
+    encoder = TextEncoder(found.model) if found.model.encoder_in_scorer else None
     scorer = PairScorer(found.model, encoder, found.encoder_width, found.symmetric, found.feature_width)
     try:
         missing, unexpected = scorer.load_state_dict(load_file(folder / BASE), strict=False)
@@ -188,7 +181,7 @@ class TrainedScorer:
         self.device, self._budget = device, budget
         self.heads = heads
         self._embedding_store = embedding_store
-        inside = needs_encoder_in_module(scorer.config)
+        inside = scorer.config.encoder_in_scorer
         self._encode = None if inside else encode or text_embeddings(scorer.config, embedding_store, device)
 
     @classmethod

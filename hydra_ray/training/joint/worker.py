@@ -19,7 +19,7 @@ from hydra_ray.models.losses import loss_sum
 from hydra_ray.models.mixture import balance_loss
 from hydra_ray.models.scorer import PairBatch, PairScorer
 from hydra_ray.models.text_embeddings import text_embeddings
-from hydra_ray.training.artifacts.trained_scorer import needs_encoder_in_module, save_base
+from hydra_ray.training.artifacts.trained_scorer import save_base
 from hydra_ray.training.joint import checkpoint
 from hydra_ray.training.joint.checkpoint import TrainState
 from hydra_ray.training.joint.embedding_file import EmbeddingFile, read_batch
@@ -87,7 +87,7 @@ class Worker:
     def _scorer(self, job: TrainJob) -> PairScorer:
         """The same on every rank."""
         encoder = None
-        if needs_encoder_in_module(self.model):
+        if self.model.encoder_in_scorer:
             encoder = TextEncoder(self.model)
             if self.train.activation_checkpointing:
                 encoder.model.gradient_checkpointing_enable()

@@ -16,7 +16,6 @@ from torch import Tensor
 from hydra_ray.config import ModelConfig
 from hydra_ray.models.sentence_embeddings import embeddings_shape, padded_embeddings
 from hydra_ray.models.text_embeddings import text_embeddings
-from hydra_ray.training.artifacts.trained_scorer import needs_encoder_in_module
 from hydra_ray.training.joint.embedding_file import MEMORY_SHARE, EmbeddingFile, read_all
 from hydra_ray.training.joint.plan import Step, assign_buckets, imbalance, plan_epoch
 from hydra_ray.training.joint.ranking_examples import RankingExample, TextIndex, examples_from_table
@@ -81,7 +80,7 @@ class WorkerShard:
         come in a file.
         """
         texts = self.texts.texts or [""]
-        if needs_encoder_in_module(model):
+        if model.encoder_in_scorer:
             return texts
         log(f"reading the embeddings of {len(texts)} texts")
         encode = text_embeddings(model, embedding_store, device)
