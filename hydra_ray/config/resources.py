@@ -163,9 +163,9 @@ class ResourcesConfig(Section):
         "on workers.",
     )
 
-    def in_driver(self, wanted: Placement, amount: int, few: int) -> bool:
-        """Whether work for workers of a kind is done in the run's own process. few: the largest amount that is."""
-        return self.few_in_driver and amount <= few and not wanted.num_gpus and not wanted.resources
+    def in_driver(self, wanted: Placement) -> bool:
+        """Whether the run's own process does little work of workers of a kind."""
+        return self.few_in_driver and not wanted.num_gpus and not wanted.resources
 
 
 def ray_options(wanted: Placement) -> dict[str, Any]:

@@ -130,9 +130,10 @@ class Config(Section):
         super().__setstate__(state)
         load_modules(self.plugins)
 
-    def in_driver(self, wanted: Placement, amount: int, few: int) -> bool:
-        """`ResourcesConfig.in_driver`, of work that may score pairs: never where an encoder reads them."""
-        return not self.model.encoder_in_scorer and self.resources.in_driver(wanted, amount, few)
+    def in_driver(self, wanted: Placement) -> bool:
+        """`ResourcesConfig.in_driver`, of work that reads texts: not if what embeds them is trained or reads pairs."""
+        encodes = self.model.encoder_in_scorer or not self.ropg.freeze_encoder
+        return not encodes and self.resources.in_driver(wanted)
 
     @property
     def text_encoder(self) -> ModelConfig:

@@ -133,7 +133,8 @@ class TrainConfig(Section):
     checkpoint_steps: int = Field(
         default=16,
         ge=1,
-        description="Steps after which it is checked, besides each epoch's end, whether a checkpoint is due.",
+        description="Steps after which it is checked, besides each epoch's end, whether a checkpoint is due; ROPG and "
+        "fine-tuning check at epochs' ends alone.",
         json_schema_extra=EXECUTION_ONLY,
     )
     trackers: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] = Field(

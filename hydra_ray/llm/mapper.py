@@ -1,10 +1,5 @@
 """The client inside a Ray Data pipeline: rows with requests in, the same rows with their answers out, resumable. Few
 requests are sent without one, by the process that calls.
-
-Layout of a stage's folder:
-
-    done/     ids of the rows whose answers are written (Ray Data's checkpoint, committed file by file)
-    output/   the answers
 """
 
 import contextlib
@@ -15,13 +10,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import ray
-from pyarrow import fs
 from ray.data.checkpoint import CheckpointConfig
 from ray.data.expressions import col
 
@@ -30,6 +22,7 @@ from hydra_ray.config import Config, LLMConfig
 from hydra_ray.config.resources import Placement, ray_options, worker_range
 from hydra_ray.errors import UnfinishedError, UserError
 from hydra_ray.llm.access import credentials
+from hydra_ray.llm.answer_files import COUNT_COLUMN, ID_COLUMN, AnswerFiles, absolute, expected_calls, tables
 from hydra_ray.llm.batches import Batches
 from hydra_ray.llm.client import LLMClient
 from hydra_ray.llm.model_id import model_identity
@@ -42,9 +35,7 @@ from hydra_ray.llm.usability import Wanted
 from hydra_ray.utils.ray_data import actor_pool, alive_nodes, read_parquet
 from hydra_ray.utils.ray_errors import unwrap_user_errors
 
-ID_COLUMN = "row_id"
 REQUESTS_COLUMN = "requests"
-COUNT_COLUMN = "n_requests"
 ANSWER_SCHEMA = pa.schema(
     [
         ("texts", pa.list_(pa.list_(pa.string()))),
@@ -58,8 +49,6 @@ ANSWER_SCHEMA = pa.schema(
 )
 # Requests in a batch for each one in flight: the slots that run dry at a batch's end are then a few per cent of all.
 BATCH_DEPTH = 16
-PENDING = ".pending.parquet"
-"""How a file ends that is not whole yet."""
 CHECKPOINT_ACTOR_BYTES = 192 * 2**20
 FEW = 2_000
 """Requests that the run's own process sends (`ResourcesConfig.few_in_driver`)."""
@@ -180,7 +169,7 @@ def run_llm_stage(
     were lost that may come next time, UselessAnswersError when too many of the first or of a batch are of no use,
     UserError where nothing more would be answered, ValueError if ids are not unique.
     """
-    root = str(checkpoint_path)
+    files = AnswerFiles(checkpoint_path)
     ledger = ledger if ledger is not None else run_response_cache(cfg)
     url = base_url or cfg.llm.base_url
     own = cfg.resources.ask if cfg.llm.in_process and url is None else None
@@ -188,30 +177,33 @@ def run_llm_stage(
         raise UserError("llm.base_url: not set and no model is served: give the address of a chat server")
     asking_workers = cfg.resources.ask
     pool = worker_range(asking_workers, alive_nodes)
-    expected = _expected_calls(str(source))
-    alone = own is None and cfg.resources.in_driver(asking_workers, sum(expected.values()), FEW)
-    concurrency = math.ceil(cfg.llm.concurrency / (1 if alone else pool[1]))
-    done = set(_ids(f"{root}/output" if alone else f"{root}/done"))
+    expected = expected_calls(str(source))
+    alone = own is None and sum(expected.values()) <= FEW and cfg.resources.in_driver(asking_workers)
+    if alone:
+        files.discard_uncommitted()  # Ray Data does so by itself
+    actors = 1 if alone else pool[1]
+    concurrency = math.ceil(cfg.llm.concurrency / actors)
+    done = files.done_ids()
     left = {row_id: count for row_id, count in expected.items() if row_id not in done}
     requests = sum(left.values())
     columns = [ID_COLUMN, *(name for name in keep if name != ID_COLUMN), REQUESTS_COLUMN]
     mapper = (cfg.llm, ledger, url, model_identity(cfg.llm), concurrency, credentials(cfg.llm), wanted, own)
     ray.get(ledger.begin.remote())
     if left:
+        # In rows: enough requests to keep every slot busy, but work for every actor.
+        full = math.ceil(BATCH_DEPTH * concurrency * len(left) / requests)
+        batch = min(full, math.ceil(len(left) / actors))
         with _progress(label, requests, ledger, alone), WaitLines(label, lambda: ray.get(ledger.waited.remote())):
             if alone:
-                _ask_alone(LLMMapper(*mapper), str(source), columns, left, root)
+                _ask_alone(LLMMapper(*mapper), str(source), columns, batch, left, files)
             else:
-                # In rows: enough requests to keep every slot busy, but work for every actor.
-                full = math.ceil(BATCH_DEPTH * concurrency * len(left) / requests)
-                batch = min(full, math.ceil(len(left) / pool[1]))
-                _ask_on_workers(mapper, str(source), columns, batch, pool, asking_workers, root)
-    if missing_rows(expected, _ids(f"{root}/output"), root):
+                _ask_on_workers(mapper, str(source), columns, batch, pool, asking_workers, files)
+    if files.missing_rows(expected):
         with unwrap_user_errors():
             ray.get(ledger.check.remote())
         lost = lost_error(label, ray.get(ledger.lost.remote()), requests)
-        raise lost or RuntimeError(f"{root}/output lacks some of {len(expected)} rows: run again")
-    return f"{root}/output"
+        raise lost or RuntimeError(f"{files.output} lacks some of {len(expected)} rows: run again")
+    return files.output
 
 
 def _ask_on_workers(
@@ -221,11 +213,11 @@ def _ask_on_workers(
     batch: int,
     pool: tuple[int, int],
     workers: Placement,
-    root: str,
+    files: AnswerFiles,
 ) -> None:
     """Answers the rows that are left on Ray Data's actors. mapper: the arguments of LLMMapper. batch: in rows."""
     pipeline = read_parquet(source)
-    _configure(pipeline.context, f"{root}/done")
+    _configure(pipeline.context, files.done)
     asking = pipeline.filter(expr=col(COUNT_COLUMN) > 0).select_columns(columns)
     asking.repartition(target_num_rows_per_block=batch).map_batches(
         LLMMapper,
@@ -235,34 +227,29 @@ def _ask_on_workers(
         zero_copy_batch=True,
         compute=actor_pool(pool),
         **ray_options(workers),
-    ).write_parquet(f"{root}/output")
+    ).write_parquet(files.output)
 
 
-def _ask_alone(mapper: LLMMapper, source: str, columns: list[str], left: Collection[str], root: str) -> None:
-    """Answers the rows that are left in this process, and writes them as Ray Data would."""
+def _ask_alone(
+    mapper: LLMMapper, source: str, columns: list[str], batch: int, left: Collection[str], files: AnswerFiles
+) -> None:
+    """Answers the rows that are left in this process, so many at a time."""
     ids = pa.array(left, pa.string())
-    rows = pa.concat_tables(table.filter(pc.is_in(table[ID_COLUMN], ids)) for table in _tables(source, columns))
+    rows = pa.concat_tables(table.filter(pc.is_in(table[ID_COLUMN], ids)) for table in tables(source, columns))
     try:
-        answered = mapper(rows)
+        for start in range(0, rows.num_rows, batch):
+            answered = mapper(rows.slice(start, batch))
+            if answered.num_rows:
+                files.write(answered)
     finally:
         mapper.close()
-    if answered.num_rows:
-        name = f"driver-{uuid4().hex}"
-        _write(answered, f"{root}/output", name)
-        _write(answered.select([ID_COLUMN]), f"{root}/done", name)
-
-
-def _write(table: pa.Table, folder: str, name: str) -> None:
-    """A file that is there whole or not at all."""
-    system, inner = fs.FileSystem.from_uri(_uri(folder))
-    system.create_dir(inner)
-    pq.write_table(table, f"{inner}/{name}{PENDING}", filesystem=system)
-    system.move(f"{inner}/{name}{PENDING}", f"{inner}/{name}.parquet")
 
 
 def _configure(context: Any, done: str) -> None:
     """Checkpointing for this pipeline alone; progress bars only where there is a terminal."""
-    checkpoint = CheckpointConfig(id_column=ID_COLUMN, checkpoint_path=_uri(done), delete_checkpoint_on_success=False)
+    checkpoint = CheckpointConfig(
+        id_column=ID_COLUMN, checkpoint_path=absolute(done), delete_checkpoint_on_success=False
+    )
     checkpoint.checkpoint_actor_memory_bytes = CHECKPOINT_ACTOR_BYTES
     context.checkpoint_config = checkpoint
     context.enable_progress_bars = sys.stderr.isatty()
@@ -297,40 +284,3 @@ def lost_error(label: str, lost: Mapping[str, int], requests: int) -> Unfinished
         f"{label}: {sum(lost.values())} of {requests} answers are missing after all retries ({shown}{more}): run the "
         "same command again, it asks only for these; everything that was answered is kept"
     )
-
-
-def missing_rows(expected: Mapping[str, int], written: Sequence[str], root: str) -> int:
-    """How many of the rows that were asked for are not written. Raises RuntimeError for rows that should not be."""
-    if len(written) != len(set(written)) or not set(written) <= set(expected):
-        raise RuntimeError(f"{root}/output holds rows twice or of other requests: delete {root} and run again")
-    return len(expected) - len(written)
-
-
-def _uri(path: str) -> str:
-    return path if "://" in path else str(Path(path).resolve())
-
-
-def _tables(path: str, columns: list[str]) -> Iterator[pa.Table]:
-    """Some columns of the committed Parquet files in a folder, file by file; none if there is no such folder."""
-    system, inner = fs.FileSystem.from_uri(_uri(path))
-    found = system.get_file_info(fs.FileSelector(inner, recursive=True, allow_not_found=True))
-    for info in found:
-        if info.path.endswith(".parquet") and not info.path.endswith(PENDING):
-            yield pq.read_table(info.path, columns=columns, filesystem=system)
-
-
-def _expected_calls(path: str) -> dict[str, int]:
-    """The ids of the rows that have requests, with how many. Raises ValueError if an id comes twice."""
-    expected: dict[str, int] = {}
-    rows = 0
-    for table in _tables(path, [ID_COLUMN, COUNT_COLUMN]):
-        asking = table.filter(pc.field(COUNT_COLUMN) > 0)
-        rows += asking.num_rows
-        expected |= zip(asking[ID_COLUMN].to_pylist(), asking[COUNT_COLUMN].to_pylist(), strict=True)
-    if len(expected) != rows:
-        raise ValueError(f"column {ID_COLUMN!r} of an LLM stage must be unique: {rows} rows, {len(expected)} ids")
-    return expected
-
-
-def _ids(path: str) -> list[str]:
-    return [row_id for table in _tables(path, [ID_COLUMN]) for row_id in table[ID_COLUMN].to_pylist()]

@@ -69,8 +69,7 @@ def encode_source(
     """
     store = EmbeddingStore(root, spec_of(source.model))
     store.sweep()
-    alone = resources.in_driver(resources.encode, 0, FEW)
-    few = distinct_texts(source.texts(source.buckets()), FEW) if alone else None
+    few = distinct_texts(source.texts(source.buckets()), FEW) if resources.in_driver(resources.encode) else None
     if few is None:
         start_ray()
         return _encode_many(source, root, scratch, resources.encode, log)

@@ -65,9 +65,13 @@ class Pipeline(HydraSteps):
 
     @property
     def further_methods(self) -> tuple[str, ...]:
-        """The methods that are shown because `evaluate.methods` names them, less those that are left out."""
+        """The methods that are shown because `evaluate.methods` names them, less those that are left out.
+
+        Those that bring weights of their own come last: each change of weights is another start of the server.
+        """
         skipped = (*always_shown(), *self.left_out)
-        return tuple(name for name in dict.fromkeys(self.config.evaluate.methods) if name not in skipped)
+        names = (name for name in dict.fromkeys(self.config.evaluate.methods) if name not in skipped)
+        return tuple(sorted(names, key=lambda name: method_named(name).serves_weights is not None))
 
     @once
     def method(self, trial: Trial, name: str) -> StepResult:

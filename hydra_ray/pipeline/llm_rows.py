@@ -121,7 +121,7 @@ def ask_black_box(
 def _make_rows(run: RunContext, users_dir: Path, make: "MakeBatch", users: int, folder: Path) -> None:
     """Writes the rows of the chosen users: of few in this process, of many on Ray Data's workers."""
     scoring = run.config.resources.score
-    if run.config.in_driver(scoring, users, FEW):
+    if users <= FEW and run.config.in_driver(scoring):
         with one_thread():  # as a worker
             tables = [table for table in make.tables(users_dir) if table.num_rows]
         if tables:

@@ -10,7 +10,6 @@ from typing import Any
 from hydra_ray.data.reader import read_counts
 from hydra_ray.llm.response_cache import Counts, ResponseCache
 from hydra_ray.llm.usability import FAULTS
-from hydra_ray.methods.method import method_named
 from hydra_ray.methods.question import Adapter
 from hydra_ray.pipeline.answer_workers import AnsweredStep, Answering, answer_rows
 from hydra_ray.pipeline.evaluation import refused_summaries, with_oracles
@@ -35,8 +34,7 @@ def answered_rows(job: Pipeline) -> list[AnswerRow]:
             adapters[variant or "hydra"] = base.resolve(), heads.resolve()
         one_shot = first_texts(job.oracles(trial).path) if config.evaluate.oracles else None
         steps = [AnsweredStep(evaluated.path.resolve(), always_shown())]
-        # Weights in place of the LLM's last, as each change of weights is another start of the server.
-        for name in sorted(job.further_methods, key=lambda name: method_named(name).serves_weights is not None):
+        for name in job.further_methods:
             path, learned = job.method(trial, name).path, job.trained_method(trial, name)
             steps.append(AnsweredStep(path.resolve(), (name,), learned.path.resolve() if learned else None))
         refused = frozenset(refused_summaries(job.summarise(trial).path))

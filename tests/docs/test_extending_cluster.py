@@ -21,7 +21,7 @@ def test_a_run_with_a_retriever_a_head_and_a_method_of_ones_own(cluster: str, tm
 
     def run(url: str, *more: str) -> str:
         words = command(cluster, "run", tmp_path, url, f"plugins=[{FILES}]", "retrieval.method=fading_bm25",
-                        "model.head=gain", *more)  # fmt: skip
+                        "model.head=gain", "resources.few_in_driver=false", *more)  # fmt: skip
         done = subprocess.run(words, env=without_key(), capture_output=True, text=True, timeout=900, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout

@@ -222,11 +222,11 @@ import pyarrow.parquet as pq
 import ray
 from hydra_ray.config import Config, LLMConfig, ResourcesConfig
 from hydra_ray.llm.mapper import run_llm_stage
-url, folder = sys.argv[1:3]
+url, folder, few_in_driver = sys.argv[1:4]
 ray.init(address="local", num_cpus=2, include_dashboard=False, object_store_memory=200 * 2**20,
          _temp_dir=tempfile.mkdtemp(prefix="hr"))
 cfg = Config(root=folder, llm=LLMConfig(base_url=url, model="m", concurrency=4),
-             resources=ResourcesConfig(few_in_driver=False))
+             resources=ResourcesConfig(few_in_driver=few_in_driver == "True"))
 result = pq.read_table(run_llm_stage(folder + "/source", cfg, folder + "/stage", keep=("extra",))).to_pylist()
 assert sorted(r["extra"] for r in result) == list(range(400)), len(result)
 for row in result:
@@ -235,8 +235,9 @@ print("complete", flush=True)
 """
 
 
+@either
 @pytest.mark.cluster
-def test_a_killed_run_is_resumed_without_loss_or_repetition(tmp_path, threaded_server):
+def test_a_killed_run_is_resumed_without_loss_or_repetition(tmp_path, threaded_server, few_in_driver):
     """The driver is killed in the middle; the second run pays only what was not answered before the kill."""
     killed = threading.Event()
 
@@ -246,7 +247,7 @@ def test_a_killed_run_is_resumed_without_loss_or_repetition(tmp_path, threaded_s
 
     threaded_server.script = script
     _source(tmp_path / "source", _rows(400))
-    command = [sys.executable, "-c", PROGRAM, threaded_server.url, str(tmp_path)]
+    command = [sys.executable, "-c", PROGRAM, threaded_server.url, str(tmp_path), str(few_in_driver)]
     first = subprocess.Popen(command, start_new_session=True)
     deadline = time.monotonic() + 300
     while len(threaded_server.bodies) <= 150:

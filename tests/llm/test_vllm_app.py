@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM
 
-from hydra_ray.config import Config, LLMConfig, LLMResources, ServeLLMConfig
+from hydra_ray.config import Config, LLMConfig, LLMResources, ResourcesConfig, ServeLLMConfig
 from hydra_ray.core.tasks import load_task
 from hydra_ray.errors import UserError
 from hydra_ray.llm import vllm_app
@@ -123,7 +123,7 @@ def test_a_served_model_answers_through_the_whole_stage_as_transformers_does(tmp
 
     port = free_port()
     llm = LLMConfig(concurrency=16, serve=ServeLLMConfig(port=port, max_model_len=1024))
-    cfg = Config(root=str(tmp_path / "runs"), llm=llm)
+    cfg = Config(root=str(tmp_path / "runs"), llm=llm, resources=ResourcesConfig(few_in_driver=False))
     greedy = [probe.prompt for probe in probes("tagging", FOUR_WITH_ONE, 24)]
     asks = [Request(({"role": "user", "content": prompt},), 0.0, 1, 16) for prompt in greedy]
     asks += [Request(({"role": "user", "content": f"Note {i}"},), 1.0, 2, 5) for i in range(16)]

@@ -53,3 +53,9 @@ def test_too_few_users_for_the_folds(tmp_path: Path) -> None:
         UserError, match="2 users with a question and its gold answer in the data cannot be cut into 3 folds"
     ):
         job.chosen(Trial(0, 2))
+
+
+def test_methods_with_weights_of_their_own_come_last(tmp_path: Path) -> None:
+    named = ["finetuned_k0", "dense_k1", "bm25_k1", "finetuned_k4", "ropg_kd_k4"]
+    job, _ = make_job(tmp_path, evaluate={"methods": named})
+    assert job.further_methods == ("dense_k1", "ropg_kd_k4", "finetuned_k0", "finetuned_k4")  # bm25_k1 is always shown

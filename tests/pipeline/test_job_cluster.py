@@ -209,7 +209,7 @@ def test_folds_share_one_labelling_and_train_on_no_row_of_their_own_users(cluste
 def test_a_killed_run_predicts_the_same_and_pays_no_more_than_what_was_in_flight_twice(
     cluster: str, whole: Whole, threaded_server: FakeServer, tmp_path: Path
 ) -> None:
-    """SIGKILL in mid labelling, and the same command again, both on workers: as without any."""
+    """SIGKILL in mid labelling, and the same command again: all on workers, where the whole run has none for so few."""
     hostile_data(tmp_path / "data")
     dead = threading.Event()
 
@@ -245,7 +245,7 @@ def test_a_killed_run_predicts_the_same_and_pays_no_more_than_what_was_in_flight
 
 REFUSALS: dict[str, tuple[int | None, list[str], str]] = {
     "unreachable": (None, ["llm.base_url=http://127.0.0.1:9/v1"], "is the server running"),
-    "401": (401, [], "HYDRA_RAY_LLM_API_KEY is not set: check it"),
+    "401": (401, ["resources.few_in_driver=false"], "HYDRA_RAY_LLM_API_KEY is not set: check it"),
     "429": (429, [], "lower llm.concurrency"),
 }
 """Name -> status of every answer, further overrides, and what the line says."""

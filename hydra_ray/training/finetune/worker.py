@@ -1,8 +1,8 @@
 """One rank of a fine-tuning: its share of every step's rows, its DeepSpeed engine, epochs, and the best one so far.
 
 The loss of a step is the mean cross-entropy over the learned tokens of its rows, whatever rank and micro-batch they are
-in. A checkpoint after each epoch holds the engine's state, `at.json`, and `best.safetensors` where an epoch is better
-than what was there before.
+in. A checkpoint, at an epoch's end and at most one in `train.checkpoint_interval_s`, holds the engine's state,
+`at.json`, and `best.safetensors` where an epoch is better than what was there before.
 """
 
 import json
