@@ -48,7 +48,12 @@ class RopgConfig(Section):
         le=0.5,
         description="Share of the training users whose queries choose the epoch and the temperature.",
     )
-    epochs: int = Field(default=10, ge=1, description="Passes over the training queries at most.")
+    epochs: int = Field(
+        default=50,
+        ge=1,
+        description="Passes over the training queries, of which the one that serves held-out training users best is "
+        "kept. ROPG's 10 are too few for some hundred queries, and enough for thousands.",
+    )
     batch_queries: int = Field(default=64, ge=1, description="Queries per step, all workers together.")
     lr: float = Field(default=3e-4, gt=0, description="Learning rate of the matrix.")
     encoder_lr: float = Field(default=1e-5, gt=0, description="Learning rate of the encoder, unless it is frozen.")
