@@ -176,13 +176,12 @@ def run_llm_stage(
     if url is None and own is None:
         raise UserError("llm.base_url: not set and no model is served: give the address of a chat server")
     asking_workers = cfg.resources.ask
-    pool = worker_range(asking_workers, alive_nodes)
     expected = expected_calls(str(source))
     alone = own is None and sum(expected.values()) <= FEW and cfg.resources.in_driver(asking_workers)
     if alone:
         files.discard_uncommitted()  # Ray Data does so by itself
-    actors = 1 if alone else pool[1]
-    concurrency = math.ceil(cfg.llm.concurrency / actors)
+    pool = (1, 1) if alone else worker_range(asking_workers, alive_nodes)
+    concurrency = math.ceil(cfg.llm.concurrency / pool[1])
     done = files.done_ids()
     left = {row_id: count for row_id, count in expected.items() if row_id not in done}
     requests = sum(left.values())
@@ -192,7 +191,7 @@ def run_llm_stage(
     if left:
         # In rows: enough requests to keep every slot busy, but work for every actor.
         full = math.ceil(BATCH_DEPTH * concurrency * len(left) / requests)
-        batch = min(full, math.ceil(len(left) / actors))
+        batch = min(full, math.ceil(len(left) / pool[1]))
         with _progress(label, requests, ledger, alone), WaitLines(label, lambda: ray.get(ledger.waited.remote())):
             if alone:
                 _ask_alone(LLMMapper(*mapper), str(source), columns, batch, left, files)

@@ -87,7 +87,7 @@ def ask_black_box(
     queries = folder / "queries"
     if not (folder / "scratch" / "queries").exists():
         shutil.rmtree(queries, ignore_errors=True)
-        _make_rows(run, users_dir, MakeBatch(make, args, dict(sorted(chosen.items()))), len(chosen), queries)
+        _make_rows(run, users_dir, MakeBatch(make, args, dict(sorted(chosen.items()))), queries)
         (folder / "scratch" / "queries").touch()
     counts = _count(queries)
     if counts["requests"] and not (folder / "answers").exists():
@@ -118,10 +118,10 @@ def ask_black_box(
     return {**counts, **used, **tally_of(folder / "answers", wanted).counts()}
 
 
-def _make_rows(run: RunContext, users_dir: Path, make: "MakeBatch", users: int, folder: Path) -> None:
+def _make_rows(run: RunContext, users_dir: Path, make: "MakeBatch", folder: Path) -> None:
     """Writes the rows of the chosen users: of few in this process, of many on Ray Data's workers."""
     scoring = run.config.resources.score
-    if users <= FEW and run.config.in_driver(scoring):
+    if len(make.chosen) <= FEW and run.config.in_driver(scoring):
         with one_thread():  # as a worker
             tables = [table for table in make.tables(users_dir) if table.num_rows]
         if tables:
@@ -163,7 +163,7 @@ class MakeBatch:
 
     def __init__(self, make: type, args: tuple[Any, ...], chosen: Asking) -> None:
         self.arguments = make, args, chosen
-        self._chosen = chosen
+        self.chosen = chosen
         self._ids = pa.array(chosen, pa.string())
 
     @cached_property
@@ -176,20 +176,20 @@ class MakeBatch:
     def __call__(self, batch: pa.Table) -> pa.Table:
         found = batch.filter(pc.is_in(batch["user_id"], self._ids)).to_pylist()
         # An id may be a user of both splits.
-        picked = [row for row in found if row["split"] == self._chosen[row["user_id"]][0]]
+        picked = [row for row in found if row["split"] == self.chosen[row["user_id"]][0]]
         users = [user_from_row({k: row[k] for k in ("user_id", "split", "items", "questions")}) for row in picked]
         return self._rows(users, {row["user_id"]: row["bucket"] for row in picked})
 
     def tables(self, users_dir: Path) -> Iterator[pa.Table]:
         """The same of all chosen users, read in this process."""
         buckets = int(read_counts(users_dir)["buckets"])
-        found = (user for user in read_users(users_dir, user_ids=self._chosen)
-                 if user.split == self._chosen[user.user_id][0])  # fmt: skip
+        found = (user for user in read_users(users_dir, user_ids=self.chosen)
+                 if user.split == self.chosen[user.user_id][0])  # fmt: skip
         while users := list(islice(found, BATCH_USERS)):
             yield self._rows(users, {user.user_id: bucket_of(user.user_id, buckets) for user in users})
 
     def _rows(self, users: Sequence[User], buckets: Mapping[str, int]) -> pa.Table:
-        asked = [replace(user, split=self._chosen[user.user_id][1]) for user in users]
+        asked = [replace(user, split=self.chosen[user.user_id][1]) for user in users]
         self._make.prefetch(asked)
         return rows_to_table(self._make.KIND, self._make(asked), buckets)
 

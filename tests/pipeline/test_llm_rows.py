@@ -64,7 +64,7 @@ def rows_of_some(folder: Path, few_in_driver: bool) -> pa.Table:
     chosen: Asking = {user.user_id: (user.split, "train") for user, _ in users()[::2]}
     make = MakeBatch(LabelPrompts, (config.model_dump(mode="json"), 0, None), chosen)
     made = folder / f"queries-{few_in_driver}"
-    _make_rows(run, folder / "ingest", make, len(chosen), made)
+    _make_rows(run, folder / "ingest", make, made)
     return pq.read_table(made).sort_by("row_id")
 
 

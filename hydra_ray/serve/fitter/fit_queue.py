@@ -192,9 +192,8 @@ class FitQueue:
             if before:
                 with contextlib.suppress(Exception):
                     await before
-            if (
-                claimed
-            ):  # said now: the end of the earlier task takes it back, and a wait for a slot may outlast a lease
+            if claimed:
+                # Not before: the earlier task's end takes it back. Not later: a wait for a slot may outlast a lease.
                 self._claimed.add(user)
             async with self._slots:
                 if not claimed and not await asyncio.to_thread(self._users.claim_fits, self._worker, 1, LEASE_S, user):
