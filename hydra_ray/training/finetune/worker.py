@@ -8,7 +8,6 @@ in. A checkpoint, at an epoch's end and at most one in `train.checkpoint_interva
 import json
 import math
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -22,8 +21,10 @@ from torch import Tensor
 
 from hydra_ray.core.hashing import stable_seed
 from hydra_ray.errors import UserError
+from hydra_ray.training.checkpoint_timer import CheckpointTimer
 from hydra_ray.training.finetune.finetune_job import FinetuneJob, read_rows
 from hydra_ray.training.finetune.language_model import load_language_model
+from hydra_ray.training.joint import zero_state
 from hydra_ray.training.joint.engine import agree, base_bytes, scaled_lr, sum_over_workers
 from hydra_ray.training.joint.engine_state import EngineState, start_engine
 from hydra_ray.training.joint.file_tail import PROGRESS, append_line
@@ -89,21 +90,23 @@ class FinetuneWorker:
             at.before = at.best = self._held_out(engine)
             self._log(f"{len(self.rows.learned):,} rows, {len(self.rows.held_out):,} held out, workers {self.world}, "
                       f"ZeRO stage {self.job.engine.zero_stage}")  # fmt: skip
-        steps, saved = self.plan.steps_of_epoch, time.monotonic()
+        steps = self.plan.steps_of_epoch
+        timer = CheckpointTimer(self.job.train.checkpoint_interval_s, self.device, self.world)
         for epoch in range(at.epoch, self.plan.epochs):
             engine.train()
             losses = [self._step(engine, step) for step in range(epoch * steps, (epoch + 1) * steps)]
-            loss, reached, learned = sum(losses) / steps, self._held_out(engine), EngineState.of(engine)
+            loss, reached = sum(losses) / steps, self._held_out(engine)
             assert at.epochs is not None
             at.epochs.append({"loss": loss, "held_out": reached})
             at.epoch = epoch + 1
-            if reached is None or at.best is None or reached < at.best:
-                at.best, at.best_epoch, best = reached, at.epoch, dict(learned.weights)
+            better = reached is None or at.best is None or reached < at.best
+            if agree(better, self.device, self.world):
+                at.best, at.best_epoch, best = reached, at.epoch, zero_state.weights(engine)
             beyond = "" if reached is None else f", held out {reached:.4f} (before training {at.before:.4f})"
             self._log(f"epoch {at.epoch} of {self.plan.epochs}: {loss:.4f} nats a token{beyond}")
-            if agree(time.monotonic() - saved >= self.job.train.checkpoint_interval_s, self.device, self.world):
-                self._checkpoint(at, learned, best, report)
-                saved = time.monotonic()
+            if timer.due():
+                self._checkpoint(at, EngineState.of(engine), best, report)
+                timer.restart()
         if self.rank == 0:
             self.job.result.mkdir(parents=True, exist_ok=True)
             if best:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from hydra_ray.training.checkpoint_timer import CheckpointTimer
 from hydra_ray.training.joint.trackers import Tracker, make_tracker
 from hydra_ray.training.joint.train_job import TrainJob
 from hydra_ray.training.joint.worker import Worker
@@ -56,7 +57,7 @@ class Loop:
             settings = {**worker.at.model, **job.train.model_dump(mode="json"), "seed": worker.seed}
             run = f"{job.name} {worker.model.head}"
             self._tracker = make_tracker(worker.train.trackers, job.metrics, run, settings, worker.at.total)
-        self._saved_at = time.monotonic()
+        self._timer = CheckpointTimer(job.train.checkpoint_interval_s, worker.device, worker.world)
 
     def run(self, out: Path) -> None:
         """Trains to the end and leaves the result in `out`, DONE last."""
@@ -90,7 +91,7 @@ class Loop:
                 eta = (spoke - began) / (number - first) * left
                 worker.log(f"epoch {epoch + 1}/{train.epochs} step {number}/{len(steps)} ETA {eta:.0f} s")
             if last or number % train.checkpoint_steps == 0:
-                due = worker.agree(time.monotonic() - self._saved_at >= train.checkpoint_interval_s)
+                due = self._timer.due()
                 if not due and not last:
                     continue
                 whole = before + float(worker.sum(torch.tensor(loss)))
@@ -110,4 +111,4 @@ class Loop:
         with tempfile.TemporaryDirectory() as folder:
             self._worker.save(Path(folder))
             self._report(metrics, Path(folder))
-        self._saved_at = time.monotonic()
+        self._timer.restart()

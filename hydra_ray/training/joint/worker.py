@@ -23,7 +23,7 @@ from hydra_ray.training.artifacts.trained_scorer import save_base
 from hydra_ray.training.joint import checkpoint
 from hydra_ray.training.joint.checkpoint import TrainState
 from hydra_ray.training.joint.embedding_file import EmbeddingFile, read_batch
-from hydra_ray.training.joint.engine import agree, check_fits, sum_over_workers
+from hydra_ray.training.joint.engine import check_fits, sum_over_workers
 from hydra_ray.training.joint.engine_state import EngineState, start_engine
 from hydra_ray.training.joint.file_tail import append_line
 from hydra_ray.training.joint.head_plan import HeadSizes, Place, plan_heads
@@ -222,10 +222,6 @@ class Worker:
         """Of no labelled row: 0, and so are its gradients."""
         inputs, batch = self._read(self._empty_batch())
         return loss_sum(engine(inputs, batch, self._blank()).float(), batch.label, batch.mask, self.train.loss)
-
-    def agree(self, due: bool) -> bool:
-        """Rank 0's view, on every rank."""
-        return agree(due, self.device, self.world)
 
     def sum(self, values: Tensor) -> Tensor:
         """The sum over workers."""

@@ -6,7 +6,6 @@ N texts, D numbers of an embedding, L lists with up to C candidates each.
 import json
 import math
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
@@ -24,6 +23,8 @@ from hydra_ray.models.dual_encoder import DualEncoder, Inputs
 from hydra_ray.models.encoder import TextEncoder
 from hydra_ray.models.retriever_losses import retriever_loss
 from hydra_ray.models.text_embeddings import text_embeddings
+from hydra_ray.training.checkpoint_timer import CheckpointTimer
+from hydra_ray.training.joint import zero_state
 from hydra_ray.training.joint.engine import agree, check_fits, scaled_lr, sum_over_workers
 from hydra_ray.training.joint.engine_state import WEIGHTS, EngineState, start_engine
 from hydra_ray.training.joint.file_tail import PROGRESS, append_line
@@ -73,7 +74,8 @@ class RetrieverWorker:
 
     def run(self, start: Path | None, report: Report) -> None:
         """Tries every temperature and leaves the best retriever in `job.result`. start: a checkpoint to go on from."""
-        first, saved = self.untrained(), time.monotonic()
+        first = self.untrained()
+        timer = CheckpointTimer(self.job.train.checkpoint_interval_s, self.device, self.world)
         spread = self._spread(first)
         ndcg_before = self._held_out(first)
         at, best = Progress.begin(ndcg_before), dict[str, Tensor]()
@@ -89,13 +91,13 @@ class RetrieverWorker:
                 loss = self._epoch(engine, trial, epoch, spread)
                 reached = self._held_out(engine.module)
                 at.epochs.append({"trial": trial, "epoch": epoch + 1, "loss": loss, "ndcg": reached})
-                learned = EngineState.of(engine)
-                if reached > at.best:
-                    at.best, at.best_trial, at.best_epoch, best = reached, trial, epoch + 1, dict(learned.weights)
+                if agree(reached > at.best, self.device, self.world):
+                    at.best, at.best_trial, at.best_epoch = reached, trial, epoch + 1
+                    best = zero_state.weights(engine)
                 at.trial, at.epoch = trial, epoch + 1
-                if agree(time.monotonic() - saved >= self.job.train.checkpoint_interval_s, self.device, self.world):
-                    self._checkpoint(at, learned, best, report)
-                    saved = time.monotonic()
+                if timer.due():
+                    self._checkpoint(at, EngineState.of(engine), best, report)
+                    timer.restart()
             self._log(f"teacher's temperature {self.job.temperatures[trial]:g}: held-out NDCG "
                       f"{at.epochs[-1]['ndcg']:.4f} after {at.epoch} epochs, best so far {at.best:.4f}")  # fmt: skip
         if self.rank == 0:
