@@ -2,26 +2,31 @@
 
 A bucket's pair embeddings are computed once and kept for later runs, its users are fitted as batched problems, its
 heads are written as a part of the store, and its record says that it is done. A killed step goes on with the next
-bucket.
+bucket. The run's own process fits a few users in the same way.
 """
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra_ray.config.head_kinds import head_kind
 from hydra_ray.config.resources import ray_options
 from hydra_ray.errors import UserError
-from hydra_ray.pipeline.fit_buckets import FitBuckets, MixBuckets
+from hydra_ray.pipeline.fit_buckets import Buckets, FitBuckets, MixBuckets
 from hydra_ray.pipeline.fit_records import Previous, count_fitted, record_file
 from hydra_ray.pipeline.fit_spec import FitSpec
 from hydra_ray.pipeline.ranking_examples import chunks
 from hydra_ray.pipeline.run_context import RunContext
 from hydra_ray.training.artifacts.user_heads import new_store
 from hydra_ray.training.user_fit.solver import Tuned
+from hydra_ray.utils.cpu import one_thread
 from hydra_ray.utils.ray_data import actor_pool
 from hydra_ray.utils.ray_errors import unwrap_user_errors
+
+FEW = 200
+"""Users whose heads are fitted in the run's own process (`ResourcesConfig.few_in_driver`)."""
 
 
 def fit_users(run: RunContext, fit: FitSpec, tuned: Tuned, out: Path) -> dict[str, Any]:
@@ -33,9 +38,6 @@ def fit_users(run: RunContext, fit: FitSpec, tuned: Tuned, out: Path) -> dict[st
     of them that publishing took. cpu_s: processor seconds of the workers and of publishing. All of this attempt alone.
     Raises UserError for what a worker could not use; finished buckets stay.
     """
-    import ray
-
-    run.ray()
     scorer = fit.scorer()
     if not scorer.scorer.head.delta_shapes():
         return {"users": 0}
@@ -51,19 +53,13 @@ def fit_users(run: RunContext, fit: FitSpec, tuned: Tuned, out: Path) -> dict[st
         run.log(f"fit-{fit.component}: {len(buckets) - len(left)} of {len(buckets)} buckets are done already")
     began, cpu_s = time.time(), 0.0
     if left:
-        wanted = run.config.resources.fit
-        workers = run.workers(wanted)
-        parts = chunks(left, max(4, workers[1] * 4))
+        worker = MixBuckets if head_kind(fit.kind).routed else FitBuckets
         try:
-            with unwrap_user_errors():
-                rows = ray.data.from_items([{"buckets": part} for part in parts]).map_batches(
-                    MixBuckets if head_kind(fit.kind).routed else FitBuckets,
-                    fn_constructor_args=(fit, tuned, out),
-                    batch_size=1,
-                    compute=actor_pool(workers),
-                    **ray_options(wanted),
-                )
-                done = rows.take_all()
+            if len(fit.chosen) <= FEW and run.config.in_driver(run.config.resources.fit):
+                with one_thread():
+                    done = [_first_row(worker(fit, tuned, out)({"buckets": [left]}))]
+            else:
+                done = _on_workers(run, worker, (fit, tuned, out), left)
         except UserError as mistake:
             raise UserError(f"fit-{fit.component}: {mistake}") from None
         began, cpu_s = min(row["began"] for row in done), sum(row["cpu_s"] for row in done)
@@ -77,3 +73,24 @@ def fit_users(run: RunContext, fit: FitSpec, tuned: Tuned, out: Path) -> dict[st
         "the shared head"
     )
     return {**counts, **{name: round(value, 3) for name, value in times.items()}, **tuned}
+
+
+def _on_workers(
+    run: RunContext, worker: type[Buckets], given: tuple[FitSpec, Tuned, Path], buckets: Sequence[int]
+) -> list[dict[str, Any]]:
+    """A row for each of the workers' calls. given: what a worker is made with."""
+    import ray
+
+    run.ray()
+    wanted = run.config.resources.fit
+    workers = run.workers(wanted)
+    parts = chunks(buckets, max(4, workers[1] * 4))
+    with unwrap_user_errors():
+        rows = ray.data.from_items([{"buckets": part} for part in parts]).map_batches(
+            worker, fn_constructor_args=given, batch_size=1, compute=actor_pool(workers), **ray_options(wanted)
+        )
+        return list(rows.take_all())
+
+
+def _first_row(columns: dict[str, Any]) -> dict[str, Any]:
+    return {name: values[0] for name, values in columns.items()}

@@ -22,7 +22,7 @@ from hydra_ray.training.artifacts.trained_scorer import save_base
 from tests.training.tiny import make_encoder
 
 
-def make_config(folder: Path, kind: str = "linear", **fit: Any) -> Config:
+def make_config(folder: Path, kind: str = "linear", few_in_driver: bool = True, **fit: Any) -> Config:
     model = {
         "encoder": str(folder / "encoder"),
         "pair": "bi_encoder",
@@ -36,7 +36,7 @@ def make_config(folder: Path, kind: str = "linear", **fit: Any) -> Config:
         "model": model,
         "fit": {"epochs": 5, "guard": 0, "l2": None if kind == "bayesian_linear" else 0.01, **fit},
     }
-    return Config.model_validate({**whole, "root": str(folder / "runs")})
+    return Config.model_validate({**whole, "root": str(folder / "runs"), "resources": {"few_in_driver": few_in_driver}})
 
 
 def users() -> list[tuple[User, int]]:

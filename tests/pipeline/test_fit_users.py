@@ -1,9 +1,14 @@
 from pathlib import Path
 
 import numpy as np
+import ray
 
 from hydra_ray.pipeline.fit_records import count_fitted
-from tests.pipeline.fitted_buckets import fitted
+from hydra_ray.pipeline.fit_users import fit_users
+from hydra_ray.pipeline.run_context import RunContext
+from hydra_ray.store.heads.head_store import HeadStore
+from hydra_ray.training.artifacts.user_heads import FOLDER
+from tests.pipeline.fitted_buckets import TUNED, fitted
 from tests.pipeline.fitted_world import make_config, make_fit, users, write_answers
 
 TEST_USERS = sorted(user.user_id for user, _ in users() if user.split == "test")
@@ -39,3 +44,18 @@ def test_a_warm_start_begins_at_the_earlier_head(world: Path) -> None:
     write_answers(world / "later", more=TEST_USERS[2])
     after = fitted(make_fit(world, no_epochs_left, world / "later", world / "before"), world / "after")
     assert np.allclose(after[TEST_USERS[2]], before[TEST_USERS[2]], atol=1e-6)
+
+
+def test_a_few_users_are_fitted_without_ray(world: Path) -> None:
+    config = make_config(world)
+    on_a_worker = fitted(make_fit(world, config, world / "answered"), world / "worker")
+    with RunContext(config) as run:
+        found = fit_users(run, make_fit(world, config, world / "answered"), TUNED, world / "driver")
+    assert not ray.is_initialized()
+    assert found["users"] == len(TEST_USERS)
+    assert found["fit_s"] > found["publish_s"] > 0
+    store = HeadStore.open(str(world / "driver" / FOLDER))
+    ids = store.users()
+    assert ids == list(on_a_worker)
+    for user, value in zip(ids, store.get(ids)[1]["out_weight"], strict=True):
+        assert np.allclose(value, on_a_worker[user], atol=1e-6)

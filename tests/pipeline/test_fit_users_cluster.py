@@ -25,7 +25,7 @@ from hydra_ray.store.heads.head_store import HeadStore
 from tests.pipeline.fitted_world import make_config, make_fit
 HeadStore.publish = lambda *given, **more: time.sleep(600)  # so that the driver dies before it, however fast it is
 folder = Path(sys.argv[1])
-config = make_config(folder, batch_users=1)
+config = make_config(folder, few_in_driver=False, batch_users=1)
 with RunContext(config) as run:
     fit_users.fit_users(run, make_fit(folder, config, folder / "answered"), {"l2": 0.01}, folder / "killed")
 """
@@ -33,7 +33,7 @@ with RunContext(config) as run:
 
 @pytest.mark.cluster
 def test_a_killed_fit_goes_on_with_the_next_bucket(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    config = make_config(tmp_path, batch_users=1)
+    config = make_config(tmp_path, few_in_driver=False, batch_users=1)
     write_base(tmp_path, config)
     write_answers(tmp_path / "answered")
     environment = {**os.environ, "PYTHONPATH": os.getcwd()}
