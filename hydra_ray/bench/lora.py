@@ -4,6 +4,7 @@ The packaged LLM, users of the synthetic world with ITEMS history items each; a 
 the user's own answer. Both sides have the same rows, batches, initial weights, optimizer, schedule and clip, and no
 dropout, so that they compute the same; that is checked. Tokenising is timed on neither side, peft wraps the base once.
 `cpu_ratio` is the ratio of the process's CPU time: where it differs from `ratio`, something else kept the machine busy.
+`workers_ratio` is that of processes of one thread, as many as the other sides have threads: so does a job train users.
 """
 
 import time
@@ -15,6 +16,7 @@ from typing import Any
 import torch
 
 from hydra_ray.bench.lora_peft import PeftTrainer
+from hydra_ray.bench.lora_workers import LoraWorkers
 from hydra_ray.bench.timing import machine
 from hydra_ray.config.lora import LoraConfig
 from hydra_ray.core.prompts import answer_prompt
@@ -44,8 +46,8 @@ def run(args: Namespace) -> dict[str, Any]:
     """Measures and returns the figures; `ratio` is that of users per second, ours over peft's.
 
     args: `users` (default USERS), `items` (of a user, default ITEMS), `repeats` (default REPEATS), `threads` (default:
-    PyTorch's). difference: the largest between both sides' weights. Raises UserError where peft is not installed, and
-    RuntimeError if the sides disagree.
+    PyTorch's). difference: the largest between peft's and the other sides' weights. Raises UserError where peft is not
+    installed, and RuntimeError if the sides disagree.
     """
     if threads := getattr(args, "threads", None):
         torch.set_num_threads(int(threads))
@@ -54,20 +56,28 @@ def run(args: Namespace) -> dict[str, Any]:
     rows = rows_of_users(base, users, items)
     with PeftTrainer(base, CONFIG, 0):
         pass  # says so before anything is measured where peft is missing
-    sides: dict[str, Callable[[], Result]] = {"ours": lambda: ours(base, rows), "peft": lambda: one_by_one(base, rows)}
-    wall: dict[str, list[float]] = {name: [] for name in sides}
-    cpu: dict[str, list[float]] = {name: [] for name in sides}
-    found = {"ours": ours(base, rows[:2]), "peft": one_by_one(base, rows[:2])}  # warms up
-    for _ in range(int(getattr(args, "repeats", REPEATS))):
-        for name, side in sides.items():
-            began, worked = time.perf_counter(), time.process_time()
-            found[name] = side()
-            wall[name].append(time.perf_counter() - began)
-            cpu[name].append(time.process_time() - worked)
-    difference = apart(found["ours"], found["peft"])
+    with LoraWorkers(torch.get_num_threads(), CONFIG, 0) as workers:
+        sides: dict[str, Callable[[], Result]] = {
+            "ours": lambda: ours(base, rows),
+            "workers": lambda: workers.train(rows),
+            "peft": lambda: one_by_one(base, rows),
+        }
+        wall: dict[str, list[float]] = {name: [] for name in sides}
+        cpu: dict[str, list[float]] = {name: [] for name in sides}
+        workers.warm_up(rows[0])
+        found = {"ours": ours(base, rows[:2]), "peft": one_by_one(base, rows[:2])}  # warms up, too
+        for _ in range(int(getattr(args, "repeats", REPEATS))):
+            for name, side in sides.items():
+                began, worked = time.perf_counter(), time.process_time()
+                found[name] = side()
+                wall[name].append(time.perf_counter() - began)
+                cpu[name].append(time.process_time() - worked)
+    del cpu["workers"]  # which is not this process's
+    difference = max(apart(found[name], found["peft"]) for name in ("ours", "workers"))
     seconds, work = ({name: median(values) for name, values in side.items()} for side in (wall, cpu))
     return {
         "ratio": round(seconds["peft"] / seconds["ours"], 2),
+        "workers_ratio": round(seconds["peft"] / seconds["workers"], 2),
         "cpu_ratio": round(work["peft"] / work["ours"], 2),
         "users_per_s": {name: round(users / value, 2) for name, value in seconds.items()},
         "seconds": {name: [round(value, 3) for value in values] for name, values in wall.items()},

@@ -18,6 +18,8 @@ def test_both_sides_agree_and_every_figure_is_there() -> None:
     assert (result["users"], result["rows_per_user"], result["steps_per_user"]) == (3, 2, 2)
     assert result["numbers_per_user"] == 16_384
     assert result["ratio"] > 0
+    assert result["workers_ratio"] > 0
+    assert result["users_per_s"].keys() == {"ours", "workers", "peft"}
 
 
 def test_a_wrong_side_is_noticed() -> None:
