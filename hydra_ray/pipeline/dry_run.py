@@ -17,6 +17,7 @@ from hydra_ray.llm.response_cache import Counts, ResponseCache
 from hydra_ray.llm.token_budget import prompt_budget, tokenizer_of
 from hydra_ray.llm.types import Request
 from hydra_ray.llm.usability import SHOWN, Wanted
+from hydra_ray.methods.method import method_named
 from hydra_ray.pipeline.cost_bounds import CostBound, bounds, first_request
 from hydra_ray.pipeline.job import Pipeline
 from hydra_ray.pipeline.run_context import RunContext
@@ -112,7 +113,11 @@ def _endpoint(config: Config, run: RunContext, job: Pipeline, scratch: Path, off
 
         require_vllm()
         engine_variables(llm, run.config.resources.llm)
-        return [f"{run.identity}, which the run itself serves with vLLM (not started here)"], False
+        lines = [f"{run.identity}, which the run itself serves with vLLM (not started here)"]
+        trained = [name for name in job.further_methods if method_named(name).serves_weights]
+        if trained:
+            lines.append(f"in each seed and fold started anew for {', '.join(trained)}, with weights of their own")
+        return lines, False
     where = f"{llm.model} at {llm.base_url}"
     request = first_request(job)
     if offline or request is None:

@@ -8,6 +8,7 @@ import pytest
 from hydra_ray.cli import main
 from hydra_ray.llm.response_cache import CallOutcome, ResponseCache
 from hydra_ray.utils.model_digest import model_digest
+from tests.docs.pages import ROOT
 from tests.llm.fake_server import FakeServer, completion, error
 from tests.models.small_t5 import write_t5
 
@@ -125,3 +126,13 @@ def test_an_encoder_decoder_is_looked_at_and_not_loaded(
     assert main(["run", "--dry-run", *own, *serve]) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert f"{folder}: holds no weights" in line
+
+
+def test_each_change_of_weights_is_another_start_of_vllm(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    small = [f"root={tmp_path / 'runs'}", "data.synth.users=24", "protocol.train_users=5", "protocol.test_users=5"]
+    command = ["run", "--dry-run", "--config", str(ROOT / "configs" / "quickstart.yaml"), *small]
+    again = "started anew for"
+    assert main([*command, "evaluate.methods=[task_lora_k0]"]) == 0
+    assert again not in capsys.readouterr().out
+    assert main([*command, "evaluate.methods=[finetuned_k4,recency_k4,finetuned_k0]"]) == 0
+    assert f"in each seed and fold {again} finetuned_k4, finetuned_k0, with weights" in shown(capsys)
