@@ -21,13 +21,13 @@ def test_a_run_with_a_retriever_a_head_and_a_method_of_ones_own(cluster: str, tm
 
     def run(url: str, *more: str) -> str:
         words = command(cluster, "run", tmp_path, url, f"plugins=[{FILES}]", "retrieval.method=fading_bm25",
-                        "model.head=gain", "resources.few_in_driver=false", *more)  # fmt: skip
+                        "model.head=gain", *more)  # fmt: skip
         done = subprocess.run(words, env=without_key(), capture_output=True, text=True, timeout=900, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     with in_thread(FakeServer(odd_answers)) as server:
-        assert "newest_and_habit" not in run(server.url)
+        assert "newest_and_habit" not in run(server.url, "resources.few_in_driver=false")  # workers load them, too
         plain = json.loads((tmp_path / "runs" / NAME / "report.json").read_text())
         assert "newest_and_habit" in run(server.url, "evaluate.methods=[newest_and_habit,smoothed_habit]")
     report = json.loads((tmp_path / "runs" / NAME / "report.json").read_text())
