@@ -126,6 +126,7 @@ DRIVER = (
     Variable("RAY_TRAIN_V2_ENABLED", "1", "The trainer is written for Train V2."),
     Variable("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5", "A worker's report waits for the next look: 2 s by default."),
     Variable("TOKENIZERS_PARALLELISM", "false", "The tokenisers' threads and forked workers do not mix."),
+    Variable("RAY_BACKEND_LOG_LEVEL", "fatal", "Ray's C++ notes on standard error are no news for a run's user."),
 )
 
 FOOTER_READERS = Variable(

@@ -35,9 +35,10 @@ SHAPE_OF_USER = {"queries": QUERIES, "rows_of_a_query": SHOWN, "features": FEATU
 
 
 def make_config(kind: str, users: int) -> Config:
-    """Defaults, but for the head kind, the pull and the number of buckets."""
-    buckets = max(1, users // USERS_PER_BUCKET)
-    return Config.model_validate({"model": {"head": kind}, "fit": {"l2": L2, "guard": 0}, "data": {"buckets": buckets}})
+    """Defaults, but for the head kind, the pull, the number of buckets, and workers for any number of users."""
+    fit, data = {"l2": L2, "guard": 0}, {"buckets": max(1, users // USERS_PER_BUCKET)}
+    resources = {"few_in_driver": False}
+    return Config.model_validate({"model": {"head": kind}, "fit": fit, "data": data, "resources": resources})
 
 
 @dataclass(frozen=True)

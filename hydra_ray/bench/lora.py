@@ -1,8 +1,8 @@
 """`hydra-ray bench lora`: LoRA of many users at once, against one user after the other with peft.
 
 The packaged LLM, users of the synthetic world with ITEMS history items each; a row is an item asked as a question, with
-the user's own answer. Both sides have the same rows, batches, initial weights, optimizer, schedule and clip, and no
-dropout, so that they compute the same; that is checked. Tokenising is timed on neither side, peft wraps the base once.
+the user's own answer. All sides have the same rows, batches, initial weights, optimizer, schedule and clip, and no
+dropout, so that they compute the same; that is checked. Tokenising is timed on no side, peft wraps the base once.
 `cpu_ratio` is the ratio of the process's CPU time: where it differs from `ratio`, something else kept the machine busy.
 `workers_ratio` is that of processes of one thread, as many as the other sides have threads: so does a job train users.
 """
@@ -33,7 +33,7 @@ from hydra_ray.training.user_lora.train import train_users
 USERS, ITEMS = 64, 16
 REPEATS = 3
 TOLERANCE = 1e-4
-"""The largest difference allowed between both sides' weights."""
+"""The largest difference allowed between two sides' weights."""
 TASK = "tagging"
 CONFIG = LoraConfig(dropout=0.0)
 """The defaults, two epochs of one batch of 16 rows, without dropout."""
@@ -118,8 +118,10 @@ def one_by_one(base: Decoder, rows: list[UserRows]) -> Result:
 
 
 def apart(one: Result, other: Result) -> float:
-    """The largest difference between both sides' weights. Raises RuntimeError above TOLERANCE."""
+    """The largest difference between two sides' weights. Raises RuntimeError above TOLERANCE, or for other users."""
+    if one.keys() != other.keys():
+        raise RuntimeError(f"the sides must train the same users: {len(one)} and {len(other)}")
     worst = max(float((one[user][name] - other[user][name]).abs().max()) for user in one for name in one[user])
     if not worst < TOLERANCE:
-        raise RuntimeError(f"both sides must compute the same weights, but they differ by {worst:g}")
+        raise RuntimeError(f"the sides must compute the same weights, but they differ by {worst:g}")
     return worst

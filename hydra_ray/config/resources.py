@@ -159,8 +159,8 @@ class ResourcesConfig(Section):
         description="Whether the run's own process does what is less work than workers take to start: the prompts "
         "and the heads of at most 200 users, at most 2,000 requests to an LLM server, the choice of the answers of at "
         "most 2,000 questions and the embeddings of at most 10,000 texts. Workers that reserve a GPU or a further "
-        "resource do all of theirs; so do those that score with an encoder that reads pairs or is trained. `false`: "
-        "all of it is done on workers.",
+        "resource do all of theirs; so do those that score or fit with an encoder that reads pairs or is trained. "
+        "`false`: all of it is done on workers.",
     )
 
     def in_driver(self, wanted: Placement) -> bool:

@@ -116,7 +116,7 @@ def _endpoint(config: Config, run: RunContext, job: Pipeline, scratch: Path, off
         lines = [f"{run.identity}, which the run itself serves with vLLM (not started here)"]
         trained = [name for name in job.further_methods if method_named(name).serves_weights]
         if trained:
-            lines.append(f"in each seed and fold started anew for {', '.join(trained)}, with weights of their own")
+            lines.append(f"in each seed and fold vLLM is started again with the weights of {', '.join(trained)}")
         return lines, False
     where = f"{llm.model} at {llm.base_url}"
     request = first_request(job)

@@ -34,9 +34,9 @@ def fit_users(run: RunContext, fit: FitSpec, tuned: Tuned, out: Path) -> dict[st
 
     tuned: how (`hydra_ray.pipeline.tune_heads`); nothing for kinds that a router makes.
 
-    fit_s: seconds from the first bucket's beginning to the published version, by the workers' clocks; publish_s: those
-    of them that publishing took. cpu_s: processor seconds of the workers and of publishing. All of this attempt alone.
-    Raises UserError for what a worker could not use; finished buckets stay.
+    fit_s: seconds from the first bucket's beginning to the published version; publish_s: those of them that publishing
+    took. cpu_s: processor seconds of fitting and of publishing. All of this attempt alone.
+    Raises UserError for what could not be used; finished buckets stay.
     """
     scorer = fit.scorer()
     if not scorer.scorer.head.delta_shapes():

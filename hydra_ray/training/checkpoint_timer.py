@@ -11,7 +11,7 @@ class CheckpointTimer:
     """Of one rank. Every rank must have one, and ask it at the same places: what it says is the same on all."""
 
     def __init__(self, interval_s: float, device: torch.device, world: int) -> None:
-        """Begins to count. interval_s: seconds from one checkpoint to the next. device, world: of the workers."""
+        """Begins to count. interval_s: seconds from one checkpoint to the next. world: how many workers."""
         self._interval_s, self._device, self._world = interval_s, device, world
         self._last = time.monotonic()
 

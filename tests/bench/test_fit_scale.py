@@ -23,3 +23,4 @@ def test_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     # 138 numbers of four bytes; forty users share the store's fixed bytes.
     assert 552 < figure["bytes_per_user"] < 2_000
     assert 0 < figure["idle_mib"] <= figure["peak_mib"]
+    assert figure["worker_mib"] > 0

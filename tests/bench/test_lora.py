@@ -28,3 +28,5 @@ def test_a_wrong_side_is_noticed() -> None:
     for wrong in (1e-3, float("nan")):
         with pytest.raises(RuntimeError, match="differ"):
             lora.apart(right, {"a": {"w": torch.full((2,), wrong)}})
+    with pytest.raises(RuntimeError, match="the same users: 1 and 0"):
+        lora.apart(right, {})

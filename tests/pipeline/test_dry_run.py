@@ -131,8 +131,8 @@ def test_an_encoder_decoder_is_looked_at_and_not_loaded(
 def test_each_change_of_weights_is_another_start_of_vllm(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     small = [f"root={tmp_path / 'runs'}", "data.synth.users=24", "protocol.train_users=5", "protocol.test_users=5"]
     command = ["run", "--dry-run", "--config", str(ROOT / "configs" / "quickstart.yaml"), *small]
-    again = "started anew for"
+    again = "vLLM is started again"
     assert main([*command, "evaluate.methods=[task_lora_k0]"]) == 0
     assert again not in capsys.readouterr().out
     assert main([*command, "evaluate.methods=[finetuned_k4,recency_k4,finetuned_k0]"]) == 0
-    assert f"in each seed and fold {again} finetuned_k4, finetuned_k0, with weights" in shown(capsys)
+    assert f"in each seed and fold {again} with the weights of finetuned_k4, finetuned_k0" in shown(capsys)

@@ -1,8 +1,10 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
-import ray
+import pytest
 
+from hydra_ray.errors import UserError
 from hydra_ray.pipeline.fit_records import count_fitted
 from hydra_ray.pipeline.fit_users import fit_users
 from hydra_ray.pipeline.run_context import RunContext
@@ -46,12 +48,14 @@ def test_a_warm_start_begins_at_the_earlier_head(world: Path) -> None:
     assert np.allclose(after[TEST_USERS[2]], before[TEST_USERS[2]], atol=1e-6)
 
 
-def test_a_few_users_are_fitted_without_ray(world: Path) -> None:
+def test_a_few_users_are_fitted_without_ray(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RunContext, "ray", lambda run: pytest.fail("needs no Ray"))
     config = make_config(world)
-    on_a_worker = fitted(make_fit(world, config, world / "answered"), world / "worker")
+    fit = make_fit(world, config, world / "answered")
+    on_a_worker = fitted(fit, world / "worker", batch=8)
+    shutil.rmtree(fit.features)
     with RunContext(config) as run:
-        found = fit_users(run, make_fit(world, config, world / "answered"), TUNED, world / "driver")
-    assert not ray.is_initialized()
+        found = fit_users(run, fit, TUNED, world / "driver")
     assert found["users"] == len(TEST_USERS)
     assert found["fit_s"] > found["publish_s"] > 0
     store = HeadStore.open(str(world / "driver" / FOLDER))
@@ -59,3 +63,11 @@ def test_a_few_users_are_fitted_without_ray(world: Path) -> None:
     assert ids == list(on_a_worker)
     for user, value in zip(ids, store.get(ids)[1]["out_weight"], strict=True):
         assert np.allclose(value, on_a_worker[user], atol=1e-6)
+
+
+def test_what_a_fit_cannot_use_is_said_in_one_line_without_ray_too(world: Path) -> None:
+    config = make_config(world)
+    fit = make_fit(world, config, world / "answered")
+    fit.features.write_text("no folder")
+    with RunContext(config) as run, pytest.raises(UserError, match=f"fit-{fit.component}: .*{fit.features.name}"):
+        fit_users(run, fit, TUNED, world / "driver")

@@ -101,7 +101,7 @@ def train_on_workers(job: UserLoraJob, base: Decoder, wanted: WorkerResources, l
     workers = worker_range(wanted, alive_nodes)
     store = begin(job.out, base, job.config, job.seed, job.buckets)
     every, done = sorted(job.users), 0
-    size = max(1, min(BUCKETS_AT_ONCE, -(-len(every) // (CALLS * workers[1]))))
+    size = max(1, min(BUCKETS_AT_ONCE, len(every) // (CALLS * workers[1])))
     parts = [every[start : start + size] for start in range(0, len(every), size)]
     total = sum(map(len, job.users.values()))
     if parts:
