@@ -17,6 +17,7 @@ from hydra_ray.errors import UserError
 from hydra_ray.pipeline.fit_buckets import Buckets, FitBuckets, MixBuckets
 from hydra_ray.pipeline.fit_records import Previous, count_fitted, record_file
 from hydra_ray.pipeline.fit_spec import FitSpec
+from hydra_ray.pipeline.llm_rows import FEW
 from hydra_ray.pipeline.ranking_examples import chunks
 from hydra_ray.pipeline.run_context import RunContext
 from hydra_ray.training.artifacts.user_heads import new_store
@@ -24,9 +25,6 @@ from hydra_ray.training.user_fit.solver import Tuned
 from hydra_ray.utils.cpu import one_thread
 from hydra_ray.utils.ray_data import actor_pool
 from hydra_ray.utils.ray_errors import unwrap_user_errors
-
-FEW = 200
-"""Users whose heads are fitted in the run's own process (`ResourcesConfig.few_in_driver`)."""
 
 
 def fit_users(run: RunContext, fit: FitSpec, tuned: Tuned, out: Path) -> dict[str, Any]:

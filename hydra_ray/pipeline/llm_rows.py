@@ -35,7 +35,7 @@ from hydra_ray.utils.ray_data import actor_pool
 from hydra_ray.utils.ray_errors import unwrap_user_errors
 
 FEW = 200
-"""Users whose rows are made in the run's own process (`ResourcesConfig.few_in_driver`)."""
+"""Users whose rows are made, or heads fitted, in the run's own process (`ResourcesConfig.few_in_driver`)."""
 BATCH_USERS = 64
 """Users whose rows are made together."""
 
