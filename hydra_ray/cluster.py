@@ -10,12 +10,15 @@ from typing import Any
 from hydra_ray.env import RAY_ADDRESS, RAY_TMPDIR, RAY_USE_TLS, TMPDIR, read, set_local_ray
 from hydra_ray.errors import UserError
 from hydra_ray.utils import ray_tls, ray_token
+from hydra_ray.utils.stderr_lines import stderr_without
 from hydra_ray.utils.terminal import sigterm_kept
 
 LOCAL, AUTO = "local", "auto"
 ANSWER_S = 5.0
 SOCKET_BYTES = 107
 """Longest path of a Unix socket."""
+LEVEL_NOTE = "Set ray log level from environment variable"
+"""What Ray's core says of RAY_BACKEND_LOG_LEVEL, which `hydra_ray.env` sets, before it heeds it."""
 
 
 def check_socket_paths() -> None:
@@ -138,7 +141,7 @@ def init_ray(address: str, setting: str = "ray.address=", **options: Any) -> Non
     from ray.exceptions import AuthenticationError
 
     try:
-        with sigterm_kept():
+        with sigterm_kept(), stderr_without(LEVEL_NOTE):
             ray.init(address=address, **options)
     except AuthenticationError as error:
         first = (str(error).strip().splitlines() or ["no token"])[0].rstrip(".")

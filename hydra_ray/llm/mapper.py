@@ -96,9 +96,14 @@ class LLMMapper:
         return Batches(client, self._wanted)
 
     def close(self) -> None:
-        """Closes its connections, if it has asked anything."""
-        if "_batches" in self.__dict__:
-            self._batches.close()
+        """Closes its connections, if it has any."""
+        batches = self.__dict__.pop("_batches", None)
+        if batches is not None:
+            batches.close()
+
+    def __del__(self) -> None:
+        """Ray Data lets go of a worker's callable before the worker ends."""
+        self.close()
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         requests = [requests_from_structs(structs) for structs in batch[REQUESTS_COLUMN].to_pylist()]

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,8 +14,9 @@ import pytest
 
 from hydra_ray.config import Config, LLMConfig, ResourcesConfig
 from hydra_ray.config.resources import AskResources
+from hydra_ray.env import Secret
 from hydra_ray.errors import BudgetReachedError, UnfinishedError, UserError
-from hydra_ray.llm.mapper import ANSWER_SCHEMA, append_answers, by_row, lost_error
+from hydra_ray.llm.mapper import ANSWER_SCHEMA, LLMMapper, append_answers, by_row, lost_error
 from hydra_ray.llm.progress import PlainProgress, line
 from hydra_ray.llm.request_columns import REQUESTS_TYPE, requests_to_structs
 from hydra_ray.llm.types import Completion, Request
@@ -263,3 +265,12 @@ def test_a_killed_run_is_resumed_without_loss_or_repetition(tmp_path, threaded_s
     second = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
     assert "complete" in second.stdout, second.stderr[-3000:]
     assert len(threaded_server.bodies) <= 400 + 4
+
+
+def test_a_worker_that_is_let_go_closes_its_connections_once() -> None:
+    mapper = LLMMapper(LLMConfig(), None, "http://127.0.0.1:9/v1", "id", 1, Secret(""))
+    closed: list[str] = []
+    mapper.__dict__["_batches"] = SimpleNamespace(close=lambda: closed.append("closed"))
+    mapper.close()
+    del mapper
+    assert closed == ["closed"]

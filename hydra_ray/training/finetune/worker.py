@@ -99,13 +99,13 @@ class FinetuneWorker:
             assert at.epochs is not None
             at.epochs.append({"loss": loss, "held_out": reached})
             at.epoch = epoch + 1
-            better = reached is None or at.best is None or reached < at.best
-            if agree(better, self.device, self.world):
+            better = agree(reached is None or at.best is None or reached < at.best, self.device, self.world)
+            if better:
                 at.best, at.best_epoch, best = reached, at.epoch, zero_state.weights(engine)
             beyond = "" if reached is None else f", held out {reached:.4f} (before training {at.before:.4f})"
             self._log(f"epoch {at.epoch} of {self.plan.epochs}: {loss:.4f} nats a token{beyond}")
             if timer.due():
-                self._checkpoint(at, EngineState.of(engine), best, report)
+                self._checkpoint(at, EngineState.of(engine, best if better else None), best, report)
                 timer.restart()
         if self.rank == 0:
             self.job.result.mkdir(parents=True, exist_ok=True)

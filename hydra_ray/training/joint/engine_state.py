@@ -35,9 +35,12 @@ class EngineState:
     optimizer: Mapping[str, Tensor]
 
     @classmethod
-    def of(cls, engine: Any) -> "EngineState":
-        """An engine's, after its first step. Every rank must call it (ZeRO gathers)."""
-        return cls(zero_state.weights(engine), zero_state.optimizer_state(engine))
+    def of(cls, engine: Any, weights: Mapping[str, Tensor] | None = None) -> "EngineState":
+        """An engine's, after its first step. Every rank must call it (ZeRO gathers).
+
+        weights: The engine's, where they have just been gathered; else it gathers them.
+        """
+        return cls(zero_state.weights(engine) if weights is None else weights, zero_state.optimizer_state(engine))
 
     @classmethod
     def load(cls, folder: Path) -> "EngineState":

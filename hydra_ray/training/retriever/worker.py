@@ -91,12 +91,13 @@ class RetrieverWorker:
                 loss = self._epoch(engine, trial, epoch, spread)
                 reached = self._held_out(engine.module)
                 at.epochs.append({"trial": trial, "epoch": epoch + 1, "loss": loss, "ndcg": reached})
-                if agree(reached > at.best, self.device, self.world):
+                better = agree(reached > at.best, self.device, self.world)
+                if better:
                     at.best, at.best_trial, at.best_epoch = reached, trial, epoch + 1
                     best = zero_state.weights(engine)
                 at.trial, at.epoch = trial, epoch + 1
                 if timer.due():
-                    self._checkpoint(at, EngineState.of(engine), best, report)
+                    self._checkpoint(at, EngineState.of(engine, best if better else None), best, report)
                     timer.restart()
             self._log(f"teacher's temperature {self.job.temperatures[trial]:g}: held-out NDCG "
                       f"{at.epochs[-1]['ndcg']:.4f} after {at.epoch} epochs, best so far {at.best:.4f}")  # fmt: skip
