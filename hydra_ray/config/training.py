@@ -96,7 +96,8 @@ class TrainConfig(Section):
     zero_stage: Literal[0, 1, 2, 3] | None = Field(
         default=None,
         description="DeepSpeed's ZeRO stage: higher ones spread more of the base over the workers. Left out: 1 where "
-        "the encoder is trained, and no DeepSpeed where it is frozen, for there is little to spread then.",
+        "several workers train the encoder, and no DeepSpeed where one does or it is frozen, for there is little to "
+        "spread then.",
     )
     precision: Precision = Field(
         default="fp32",
@@ -144,9 +145,14 @@ class TrainConfig(Section):
         json_schema_extra=EXECUTION_ONLY,
     )
 
-    def stage(self, encoder_trained: bool) -> int | None:
-        """The ZeRO stage of a training whose encoder is trained or frozen; None: without DeepSpeed."""
-        return 1 if self.zero_stage is None and encoder_trained else self.zero_stage
+    def stage(self, encoder_trained: bool, workers: int | None = None) -> int | None:
+        """The ZeRO stage of a training whose encoder is trained or frozen; None: without DeepSpeed.
+
+        workers: How many train; None: that is not known.
+        """
+        if self.zero_stage is not None or not encoder_trained:
+            return self.zero_stage
+        return None if workers == 1 and self.offload == "none" else 1
 
 
 class FitConfig(Section):

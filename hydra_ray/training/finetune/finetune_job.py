@@ -44,11 +44,9 @@ class FinetuneJob:
         """Folder that takes what was learned."""
         return self.scratch / "result"
 
-    @property
-    def engine(self) -> TrainConfig:
-        """`train` with this training's rate, of an encoder too; always DeepSpeed's engine."""
-        stage = 1 if self.train.zero_stage is None else self.train.zero_stage
-        lr = self.config.lr
+    def engine(self, workers: int) -> TrainConfig:
+        """`train` as `make_engine` takes it, with this training's rate, of an encoder too. workers: how many train."""
+        stage, lr = self.train.stage(encoder_trained=True, workers=workers), self.config.lr
         rates = {"base_lr": lr, "encoder_lr": lr, "weight_decay": self.config.weight_decay, "zero_stage": stage}
         return self.train.model_copy(update=rates)
 

@@ -71,7 +71,7 @@ class FinetuneWorker:
         self.device = worker_device(job.resources.num_gpus)
         self.rows = read_rows(job.rows)
         self.base = load_language_model(job.base)
-        config = job.config
+        config, self.train = job.config, job.engine(world)
         self.plan = UserPlan(
             "all", self.rows.learned, self.rows.held_out, config.batch_rows, config.epochs, config.warmup, job.seed
         )
@@ -88,8 +88,10 @@ class FinetuneWorker:
             self._log(f"continuing after epoch {at.epoch}")
         else:
             at.before = at.best = self._held_out(engine)
+            stage = self.train.zero_stage
+            how = "without DeepSpeed" if stage is None else f"ZeRO stage {stage}"
             self._log(f"{len(self.rows.learned):,} rows, {len(self.rows.held_out):,} held out, workers {self.world}, "
-                      f"ZeRO stage {self.job.engine.zero_stage}")  # fmt: skip
+                      f"{how}")  # fmt: skip
         steps = self.plan.steps_of_epoch
         timer = CheckpointTimer(self.job.train.checkpoint_interval_s, self.device, self.world)
         for epoch in range(at.epoch, self.plan.epochs):
@@ -101,7 +103,8 @@ class FinetuneWorker:
             at.epoch = epoch + 1
             better = agree(reached is None or at.best is None or reached < at.best, self.device, self.world)
             if better:
-                at.best, at.best_epoch, best = reached, at.epoch, zero_state.weights(engine)
+                best.clear()  # before there is another
+                at.best, at.best_epoch, best = reached, at.epoch, zero_state.weights(engine, copied=True)
             beyond = "" if reached is None else f", held out {reached:.4f} (before training {at.before:.4f})"
             self._log(f"epoch {at.epoch} of {self.plan.epochs}: {loss:.4f} nats a token{beyond}")
             if timer.due():
@@ -123,13 +126,13 @@ class FinetuneWorker:
         if job.train.activation_checkpointing:
             model.gradient_checkpointing_enable()
         free = free_memory(self.device, job.resources.num_gpus, workers_of_node())
-        needed = base_bytes(model, job.engine, self.device)
+        needed = base_bytes(model, self.train, self.device)
         if needed > free:
             raise UserError(f"{job.name}: {model.num_parameters():,} weights with gradients and moments take "
                             f"{needed / 1e9:.2f} GB a worker, {free / 1e9:.2f} GB are left: give train.zero_stage=3 "
                             "with train.offload=parameters, larger devices, or take task_lora")  # fmt: skip
         learned = EngineState.load(start) if start else None
-        return start_engine(model, job.engine, self.device, learned, lambda engine: 0 * self._loss(engine, []))
+        return start_engine(model, self.train, self.device, learned, lambda engine: 0 * self._loss(engine, []))
 
     def _step(self, engine: Any, step: int) -> float:
         """One optimiser step; its loss, nats a learned token."""

@@ -95,13 +95,13 @@ def agree(due: bool, device: torch.device, world: int) -> bool:
 
 def make_engine(base: nn.Module, config: TrainConfig, device: torch.device) -> Any:
     """A DeepSpeedEngine over the base's trainable parameters, those of its `encoder` at a rate of their own; or, where
-    no encoder is trained and `train.zero_stage` is not set, a `ReplicatedEngine`. Call in a worker whose process group
-    is up."""
+    no encoder or one worker is trained and `train.zero_stage` is not set, a `ReplicatedEngine`. Call in a worker whose
+    process group is up."""
     encoder = [p for name, p in base.named_parameters() if p.requires_grad and name.startswith("encoder.")]
     rest = [p for name, p in base.named_parameters() if p.requires_grad and not name.startswith("encoder.")]
     rates = ((rest, config.base_lr), (encoder, config.encoder_lr))
     groups = [{"params": parameters, "lr": rate} for parameters, rate in rates if parameters]
-    stage = config.stage(encoder_trained=bool(encoder))
+    stage = config.stage(encoder_trained=bool(encoder), workers=torch.distributed.get_world_size())
     if stage is None:
         base.to(device)
         fused = torch.optim.AdamW(groups, weight_decay=config.weight_decay, fused=True)

@@ -36,7 +36,8 @@ class EngineState:
 
     @classmethod
     def of(cls, engine: Any, weights: Mapping[str, Tensor] | None = None) -> "EngineState":
-        """An engine's, after its first step. Every rank must call it (ZeRO gathers).
+        """An engine's, after its first step: on rank 0, valid until its next step; empty on others. Every rank must
+        call it (ZeRO gathers).
 
         weights: The engine's, where they have just been gathered; else it gathers them.
         """

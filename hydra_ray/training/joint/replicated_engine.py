@@ -1,7 +1,8 @@
-"""Training a small base without DeepSpeed: every worker holds all of it, and a step is one all-reduce.
+"""Training without DeepSpeed: every worker holds the whole base, and a step is one all-reduce.
 
 A base whose encoder is frozen has some ten thousand trained numbers. There is nothing to shard, and a step takes a few
-milliseconds, of which DeepSpeed's bookkeeping and its three collectives would be most.
+milliseconds, of which DeepSpeed's bookkeeping and its three collectives would be most. A single worker has nobody to
+share a large base with; ZeRO would keep copies of its weights and gradients.
 """
 
 from typing import Any
@@ -38,13 +39,17 @@ class ReplicatedEngine:
             parameter.grad = self._gradients[start : start + parameter.numel()].view_as(parameter)
             start += parameter.numel()
 
-    def __call__(self, *inputs: Any) -> Any:
+    def __call__(self, *inputs: Any, **named: Any) -> Any:
         """The module's output."""
-        return self.module(*inputs)
+        return self.module(*inputs, **named)
 
     def train(self, mode: bool = True) -> None:
         """Sets the module's mode."""
         self.module.train(mode)
+
+    def eval(self) -> None:
+        """The same for evaluation."""
+        self.module.eval()
 
     def backward(self, loss: Tensor) -> None:
         """Adds a micro-batch's gradients; after a step's last one, begins to average them over the workers."""

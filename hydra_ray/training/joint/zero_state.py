@@ -1,4 +1,8 @@
-"""The base's weights and optimiser state, whole: the same whatever ZeRO stage and number of workers they came from."""
+"""The base's weights and optimiser state, whole: the same whatever ZeRO stage and number of workers they came from.
+
+Rank 0 alone gets what is read: eight workers of a node would otherwise hold it eight times. Every rank must call the
+functions all the same, since ZeRO gathers in them.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -15,17 +19,22 @@ def trainable(engine: Any) -> Iterator[tuple[str, nn.Parameter]]:
     return ((name, p) for name, p in engine.module.named_parameters() if p.requires_grad)
 
 
-def weights(engine: Any) -> dict[str, Tensor]:
-    """Trainable parameters as float32 on the CPU, whole; every rank must call it (ZeRO gathers)."""
+def weights(engine: Any, *, copied: bool = False) -> dict[str, Tensor]:
+    """Trainable parameters as float32 on the CPU.
+
+    copied: They stay as they are; else they may be the engine's own, which its next step changes.
+    """
     found = {}
     for name, parameter in trainable(engine):
         whole = _gathered(parameter)
-        found[name] = (parameter if whole is None else whole).detach().to("cpu", torch.float32).clone()
+        if _kept():
+            value = parameter.detach() if whole is None else whole
+            found[name] = value.to("cpu", torch.float32, copy=copied and whole is None)
     return found
 
 
 def optimizer_state(engine: Any) -> dict[str, Tensor]:
-    """AdamW's moments as float32, whole, and its step count; every rank must call it.
+    """AdamW's moments as float32 and its step count, as `weights`, the engine's own perhaps.
 
     Names: `exp_avg.PARAMETER`, `exp_avg_sq.PARAMETER`, `step`. Only after the first step.
     """
@@ -34,10 +43,10 @@ def optimizer_state(engine: Any) -> dict[str, Tensor]:
     for name, parameter in trainable(engine):
         for key in MOMENTS:
             whole = _gathered(parameter, key)
-            value = inner.state[parameter][key] if whole is None else whole
-            found[f"{key}.{name}"] = value.detach().to("cpu", torch.float32).clone()
-    found["step"] = _steps(inner).clone()
-    return found
+            if _kept():
+                value = inner.state[parameter][key] if whole is None else whole
+                found[f"{key}.{name}"] = value.to("cpu", torch.float32)
+    return {**found, "step": _steps(inner)} if _kept() else {}
 
 
 def load_optimizer_state(engine: Any, masters: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
@@ -59,6 +68,10 @@ def load_optimizer_state(engine: Any, masters: Mapping[str, Tensor], state: Mapp
                 _put(parameter, value, key)
     for values in inner.state.values():
         values["step"].copy_(state["step"])
+
+
+def _kept() -> bool:
+    return not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
 
 
 def _gathered(parameter: Any, key: str | None = None) -> Tensor | None:

@@ -94,7 +94,7 @@ class RetrieverWorker:
                 better = agree(reached > at.best, self.device, self.world)
                 if better:
                     at.best, at.best_trial, at.best_epoch = reached, trial, epoch + 1
-                    best = zero_state.weights(engine)
+                    best = zero_state.weights(engine, copied=True)
                 at.trial, at.epoch = trial, epoch + 1
                 if timer.due():
                     self._checkpoint(at, EngineState.of(engine, best if better else None), best, report)

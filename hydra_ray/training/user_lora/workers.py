@@ -68,16 +68,14 @@ class TrainBuckets:
         return BucketTrainer(base, store, job.out, job.config, job.seed, job.system)
 
     def __call__(self, batch: dict[str, Any]) -> pa.Table:
-        """batch: `buckets`, lists of numbers. Returns `users`, how many were trained. Raises UserError as
-        `BucketTrainer.work`; finished buckets stay."""
-        trained = [
-            self._trainer.work(
-                {int(bucket): self._job.users[int(bucket)] for bucket in buckets},
-                lambda bucket: read_rows(self._job.rows, bucket),
-            )
-            for buckets in batch["buckets"]
-        ]
-        return pa.table({"users": np.asarray(trained)})
+        """batch: `buckets`, lists of numbers. Returns `users`, how many these hold, and `trained`, how many of them had
+        not been trained before. Raises UserError as `BucketTrainer.work`; finished buckets stay."""
+        users, trained = [], []
+        for buckets in batch["buckets"]:
+            part = {int(bucket): self._job.users[int(bucket)] for bucket in buckets}
+            trained.append(self._trainer.work(part, lambda bucket: read_rows(self._job.rows, bucket)))
+            users.append(sum(map(len, part.values())))
+        return pa.table({"users": np.asarray(users), "trained": np.asarray(trained)})
 
 
 def train_on_workers(job: UserLoraJob, base: Decoder, wanted: WorkerResources, log: Callable[[str], None]) -> int:
@@ -100,7 +98,7 @@ def train_on_workers(job: UserLoraJob, base: Decoder, wanted: WorkerResources, l
 
     workers = worker_range(wanted, alive_nodes)
     store = begin(job.out, base, job.config, job.seed, job.buckets)
-    every, done = sorted(job.users), 0
+    every, done, before = sorted(job.users), 0, 0
     size = max(1, min(BUCKETS_AT_ONCE, len(every) // (CALLS * workers[1])))
     parts = [every[start : start + size] for start in range(0, len(every), size)]
     total = sum(map(len, job.users.values()))
@@ -115,5 +113,7 @@ def train_on_workers(job: UserLoraJob, base: Decoder, wanted: WorkerResources, l
             )
             for row in results.iter_rows():
                 done += int(row["users"])
-                log(f"LoRA of {done:,} of {total:,} users trained")
+                before += int(row["users"]) - int(row["trained"])
+                earlier = f", {before:,} of them by an earlier run" if before else ""
+                log(f"LoRA of {done:,} of {total:,} users trained{earlier}")
     return publish(store, job.out, every)

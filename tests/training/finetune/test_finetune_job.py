@@ -16,11 +16,13 @@ def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
     assert read_rows(tmp_path / "rows.parquet").held_out == ()
 
 
-@pytest.mark.parametrize(("wanted", "stage"), [(None, 1), (0, 0), (3, 3)])
-def test_it_is_always_deepspeeds_engine(tmp_path: Path, wanted: int | None, stage: int) -> None:
+@pytest.mark.parametrize(("wanted", "workers", "stage"), [(None, 1, None), (None, 2, 1), (0, 1, 0), (3, 2, 3)])
+def test_the_llm_is_spread_over_several_workers(
+    tmp_path: Path, wanted: int | None, workers: int, stage: int | None
+) -> None:
     config = FinetuneConfig(lr=0.5, weight_decay=0.25)
     train = TrainConfig.model_validate({"zero_stage": wanted, "max_failures": 7})
-    engine = FinetuneJob(tmp_path, tmp_path, config, train, "x", 0, tmp_path).engine
-    assert engine.stage(encoder_trained=False) == stage
+    engine = FinetuneJob(tmp_path, tmp_path, config, train, "x", 0, tmp_path).engine(workers)
+    assert engine.stage(encoder_trained=False, workers=workers) == stage
     assert engine.encoder_lr == engine.base_lr
     assert (engine.base_lr, engine.weight_decay, engine.max_failures) == (0.5, 0.25, 7)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from hydra_ray.errors import UserError
+from hydra_ray.training.joint import zero_state
 from hydra_ray.training.joint.engine_state import OPTIMIZER, WEIGHTS, EngineState
 from tests.training.joint.small_engine import engine, step
 
@@ -16,6 +17,7 @@ def test_training_goes_on_as_if_it_had_never_stopped(alone: None, tmp_path: Path
     step(whole, 1.0)
     step(whole, -2.0)
     EngineState.of(whole).save(tmp_path)
+    kept = zero_state.weights(whole, copied=True)
     resumed = engine(EngineState.load(tmp_path), stage)
     for made in (whole, resumed):
         step(made, 0.5)
@@ -25,7 +27,8 @@ def test_training_goes_on_as_if_it_had_never_stopped(alone: None, tmp_path: Path
     for one, other in ((left.weights, right.weights), (left.optimizer, right.optimizer)):
         assert one.keys() == other.keys()
         assert all(torch.equal(value, other[name]) for name, value in one.items())
-    assert not torch.equal(left.weights["weight"], EngineState.load(tmp_path).weights["weight"])
+    assert not torch.equal(left.weights["weight"], kept["weight"])
+    assert torch.equal(kept["weight"], EngineState.load(tmp_path).weights["weight"])
 
 
 @pytest.mark.parametrize("file", [WEIGHTS, OPTIMIZER])
