@@ -28,6 +28,7 @@ from hydra_ray.training.joint import zero_state
 from hydra_ray.training.joint.engine import agree, base_bytes, scaled_lr, sum_over_workers
 from hydra_ray.training.joint.engine_state import EngineState, start_engine
 from hydra_ray.training.joint.file_tail import PROGRESS, append_line
+from hydra_ray.training.pace import Pace
 from hydra_ray.training.ray_loop import Report, ray_worker
 from hydra_ray.training.user_lora.plan import UserPlan
 from hydra_ray.training.user_lora.rows import TokenRow
@@ -94,10 +95,14 @@ class FinetuneWorker:
                       f"{how}")  # fmt: skip
         steps = self.plan.steps_of_epoch
         timer = CheckpointTimer(self.job.train.checkpoint_interval_s, self.device, self.world)
+        pace = Pace(self._log, self.plan.epochs)
         for epoch in range(at.epoch, self.plan.epochs):
             engine.train()
-            losses = [self._step(engine, step) for step in range(epoch * steps, (epoch + 1) * steps)]
-            loss, reached = sum(losses) / steps, self._held_out(engine)
+            loss = 0.0
+            for number in range(steps):
+                loss += self._step(engine, epoch * steps + number) / steps
+                pace.step(epoch, number + 1, steps)
+            reached = self._held_out(engine)
             assert at.epochs is not None
             at.epochs.append({"loss": loss, "held_out": reached})
             at.epoch = epoch + 1

@@ -12,10 +12,10 @@ from hydra_ray.training.joint.trackers import Tracker, make_tracker
 from hydra_ray.training.joint.train_job import TrainJob
 from hydra_ray.training.joint.worker import Worker
 from hydra_ray.training.joint.worker_shard import WorkerShard
+from hydra_ray.training.pace import Pace
 from hydra_ray.training.ray_loop import Report, ray_worker
 from hydra_ray.utils.plugins import load_modules
 
-PROGRESS_SECONDS = 5.0
 DONE = "done"
 """Written last into a kind's results."""
 
@@ -58,6 +58,7 @@ class Loop:
             run = f"{job.name} {worker.model.head}"
             self._tracker = make_tracker(worker.train.trackers, job.metrics, run, settings, worker.at.total)
         self._timer = CheckpointTimer(job.train.checkpoint_interval_s, worker.device, worker.world)
+        self._pace = Pace(worker.log, job.train.epochs)
 
     def run(self, out: Path) -> None:
         """Trains to the end and leaves the result in `out`, DONE last."""
@@ -79,17 +80,13 @@ class Loop:
         steps = worker.share.plan(train.batch_size, worker.seed, epoch)
         rows = sum(step.rows for step in steps)
         before = worker.at.loss  # of this epoch's steps that the checkpoint has
-        loss, first, began, spoke = 0.0, worker.at.step, time.monotonic(), time.monotonic()
+        loss, first, began = 0.0, worker.at.step, time.monotonic()
         for number, step in enumerate(steps[first:], first + 1):
             last = number == len(steps)
             worker.following = None if last else steps[number]
             loss += worker.step(step, epoch, number)
             worker.at = replace(worker.at, epoch=epoch, step=number, total=worker.at.total + 1)
-            if time.monotonic() - spoke > PROGRESS_SECONDS or (last and epoch + 1 == train.epochs):
-                spoke = time.monotonic()
-                left = len(steps) * (train.epochs - epoch) - number
-                eta = (spoke - began) / (number - first) * left
-                worker.log(f"epoch {epoch + 1}/{train.epochs} step {number}/{len(steps)} ETA {eta:.0f} s")
+            self._pace.step(epoch, number, len(steps))
             if last or number % train.checkpoint_steps == 0:
                 due = self._timer.due()
                 if not due and not last:

@@ -28,6 +28,7 @@ from hydra_ray.training.joint import zero_state
 from hydra_ray.training.joint.engine import agree, check_fits, scaled_lr, sum_over_workers
 from hydra_ray.training.joint.engine_state import WEIGHTS, EngineState, start_engine
 from hydra_ray.training.joint.file_tail import PROGRESS, append_line
+from hydra_ray.training.pace import Pace
 from hydra_ray.training.ray_loop import Report, ray_worker
 from hydra_ray.training.retriever.lists import read_lists
 from hydra_ray.training.retriever.progress import Progress, load_progress, save_progress
@@ -87,8 +88,9 @@ class RetrieverWorker:
                       f"{len(self.lists.held_out)} held-out queries {ndcg_before:.4f}")  # fmt: skip
         for trial in range(at.trial, len(self.job.temperatures)):
             engine = self._engine(start if trial == at.trial and at.epoch else None)
+            pace = Pace(self._log, self.job.ropg.epochs)
             for epoch in range(at.epoch if trial == at.trial else 0, self.job.ropg.epochs):
-                loss = self._epoch(engine, trial, epoch, spread)
+                loss = self._epoch(engine, trial, epoch, spread, pace)
                 reached = self._held_out(engine.module)
                 at.epochs.append({"trial": trial, "epoch": epoch + 1, "loss": loss, "ndcg": reached})
                 better = agree(reached > at.best, self.device, self.world)
@@ -115,7 +117,7 @@ class RetrieverWorker:
         learned = EngineState.load(start) if start else None
         return start_engine(model, train, self.device, learned, lambda engine: self._loss(engine, [], 0, 1.0))
 
-    def _epoch(self, engine: Any, trial: int, epoch: int, spread: float) -> float:
+    def _epoch(self, engine: Any, trial: int, epoch: int, spread: float, pace: Pace) -> float:
         """One pass over the training lists; the mean loss of a list."""
         engine.train()
         order = np.random.default_rng((self.job.seed, trial, epoch)).permutation(len(self.lists.training))
@@ -129,6 +131,7 @@ class RetrieverWorker:
             rate = min(1.0, (epoch * len(batches) + number + 1) / warm)
             with explained_out_of_memory(partial(self._no_memory, epoch + 1)):
                 total += self._step(engine, mine, trial, spread, self.world / len(batch), rate, epoch + 1)
+            pace.step(epoch, number + 1, len(batches))
         return float(sum_over_workers(torch.tensor(total, dtype=torch.float64), self.device, self.world)) / len(order)
 
     def _step(
