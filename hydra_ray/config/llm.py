@@ -106,8 +106,8 @@ class LLMConfig(Section):
     timeout_s: float = Field(
         default=120.0,
         gt=0,
-        description="Seconds that one request may take. After a timeout the next attempt has twice as long, up to four "
-        "times.",
+        description="Seconds that one request to a server may take. After a timeout the next attempt has twice as "
+        "long, up to four times. An LLM that the workers hold (`llm.serve.engine: transformers`) takes its time.",
     )
     retries: int = Field(
         default=5,
