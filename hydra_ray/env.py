@@ -141,9 +141,12 @@ STORE = (Variable("LANCE_LOG", "error", "Lance's notes (a dataset `will be creat
 # What a training worker runs with; it must stand before DeepSpeed is imported.
 TRAIN = (Variable("TOKENIZERS_PARALLELISM", "false", "The tokenisers' threads and forked workers do not mix."),)
 
-TRAIN_CPU = (
-    Variable("DS_ACCELERATOR", "cpu", "DeepSpeed looks for GPUs otherwise."),
-    Variable("OMP_NUM_THREADS", "1", "Workers share the cores; PyTorch's threads spin while they wait."),
+TRAIN_CPU = (Variable("DS_ACCELERATOR", "cpu", "DeepSpeed looks for GPUs otherwise."),)
+
+TRAIN_THREADS = Variable(
+    "OMP_NUM_THREADS",
+    None,
+    "PyTorch's threads of a training worker on CPU: as many as it has reserved CPUs, for they spin while they wait.",
 )
 
 # The network interface of a training worker (see `hydra_ray.training.joint.network_interface`).
@@ -264,9 +267,10 @@ def set_footer_readers(count: int) -> None:
         os.environ[FOOTER_READERS.name] = _set_readers[0] = str(count)
 
 
-def train_variables(*, gpu: bool) -> dict[str, str]:
-    """The environment of a training worker."""
-    return {v.name: v.value or "" for v in (*TRAIN, *(() if gpu else TRAIN_CPU))}
+def train_variables(*, cpus: float, gpu: bool) -> dict[str, str]:
+    """The environment of a training worker that has reserved so many CPUs."""
+    threads = {} if gpu else {TRAIN_THREADS.name: str(max(1, int(cpus)))}
+    return {v.name: v.value or "" for v in (*TRAIN, *(() if gpu else TRAIN_CPU))} | threads
 
 
 def read(variable: Variable) -> str:

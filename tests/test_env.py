@@ -53,3 +53,12 @@ def test_an_engine_on_cpu_gets_its_memory_and_weights_of_a_folder_need_no_hub(
     monkeypatch.setenv(env.CPU_KV_CACHE.name, "9")
     own = env.engine_variables(cpu=True, alone=False, kv_cache_gib=3, weights="name/on-the-hub")
     assert own[env.CPU_KV_CACHE.name] == "9"
+
+
+@pytest.mark.parametrize(
+    ("cpus", "gpu", "threads"), [(0.0, False, "1"), (0.5, False, "1"), (4.0, False, "4"), (4.0, True, None)]
+)
+def test_a_training_worker_computes_on_the_cpus_that_it_has_reserved(
+    cpus: float, gpu: bool, threads: str | None
+) -> None:
+    assert env.train_variables(cpus=cpus, gpu=gpu).get("OMP_NUM_THREADS") == threads

@@ -182,7 +182,7 @@ def in_ranks(jobs: Sequence[TrainJob], world: int, folder: Path) -> list[list[li
     plan = folder / f"plan-{world}-{time.monotonic_ns()}.pickle"
     plan.write_bytes(pickle.dumps(list(jobs)))
     command = [sys.executable, "-m", "hydra_ray.bench.scaling", str(plan)]
-    env = {**os.environ, **train_variables(gpu=False)}
+    env = {**os.environ, **train_variables(cpus=1, gpu=False)}
     with (folder / "log").open("w") as log:
         ranks = [
             subprocess.Popen(

@@ -21,7 +21,11 @@ _BUILT_IN = {"CPU": "num_cpus", "GPU": "num_gpus"}
 class Placement(Section):
     """What one worker reserves on its node."""
 
-    num_cpus: float = Field(default=1.0, ge=0, description="CPUs of each worker; 0 reserves none.")
+    num_cpus: float = Field(
+        default=1.0,
+        ge=0,
+        description="CPUs of each worker, and its threads where it computes on the CPU; 0 reserves none.",
+    )
     num_gpus: float = Field(
         default=0.0,
         ge=0,

@@ -69,7 +69,7 @@ def run_workers(
             storage_path=str(scratch),
             failure_config=FailureConfig(max_failures=train.max_failures),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
-            worker_runtime_env={"env_vars": train_variables(gpu=wanted.num_gpus > 0)},
+            worker_runtime_env={"env_vars": train_variables(cpus=wanted.num_cpus, gpu=wanted.num_gpus > 0)},
             callbacks=[StopOnUserError()],
         ),
     )
