@@ -41,7 +41,7 @@ def compare(args: argparse.Namespace) -> int:
     if args.dry_run:
         from hydra_ray.pipeline.dry_run import dry_run
 
-        print(dry_run(config, offline=args.offline))
+        print(dry_run(config, offline=args.offline, left_out=chosen.left_out))
         return 0
     from hydra_ray.pipeline.compare import compare as run_and_compare
 

@@ -62,21 +62,22 @@ def score(args: argparse.Namespace) -> int:
 
 
 def leaderboard(args: argparse.Namespace) -> int:
-    """Writes the zip; prints how many answers each task has on stdout, and which tasks are missing on stderr."""
+    """Writes the zip; prints how many answers each task has on stdout, and what is missing on stderr."""
+    from hydra_ray.core.lamp_score import some
     from hydra_ray.report.leaderboard import described, pack_leaderboard
 
     packed = pack_leaderboard(args.runs, args.out, args.method, args.seed)
+    notes = [f"{task}: {some('empty answers', lost)}" for task, lost in packed.empty.items()]
     if packed.missing:
-        missing = ", ".join(packed.missing)
-        print(
-            f"hydra-ray: the leaderboard wants all seven tasks; no run answers {missing}", file=sys.stderr, flush=True
-        )
+        notes.append(f"the leaderboard wants all seven tasks; no run answers {', '.join(packed.missing)}")
+    for note in notes:
+        print(f"hydra-ray: {note}", file=sys.stderr, flush=True)
     print(described(packed, args.out))
     return 0
 
 
 def rank(args: argparse.Namespace) -> int:
-    """Writes the files; prints what was ranked on stdout."""
+    """Writes the files; prints what was ranked on stdout and what is odd about the questions on stderr."""
     from hydra_ray.config import load_config
     from hydra_ray.pipeline.rank import write_rankings
 
@@ -89,7 +90,10 @@ def rank(args: argparse.Namespace) -> int:
         out=args.out,
         merged=args.merged,
         golds=args.golds,
+        config_file=args.config,
     )
+    for note in written.notes:
+        print(f"hydra-ray: {note}", file=sys.stderr, flush=True)
     print(json.dumps({"method": config.retrieval.method, "questions": written.questions, "items": written.items}))
     return 0
 

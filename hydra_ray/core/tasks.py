@@ -221,6 +221,10 @@ class Task(BaseModel):
         kept = self.model_dump(include={"name", "lamp_ids", "text_fields", "corpus_fields", "answer_field"})
         return Task(**kept, **changes, kind="generation", primary_metric="rouge1")
 
+    def finds_search_text(self, text: str) -> bool:
+        """Whether a question is written as `search_pattern` says, where there is one."""
+        return self.search_pattern is None or re.search(self.search_pattern, text, re.DOTALL) is not None
+
     def search_text(self, text: str) -> str:
         """What retrieval searches for when `text` is asked."""
         found = re.search(self.search_pattern, text, re.DOTALL) if self.search_pattern else None

@@ -17,6 +17,7 @@ from hydra_ray.data.mail_archive import MailArchive
 from hydra_ray.errors import UserError
 from hydra_ray.utils.atomic_io import write_text
 from hydra_ray.utils.json_file import json_file
+from hydra_ray.utils.output_files import check_overwrites
 
 TASK = "LaMP_6"
 LAYOUT = "a file of LaMP 6's ids"
@@ -68,6 +69,11 @@ def questions_file(folder: Path, split: str) -> Path:
     return folder / f"{split}_questions.json"
 
 
+def outputs_file(folder: Path, split: str) -> Path:
+    """LaMP's name for a split's outputs."""
+    return folder / f"{split}_outputs.json"
+
+
 def build_avocado(zips: Path, ids: Mapping[str, Path], out: Path) -> Avocado:
     """Writes `{split}_questions.json` and, but for test, `{split}_outputs.json`. Equal input makes equal bytes.
 
@@ -81,9 +87,11 @@ def build_avocado(zips: Path, ids: Mapping[str, Path], out: Path) -> Avocado:
         UserError: A file cannot be read or is of another layout; `out` would overwrite a file of ids; no question of
             a split has its mails.
     """
-    for split, file in ids.items():
-        if questions_file(out, split).resolve() == file.resolve():
-            raise UserError(f"--out {out}: its {split}_questions.json is the file of ids; give another folder")
+    outputs = [outputs_file(out, split) for split in ids if split != "test"]
+    written = [*(questions_file(out, split) for split in ids), *outputs, out / MISSING_FILE]
+    check_overwrites([("--out", file) for file in written], ids.values())
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out}: is a file; give a folder")
     try:
         wanted = {name for file in ids.values() for record in _records(file) for name in mails_of(record)}
         out.mkdir(parents=True, exist_ok=True)
@@ -123,7 +131,7 @@ def _build(split: str, file: Path, mails: MailArchive, out: Path) -> Built:
             raise UserError(f"{file}: none of its {left_out} questions has all its mails, such as {record['input']}, "
                             "in the zips; give Avocado's data/text and LaMP 6's ids")  # fmt: skip
     if split != "test":
-        write_text(out / f"{split}_outputs.json", json.dumps({"task": TASK, "golds": golds}, indent=1) + "\n")
+        write_text(outputs_file(out, split), json.dumps({"task": TASK, "golds": golds}, indent=1) + "\n")
     return Built(questions, left_out)
 
 
@@ -143,13 +151,18 @@ def question_of(record: Mapping[str, Any], mails: MailArchive) -> tuple[dict[str
 
 
 def _records(file: Path) -> Iterator[dict[str, Any]]:
-    """The records of a file of ids, a list or the `golds` of an object. Raises UserError for any other layout."""
+    """The records of a file of ids, a list or the `golds` of an object. Raises UserError for any other layout, and for
+    a question that is there twice."""
     records = stream_under(file, "golds", LAYOUT) if is_object(file) else stream_list(file, LAYOUT)
-    position = -1
+    position, known = -1, set[str]()
     for position, record in enumerate(records):
         lacks = _lacks(record)
         if lacks:
             raise UserError(f"{file}: record {position} (counted from 0): not {LAYOUT}: it has no {lacks}")
+        key = id_of(record["id"])
+        if key in known:
+            raise UserError(f"{file}: question {key} is there twice; leave one of them in it")
+        known.add(key)
         yield record
     if position < 0:
         raise UserError(f"{file}: holds no questions; write or download the file again")

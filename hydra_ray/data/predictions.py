@@ -64,15 +64,22 @@ def parse_outputs(content: bytes, where: str) -> TaskOutputs:
         where: Its name, for messages.
 
     Returns:
-        Ids and outputs as text: numbers are written out, a prediction that is null is empty.
+        Ids and outputs as text: numbers are written out; a prediction that is null, or no number (NaN, which some
+        programs write though it is not JSON), is empty.
 
     Raises:
         UserError: It is not JSON, or not of this layout.
     """
     try:
-        whole = json.loads(content)
-    except (ValueError, RecursionError):
-        raise UserError(f"{where}: is not JSON; write or download the file again") from None
+        whole = json.loads(content, parse_constant=lambda name: None)
+    except UnicodeDecodeError as error:
+        raise UserError(f"{where}: is not in UTF-8 (byte {error.start}); convert it, or write it again") from None
+    except json.JSONDecodeError as error:
+        what = "goes on after its first value" if error.msg == "Extra data" else "is not JSON"
+        raise UserError(f"{where}: {what} (line {error.lineno}, column {error.colno}); a file holds one JSON object: "
+                        "write or download it again") from None  # fmt: skip
+    except RecursionError:
+        raise UserError(f"{where}: is nested too deeply; write or download the file again") from None
     layout = 'the layout is {"task": ID, "golds": [{"id": ..., "output": ...}, ...]}'
     if not isinstance(whole, dict) or not isinstance(whole.get("task"), str):
         raise UserError(f"{where}: names no task; {layout}")

@@ -29,8 +29,8 @@ def reading(path: Path, what: str) -> Iterator[tuple[zipfile.ZipFile, list[zipfi
             yield archive, members
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise UserError(f"{path}: a broken zip ({error}); make or download it again") from None
-    except RuntimeError as error:  # zipfile's word for a password
-        raise UserError(f"{path}: {error}; give a zip without a password") from None
+    except RuntimeError:  # zipfile's way to ask for a password
+        raise UserError(f"{path}: is encrypted; give a zip without a password") from None
 
 
 def _check_path(path: Path, name: str, what: str) -> None:

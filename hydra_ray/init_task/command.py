@@ -34,9 +34,9 @@ def init_task(place: str, out: Path, given: Given = NOTHING, name: str | None = 
     for file in (task_file, config_file):
         if file.exists() and not force:
             raise UserError(f"{file}: is there already: give another --name or --out, or overwrite it with --force")
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out}: is a file: give a folder")
     rows, columns = look(read_rows(place))
-    if not rows:
-        raise UserError(f"{place}: holds no rows: give a file with one item a row")
     found = guess(rows, columns, given)
     histories = columns[found.user.column].distinct.values()
     out.mkdir(parents=True, exist_ok=True)

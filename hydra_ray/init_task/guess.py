@@ -141,7 +141,7 @@ def _user(left: Mapping[str, Column]) -> ColumnChoice:
             return ColumnChoice(column.name, f"its name, and {len(column.distinct):,} values in {column.given:,} rows")
     raise UserError(
         f"no column looks like the user's id (a name such as user_id or author, and values that recur): name it with "
-        f"--user; the rows have {', '.join(left)}"
+        f"--user; the rows have {', '.join(left) or 'no column of texts or numbers'}"
     )
 
 

@@ -1,6 +1,6 @@
 """All rows of a file or folder as they stand, whatever their columns are."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from itertools import islice
 from typing import Any
@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 
 from hydra_ray.config import DataConfig
 from hydra_ray.data.formats.csv_rows import csv_rows
-from hydra_ray.data.formats.files import READ_ERRORS, byte_lines, form_of, unpacked
-from hydra_ray.data.formats.json_rows import json_rows, jsonl_rows
+from hydra_ray.data.formats.files import READ_ERRORS, Broken, byte_lines, form_of, unpacked
+from hydra_ray.data.formats.json_rows import JSONL, json_rows, jsonl_rows
 from hydra_ray.data.rejects import excerpt
 from hydra_ray.data.sources.find import Source, data_root, find_sources
 from hydra_ray.errors import UserError
@@ -23,29 +23,45 @@ _BATCH_ROWS = 256
 def read_rows(place: str) -> Iterator[dict[str, Any]]:
     """The rows of a file, a folder or a URL, at most MOST_ROWS; lines that cannot be read are left to `ingest`.
 
-    Raises UserError: nothing there, an unknown form, a file that is cut off.
+    Raises UserError: nothing there, an unknown form, a file that is cut off, and not one row that can be read.
     """
     data = DataConfig(source="tabular", root=place)
     sources = find_sources(data, data_root(data))
-    return islice((row for source in sources for row in _rows(source) if isinstance(row, dict)), MOST_ROWS)
+    yield from islice(_objects(place, sources), MOST_ROWS)
 
 
-def _rows(source: Source) -> Iterator[Any]:
+def _objects(place: str, sources: Iterable[Source]) -> Iterator[dict[str, Any]]:
+    first, found = "", False
+    for source in sources:
+        for number, row in _rows(source):
+            if isinstance(row, dict):
+                found = True
+                yield row
+            elif row is not None and not first:
+                why = row.why if isinstance(row, Broken) else f"is no object, and {JSONL}"
+                first = f"{source.where}: line {number} {why}"
+    if not found:
+        advice = "convert it to UTF-8" if "UTF-8" in first else "repair it, or write it again"
+        nothing = f"{place}: holds no rows: give a file with one item a row"
+        raise UserError(f"{first}; no row can be read: {advice}" if first else nothing)
+
+
+def _rows(source: Source) -> Iterator[tuple[int, Any]]:
     form, packing = form_of(source.name) or ("", "")
     folders = dict(source.columns)
     with ExitStack() as stack:
         stream = stack.enter_context(source.open())
         try:
             if form == ".parquet":
-                rows = _parquet(stream)
+                rows: Iterator[tuple[int, Any]] = enumerate(_parquet(stream))
             elif form == ".json":
-                rows = (row for _, row in json_rows(unpacked(stream, packing), source.where))
+                rows = json_rows(unpacked(stream, packing), source.where)
             elif form in (".csv", ".tsv"):
                 delimiter = "\t" if form == ".tsv" else None
-                rows = (row for _, row in csv_rows(unpacked(stream, packing), source.where, delimiter))
+                rows = csv_rows(unpacked(stream, packing), source.where, delimiter)
             else:
-                rows = (row for _, row in jsonl_rows(byte_lines(unpacked(stream, packing))))
-            yield from ({**folders, **row} if isinstance(row, dict) else row for row in rows)
+                rows = jsonl_rows(byte_lines(unpacked(stream, packing)))
+            yield from ((number, {**folders, **row} if isinstance(row, dict) else row) for number, row in rows)
         except READ_ERRORS as error:
             raise UserError(
                 f"{source.where}: cut off or damaged: {excerpt(str(error))}: write or download the file again"

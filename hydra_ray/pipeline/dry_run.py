@@ -2,14 +2,17 @@
 
 import json
 import tempfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from hydra_ray.cluster import AUTO, LOCAL, find_cluster
 from hydra_ray.config import Config
 from hydra_ray.core.answers.parse import parse_answer
+from hydra_ray.core.sampling import Trial
 from hydra_ray.data.checks import summary
 from hydra_ray.data.ingest import ingest_in_process
+from hydra_ray.data.reader import read_users
 from hydra_ray.data.sources.find import data_root
 from hydra_ray.errors import UserError
 from hydra_ray.llm.client import LLMClient
@@ -37,10 +40,19 @@ class _Look(Pipeline):
         return self._data
 
 
-def dry_run(config: Config, stage: str = "run", *, offline: bool = False) -> str:
+def dry_run(
+    config: Config, stage: str = "run", *, offline: bool = False, left_out: Mapping[str, str] | None = None
+) -> str:
     """Opens what the stage would read and says what it would do, as lines; nothing is kept.
 
-    offline: the endpoint is not called. Raises UserError for whatever would stop the stage.
+    Args:
+        config: Of the run.
+        stage: The command.
+        offline: The endpoint is not called.
+        left_out: Methods of a comparison that cannot run -> why.
+
+    Raises:
+        UserError: For whatever would stop the stage.
     """
     with tempfile.TemporaryDirectory(prefix="hydra-ray-dry-run-") as scratch, RunContext(config, stage) as run:
         run.check_local()
@@ -53,6 +65,7 @@ def dry_run(config: Config, stage: str = "run", *, offline: bool = False) -> str
         lines.append(("ray", _cluster(run)))
         if stage != "ingest":
             lines += _asking(config, run, job, Path(scratch), offline)
+        lines += [("methods", line) for line in _left_out(left_out or {})]
         lines.append(("results", str(run.folder)))
     return "\n".join(f"{name:<11} {line}" for name, line in lines)
 
@@ -70,6 +83,24 @@ def _data(config: Config, run: RunContext, scratch: Path) -> list[str]:
     counts = ingest_in_process(config, run.task, source, scratch / "data")
     # What was rejected is not kept here; the ingest writes it down.
     return [name, *(line for line in summary(counts, scratch / "data") if str(scratch) not in line)]
+
+
+def _left_out(methods: Mapping[str, str]) -> list[str]:
+    """One line for each reason."""
+    named: dict[str, list[str]] = {}
+    for name, why in methods.items():
+        named.setdefault(why, []).append(name)
+    return [f"left out: {', '.join(names)}: {why}" for why, names in named.items()]
+
+
+def _unscored(job: Pipeline, trials: Iterable[Trial]) -> list[str]:
+    """A line where questions of the users to be tested have no gold answer."""
+    users = {user for trial in trials for user in job.chosen(trial).test}
+    golds = [q.gold is not None for user in read_users(job.ingest().path, user_ids=users) for q in user.questions]
+    if all(golds):
+        return []
+    none = f"{golds.count(False):,} of the {len(golds):,} questions"
+    return [f"{none} of the users to test have no gold answer: they are answered, not scored"]
 
 
 def _cluster(run: RunContext) -> str:
@@ -91,6 +122,7 @@ def _asking(config: Config, run: RunContext, job: Pipeline, scratch: Path, offli
     counted = tokenizer_of(llm) or "a cautious estimate"
     lines = [
         ("users", f"{sizes}; {len(trials)} training(s), seeds {', '.join(map(str, config.protocol.seeds))}"),
+        *(("users", line) for line in _unscored(job, trials)),
         ("encoder", check_encoder(config.model)),
         ("trackers", ", ".join(("metrics-*.jsonl", *config.train.trackers))),
         ("prompts", f"at most {budget.prompt_tokens:,} tokens, as counted by {counted}"),

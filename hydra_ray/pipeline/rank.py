@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,10 +46,39 @@ class RankedQuestion(NamedTuple):
 
 
 class Written(NamedTuple):
-    """How many questions and items were ranked."""
+    """What `write_rankings` has done.
+
+    Attributes:
+        questions, items: How many were ranked.
+        notes: One line for each kind of oddity in the questions.
+    """
 
     questions: int
     items: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class Oddities:
+    """What is odd about a questions file but does not stop its ranking.
+
+    Attributes:
+        unmarked: Questions whose input lacks what shows where the text begins that is searched for.
+        misdated: Items with a date that cannot be read.
+    """
+
+    unmarked: list[str] = field(default_factory=list)
+    misdated: list[str] = field(default_factory=list)
+
+    def notes(self) -> tuple[str, ...]:
+        """One line for each kind."""
+        lines = []
+        if self.unmarked:
+            unmarked = some("questions without the task's marker", self.unmarked)
+            lines.append(f"{unmarked}; all of their input was searched for")
+        if self.misdated:
+            lines.append(f"{some('items with a date that cannot be read', self.misdated)}; they count as the oldest")
+        return tuple(lines)
 
 
 def write_rankings(
@@ -60,6 +90,7 @@ def write_rankings(
     out: Path | None = None,
     merged: Path | None = None,
     golds: Path | None = None,
+    config_file: Path | None = None,
 ) -> Written:
     """Ranks by `retrieval.method` and writes LaMP's files.
 
@@ -71,6 +102,7 @@ def write_rankings(
         out: The ranking: question id -> item ids, best first.
         merged: The questions with their profiles in that order; only from a questions file.
         golds: Whose outputs the merged questions carry; None: they carry none.
+        config_file: Where the config was read.
 
     Raises:
         UserError: For anything that is wrong with the files.
@@ -84,14 +116,15 @@ def write_rankings(
     if questions is not None and split is not None:
         raise UserError("--split: goes with --ingested; a questions file holds one split")
     ranking_file = Path(config.retrieval.ranking) if config.retrieval.ranking else None
-    check_outputs({"--out": out, "--merged": merged}, [questions, golds, ranking_file])
-    outputs = _outputs_of(golds, load_task(config.data.task))
-    found = _of_file(config, questions) if questions else _of_data_set(config, ingested or Path(), split)
+    read = [questions, golds, ranking_file, config_file, Path(config.data.task)]
+    check_outputs({"--out": out, "--merged": merged}, read)
+    outputs, odd = _outputs_of(golds, load_task(config.data.task)), Oddities()
+    found = _of_file(config, questions, odd) if questions else _of_data_set(config, ingested or Path(), split)
     try:
         with ExitStack() as files:
             ranking = json_file(files, out, "{}") if out else None
             records = json_file(files, merged, "[]") if merged else None
-            return _write(found, ranking, records, outputs, golds)
+            return _write(found, ranking, records, outputs, golds)._replace(notes=odd.notes())
     except OSError as error:
         raise UserError(f"{error.filename or out or merged}: {error.strerror}; give files that can be read and "
                         "written") from None  # fmt: skip
@@ -118,7 +151,7 @@ def _write(
             ranking.add(f"{json.dumps(key)}: {json.dumps(list(question.item_ids))}")
         if records:
             assert question.raw is not None
-            if outputs is not None and key not in outputs:
+            if outputs is not None and not outputs.get(key, "").strip():
                 unanswered.append(key)
             records.add(json.dumps(merged_record(question, outputs)))
     if unanswered:
@@ -149,6 +182,9 @@ def _outputs_of(golds: Path | None, task: Task) -> dict[str, str] | None:
     if len(files) > 1:
         raise UserError(f"{golds}: holds outputs of {len(files)} tasks; give the file of one")
     check_task(files[0], task)
+    repeated = [key for key, times in Counter(key for key, _ in files[0].outputs).items() if times > 1]
+    if repeated:
+        raise UserError(f"{golds}: {some('repeated', repeated)}; each question may have one gold output")
     return dict(files[0].outputs)
 
 
@@ -171,7 +207,7 @@ def _of_data_set(config: Config, folder: Path, split: Split | None) -> Iterator[
             yield _ranked(index, question.text, question.question_id)
 
 
-def _of_file(config: Config, path: Path) -> Iterator[RankedQuestion]:
+def _of_file(config: Config, path: Path, odd: Oddities) -> Iterator[RankedQuestion]:
     task, encode, seed = load_task(config.data.task), encoder_of(config), config.protocol.seeds[0]
     records = stream_under(path, "golds", LAYOUT) if is_object(path) else stream_list(path, LAYOUT)
     position = -1
@@ -179,14 +215,19 @@ def _of_file(config: Config, path: Path) -> Iterator[RankedQuestion]:
         where = f"{path}: record {position} (counted from 0)"
         _check(raw, where)
         items = history_of(raw["profile"], task, where)
+        odd.misdated += [id_of(item["id"]) for item in raw["profile"] if normalise_date(item.get("date")) is None]
         text, marked = question_text(raw["input"], task.question_marker)
-        if position == 0 and not marked:
-            raise UserError(f"{where}: its input holds no {task.question_marker!r}, so it is no question of "
-                            f"data.task={task.name}; set data.task")  # fmt: skip
+        if not marked or not task.finds_search_text(text):
+            if position == 0:
+                lacks = task.search_pattern if marked else task.question_marker
+                raise UserError(f"{where}: its input holds no {lacks!r}, so it is no question of "
+                                f"data.task={task.name}; set data.task")  # fmt: skip
+            odd.unmarked.append(id_of(raw["id"]))
         ranked = _ranked(HistoryIndex(items, task, config.retrieval, seed, encode), text, id_of(raw["id"]))
         yield ranked._replace(raw=raw)
     if position < 0:
-        raise UserError(f"{path}: holds no questions; write or download the file again")
+        raise UserError(f"{path}: holds no questions: a list of them, or an object with such a list under `golds`, is "
+                        "read; write or download the file again")  # fmt: skip
 
 
 def _ranked(index: HistoryIndex, text: str, question_id: str) -> RankedQuestion:

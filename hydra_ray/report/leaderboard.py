@@ -3,11 +3,12 @@
 import json
 import re
 import zipfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from hydra_ray.core.lamp_score import TaskOutputs
+from hydra_ray.core.lamp_score import TaskOutputs, some
 from hydra_ray.data.predictions import parse_outputs
 from hydra_ray.errors import UserError
 from hydra_ray.utils.atomic_io import write_atomically
@@ -15,7 +16,7 @@ from hydra_ray.utils.output_files import check_outputs
 
 TASKS = tuple(f"LaMP_{number}" for number in range(1, 8))
 """LaMP's tasks; LaMP_2 is also called LaMP_2M (movies) or LaMP_2N (news)."""
-_ID = re.compile(r"(LaMP_[1-7])[MN]?")
+_ID = re.compile(r"(LaMP_2)[MN]?|(LaMP_[1-7])")
 _FILE = re.compile(r"(.+)_seed(-?\d+)\.json")
 _DAY = (2000, 1, 1, 0, 0, 0)
 """Of every member, so that equal predictions make equal zips."""
@@ -27,10 +28,12 @@ class Packed(NamedTuple):
     Attributes:
         questions: Task id -> how many answers its file holds.
         missing: LaMP's tasks that no run answers; the leaderboard wants all.
+        empty: Task id -> ids of the questions whose answer is empty, where there are such.
     """
 
     questions: dict[str, int]
     missing: tuple[str, ...]
+    empty: dict[str, list[str]]
 
 
 def pack_leaderboard(
@@ -46,28 +49,46 @@ def pack_leaderboard(
         root: Where runs are looked for by name.
 
     Raises:
-        UserError: No such run, method or seed; a task that is none of LaMP's, or that two runs answer.
+        UserError: No such run, method or seed; a task that is none of LaMP's, or that two runs answer; no answer at
+            all, or two of a question.
     """
     found: dict[str, tuple[str, TaskOutputs, bytes]] = {}
-    for run in runs:
-        file = _predictions(run, root, method, seed)
-        check_outputs({"--out": out}, [file])
+    files = [_predictions(run, root, method, seed) for run in runs]
+    check_outputs({"--out": out}, files)
+    for run, file in zip(runs, files, strict=True):
         content = file.read_bytes()
         outputs = parse_outputs(content, str(file))
         match = _ID.fullmatch(outputs.task_id)
         if match is None:
             raise UserError(f"{run}: answers {outputs.task_id}, which is no task of LaMP's; leave this run out")
-        if match[1] in found:
-            raise UserError(f"{found[match[1]][0]} and {run}: two runs of {match[1]}; give one of them")
-        found[match[1]] = run, outputs, content
+        task = match[1] or match[2]
+        if task in found:
+            raise UserError(f"{found[task][0]} and {run}: two runs of {task}; give one of them")
+        _check_answers(outputs)
+        found[task] = run, outputs, content
     try:
         with write_atomically(out) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
             for _, (_, outputs, content) in sorted(found.items()):
                 archive.writestr(zipfile.ZipInfo(f"{outputs.task_id}.json", _DAY), content, zipfile.ZIP_DEFLATED)
     except OSError as error:
         raise UserError(f"{out}: {error.strerror}; give a file that can be written") from None
-    questions = {outputs.task_id: len(outputs.outputs) for _, (_, outputs, _) in sorted(found.items())}
-    return Packed(questions, tuple(task for task in TASKS if task not in found))
+    packed = [outputs for _, (_, outputs, _) in sorted(found.items())]
+    empty = {
+        outputs.task_id: lost
+        for outputs in packed
+        if (lost := [key for key, text in outputs.outputs if not text.strip()])
+    }
+    questions = {outputs.task_id: len(outputs.outputs) for outputs in packed}
+    return Packed(questions, tuple(task for task in TASKS if task not in found), empty)
+
+
+def _check_answers(outputs: TaskOutputs) -> None:
+    """Raises UserError where there is no answer, or a question has two."""
+    if not any(text.strip() for _, text in outputs.outputs):
+        raise UserError(f"{outputs.where}: holds no answer; leave this run out")
+    repeated = [key for key, times in Counter(key for key, _ in outputs.outputs).items() if times > 1]
+    if repeated:
+        raise UserError(f"{outputs.where}: {some('repeated', repeated)}; each question may have one answer")
 
 
 def _predictions(run: str, root: Path, method: str, seed: int | None) -> Path:

@@ -57,7 +57,8 @@ def score_files(
     Raises:
         UserError: For anything that is wrong with the files.
     """
-    check_outputs({"--per-question": per_question_file}, [golds, predictions, against])
+    task_file = Path(task_name) if task_name else None
+    check_outputs({"--per-question": per_question_file}, [golds, predictions, against, task_file])
     gold_files, given = read_outputs(golds), read_outputs(predictions)
     others = read_outputs(against) if against else []
     several = len(gold_files) > 1 and task_name is None
@@ -92,11 +93,15 @@ def _one(files: Sequence[TaskOutputs], task_name: str, where: Path) -> TaskOutpu
     """The file of a task among several. A single file is taken as it is: what it says of its task is checked later."""
     if len(files) == 1:
         return files[0]
-    for file in files:
-        if file.task_id == task_name or task_name in _names_of(file):
-            return file
-    there = ", ".join(file.task_id for file in files)
-    raise UserError(f"{where}: holds no outputs of {task_name}; there are {there}")
+    named = [file for file in files if file.task_id == task_name]
+    named = named or [file for file in files if task_name in _names_of(file)]
+    if len(named) > 1:
+        both = " and ".join(file.task_id for file in named)
+        raise UserError(f"{where}: --task {task_name} may be {both}; give one of these names")
+    if not named:
+        there = ", ".join(file.task_id for file in files)
+        raise UserError(f"{where}: holds no outputs of {task_name}; there are {there}")
+    return named[0]
 
 
 def _names_of(file: TaskOutputs) -> tuple[str, ...]:
@@ -123,6 +128,9 @@ def _paired(
     for gold_file, task in zip(golds, tasks, strict=True):
         names = (gold_file.task_id, *lamp_ids(task), task.name)
         fitting = sorted((file for file in given if file.task_id in names), key=lambda file: names.index(file.task_id))
+        if len(fitting) > 1 and fitting[0].task_id != gold_file.task_id:
+            both = " and ".join(file.task_id for file in fitting)
+            raise UserError(f"{path}: {both} may both be {gold_file.task_id} of {gold_path}; leave one of them in it")
         found.append(next(iter(fitting), None))
     missing = [gold_file.task_id for gold_file, file in zip(golds, found, strict=True) if file is None]
     extra = [file.task_id for file in given if file not in found] if exactly else []

@@ -133,9 +133,14 @@ def test_missing_files_and_wrong_options_are_one_line(tmp_path: Path, capsys: py
     nowhere = ("--zips", str(tmp_path / "nowhere"), "--ids", str(ids), "--out", str(out))
     assert "nowhere: no such folder" in refused(tmp_path, *nowhere, capsys=capsys)
     over = ("--zips", str(zips), "--ids", str(ids), "--out", str(ids))
-    assert "is the file of ids; give another folder" in refused(tmp_path, *over, capsys=capsys)
+    assert "is a file that is read; write elsewhere" in refused(tmp_path, *over, capsys=capsys)
+    for name in ("train_outputs.json", "missing_mails.txt"):
+        (ids / name).write_bytes((ids / "train_questions.json").read_bytes())
+        onto = (*over[:2], "--train", str(ids / name), "--out", str(ids))
+        assert "is a file that is read; write elsewhere" in refused(tmp_path, *onto, capsys=capsys)
+        assert json.loads((ids / name).read_text())
     onto = ("--zips", str(zips), "--ids", str(ids), "--out", str(ids / "dev_questions.json"))
-    assert "File exists" in refused(tmp_path, *onto, capsys=capsys)
+    assert "is a file; give a folder" in refused(tmp_path, *onto, capsys=capsys)
     (ids / "dev_questions.json").unlink()
     with pytest.raises(UserError, match=r"dev_questions\.json: no such file"):
         id_files(ids, {})

@@ -27,6 +27,12 @@ def test_outputs_are_read_as_text_and_further_keys_ignored() -> None:
     assert found.task_id == "LaMP_3"
 
 
+def test_no_number_is_no_answer_and_other_encodings_are_one_line(tmp_path: Path) -> None:
+    assert parse_outputs(b'{"task": "LaMP_3", "golds": [{"id": "1", "output": NaN}]}', "f").outputs == [("1", "")]
+    (tmp_path / "f.json").write_bytes('{"task": "caf\xe9"}'.encode("latin-1"))
+    assert "is not in UTF-8 (byte 13); convert it" in refused(tmp_path / "f.json")
+
+
 def test_every_json_file_of_a_zip_is_a_tasks(tmp_path: Path) -> None:
     members = {
         "LaMP_3.json": content(),
@@ -59,7 +65,11 @@ def test_a_path_that_climbs_out_of_the_zip_is_refused(tmp_path: Path, name: str)
     [
         ("{", "is not JSON"),
         ("\x00\xff", "is not JSON"),
-        ("[" * 100_000, "is not JSON"),
+        ("[" * 100_000, "is nested too deeply"),
+        (
+            content() + "\n" + content(),
+            "goes on after its first value (line 2, column 1); a file holds one",
+        ),
         ("[]", "names no task"),
         (json.dumps({"task": 3, "golds": []}), "names no task"),
         (json.dumps({"task": "LaMP_3"}), 'no list "golds"'),

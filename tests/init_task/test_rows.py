@@ -37,5 +37,23 @@ def test_nothing_to_look_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     (tmp_path / "empty.csv").write_text("user,text\n")
     assert main(["init-task", str(tmp_path / "empty.csv"), "--out", str(tmp_path)]) == 2
     assert "holds no rows" in capsys.readouterr().err
+    for name, content, expected in (
+        (
+            "latin.csv",
+            "user,text\nu,caf\xe9\n".encode("latin-1"),
+            "line 2 is not UTF-8; no row can be read: convert",
+        ),
+        ("lists.jsonl", b'[{"user": "u"}]\n', "line 1 is no object, and JSON Lines has one object a line"),
+        ("cut.jsonl", b'{"user": "u"', "line 1 is cut off or not JSON; no row can be read: repair it"),
+        ("nested.json", b'{"rows": [1, 2]}', "the rows have no column of texts or numbers"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        assert main(["init-task", str(tmp_path / name), "--out", str(tmp_path)]) == 2
+        error = capsys.readouterr().err
+        assert expected in error
+        assert error.count("\n") == 1
+    file = tmp_path / "empty.csv"
+    assert main(["init-task", str(file), "--out", str(file)]) == 2
+    assert "empty.csv: is a file: give a folder" in capsys.readouterr().err
     assert main(["init-task", str(tmp_path / "none.csv"), "--out", str(tmp_path)]) == 2
     assert "no such file" in capsys.readouterr().err

@@ -152,6 +152,11 @@ def test_what_does_not_go_together_is_one_line(
     wrong = write(
         tmp_path / "wrong.json", {"task": "LaMP_5", "golds": [{"id": str(i), "output": "5"} for i in (1, 2, 3)]}
     )
+    lost = [("1", None), ("2", "5"), ("3", "4")]
+    for entries, expected in (([("1", "5")] * 2, "1 repeated (1)"), (lost, "output (1)")):
+        listed = [{"id": key, "output": output} for key, output in entries]
+        other = write(tmp_path / "other_golds.json", {"task": "LaMP_3", "golds": listed})
+        assert expected in refused(capsys, *merged[:3], other, *merged[4:])
     assert "holds outputs of LaMP_5, not of LaMP_3" in refused(capsys, *merged[:3], wrong, *merged[4:])
     assert "goes with --ingested" in refused(capsys, *merged, "--split", "test")
     assert "is a file that is read" in refused(capsys, "--questions", questions, "--out", questions, "data.task=lamp_3")
@@ -163,6 +168,25 @@ def test_what_does_not_go_together_is_one_line(
     assert "ranking: needed for method=ranking" in refused(capsys, *words)
     assert "No such file" in refused(capsys, *words, f"retrieval.ranking={tmp_path}/absent.json")
     assert "No such file" in refused(capsys, "--questions", tmp_path / "absent.json", "--out", tmp_path / "m.json")
+
+
+def test_what_is_odd_about_questions_is_told(
+    tmp_path: Path, questions: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = [QUESTIONS[0], {**QUESTIONS[1], "input": "fox", "profile": [{**PROFILE[0], "date": "soon"}]}]
+    words = ("rank", "--questions", write(tmp_path / "odd.json", odd), "--out", tmp_path / "r.json", "data.task=lamp_3")
+    assert main([str(word) for word in words]) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "hydra-ray: 1 questions without the task's marker (2); all of their input was searched for",
+        "hydra-ray: 1 items with a date that cannot be read (a); they count as the oldest",
+    ]
+    config = tmp_path / "c.yaml"
+    config.write_text("data: {task: lamp_3}\n")
+    over = ("--questions", questions, "--config", config, "--out", config)
+    assert "c.yaml: is a file that is read; write elsewhere" in refused(capsys, *over)
+    papers = write(tmp_path / "papers.json", [{"id": "1", "input": "x", "profile": [{"id": "a", "title": "t"}]}])
+    words = ("--questions", papers, "--out", tmp_path / "r.json", "data.task=lamp_1")
+    assert "so it is no question of data.task=lamp_1" in refused(capsys, *words)
 
 
 def test_real_rankings_are_rank_bm25s(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

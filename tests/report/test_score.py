@@ -1,10 +1,12 @@
 """`hydra-ray score` and `hydra-ray leaderboard` as commands."""
 
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
 
+from hydra_ray import tasks
 from tests.report.lamp_answers import GOLDS, call, refused, run_of, write
 
 
@@ -65,4 +67,19 @@ def test_files_that_do_not_fit_are_one_line(tmp_path: Path, golds: Path, capsys:
     short = write(tmp_path / "short.json", "LaMP_3", ["5"])
     assert "1 missing (q1)" in refused(capsys, "score", "--golds", three, "--preds", short)
     lost = tmp_path / "no" / "q.json"
-    assert "can be written" in refused(capsys, "score", "--golds", three, "--preds", three, "--per-question", lost)
+    assert "there is no folder" in refused(capsys, "score", "--golds", three, "--preds", three, "--per-question", lost)
+    own = tmp_path / "own.yaml"
+    own.write_bytes((Path(tasks.__path__[0]) / "lamp_3.yaml").read_bytes())
+    words = ("score", "--golds", three, "--preds", three, "--task", own, "--per-question", own)
+    assert "own.yaml: is a file that is read; write elsewhere" in refused(capsys, *words)
+
+
+def test_a_name_of_two_tasks_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """LaMP_2 is movies in some releases and news in others."""
+    for name, ids in (("golds", ("LaMP_2M", "LaMP_2N")), ("preds", ("LaMP_2", "LaMP_8"))):
+        with zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as archive:
+            for task_id, text in zip(ids, ("comedy", "sports"), strict=True):
+                archive.write(write(tmp_path / "one.json", task_id, [text]), f"{task_id}.json")
+    words = ("score", "--golds", tmp_path / "golds.zip", "--preds", tmp_path / "preds.zip", "--task")
+    assert "--task LaMP_2 may be LaMP_2M and LaMP_2N; give one" in refused(capsys, *words, "LaMP_2")
+    assert "LaMP_2 and LaMP_8 may both be LaMP_2M" in refused(capsys, *words, "LaMP_2M")
