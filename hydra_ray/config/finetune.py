@@ -8,9 +8,10 @@ from hydra_ray.config.section import Section
 class FinetuneConfig(Section):
     """The fine-tuned LLM of the rows `finetuned_k…` (docs/neighbours.md).
 
-    The LLM may be a decoder or an encoder-decoder. The defaults are those of LaMP's fine-tuned baseline. Weights and
-    moments are fp32; ZeRO stage (`null`: 1), offload, micro-batches, recomputed activations and failures allowed are
-    those of `train`, workers those of `resources.train`.
+    The LLM may be a decoder or an encoder-decoder. Rate, epochs and batch are by default those of LaMP's fine-tuned
+    baseline, which cuts prompts to 256 tokens. Weights and moments are fp32; ZeRO stage (`null`: 1 with several
+    workers), offload, micro-batches, recomputed activations and failures allowed are those of `train`, workers those of
+    `resources.train`.
     """
 
     lr: float = Field(default=5e-5, gt=0, description="Highest learning rate.")
