@@ -1,12 +1,16 @@
 """Batches of requests for one client: the first answers are judged before more is asked for. Knows no Ray."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 from hydra_ray.errors import UserError
 from hydra_ray.llm.client import LLMClient
 from hydra_ray.llm.event_loop import EventLoopThread
 from hydra_ray.llm.types import Completion, Request
 from hydra_ray.llm.usability import FIRST, AnswerTally, Wanted
+
+CLOSE_S = 10.0
+"""For the client to close its connections."""
 
 
 class Batches:
@@ -42,7 +46,8 @@ class Batches:
 
     def close(self) -> None:
         """Closes the client's connections and the loop."""
-        self._loop.run(self._client.close())
+        with suppress(TimeoutError):
+            self._loop.run(self._client.close(), CLOSE_S)
         self._loop.close()
 
     def _parts(self, requests: Sequence[Request]) -> Iterator[Sequence[Request]]:

@@ -102,8 +102,10 @@ class LLMMapper:
             batches.close()
 
     def __del__(self) -> None:
-        """Ray Data lets go of a worker's callable before the worker ends."""
-        self.close()
+        """Ray Data lets go of a worker's callable before the worker ends. Not where the interpreter ends first, as in a
+        worker whose node has gone: its threads stand still then, and the loop would never answer."""
+        if not sys.is_finalizing():
+            self.close()
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         requests = [requests_from_structs(structs) for structs in batch[REQUESTS_COLUMN].to_pylist()]

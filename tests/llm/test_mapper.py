@@ -267,6 +267,27 @@ def test_a_killed_run_is_resumed_without_loss_or_repetition(tmp_path, threaded_s
     assert len(threaded_server.bodies) <= 400 + 4
 
 
+LEFT_OPEN = """
+from types import SimpleNamespace
+from hydra_ray.config import LLMConfig
+from hydra_ray.env import Secret
+from hydra_ray.llm.batches import Batches
+from hydra_ray.llm.mapper import LLMMapper
+
+async def close():
+    pass
+
+mapper = LLMMapper(LLMConfig(), None, "http://127.0.0.1:9/v1", "id", 1, Secret(""))
+mapper.__dict__["_batches"] = Batches(SimpleNamespace(close=close))
+mapper.itself = mapper  # only the end of the interpreter lets go of it
+"""
+
+
+def test_a_process_ends_with_a_worker_that_was_not_closed() -> None:
+    done = subprocess.run([sys.executable, "-c", LEFT_OPEN], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_worker_that_is_let_go_closes_its_connections_once() -> None:
     mapper = LLMMapper(LLMConfig(), None, "http://127.0.0.1:9/v1", "id", 1, Secret(""))
     closed: list[str] = []
