@@ -80,6 +80,8 @@ def parse_outputs(content: bytes, where: str) -> TaskOutputs:
                         "write or download it again") from None  # fmt: skip
     except RecursionError:
         raise UserError(f"{where}: is nested too deeply; write or download the file again") from None
+    except ValueError as error:  # a number of too many digits
+        raise UserError(f"{where}: cannot be read ({error}); write or download the file again") from None
     layout = 'the layout is {"task": ID, "golds": [{"id": ..., "output": ...}, ...]}'
     if not isinstance(whole, dict) or not isinstance(whole.get("task"), str):
         raise UserError(f"{where}: names no task; {layout}")

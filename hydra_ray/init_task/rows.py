@@ -11,13 +11,14 @@ import pyarrow.parquet as pq
 from hydra_ray.config import DataConfig
 from hydra_ray.data.formats.csv_rows import csv_rows
 from hydra_ray.data.formats.files import READ_ERRORS, Broken, byte_lines, form_of, unpacked
-from hydra_ray.data.formats.json_rows import JSONL, json_rows, jsonl_rows
+from hydra_ray.data.formats.json_rows import json_rows, jsonl_rows
 from hydra_ray.data.rejects import excerpt
 from hydra_ray.data.sources.find import Source, data_root, find_sources
 from hydra_ray.errors import UserError
 
 MOST_ROWS = 1_000_000
 _BATCH_ROWS = 256
+ROWS = "a JSON file is a list of objects, JSON Lines has one object a line"
 
 
 def read_rows(place: str) -> Iterator[dict[str, Any]]:
@@ -38,7 +39,7 @@ def _objects(place: str, sources: Iterable[Source]) -> Iterator[dict[str, Any]]:
                 found = True
                 yield row
             elif row is not None and not first:
-                why = row.why if isinstance(row, Broken) else f"is no object, and {JSONL}"
+                why = row.why if isinstance(row, Broken) else f"is no object; {ROWS}"
                 first = f"{source.where}: line {number} {why}"
     if not found:
         advice = "convert it to UTF-8" if "UTF-8" in first else "repair it, or write it again"

@@ -66,6 +66,7 @@ def test_a_path_that_climbs_out_of_the_zip_is_refused(tmp_path: Path, name: str)
         ("{", "is not JSON"),
         ("\x00\xff", "is not JSON"),
         ("[" * 100_000, "is nested too deeply"),
+        ("9" * 5000, "cannot be read (Exceeds the limit"),
         (
             content() + "\n" + content(),
             "goes on after its first value (line 2, column 1); a file holds one",

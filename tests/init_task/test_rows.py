@@ -43,7 +43,11 @@ def test_nothing_to_look_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
             "user,text\nu,caf\xe9\n".encode("latin-1"),
             "line 2 is not UTF-8; no row can be read: convert",
         ),
-        ("lists.jsonl", b'[{"user": "u"}]\n', "line 1 is no object, and JSON Lines has one object a line"),
+        (
+            "lists.jsonl",
+            b'[{"user": "u"}]\n',
+            "line 1 is no object; a JSON file is a list of objects, JSON Lines",
+        ),
         ("cut.jsonl", b'{"user": "u"', "line 1 is cut off or not JSON; no row can be read: repair it"),
         ("nested.json", b'{"rows": [1, 2]}', "the rows have no column of texts or numbers"),
     ):

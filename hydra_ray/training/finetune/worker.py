@@ -132,6 +132,8 @@ class FinetuneWorker:
             model.gradient_checkpointing_enable()
         free = free_memory(self.device, job.resources.num_gpus, workers_of_node())
         needed = base_bytes(model, self.train, self.device)
+        if self.rank == 0 and self.device.type == "cpu":
+            needed += 4 * model.num_parameters()  # of the best epoch
         if needed > free:
             raise UserError(f"{job.name}: {model.num_parameters():,} weights with gradients and moments take "
                             f"{needed / 1e9:.2f} GB a worker, {free / 1e9:.2f} GB are left: give train.zero_stage=3 "

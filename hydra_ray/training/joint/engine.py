@@ -95,8 +95,8 @@ def agree(due: bool, device: torch.device, world: int) -> bool:
 
 def make_engine(base: nn.Module, config: TrainConfig, device: torch.device) -> Any:
     """A DeepSpeedEngine over the base's trainable parameters, those of its `encoder` at a rate of their own; or, where
-    no encoder or one worker is trained and `train.zero_stage` is not set, a `ReplicatedEngine`. Call in a worker whose
-    process group is up."""
+    `train.zero_stage` is not set and no encoder is trained, or by one worker, a `ReplicatedEngine`. Call in a worker
+    whose process group is up."""
     encoder = [p for name, p in base.named_parameters() if p.requires_grad and name.startswith("encoder.")]
     rest = [p for name, p in base.named_parameters() if p.requires_grad and not name.startswith("encoder.")]
     rates = ((rest, config.base_lr), (encoder, config.encoder_lr))
