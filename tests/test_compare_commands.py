@@ -66,3 +66,18 @@ def test_a_dry_run_of_a_sweep_says_what_each_run_costs(file: Path, capsys: pytes
     assert "protocol.pseudo_queries=1\n" in out
     assert "mine-pseudo_queries-2" in out
     assert "for all 2 together it is 1000" in out
+
+
+def test_a_dry_run_of_a_comparison_says_which_methods_cannot_run_and_why(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    served = ["llm.base_url=http://127.0.0.1:9/v1", "llm.model=x", "data.synth.users=12"]
+    assert main(["compare", "--config", str(file), *served, "--dry-run", "--offline"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    lines = [line.removeprefix("methods").strip() for line in shown if "left out" in line]
+    assert [line.startswith("left out: ranking_k1, ranking_k2, ranking_k4: it retrieves by") for line in lines] == [
+        1,
+        0,
+    ]
+    assert "peft_k0" in lines[1]
+    assert "it trains weights of the LLM, which the run itself must serve" in lines[1]

@@ -88,6 +88,22 @@ def test_offline_no_prices_and_what_was_used_before(
     assert "llm.max_calls=200 is enough: 7 used and 135 to come at most" in out
 
 
+def test_questions_without_gold_answers_are_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for split, users in (("train", range(4)), ("dev", range(4, 7))):
+        questions = [
+            {"id": str(u), "user_id": f"u{u}", "input": f"... review: note {u}",
+             "profile": [{"id": f"{u}-{i}", "text": f"note {i}", "score": str(1 + i % 5)} for i in range(5)]}
+            for u in users
+        ]  # fmt: skip
+        (tmp_path / f"{split}_questions.json").write_text(json.dumps(questions))
+    golds = [{"id": str(u), "output": "5"} for u in range(4)]
+    (tmp_path / "train_outputs.json").write_text(json.dumps({"task": "LaMP_3", "golds": golds}))
+    words = ["data.source=lamp", f"data.root={tmp_path}", "data.task=lamp_3", f"root={tmp_path / 'runs'}"]
+    assert main(["run", "--dry-run", "--offline", *words, "llm.base_url=http://127.0.0.1:9/v1", "llm.model=x"]) == 0
+    line = "users 3 of the 3 questions of the users to test have no gold answer: they are answered, not scored"
+    assert line in shown(capsys)
+
+
 @pytest.mark.parametrize(
     ("more", "line"),
     [
