@@ -91,11 +91,11 @@ def _llm(port: int, source: str) -> dict[str, Any]:
 
 def _hydra(run: Path, llm_port: int) -> dict[str, Any]:
     args = {"run": str(run), "llm_url": f"http://127.0.0.1:{llm_port}/v1", "allow_anonymous": True}
-    # So low an aim that whatever the black box leaves of the machine is load: with 1, the second replica came or not
-    # by how long the LLM took besides the scorer.
+    # So low an aim that any request is load, one after the other too, however long the LLM takes beside the scorer on a
+    # busy machine: with 0.05 a second replica was once given up before it had started.
     scorer = {
         "replicas": [1, 2],
-        "target_ongoing_requests": 0.05,
+        "target_ongoing_requests": 0.005,
         "look_back_period_s": 11,
         "upscale_delay_s": 1,
         "downscale_delay_s": 4,
