@@ -56,8 +56,8 @@ class RetrievalConfig(Section):
     ranking: str | None = Field(
         default=None,
         description="File with the ranking that `ranking` retrieves by, as `hydra-ray rank` and LaMP write it: "
-        "question id to the ids of all items of its history, best first. Every node must see it. Other queries than "
-        "the data's questions are searched by BM25.",
+        "question id to the ids of all items of its history, best first, or a merged list. Every node must see it. "
+        "Other queries than the data's questions are searched by BM25.",
     )
 
     @model_validator(mode="after")

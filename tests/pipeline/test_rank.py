@@ -76,6 +76,16 @@ def test_merged_files_hold_the_records_in_the_rankings_order(
     ]
 
 
+def test_a_merged_file_that_is_read_again_is_the_same(
+    tmp_path: Path, questions: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    merged, out = tmp_path / "merged.json", tmp_path / "ranking.json"
+    rank(capsys, "--questions", questions, "--merged", merged, "--out", out, "data.task=lamp_3")
+    again = ("retrieval.method=ranking", f"retrieval.ranking={merged}", "data.task=lamp_3")
+    rank(capsys, "--questions", questions, "--out", tmp_path / "again.json", *again)
+    assert (tmp_path / "again.json").read_bytes() == out.read_bytes()
+
+
 def test_a_ranking_that_is_read_again_is_the_same(
     tmp_path: Path, questions: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
