@@ -14,7 +14,8 @@ _BASELINES = (
     "ranking_k4", "pag_k0", "pag_k1", "self_consistency",
 )  # fmt: skip
 _LORA = (
-    *(f"{name}_k{k}" for name in ("task_lora", "peft", "oppu") for k in (0, 4)), "task_lora_pag_k1", "oppu_pag_k1",
+    "task_lora_k0", "task_lora_k4", "peft_k0", "peft_k4", "rag_peft_k4", "oppu_k0", "oppu_k4", "task_lora_pag_k1",
+    "oppu_pag_k1",
 )  # fmt: skip
 _FINETUNED = ("finetuned_k0", "finetuned_k4")
 _ROPG = ("ropg_kd_k1", "ropg_kd_k4", "ropg_rl_k1", "ropg_rl_k4")

@@ -2,6 +2,7 @@
 
     task_lora   one LoRA, from the training users' queries: what users' own LoRA has to beat
     peft        one LoRA a user, from the user's history alone (Salemi and Zamani, arXiv 2409.09510)
+    rag_peft    the same LoRA, trained without examples, asked with some (their RAG + PEFT)
     oppu        one LoRA a user on top of the task's (Tan et al., arXiv 2402.04401)
 
 Each with no examples in its prompts, and with the best history items by BM25; `task_lora` and `oppu` also with a
@@ -39,16 +40,18 @@ class LoraRows:
     """What a row of the table trains.
 
     Attributes:
-        k: History items by BM25 in its prompts.
+        k: History items by BM25 in the prompts that are asked.
         task: Whether the task's LoRA is trained.
         users: Whether users' own are.
         profile: Whether its prompts show the summary of the user's history.
+        trained_k: History items in the prompts that are trained; None: as many as are asked.
     """
 
     k: int
     task: bool
     users: bool
     profile: bool = False
+    trained_k: int | None = None
 
     @property
     def prompts(self) -> str:
@@ -61,17 +64,16 @@ class LoraRows:
         return f"task_lora_{self.prompts}"
 
     def ask(self, question: QuestionContext) -> Call:
-        """The prompt that is trained and asked, without an adapter."""
-        return question.greedy(*self._shown(question))
+        """The prompt that is trained, without an adapter."""
+        return question.greedy(*self._shown(question, self.k if self.trained_k is None else self.trained_k))
 
     def answer(self, question: QuestionContext) -> Call:
         """The call with the user's adapter, or the task's, or none."""
-        return question.greedy(*self._shown(question), lora=partial(self._adapter, question))
+        return question.greedy(*self._shown(question, self.k), lora=partial(self._adapter, question))
 
-    def _shown(self, question: QuestionContext) -> tuple[Sequence[HistoryItem], str]:
-        """The examples, best first, and the summary."""
-        examples = question.retrieve("bm25", self.k) if self.k else ()
-        return examples, question.summary if self.profile else ""
+    def _shown(self, question: QuestionContext, k: int) -> tuple[Sequence[HistoryItem], str]:
+        """The k best examples, best first, and the summary."""
+        return question.retrieve("bm25", k) if k else (), question.summary if self.profile else ""
 
     def _adapter(self, question: QuestionContext) -> Path | None:
         """The folder of the adapter that answers for a user; None: the LLM alone."""
@@ -219,7 +221,7 @@ def builds_on(rows: LoraRows, config: Config) -> tuple[str, ...]:
     return (rows.task_row,) if rows.task and rows.users else ()
 
 
-def _register(name: str, title: str, about: str, rows: LoraRows) -> None:
+def _register(name: str, title: str, about: str, rows: LoraRows, trained_as: str = "") -> None:
     name = f"{name}_{rows.prompts}"
     shown = f"the {rows.k} best history items by BM25" if rows.k > 1 else "the best history item by BM25"
     parts = [*(["a summary of the history"] if rows.profile else []), *([shown] if rows.k else [])]
@@ -234,6 +236,7 @@ def _register(name: str, title: str, about: str, rows: LoraRows) -> None:
             builds_on=partial(builds_on, rows),
             serves_lora=True,
             user_parameters=user_parameters if rows.users else None,
+            trained_as=trained_as,
         )
     )
 
@@ -248,3 +251,5 @@ for k, profile in PROMPTS:
                   LoraRows(k, task=False, users=True))  # fmt: skip
     _register("oppu", "OPPU", "the LLM with the task's LoRA and the user's own on top of it",
               LoraRows(k, task=True, users=True, profile=profile))  # fmt: skip
+_register("rag_peft", "LoRA per user trained without examples", "the LLM with the user's own LoRA of `peft_k0`",
+          LoraRows(4, task=False, users=True, trained_k=0), trained_as="peft_k0")  # fmt: skip

@@ -10,7 +10,7 @@ import pytest
 from hydra_ray.config import Config
 from hydra_ray.core.sampling import Trial
 from hydra_ray.errors import UserError
-from hydra_ray.methods.lora import SERVED, TASK, base_folder, folder_of
+from hydra_ray.methods.lora import SERVED, TASK, LoraRows, base_folder, folder_of
 from hydra_ray.methods.method import method_named
 from hydra_ray.report.needs import need_of
 from tests.methods.questions import Asked
@@ -18,7 +18,7 @@ from tests.pipeline.step_keys import make_job
 
 ROWS = [
     *(f"{name}_k{k}" for name in ("task_lora", "peft", "oppu") for k in (0, 4)),
-    *("task_lora_pag_k1", "oppu_pag_k1"),
+    *("task_lora_pag_k1", "oppu_pag_k1", "rag_peft_k4"),
 ]
 
 
@@ -37,7 +37,7 @@ class Question(Asked):
         return self.folder / method
 
     def greedy(self, examples: Any = (), summary: str = "", lora: Any = None) -> Any:
-        return (*examples, *([summary] if summary else []), lora())
+        return (*examples, *([summary] if summary else []), lora() if lora else None)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,8 @@ class Question(Asked):
         ("task_lora_k0", "with", f"own/{TASK}"),
         ("peft_k0", "with", f"own/{SERVED}/{folder_of('with')}"),
         ("peft_k0", "without", None),
+        ("rag_peft_k4", "with", f"own/{SERVED}/{folder_of('with')}"),
+        ("rag_peft_k4", "without", None),
         ("oppu_k0", "with", f"own/{SERVED}/{folder_of('with')}"),
         ("oppu_k0", "without", f"task_lora_k0/{TASK}"),
         ("oppu_k4", "without", f"task_lora_k4/{TASK}"),
@@ -63,6 +65,13 @@ def test_a_user_without_an_adapter_gets_the_tasks_or_the_llm_alone(
     assert call[:-1] == (*((f"{k} by bm25",) if k else ()), *(("a summary",) if "pag" in row else ()))
 
 
+def test_examples_are_shown_in_training_too_but_for_rag_peft() -> None:
+    for rows, trained in ((LoraRows(4, task=False, users=True), ("4 by bm25", None)),
+                          (LoraRows(4, task=False, users=True, trained_k=0), (None,))):  # fmt: skip
+        assert rows.ask(Question()) == trained  # type: ignore[arg-type,comparison-overlap]
+        assert rows.answer(Question())[0] == "4 by bm25"  # type: ignore[arg-type,index]
+
+
 def test_the_rows_stand_among_those_that_need_the_llms_weights() -> None:
     assert {need_of(method_named(name).group) for name in ROWS} == {"weights of the LLM"}
     assert all(method_named(name).serves_lora and not method_named(name).always for name in ROWS)
@@ -75,7 +84,8 @@ def test_an_adapter_is_trained_anew_where_its_training_reads_something_else(tmp_
         assert found is not None
         return found.key
 
-    assert len({keys(row) for row in ROWS}) == len(ROWS)
+    assert len({keys(row) for row in ROWS}) == len(ROWS) - 1
+    assert keys("rag_peft_k4") == keys("peft_k0")
     other_prompts = {"llm": {"prompt": "lamp"}}, {"llm": {"system_prompt": "Tag."}}, {"protocol": {"pseudo_queries": 3}}
     for changes in ({"lora": {"rank": 4}}, *other_prompts):
         assert keys("oppu_k4", **changes) != keys("oppu_k4")
