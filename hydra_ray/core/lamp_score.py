@@ -172,7 +172,7 @@ def _read_golds(golds: TaskOutputs, task: Task, mode: Mode) -> list[str]:
     wrong = [key for (key, _), text in zip(golds.outputs, read, strict=True) if not _is_answer(task, text)]
     if wrong and task.closed:
         raise UserError(f"{golds.where}: {some('without an answer of ' + task.name, wrong)}; give that task's "
-                        "gold file, or name the task with --task")  # fmt: skip
+                        "gold file, or name another task with --task")  # fmt: skip
     return read
 
 
