@@ -50,13 +50,18 @@ def add_parsers(commands: Any) -> None:
     mails.add_argument("--out", type=Path, metavar="DIR", required=True, help="the folder to write LaMP's files to")
 
 
+def _note(*notes: str) -> None:
+    """Prints on stderr, a line each."""
+    for note in notes:
+        print(f"hydra-ray: {note}", file=sys.stderr, flush=True)
+
+
 def score(args: argparse.Namespace) -> int:
     """Prints the scores on stdout and what is odd about the predictions on stderr."""
     from hydra_ray.report.score import score_files
 
     scored = score_files(args.golds, args.preds, args.task, args.mode, args.per_question, args.against)
-    for note in scored.notes:
-        print(f"hydra-ray: {note}", file=sys.stderr, flush=True)
+    _note(*scored.notes)
     print(json.dumps(scored.result, indent=1))
     return 0
 
@@ -70,8 +75,7 @@ def leaderboard(args: argparse.Namespace) -> int:
     notes = [f"{task}: {some('empty answers', lost)}" for task, lost in packed.empty.items()]
     if packed.missing:
         notes.append(f"the leaderboard wants all seven tasks; no run answers {', '.join(packed.missing)}")
-    for note in notes:
-        print(f"hydra-ray: {note}", file=sys.stderr, flush=True)
+    _note(*notes)
     print(described(packed, args.out))
     return 0
 
@@ -92,8 +96,7 @@ def rank(args: argparse.Namespace) -> int:
         golds=args.golds,
         config_file=args.config,
     )
-    for note in written.notes:
-        print(f"hydra-ray: {note}", file=sys.stderr, flush=True)
+    _note(*written.notes)
     print(json.dumps({"method": config.retrieval.method, "questions": written.questions, "items": written.items}))
     return 0
 
@@ -108,7 +111,7 @@ def avocado(args: argparse.Namespace) -> int:
     if made.missing:
         lost = some("mails that no zip holds", made.missing)
         where = args.out / MISSING_FILE
-        print(f"hydra-ray: {lost}; questions with one are left out; all: {where}", file=sys.stderr, flush=True)
+        _note(f"{lost}; questions with one are left out; all: {where}")
     print(json.dumps({split: built._asdict() for split, built in made.splits.items()}))
     return 0
 

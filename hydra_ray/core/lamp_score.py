@@ -143,15 +143,12 @@ def _check_ids(golds: TaskOutputs, predictions: TaskOutputs) -> None:
     """Each question of the golds once among the predictions, and no other."""
     if not golds.outputs:
         raise UserError(f"{golds.where}: holds no outputs of {golds.task_id}; give a file with some")
-    counts = {file.where: Counter(key for key, _ in file.outputs) for file in (golds, predictions)}
-    repeated = [[key for key, times in counts[file.where].items() if times > 1] for file in (golds, predictions)]
-    if repeated[0]:
-        raise UserError(f"{golds.where}: {some('repeated', repeated[0])}; each question may have one gold output")
-    wanted, given = counts[golds.where], counts[predictions.where]
+    check_unique(golds, "gold output")
+    wanted, given = ({key: None for key, _ in file.outputs} for file in (golds, predictions))
     wrong = [
         some(what, keys)
         for what, keys in (
-            ("repeated", repeated[1]),
+            ("repeated", repeated_ids(predictions)),
             ("missing", [key for key in wanted if key not in given]),
             ("extra", [key for key in given if key not in wanted]),
         )
@@ -160,6 +157,18 @@ def _check_ids(golds: TaskOutputs, predictions: TaskOutputs) -> None:
     if wrong:
         raise UserError(f"{predictions.where}: {'; '.join(wrong)}: there must be one prediction for each question of "
                         f"{golds.where}, and no other")  # fmt: skip
+
+
+def repeated_ids(file: TaskOutputs) -> list[str]:
+    """Ids of the questions that have several outputs."""
+    return [key for key, times in Counter(key for key, _ in file.outputs).items() if times > 1]
+
+
+def check_unique(file: TaskOutputs, what: str) -> None:
+    """Raises UserError where a question has several outputs. what: one output is called."""
+    repeated = repeated_ids(file)
+    if repeated:
+        raise UserError(f"{file.where}: {some('repeated', repeated)}; each question may have one {what}")
 
 
 def some(what: str, ids: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from hydra_ray.config import Config
 from hydra_ray.core.dates import normalise_date
-from hydra_ray.core.lamp_score import check_task, some
+from hydra_ray.core.lamp_score import check_task, check_unique, some
 from hydra_ray.core.retrieval import TextEncode
 from hydra_ray.core.tasks import Task, load_task
 from hydra_ray.core.types import HistoryItem, Split
@@ -182,9 +182,7 @@ def _outputs_of(golds: Path | None, task: Task) -> dict[str, str] | None:
     if len(files) > 1:
         raise UserError(f"{golds}: holds outputs of {len(files)} tasks; give the file of one")
     check_task(files[0], task)
-    repeated = [key for key, times in Counter(key for key, _ in files[0].outputs).items() if times > 1]
-    if repeated:
-        raise UserError(f"{golds}: {some('repeated', repeated)}; each question may have one gold output")
+    check_unique(files[0], "gold output")
     return dict(files[0].outputs)
 
 

@@ -3,12 +3,11 @@
 import json
 import re
 import zipfile
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from hydra_ray.core.lamp_score import TaskOutputs, some
+from hydra_ray.core.lamp_score import TaskOutputs, check_unique
 from hydra_ray.data.predictions import parse_outputs
 from hydra_ray.errors import UserError
 from hydra_ray.utils.atomic_io import write_atomically
@@ -86,9 +85,7 @@ def _check_answers(outputs: TaskOutputs) -> None:
     """Raises UserError where there is no answer, or a question has two."""
     if not any(text.strip() for _, text in outputs.outputs):
         raise UserError(f"{outputs.where}: holds no answer; leave this run out")
-    repeated = [key for key, times in Counter(key for key, _ in outputs.outputs).items() if times > 1]
-    if repeated:
-        raise UserError(f"{outputs.where}: {some('repeated', repeated)}; each question may have one answer")
+    check_unique(outputs, "answer")
 
 
 def _predictions(run: str, root: Path, method: str, seed: int | None) -> Path:

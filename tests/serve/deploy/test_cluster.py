@@ -91,7 +91,7 @@ def _llm(port: int, source: str) -> dict[str, Any]:
 
 def _hydra(run: Path, llm_port: int) -> dict[str, Any]:
     args = {"run": str(run), "llm_url": f"http://127.0.0.1:{llm_port}/v1", "allow_anonymous": True}
-    # So low an aim that any request is load, one after the other too, however long the LLM takes beside the scorer on a
+    # So low an aim that any request is load, one after the other too, however long the LLM takes, on a
     # busy machine: with 0.05 a second replica was once given up before it had started.
     scorer = {
         "replicas": [1, 2],
