@@ -212,8 +212,7 @@ def _of_file(config: Config, path: Path, odd: Oddities) -> Iterator[RankedQuesti
     for position, raw in enumerate(records):
         where = f"{path}: record {position} (counted from 0)"
         _check(raw, where)
-        items = history_of(raw["profile"], task, where)
-        odd.misdated += [id_of(item["id"]) for item in raw["profile"] if normalise_date(item.get("date")) is None]
+        items = history_of(raw["profile"], task, where, odd)
         text, marked = question_text(raw["input"], task.question_marker)
         if not marked or not task.finds_search_text(text):
             if position == 0:
@@ -244,8 +243,9 @@ def _check(raw: Any, where: str) -> None:
         raise UserError(f"{where}: not {LAYOUT}: it has no {lacks}")
 
 
-def history_of(profile: Sequence[Any], task: Task, where: str) -> list[HistoryItem]:
-    """A profile's items, oldest first, undated ones before all others; the first of an id counts.
+def history_of(profile: Sequence[Any], task: Task, where: str, odd: Oddities) -> list[HistoryItem]:
+    """A profile's items, oldest first, undated ones before all others; the first of an id counts. odd: gets the items
+    whose dates cannot be read.
 
     Unlike `hydra-ray ingest`, it keeps items that hold no usable answer or no text: a ranking names all.
 
@@ -264,5 +264,8 @@ def history_of(profile: Sequence[Any], task: Task, where: str) -> list[HistoryIt
             text, corpus = joined(raw, task.text_fields), joined(raw, task.corpus)
         except TypeError as error:
             raise UserError(f"{where}: item {item_id}: {error}") from None
-        items.setdefault(item_id, HistoryItem(item_id, text, corpus, "", normalise_date(raw.get("date")) or ""))
+        date = normalise_date(raw.get("date"))
+        if date is None:
+            odd.misdated.append(item_id)
+        items.setdefault(item_id, HistoryItem(item_id, text, corpus, "", date or ""))
     return sorted(items.values(), key=lambda item: item.date)
