@@ -12,7 +12,12 @@ class LoraConfig(Section):
     The defaults are OPPU's. What has no key of its own for the task holds for both.
     """
 
-    rank: int = Field(default=8, ge=1, description="Rank r of the two matrices. vLLM serves 1, 8, 16, 32, 64 and more.")
+    rank: int = Field(
+        default=8,
+        ge=1,
+        le=256,
+        description="Rank r of the two matrices. vLLM serves OPPU's two LoRA as one of twice the rank, 512 at most.",
+    )
     alpha: float = Field(default=8.0, gt=0, description="The matrices' product is multiplied by alpha / r.")
     dropout: float = Field(default=0.05, ge=0, lt=1, description="Dropout of what the first matrix reads, in training.")
     targets: tuple[str, ...] = Field(
@@ -36,7 +41,7 @@ class LoraConfig(Section):
         ge=0,
         le=0.5,
         description="Share of a user's rows, the last ones, that choose the epoch, or no LoRA for a user whom none "
-        "serves. 0: the last epoch is kept, as in OPPU.",
+        "serves; of the training users, for the task's LoRA. 0: the last epoch is kept, as in OPPU.",
     )
     task_targets: tuple[str, ...] = Field(
         default=("q_proj", "k_proj", "v_proj"), min_length=1, description="The same for the task's LoRA."

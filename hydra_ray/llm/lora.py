@@ -5,13 +5,18 @@ finds it by its path in there at its first request, and forgets the one that was
 needs another name: vLLM keeps the prefixes of prompts by name.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
 from hydra_ray.config import LLMConfig
 from hydra_ray.errors import UserError
 from hydra_ray.llm.model_id import weights_source
-from hydra_ray.models.lora.peft_config import read_config
+from hydra_ray.models.lora.peft_config import CONFIG, read_config
+from hydra_ray.utils.atomic_io import write_text
+
+BASE = "base_model_name_or_path"
+"""Where an adapter's configuration says what it was trained for."""
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """What vLLM 0.29 takes for `max_lora_rank`."""
@@ -34,7 +39,7 @@ def lora_name(cfg: LLMConfig, adapter: Path) -> str:
     if lora.folder is None:
         raise UserError("llm.serve.lora.folder is not set: the model is served without adapters")
     found, weights = read_config(adapter), weights_source(cfg.serve.source)
-    base, rank = found.get("base_model_name_or_path"), found["r"]
+    base, rank = found.get(BASE), found["r"]
     if base != weights:
         raise UserError(f"{adapter}: an adapter for {base}, but llm.serve.source is {weights}: train it for that")
     if rank > lora.max_rank:
@@ -43,6 +48,23 @@ def lora_name(cfg: LLMConfig, adapter: Path) -> str:
         return adapter.resolve().relative_to(Path(lora.folder).resolve()).as_posix()
     except ValueError:
         raise UserError(f"{adapter}: lies outside llm.serve.lora.folder={lora.folder}") from None
+
+
+def name_base(folder: Path, source: str) -> None:
+    """Tells the adapters under a folder where their base lies now: vLLM compares where it lies, not what it is.
+
+    Args:
+        folder: With adapters that are known to be trained for these weights, wherever they lay then.
+        source: As `llm.serve.source`.
+
+    Raises:
+        UserError: An adapter cannot be read, or there are no such weights.
+    """
+    weights = weights_source(source)
+    for file in folder.rglob(CONFIG):
+        found = read_config(file.parent)
+        if found.get(BASE) != weights:
+            write_text(file, json.dumps({**found, BASE: weights}, indent=2) + "\n")
 
 
 def engine_arguments(cfg: LLMConfig) -> dict[str, Any]:

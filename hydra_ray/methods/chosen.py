@@ -71,6 +71,12 @@ def hindrance(config: Config, method: Method) -> str:
         return "it trains weights of the LLM, which the run itself must serve: leave out llm.base_url"
     if method.serves_lora and config.llm.in_process:
         return "it trains LoRA adapters of a decoder LM: set llm.serve.engine=vllm with such an LLM"
+    if (method.serves_lora or method.serves_weights) and not config.llm.in_process:
+        # Here: `methods.lora` registers its methods in their turn.
+        from hydra_ray.methods.lora import untrainable
+
+        if why := untrainable(config, adapters=method.serves_lora):
+            return why
     if method.adapter == "paper" and not config.evaluate.paper:
         return "evaluate.paper is false"
     if method.adapter == "paper" and config.fit.base_run:

@@ -46,7 +46,7 @@ def train(k: int, training: MethodTraining) -> None:
 
 
 def train_reads(config: Config) -> dict[str, Any]:
-    """What a training depends on besides the task and the users."""
+    """What a training depends on besides the task, the users, and how prompts are worded."""
     train = config.train.model_dump(mode="json", exclude=execution_only(TrainConfig))
     return {
         **{name: value for name, value in lora.train_reads(config).items() if name != "lora"},

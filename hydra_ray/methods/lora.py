@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from hydra_ray.config import Config, LoraConfig
 from hydra_ray.config.section import execution_only
 from hydra_ray.core.hashing import stable_hash
+from hydra_ray.core.sampling import held_out_users
 from hydra_ray.core.types import HistoryItem
 from hydra_ray.errors import UserError
 from hydra_ray.llm.model_id import server_identity, weights_source
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from hydra_ray.training.user_lora.rows import LoraRow, TokenRow
 
 TASK, USERS, SERVED, BASE = "task", "users", "served", "base"
-"""In a training's folder: the task's LoRA (PEFT's format), the users' (`training.user_lora.artifact`), what vLLM loads
+"""In a training's folder: the task's LoRA (PEFT's format; none where no epoch served), the users' (`training.user_lora.artifact`), what vLLM loads
 for each user, and the base with the task's LoRA in its weights."""
 
 
@@ -82,7 +83,8 @@ class LoraRows:
             return own
         if not self.task:
             return None
-        return (question.trained_by(self.task_row) if self.users else question.trained) / TASK
+        of_task = (question.trained_by(self.task_row) if self.users else question.trained) / TASK
+        return of_task if of_task.is_dir() else None
 
 
 def folder_of(user_id: str) -> str:
@@ -116,6 +118,23 @@ def base_folder(config: Config) -> Path:
     return Path(source)
 
 
+def untrainable(config: Config, *, adapters: bool) -> str:
+    """Why the weights of the LLM that vLLM serves cannot be trained, in one line; "" if they can.
+
+    adapters: as LoRA; else all of them.
+    """
+    from hydra_ray.models.lora.decoder import check_decoder, check_targets
+
+    try:
+        folder = base_folder(config)
+        check_decoder(folder)
+        if adapters:
+            check_targets(folder, (*config.lora.targets, *config.lora.task_targets))
+    except UserError as error:
+        return str(error)
+    return ""
+
+
 class Fitting:
     """Prompts as rows that can be trained, each with its tokens; the others are left out and counted."""
 
@@ -145,11 +164,17 @@ def _train_task(base: Any, rows: LoraRows, training: MethodTraining, config: Con
     from hydra_ray.training.user_lora.train import train_task
 
     settings = config.lora.for_task()
-    found = [tokens for _, tokens in fits(training.prompts(rows.ask))]
-    training.log(f"LoRA of the task: {len(found):,} rows, {settings.epochs} epochs")
-    trained = train_task(base, found, config.lora, training.seed)
-    if trained.weights is None:
+    found = list(fits(training.prompts(rows.ask)))
+    if not found:
         raise UserError("lora: no rows of training users to train the task's LoRA on; raise protocol.pseudo_queries")
+    users = {row.user_id for row, _ in found}
+    held_out = held_out_users(users, settings.holdout, training.seed) if settings.holdout else set()
+    learned, kept = ([tokens for row, tokens in found if (row.user_id in held_out) is out] for out in (False, True))
+    training.log(f"LoRA of the task: {len(learned):,} rows, {settings.epochs} epochs")
+    trained = train_task(base, learned, kept, config.lora, training.seed)
+    if trained.weights is None:
+        training.log("LoRA of the task: no epoch lowers the loss of the held-out users' rows, so there is none")
+        return
     shape = shape_of(base.model, settings.rank, settings.alpha, settings.targets)
     write_lora(training.folder / TASK, shape, trained.weights, str(base.folder))
 
@@ -164,7 +189,8 @@ def _train_users(base: Any, rows: LoraRows, training: MethodTraining, config: Co
     from hydra_ray.training.user_lora.workers import UserLoraJob, train_on_workers
 
     scratch = training.folder / "scratch"
-    task = read_lora(training.trained_by(rows.task_row) / TASK, base.model) if rows.task else None
+    of_task = training.trained_by(rows.task_row) / TASK if rows.task else None
+    task = read_lora(of_task, base.model) if of_task and of_task.is_dir() else None
     below = base
     if task is not None:
         if not (scratch / BASE).is_dir():
@@ -195,15 +221,13 @@ def _train_users(base: Any, rows: LoraRows, training: MethodTraining, config: Co
 
 
 def train_reads(config: Config) -> dict[str, Any]:
-    """What a training depends on besides the task and the users."""
+    """What a training depends on besides the task, the users, and how prompts are worded."""
     llm = config.llm
     return {
         "lora": config.lora.model_dump(mode="json", exclude=execution_only(LoraConfig)),
         "weights": server_identity(llm),
-        "prompt": llm.prompt,
         **({"system_prompt": llm.system_prompt} if llm.system_prompt else {}),
-        "tokens": [llm.max_prompt_tokens, llm.max_item_tokens],
-        "retrieval": [config.retrieval.bm25, config.retrieval.tokens],
+        "retrieval": [config.retrieval.bm25, config.retrieval.tokens, config.retrieval.use_date],
         "pseudo_queries": config.protocol.pseudo_queries,
         "train_questions": config.protocol.train_questions,
     }

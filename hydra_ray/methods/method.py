@@ -64,7 +64,7 @@ class Method:
         reads_prompts: Whether `answer` reads `AnsweredQuestion.prompt`.
         trained_as: Methods of the same name here share what one `train` learns; "": it is the method's own.
         train_reads: What `train` reads of the configuration, as plain values: where it changes, the training is done
-            anew. None: nothing but the task.
+            anew. None: nothing but the task and how prompts are worded and shortened.
     """
 
     title: str

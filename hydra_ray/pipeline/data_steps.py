@@ -58,10 +58,13 @@ class DataSteps:
 
     def _asks(self) -> dict[str, Any]:
         """What decides the black box's answers besides the prompts' content."""
+        return {"model": self.run.identity, **self._worded()}
+
+    def _worded(self) -> dict[str, Any]:
+        """What decides how prompts are worded, and what of a history has room in them."""
         llm = self.config.llm
         budget = prompt_budget(llm, self.run.task)
         return {
-            "model": self.run.identity,
             "prompt": llm.prompt,
             "prompt_tokens": budget.prompt_tokens,
             "item_tokens": budget.item_tokens,

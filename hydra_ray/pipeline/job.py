@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from hydra_ray.core.sampling import Part, Trial, parts_of
+from hydra_ray.llm.lora import name_base
 from hydra_ray.methods.method import Method, method_named
 from hydra_ray.methods.question import Reranker
 from hydra_ray.pipeline.eval_prompts import EvalPrompts, TrainingPrompts
@@ -90,6 +91,7 @@ class Pipeline(HydraSteps):
         summarised = self.summarise_users(trial) if method.summary else None
         learned = method.trained_as or name
         config = {"method": learned, "version": METHODS.version(name), "task": self._task, "seed": trial.seed}
+        config["prompts"] = self._worded()
         config |= method.train_reads(self.config) if method.train_reads else {}
         inputs = {"ingest": self.ingest().key, "users": hash_of(asking(users))}
         inputs |= {"feedback": feedback.key} if feedback else {}
@@ -173,6 +175,10 @@ class Pipeline(HydraSteps):
             inputs["summaries"] = self.summarise(trial).key
 
         def args() -> tuple[Any, ...]:
+            if methods[0].serves_lora:
+                for step in (own, *others.values()):
+                    if step:
+                        name_base(step.path, self.config.llm.serve.source)
             wanted = {reranker for method in methods for reranker in method.rerankers}
             rerankers: dict[Reranker, tuple[Path, Path | None]] = {}
             if "hydra" in wanted:

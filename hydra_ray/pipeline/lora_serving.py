@@ -5,6 +5,7 @@ from pathlib import Path
 from hydra_ray.config import Config
 from hydra_ray.errors import UserError
 from hydra_ray.llm.model_id import weights_source
+from hydra_ray.methods.lora import untrainable
 from hydra_ray.methods.method import method_named
 
 
@@ -31,12 +32,10 @@ def serve_adapters(config: Config, root: Path) -> Config:
                         f"leave out llm.base_url={config.llm.base_url}, or the method")  # fmt: skip
     if config.llm.in_process:
         return config
-    from hydra_ray.models.lora.decoder import check_decoder
-
-    base = Path(weights_source(config.llm.serve.source))
-    if base.is_dir():  # a model on a hub is looked at when it is downloaded
-        check_decoder(base)
-    if not any(method.serves_lora for method in methods.values()):
+    adapters = any(method.serves_lora for method in methods.values())
+    if why := untrainable(config, adapters=adapters):
+        raise UserError(f"evaluate.methods: {trains[0]} cannot run: {why}")
+    if not adapters:
         return config
     lora = config.llm.serve.lora
     lora = lora.model_copy(update={"folder": str(root), "max_rank": max(lora.max_rank, 2 * config.lora.rank)})

@@ -14,7 +14,7 @@ from hydra_ray.core.tasks import load_task
 from hydra_ray.errors import UserError
 from hydra_ray.llm import vllm_app
 from hydra_ray.llm.client import LLMClient
-from hydra_ray.llm.lora import lora_name
+from hydra_ray.llm.lora import lora_name, name_base
 from hydra_ray.llm.response_cache import ResponseCache
 from hydra_ray.llm.types import Request, call_key
 from hydra_ray.tiny_llm.export import embedded_path
@@ -67,6 +67,23 @@ def test_answers_of_two_adapters_and_of_none_are_kept_apart():
     keys = {call_key("m@h", Request(PLAIN.messages, lora=name)) for name in (None, "u1@1", "u1@2")}
     assert len(keys) == 3
     assert call_key("m@h", Request(PLAIN.messages, lora=None)) == call_key("m@h", PLAIN)
+
+
+def test_adapters_are_told_where_their_base_lies_now(tmp_path):
+    """vLLM compares where it lies, so that a run could not go on behind weights that were moved."""
+    cfg, step = served(tmp_path), tmp_path / "steps" / "train"
+    for user in ("a", "b"):
+        write_adapter(step / "served" / user, 0, embedded_path())
+        file = step / "served" / user / "adapter_config.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"base_model_name_or_path": "/where/it/lay"}))
+    with pytest.raises(UserError, match=r"an adapter for /where/it/lay, but llm\.serve\.source is"):
+        lora_name(cfg, step / "served" / "a")
+    name_base(step, cfg.serve.source)
+    assert [lora_name(cfg, step / "served" / user) for user in ("a", "b")] == [
+        "steps/train/served/a",
+        "steps/train/served/b",
+    ]
+    assert json.loads(file.read_text())["r"] == RANK
 
 
 def test_an_adapters_name_is_its_path_in_the_folder(tmp_path):

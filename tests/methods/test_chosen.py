@@ -47,6 +47,9 @@ def test_what_fuses_or_chooses_a_ranking_lacks_it_too() -> None:
         ({"llm": {"base_url": "http://127.0.0.1:9/v1"}}, "oppu_k4", "leave out llm.base_url"),
         ({"llm": {"base_url": "http://127.0.0.1:9/v1"}}, "finetuned_k0", "leave out llm.base_url"),
         ({"llm": {"serve": {"engine": "transformers", "source": "a/b"}}}, "oppu_k4", "set llm.serve.engine=vllm"),
+        ({"llm": {"serve": {"source": "org/model"}}}, "oppu_k4", "training needs weights in a folder"),
+        ({"llm": {"serve": {"source": "org/model"}}}, "finetuned_k0", "training needs weights in a folder"),
+        ({"lora": {"targets": ["c_attn"]}}, "peft_k0", "the base has no linear layer 'c_attn'; it has down_proj"),
     ],
 )
 def test_a_method_that_is_named_must_run(changes: dict[str, Any], name: str, reason: str) -> None:

@@ -45,8 +45,10 @@ def test_it_is_trained_anew_where_its_training_reads_something_else(tmp_path: Pa
         return found.key
 
     assert key("finetuned_k0") != key("finetuned_k4")
-    for changes in ({"finetune": {"epochs": 3}}, {"llm": {"prompt": "lamp"}}, {"train": {"zero_stage": 3}}):
+    for changes in ({"finetune": {"epochs": 3}}, {"llm": {"max_prompt_tokens": 300}}, {"train": {"zero_stage": 3}}):
         assert key("finetuned_k4", **changes) != key("finetuned_k4")
+    movies = {"data": {"task": "lamp_2m"}}
+    assert key("finetuned_k4", llm={"prompt": "lamp"}, **movies) != key("finetuned_k4", **movies)
     for changes in ({"lora": {"rank": 4}}, {"train": {"epochs": 3, "offload": "none"}}):
         assert key("finetuned_k4", **changes) == key("finetuned_k4")
 

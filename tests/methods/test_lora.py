@@ -59,10 +59,18 @@ def test_a_user_without_an_adapter_gets_the_tasks_or_the_llm_alone(
     tmp_path: Path, row: str, user: str, adapter: str | None
 ) -> None:
     (tmp_path / "own" / SERVED / folder_of("with")).mkdir(parents=True)
+    for trained in ("own", "task_lora_k0", "task_lora_k4", "task_lora_pag_k1"):
+        (tmp_path / trained / TASK).mkdir(parents=True)
     (call,) = method_named(row).calls(Question(user_id=user, folder=tmp_path)).values()
     assert call[-1] == (None if adapter is None else tmp_path / adapter)
     k = int(row[-1])
     assert call[:-1] == (*((f"{k} by bm25",) if k else ()), *(("a summary",) if "pag" in row else ()))
+
+
+@pytest.mark.parametrize("row", ["task_lora_k0", "oppu_k0"])
+def test_where_no_epoch_of_the_tasks_lora_served_the_llm_answers_alone(tmp_path: Path, row: str) -> None:
+    (call,) = method_named(row).calls(Question(folder=tmp_path)).values()
+    assert call == (None,)
 
 
 def test_examples_are_shown_in_training_too_but_for_rag_peft() -> None:
@@ -86,9 +94,11 @@ def test_an_adapter_is_trained_anew_where_its_training_reads_something_else(tmp_
 
     assert len({keys(row) for row in ROWS}) == len(ROWS) - 1
     assert keys("rag_peft_k4") == keys("peft_k0")
-    other_prompts = {"llm": {"prompt": "lamp"}}, {"llm": {"system_prompt": "Tag."}}, {"protocol": {"pseudo_queries": 3}}
-    for changes in ({"lora": {"rank": 4}}, *other_prompts):
+    other_prompts = {"llm": {"max_item_tokens": 9}}, {"llm": {"system_prompt": "Tag."}}, {"protocol": {"pseudo_queries": 3}}
+    cut_or_found = {"llm": {"serve": {"max_model_len": 512}}}, {"retrieval": {"use_date": True}}
+    for changes in ({"lora": {"rank": 4}}, *other_prompts, *cut_or_found):
         assert keys("oppu_k4", **changes) != keys("oppu_k4")
+        assert "lora" in changes or keys("finetuned_k4", **changes) != keys("finetuned_k4")
     assert keys("oppu_k4", lora={"batch_users": 2}, train={"epochs": 3}) == keys("oppu_k4")
 
 

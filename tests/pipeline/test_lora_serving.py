@@ -57,6 +57,20 @@ def test_a_base_that_vllm_cannot_serve_is_one_line_before_anything_is_asked(tmp_
     assert serve_adapters(plain, tmp_path) is plain
 
 
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"llm": {"serve": {"source": "org/model"}}}, "training needs weights in a folder"),
+        ({"lora": {"task_targets": ["c_attn"]}}, "the base has no linear layer 'c_attn'"),
+    ],
+)
+def test_weights_that_cannot_be_trained_are_one_line_before_anything_is_asked(
+    tmp_path: Path, changes: dict[str, Any], why: str
+) -> None:
+    with pytest.raises(UserError, match=rf"^evaluate\.methods: peft_k0 cannot run: .*{why}"):
+        serve_adapters(config(evaluate={"methods": ["peft_k0"]}, **changes), tmp_path)
+
+
 def test_an_encoder_decoder_may_be_fine_tuned_but_has_no_adapters(tmp_path: Path) -> None:
     llm = {"serve": {"engine": "transformers", "source": str(write_t5(tmp_path / "t5"))}}
     trained = config(evaluate={"methods": ["finetuned_k0"]}, llm=llm)

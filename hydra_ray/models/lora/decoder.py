@@ -1,12 +1,14 @@
 """The base that LoRA is trained on: a frozen decoder LM with its tokenizer, from a Hugging Face folder."""
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from hydra_ray.errors import UserError
+from hydra_ray.models.lora.shape import shape_of
 from hydra_ray.models.model_folder import (
     check_weights,
     loading,
@@ -95,6 +97,17 @@ def check_decoder(folder: Path) -> None:
         what = ", ".join(architectures) or config.model_type
         raise UserError(f"{folder}: {what} is no decoder LM; LoRA here needs one, such as LlamaForCausalLM")
     check_weights(folder)
+
+
+@cache
+def check_targets(folder: Path, targets: tuple[str, ...]) -> None:
+    """Raises UserError unless a decoder LM has linear layers of all these names. Loads no weights."""
+    from transformers import AutoModelForCausalLM
+
+    config = read_config(folder, "a decoder LM")
+    with loading(folder), torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    shape_of(model, 1, 1.0, targets)
 
 
 def _names(names: str | tuple[str, ...]) -> tuple[str, ...]:

@@ -76,8 +76,9 @@ def plan_users(users: Sequence[UserRows], config: LoraConfig, seed: int) -> list
 
 
 def _plan(user: UserRows, config: LoraConfig, seed: int) -> UserPlan:
-    count = math.ceil(len(user.rows) * config.holdout) if len(user.rows) > 1 else 0
+    count = math.ceil(len(user.rows) * config.holdout) if len(user.rows) > 1 and user.held_out is None else 0
     learned = len(user.rows) - count
+    held_out = user.rows[learned:] if user.held_out is None else user.held_out
     return UserPlan(
-        user.user_id, user.rows[:learned], user.rows[learned:], config.batch_rows, config.epochs, config.warmup, seed
+        user.user_id, user.rows[:learned], held_out, config.batch_rows, config.epochs, config.warmup, seed
     )

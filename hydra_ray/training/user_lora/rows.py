@@ -53,10 +53,17 @@ class TokenRow:
 
 @dataclass(frozen=True, slots=True)
 class UserRows:
-    """A user's rows in order, oldest first; there may be none."""
+    """A user's rows in order, oldest first; there may be none.
+
+    Attributes:
+        user_id: Whose.
+        rows: Those to learn from.
+        held_out: Those that choose the epoch; None: the share `lora.holdout` of `rows`, the last ones.
+    """
 
     user_id: str
     rows: tuple[TokenRow, ...]
+    held_out: tuple[TokenRow, ...] | None = None
 
 
 class RowTokenizer:

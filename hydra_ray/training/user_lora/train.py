@@ -96,10 +96,16 @@ def train_users(
 
 
 def train_task(
-    base: Decoder, rows: Sequence[TokenRow], config: LoraConfig, seed: int, progress: Progress | None = None
+    base: Decoder,
+    rows: Sequence[TokenRow],
+    held_out: Sequence[TokenRow],
+    config: LoraConfig,
+    seed: int,
+    progress: Progress | None = None,
 ) -> TrainedLora:
-    """One LoRA from all training users' rows, in the users' order: the last users' rows are those held out."""
-    return train_users(base, [UserRows(TASK, tuple(rows))], config.for_task(), seed, progress)[0]
+    """One LoRA from training users' rows. held_out: other users', which choose the epoch; there may be none."""
+    users = [UserRows(TASK, tuple(rows), tuple(held_out))]
+    return train_users(base, users, config.for_task(), seed, progress)[0]
 
 
 def _no_memory(base: Decoder, group: Sequence[UserPlan], config: LoraConfig) -> str:

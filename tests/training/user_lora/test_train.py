@@ -66,10 +66,20 @@ def test_dropout_changes_what_is_learned(base: Decoder) -> None:
 def test_the_tasks_lora_is_a_user_with_everybodys_rows(base: Decoder) -> None:
     users = some_users(base, (3, 2))
     config = CONFIG.model_copy(update={"task_epochs": 1, "task_lr": 1e-3})
-    found = train_task(base, [row for user in users for row in user.rows], config, 0)
+    found = train_task(base, [row for user in users for row in user.rows], (), config, 0)
     assert found.weights is not None
     assert {name.split(".")[-2] for name in found.weights} == {"q_proj", "k_proj", "v_proj"}
     assert (found.rows, found.epoch) == (5, 1)
+
+
+def test_other_users_rows_choose_the_epoch_of_the_tasks_lora(base: Decoder) -> None:
+    learned, kept = some_users(base, (5, 2))
+    config = CONFIG.model_copy(update={"task_epochs": 2, "task_lr": 1e-3, "holdout": 0.5})
+    found = train_task(base, learned.rows, kept.rows, config, 0)
+    assert (found.rows, found.held_out) == (5, 2)
+    assert found.loss_before is not None
+    none = train_task(base, learned.rows, kept.rows, config.model_copy(update={"task_lr": 50.0}), 0)
+    assert (none.weights, none.epoch) == (None, 0)  # every epoch is worse than the base
 
 
 def test_held_out_rows_choose_the_epoch(base: Decoder) -> None:
