@@ -14,7 +14,7 @@ from itertools import combinations
 import numpy as np
 
 from hydra_ray.core.bootstrap import BootstrapResult, bootstrap
-from hydra_ray.core.metrics import Floats, row_scores
+from hydra_ray.core.metrics import Floats, additive
 from hydra_ray.core.tasks import Task
 from hydra_ray.core.user_effects import Interval, group_users, interval, user_sums
 
@@ -72,7 +72,7 @@ def bootstrap_p(draws: Floats, users_that_differ: int) -> float:
 
     Args:
         draws: float64 [resamples], the difference on each.
-        users_that_differ: Users whose own mean scores differ between the two methods.
+        users_that_differ: Users whose answers count differently in the metric between the two methods.
     """
     if not users_that_differ:
         return 1.0
@@ -103,13 +103,13 @@ def pairwise(
     """
     sampled = bootstrap(task, user_ids, golds, methods, resamples_for(len(methods), least), seed)
     users, user_of_row = group_users(user_ids)
+    # What the metric is computed from: two wrong labels are alike in accuracy, but not in macro-F1.
     sums = {
-        name: user_sums(row_scores(task, golds, preds)[:, None], user_of_row, len(users))[:, 0]
-        for name, preds in methods.items()
+        name: user_sums(additive(task, golds, preds).rows, user_of_row, len(users)) for name, preds in methods.items()
     }
     pairs = list(combinations(methods, 2))
     found = [_difference(task, sampled[one], sampled[other]) for one, other in pairs]
-    differing = [int((np.abs(sums[one] - sums[other]) > _SAME).sum()) for one, other in pairs]
+    differing = [int((np.abs(sums[one] - sums[other]) > _SAME).any(axis=1).sum()) for one, other in pairs]
     p_values = [bootstrap_p(draws, count) for (_, draws), count in zip(found, differing, strict=True)]
     return [
         Pair(*names, value, interval(draws), p, corrected)

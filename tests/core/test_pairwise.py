@@ -74,6 +74,20 @@ def test_a_clear_difference_survives_the_correction_for_many_methods() -> None:
     assert resamples_for(3, 10_000) == 10_000
 
 
+def test_other_wrong_labels_are_a_difference_in_macro_f1() -> None:
+    """Both methods are right about the same users; of the others, one spreads its mistakes over two labels."""
+    task = TAGS.model_copy(update={"primary_metric": "macro_f1"})
+    users, labels = [f"u{i}" for i in range(60)], task.labels
+    golds = [labels[i % 3] for i in range(60)]
+    one = [gold if i % 2 else labels[3] for i, gold in enumerate(golds)]
+    other = [gold if i % 2 else labels[(i + 1) % 3] for i, gold in enumerate(golds)]
+    (pair,) = pairwise(task, users, golds, {"one": one, "other": other}, least=400)
+    assert min(pair.ci95) > 0 or max(pair.ci95) < 0
+    assert pair.p < 0.05
+    (same,) = pairwise(task, users, golds, {"one": one, "again": list(one)}, least=400)
+    assert (same.difference, same.p) == (0.0, 1.0)
+
+
 def test_a_lower_error_is_the_better_one() -> None:
     users = [f"u{i}" for i in range(20)]
     pairs = pairwise(RATING, users, ["5"] * 20, {"near": ["4"] * 20, "far": ["2"] * 20}, least=200)
