@@ -15,6 +15,9 @@ Unit = Literal["D", "s", "ms", "us", "ns"]
 _DIGITS: dict[Unit, int] = {"s": 0, "ms": 3, "us": 6, "ns": 9}
 _EPOCH = datetime.datetime(1970, 1, 1)
 
+_FIRST = "0000-01-01T00:00:00.000000000"
+"""What of it a cut canonical form lacks, completes that to the first moment of the period."""
+
 _TIME = r"(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d+))?)?"
 _ZONE = r"(?:\s*(Z|z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)(?:\[[\w/+-]+\])?)?"
 _DATE = re.compile(rf"(\d{{4}})(?:[-/](\d{{1,2}})(?:[-/](\d{{1,2}})(?:[T ]\s*{_TIME}{_ZONE})?)?)?", re.ASCII)
@@ -66,6 +69,14 @@ def is_older(one: str, other: str) -> bool:
     A day is not older than a moment of that day: which came first is unknown.
     """
     return bool(one) and one < other and not other.startswith(one)
+
+
+def is_since(one: str, other: str) -> bool:
+    """Whether `one` begins with `other` or after it; both in the canonical form, "" (unknown) never does.
+
+    A month begins with its first moment: `2020-03` is since `2020-03-01`, but not since the 2nd.
+    """
+    return bool(one) and one + _FIRST[len(one) :] >= other + _FIRST[len(other) :]
 
 
 def normalise_date(raw: Any) -> str | None:

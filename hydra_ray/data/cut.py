@@ -3,7 +3,7 @@ vary."""
 
 from dataclasses import dataclass, field, replace
 
-from hydra_ray.core.dates import is_older
+from hydra_ray.core.dates import is_older, is_since
 from hydra_ray.core.types import HistoryItem, User
 from hydra_ray.data.rejects import Reject
 
@@ -27,8 +27,8 @@ def cut_user(user: User, max_history: int | None, questions_after: str | None, m
         user: With its items, oldest first, and its questions.
         max_history: Newest items that are kept of those that all questions see; a later question sees what came in
             between as well. Where all see fewer, each question sees its own newest ones. None: all.
-        questions_after: Canonical date. Questions from before it, and those whose date is unknown, are not asked; items
-            that are not over before it are in no history. None: any date.
+        questions_after: Canonical date. Questions that may be from before it, and those whose date is unknown, are not
+            asked; items that are not over before it are in no history. None: any date.
         min_items: History items without which the date leaves a user no questions.
     """
     cut = CutUser(user)
@@ -41,7 +41,7 @@ def cut_user(user: User, max_history: int | None, questions_after: str | None, m
 
 def _after(cut: CutUser, date: str, min_items: int) -> CutUser:
     user = cut.user
-    asked = [question for question in user.questions if question.date and question.date >= date]
+    asked = [question for question in user.questions if is_since(question.date, date)]
     early = [question for question in user.questions if question not in asked]
     rejects = [
         Reject(SOURCE, f"{user.user_id}/{question.question_id}", "early_question", question.date or "no date")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hydra_ray.core.dates import Ticks, is_older, normalise_date
+from hydra_ray.core.dates import Ticks, is_older, is_since, normalise_date
 
 CET = datetime.timezone(datetime.timedelta(hours=1))
 
@@ -124,6 +124,23 @@ def test_what_cannot_be_read_is_none(raw: object) -> None:
 )
 def test_older_is_over_before_the_other_begins(one: str, other: str, older: bool) -> None:
     assert is_older(one, other) == older
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "since"),
+    [
+        ("2020-03", "2020-03-01", True),
+        ("2020-03", "2020-03-02", False),
+        ("2020", "2020-01-01T00:00:00.000", True),
+        ("2020-02", "2020-03", False),
+        ("2020-03-01T00:00", "2020-03", True),
+        ("2020-03-01T10:11:12.5", "2020-03-01T10:11:12.500000", True),
+        ("2020-03-01T10:11:12", "2020-03-01T10:11:12.001", False),
+        ("", "2020", False),
+    ],
+)
+def test_a_period_is_since_what_its_first_moment_is_since(one: str, other: str, since: bool) -> None:
+    assert is_since(one, other) == since
 
 
 MOMENTS = st.datetimes(datetime.datetime(1975, 1, 1), datetime.datetime(2100, 1, 1)).map(

@@ -69,6 +69,7 @@ def test_what_has_no_date_or_only_a_year_is_not_known_to_be_after_or_before() ->
         (Question("a", "?", "x", (0, 1, 2, 3), ""), Question("b", "?", "x", (0, 1, 2, 3), "2020"),
          Question("c", "?", "x", (0, 1, 2, 3), "2020-06-01T08:00")),
     )  # fmt: skip
+    assert [q.question_id for q in cut_user(user, None, "2020-01-01").user.questions] == ["b", "c"]
     cut = cut_user(user, None, "2020-06-01")
     assert [question.question_id for question in cut.user.questions] == ["c"]
     assert seen(cut.user) == [["i1", "i3"]]
