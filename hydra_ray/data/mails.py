@@ -30,7 +30,7 @@ def parse_mail(content: bytes) -> Mail:
     message = message_from_bytes(content)
     texts: dict[str, list[str]] = {"plain": [], "html": [], "": []}
     for part in message.walk():
-        if part.get_content_maintype() == "text" and not part.is_multipart() and not part.get_filename():
+        if part.get_content_maintype() == "text" and not part.is_multipart() and not _is_file(part):
             kind = part.get_content_subtype()
             texts[kind if kind in texts else ""].append(_text_of(part))
     return Mail(_subject_of(message), BOUNDARY.join(part for parts in texts.values() for part in parts).strip())
@@ -47,9 +47,20 @@ def _subject_of(message: Message) -> str:
     return "".join(part if isinstance(part, str) else _decoded(part, charset) for part, charset in parts)
 
 
+def _is_file(part: Message) -> bool:
+    try:
+        return bool(part.get_filename())
+    except (LookupError, ValueError):  # it has a name, in a charset that cannot be read
+        return True
+
+
 def _text_of(part: Message) -> str:
     payload = part.get_payload(decode=True)
-    return _decoded(payload, part.get_content_charset()) if isinstance(payload, bytes) else ""
+    try:
+        charset = part.get_content_charset()
+    except (LookupError, ValueError):
+        charset = None
+    return _decoded(payload, charset) if isinstance(payload, bytes) else ""
 
 
 def _decoded(raw: bytes, charset: str | None) -> str:

@@ -26,6 +26,8 @@ def test_plain_text_comes_first_then_html_then_other_text_and_no_attachment() ->
         (b"Subject: a\nContent-Transfer-Encoding: base64\n\naMOpCg==", "a", "hé"),
         (b"Subject: a\nContent-Type: multipart/mixed; boundary=never\n\nx", "a", ""),
         (b"no headers at all", "", "no headers at all"),
+        (b"Subject: a\nContent-Disposition: attachment; filename*=idna'x'%ff.txt\n\nx", "a", ""),
+        (b"Subject: a\nContent-Type: text/plain; charset*=u\0tf'x'a%ff\n\nx", "a", "x"),
         (b"", "", ""),
     ],
 )
