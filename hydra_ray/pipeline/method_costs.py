@@ -122,7 +122,9 @@ class _Costs:
             answer += self._answers(name, method, trial, of_trial)
             steps = prepared(self._roots(name, method, trial), self._by_key)
             seconds += sum(step.manifest["seconds"] for step in steps)
-            used = self._asked(steps)
+            # A question's summary is part of its answer's cost, in whatever step the same words were asked.
+            summaries = self._rows_of(job.summarise(trial).path) if method.summary else []
+            used = self._asked(steps, {key for row in summaries for key in row.keys})
             training += used["train"]
             new_user += used["test"].over(len(tested)) if fits_users(method) else Usage()
         return MethodCosts(
@@ -158,10 +160,11 @@ class _Costs:
             found.append(job.fit("adapter", trial, variant_of(method)).key)
         return found
 
-    def _asked(self, steps: Iterable[StepResult]) -> Mapping[str, Usage]:
-        """What the steps asked of the LLM, equal requests once, by the role of the user."""
+    def _asked(self, steps: Iterable[StepResult], counted: Iterable[str]) -> Mapping[str, Usage]:
+        """What the steps asked of the LLM, equal requests once, by the role of the user. counted: keys of requests that
+        are counted elsewhere."""
         total: dict[str, Usage] = defaultdict(Usage)
-        seen: set[str] = set()
+        seen = set(counted)
         for step in steps:
             for row in self._rows_of(step.path):
                 for key, used in zip(row.keys, row.used, strict=True):
@@ -203,8 +206,10 @@ class _Costs:
 
 
 def fits_users(method: Method) -> bool:
-    """Whether something is asked to fit a user's own parameters."""
-    return method.reads_own_feedback or "hydra" in method.rerankers or method.adapter not in (None, "shared")
+    """Whether something is asked to fit a user's own parameters: feedback, or the summary that a user's LoRA is trained
+    with."""
+    asked = method.reads_own_feedback or (method.summary and method.user_parameters is not None)
+    return asked or "hydra" in method.rerankers or method.adapter not in (None, "shared")
 
 
 def variant_of(method: Method) -> Variant:
