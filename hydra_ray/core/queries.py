@@ -38,6 +38,12 @@ def make_query(text: str) -> Query:
     return Query("", text, "", (), None, False)
 
 
+def asked_item(query_id: str) -> str | None:
+    """The id of the history item that a query asks, by the query's id; None for a question."""
+    kind, _, item = query_id.partition(":")
+    return None if f"{kind}:" == REAL_ROW or not item else item
+
+
 def draw_items(items: Sequence[HistoryItem], count: int, seed: int, user_id: str) -> list[HistoryItem]:
     """`count` items, drawn by seed, user and item id alone: no other user or item changes the draw."""
     return sorted(items, key=lambda item: stable_hash(seed, user_id, item.item_id))[:count]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from hydra_ray.core.answers.parse import parse_gold
 from hydra_ray.core.labeling import MISSING, Row
 from hydra_ray.core.metrics import row_scores
+from hydra_ray.core.queries import asked_item
 from hydra_ray.core.retrieval import searched_text
 from hydra_ray.core.stand_in_queries import task_of
 from hydra_ray.core.tasks import Task
@@ -28,12 +29,14 @@ class RewardedList:
         query: What retrieval searches for.
         items: What retrieval searches of each candidate, best first.
         rewards: Of each candidate, in [0, 1]; NaN where the LLM gave no answer.
+        asked: The id of the history item that is asked; None: a question is.
     """
 
     user_id: str
     query: str
     items: tuple[str, ...]
     rewards: tuple[float, ...]
+    asked: str | None = None
 
     @property
     def teaches(self) -> bool:
@@ -89,7 +92,7 @@ def rewarded_lists(
         kept = [(corpus[text], reward) for text, reward in zip(row.candidates, worth, strict=True) if text in corpus]
         if kept:
             items, values = zip(*kept, strict=True)
-            yield RewardedList(row.user_id, task.search_text(row.text), items, values)
+            yield RewardedList(row.user_id, task.search_text(row.text), items, values, asked_item(row.query_id))
 
 
 def ndcg(rewards: Sequence[float], scores: Sequence[float]) -> float:

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from hydra_ray.training.user_lora.rows import LoraRow, TokenRow
 
 TASK, USERS, SERVED, BASE = "task", "users", "served", "base"
-"""In a training's folder: the task's LoRA (PEFT's format; none where no epoch served), the users' (`training.user_lora.artifact`), what vLLM loads
-for each user, and the base with the task's LoRA in its weights."""
+"""In a training's folder: the task's LoRA (PEFT's format; none where no epoch served), the users'
+(`training.user_lora.artifact`), what vLLM loads for each user, and the base with the task's LoRA in its weights."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,8 +50,8 @@ class RetrieverSelector(nn.Module):
             student: Temperature of the scores.
         """
         whole_QR = rewards_QR[~rewards_QR.isnan().any(-1)]
-        share_R = torch.softmax(whole_QR / teacher, -1).mean(0)
-        self.prior_R.copy_(student * (share_R.log() - share_R.log().mean()))
+        log_share_R = torch.log_softmax(whole_QR / teacher, -1).logsumexp(0)  # finite however small a share is
+        self.prior_R.copy_(student * (log_share_R - log_share_R.mean()))
 
     def forward(self, texts: Inputs) -> Tensor:
         """Scores, float32 [Q, R]. texts: of all retrievers for the first question, then for the second, and so on."""

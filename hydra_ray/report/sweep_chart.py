@@ -24,7 +24,7 @@ def sweep_chart(sweep: Mapping[str, Any]) -> str:
     done = [point for point in sweep["points"] if "methods" in point]
     shown = [method for point in done for method in point["methods"].values()]
     ends = [end for method in shown for end in (method["value"], *method["ci95"]) if end is not None]
-    marks = ticks(max(0.0, min(ends)), max(ends), 5)
+    marks = ticks(max(0.0, min(ends)), max(ends), 5) if ends else ticks(0.0, 1.0, 5)  # no run shows them yet
     parts = _key(names)
     for place, combination in enumerate(combinations):
         at = dict(zip((name for name, _ in others), combination, strict=True))

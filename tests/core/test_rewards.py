@@ -1,6 +1,7 @@
 """Graded rewards of single history items: values worked out by hand."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -49,7 +50,7 @@ def test_lists_hold_what_retrieval_searches() -> None:
     strange = Row("another", "p:7", "what", right, ("text 1",), (), ((right,),))
     first, second = rewarded_lists(TAGGING, [user()], [asked, known, unanswered, strange], use_date=True)
     assert first == RewardedList(
-        "u", "what", ("title text 2 date: 2020-01-02", "title text 1 date: 2020-01-01"), (1.0, 0.0)
+        "u", "what", ("title text 2 date: 2020-01-02", "title text 1 date: 2020-01-01"), (1.0, 0.0), "9"
     )
     assert first.teaches
     assert math.isnan(second.rewards[0])
@@ -63,7 +64,9 @@ def test_what_the_history_knows_is_a_list_where_it_is_wanted() -> None:
     known = Row("u", "h:1", "what", "x", ("text 2", "gone", "text 1"), (1.0, 0.0, 0.0))
     assert list(rewarded_lists(TAGGING, [user()], [known])) == []
     (found,) = rewarded_lists(TAGGING, [user()], [known], known=True)
-    assert found == RewardedList("u", "what", ("title text 2", "title text 1"), (1.0, 0.0))
+    assert found == RewardedList("u", "what", ("title text 2", "title text 1"), (1.0, 0.0), "1")
+    (real,) = rewarded_lists(TAGGING, [user()], [replace(known, query_id="q:5:1")], known=True)
+    assert real.asked is None
 
 
 def test_ndcg_of_an_order() -> None:

@@ -94,7 +94,11 @@ def test_an_adapter_is_trained_anew_where_its_training_reads_something_else(tmp_
 
     assert len({keys(row) for row in ROWS}) == len(ROWS) - 1
     assert keys("rag_peft_k4") == keys("peft_k0")
-    other_prompts = {"llm": {"max_item_tokens": 9}}, {"llm": {"system_prompt": "Tag."}}, {"protocol": {"pseudo_queries": 3}}
+    other_prompts = (
+        {"llm": {"max_item_tokens": 9}},
+        {"llm": {"system_prompt": "Tag."}},
+        {"protocol": {"pseudo_queries": 3}},
+    )
     cut_or_found = {"llm": {"serve": {"max_model_len": 512}}}, {"retrieval": {"use_date": True}}
     for changes in ({"lora": {"rank": 4}}, *other_prompts, *cut_or_found):
         assert keys("oppu_k4", **changes) != keys("oppu_k4")

@@ -66,5 +66,13 @@ def test_it_starts_as_the_choice_of_the_retriever_that_serves_most_questions() -
     assert chosen(found[None]).tolist() == [1]
 
 
+def test_a_sharp_teacher_leaves_a_number_for_whom_it_never_chooses() -> None:
+    model = RetrieverSelector(POOL, 2)
+    model.start_from(torch.tensor([[0, 1.0, 0], [0, 1, 0], [1, 0, 0]]), 0.005, 0.5)
+    found = model(torch.zeros(3, 2))
+    assert torch.isfinite(found).all()
+    assert chosen(found).tolist() == [1]
+
+
 def test_half_a_character_is_read_as_a_question_mark() -> None:
     assert read("one \ud83d", "\ud83d") == "[CLS] one? [SEP]? [SEP]"

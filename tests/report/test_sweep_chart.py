@@ -38,6 +38,14 @@ def test_a_run_that_failed_leaves_a_gap() -> None:
     assert len([c for c in drawing.iter("circle") if "full" in c.attrib["class"]]) == 1 + 2
 
 
+def test_where_no_run_shows_a_method_yet_the_chart_has_its_key_and_axes() -> None:
+    drawing = drawn("a.b=1,2", methods=["rrf_k4"])  # type: ignore[arg-type]
+    assert [text.text for text in drawing.iter("text") if text.attrib["class"] == "tick"][:6] == [
+        "0.0", "0.2", "0.4", "0.6", "0.8", "1.0",
+    ]  # fmt: skip
+    assert not list(drawing.iter("polyline"))
+
+
 def test_methods_look_different() -> None:
     roles = roles_of(["zero_shot", "bm25_k4", "hydra_shared", "hydra"])
     assert len(set(roles.values())) == 4

@@ -48,7 +48,7 @@ def train_facets(
         NothingToLearnError: The answers teach nothing.
     """
     split = split_lists(NAME, lists, config.holdout, seed, False)
-    histories = {user.user_id: history_texts(task, user) for user in users}
+    histories = {user.user_id: history_texts(user) for user in users}
     places: dict[str, int] = {}
     learned, held_out = (
         [_placed(one, histories[one.user_id], places) for one in part] for part in (split.training, split.held_out)
@@ -63,10 +63,10 @@ def train_facets(
         f"users {found.ndcg[found.epoch]:.3f}, in the order of retrieval {found.ndcg[0]:.3f}")  # fmt: skip
 
 
-def history_texts(task: Task, user: User) -> list[tuple[str, str]]:
-    """What retrieval would search for if an item were asked, and what the router reads of it, of the items that every
-    question of the user sees, newest last."""
-    return [(task.search_text(item.text), item_text(item)) for item in user.safe_history()]
+def history_texts(user: User) -> list[tuple[str, str]]:
+    """The id of an item and what the router reads of it, of the items that every question of the user sees, newest
+    last."""
+    return [(item.item_id, item_text(item)) for item in user.safe_history()]
 
 
 def _placed(one: RewardedList, history: Sequence[tuple[str, str]], places: dict[str, int]) -> FacetQuery:
@@ -76,5 +76,5 @@ def _placed(one: RewardedList, history: Sequence[tuple[str, str]], places: dict[
         return places.setdefault(text, len(places))
 
     # A history item that is asked as a question must not show the router its answer.
-    read = [text for asked, text in history if asked != one.query][-PROFILE_ITEMS:]
+    read = [text for item, text in history if item != one.asked][-PROFILE_ITEMS:]
     return FacetQuery(place(one.query), tuple(map(place, one.items)), one.rewards, tuple(map(place, read)))

@@ -11,6 +11,7 @@ import pyarrow.dataset as pads
 import torch
 from numpy.typing import NDArray
 
+from hydra_ray.core.queries import asked_item
 from hydra_ray.core.types import HistoryItem, User
 from hydra_ray.models.heads import Deltas
 from hydra_ray.models.mixture import PRESENT, PROFILE
@@ -90,9 +91,8 @@ class Profiles:
         for q, (example, profile) in enumerate(zip(examples, found, strict=True)):
             count = len(profile.texts)
             profile_QHD[q, :count] = self._embeddings[[self._row[text] for text in profile.texts]]
-            # The id of a query that asks an item ends in the item's; a real question (q:) asks none.
-            kind, _, queried_item = example.query_id.partition(":")
-            present_QH[q, :count] = torch.tensor([float(kind == "q" or item != queried_item) for item in profile.items])
+            asked = asked_item(example.query_id)
+            present_QH[q, :count] = torch.tensor([float(item != asked) for item in profile.items])
         return {PROFILE: profile_QHD.to(device), PRESENT: present_QH.to(device)}
 
     def of_users(self, device: torch.device | None = None) -> Deltas:

@@ -79,6 +79,4 @@ def _plan(user: UserRows, config: LoraConfig, seed: int) -> UserPlan:
     count = math.ceil(len(user.rows) * config.holdout) if len(user.rows) > 1 and user.held_out is None else 0
     learned = len(user.rows) - count
     held_out = user.rows[learned:] if user.held_out is None else user.held_out
-    return UserPlan(
-        user.user_id, user.rows[:learned], held_out, config.batch_rows, config.epochs, config.warmup, seed
-    )
+    return UserPlan(user.user_id, user.rows[:learned], held_out, config.batch_rows, config.epochs, config.warmup, seed)
