@@ -108,7 +108,7 @@ class Run:
                 for row in of_user.rows:
                     query, known = row.query, answers[seed]
                     answer = known[query.query_id if query.query_id in known else f"{user}:{query.query_id}"]
-                    question = EvaluatedQuestion(self.task, self.config.adapter, row, None)
+                    question = EvaluatedQuestion(self.task, self.config, row, None)
                     yield {
                         "seed": seed,
                         "user": user,

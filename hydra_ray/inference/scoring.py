@@ -32,11 +32,13 @@ class BatchReranker:
         self._scorer = scorer
 
     @classmethod
-    def load(cls, base: Path, heads: Path | None, embeddings: Path | None, num_gpus: float = 0.0) -> "BatchReranker":
+    def load(
+        cls, base: Path, heads: Path | None, embeddings: Path | None, encoder: str, num_gpus: float = 0.0
+    ) -> "BatchReranker":
         """See `TrainedScorer.load`. num_gpus: what this worker was promised."""
         device = worker_device(num_gpus)
         budget = free_memory(device, num_gpus) if num_gpus else None
-        return cls(TrainedScorer.load(base, heads, embeddings, device, budget))
+        return cls(TrainedScorer.load(base, heads, embeddings, device, budget, encoder))
 
     def prefetch(self, texts: Iterable[str]) -> None:
         """See `TrainedScorer.prefetch`."""

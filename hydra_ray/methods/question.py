@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from hydra_ray.config import AdapterConfig, Config
+from hydra_ray.config import Config
 from hydra_ray.core.features import AnswerCounts
 from hydra_ray.core.prompts import Prompt
 from hydra_ray.core.queries import Query
@@ -92,14 +92,14 @@ class AnsweredQuestion(Protocol):
         text: The question.
         history: The answers of the user's history, oldest first.
         answer_counts: How often the user gave each answer.
-        adapter: The configuration of the adapter.
+        config: Of the run.
     """
 
     task: Task
     text: str
     history: Sequence[str]
     answer_counts: AnswerCounts
-    adapter: AdapterConfig
+    config: Config
 
     @property
     def trained(self) -> Path:

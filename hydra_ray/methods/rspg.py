@@ -82,7 +82,7 @@ def pre_calls(question: QuestionContext) -> dict[str, Call]:
         from hydra_ray.training.artifacts.trained_selector import trained_selector
 
         prompts = [call.prompt.messages[-1]["content"] for call in calls]
-        found = trained_selector(question.trained).place(question.task, prompts)
+        found = trained_selector(question.trained, question.config.text_encoder.encoder).place(question.task, prompts)
         assert found is not None, "every retriever may be chosen before there are answers"
         return found
 
@@ -93,7 +93,7 @@ def post_answer(question: AnsweredQuestion) -> str | None:
     """The chosen one of the pool's answers; None where none came back."""
     from hydra_ray.training.artifacts.trained_selector import trained_selector
 
-    selector = trained_selector(question.trained)
+    selector = trained_selector(question.trained, question.config.text_encoder.encoder)
     names = [f"greedy:{name}" for name in selector.selector.pool]
     answers = [next(iter(question.texts(name)), None) for name in names]
     place = selector.place(question.task, [question.prompt(name) for name in names], answers)

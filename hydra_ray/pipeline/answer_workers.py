@@ -74,16 +74,16 @@ class Answering:
         device = worker_device(num_gpus)
         budget = free_memory(device, num_gpus) if num_gpus else None
         return {
-            name: TrainedScorer.load(base, heads, self.embeddings, device, budget)
+            name: TrainedScorer.load(base, heads, self.embeddings, device, budget, self.config.model.encoder)
             for name, (base, heads) in self.adapters.items()
         }
 
     def rows(self, adapters: Adapters, buckets: Sequence[int]) -> list[AnswerRow]:
         """The questions of these buckets' users with what all methods answer."""
-        task, config = load_task(self.config.data.task), self.config.adapter
+        task = load_task(self.config.data.task)
         tables = [
             answer_table(
-                task, self.seed, step.folder, step.methods, adapters, config, self.refused, step.trained, buckets
+                task, self.seed, step.folder, step.methods, adapters, self.config, self.refused, step.trained, buckets
             )
             for step in self.steps
         ]

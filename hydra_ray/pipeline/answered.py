@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from hydra_ray.config import AdapterConfig
+from hydra_ray.config import AdapterConfig, Config
 from hydra_ray.core.answers.parse import parsed_texts
 from hydra_ray.core.tasks import Task
 from hydra_ray.errors import UserError
@@ -31,14 +31,14 @@ class EvaluatedQuestion:
     def __init__(
         self,
         task: Task,
-        adapter: AdapterConfig,
+        config: Config,
         row: EvalRow,
         user: "EvaluatedUser | None",
         trained: Path | None = None,
     ) -> None:
         """user: whose adapters choose; None where there are none. trained: what the only method has learned."""
         self._trained = trained
-        self.task, self.adapter, self.row, self._user = task, adapter, row, user
+        self.task, self.config, self.row, self._user = task, config, row, user
         self.text, self.answer_counts = row.query.text, row.answer_counts
         self.history: Sequence[str] = row.history
         self._texts: dict[str, tuple[str, ...]] = row.by_method
@@ -60,7 +60,7 @@ class EvaluatedQuestion:
             raise UserError(f"a method reads the call {call!r}, which is none of its step's: {', '.join(self._texts)}")
         texts = self._texts[call]
         self.read[call] = None
-        self.short |= len(texts) < (self.adapter.num_samples if call.startswith(SAMPLES) else 1)
+        self.short |= len(texts) < (self.config.adapter.num_samples if call.startswith(SAMPLES) else 1)
         return texts
 
     def prompt(self, call: str) -> str:
@@ -75,7 +75,7 @@ class EvaluatedQuestion:
 
     def candidate_set(self, samples: str, adapter: Adapter) -> CandidateSet:
         """What an adapter chooses among."""
-        config = read_by(adapter, self.adapter)
+        config = read_by(adapter, self.config.adapter)
         plain = self.texts(PLAIN) if config.zero_shot_candidate else ()
         return make_candidates(self.task, self.texts(samples), plain, self.answer_counts, config)
 
@@ -93,7 +93,7 @@ class EvaluatedUser:
     def __init__(
         self,
         task: Task,
-        config: AdapterConfig,
+        config: Config,
         user_id: str,
         rows: Sequence[EvalRow],
         adapters: Adapters,
@@ -118,7 +118,7 @@ class EvaluatedUser:
         return self._orders[samples, adapter][question.row.query.query_id]
 
     def _choose(self, samples: str, adapter: Adapter) -> dict[str, tuple[int, ...]]:
-        scorer, config = self._adapters[adapter], read_by(adapter, self._config)
+        scorer, config = self._adapters[adapter], read_by(adapter, self._config.adapter)
         made = [question.candidate_set(samples, adapter) for question in self.questions]
         requests = [
             ScoreRequest("adapter", self._user_id, 0, question.text, candidates.texts,

@@ -170,7 +170,9 @@ class EvalPrompts(MethodPrompts):
         self.methods = [method_named(name) for name in methods]
         self.topics = TopicModels.load(topics) if topics else None
         self._trained = {
-            name: BatchReranker.load(base, heads, embedding_store, self.config.resources.score.num_gpus)
+            name: BatchReranker.load(
+                base, heads, embedding_store, self.config.model.encoder, self.config.resources.score.num_gpus
+            )
             for name, (base, heads) in rerankers.items()
         }
         self._rerankers: Mapping[Reranker, Rerank] = dict(self._trained)

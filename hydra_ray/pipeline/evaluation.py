@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from hydra_ray.config import AdapterConfig
+from hydra_ray.config import Config
 from hydra_ray.core.metrics import row_scores
 from hydra_ray.core.tasks import Task
 from hydra_ray.methods.method import Method, method_named
@@ -30,7 +30,7 @@ def answer_table(
     answered: Path,
     methods: Sequence[str],
     adapters: Adapters,
-    config: AdapterConfig,
+    config: Config,
     no_summary: Collection[tuple[str, str]] = (),
     trained: Path | None = None,
     buckets: Sequence[int] | None = None,
@@ -99,7 +99,7 @@ def answer_of(question: EvaluatedQuestion, method: Method) -> tuple[str | None, 
 
 
 def with_oracles(
-    task: Task, rows: Sequence[AnswerRow], answered: Path, config: AdapterConfig, one_shot: OneShot | None = None
+    task: Task, rows: Sequence[AnswerRow], answered: Path, config: Config, one_shot: OneShot | None = None
 ) -> list[AnswerRow]:
     """The rows of the step in `answered` with the best answers among those that HYDRA's parts choose from."""
     choices: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {}
@@ -108,7 +108,7 @@ def with_oracles(
             made = EvaluatedQuestion(task, config, found, None).candidate_set(f"{SAMPLES}hydra", "hydra")
             key = (of_user.user_id, found.query.query_id)
             choices[key] = {"oracle_samples": tuple(dict.fromkeys(made.samples))}
-            if config.history_candidates and task.closed:
+            if config.adapter.history_candidates and task.closed:
                 choices[key]["oracle_candidates"] = made.texts
             if one_shot is not None:
                 choices[key]["oracle_example"] = tuple(text for text in one_shot.get(key, ()) if text is not None)

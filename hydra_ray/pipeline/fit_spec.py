@@ -54,7 +54,11 @@ class FitSpec:
         """The base, with a head of the kind that is fitted (`bayesian_linear` is trained as `linear`). device, budget:
         see `TrainedScorer`."""
         return TrainedScorer(
-            load_scorer(self.base, self.kind), None, self.embedding_store, device=device, budget=budget
+            load_scorer(self.base, self.kind, self.config.model.encoder),
+            None,
+            self.embedding_store,
+            device=device,
+            budget=budget,
         )
 
     def head(self, scorer: TrainedScorer) -> Head:

@@ -40,7 +40,7 @@ def answered_rows(job: Pipeline) -> list[AnswerRow]:
         refused = frozenset(refused_summaries(job.summarise(trial).path))
         answering = Answering(config, trial.seed, tuple(steps), adapters, run.embedding_store, refused)
         found = answer_rows(run, answering)
-        rows += with_oracles(run.task, found, evaluated.path, config.adapter, one_shot)
+        rows += with_oracles(run.task, found, evaluated.path, config, one_shot)
     return rows
 
 

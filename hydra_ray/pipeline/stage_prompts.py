@@ -223,7 +223,9 @@ class GeneratePrompts(CandidatePrompts):
         super().__init__(config, seed, embedding_store)
         self.topics = TopicModels.load(topics) if topics else None
         self._rerank = {
-            split: BatchReranker.load(base, folder, embedding_store, self.config.resources.score.num_gpus)
+            split: BatchReranker.load(
+                base, folder, embedding_store, self.config.model.encoder, self.config.resources.score.num_gpus
+            )
             for split, folder in heads.items()
         }
 

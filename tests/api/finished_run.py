@@ -82,8 +82,8 @@ def write_finished(folder: Path, name: str = "quickstart", **changes: Any) -> Pa
         "hydra": TrainedScorer.load(base, fits["adapter"]),
         "shared": TrainedScorer.load(base),
     }
-    rows = answer_table(TASK, 0, evaluated, always_shown(), adapters, config.adapter)
-    rows = with_oracles(TASK, rows, evaluated, config.adapter)
+    rows = answer_table(TASK, 0, evaluated, always_shown(), adapters, config)
+    rows = with_oracles(TASK, rows, evaluated, config)
     report = build_report(TASK, rows, train_users=1, config=config.model_dump(mode="json"), resamples=100)
     write_report(run, report, TASK, rows)
     return run

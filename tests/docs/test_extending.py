@@ -98,7 +98,7 @@ def test_the_method_asks_after_the_newest_items_and_the_users_answers_decide() -
     content = request.messages[0]["content"]
     assert [item.text in content for item in history[-5:]] == [False, True, True, True, True]
     method = registries.METHODS.get("newest_and_habit")
-    config, task = Config().adapter.model_copy(update={"num_samples": 3}), load_task("synthetic_tagging")
+    config, task = Config.model_validate({"adapter": {"num_samples": 3}}), load_task("synthetic_tagging")
 
     def answered(texts: tuple[str, ...]) -> tuple[str | None, bool]:
         row = replace(one.row.answered([texts]), history=("birch", "birch"))
@@ -133,14 +133,12 @@ def test_the_method_that_learns_reads_training_users_alone(tmp_path: Path) -> No
 
     def answered(*history: str) -> tuple[str | None, bool]:
         row = replace(one.row.answered([()]), history=history)
-        return answer_of(
-            EvaluatedQuestion(load_task("synthetic_tagging"), Config().adapter, row, None, made.folder), method
-        )
+        return answer_of(EvaluatedQuestion(load_task("synthetic_tagging"), Config(), row, None, made.folder), method)
 
     assert answered() == (answers.most_common(1)[0][0], False)
     assert answered(rare, rare, rare) == (rare, False)
     with pytest.raises(UserError, match="reads `trained`, but has no `train`"):
-        _ = EvaluatedQuestion(load_task("synthetic_tagging"), Config().adapter, one.row.answered([()]), None).trained
+        _ = EvaluatedQuestion(load_task("synthetic_tagging"), Config(), one.row.answered([()]), None).trained
 
 
 def test_a_method_that_trains_is_not_shown_unasked() -> None:

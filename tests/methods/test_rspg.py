@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hydra_ray.config import AdapterConfig, Config
+from hydra_ray.config import Config
 from hydra_ray.core.labeling import Row
 from hydra_ray.core.queries import PSEUDO, REAL_ROW
 from hydra_ray.core.sampling import Trial, UserSample
@@ -51,7 +51,7 @@ class Chooser:
 @pytest.fixture
 def chooser(monkeypatch: pytest.MonkeyPatch) -> Chooser:
     made = Chooser(2)
-    monkeypatch.setattr(trained_selector, "trained_selector", lambda folder: made)
+    monkeypatch.setattr(trained_selector, "trained_selector", lambda folder, encoder: made)
     return made
 
 
@@ -80,7 +80,7 @@ def answered(*texts: tuple[str, ...]) -> EvaluatedQuestion:
     names = ("greedy:none", "greedy:bm25", "greedy:recency", "greedy:dense")
     row = Row("u", "1", "text", "5", ("p0", "p1", "p2", "p3"), (), texts)
     return EvaluatedQuestion(
-        load_task("lamp_3"), AdapterConfig(), EvalRow(row, names, True, (), {}, {}, ()), None, Path("learned")
+        load_task("lamp_3"), Config(), EvalRow(row, names, True, (), {}, {}, ()), None, Path("learned")
     )
 
 

@@ -78,7 +78,7 @@ def lacking(changes: dict[str, tuple[str, ...]], **adapter: Any) -> set[str]:
         score=lambda examples: [np.arange(len(example.candidates), 0, -1, dtype=np.float32) for example in examples],
     )
     adapters: dict[Adapter, Any] = dict.fromkeys(("hydra", "shared", "paper", "unguarded"), scorer)
-    config = AdapterConfig(num_samples=2, **adapter)
+    config = Config.model_validate({"adapter": {"num_samples": 2, **adapter}})
     user = EvaluatedUser(load_task("synthetic_tagging"), config, "u", [answered_row(texts)], adapters)
     names = ("zero_shot", "pag_k0", "self_consistency", "hydra_adapter", "hydra_shared", "hydra_paper", "hydra")
     found = {name: answer_of(user.questions[0], method_named(name)) for name in names}
@@ -132,7 +132,7 @@ def test_from_questions_to_predictions(tmp_path: Path) -> None:
 
     adapter: Any = SimpleNamespace(scorer=SimpleNamespace(feature_width=0), score=score, prefetch=prefetched.append)
     task = load_task("lamp_3")
-    answered = answer_table(task, 0, tmp_path, always_shown(), {"hydra": adapter, "shared": adapter}, AdapterConfig())
+    answered = answer_table(task, 0, tmp_path, always_shown(), {"hydra": adapter, "shared": adapter}, Config())
     assert [(row.question_id, row.gold, row.scored) for row in answered] == [("a", "4", True), ("b", "", False)]
     for row in answered:
         assert row.calls["user_majority"] == ()

@@ -192,9 +192,11 @@ class TrainedScorer:
         embedding_store: Path | None = None,
         device: torch.device = CPU,
         budget: int | None = None,
+        encoder: str | None = None,
     ) -> "TrainedScorer":
-        """The scorer in `base` with the user heads in `heads` (None: shared head for all users). The rest: as made."""
-        scorer = load_scorer(base)
+        """The scorer in `base` with the user heads in `heads` (None: shared head for all users). encoder: where the
+        encoder lies now, if it was moved. The rest: as made."""
+        scorer = load_scorer(base, encoder_source=encoder)
         own = UserHeads.open(heads, fingerprint(base)) if heads else None
         if heads and own is None and scorer.head.delta_shapes():
             raise UserError(f"{heads}: the users' heads are missing; remove the folder, and the step makes them again")

@@ -73,13 +73,14 @@ class TrainedSelector:
     agreement: bool
 
     @classmethod
-    def load(cls, folder: Path) -> "TrainedSelector":
-        """Reads `save_selector`'s folder. Raises UserError if it cannot be read."""
+    def load(cls, folder: Path, encoder: str) -> "TrainedSelector":
+        """Reads `save_selector`'s folder. encoder: where it lies now. Raises UserError if the folder cannot be read."""
         with reading_trained("RSPG", "selector", folder):
             about = json.loads((folder / DESCRIPTION).read_text())
             selector = RetrieverSelector(about["pool"], about["width"])
             selector.load_state_dict({**load_file(folder / WEIGHTS), "_extra_state": {"pool": about["pool"]}})
-            return cls(selector, ModelConfig.model_validate(about["model"]), about["scale"], about["agreement"])
+            model = ModelConfig.model_validate({**about["model"], "encoder": encoder})
+            return cls(selector, model, about["scale"], about["agreement"])
 
     @torch.no_grad()
     def place(self, task: Task, prompts: Sequence[str], answers: Sequence[str | None] | None = None) -> int | None:
@@ -107,6 +108,6 @@ class TrainedSelector:
 
 
 @lru_cache(maxsize=8)
-def trained_selector(folder: Path) -> TrainedSelector:
+def trained_selector(folder: Path, encoder: str) -> TrainedSelector:
     """As `TrainedSelector.load`, once in a process."""
-    return TrainedSelector.load(folder)
+    return TrainedSelector.load(folder, encoder)

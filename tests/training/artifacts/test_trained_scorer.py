@@ -74,6 +74,11 @@ def test_weights_of_another_width_are_named(base: Path) -> None:
         load_scorer(base)
 
 
+def test_it_reads_its_encoder_where_that_lies_now(base: Path) -> None:
+    assert TrainedScorer.load(base, encoder="/moved/there").scorer.config.encoder == "/moved/there"
+    assert TrainedScorer.load(base).scorer.config.encoder == "minilm"
+
+
 @pytest.mark.parametrize("kept", [True, False])
 def test_texts_without_a_kept_embedding_are_encoded_on_the_scorers_device(
     base: Path, tmp_path: Path, kept: bool, monkeypatch: pytest.MonkeyPatch

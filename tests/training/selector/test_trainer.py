@@ -39,7 +39,8 @@ def trained(
     folder = tmp_path / "selector"
     folder.mkdir()
     train_selector("rspg_pre", examples, config, model(tmp_path / "encoder"), post, 0, folder, lines.append)
-    return TrainedSelector.load(folder), lines
+    moved = (tmp_path / "encoder").rename(tmp_path / "moved")  # it is told where its encoder lies
+    return TrainedSelector.load(folder, str(moved)), lines
 
 
 def test_before_the_answers_it_learns_from_the_prompts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,4 +101,4 @@ def test_nothing_to_learn_is_one_line(tmp_path: Path, examples: list[PoolExample
 
 def test_a_folder_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^RSPG: no trained selector in .*; remove the folder and run again"):
-        TrainedSelector.load(tmp_path)
+        TrainedSelector.load(tmp_path, "minilm")
