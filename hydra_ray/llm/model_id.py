@@ -17,7 +17,7 @@ VERSION_NAMES = frozenset({"api-version", "api_version", "version", "v"})
 def model_identity(cfg: LLMConfig) -> str:
     """What answers a request, so that no two share a cached answer: `server_identity`, and after a `+` a digest of the
     settings that change the answers (system prompt, top_p, extra body, parameters left out, query but for versions and
-    secrets, beams), if there are any.
+    secrets, beams, number format), if there are any.
 
     Raises UserError if the weights cannot be read.
     """
@@ -32,6 +32,7 @@ def model_identity(cfg: LLMConfig) -> str:
         "left_out": left_out or None,
         "query": query or None,
         "num_beams": cfg.serve.num_beams if cfg.in_process and cfg.serve.num_beams > 1 else None,
+        "dtype": cfg.serve.dtype if cfg.base_url is None and cfg.serve.dtype != "float32" else None,
     }
     given = {name: value for name, value in settings.items() if value is not None}
     if not given:

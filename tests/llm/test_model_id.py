@@ -66,3 +66,12 @@ def test_beams_are_another_model_where_the_run_searches_them():
     assert identity(1) == "x#a/b"
     assert len({identity(1), identity(2), identity(4)}) == 3
     assert identity(4, base_url="https://a.example/v1") == "x@a.example"
+
+
+def test_weights_in_another_number_format_are_another_model():
+    def identity(dtype: str, **more: str) -> str:
+        return model_identity(LLMConfig(serve=ServeLLMConfig(source="a/b", dtype=dtype), model="x", **more))
+
+    assert identity("float32") == "x#a/b"
+    assert len({identity("float32"), identity("bfloat16"), identity("float16")}) == 3
+    assert identity("bfloat16", base_url="https://a.example/v1") == "x@a.example"
