@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from hydra_ray.config import Config
+from hydra_ray.config.head_kinds import head_kind
 from hydra_ray.core.tasks import Task, load_task
 from hydra_ray.errors import UserError
 from hydra_ray.inference.types import Component
@@ -75,7 +76,9 @@ def load_run_artifacts(folder: Path, seed: int | None = None) -> RunArtifacts:
     for component in COMPONENTS:
         trained, fitted = found.step(f"train-{component} seed {chosen}"), found.step(f"fit-{component} seed {chosen}")
         learned = f"tune-{component} seed {chosen}"
-        base[component] = base_of(trained, found.step(learned) if learned in steps else None, config.model.head)
+        # An earlier run of this name, with another kind of head, may have left one.
+        tuned_by = found.step(learned) if learned in steps and head_kind(config.model.head).solver else None
+        base[component] = base_of(trained, tuned_by, config.model.head)
         heads[component] = tuple(f for f in (base[component], fitted) if (f / "heads").exists())
         tuned[component] = _json(fitted / MANIFEST, "run it again")["counts"]
     read = config.adapter.reads_topics(load_task(config.data.task))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hydra_ray.serve.bundle import REPORT
+from hydra_ray.serve.bundle import REPORT, load_run_artifacts
 from tests.serve.refusals import Refused
 
 
@@ -17,6 +17,20 @@ def test_an_incomplete_run(refused: Refused, run: Path, missing: str) -> None:
     line = refused(run, "--llm-url", "http://127.0.0.1:9/v1")
     assert str(run) in line
     assert "finish" in line
+
+
+def test_the_tuning_of_another_kind_of_head_is_passed_over(run: Path) -> None:
+    """A name may be given to a second run; steps of the first stay in its list."""
+    steps = json.loads((run / "steps.json").read_text())
+    tuned = run.parent / "steps" / "tune-left"
+    (tuned / "base").mkdir(parents=True)
+    (tuned / "manifest.json").write_text("{}")
+    (run / "steps.json").write_text(json.dumps({**steps, "tune-adapter seed 0": "tune-left"}))
+    assert load_run_artifacts(run).base["adapter"] == (tuned / "base").resolve()
+    report = json.loads((run / REPORT).read_text())
+    report["config"]["model"]["head"] = "shared"
+    (run / REPORT).write_text(json.dumps(report))
+    assert load_run_artifacts(run).base["adapter"].parent.name == "train-adapter-0"
 
 
 def test_a_run_of_another_version(refused: Refused, run: Path) -> None:
