@@ -44,6 +44,8 @@ def label_settings(config: Config, component: Component) -> dict[str, Any]:
     """How answers become labelled rows."""
     section = config.reranker if component == "reranker" else config.adapter
     read: dict[str, Any] = section.model_dump(mode="json", include={"label", "features", "history_candidates"})
+    if component == "adapter" and config.adapter.zero_shot_candidate:
+        read["zero_shot_candidate"] = True
     # Without history queries, rows that the history labels are left out even where the step holds some.
     return read | ({"history_rows": False} if component == "adapter" and not config.adapter.num_history_queries else {})
 
