@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from hydra_ray.utils.model_digest import EDGE, HASHED_WHOLE, model_digest
+from hydra_ray.utils.model_digest import BLOCK, HASHED_WHOLE, SAMPLE, model_digest
 
 
 def _write(folder: Path, files: dict[str, bytes]) -> Path:
@@ -21,9 +21,9 @@ def test_names_and_contents_count_and_the_place_does_not(tmp_path: Path) -> None
     assert model_digest(tmp_path / "one") == one
 
 
-def test_of_a_large_file_the_size_and_both_ends_count(tmp_path: Path) -> None:
+def test_of_a_large_file_the_size_and_a_part_of_every_block_count(tmp_path: Path) -> None:
     file = tmp_path / "model.safetensors"
-    size = HASHED_WHOLE + 2 * EDGE
+    size = HASHED_WHOLE + 2 * BLOCK + 7
 
     def digest(at: int, length: int = size) -> str:
         with file.open("wb") as handle:  # sparse: takes no space
@@ -32,7 +32,7 @@ def test_of_a_large_file_the_size_and_both_ends_count(tmp_path: Path) -> None:
             handle.write(b"1")
         return model_digest(tmp_path)
 
-    start, middle, end = digest(0), digest(size // 2), digest(size - 1)
-    assert len({start, middle, end}) == 3
-    assert digest(size // 2 + 1) == middle
-    assert digest(size // 2, size + 1) != middle
+    places = [0, BLOCK, 100 * BLOCK, 100 * BLOCK + SAMPLE - 1, size - SAMPLE, size - 1]
+    assert len({digest(at) for at in places}) == len(places)
+    assert digest(BLOCK, size + 1) != digest(BLOCK)
+    assert digest(BLOCK + SAMPLE) == digest(BLOCK + SAMPLE + 1)  # which nothing reads
