@@ -113,7 +113,9 @@ def _check_features(bundle: RunArtifacts) -> None:
 def _identity(bundle: RunArtifacts, tenant: str) -> dict[str, Any]:
     """What a state folder is of."""
     base = {f"base of the {component}": fingerprint(path) for component, path in bundle.base.items()}
-    return {"format": FORMAT, "run": bundle.name, "seed": bundle.seed, "tenant": tenant, **base}
+    heads = {f"heads of the {component}": ["/".join(path.parts[-2:]) for path in paths]
+             for component, paths in bundle.heads.items()}  # fmt: skip
+    return {"format": FORMAT, "run": bundle.name, "seed": bundle.seed, "tenant": tenant, **base, **heads}
 
 
 def _check(file: Path, identity: Mapping[str, Any]) -> None:

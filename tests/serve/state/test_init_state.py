@@ -137,6 +137,7 @@ def test_a_state_of_something_else(made: RunArtifacts, tmp_path: Path) -> None:
     others = [
         (replace(made, name="b-run"), "me", "another run: 'a-run' where 'b-run' is to be served"),
         (replace(made, base={**made.base, "adapter": tmp_path / "base"}), "me", "another base of the adapter: "),
+        (replace(made, heads={**made.heads, "adapter": ()}), "me", "another heads of the adapter: "),
         (made, "you", "another tenant: 'me' where 'you' is to be served; give another folder, or remove this one"),
     ]
     for bundle, tenant, message in others:
