@@ -245,9 +245,8 @@ def builtin_tasks() -> list[str]:
     return sorted(path.stem for path in TASK_DIR.glob("*.yaml"))
 
 
-@lru_cache
 def load_task(name_or_path: str) -> Task:
-    """A built-in task by name, or a user's own from a YAML file.
+    """A built-in task by name, or a user's own from a YAML file, which is read again when it has changed.
 
     Raises UserError if there is no such task or its file is malformed.
     """
@@ -257,6 +256,13 @@ def load_task(name_or_path: str) -> Task:
         if path.suffix not in {".yaml", ".yml"} or not path.exists():
             known = ", ".join(builtin_tasks())
             raise UserError(f"unknown task {name_or_path!r}: give one of {known}, or the path of a task's YAML file")
+    about = path.stat()
+    return _read_task(path, about.st_mtime_ns, about.st_size)
+
+
+@lru_cache
+def _read_task(path: Path, changed: int, size: int) -> Task:
+    """changed, size: of the file, which is read once for each."""
     tree = read_yaml(path)
     if not isinstance(tree, dict):
         raise UserError(f"{path}: a task is a mapping of keys, this is a {type(tree).__name__}")

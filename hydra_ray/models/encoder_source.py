@@ -20,11 +20,19 @@ def encoder_path(name: str) -> str:
     return name
 
 
-@lru_cache
 def encoder_identity(name: str) -> str:
     """What `model.encoder` is, wherever its folder lies: a hub id as it stands, a folder by its `model_digest`."""
     folder = Path(encoder_path(name))
-    return model_digest(folder) if folder.is_dir() else name
+    if not folder.is_dir():
+        return name
+    files = sorted((file.name, file.stat()) for file in folder.iterdir() if file.is_file())
+    return _digest_of(folder, tuple((file, about.st_mtime_ns, about.st_size) for file, about in files))
+
+
+@lru_cache
+def _digest_of(folder: Path, files: tuple[tuple[str, int, int], ...]) -> str:
+    """files: names, times of change and sizes, for each of which the folder is read once."""
+    return model_digest(folder)
 
 
 def spec_of(config: ModelConfig) -> EmbeddingSpec:

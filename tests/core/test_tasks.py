@@ -57,5 +57,7 @@ def test_an_own_task_file_with_a_mistake_is_one_line(tmp_path: Path) -> None:
     )
     with pytest.raises(UserError, match="a classification task needs `labels`"):
         load_task(str(file))
+    file.write_text(file.read_text() + "labels: [a, b]\n")
+    assert load_task(str(file)).labels == ("a", "b")  # it is read again
     with pytest.raises(UserError, match="unknown task 'nonsense'"):
         load_task("nonsense")

@@ -16,6 +16,8 @@ def test_a_folder_is_known_by_what_is_in_it(tmp_path: Path) -> None:
         (tmp_path / name / "model.safetensors").write_bytes(weights)
         found.append(encoder_identity(str(tmp_path / name)))
     assert found[0] == found[1] != found[2]
+    (tmp_path / "a" / "model.safetensors").write_bytes(b"other")
+    assert encoder_identity(str(tmp_path / "a")) != found[0]  # it is read again
     assert encoder_identity("some/hub-id") == "some/hub-id"
     assert spec_of(ModelConfig()).encoder == encoder_identity("minilm")
 
