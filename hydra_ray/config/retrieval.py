@@ -1,6 +1,6 @@
 """The sections `retrieval`, `reranker` and `adapter`: the examples of a prompt, and the choice between its answers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -95,12 +95,20 @@ class RetrievalConfig(Section):
         """What retrievers are made with. ranking: loads the file."""
         return RetrieverSettings(seed, encode, self.bm25_kind, self.similarity, self.use_date, self.fuse, ranking)
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self, methods: Sequence[str]) -> dict[str, Any]:
         """What decides the outcome, for the addresses of steps: not where the ranking lies, and nothing of keys that
-        stand at their defaults and that most runs do not use."""
+        stand at their defaults and that most runs do not use, or that none of the retrievers reads.
+
+        methods: The retrievers that a step uses.
+        """
         dumped = self.model_dump(mode="json", exclude={"ranking"})
-        for name in ("similarity", "use_date", "fuse"):
-            if getattr(self, name) == type(self).model_fields[name].default:
+        read = {
+            "similarity": any(map(self.encodes_for, methods)),
+            "fuse": any(retriever_kind(method).fuses for method in methods),
+            "use_date": True,
+        }
+        for name, used in read.items():
+            if not used or getattr(self, name) == type(self).model_fields[name].default:
                 del dumped[name]
         return dumped
 

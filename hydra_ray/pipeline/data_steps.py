@@ -178,7 +178,7 @@ class DataSteps:
         Raises UserError: a retriever reads a ranking, and there is none, or it is broken.
         """
         section = self.config.retrieval
-        read: dict[str, Any] = {"retrieval": section.identity()}
+        read: dict[str, Any] = {"retrieval": section.identity(methods)}
         if (version := RETRIEVERS.version(methods[0])) > 1:
             read["retriever_version"] = version
         if section.encodes:

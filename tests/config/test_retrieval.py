@@ -41,5 +41,6 @@ def test_a_ranking_is_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_where_a_ranking_lies_is_no_part_of_an_address() -> None:
-    assert RetrievalConfig(ranking="a").identity() == RetrievalConfig(ranking="b").identity()
-    assert RetrievalConfig(use_date=True).identity() != RetrievalConfig().identity()
+    plain = RetrievalConfig().identity(["bm25"])
+    assert RetrievalConfig(ranking="a").identity(["bm25"]) == RetrievalConfig(ranking="b").identity(["bm25"]) == plain
+    assert RetrievalConfig(use_date=True).identity(["bm25"]) != plain

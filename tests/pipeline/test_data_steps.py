@@ -44,7 +44,10 @@ def test_addresses_of_steps_hold_what_the_retrievers_read(tmp_path: Path) -> Non
     assert steps()._retrieval(("bm25", "dense"))["encoder"]["encoder"] == "minilm"
     assert steps(fuse=["recency", "dense"])._retrieval(("bm25", "rrf"))["encoder"]
     assert "encoder" not in steps(fuse=["recency"])._retrieval(("bm25", "rrf"))
-    assert steps(similarity="dot")._retrieval(("bm25",))["retrieval"]["similarity"] == "dot"
+    other: dict[str, Any] = {"similarity": "dot", "fuse": ["recency", "dense"]}
+    assert steps(**other)._retrieval(("bm25", "recency")) == plain
+    assert steps(**other)._retrieval(("bm25", "dense"))["retrieval"] == {**plain["retrieval"], "similarity": "dot"}
+    assert steps(**other)._retrieval(("bm25", "rrf"))["retrieval"] == {**plain["retrieval"], **other}
     hashes = []
     for name, ids in (("one", ["a"]), ("two", ["a"]), ("three", ["b"])):
         (tmp_path / name).write_text(json.dumps({"q": ids}))
