@@ -1,8 +1,10 @@
 """The section `lora`: low-rank weights on a decoder LM, one set for the task and one for each user."""
 
+from typing import Any
+
 from pydantic import Field
 
-from hydra_ray.config.section import EXECUTION_ONLY, Section
+from hydra_ray.config.section import EXECUTION_ONLY, Section, execution_only
 from hydra_ray.utils.cpu import Precision
 
 
@@ -64,6 +66,11 @@ class LoraConfig(Section):
         "many as it takes.",
         json_schema_extra=EXECUTION_ONLY,
     )
+
+    def identity(self) -> dict[str, Any]:
+        """What decides a user's LoRA: neither where it runs, nor what the task's is trained with."""
+        task = {name for name in type(self).model_fields if name.startswith("task_")}
+        return self.model_dump(mode="json", exclude=task | execution_only(type(self)))
 
     def for_task(self) -> "LoraConfig":
         """The settings of the task's LoRA, as if it were a user's."""

@@ -180,7 +180,12 @@ class FitConfig(Section):
         "own held-out queries by more than this. 0: wherever it is better at all, which costs more than it gains where "
         "the pull suits the users.",
     )
-    batch_users: int = Field(default=128, ge=1, description="Users in one batched problem; memory grows with it.")
+    batch_users: int = Field(
+        default=128,
+        ge=1,
+        description="Users in one batched problem; memory grows with it.",
+        json_schema_extra=EXECUTION_ONLY,
+    )
     guard: int = Field(
         default=4,
         ge=0,

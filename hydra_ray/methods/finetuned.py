@@ -45,11 +45,11 @@ def train(k: int, training: MethodTraining) -> None:
     finetune(job, FinetuneRows(learned, kept), training.folder, training.log)
 
 
-def train_reads(config: Config) -> dict[str, Any]:
+def train_reads(k: int, config: Config) -> dict[str, Any]:
     """What a training depends on besides the task, the users, and how prompts are worded."""
     train = config.train.model_dump(mode="json", exclude=execution_only(TrainConfig))
     return {
-        **{name: value for name, value in lora.train_reads(config).items() if name != "lora"},
+        **lora.prompts_read(config, k, queries=True),
         "finetune": config.finetune.model_dump(mode="json"),
         "zero_stage": train["zero_stage"],
         "gradient_accumulation_steps": train["gradient_accumulation_steps"],
@@ -67,4 +67,6 @@ for k in (0, 4):
     name, after = f"finetuned_k{k}", f", after the {k} best history items by BM25" if k else ""
     about = f"the LLM with all weights trained on the training users' queries{after}"
     asks = one_answer(name, f"fine-tuned LLM, k={k}", about, partial(ask, k), group="trains the LLM")
-    METHODS.register(name)(replace(asks, train=partial(train, k), train_reads=train_reads, serves_weights=served))
+    METHODS.register(name)(
+        replace(asks, train=partial(train, k), train_reads=partial(train_reads, k), serves_weights=served)
+    )

@@ -16,8 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra_ray.config import Config, LoraConfig
-from hydra_ray.config.section import execution_only
+from hydra_ray.config import Config
 from hydra_ray.core.hashing import stable_hash
 from hydra_ray.core.sampling import held_out_users
 from hydra_ray.core.types import HistoryItem
@@ -220,16 +219,22 @@ def _train_users(base: Any, rows: LoraRows, training: MethodTraining, config: Co
                 write_lora(training.folder / SERVED / folder_of(user), shape, own, str(base.folder))
 
 
-def train_reads(config: Config) -> dict[str, Any]:
+def train_reads(rows: LoraRows, config: Config) -> dict[str, Any]:
     """What a training depends on besides the task, the users, and how prompts are worded."""
-    llm = config.llm
+    settings = config.lora if rows.users else config.lora.for_task()
+    k = rows.k if rows.trained_k is None else rows.trained_k
+    return {"lora": settings.identity()} | prompts_read(config, k, queries=not rows.users)
+
+
+def prompts_read(config: Config, k: int, *, queries: bool) -> dict[str, Any]:
+    """What the prompts that weights are trained on depend on, and the weights. k: examples by BM25 in them. queries:
+    whether they are the training users' queries."""
+    llm, retrieval, protocol = config.llm, config.retrieval, config.protocol
     return {
-        "lora": config.lora.model_dump(mode="json", exclude=execution_only(LoraConfig)),
         "weights": server_identity(llm),
         **({"system_prompt": llm.system_prompt} if llm.system_prompt else {}),
-        "retrieval": [config.retrieval.bm25, config.retrieval.tokens, config.retrieval.use_date],
-        "pseudo_queries": config.protocol.pseudo_queries,
-        "train_questions": config.protocol.train_questions,
+        **({"retrieval": [retrieval.bm25, retrieval.tokens, retrieval.use_date]} if k else {}),
+        **({"queries": [protocol.pseudo_queries, protocol.train_questions]} if queries else {}),
     }
 
 
@@ -256,7 +261,7 @@ def _register(name: str, title: str, about: str, rows: LoraRows, trained_as: str
         replace(
             method,
             train=partial(train, rows),
-            train_reads=train_reads,
+            train_reads=partial(train_reads, rows),
             builds_on=partial(builds_on, rows),
             serves_lora=True,
             user_parameters=user_parameters if rows.users else None,

@@ -103,6 +103,10 @@ def test_an_adapter_is_trained_anew_where_its_training_reads_something_else(tmp_
     for changes in ({"lora": {"rank": 4}}, *other_prompts, *cut_or_found):
         assert keys("oppu_k4", **changes) != keys("oppu_k4")
         assert "lora" in changes or keys("finetuned_k4", **changes) != keys("finetuned_k4")
+    task_alone = {"lora": {"task_lr": 0.5}}, {"protocol": {"pseudo_queries": 3}}
+    assert all(keys("peft_k4", **changes) == keys("peft_k4") for changes in task_alone)
+    assert keys("task_lora_k4", lora={"lr": 0.5}) == keys("task_lora_k4") != keys("task_lora_k4", lora={"task_lr": 0.5})
+    assert keys("oppu_k0", retrieval={"use_date": True}) == keys("oppu_k0")
     assert keys("oppu_k4", lora={"batch_users": 2}, train={"epochs": 3}) == keys("oppu_k4")
 
 

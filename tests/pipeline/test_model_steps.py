@@ -1,6 +1,7 @@
 """On which base heads are trained and fitted."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -64,3 +65,26 @@ def test_kinds_without_a_fit_are_not_tuned(tmp_path: Path) -> None:
     assert job.tune("reranker", Trial(0)) is None
     assert job.base("reranker", Trial(0)).name == "shared"
     assert not any(name.startswith("tune") for name in asked)
+
+
+@pytest.mark.parametrize(("now", "kept"), [({}, True), ({"batch_users": 2}, True), ({"lr": 0.5}, False)])
+def test_heads_of_an_earlier_run_are_kept_where_they_are_fitted_alike(
+    tmp_path: Path, now: dict[str, Any], kept: bool
+) -> None:
+    before, asked = make_job(tmp_path)
+    before.fit("reranker", Trial(0))
+    job, _ = make_job(tmp_path, fit=now)
+    lines: list[str] = []
+    job.run.log = lines.append  # type: ignore[method-assign]
+    earlier = StepResult(tmp_path / "fit-reranker-1", {"config": asked["fit-reranker"]}, True)
+    job.since = SimpleNamespace(step=lambda label: earlier)  # type: ignore[assignment]
+    job.train = lambda *about: StepResult(tmp_path / "train-reranker-1", {}, True)  # type: ignore[method-assign]
+    job.tune = lambda *about: None  # type: ignore[method-assign, assignment]
+    specs: list[Any] = []
+    make = job._fit_spec
+    job._fit_spec = lambda *about: specs.append(make(*about)) or specs[-1]  # type: ignore[func-returns-value, method-assign]
+    job.fit("reranker", Trial(0))
+    assert (specs[-1].previous == earlier.path) is kept
+    assert lines == (
+        [] if kept else ["fit-reranker: fit.lr is another than in fit-reranker-1, so all users are fitted anew"]
+    )

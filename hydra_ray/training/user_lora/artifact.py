@@ -17,7 +17,6 @@ from urllib.parse import quote
 import torch
 
 from hydra_ray.config.lora import LoraConfig
-from hydra_ray.config.section import execution_only
 from hydra_ray.core.hashing import stable_hash
 from hydra_ray.errors import UserError
 from hydra_ray.models.lora.decoder import Decoder
@@ -53,7 +52,7 @@ def begin(out: Path, base: Decoder, config: LoraConfig, seed: int, buckets: int)
         "rank": shape.rank,
         "alpha": shape.alpha,
         "layers": {name: list(sizes) for name, sizes in shape.layers.items()},
-        "settings": config.model_dump(mode="json", exclude=execution_only(LoraConfig)),
+        "settings": config.identity(),
     }
     file = out / ABOUT
     if file.exists():
