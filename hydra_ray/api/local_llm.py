@@ -14,6 +14,7 @@ from hydra_ray.config import LLMConfig
 from hydra_ray.core.prompts import Message, with_system_prompt
 from hydra_ray.inference.types import LLMResponse, PromptTooLongError
 from hydra_ray.llm.types import Request
+from hydra_ray.models.model_folder import no_progress_bars
 from hydra_ray.utils.device import seed_draws
 
 
@@ -30,7 +31,8 @@ class LocalLLM:
 
     @cached_property
     def _model(self) -> Any:
-        return AutoModelForCausalLM.from_pretrained(str(self._folder), dtype=torch.float32).eval()
+        with no_progress_bars():
+            return AutoModelForCausalLM.from_pretrained(str(self._folder), dtype=torch.float32).eval()
 
     @cached_property
     def _tokenizer(self) -> Any:

@@ -1,6 +1,7 @@
 """The text encoder: any Hugging Face encoder, one embedding per text."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from hydra_ray.config import ModelConfig
 from hydra_ray.errors import UserError
 from hydra_ray.models.encoder_source import MINILM, encoder_path
-from hydra_ray.models.model_folder import reason_of
+from hydra_ray.models.model_folder import no_progress_bars, reason_of
 from hydra_ray.models.onednn import use_onednn
 from hydra_ray.models.token_table import TokenTable
 from hydra_ray.utils.cpu import Precision
@@ -50,7 +51,8 @@ class TextEncoder(nn.Module):
         local = Path(source).exists()
         self.tokenizer = load_tokenizer(config)
         try:
-            self.model = AutoModel.from_pretrained(source, local_files_only=local, dtype=DTYPES[precision])
+            with no_progress_bars() if local else nullcontext():  # a download shows how far it is
+                self.model = AutoModel.from_pretrained(source, local_files_only=local, dtype=DTYPES[precision])
         except (OSError, ValueError) as error:
             raise _not_loaded(config, error) from None
         check_reads(self.model, config)

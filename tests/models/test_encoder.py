@@ -118,6 +118,11 @@ def test_an_encoder_that_is_not_there_or_has_no_weights(tmp_path: Path) -> None:
         check_encoder(ModelConfig(encoder=folder, max_tokens=16))
 
 
+def test_weights_are_read_without_a_bar(capfd: pytest.CaptureFixture[str]) -> None:
+    TextEncoder(ModelConfig())
+    assert capfd.readouterr() == ("", "")
+
+
 def test_bf16_embeddings_point_the_same_way(encoder: TextEncoder) -> None:
     exact = encode_texts(frozen_encoder(ModelConfig(precision="fp32")), TEXTS)
     rough = encode_texts(frozen_encoder(ModelConfig(precision="bf16")), TEXTS)
