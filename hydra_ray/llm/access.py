@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from urllib.parse import quote, quote_plus
 
 from hydra_ray.config import LLMConfig
 from hydra_ray.env import Secret, api_key, user_variable
@@ -13,7 +14,7 @@ _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_
 class Credentials(Secret):
     """A key with headers and query items whose `$VARIABLE`s are filled in; pickles, but is never printed.
 
-    secrets: every text that must stand in no message.
+    secrets: every text that must stand in no message, also as it stands in a URL.
     """
 
     def __init__(
@@ -21,7 +22,8 @@ class Credentials(Secret):
     ) -> None:
         super().__init__(key)
         self.headers, self.query = dict(headers), dict(query)
-        self.secrets = tuple(sorted({s for s in (key, *secrets) if s}, key=len, reverse=True))
+        forms = {form for s in (key, *secrets) if s for form in (s, quote(s), quote(s, safe=""), quote_plus(s))}
+        self.secrets = tuple(sorted(forms, key=len, reverse=True))
 
 
 def credentials(cfg: LLMConfig, key: Secret | None = None) -> Credentials:

@@ -28,6 +28,8 @@ class Address:
         query: added to the URL's own; wins over it. Raises UserError if it is no URL, or holds a password.
         """
         text = base_url.strip()
+        head, mark, _ = text.partition("?")
+        shown = f"{head}{mark}…" if mark else head
         try:
             parts = urlsplit(text)
             valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
@@ -38,9 +40,9 @@ class Address:
                 "llm.base_url: holds a user name or password: put the key into llm.api_key_env's variable instead"
             )
         if not valid or any(blank in text for blank in " \t\r\n"):
-            raise UserError(f"llm.base_url: {base_url!r} is no URL: write it as https://host/v1")
+            raise UserError(f"llm.base_url: {shown!r} is no URL: write it as https://host/v1")
         if parts.fragment:
-            raise UserError(f"llm.base_url: {base_url!r}: leave out what follows the #")
+            raise UserError(f"llm.base_url: {shown!r}: leave out what follows the #")
         path = parts.path.rstrip("/").removesuffix(CHAT).rstrip("/")
         own = parse_qsl(parts.query, keep_blank_values=True)
         secret = next((name for name, _ in own if is_secret(name)), None)

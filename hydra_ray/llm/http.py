@@ -241,7 +241,8 @@ class ChatHttpClient:
         self, status: int | None, headers: Mapping[str, str], problem: Problem, inside: bool = False
     ) -> Exception:
         """What a call that is not answered raises. inside: it is an error in the body of a 200."""
-        words = f"{'error' if inside else 'HTTP'} {status or problem.code or 200}: {self._words(problem)}"
+        code = status or self._redacted(problem.code) or 200
+        words = f"{'error' if inside else 'HTTP'} {code}: {self._words(problem)}"
         retry_after = headers.get("Retry-After")
         if "retry-after-ms" in headers:
             retry_after = f"{headers['retry-after-ms']}ms"
@@ -289,7 +290,7 @@ class ChatHttpClient:
             return UserError(f"{where}: the proxy in environment variable {variable} asks for a password: check it")
         if status == 451:
             return UserError(f"{where}: it does not answer from here ({words})")
-        to = headers.get("Location", "elsewhere")
+        to = self._redacted(headers.get("Location", "elsewhere").partition("?")[0])
         return UserError(f"{where}: redirects to {to}: set llm.base_url to the final address")
 
     async def _send(
@@ -365,7 +366,10 @@ class ChatHttpClient:
 
     def _words(self, problem: Problem) -> str:
         """The server's own words, shortened, without key, headers and query items."""
-        text = problem.message
+        return self._redacted(problem.message)
+
+    def _redacted(self, text: str) -> str:
+        """Any text of the server's, shortened, without key, headers and query items."""
         for secret in self._access.secrets:
             text = text.replace(secret, "[key]")
         return text[:LONGEST_MESSAGE]

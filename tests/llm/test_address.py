@@ -36,6 +36,15 @@ def test_what_is_no_address(url):
     assert "pass" not in str(caught.value).replace("password", "")
 
 
+@pytest.mark.parametrize(
+    "url", ["h/v1?key=verysecret", "https://h/v1?key=verysecret#x", "https://h/v1?key=very secret"]
+)
+def test_what_is_no_address_is_shown_without_its_query(url):
+    with pytest.raises(UserError, match=r"h/v1\?…'") as caught:
+        Address.of(url)
+    assert "secret" not in str(caught.value)
+
+
 def test_a_secret_in_the_query_is_refused_unseen():
     with pytest.raises(UserError, match=r"llm\.query\.api_key=\$VARIABLE") as caught:
         Address.of("https://h/v1?api_key=verysecret")

@@ -5,6 +5,7 @@ import datetime
 import json
 import logging
 import ssl
+from urllib.parse import quote_plus
 
 import pytest
 from aiohttp import web
@@ -143,6 +144,25 @@ def test_header_values_are_cut_out_of_the_servers_messages(tmp_path, monkeypatch
     fake = FakeServer(lambda number, body: error(400, f"what is {KEY}?"))
     answers, _ = go(tmp_path, fake, [ask("a")], headers={"X-Token": "$MY_TOKEN"})
     assert answers[0].error == "HTTP 400: what is [key]?"
+
+
+@pytest.mark.parametrize("path", ["/v2/chat/completions?key={}", "/{}/chat/completions"])
+@pytest.mark.parametrize("sent", [KEY, "a+b/c=d"])
+def test_a_redirect_shows_no_secret_of_the_query(tmp_path, monkeypatch, path, sent):
+    monkeypatch.setenv("MY_TOKEN", sent)
+    location = path.format(quote_plus(sent))
+    fake = FakeServer(lambda number, body: error(301, "moved", Location=location))
+    with pytest.raises(UserError, match=r"redirects to /.*/chat/completions: set llm\.base_url") as caught:
+        go(tmp_path, fake, [ask("a")], query={"key": "$MY_TOKEN"})
+    assert sent not in str(caught.value)
+    assert quote_plus(sent) not in str(caught.value)
+
+
+def test_the_key_is_cut_out_of_an_error_code_inside_a_200(tmp_path, monkeypatch):
+    monkeypatch.setenv(VARIABLE, KEY)
+    fake = FakeServer(lambda number, body: web.json_response({"error": {"message": "no", "code": f"what is {KEY}?"}}))
+    answers, _ = go(tmp_path, fake, [ask("a")], retries=0)
+    assert answers[0].error == "error what is [key]?: no"
 
 
 def test_system_messages_are_one(tmp_path):
