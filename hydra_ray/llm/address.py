@@ -44,19 +44,23 @@ class Address:
         if parts.fragment:
             raise UserError(f"llm.base_url: {shown!r}: leave out what follows the #")
         path = parts.path.rstrip("/").removesuffix(CHAT).rstrip("/")
-        own = parse_qsl(parts.query, keep_blank_values=True)
-        secret = next((name for name, _ in own if is_secret(name)), None)
+        secret = next((name for name in query_of(text) if is_secret(name)), None)
         if secret is not None:
             raise UserError(
                 f"llm.base_url: holds a secret, {secret}: put it into an environment variable and write "
                 f"llm.query.{secret}=$VARIABLE instead"
             )
-        items = {**dict(own), **(query or {})}
-        return cls(urlunsplit((parts.scheme, parts.netloc, path, "", "")), urlencode(items))
+        where = urlunsplit((parts.scheme, parts.netloc, path, "", ""))
+        return cls(where, urlencode(query_of(text, query)))
 
     def url(self, path: str) -> str:
         """The address of `path`, which begins with a slash."""
         return f"{self.where}{path}{'?' if self.query else ''}{self.query}"
+
+
+def query_of(base_url: str, query: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The items of a URL's own query and of `query`, which win over them."""
+    return {**dict(parse_qsl(urlsplit(base_url.strip()).query, keep_blank_values=True)), **(query or {})}
 
 
 class Proxy(NamedTuple):

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from hydra_ray.config import LLMConfig, is_secret
 from hydra_ray.errors import UserError
-from hydra_ray.llm.address import CHAT
+from hydra_ray.llm.address import CHAT, query_of
 from hydra_ray.utils.model_digest import model_digest
 
 VERSION_NAMES = frozenset({"api-version", "api_version", "version", "v"})
@@ -16,14 +16,16 @@ VERSION_NAMES = frozenset({"api-version", "api_version", "version", "v"})
 
 def model_identity(cfg: LLMConfig) -> str:
     """What answers a request, so that no two share a cached answer: `server_identity`, and after a `+` a digest of the
-    settings that change the answers (system prompt, top_p, extra body, parameters left out, query but for versions and
-    secrets, beams, number format), if there are any.
+    settings that change the answers (system prompt, top_p, extra body, parameters left out, query of either setting but
+    for versions and secrets, beams, number format), if there are any.
 
     Raises UserError if the weights cannot be read.
     """
     left_out = sorted(name for name in ("max_tokens", "temperature") if cfg.parameters.get(name, name) is None)
     query = {
-        name: value for name, value in cfg.query.items() if not is_secret(name) and name.lower() not in VERSION_NAMES
+        name: value
+        for name, value in query_of(cfg.base_url or "", cfg.query).items()
+        if not is_secret(name) and name.lower() not in VERSION_NAMES
     }
     settings = {
         "system_prompt": cfg.system_prompt or None,

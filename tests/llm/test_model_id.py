@@ -43,6 +43,16 @@ def test_what_changes_the_answers_is_another_model(tmp_path: Path):
     assert {model_identity(plain.model_copy(update=change)) for change in same} == {"x@a.example"}
 
 
+def test_a_query_counts_alike_wherever_it_is_written():
+    def identity(base_url: str, **query: str) -> str:
+        return model_identity(LLMConfig(base_url=base_url, model="x", query=query))
+
+    one = identity("https://a.example/v1?deployment=A&api-version=1")
+    assert one == identity("https://a.example/v1", deployment="A")
+    assert one == identity("https://a.example/v1?deployment=B", deployment="A")  # as it is sent
+    assert len({one, identity("https://a.example/v1?deployment=B"), identity("https://a.example/v1")}) == 3
+
+
 def test_a_served_model_is_the_same_application_whatever_is_sent_with_requests(tmp_path: Path):
     (tmp_path / "config.json").write_text("{}")
     cfg = LLMConfig(serve=ServeLLMConfig(source=str(tmp_path)))
