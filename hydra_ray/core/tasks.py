@@ -46,11 +46,13 @@ class TaskKind(ABC):
     closed: Answers are among the task's labels: the prompt lists them, an answer matches the gold or does not, and a
         user's past answers are candidates for the next. Otherwise answers are compared by how close they are to gold.
     metrics: What is reported, by name in `hydra_ray.core.metrics`; the first is what `init-task` proposes.
+    further_metrics: What else a task may name as its `primary_metric`; it is reported only then.
     summary_instruction: First line of the prompt that asks for a user's profile summary (PAG).
     """
 
     closed: ClassVar[bool]
     metrics: ClassVar[tuple[str, ...]]
+    further_metrics: ClassVar[tuple[str, ...]] = ()
     summary_instruction: ClassVar[str]
 
     @abstractmethod
@@ -186,6 +188,11 @@ class Task(BaseModel):
                 raise ValueError(f"search_pattern: no regular expression: {error}") from None
             if not groups:
                 raise ValueError("search_pattern: needs a group (...) around what retrieval searches for")
+        known = (*self.rules.metrics, *self.rules.further_metrics)
+        if self.primary_metric not in known:
+            raise ValueError(
+                f"primary_metric: a {self.kind} task has no {self.primary_metric}; give one of {', '.join(known)}"
+            )
         self.rules.check(self)
         if self.max_answer_tokens == 0:
             object.__setattr__(self, "max_answer_tokens", self.rules.answer_tokens(self))
@@ -271,7 +278,7 @@ def _read_task(path: Path, changed: int, size: int) -> Task:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "task"
-        raise UserError(f"{path}: {where}: {first['msg']}") from None
+        raise UserError(f"{path}: {where}: {first['msg'].removeprefix('Value error, ')}") from None
     except TypeError as error:
         raise UserError(f"{path}: keys of a task are words ({error})") from None
 

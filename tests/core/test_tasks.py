@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from hydra_ray.core.metrics import score_all
 from hydra_ray.core.tasks import Task, builtin_tasks, load_task
 from hydra_ray.errors import UserError
 
@@ -43,6 +44,28 @@ def _task(**given: object) -> Task:
 def test_a_label_listed_twice_is_a_mistake() -> None:
     with pytest.raises(ValueError, match="listed twice"):
         _task(kind="classification", primary_metric="accuracy", labels=["caf\u00e9", "cafe\u0301"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "metric", "known"),
+    [
+        ("classification", "mae", "accuracy, macro_f1"),
+        ("rating", "rouge1", "mae, rmse, accuracy, macro_f1"),
+        ("generation", "macro_f1", "rouge1, rougeL, bleu"),
+    ],
+)
+def test_a_metric_that_the_kind_does_not_have_is_one_line(tmp_path: Path, kind: str, metric: str, known: str) -> None:
+    path = tmp_path / "task.yaml"
+    path.write_text(f"{HEAD}kind: {kind}\nprimary_metric: {metric}\nlabels: [1, 2]\n")
+    with pytest.raises(UserError) as caught:
+        load_task(str(path))
+    assert str(caught.value) == f"{path}: task: primary_metric: a {kind} task has no {metric}; give one of {known}"
+
+
+def test_a_rating_may_be_measured_as_labels_are() -> None:
+    for metric in ("accuracy", "macro_f1"):
+        task = _task(kind="rating", primary_metric=metric, labels=["1", "2"])
+        assert score_all(task, ["1", "2"], ["1", "2"]) == {metric: 1, "mae": 0, "rmse": 0}
 
 
 def test_builtin_tasks_cover_lamp_and_the_synthetic_world() -> None:

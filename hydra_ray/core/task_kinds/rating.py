@@ -14,6 +14,7 @@ class Rating(ClosedKind):
     """Labels are the scale's numbers, low to high, compared as numbers."""
 
     metrics = ("mae", "rmse")
+    further_metrics = ("accuracy", "macro_f1")
 
     def check(self, task: Task) -> None:
         """All labels must be numbers."""
