@@ -23,8 +23,8 @@ def csv_rows(stream: Any, where: str, delimiter: str | None = None) -> Iterator[
     encoding = encoding_of(buffered.peek(2))
     # What is not UTF-8 becomes halves of surrogate pairs, which mark the row.
     text = io.TextIOWrapper(buffered, encoding=encoding, errors="surrogateescape", newline="")
-    first = text.readline()
-    if not first.strip():
+    first, above = next(((line, above) for above, line in enumerate(text) if line.strip()), ("", 0))
+    if not first:
         return
     delimiter = delimiter or max(_DELIMITERS, key=first.count)
     header = [name.strip() for name in next(csv.reader([first], delimiter=delimiter))]
@@ -33,7 +33,7 @@ def csv_rows(stream: Any, where: str, delimiter: str | None = None) -> Iterator[
         raise UserError(f"{where}: the header has the column {twice[0]!r} more than once: rename one of them")
     reader = csv.reader(text, delimiter=delimiter, strict=True)
     while True:
-        line = reader.line_num + 2
+        line = above + reader.line_num + 2
         try:
             fields = next(reader)
         except StopIteration:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.data.files import write
-from tests.data.own_rows import ROWS, broken, ingest, row, table_of
+from tests.data.own_rows import ROWS, broken, check, ingest, row, table_of
 
 
 def test_broken_rows_of_csv(tmp_path: Path) -> None:
@@ -22,6 +22,14 @@ def test_quoted_newlines_and_long_fields_of_csv(tmp_path: Path) -> None:
     user = ingest(tmp_path).users["u"]
     assert user.items[0].text == rows[0]["text"]
     assert [q.question_id for q in user.questions] == ["u-4", "u-5"]
+
+
+def test_blank_lines_above_the_header_are_skipped(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", " \r\n\n" + table_of(ROWS))
+    check(ingest(tmp_path))
+    assert broken(tmp_path, "a.csv", "\n\n" + table_of(ROWS) + "only,two\n") == (
+        "line 11 has 2 fields, the header 6: repair or remove the line"
+    )
 
 
 def test_a_header_with_a_column_twice(tmp_path: Path) -> None:
