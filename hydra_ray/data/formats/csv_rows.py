@@ -39,18 +39,24 @@ def csv_rows(stream: Any, where: str, delimiter: str | None = None) -> Iterator[
         except StopIteration:
             return
         except csv.Error as error:
-            yield line, Broken(f"cannot be read ({error})")
+            yield line, _broken(f"cannot be read ({error})", "", line, above + reader.line_num + 1)
             continue
         if not fields:
             continue
+        last = above + reader.line_num + 1
         if not _is_text(fields):
             shown = " ".join(fields).encode("utf-8", "replace").decode()
-            yield line, Broken("is not UTF-8", shown)
+            yield line, _broken("is not UTF-8", shown, line, last)
         elif len(fields) != len(header):
             why = f"has {len(fields)} field{'s' * (len(fields) != 1)}, the header {len(header)}"
-            yield line, Broken(why, delimiter.join(fields))
+            yield line, _broken(why, delimiter.join(fields), line, last)
         else:
             yield line, {name: value or None for name, value in zip(header, fields, strict=True)}
+
+
+def _broken(why: str, shown: str, first: int, last: int) -> Broken:
+    """A row that takes up the lines `first` to `last`: many if a quote is not closed."""
+    return Broken(f"{why}, and its quotes reach to line {last}" if last > first else why, shown, last - first + 1)
 
 
 def _is_text(fields: list[str]) -> bool:

@@ -18,10 +18,11 @@ READ_ERRORS = (EOFError, zlib.error, OSError, pa.ArrowException)
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """A line of a file that cannot be read. why: as in "line 3 `why`". shown: its beginning."""
+    """A line of a file that cannot be read. why: as in "line 3 `why`". shown: its beginning. lines: how many."""
 
     why: str
     shown: str = ""
+    lines: int = 1
 
 
 def form_of(name: str) -> tuple[str, str] | None:

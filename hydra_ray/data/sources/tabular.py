@@ -45,7 +45,7 @@ def scan_tabular(source: Source, task: Task, tabular: TabularConfig) -> Iterator
         record = str(position)
         columns.lines += 1
         if isinstance(raw, Broken):
-            mistakes.add(position, raw.why)
+            mistakes.add(position, raw)
             yield Reject(source.name, record, "broken_line", excerpt(f"{raw.why}: {raw.shown}"))
             continue
         mistakes.rows += 1
@@ -108,23 +108,23 @@ def _roles(task: Task, tabular: TabularConfig) -> dict[str, Role]:
 
 @dataclass(slots=True)
 class _Mistakes:
-    """The broken lines of one file. rows: lines that could be read."""
+    """The broken lines of one file. rows: what could be read. shown, others: what to say, and of how many lines."""
 
     source: Source
     tolerated: float
     rows: int = 0
     count: int = 0
-    shown: list[str] = field(default_factory=list)
-    others: list[str] = field(default_factory=list)
+    shown: list[tuple[str, int]] = field(default_factory=list)
+    others: list[tuple[str, int]] = field(default_factory=list)
 
-    def add(self, line: int, why: str) -> None:
-        self.count += 1
+    def add(self, line: int, broken: Broken) -> None:
+        self.count += broken.lines
         if len(self.shown) < _SHOWN:
-            self.shown.append(f"line {line} {why}")
+            self.shown.append((f"line {line} {broken.why}", broken.lines))
 
     def add_other(self, line: int) -> None:
         if len(self.others) < _SHOWN:
-            self.others.append(f"line {line} is no object")
+            self.others.append((f"line {line} is no object", 1))
 
     def check(self, objects: int) -> None:
         """Raises UserError that names all of them: more than are tolerated, or not one row that is an object."""
@@ -137,13 +137,16 @@ class _Mistakes:
             shown, count = shown + self.others, count + self.rows
         elif count <= self.tolerated * (self.rows + count):
             return
+        shown = shown[:_SHOWN]
+        what = ", ".join(words for words, _ in shown)
         if count == 1:
-            raise UserError(f"{self.source.where}: {shown[0]}: {rule}repair or remove the line")
+            raise UserError(f"{self.source.where}: {what}: {rule}repair or remove the line")
         total = self.rows + self.count
-        more = f" and {count - _SHOWN} more" if count > _SHOWN else ""
+        unnamed = count - sum(lines for _, lines in shown)
+        more = f" and {unnamed} more" if unnamed else ""
         share = -(-1000 * count // total) / 1000
         advice = f", or set data.tabular.bad_lines={share:g}" if objects else ""
         raise UserError(
-            f"{self.source.where}: {count} of {total} lines are broken: {', '.join(shown[:_SHOWN])}{more}: "
+            f"{self.source.where}: {count} of {total} lines are broken: {what}{more}: "
             f"{rule}repair or remove the lines{advice}"
         )

@@ -32,6 +32,20 @@ def test_blank_lines_above_the_header_are_skipped(tmp_path: Path) -> None:
     )
 
 
+def test_a_quote_that_is_not_closed_breaks_all_lines_that_it_takes_in(tmp_path: Path) -> None:
+    header, *good = table_of([row("u", day) for day in range(1, 21)]).splitlines(keepends=True)
+    content = "".join([header, *good[:10], 'u,u-30,T,"open,Red,2020-01-30\n', *good[10:]])
+    assert broken(tmp_path, "a.csv", content, {"bad_lines": 0.1}) == (
+        "11 of 21 lines are broken: line 12 cannot be read (unexpected end of data), and its quotes reach to line 22: "
+        "repair or remove the lines, or set data.tabular.bad_lines=0.524"
+    )
+    content = "".join([header, *good[:10], 'u,u-30,T,"open\n', *good[10:15], 'shut",Red\n', *good[15:], "two,fields\n"])
+    assert broken(tmp_path, "a.csv", content, {"bad_lines": 0.1}) == (
+        "8 of 23 lines are broken: line 12 has 5 fields, the header 6, and its quotes reach to line 18, "
+        "line 24 has 2 fields, the header 6: repair or remove the lines, or set data.tabular.bad_lines=0.348"
+    )
+
+
 def test_a_header_with_a_column_twice(tmp_path: Path) -> None:
     assert broken(tmp_path, "a.csv", "text,user_id,text\na,b,c\n") == (
         "the header has the column 'text' more than once: rename one of them"
