@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from hydra_ray.config.section import Section
+from hydra_ray.config.section import EACH_ONCE, Section
 from hydra_ray.core.date_format import check_format
 from hydra_ray.core.dates import normalise_date
 from hydra_ray.core.sampling import Trial
@@ -149,7 +149,7 @@ class ProtocolConfig(Section):
         "once by a model that has not seen them. At most train_users + test_users users take part. `null` or 1: the "
         "data's own splits.",
     )
-    seeds: tuple[Annotated[int, Field(ge=0, lt=1 << 32)], ...] = Field(
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=1 << 32)], ...], EACH_ONCE] = Field(
         default=(0,), min_length=1, description="One drawing of users and one training for each seed."
     )
     pseudo_queries: int = Field(

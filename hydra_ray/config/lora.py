@@ -1,10 +1,10 @@
 """The section `lora`: low-rank weights on a decoder LM, one set for the task and one for each user."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
-from hydra_ray.config.section import EXECUTION_ONLY, Section, execution_only
+from hydra_ray.config.section import EACH_ONCE, EXECUTION_ONLY, Section, execution_only
 from hydra_ray.utils.cpu import Precision
 
 
@@ -22,7 +22,7 @@ class LoraConfig(Section):
     )
     alpha: float = Field(default=8.0, gt=0, description="The matrices' product is multiplied by alpha / r.")
     dropout: float = Field(default=0.05, ge=0, lt=1, description="Dropout of what the first matrix reads, in training.")
-    targets: tuple[str, ...] = Field(
+    targets: Annotated[tuple[str, ...], EACH_ONCE] = Field(
         default=("q_proj", "v_proj"), min_length=1, description="The base's linear layers that users' LoRA is on."
     )
     lr: float = Field(default=1e-4, gt=0, description="Highest learning rate of users' LoRA.")
@@ -45,7 +45,7 @@ class LoraConfig(Section):
         description="Share of a user's rows, the last ones, that choose the epoch, or no LoRA for a user whom none "
         "serves; of the training users, for the task's LoRA. 0: the last epoch is kept, as in OPPU.",
     )
-    task_targets: tuple[str, ...] = Field(
+    task_targets: Annotated[tuple[str, ...], EACH_ONCE] = Field(
         default=("q_proj", "k_proj", "v_proj"), min_length=1, description="The same for the task's LoRA."
     )
     task_lr: float = Field(default=1e-4, gt=0, description="Highest learning rate of the task's LoRA.")

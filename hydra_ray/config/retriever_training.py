@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from hydra_ray.config.section import Section
+from hydra_ray.config.section import EACH_ONCE, Section
 
 Goal = Literal["kd", "rl"]
 """Distillation of the rewards into the scores, or policy gradient."""
@@ -31,7 +31,7 @@ class RopgConfig(Section):
         "of `batch_queries` times (1 + `retrieval.top_n`) texts, over the workers, unless "
         "`train.gradient_accumulation_steps` cuts them.",
     )
-    teacher_temperatures: tuple[Temperature, ...] = Field(
+    teacher_temperatures: Annotated[tuple[Temperature, ...], EACH_ONCE] = Field(
         default=(0.1, 0.5),
         min_length=1,
         description="Temperatures of the rewards in KD: each is tried, and the one that serves held-out training users "

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic import AfterValidator, BaseModel, ConfigDict, GetCoreSchemaHandler
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, core_schema
 
@@ -42,6 +42,17 @@ class NameOf:
             return self.registry.check(name)
         except UserError as error:
             raise ValueError(str(error)) from None
+
+
+def _check_each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    twice = next((value for i, value in enumerate(values) if value in values[:i]), None)
+    if twice is not None:
+        raise ValueError(f"lists {twice} twice; give each value once")
+    return values
+
+
+EACH_ONCE = AfterValidator(_check_each_once)
+"""Annotation of a list that must not hold a value twice."""
 
 
 def execution_only(section: type[BaseModel]) -> set[str]:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from hydra_ray.config.pair_kinds import pair_kind
-from hydra_ray.config.section import EXECUTION_ONLY, NameOf, Section
+from hydra_ray.config.section import EACH_ONCE, EXECUTION_ONLY, NameOf, Section
 from hydra_ray.registries import HEADS, LOSSES, PAIR_ENCODERS
 from hydra_ray.utils.cpu import Precision
 
@@ -138,7 +138,7 @@ class TrainConfig(Section):
         "fine-tuning check at epochs' ends alone.",
         json_schema_extra=EXECUTION_ONLY,
     )
-    trackers: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] = Field(
+    trackers: Annotated[tuple[Literal["tensorboard", "mlflow", "wandb"], ...], EACH_ONCE] = Field(
         default=(),
         description="What gets the training metrics in addition to `metrics-*.jsonl`; each is set up by its own "
         "environment variables.",
