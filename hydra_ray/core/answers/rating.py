@@ -7,9 +7,11 @@ from functools import lru_cache
 
 from hydra_ray.core.answers.verdict import mark, resolve_value, unmarked
 
+_UNIT_STAR = "[★⭐🌟]\ufe0f?(?![★⭐🌟☆\ufe0f])"
+"""One star alone, which after a number is its unit and no rating of 1."""
 _NUMBER = re.compile(
-    r"(?<![\w.])(-?\d+(?:\.\d+)?)(?:[\s-]*(?:stars?|points?))?"
-    r"(?:\s*(?:/|out of|of)\s*(\d+(?:\.\d+)?))?(?!\w|\.\d)(\s*%)?"
+    rf"(?<![\w.])(-?\d+(?:\.\d+)?)(?:[\s*-]*(?:stars?|points?))?(?:[ \t*]*{_UNIT_STAR})?"
+    r"(?:[\s*]*\(?\s*(?:/|out of|of)[\s*]*(\d+(?:\.\d+)?))?(?!\w|\.\d)(\s*%)?"
 )
 _WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _NAMED = "|".join(_WORDS)
@@ -38,9 +40,9 @@ def _scale(labels: tuple[str, ...]) -> tuple[float, float, dict[float, str], re.
 def as_rating(labels: tuple[str, ...], text: str, names: tuple[str, ...]) -> str:
     """The number that the text comes to, as the scale spells it ("4.0" is "4"), "" if it comes to none.
 
-    Numbers count as "4", "4/5" where 5 is the top of the scale, "four stars", and rows of stars; words ("four") only
-    in a text without figures. A number off the scale, a percentage and one of another denominator are no rating, and
-    neither is a bound ("more than 3").
+    Numbers count as "4", "4/5" where 5 is the top of the scale, "four stars", "4 ⭐", and rows of stars; words ("four")
+    only in a text without figures. A number off the scale, a percentage and one of another denominator are no rating,
+    and neither is a bound ("more than 3").
     """
     low, high, spelt, whole = _scale(labels)
     text = unmarked(unicodedata.normalize("NFKC", text).casefold().replace("\u2212", "-"))
