@@ -3,7 +3,14 @@
 import re
 from functools import lru_cache
 
-from hydra_ray.core.answers.markup import json_fields, unfenced, unquoted, without_end_tokens, without_thoughts
+from hydra_ray.core.answers.markup import (
+    json_fields,
+    unfenced,
+    unquoted,
+    untagged,
+    without_end_tokens,
+    without_thoughts,
+)
 
 _SAYS_NOTHING = "\"'`*_:.,;-= \t\n"
 _KEYS = ("answer", "response", "reply", "output", "result")
@@ -17,14 +24,20 @@ def free_text(answer_label: str, text_label: str, single_line: bool, text: str) 
 
     The names of answer and text are those of the prompt's examples.
 
-    Off come thoughts, special tokens at the end, a fence, JSON, a chatty line before
-    the answer ("Sure! Here is the headline:"), and what `bare_text` takes. Where an LLM goes on with another example,
-    the answer ends. A refusal is text like any other: "I'm sorry, I can't ..." may well be the mail that is asked for.
+    Off come thoughts, special tokens at the end, a fence, JSON, a chatty line before the answer ("Sure! Here is the
+    headline:"), `<answer>` tags around the whole of it, and what `bare_text` takes. Where an LLM goes on with another
+    example, the answer ends. A refusal is text like any other: "I'm sorry, I can't ..." may well be the mail that is
+    asked for.
     """
     text = without_end_tokens(without_thoughts(text)).strip()
-    text = _of_json(answer_label.casefold(), unfenced(text))
+    name = answer_label.casefold()
+    text = _of_json(name, unfenced(text))
     text = _preamble(answer_label, single_line).sub("", text)
-    return bare_text(answer_label, single_line, _before_next_example(answer_label, text_label, text))
+    text = _before_next_example(answer_label, text_label, text)
+    inside = untagged(text.strip(), (name, *_KEYS) if name else _KEYS)
+    if inside is not None:
+        return free_text(answer_label, text_label, single_line, inside)
+    return bare_text(answer_label, single_line, text)
 
 
 def bare_text(answer_label: str, single_line: bool, text: str) -> str:

@@ -107,6 +107,14 @@ def marked_answer(text: str, names: tuple[str, ...]) -> str | None:
     return " or ".join(given) if given else None
 
 
+def untagged(text: str, names: tuple[str, ...]) -> str | None:
+    """The inside of one pair of tags of these names around the whole text, None if there is none."""
+    found = _tagged(names).fullmatch(text) if text.endswith(">") else None
+    if found is None or f"</{found.group(1)}>".casefold() in found.group(2).casefold():
+        return None
+    return found.group(2)
+
+
 def _of_object(fields: dict[str, str], names: tuple[str, ...]) -> str | None:
     """The only field, or the one called by the first of `names` that is there."""
     if len(fields) == 1:

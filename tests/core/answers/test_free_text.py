@@ -32,6 +32,13 @@ REPLY = _task(kind="generation", answer_label="Reply", primary_metric="rouge1")
         "“Rain in Spain”",
         "Rain in Spain<|im_end|>",
         "<think>Sun?</think>\nRain in Spain",
+        "<answer>\nRain in Spain\n</answer>",
+        "<Headline>Rain in Spain</headline>",
+        "<answer>\nHere is the headline:\n**Rain in Spain**\n</answer><|im_end|>",
+        'Here is the headline:\n<answer>\n{"headline":\n"Rain in Spain"}\n</answer>',
+        "Headline: <answer>Rain in Spain</answer>",
+        "```\n<answer>\nRain in Spain\n</answer>\n```",
+        "<answer>\nRain in Spain\n</answer>\n\nArticle: Sun in France\nHeadline: Sun",
         "Rain in Spain\n\nThis headline is short.",
         "Rain in Spain\n\nArticle: Sun in France\nHeadline: Sun",
     ],
@@ -59,6 +66,7 @@ LETTER = "Dear Ms Lee,\n\nthank you for your mail:\n  - one\n  - two\n\nBest\nJo
         f'"{LETTER}"',
         f"```\n{LETTER}\n```",
         f"<think>polite</think>\n{LETTER}",
+        f"<reply>\n{LETTER}\n</reply>",
         f"{LETTER}\n\nMail: and another\nReply: Dear Mr Kay",
         f"{LETTER}<|im_end|>",
     ],
@@ -77,6 +85,11 @@ def test_free_text_keeps_every_line(raw: str) -> None:
         "* one\n* two",
         '{"answer": 1, "why": "two fields"}',
         "Best\nJo\nMail: jo@example.org",
+        "Put it into <answer> tags: <answer>4</answer>",
+        "<answer>one</answer> and <ANSWER>two</ANSWER>",
+        "<answer>one</reply>",
+        "<b>Hello</b>",
+        "<answer>",
     ],
 )
 def test_free_text_that_looks_like_a_frame_is_left_alone(text: str) -> None:
@@ -91,6 +104,7 @@ def test_a_gold_letter_is_whole_and_equals_itself() -> None:
 
 def test_free_text_of_thoughts_alone_is_no_answer() -> None:
     assert [parse_answer(REPLY, text) for text in ("<think>Dear", "<think>Dear</think>", '"<think>Dear"')] == [""] * 3
+    assert [parse_answer(task, "<answer>\n</answer>") for task in (REPLY, HEADLINE)] == ["", ""]
     assert all(map(is_unusable, ("<think>Dear", "<think>Dear</think> ", None)))
     assert not any(map(is_unusable, ("", "Dear", "<think>a</think>Dear")))
     assert parsed_texts(REPLY, ["<think>Dear", None, "Dear"]) == ["Dear"]
