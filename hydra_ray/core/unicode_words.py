@@ -15,15 +15,13 @@ _ASCII = re.compile(r"[a-z0-9]+")
 _PLAIN = re.compile(r"[^\W_]+")
 _LAST_MARK = 0x1F000
 """No combining mark is assigned from here on, but the variation selectors."""
+_ON_SYMBOLS = "\ufe00-\ufe0f\u20dd-\u20e0\u20e2-\u20e4"
+"""Variation selectors and enclosing marks: what emoji consist of besides their symbol."""
 
 
 @lru_cache(maxsize=1)
-def _patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
-    """Words, characters of scripts without blanks, and what makes a text need these patterns.
-
-    Combining marks belong to the letter before them, which Python's `\\w` does not know. They are listed on first use
-    (10 ms): only text beyond ASCII has any.
-    """
+def _marks() -> str:
+    """All combining marks, as ranges for a pattern. They are listed on first use (10 ms)."""
     marks = [code for code in range(0x300, _LAST_MARK) if unicodedata.category(chr(code))[0] == "M"]
     runs: list[list[int]] = []
     for code in marks:
@@ -31,7 +29,23 @@ def _patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
             runs[-1][1] = code
         else:
             runs.append([code, code])
-    marked = "".join(f"{chr(low)}-{chr(high)}" for low, high in runs) + "\U000e0100-\U000e01ef"
+    return "".join(f"{chr(low)}-{chr(high)}" for low, high in runs) + "\U000e0100-\U000e01ef"
+
+
+@lru_cache(maxsize=1)
+def letter_mark() -> str:
+    """The pattern of a combining mark that is part of a letter: none of those that only emoji have."""
+    return f"(?![{_ON_SYMBOLS}])[{_marks()}]"
+
+
+@lru_cache(maxsize=1)
+def _patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+    """Words, characters of scripts without blanks, and what makes a text need these patterns.
+
+    Combining marks belong to the letter before them, which Python's `\\w` does not know. Only text beyond ASCII has
+    any.
+    """
+    marked = _marks()
     character = rf"(?![{marked}])(?=\w)[{_NO_BLANKS}][{marked}]*"
     letter = rf"(?![{_NO_BLANKS}])[^\W_][{marked}]*"
     return re.compile(rf"{character}|(?:{letter})+"), re.compile(character), re.compile(f"[{_NO_BLANKS}{marked}]")

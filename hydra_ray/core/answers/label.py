@@ -5,21 +5,27 @@ import unicodedata
 from functools import lru_cache
 
 from hydra_ray.core.answers.verdict import mark, resolve_value, unmarked
+from hydra_ray.core.unicode_words import letter_mark
 
-_NO_BLANKS = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
-_SEPARATORS = re.compile(r"[\W_]+")
+_NO_BLANKS = "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]"
+
+
+@lru_cache(maxsize=1)
+def _separators() -> re.Pattern[str]:
+    return re.compile(rf"(?:(?!{letter_mark()})[\W_])+")
 
 
 def plain(text: str) -> str:
     """Caseless words alone: what two spellings of a label have in common."""
     text = unicodedata.normalize("NFKC", text).casefold().replace("&", " and ")
-    return _SEPARATORS.sub(" ", text).strip()
+    return _separators().sub(" ", text).strip()
 
 
 @lru_cache(maxsize=64)
 def _forms(labels: tuple[str, ...]) -> tuple[dict[str, str], re.Pattern[str], bool]:
     """Form -> label, a pattern that finds forms in a casefolded text (longest first), and whether forms are plain.
 
+    Forms are found as whole words; a script without blanks has no words to be whole, but its letters have their marks.
     Labels that the plain form cannot tell apart ("c" and "c++") are compared as they are written, case aside.
     """
     forms = {plain(label): label for label in labels}
@@ -27,7 +33,10 @@ def _forms(labels: tuple[str, ...]) -> tuple[dict[str, str], re.Pattern[str], bo
     if not is_plain:
         forms = {_written(label): label for label in labels}
     longest_first = sorted(forms, key=lambda form: (-len(form), form))
-    return forms, re.compile("|".join(_found_as(form, is_plain) for form in longest_first)), is_plain
+    found = "|".join(_found_as(form, is_plain) for form in longest_first)
+    before = rf"(?:(?={_NO_BLANKS})|(?<![^\W_])(?<!{letter_mark()}))"
+    after = rf"(?!{letter_mark()})(?:(?<={_NO_BLANKS})|(?![^\W_]))"
+    return forms, re.compile(f"{before}(?:{found}){after}"), is_plain
 
 
 def _written(text: str) -> str:
@@ -35,14 +44,11 @@ def _written(text: str) -> str:
 
 
 def _found_as(form: str, is_plain: bool) -> str:
-    """The pattern of one form, as whole words; a script without blanks has no words to be whole."""
-    pattern = re.escape(form)
-    if is_plain:
-        words = [r"(?:and|&)" if word == "and" else re.escape(word) for word in form.split()]
-        pattern = r"[\W_]*".join(words) if "(?:and|&)" in words else r"[\W_]+".join(words)
-    before = "" if _NO_BLANKS.match(form[0]) else r"(?<![^\W_])"
-    after = "" if _NO_BLANKS.match(form[-1]) else r"(?![^\W_])"
-    return f"{before}{pattern}{after}"
+    """The pattern of one form."""
+    if not is_plain:
+        return re.escape(form)
+    words = [r"(?:and|&)" if word == "and" else re.escape(word) for word in form.split()]
+    return r"[\W_]*".join(words) if "(?:and|&)" in words else r"[\W_]+".join(words)
 
 
 def as_label(labels: tuple[str, ...], text: str, names: tuple[str, ...]) -> str:
