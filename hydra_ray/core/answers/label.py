@@ -2,7 +2,9 @@
 
 import re
 import unicodedata
-from functools import lru_cache
+from collections import Counter
+from collections.abc import Callable
+from functools import lru_cache, partial
 
 from hydra_ray.core.answers.verdict import mark, resolve_value, unmarked
 from hydra_ray.core.unicode_words import letter_mark
@@ -22,25 +24,35 @@ def plain(text: str) -> str:
 
 
 @lru_cache(maxsize=64)
-def _forms(labels: tuple[str, ...]) -> tuple[dict[str, str], re.Pattern[str], bool]:
-    """Form -> label, a pattern that finds forms in a casefolded text (longest first), and whether forms are plain.
+def _forms(labels: tuple[str, ...]) -> tuple[dict[str, str], re.Pattern[str], Callable[[str], str], bool]:
+    """Form -> label, a pattern that finds forms (longest first), what makes a text's form, and whether case counts.
 
     Forms are found as whole words; a script without blanks has no words to be whole, but its letters have their marks.
-    Labels that the plain form cannot tell apart ("c" and "c++") are compared as they are written, case aside.
+    Labels that the plain form cannot tell apart ("c" and "c++") are compared as they are written, case aside; those
+    that then are still one ("IT" and "it") with their case. Where there are none of these, the text is casefolded.
     """
+    form_of: Callable[[str], str] = plain
     forms = {plain(label): label for label in labels}
     is_plain = len(forms) == len(labels) and "" not in forms
+    cased: set[str] = set()
     if not is_plain:
-        forms = {_written(label): label for label in labels}
+        cased = {form for form, times in Counter(map(_written, labels)).items() if times > 1}
+        form_of = partial(_written, cased=frozenset(cased))
+        forms = {form_of(label): label for label in labels}
     longest_first = sorted(forms, key=lambda form: (-len(form), form))
-    found = "|".join(_found_as(form, is_plain) for form in longest_first)
+    found = "|".join(
+        f"(?i:{re.escape(form)})" if cased and form.casefold() not in cased else _found_as(form, is_plain)
+        for form in longest_first
+    )
     before = rf"(?:(?={_NO_BLANKS})|(?<![^\W_])(?<!{letter_mark()}))"
     after = rf"(?!{letter_mark()})(?:(?<={_NO_BLANKS})|(?![^\W_]))"
-    return forms, re.compile(f"{before}(?:{found}){after}"), is_plain
+    return forms, re.compile(f"{before}(?:{found}){after}"), form_of, bool(cased)
 
 
-def _written(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+def _written(text: str, cased: frozenset[str] = frozenset()) -> str:
+    """Caseless, but for the words in `cased`."""
+    text = " ".join(unicodedata.normalize("NFKC", text).split())
+    return text if text.casefold() in cased else text.casefold()
 
 
 def _found_as(form: str, is_plain: bool) -> str:
@@ -54,11 +66,10 @@ def _found_as(form: str, is_plain: bool) -> str:
 def as_label(labels: tuple[str, ...], text: str, names: tuple[str, ...]) -> str:
     """The label that the text comes to, "" if it comes to none (see `hydra_ray.core.answers.verdict.resolve_value`).
 
-    Labels are found as whole words, ignoring case, Unicode form, punctuation, hyphens, underscores and "&" against
-    "and"; the longest first ("dark comedy" is not also "comedy").
+    Labels are found as whole words, ignoring case (unless labels differ in it alone), Unicode form, punctuation,
+    hyphens, underscores and "&" against "and"; the longest first ("dark comedy" is not also "comedy").
     """
-    forms, pattern, is_plain = _forms(labels)
-    form_of = plain if is_plain else _written
+    forms, pattern, form_of, case_counts = _forms(labels)
     exact = forms.get(form_of(text))
     if exact is not None:
         return exact
@@ -68,6 +79,6 @@ def as_label(labels: tuple[str, ...], text: str, names: tuple[str, ...]) -> str:
         label = forms.get(form_of(found.group()))
         return mark(places[label]) if label is not None else found.group()
 
-    text = unmarked(unicodedata.normalize("NFKC", text).casefold())
-    place = resolve_value(pattern.sub(masked, text), names)
+    text = unmarked(unicodedata.normalize("NFKC", text))
+    place = resolve_value(pattern.sub(masked, text if case_counts else text.casefold()).casefold(), names)
     return "" if place is None else labels[place]

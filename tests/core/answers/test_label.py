@@ -177,6 +177,15 @@ def test_underscores_are_blanks(raw: str) -> None:
         (("счёт", "возврат"), "не счёт", ""),
         (("Rechnung", "Storno"), "nicht Rechnung", ""),
         (("Straße", "Weg"), "STRASSE", "Straße"),
+        (("IT", "it", "Billing"), "IT.", "IT"),
+        (("IT", "it", "Billing"), "it.", "it"),
+        (("IT", "it", "Billing"), "Tag: IT", "IT"),
+        (("IT", "it", "Billing"), "The tag is **it**", "it"),
+        (("IT", "it", "Billing"), "It.", ""),
+        (("IT", "it", "Billing"), "IT or it", ""),
+        (("IT", "it", "Billing"), "It is about BILLING.", "Billing"),
+        (("IT", "it", "Billing"), "not IT", ""),
+        (("IT", "it", "IT support"), "tag: it support.", "IT support"),
     ],
 )
 def test_labels_of_every_shape(labels: tuple[str, ...], raw: str, label: str) -> None:
