@@ -2,8 +2,6 @@
 
 import math
 import unicodedata
-from collections import Counter
-from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -26,11 +24,6 @@ class Classification(ClosedKind):
     def label_in(self, labels: tuple[str, ...], text: str, names: tuple[str, ...]) -> str:
         """ "" for a refusal, a denial ("not billing"), or two labels."""
         return as_label(labels, text, names)
-
-    def from_history(self, task: Task, answers: Sequence[str]) -> str:
-        """The most frequent, ties to the one given last."""
-        given = self.given(task, answers)
-        return Counter(reversed(given)).most_common(1)[0][0] if given else ""
 
     def speller(self, task: Task) -> Speller:
         """Without regard to case, outer whitespace and Unicode form; truth values are the words true and false."""

@@ -52,6 +52,11 @@ class ClosedKind(TaskKind):
         """The most frequent."""
         return Counter(answers).most_common(1)[0][0]  # insertion order decides ties
 
+    def from_history(self, task: Task, answers: Sequence[str]) -> str:
+        """The most frequent, ties to the one given last."""
+        given = self.given(task, answers)
+        return Counter(reversed(given)).most_common(1)[0][0] if given else ""
+
     def given(self, task: Task, answers: Sequence[str]) -> list[str]:
         """The user's own answers that are labels, in their order."""
         return [label for label in (self.parse(task, answer) if answer else "" for answer in answers) if label]

@@ -31,10 +31,13 @@ class Rating(ClosedKind):
         return as_rating(labels, text, names)
 
     def from_history(self, task: Task, answers: Sequence[str]) -> str:
-        """The constant that the task's metric likes best: the unrounded mean for rmse, else the upper median.
+        """The constant that the task's metric likes best: the unrounded mean for rmse, the upper median for mae,
+        the most frequent for accuracy and macro_f1.
 
         On real product ratings the median's MAE is .51, the mean's .64: a weaker baseline would flatter the others.
         """
+        if task.primary_metric in self.further_metrics:
+            return super().from_history(task, answers)
         values = [float(answer) for answer in self.given(task, answers)]
         if not values:
             return ""

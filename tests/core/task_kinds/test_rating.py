@@ -22,6 +22,14 @@ def test_without_an_llm_the_constant_that_the_metric_likes_best(answers: list[st
     assert RMSE.rules.from_history(RMSE, answers) == mean
 
 
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1"])
+def test_without_an_llm_the_most_frequent_where_answers_are_right_or_wrong(metric: str) -> None:
+    task = MAE.model_copy(update={"primary_metric": metric})
+    assert task.rules.from_history(task, ["1", "1", "1", "3", "5", "5", "4"]) == "1"
+    assert task.rules.from_history(task, ["2", "4.0", "no"]) == "4"
+    assert task.rules.from_history(task, []) == ""
+
+
 def test_answers_in_the_users_data() -> None:
     spell = MAE.rules.speller(MAE)
     assert [spell(5, "5"), spell("5.0", "5.0"), spell("6", "6"), spell("x", "x"), spell(True, "1")] == [
