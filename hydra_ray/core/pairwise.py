@@ -67,17 +67,32 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def bootstrap_p(draws: Floats, users_that_differ: int) -> float:
+def least_p(users_that_differ: int) -> float:
+    """The least p that a difference can have if so many users see one: what as many fair coins would give."""
+    return min(1.0, 2.0 ** (1 - users_that_differ))
+
+
+def parts_by_user(task: Task, user_ids: Sequence[str], golds: Sequence[str], preds: Sequence[str | None]) -> Floats:
+    """What the primary metric is computed from, float64 [users, s]: two wrong labels are alike in accuracy, but not in
+    macro-F1. All columns by row."""
+    users, user_of_row = group_users(user_ids)
+    return user_sums(additive(task, golds, preds).rows, user_of_row, len(users))
+
+
+def users_that_differ(parts: Floats, other: Floats) -> int:
+    """Users whose answers count differently in the metric between two methods, of both their `parts_by_user`."""
+    return int((np.abs(parts - other) > _SAME).any(axis=1).sum())
+
+
+def bootstrap_p(draws: Floats, differing: int) -> float:
     """The two-sided p of a difference.
 
     Args:
         draws: float64 [resamples], the difference on each.
-        users_that_differ: Users whose answers count differently in the metric between the two methods.
+        differing: See `users_that_differ`.
     """
-    if not users_that_differ:
-        return 1.0
     tail = min(int((draws <= _SAME).sum()), int((draws >= -_SAME).sum()))
-    return min(1.0, max(2 * (tail + 1) / (len(draws) + 1), 2.0 ** (1 - users_that_differ)))
+    return min(1.0, max(2 * (tail + 1) / (len(draws) + 1), least_p(differing)))
 
 
 def pairwise(
@@ -102,14 +117,10 @@ def pairwise(
         ValueError: As `bootstrap` does.
     """
     sampled = bootstrap(task, user_ids, golds, methods, resamples_for(len(methods), least), seed)
-    users, user_of_row = group_users(user_ids)
-    # What the metric is computed from: two wrong labels are alike in accuracy, but not in macro-F1.
-    sums = {
-        name: user_sums(additive(task, golds, preds).rows, user_of_row, len(users)) for name, preds in methods.items()
-    }
+    parts = {name: parts_by_user(task, user_ids, golds, preds) for name, preds in methods.items()}
     pairs = list(combinations(methods, 2))
     found = [_difference(task, sampled[one], sampled[other]) for one, other in pairs]
-    differing = [int((np.abs(sums[one] - sums[other]) > _SAME).any(axis=1).sum()) for one, other in pairs]
+    differing = [users_that_differ(parts[one], parts[other]) for one, other in pairs]
     p_values = [bootstrap_p(draws, count) for (_, draws), count in zip(found, differing, strict=True)]
     return [
         Pair(*names, value, interval(draws), p, corrected)

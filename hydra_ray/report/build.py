@@ -10,6 +10,7 @@ import numpy as np
 
 from hydra_ray.core.bootstrap import BootstrapResult, bootstrap, compare_sampled, per_user_scores
 from hydra_ray.core.metrics import Floats, row_scores, score_all
+from hydra_ray.core.pairwise import parts_by_user, users_that_differ
 from hydra_ray.core.rouge import WORDS_SEEN
 from hydra_ray.core.tasks import HIGHER_IS_BETTER, Task
 from hydra_ray.core.user_effects import group_users, user_effects
@@ -93,6 +94,11 @@ def build_report(
         "relative_gain_ci95": headline.get("relative_gain_ci95"),
         "absolute_gain": headline.get("difference"),
         "absolute_gain_ci95": headline.get("difference_ci95"),
+        "users_that_differ": users_that_differ(
+            *(parts_by_user(task, users, golds, answers[name]) for name in (FULL, best))
+        )
+        if best and headline
+        else None,
         "users_helped": headline.get("users", {}).get("helped"),
         "users_harmed": headline.get("users", {}).get("harmed"),
         "user_effects": headline.get("users"),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hydra_ray.core.pairwise import LEVEL, least_p
 from hydra_ray.report.methods import method_of
 
 METRIC_TITLES = {
@@ -75,14 +76,17 @@ def protocol(report: Mapping[str, Any]) -> str:
 
 
 def verdict(report: Mapping[str, Any]) -> str:
-    """What the interval of the gain says, in one word: `better`, `worse`, `not shown` or `no comparison`."""
+    """What the interval of the gain says: `better`, `worse`, `too few users`, `not shown` or `no comparison`."""
     ends = report["relative_gain_ci95"]
     if report["relative_gain"] is None or ends is None:
         return "no comparison"
     low, high = ends
-    if low is not None and low > 0:
-        return "better"
-    return "worse" if high is not None and high < 0 else "not shown"
+    above, below = low is not None and low > 0, high is not None and high < 0
+    if not above and not below:
+        return "not shown"
+    if least_p(report["users_that_differ"]) > LEVEL:
+        return "too few users"
+    return "better" if above else "worse"
 
 
 def incomplete(report: Mapping[str, Any], name: str) -> str:
@@ -106,6 +110,7 @@ def finding(report: Mapping[str, Any]) -> str:
     closing = {
         "better": "The interval lies above zero.",
         "worse": "The interval lies below zero: HYDRA is worse here.",
+        "too few users": f"Too few users differ ({report['users_that_differ']}) to show a difference.",
         "not shown": "The interval contains zero: no difference is shown on these users.",
         "no comparison": "",
     }[verdict(report)]
@@ -145,6 +150,7 @@ def conclusion(report: Mapping[str, Any]) -> str:
     return {
         "better": "better: the 95 % interval lies above zero",
         "worse": "worse: the 95 % interval lies below zero",
+        "too few users": f"no difference shown: too few users differ ({report['users_that_differ']})",
         "not shown": "no difference shown: the 95 % interval contains zero",
         "no comparison": "nothing to compare with",
     }[verdict(report)]

@@ -1,7 +1,12 @@
 """Findings and figures in words."""
 
-from hydra_ray.report.wording import duration, finding, percent, score, score_range, verdict
-from tests.report.made_up import report_of
+from dataclasses import replace
+
+import pytest
+
+from hydra_ray.core.pairwise import pairwise
+from hydra_ray.report.wording import conclusion, duration, finding, percent, score, score_range, verdict
+from tests.report.made_up import TAGGING, made_up_rows, report_of
 
 
 def test_verdicts() -> None:
@@ -10,6 +15,27 @@ def test_verdicts() -> None:
         assert verdict({**report, "relative_gain_ci95": ends}) == word
     assert "contains zero" in finding({**report, "relative_gain_ci95": [-0.1, 0.1]})
     assert verdict({**report, "relative_gain": None}) == "no comparison"
+
+
+@pytest.mark.parametrize(("users", "word"), [(1, "too few users"), (4, "too few users"), (6, "better")])
+def test_a_difference_is_shown_where_the_comparison_of_all_pairs_shows_one(users: int, word: str) -> None:
+    right, wrong = TAGGING.labels[:2]
+    rows = [
+        replace(
+            row,
+            gold=right,
+            answers={"zero_shot": right if row.question_id.endswith("/0") else wrong, "hydra": right},
+            oracles={},
+        )
+        for row in made_up_rows(TAGGING, users, each=2, seeds=1)
+    ]
+    report = report_of(rows)
+    columns = {name: [row.answers[name] for row in rows] for name in ("zero_shot", "hydra")}
+    (pair,) = pairwise(TAGGING, [row.user_id for row in rows], [row.gold for row in rows], columns)
+    assert (report["users_that_differ"], verdict(report), pair.shown) == (users, word, word == "better")
+    if not pair.shown:
+        assert f"Too few users differ ({users}) to show a difference." in finding(report)
+        assert conclusion(report) == f"no difference shown: too few users differ ({users})"
 
 
 def test_words() -> None:
