@@ -1,6 +1,7 @@
 """The elements of a JSON list, one at a time, however large the file."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -72,7 +73,8 @@ def elements(path: object, file: Any, prefix: str, mend: str = AGAIN) -> Iterato
     path: the file's name, mend: what to do, for the error.
     """
     done = 0
-    found = ijson.items(file, prefix, use_float=True, buf_size=_CHUNK)
+    # With use_float ijson refuses integers of 64 bits and more.
+    found = ijson.items(file, prefix, buf_size=_CHUNK)
     while True:
         try:
             element = next(found)
@@ -80,5 +82,19 @@ def elements(path: object, file: Any, prefix: str, mend: str = AGAIN) -> Iterato
             return
         except (ijson.JSONError, UnicodeDecodeError) as error:
             raise broken(path, done, error, mend) from None
-        yield element
+        yield _with_floats(element)
         done += 1
+
+
+def _with_floats(element: Any) -> Any:
+    """Numbers as `json` reads them: whole ones stay whole, the others, which are Decimals, become floats."""
+    whole = [element]
+    left: list[Any] = [whole]
+    while left:
+        part = left.pop()
+        for key, value in part.items() if isinstance(part, dict) else enumerate(part):
+            if isinstance(value, Decimal):
+                part[key] = float(value)
+            elif isinstance(value, dict | list):
+                left.append(value)
+    return whole[0]
