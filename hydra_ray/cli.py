@@ -203,10 +203,10 @@ def _dispatch(args: argparse.Namespace) -> int:
 
 
 def _stage(args: argparse.Namespace) -> int:
-    from hydra_ray.config import dump_config, load_config
+    from hydra_ray.config import ValueOverride, dump_config, load_config
 
     base_run = getattr(args, "base_run", None)
-    flags = [f"fit.base_run={json.dumps(base_run)}"] if base_run else []
+    flags = [ValueOverride(("fit", "base_run"), base_run)] if base_run else []
     config = load_config(args.config, [*args.overrides, *flags])
     if args.print_config:
         print(dump_config(config), end="")
@@ -279,11 +279,11 @@ def _submit(args: argparse.Namespace) -> int:
 
 
 def _serve(args: argparse.Namespace) -> int:
-    from hydra_ray.config import dump_config, load_settings
+    from hydra_ray.config import ValueOverride, dump_config, load_settings
     from hydra_ray.serve.config import ServeConfig
 
     given = {"run": args.run, "llm_url": args.llm_url, "keys": args.keys}
-    flags = [f"{name}={json.dumps(value)}" for name, value in given.items() if value is not None]
+    flags = [ValueOverride((name,), value) for name, value in given.items() if value is not None]
     config = load_settings(ServeConfig, args.config, [*args.overrides, *flags])
     if args.print_config:
         print(dump_config(config), end="")

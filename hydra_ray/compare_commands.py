@@ -1,7 +1,6 @@
 """The commands that compare methods and runs: `compare` and `sweep`. Their arguments."""
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +29,14 @@ def add_parsers(commands: Any) -> None:
 
 def compare(args: argparse.Namespace) -> int:
     """Chooses the methods, then runs and compares them."""
-    from hydra_ray.config import load_config
+    from hydra_ray.config import ValueOverride, load_config
     from hydra_ray.methods.chosen import choose_methods
 
     check_dry_run(args)
     config = load_config(args.config, args.overrides)
     chosen = choose_methods(config, args.methods)
     methods = list(dict.fromkeys([*config.evaluate.methods, *chosen.further]))
-    config = load_config(args.config, [*args.overrides, f"evaluate.methods={json.dumps(methods)}"])
+    config = load_config(args.config, [*args.overrides, ValueOverride(("evaluate", "methods"), methods)])
     if args.dry_run:
         from hydra_ray.pipeline.dry_run import dry_run
 

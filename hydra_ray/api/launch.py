@@ -1,11 +1,11 @@
 """What the command line does, from Python: a whole run, and the service as an application for Ray Serve."""
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from hydra_ray.api.results import Run, load_run
+from hydra_ray.config import ValueOverride
 
 
 def run(config: str | Path | None = None, **overrides: Any) -> Run:
@@ -52,14 +52,28 @@ def build_app(settings: Mapping[str, Any]) -> Any:
     return build_app(load_settings(ServeConfig, None, _as_overrides(settings)))
 
 
-def _as_overrides(settings: Mapping[str, Any]) -> list[str]:
-    """As `a.b=c`, so that a mistake is named as on the command line."""
-    return [f"{path}={json.dumps(value)}" for path, value in _leaves(settings)]
+def _as_overrides(settings: Mapping[str, Any]) -> list[ValueOverride]:
+    """One for each value. The keys of `settings` may be paths with dots; those of dictionaries within are whole."""
+    return [
+        ValueOverride((*path.split("."), *inner), value)
+        for path, whole in settings.items()
+        for inner, value in _leaves(_plain(whole))
+    ]
 
 
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping) and value:
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", str(value) if isinstance(value, Path) else value
+def _leaves(value: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if not isinstance(value, dict) or not value:
+        yield (), value
+        return
+    for key, inner in value.items():
+        for keys, leaf in _leaves(inner):
+            yield (key, *keys), leaf
+
+
+def _plain(value: Any) -> Any:
+    """As YAML would give it: dictionaries with texts as keys, lists, paths as texts."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return str(value) if isinstance(value, Path) else value

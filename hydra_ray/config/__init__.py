@@ -4,7 +4,7 @@ from hydra_ray.config.data import DataConfig, ProtocolConfig, SynthConfig, Tabul
 from hydra_ray.config.facets import FacetsConfig
 from hydra_ray.config.finetune import FinetuneConfig
 from hydra_ray.config.llm import LLMApplicationConfig, LLMConfig, ServeLLMConfig, ServeLoraConfig
-from hydra_ray.config.loader import dump_config, load_config, load_settings
+from hydra_ray.config.loader import ValueOverride, dump_config, load_config, load_settings
 from hydra_ray.config.lora import LoraConfig
 from hydra_ray.config.resources import LLMResources, ResourcesConfig, WorkerResources
 from hydra_ray.config.retrieval import AdapterConfig, ItemFeatures, RerankerConfig, RetrievalConfig
@@ -41,6 +41,7 @@ __all__ = [
     "SynthConfig",
     "TabularConfig",
     "TrainConfig",
+    "ValueOverride",
     "WorkerResources",
     "dump_config",
     "is_secret",

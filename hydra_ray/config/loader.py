@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import yaml
 from pydantic import BaseModel
@@ -24,7 +24,17 @@ PACKAGED = ("minilm", "bundled")
 Settings = TypeVar("Settings", bound=BaseModel)
 
 
-def load_config(file: Path | None, overrides: Sequence[str] = ()) -> Config:
+class ValueOverride(NamedTuple):
+    """A setting and its value, which stays as it is: nothing of it is read as YAML. path: keys from the root on."""
+
+    path: tuple[str, ...]
+    value: Any
+
+    def __str__(self) -> str:
+        return f"{'.'.join(self.path)}={self.value}"
+
+
+def load_config(file: Path | None, overrides: Sequence[str | ValueOverride] = ()) -> Config:
     """The resolved configuration of a run, named after its file unless it has a name. Raises as `load_settings`.
 
     Relative paths count from the folder where the command is typed: other processes work elsewhere.
@@ -33,18 +43,22 @@ def load_config(file: Path | None, overrides: Sequence[str] = ()) -> Config:
 
 
 def load_settings(
-    schema: type[Settings], file: Path | None, overrides: Sequence[str] = (), fallback: Mapping[str, Any] | None = None
+    schema: type[Settings],
+    file: Path | None,
+    overrides: Sequence[str | ValueOverride] = (),
+    fallback: Mapping[str, Any] | None = None,
 ) -> Settings:
-    """Settings of a schema: its defaults, then `fallback`, the YAML file, the `a.b=c` overrides (c is read as YAML).
+    """Settings of a schema: its defaults, then `fallback`, the YAML file, the overrides (c of `a.b=c` is read as YAML).
 
     Raises UserError: no such file, no YAML mapping, unknown key (with the closest match), value that does not validate.
     """
     tree = {**(fallback or {}), **(_read(file) if file else {})}
     origin = {path: str(file) for path in _leaves(tree)}
     for override in overrides:
-        path, value = _parse(override)
-        _set(tree, path, value, override)
-        origin[path] = f"override {path if path.startswith(MAY_BE_SECRET) else override!r}"
+        keys, value = _parse(override) if isinstance(override, str) else override
+        _set(tree, keys, value, override)
+        path = ".".join(keys)
+        origin[path] = f"override {path if path.startswith(MAY_BE_SECRET) else str(override)!r}"
     try:
         _load_plugins(schema, tree)
         check_tree(schema, tree)
@@ -105,24 +119,25 @@ def _leaves(tree: Mapping[str, Any], prefix: str = "") -> list[str]:
     return paths
 
 
-def _parse(override: str) -> tuple[str, Any]:
+def _parse(override: str) -> ValueOverride:
     path, sign, text = override.partition("=")
     if not sign or not path:
         file = f"; a configuration is given by --config {override}" if override.endswith((".yaml", ".yml")) else ""
         raise UserError(f"override {override!r}: write it as section.key=value{file}")
+    keys = tuple(path.split("."))
     try:
         yaml.compose(text, yaml.SafeLoader)
     except yaml.YAMLError:
-        return path, text
-    return path, parse_yaml(text, f"override {override!r}") if text else None
+        return ValueOverride(keys, text)
+    return ValueOverride(keys, parse_yaml(text, f"override {override!r}") if text else None)
 
 
-def _set(tree: dict[str, Any], path: str, value: Any, override: str) -> None:
-    *sections, leaf = path.split(".")
+def _set(tree: dict[str, Any], path: Sequence[str], value: Any, override: str | ValueOverride) -> None:
+    *sections, leaf = path
     for section in sections:
         tree = tree.setdefault(section, {})
         if not isinstance(tree, dict):
-            raise UserError(f"override {override!r}: {section!r} is a value, not a section")
+            raise UserError(f"override {str(override)!r}: {section!r} is a value, not a section")
     tree[leaf] = value
 
 

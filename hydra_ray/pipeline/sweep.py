@@ -1,12 +1,11 @@
 """`hydra-ray sweep`: one run for each value, one table and one chart of all."""
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra_ray.config import Config, load_config
+from hydra_ray.config import Config, ValueOverride, load_config
 from hydra_ray.core.grid import Grid, GridPoint
 from hydra_ray.errors import UserError
 from hydra_ray.methods.chosen import choose_methods
@@ -35,7 +34,7 @@ class Sweep:
         self._grid, self.methods = grid, chosen.shown if chosen else ()
         shown = list(dict.fromkeys([*base.evaluate.methods, *(chosen.further if chosen else ())]))
         # Before the point's own values, which may be methods.
-        common = [*grid.fixed, f"evaluate.methods={json.dumps(shown)}"]
+        common: list[str | ValueOverride] = [*grid.fixed, ValueOverride(("evaluate", "methods"), shown)]
         self.runs: list[tuple[GridPoint, Config]] = [
             (point, load_config(file, [*common, *point.overrides, f"name={base.name}-{point.suffix}"]))
             for point in grid.points

@@ -1,7 +1,6 @@
 """The commands `state`, which moves and updates what a service keeps, and `refit`: arguments, and what they print."""
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -51,10 +50,10 @@ def state(args: argparse.Namespace) -> int:
 
 def refit(args: argparse.Namespace) -> int:
     """`refit`: one line on stdout says what was done."""
-    from hydra_ray.config import load_config
+    from hydra_ray.config import ValueOverride, load_config
     from hydra_ray.serve.state.refit import Refit, refit
 
-    flags = [f"fit.base_run={json.dumps(args.base_run)}"] if args.base_run else []
+    flags = [ValueOverride(("fit", "base_run"), args.base_run)] if args.base_run else []
     config = load_config(args.config, [*args.overrides, *flags])
     folder = args.state.expanduser().resolve() if args.state else None
     print(f"refit: {refit(Refit(config, folder, args.database, args.add_users))}", flush=True)
