@@ -126,10 +126,18 @@ def _parse(override: str) -> ValueOverride:
         raise UserError(f"override {override!r}: write it as section.key=value{file}")
     keys = tuple(path.split("."))
     try:
-        yaml.compose(text, yaml.SafeLoader)
+        root = yaml.compose(text, yaml.SafeLoader)
     except yaml.YAMLError:
         return ValueOverride(keys, text)
+    if not isinstance(root, yaml.CollectionNode) and _has_comment(text):
+        return ValueOverride(keys, text)
     return ValueOverride(keys, parse_yaml(text, f"override {override!r}") if text else None)
+
+
+def _has_comment(text: str) -> bool:
+    """Whether YAML skips a part of a text that begins with `#`: nobody comments on a command line."""
+    read = [(token.start_mark.index, token.end_mark.index) for token in yaml.scan(text, yaml.SafeLoader)]
+    return any(not any(start <= at < end for start, end in read) for at, char in enumerate(text) if char == "#")
 
 
 def _set(tree: dict[str, Any], path: Sequence[str], value: Any, override: str | ValueOverride) -> None:

@@ -50,6 +50,35 @@ def test_values_are_checked_and_named() -> None:
     assert load_config(None, ["llm.max_cost=5", "llm.price_completion=2"]).llm.max_cost == 5
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "#1 helper",
+        "Be #1",
+        "# Rules\nBe nice",
+        "Be nice.\n# Rules\nNo lists.",
+        '"quoted" # or not',
+        "#",
+        "C# and F#",
+        "a#b",
+    ],
+)
+def test_a_text_with_a_number_sign_is_no_comment(text: str) -> None:
+    assert load_config(None, [f"llm.system_prompt={text}"]).llm.system_prompt == text
+
+
+def test_overrides_are_still_read_as_yaml() -> None:
+    given = {"system_prompt": "'#1 helper'", "model": '"a #b"', "tokenizer": "null", "base_url": ""}
+    config = load_config(None, [f"llm.{key}={text}" for key, text in given.items()])
+    assert (config.llm.system_prompt, config.llm.model) == ("#1 helper", "a #b")
+    assert (config.llm.tokenizer, config.llm.base_url) == (None, None)
+    assert load_config(None, ["protocol.seeds=[1, 2] # two"]).protocol.seeds == (1, 2)
+    assert load_config(None, ["llm.extra_body={a: '#1', b: 1 # one\n}"]).llm.extra_body == {"a": "#1", "b": 1}
+    assert load_config(None, ["llm.system_prompt=|\n  a\n  # b"]).llm.system_prompt == "a\n# b"
+    with pytest.raises(UserError, match=r"train\.epochs: .*valid integer.*'5 # five'"):
+        load_config(None, ["train.epochs=5 # five"])
+
+
 def test_missing_and_broken_files_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such config file"):
         load_config(tmp_path / "none.yaml")
