@@ -24,6 +24,9 @@ _DATE = re.compile(rf"(\d{{4}})(?:[-/](\d{{1,2}})(?:[-/](\d{{1,2}})(?:[T ]\s*{_T
 _COMPACT = re.compile(
     rf"(\d{{4}})(\d{{2}})(\d{{2}})(?:[T ]?(\d{{2}})(\d{{2}})(\d{{2}})(?:[.,](\d+))?{_ZONE})?", re.ASCII
 )
+_HOURS = re.compile(r"(20\d{2}|2100)(\d{2})(\d{2})(\d{2})", re.ASCII)
+_MINUTES = re.compile(r"(19\d{2}|20\d{2}|2100)(\d{2})(\d{2})(\d{2})(\d{2})", re.ASCII)
+"""Compact forms that may as well be seconds (from 2033 on) or milliseconds (of 1976)."""
 _NUMBER = re.compile(r"(\d+)(?:\.(\d+))?", re.ASCII)
 _UNITS: dict[int, Unit] = {
     **dict.fromkeys((9, 10), "s"), **dict.fromkeys((12, 13), "ms"),
@@ -84,7 +87,8 @@ def normalise_date(raw: Any) -> str | None:
 
     Read are: ISO 8601 (`/` may stand for `-`, compact forms too, with or without time and offset), a year or a month
     alone, RFC 2822, seconds, milliseconds, microseconds and nanoseconds since 1970 from 1973 to 2286 (number or text),
-    and typed dates. Forms that need to be declared (`13/01/2024`) are for `date_format.DateReader`.
+    and typed dates. Forms that need to be declared (`13/01/2024`, `2024051710` and `202405171011`, which may be times
+    since 1970) are for `date_format.DateReader`.
     """
     if raw is None or raw != raw:  # a table's not-a-number
         return ""
@@ -147,13 +151,18 @@ def _from_text(text: str) -> str | None:
 
 def _from_number(whole: str, fraction: str | None) -> str | None:
     unit = _UNITS.get(len(whole))
-    if unit is None:
+    if unit is None or (not (fraction or "").strip("0") and _may_be_compact(whole)):
         return None
     if not fraction or unit == "ns":
         return from_epoch(int(whole), unit)
     finer: Unit = {"s": "us", "ms": "us", "us": "ns"}[unit]  # type: ignore[assignment]
     more = _DIGITS[finer] - _DIGITS[unit]
     return from_epoch(int(whole + fraction[:more].ljust(more, "0")), finer)
+
+
+def _may_be_compact(digits: str) -> bool:
+    match = _HOURS.fullmatch(digits) or _MINUTES.fullmatch(digits)
+    return match is not None and _assembled(*match.groups()) is not None
 
 
 def _named_month(year: str, month: str, day: str, hour: str, minute: str, second: str | None, zone: str) -> str | None:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hydra_ray.core.date_format import DateReader
 from hydra_ray.core.dates import Ticks, is_older, is_since, normalise_date
 
 CET = datetime.timezone(datetime.timedelta(hours=1))
@@ -70,6 +71,36 @@ CET = datetime.timezone(datetime.timedelta(hours=1))
     ],
 )
 def test_every_form_becomes_canonical(raw: object, canonical: str) -> None:
+    assert normalise_date(raw) == canonical
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [202405171011, "202405171011", "190001010000", "210012312359", "2024051710", 2024051710.0, "2024051710.0"],
+)
+def test_a_compact_date_without_seconds_may_be_a_time_since_1970_and_must_be_declared(raw: Any) -> None:
+    assert normalise_date(raw) is None
+
+
+def test_compact_dates_without_seconds_are_read_as_declared() -> None:
+    assert DateReader("%Y%m%d%H%M")(202405171011) == "2024-05-17T10:11"
+    assert DateReader("%Y%m%d%H")("2024051710") == "2024-05-17T10:00"
+    assert DateReader("epoch_s")(2024051710) == "2034-02-20T12:35:10"
+
+
+@pytest.mark.parametrize(
+    ("raw", "canonical"),
+    [
+        (1999123123, "2033-05-07T23:58:43"),
+        (2024051710.5, "2034-02-20T12:35:10.500000"),
+        (2024131710, "2034-02-21T10:48:30"),
+        (100000000000, "1973-03-03T09:46:40.000"),
+        (202413171011, "1976-05-31T17:52:51.011"),
+        (202405172511, "1976-05-31T15:39:32.511"),
+        (999999999999, "2001-09-09T01:46:39.999"),
+    ],
+)
+def test_other_times_since_1970_of_so_many_digits_need_no_declaration(raw: Any, canonical: str) -> None:
     assert normalise_date(raw) == canonical
 
 
