@@ -17,7 +17,8 @@ DEPTH = 3
 
 @dataclass(slots=True)
 class Column:
-    """One column's values. given: those that are there. unusable: lists and booleans among them, which are no text.
+    """One column's values. given: those that are there. unusable: lists and booleans among them, which are no text; a
+    named column may hold booleans, which are labels then.
 
     counts: value as text -> how often; None once there are more than MOST_VALUES. distinct: hash of a value -> how
     often. sample: the first values. chars: of all values together. numbers: values that are a number.
@@ -39,8 +40,9 @@ class Column:
         self.given += 1
         if isinstance(value, bool | list):
             self.unusable += 1
+        if isinstance(value, list):
             return
-        text = unicodedata.normalize("NFC", str(value).strip())
+        text = str(value).lower() if isinstance(value, bool) else unicodedata.normalize("NFC", str(value).strip())
         self.chars += len(text)
         self.numbers += number_of(text) is not None
         self.distinct[hash(text)] += 1

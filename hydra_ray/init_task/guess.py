@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from hydra_ray.core.answers.rating import number_text
 from hydra_ray.core.date_format import DateReader
 from hydra_ray.core.dates import normalise_date
 from hydra_ray.errors import UserError
@@ -235,7 +236,7 @@ def _closed(column: Column) -> Found | None:
         whole = all(value.is_integer() for value in values)
         if whole and values[-1] - values[0] < MOST_RATINGS:
             values = [float(value) for value in range(int(values[0]), int(values[-1]) + 1)]
-        labels = tuple(f"{value:g}" for value in values)
+        labels = tuple(number_text(value) for value in values)
         return Found("rating", labels, f"its values are numbers from {labels[0]} to {labels[-1]}")
     if column.repeats < LABEL_REPEATS or column.mean_chars > LABEL_CHARS:
         return None

@@ -25,6 +25,13 @@ def test_ratings_are_numbers_and_the_scale_has_no_gaps() -> None:
     found = guessed(tag=None, stars=[1, 5, 4])
     assert (found.kind, found.labels) == ("rating", ("1", "2", "3", "4", "5"))
     assert guessed(tag=None, score=["1.5", "2", "2.5"]).labels == ("1.5", "2", "2.5")
+    assert guessed(tag=None, score=[1_000_000, 1_000_002]).labels == ("1000000", "1000001", "1000002")
+    assert guessed(tag=None, score=[0.00001, -0.0, 1.2345678]).labels == ("0", "0.00001", "1.2345678")
+
+
+def test_a_named_column_of_booleans_has_two_labels() -> None:
+    found = guessed(Given(answer="label"), tag=None, label=[True, False])
+    assert (found.kind, found.labels) == ("classification", ("false", "true"))
 
 
 def test_free_text_keeps_its_lines() -> None:

@@ -3,6 +3,7 @@
 import math
 import re
 import unicodedata
+from decimal import Decimal
 from functools import lru_cache
 
 from hydra_ray.core.answers.verdict import mark, resolve_value, unmarked
@@ -27,11 +28,16 @@ _BOUNDS = re.compile(
 )
 
 
+def number_text(value: float) -> str:
+    """A number as people write it: whole ones without a point, and none with an exponent."""
+    return f"{Decimal(repr(value + 0.0)).normalize():f}"
+
+
 @lru_cache(maxsize=64)
 def _scale(labels: tuple[str, ...]) -> tuple[float, float, dict[float, str], re.Pattern[str]]:
     """Ends, spellings, and a pattern of the scale named as a whole ("on a scale of 1 to 5")."""
     values = {float(label): label for label in labels}
-    low, high = f"{min(values):g}", f"{max(values):g}"
+    low, high = number_text(min(values)), number_text(max(values))
     ends = rf"\b{re.escape(low)}\s*(?:to|-|–)\s*{re.escape(high)}\b"
     whole = rf"(?:\b(?:on|in|from)?\s*(?:a|the)?\s*scale\s+(?:of|from)\s+)?{ends}"
     return min(values), max(values), values, re.compile(whole)
@@ -69,4 +75,4 @@ def as_rating(labels: tuple[str, ...], text: str, names: tuple[str, ...]) -> str
     place = resolve_value(_BOUNDS.sub("not ", text), names, _UNITS)
     if place is None or not low <= values[place] <= high:
         return ""
-    return spelt.get(values[place]) or f"{values[place]:g}"
+    return spelt.get(values[place]) or number_text(values[place])

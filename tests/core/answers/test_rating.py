@@ -73,3 +73,9 @@ RATING, HEADLINE = load_task("lamp_3"), load_task("lamp_4")
 )
 def test_ratings_of_every_wording(raw: str, rating: str) -> None:
     assert parse_answer(RATING, raw) == rating
+
+
+def test_a_scale_of_large_numbers() -> None:
+    task = RATING.model_copy(update={"labels": ("1000000", "1000002")})
+    assert parse_answer(task, "On a scale of 1000000 to 1000002: 1000002") == "1000002"
+    assert parse_answer(task, "1000001") == "1000001"
