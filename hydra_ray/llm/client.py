@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from types import TracebackType
 
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
+
 from hydra_ray.config import LLMConfig
 from hydra_ray.env import Secret
 from hydra_ray.errors import BudgetReachedError, UserError
@@ -18,7 +20,7 @@ from hydra_ray.llm.ledger_batcher import LedgerBatcher
 from hydra_ray.llm.model_id import model_identity
 from hydra_ray.llm.response_cache import ResponseCache
 from hydra_ray.llm.response_cache_ports import LocalPort, ResponseCachePort
-from hydra_ray.llm.retry import RejectedError, SuspectError, TooLongError, TransientError
+from hydra_ray.llm.retry import RejectedError, SuspectError, TooLongError, TransientError, backoff
 from hydra_ray.llm.types import Completion, Request, call_key
 
 # This many requests in a row given up, with none answered in between, and the server is taken to be out of order.
@@ -126,12 +128,19 @@ class LLMClient:
         return self._thread().run(self.complete(requests))
 
     async def check(self) -> None:
-        """Finds out before the run whether the server answers: lists its models, or else asks for one token.
+        """Finds out before the run whether the server answers: lists its models, or else asks for one token. A failure
+        that may pass is tried again as a call's is, but for no server and for one that says nothing.
 
         Raises UserError with what to check.
         """
+        retrying = AsyncRetrying(
+            stop=stop_after_attempt(self._cfg.retries + 1),
+            wait=backoff(self._cfg.retry_backoff_s),
+            retry=retry_if_exception(_may_pass_soon),
+            reraise=True,
+        )
         try:
-            models = await self._endpoint.models()
+            models = await retrying(self._endpoint.models)
         except TransientError as error:
             raise UserError(f"llm.base_url: {error}: is the server running and the address right?") from None
         if models is None or self._cfg.model not in models:
@@ -327,3 +336,8 @@ class LLMClient:
             f"{self._endpoint.where}: {count} requests in a row were not answered (the last: {last}): {advice}; "
             "everything answered so far is kept"
         )
+
+
+def _may_pass_soon(error: BaseException) -> bool:
+    """Whether a server that is there fails at this moment."""
+    return isinstance(error, TransientError) and not error.unreachable and not error.timed_out

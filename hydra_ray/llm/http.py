@@ -223,15 +223,16 @@ class ChatHttpClient:
         raise RejectedError(f"HTTP {status}: {self._words(problem)}")
 
     async def models(self, timeout_s: float | None = None) -> list[str] | None:
-        """The model names that `GET /models` lists; None if the server has no such list. timeout_s: as for `chat`.
+        """The model names that `GET /models` lists; None if the server has no such list, or not for this key (403: it
+        may still chat). timeout_s: as for `chat`.
 
         Raises UserError if it refuses us, TransientError if it cannot be reached or is not ready.
         """
         status, headers, data = await self._send("GET", "/models", None, timeout_s)
-        if status in {401, 403} or 300 <= status < 400:
+        if status == 401 or 300 <= status < 400:
             raise self._refusal(status, headers, read_problem(data))
         if is_transient(status) and status != 501:
-            raise TransientError(f"HTTP {status}: {self._words(read_problem(data))}", status=status)
+            raise self._failure(status, headers, read_problem(data))
         try:
             return [str(model["id"]) for model in json.loads(data)["data"]] if status == 200 else None
         except (ValueError, KeyError, TypeError):

@@ -37,11 +37,16 @@ def error(status: int, message: str = "no", **headers: str) -> web.Response:
 
 @dataclass
 class FakeServer:
-    """script: (number of the call from 0, its body) -> a response, or None for the echo that is the default."""
+    """script: (number of the call from 0, its body) -> a response, or None for the echo that is the default.
+
+    listing: (number of the request for `models` from 0) -> a response, or None for the list.
+    """
 
     script: Script | None = None
     delay_s: float = 0.0
     models: list[str] | None = field(default_factory=lambda: ["m"])
+    listing: Callable[[int], web.StreamResponse | None] = lambda number: None
+    listed: int = 0
     bodies: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
@@ -73,6 +78,10 @@ class FakeServer:
         return completion([f"{body['messages'][-1]['content']}/{i}" for i in range(body.get("n", 1))])
 
     async def list_models(self, request: web.Request) -> web.StreamResponse:
+        answer = self.listing(self.listed)
+        self.listed += 1
+        if answer is not None:
+            return answer
         if self.models is None:
             return error(404)
         return web.json_response({"data": [{"id": name} for name in self.models]})

@@ -107,20 +107,50 @@ def test_everything_refused_is_an_error_of_the_run(tmp_path):
         go(tmp_path, FakeServer(lambda number, body: error(400, "bad parameter")), [ask(f"q{i}") for i in range(40)])
 
 
-def test_check(tmp_path):
-    async def inner(fake):
+def checked(tmp_path, fake):
+    """How many calls a check makes."""
+
+    async def inner():
         async with serve(fake):
-            client = LLMClient(LLMConfig(base_url=fake.url, model="m"), ResponseCache(tmp_path / "l", "r"))
+            cfg = LLMConfig(base_url=fake.url, model="m", retries=2, retry_backoff_s=0.005)
+            client = LLMClient(cfg, ResponseCache(tmp_path / "l", "r"))
             try:
                 await client.check()
             finally:
                 await client.close()
         return len(fake.bodies)
 
-    assert asyncio.run(inner(FakeServer())) == 0
-    assert asyncio.run(inner(FakeServer(models=None))) == 1
+    return asyncio.run(inner())
+
+
+def test_check(tmp_path):
+    assert checked(tmp_path, FakeServer()) == 0
+    assert checked(tmp_path, FakeServer(models=None)) == 1
     with pytest.raises(UserError, match=r"llm\.model='m'"):
-        asyncio.run(inner(FakeServer(lambda number, body: error(404), models=["other"])))
+        checked(tmp_path, FakeServer(lambda number, body: error(404), models=["other"]))
+
+
+def test_a_key_that_may_not_list_models_may_chat(tmp_path):
+    def forbidden(number):
+        return error(403, "Missing scopes: api.model.read")
+
+    assert checked(tmp_path, FakeServer(listing=forbidden)) == 1
+    with pytest.raises(UserError, match=r"the key in environment variable .*revoked"):
+        checked(tmp_path, FakeServer(lambda number, body: error(403, "revoked"), listing=forbidden))
+    unknown = FakeServer(listing=lambda number: error(401, "who are you"))
+    with pytest.raises(UserError, match=r"the key in environment variable .*who are you"):
+        checked(tmp_path, unknown)
+    assert (len(unknown.bodies), unknown.listed) == (0, 1)
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_server_that_is_busy_at_the_start_is_asked_again(tmp_path, status):
+    fake = FakeServer(listing=lambda number: error(status) if number < 2 else None)
+    assert (checked(tmp_path, fake), fake.listed) == (0, 3)
+    fake = FakeServer(listing=lambda number: error(status, "busy"))
+    with pytest.raises(UserError, match=f"HTTP {status}: busy"):
+        checked(tmp_path, fake)
+    assert fake.listed == 3
 
 
 def test_answers_survive_sigkill(tmp_path):

@@ -96,6 +96,18 @@ def test_a_list_of_models_is_no_answer() -> None:
     with_server(fake, use)
 
 
+def test_a_key_that_may_not_list_models_may_answer() -> None:
+    fake = FakeServer(listing=lambda number: error(403, "Missing scopes: api.model.read"))
+
+    async def use(ready: LLMReadiness, samples: LLMClientAdapter, clock: Clock) -> None:
+        assert await ready.state() == "ok"
+        clock.now += FRESH_S
+        assert await ready.state() == "ok"
+        assert len(fake.bodies) == 1
+
+    with_server(fake, use)
+
+
 def test_what_answered_and_fails_now_is_found_out() -> None:
     broken = [False]
 
