@@ -119,7 +119,7 @@ def _count(usage: Mapping[str, Any], *names: str) -> int | None:
             continue
         try:
             number = float(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             continue
         if 0 <= number <= LARGEST_COUNT:
             return int(number)
@@ -131,6 +131,7 @@ def _read_choice(choice: Mapping[str, Any]) -> tuple[str, Finish]:
     message = choice.get("message")
     fields: Mapping[str, Any] = message if isinstance(message, Mapping) else {}
     reason = choice.get("finish_reason")
+    ended = reason if isinstance(reason, str) else ""
     content, thought = _content(fields.get("content"))
     text = without_surrogates(content)
     answer = _THOUGHTS.sub("", text, count=1)
@@ -140,11 +141,11 @@ def _read_choice(choice: Mapping[str, Any]) -> tuple[str, Finish]:
     refusal = fields.get("refusal")
     if not answer.strip() and isinstance(refusal, str) and refusal.strip():
         return without_surrogates(refusal), "content_filter"
-    if reason == "content_filter":
+    if ended == "content_filter":
         return answer, "content_filter"
     if not answer.strip():
         return "", "thinking" if thought else "empty"
-    return answer, "length" if reason in {"length", "max_tokens"} else "stop"
+    return answer, "length" if ended in {"length", "max_tokens"} else "stop"
 
 
 def _content(content: Any) -> tuple[str, bool]:
@@ -195,7 +196,7 @@ _STATUS_OF = {
 def error_in_answer(tree: Mapping[str, Any]) -> ErrorInAnswerError:
     """The error that stands where an answer should."""
     problem = problem_of(tree)
-    if problem.code.isdigit() and 400 <= int(problem.code) <= 599:
+    if problem.code.isdecimal() and len(problem.code) == 3 and 400 <= int(problem.code) <= 599:
         return ErrorInAnswerError(problem, int(problem.code))
     return ErrorInAnswerError(problem, next((_STATUS_OF[n] for n in sorted(problem.names) if n in _STATUS_OF), None))
 

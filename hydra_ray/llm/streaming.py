@@ -45,11 +45,14 @@ async def read_stream(response: aiohttp.ClientResponse, most: Usage, take: Take)
         except (ValueError, RecursionError):
             tree = None
         if not isinstance(tree, dict):
-            raise TransientError("the answer is no stream of OpenAI's chunks", maybe_billed=True)
+            raise _unreadable()
         if tree.get("error"):
             raise error_in_answer(tree)
+        choices = tree.get("choices") or []
+        if not isinstance(choices, list) or not all(isinstance(choice, Mapping) for choice in choices):
+            raise _unreadable()
         usage = tree.get("usage") or usage
-        written += sum(_bytes(choice) for choice in tree.get("choices") or [])
+        written += sum(_bytes(choice) for choice in choices)
         chunks += 1
         take(tree)
     if not chunks:
@@ -78,3 +81,7 @@ def _bytes(choice: Mapping[str, Any]) -> int:
     values = delta.values() if isinstance(delta, Mapping) else ()
     texts = (value if isinstance(value, str) else json.dumps(value) for value in values if value)
     return sum(len(text.encode(errors="replace")) for text in texts)
+
+
+def _unreadable() -> TransientError:
+    return TransientError("the answer is no stream of OpenAI's chunks", maybe_billed=True)

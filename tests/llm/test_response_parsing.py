@@ -63,6 +63,9 @@ def one(choice):
         (choice_of({"tag": "blue"}), '{"tag": "blue"}', "stop"),
         ({"finish_reason": "content_filter"}, "", "content_filter"),
         ({"message": None, "finish_reason": "stop"}, "", "empty"),
+        (choice_of("red", {"type": "stop"}), "red", "stop"),
+        (choice_of("red", ["length"]), "red", "stop"),
+        (choice_of("red", 3), "red", "stop"),
     ],
 )  # fmt: skip
 def test_every_shape_of_a_choice(choice, text, finish):
@@ -97,6 +100,8 @@ def test_no_choices():
         ({"message": "overloaded", "type": "overloaded_error"}, 529),
         ({"message": "no", "type": "invalid_request_error"}, 400),
         ({"message": "who knows"}, None),
+        ({"message": "who knows", "code": "\u2075\u2070\u2070"}, None),
+        ({"message": "who knows", "code": "9" * 5000}, None),
         ("who knows", None),
     ],
 )
@@ -132,6 +137,7 @@ def test_what_is_no_answer(body):
         ({"prompt_tokens": -9, "completion_tokens": "3"}, (100, 3)),
         ({"prompt_tokens": "many", "completion_tokens": 3.0}, (100, 3)),
         ({"prompt_tokens": True, "completion_tokens": 1e300}, (100, 32)),
+        ({"prompt_tokens": 10**400, "completion_tokens": 3}, (100, 3)),
         ({"prompt_tokens": float("nan"), "completion_tokens": float("inf")}, (100, 32)),
         ({}, (100, 32)),
         (None, (100, 32)),

@@ -126,6 +126,8 @@ BROKEN: list[Script] = [
     lambda number, body: sse({"error": {"message": "overloaded", "code": 502}}),
     lambda number, body: sse(),
     lambda number, body: sse(["no chunk"]),
+    lambda number, body: sse({"choices": ["no choice"]}),
+    lambda number, body: sse({"choices": 3}),
     lambda number, body: error(500),
 ]
 

@@ -52,10 +52,11 @@ def _chunks(tree: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """A whole answer in pieces: per choice its role, all that it holds, and its end; then the tokens."""
     head = {name: tree[name] for name in ("id", "created") if name in tree}
     for place, choice in enumerate(tree["choices"]):
-        index, message = choice.get("index", place), choice.get("message") or {}
+        index, message = choice.get("index", place), choice.get("message")
+        message = message if isinstance(message, Mapping) else {}
         delta = {name: value for name, value in message.items() if name != "role" and value is not None}
-        if delta.get("tool_calls"):
-            delta["tool_calls"] = [{"index": i, **call} for i, call in enumerate(delta["tool_calls"])]
+        if isinstance(calls := delta.get("tool_calls"), list):
+            delta["tool_calls"] = [{"index": i, **call} for i, call in enumerate(calls) if isinstance(call, Mapping)]
         role = {"role": message.get("role") or "assistant"}
         yield {**head, "choices": [{"index": index, "delta": {**role, "content": ""}, "finish_reason": None}]}
         full = {"index": index, "delta": delta, "logprobs": choice.get("logprobs"), "finish_reason": None}

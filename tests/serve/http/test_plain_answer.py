@@ -6,6 +6,7 @@ import threading
 import httpx
 
 from hydra_ray.inference.types import LLMDownError
+from hydra_ray.serve.http.plain_answer import PlainStream
 
 QUESTION = [{"role": "user", "content": "which tag?"}]
 TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}]
@@ -67,3 +68,11 @@ def test_a_plain_stream_that_breaks_off_ends_in_an_error(live):
     assert first["choices"][0]["delta"]["content"] == "said: "
     assert last["error"]["code"] == "llm_down"
     assert "broke its answer off" in last["error"]["message"]
+
+
+def test_a_whole_answer_of_odd_shape_is_streamed_as_far_as_it_can_be_read():
+    written = []
+    odd = [{"message": "red"}, {"message": {"content": "blue", "tool_calls": 3}}, {"message": {"tool_calls": ["f"]}}]
+    PlainStream("m", "r", True).write({"choices": odd}, written.append)
+    chunks = [json.loads(event.removeprefix("data: ")) for event in written]
+    assert [chunk["choices"][0]["delta"].get("content") for chunk in chunks[1::3]] == [None, "blue", None]
