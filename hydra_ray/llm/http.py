@@ -22,12 +22,12 @@ from hydra_ray.llm.http_errors import Problem, is_out_of_credit, is_too_large, i
 from hydra_ray.llm.rate_headers import read_rates
 from hydra_ray.llm.response_parsing import ErrorInAnswerError, Usage, most_usage, read_answer, read_usage
 from hydra_ray.llm.retry import (
+    LONGEST_PAUSE_S,
     RejectedError,
     SuspectError,
     TooLongError,
     TransientError,
     is_transient,
-    parse_retry_after,
 )
 from hydra_ray.llm.streaming import Take, read_stream
 from hydra_ray.llm.types import CachedResponse, Request
@@ -37,8 +37,6 @@ from hydra_ray.utils.tracing import span, trace_headers
 KEEPALIVE_S = 4.0
 LONGEST_MESSAGE = 300
 CONNECT_S = 10.0
-LONGEST_PAUSE_S = 900.0
-"""A server that asks for a longer pause ends the run, which goes on when it is called again."""
 MOST_CHANGES = 8
 """Parameters that one call may find out about."""
 KEPT = ("n",)
@@ -261,8 +259,7 @@ class ChatHttpClient:
                     f"{self.where}: {words}: it asks to come back in {named_s / 60:.0f} minutes: run again then; "
                     "everything answered so far is kept"
                 )
-            pause_s = parse_retry_after(retry_after) if named_s is None else named_s
-            return TransientError(words, status=status, retry_after_s=pause_s, rates=read_rates(headers, time.time()))
+            return TransientError(words, status=status, retry_after_s=named_s, rates=read_rates(headers, time.time()))
         if status in {401, 402, 407} or status < 400:
             return self._refusal(status, headers, problem)
         if status in OF_ONE_OR_ALL:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from hydra_ray.llm.rate_headers import PERIOD_S, Allowance, Rates
-from hydra_ray.llm.retry import LONGEST_WAIT_S
+from hydra_ray.llm.retry import LONGEST_PAUSE_S, LONGEST_WAIT_S
 
 MOST_REFUSALS = 9
 """Pauses in a row after which the server is not asked again for a while."""
@@ -151,9 +151,9 @@ class RateLimits:
             if self._refusals >= MOST_REFUSALS:
                 self._refusals, self._given_up_until = 0, now + GIVEN_UP_S
                 return
-        pause = max(rates.pause_s, rates.backoff_s * 2.0 ** (self._refusals - 1))
-        self._paused_until = max(self._paused_until, now + min(pause, LONGEST_WAIT_S))
-        by_header = pause == rates.pause_s
+        backoff = min(rates.backoff_s * 2.0 ** (self._refusals - 1), LONGEST_WAIT_S)
+        self._paused_until = max(self._paused_until, now + max(min(rates.pause_s, LONGEST_PAUSE_S), backoff))
+        by_header = rates.pause_s >= backoff
         self._pause = f"a pause after the server's refusal{', as its Retry-After says' if by_header else ''}"
 
 

@@ -1,16 +1,17 @@
 """When a failed call is tried again, and how long to wait before."""
 
 import random
-import time
 from collections.abc import Callable
 
 from tenacity import RetryCallState
 
 from hydra_ray.errors import UserError
-from hydra_ray.llm.durations import seconds_until
 from hydra_ray.llm.rate_headers import Rates
 
 LONGEST_WAIT_S = 60.0
+"""The longest pause that nobody asked for."""
+LONGEST_PAUSE_S = 900.0
+"""A server that asks for a longer pause ends the run, which goes on when it is called again."""
 RETRIED_STATUS = frozenset({408, 409, 425, 429})
 LIMITED_STATUS = frozenset({429, 529})
 
@@ -89,15 +90,6 @@ class TooLongError(RejectedError):
 def is_transient(status: int) -> bool:
     """Whether an HTTP status is worth another attempt."""
     return status in RETRIED_STATUS or status >= 500
-
-
-def parse_retry_after(value: str | None, now: float | None = None) -> float | None:
-    """Seconds to wait from a Retry-After header: a number of seconds or an HTTP date; None if absent or neither.
-
-    now: seconds since the epoch. Never negative, at most LONGEST_WAIT_S.
-    """
-    seconds = None if value is None else seconds_until(value, time.time() if now is None else now)
-    return None if seconds is None else min(seconds, LONGEST_WAIT_S)
 
 
 def pause_before(attempt: int, first_s: float, asked_s: float | None, share: float) -> float:

@@ -5,7 +5,7 @@ import pytest
 
 from hydra_ray.llm.rate_headers import Allowance, Rates
 from hydra_ray.llm.rate_limits import GIVEN_UP_S, MOST_REFUSALS, RateLimits, TokenBucket
-from hydra_ray.llm.retry import LONGEST_WAIT_S
+from hydra_ray.llm.retry import LONGEST_PAUSE_S, LONGEST_WAIT_S
 
 
 class Clock:
@@ -103,6 +103,16 @@ def test_pauses_double_until_the_server_is_given_up_for_a_while():
     assert limits.given_up
     clock.now += GIVEN_UP_S
     assert not limits.given_up
+
+
+@pytest.mark.parametrize("named", [90.0, LONGEST_PAUSE_S])
+def test_a_pause_that_the_server_names_is_kept_to_its_end(named):
+    clock = Clock()
+    limits = RateLimits(clock=clock)
+    limits.learn(Rates(pause_s=named, backoff_s=0.5), 0, 0.0, clock.now)
+    assert limits.wait_s(1.0, 0) == pytest.approx(named)
+    clock.now += LONGEST_WAIT_S
+    assert limits.wait_s(1.0, 0) == pytest.approx(named - LONGEST_WAIT_S)
 
 
 def test_an_answer_ends_the_row_of_refusals():

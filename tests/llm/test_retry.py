@@ -1,27 +1,11 @@
-import email.utils
-
-import pytest
 from tenacity import Future, RetryCallState
 
-from hydra_ray.llm.retry import LONGEST_WAIT_S, TransientError, backoff, is_transient, parse_retry_after
+from hydra_ray.llm.retry import LONGEST_WAIT_S, TransientError, backoff, is_transient
 
 
 def test_which_statuses_are_retried():
     assert all(is_transient(s) for s in (408, 409, 425, 429, 500, 502, 503, 504, 529))
     assert not any(is_transient(s) for s in (200, 301, 400, 401, 403, 404, 413, 422))
-
-
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [(None, None), ("3", 3.0), ("0.25", 0.25), ("-4", 0.0), ("soon", None), ("86400", LONGEST_WAIT_S), ("nan", None)],
-)
-def test_retry_after_in_seconds(value, seconds):
-    assert parse_retry_after(value) == seconds
-
-
-def test_retry_after_as_date():
-    assert parse_retry_after(email.utils.formatdate(1000.0, usegmt=True), now=990.0) == 10.0
-    assert parse_retry_after(email.utils.formatdate(1000.0, usegmt=True), now=2000.0) == 0.0
 
 
 def _state(attempt: int, retry_after_s: float | None) -> RetryCallState:
