@@ -108,7 +108,7 @@ class LedgerBatcher:
             elif not wish.granted.done():
                 wish.granted.set_result(reservation)
             elif reservation > 0:
-                abandoned.append(CallOutcome(reservation))
+                abandoned.append(CallOutcome(reservation, sent=False))
         self._settled += abandoned
         self._wanted = waiting + self._wanted  # those that have waited longest come first
         if waiting and not self._settled:

@@ -114,17 +114,26 @@ class RateLimits:
         named = ((False, "requests", self._named[0]), (True, "tokens", self._named[1]))
         return [(counts, kind, most) for counts, kind, most in named if most is not None]
 
-    def draw(self, tokens: float) -> None:
-        """A call of so many tokens at most goes out."""
+    def draw(self, tokens: float) -> float:
+        """A call of so many tokens at most goes out. Returns as how many it counts until it ends (see `settle`): as
+        a minute's at most, so that one whose answer is unlimited does not hold the others back for longer."""
+        if self._named[1] is not None:
+            tokens = min(tokens, self._named[1])
         for gauge, counts in self._gauges():
             gauge.draw(tokens if counts else 1.0)
+        return tokens
+
+    def give_back(self, drawn: float) -> None:
+        """A call for which `drawn` tokens were taken did not go out."""
+        for gauge, counts in self._gauges():
+            gauge.draw(-drawn if counts else -1.0)
 
     def _gauges(self) -> list[tuple[TokenBucket, bool]]:
         return [*self._set, *((gauge, counts) for counts, (gauge, _, _) in self._stated.items())]
 
     def settle(self, drawn: float, used: float) -> None:
-        """A call for which `drawn` tokens were taken has cost `used`."""
-        for gauge, counts in self._set:
+        """A call for which `drawn` tokens were taken has cost `used`; none, if it was not answered."""
+        for gauge, counts in self._gauges():
             if counts:
                 gauge.draw(used - drawn)
 

@@ -48,7 +48,7 @@ class CallOutcome(NamedTuple):
     """How one reserved call ended. `record` (with its `key`) is kept; the other fields are added to the run's counts.
 
     reservation: what `exchange` granted. calls: 1 if it was answered or may have been billed, else 0. cost: in the
-    currency of `llm.price_*`. rates: the response's headers about rate limits.
+    currency of `llm.price_*`. rates: the response's headers about rate limits. sent: False if it never went out.
     """
 
     reservation: int
@@ -59,6 +59,7 @@ class CallOutcome(NamedTuple):
     retries: int = 0
     failed: int = 0
     rates: Rates | None = None
+    sent: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,10 +198,15 @@ class ResponseCache:
 
     def _learn(self, ended: CallOutcome) -> None:
         """Passes on to the rate limits how a call ended."""
+        mine = ended.reservation in self._made
         went_out, drawn = self._made.pop(ended.reservation, (-math.inf, 0.0))
         if ended.record is not None:
             self.limits.settle(drawn, ended.record["prompt_tokens"] + ended.record["completion_tokens"])
             self.limits.answered()
+        elif mine and not ended.sent:
+            self.limits.give_back(drawn)
+        elif not ended.calls:  # else it may have used them
+            self.limits.settle(drawn, 0.0)
         if ended.rates is not None:
             flying = self._flying()
             self.limits.learn(ended.rates, len(flying), sum(flying), went_out)
@@ -237,8 +243,7 @@ class ResponseCache:
                 )
                 number = row.lastrowid or 0
                 granted.append(number)
-                self._made[number] = (now, size)
-                self.limits.draw(size)
+                self._made[number] = (now, self.limits.draw(size))
                 pending_calls, pending_cost = pending_calls + 1, pending_cost + most
         return granted
 

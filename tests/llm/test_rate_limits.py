@@ -33,11 +33,27 @@ def test_never_more_calls_than_the_limit_in_any_minute(most):
 def test_a_limit_of_tokens_lets_out_a_call_that_is_larger_and_pays_for_it():
     clock = Clock()
     limits = RateLimits(tokens_per_minute=600, clock=clock)
-    assert limits.wait_s(2000.0, 0) == 0
-    limits.draw(2000.0)
-    assert limits.wait_s(10.0, 0) == pytest.approx(2000 / (590 / 60), abs=1.0)
-    limits.settle(2000.0, 10.0)  # it took far less than feared
+    assert limits.wait_s(500.0, 0) == 0
+    limits.draw(500.0)
+    assert limits.wait_s(10.0, 0) == pytest.approx(500 / (590 / 60), abs=1.0)
+    limits.settle(500.0, 10.0)  # it took far less than feared
     assert limits.wait_s(10.0, 0) == pytest.approx(10 / (590 / 60), abs=0.1)
+
+
+def test_a_call_above_the_limit_counts_as_a_minutes_tokens_until_it_is_known_what_it_took():
+    limits = RateLimits(tokens_per_minute=600, clock=Clock())
+    drawn = limits.draw(1e9)
+    assert drawn == 600
+    assert limits.wait_s(10.0, 0) == pytest.approx(600 / (590 / 60), abs=1.0)
+    limits.settle(drawn, 2000.0)
+    assert limits.wait_s(10.0, 0) == pytest.approx(2000 / (590 / 60), abs=1.0)
+
+
+def test_a_call_that_did_not_go_out_has_taken_nothing():
+    limits = RateLimits(requests_per_minute=1, tokens_per_minute=600, clock=Clock())
+    limits.learn(Rates(requests=Allowance(1, 1, 30.0), tokens=Allowance(500, 500, 30.0)), 0, 0.0, 0.0)
+    limits.give_back(limits.draw(1e9))
+    assert limits.wait_s(500.0, 0) == 0
 
 
 def test_without_limits_nothing_waits():
@@ -52,7 +68,7 @@ def test_a_wait_names_the_limit_and_where_it_comes_from():
     assert limits.wait(5.0).seconds == 0
     limits.draw(5.0)
     assert limits.wait(5.0) == (pytest.approx(60.0), "llm.requests_per_minute=1")
-    limits.draw(2e6)
+    limits.settle(0.0, 2e6)
     assert limits.wait(5.0) == (pytest.approx(120.0, rel=0.1), "llm.tokens_per_minute=1e+06")
     limits = RateLimits(clock=clock)
     limits.learn(Rates(requests=Allowance(0, 100, 30.0)), 0, 0.0, clock.now)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hydra_ray.errors import UserError
+from hydra_ray.llm.rate_headers import Allowance, Rates
 from hydra_ray.llm.response_cache import REFUSED, WAIT, CallOutcome, ResponseCache
 from hydra_ray.llm.types import CachedResponse
 
@@ -101,6 +102,40 @@ def test_the_longest_wait_for_a_rate_limit_is_kept_until_it_is_asked_for(tmp_pat
     assert wait is not None
     assert (round(wait.seconds), wait.limit) == (60, "llm.requests_per_minute=1")
     assert ledger.waited() is None
+
+
+@pytest.mark.parametrize("stated", [False, True])
+def test_a_call_that_was_not_answered_holds_no_other_back(tmp_path: Path, stated: bool):
+    ledger = ResponseCache(tmp_path / "l.sqlite", "r")
+    if stated:
+        ledger.limits.learn(Rates(tokens=Allowance(60_000, 60_000, 60.0)), 0, 0.0, 0.0)
+    else:
+        ledger.limits.configure(None, 60_000)
+    for ended in (CallOutcome(0), CallOutcome(0, failed=1), CallOutcome(0, sent=False)):
+        (one,) = ledger.exchange([], [0.0], tokens=[60_000.0])
+        assert ledger.exchange([], [0.0], tokens=[1_000.0]) == [WAIT]
+        ledger.exchange([ended._replace(reservation=one)])
+        assert ledger.pause_s(1_000.0) == 0
+
+
+def test_a_call_that_may_have_been_billed_has_taken_what_was_feared(tmp_path: Path):
+    ledger = ResponseCache(tmp_path / "l.sqlite", "r")
+    ledger.limits.configure(None, 60_000)
+    (one,) = ledger.exchange([], [0.0], tokens=[30_000.0])
+    ledger.exchange([CallOutcome(one, calls=1)])
+    assert ledger.pause_s(1_000.0) > 20
+
+
+def test_a_call_that_never_went_out_counts_as_no_request(tmp_path: Path):
+    ledger = ResponseCache(tmp_path / "l.sqlite", "r")
+    ledger.limits.configure(1, None)
+    for _ in range(3):
+        (one,) = ledger.exchange([], [0.0])
+        assert one > 0
+        ledger.exchange([CallOutcome(one, sent=False)])
+    (one,) = ledger.exchange([], [0.0])
+    ledger.exchange([CallOutcome(one)])
+    assert ledger.exchange([], [0.0]) == [WAIT]
 
 
 def test_survives_sigkill(tmp_path: Path):

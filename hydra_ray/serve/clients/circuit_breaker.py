@@ -37,18 +37,22 @@ class CircuitBreaker:
         """Whether attempts go out freely."""
         return self._open_until is None
 
+    def check(self) -> None:
+        """Raises CircuitOpenError if no attempt would be admitted now."""
+        if self._open_until is None:
+            return
+        left = self._open_until - self._clock()
+        if left > 0 or self._probing:
+            raise CircuitOpenError(left if left > 0 else self._open_s)
+
     def admit(self) -> bool:
         """Whether this attempt is the probe. Each attempt admitted must end in one of the three methods below.
 
         Raises CircuitOpenError.
         """
-        if self._open_until is None:
-            return False
-        left = self._open_until - self._clock()
-        if left > 0 or self._probing:
-            raise CircuitOpenError(left if left > 0 else self._open_s)
-        self._probing = True
-        return True
+        self.check()
+        self._probing = not self.closed
+        return self._probing
 
     def succeeded(self) -> None:
         """The server answered a call."""

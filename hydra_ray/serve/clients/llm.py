@@ -1,13 +1,11 @@
 """The black box as the service asks it: within a deadline, without cache or budget, and not at all while it is down."""
 
-import asyncio
 import json
 import logging
-import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, stop_before_delay
 
@@ -37,6 +35,13 @@ PATIENCE_S = 5.0
 CLOCKS_S = 0.01
 """How far the event loop's clock and the wall clock may disagree on whether a deadline has passed."""
 OVERLOADED = 429
+
+
+class _Size(NamedTuple):
+    """Tokens of a request, about, and of its answers at most."""
+
+    prompt: float
+    answer: float
 
 
 @dataclass(slots=True)
@@ -121,7 +126,7 @@ class LLMClientAdapter:
         async def send(timeout_s: float) -> tuple[CachedResponse, dict[str, Any]]:
             return await self._endpoint.forward(messages, parameters, timeout_s)
 
-        size = len(json.dumps([*messages])) / BYTES_A_TOKEN + _most_tokens(parameters)
+        size = _Size(len(json.dumps([*messages])) / BYTES_A_TOKEN, _most_tokens(parameters))
         record, tree, _ = await self._counted(self._call(send, size, deadline))
         return tree, record["prompt_tokens"] + record["completion_tokens"]
 
@@ -151,7 +156,7 @@ class LLMClientAdapter:
                     raise DeadlineError("the language model did not end its answer before the deadline") from None
                 raise LLMDownError("it broke its answer off") from None
 
-        size = len(json.dumps([*messages])) / BYTES_A_TOKEN + _most_tokens(parameters)
+        size = _Size(len(json.dumps([*messages])) / BYTES_A_TOKEN, _most_tokens(parameters))
         record, _, _ = await self._counted(self._call(send, size, deadline))
         return record["prompt_tokens"] + record["completion_tokens"]
 
@@ -191,7 +196,7 @@ class LLMClientAdapter:
                 return (await self._endpoint.chat(request, start, count, timeout_s, more)).record, None
 
             most = self._endpoint.most(request, count)
-            size = most.prompt_tokens / BYTES_A_TOKEN + most.completion_tokens
+            size = _Size(most.prompt_tokens / BYTES_A_TOKEN, most.completion_tokens)
             record, _, retries = await self._call(send, size, deadline)
             return record, retries
 
@@ -215,8 +220,8 @@ class LLMClientAdapter:
             frozenset(cut),
         )
 
-    async def _call(self, send: Send[T], size: float, deadline: float) -> tuple[CachedResponse, T, int]:
-        """What `send` returns, and the attempts beyond the first. size: in tokens, about."""
+    async def _call(self, send: Send[T], size: _Size, deadline: float) -> tuple[CachedResponse, T, int]:
+        """What `send` returns, and the attempts beyond the first."""
         retrying = AsyncRetrying(
             stop=stop_after_attempt(self._config.retries + 1) | stop_before_delay(deadline - time.time()),
             wait=backoff(self._config.retry_backoff_s),
@@ -233,23 +238,16 @@ class LLMClientAdapter:
             raise _down(error) from None
         raise AssertionError("tenacity always returns or raises")
 
-    async def _attempt(self, send: Send[T], size: float, deadline: float, retries: int) -> tuple[CachedResponse, T]:
+    async def _attempt(self, send: Send[T], size: _Size, deadline: float, retries: int) -> tuple[CachedResponse, T]:
         """One attempt, if the circuit lets it out, once the rate limits do."""
-        left_s = deadline - time.time()
-        if left_s <= 0:
-            raise DeadlineError("the deadline passed before the language model was asked")
-        wait_s = self._rate.take(size, left_s)
-        if wait_s > 0:
-            await asyncio.sleep(wait_s)
-            left_s = max(deadline - time.time(), CLOCKS_S)
-        try:
-            probe = self._breaker.admit()
-        except CircuitOpenError as error:
-            raise LLMDownError(str(error), error.retry_after_s) from None
+        taken, probe = await self._let_out(size, deadline)
+        left_s = max(deadline - time.time(), CLOCKS_S)
         self.counts.attempts += 1
         self.counts.retries += retries > 0
+        used = size.prompt  # an answer that never comes takes nothing
         try:
             record, answer = await self._unsuspected(send, min(left_s, self._config.timeout_s))
+            used = record["prompt_tokens"] + record["completion_tokens"]
         except TransientError as error:
             late = time.time() >= deadline - CLOCKS_S
             self._note(error, probe, fair=not late or left_s >= PATIENCE_S)
@@ -268,13 +266,30 @@ class LLMClientAdapter:
         except BaseException:
             self._breaker.abandoned(probe)
             raise
+        finally:
+            self._rate.settle(taken, used)
         self._breaker.succeeded()
         self.failing, self.answered_at = False, time.monotonic()
         self.counts.calls += 1
         self.counts.prompt_tokens += record["prompt_tokens"]
         self.counts.completion_tokens += record["completion_tokens"]
-        self._rate.settle(size, record["prompt_tokens"] + record["completion_tokens"])
         return record, answer
+
+    async def _let_out(self, size: _Size, deadline: float) -> tuple[float, bool]:
+        """The tokens that an attempt has taken of the rate limits, once it may go out, and whether it is the probe."""
+        left_s = deadline - time.time()
+        if left_s <= 0:
+            raise DeadlineError("the deadline passed before the language model was asked")
+        try:
+            self._breaker.check()
+            taken = await self._rate.take(size.prompt + size.answer, left_s)
+            try:
+                return taken, self._breaker.admit()
+            except CircuitOpenError:
+                self._rate.give_back(taken)
+                raise
+        except CircuitOpenError as error:
+            raise LLMDownError(str(error), error.retry_after_s) from None
 
     async def _unsuspected(self, send: Send[T], timeout_s: float) -> tuple[CachedResponse, T]:
         """What `send` returns. Where its prompt is refused in a way that may concern every prompt, another one shows
@@ -282,7 +297,7 @@ class LLMClientAdapter:
         try:
             return await send(timeout_s)
         except SuspectError as error:
-            self._rate.take(PROBE.max_tokens, math.inf)
+            self._rate.take_now(PROBE.max_tokens)
             await self._endpoint.chat(PROBE, 0, 1, timeout_s)
             raise error.rejection from None
 

@@ -4,6 +4,10 @@ Each process that asks the LLM keeps a fixed share, so that none has to ask anot
 the gateway's replicas the rest in equal parts, as many as there may be. A share that is not used is lost.
 """
 
+import asyncio
+import contextlib
+import time
+
 from hydra_ray.config import LLMConfig
 from hydra_ray.inference.types import OverloadedError
 from hydra_ray.llm.rate_limits import RateLimits
@@ -28,30 +32,63 @@ def _share(llm: LLMConfig, share: float) -> LLMConfig:
 
 
 class RateLimit:
-    """The limits that a config names, for one process. Requests go out in the order in which they came."""
+    """The limits that a config names, for one process. Requests go out in the order in which they came; what waits has
+    taken nothing yet. For one event loop."""
 
     def __init__(self, llm: LLMConfig) -> None:
         self._limits = RateLimits(llm.requests_per_minute, llm.tokens_per_minute)
+        self._waiting: list[float] = []
+        self._turn = asyncio.Lock()
+        self._freed = asyncio.Event()
 
-    def take(self, tokens: float, left_s: float) -> float:
-        """Takes room for a request.
+    async def take(self, tokens: float, left_s: float) -> float:
+        """Waits for room for a request and takes it.
 
         Args:
             tokens: of prompt and answer, about.
             left_s: seconds that the request may wait.
 
         Returns:
-            Seconds to wait before it is sent.
+            The tokens that are taken, for `settle` or `give_back`: a minute's at most.
 
         Raises:
             OverloadedError: there is no room in time; nothing is taken.
         """
-        wait_s = self._limits.wait_s(tokens, 0)
+        ends_at = time.monotonic() + left_s
+        wait_s = self._wait_s(tokens)
         if wait_s > left_s:
             raise OverloadedError(wait_s)
-        self._limits.draw(tokens)
+        self._waiting.append(tokens)
+        try:
+            async with self._turn:
+                while (wait_s := self._limits.wait_s(tokens, 0)) > 0:
+                    if wait_s > ends_at - time.monotonic():
+                        raise OverloadedError(wait_s)
+                    self._freed.clear()
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._freed.wait(), wait_s)
+                return self._limits.draw(tokens)
+        finally:
+            self._waiting.remove(tokens)
+
+    def _wait_s(self, tokens: float) -> float:
+        """Seconds before a request can go out that comes after all those that wait."""
+        drawn = [self._limits.draw(waiting) for waiting in self._waiting]
+        wait_s = self._limits.wait_s(tokens, 0)
+        for one in drawn:
+            self._limits.give_back(one)
         return wait_s
+
+    def take_now(self, tokens: float) -> None:
+        """Takes room for a request that does not wait; those after it do."""
+        self._limits.draw(tokens)
+
+    def give_back(self, taken: float) -> None:
+        """A request for which `taken` tokens were taken was not sent."""
+        self._limits.give_back(taken)
+        self._freed.set()
 
     def settle(self, taken: float, used: float) -> None:
         """A request for which `taken` tokens were taken has used so many."""
         self._limits.settle(taken, used)
+        self._freed.set()

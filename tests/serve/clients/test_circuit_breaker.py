@@ -83,3 +83,17 @@ def test_a_late_failure_of_an_earlier_attempt_is_not_the_probes() -> None:
     assert probe is True
     breaker.succeeded()
     assert breaker.closed
+
+
+def test_a_check_tells_whether_an_attempt_would_be_admitted_and_is_none() -> None:
+    clock = Clock()
+    breaker = CircuitBreaker(failures=1, window_s=10, open_s=2, clock=clock)
+    breaker.check()
+    breaker.failed(False)
+    with pytest.raises(CircuitOpenError):
+        breaker.check()
+    clock.now += 2
+    breaker.check()
+    assert breaker.admit()
+    with pytest.raises(CircuitOpenError):
+        breaker.check()
