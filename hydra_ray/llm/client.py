@@ -140,7 +140,7 @@ class LLMClient:
             reraise=True,
         )
         try:
-            models = await retrying(self._endpoint.models)
+            models: list[str] | None = await retrying(self._endpoint.models)
         except TransientError as error:
             raise UserError(f"llm.base_url: {error}: is the server running and the address right?") from None
         if models is None or self._cfg.model not in models:
