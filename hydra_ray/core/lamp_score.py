@@ -135,7 +135,7 @@ def score_task(golds: TaskOutputs, predictions: TaskOutputs, task: Task, mode: M
         metrics, values = _labels(task, read_golds, read)
     else:
         metrics, values = _texts(read_golds, read, "lamp" if mode == "lamp" else task.rouge)
-    unreadable = tuple(key for key, text in zip(ids, read, strict=True) if not _is_answer(task, text))
+    unreadable = tuple(key for key, text in zip(ids, read, strict=True) if not is_answer(task, text))
     return TaskScores(golds.task_id, ids, true, found, metrics, values, unreadable)
 
 
@@ -178,7 +178,7 @@ def some(what: str, ids: Sequence[str]) -> str:
 
 def _read_golds(golds: TaskOutputs, task: Task, mode: Mode) -> list[str]:
     read = [text.strip() if mode == "lamp" else parse_gold(task, text) for _, text in golds.outputs]
-    wrong = [key for (key, _), text in zip(golds.outputs, read, strict=True) if not _is_answer(task, text)]
+    wrong = [key for (key, _), text in zip(golds.outputs, read, strict=True) if not is_answer(task, text)]
     if wrong and task.closed:
         raise UserError(f"{golds.where}: {some('without an answer of ' + task.name, wrong)}; give that task's "
                         "gold file, or name another task with --task")  # fmt: skip
@@ -189,7 +189,7 @@ def _read(task: Task, mode: Mode, text: str) -> str:
     return text.strip() if mode == "lamp" else parse_answer(task, text)
 
 
-def _is_answer(task: Task, text: str) -> bool:
+def is_answer(task: Task, text: str) -> bool:
     """Whether an output that was read is one that the task knows."""
     if "mae" not in task.rules.metrics:
         return is_label(task, text)

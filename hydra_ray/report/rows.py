@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hydra_ray.core.answers.parse import is_label, is_unusable, parse_answer
+from hydra_ray.core.answers.parse import is_unusable, parse_answer
+from hydra_ray.core.lamp_score import is_answer
 from hydra_ray.core.tasks import Task
 
 
@@ -61,7 +62,7 @@ def sorted_rows(rows: Sequence[AnswerRow]) -> list[AnswerRow]:
 
 def answer_counts(task: Task, answers: Sequence[str | None]) -> dict[str, int]:
     """How many answers are `missing` (no call came back), `empty`, `thoughts_only` (a reasoning model that never came
-    to its answer), and `no_label` (text, but none of the labels)."""
+    to its answer), and `no_label` (text, but none of the labels, and no number on a rating's scale)."""
     counts = {"missing": 0, "empty": 0, "thoughts_only": 0, "no_label": 0}
     for answer in answers:
         if answer is None:
@@ -70,6 +71,6 @@ def answer_counts(task: Task, answers: Sequence[str | None]) -> dict[str, int]:
             counts["empty"] += 1
         elif is_unusable(answer):
             counts["thoughts_only"] += 1
-        elif not is_label(task, parse_answer(task, answer)):
+        elif not is_answer(task, parse_answer(task, answer)):
             counts["no_label"] += 1
     return counts
