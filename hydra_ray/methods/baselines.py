@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from hydra_ray.core.selection import candidates_of, self_consistency, user_majority
+from hydra_ray.core.tasks import Task
 from hydra_ray.methods.method import Method, one_answer
 from hydra_ray.methods.question import SAMPLES, AnsweredQuestion, Call, QuestionContext
 from hydra_ray.registries import METHODS
@@ -19,8 +20,14 @@ def ask_samples(question: QuestionContext) -> dict[str, Call]:
 
 
 def _majority(question: AnsweredQuestion) -> str:
-    task = question.task
-    return user_majority(task, question.history, task.labels[0] if task.labels else "")
+    return user_majority(question.task, question.history, _without_history(question.task))
+
+
+def _without_history(task: Task) -> str:
+    """The first label, the middle of a rating's scale; "" for free text."""
+    if not task.labels:
+        return ""
+    return task.labels[len(task.labels) // 2 if "mae" in task.rules.metrics else 0]
 
 
 def _consistent(question: AnsweredQuestion) -> str | None:

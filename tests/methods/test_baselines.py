@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from hydra_ray.core.tasks import load_task
 from hydra_ray.methods.method import method_named
 from tests.methods.questions import Answered, Asked
 
@@ -38,6 +39,12 @@ def test_the_users_majority_asks_nothing() -> None:
     answered: Any = Answered(history=("comedy", "action", "comedy"))
     assert method.calls(asked) == {}
     assert method.answer(answered) == "comedy"
+
+
+@pytest.mark.parametrize(("task", "answer"), [("lamp_3", "3"), ("lamp_2m", "sci-fi"), ("lamp_4", "")])
+def test_the_majority_of_no_history(task: str, answer: str) -> None:
+    answered: Any = Answered(task=load_task(task))
+    assert method_named("user_majority").answer(answered) == answer
 
 
 def test_self_consistency_votes_over_samples_after_bm25() -> None:
