@@ -1,11 +1,13 @@
 """The LLM's own answer, whole or streamed: as it came, under our model's name."""
 
 import json
+import math
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from hydra_ray.llm.types import without_surrogates
 from hydra_ray.version import __version__
 
 DONE = "data: [DONE]\n\n"
@@ -21,6 +23,11 @@ def plain_completion(tree: Mapping[str, Any], model: str, run: str) -> dict[str,
         "model": model,
         "hydra": _hydra(run),
     }
+
+
+def strict_json(tree: Any) -> str:
+    """JSON that every client reads: what is no number is null, half a character is U+FFFD."""
+    return without_surrogates(json.dumps(_finite(tree), ensure_ascii=False, allow_nan=False))
 
 
 class PlainStream:
@@ -45,7 +52,7 @@ class PlainStream:
         first = {} if self._begun else {"hydra": _hydra(self._run)}
         self._begun = True
         named = {"object": "chat.completion.chunk", "model": self._model, "choices": choices, **first}
-        write(f"data: {json.dumps({**self._head, **shown, **named})}\n\n")
+        write(f"data: {strict_json({**self._head, **shown, **named})}\n\n")
 
 
 def _chunks(tree: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -70,3 +77,11 @@ def _chunks(tree: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _hydra(run: str) -> dict[str, Any]:
     return {"plain": True, "degraded": [], "versions": {"run": run, "hydra_ray": __version__}}
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: _finite(one) for name, one in value.items()}
+    return [_finite(one) for one in value] if isinstance(value, list) else value

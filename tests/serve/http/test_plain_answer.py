@@ -4,6 +4,7 @@ import json
 import threading
 
 import httpx
+import pytest
 
 from hydra_ray.inference.types import LLMDownError
 from hydra_ray.serve.http.plain_answer import PlainStream
@@ -76,3 +77,23 @@ def test_a_whole_answer_of_odd_shape_is_streamed_as_far_as_it_can_be_read():
     PlainStream("m", "r", True).write({"choices": odd}, written.append)
     chunks = [json.loads(event.removeprefix("data: ")) for event in written]
     assert [chunk["choices"][0]["delta"].get("content") for chunk in chunks[1::3]] == [None, "blue", None]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_what_no_client_can_read_is_replaced(live, monkeypatch, streamed):
+    async def forward(messages, parameters, deadline):
+        message = {"role": "assistant", "content": "half \ud83d, whole \U0001f600"}
+        logprobs = {"content": [{"token": "\ud83d", "logprob": float("nan"), "top_logprobs": [float("-inf")]}]}
+        return {"choices": [{"index": 0, "message": message, "logprobs": logprobs, "finish_reason": "stop"}]}, 6
+
+    monkeypatch.setattr(live.service, "forward", forward)
+    if streamed:  # the whole answer at once, since it asks for tools
+        tree = list(map(json.loads, list(plain_lines(live, tools=TOOLS))[:-1]))[1]
+    else:
+        asked = {"model": "made-up:plain", "messages": QUESTION}
+        answer = httpx.post(f"{live.url}/v1/chat/completions", json=asked, timeout=10)
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+        tree = answer.json()
+    (choice,) = tree["choices"]
+    assert choice["delta" if streamed else "message"]["content"] == "half \ufffd, whole \U0001f600"
+    assert choice["logprobs"]["content"] == [{"token": "\ufffd", "logprob": None, "top_logprobs": [None]}]

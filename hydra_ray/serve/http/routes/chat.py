@@ -4,13 +4,13 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, BeforeValidator
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from hydra_ray.serve.http.errors import CHAT_PATH, ErrorAnswer, documented
 from hydra_ray.serve.http.event_stream import Write, stream
 from hydra_ray.serve.http.middleware.raw_path import unescape
 from hydra_ray.serve.http.model_name import SUFFIX, parse_model
-from hydra_ray.serve.http.plain_answer import DONE, PlainStream, plain_completion
+from hydra_ray.serve.http.plain_answer import DONE, PlainStream, plain_completion, strict_json
 from hydra_ray.serve.http.route_context import RouteContext
 from hydra_ray.serve.http.schemas.chat_answer import ChatCompletion, completion, events
 from hydra_ray.serve.http.schemas.chat_request import ChatRequest
@@ -81,7 +81,8 @@ def router(front: RouteContext) -> APIRouter:
         shown, parameters = body.shown(), body.parameters()
         if not body.stream:
             tree = await front.forward(request, shown, parameters)
-            return JSONResponse(plain_completion(tree, body.model, front.service.run))
+            text = strict_json(plain_completion(tree, body.model, front.service.run))
+            return Response(text, media_type="application/json")
         plain = PlainStream(body.model, front.service.run, body.include_usage)
 
         async def forward(write: Write) -> None:
