@@ -11,7 +11,7 @@ from hydra_ray.serve.bundle import RunArtifacts
 from hydra_ray.serve.clients.deployments import RemoteDeployment
 from hydra_ray.serve.clients.llm_readiness import LLMReadiness
 from hydra_ray.serve.observability.metrics import Meters
-from hydra_ray.serve.schemas import Export, HistoryPage, Imported, NewItem, UserInfo
+from hydra_ray.serve.schemas import Export, HistoryPage, Imported, KeptItem, NewItem, UserInfo
 from hydra_ray.serve.state.new_items import NewAnswers, NewDates
 from hydra_ray.serve.types import InvalidError, InvalidRowsError, PlainLLM, RowMistake
 
@@ -174,9 +174,9 @@ async def _probe(part: RemoteDeployment) -> str:
     return "ok"
 
 
-def shown(item: HistoryItem) -> NewItem:
+def shown(item: HistoryItem) -> KeptItem:
     """An item as the API shows it."""
-    return NewItem(item_id=item.item_id, text=item.text, answer=item.answer, corpus=item.corpus, date=item.date)
+    return KeptItem(item_id=item.item_id, text=item.text, answer=item.answer, corpus=item.corpus, date=item.date)
 
 
 def info(user: UserKey, state: UserState) -> UserInfo:

@@ -17,7 +17,17 @@ class UserInfo(BaseModel):
     message: str = ""
 
 
-class NewItem(BaseModel):
+class KeptItem(BaseModel):
+    """An item of a user's history, of any length: a run's own items meet no limits."""
+
+    item_id: str
+    text: str
+    answer: str = ""
+    corpus: str | None = None
+    date: str = ""
+
+
+class NewItem(KeptItem):
     """An item to append. item_id: unique for the user; a known one is replaced in its place. answer: one of the
     task's labels, in any spelling that the main job reads, free text for generation; or empty. date: in a form that the
     main job reads (ISO 8601 in UTC is what is kept), or empty."""
@@ -35,7 +45,7 @@ class HistoryPage(BaseModel):
     """Some of a user's items, oldest first. total: how many there are. next: offset of the next page, null: none."""
 
     user_id: str
-    data: list[NewItem]
+    data: list[KeptItem]
     total: int
     next: int | None = None
 
@@ -51,5 +61,5 @@ class Export(BaseModel):
     """Everything that is kept of a user."""
 
     user: UserInfo
-    items: list[NewItem]
+    items: list[KeptItem]
     heads: dict[str, dict[str, list[float]] | None]

@@ -20,7 +20,7 @@ from hydra_ray.inference.trace import (
     TracePrompt,
     TraceVersions,
 )
-from hydra_ray.serve.schemas import Export, HistoryPage, NewItem, UserInfo
+from hydra_ray.serve.schemas import Export, HistoryPage, KeptItem, NewItem, UserInfo
 from hydra_ray.serve.ui import page_router
 
 MARKUP = '<img src=x onerror="document.title=\'broken in\'"><script>document.title="broken in"</script>'
@@ -93,7 +93,7 @@ class CannedApi:
         @app.get("/v1/users/{name}/history")
         async def history(name: str, offset: int = 0, limit: int = 100) -> HistoryPage:
             text, answer = (WORD, "dune") if name == "long" else RECORDS[offset % len(RECORDS)]
-            items = [NewItem(item_id=f"{name}-{offset}", text=text, answer=answer)]
+            items = [KeptItem(item_id=f"{name}-{offset}", text=text, answer=answer)]
             return HistoryPage(user_id=name, data=items, total=self.users[name].items)
 
         @app.get("/v1/users/{name}/export")

@@ -105,6 +105,28 @@ def test_a_date_that_is_none_is_named_with_the_forms_and_nothing_is_appended(dat
     assert server.rows == []
 
 
+class Kept:
+    """A history server and a fitter of one user. items: that the run has brought along."""
+
+    def __init__(self, *items: HistoryItem) -> None:
+        self.items = items
+
+    async def insist(self, method: str, *args: Any, affine: str = "") -> Any:
+        return {} if method == "heads" else (UserState(len(self.items), 1), self.items)
+
+
+def test_a_runs_own_items_are_shown_whatever_their_length() -> None:
+    item = HistoryItem("i" * 257, "t" * 100_001, "t" * 100_001, "a" * 20_001, "2024")
+    bundle = RunArtifacts("a-run", Config(), 0, {}, {}, {}, Path("users"))
+    kept = Kept(item)
+    service = RemoteService(bundle, None, kept, None, kept, None, None, None)  # type: ignore[arg-type]
+    page, export = asyncio.run(service.history(ANN, 0, 10)), asyncio.run(service.export(ANN))
+    assert page is not None
+    assert export is not None
+    for (one,) in (page.data, export.items):
+        assert HistoryItem(one.item_id, one.text, one.corpus or "", one.answer, one.date) == item
+
+
 class Users:
     """History server and fitter of one user. The fitter deletes; if it dies after that, it is asked again."""
 

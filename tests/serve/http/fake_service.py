@@ -7,7 +7,7 @@ from typing import Any
 
 from hydra_ray.inference.trace import Degraded, PersonalizedAnswer, Trace, TraceCandidate, TracePrompt, TraceVersions
 from hydra_ray.inference.types import PersonalizeRequest, UserKey
-from hydra_ray.serve.schemas import Export, HistoryPage, Imported, NewItem, UserInfo
+from hydra_ray.serve.schemas import Export, HistoryPage, Imported, KeptItem, NewItem, UserInfo
 from hydra_ray.serve.types import InvalidRowsError, RowMistake
 
 
@@ -132,7 +132,7 @@ class FakeService:
         await self._pass()
         if user.stored not in self.histories:
             return None
-        items = list(self.histories[user.stored].values())
+        items: list[KeptItem] = list(self.histories[user.stored].values())
         end = offset + limit
         following = end if end < len(items) else None
         return HistoryPage(user_id=user.user_id, data=items[offset:end], total=len(items), next=following)
@@ -160,7 +160,7 @@ class FakeService:
 
     async def export(self, user: UserKey) -> Export | None:
         info = await self.user(user)
-        items = list(self.histories.get(user.stored, {}).values())
+        items: list[KeptItem] = list(self.histories.get(user.stored, {}).values())
         return None if info is None else Export(user=info, items=items, heads={"reranker": None, "adapter": None})
 
     async def ready(self) -> dict[str, str]:
