@@ -20,7 +20,7 @@ from hydra_ray.llm.ledger_batcher import LedgerBatcher
 from hydra_ray.llm.model_id import model_identity
 from hydra_ray.llm.response_cache import ResponseCache
 from hydra_ray.llm.response_cache_ports import LocalPort, ResponseCachePort
-from hydra_ray.llm.retry import RejectedError, SuspectError, TooLongError, TransientError, backoff
+from hydra_ray.llm.retry import RejectedError, SuspectError, TransientError, backoff
 from hydra_ray.llm.types import Completion, Request, call_key
 
 # This many requests in a row given up, with none answered in between, and the server is taken to be out of order.
@@ -264,7 +264,7 @@ class LLMClient:
             if stop.is_set():
                 return []
             failure = error.rejection if isinstance(error, SuspectError) else error
-            if self._may_be_n(call, failure):
+            if self._endpoint.dialect.may_be_n(self._cfg, call.count, failure):
                 job.one_by_one = True
                 return [LLMCall(job, 0, 1)]
             if isinstance(error, SuspectError):
@@ -283,14 +283,6 @@ class LLMClient:
         if not job.open_calls:
             self._books.add_done(job.copies)
         return more
-
-    def _may_be_n(self, call: LLMCall, error: Exception) -> bool:
-        """Whether a call may have failed because it asks for several samples, in words that do not say so."""
-        if call.count == 1 or self._cfg.supports_n is not None or self._endpoint.dialect.takes_n:
-            return False
-        if isinstance(error, TransientError):
-            return error.status in {500, 501}
-        return not isinstance(error, TooLongError)
 
     async def _probe(self, suspicion: str) -> None:
         """Finds out whether a server that refused a prompt answers another one. Raises UserError if it does not."""

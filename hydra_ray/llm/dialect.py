@@ -7,6 +7,7 @@ from typing import Any
 
 from hydra_ray.config import LLMConfig
 from hydra_ray.llm.http_errors import Problem, refused_parameter, wants_positive
+from hydra_ray.llm.retry import TooLongError, TransientError
 from hydra_ray.llm.types import Request
 
 logger = logging.getLogger(__name__)
@@ -65,6 +66,14 @@ class Dialect:
         self.answered, self.refused_in_row = True, 0
         self.takes_n |= texts > 1
         self.one_by_one |= texts == 1 < count
+
+    def may_be_n(self, cfg: LLMConfig, count: int, error: Exception) -> bool:
+        """Whether a call for `count` samples may have failed because there are several, in words that do not say so."""
+        if count == 1 or cfg.supports_n is not None or self.takes_n:
+            return False
+        if isinstance(error, TransientError):
+            return error.status in {500, 501}
+        return not isinstance(error, TooLongError)
 
     def learn(self, problem: Problem, sent: Mapping[str, Any], kept: Collection[str] = ()) -> bool:
         """Whether a refusal of parameters that were `sent` is about one that can go by another name, or be left out.

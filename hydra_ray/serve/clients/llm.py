@@ -186,14 +186,28 @@ class LLMClientAdapter:
         raise AssertionError("the last version is answered or raises")
 
     async def _samples(self, request: Request, more: Mapping[str, Any], deadline: float) -> LLMResponse:
-        """As many samples in a call as the server gives, the others one by one, all at once."""
+        """As many samples in a call as the server gives, the others one by one, all at once.
+
+        Where a call for several fails in a way that may be due to that, one alone shows whether it is. Only a refusal
+        shows it for later calls, too: a server's own failure (500) may be of the moment.
+        """
         wanted = samples(request)
-        native = self._config.supports_n
-        whole = wanted == 1 or native is True or (native is None and not self._endpoint.dialect.one_by_one)
+        native, dialect = self._config.supports_n, self._endpoint.dialect
+        whole = wanted == 1 or native is True or (native is None and not dialect.one_by_one)
 
         async def call(start: int, count: int) -> tuple[CachedResponse, int]:
             async def send(timeout_s: float) -> tuple[CachedResponse, None]:
-                return (await self._endpoint.chat(request, start, count, timeout_s, more)).record, None
+                try:
+                    return (await self._endpoint.chat(request, start, count, timeout_s, more)).record, None
+                except (TransientError, RejectedError, SuspectError) as error:
+                    failure = error.rejection if isinstance(error, SuspectError) else error
+                    if not dialect.may_be_n(self._config, count, failure):
+                        raise
+                left_s = min(timeout_s, deadline - time.time())
+                self.counts.attempts += 1
+                record = (await self._endpoint.chat(request, start, 1, left_s, more)).record
+                dialect.one_by_one |= isinstance(failure, RejectedError)
+                return record, None
 
             most = self._endpoint.most(request, count)
             size = _Size(most.prompt_tokens / BYTES_A_TOKEN, most.completion_tokens)

@@ -73,6 +73,28 @@ def test_samples_that_a_call_leaves_out_are_asked_for_one_by_one() -> None:
     assert len(fake.bodies) == 4
 
 
+@pytest.mark.parametrize(("status", "learned"), [(400, True), (403, True), (422, True), (500, False)])
+def test_n_that_is_refused_without_a_name_is_found_out(status: int, learned: bool) -> None:
+    async def use(samples: LLMClientAdapter) -> Any:
+        return [(await ask(samples, 3)).texts for _ in range(6)], samples.up, samples.counts.attempts
+
+    fake = FakeServer(lambda number, body: error(status, "bad request") if "n" in body else None)
+    texts, up, attempts = with_server(fake, use, retries=0)
+    assert (texts, up) == ([("a/0",) * 3] * 6, True)
+    assert sum("n" in body for body in fake.bodies) == (1 if learned else 6)
+    assert attempts == len(fake.bodies)
+
+
+def test_a_question_that_is_refused_with_and_without_n_is_refused() -> None:
+    async def use(samples: LLMClientAdapter) -> Any:
+        with pytest.raises(RefusedError, match="HTTP 400: flagged"):
+            await ask(samples, 3)
+
+    fake = FakeServer(lambda number, body: error(400, "flagged"))
+    with_server(fake, use)
+    assert [body.get("n") for body in fake.bodies] == [3, None]
+
+
 def test_a_server_that_gives_one_sample_a_call_is_asked_for_all_at_once() -> None:
     async def slowly(number: int, body: dict[str, Any]) -> Any:
         await asyncio.sleep(0.02 * (4 - body["seed"] % 10))
