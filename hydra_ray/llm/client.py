@@ -154,8 +154,10 @@ class LLMClient:
 
     async def close(self) -> None:
         """Notes what is left and closes the connections."""
-        await self._books.flush()
-        await self._endpoint.close()
+        try:
+            await self._books.flush()
+        finally:
+            await self._endpoint.close()
 
     def close_sync(self) -> None:
         """`close`, and ends the background loop."""

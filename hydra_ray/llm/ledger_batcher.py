@@ -57,7 +57,7 @@ class LedgerBatcher:
         return granted
 
     def settle(self, settled: CallOutcome) -> None:
-        """Notes how a call ended; on disk after the next exchange (`flush` waits for it)."""
+        """Notes how a call ended; on disk after the next exchange that succeeds (`flush` waits for it)."""
         self._settled.append(settled)
         self._wake()
 
@@ -66,7 +66,7 @@ class LedgerBatcher:
         self._done += requests
 
     async def flush(self) -> None:
-        """Returns when everything noted so far is on disk. Raises what the ledger raised."""
+        """Returns when everything noted so far is on disk. Raises what the ledger raised; the notes are kept then."""
         while self._settled or self._done or self._sender is not None:
             self._wake()
             assert self._sender is not None
@@ -76,9 +76,12 @@ class LedgerBatcher:
         self._news.set()
         if self._sender is None:
             self._sender = asyncio.get_running_loop().create_task(self._send())
+            self._sender.add_done_callback(_seen)
 
     async def _send(self) -> None:
+        settled: list[CallOutcome] = []
         wanted: list[_Wish] = []
+        done = 0
         try:
             await asyncio.sleep(0)  # lets everything that is ready in this turn of the loop join in
             while self._settled or self._wanted or self._done:
@@ -89,8 +92,11 @@ class LedgerBatcher:
                 wanted = [wish for wish in wanted if not wish.granted.done()]
                 tokens = [wish.tokens for wish in wanted]
                 granted = await self._port.exchange(settled, [wish.most for wish in wanted], done, tokens)
+                settled, done = [], 0
                 await self._hand_out(wanted, granted)
         except BaseException as error:
+            # The next exchange sends them; the ledger counts no note twice, should it have got them.
+            self._settled, self._done = settled + self._settled, done + self._done
             for wish in [*wanted, *self._wanted]:
                 if not wish.granted.done():
                     wish.granted.set_exception(error if isinstance(error, Exception) else asyncio.CancelledError())
@@ -128,3 +134,9 @@ class LedgerBatcher:
             if self._done or any(wish.granted.done() for wish in self._wanted):
                 return
             pause_s -= asyncio.get_running_loop().time() - began
+
+
+def _seen(sender: asyncio.Task[None]) -> None:
+    """Keeps asyncio from reporting an exchange's failure that nobody waits for: `flush` tries once more, and raises."""
+    if not sender.cancelled():
+        sender.exception()

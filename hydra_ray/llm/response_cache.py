@@ -11,7 +11,8 @@ import threading
 import time
 import uuid
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -152,26 +153,47 @@ class ResponseCache:
     def exchange(
         self, settled: Sequence[CallOutcome], wanted: Sequence[float] = (), done: int = 0, tokens: Sequence[float] = ()
     ) -> list[int]:
-        """Notes ended calls, then reserves new ones, in one transaction.
+        """Notes ended calls, then reserves new ones, in one transaction. A call that is noted already counts no more,
+        so that notes may be sent again whose exchange failed or was not heard of.
 
         wanted: the most each new call can cost. done: requests finished since the last exchange (see `done`).
         tokens: of each new call, about, for the rate limits; none: 0 each.
         Returns for each wanted call its reservation (> 0), REFUSED if the budget is used up, LIMITED if the server no
         longer answers for its rate limits, or WAIT if it fits only should a call in flight turn out cheaper than
-        feared, or if the rate limits hold it back (see `pause_s`).
+        feared, or if the rate limits hold it back (see `pause_s`). Raises UserError if the file cannot be written;
+        nothing is noted then.
         """
-        with self._lock:
-            self._done += done
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                if settled:
-                    self._note(settled)
-                granted = self._reserve(wanted, tokens or [0.0] * len(wanted)) if wanted else []
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
+        try:
+            with self._lock:
+                newest = max(self._made, default=0)
+                try:
+                    with self._transaction():
+                        if settled:
+                            self._note(settled)
+                        granted = self._reserve(wanted, tokens or [0.0] * len(wanted)) if wanted else []
+                except BaseException:
+                    for number in [number for number in self._made if number > newest]:
+                        self.limits.give_back(self._made.pop(number)[1])
+                    raise
+                self._done += done
+        except sqlite3.Error as error:
+            raise UserError(
+                f"{self.file}: cannot be written ({error}): free space on its disk, or end what holds the file, and "
+                "run again; what it has noted so far is kept"
+            ) from None
         return granted
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """What is written meanwhile is on disk in the end, or none of it is."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:  # some errors have ended it
+                self._db.execute("ROLLBACK")
+            raise
 
     def _note(self, settled: Sequence[CallOutcome]) -> None:
         kept = [(s.key, zlib.compress(json.dumps(s.record).encode(), 1)) for s in settled if s.record is not None]
@@ -179,9 +201,8 @@ class ResponseCache:
         if self.archive:
             unsaved = [(self.archive, key) for key, _ in kept]
             self._db.executemany("INSERT OR IGNORE INTO unsaved VALUES (?, ?)", unsaved)
-        self._db.executemany("DELETE FROM in_flight WHERE id = ?", [(s.reservation,) for s in settled])
-        for ended in settled:
-            self._learn(ended)
+        ended_now = "DELETE FROM in_flight WHERE id = ?"
+        settled = [s for s in settled if self._db.execute(ended_now, (s.reservation,)).rowcount]
         self._db.execute(
             "UPDATE runs SET calls = calls + ?, prompt_tokens = prompt_tokens + ?, completion_tokens ="
             " completion_tokens + ?, cost = cost + ?, retries = retries + ?, failed = failed + ? WHERE run = ?",
@@ -195,6 +216,8 @@ class ResponseCache:
                 self.run,
             ),
         )
+        for ended in settled:
+            self._learn(ended)
 
     def _learn(self, ended: CallOutcome) -> None:
         """Passes on to the rate limits how a call ended."""
@@ -296,22 +319,18 @@ class ResponseCache:
 
     def saved(self, keys: Sequence[str], name: str) -> None:
         """Notes that a file of the archive has the records of these keys, and none that is not here."""
-        with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
+        with self._lock, self._transaction():
             self._db.execute("INSERT OR IGNORE INTO answer_files VALUES (?, ?)", (self.archive, name))
             mine = [(self.archive, key) for key in keys]
             self._db.executemany("DELETE FROM unsaved WHERE archive = ? AND key = ?", mine)
-            self._db.execute("COMMIT")
 
     def merge(self, rows: Sequence[tuple[str, bytes]], name: str) -> int:
         """Adds the records of a file of the archive that are not here. Returns how many there were."""
-        with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
+        with self._lock, self._transaction():
             before = self._db.total_changes
             self._db.executemany("INSERT OR IGNORE INTO responses (key, record) VALUES (?, ?)", rows)
             came = self._db.total_changes - before
             self._db.execute("INSERT OR IGNORE INTO answer_files VALUES (?, ?)", (self.archive, name))
-            self._db.execute("COMMIT")
         return came
 
     def used(self) -> Counts:

@@ -135,7 +135,7 @@ def response_cache_actor(
 
     The file stays on the driver's disk, so the actor must stay on this node. It ends with the driver. Should it die
     before, Ray restarts it and calls that were in flight count as lost until they are settled; an exchange that is then
-    sent twice is counted twice, never forgotten.
+    sent twice counts its calls once.
     """
     context = ray.get_runtime_context()
     # Of this job alone: another's would end with it. The file serves several.

@@ -9,7 +9,9 @@ from aiohttp import web
 from hydra_ray.config import LLMConfig
 from hydra_ray.errors import BudgetReachedError
 from hydra_ray.llm.client import LLMClient
-from hydra_ray.llm.response_cache import ResponseCache
+from hydra_ray.llm.ledger_batcher import LedgerBatcher
+from hydra_ray.llm.response_cache import CallOutcome, ResponseCache
+from hydra_ray.llm.response_cache_ports import LocalPort
 from tests.llm.asking import ask, go
 from tests.llm.fake_server import FakeServer, completion, error, serve
 
@@ -165,3 +167,66 @@ def test_two_clients_share_one_budget(tmp_path):
     results = asyncio.run(inner())
     assert any(isinstance(r, BudgetReachedError) for r in results)
     assert len(fake.bodies) == ledger.counts().calls == 25
+
+
+class FailingPort(LocalPort):
+    """A ledger whose next exchanges fail; heard: before, or after they have happened."""
+
+    failures = 0
+    heard = False
+
+    async def exchange(self, settled, wanted, done, tokens):
+        if self.failures:
+            self.failures -= 1
+            if self.heard:
+                await super().exchange(settled, wanted, done, tokens)
+            raise OSError("lost")
+        return await super().exchange(settled, wanted, done, tokens)
+
+
+def notes(granted):
+    record = {"texts": ["a"], "prompt_tokens": 5, "completion_tokens": 2}
+    return [CallOutcome(number, f"k{number}", record, calls=1) for number in granted]
+
+
+@pytest.mark.parametrize("heard", [False, True])
+def test_notes_whose_exchange_failed_are_sent_again_and_counted_once(tmp_path, heard):
+    ledger = ResponseCache(tmp_path / "l", "r")
+    port = FailingPort(ledger)
+    port.heard = heard
+
+    async def inner():
+        books = LedgerBatcher(port)
+        first, second = notes([await books.reserve(0.0), await books.reserve(0.0)])
+        port.failures = 1
+        books.settle(first)
+        while port.failures:
+            await asyncio.sleep(0)
+        books.settle(second)
+        books.add_done(2)
+        await books.flush()
+
+    asyncio.run(inner())
+    assert (ledger.counts().calls, ledger.done()) == (2, 2)
+    assert all(ledger.get_many([note.key for note in notes([1, 2])]))
+
+
+def test_a_ledger_that_goes_on_failing_is_told_and_no_note_is_lost(tmp_path):
+    ledger = ResponseCache(tmp_path / "l", "r")
+    port = FailingPort(ledger)
+
+    async def inner():
+        books = LedgerBatcher(port)
+        (note,) = notes([await books.reserve(0.0)])
+        port.failures = 3
+        books.settle(note)
+        with pytest.raises(OSError, match="lost"):
+            await books.flush()
+        with pytest.raises(OSError, match="lost"):
+            await books.reserve(0.0)
+        with pytest.raises(OSError, match="lost"):
+            await books.flush()
+        await books.flush()
+
+    asyncio.run(inner())
+    assert ledger.counts().calls == 1

@@ -1,5 +1,6 @@
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -136,6 +137,46 @@ def test_a_call_that_never_went_out_counts_as_no_request(tmp_path: Path):
     (one,) = ledger.exchange([], [0.0])
     ledger.exchange([CallOutcome(one)])
     assert ledger.exchange([], [0.0]) == [WAIT]
+
+
+def test_a_note_that_is_sent_twice_counts_once(tmp_path: Path):
+    ledger = ResponseCache(tmp_path / "l", "r")
+    (one,) = ledger.exchange([], [0.0])
+    for _ in range(2):
+        ledger.exchange([CallOutcome(one, "k", RECORD, calls=1, cost=0.5)])
+    counts = ledger.counts()
+    assert (counts.calls, counts.prompt_tokens, counts.cost) == (1, 5, 0.5)
+
+
+def test_an_exchange_that_cannot_be_written_changes_nothing_and_can_be_made_again(tmp_path: Path):
+    ledger = ResponseCache(tmp_path / "l", "r")
+    ledger.limits.configure(1200, None)
+    (one,) = ledger.exchange([], [0.0])
+    ledger._db.execute("PRAGMA busy_timeout = 1")
+    other = sqlite3.connect(tmp_path / "l", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    note = CallOutcome(one, "k", RECORD, calls=1)
+    with pytest.raises(UserError, match=r"l: cannot be written \(database is locked\): free space on its disk"):
+        ledger.exchange([note], [0.0], done=1)
+    other.execute("ROLLBACK")
+    assert (ledger.counts().calls, ledger.done()) == (0, 0)
+    (pages,) = ledger._db.execute("PRAGMA page_count").fetchone()
+    ledger._db.execute(f"PRAGMA max_page_count = {pages}")
+    big = CachedResponse(texts=[os.urandom(100_000).hex()], prompt_tokens=1, completion_tokens=1)
+    with pytest.raises(UserError, match="disk is full"):
+        ledger.exchange([note, note._replace(key="big", record=big)], [0.0] * 3, done=1)
+    ledger._db.execute(f"PRAGMA max_page_count = {100 * pages}")
+    assert ledger.exchange([note], [0.0], done=1) > [0]
+    assert (ledger.counts().calls, ledger.done()) == (1, 1)
+
+
+def test_a_file_of_the_archive_that_cannot_be_noted_blocks_no_exchange(tmp_path: Path):
+    ledger = ResponseCache(tmp_path / "l", "r", archive="s3://a")
+    with pytest.raises(sqlite3.Error):
+        ledger.merge([("k", object())], "f")  # type: ignore[list-item]
+    with pytest.raises(sqlite3.Error):
+        ledger.saved([object()], "f")  # type: ignore[list-item]
+    assert ledger.exchange([], [0.0]) > [0]
 
 
 def test_survives_sigkill(tmp_path: Path):

@@ -75,7 +75,8 @@ def test_offline_no_prices_and_what_was_used_before(
     own: list[str], threaded_server: FakeServer, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     ledger = ResponseCache(tmp_path / "runs" / "cache" / "llm.sqlite", "mine")
-    ledger.exchange([CallOutcome(0, calls=7)])
+    (reservation,) = ledger.exchange([], [0.0])
+    ledger.exchange([CallOutcome(reservation, calls=7)])
     ledger.close()
     more = [f"llm.base_url={threaded_server.url}", "--offline", "llm.max_calls=200", "name=mine"]
     assert main(["run", "--dry-run", *own, *more]) == 0
