@@ -120,10 +120,14 @@ class Caller:
             await asyncio.wait({wish, stopped}, return_when=asyncio.FIRST_COMPLETED)
             if not wish.done():
                 raise StoppedError
-            return wish.result()
+            reservation = wish.result()
+            if stop.is_set():
+                self._books.abandon(reservation)
+                raise StoppedError
+            return reservation
         except asyncio.CancelledError:
             if wish.done() and not wish.cancelled() and wish.exception() is None:
-                self._books.settle(CallOutcome(wish.result()))
+                self._books.abandon(wish.result())
             raise
         except RateLimitedError:
             raise UserError(

@@ -49,7 +49,12 @@ class LedgerBatcher:
         wish = _Wish(most, tokens, asyncio.get_running_loop().create_future())
         self._wanted.append(wish)
         self._wake()
-        granted = await wish.granted
+        try:
+            granted = await wish.granted
+        except asyncio.CancelledError:  # it may have been granted since this task last ran
+            if wish.granted.done() and not wish.granted.cancelled() and wish.granted.exception() is None:
+                self.abandon(wish.granted.result())
+            raise
         if granted == REFUSED:
             raise BudgetReachedError(await self._port.budget_message())
         if granted == LIMITED:
@@ -60,6 +65,11 @@ class LedgerBatcher:
         """Notes how a call ended; on disk after the next exchange that succeeds (`flush` waits for it)."""
         self._settled.append(settled)
         self._wake()
+
+    def abandon(self, granted: int) -> None:
+        """Settles what was granted to a call that never went out."""
+        if granted > 0:
+            self.settle(CallOutcome(granted, sent=False))
 
     def add_done(self, requests: int) -> None:
         """Counts finished requests, for progress; sent with the next exchange."""
@@ -106,16 +116,14 @@ class LedgerBatcher:
             self._sender = None
 
     async def _hand_out(self, wanted: list[_Wish], granted: list[int]) -> None:
-        abandoned = []
         waiting = []
         for wish, reservation in zip(wanted, granted, strict=True):
             if reservation == WAIT:
                 waiting.append(wish)
             elif not wish.granted.done():
                 wish.granted.set_result(reservation)
-            elif reservation > 0:
-                abandoned.append(CallOutcome(reservation, sent=False))
-        self._settled += abandoned
+            else:
+                self.abandon(reservation)
         self._wanted = waiting + self._wanted  # those that have waited longest come first
         if waiting and not self._settled:
             await self._pause(waiting[0])

@@ -8,7 +8,10 @@ from aiohttp import web
 
 from hydra_ray.config import LLMConfig
 from hydra_ray.errors import BudgetReachedError
+from hydra_ray.llm.caller import Caller, StoppedError
+from hydra_ray.llm.calls import CallGroup, LLMCall
 from hydra_ray.llm.client import LLMClient
+from hydra_ray.llm.http import ChatHttpClient
 from hydra_ray.llm.ledger_batcher import LedgerBatcher
 from hydra_ray.llm.response_cache import CallOutcome, ResponseCache
 from hydra_ray.llm.response_cache_ports import LocalPort
@@ -230,3 +233,39 @@ def test_a_ledger_that_goes_on_failing_is_told_and_no_note_is_lost(tmp_path):
 
     asyncio.run(inner())
     assert ledger.counts().calls == 1
+
+
+class PausingPort(LocalPort):
+    """A ledger that calls `granted` when it has granted a reservation, before the one who waits for it goes on."""
+
+    def granted(self):
+        """Nothing."""
+
+    async def exchange(self, settled, wanted, done, tokens):
+        granted = await super().exchange(settled, wanted, done, tokens)
+        if wanted:
+            asyncio.get_running_loop().call_soon(self.granted)
+        return granted
+
+
+@pytest.mark.parametrize("end", ["stop", "cancel"])
+def test_what_is_granted_to_a_call_that_ends_at_that_moment_is_settled_as_never_sent(tmp_path, end):
+    ledger = ResponseCache(tmp_path / "l", "r", max_calls=1)
+    ledger.limits.configure(1, None)
+    cfg = LLMConfig(model="m")
+
+    async def inner():
+        port = PausingPort(ledger)
+        books = LedgerBatcher(port)
+        caller = Caller(cfg, ChatHttpClient(cfg, "http://127.0.0.1:9", 1), books, "m")
+        stop = asyncio.Event()
+        call = asyncio.ensure_future(caller.record(LLMCall(CallGroup(ask("q")), 0, 1), stop))
+        port.granted = stop.set if end == "stop" else call.cancel
+        with pytest.raises(StoppedError if end == "stop" else asyncio.CancelledError):
+            await call
+        await asyncio.sleep(0)
+        await books.flush()
+
+    asyncio.run(inner())
+    assert ledger.used().calls == 0
+    assert ledger.exchange([], [0.0]) > [0]  # neither the budget nor the rate limit is used up
