@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from hydra_ray.config.pair_kinds import pair_kind
-from hydra_ray.config.section import EACH_ONCE, EXECUTION_ONLY, NameOf, Section
+from hydra_ray.config.section import EACH_ONCE, EXECUTION_ONLY, NameOf, Section, execution_only
 from hydra_ray.registries import HEADS, LOSSES, PAIR_ENCODERS
 from hydra_ray.utils.cpu import Precision
 
@@ -197,3 +197,7 @@ class FitConfig(Section):
         description="Name or folder of an earlier run: its trained bases are kept, and only users whose history has "
         "changed are fitted again, starting from the heads they had (`mixture`: all are mixed anew).",
     )
+
+    def identity(self) -> dict[str, Any]:
+        """What decides a user's head, besides the base that it starts from."""
+        return self.model_dump(mode="json", exclude={"base_run", "start", *execution_only(type(self))})

@@ -40,8 +40,7 @@ def make_query(text: str) -> Query:
 
 def asked_item(query_id: str) -> str | None:
     """The id of the history item that a query asks, by the query's id; None for a question."""
-    kind, _, item = query_id.partition(":")
-    return None if f"{kind}:" == REAL_ROW or not item else item
+    return None if query_id.startswith(REAL_ROW) else query_id.partition(":")[2] or None
 
 
 def draw_items(items: Sequence[HistoryItem], count: int, seed: int, user_id: str) -> list[HistoryItem]:

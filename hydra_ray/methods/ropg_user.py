@@ -13,8 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra_ray.config import Config, FitConfig
-from hydra_ray.config.section import execution_only
+from hydra_ray.config import Config
 from hydra_ray.core.labeling import Row
 from hydra_ray.core.queries import REAL_ROW
 from hydra_ray.core.retrieval import Retriever, RetrieverKind, RetrieverSettings
@@ -67,8 +66,7 @@ def lists_of(task: Task, use_date: bool, user: User, rows: Sequence[Row]) -> "Us
 
 def train_reads(config: Config) -> dict[str, Any]:
     """What a training depends on besides the retriever and the feedback."""
-    settings = config.fit.model_dump(mode="json", exclude={"base_run", "start", *execution_only(FitConfig)})
-    return {"fit": settings, "buckets": config.data.buckets}
+    return {"fit": config.fit.identity(), "buckets": config.data.buckets}
 
 
 def user_parameters(trained: Path) -> int:

@@ -176,9 +176,8 @@ class Pipeline(HydraSteps):
 
         def args() -> tuple[Any, ...]:
             if methods[0].serves_lora:
-                for step in (own, *others.values()):
-                    if step:
-                        name_base(step.path, self.config.llm.serve.source)
+                for step in filter(None, (own, *others.values())):
+                    name_base(step.path, self.config.llm.serve.source)
             wanted = {reranker for method in methods for reranker in method.rerankers}
             rerankers: dict[Reranker, tuple[Path, Path | None]] = {}
             if "hydra" in wanted:

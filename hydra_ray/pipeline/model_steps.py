@@ -4,7 +4,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from hydra_ray.config import Config, FitConfig, TrainConfig
+from hydra_ray.config import Config, TrainConfig
 from hydra_ray.config.head_kinds import head_kind, joint_kind
 from hydra_ray.config.section import execution_only
 from hydra_ray.core.sampling import Trial
@@ -180,7 +180,7 @@ class ModelSteps(EncodeSteps):
 
         name = f"tune-{component}"
         label = f"{name}-paper" if variant == "paper" else name
-        settings = {key: value for key, value in self._fit_settings(fit.config).items() if key != "guard"}
+        settings = {key: value for key, value in fit.config.fit.identity().items() if key != "guard"}
         reading = label_settings(fit.config, component)
         config = {"fit": settings, "starts": starts, "head": fit.kind, "loss": self.config.train.loss, **reading}
         inputs = {"answers": answered.key, "base": trained.key, **self._users_read(trial)}
@@ -222,7 +222,7 @@ class ModelSteps(EncodeSteps):
             chosen, splits = chosen + self.chosen(trial).train, ("train", "test")
         name = f"fit-{component}"
         label = f"{name}-{variant}" if variant else name
-        settings = self._fit_settings(self._varied(variant))
+        settings = self._varied(variant).fit.identity()
         previous = self.since.step(f"{label} {trial}") if self.since else None
         if previous and (then := previous.manifest["config"]["fit"]) != settings:
             changed = next(key for key, value in settings.items() if then.get(key) != value)
@@ -240,10 +240,6 @@ class ModelSteps(EncodeSteps):
         inputs |= {"tuned": tuned.key} if tuned else {}
         inputs |= self._users_read(trial)
         return self._step(name, config, inputs, work, f"{label} {trial}")
-
-    def _fit_settings(self, config: Config) -> dict[str, Any]:
-        """What of the section decides a user's head, besides the base that it starts from."""
-        return config.fit.model_dump(mode="json", exclude={"base_run", "start", *execution_only(FitConfig)})
 
     def fits_training_users(self, component: Component, trial: Trial, variant: Variant = "") -> bool:
         """Whether no user's head on the component's base comes from joint training."""
